@@ -1,0 +1,65 @@
+"""The ways the world fails, as one tree. What people wrote wrong is a `Problem` and never raised.
+
+```
+BateauError                 message, hint: all that a user ever sees of it
+├── SourceError             a model could not be fetched
+│   ├── SourceNotFound      the reference names nothing
+│   ├── SourceDenied        credentials are missing or refused
+│   ├── SourceUnreachable   no network, no such host, cut in the middle: trying again may help
+│   ├── ChecksumMismatch    what arrived is not what was promised
+│   ├── DiskFull            told before the first byte where the size is known
+│   └── NotAModel           the file is no GGUF, or is cut short
+├── EngineError             a replica could not be started or stopped
+├── PlaneError              the gateway could not be started or configured
+└── ControlError            the control plane could not be reached, or one runs already
+```
+"""
+
+
+class BateauError(Exception):
+    """Something in the world failed; `message` is one sentence, `hint` says how to mend it."""
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class SourceError(BateauError):
+    """A model could not be fetched."""
+
+
+class SourceNotFound(SourceError):
+    """The reference names nothing."""
+
+
+class SourceDenied(SourceError):
+    """Credentials are missing or refused."""
+
+
+class SourceUnreachable(SourceError):
+    """No network, no such host, or a cut connection: trying again may help."""
+
+
+class ChecksumMismatch(SourceError):
+    """What arrived is not what was promised."""
+
+
+class DiskFull(SourceError):
+    """There is no room for the file."""
+
+
+class NotAModel(SourceError):
+    """The file is no GGUF, or is cut short."""
+
+
+class EngineError(BateauError):
+    """A replica could not be started or stopped."""
+
+
+class PlaneError(BateauError):
+    """The gateway could not be started or configured."""
+
+
+class ControlError(BateauError):
+    """The control plane could not be reached, or one runs already."""

@@ -1,0 +1,50 @@
+"""What to run as a process: the template that every replica of a revision is made from.
+
+Made by the local engine (models, apps) and by the Envoy plane (its proxy); run and kept by the local engine.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bateau.domain.spec import Resources
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeTarget:
+    """How to ask a process whether it is well. `address` is "host:port" or the path of a unix socket."""
+
+    kind: Literal["http", "tcp", "grpc"]
+    address: str
+    path: str = "/"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbePlan:
+    """When to probe, and when to give up. Times in seconds."""
+
+    target: ProbeTarget
+    interval_s: float = 5.0
+    timeout_s: float = 5.0
+    failure_threshold: int = 3
+    start_timeout_s: float = 120.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessTemplate:
+    """A command and all that its supervision needs.
+
+    In `command` and `environment` the words `{socket}` (path of the replica's own unix socket) and `{port:NAME}`
+    (a loopback port handed out to the replica under NAME) are replaced when a replica starts; likewise in
+    `probe.target.address`.
+    """
+
+    revision: str
+    command: tuple[str, ...]
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    working_directory: str | None = None
+    port_names: tuple[str, ...] = ()
+    uses_socket: bool = False
+    probe: ProbePlan | None = None
+    resources: Resources = field(default_factory=Resources)
+    stop_timeout_s: float = 10.0

@@ -1,0 +1,42 @@
+"""One running copy of a service, as the engine sees it.
+
+Observed by engines; read by plan (what to start, drain, stop), by traffic (where to send requests) and by the faces.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class ReplicaState(StrEnum):
+    """Where a replica is in its life. Only READY takes new requests."""
+
+    STARTING = "Starting"
+    READY = "Ready"
+    UNREADY = "Unready"  # was ready; probes fail now
+    BACKOFF = "BackOff"  # died, waits before it is started again
+    STOPPING = "Stopping"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """A replica and its condition.
+
+    `service` is "model/chat", "app/shop" or "gateway/envoy"; `id` is unique on the machine ("model.chat.2").
+    `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket").
+    `since` is in seconds of the wall clock, `restarts` counts since the replica was made.
+    """
+
+    id: str
+    service: str
+    revision: str
+    state: ReplicaState
+    pid: int | None
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    restarts: int = 0
+    since: float = 0.0
+    reason: str | None = None
+    log_path: str | None = None
+    last_log: tuple[str, ...] = ()
+    limits: str | None = None  # "enforced by cgroup", "not enforced: ..." or None where there are none
+    adopted: bool = False

@@ -1,0 +1,38 @@
+"""What an engine offers: it keeps replicas running, restarts them, and says how they are.
+
+Used by control; satisfied by engines.local.LocalEngine and testing.FakeEngine.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.replica import Replica
+
+
+class Engine(Protocol):
+    """Keeps the replicas it was told of running until it is told to stop them."""
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a replica's condition has changed."""
+        ...
+
+    async def adopt(self) -> None:
+        """Find what an earlier control plane left running, before the first `observe`."""
+        ...
+
+    def observe(self) -> Sequence[Replica]:
+        """Return every replica there is, in the order of their ids. No I/O: what is known now."""
+        ...
+
+    async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
+        """Make a replica. Returns once the process exists; readiness shows in `observe`. Raises EngineError."""
+        ...
+
+    async def stop(self, replica_id: str) -> None:
+        """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when nothing of it is left."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of everything without stopping any replica."""
+        ...
