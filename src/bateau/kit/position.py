@@ -1,11 +1,16 @@
-"""Where a piece of text stands: file, line and column.
+"""Where a piece of text stands (file, line and column), and where a field stands in a tree (its path).
 
 Called by every stage that reads or reports what people wrote. Knows nothing of YAML or of Bateau.
 
-Invariant: lines and columns count from 1, as editors and compilers print them.
+Invariant: lines and columns count from 1, as editors and compilers print them; a path has one spelling.
+Refused: JSON Pointer (RFC 6901) for paths; people say `spec.scale.max`, not `/spec/scale/max`.
 """
 
+import re
 from dataclasses import dataclass
+
+_NEEDS_BRACKETS = re.compile(r"[.\[\]'\"]").search
+_STEP = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -22,3 +27,56 @@ class Position:
 
     def __str__(self) -> str:
         return f"{self.file}:{self.line}:{self.column}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flaw:
+    """Something wrong in a text or a tree: what it is, how to mend it, and whether it only deserves a warning."""
+
+    position: Position | None
+    says: str
+    hint: str | None = None
+    warning: bool = False
+
+
+def child(path: str, key: str) -> str:
+    """Return the path of the field `key` of the mapping at `path`.
+
+    >>> child("metadata.labels", "app.kubernetes.io/name")
+    "metadata.labels['app.kubernetes.io/name']"
+    """
+    if not key or _NEEDS_BRACKETS(key):
+        escaped = key.replace("\\", "\\\\").replace("'", "\\'")
+        return f"{path}['{escaped}']"
+    return f"{path}.{key}" if path else key
+
+
+def item(path: str, index: int) -> str:
+    """Return the path of an item of the list at `path`.
+
+    >>> item("spec.command", 2)
+    'spec.command[2]'
+    """
+    return f"{path}[{index}]"
+
+
+def steps(path: str) -> tuple[str | int, ...]:
+    """Take a path apart. Raises ValueError where it is malformed.
+
+    >>> steps("metadata.labels['app.kubernetes.io/name'][0]")
+    ('metadata', 'labels', 'app.kubernetes.io/name', 0)
+    """
+    found: list[str | int] = []
+    at = 0
+    while at < len(path):
+        match = _STEP.match(path, at)
+        dotted = path[at] == "."
+        if match is None or (path[at] != "[" and dotted is (at == 0)):
+            raise ValueError(f"malformed path {path!r}")
+        plain, index, quoted = match.groups()
+        if index is not None:
+            found.append(int(index))
+        else:
+            found.append(plain if plain is not None else re.sub(r"\\(.)", r"\1", quoted))
+        at = match.end()
+    return tuple(found)

@@ -4,6 +4,9 @@ from typing import Protocol
 
 from bateau.domain.process import ProbeTarget
 
+NO_ANSWER = "no answer"
+"""How a line begins where the target kept silent: it may merely be busy, so one such line changes nothing yet."""
+
 
 class Prober(Protocol):
     """Asks a process whether it is well."""

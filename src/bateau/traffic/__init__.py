@@ -1,0 +1,1 @@
+"""Planes: one folder each. They do not know each other."""

@@ -1,0 +1,70 @@
+"""One replica of a model: llama.cpp's own HTTP server, from the wheel xllamacpp, on a unix socket.
+
+Run by the local engine as `python -m bateau.engines.llamacpp_server`; nothing of the control plane is in this process.
+
+Invariant: the server is reachable only through its socket; the gateway stands in front of it.
+"""
+
+import argparse
+import os
+import signal
+import sys
+import threading
+
+
+def main() -> int:
+    """Serve until SIGTERM, which ends the process after the requests in flight had their chance to be drained."""
+    options = _parser().parse_args()
+    import xllamacpp
+
+    params = xllamacpp.CommonParams()
+    params.model.path = options.model
+    params.model_alias = {options.alias}
+    params.hostnames = [options.socket]
+    params.n_parallel = options.parallel
+    params.n_ctx = options.context * options.parallel
+    params.cpuparams.n_threads = options.threads
+    params.cpuparams_batch.n_threads = options.threads
+    # One thread a connection: requests that wait for a slot, streams and probes must not keep each other out.
+    params.n_threads_http = options.http_threads
+    params.cont_batching = True
+    params.endpoint_metrics = True
+    params.endpoint_slots = False
+    params.ui = False
+    params.embedding = options.embedding
+    params.use_jinja = True
+    # The control plane has chosen context and slots for this machine; llama.cpp must not shrink them silently.
+    params.fit_params = False
+    # Prompts kept beside the slots, in MiB: bounded, since the default of 8 GiB is more than many machines have.
+    params.cache_ram_mib = options.prompt_cache_mib
+    os.umask(0o177)  # the socket is its user's alone
+    try:
+        server = xllamacpp.Server(params)
+    except Exception as error:  # noqa: BLE001 - the wheel raises plain exceptions; the log gets one line
+        print(f"llama.cpp could not load {options.model}: {error}", file=sys.stderr)
+        return 1
+    print(f"serving {options.alias} at {server.listening_address}", flush=True)
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    signal.signal(signal.SIGINT, lambda *_: ended.set())
+    ended.wait()
+    # Its destructor waits for streams without bound; the control plane has drained what it wanted to be drained.
+    os._exit(0)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bateau-llamacpp-server", description=__doc__)
+    parser.add_argument("--model", required=True, help="path of a GGUF file")
+    parser.add_argument("--alias", required=True, help="name of the model in answers")
+    parser.add_argument("--socket", required=True, help="unix socket to listen on")
+    parser.add_argument("--parallel", type=int, required=True, help="slots")
+    parser.add_argument("--context", type=int, required=True, help="tokens of context a slot")
+    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
+    parser.add_argument("--http-threads", type=int, default=512, help="connections served at once")
+    parser.add_argument("--prompt-cache-mib", type=int, default=256, help="memory for prompts of finished requests")
+    parser.add_argument("--embedding", action="store_true", help="serve embeddings")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

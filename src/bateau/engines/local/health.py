@@ -1,0 +1,63 @@
+"""Turn the answers of probes into Starting, Ready, Unready, or the reason to restart.
+
+Called by the supervisor, which owns the process, the prober and the clock.
+
+Invariant: pure; time is an argument, in seconds of a monotonic clock.
+Refused: separate readiness and liveness probes as in Kubernetes; one question asked twice costs twice, and the two
+answers differ only in how often one must fail.
+"""
+
+from bateau.domain.process import ProbePlan
+from bateau.domain.replica import ReplicaState
+from bateau.ports.probe import NO_ANSWER
+
+STARTING_DELAY_S_MIN = 0.05
+# A replica is seen ready late by at most this share of the time that it took to start.
+STARTING_DELAY_SHARE = 0.05
+# One slow answer may be a busy core; two in a row take a replica out of traffic.
+SILENCES_UNTIL_UNREADY = 2
+
+
+class Health:
+    """The condition of one process, from its start or adoption to its end."""
+
+    def __init__(self, plan: ProbePlan, *, started: float, was_ready: bool = False) -> None:
+        self._plan = plan
+        self._started = started
+        self._failures = 0
+        self.state = ReplicaState.READY if was_ready else ReplicaState.STARTING
+        self.reason: str | None = None
+        self.restart_reason: str | None = None
+
+    def delay_s(self, now: float) -> float:
+        """Return the seconds until the next probe: often while starting, then at the interval of the plan."""
+        if self.state is not ReplicaState.STARTING:
+            return self._plan.interval_s
+        waited = now - self._started
+        left = max(0.0, self._plan.start_timeout_s - waited)
+        return min(self._plan.interval_s, max(STARTING_DELAY_S_MIN, waited * STARTING_DELAY_SHARE), left)
+
+    def timeout_s(self, now: float) -> float:
+        """Return the seconds that the next probe may take; never past the end of the start timeout."""
+        if self.state is not ReplicaState.STARTING:
+            return self._plan.timeout_s
+        left = self._plan.start_timeout_s - (now - self._started)
+        return min(self._plan.timeout_s, max(STARTING_DELAY_S_MIN, left))
+
+    def note(self, answer: str | None, now: float) -> None:
+        """Take in an answer: None when well, else what is wrong."""
+        if answer is None:
+            self.state, self.reason, self._failures = ReplicaState.READY, None, 0
+            return
+        self.reason = answer
+        if self.state is ReplicaState.STARTING:
+            if now - self._started >= self._plan.start_timeout_s:
+                self.restart_reason = f"not ready within {self._plan.start_timeout_s:g} s: {answer}"
+            return
+        self._failures += 1
+        if not answer.startswith(NO_ANSWER) or self._failures >= SILENCES_UNTIL_UNREADY:
+            self.state = ReplicaState.UNREADY
+        if self._failures >= self._plan.failure_threshold:
+            times = "a probe" if self._failures == 1 else f"{self._failures} probes in a row"
+            self.state = ReplicaState.UNREADY
+            self.restart_reason = f"failed {times}: {answer}"

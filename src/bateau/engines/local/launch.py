@@ -1,0 +1,265 @@
+"""Turn a template into a running process of its own session, with its ports, its log, its limits and its marks.
+
+Called by the supervisor, at the first start and at each restart.
+
+Invariant: nothing is awaited between the birth of the process and the writing of its record; only a crash in that
+instant leaves a process without record, and adoption finds it by its marks.
+Refused: asyncio's subprocesses; they tie the child to one event loop, and pipes would tie its life to ours.
+"""
+
+import errno
+import os
+import re
+import signal
+import stat as stat_modes
+import subprocess
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bateau.domain.errors import EngineError
+from bateau.domain.process import ProbePlan, ProcessTemplate
+from bateau.engines.local.limits import Cgroups, Leaf
+from bateau.engines.local.logs import LOG_BYTES_MAX, open_log
+from bateau.engines.local.ports import LOOPBACK, LoopbackPorts
+from bateau.engines.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVISION, Process, boot_id
+from bateau.engines.local.records import Identity, Record, Records
+
+SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
+PLACEHOLDER = re.compile(r"\{(socket|port:[^{}\s]+|secret:[^{}\s]+)\}")
+# Credentials of the control plane itself, and what service managers say to one process only.
+WITHHELD = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID"})
+WITHHELD_PREFIXES = ("BATEAU_", "LISTEN_FD", "LISTEN_PID", "WATCHDOG_USEC")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Where the replicas of one instance live on this machine."""
+
+    instance: str
+    runtime: Path
+    logs: Path
+    records: Records
+    ports: LoopbackPorts
+    cgroups: Cgroups
+    secrets: Callable[[str], str | None]
+    log_bytes_max: int = LOG_BYTES_MAX
+
+    def log_path(self, replica_id: str) -> Path:
+        """Return the log file of a replica."""
+        return self.logs / f"{replica_id}.log"
+
+    def socket_path(self, replica_id: str) -> Path:
+        """Return the path of a replica's own unix socket."""
+        return self.runtime / f"{replica_id}.sock"
+
+    def addresses(self, record: Record) -> dict[str, str]:
+        """Return where a replica can be reached, by the name of the port."""
+        addresses = {name: f"{LOOPBACK}:{port}" for name, port in record.ports.items()}
+        if record.template.uses_socket:
+            addresses["socket"] = str(self.socket_path(record.id))
+        return addresses
+
+    def probe_plan(self, record: Record) -> ProbePlan | None:
+        """Return the probe of a replica with its address filled in."""
+        plan = record.template.probe
+        if plan is None:
+            return None
+        address = _Words(self, record).fill(plan.target.address)
+        return replace(plan, target=replace(plan.target, address=address))
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """A process that has just been started. `limits` is what to say of them."""
+
+    process: Process
+    record: Record
+    limits: str | None
+
+
+def launch(site: Site, record: Record) -> Launched:
+    """Start the process of a record and store the record with its identity.
+
+    Ports of the record are taken again where they are free. Raises EngineError; then nothing runs and the stored
+    record is as it was.
+    """
+    template = record.template
+    ports = site.ports.hand_out(record.id, template.port_names, preferred=record.ports)
+    record = replace(record, ports=ports, ready=False)
+    words = _Words(site, record)
+    _make_way_for_socket(site, record)
+    command = [words.fill(word) for word in template.command]
+    environment = _environment(site, record, words)
+    site.probe_plan(record)
+    leaf = site.cgroups.prepare(record.id, template.resources)
+    try:
+        pid = _spawn(site, record, command, environment)
+    except EngineError:
+        if isinstance(leaf, Leaf):
+            leaf.remove()
+        raise
+    limits = leaf.attach(pid) if isinstance(leaf, Leaf) else leaf
+    process = Process.open(pid)
+    if process is None:
+        # Only where SIGCHLD is ignored, so that the kernel reaps our children itself.
+        raise EngineError(f"{command[0]} ended at once", hint=f"see {site.log_path(record.id)}")
+    record = replace(
+        record,
+        process=Identity(pid=pid, start_ticks=process.start_ticks, boot_id=boot_id()),
+        cgroup=str(leaf.path) if isinstance(leaf, Leaf) else None,
+    )
+    try:
+        site.records.write(record)
+    except EngineError:
+        process.send_to_group(signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED)
+        process.close(reap=False)
+        raise
+    return Launched(process, record, limits)
+
+
+def _spawn(site: Site, record: Record, command: list[str], environment: Mapping[str, str]) -> int:
+    template = record.template
+    if not command:
+        raise EngineError(f"replica {record.id} has no command", hint="set spec.command")
+    _check_directory(template.working_directory)
+    log_path = site.log_path(record.id)
+    try:
+        log = open_log(log_path, bytes_max=site.log_bytes_max)
+    except OSError as error:
+        raise EngineError(
+            f"the log {log_path} cannot be opened: {error.strerror}", hint="make room, or make the folder writable"
+        ) from error
+    with log:
+        try:
+            child = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=template.working_directory,
+                env=environment,
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            raise _explained(error, command[0], template, environment) from error
+    # It is reaped through its pidfd. Popen must not think that it runs when it is collected: it would warn, and wait
+    # for the pid later on its own.
+    child.returncode = 0
+    return child.pid
+
+
+def _explained(
+    error: Exception, program: str, template: ProcessTemplate, environment: Mapping[str, str]
+) -> EngineError:
+    """Say in one sentence why a program could not be started. The cases are those of execve(2)."""
+    # As the kernel does: a relative path is looked up in the directory that the program runs in.
+    path = Path(template.working_directory or ".") / program
+    match error:
+        case FileNotFoundError() if "/" in program and path.exists():
+            says = f"{program} cannot be started: the interpreter or loader that it names does not exist"
+            hint = "look at its first line (#!...), or at what `file` says of it"
+        case FileNotFoundError() if "/" in program:
+            says, hint = f"program {program} does not exist", "check the path in spec.command"
+        case FileNotFoundError():
+            says = f"program {program} is not on the PATH"
+            hint = f"install it, or give its whole path; PATH is {environment.get('PATH', 'empty')}"
+        case PermissionError() if path.is_dir():
+            says, hint = f"{program} is a folder, not a program", "name a program in spec.command"
+        case PermissionError():
+            says, hint = f"program {program} may not be executed", f"chmod +x {program}, and check its folder"
+        case OSError(errno=errno.ENOEXEC):
+            says = f"{program} is no program that this machine can run"
+            hint = "a script needs a first line such as #!/bin/sh; a binary must be built for this machine"
+        case OSError():
+            says, hint = f"{program} cannot be started: {error.strerror}", "see execve(2) for what it means"
+        case _:
+            says = f"{program} cannot be started: {error}"
+            hint = "arguments and environment may hold no NUL character"
+    return EngineError(says, hint=hint)
+
+
+def _check_directory(directory: str | None) -> None:
+    if directory is None:
+        return
+    hint = "set spec.workingDirectory to a folder that you may enter"
+    try:
+        mode = Path(directory).stat().st_mode
+    except FileNotFoundError:
+        raise EngineError(f"working directory {directory} does not exist", hint=hint) from None
+    except OSError as error:
+        raise EngineError(f"working directory {directory} cannot be read: {error.strerror}", hint=hint) from error
+    if not stat_modes.S_ISDIR(mode):
+        raise EngineError(f"working directory {directory} is no folder", hint=hint)
+    if not os.access(directory, os.X_OK):
+        raise EngineError(f"working directory {directory} may not be entered", hint=hint)
+
+
+def _make_way_for_socket(site: Site, record: Record) -> None:
+    if not record.template.uses_socket:
+        return
+    path = site.socket_path(record.id)
+    length = len(os.fsencode(path))
+    if length > SOCKET_PATH_BYTES_MAX:
+        raise EngineError(
+            f"the socket path {path} has {length} bytes, the kernel takes {SOCKET_PATH_BYTES_MAX}",
+            hint="use a shorter name, or a shorter runtime folder (XDG_RUNTIME_DIR)",
+        )
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise EngineError(f"the old socket {path} cannot be removed: {error.strerror}", hint="remove it") from error
+
+
+def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
+    """Return our own environment without what is for us alone, then the template's, then the marks."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in WITHHELD and not name.startswith(WITHHELD_PREFIXES)
+    }
+    given = {name: words.fill(value, secrets=True) for name, value in record.template.environment.items()}
+    marks = {
+        MARK_INSTANCE: site.instance,
+        MARK_REPLICA: record.id,
+        MARK_REVISION: record.template.revision,
+    }
+    return {**inherited, **given, **marks}
+
+
+@dataclass(frozen=True, slots=True)
+class _Words:
+    """What the words in braces stand for. Other braces are left as they are: JSON may stand in arguments."""
+
+    site: Site
+    record: Record
+
+    def fill(self, text: str, *, secrets: bool = False) -> str:
+        """Replace the words in a text. `secrets` only for environments: arguments are seen by everyone in `ps`."""
+
+        def value(match: re.Match[str]) -> str:
+            word, _, name = match[1].partition(":")
+            if word == "socket":
+                return str(self.site.socket_path(self.record.id)) if self.record.template.uses_socket else match[0]
+            if word == "port":
+                return self._port(name)
+            return self._secret(name) if secrets else match[0]
+
+        return PLACEHOLDER.sub(value, text)
+
+    def _port(self, name: str) -> str:
+        if name not in self.record.ports:
+            raise EngineError(
+                f"replica {self.record.id} uses port {name}, which it does not have",
+                hint=f"its ports are: {', '.join(self.record.ports) or 'none'}",
+            )
+        return str(self.record.ports[name])
+
+    def _secret(self, name: str) -> str:
+        secret = self.site.secrets(name)
+        if secret is None:
+            raise EngineError(
+                f"replica {self.record.id} needs the secret {name}, which is not known", hint="set it and try again"
+            )
+        return secret

@@ -1,0 +1,168 @@
+"""Keep, rotate and read the log files that replicas write themselves.
+
+Called by launch (open), by the engine (rotate now and then) and by the faces through wiring (tail, follow).
+
+Invariant: a replica appends straight to its file (O_APPEND) and no pipe leads through the control plane, so nobody
+blocks or dies when that is gone.
+Can be lost: while a replica runs, its full file is copied and then cut (as logrotate's `copytruncate`); lines written
+in the microseconds between the last read and the cut are gone. A rotation at a start loses nothing.
+Refused: a logging process per replica; one more process to supervise for each one supervised.
+"""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+LOG_BYTES_MAX = 8 * 1024 * 1024
+KEEP = 3
+BLOCK_BYTES = 64 * 1024
+TAIL_BYTES_MAX = 4 * 1024 * 1024
+FOLLOW_DELAY_S = 0.2
+
+
+def open_log(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> BinaryIO:
+    """Open a log to append to, for a process that is about to start; a full one is moved away first."""
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > bytes_max:
+            _shift(path)
+            path.replace(_rotated(path, 1))
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    return open(descriptor, "ab", buffering=0)  # noqa: PTH123 - a descriptor, for its mode
+
+
+def rotate_if_full(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
+    """Copy a full log to `NAME.1` and cut it, under a process that goes on writing; say whether it was full.
+
+    Reads and writes much: call it in a thread.
+    """
+    try:
+        if path.stat().st_size <= bytes_max:
+            return False
+    except FileNotFoundError:
+        return False
+    copy = path.with_name(path.name + ".copy")
+    with path.open("rb", buffering=0) as source, copy.open("wb", buffering=0) as target:
+        copy.chmod(0o600)
+        _copy(source, target)
+        _shift(path)
+        # Renamed before the cut: whoever follows and sees the cut finds the rest in NAME.1 already.
+        copy.replace(_rotated(path, 1))
+        while True:
+            _copy(source, target)
+            # Whoever writes much has gone on meanwhile: catch up, then cut at once.
+            if os.fstat(source.fileno()).st_size == source.tell():
+                os.truncate(path, 0)
+                return True
+
+
+def tail(path: Path, lines: int) -> tuple[str, ...]:
+    """Return the last lines of a log, oldest first, reading from its end; () when there is no log.
+
+    Goes on into the rotated file where the log itself has too few. Raises OSError when it may not be read.
+    """
+    found = _tail_of_file(path, lines)
+    if len(found) < lines and _rotated(path, 1).exists():
+        found = _tail_of_file(_rotated(path, 1), lines - len(found)) + found
+    return tuple(line.decode("utf-8", "replace") for line in found)
+
+
+async def follow(path: Path, *, lines: int = 0) -> AsyncIterator[str]:
+    """Yield the last `lines` lines of a log, then each new one as it is written; ends when the caller stops asking.
+
+    Follows over rotations, of both kinds, and waits for a log that is not there yet.
+    """
+    reader = _Reader(path)
+    try:
+        for line in tail(path, lines) if lines else ():
+            yield line
+        reader.open_at_end()
+        while True:
+            for line in reader.read_lines():
+                yield line
+            await asyncio.sleep(FOLLOW_DELAY_S)
+    finally:
+        reader.close()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """A place in a log that is cut and renamed under it."""
+
+    path: Path
+    _file: BinaryIO | None = None
+    _partial: bytes = b""
+
+    def open_at_end(self) -> None:
+        self._open()
+        if self._file is not None:
+            self._file.seek(0, os.SEEK_END)
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def read_lines(self) -> list[str]:
+        data = b""
+        if self._file is not None and self._has_moved(self._file):
+            data = self._file.read()
+            self.close()
+        elif self._file is not None and os.fstat(self._file.fileno()).st_size < self._file.tell():
+            # Cut in place: what was not read yet stands in the copy, at the place where it stood.
+            with contextlib.suppress(FileNotFoundError), _rotated(self.path, 1).open("rb") as copy:
+                copy.seek(self._file.tell())
+                data = copy.read()
+            self._file.seek(0)
+        if self._file is None:
+            self._open()
+        if self._file is not None:
+            data += self._file.read()
+        *whole, self._partial = (self._partial + data).split(b"\n")
+        return [line.decode("utf-8", "replace") for line in whole]
+
+    def _open(self) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            self._file = self.path.open("rb")
+
+    def _has_moved(self, file: BinaryIO) -> bool:
+        try:
+            return self.path.stat().st_ino != os.fstat(file.fileno()).st_ino
+        except FileNotFoundError:
+            return False
+
+
+def _copy(source: BinaryIO, target: BinaryIO) -> None:
+    while block := source.read(BLOCK_BYTES):
+        target.write(block)
+
+
+def _rotated(path: Path, number: int) -> Path:
+    return path.with_name(f"{path.name}.{number}")
+
+
+def _shift(path: Path) -> None:
+    """Make room for a new NAME.1; the oldest goes."""
+    for number in range(KEEP - 1, 0, -1):
+        with contextlib.suppress(FileNotFoundError):
+            _rotated(path, number).replace(_rotated(path, number + 1))
+
+
+def _tail_of_file(path: Path, lines: int) -> list[bytes]:
+    try:
+        file = path.open("rb")
+    except FileNotFoundError:
+        return []
+    with file:
+        place = file.seek(0, os.SEEK_END)
+        data = b""
+        # One newline more than lines: the last one ends the file.
+        while place > 0 and data.count(b"\n") <= lines and len(data) < TAIL_BYTES_MAX:
+            size = min(BLOCK_BYTES, place)
+            place -= size
+            file.seek(place)
+            data = file.read(size) + data
+    return data.removesuffix(b"\n").split(b"\n")[-lines:] if data and lines > 0 else []

@@ -1,0 +1,174 @@
+"""Processes as the kernel shows them: who they are, which are ours, when they end.
+
+Called by launch, ending, adoption and the supervisor. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
+
+Invariant: no signal goes to a bare pid; it goes through a pidfd whose process was looked at after it was opened, or to
+the process group of a leader that is not reaped yet. So a reused pid is never hit.
+Refused: psutil for this; it compares start times of the wall clock, and knows neither sessions nor pidfds.
+"""
+
+import asyncio
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+MARK_INSTANCE = "BATEAU_INSTANCE"
+MARK_REPLICA = "BATEAU_REPLICA"
+MARK_REVISION = "BATEAU_REVISION"
+MARKS = (MARK_INSTANCE, MARK_REPLICA, MARK_REVISION)
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What /proc/PID/stat says. `start_ticks` counts clock ticks from boot to the start of the process."""
+
+    pid: int
+    condition: str
+    parent: int
+    group: int
+    session: int
+    start_ticks: int
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing of it runs any more: a zombie waits to be reaped, and holds nothing."""
+        return self.condition in "ZX"
+
+
+@cache
+def boot_id() -> str:
+    """Return the id that the kernel drew at this boot: start ticks mean nothing across boots."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+
+
+def stat_of(pid: int) -> Stat | None:
+    """Return what is known of a process, or None when there is none."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name stands in parentheses and may hold blanks and parentheses itself: count from the last one.
+    fields = text[text.rindex(")") + 2 :].split()
+    return Stat(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+
+
+def marks_of(pid: int) -> Mapping[str, str] | None:
+    """Return our marks in a process's first environment; None when the process has overwritten that memory.
+
+    Programs that set their title (nginx, PostgreSQL, setproctitle) wipe it; a process of someone else has no marks.
+    """
+    try:
+        raw = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = [entry.partition(b"=") for entry in raw.split(b"\0")]
+    if raw and not any(name and equals for name, equals, _ in pairs):
+        return None
+    found = {name.decode("utf-8", "replace"): value.decode("utf-8", "replace") for name, _, value in pairs}
+    return {name: found[name] for name in MARKS if name in found}
+
+
+def every_process() -> Iterator[Stat]:
+    """Yield the processes that run, without ourselves and without zombies."""
+    for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each of a thousand processes costs more than the scan
+        if name.isdecimal() and int(name) != os.getpid():
+            stat = stat_of(int(name))
+            if stat is not None and not stat.ended:
+                yield stat
+
+
+def marked(instance: str) -> list[tuple[Stat, str]]:
+    """Return the processes that carry the mark of an instance, each with the id of its replica."""
+    found: list[tuple[Stat, str]] = []
+    for stat in every_process():
+        marks = marks_of(stat.pid) or {}
+        if marks.get(MARK_INSTANCE) == instance:
+            found.append((stat, marks.get(MARK_REPLICA, "")))
+    return found
+
+
+class Process:
+    """A running process, held by a pidfd, which tells its end at once, be it our child or adopted."""
+
+    def __init__(self, stat: Stat, pidfd: int) -> None:
+        self.pid = stat.pid
+        self.start_ticks = stat.start_ticks
+        self._pidfd = pidfd
+        self._exited = asyncio.Event()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(pidfd, self._on_exit)
+
+    @classmethod
+    def open(cls, pid: int, *, start_ticks: int | None = None) -> "Process | None":
+        """Hold the process with this pid, or return None when it has ended or is another (other start ticks)."""
+        try:
+            pidfd = os.pidfd_open(pid)
+        except OSError:
+            return None
+        # The order matters: what stat says is said of the process behind the pidfd if that still runs afterwards.
+        stat = stat_of(pid)
+        if stat is None or (start_ticks is not None and stat.start_ticks != start_ticks):
+            os.close(pidfd)
+            return None
+        return cls(stat, pidfd)
+
+    def _on_exit(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        self._exited.set()
+
+    @property
+    def exited(self) -> bool:
+        """Whether it has ended, as far as the event loop has heard."""
+        return self._exited.is_set()
+
+    async def wait(self, timeout_s: float | None = None) -> bool:
+        """Return whether it has ended, after its end or after the seconds given."""
+        if not self._exited.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._exited.wait()
+        return self._exited.is_set()
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal to this very process; nothing happens where it has ended."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            signal.pidfd_send_signal(self._pidfd, number)
+
+    def send_to_group(self, number: signal.Signals) -> None:
+        """Send a signal to the group that it leads; nothing happens where the leader has ended."""
+        # An event loop behind in its work may not have heard of the end yet: ask the kernel.
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if poll.poll(0):
+            return
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def exit_text(self) -> str:
+        """Say how it ended, without reaping it: its pid stays taken until `reap`."""
+        try:
+            result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:
+            return "exited (code unknown: adopted)"
+        if result is None:
+            return "runs"
+        if result.si_code == os.CLD_EXITED:
+            return f"exited with code {result.si_status}"
+        try:
+            name = signal.Signals(result.si_status).name
+        except ValueError:
+            name = "a real-time signal"
+        return f"killed by signal {result.si_status} ({name})"
+
+    def close(self, *, reap: bool) -> None:
+        """Let go of it; `reap` takes a child that has ended out of the process table."""
+        self._loop.remove_reader(self._pidfd)
+        if reap:
+            with contextlib.suppress(ChildProcessError):
+                os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG)
+        os.close(self._pidfd)

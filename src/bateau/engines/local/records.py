@@ -1,0 +1,181 @@
+"""What the engine remembers of a replica, as one JSON file each: enough to adopt it or to start it again.
+
+Called by the supervisor (write, remove) and by adoption (read).
+
+Invariant: a file is whole or absent: written aside, synced, renamed. Files are for their owner only (0600), as
+environments may hold secrets.
+Refused: one database for all; a damaged file must cost one replica, and people should see what is there with `cat`.
+"""
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bateau.domain.errors import EngineError
+from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
+from bateau.domain.spec import Resources
+
+VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Which process it was: a pid alone may have a new owner."""
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """A replica as it is remembered. `quick_failures` counts ends in a row without a long healthy run in between."""
+
+    id: str
+    service: str
+    template: ProcessTemplate
+    process: Identity | None = None
+    ports: Mapping[str, int] = field(default_factory=dict[str, int])
+    restarts: int = 0
+    quick_failures: int = 1
+    since: float = 0.0
+    ready: bool = False
+    stopping: bool = False
+    cgroup: str | None = None
+
+
+class DamagedRecordError(Exception):
+    """A file that is no record: cut short, unreadable, or not of our making."""
+
+
+class Records:
+    """The folder of records. OSError of a full or read-only disk becomes EngineError."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def paths(self) -> list[Path]:
+        """Return the files of all records, in the order of their names."""
+        return sorted(self._folder.glob("*.json"))
+
+    def read(self, path: Path) -> Record:
+        """Return the record in a file. Raises DamagedRecordError with one line that says what is wrong."""
+        try:
+            record = _from_tree(json.loads(path.read_bytes()))
+        except OSError as error:
+            raise DamagedRecordError(error.strerror or str(error)) from error
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise DamagedRecordError("it is no whole record") from error
+        if f"{record.id}.json" != path.name:
+            raise DamagedRecordError(f"it speaks of replica {record.id}")
+        return record
+
+    def set_aside(self, path: Path) -> Path:
+        """Rename a damaged file so that it is kept for people and no longer read."""
+        aside = path.with_suffix(".damaged")
+        with contextlib.suppress(OSError):
+            path.replace(aside)
+        return aside
+
+    def write(self, record: Record) -> None:
+        """Store a record for good: it is on the disk when this returns. Raises EngineError."""
+        path = self._path(record.id)
+        aside = path.with_suffix(".new")
+        text = json.dumps(_to_tree(record), indent=1)
+        try:
+            descriptor = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+            with open(descriptor, "w", encoding="utf-8") as file:  # noqa: PTH123 - a descriptor, for its mode
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+            self._sync_folder()
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                aside.unlink()
+            raise EngineError(
+                f"replica {record.id} cannot be remembered in {path}: {error.strerror}",
+                hint="make room there, or make the folder writable",
+            ) from error
+
+    def remove(self, replica_id: str) -> None:
+        """Forget a replica. Raises EngineError."""
+        path = self._path(replica_id)
+        try:
+            path.unlink(missing_ok=True)
+            self._sync_folder()
+        except OSError as error:
+            raise EngineError(
+                f"the record {path} cannot be removed: {error.strerror}", hint="make the folder writable"
+            ) from error
+
+    def _path(self, replica_id: str) -> Path:
+        return self._folder / f"{replica_id}.json"
+
+    def _sync_folder(self) -> None:
+        descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _to_tree(record: Record) -> dict[str, Any]:
+    template = record.template
+    return {
+        "version": VERSION,
+        "id": record.id,
+        "service": record.service,
+        "process": None if record.process is None else asdict(record.process),
+        "ports": dict(record.ports),
+        "restarts": record.restarts,
+        "quick_failures": record.quick_failures,
+        "since": record.since,
+        "ready": record.ready,
+        "stopping": record.stopping,
+        "cgroup": record.cgroup,
+        "template": {
+            "revision": template.revision,
+            "command": list(template.command),
+            "environment": dict(template.environment),
+            "working_directory": template.working_directory,
+            "port_names": list(template.port_names),
+            "uses_socket": template.uses_socket,
+            "probe": None if template.probe is None else asdict(template.probe),
+            "resources": asdict(template.resources),
+            "stop_timeout_s": template.stop_timeout_s,
+        },
+    }
+
+
+def _from_tree(tree: Any) -> Record:
+    rest = dict(tree)
+    if rest.pop("version") != VERSION:
+        raise ValueError("another version")
+    process = rest.pop("process")
+    return Record(
+        process=None if process is None else Identity(**process),
+        template=_template_from_tree(rest.pop("template")),
+        ports={str(name): int(port) for name, port in rest.pop("ports").items()},
+        **rest,
+    )
+
+
+def _template_from_tree(tree: Any) -> ProcessTemplate:
+    rest = dict(tree)
+    probe = rest.pop("probe")
+    if probe is not None:
+        times = dict(probe)
+        probe = ProbePlan(target=ProbeTarget(**times.pop("target")), **times)
+    return ProcessTemplate(
+        command=tuple(rest.pop("command")),
+        environment=dict(rest.pop("environment")),
+        port_names=tuple(rest.pop("port_names")),
+        resources=Resources(**rest.pop("resources")),
+        probe=probe,
+        **rest,
+    )

@@ -1,0 +1,83 @@
+"""Turn a word that is not known into the one that was probably meant.
+
+Called by every stage that reads names: fields, enum values, references, paths.
+
+Invariant: the order of the candidates never changes the answer.
+Refused: difflib; its ratio finds `replicas` for `applications`, and misses two letters that changed places.
+"""
+
+from collections.abc import Iterable
+
+_SEPARATORS = str.maketrans("", "", "-_ ./")
+
+
+def closest(word: str, candidates: Iterable[str]) -> str | None:
+    """Return the candidate that `word` most likely meant, or None where nothing is near.
+
+    Spelling variants (`context_length`, `ContextLength`) count as equal; otherwise about one edit
+    (insert, delete, replace, swap of neighbours) in every three letters is forgiven.
+
+    >>> closest("replcias", ["replicas", "resources"])
+    'replicas'
+    >>> closest("context_length", ["contextLength"])
+    'contextLength'
+    >>> closest("banana", ["replicas"]) is None
+    True
+    """
+    plain = _plain(word)
+    if not plain or len(plain) > 100:  # noqa: PLR2004 - nobody mistypes a name that long; the distance is quadratic
+        return None
+    allowed = min(max(1, len(plain) // 3), 4)
+    best: tuple[int, int, str] | None = None
+    for candidate in candidates:
+        other = _plain(candidate)
+        if abs(len(other) - len(plain)) > allowed:
+            continue
+        edits = 0 if other == plain else _distance(plain, other)
+        if edits > allowed or edits >= len(other):
+            continue
+        rank = (edits, int(candidate[:1].lower() != word[:1].lower()), candidate)
+        if best is None or rank < best:
+            best = rank
+    return best[2] if best else None
+
+
+def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
+    """Return a hint that names the closest candidate, or None.
+
+    >>> did_you_mean("lama.cpp", ["llama.cpp", "vllm"])
+    'did you mean `llama.cpp`?'
+    """
+    found = closest(word, candidates)
+    return f"did you mean `{found}`?" if found is not None else None
+
+
+def listed(names: Iterable[str], *, limit: int = 12) -> str:
+    """Return names as a list for people, cut at `limit`.
+
+    >>> listed(["a", "b", "c"], limit=2)
+    'a, b and 1 more'
+    """
+    every = list(names)
+    if len(every) <= limit:
+        return ", ".join(every)
+    return f"{', '.join(every[:limit])} and {len(every) - limit} more"
+
+
+def _plain(word: str) -> str:
+    return word.translate(_SEPARATORS).lower()
+
+
+def _distance(left: str, right: str) -> int:
+    """Edits from one word to the other: optimal string alignment, so that a swap of neighbours is one."""
+    before: list[int] = []
+    last = list(range(len(right) + 1))
+    for row, here in enumerate(left, start=1):
+        line = [row]
+        for column, there in enumerate(right, start=1):
+            cost = min(last[column] + 1, line[column - 1] + 1, last[column - 1] + (here != there))
+            if row > 1 and column > 1 and here == right[column - 2] and left[row - 2] == there:
+                cost = min(cost, before[column - 2] + 1)
+            line.append(cost)
+        before, last = last, line
+    return last[-1]

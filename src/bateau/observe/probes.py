@@ -1,0 +1,148 @@
+"""Ask a process whether it is well: by HTTP, by a TCP connect, or by gRPC health.
+
+Made by wiring, called by engines through ports.probe. One connection for each probe, closed after it.
+
+Invariant: never raises for what the other side does or fails to do; the answer is None or one line.
+Refused: connections kept between probes; llama.cpp's server closes idle ones after 5 s, so that every second probe
+would fail for no reason, and a server that takes no new connections would pass.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+from typing import Any, cast
+
+import aiohttp
+
+from bateau.domain.process import ProbeTarget
+from bateau.ports.probe import NO_ANSWER
+
+REFUSED = "connection refused"
+BODY_BYTES_MAX = 2048
+SAID_CHARACTERS_MAX = 120
+GRPC_HEALTH_METHOD = "/grpc.health.v1.Health/Check"
+# HealthCheckResponse.ServingStatus of grpc/health/v1/health.proto; the answer is field 1, a varint.
+GRPC_STATUSES = {0: "UNKNOWN", 1: "SERVING", 2: "NOT_SERVING", 3: "SERVICE_UNKNOWN"}
+GRPC_SERVING = 1
+
+
+class NetworkProber:
+    """Probes over loopback and unix sockets; satisfies `bateau.ports.probe.Prober`."""
+
+    async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
+        """Return None when the target is well, else one line that says what is wrong. Never raises."""
+        ask = {"http": _ask_http, "tcp": _ask_tcp, "grpc": _ask_grpc}[target.kind]
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await ask(target)
+        except TimeoutError:
+            return f"{NO_ANSWER} within {timeout_s:g} s"
+        except OSError as error:
+            return _said_of(error)
+        except ValueError:
+            return f"cannot be asked: {target.address!r} is no address"
+
+
+async def _ask_http(target: ProbeTarget) -> str | None:
+    """2xx and 3xx are well, as for the probes of Kubernetes; a redirect is not followed."""
+    unix = _is_path(target.address)
+    connector: aiohttp.BaseConnector
+    if unix:
+        connector = aiohttp.UnixConnector(target.address, force_close=True)
+    else:
+        connector = aiohttp.TCPConnector(force_close=True, use_dns_cache=False)
+    url = f"http://{'localhost' if unix else target.address}{target.path}"
+    async with aiohttp.ClientSession(
+        connector=connector, cookie_jar=aiohttp.DummyCookieJar(), timeout=aiohttp.ClientTimeout(total=None)
+    ) as session:
+        try:
+            async with session.get(url, allow_redirects=False) as response:
+                if 200 <= response.status < 400:  # noqa: PLR2004 - RFC 9110, section 15
+                    return None
+                body = await response.content.read(BODY_BYTES_MAX)
+                said = _said_in(body) or response.reason or ""
+                return f"answered {response.status}: {said}" if said else f"answered {response.status}"
+        except aiohttp.ClientConnectorError as error:
+            return _said_of(error.os_error)
+        except aiohttp.InvalidURL as error:
+            raise ValueError(str(error)) from error
+        except aiohttp.ServerDisconnectedError:
+            return "closed the connection without an answer"
+        except aiohttp.ClientResponseError:
+            return "answered, but not in HTTP"
+        except aiohttp.ClientError as error:
+            return _one_line(f"broke off: {error or type(error).__name__}")
+
+
+async def _ask_tcp(target: ProbeTarget) -> str | None:
+    if _is_path(target.address):
+        _, writer = await asyncio.open_unix_connection(target.address)
+    else:
+        host, port = _host_and_port(target.address)
+        _, writer = await asyncio.open_connection(host, port)
+    writer.close()
+    with contextlib.suppress(OSError):
+        await writer.wait_closed()
+    return None
+
+
+async def _ask_grpc(target: ProbeTarget) -> str | None:
+    """Ask for the health of the whole server, as in the gRPC health checking protocol (service name "")."""
+    import grpc.aio  # slow to import, and most probes are none of its
+
+    address = f"unix:{target.address}" if _is_path(target.address) else target.address
+    options = (
+        # A channel of its own: in the shared pool it would inherit the back-off of the last refused connection.
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.enable_http_proxy", 0),
+    )
+    async with grpc.aio.insecure_channel(address, options=options) as channel:
+        check = cast("Any", channel.unary_unary(GRPC_HEALTH_METHOD))
+        try:
+            answer: bytes = await check(b"")
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                return await _ask_tcp(target) or "closed the connection without an answer"
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return "offers no gRPC health service (grpc.health.v1.Health)"
+            return _one_line(f"answered {error.code().name}: {error.details() or ''}")
+    status = answer[1] if len(answer) > 1 and answer[0] == 0x08 else 0  # noqa: PLR2004 - key of field 1, varint
+    return None if status == GRPC_SERVING else f"answered {GRPC_STATUSES.get(status, f'status {status}')}"
+
+
+def _is_path(address: str) -> bool:
+    return address.startswith("/")
+
+
+def _host_and_port(address: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host:
+        raise ValueError("no port")
+    return host.strip("[]"), int(port)
+
+
+def _said_of(error: OSError) -> str:
+    if error.errno == errno.ECONNREFUSED:
+        return REFUSED
+    if error.errno == errno.ENOENT:
+        return f"{REFUSED}: its socket is not there"
+    return _one_line(f"cannot be reached: {error.strerror or error}")
+
+
+def _said_in(body: bytes) -> str:
+    """Return the message of an error body: that of OpenAI's form, or the first line of a text."""
+    text = body.decode("utf-8", "replace").strip()
+    with contextlib.suppress(ValueError):
+        tree: Any = json.loads(text)
+        for name in ("error", "message", "detail"):
+            if isinstance(tree, dict) and name in tree:
+                tree = cast("dict[str, Any]", tree)[name]
+        if isinstance(tree, str):
+            return _one_line(tree)
+    return "" if text.startswith("<") else _one_line(text)
+
+
+def _one_line(text: str) -> str:
+    line = text.strip().partition("\n")[0].strip()
+    return line if len(line) <= SAID_CHARACTERS_MAX else f"{line[:SAID_CHARACTERS_MAX]}..."

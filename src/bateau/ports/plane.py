@@ -1,0 +1,27 @@
+"""What a traffic plane offers. Used by control; satisfied by traffic.envoy.EnvoyPlane and testing.FakePlane."""
+
+from typing import Protocol
+
+from bateau.domain.endpoint import Load, Traffic
+from bateau.domain.process import ProcessTemplate
+
+
+class Plane(Protocol):
+    """Sends requests to the endpoints it was told of."""
+
+    def template(self) -> ProcessTemplate:
+        """Return how its proxy runs, for the engine to supervise."""
+        ...
+
+    async def publish(self, traffic: Traffic) -> None:
+        """Make `traffic` what the proxy does. Nothing in flight is cut. The first call opens the control channel:
+        a proxy that is connected earlier would be told that everything is gone."""
+        ...
+
+    async def load(self) -> Load | None:
+        """Return the requests in flight, or None where the proxy cannot be asked."""
+        ...
+
+    async def close(self) -> None:
+        """Close the control channel; the proxy keeps what it has."""
+        ...

@@ -1,0 +1,130 @@
+"""An engine without processes: replicas are values that a test moves from state to state.
+
+Invariant: behaves as `engines.local.LocalEngine` where both are asked the same (one test suite is run against both).
+Refused: imitating back-off and probes; tests of the loop say when a replica is ready, or dies, themselves.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from bateau.domain.errors import EngineError
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.ports.clock import Clock
+from bateau.testing.clock import ManualClock
+
+PORT_FIRST = 20000
+PID_FIRST = 1001
+
+
+class FakeEngine:
+    """Satisfies `bateau.ports.engine.Engine`.
+
+    `left_running` is what `adopt` finds. With `auto_ready` a started replica is ready at once; without it a test calls
+    `become_ready`. `refusals` maps ids to the message of the EngineError that their `start` raises.
+    """
+
+    def __init__(
+        self, *, clock: Clock | None = None, auto_ready: bool = True, left_running: Sequence[Replica] = ()
+    ) -> None:
+        self._clock = clock or ManualClock()
+        self._auto_ready = auto_ready
+        self._left_running = tuple(left_running)
+        self._replicas: dict[str, Replica] = {}
+        self._wakes: list[Callable[[], None]] = []
+        self._ports_given = 0
+        self._pids_given = 0
+        self.refusals: dict[str, str] = {}
+        self.templates: dict[str, ProcessTemplate] = {}
+        self.stopped: list[str] = []
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever a replica's condition has changed."""
+        self._wakes.append(wake)
+
+    async def adopt(self) -> None:
+        """Find the replicas given as `left_running`."""
+        for replica in self._left_running:
+            self._put(replace(replica, adopted=replica.pid is not None))
+
+    def observe(self) -> Sequence[Replica]:
+        """Return every replica there is, in the order of their ids."""
+        return [self._replicas[replica_id] for replica_id in sorted(self._replicas)]
+
+    async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
+        """Make a replica. Raises EngineError where the id is taken, or the test wants it refused."""
+        if replica_id in self._replicas:
+            raise EngineError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
+        if replica_id in self.refusals:
+            raise EngineError(self.refusals[replica_id])
+        self.templates[replica_id] = template
+        self._put(
+            Replica(
+                id=replica_id,
+                service=service,
+                revision=template.revision,
+                state=ReplicaState.STARTING,
+                pid=self._next_pid(),
+                addresses=self._addresses(replica_id, template),
+                since=self._clock.wall(),
+            )
+        )
+        if self._auto_ready:
+            self.become_ready(replica_id)
+
+    async def stop(self, replica_id: str) -> None:
+        """End a replica; an unknown id is no error."""
+        if replica_id in self._replicas:
+            self.move(replica_id, ReplicaState.STOPPING)
+            del self._replicas[replica_id]
+            self.stopped.append(replica_id)
+            self._wake()
+
+    async def close(self) -> None:
+        """Let go of everything without stopping any replica."""
+        self._replicas.clear()
+        self._wakes.clear()
+
+    def become_ready(self, replica_id: str) -> None:
+        """Let a replica answer its probe."""
+        self.move(replica_id, ReplicaState.READY)
+
+    def crash(self, replica_id: str, reason: str = "exited with code 1", *, last_log: Sequence[str] = ()) -> None:
+        """Let the process of a replica die."""
+        self._replicas[replica_id] = replace(self._replicas[replica_id], pid=None, last_log=tuple(last_log))
+        self.move(replica_id, ReplicaState.BACKOFF, reason)
+
+    def restart(self, replica_id: str) -> None:
+        """Let a replica that died come back, starting, with a new process."""
+        replica = self._replicas[replica_id]
+        self._replicas[replica_id] = replace(
+            replica, pid=self._next_pid(), restarts=replica.restarts + 1, adopted=False
+        )
+        self.move(replica_id, ReplicaState.STARTING)
+        if self._auto_ready:
+            self.become_ready(replica_id)
+
+    def move(self, replica_id: str, state: ReplicaState, reason: str | None = None) -> None:
+        """Put a replica into a state."""
+        self._put(replace(self._replicas[replica_id], state=state, reason=reason, since=self._clock.wall()))
+
+    def _put(self, replica: Replica) -> None:
+        self._replicas[replica.id] = replica
+        self._wake()
+
+    def _wake(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    def _next_pid(self) -> int:
+        self._pids_given += 1
+        return PID_FIRST + self._pids_given - 1
+
+    def _addresses(self, replica_id: str, template: ProcessTemplate) -> Mapping[str, str]:
+        addresses: dict[str, str] = {}
+        for name in template.port_names:
+            addresses[name] = f"127.0.0.1:{PORT_FIRST + self._ports_given}"
+            self._ports_given += 1
+        if template.uses_socket:
+            addresses["socket"] = f"/run/bateau/{replica_id}.sock"
+        return addresses

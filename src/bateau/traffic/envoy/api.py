@@ -1,0 +1,141 @@
+"""Turn plain dictionaries into Envoy's protobuf messages, by the API of the very binary that will read them.
+
+Called by ads (resources) and plane (bootstrap check). The Python package xds-protos lags behind the binary and lacks
+messages and fields, while the executable carries the descriptors of its whole API; so they are read from there once
+and kept in the cache, and a field that this Envoy does not know fails here and not over there.
+
+Invariant: what `encode` accepts, the Envoy it was made for can parse.
+Refused: the message classes of xds-protos for resources; they are only used for the discovery service itself.
+"""
+
+import hashlib
+import mmap
+import re
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+_FILE_NAME = re.compile(
+    rb"\x0a([\x08-\x7f])((?:envoy|xds|udpa|validate|google|opencensus|opentelemetry|prometheus|io|cel)/[\w/.]+\.proto)"
+)
+# Field numbers of FileDescriptorProto (google/protobuf/descriptor.proto); another number ends the message.
+_FILE_DESCRIPTOR_FIELDS = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 14})
+_SERIALIZED_FILE_MIN_BYTES = 20
+
+
+class EnvoyApi:
+    """The message types of one Envoy binary."""
+
+    def __init__(self, binary: Path, cache: Path) -> None:
+        files = _load(binary, cache)
+        self._pool = descriptor_pool.DescriptorPool(_Descriptors(files))
+
+    def encode(self, type_name: str, value: dict[str, Any]) -> bytes:
+        """Return the wire form of `value`, the JSON form of message `type_name`.
+
+        Raises `google.protobuf.json_format.ParseError` for a field that this Envoy does not have.
+        """
+        message_class = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(type_name))
+        message = message_class()
+        json_format.ParseDict(value, message, descriptor_pool=self._pool)
+        return message.SerializeToString(deterministic=True)
+
+
+class _Descriptors:
+    """A descriptor database that hands files to the pool when they are asked for: most are never needed."""
+
+    def __init__(self, files: dict[str, descriptor_pb2.FileDescriptorProto]) -> None:
+        self._files = files
+        self._by_symbol = {
+            f"{file.package}.{name}": file
+            for file in files.values()
+            for name in [m.name for m in file.message_type] + [e.name for e in file.enum_type]
+        }
+
+    def FindFileByName(self, name: str) -> descriptor_pb2.FileDescriptorProto:  # noqa: N802 - protobuf's interface
+        return self._files[name]
+
+    def FindFileContainingSymbol(self, symbol: str) -> descriptor_pb2.FileDescriptorProto:  # noqa: N802
+        parts = symbol.split(".")
+        for end in range(len(parts), 0, -1):
+            if found := self._by_symbol.get(".".join(parts[:end])):
+                return found
+        raise KeyError(symbol)
+
+
+def _load(binary: Path, cache: Path) -> dict[str, descriptor_pb2.FileDescriptorProto]:
+    status = binary.stat()
+    key = hashlib.blake2b(f"{binary}:{status.st_size}:{status.st_mtime_ns}".encode(), digest_size=8).hexdigest()
+    cached = cache / f"envoy-api-{key}.pb"
+    files = descriptor_pb2.FileDescriptorSet()
+    try:
+        files.ParseFromString(cached.read_bytes())
+    except Exception:  # noqa: BLE001 - absent, unreadable or damaged: all are mended by reading the binary again
+        files = _extract(binary)
+        try:
+            cache.mkdir(parents=True, exist_ok=True)
+            partial = cached.with_suffix(f".{key}.partial")
+            partial.write_bytes(files.SerializeToString())
+            partial.replace(cached)
+        except OSError:
+            pass  # a read-only cache only costs a third of a second at the next start
+    return {file.name: file for file in files.file}
+
+
+def _extract(binary: Path) -> descriptor_pb2.FileDescriptorSet:
+    """Find every serialized FileDescriptorProto that protoc's C++ code left in the executable."""
+    found: dict[str, bytes] = {}
+    with binary.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
+        for match in _FILE_NAME.finditer(image):
+            name = match[2]
+            if match[1][0] != len(name):
+                continue
+            end = _message_end(image, match.start())
+            if end - match.start() > max(len(found.get(name.decode(), b"")), _SERIALIZED_FILE_MIN_BYTES):
+                found[name.decode()] = image[match.start() : end]
+    files = descriptor_pb2.FileDescriptorSet()
+    for serialized in found.values():
+        file = descriptor_pb2.FileDescriptorProto()
+        try:
+            file.ParseFromString(serialized)
+        except Exception:  # noqa: BLE001, S112 - a look-alike among other data; the real one is elsewhere
+            continue
+        files.file.append(file)
+    return files
+
+
+def _message_end(image: mmap.mmap, start: int) -> int:
+    """Walk the fields from `start` on and return where the last plausible one ends."""
+    position = end = start
+    while True:
+        try:
+            tag, position = _varint(image, position)
+            field, wire_type = tag >> 3, tag & 7
+            if field not in _FILE_DESCRIPTOR_FIELDS or (field == 1 and end != start):
+                return end
+            if wire_type == 0:
+                _, position = _varint(image, position)
+            elif wire_type == 2:  # noqa: PLR2004 - wire types are the numbers of the protobuf encoding
+                length, position = _varint(image, position)
+                position += length
+            else:
+                return end
+            if position > len(image):
+                return end
+            end = position
+        except (IndexError, ValueError):
+            return end
+
+
+def _varint(image: mmap.mmap, position: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = image[position]
+        position += 1
+        value |= (byte & 0x7F) << shift
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit
+            return value, position
+        shift += 7
+        if shift > 63:  # noqa: PLR2004 - a varint has ten bytes at most
+            raise ValueError("no varint")

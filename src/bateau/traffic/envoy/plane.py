@@ -1,0 +1,100 @@
+"""The Envoy plane: endpoints in, a configured and running gateway out.
+
+Called by control through ports.plane. Envoy itself is run by the engine, from `template`.
+
+Invariant: a control plane that dies costs no request: Envoy goes on with what it has, and the next control plane
+sends only what differs.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+from bateau.domain.endpoint import Load, Traffic
+from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
+from bateau.traffic.envoy.admin import EnvoyAdmin
+from bateau.traffic.envoy.ads import AdsServer
+from bateau.traffic.envoy.api import EnvoyApi
+from bateau.traffic.envoy.bootstrap import bootstrap
+from bateau.traffic.envoy.resources import ResourceBuilder
+
+logger = logging.getLogger(__name__)
+
+
+class EnvoyPlane:
+    """One Envoy on this machine, configured over xDS."""
+
+    def __init__(
+        self, *, binary: Path, cache: Path, runtime: Path, listen: tuple[str, int], control_socket: Path, concurrency: int
+    ) -> None:
+        self._binary = binary
+        self._concurrency = concurrency
+        self._bootstrap_path = runtime / "envoy.json"
+        admin_socket = runtime / "envoy-admin.sock"
+        self._admin_socket = admin_socket
+        api = EnvoyApi(binary, cache)
+        self._bootstrap = bootstrap(
+            listen_address=listen[0],
+            listen_port=listen[1],
+            admin_socket=admin_socket,
+            xds_socket=runtime / "xds.sock",
+            control_socket=control_socket,
+        )
+        api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
+        self._builder = ResourceBuilder(api)
+        self.admin = EnvoyAdmin(admin_socket)
+        self._ads = AdsServer(runtime / "xds.sock", on_rejected=_report_rejection)
+        self._publishing = asyncio.Lock()
+
+    def template(self) -> ProcessTemplate:
+        """Write the bootstrap file and return how to run Envoy with it."""
+        text = json.dumps(self._bootstrap, indent=1)
+        if not self._bootstrap_path.exists() or self._bootstrap_path.read_text() != text:
+            self._bootstrap_path.write_text(text)
+        command = (
+            str(self._binary),
+            "--config-path",
+            str(self._bootstrap_path),
+            "--concurrency",
+            str(self._concurrency),
+            "--disable-hot-restart",
+            "--log-level",
+            "warning",
+            # A client that left before the first token has no time to first token; Envoy would log each as an error.
+            "--component-log-level",
+            "misc:critical",
+            # Requests that run when Envoy is asked to end have this long.
+            "--drain-time-s",
+            "1",
+        )
+        digest = hashlib.blake2b("\0".join((*command, text)).encode(), digest_size=8)
+        return ProcessTemplate(
+            revision=digest.hexdigest(),
+            command=command,
+            probe=ProbePlan(
+                target=ProbeTarget(kind="http", address=str(self._admin_socket), path="/ready"),
+                interval_s=5.0,
+                start_timeout_s=30.0,
+            ),
+            stop_timeout_s=5.0,
+        )
+
+    async def publish(self, traffic: Traffic) -> None:
+        """Send what changed to Envoy; the first call opens the control channel."""
+        async with self._publishing:
+            await self._ads.serve(self._builder.build(traffic))
+
+    async def load(self) -> Load | None:
+        """Return requests in flight by replica, as Envoy counts them."""
+        in_flight = await self.admin.requests_in_flight()
+        return None if in_flight is None else Load(in_flight=in_flight)
+
+    async def close(self) -> None:
+        """Close the control channel."""
+        await self._ads.close()
+
+
+def _report_rejection(message: str) -> None:
+    logger.error("the gateway rejected its configuration and keeps the last good one: %s", message)

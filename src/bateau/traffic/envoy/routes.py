@@ -1,0 +1,232 @@
+"""Which request goes where: the front listener's routes, and the answers that need no replica.
+
+Called by resources. Routes are matched in order, first match wins.
+
+Invariant: an unknown model, a body that is no JSON and a body without a model are answered by the gateway: llama.cpp
+would answer any name with the model it has.
+Invariant: only hosts of this machine are served, so that a web page cannot reach the models by DNS rebinding.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from bateau.domain.endpoint import Backend, ExternalTarget
+from bateau.traffic.envoy.bootstrap import CONTROL_CLUSTER
+from bateau.traffic.envoy.listener import (
+    BODY_BYTES_MAX,
+    FRONT_ROUTES,
+    INVALID_BODY,
+    MISSING_MODEL,
+    MODEL_HEADER,
+    TYPE,
+)
+from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
+
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+# A generation may be started again on another replica as long as no byte of it was seen.
+_RETRY_ON = "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes"
+_RETRY_ON_APP = "connect-failure,refused-stream,reset-before-request"
+# Headers of a caller's that no replica needs: keys stay in the gateway, forged ones don't get through, and compressed
+# answers could not be read by later filters.
+_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER]
+# llama.cpp echoes any origin; which origins may read answers is the gateway's to say.
+_REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials"]
+
+
+def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
+    """Return the RouteConfiguration of the front listener."""
+    names = sorted(model.name for model in models)
+    routes: list[dict[str, Any]] = [
+        _answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
+        {
+            "name": "-metrics-",
+            "match": {"path": "/metrics"},
+            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s"},
+        },
+        _answer(_get("/v1/models"), 200, _model_list(models), name="models"),
+        *(
+            _answer(_get(f"/v1/models/{quote(model.name)}"), 200, _model_entry(model), name="models")
+            for model in models
+        ),
+        _answer(
+            {**_get_prefix("/v1/models/")},
+            404,
+            invalid_request(_no_such_model(names), code="model_not_found", param="model"),
+            name="unknown",
+        ),
+        *(_model_route(model) for model in models),
+        _answer(
+            _model_header(MISSING_MODEL),
+            400,
+            invalid_request(
+                "You must provide a model parameter: the request body is a JSON object with \"model\". "
+                + _there_is(names),
+                code="missing_model",
+                param="model",
+            ),
+            name="invalid",
+        ),
+        _answer(
+            _model_header(INVALID_BODY),
+            400,
+            invalid_request(
+                "The request body could not be parsed as JSON; send a JSON object with content-type application/json.",
+                code="invalid_json",
+            ),
+            name="invalid",
+        ),
+        _answer(
+            {"prefix": "/v1/"},
+            404,
+            invalid_request(_no_such_model(names), code="model_not_found", param="model"),
+            name="unknown",
+        ),
+        _answer(
+            {"prefix": "/"},
+            404,
+            invalid_request(
+                "There is nothing at this path. OpenAI's API is below /v1/; /metrics and /healthz are there too.",
+                code="unknown_path",
+            ),
+            name="unknown",
+        ),
+    ]
+    return {
+        "name": FRONT_ROUTES,
+        "max_direct_response_body_size_bytes": 4 * 1024 * 1024,
+        "virtual_hosts": [
+            {
+                "name": "this-machine",
+                "domains": [form for host in _LOOPBACK_HOSTS for form in (host, f"{host}:*")],
+                "request_body_buffer_limit": BODY_BYTES_MAX,
+                "routes": routes,
+            },
+            {
+                "name": "other-hosts",
+                "domains": ["*"],
+                "routes": [
+                    _answer(
+                        {"prefix": "/"},
+                        403,
+                        invalid_request(
+                            "This gateway serves localhost only, and the Host header names another host.",
+                            code="host_not_allowed",
+                        ),
+                        name="unknown",
+                    )
+                ],
+            },
+        ],
+    }
+
+
+def app_routes(name: str, *, cluster: str) -> dict[str, Any]:
+    """Return the inline RouteConfiguration of an App's listener: everything goes to its replicas."""
+    return {
+        "name": name,
+        "virtual_hosts": [
+            {
+                "name": name,
+                "domains": ["*"],
+                "routes": [
+                    {
+                        "name": name,
+                        "match": {"prefix": "/"},
+                        "route": {
+                            "cluster": cluster,
+                            "timeout": "0s",
+                            "idle_timeout": "0s",
+                            "retry_policy": _retries(_RETRY_ON_APP),
+                        },
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def _model_route(model: Backend) -> dict[str, Any]:
+    route: dict[str, Any] = {
+        "cluster": model.service,
+        "timeout": "0s",
+        "idle_timeout": "0s",
+        "retry_policy": {**_retries(_RETRY_ON), "retriable_status_codes": [503]},
+    }
+    found: dict[str, Any] = {
+        "name": model.name,
+        "match": {"prefix": "/v1/", "headers": [_header(model.name)]},
+        "route": route,
+        "request_headers_to_remove": _REMOVED_REQUEST_HEADERS,
+        "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
+    }
+    if model.external:
+        _rewrite_for(model.external, route)
+    return found
+
+
+def _rewrite_for(target: ExternalTarget, route: dict[str, Any]) -> None:
+    base = urlsplit(target.url).path.rstrip("/")
+    route["prefix_rewrite"] = f"{base}/"
+    route["auto_host_rewrite"] = True
+
+
+def _retries(retry_on: str) -> dict[str, Any]:
+    return {
+        "retry_on": retry_on,
+        "num_retries": 3,
+        "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
+        "retry_host_predicate": [
+            {
+                "name": "envoy.retry_host_predicates.previous_hosts",
+                "typed_config": {
+                    "@type": TYPE + "envoy.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+                },
+            }
+        ],
+        "host_selection_retry_max_attempts": 5,
+    }
+
+
+def _header(value: str) -> dict[str, Any]:
+    return {"name": MODEL_HEADER, "string_match": {"exact": value}}
+
+
+def _model_header(value: str) -> dict[str, Any]:
+    return {"prefix": "/v1/", "headers": [_header(value)]}
+
+
+def _get(path: str) -> dict[str, Any]:
+    return {"path": path, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+
+
+def _get_prefix(prefix: str) -> dict[str, Any]:
+    return {"prefix": prefix, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+
+
+def _answer(match: dict[str, Any], status: int, body: dict[str, Any], *, name: str) -> dict[str, Any]:
+    return {
+        # A name in dashes is no model's: those are DNS labels.
+        "name": f"-{name}-",
+        "match": match,
+        "direct_response": direct_response(status, body),
+        "response_headers_to_add": json_content_type(),
+    }
+
+
+def _model_list(models: Sequence[Backend]) -> dict[str, Any]:
+    return {"object": "list", "data": [_model_entry(model) for model in sorted(models, key=lambda m: m.name)]}
+
+
+def _model_entry(model: Backend) -> dict[str, Any]:
+    # The field is an integer that clients insist on; 0 stands for unknown in OpenAI-compatible servers.
+    return {"id": model.name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
+
+
+def _no_such_model(names: Sequence[str]) -> str:
+    return f"The model does not exist. {_there_is(names)}"
+
+
+def _there_is(names: Sequence[str]) -> str:
+    return f"Models here: {', '.join(json.dumps(name) for name in names)}." if names else "No model is served here."

@@ -1,0 +1,128 @@
+"""A local engine in a folder of its own, real servers to run in it, and waits that end with their condition."""
+
+import asyncio
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.engines.local.engine import LocalEngine
+from bateau.engines.local.process import marked
+from bateau.observe.probes import NetworkProber
+
+WAIT_S = 15.0
+
+# Answers every request with 200, or with 503 while the file named last exists. Small, as it starts often.
+SERVER = """
+import os, socket, sys
+where, sick = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else ""
+if where.startswith("/"):
+    listener = socket.socket(socket.AF_UNIX); listener.bind(where)
+else:
+    listener = socket.socket(); listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("127.0.0.1", int(where)))
+listener.listen(16)
+print("listening", flush=True)
+while True:
+    connection, _ = listener.accept()
+    connection.recv(4096)
+    ill = sick and os.path.exists(sick)
+    status, body = ("503 Service Unavailable", "Loading model") if ill else ("200 OK", "ok")
+    connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
+    connection.close()
+"""
+
+
+class SystemClock:
+    """The clocks of the machine."""
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+def server(*, sick: Path | None = None, **plan: Any) -> ProcessTemplate:
+    """Return a template of a real HTTP server on its own socket, probed often."""
+    target = ProbeTarget(kind="http", address="{socket}")
+    return ProcessTemplate(
+        revision="r1",
+        command=(sys.executable, "-S", "-c", SERVER, "{socket}", str(sick or "")),
+        uses_socket=True,
+        probe=ProbePlan(target=target, **{"interval_s": 0.1, "timeout_s": 0.5, **plan}),
+        stop_timeout_s=5.0,
+    )
+
+
+def shell(script: str, **rest: Any) -> ProcessTemplate:
+    """Return a template of a shell script without a probe."""
+    return ProcessTemplate(revision="r1", command=("/bin/sh", "-c", script), **{"stop_timeout_s": 5.0, **rest})
+
+
+class Rig:
+    """Makes engines over the same folders, one after the other, as control planes come and go."""
+
+    def __init__(self, folder: Path, instance: str) -> None:
+        self.folder = folder
+        self.instance = instance
+        self._engines: list[LocalEngine] = []
+
+    def engine(self, **options: Any) -> LocalEngine:
+        options = {"clock": SystemClock(), "prober": NetworkProber(), **options}
+        engine = LocalEngine(
+            state=self.folder / "state",
+            runtime=self.folder / "run",
+            logs=self.folder / "logs",
+            instance=self.instance,
+            **options,
+        )
+        self._engines.append(engine)
+        return engine
+
+    def log(self, replica_id: str) -> Path:
+        return self.folder / "logs" / f"{replica_id}.log"
+
+    def record(self, replica_id: str) -> Path:
+        return self.folder / "state" / "replicas" / f"{replica_id}.json"
+
+    def pids(self) -> set[int]:
+        """Return every process that carries our mark."""
+        return {stat.pid for stat, _ in marked(self.instance)}
+
+    async def end(self) -> None:
+        """Stop all and let go; the caller then looks for what is left."""
+        for engine in self._engines:
+            await asyncio.gather(*(engine.stop(replica.id) for replica in engine.observe()))
+            await engine.close()
+
+
+async def until(engine: LocalEngine, condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; it is looked at whenever the engine tells of a change."""
+    changed = asyncio.Event()
+    engine.on_change(changed.set)
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await changed.wait()
+            changed.clear()
+
+
+async def until_state(engine: LocalEngine, replica_id: str, state: ReplicaState) -> Replica:
+    """Return the replica once it is in this state."""
+    await until(engine, lambda: look(engine, replica_id).state is state)
+    return look(engine, replica_id)
+
+
+async def until_true(condition: Callable[[], bool]) -> None:
+    """Return when something outside of the engine holds: a file, a process."""
+    async with asyncio.timeout(WAIT_S):
+        while not condition():  # noqa: ASYNC110 - nobody tells of it
+            await asyncio.sleep(0.01)
+
+
+def look(engine: LocalEngine, replica_id: str) -> Replica:
+    """Return what the engine knows of a replica."""
+    return next(replica for replica in engine.observe() if replica.id == replica_id)

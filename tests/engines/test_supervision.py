@@ -1,0 +1,263 @@
+"""Replicas start, become ready, die, hang, and end, as real processes."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from engines.rig import Rig, look, server, shell, until, until_state, until_true
+
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.replica import ReplicaState
+from bateau.domain.spec import Resources
+from bateau.engines.local.process import stat_of
+from bateau.testing import ManualClock
+
+
+async def test_a_server_becomes_ready_once_it_answers(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("model.chat.0", "model/chat", server())
+    starting = look(engine, "model.chat.0")
+    assert starting.state is ReplicaState.STARTING
+    assert starting.pid is not None
+    ready = await until_state(engine, "model.chat.0", ReplicaState.READY)
+    assert ready.service == "model/chat"
+    assert ready.reason is None
+    assert ready.addresses == {"socket": str(rig.folder / "run" / "model.chat.0.sock")}
+    assert stat_of(starting.pid) is not None
+
+
+async def test_each_replica_leads_a_session_of_its_own(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
+    pid = look(engine, "app.a.0").pid
+    assert pid is not None
+    stat = stat_of(pid)
+    assert stat is not None
+    assert (stat.session, stat.group) == (pid, pid)
+    assert stat.session != os.getsid(0)
+    assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
+    assert Path(f"/proc/{pid}/fd/1").readlink() == rig.log("app.a.0")
+
+
+async def test_without_a_probe_a_replica_is_ready_and_says_so(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
+    replica = look(engine, "app.a.0")
+    assert (replica.state, replica.reason) == (ReplicaState.READY, "no probe")
+
+
+async def test_stop_leaves_no_process_no_socket_and_no_record(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("model.chat.0", "model/chat", server())
+    await until_state(engine, "model.chat.0", ReplicaState.READY)
+    assert rig.record("model.chat.0").exists()
+    await asyncio.gather(engine.stop("model.chat.0"), engine.stop("model.chat.0"))
+    assert engine.observe() == []
+    assert rig.pids() == set()
+    assert not rig.record("model.chat.0").exists()
+    assert list((rig.folder / "run").iterdir()) == []
+
+
+async def test_a_crash_is_told_with_code_and_last_lines_and_mended_after_a_wait(rig: Rig) -> None:
+    engine = rig.engine()
+    once = rig.folder / "once"
+    script = f"test -e {once} && exec sleep 100; touch {once}; echo one; echo two; exit 3"
+    await engine.start("app.a.0", "app/a", shell(script))
+    waiting = await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    assert (waiting.reason, waiting.pid, waiting.last_log) == ("exited with code 3", None, ("one", "two"))
+    ready = await until_state(engine, "app.a.0", ReplicaState.READY)
+    assert ready.restarts == 1
+    assert ready.pid is not None
+
+
+async def test_death_by_signal_is_named(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
+    pid = look(engine, "app.a.0").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGKILL)
+    waiting = await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    assert waiting.reason == "killed by signal 9 (SIGKILL)"
+    await until_true(lambda: stat_of(pid) is None)  # reaped
+
+
+async def test_failures_in_a_row_wait_longer_each_and_a_long_healthy_run_is_forgiven(rig: Rig) -> None:
+    clock = ManualClock()
+    engine = rig.engine(clock=clock)
+    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
+
+    async def kill_and_wait() -> None:
+        pid = look(engine, "app.a.0").pid
+        assert pid is not None
+        os.kill(pid, signal.SIGKILL)
+        await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+        await until_true(lambda: rig.pids() == set())
+
+    async def is_back_after(seconds: float) -> None:
+        clock.advance(seconds - 0.01)
+        await asyncio.sleep(0.6)  # longer than the supervisor takes to look at its clock again
+        assert look(engine, "app.a.0").state is ReplicaState.BACKOFF
+        clock.set_wall(-1000)
+        clock.advance(0.01)
+        await until_state(engine, "app.a.0", ReplicaState.READY)
+
+    await kill_and_wait()
+    await is_back_after(1.0)
+    await kill_and_wait()
+    await is_back_after(2.0)
+    clock.advance(60.0)
+    await kill_and_wait()
+    await until_state(engine, "app.a.0", ReplicaState.READY)
+    assert look(engine, "app.a.0").restarts == 3
+
+
+async def test_a_sick_server_takes_no_requests_and_is_ready_again_when_well(rig: Rig) -> None:
+    sick = rig.folder / "sick"
+    engine = rig.engine()
+    await engine.start("model.chat.0", "model/chat", server(sick=sick, failure_threshold=1000))
+    pid = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    sick.touch()
+    unready = await until_state(engine, "model.chat.0", ReplicaState.UNREADY)
+    assert unready.reason == "answered 503: Loading model"
+    sick.unlink()
+    assert (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid == pid
+
+
+async def test_a_hanging_server_is_restarted(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("model.chat.0", "model/chat", server(timeout_s=0.1, failure_threshold=3))
+    pid = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    waiting = await until_state(engine, "model.chat.0", ReplicaState.BACKOFF)
+    assert waiting.reason == "failed 3 probes in a row: no answer within 0.1 s"
+    assert stat_of(pid) is None
+    assert (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid != pid
+
+
+async def test_a_server_that_never_gets_ready_is_restarted_and_says_why(rig: Rig) -> None:
+    sick = rig.folder / "sick"
+    sick.touch()
+    engine = rig.engine()
+    await engine.start("model.chat.0", "model/chat", server(sick=sick, start_timeout_s=0.5))
+    waiting = await until_state(engine, "model.chat.0", ReplicaState.BACKOFF)
+    assert waiting.reason == "not ready within 0.5 s: answered 503: Loading model"
+    assert waiting.last_log == ("listening",)
+
+
+async def test_a_process_deaf_to_sigterm_is_killed_after_its_stop_timeout(rig: Rig) -> None:
+    engine = rig.engine()
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
+    template = ProcessTemplate(revision="r1", command=(sys.executable, "-S", "-c", deaf), stop_timeout_s=0.2)
+    await engine.start("app.a.0", "app/a", template)
+    await until_true(lambda: rig.log("app.a.0").read_text() == "deaf\n")
+    await engine.stop("app.a.0")
+    assert rig.pids() == set()
+
+
+async def test_a_stopped_process_is_continued_so_that_it_can_end_by_itself(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("app.a.0", "app/a", shell("trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.05; done"))
+    await until_true(lambda: rig.log("app.a.0").read_text() == "up\n")
+    pid = look(engine, "app.a.0").pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    await engine.stop("app.a.0")
+    assert rig.log("app.a.0").read_text().endswith("bye\n")
+
+
+async def test_grandchildren_may_end_in_peace_before_they_are_killed(rig: Rig) -> None:
+    engine = rig.engine()
+    child = "trap 'sleep 0.2; echo child done; exit' TERM; echo up; while :; do sleep 0.05; done"
+    await engine.start("app.a.0", "app/a", shell(f'sh -c "{child}" & wait'))
+    await until_true(lambda: rig.log("app.a.0").read_text() == "up\n")
+    await engine.stop("app.a.0")
+    assert rig.log("app.a.0").read_text().endswith("child done\n")
+
+
+@pytest.mark.parametrize(
+    "escape", ["setsid sleep 101 & exec sleep 100", "(setsid sh -c 'sleep 101 & sleep 102 &' &); exec sleep 100"]
+)
+async def test_what_forks_out_of_the_session_is_ended_with_the_replica(rig: Rig, escape: str) -> None:
+    engine = rig.engine()
+    await engine.start("app.a.0", "app/a", shell(escape))
+    leader = look(engine, "app.a.0").pid
+    assert leader is not None
+
+    def outside() -> list[int]:
+        stats = [stat_of(pid) for pid in rig.pids()]
+        return [stat.pid for stat in stats if stat is not None and stat.session not in {leader, os.getsid(0)}]
+
+    await until_true(lambda: len(outside()) >= escape.count("sleep 10") - 1)
+    await engine.stop("app.a.0")
+    assert rig.pids() == set()
+
+
+async def test_a_member_of_the_session_is_ended_even_without_our_marks(rig: Rig) -> None:
+    engine = rig.engine()
+    pidfile = rig.folder / "pid"
+    await engine.start("app.a.0", "app/a", shell(f"env -i sleep 103 & echo $! > {pidfile}; wait"))
+    await until_true(lambda: pidfile.exists() and pidfile.read_text().endswith("\n"))
+    await engine.stop("app.a.0")
+    stat = stat_of(int(pidfile.read_text()))
+    assert stat is None or stat.ended
+
+
+async def test_a_program_that_goes_to_the_background_is_told_to_stay(rig: Rig) -> None:
+    engine = rig.engine()
+    await engine.start("app.a.0", "app/a", shell("setsid sleep 104 & sleep 0.1"))
+    waiting = await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    assert waiting.reason == "exited with code 0"
+    told = "exited with code 0 and left processes behind, which were ended: it must stay in the foreground"
+    await until(engine, lambda: look(engine, "app.a.0").reason == told)
+
+
+async def test_ports_are_handed_out_once_and_kept_over_a_restart(rig: Rig) -> None:
+    engine = rig.engine()
+    template = shell("echo {port:http} {port:admin}; exec sleep 100", port_names=("http", "admin"))
+    await engine.start("app.a.0", "app/a", template)
+    await engine.start("app.a.1", "app/a", template)
+    first, second = engine.observe()
+    assert len({*first.addresses.values(), *second.addresses.values()}) == 4
+    assert first.pid is not None
+    os.kill(first.pid, signal.SIGKILL)
+    await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    again = await until_state(engine, "app.a.0", ReplicaState.READY)
+    assert again.addresses == first.addresses
+    line = " ".join(address.removeprefix("127.0.0.1:") for address in first.addresses.values())
+    await until_true(lambda: rig.log("app.a.0").read_text() == f"{line}\n{line}\n")
+
+
+async def test_every_change_wakes_who_listens(rig: Rig) -> None:
+    engine = rig.engine()
+    states: list[ReplicaState] = []
+
+    def wake() -> None:
+        states.extend(replica.state for replica in engine.observe())
+
+    engine.on_change(wake)
+    await engine.start("model.chat.0", "model/chat", server())
+    await until_state(engine, "model.chat.0", ReplicaState.READY)
+    await engine.stop("model.chat.0")
+    assert list(dict.fromkeys(states)) == [ReplicaState.STARTING, ReplicaState.READY, ReplicaState.STOPPING]
+
+
+async def test_limits_that_are_not_held_are_told_as_such(rig: Rig, v1_mount: Path) -> None:
+    from bateau.engines.local.limits import Cgroups
+
+    engine = rig.engine(cgroups=Cgroups(mount=v1_mount))
+    await engine.start("app.a.0", "app/a", shell("exec sleep 100", resources=Resources(memory=2**29)))
+    await engine.start("app.b.0", "app/b", shell("exec sleep 100"))
+    limited, free = engine.observe()
+    assert limited.limits == "not enforced: this machine has cgroup v1, Bateau uses cgroup v2"
+    assert free.limits is None
+
+
+@pytest.fixture
+def v1_mount(tmp_path: Path) -> Iterator[Path]:
+    (tmp_path / "memory").mkdir()
+    yield tmp_path
