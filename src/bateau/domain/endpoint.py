@@ -24,11 +24,10 @@ class ExternalTarget:
     """An OpenAI-compatible API elsewhere. `api_key` is a secret: never in repr, logs or the state on disk."""
 
     url: str
-    model: str | None = None
     api_key: str | None = None
 
     def __repr__(self) -> str:
-        return f"ExternalTarget(url={self.url!r}, model={self.model!r}, api_key={'set' if self.api_key else None})"
+        return f"ExternalTarget(url={self.url!r}, api_key={'set' if self.api_key else None})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ class Backend:
     """All endpoints of one service.
 
     `service` is "model/chat" or "app/shop". A model is reached by its name in the body of a request; an app port by a
-    loopback port of its own (`listen_port`). `created` is in seconds since the epoch, None where unknown.
+    loopback port of its own (`listen_port`). `upstream_model` is the model's name over there, where it differs. `created` is in seconds since the epoch, None where unknown.
     """
 
     service: str
@@ -44,6 +43,7 @@ class Backend:
     protocol: Protocol
     endpoints: tuple[Endpoint, ...] = ()
     external: ExternalTarget | None = None
+    upstream_model: str | None = None
     listen_port: int | None = None
     port_name: str | None = None
     created: int | None = None

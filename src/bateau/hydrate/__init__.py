@@ -1,0 +1,5 @@
+"""Spec x environment -> release."""
+
+from bateau.hydrate.services import hydrate
+
+__all__ = ["hydrate"]

@@ -1,0 +1,5 @@
+"""Release x inventory -> placement."""
+
+from bateau.place.capacity import place
+
+__all__ = ["place"]

@@ -192,7 +192,7 @@ def _check_directory(directory: str | None) -> None:
         raise EngineError(f"working directory {directory} cannot be read: {error.strerror}", hint=hint) from error
     if not stat_modes.S_ISDIR(mode):
         raise EngineError(f"working directory {directory} is no folder", hint=hint)
-    if not os.access(directory, os.X_OK):
+    if not os.access(directory, os.X_OK, effective_ids=True):
         raise EngineError(f"working directory {directory} may not be entered", hint=hint)
 
 

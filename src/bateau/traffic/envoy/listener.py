@@ -17,6 +17,7 @@ METADATA_NAMESPACE = "bateau"
 MISSING_MODEL = "-missing-"
 INVALID_BODY = "-invalid-"
 FRONT_ROUTES = "front"
+RENAME_FILTER = "envoy.filters.http.transform"
 # Bodies up to 20 MB must pass, and a body is buffered whole for reading the model and for retries.
 BODY_BYTES_MAX = 32 * 1024 * 1024
 RETRY_AFTER_S = 2
@@ -143,6 +144,8 @@ def _model_filters() -> list[dict[str, Any]]:
     return [
         _http_filter("json_to_metadata", "json_to_metadata.v3.JsonToMetadata", {"request_rules": rules}),
         _http_filter("header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}),
+        # Does nothing but on routes that rename the model.
+        _http_filter("transform", "transform.v3.TransformConfig", {}),
     ]
 
 
@@ -245,7 +248,7 @@ def _request_metrics() -> list[dict[str, Any]]:
                 "path": [{"key": "model"}],
                 "value": {"string_match": {"safe_regex": {"regex": "[a-z0-9].*"}}},
             },
-            "match_if_key_not_found": {"value": False},
+            "match_if_key_not_found": False,
         }
     }
     return [

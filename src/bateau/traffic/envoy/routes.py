@@ -20,9 +20,10 @@ from bateau.traffic.envoy.listener import (
     INVALID_BODY,
     MISSING_MODEL,
     MODEL_HEADER,
+    RENAME_FILTER,
     TYPE,
 )
-from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
+from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may be started again on another replica as long as no byte of it was seen.
@@ -163,7 +164,22 @@ def _model_route(model: Backend) -> dict[str, Any]:
     }
     if model.external:
         _rewrite_for(model.external, route)
+    if model.upstream_model and model.upstream_model != model.name:
+        found["typed_per_filter_config"] = {RENAME_FILTER: _rename(model.upstream_model)}
     return found
+
+
+def _rename(upstream_model: str) -> dict[str, Any]:
+    """Replace `model` in the request body; all else in it stays as it was."""
+    return {
+        "@type": TYPE + "envoy.extensions.filters.http.transform.v3.TransformConfig",
+        "request_transformation": {
+            "body_transformation": {
+                "body_format": {"json_format": {"model": plain_text(upstream_model)}},
+                "action": "MERGE",
+            }
+        },
+    }
 
 
 def _rewrite_for(target: ExternalTarget, route: dict[str, Any]) -> None:

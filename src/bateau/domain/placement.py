@@ -1,0 +1,28 @@
+"""How much of a machine each service gets, and whether it fits.
+
+Made by place; read by the engines' templates (slots, context, threads) and by the faces.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bateau.domain.problem import Problem
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelCapacity:
+    """What one replica of a model is given. Context in tokens a slot; memory is an estimate from the model's header,
+    None where the header does not say enough."""
+
+    slots: int
+    context: int
+    threads: int
+    memory_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Placement:
+    """Capacity by service key, and what does not fit."""
+
+    capacities: Mapping[str, ModelCapacity] = field(default_factory=dict[str, ModelCapacity])
+    problems: tuple[Problem, ...] = ()

@@ -1,0 +1,67 @@
+"""Turn what was written into services with every field filled in.
+
+Called by control.path, after specs and before place. Defaults come from the one schema in domain.spec.
+
+Invariant: no I/O, no clock; the same specs give the same release.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from bateau.domain.problem import Problem
+from bateau.domain.release import Release, Service
+from bateau.domain.spec import KINDS, Spec
+from bateau.hydrate.expressions import expand
+from bateau.kit.cel import CelError
+from bateau.kit.position import child, item
+from bateau.kit.schema import build
+
+
+def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
+    """Return the release, and a problem for every expression that fails or gives a value of the wrong type."""
+    services: list[Service] = []
+    problems: list[Problem] = []
+    for spec in specs:
+        if spec.kind not in ("Model", "App"):
+            continue
+        tree = _expanded(spec.tree.get("spec") or {}, "spec", spec, _names(spec), problems)
+        try:
+            built = build(tree, KINDS[spec.kind])
+        except ValueError as error:
+            problems.append(Problem(where=spec.position, says=f"{spec.kind} {spec.name}: {error}"))
+            continue
+        labels = spec.tree["metadata"].get("labels") or {}
+        services.append(
+            Service(
+                kind=spec.kind,
+                name=spec.name,
+                labels=labels,
+                spec=built,
+                position=spec.position,
+                positions=spec.positions,
+            )
+        )
+    services.sort(key=lambda service: service.key)
+    return Release(services=tuple(services)), tuple(problems)
+
+
+def _names(spec: Spec) -> Mapping[str, Any]:
+    """What an expression sees. Ports are words that the engine replaces when it hands out their numbers."""
+    written = spec.tree.get("spec") or {}
+    ports = {name: f"{{port:{name}}}" for name in written.get("ports") or {}}
+    return {"metadata": spec.tree["metadata"], "spec": written, "ports": ports}
+
+
+def _expanded(value: Any, path: str, spec: Spec, names: Mapping[str, Any], problems: list[Problem]) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _expanded(v, child(path, key), spec, names, problems) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_expanded(v, item(path, index), spec, names, problems) for index, v in enumerate(value)]
+    if not isinstance(value, str) or "${" not in value:
+        return value
+    try:
+        return expand(value, names)
+    except CelError as error:
+        hint = f"an expression sees: {', '.join(sorted(names))}"
+        problems.append(Problem(where=spec.positions.get(path, spec.position), says=f"{path}: {error}", hint=hint))
+        return value

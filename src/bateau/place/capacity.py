@@ -1,0 +1,114 @@
+"""Give every model its slots, context and threads, and say before the first request whether it fits.
+
+Called by control.path, after hydrate and before plan.
+
+Invariant: a model that cannot fit is not started; one that may not fit is started with a warning that has both figures.
+Refused: shrinking context or slots silently until it fits: the one who wrote them would find out from a cut answer.
+"""
+
+from collections.abc import Mapping
+
+from bateau.domain.machine import Machine
+from bateau.domain.model_file import ModelFile
+from bateau.domain.placement import ModelCapacity, Placement
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.release import Release, Service
+from bateau.domain.spec import ModelSpec
+from bateau.kit.quantity import format_bytes
+
+CONTEXT_DEFAULT_MAX = 4096
+CONTEXT_UNKNOWN = 2048
+# Compute buffers, tokenizer, HTTP threads and Python of one llama.cpp replica, measured with SmolLM2-135M; larger
+# models need larger buffers, hence the share of the weights.
+OVERHEAD_BYTES = 200 * 2**20
+OVERHEAD_SHARE = 0.1
+
+
+def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) -> Placement:
+    """Return the capacity of every llama.cpp model whose file is here (`files` by service key)."""
+    capacities: dict[str, ModelCapacity] = {}
+    problems: list[Problem] = []
+    needed_bytes = 0
+    for service in release.services:
+        file = files.get(service.key)
+        if not isinstance(service.spec, ModelSpec) or file is None:
+            continue
+        capacity = _capacity(service.spec, file, machine)
+        capacities[service.key] = capacity
+        problems += _context_problems(service, service.spec, file)
+        if capacity.memory_bytes is not None:
+            replica_bytes = capacity.memory_bytes * service.spec.replicas
+            needed_bytes += replica_bytes
+            problems += _memory_problems(service, service.spec, capacity, machine)
+    if needed_bytes > machine.memory_bytes_total and not any(p.severity is Severity.ERROR for p in problems):
+        problems.append(
+            Problem(
+                where=None,
+                says=f"all models together need about {format_bytes(needed_bytes)}, and this machine has "
+                f"{format_bytes(machine.memory_bytes_total)}",
+                hint="lower replicas, parallel or contextLength",
+                severity=Severity.WARNING,
+            )
+        )
+    return Placement(capacities=capacities, problems=tuple(problems))
+
+
+def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapacity:
+    trained = file.header.context_length_trained
+    context = spec.context_length or min(trained or CONTEXT_UNKNOWN, CONTEXT_DEFAULT_MAX)
+    threads = spec.threads or max(1, int(spec.resources.cpu or machine.cores))
+    cache = file.header.kv_bytes_per_token
+    memory = None
+    if cache is not None:
+        weights = file.size_bytes
+        memory = int(weights + weights * OVERHEAD_SHARE + cache * context * spec.parallel + OVERHEAD_BYTES)
+    return ModelCapacity(slots=spec.parallel, context=context, threads=threads, memory_bytes=memory)
+
+
+def _context_problems(service: Service, spec: ModelSpec, file: ModelFile) -> list[Problem]:
+    trained = file.header.context_length_trained
+    if not spec.context_length or not trained or spec.context_length <= trained:
+        return []
+    return [
+        Problem(
+            where=service.positions.get("spec.contextLength"),
+            says=f"contextLength is {spec.context_length}, but {service.name} was trained for {trained} tokens",
+            hint=f"answers beyond {trained} tokens degrade; set contextLength to at most {trained}",
+            severity=Severity.WARNING,
+        )
+    ]
+
+
+def _memory_problems(service: Service, spec: ModelSpec, capacity: ModelCapacity, machine: Machine) -> list[Problem]:
+    one = capacity.memory_bytes or 0
+    where = service.positions.get("spec.replicas") or service.positions.get("spec.source") or service.position
+    shape = f"{capacity.slots} slots of {capacity.context:,} tokens"
+    if one > machine.memory_bytes_total:
+        return [
+            Problem(
+                where=where,
+                says=f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but this machine has "
+                f"{format_bytes(machine.memory_bytes_total)}",
+                hint="lower contextLength or parallel, or choose a smaller quantization",
+            )
+        ]
+    limit = spec.resources.memory
+    if limit is not None and one > limit:
+        return [
+            Problem(
+                where=service.positions.get("spec.resources.memory") or where,
+                says=f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but resources.memory is "
+                f"{format_bytes(limit)}",
+                hint=f"set resources.memory to {format_bytes(one)} or more, or lower contextLength or parallel",
+            )
+        ]
+    if one * spec.replicas > machine.memory_bytes_total:
+        return [
+            Problem(
+                where=where,
+                says=f"{spec.replicas} replicas of {service.name} need about {format_bytes(one * spec.replicas)}, but "
+                f"this machine has {format_bytes(machine.memory_bytes_total)}",
+                hint=f"set replicas to {max(1, machine.memory_bytes_total // one)} or less",
+            )
+        ]
+    return []

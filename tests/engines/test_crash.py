@@ -1,0 +1,79 @@
+"""A control plane killed with SIGKILL at any moment costs no replica and leaves none behind."""
+
+import asyncio
+import random
+import subprocess
+import sys
+
+from engines.rig import Rig, until_true
+
+from bateau.domain.replica import ReplicaState
+from bateau.engines.local.adoption import look
+from bateau.engines.local.records import Records
+
+ROUNDS = 15
+
+# Adopts, then starts and stops replicas without end.
+CONTROL_PLANE = """
+import asyncio, random, sys
+from pathlib import Path
+sys.path.insert(0, "tests")
+from engines.rig import Rig, shell
+async def main():
+    choose = random.Random(int(sys.argv[3]))
+    engine = Rig(Path(sys.argv[1]), sys.argv[2]).engine()
+    await engine.adopt()
+    print("up", flush=True)
+    while True:
+        replica_id = f"app.a.{choose.randrange(4)}"
+        if any(replica.id == replica_id for replica in engine.observe()):
+            if choose.random() < 0.5:
+                await engine.stop(replica_id)
+        else:
+            template = shell("exec sleep 107" if choose.random() < 0.7 else "exit 1", port_names=("http",))
+            await engine.start(replica_id, "app/a", template)
+        await asyncio.sleep(choose.random() * 0.01)
+asyncio.run(main())
+"""
+
+
+async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_processes(rig: Rig) -> None:
+    choose = random.Random(20)
+    adopted = 0
+    for number in range(ROUNDS):
+        plane = subprocess.Popen(
+            [sys.executable, "-c", CONTROL_PLANE, str(rig.folder), rig.instance, str(number)],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        assert plane.stdout is not None
+        assert await asyncio.to_thread(plane.stdout.readline) == "up\n"
+        await asyncio.sleep(choose.random() * 0.25)
+        plane.kill()
+        plane.communicate()
+
+        engine = rig.engine()
+        findings = look(Records(rig.folder / "state" / "replicas"), rig.instance)
+        remembered = {
+            found.record.id: found.process.pid
+            for found in findings.replicas
+            if found.process is not None and not found.record.stopping
+        }
+        for found in findings.replicas:
+            if found.process is not None:
+                found.process.close(reap=False)
+        await engine.adopt()
+        observed = {replica.id: replica.pid for replica in engine.observe()}
+        alive = {replica_id: pid for replica_id, pid in remembered.items() if pid in rig.pids()}
+        assert {**observed, **alive} == observed, f"round {number}: a replica was lost, or has another pid"
+        adopted += len(alive)
+        await until_true(lambda: not any(each.state is ReplicaState.STOPPING for each in engine.observe()))
+        running = {replica.pid for replica in engine.observe() if replica.pid is not None}
+        assert rig.pids() <= running, f"round {number}: something runs twice, or unknown"
+        await engine.close()
+    assert adopted >= ROUNDS, "the test has hardly tested anything"
+    last = rig.engine()
+    await last.adopt()
+    await asyncio.gather(*(last.stop(replica.id) for replica in last.observe()))
+    assert rig.pids() == set()
+    assert list((rig.folder / "state" / "replicas").iterdir()) == []

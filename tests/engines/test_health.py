@@ -1,0 +1,82 @@
+"""What answers of probes make of a replica; time is given, in seconds."""
+
+import pytest
+
+from bateau.domain.process import ProbePlan, ProbeTarget
+from bateau.domain.replica import ReplicaState
+from bateau.engines.local.health import Health
+
+PLAN = ProbePlan(
+    target=ProbeTarget(kind="tcp", address="127.0.0.1:1"),
+    interval_s=5.0,
+    timeout_s=2.0,
+    failure_threshold=3,
+    start_timeout_s=60.0,
+)
+SILENT = "no answer within 2 s"
+REFUSED = "connection refused"
+
+
+def ready() -> Health:
+    return Health(PLAN, started=0.0, was_ready=True)
+
+
+def test_the_first_good_answer_makes_ready() -> None:
+    health = Health(PLAN, started=100.0)
+    health.note(REFUSED, 100.1)
+    assert (health.state, health.reason) == (ReplicaState.STARTING, REFUSED)
+    health.note(None, 100.2)
+    assert (health.state, health.reason) == (ReplicaState.READY, None)
+
+
+def test_failures_while_starting_never_count_only_the_time_does() -> None:
+    health = Health(PLAN, started=100.0)
+    for _ in range(50):
+        health.note(REFUSED, 159.9)
+    assert health.restart_reason is None
+    health.note(REFUSED, 160.0)
+    assert health.restart_reason == "not ready within 60 s: connection refused"
+
+
+@pytest.mark.parametrize(("waited", "delay"), [(0, 0.05), (1, 0.05), (2, 0.1), (40, 2.0), (59.5, 0.5), (70, 0.0)])
+def test_a_starting_replica_is_asked_often_at_first_and_at_its_last_moment(waited: float, delay: float) -> None:
+    assert Health(PLAN, started=100.0).delay_s(100.0 + waited) == pytest.approx(delay)
+
+
+def test_no_probe_of_a_starting_replica_takes_longer_than_its_start_may() -> None:
+    health = Health(PLAN, started=0.0)
+    assert (health.timeout_s(0.0), health.timeout_s(59.0), health.timeout_s(60.0)) == (2.0, 1.0, 0.05)
+
+
+def test_a_ready_replica_is_asked_at_the_interval() -> None:
+    assert (ready().delay_s(7.0), ready().timeout_s(7.0)) == (5.0, 2.0)
+
+
+@pytest.mark.parametrize("answer", [REFUSED, "answered 503: Loading model"])
+def test_a_clear_no_takes_it_out_of_traffic_at_once(answer: str) -> None:
+    health = ready()
+    health.note(answer, 1.0)
+    assert (health.state, health.reason, health.restart_reason) == (ReplicaState.UNREADY, answer, None)
+
+
+def test_one_silence_may_be_a_busy_moment() -> None:
+    health = ready()
+    health.note(SILENT, 1.0)
+    assert health.state is ReplicaState.READY
+    health.note(SILENT, 2.0)
+    assert (health.state, health.restart_reason) == (ReplicaState.UNREADY, None)
+
+
+def test_failures_in_a_row_restart_it_and_a_good_answer_clears_them() -> None:
+    health = ready()
+    for answer in (SILENT, SILENT, None, REFUSED, SILENT):
+        health.note(answer, 1.0)
+    assert health.restart_reason is None
+    health.note(REFUSED, 1.0)
+    assert health.restart_reason == "failed 3 probes in a row: connection refused"
+
+
+def test_a_threshold_of_one_is_said_as_one() -> None:
+    health = Health(ProbePlan(target=PLAN.target, failure_threshold=1), started=0.0, was_ready=True)
+    health.note(SILENT, 1.0)
+    assert (health.state, health.restart_reason) == (ReplicaState.UNREADY, f"failed a probe: {SILENT}")
