@@ -4,6 +4,7 @@ import asyncio
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,15 @@ def server(*, sick: Path | None = None, **plan: Any) -> ProcessTemplate:
         revision="r1",
         command=(sys.executable, "-S", "-c", SERVER, "{socket}", str(sick or "")),
         uses_socket=True,
-        probe=ProbePlan(target=target, **{"interval_s": 0.1, "timeout_s": 0.5, **plan}),
+        probe=replace(ProbePlan(target=target, interval_s=0.1, timeout_s=0.5), **plan),
         stop_timeout_s=5.0,
     )
 
 
 def shell(script: str, **rest: Any) -> ProcessTemplate:
     """Return a template of a shell script without a probe."""
-    return ProcessTemplate(revision="r1", command=("/bin/sh", "-c", script), **{"stop_timeout_s": 5.0, **rest})
+    template = ProcessTemplate(revision="r1", command=("/bin/sh", "-c", script), stop_timeout_s=5.0)
+    return replace(template, **rest)
 
 
 class Rig:

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from engines.rig import Rig, look, server, shell, until_state, until_true
 
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.engines.local.process import boot_id, stat_of
+from engines.rig import Rig, look, server, shell, until_state, until_true
 
 
 @pytest.fixture
@@ -55,10 +55,10 @@ async def test_what_runs_goes_on_with_the_same_pid_ports_and_condition(rig: Rig)
 
 async def test_an_adopted_replica_that_dies_is_started_again(rig: Rig) -> None:
     # Not our child: born of a process that has ended, as after a restart of the control plane.
-    birth = subprocess.run(
-        [sys.executable, "-c", BIRTH, str(rig.folder), rig.instance], capture_output=True, text=True, check=True
+    birth = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", BIRTH, str(rig.folder), rig.instance), stdout=asyncio.subprocess.PIPE
     )
-    pid = int(birth.stdout)
+    pid = int((await birth.communicate())[0])
     engine = rig.engine()
     await engine.adopt()
     assert look(engine, "app.a.0").pid == pid
@@ -90,12 +90,13 @@ async def test_what_died_meanwhile_is_started_again_after_its_wait(rig: Rig) -> 
     assert pid is not None
     await first.close()
     os.kill(pid, signal.SIGKILL)
-    os.waitpid(pid, 0)
+    await until_true(lambda: pid not in rig.pids())
     second = rig.engine()
     await second.adopt()
     waiting = look(second, "app.a.0")
     assert (waiting.state, waiting.reason) == (ReplicaState.BACKOFF, "exited while no control plane ran")
     assert rig.pids() == set(), "its worker is in the way of the next process"
+    assert stat_of(pid) is None, "the child was not reaped"
     assert (await until_state(second, "app.a.0", ReplicaState.READY)).restarts == 1
 
 
@@ -159,9 +160,7 @@ time.sleep(100)
 
 
 @pytest.mark.parametrize("damage", ["", '{"version": 1, "id": "app', "[]", '{"version": 99}', "\x00\xff"])
-async def test_a_damaged_record_is_set_aside_and_told(
-    rig: Rig, damage: str, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_a_damaged_record_is_set_aside_and_told(rig: Rig, damage: str, caplog: pytest.LogCaptureFixture) -> None:
     first = rig.engine()
     await first.start("app.a.0", "app/a", shell("exec sleep 100"))
     await first.start("app.b.0", "app/b", shell("exec sleep 100"))

@@ -2,14 +2,13 @@
 
 import asyncio
 import random
-import subprocess
 import sys
 
-from engines.rig import Rig, until_true
-
 from bateau.domain.replica import ReplicaState
+from bateau.engines.local import LocalEngine
 from bateau.engines.local.adoption import look
 from bateau.engines.local.records import Records
+from engines.rig import Rig, until
 
 ROUNDS = 15
 
@@ -37,20 +36,23 @@ asyncio.run(main())
 """
 
 
+async def until_none_is_stopping(engine: LocalEngine) -> None:
+    await until(engine, lambda: all(each.state is not ReplicaState.STOPPING for each in engine.observe()))
+
+
 async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_processes(rig: Rig) -> None:
-    choose = random.Random(20)
+    choose = random.Random(20)  # noqa: S311 - a seed, so that a failing round can be run again
     adopted = 0
     for number in range(ROUNDS):
-        plane = subprocess.Popen(
-            [sys.executable, "-c", CONTROL_PLANE, str(rig.folder), rig.instance, str(number)],
-            stdout=subprocess.PIPE,
-            text=True,
+        plane = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", CONTROL_PLANE, str(rig.folder), rig.instance, str(number)),
+            stdout=asyncio.subprocess.PIPE,
         )
         assert plane.stdout is not None
-        assert await asyncio.to_thread(plane.stdout.readline) == "up\n"
+        assert await plane.stdout.readline() == b"up\n"
         await asyncio.sleep(choose.random() * 0.25)
         plane.kill()
-        plane.communicate()
+        await plane.communicate()
 
         engine = rig.engine()
         findings = look(Records(rig.folder / "state" / "replicas"), rig.instance)
@@ -67,7 +69,7 @@ async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_
         alive = {replica_id: pid for replica_id, pid in remembered.items() if pid in rig.pids()}
         assert {**observed, **alive} == observed, f"round {number}: a replica was lost, or has another pid"
         adopted += len(alive)
-        await until_true(lambda: not any(each.state is ReplicaState.STOPPING for each in engine.observe()))
+        await until_none_is_stopping(engine)
         running = {replica.pid for replica in engine.observe() if replica.pid is not None}
         assert rig.pids() <= running, f"round {number}: something runs twice, or unknown"
         await engine.close()

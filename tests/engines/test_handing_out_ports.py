@@ -26,7 +26,7 @@ def test_a_replica_gets_its_ports_again_while_they_are_free() -> None:
     assert other["y"] == first["y"]
 
 
-@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])
+@pytest.mark.parametrize("address", ["127.0.0.1", "0.0.0.0"])  # noqa: S104 - a port taken on all addresses, on purpose
 def test_a_port_that_somebody_listens_on_is_passed_over(address: str) -> None:
     expected = LoopbackPorts("test").hand_out("a", ["x"], preferred={})["x"]
     with socket.socket() as taken:

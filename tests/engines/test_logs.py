@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from engines.rig import Rig, look, until_true
 
 from bateau.domain.process import ProcessTemplate
 from bateau.engines.local import follow, tail
 from bateau.engines.local.logs import open_log, rotate_if_full
+from engines.rig import Rig, look, until_true
 
 
 def write(path: Path, *lines: str) -> None:
@@ -74,7 +74,7 @@ async def test_follow_gives_what_is_there_and_what_comes(tmp_path: Path) -> None
         file.flush()
         file.write("ve\n")
     assert await coming == ["four", "five"]
-    await lines.aclose()  # type: ignore[attr-defined]  # an async generator has it
+    await lines.aclose()
 
 
 async def test_follow_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ async def test_follow_waits_for_a_log_that_is_not_there_yet(tmp_path: Path) -> N
     await asyncio.sleep(0)
     write(path, "one")
     assert await coming == ["one"]
-    await lines.aclose()  # type: ignore[attr-defined]  # an async generator has it
+    await lines.aclose()
 
 
 @pytest.mark.parametrize("at_start", [True, False])
@@ -103,7 +103,7 @@ async def test_follow_loses_nothing_over_a_rotation(tmp_path: Path, at_start: bo
     write(path, "3")
     write(path, "4")
     assert await coming == ["two", "3", "4"]
-    await lines.aclose()  # type: ignore[attr-defined]  # an async generator has it
+    await lines.aclose()
 
 
 async def test_a_running_process_keeps_every_line_over_rotations(rig: Rig) -> None:

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from engines.rig import Rig, look, shell, until_state, until_true
 
 from bateau.domain.errors import EngineError
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.engines.local import LocalEngine
+from engines.rig import Rig, look, shell, until_state, until_true
 
 NOBODY = 65534
 
@@ -126,7 +126,7 @@ async def test_a_port_that_the_template_does_not_have_is_refused(rig: Rig) -> No
 async def test_an_id_that_is_taken_or_no_file_name_is_refused(rig: Rig) -> None:
     engine = rig.engine()
     await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    with pytest.raises(EngineError, match="replica app.a.0 exists already"):
+    with pytest.raises(EngineError, match=r"replica app\.a\.0 exists already"):
         await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
     with pytest.raises(EngineError, match="cannot name a replica"):
         await engine.start("../a", "app/a", shell("exec sleep 100"))
@@ -144,7 +144,7 @@ async def test_a_program_removed_later_is_told_in_back_off(rig: Rig) -> None:
     engine = rig.engine()
     path = executable(rig.folder / "tool", "#!/bin/sh\nsleep 0.2\nexit 1\n")
     await engine.start("app.a.0", "app/a", program(path))
-    Path(path).unlink()
+    Path(path).unlink()  # noqa: ASYNC240 - a local file of a few bytes
     await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
     await until_true(lambda: look(engine, "app.a.0").reason == f"program {path} does not exist")
     assert look(engine, "app.a.0").pid is None

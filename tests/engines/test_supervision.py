@@ -4,17 +4,16 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from engines.rig import Rig, look, server, shell, until, until_state, until_true
 
-from bateau.domain.process import ProcessTemplate
+from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.domain.spec import Resources
 from bateau.engines.local.process import stat_of
-from bateau.testing import ManualClock
+from bateau.testing import FakeProbe, ManualClock
+from engines.rig import Rig, look, server, shell, until, until_state, until_true
 
 
 async def test_a_server_becomes_ready_once_it_answers(rig: Rig) -> None:
@@ -30,6 +29,10 @@ async def test_a_server_becomes_ready_once_it_answers(rig: Rig) -> None:
     assert stat_of(starting.pid) is not None
 
 
+def link_of(pid: int, descriptor: int) -> str:
+    return str(Path(f"/proc/{pid}/fd/{descriptor}").readlink())
+
+
 async def test_each_replica_leads_a_session_of_its_own(rig: Rig) -> None:
     engine = rig.engine()
     await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
@@ -39,8 +42,7 @@ async def test_each_replica_leads_a_session_of_its_own(rig: Rig) -> None:
     assert stat is not None
     assert (stat.session, stat.group) == (pid, pid)
     assert stat.session != os.getsid(0)
-    assert Path(f"/proc/{pid}/fd/0").readlink() == Path("/dev/null")
-    assert Path(f"/proc/{pid}/fd/1").readlink() == rig.log("app.a.0")
+    assert [link_of(pid, number) for number in (0, 1, 2)] == ["/dev/null", *[str(rig.log("app.a.0"))] * 2]
 
 
 async def test_without_a_probe_a_replica_is_ready_and_says_so(rig: Rig) -> None:
@@ -151,7 +153,9 @@ async def test_a_server_that_never_gets_ready_is_restarted_and_says_why(rig: Rig
 
 async def test_a_process_deaf_to_sigterm_is_killed_after_its_stop_timeout(rig: Rig) -> None:
     engine = rig.engine()
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
+    )
     template = ProcessTemplate(revision="r1", command=(sys.executable, "-S", "-c", deaf), stop_timeout_s=0.2)
     await engine.start("app.a.0", "app/a", template)
     await until_true(lambda: rig.log("app.a.0").read_text() == "deaf\n")
@@ -232,6 +236,17 @@ async def test_ports_are_handed_out_once_and_kept_over_a_restart(rig: Rig) -> No
     await until_true(lambda: rig.log("app.a.0").read_text() == f"{line}\n{line}\n")
 
 
+async def test_the_address_of_the_probe_names_the_port_that_was_handed_out(rig: Rig) -> None:
+    probe = FakeProbe()
+    engine = rig.engine(prober=probe)
+    plan = ProbePlan(target=ProbeTarget(kind="grpc", address="127.0.0.1:{port:grpc}", path="/x"), interval_s=0.1)
+    await engine.start("app.a.0", "app/a", shell("exec sleep 100", port_names=("grpc",), probe=plan))
+    address = (await until_state(engine, "app.a.0", ReplicaState.READY)).addresses["grpc"]
+    assert probe.asked[0] == ProbeTarget(kind="grpc", address=address, path="/x")
+    probe.answers[address] = "answered NOT_SERVING"
+    assert (await until_state(engine, "app.a.0", ReplicaState.UNREADY)).reason == "answered NOT_SERVING"
+
+
 async def test_every_change_wakes_who_listens(rig: Rig) -> None:
     engine = rig.engine()
     states: list[ReplicaState] = []
@@ -258,6 +273,6 @@ async def test_limits_that_are_not_held_are_told_as_such(rig: Rig, v1_mount: Pat
 
 
 @pytest.fixture
-def v1_mount(tmp_path: Path) -> Iterator[Path]:
+def v1_mount(tmp_path: Path) -> Path:
     (tmp_path / "memory").mkdir()
-    yield tmp_path
+    return tmp_path

@@ -1,0 +1,8 @@
+"""The command line: one file a command, each held to a name in the table of `group`.
+
+`main` is the edge: the only place where errors become text and exit codes.
+"""
+
+from bateau.cli.edge import main
+
+__all__ = ["main"]

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Protocol = Literal["openai", "http", "grpc", "websocket", "tcp"]
+# "leaving": nobody is sent there any more, but what is in flight is counted.
+Protocol = Literal["openai", "leaving", "http", "grpc", "websocket", "tcp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,8 @@ class ModelCapacity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """Capacity by service key, and what does not fit."""
+    """Capacity by service key, services that cannot fit with the reason, and warnings."""
 
     capacities: Mapping[str, ModelCapacity] = field(default_factory=dict[str, ModelCapacity])
+    refused: Mapping[str, Problem] = field(default_factory=dict[str, Problem])
     problems: tuple[Problem, ...] = ()

@@ -36,7 +36,7 @@ class ProcessTemplate:
 
     In `command` and `environment` the words `{socket}` (path of the replica's own unix socket) and `{port:NAME}`
     (a loopback port handed out to the replica under NAME) are replaced when a replica starts; likewise in
-    `probe.target.address`.
+    `probe.target.address`. In `environment` alone, `{secret:NAME}` is replaced too, and never stored.
     """
 
     revision: str

@@ -32,10 +32,13 @@ class NetworkProber:
 
     async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
         """Return None when the target is well, else one line that says what is wrong. Never raises."""
-        ask = {"http": _ask_http, "tcp": _ask_tcp, "grpc": _ask_grpc}[target.kind]
         try:
             async with asyncio.timeout(timeout_s):
-                return await ask(target)
+                if target.kind == "http":
+                    return await _ask_http(target)
+                if target.kind == "tcp":
+                    return await _ask_tcp(target)
+                return await _ask_grpc(target, timeout_s)
         except TimeoutError:
             return f"{NO_ANSWER} within {timeout_s:g} s"
         except OSError as error:
@@ -87,7 +90,7 @@ async def _ask_tcp(target: ProbeTarget) -> str | None:
     return None
 
 
-async def _ask_grpc(target: ProbeTarget) -> str | None:
+async def _ask_grpc(target: ProbeTarget, timeout_s: float) -> str | None:
     """Ask for the health of the whole server, as in the gRPC health checking protocol (service name "")."""
     import grpc.aio  # slow to import, and most probes are none of its
 
@@ -96,6 +99,8 @@ async def _ask_grpc(target: ProbeTarget) -> str | None:
         # A channel of its own: in the shared pool it would inherit the back-off of the last refused connection.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
+        # gRPC's name for how long it tries to connect, 20 s otherwise: it would hold on to a silent server after us.
+        ("grpc.min_reconnect_backoff_ms", max(1, round(timeout_s * 1000))),
     )
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         check = cast("Any", channel.unary_unary(GRPC_HEALTH_METHOD))

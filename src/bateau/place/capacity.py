@@ -2,7 +2,7 @@
 
 Called by control.path, after hydrate and before plan.
 
-Invariant: a model that cannot fit is not started; one that may not fit is started with a warning that has both figures.
+Invariant: a model that cannot fit is not started, and hinders no other; the message has both figures.
 Refused: shrinking context or slots silently until it fits: the one who wrote them would find out from a cut answer.
 """
 
@@ -27,7 +27,8 @@ OVERHEAD_SHARE = 0.1
 def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) -> Placement:
     """Return the capacity of every llama.cpp model whose file is here (`files` by service key)."""
     capacities: dict[str, ModelCapacity] = {}
-    problems: list[Problem] = []
+    refused: dict[str, Problem] = {}
+    warnings: list[Problem] = []
     needed_bytes = 0
     for service in release.services:
         file = files.get(service.key)
@@ -35,22 +36,19 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
             continue
         capacity = _capacity(service.spec, file, machine)
         capacities[service.key] = capacity
-        problems += _context_problems(service, service.spec, file)
-        if capacity.memory_bytes is not None:
-            replica_bytes = capacity.memory_bytes * service.spec.replicas
-            needed_bytes += replica_bytes
-            problems += _memory_problems(service, service.spec, capacity, machine)
-    if needed_bytes > machine.memory_bytes_total and not any(p.severity is Severity.ERROR for p in problems):
-        problems.append(
-            Problem(
-                where=None,
-                says=f"all models together need about {format_bytes(needed_bytes)}, and this machine has "
-                f"{format_bytes(machine.memory_bytes_total)}",
-                hint="lower replicas, parallel or contextLength",
-                severity=Severity.WARNING,
-            )
+        warnings += _context_warnings(service, service.spec, file)
+        if problem := _does_not_fit(service, service.spec, capacity, machine):
+            refused[service.key] = problem
+        else:
+            needed_bytes += (capacity.memory_bytes or 0) * service.spec.replicas
+    if needed_bytes > machine.memory_bytes_total:
+        says = (
+            f"all models together need about {format_bytes(needed_bytes)}, and this machine has "
+            f"{format_bytes(machine.memory_bytes_total)}"
         )
-    return Placement(capacities=capacities, problems=tuple(problems))
+        hint = "lower replicas, parallel or contextLength"
+        warnings.append(Problem(where=None, says=says, hint=hint, severity=Severity.WARNING))
+    return Placement(capacities=capacities, refused=refused, problems=tuple(warnings))
 
 
 def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapacity:
@@ -65,7 +63,7 @@ def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapaci
     return ModelCapacity(slots=spec.parallel, context=context, threads=threads, memory_bytes=memory)
 
 
-def _context_problems(service: Service, spec: ModelSpec, file: ModelFile) -> list[Problem]:
+def _context_warnings(service: Service, spec: ModelSpec, file: ModelFile) -> list[Problem]:
     trained = file.header.context_length_trained
     if not spec.context_length or not trained or spec.context_length <= trained:
         return []
@@ -79,36 +77,26 @@ def _context_problems(service: Service, spec: ModelSpec, file: ModelFile) -> lis
     ]
 
 
-def _memory_problems(service: Service, spec: ModelSpec, capacity: ModelCapacity, machine: Machine) -> list[Problem]:
-    one = capacity.memory_bytes or 0
+def _does_not_fit(service: Service, spec: ModelSpec, capacity: ModelCapacity, machine: Machine) -> Problem | None:
+    """Return why the replicas cannot run here, by the one bound that they break first."""
+    one = capacity.memory_bytes
+    if one is None:
+        return None
     where = service.positions.get("spec.replicas") or service.positions.get("spec.source") or service.position
     shape = f"{capacity.slots} slots of {capacity.context:,} tokens"
-    if one > machine.memory_bytes_total:
-        return [
-            Problem(
-                where=where,
-                says=f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but this machine has "
-                f"{format_bytes(machine.memory_bytes_total)}",
-                hint="lower contextLength or parallel, or choose a smaller quantization",
-            )
-        ]
+    here = f"this machine has {format_bytes(machine.memory_bytes_total)}"
     limit = spec.resources.memory
-    if limit is not None and one > limit:
-        return [
-            Problem(
-                where=service.positions.get("spec.resources.memory") or where,
-                says=f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but resources.memory is "
-                f"{format_bytes(limit)}",
-                hint=f"set resources.memory to {format_bytes(one)} or more, or lower contextLength or parallel",
-            )
-        ]
-    if one * spec.replicas > machine.memory_bytes_total:
-        return [
-            Problem(
-                where=where,
-                says=f"{spec.replicas} replicas of {service.name} need about {format_bytes(one * spec.replicas)}, but "
-                f"this machine has {format_bytes(machine.memory_bytes_total)}",
-                hint=f"set replicas to {max(1, machine.memory_bytes_total // one)} or less",
-            )
-        ]
-    return []
+    if one > machine.memory_bytes_total:
+        says = f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but {here}"
+        hint = "lower contextLength or parallel, or choose a smaller quantization"
+    elif limit is not None and one > limit:
+        where = service.positions.get("spec.resources.memory") or where
+        says = f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but resources.memory is "
+        says += format_bytes(limit)
+        hint = f"set resources.memory to {format_bytes(one)} or more, or lower contextLength or parallel"
+    elif one * spec.replicas > machine.memory_bytes_total:
+        says = f"{spec.replicas} replicas of {service.name} need about {format_bytes(one * spec.replicas)}, but {here}"
+        hint = f"set replicas to {machine.memory_bytes_total // one} or less"
+    else:
+        return None
+    return Problem(where=where, says=says, hint=hint)

@@ -183,10 +183,15 @@ class LocalEngine:
 
     async def _end_strays(self, findings: Findings) -> None:
         """End processes with our mark that no record explains: born in the instant before a crash."""
-        for replica_id in findings.strays:
-            log.warning("Processes of replica %s run without a record and are ended", replica_id)
-        kin = [Kin(self._site.instance, replica_id) for replica_id in findings.strays]
-        await asyncio.gather(*(end(None, each, stop_timeout_s=STRAY_STOP_TIMEOUT_S) for each in kin))
+        await asyncio.gather(*(self._end_stray(replica_id) for replica_id in findings.strays))
+
+    async def _end_stray(self, replica_id: str) -> None:
+        log.warning("Processes of replica %s run without a record and are ended", replica_id)
+        try:
+            await end(None, Kin(self._site.instance, replica_id), stop_timeout_s=STRAY_STOP_TIMEOUT_S)
+        except EngineError as error:
+            # One process stuck in the kernel must not keep all the others from being adopted.
+            log.warning("A stray process could not be ended: %s", error.message)
 
     def _finish_stop(self, replica_id: str, supervisor: Supervisor) -> None:
         """Go on with a stop that a crash cut short, beside everything else."""

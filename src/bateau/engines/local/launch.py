@@ -207,9 +207,13 @@ def _make_way_for_socket(site: Site, record: Record) -> None:
             hint="use a shorter name, or a shorter runtime folder (XDG_RUNTIME_DIR)",
         )
     try:
+        # Runtime folders are cleared when their user logs out, while replicas may live on.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise EngineError(f"the old socket {path} cannot be removed: {error.strerror}", hint="remove it") from error
+        raise EngineError(
+            f"there is no place for the socket {path}: {error.strerror}", hint="remove what is in the way"
+        ) from error
 
 
 def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:

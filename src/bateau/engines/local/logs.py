@@ -12,7 +12,7 @@ Refused: a logging process per replica; one more process to supervise for each o
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -70,10 +70,11 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
     return tuple(line.decode("utf-8", "replace") for line in found)
 
 
-async def follow(path: Path, *, lines: int = 0) -> AsyncIterator[str]:
+async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
     """Yield the last `lines` lines of a log, then each new one as it is written; ends when the caller stops asking.
 
-    Follows over rotations, of both kinds, and waits for a log that is not there yet.
+    Follows over rotations, of both kinds, and waits for a log that is not there yet. A last line without its end is
+    held back until that comes.
     """
     reader = _Reader(path)
     try:
@@ -95,6 +96,8 @@ class _Reader:
     path: Path
     _file: BinaryIO | None = None
     _partial: bytes = b""
+    _copy_inode: int | None = None
+    _cut_announced: bool = False
 
     def open_at_end(self) -> None:
         self._open()
@@ -111,12 +114,14 @@ class _Reader:
         if self._file is not None and self._has_moved(self._file):
             data = self._file.read()
             self.close()
-        elif self._file is not None and os.fstat(self._file.fileno()).st_size < self._file.tell():
-            # Cut in place: what was not read yet stands in the copy, at the place where it stood.
+        elif self._file is not None and self._was_cut(self._file):
+            # What was not read yet stands in the copy, at the place where it stood.
             with contextlib.suppress(FileNotFoundError), _rotated(self.path, 1).open("rb") as copy:
                 copy.seek(self._file.tell())
                 data = copy.read()
             self._file.seek(0)
+        if self._cut_announced:
+            return []
         if self._file is None:
             self._open()
         if self._file is not None:
@@ -125,6 +130,8 @@ class _Reader:
         return [line.decode("utf-8", "replace") for line in whole]
 
     def _open(self) -> None:
+        self._copy_inode = self._look_at_copy()
+        self._cut_announced = False
         with contextlib.suppress(FileNotFoundError):
             self._file = self.path.open("rb")
 
@@ -133,6 +140,23 @@ class _Reader:
             return self.path.stat().st_ino != os.fstat(file.fileno()).st_ino
         except FileNotFoundError:
             return False
+
+    def _was_cut(self, file: BinaryIO) -> bool:
+        inode = self._look_at_copy()
+        is_shorter = os.fstat(file.fileno()).st_size < file.tell()
+        if is_shorter or (self._cut_announced and inode != self._copy_inode):
+            self._copy_inode, self._cut_announced = inode, False
+            return True
+        # A new copy announces a cut that follows at once; by the next look it is done, even where the file has grown
+        # again since and is no shorter.
+        self._cut_announced = inode != self._copy_inode
+        return False
+
+    def _look_at_copy(self) -> int | None:
+        try:
+            return _rotated(self.path, 1).stat().st_ino
+        except FileNotFoundError:
+            return None
 
 
 def _copy(source: BinaryIO, target: BinaryIO) -> None:

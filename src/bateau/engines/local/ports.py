@@ -34,13 +34,13 @@ class LoopbackPorts:
     def hand_out(self, replica_id: str, names: Sequence[str], *, preferred: Mapping[str, int]) -> dict[str, int]:
         """Return a free port for each name: the preferred one where it is free. Raises EngineError when none is."""
         self.release(replica_id)
-        ports: dict[str, int] = {}
+        # All wishes first: a new port for one name must not be the one that the next name had.
+        ports = {name: preferred[name] for name in names if name in preferred and self._is_free(preferred[name])}
+        self.reserve(replica_id, ports)
         for name in names:
-            port = preferred.get(name)
-            if port is None or not self._is_free(port):
-                port = self._next_free()
-            self._owners[port] = replica_id
-            ports[name] = port
+            if name not in ports:
+                ports[name] = self._next_free()
+                self._owners[ports[name]] = replica_id
         return ports
 
     def release(self, replica_id: str) -> None:

@@ -267,7 +267,11 @@ class Supervisor:
             # A full disk must not keep a process alive; a crash from here on would start the replica again.
             log.warning("A replica's record could not be updated: %s", error.message)
         process = self._process
-        await end(process, self._kin(), stop_timeout_s=self._record.template.stop_timeout_s)
+        try:
+            await end(process, self._kin(), stop_timeout_s=self._record.template.stop_timeout_s)
+        except EngineError as error:
+            self._show(ReplicaState.STOPPING, reason=error.message)
+            raise
         self._process = None
         if process is not None:
             process.close(reap=True)

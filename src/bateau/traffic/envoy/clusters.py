@@ -86,7 +86,7 @@ def _address(address: str) -> dict[str, Any]:
 
 
 def _upstream_http(protocol: str) -> dict[str, Any]:
-    if protocol == "openai":
+    if protocol in ("openai", "leaving"):
         # llama.cpp closes a connection that was idle for 5 s or has carried 100 requests: be quicker than it.
         return {
             "explicit_http_config": {"http_protocol_options": {}},

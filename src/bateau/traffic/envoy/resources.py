@@ -44,7 +44,7 @@ class ResourceBuilder:
     def build(self, traffic: Traffic) -> Resources:
         """Return resources by type URL and name."""
         models = [backend for backend in traffic.backends if backend.protocol == "openai"]
-        apps = [backend for backend in traffic.backends if backend.protocol != "openai"]
+        apps = [backend for backend in traffic.backends if backend.port_name]
         secrets = [secret for backend in models if (secret := api_key_secret(backend))]
         encoded: dict[str, Resource] = {}
         built = {

@@ -1,0 +1,5 @@
+"""`python -m bateau` is `bateau`."""
+
+from bateau.cli import main
+
+main()

@@ -1,0 +1,62 @@
+"""Ask a running control plane, over its socket. Standard library alone, so that `bateau status` is quick.
+
+Called by the commands.
+"""
+
+import http.client
+import json
+import socket
+from pathlib import Path
+from typing import Any, cast
+
+from bateau.domain.errors import ControlError
+
+_TIMEOUT_S = 10.0
+
+
+class ApiClient:
+    """A client of one instance's control plane."""
+
+    def __init__(self, path: Path, *, instance: str) -> None:
+        self._path = path
+        self._instance = instance
+
+    def status(self) -> dict[str, Any]:
+        """Return the status as a tree with camelCase keys. Raises ControlError where nothing answers."""
+        return cast("dict[str, Any]", self._ask("GET", "/v1/status"))
+
+    def stop(self) -> None:
+        """Ask the control plane to stop everything and end."""
+        self._ask("POST", "/v1/stop")
+
+    def answers(self) -> bool:
+        """Whether there is a control plane."""
+        try:
+            self.status()
+        except ControlError:
+            return False
+        return True
+
+    def _ask(self, method: str, path: str) -> Any:
+        connection = _UnixConnection(self._path)
+        try:
+            connection.request(method, path)
+            return json.loads(connection.getresponse().read())
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise ControlError(
+                f"no control plane answers for {self._instance}",
+                hint="start one with `bateau up`" if isinstance(error, FileNotFoundError | ConnectionRefusedError) else str(error),
+            ) from error
+        finally:
+            connection.close()
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=_TIMEOUT_S)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.connect(str(self._path))

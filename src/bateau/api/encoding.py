@@ -1,0 +1,35 @@
+"""The JSON form of what the control plane says. Its one home.
+
+Called by the server, by `--json` and by the client.
+"""
+
+import dataclasses
+import json
+from pathlib import PurePath
+from typing import Any
+
+
+def encode(value: Any) -> str:
+    """Return a dataclass (or plain values) as JSON, in camelCase as the documents are.
+
+    >>> from bateau.domain.model_file import Progress
+    >>> encode(Progress(reference="m", bytes_done=1, bytes_total=None))
+    '{"reference": "m", "bytesDone": 1, "bytesTotal": null}'
+    """
+    return json.dumps(plain(value), ensure_ascii=False)
+
+
+def plain(value: Any) -> Any:
+    """Return plain dicts and lists for dataclasses, with camelCase keys."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {_camel(f.name): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+    return str(value) if isinstance(value, PurePath) else value
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -1,0 +1,85 @@
+"""Ask a model through its gateway, and take the answer as it comes.
+
+Called by `run` and by `up --ask`.
+Source: OpenAI API reference, chat completions, streaming; `timings` is llama.cpp's own addition.
+"""
+
+import json
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from bateau.domain.errors import ControlError
+
+Message = dict[str, str]
+
+
+@dataclass
+class Answer:
+    """An answer in the making, and its figures: times in seconds, None where the engine does not tell."""
+
+    text: str = ""
+    tokens_in: int | None = None
+    tokens_out: int | None = None
+    tokens_per_second: float | None = None
+    first_token_s: float | None = None
+    pieces: list[str] = field(default_factory=list[str])
+
+    def figures(self) -> str:
+        """Return one line of figures; what is not known is not shown."""
+        parts: list[str] = []
+        if self.tokens_in is not None:
+            parts.append(f"{self.tokens_in} tokens in, {self.tokens_out} out")
+        if self.tokens_per_second is not None:
+            parts.append(f"{self.tokens_per_second:.0f} tokens/s")
+        if self.first_token_s is not None:
+            parts.append(f"first token {self.first_token_s * 1000:.0f} ms")
+        return " · ".join(parts)
+
+
+async def ask(base_url: str, model: str, messages: Sequence[Message], answer: Answer) -> AsyncIterator[str]:
+    """Yield the pieces of the answer as they come, and fill in `answer`. Raises ControlError."""
+    import aiohttp
+
+    body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
+    started = time.monotonic()
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(f"{base_url}/chat/completions", json=body) as response,
+        ):
+            if response.status != 200:  # noqa: PLR2004
+                raise ControlError(_error_message(await response.text(), response.status))
+            async for line in response.content:
+                data = line.decode("utf-8", errors="replace").strip().removeprefix("data:").strip()
+                if not data or data == "[DONE]" or data.startswith(":"):
+                    continue
+                piece = _take(json.loads(data), answer)
+                if piece:
+                    if answer.first_token_s is None:
+                        answer.first_token_s = time.monotonic() - started
+                    answer.text += piece
+                    yield piece
+    except aiohttp.ClientError as error:
+        raise ControlError(f"the gateway broke off: {error}", hint="`bateau status` and `bateau logs` say why") from error
+
+
+def _take(chunk: dict[str, Any], answer: Answer) -> str:
+    usage, timings = chunk.get("usage"), chunk.get("timings")
+    if usage:
+        answer.tokens_in, answer.tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if timings:
+        answer.tokens_per_second = timings.get("predicted_per_second")
+    if error := chunk.get("error"):
+        raise ControlError(f"the model failed: {error.get('message', error)}")
+    choices = chunk.get("choices") or []
+    return (choices[0].get("delta") or {}).get("content") or "" if choices else ""
+
+
+def _error_message(text: str, status: int) -> str:
+    try:
+        return str(json.loads(text)["error"]["message"])
+    except (ValueError, KeyError, TypeError):
+        return f"the gateway answered {status}"

@@ -1,0 +1,69 @@
+"""Where every command ends: what was raised becomes one message and an exit code.
+
+Called by the console script and `python -m bateau`.
+
+Exit codes: 0 done, 1 what people wrote is wrong, 2 usage, 3 the world failed, 130 Ctrl-C, 70 a bug of ours
+(EX_SOFTWARE of sysexits.h), with what to report.
+
+Invariant: no traceback reaches a user; a bug's goes to a file that the message names.
+"""
+
+import os
+import sys
+
+import click
+
+from bateau.cli.group import bateau
+from bateau.domain.errors import BateauError
+
+EXIT_WRITTEN_WRONG = 1
+EXIT_WORLD_FAILED = 3
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+
+
+def main() -> None:
+    """Run the command line and leave with its exit code."""
+    color = False if "NO_COLOR" in os.environ else None
+    try:
+        code = bateau.main(standalone_mode=False, color=color)
+        sys.exit(code if isinstance(code, int) else 0)
+    except click.exceptions.Exit as leave:
+        sys.exit(leave.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        sys.exit(EXIT_INTERRUPTED)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except BateauError as error:
+        show_error(error)
+        sys.exit(EXIT_WORLD_FAILED)
+    except BrokenPipeError:
+        # The reader of our output has gone (`| head`): nothing is wrong, and nothing more can be written.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:  # noqa: BLE001 - the edge: a bug must not show its traceback
+        _report_bug(error)
+        sys.exit(EXIT_BUG)
+
+
+def show_error(error: BateauError) -> None:
+    """Print what failed and how to mend it."""
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
+    if error.hint:
+        click.echo(f"  hint: {error.hint}", err=True)
+
+
+def _report_bug(error: Exception) -> None:
+    import platform
+    import tempfile
+    import traceback
+
+    from bateau import __version__
+
+    with tempfile.NamedTemporaryFile("w", prefix="bateau-bug-", suffix=".txt", delete=False) as report:
+        report.write(f"bateau {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
+        report.write(f"command: {sys.argv[1:2]}\n")
+        traceback.print_exception(error, file=report)
+    click.echo(f"error: this is a bug in bateau: {type(error).__name__}: {error}", err=True)
+    click.echo(f"  hint: please report it with {report.name}, after reading what is in it", err=True)

@@ -1,0 +1,64 @@
+"""`bateau logs`: what a service printed."""
+
+import asyncio
+from pathlib import Path
+
+import click
+
+from bateau.cli.options import name_option
+
+
+@click.command()
+@click.argument("service")
+@name_option
+@click.option("--follow", "-f", is_flag=True, help="Go on as new lines come, until Ctrl-C.")
+@click.option("--lines", "-n", default=50, show_default=True, help="How many lines from the end.")
+def command(service: str, name: str, follow: bool, lines: int) -> None:
+    """Show what SERVICE printed: chat, app/shop, a replica (model.chat.0), gateway, or control."""
+    from bateau.wiring.logs import tail
+
+    files = _files(service, name)
+    prefixed = len(files) > 1
+    for label, path in files.items():
+        for line in tail(path, lines):
+            click.echo(_shown(label, line, prefixed=prefixed))
+    if follow:
+        asyncio.run(_follow(files, prefixed=prefixed))
+
+
+async def _follow(files: dict[str, Path], *, prefixed: bool) -> None:
+    from bateau.wiring.logs import follow
+
+    async def one(label: str, path: Path) -> None:
+        async for line in follow(path):
+            click.echo(_shown(label, line, prefixed=prefixed))
+
+    await asyncio.gather(*(one(label, path) for label, path in files.items()))
+
+
+def _shown(label: str, line: str, *, prefixed: bool) -> str:
+    return f"{click.style(label, fg='cyan')}  {line}" if prefixed else line
+
+
+def _files(service: str, name: str) -> dict[str, Path]:
+    """Find log files by what they are called: the files outlive the control plane and the replicas."""
+    from bateau.cli.instance import instance_paths
+
+    where = instance_paths(name)
+    if service == "control":
+        return {"control": where.control_log}
+    found = {path.stem: path for path in sorted(where.logs.glob("*.log"))}
+    wanted = service.replace("/", ".")
+    chosen = {label: path for label, path in found.items() if _matches(label, wanted)}
+    if not chosen:
+        from bateau.kit.suggest import did_you_mean, listed
+
+        names = sorted({label.rpartition(".")[0].partition(".")[2] for label in found} | {"control"})
+        hint = did_you_mean(service, names) or f"there is: {listed(names)}"
+        raise click.UsageError(f"no log of {service} in {name}: {hint}")
+    return chosen
+
+
+def _matches(label: str, wanted: str) -> bool:
+    kind_and_name = label.rpartition(".")[0]
+    return wanted in (label, kind_and_name, kind_and_name.partition(".")[2], kind_and_name.partition(".")[0] * (wanted == "gateway"))

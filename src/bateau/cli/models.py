@@ -1,0 +1,78 @@
+"""`bateau models`: what is in the cache, and what there could be."""
+
+import asyncio
+import os
+from pathlib import Path
+
+import click
+
+from bateau.cli.options import json_option
+
+
+@click.group()
+def command() -> None:
+    """List, fetch and remove models."""
+
+
+@command.command("list")
+@json_option
+def list_models(as_json: bool) -> None:
+    """Show the models on this machine, and the catalogue."""
+    from bateau.api.encoding import encode
+    from bateau.cli.table import size, table
+    from bateau.wiring.local import models
+
+    source = models(Path.cwd(), os.environ)
+    cached = source.list()
+    catalogue = source.catalogue()
+    if as_json:
+        click.echo(encode({"cached": cached, "catalogue": catalogue}))
+        return
+    here = {reference for model in cached for reference in model.references}
+    rows = [
+        (", ".join(model.references) or "-", size(model.size_bytes), f"sha256:{model.sha256[:12]}") for model in cached
+    ]
+    if rows:
+        click.echo(table(("ON THIS MACHINE", "SIZE", "CONTENT"), rows))
+        click.echo()
+    rows = [
+        (e.name, size(e.size_bytes), "yes" if e.source in here or e.name in here else "", e.licence, e.summary)
+        for e in catalogue
+    ]
+    click.echo(table(("CATALOGUE", "SIZE", "HERE", "LICENCE", ""), rows))
+
+
+@command.command("pull")
+@click.argument("reference")
+@json_option
+def pull(reference: str, as_json: bool) -> None:
+    """Fetch REFERENCE into the cache: a catalogue name, pypi:, hf://, ollama://, oci:// or https://."""
+    asyncio.run(_pull(reference, as_json=as_json))
+
+
+async def _pull(reference: str, *, as_json: bool) -> None:
+    from bateau.api.encoding import encode
+    from bateau.cli.pull_bar import PullBar
+    from bateau.wiring.local import models
+
+    source = models(Path.cwd(), os.environ)
+    with PullBar(reference) as bar:
+        file = await source.fetch(reference, bar.show)
+    if as_json:
+        click.echo(encode(file))
+        return
+    from bateau.cli.table import size
+
+    checked = "sha256 ok" if file.sha256 else "not checked: the source gives no checksum"
+    click.echo(f"{reference}    {size(file.size_bytes)}    {checked}    {file.path}")
+
+
+@command.command("rm")
+@click.argument("reference")
+def remove(reference: str) -> None:
+    """Remove REFERENCE (a name, a source, or the beginning of its sha256) from the cache."""
+    from bateau.cli.table import size
+    from bateau.wiring.local import models
+
+    removed = models(Path.cwd(), os.environ).remove(reference)
+    click.echo(f"removed {reference}: {size(removed.freed_bytes)} are free again")

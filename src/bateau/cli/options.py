@@ -1,0 +1,50 @@
+"""Options that several commands share, and what they mean.
+
+Called by the commands.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+INSTANCE_DEFAULT = "default"
+
+
+def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--name`."""
+    return click.option(
+        "--name",
+        default=INSTANCE_DEFAULT,
+        show_default=True,
+        envvar="BATEAU_NAME",
+        callback=_checked_name,
+        help="Name of the instance: several can run side by side.",
+    )(command)
+
+
+def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--json`."""
+    return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
+
+
+def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the directory where specs lie."""
+    return click.argument(
+        "directory",
+        default=".",
+        type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
+    )(command)
+
+
+def _checked_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
+    if not value or len(value) > 32 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):  # noqa: PLR2004
+        raise click.BadParameter("a name has letters, digits, '-' and '_', at most 32")
+    return value
+
+
+def is_terminal() -> bool:
+    """Whether a person watches: colours, progress bars and repainting make sense."""
+    return click.get_text_stream("stdout").isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,136 @@
+"""Tell a person what changes, as it changes: a line an event, and a bar while a model is pulled.
+
+Called by `up` and `run` with one status tree after another.
+"""
+
+import sys
+from typing import Any
+
+import click
+
+from bateau.cli.options import is_terminal
+from bateau.cli.table import size
+
+
+class Presenter:
+    """Prints what differs from the last status it was shown. Everything goes to stderr: stdout is for answers."""
+
+    def __init__(self) -> None:
+        self._shown: dict[str, tuple[Any, ...]] = {}
+        self._problems: list[Any] = []
+        self._pulls: dict[str, int] = {}
+        self._started: dict[str, float] = {}
+
+    def show(self, tree: dict[str, Any]) -> None:
+        """Print what is new."""
+        if tree["problems"] != self._problems:
+            self._show_problems(tree)
+        for service in (*tree["services"], tree["gateway"]):
+            self._show_service(service)
+        gone = set(self._shown) - {s["service"] for s in (*tree["services"], tree["gateway"])}
+        for name in sorted(gone):
+            self._line(name, "gone", "")
+            del self._shown[name]
+
+    def _show_problems(self, tree: dict[str, Any]) -> None:
+        from bateau.cli.problems import render_trees
+
+        had_errors = any(problem["severity"] == "error" for problem in self._problems)
+        self._problems = tree["problems"]
+        has_errors = any(problem["severity"] == "error" for problem in self._problems)
+        if self._problems:
+            click.echo(render_trees(self._problems), err=True)
+        if has_errors:
+            click.echo("what is written has mistakes; what runs goes on as it was", err=True)
+        elif had_errors:
+            click.echo("the mistakes are mended", err=True)
+
+    def _show_service(self, service: dict[str, Any]) -> None:
+        name, state = service["service"], service["state"]
+        if state == "Pulling":
+            self._show_pull(name, service)
+        facts = (state, service["replicasReady"], service["replicasWanted"], service["reason"], len(service["draining"]))
+        before = self._shown.get(name)
+        if facts == before:
+            return
+        self._shown[name] = facts
+        if name in self._pulls and state != "Pulling":
+            self._end_pull(name, service)
+        short = name.partition("/")[2]
+        if state == "Ready" and name != "gateway/envoy":
+            drains = f", {facts[4]} draining" if facts[4] else ""
+            self._line(short, "Ready", f"{_replicas(service)}    {_capacity(service)}{drains}")
+        elif state in ("Failed", "Degraded") or (before and state == "Starting"):
+            self._line(short, state, service["reason"] or _replicas(service))
+            for line in _last_log(service):
+                click.echo(f"    {line}", err=True)
+
+    def _show_pull(self, name: str, service: dict[str, Any]) -> None:
+        done, total = service["pulledBytes"], service["pullBytesTotal"]
+        if done is None:
+            return
+        self._pulls[name] = done
+        if not is_terminal_err():
+            return
+        share = f"{_bar(done / total)} {100 * done // total:3} % of {size(total)}" if total else size(done)
+        click.echo(f"\r{name.partition('/')[2]:<10} pulling  {share}   ", nl=False, err=True)
+
+    def _end_pull(self, name: str, service: dict[str, Any]) -> None:
+        del self._pulls[name]
+        if is_terminal_err():
+            click.echo("\r\033[K", nl=False, err=True)
+        if service["state"] != "Failed":
+            self._line(name.partition("/")[2], "pulled", service["source"] or "")
+
+    def _line(self, name: str, state: str, rest: str) -> None:
+        from bateau.cli.table import STATE_COLOURS
+
+        shown = click.style(f"{state:<8}", fg=STATE_COLOURS.get(state))
+        click.echo(f"{name:<10} {shown} {rest}".rstrip(), err=True)
+
+
+def is_terminal_err() -> bool:
+    """Whether progress can be painted over."""
+    return sys.stderr.isatty() and is_terminal()
+
+
+def endpoint_lines(tree: dict[str, Any]) -> str:
+    """Return what a person needs to call the models."""
+    url = tree["listen"]
+    names = [s["service"].partition("/")[2] for s in tree["services"] if s["service"].startswith("model/")]
+    lines = [f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic (/v1/messages)", f"{'metrics':<10} {url}/metrics"]
+    lines += [f"{s['service'].partition('/')[2]:<10} {s['address']}" for s in tree["services"] if s["service"].startswith("app/") and s["address"]]
+    if names:
+        body = f'{{"model":"{names[0]}","messages":[{{"role":"user","content":"hi"}}]}}'
+        lines.append(f"{'try':<10} curl {url}/v1/chat/completions -H content-type:application/json -d '{body}'")
+    lines.append(f"{'':<10} export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=none")
+    return "\n".join(lines)
+
+
+def _replicas(service: dict[str, Any]) -> str:
+    ready, wanted = service["replicasReady"], service["replicasWanted"]
+    if service["engine"] == "external":
+        return "elsewhere"
+    shown = f"{wanted} replica{'' if wanted == 1 else 's'}"
+    return shown if ready == wanted else f"{ready} of {shown}"
+
+
+def _capacity(service: dict[str, Any]) -> str:
+    capacity = service["capacity"]
+    if not capacity:
+        return str(service["engine"])
+    memory = size(capacity["memoryBytes"])
+    return (
+        f"{service['engine']} on cpu, {capacity['threads']} threads, {capacity['slots']} slots of "
+        f"{capacity['context']:,} tokens, about {memory} a replica"
+    )
+
+
+def _last_log(service: dict[str, Any]) -> list[str]:
+    troubled = next((r for r in service["replicas"] if r["state"] == "BackOff" and r["lastLog"]), None)
+    return list(troubled["lastLog"]) if troubled else []
+
+
+def _bar(share: float, width: int = 24) -> str:
+    full = round(share * width)
+    return "█" * full + "░" * (width - full)

@@ -1,0 +1,75 @@
+"""`bateau status`: one line a service."""
+
+import time
+from typing import Any
+
+import click
+
+from bateau.cli.options import is_terminal, json_option, name_option
+
+_REFRESH_S = 1.0
+
+
+@click.command()
+@name_option
+@json_option
+@click.option("--watch", "-w", is_flag=True, help="Show it again every second, until Ctrl-C.")
+def command(name: str, as_json: bool, watch: bool) -> None:
+    """Show every service: its state, its replicas, and why it is not ready."""
+    from bateau.cli.instance import client
+
+    ask = client(name)
+    while True:
+        tree = ask.status()
+        if as_json:
+            import json
+
+            click.echo(json.dumps(tree))
+        else:
+            if watch and is_terminal():
+                click.clear()
+            click.echo(status_text(tree))
+        if not watch:
+            return
+        time.sleep(_REFRESH_S)
+
+
+def status_text(tree: dict[str, Any]) -> str:
+    """Return the page that people read."""
+    from bateau.cli.table import table
+
+    services = [*tree["services"], tree["gateway"]]
+    rows = [_row(service) for service in services]
+    lines = [table(("SERVICE", "STATE", "READY", "RESTARTS", "ENGINE", "ADDRESS"), rows)]
+    lines += [f"\n{s['service']}: {s['reason']}{_last_log(s)}" for s in services if s["reason"] and s["state"] != "Ready"]
+    lines += [
+        f"\n{replica['id']}: limits {replica['limits']}"
+        for service in tree["services"]
+        for replica in service["replicas"]
+        if replica["limits"] and replica["limits"].startswith("not enforced")
+    ]
+    if tree["problems"]:
+        from bateau.cli.problems import render_trees
+
+        lines.append("\n" + render_trees(tree["problems"]))
+        if any(problem["severity"] == "error" for problem in tree["problems"]):
+            lines.append("What is written has mistakes; what runs goes on as it was.")
+    return "\n".join(lines)
+
+
+def _row(service: dict[str, Any]) -> tuple[str, ...]:
+    restarts = sum(replica["restarts"] for replica in service["replicas"])
+    ready = f"{service['replicasReady']}/{service['replicasWanted']}"
+    if service["engine"] == "external":
+        ready = "unknown"
+    elif service["draining"]:
+        ready += f" ({len(service['draining'])} draining)"
+    state = service["state"]
+    if state == "Pulling" and service["pullBytesTotal"]:
+        ready = f"{100 * service['pulledBytes'] // service['pullBytesTotal']} %"
+    return (service["service"], state, ready, str(restarts), service["engine"], service["address"] or "-")
+
+
+def _last_log(service: dict[str, Any]) -> str:
+    troubled = next((r for r in service["replicas"] if r["state"] == "BackOff" and r["lastLog"]), None)
+    return "".join(f"\n    {line}" for line in troubled["lastLog"]) if troubled else ""

@@ -1,0 +1,54 @@
+"""Columns of text for people.
+
+Called by the commands that list things.
+"""
+
+from collections.abc import Sequence
+
+import click
+
+STATE_COLOURS = {
+    "Ready": "green",
+    "Starting": "cyan",
+    "Pulling": "cyan",
+    "Degraded": "yellow",
+    "Leaving": "yellow",
+    "Stopped": "bright_black",
+    "Failed": "red",
+}
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return aligned columns; a cell that is a state gets its colour.
+
+    >>> print(table(("NAME", "STATE"), [("chat", "42")]))
+    NAME  STATE
+    chat  42
+    """
+    lines = [header, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(header))]
+    return "\n".join(_line(line, widths) for line in lines)
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    shown: list[str] = []
+    for cell, width in zip(cells, widths, strict=True):
+        padded = cell.ljust(width)
+        shown.append(click.style(padded, fg=STATE_COLOURS[cell]) if cell in STATE_COLOURS else padded)
+    return "  ".join(shown).rstrip()
+
+
+def size(size_bytes: int | None) -> str:
+    """Return a size as people read it, in powers of ten as disks and downloads are told.
+
+    >>> size(98362432), size(None)
+    ('98 MB', 'unknown')
+    """
+    if size_bytes is None:
+        return "unknown"
+    value = float(size_bytes)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:  # noqa: PLR2004
+            return f"{value:.0f} {unit}" if value >= 10 or unit == "B" else f"{value:.1f} {unit}"  # noqa: PLR2004
+        value /= 1000
+    return f"{value:.1f} TB"

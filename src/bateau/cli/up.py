@@ -1,0 +1,208 @@
+"""`bateau up`: serve what is written, until Ctrl-C or detached."""
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bateau.cli.options import directory_argument, name_option
+
+if TYPE_CHECKING:
+    from bateau.wiring.local import LocalPlatform, Settings
+
+_POLL_S = 0.05
+_DETACH_TIMEOUT_S = 900.0
+
+# Served where no spec is found: a model that is small, free and on every index.
+DEFAULT_SPEC = """\
+apiVersion: bateau.dev/v1alpha1
+kind: Model
+metadata: {name: chat}
+spec: {source: smollm2}
+"""
+
+
+@click.command()
+@directory_argument
+@name_option
+@click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
+@click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
+@click.option("--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer.")
+@click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
+def command(directory: Path, name: str, listen: str, detach: bool, question: str | None, control: bool) -> int:
+    """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
+
+    Saved changes are followed. What an earlier control plane left running is adopted.
+    """
+    from bateau.wiring.listen import parse_listen
+
+    address = parse_listen(listen)
+    if detach and not control:
+        return _detach(directory, name, listen, question)
+    from bateau.wiring.local import Settings
+
+    settings = Settings(
+        instance=name, directory=directory, listen=address, default_texts={"default.yaml": DEFAULT_SPEC}
+    )
+    return asyncio.run(_serve(settings, question=question, shows=not control))
+
+
+async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> int:
+    from bateau.api.server import ApiServer
+    from bateau.wiring.local import LocalPlatform
+
+    _set_up_logging(to_terminal=shows, file=settings.paths.control_log if shows else None, settings=settings)
+    platform = LocalPlatform(settings)
+    stop = asyncio.Event()
+    api = ApiServer(settings.paths.control_socket, status=platform.status, metrics=platform.metrics, stop=stop)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    running: asyncio.Task[None] | None = None
+    try:
+        await platform.open()
+        await api.open()
+        running = asyncio.create_task(platform.run())
+        shown = asyncio.create_task(_show(platform, question, settings)) if shows else None
+        await _until(stop, running)
+        if shown:
+            shown.cancel()
+        if shows:
+            click.echo("\nstopping everything; Ctrl-C again stops without waiting", err=True)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, _kill_all, platform)
+        await platform.control.stop_all()
+    finally:
+        await api.close()
+        await platform.close()
+    return 0
+
+
+async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:
+    """Wait for the wish to stop, or for the loop to fail."""
+    stopped = asyncio.create_task(stop.wait())
+    await asyncio.wait({stopped, running}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    if running.done():
+        running.result()
+
+
+def _kill_all(platform: "LocalPlatform") -> None:
+    for replica in platform.engine.observe():
+        if replica.pid:
+            try:
+                os.killpg(replica.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                continue
+
+
+async def _show(platform: "LocalPlatform", question: str | None, settings: "Settings") -> None:
+    from bateau.api.encoding import plain
+    from bateau.cli.presenter import Presenter, endpoint_lines
+
+    presenter = Presenter()
+    told = False
+    while True:
+        tree = plain(platform.status())
+        presenter.show(tree)
+        if not told and tree["settled"]:
+            told = True
+            if any(service["state"] == "Ready" for service in tree["services"]):
+                if question:
+                    await _ask(tree, question)
+                click.echo(endpoint_lines(tree))
+            click.echo(f"Watching {settings.directory}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True)
+        pulling = any(service["state"] == "Pulling" for service in tree["services"])
+        await asyncio.sleep(0.1 if not told or pulling else 0.5)
+
+
+async def _ask(tree: dict[str, Any], question: str) -> None:
+    from bateau.cli.chat_client import Answer, ask
+    from bateau.domain.errors import BateauError
+
+    model = next((s["service"].partition("/")[2] for s in tree["services"] if s["service"].startswith("model/")), None)
+    if model is None:
+        click.echo("there is no model to ask", err=True)
+        return
+    click.echo(click.style(f">>> {question}", bold=True))
+    answer = Answer()
+    try:
+        async for piece in ask(f"{tree['listen']}/v1", model, [{"role": "user", "content": question}], answer):
+            click.echo(piece, nl=False)
+    except BateauError as error:
+        click.echo(error.message, err=True)
+        return
+    click.echo(f"\n    {click.style(answer.figures(), dim=True)}\n")
+
+
+def _detach(directory: Path, name: str, listen: str, question: str | None) -> int:
+    """Start a control plane in a session of its own, and show how it comes up."""
+    from bateau.cli.instance import client, instance_paths
+    from bateau.cli.presenter import Presenter, endpoint_lines
+    from bateau.domain.errors import ControlError
+    from bateau.wiring.paths import make
+
+    where = instance_paths(name)
+    make(where)
+    command = [sys.executable, "-m", "bateau", "up", str(directory), "--name", name, "--listen", listen, "--control"]
+    started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
+    with where.control_log.open("ab") as log:
+        log.flush()
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=directory
+        )
+    ask = client(name)
+    presenter = Presenter()
+    deadline = time.monotonic() + _DETACH_TIMEOUT_S
+    tree: dict[str, Any] = {}
+    try:
+        while not tree.get("settled"):
+            if process.poll() is not None:
+                said = where.control_log.read_bytes()[started_at:].decode(errors="replace").strip()
+                click.echo(said, err=True)
+                return process.returncode or 3
+            if time.monotonic() > deadline:
+                raise ControlError(
+                    f"not everything is ready after {_DETACH_TIMEOUT_S / 60:.0f} minutes; it goes on in the background",
+                    hint="watch it with `bateau status --watch`",
+                )
+            time.sleep(_POLL_S)
+            try:
+                tree = ask.status()
+            except ControlError:
+                continue
+            if tree["pid"] != process.pid:
+                tree = {}
+                continue
+            presenter.show(tree)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    if question:
+        asyncio.run(_ask(tree, question))
+    click.echo(endpoint_lines(tree))
+    click.echo(f"It keeps running (pid {process.pid})  ·  bateau status · bateau logs NAME -f · bateau down", err=True)
+    failed = [service for service in tree["services"] if service["state"] == "Failed"]
+    wrong = any(problem["severity"] == "error" for problem in tree["problems"])
+    return 1 if wrong else 3 if failed else 0
+
+
+def _set_up_logging(*, to_terminal: bool, file: Path | None, settings: "Settings") -> None:
+    """In the foreground the log goes to a file and the presenter to the terminal; detached, stderr is that file."""
+    from bateau.wiring.paths import make
+
+    make(settings.paths)
+    handler = logging.FileHandler(file) if to_terminal and file else logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.getLogger("bateau").addHandler(handler)
+    logging.getLogger("bateau").setLevel(logging.INFO)

@@ -1,0 +1,103 @@
+"""Turn services and their replicas into the one endpoint model that planes are fed from.
+
+Called by control.loop after every change. Pure.
+
+Invariant: only replicas that are ready are endpoints; one that drains stays, marked, until it is stopped.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Traffic
+from bateau.domain.release import Release, Service
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.spec import AppSpec, ModelSpec
+
+
+def endpoints(
+    release: Release,
+    replicas: Sequence[Replica],
+    *,
+    draining: Collection[str],
+    app_ports: Mapping[str, int],
+    api_keys: Mapping[str, str],
+) -> Traffic:
+    """Return the traffic. `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
+    secrets of external targets by service key."""
+    by_service: dict[str, list[Replica]] = {}
+    for replica in replicas:
+        if replica.state is ReplicaState.READY or (replica.id in draining and replica.state is ReplicaState.UNREADY):
+            by_service.setdefault(replica.service, []).append(replica)
+    backends: list[Backend] = []
+    for service in release.services:
+        ready = by_service.pop(service.key, [])
+        if isinstance(service.spec, ModelSpec):
+            backends.append(_model(service, service.spec, ready, draining, api_keys.get(service.key)))
+        else:
+            backends += _app(service, service.spec, ready, draining, app_ports)
+    return Traffic(backends=(*backends, *_leaving(by_service, draining)))
+
+
+def listen_key(service_key: str, port_name: str) -> str:
+    """Name one port of one app.
+
+    >>> listen_key("app/shop", "http")
+    'app/shop/http'
+    """
+    return f"{service_key}/{port_name}"
+
+
+def _model(
+    service: Service, spec: ModelSpec, ready: Sequence[Replica], draining: Collection[str], api_key: str | None
+) -> Backend:
+    external = ExternalTarget(url=spec.source, api_key=api_key) if spec.engine == "external" else None
+    renamed = spec.external.model if spec.external else None
+    return Backend(
+        service=service.key,
+        name=service.name,
+        protocol="openai",
+        endpoints=_endpoints(ready, draining, None),
+        external=external,
+        upstream_model=renamed,
+    )
+
+
+def _app(
+    service: Service,
+    spec: AppSpec,
+    ready: Sequence[Replica],
+    draining: Collection[str],
+    app_ports: Mapping[str, int],
+) -> list[Backend]:
+    return [
+        Backend(
+            service=service.key,
+            name=service.name,
+            protocol=port.protocol,
+            endpoints=_endpoints(ready, draining, name),
+            listen_port=app_ports.get(listen_key(service.key, name)),
+            port_name=name,
+        )
+        for name, port in spec.ports.items()
+    ]
+
+
+def _leaving(by_service: Mapping[str, Sequence[Replica]], draining: Collection[str]) -> list[Backend]:
+    """Replicas of services that no document names any more: unroutable, but counted until they are drained."""
+    return [
+        Backend(service=key, name=key.partition("/")[2], protocol="leaving", endpoints=_endpoints(found, draining, None))
+        for key, found in sorted(by_service.items())
+        if key.startswith("model/")
+    ]
+
+
+def _endpoints(ready: Sequence[Replica], draining: Collection[str], port_name: str | None) -> tuple[Endpoint, ...]:
+    found: list[Endpoint] = []
+    for replica in ready:
+        address = replica.addresses.get(port_name) if port_name else _model_address(replica)
+        if address:
+            found.append(Endpoint(replica=replica.id, address=address, draining=replica.id in draining))
+    return tuple(found)
+
+
+def _model_address(replica: Replica) -> str | None:
+    return replica.addresses.get("socket") or replica.addresses.get("http")

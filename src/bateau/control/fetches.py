@@ -1,0 +1,116 @@
+"""Keep the models that services need on their way, and say how far they are.
+
+Called by control.loop at every turn with the references that are wanted now.
+
+Invariant: what the network breaks is tried again, what cannot become right by waiting is not, until the specs change.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+from bateau.domain.errors import DiskFull, SourceError, SourceUnreachable
+from bateau.domain.model_file import ModelFile, Progress
+from bateau.kit.backoff import Backoff
+from bateau.ports.clock import Clock
+from bateau.ports.source import Source
+
+logger = logging.getLogger(__name__)
+
+_RETRY = Backoff(initial_s=5.0, ceiling_s=60.0)
+
+
+@dataclass
+class FetchFailure:
+    """Why a model is not here. `retry_at` in monotonic seconds, None: never."""
+
+    says: str
+    retry_at: float | None
+
+
+class Fetches:
+    """One task for every model that is wanted and not here."""
+
+    def __init__(self, source: Source, clock: Clock, wake: Callable[[], None]) -> None:
+        self._source = source
+        self._clock = clock
+        self._wake = wake
+        self._files: dict[str, ModelFile] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._tries: dict[str, int] = {}
+        self.progress: dict[str, Progress] = {}
+        self.failures: dict[str, FetchFailure] = {}
+
+    def follow(self, references: Mapping[str, str]) -> Mapping[str, ModelFile]:
+        """Return the models that are here by service key, and have the others fetched."""
+        wanted = set(references.values())
+        for reference in set(self._tasks) - wanted:
+            self._tasks.pop(reference).cancel()
+        self._files = {reference: file for reference, file in self._files.items() if reference in wanted}
+        for reference in wanted - set(self._files) - set(self._tasks):
+            self._look(reference)
+        return {key: self._files[reference] for key, reference in references.items() if reference in self._files}
+
+    def is_fetching(self, reference: str) -> bool:
+        """Whether a model is on its way."""
+        return reference in self._tasks
+
+    def forget_failures(self) -> None:
+        """Try again what has failed: what people wrote has changed."""
+        self.failures.clear()
+        self._tries.clear()
+
+    def retries_in(self) -> Iterable[float]:
+        """Yield the seconds until each next try."""
+        now = self._clock.monotonic()
+        return [f.retry_at - now for f in self.failures.values() if f.retry_at is not None]
+
+    async def close(self) -> None:
+        """Cancel what is on its way; what has arrived of it is kept for the next time."""
+        tasks = list(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _look(self, reference: str) -> None:
+        failure = self.failures.get(reference)
+        if failure and (failure.retry_at is None or failure.retry_at > self._clock.monotonic()):
+            return
+        try:
+            found = self._source.find(reference)
+        except SourceError as error:
+            self._fail(reference, error)
+            return
+        if found:
+            self._files[reference] = found
+            self.failures.pop(reference, None)
+        else:
+            self._tasks[reference] = asyncio.create_task(self._fetch(reference))
+
+    async def _fetch(self, reference: str) -> None:
+        try:
+            self._files[reference] = await self._source.fetch(reference, self._on_progress)
+            self.failures.pop(reference, None)
+            self._tries.pop(reference, None)
+        except SourceError as error:
+            self._fail(reference, error)
+        finally:
+            self.progress.pop(reference, None)
+            self._tasks.pop(reference, None)
+            self._wake()
+
+    def _on_progress(self, progress: Progress) -> None:
+        self.progress[progress.reference] = progress
+
+    def _fail(self, reference: str, error: SourceError) -> None:
+        says = f"{error.message} ({error.hint})" if error.hint else error.message
+        logger.error("%s cannot be fetched: %s", reference, says)
+        retry_at = None
+        if isinstance(error, SourceUnreachable | DiskFull):
+            self._tries[reference] = self._tries.get(reference, 0) + 1
+            retry_at = self._clock.monotonic() + _RETRY.delay_s(self._tries[reference])
+        self.failures[reference] = FetchFailure(says=says, retry_at=retry_at)

@@ -1,0 +1,308 @@
+"""The one loop: look at what is written and what runs, and close the gap.
+
+Called by wiring, which gives it its ports; the faces ask it for `status` and to `stop_all`.
+
+Invariant: level-triggered. A turn starts from what is there now; a wake-up says only that something may differ.
+Invariant: the gateway is told of a change before a replica is stopped for it, and before its socket first opens.
+Invariant: an exception in one service's steps ends that step and no other; the loop goes on.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bateau.control.endpoints import endpoints, listen_key
+from bateau.control.fetches import Fetches
+from bateau.control.path import GATEWAY, Outcome, World, Written, needs_file, understand, walk
+from bateau.domain.endpoint import Traffic
+from bateau.domain.errors import BateauError
+from bateau.domain.machine import Machine
+from bateau.domain.plan import Draining, Step
+from bateau.domain.release import Release
+from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.ports.clock import Clock
+from bateau.ports.engine import Engine
+from bateau.ports.memory import Memory
+from bateau.ports.plane import Plane
+from bateau.ports.source import Source
+from bateau.ports.templates import Templates
+from bateau.ports.texts import Texts
+
+logger = logging.getLogger(__name__)
+
+RESYNC_S = 60.0
+DRAIN_POLL_S = 0.5
+RETRY_START_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ports:
+    """Everything outside that the loop works with."""
+
+    texts: Texts
+    source: Source
+    engine: Engine
+    templates: Templates
+    plane: Plane
+    memory: Memory
+    clock: Clock
+    machine: Callable[[], Machine]
+    free_port: Callable[[], int]
+    secret: Callable[[str], str | None]
+    listen_url: str
+
+
+@dataclass
+class _Failed:
+    """A start that failed, of one revision; it is tried again at `retry_at` (monotonic seconds)."""
+
+    revision: str
+    says: str
+    retry_at: float
+
+
+class Control:
+    """The control plane of one machine."""
+
+    def __init__(self, ports: Ports) -> None:
+        self._ports = ports
+        self._wake = asyncio.Event()
+        self._texts_changed = True
+        self._texts: Mapping[str, str] = {}
+        self.written: Written | None = None
+        self.release = Release()
+        self.outcome: Outcome | None = None
+        self.trouble: str | None = None
+        self.turns = 0
+        self._fetches = Fetches(ports.source, ports.clock, self.wake)
+        self._draining_since: dict[str, float] = {}
+        self._in_flight: Mapping[str, int] | None = None
+        self._failed: dict[str, _Failed] = {}
+        self._stopping: dict[str, asyncio.Task[None]] = {}
+        self._app_ports: dict[str, int] = {}
+        self._published: Traffic | None = None
+        self.on_turn: Callable[[], None] = lambda: None
+
+    def wake(self) -> None:
+        """Have the loop look again soon."""
+        self._wake.set()
+
+    async def adopt(self) -> None:
+        """Take up what an earlier control plane knew and left running. Comes before `run`."""
+        self._remember()
+        self._ports.engine.on_change(self.wake)
+        await self._ports.engine.adopt()
+
+    async def run(self) -> None:
+        """Keep closing the gap until cancelled. What runs goes on running then."""
+        watcher = asyncio.create_task(self._watch())
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    pause = await self._turn()
+                except BateauError as error:
+                    self.trouble = error.message
+                    pause = RETRY_START_S
+                    logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
+                self.turns += 1
+                self.on_turn()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), pause)
+        finally:
+            watcher.cancel()
+            await self._fetches.close()
+            for task in self._stopping.values():
+                task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watcher
+
+    async def stop_all(self, on_step: Callable[[str], None] = lambda _: None) -> None:
+        """Stop every replica, the gateway first so that no request meets a replica that is gone."""
+        replicas = list(self._ports.engine.observe())
+        for first in (True, False):
+            chosen = [r for r in replicas if (r.service == GATEWAY) is first]
+            for replica in chosen:
+                on_step(replica.id)
+            await asyncio.gather(*(self._ports.engine.stop(replica.id) for replica in chosen))
+
+    @property
+    def draining(self) -> Mapping[str, Draining]:
+        """Replicas that get no new requests, and how far they are."""
+        now = self._ports.clock.monotonic()
+        return {
+            replica: Draining(
+                seconds=now - since, in_flight=None if self._in_flight is None else self._in_flight.get(replica, 0)
+            )
+            for replica, since in self._draining_since.items()
+        }
+
+    @property
+    def fetches(self) -> Fetches:
+        """The models that are being fetched."""
+        return self._fetches
+
+    @property
+    def ports(self) -> Ports:
+        """What this control plane works with."""
+        return self._ports
+
+    def failure(self, service: str) -> str | None:
+        """Return why the last start of a service failed, or None."""
+        failed = self._failed.get(service)
+        return failed.says if failed else None
+
+    def addresses(self) -> Mapping[str, str]:
+        """Return the URL that users of each service call."""
+        found: dict[str, str] = {}
+        for service in self.release.services:
+            if isinstance(service.spec, ModelSpec):
+                found[service.key] = f"{self._ports.listen_url}/v1"
+                continue
+            for name, port in service.spec.ports.items():
+                number = self._app_ports.get(listen_key(service.key, name))
+                scheme = "" if port.protocol in ("tcp", "grpc") else "http://"
+                if number and service.key not in found:
+                    found[service.key] = f"{scheme}127.0.0.1:{number}"
+        return found
+
+    async def _watch(self) -> None:
+        async for _ in self._ports.texts.changes():
+            self._texts_changed = True
+            self.wake()
+
+    async def _turn(self) -> float:
+        """Do what can be done now; return how long nothing need be done unless woken, in seconds."""
+        if self._texts_changed:
+            self._texts_changed = False
+            self._read()
+        self._hand_out_ports()
+        references = {s.key: s.spec.source for s in self.release.services if needs_file(s) and isinstance(s.spec, ModelSpec)}
+        files = self._fetches.follow(references)
+        await self._measure_drains()
+        gateway = self._ports.plane.template()
+        world = World(
+            machine=self._ports.machine(),
+            files=files,
+            observed=self._ports.engine.observe(),
+            draining=self.draining,
+            addresses=self.addresses(),
+            gateway=gateway,
+        )
+        outcome = self.outcome = walk(self.release, world, self._ports.templates)
+        for step in outcome.plan.steps:
+            if step.act == "drain":
+                logger.info("%s drains: %s", step.replica, step.reason)
+                self._draining_since.setdefault(step.replica, self._ports.clock.monotonic())
+            elif step.act == "keep":
+                self._draining_since.pop(step.replica, None)
+        await self._publish()
+        for step in outcome.plan.steps:
+            if step.act == "start":
+                await self._start(step, outcome)
+            elif step.act == "stop" and step.replica not in self._stopping:
+                self._stopping[step.replica] = asyncio.create_task(self._stop(step))
+        self.trouble = None
+        return self._pause()
+
+    def _read(self) -> None:
+        texts = self._ports.texts.read()
+        if texts == self._texts and self.written is not None:
+            return
+        self._texts = texts
+        self.written = understand(texts)
+        if self.written.wrong:
+            return  # what runs goes on as it was
+        self.release = self.written.release
+        self._failed.clear()
+        self._fetches.forget_failures()
+        self._ports.memory.save({**self._ports.memory.load(), "texts": dict(texts)})
+
+    def _remember(self) -> None:
+        """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
+        remembered = self._ports.memory.load()
+        texts: Any = remembered.get("texts")
+        if isinstance(texts, dict):
+            last_good = understand({str(name): str(text) for name, text in texts.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            if not last_good.wrong:
+                self.release = last_good.release
+        ports: Any = remembered.get("app_ports")
+        if isinstance(ports, dict):
+            self._app_ports = {str(key): int(number) for key, number in ports.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+    def _hand_out_ports(self) -> None:
+        """Give every port of an app the number that its clients use; once handed out it is kept."""
+        wanted = {
+            listen_key(service.key, name): port.port
+            for service in self.release.services
+            if isinstance(service.spec, AppSpec)
+            for name, port in service.spec.ports.items()
+        }
+        kept = {key: fixed or self._app_ports.get(key) or self._ports.free_port() for key, fixed in wanted.items()}
+        if kept != self._app_ports:
+            self._app_ports = kept
+            self._ports.memory.save({**self._ports.memory.load(), "app_ports": kept})
+
+    async def _measure_drains(self) -> None:
+        present = {replica.id for replica in self._ports.engine.observe()}
+        self._draining_since = {id_: since for id_, since in self._draining_since.items() if id_ in present}
+        if self._draining_since:
+            load = await self._ports.plane.load()
+            self._in_flight = load.in_flight if load else None
+
+    async def _publish(self) -> None:
+        traffic = endpoints(
+            self.release,
+            self._ports.engine.observe(),
+            draining=self._draining_since.keys(),
+            app_ports=self._app_ports,
+            api_keys=self._api_keys(),
+        )
+        if traffic != self._published:
+            await self._ports.plane.publish(traffic)
+            self._published = traffic
+
+    def _api_keys(self) -> Mapping[str, str]:
+        found: dict[str, str] = {}
+        for service in self.release.services:
+            spec = service.spec
+            name = spec.external.api_key_env if isinstance(spec, ModelSpec) and spec.external else None
+            if name and (key := self._ports.secret(name)):
+                found[service.key] = key
+        return found
+
+    async def _start(self, step: Step, outcome: Outcome) -> None:
+        template = outcome.templates[step.service]
+        failed = self._failed.get(step.service)
+        if failed and failed.revision == template.revision and failed.retry_at > self._ports.clock.monotonic():
+            return
+        try:
+            await self._ports.engine.start(step.replica, step.service, template)
+            self._failed.pop(step.service, None)
+            logger.info("%s starts: %s", step.replica, step.reason)
+        except BateauError as error:
+            says = f"{error.message} ({error.hint})" if error.hint else error.message
+            logger.error("%s cannot start: %s", step.replica, says)
+            retry_at = self._ports.clock.monotonic() + RETRY_START_S
+            self._failed[step.service] = _Failed(revision=template.revision, says=says, retry_at=retry_at)
+
+    async def _stop(self, step: Step) -> None:
+        try:
+            logger.info("%s stops: %s", step.replica, step.reason)
+            await self._ports.engine.stop(step.replica)
+        except BateauError as error:
+            logger.error("%s cannot be stopped: %s", step.replica, error.message)
+        finally:
+            self._stopping.pop(step.replica, None)
+            self.wake()
+
+    def _pause(self) -> float:
+        if self._draining_since:
+            return DRAIN_POLL_S
+        now = self._ports.clock.monotonic()
+        retries = [failed.retry_at - now for failed in self._failed.values()]
+        retries += self._fetches.retries_in()
+        return max(0.1, min([RESYNC_S, *retries]))

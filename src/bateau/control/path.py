@@ -1,0 +1,133 @@
+"""The whole way from what people wrote to what to do next, on one screen.
+
+Called by control.loop at every turn, and by the CLI's read commands. Pure: a value in, a value out.
+
+Invariant: a mistake in what is written gives no steps at all; a service whose model is not here yet, or that does not
+fit, is left as it is and hinders no other.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from bateau.domain.errors import EngineError
+from bateau.domain.machine import Machine
+from bateau.domain.model_file import ModelFile
+from bateau.domain.placement import Placement
+from bateau.domain.plan import Desired, Draining, Plan
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.release import Release, Service
+from bateau.domain.replica import Replica
+from bateau.domain.spec import ModelSpec
+from bateau.hydrate import hydrate
+from bateau.place import place
+from bateau.plan import plan
+from bateau.ports.templates import Templates
+from bateau.specs import read
+
+GATEWAY = "gateway/envoy"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What is there now. `files` and `addresses` go by service key."""
+
+    machine: Machine
+    files: Mapping[str, ModelFile] = field(default_factory=dict[str, ModelFile])
+    observed: Sequence[Replica] = ()
+    draining: Mapping[str, Draining] = field(default_factory=dict[str, Draining])
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    gateway: ProcessTemplate | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What people wrote, as far as it can be understood without looking at the world."""
+
+    release: Release
+    problems: tuple[Problem, ...]
+    foreign: int
+    policies: int = 0
+    environments: int = 0
+
+    @property
+    def wrong(self) -> bool:
+        """Whether anything in it forbids to act on it."""
+        return any(problem.severity is Severity.ERROR for problem in self.problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What follows from what is written and what is there."""
+
+    placement: Placement
+    templates: Mapping[str, ProcessTemplate]
+    refused: Mapping[str, str]
+    plan: Plan
+
+
+def understand(texts: Mapping[str, str]) -> Written:
+    """Read and hydrate: everything that needs no world."""
+    reading = read(texts)
+    release, unmet = hydrate(reading.specs)
+    problems = tuple(sorted((*reading.problems, *unmet), key=lambda p: (p.where is None, p.where or 0, p.says)))
+    kinds = [spec.kind for spec in reading.specs]
+    return Written(
+        release=release,
+        problems=problems,
+        foreign=len(reading.foreign),
+        policies=kinds.count("Policy"),
+        environments=kinds.count("Environment"),
+    )
+
+
+def walk(release: Release, world: World, templates: Templates) -> Outcome:
+    """Turn a release into the steps that can be taken now."""
+    placement = place(release, world.files, world.machine)
+    refused = {key: problem.says for key, problem in placement.refused.items()}
+    made: dict[str, ProcessTemplate] = {}
+    desired: list[Desired] = []
+    for service in release.services:
+        if not runs_here(service) or service.key in refused:
+            continue
+        file = world.files.get(service.key)
+        if needs_file(service) and file is None:
+            continue
+        try:
+            template = templates.template(
+                service, file=file, capacity=placement.capacities.get(service.key), addresses=world.addresses
+            )
+        except EngineError as error:
+            refused[service.key] = f"{error.message}. {error.hint}" if error.hint else error.message
+            continue
+        made[service.key] = template
+        desired.append(_desired(service, template))
+    if world.gateway:
+        made[GATEWAY] = world.gateway
+        desired.append(Desired(service=GATEWAY, revision=world.gateway.revision, replicas=1, surge=False))
+    settled_elsewhere = {s.key for s in release.services if runs_here(s)} - set(made)
+    movable = [replica for replica in world.observed if replica.service not in settled_elsewhere]
+    return Outcome(
+        placement=placement, templates=made, refused=refused, plan=plan(desired, movable, world.draining)
+    )
+
+
+def runs_here(service: Service) -> bool:
+    """Whether a process of ours serves it."""
+    if isinstance(service.spec, ModelSpec):
+        return service.spec.engine != "external"
+    return service.spec.command is not None
+
+
+def needs_file(service: Service) -> bool:
+    """Whether its model has to be on disk before it can start."""
+    return isinstance(service.spec, ModelSpec) and (service.spec.engine or "llama.cpp") == "llama.cpp"
+
+
+def _desired(service: Service, template: ProcessTemplate) -> Desired:
+    return Desired(
+        service=service.key,
+        revision=template.revision,
+        replicas=service.spec.replicas,
+        drain_timeout_s=service.spec.drain_timeout,
+    )

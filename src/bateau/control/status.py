@@ -1,0 +1,142 @@
+"""Say how everything is, in values that the faces print.
+
+Called by the faces, on the control plane they have. Pure but for what the control plane knows.
+
+Invariant: what is not known is None and shown as unknown, never as zero or as fine.
+"""
+
+import os
+
+from bateau import __version__
+from bateau.control.loop import Control
+from bateau.control.path import GATEWAY, needs_file, runs_here
+from bateau.domain.release import Service
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.spec import ModelSpec
+from bateau.domain.status import ServiceState, ServiceStatus, Status
+
+_UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
+
+
+def status(control: Control, *, instance: str, since: float) -> Status:
+    """Return the status of everything the control plane looks after."""
+    replicas = control.ports.engine.observe()
+    by_service: dict[str, list[Replica]] = {}
+    for replica in replicas:
+        by_service.setdefault(replica.service, []).append(replica)
+    gateway = _gateway(control, by_service.pop(GATEWAY, []))
+    services = [_service(control, service, by_service.pop(service.key, [])) for service in control.release.services]
+    services += [_leaving(key, found, control) for key, found in sorted(by_service.items())]
+    written = control.written
+    warnings = control.outcome.placement.problems if control.outcome else ()
+    settled = (
+        control.turns > 0
+        and gateway.state not in _UNSETTLED
+        and all(service.state not in _UNSETTLED and not service.draining for service in services)
+    )
+    return Status(
+        version=__version__,
+        instance=instance,
+        pid=os.getpid(),
+        directory=control.ports.texts.place,
+        listen=control.ports.listen_url,
+        gateway=gateway,
+        services=tuple(services),
+        problems=(*(written.problems if written else ()), *warnings),
+        foreign=written.foreign if written else 0,
+        since=since,
+        settled=settled,
+    )
+
+
+def _gateway(control: Control, replicas: list[Replica]) -> ServiceStatus:
+    state, reason = _state(replicas, wanted=1)
+    return ServiceStatus(
+        service=GATEWAY,
+        state=state,
+        reason=control.failure(GATEWAY) or reason or control.trouble,
+        replicas_wanted=1,
+        replicas_ready=_ready(replicas),
+        engine="envoy",
+        address=control.ports.listen_url,
+        replicas=tuple(replicas),
+    )
+
+
+def _service(control: Control, service: Service, replicas: list[Replica]) -> ServiceStatus:
+    spec = service.spec
+    draining = tuple(replica.id for replica in replicas if replica.id in control.draining)
+    staying = [replica for replica in replicas if replica.id not in draining]
+    state, reason = _state(staying, wanted=spec.replicas)
+    source = spec.source if isinstance(spec, ModelSpec) else None
+    progress = control.fetches.progress.get(source or "")
+    if isinstance(spec, ModelSpec) and spec.engine == "external":
+        state, reason = ServiceState.READY, "elsewhere; not probed"
+    elif not runs_here(service):
+        state, reason = ServiceState.FAILED, "this version runs commands only: image, wasm and vm are not acted on yet"
+    elif not _ready(staying):
+        state, reason = _why_not_ready(control, service, state, reason)
+    return ServiceStatus(
+        service=service.key,
+        state=state,
+        reason=reason,
+        replicas_wanted=spec.replicas,
+        replicas_ready=_ready(staying),
+        engine=(spec.engine or "llama.cpp") if isinstance(spec, ModelSpec) else "process",
+        address=control.addresses().get(service.key),
+        capacity=control.outcome.placement.capacities.get(service.key) if control.outcome else None,
+        source=source,
+        pulled_bytes=progress.bytes_done if progress else None,
+        pull_bytes_total=progress.bytes_total if progress else None,
+        replicas=tuple(replicas),
+        draining=draining,
+    )
+
+
+def _why_not_ready(
+    control: Control, service: Service, state: ServiceState, reason: str | None
+) -> tuple[ServiceState, str | None]:
+    """Look for what keeps a service without any ready replica, nearest cause first."""
+    if control.outcome and (refused := control.outcome.refused.get(service.key)):
+        return ServiceState.FAILED, refused
+    if failure := control.failure(service.key):
+        return ServiceState.FAILED, failure
+    if isinstance(service.spec, ModelSpec) and needs_file(service):
+        fetch = control.fetches.failures.get(service.spec.source)
+        if fetch:
+            return ServiceState.FAILED, fetch.says
+        if control.fetches.is_fetching(service.spec.source):
+            return ServiceState.PULLING, None
+    return state, reason
+
+
+def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str | None]:
+    ready = _ready(replicas)
+    if wanted == 0:
+        return ServiceState.STOPPED, "replicas: 0"
+    troubled = next((r for r in replicas if r.reason and r.state is not ReplicaState.READY), None)
+    reason = troubled.reason if troubled else None
+    if ready >= wanted:
+        return ServiceState.READY, None
+    if any(r.state is ReplicaState.BACKOFF for r in replicas):
+        return (ServiceState.DEGRADED if ready else ServiceState.FAILED), reason
+    if any(r.state is ReplicaState.UNREADY for r in replicas):
+        return ServiceState.DEGRADED, reason
+    return ServiceState.STARTING, reason
+
+
+def _leaving(key: str, replicas: list[Replica], control: Control) -> ServiceStatus:
+    return ServiceStatus(
+        service=key,
+        state=ServiceState.LEAVING,
+        reason="no document names it any more",
+        replicas_wanted=0,
+        replicas_ready=_ready(replicas),
+        engine="process",
+        replicas=tuple(replicas),
+        draining=tuple(r.id for r in replicas if r.id in control.draining),
+    )
+
+
+def _ready(replicas: list[Replica]) -> int:
+    return sum(replica.state is ReplicaState.READY for replica in replicas)

@@ -1,0 +1,59 @@
+"""What the control plane knows at one moment, for people and programs to read.
+
+Made by control; written as JSON by api; shown by cli.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bateau.domain.placement import ModelCapacity
+from bateau.domain.problem import Problem
+from bateau.domain.replica import Replica
+
+
+class ServiceState(StrEnum):
+    """The condition of a service in one word."""
+
+    READY = "Ready"
+    STARTING = "Starting"
+    PULLING = "Pulling"
+    DEGRADED = "Degraded"  # some replicas are ready, not all
+    FAILED = "Failed"
+    STOPPED = "Stopped"  # replicas: 0
+    LEAVING = "Leaving"  # no document names it any more
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceStatus:
+    """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched."""
+
+    service: str
+    state: ServiceState
+    reason: str | None
+    replicas_wanted: int
+    replicas_ready: int
+    engine: str
+    address: str | None = None
+    capacity: ModelCapacity | None = None
+    source: str | None = None
+    pulled_bytes: int | None = None
+    pull_bytes_total: int | None = None
+    replicas: tuple[Replica, ...] = ()
+    draining: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Status:
+    """Everything. `problems` are mistakes in what is written now; while there are errors, `services` are as before."""
+
+    version: str
+    instance: str
+    pid: int
+    directory: str
+    listen: str
+    gateway: ServiceStatus
+    services: tuple[ServiceStatus, ...]
+    problems: tuple[Problem, ...]
+    foreign: int
+    since: float
+    settled: bool  # every service is ready, failed for good or stopped

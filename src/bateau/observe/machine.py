@@ -1,0 +1,48 @@
+"""What this machine has: cores and memory, as far as this process may use them.
+
+Called by control through wiring.
+Source: cgroup v2 `memory.max` and `cpu.max` (kernel documentation, admin-guide/cgroup-v2).
+"""
+
+import os
+from pathlib import Path
+
+import psutil
+
+from bateau.domain.machine import Machine
+
+_V2 = Path("/sys/fs/cgroup")
+_V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+def machine() -> Machine:
+    """Look at the machine now."""
+    memory = psutil.virtual_memory()
+    limit = _memory_limit()
+    total = min(memory.total, limit) if limit else memory.total
+    return Machine(
+        cores=_cores(), memory_bytes_total=total, memory_bytes_available=min(memory.available, total)
+    )
+
+
+def _cores() -> int:
+    allowed = len(os.sched_getaffinity(0))
+    quota = _words(_V2 / "cpu.max")
+    if len(quota) == 2 and quota[0].isdigit():  # noqa: PLR2004 - "quota period"
+        return max(1, min(allowed, round(int(quota[0]) / int(quota[1]))))
+    return allowed
+
+
+def _memory_limit() -> int | None:
+    for path in (_V2 / "memory.max", _V1_LIMIT):
+        words = _words(path)
+        if words and words[0].isdigit():
+            return int(words[0])
+    return None
+
+
+def _words(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="ascii").split()
+    except OSError:
+        return []

@@ -1,0 +1,108 @@
+"""Merge what Envoy, the model servers and the control plane count into one Prometheus page.
+
+Called by wiring for `/metrics`. Nothing here is on the way of a request: counters are read when someone scrapes.
+Sources: Prometheus text exposition format 0.0.4; OpenTelemetry semantic conventions for generative AI metrics
+(gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
+
+Invariant: every family has its HELP and TYPE once, and what could not be scraped is left out and counted, not zero.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+_SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
+_LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
+
+# llama.cpp's own names, with what they become. Its colons are reserved for recording rules.
+_LLAMACPP = {
+    "llamacpp:prompt_tokens_total": ("bateau_model_prompt_tokens_total", "counter", "Prompt tokens computed, without those from the cache."),
+    "llamacpp:prompt_tokens_cached_total": ("bateau_model_prompt_tokens_cached_total", "counter", "Prompt tokens taken from the cache."),
+    "llamacpp:tokens_predicted_total": ("bateau_model_generated_tokens_total", "counter", "Tokens generated."),
+    "llamacpp:prompt_seconds_total": ("bateau_model_prompt_seconds_total", "counter", "Seconds spent on prompts."),
+    "llamacpp:tokens_predicted_seconds_total": ("bateau_model_generation_seconds_total", "counter", "Seconds spent on generating."),
+    "llamacpp:n_decode_total": ("bateau_model_decodes_total", "counter", "Calls of llama_decode."),
+    "llamacpp:requests_processing": ("bateau_model_requests_processing", "gauge", "Requests in a slot now."),
+    "llamacpp:requests_deferred": ("bateau_model_requests_waiting", "gauge", "Requests that wait for a slot now."),
+}
+_ENVOY_PASSED = {
+    "envoy_cluster_upstream_rq_total": ("counter", "Requests sent to replicas."),
+    "envoy_cluster_upstream_rq_retry": ("counter", "Requests sent again to another replica."),
+    "envoy_cluster_upstream_rq_active": ("gauge", "Requests in flight."),
+    "envoy_cluster_upstream_cx_active": ("gauge", "Connections open."),
+    "envoy_cluster_membership_healthy": ("gauge", "Replicas that take requests."),
+}
+_MS = 1000.0
+
+
+@dataclass
+class Page:
+    """A page of metrics in the making."""
+
+    _families: dict[str, tuple[str, str, list[str]]] = field(default_factory=dict[str, tuple[str, str, list[str]]])
+
+    def add(
+        self, name: str, labels: Mapping[str, str], value: float | str, *, kind: str, says: str, suffix: str = ""
+    ) -> None:
+        """Add one sample to family `name`."""
+        _, _, samples = self._families.setdefault(name, (kind, says, []))
+        shown = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        samples.append(f"{name}{suffix}{{{shown}}} {value}" if shown else f"{name}{suffix} {value}")
+
+    def text(self) -> str:
+        """Return the page."""
+        lines: list[str] = []
+        for name, (kind, says, samples) in sorted(self._families.items()):
+            lines += [f"# HELP {name} {says}", f"# TYPE {name} {kind}", *samples]
+        return "\n".join(lines) + "\n"
+
+
+def add_envoy(page: Page, text: str) -> None:
+    """Add Envoy's counters: requests and times by model, and what is passed on as it is."""
+    for name, labels, value in _samples(text):
+        if name == "envoy_bateau_requests":
+            shown = {"gen_ai_request_model": labels["route"], "http_response_status_code": labels["code"]}
+            page.add("bateau_requests_total", shown, value, kind="counter", says="Requests answered, by route and status.")
+        elif name.startswith("envoy_bateau_request_duration"):
+            _add_seconds(page, "gen_ai_server_request_duration_seconds", name, labels, value, says="Time from request to last byte.")
+        elif name.startswith("envoy_bateau_time_to_first_token"):
+            _add_seconds(page, "gen_ai_server_time_to_first_token_seconds", name, labels, value, says="Time from request to first byte of the body.")
+        elif name in _ENVOY_PASSED:
+            kind, says = _ENVOY_PASSED[name]
+            family = f"{name}_total" if kind == "counter" and not name.endswith("_total") else name
+            page.add(family, {"cluster": labels.get("envoy_cluster_name", "")}, value, kind=kind, says=says)
+
+
+def add_llamacpp(page: Page, text: str, *, model: str, replica: str) -> None:
+    """Add one llama.cpp server's counters."""
+    for name, _, value in _samples(text):
+        if name in _LLAMACPP:
+            family, kind, says = _LLAMACPP[name]
+            page.add(family, {"gen_ai_request_model": model, "replica": replica}, value, kind=kind, says=says)
+
+
+def _add_seconds(page: Page, family: str, name: str, labels: Mapping[str, str], value: str, *, says: str) -> None:
+    """Turn one sample of Envoy's histogram in milliseconds into one of ours in seconds."""
+    shown = {"gen_ai_request_model": labels["route"]}
+    if name.endswith("_bucket"):
+        edge = labels["le"]
+        shown["le"] = edge if edge == "+Inf" else f"{float(edge) / _MS:g}"
+        page.add(family, shown, value, kind="histogram", says=says, suffix="_bucket")
+    elif name.endswith("_sum"):
+        page.add(family, shown, f"{float(value) / _MS:g}", kind="histogram", says=says, suffix="_sum")
+    elif name.endswith("_count"):
+        page.add(family, shown, value, kind="histogram", says=says, suffix="_count")
+
+
+def _samples(text: str) -> Iterable[tuple[str, Mapping[str, str], str]]:
+    for line in text.splitlines():
+        if not line.startswith("#") and (found := _SAMPLE.match(line)):
+            yield found["name"], dict(_labels(found["labels"] or "")), found["value"]
+
+
+def _labels(text: str) -> Sequence[tuple[str, str]]:
+    return [(key, value.replace('\\"', '"').replace("\\\\", "\\")) for key, value in _LABEL.findall(text)]
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,45 @@
+"""Keep a small tree of plain values in one JSON file.
+
+Called by control through ports.memory.
+
+Invariant: the file is always whole: it is written beside and renamed, so kill -9 leaves the old or the new.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from bateau.domain.errors import ControlError
+
+
+class StateFile:
+    """A JSON file that only its user can read."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def load(self) -> dict[str, Any]:
+        """Return the tree, or an empty one where there is none or it cannot be read."""
+        try:
+            tree = json.loads(self._path.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+
+    def save(self, tree: Mapping[str, Any]) -> None:
+        """Write the tree. Raises ControlError where the disk is full or read-only."""
+        partial = self._path.with_suffix(".partial")
+        try:
+            descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+            with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                json.dump(tree, file)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(self._path)
+        except OSError as error:
+            raise ControlError(
+                f"cannot write {self._path}: {error.strerror}",
+                hint="free some space, or set XDG_STATE_HOME to a directory that can be written",
+            ) from error

@@ -1,0 +1,92 @@
+"""Read `--listen`, and make sure that the port is free.
+
+Called by the commands that start a gateway.
+
+Invariant: nothing but loopback is listened on while there are no keys.
+"""
+
+import ipaddress
+import socket
+
+from bateau.domain.errors import ControlError
+
+PORT_DEFAULT = 8080
+
+
+def parse_listen(text: str) -> tuple[str, int]:
+    """Return (address, port) of "8081", ":8081", "127.0.0.1:8081" or "[::1]:8081".
+
+    Raises ControlError for anything else, and for addresses beyond loopback.
+
+    >>> parse_listen(":9000"), parse_listen("[::1]:80"), parse_listen("localhost")
+    (('127.0.0.1', 9000), ('::1', 80), ('127.0.0.1', 8080))
+    """
+    host, port_text = _split(text)
+    if port_text and not (port_text.isdecimal() and 0 < int(port_text) < 2**16):
+        raise ControlError(f"--listen {text}: the port must be a number from 1 to 65535", hint="write --listen 127.0.0.1:8080")
+    address = "127.0.0.1" if host in ("", "localhost") else host.strip("[]")
+    try:
+        loopback = ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        raise ControlError(
+            f"--listen {text}: {host} is no IP address of this machine", hint="write --listen 127.0.0.1:8080"
+        ) from None
+    if not loopback:
+        raise ControlError(
+            f"--listen {text}: refused, since anyone who reaches {host} could use the models, and this version has no "
+            "API keys yet",
+            hint="listen on 127.0.0.1, and let a proxy that checks keys (or ssh -L) stand in front of it",
+        )
+    return address, int(port_text) if port_text else PORT_DEFAULT
+
+
+def _split(text: str) -> tuple[str, str]:
+    if text.isdecimal():
+        return "", text
+    if text.startswith("["):
+        host, _, rest = text.partition("]")
+        return f"{host}]", rest.removeprefix(":")
+    if text.count(":") > 1:
+        return text, ""
+    host, _, port = text.partition(":")
+    return host, port
+
+
+def check_port_free(address: str, port: int) -> None:
+    """Raise ControlError, naming who has it, where the port is taken.
+
+    Envoy itself would not notice: its sockets share their port (SO_REUSEPORT) with any other Envoy of the same user.
+    """
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+            probe.listen(1)
+        except PermissionError as error:
+            raise ControlError(f"port {port} may not be used by this user", hint="choose one above 1023") from error
+        except OSError as error:
+            raise ControlError(
+                f"port {port} on {address} is taken{_holder(port)}",
+                hint=f"stop that program, or choose another port: --listen 127.0.0.1:{free_port()}",
+            ) from error
+
+
+def free_port() -> int:
+    """Return a loopback port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _holder(port: int) -> str:
+    import psutil
+
+    try:
+        for connection in psutil.net_connections(kind="tcp"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+                name = psutil.Process(connection.pid).name() if connection.pid else None
+                return f" by {name} (pid {connection.pid})" if name else ""
+    except psutil.Error:
+        return ""
+    return ""

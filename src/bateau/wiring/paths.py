@@ -1,0 +1,81 @@
+"""Where things lie on disk.
+
+Called by wiring.local and by commands that work without a control plane.
+Source: XDG Base Directory Specification 0.8.
+
+Invariant: sockets lie in a directory that only its user can enter.
+"""
+
+import os
+import stat
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bateau.domain.errors import ControlError
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """The directories of one instance. `state` outlives a reboot, `runtime` need not, `cache` may be deleted."""
+
+    state: Path
+    runtime: Path
+    cache: Path
+
+    @property
+    def control_socket(self) -> Path:
+        return self.runtime / "control.sock"
+
+    @property
+    def control_lock(self) -> Path:
+        return self.runtime / "control.lock"
+
+    @property
+    def control_log(self) -> Path:
+        return self.state / "control.log"
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+
+def paths(instance: str, environ: Mapping[str, str]) -> Paths:
+    """Return the directories of `instance`; nothing is made yet."""
+    home = Path(environ.get("HOME") or Path.home())
+    state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state")
+    cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
+    runtime = environ.get("XDG_RUNTIME_DIR")
+    # Without a session manager there is no runtime directory; a private one below the temporary directory does.
+    base = Path(runtime) / "bateau" if runtime else Path(tempfile.gettempdir()) / f"bateau-{os.getuid()}"
+    return Paths(state=state / "bateau" / instance, runtime=base / instance, cache=cache / "bateau")
+
+
+def make(found: Paths) -> None:
+    """Make the directories of an instance. Raises ControlError where that cannot be."""
+    for path, variable in (
+        (found.runtime.parent, "XDG_RUNTIME_DIR"),
+        (found.runtime, "XDG_RUNTIME_DIR"),
+        (found.state, "XDG_STATE_HOME"),
+        (found.cache, "XDG_CACHE_HOME"),
+    ):
+        try:
+            path.mkdir(parents=True, exist_ok=True, mode=0o700)
+            probe = path / ".writable"
+            probe.touch()
+            probe.unlink()
+        except OSError as error:
+            raise ControlError(
+                f"cannot write to {path}: {error.strerror}",
+                hint=f"set {variable} to a directory that can be written",
+            ) from error
+    owner = found.runtime.parent.stat()
+    if owner.st_uid != os.getuid() or stat.S_IMODE(owner.st_mode) & 0o077:
+        if owner.st_uid == os.getuid():
+            found.runtime.parent.chmod(0o700)
+            return
+        raise ControlError(
+            f"{found.runtime.parent} belongs to another user, so sockets in it are not safe",
+            hint="set XDG_RUNTIME_DIR to a directory of your own",
+        )
