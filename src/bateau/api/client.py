@@ -45,7 +45,9 @@ class ApiClient:
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ControlError(
                 f"no control plane answers for {self._instance}",
-                hint="start one with `bateau up`" if isinstance(error, FileNotFoundError | ConnectionRefusedError) else str(error),
+                hint="start one with `bateau up`"
+                if isinstance(error, FileNotFoundError | ConnectionRefusedError)
+                else str(error),
             ) from error
         finally:
             connection.close()

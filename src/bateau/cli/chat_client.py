@@ -63,7 +63,9 @@ async def ask(base_url: str, model: str, messages: Sequence[Message], answer: An
                     answer.text += piece
                     yield piece
     except aiohttp.ClientError as error:
-        raise ControlError(f"the gateway broke off: {error}", hint="`bateau status` and `bateau logs` say why") from error
+        raise ControlError(
+            f"the gateway broke off: {error}", hint="`bateau status` and `bateau logs` say why"
+        ) from error
 
 
 def _take(chunk: dict[str, Any], answer: Answer) -> str:

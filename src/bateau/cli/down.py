@@ -26,7 +26,9 @@ def command(name: str) -> None:
         tree = ask.status()
     except ControlError:
         count = _stop_leftovers(name)
-        click.echo(f"{name} was not up" if not count else f"stopped {count} processes that a dead control plane had left")
+        click.echo(
+            f"{name} was not up" if not count else f"stopped {count} processes that a dead control plane had left"
+        )
         return
     ask.stop()
     click.echo(f"stopping {len(tree['services'])} services and the gateway", err=True)

@@ -63,7 +63,9 @@ def _origin(subject: str, path: str, directory: Path, *, as_json: bool) -> None:
     if service is None:
         from bateau.kit.suggest import did_you_mean, listed
 
-        hint = did_you_mean(name, [s.name for s in services]) or f"there is: {listed(s.key for s in services) or 'none'}"
+        hint = (
+            did_you_mean(name, [s.name for s in services]) or f"there is: {listed(s.key for s in services) or 'none'}"
+        )
         raise click.UsageError(f"no service {subject} below {directory}: {hint}")
     try:
         value = _value(service, path)

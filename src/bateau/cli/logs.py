@@ -61,4 +61,9 @@ def _files(service: str, name: str) -> dict[str, Path]:
 
 def _matches(label: str, wanted: str) -> bool:
     kind_and_name = label.rpartition(".")[0]
-    return wanted in (label, kind_and_name, kind_and_name.partition(".")[2], kind_and_name.partition(".")[0] * (wanted == "gateway"))
+    return wanted in (
+        label,
+        kind_and_name,
+        kind_and_name.partition(".")[2],
+        kind_and_name.partition(".")[0] * (wanted == "gateway"),
+    )

@@ -49,7 +49,13 @@ class Presenter:
         name, state = service["service"], service["state"]
         if state == "Pulling":
             self._show_pull(name, service)
-        facts = (state, service["replicasReady"], service["replicasWanted"], service["reason"], len(service["draining"]))
+        facts = (
+            state,
+            service["replicasReady"],
+            service["replicasWanted"],
+            service["reason"],
+            len(service["draining"]),
+        )
         before = self._shown.get(name)
         if facts == before:
             return
@@ -98,8 +104,15 @@ def endpoint_lines(tree: dict[str, Any]) -> str:
     """Return what a person needs to call the models."""
     url = tree["listen"]
     names = [s["service"].partition("/")[2] for s in tree["services"] if s["service"].startswith("model/")]
-    lines = [f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic (/v1/messages)", f"{'metrics':<10} {url}/metrics"]
-    lines += [f"{s['service'].partition('/')[2]:<10} {s['address']}" for s in tree["services"] if s["service"].startswith("app/") and s["address"]]
+    lines = [
+        f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic (/v1/messages)",
+        f"{'metrics':<10} {url}/metrics",
+    ]
+    lines += [
+        f"{s['service'].partition('/')[2]:<10} {s['address']}"
+        for s in tree["services"]
+        if s["service"].startswith("app/") and s["address"]
+    ]
     if names:
         body = f'{{"model":"{names[0]}","messages":[{{"role":"user","content":"hi"}}]}}'
         lines.append(f"{'try':<10} curl {url}/v1/chat/completions -H content-type:application/json -d '{body}'")

@@ -43,7 +43,11 @@ class PullBar:
         self._painted = now
         done, total = progress.bytes_done, progress.bytes_total
         rate = size(int(done / max(now - self._started, 0.001)))
-        text = f"{self._reference}  {size(done)} of {size(total)}  {rate}/s" if total else f"{self._reference}  {size(done)}"
+        text = (
+            f"{self._reference}  {size(done)} of {size(total)}  {rate}/s"
+            if total
+            else f"{self._reference}  {size(done)}"
+        )
         if self._paints:
             click.echo(f"\r\033[K{text}", nl=False, err=True)
         else:

@@ -41,7 +41,9 @@ def status_text(tree: dict[str, Any]) -> str:
     services = [*tree["services"], tree["gateway"]]
     rows = [_row(service) for service in services]
     lines = [table(("SERVICE", "STATE", "READY", "RESTARTS", "ENGINE", "ADDRESS"), rows)]
-    lines += [f"\n{s['service']}: {s['reason']}{_last_log(s)}" for s in services if s["reason"] and s["state"] != "Ready"]
+    lines += [
+        f"\n{s['service']}: {s['reason']}{_last_log(s)}" for s in services if s["reason"] and s["state"] != "Ready"
+    ]
     lines += [
         f"\n{replica['id']}: limits {replica['limits']}"
         for service in tree["services"]

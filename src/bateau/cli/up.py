@@ -34,7 +34,9 @@ spec: {source: smollm2}
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
-@click.option("--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer.")
+@click.option(
+    "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
+)
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
 def command(directory: Path, name: str, listen: str, detach: bool, question: str | None, control: bool) -> int:
     """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
@@ -120,7 +122,9 @@ async def _show(platform: "LocalPlatform", question: str | None, settings: "Sett
                 if question:
                     await _ask(tree, question)
                 click.echo(endpoint_lines(tree))
-            click.echo(f"Watching {settings.directory}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True)
+            click.echo(
+                f"Watching {settings.directory}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True
+            )
         pulling = any(service["state"] == "Pulling" for service in tree["services"])
         await asyncio.sleep(0.1 if not told or pulling else 0.5)
 

@@ -84,7 +84,9 @@ def _app(
 def _leaving(by_service: Mapping[str, Sequence[Replica]], draining: Collection[str]) -> list[Backend]:
     """Replicas of services that no document names any more: unroutable, but counted until they are drained."""
     return [
-        Backend(service=key, name=key.partition("/")[2], protocol="leaving", endpoints=_endpoints(found, draining, None))
+        Backend(
+            service=key, name=key.partition("/")[2], protocol="leaving", endpoints=_endpoints(found, draining, None)
+        )
         for key, found in sorted(by_service.items())
         if key.startswith("model/")
     ]

@@ -180,7 +180,9 @@ class Control:
             self._texts_changed = False
             self._read()
         self._hand_out_ports()
-        references = {s.key: s.spec.source for s in self.release.services if needs_file(s) and isinstance(s.spec, ModelSpec)}
+        references = {
+            s.key: s.spec.source for s in self.release.services if needs_file(s) and isinstance(s.spec, ModelSpec)
+        }
         files = self._fetches.follow(references)
         await self._measure_drains()
         gateway = self._ports.plane.template()

@@ -107,9 +107,7 @@ def walk(release: Release, world: World, templates: Templates) -> Outcome:
         desired.append(Desired(service=GATEWAY, revision=world.gateway.revision, replicas=1, surge=False))
     settled_elsewhere = {s.key for s in release.services if runs_here(s)} - set(made)
     movable = [replica for replica in world.observed if replica.service not in settled_elsewhere]
-    return Outcome(
-        placement=placement, templates=made, refused=refused, plan=plan(desired, movable, world.draining)
-    )
+    return Outcome(placement=placement, templates=made, refused=refused, plan=plan(desired, movable, world.draining))
 
 
 def runs_here(service: Service) -> bool:

@@ -52,9 +52,7 @@ class Health:
         pattern_says="a path that begins with '/'",
         examples=("/healthz",),
     )
-    port: str | None = described(
-        "Name of the port to probe. Absent: the first port.", default=None, examples=("http",)
-    )
+    port: str | None = described("Name of the port to probe. Absent: the first port.", default=None, examples=("http",))
     interval: Seconds = described("Time between two probes.", default=5.0, minimum=0.1)
     timeout: Seconds = described("Time after which a probe without answer has failed.", default=5.0, minimum=0.1)
     failure_threshold: int = described(

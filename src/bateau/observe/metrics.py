@@ -16,11 +16,23 @@ _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
 # llama.cpp's own names, with what they become. Its colons are reserved for recording rules.
 _LLAMACPP = {
-    "llamacpp:prompt_tokens_total": ("bateau_model_prompt_tokens_total", "counter", "Prompt tokens computed, without those from the cache."),
-    "llamacpp:prompt_tokens_cached_total": ("bateau_model_prompt_tokens_cached_total", "counter", "Prompt tokens taken from the cache."),
+    "llamacpp:prompt_tokens_total": (
+        "bateau_model_prompt_tokens_total",
+        "counter",
+        "Prompt tokens computed, without those from the cache.",
+    ),
+    "llamacpp:prompt_tokens_cached_total": (
+        "bateau_model_prompt_tokens_cached_total",
+        "counter",
+        "Prompt tokens taken from the cache.",
+    ),
     "llamacpp:tokens_predicted_total": ("bateau_model_generated_tokens_total", "counter", "Tokens generated."),
     "llamacpp:prompt_seconds_total": ("bateau_model_prompt_seconds_total", "counter", "Seconds spent on prompts."),
-    "llamacpp:tokens_predicted_seconds_total": ("bateau_model_generation_seconds_total", "counter", "Seconds spent on generating."),
+    "llamacpp:tokens_predicted_seconds_total": (
+        "bateau_model_generation_seconds_total",
+        "counter",
+        "Seconds spent on generating.",
+    ),
     "llamacpp:n_decode_total": ("bateau_model_decodes_total", "counter", "Calls of llama_decode."),
     "llamacpp:requests_processing": ("bateau_model_requests_processing", "gauge", "Requests in a slot now."),
     "llamacpp:requests_deferred": ("bateau_model_requests_waiting", "gauge", "Requests that wait for a slot now."),
@@ -62,11 +74,27 @@ def add_envoy(page: Page, text: str) -> None:
     for name, labels, value in _samples(text):
         if name == "envoy_bateau_requests":
             shown = {"gen_ai_request_model": labels["route"], "http_response_status_code": labels["code"]}
-            page.add("bateau_requests_total", shown, value, kind="counter", says="Requests answered, by route and status.")
+            page.add(
+                "bateau_requests_total", shown, value, kind="counter", says="Requests answered, by route and status."
+            )
         elif name.startswith("envoy_bateau_request_duration"):
-            _add_seconds(page, "gen_ai_server_request_duration_seconds", name, labels, value, says="Time from request to last byte.")
+            _add_seconds(
+                page,
+                "gen_ai_server_request_duration_seconds",
+                name,
+                labels,
+                value,
+                says="Time from request to last byte.",
+            )
         elif name.startswith("envoy_bateau_time_to_first_token"):
-            _add_seconds(page, "gen_ai_server_time_to_first_token_seconds", name, labels, value, says="Time from request to first byte of the body.")
+            _add_seconds(
+                page,
+                "gen_ai_server_time_to_first_token_seconds",
+                name,
+                labels,
+                value,
+                says="Time from request to first byte of the body.",
+            )
         elif name in _ENVOY_PASSED:
             kind, says = _ENVOY_PASSED[name]
             family = f"{name}_total" if kind == "counter" and not name.endswith("_total") else name

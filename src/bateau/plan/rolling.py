@@ -25,7 +25,9 @@ def plan(desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapp
         present.setdefault(replica.service, []).append(replica)
     steps: list[Step] = []
     for service, replicas in sorted(present.items()):
-        target = wanted.get(service) or Desired(service=service, revision="", replicas=0, drain_timeout_s=_gone(replicas))
+        target = wanted.get(service) or Desired(
+            service=service, revision="", replicas=0, drain_timeout_s=_gone(replicas)
+        )
         steps += _service(target, replicas, draining)
     return Plan(steps=tuple(steps))
 
@@ -48,9 +50,7 @@ def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str
             for replica_id in _free_ids(target.service, replicas, missing)
         ]
     ready_kept = sum(r.state is ReplicaState.READY for r in keep)
-    ready_leaving = [
-        r for r in (*extra, *old) if r.state is ReplicaState.READY and r.id not in draining
-    ]
+    ready_leaving = [r for r in (*extra, *old) if r.state is ReplicaState.READY and r.id not in draining]
     # How many ready ones may go while enough others are ready.
     may_go = len(ready_leaving) if not target.surge else max(0, ready_kept + len(ready_leaving) - target.replicas)
     for replica in (*extra, *old):

@@ -23,7 +23,9 @@ def parse_listen(text: str) -> tuple[str, int]:
     """
     host, port_text = _split(text)
     if port_text and not (port_text.isdecimal() and 0 < int(port_text) < 2**16):
-        raise ControlError(f"--listen {text}: the port must be a number from 1 to 65535", hint="write --listen 127.0.0.1:8080")
+        raise ControlError(
+            f"--listen {text}: the port must be a number from 1 to 65535", hint="write --listen 127.0.0.1:8080"
+        )
     address = "127.0.0.1" if host in ("", "localhost") else host.strip("[]")
     try:
         loopback = ipaddress.ip_address(address).is_loopback

@@ -14,7 +14,9 @@ from bateau.domain.replica import Replica, ReplicaState
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
 from bateau.traffic.envoy import EnvoyPlane
 
-_ENVOY_FILTER = "bateau\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|membership_healthy$"
+_ENVOY_FILTER = (
+    "bateau\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|membership_healthy$"
+)
 _TIMEOUT_S = 2.0
 
 
@@ -33,9 +35,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
         if text is not None:
             add_llamacpp(page, text, model=replica.service.partition("/")[2], replica=replica.id)
     failed = sum(text is None for text in (envoy, *texts))
-    page.add(
-        "bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be read for this page."
-    )
+    page.add("bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be read for this page.")
     return page.text()
 
 

@@ -65,7 +65,10 @@ class AdsServer:
     async def serve(self, resources: Resources) -> None:
         """Make `resources` what every Envoy has; returns when those connected have said so, or after 5 s a type."""
         # First everything that is new, with the old still there; then the routes; then what is gone goes.
-        widened = {type_url: {**self._resources.get(type_url, {}), **resources[type_url]} for type_url in (CLUSTER, ENDPOINTS, SECRET)}
+        widened = {
+            type_url: {**self._resources.get(type_url, {}), **resources[type_url]}
+            for type_url in (CLUSTER, ENDPOINTS, SECRET)
+        }
         self._resources = {**resources, **widened}
         if self._server is None:
             self._resources = resources
@@ -164,7 +167,9 @@ class AdsServer:
                         lambda s=stream, p=subscription: p.nonce_pending is None or s not in self._streams
                     )
             except TimeoutError:
-                logger.warning("the gateway has not acknowledged %s within %s s", type_url.rsplit(".", 1)[-1], _ACKNOWLEDGE_S)
+                logger.warning(
+                    "the gateway has not acknowledged %s within %s s", type_url.rsplit(".", 1)[-1], _ACKNOWLEDGE_S
+                )
 
     def _send(self, stream: _Stream, type_url: str, *, asked: tuple[str, ...] = ()) -> bool:
         """Queue what the stream lacks of a type. Returns whether anything was queued."""
@@ -181,7 +186,9 @@ class AdsServer:
             return False
         subscription.answered = True
         stream.nonce += 1
-        response = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=str(stream.nonce), removed_resources=gone)
+        response = discovery_pb2.DeltaDiscoveryResponse(
+            type_url=type_url, nonce=str(stream.nonce), removed_resources=gone
+        )
         for name, resource in changed.items():
             added = response.resources.add(name=name, version=resource.version)
             added.resource.type_url = type_url

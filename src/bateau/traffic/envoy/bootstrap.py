@@ -14,7 +14,26 @@ XDS_CLUSTER = "bateau-xds"
 CONTROL_CLUSTER = "bateau-control"
 
 _CONNECTIONS_MAX = 50_000
-_DURATION_BUCKETS_MS = [5, 10, 25, 50, 75, 100, 250, 500, 750, 1000, 2500, 5000, 7500, 10000, 30000, 60000, 120000, 300000]
+_DURATION_BUCKETS_MS = [
+    5,
+    10,
+    25,
+    50,
+    75,
+    100,
+    250,
+    500,
+    750,
+    1000,
+    2500,
+    5000,
+    7500,
+    10000,
+    30000,
+    60000,
+    120000,
+    300000,
+]
 
 
 def bootstrap(

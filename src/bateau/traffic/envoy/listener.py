@@ -143,7 +143,9 @@ def _model_filters() -> list[dict[str, Any]]:
     }
     return [
         _http_filter("json_to_metadata", "json_to_metadata.v3.JsonToMetadata", {"request_rules": rules}),
-        _http_filter("header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}),
+        _http_filter(
+            "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}
+        ),
         # Does nothing but on routes that rename the model.
         _http_filter("transform", "transform.v3.TransformConfig", {}),
     ]

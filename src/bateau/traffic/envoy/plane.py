@@ -27,7 +27,14 @@ class EnvoyPlane:
     """One Envoy on this machine, configured over xDS."""
 
     def __init__(
-        self, *, binary: Path, cache: Path, runtime: Path, listen: tuple[str, int], control_socket: Path, concurrency: int
+        self,
+        *,
+        binary: Path,
+        cache: Path,
+        runtime: Path,
+        listen: tuple[str, int],
+        control_socket: Path,
+        concurrency: int,
     ) -> None:
         self._binary = binary
         self._concurrency = concurrency

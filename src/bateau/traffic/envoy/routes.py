@@ -62,7 +62,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
             _model_header(MISSING_MODEL),
             400,
             invalid_request(
-                "You must provide a model parameter: the request body is a JSON object with \"model\". "
+                'You must provide a model parameter: the request body is a JSON object with "model". '
                 + _there_is(names),
                 code="missing_model",
                 param="model",

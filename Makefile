@@ -1,0 +1,55 @@
+# One door for people and for CI. `make help` lists what there is.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+# The lock holds every package with its hash; the virtual environment is made anew whenever it changes.
+.venv/.ready: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' \
+	  || { echo "Bateau needs Python 3.11 to 3.13; name one with make PYTHON=python3.12"; exit 1; }
+	@test -x $(BIN)/uv || { echo "making .venv"; $(PYTHON) -m venv --clear .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/python -m ensurepip --upgrade >/dev/null 2>&1 || true
+	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@touch $@
+
+.PHONY: up check test fix accept docs bench wheel lock clean help
+
+up: .venv/.ready ## serve a model, ask it a question, stay until Ctrl-C (ARGS=--detach returns)
+	@$(BIN)/bateau up examples/laptop --ask "Why is the sky blue?" $(ARGS)
+
+check: .venv/.ready ## lint, types and import contracts
+	$(BIN)/ruff check src tests bench
+	$(BIN)/ruff format --check src tests bench
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+test: .venv/.ready ## every test, with the real Envoy and the real model (ARGS=-k name)
+	$(BIN)/pytest $(ARGS)
+
+fix: .venv/.ready ## format, and mend what can be mended by itself
+	$(BIN)/ruff check --fix src tests bench
+	$(BIN)/ruff format src tests bench
+
+accept: .venv/.ready ## rewrite expected outputs after looking at them
+	$(BIN)/pytest tests/test_mistakes.py --accept
+
+docs: .venv/.ready ## build the documentation into docs/_build
+	$(BIN)/sphinx-build -W -q -b html docs docs/_build
+
+bench: .venv/.ready ## measure every claim, side by side (minutes)
+	$(BIN)/python -m bench $(ARGS)
+
+wheel: .venv/.ready ## build the wheel into dist
+	$(BIN)/uv build --quiet --wheel --out-dir dist
+
+lock: ## resolve requirements.lock anew
+	uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group docs --python-version 3.11 pyproject.toml -o requirements.lock
+
+clean: ## remove everything that was built
+	rm -rf .venv dist build docs/_build .pytest_cache .ruff_cache .hypothesis
+
+help: ## list what there is
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10
