@@ -76,8 +76,9 @@ def _take(chunk: dict[str, Any], answer: Answer) -> str:
         answer.tokens_per_second = timings.get("predicted_per_second")
     if error := chunk.get("error"):
         raise ControlError(f"the model failed: {error.get('message', error)}")
-    choices = chunk.get("choices") or []
-    return (choices[0].get("delta") or {}).get("content") or "" if choices else ""
+    choices: list[dict[str, Any]] = chunk.get("choices") or []
+    delta: dict[str, Any] = (choices[0].get("delta") or {}) if choices else {}
+    return str(delta.get("content") or "")
 
 
 def _error_message(text: str, status: int) -> str:

@@ -48,7 +48,7 @@ class _Table(click.Group):
             from bateau.kit.suggest import closest
 
             if near := closest(args[0], COMMANDS):
-                error.message += f" Did you mean '{near}'?"
+                raise click.UsageError(f"No such command '{args[0]}'. Did you mean '{near}'?", ctx) from error
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

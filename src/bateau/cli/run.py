@@ -17,8 +17,6 @@ from bateau.cli.options import INSTANCE_DEFAULT, is_terminal, name_option
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from bateau.wiring.local import Settings
-
 _EPHEMERAL = "run-"
 _POLL_S = 0.03
 
@@ -28,7 +26,7 @@ _POLL_S = 0.03
 @click.argument("prompt", required=False)
 @name_option
 def command(model: str, prompt: str | None, name: str) -> int:
-    """Talk to MODEL: a model that runs, a catalogue name, or a source (pypi:, hf://, a path ...).
+    r"""Talk to MODEL: a model that runs, a catalogue name, or a source (pypi:, hf://, a path ...).
 
     \b
       bateau run smollm2                          a conversation

@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """Print the JSON Schema of specs.
+    r"""Print the JSON Schema of specs.
 
     Editors with the YAML language server check and complete specs with it:
 

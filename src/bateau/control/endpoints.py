@@ -21,8 +21,11 @@ def endpoints(
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
 ) -> Traffic:
-    """Return the traffic. `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
-    secrets of external targets by service key."""
+    """Return the traffic.
+
+    `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
+    secrets of external targets by service key.
+    """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
         if replica.state is ReplicaState.READY or (replica.id in draining and replica.state is ReplicaState.UNREADY):

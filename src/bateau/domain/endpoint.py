@@ -35,8 +35,9 @@ class ExternalTarget:
 class Backend:
     """All endpoints of one service.
 
-    `service` is "model/chat" or "app/shop". A model is reached by its name in the body of a request; an app port by a
-    loopback port of its own (`listen_port`). `upstream_model` is the model's name over there, where it differs. `created` is in seconds since the epoch, None where unknown.
+    `service` is "model/chat" or "app/shop". A model is reached by its name in the body of a request, an app's port
+    (`port_name`) by a loopback port of its own (`listen_port`). `upstream_model` is the model's name over there, where
+    it differs. `created` is in seconds since the epoch, None where unknown.
     """
 
     service: str

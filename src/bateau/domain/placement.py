@@ -11,8 +11,10 @@ from bateau.domain.problem import Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCapacity:
-    """What one replica of a model is given. Context in tokens a slot; memory is an estimate from the model's header,
-    None where the header does not say enough."""
+    """What one replica of a model is given.
+
+    Context in tokens a slot; memory is an estimate from the model's header, None where that does not say enough.
+    """
 
     slots: int
     context: int

@@ -24,6 +24,7 @@ class Service:
 
     @property
     def key(self) -> str:
+        """Kind and name."""
         return f"{self.kind.lower()}/{self.name}"
 
 

@@ -6,7 +6,7 @@ Invariant: no I/O, no clock; the same specs give the same release.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
@@ -30,7 +30,7 @@ def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
         except ValueError as error:
             problems.append(Problem(where=spec.position, says=f"{spec.kind} {spec.name}: {error}"))
             continue
-        labels = spec.tree["metadata"].get("labels") or {}
+        labels: dict[str, str] = spec.tree["metadata"].get("labels") or {}
         services.append(
             Service(
                 kind=spec.kind,
@@ -47,16 +47,19 @@ def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
 
 def _names(spec: Spec) -> Mapping[str, Any]:
     """What an expression sees. Ports are words that the engine replaces when it hands out their numbers."""
-    written = spec.tree.get("spec") or {}
-    ports = {name: f"{{port:{name}}}" for name in written.get("ports") or {}}
+    written: dict[str, Any] = spec.tree.get("spec") or {}
+    names: dict[str, Any] = written.get("ports") or {}
+    ports = {name: f"{{port:{name}}}" for name in names}
     return {"metadata": spec.tree["metadata"], "spec": written, "ports": ports}
 
 
 def _expanded(value: Any, path: str, spec: Spec, names: Mapping[str, Any], problems: list[Problem]) -> Any:
     if isinstance(value, Mapping):
-        return {key: _expanded(v, child(path, key), spec, names, problems) for key, v in value.items()}
+        mapping = cast("Mapping[str, Any]", value)
+        return {key: _expanded(v, child(path, key), spec, names, problems) for key, v in mapping.items()}
     if isinstance(value, list):
-        return [_expanded(v, item(path, index), spec, names, problems) for index, v in enumerate(value)]
+        items = cast("list[Any]", value)
+        return [_expanded(v, item(path, index), spec, names, problems) for index, v in enumerate(items)]
     if not isinstance(value, str) or "${" not in value:
         return value
     try:

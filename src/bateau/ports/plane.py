@@ -14,8 +14,10 @@ class Plane(Protocol):
         ...
 
     async def publish(self, traffic: Traffic) -> None:
-        """Make `traffic` what the proxy does. Nothing in flight is cut. The first call opens the control channel:
-        a proxy that is connected earlier would be told that everything is gone."""
+        """Make `traffic` what the proxy does. Nothing in flight is cut.
+
+        The first call opens the control channel: a proxy that asked earlier would be told that everything is gone.
+        """
         ...
 
     async def load(self) -> Load | None:

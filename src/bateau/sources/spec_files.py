@@ -49,7 +49,7 @@ class SpecFiles:
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when a spec file was written, made or removed."""
-        from watchfiles import awatch
+        from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its stop event is untyped
 
         async for _ in awatch(
             self._directory,

@@ -58,10 +58,12 @@ class Settings:
 
     @property
     def paths(self) -> Paths:
+        """Directories of the instance."""
         return paths(self.instance, self.environ)
 
     @property
     def listen_url(self) -> str:
+        """URL of the endpoint."""
         host, port = self.listen
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 

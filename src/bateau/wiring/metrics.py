@@ -4,6 +4,7 @@ Called by the API's `/metrics`, when someone scrapes.
 """
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -39,7 +40,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
     return page.text()
 
 
-def _add_replicas(page: Page, replicas: "list[Replica] | tuple[Replica, ...]") -> None:
+def _add_replicas(page: Page, replicas: Sequence[Replica]) -> None:
     for replica in replicas:
         labels = {"service": replica.service, "replica": replica.id}
         for state in ReplicaState:

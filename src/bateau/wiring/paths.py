@@ -26,18 +26,22 @@ class Paths:
 
     @property
     def control_socket(self) -> Path:
+        """Socket of the control API."""
         return self.runtime / "control.sock"
 
     @property
     def control_lock(self) -> Path:
+        """Lock that one control plane holds."""
         return self.runtime / "control.lock"
 
     @property
     def control_log(self) -> Path:
+        """What the control plane logs."""
         return self.state / "control.log"
 
     @property
     def logs(self) -> Path:
+        """What the replicas print."""
         return self.state / "logs"
 
 

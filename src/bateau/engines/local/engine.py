@@ -48,7 +48,7 @@ class LocalEngine:
     processes carry it as a mark. `secrets` gives what `{secret:NAME}` in a template's environment stands for.
     """
 
-    def __init__(  # noqa: PLR0913 - the places and the ports that an engine stands on, each named by the caller
+    def __init__(
         self,
         *,
         state: Path,

@@ -124,8 +124,7 @@ class LocalTemplates:
         found = self._find_program(program)
         if found is None:
             raise EngineError(
-                f"{service.name} wants engine {service.spec.engine if isinstance(service.spec, ModelSpec) else ''}, but "
-                f"there is no program `{program}` on PATH",
+                f"{service.name} wants engine {program}, but there is no program `{program}` on PATH",
                 hint=hint,
             )
         return found

@@ -3,7 +3,6 @@
 Called by plane (requests in flight) and by wiring for metrics.
 """
 
-import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -29,7 +28,7 @@ class EnvoyAdmin:
                 session.get(f"http://envoy{path}") as response,
             ):
                 return await response.text() if response.status == 200 else None  # noqa: PLR2004
-        except (aiohttp.ClientError, OSError, asyncio.TimeoutError):
+        except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 
     async def requests_in_flight(self) -> dict[str, int] | None:

@@ -11,7 +11,6 @@ acknowledged, so that no route names a cluster that is not ready.
 
 import asyncio
 import logging
-import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,11 +18,14 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from envoy.service.discovery.v3 import discovery_pb2
+from envoy.service.discovery.v3 import discovery_pb2 as _discovery_pb2
 
 from bateau.traffic.envoy.resources import CLUSTER, ENDPOINTS, LISTENER, ROUTES, SECRET, Resources
 
 logger = logging.getLogger(__name__)
+
+# Generated without type information.
+discovery_pb2: Any = _discovery_pb2
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 _ORDER = (CLUSTER, ENDPOINTS, SECRET, LISTENER, ROUTES)
@@ -105,7 +107,7 @@ class AdsServer:
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         server.add_insecure_port(f"unix:{self._socket}")
         await server.start()
-        os.chmod(self._socket, 0o600)
+        self._socket.chmod(0o600)
         self._server = server
 
     async def _stream(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:

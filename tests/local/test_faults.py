@@ -1,0 +1,121 @@
+"""What dies, and who notices."""
+
+import asyncio
+import os
+import signal
+
+import aiohttp
+from local.load import Load
+from local.stack import CHAT, Stack, chat_body, wait_for
+
+THREE = CHAT.replace("replicas: 1", "replicas: 3")
+
+
+async def test_twenty_dead_control_planes_lose_no_request_and_move_no_replica(stack: Stack):
+    assert stack.up().code == 0
+    before = {**stack.pids(), **stack.pids("gateway/envoy")}
+    async with Load(stack.url, clients=200) as load:
+        for _ in range(20):
+            await asyncio.to_thread(stack.kill_control)
+            done = await asyncio.to_thread(stack.up)
+            assert done.code == 0, done.err
+        assert {**stack.pids(), **stack.pids("gateway/envoy")} == before
+    assert load.tally.failures == []
+    assert load.tally.whole > 0
+
+
+async def test_a_killed_replica_takes_only_its_own_requests_along(stack: Stack):
+    stack.write(THREE)
+    assert stack.up().code == 0
+    victim, pid = next(iter(stack.pids().items()))
+    async with Load(stack.url, clients=9, max_tokens=16) as load:
+        await asyncio.sleep(1.0)
+        os.kill(pid, signal.SIGKILL)
+        killed_at = asyncio.get_running_loop().time()
+        await asyncio.sleep(3.0)
+        others_go_on = [at for at in load.tally.ended_at if killed_at < at < killed_at + 1.0]
+        assert others_go_on
+        await asyncio.to_thread(wait_for, lambda: stack.pids().get(victim) not in (None, pid))
+    # A stream that had begun on the victim is cut and can't be told again; all others go elsewhere.
+    assert len(load.tally.failures) <= 4
+    assert all(failure.startswith("cut after") or "payload" in failure for failure in load.tally.failures)
+
+
+async def test_a_killed_gateway_answers_again_within_a_second(stack: Stack):
+    assert stack.up().code == 0
+    (pid,) = stack.pids("gateway/envoy").values()
+    os.kill(pid, signal.SIGKILL)
+    killed_at = asyncio.get_running_loop().time()
+    async with aiohttp.ClientSession() as session:
+        while True:
+            try:
+                async with session.post(f"{stack.url}/v1/chat/completions", json=chat_body(max_tokens=1)) as response:
+                    if response.status == 200:
+                        break
+            except aiohttp.ClientError:
+                pass
+            assert asyncio.get_running_loop().time() - killed_at < 20
+            await asyncio.sleep(0.01)
+
+
+async def test_scaling_up_and_down_under_load_loses_no_request(stack: Stack):
+    assert stack.up().code == 0
+    async with Load(stack.url, clients=12) as load:
+        stack.write(THREE)
+        await asyncio.to_thread(wait_for, lambda: len(stack.pids()) == 3)
+        await asyncio.sleep(1.0)
+        stack.write(CHAT)
+        await asyncio.to_thread(wait_for, lambda: len(stack.replicas()) == 1, timeout_s=60)
+        await asyncio.sleep(0.5)
+    assert load.tally.failures == []
+
+
+async def test_a_new_revision_under_load_loses_no_request(stack: Stack):
+    assert stack.up().code == 0
+    before = stack.pids()
+    async with Load(stack.url, clients=6) as load:
+        stack.write(CHAT.replace("parallel: 4", "parallel: 2"))
+        await asyncio.to_thread(
+            wait_for, lambda: len(stack.replicas()) == 1 and stack.pids() and stack.pids() != before, timeout_s=60
+        )
+    assert load.tally.failures == []
+
+
+def test_a_hanging_replica_is_restarted(stack: Stack):
+    stack.write(CHAT + "  health: {interval: 200ms, timeout: 300ms, failureThreshold: 2}\n")
+    assert stack.up().code == 0
+    (pid,) = stack.pids().values()
+    os.kill(pid, signal.SIGSTOP)
+    wait_for(lambda: stack.pids() and pid not in stack.pids().values())
+
+
+def test_a_mistake_leaves_what_runs_and_is_named(stack: Stack):
+    assert stack.up().code == 0
+    before = stack.pids()
+    stack.write(CHAT.replace("replicas: 1", "replcas: 3"))
+    tree = wait_for(lambda: (stack.ask_status() or {}).get("problems"))
+    assert "replcas" in tree[0]["says"]
+    assert tree[0]["where"] == {"file": "chat.yaml", "line": 6, "column": 3}
+    assert stack.pids() == before
+    shown = stack.bateau("status")
+    assert "chat.yaml:6:3" in shown.out
+    stack.write(CHAT)
+    wait_for(lambda: not (stack.ask_status() or {"problems": 1})["problems"])
+    assert stack.pids() == before
+
+
+def test_a_control_plane_that_comes_back_to_a_mistake_keeps_what_runs(stack: Stack):
+    assert stack.up().code == 0
+    before = stack.pids()
+    stack.kill_control()
+    stack.write("apiVersion: bateau.dev/v1alpha1\nkind: Modle\n")
+    stack.up()
+    assert stack.pids() == before
+
+
+def test_down_after_a_dead_control_plane_leaves_nothing(stack: Stack):
+    assert stack.up().code == 0
+    stack.kill_control()
+    done = stack.bateau("down")
+    assert done.code == 0, done.err
+    assert stack.processes() == []
