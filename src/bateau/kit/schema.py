@@ -1,11 +1,32 @@
-"""Frozen dataclasses as a schema: documented fields with units, patterns and bounds."""
+"""Frozen dataclasses as a schema: documented fields with units, patterns and bounds.
+
+Called by domain.spec (to declare), specs (to check), hydrate (to build). Knows nothing of Bateau.
+
+Invariant: `check` finds all mistakes of a tree, not the first; `build` takes only trees that passed.
+Refused: pydantic; it stops at values and loses where they stand.
+"""
 
 import dataclasses
-from typing import Annotated, Any
+import functools
+import re
+import types
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
+
+from bateau.kit.position import Flaw, Position, child, item
+from bateau.kit.quantity import QuantityError, parse_bytes, parse_cores, parse_seconds
+from bateau.kit.suggest import did_you_mean, listed
 
 Bytes = Annotated[int, "bytes"]
 Cores = Annotated[float, "cores"]
 Seconds = Annotated[float, "seconds"]
+
+PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "bytes": parse_bytes,
+    "cores": parse_cores,
+    "seconds": parse_seconds,
+}
+EXPRESSION: Final = "${"
 
 
 def described(
@@ -20,7 +41,7 @@ def described(
     examples: tuple[Any, ...] = (),
     unsupported: str | None = None,
 ) -> Any:
-    """Declare a documented dataclass field."""
+    """Declare a field: its documentation, default, bounds, and (`unsupported`) that nothing acts on it yet."""
     return dataclasses.field(
         default=default,
         default_factory=default_factory,
@@ -34,3 +55,288 @@ def described(
             "unsupported": unsupported,
         },
     )
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One declared field: `name` as it is written, `attribute` as it is in Python."""
+
+    name: str
+    attribute: str
+    type: Any
+    required: bool
+    default: Any
+    meta: Mapping[str, Any]
+
+
+@functools.cache
+def fields_of(cls: type) -> Mapping[str, Field]:
+    """Return the fields of a schema class by their written name."""
+    hints = get_type_hints(cls, include_extras=True)
+    found: dict[str, Field] = {}
+    for each in dataclasses.fields(cls):
+        name = _camel(each.name)
+        required = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
+        default = None
+        if not required:
+            default = each.default if each.default is not dataclasses.MISSING else cast("Any", each.default_factory)()
+        found[name] = Field(
+            name=name,
+            attribute=each.name,
+            type=hints[each.name],
+            required=required,
+            default=default,
+            meta=each.metadata,
+        )
+    return found
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Shape:
+    """A type taken apart: `of` says what it is, `inner` what is in it."""
+
+    of: Literal["object", "list", "map", "enum", "quantity", "string", "integer", "number", "boolean", "any"]
+    inner: Any = None
+    nullable: bool = False
+
+
+@functools.cache
+def shape_of(annotation: Any) -> Shape:
+    """Take a type annotation apart."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin in {Union, types.UnionType}:
+        (inner,) = (each for each in arguments if each is not type(None))
+        return dataclasses.replace(shape_of(inner), nullable=True)
+    if origin is Annotated:
+        return Shape("quantity", arguments[1])
+    if origin is Literal:
+        return Shape("enum", arguments)
+    if origin is tuple:
+        return Shape("list", arguments[0])
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return Shape("map", arguments[1])
+    if dataclasses.is_dataclass(annotation):
+        return Shape("object", annotation)
+    plain: dict[Any, Literal["string", "integer", "number", "boolean"]] = {
+        str: "string",
+        int: "integer",
+        float: "number",
+        bool: "boolean",
+    }
+    return Shape(plain[annotation]) if annotation in plain else Shape("any")
+
+
+@dataclasses.dataclass(slots=True, kw_only=True)
+class Checker:
+    """Compares a tree with a schema. `value_at` and `key_at` give the place of a path."""
+
+    value_at: Callable[[str], Position]
+    key_at: Callable[[str], Position]
+    flaws: list[Flaw] = dataclasses.field(default_factory=list[Flaw])
+
+    def check(self, tree: Any, cls: type, path: str) -> None:
+        """Add to `flaws` everything in which `tree` is no `cls`."""
+        if not isinstance(tree, dict):
+            self._add(path, f"{path} is {shown(tree)}; expected a mapping", _fields_hint(cls))
+            return
+        mapping = cast("dict[str, Any]", tree)
+        fields = fields_of(cls)
+        for key, value in mapping.items():
+            where = child(path, key)
+            if key not in fields:
+                hint = did_you_mean(key, fields) or f"there is: {listed(fields)}"
+                self.flaws.append(Flaw(position=self.key_at(where), says=f"unknown field `{key}` in {path}", hint=hint))
+                continue
+            declared = fields[key]
+            if declared.meta["unsupported"] and value is not None:
+                says = f"{where} {declared.meta['unsupported']}"
+                self.flaws.append(Flaw(position=self.key_at(where), says=says, warning=True))
+            self._value(value, shape_of(declared.type), where, declared.meta, required=declared.required)
+        for name, declared in fields.items():
+            if declared.required and name not in mapping:
+                example = next(iter(declared.meta["examples"]), None)
+                hint = f"{declared.meta['doc']}" + (f" For example `{name}: {example}`." if example else "")
+                self._add(path, f"{child(path, name)} is missing", hint)
+
+    def _value(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any], *, required: bool = False) -> None:
+        if value is None:
+            if required or not shape.nullable:
+                self._add(path, f"{path} is empty", "give it a value, or remove the line to get the default")
+            return
+        if shape.of == "object":
+            self.check(value, shape.inner, path)
+        elif shape.of == "list":
+            self._list(value, shape, path)
+        elif shape.of == "map":
+            self._map(value, shape, path)
+        elif shape.of != "any":
+            self._scalar(value, shape, path, meta)
+
+    def _list(self, value: Any, shape: Shape, path: str) -> None:
+        if not isinstance(value, list):
+            self._add(
+                path, f"{path} is {shown(value)}; expected a list", f"write `[{value}]`" if _scalar(value) else None
+            )
+            return
+        for index, each in enumerate(cast("list[Any]", value)):
+            self._value(each, shape_of(shape.inner), item(path, index), {})
+
+    def _map(self, value: Any, shape: Shape, path: str) -> None:
+        if not isinstance(value, dict):
+            self._add(path, f"{path} is {shown(value)}; expected a mapping", "write `name: value` lines below it")
+            return
+        for key, each in cast("dict[str, Any]", value).items():
+            self._value(each, shape_of(shape.inner), child(path, key), {})
+
+    def _scalar(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
+        if not _scalar(value):
+            self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
+        elif isinstance(value, str) and EXPRESSION in value:
+            self._expression(value, path)
+        elif shape.of == "enum":
+            if value not in shape.inner:
+                near = did_you_mean(str(value), shape.inner)
+                choices = " | ".join(map(str, shape.inner))
+                hint = f"{near} ({choices})" if near else f"one of: {choices}"
+                self._add(path, f"{path} is {shown(value)}, which is not known", hint)
+        elif shape.of == "quantity":
+            self._quantity(value, shape, path, meta)
+        elif _has_type(value, shape):
+            self._bounds(value, path, meta)
+        else:
+            self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", _type_hint(value, shape))
+
+    def _expression(self, value: str, path: str) -> None:
+        opened, closed = value.count(EXPRESSION), value.count("}")
+        if opened > closed:
+            self._add(path, f"{path}: an expression opens with `${{` and does not close", "close it with `}`")
+
+    def _quantity(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
+        if isinstance(value, bool):
+            self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
+            return
+        try:
+            number = PARSERS[shape.inner](value)
+        except QuantityError as error:
+            self._add(path, f"{path} is {error.says}", error.hint)
+            return
+        self._bounds(number, path, meta)
+
+    def _bounds(self, value: Any, path: str, meta: Mapping[str, Any]) -> None:
+        least, most, pattern = meta.get("minimum"), meta.get("maximum"), meta.get("pattern")
+        if least is not None and value < least:
+            self._add(path, f"{path} is {value:g}, less than {least:g}", f"use {least:g} or more")
+        if most is not None and value > most:
+            self._add(path, f"{path} is {value:g}, more than {most:g}", f"use {most:g} or less")
+        if pattern and not re.fullmatch(pattern, value):
+            self._add(path, f"{path} is {shown(value)}", f"expected {meta['pattern_says'] or pattern}")
+
+    def _add(self, path: str, says: str, hint: str | None) -> None:
+        self.flaws.append(Flaw(position=self.value_at(path), says=says, hint=hint))
+
+
+def build(tree: Mapping[str, Any], cls: type) -> Any:
+    """Return an instance of `cls` with defaults filled in and units converted.
+
+    `tree` has passed `check`, but its expressions have got their values since: raises ValueError, all reasons in one
+    line, where those have the wrong type.
+    """
+    checker = Checker(value_at=_nowhere, key_at=_nowhere)
+    checker.check(tree, cls, "spec")
+    wrong = [flaw.says for flaw in checker.flaws if not flaw.warning]
+    if wrong:
+        raise ValueError("; ".join(wrong))
+    return _built(tree, cls)
+
+
+def _built(tree: Mapping[str, Any], cls: type) -> Any:
+    values = {
+        declared.attribute: _converted(tree[name], shape_of(declared.type))
+        for name, declared in fields_of(cls).items()
+        if name in tree
+    }
+    return cls(**values)
+
+
+def _converted(value: Any, shape: Shape) -> Any:
+    if value is None:
+        return None
+    if shape.of == "object":
+        return _built(value, shape.inner)
+    if shape.of == "list":
+        return tuple(_converted(each, shape_of(shape.inner)) for each in value)
+    if shape.of == "map":
+        return {key: _converted(each, shape_of(shape.inner)) for key, each in value.items()}
+    if shape.of == "quantity":
+        return PARSERS[shape.inner](value)
+    return float(value) if shape.of == "number" else value
+
+
+def in_words(shape: Shape) -> str:
+    """Name a type for people.
+
+    >>> in_words(shape_of(Bytes)), in_words(shape_of(int))
+    ('a size such as `2Gi`', 'a whole number')
+    """
+    if shape.of == "quantity":
+        examples = {"bytes": "a size such as `2Gi`", "cores": "cores such as `500m` or `2`"}
+        return examples.get(shape.inner, "a duration such as `30s`")
+    if shape.of == "enum":
+        return "one of " + " | ".join(map(str, shape.inner))
+    words = {"object": "a mapping", "list": "a list", "map": "a mapping", "string": "a string"}
+    words |= {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
+    return words.get(shape.of, "any value")
+
+
+def shown(value: Any) -> str:
+    """Show a value in a message: short, and with its type where that is the mistake."""
+    if isinstance(value, dict):
+        return "a mapping"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false"}.get(value, "empty") if value is not None else "empty"
+    if isinstance(value, str):
+        return f'"{value if len(value) <= 60 else value[:57] + "..."}"'  # noqa: PLR2004
+    return f"{value}"
+
+
+def _has_type(value: Any, shape: Shape) -> bool:
+    if isinstance(value, bool):
+        return shape.of == "boolean"
+    if shape.of == "integer":
+        return isinstance(value, int)
+    if shape.of == "number":
+        return isinstance(value, int | float)
+    return isinstance(value, str) and shape.of == "string"
+
+
+def _type_hint(value: Any, shape: Shape) -> str | None:
+    if isinstance(value, str) and shape.of in ("integer", "number") and re.fullmatch(r"-?\d+(\.\d+)?", value):
+        return f"remove the quotes: {value}"
+    if (
+        isinstance(value, str)
+        and shape.of == "boolean"
+        and value.lower() in ("yes", "on", "y", "no", "off", "n", "true", "false")
+    ):
+        return "write " + ("true" if value.lower() in ("yes", "on", "y", "true") else "false")
+    if shape.of == "string":
+        return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
+    return None
+
+
+def _scalar(value: Any) -> bool:
+    return not isinstance(value, dict | list)
+
+
+def _fields_hint(cls: type) -> str:
+    return f"it has the fields {listed(fields_of(cls))}"
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
+
+
+def _nowhere(_path: str) -> Position:
+    return Position("", 0, 0)

@@ -54,7 +54,9 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
 def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapacity:
     trained = file.header.context_length_trained
     context = spec.context_length or min(trained or CONTEXT_UNKNOWN, CONTEXT_DEFAULT_MAX)
-    threads = spec.threads or max(1, int(spec.resources.cpu or machine.cores))
+    # Threads of llama.cpp wait for each other by spinning: more of them than cores, and all replicas crawl.
+    shared = machine.cores // max(1, spec.replicas)
+    threads = spec.threads or max(1, int(spec.resources.cpu or shared))
     cache = file.header.kv_bytes_per_token
     memory = None
     if cache is not None:

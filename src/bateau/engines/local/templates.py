@@ -133,13 +133,15 @@ class LocalTemplates:
 def _llamacpp(service: Service, spec: ModelSpec, file: ModelFile, capacity: ModelCapacity) -> ProcessTemplate:
     command = [sys.executable, "-m", "bateau.engines.llamacpp_server", "--model", str(file.path)]
     command += ["--alias", service.name, "--socket", "{socket}", "--parallel", str(capacity.slots)]
-    command += ["--context", str(capacity.context), "--threads", str(capacity.threads)]
+    command += ["--context", str(capacity.context)]
     if file.header.embedding:
         command.append("--embedding")
-    return _revised(
+    threads = ("--threads", str(capacity.threads))
+    # Threads that nobody wrote follow the number of replicas: no reason to restart those that run.
+    template = _revised(
         ProcessTemplate(
             revision="",
-            command=tuple(command),
+            command=(*command, *threads) if spec.threads else tuple(command),
             environment=spec.env,
             uses_socket=True,
             probe=_probe(spec.health, ProbeTarget(kind="http", address="{socket}", path=spec.health.path or "/health")),
@@ -147,6 +149,7 @@ def _llamacpp(service: Service, spec: ModelSpec, file: ModelFile, capacity: Mode
             stop_timeout_s=10.0,
         )
     )
+    return template if spec.threads else dataclasses.replace(template, command=(*template.command, *threads))
 
 
 def _app_probe(spec: AppSpec) -> ProbePlan | None:

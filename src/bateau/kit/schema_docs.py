@@ -1,0 +1,153 @@
+"""What a schema says of itself: JSON Schema for editors, and the page of one field.
+
+Called by specs for `bateau schema`, `bateau explain` and the reference.
+Source: JSON Schema 2020-12.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from bateau.kit.position import steps
+from bateau.kit.quantity import format_bytes, format_cores, format_seconds
+from bateau.kit.schema import Field, Shape, fields_of, in_words, shape_of
+from bateau.kit.suggest import did_you_mean, listed
+
+_FORMATS: Mapping[str, Any] = {"bytes": format_bytes, "cores": format_cores, "seconds": format_seconds}
+# An expression may stand for any scalar; its value is checked when it has one.
+_EXPRESSION = {"type": "string", "pattern": "\\$\\{"}
+
+
+@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
+class FieldPage:
+    """The documentation of one field. `default` is in written form, None where there is none."""
+
+    path: str
+    type: str
+    required: bool
+    default: str | None
+    doc: str
+    examples: tuple[str, ...]
+    unsupported: str | None
+    fields: tuple["FieldPage", ...] = ()
+
+
+def object_schema(cls: type) -> dict[str, Any]:
+    """Return the JSON Schema of a schema class."""
+    fields = fields_of(cls)
+    return {
+        "type": "object",
+        "description": (cls.__doc__ or "").strip(),
+        "properties": {name: _field_schema(declared) for name, declared in fields.items()},
+        "required": [name for name, declared in fields.items() if declared.required],
+        "additionalProperties": False,
+    }
+
+
+def field_page(cls: type, path: str, *, root: str) -> FieldPage:
+    """Return the page of the field at `path` ("spec.scale.max" with its root kind named `root`).
+
+    Raises LookupError, with a hint, where there is no such field.
+    """
+    at = root
+    page = FieldPage(
+        path=root,
+        type="a mapping",
+        required=True,
+        default=None,
+        doc=(cls.__doc__ or "").strip(),
+        examples=(),
+        unsupported=None,
+    )
+    shape = Shape("object", cls)
+    for step in steps(path):
+        if shape.of in ("list", "map"):
+            shape = shape_of(shape.inner)
+            at = f"{at}[]" if isinstance(step, int) else f"{at}.{step}"
+            page = dataclasses.replace(page, path=at, type=in_words(shape), required=False, default=None)
+            continue
+        fields = fields_of(shape.inner) if shape.of == "object" else {}
+        declared = fields.get(str(step))
+        if declared is None:
+            hint = did_you_mean(str(step), fields) or f"there is: {listed(fields) or 'nothing below it'}"
+            raise LookupError(f"{at} has no field `{step}`: {hint}")
+        at, shape = f"{at}.{step}", shape_of(declared.type)
+        page = _page(declared, at)
+    return dataclasses.replace(page, fields=_children(shape, at))
+
+
+def written(value: Any, shape: Shape) -> str | None:
+    """Return a value as it would be written in YAML, None for nothing.
+
+    >>> from bateau.kit.schema import Seconds
+    >>> written(600.0, shape_of(Seconds)), written((), shape_of(tuple[str, ...])), written(True, shape_of(bool))
+    ('10m', None, 'true')
+    """
+    if value is None or value in ((), {}) or dataclasses.is_dataclass(value):
+        return None
+    if shape.of == "quantity":
+        return str(_FORMATS[shape.inner](value))
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _children(shape: Shape, at: str) -> tuple[FieldPage, ...]:
+    while shape.of in ("list", "map"):
+        at = f"{at}[]" if shape.of == "list" else f"{at}.NAME"
+        shape = shape_of(shape.inner)
+    if shape.of != "object":
+        return ()
+    return tuple(_page(declared, f"{at}.{name}") for name, declared in fields_of(shape.inner).items())
+
+
+def _page(declared: Field, path: str) -> FieldPage:
+    shape = shape_of(declared.type)
+    kind = in_words(shape)
+    if shape.of in ("list", "map"):
+        kind += f" of {in_words(shape_of(shape.inner))}"
+    return FieldPage(
+        path=path,
+        type=kind,
+        required=declared.required,
+        default=None if declared.required else written(declared.default, shape),
+        doc=declared.meta["doc"],
+        examples=tuple(str(list(e)) if isinstance(e, tuple) else str(e) for e in declared.meta["examples"]),  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        unsupported=declared.meta["unsupported"],
+    )
+
+
+def _field_schema(declared: Field) -> dict[str, Any]:
+    shape = shape_of(declared.type)
+    schema = _shape_schema(shape, declared.meta)
+    text = declared.meta["doc"]
+    if declared.meta["unsupported"]:
+        text += f" This field {declared.meta['unsupported']}."
+    schema["description"] = text
+    default = None if declared.required else written(declared.default, shape)
+    if default is not None:
+        schema["default"] = declared.default if shape.of in ("integer", "number", "boolean") else default
+    if declared.meta["examples"]:
+        schema["examples"] = [list(e) if isinstance(e, tuple) else e for e in declared.meta["examples"]]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return schema
+
+
+def _shape_schema(shape: Shape, meta: Mapping[str, Any]) -> dict[str, Any]:
+    if shape.of == "object":
+        return object_schema(shape.inner)
+    if shape.of == "list":
+        return {"type": "array", "items": _shape_schema(shape_of(shape.inner), {})}
+    if shape.of == "map":
+        return {"type": "object", "additionalProperties": _shape_schema(shape_of(shape.inner), {})}
+    if shape.of == "any":
+        return {}
+    if shape.of == "enum":
+        return {"anyOf": [{"enum": list(shape.inner)}, _EXPRESSION]}
+    if shape.of == "quantity":
+        return {"type": ["string", "number"]}
+    if shape.of == "string":
+        return {"type": "string", **({"pattern": f"^(?:{meta['pattern']})$"} if meta.get("pattern") else {})}
+    plain: dict[str, Any] = {"type": shape.of}
+    if meta.get("minimum") is not None:
+        plain["minimum"] = meta["minimum"]
+    if meta.get("maximum") is not None:
+        plain["maximum"] = meta["maximum"]
+    return {"anyOf": [plain, _EXPRESSION]}

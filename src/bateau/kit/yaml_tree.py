@@ -1,0 +1,233 @@
+"""Turn YAML text into plain trees that remember where every key and value stands.
+
+Called by specs. Reads as Kubernetes does: YAML 1.2's core types, so that `y`, `on` and `no` are strings.
+
+Invariant: never raises for what stands in the text; every fault is a Flaw with line and column, and a fault in one
+document does not hide those in the next.
+Refused: PyYAML's constructors: they know no positions, read `on` as true, and let the last of two equal keys win.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import yaml
+
+from bateau.kit.position import Flaw, Position, child, item
+
+BYTES_MAX: Final = 2**20
+NODES_MAX: Final = 100_000
+DEPTH_MAX: Final = 64
+
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DOCUMENT_START: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_NOTHING: Final = re.compile(r"(?:\s*(?:#[^\n]*|%[^\n]*|\.\.\.)?(?:\n|$))*")
+_INTEGER: Final = re.compile(r"[-+]?[0-9]+")
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_WORDS: Final[dict[str, Any]] = {
+    **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
+    **dict.fromkeys(("true", "True", "TRUE"), True),
+    **dict.fromkeys(("false", "False", "FALSE"), False),
+}
+_DIGITS_MAX: Final = 300
+
+
+@dataclass(slots=True)
+class Document:
+    """One document: its tree, and the places of its values and keys by path ("spec.ports.http")."""
+
+    tree: Any
+    position: Position
+    positions: dict[str, Position] = field(default_factory=dict[str, Position])
+    keys: dict[str, Position] = field(default_factory=dict[str, Position])
+
+
+def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple[list[Document], list[Flaw]]:
+    """Return the documents of a text that can be read, and what is wrong with the others."""
+    if len(text) > bytes_max:
+        says = f"the file has {len(text):,} characters; more than {bytes_max:,} are not read"
+        return [], [Flaw(position=Position(file, 1, 1), says=says, hint="split it: one service a file is usual")]
+    documents: list[Document] = []
+    flaws: list[Flaw] = []
+    for part, first_line in _parts(text):
+        reader = _Reader(file, first_line)
+        document = reader.read(part)
+        flaws += reader.flaws
+        if document is not None:
+            documents.append(document)
+    return documents, flaws
+
+
+def _parts(text: str) -> Iterator[tuple[str, int]]:
+    """Yield each document's text with the number of lines before it."""
+    starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text)), len(text)]
+    for start, end in zip(starts, starts[1:], strict=False):
+        part = text[start:end]
+        if not _NOTHING.fullmatch(part.removeprefix("---")):
+            yield part, text.count("\n", 0, start)
+
+
+class _Reader:
+    """Reads one document."""
+
+    def __init__(self, file: str, first_line: int) -> None:
+        self._file = file
+        self._first_line = first_line
+        self._nodes = 0
+        self._ancestors: list[int] = []
+        self._document: Document
+        self.flaws: list[Flaw] = []
+
+    def read(self, text: str) -> Document | None:
+        try:
+            node = yaml.compose(text, _LOADER)
+        except yaml.MarkedYAMLError as error:
+            self._syntax(error)
+            return None
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            position = Position(self._file, self._first_line + 1, 1)
+            self.flaws.append(Flaw(position=position, says=f"this is no YAML: {_first_line(error)}"))
+            return None
+        if node is None:
+            return None
+        self._document = Document(None, self._at(node.start_mark))
+        try:
+            self._document.tree = self._value(node, "")
+        except _TooLarge as error:
+            self.flaws.append(Flaw(position=self._at(error.node.start_mark), says=error.says, hint=error.hint))
+            return None
+        return self._document
+
+    def _value(self, node: Any, path: str) -> Any:
+        self._nodes += 1
+        if self._nodes > NODES_MAX:
+            raise _TooLarge(node, f"the document unfolds to more than {NODES_MAX:,} values", "do not nest aliases")
+        if len(self._ancestors) > DEPTH_MAX:
+            raise _TooLarge(node, f"the document is nested more than {DEPTH_MAX} deep", None)
+        if path:
+            self._document.positions[path] = self._at(node.start_mark)
+        if isinstance(node, yaml.ScalarNode):
+            return self._scalar(node)
+        if id(node) in self._ancestors:
+            raise _TooLarge(node, "an alias stands inside what it names, so the document has no end", None)
+        self._ancestors.append(id(node))
+        try:
+            if isinstance(node, yaml.SequenceNode):
+                return [self._value(each, item(path, index)) for index, each in enumerate(node.value)]
+            return self._mapping(node, path)
+        finally:
+            self._ancestors.pop()
+
+    def _mapping(self, node: Any, path: str) -> dict[str, Any]:
+        tree: dict[str, Any] = {}
+        for key_node, value_node in node.value:
+            if key_node.tag == "tag:yaml.org,2002:merge":
+                self._merge(tree, value_node, path)
+                continue
+            key = self._key(key_node)
+            if key is None:
+                continue
+            where = child(path, key)
+            if key in tree and where in self._document.keys:
+                self.flaws.append(
+                    Flaw(
+                        position=self._at(key_node.start_mark),
+                        says=f"the key `{key}` stands here a second time",
+                        hint=f"the first is at {self._document.keys[where]}; remove one",
+                    )
+                )
+                continue
+            self._document.keys[where] = self._at(key_node.start_mark)
+            tree[key] = self._value(value_node, where)
+        return tree
+
+    def _merge(self, tree: dict[str, Any], node: Any, path: str) -> None:
+        """Take over what `<<` names; what is written beside it wins."""
+        for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
+            if not isinstance(each, yaml.MappingNode):
+                self.flaws.append(
+                    Flaw(position=self._at(node.start_mark), says="`<<` takes a mapping or a list of them")
+                )
+                return
+            for key, value in self._value(each, path).items():
+                tree.setdefault(key, value)
+                self._document.keys.pop(child(path, key), None)
+
+    def _key(self, node: Any) -> str | None:
+        if isinstance(node, yaml.ScalarNode):
+            value = self._scalar(node)
+            if isinstance(value, str):
+                return value
+            hint = f'put it in quotes: "{node.value}"'
+            self.flaws.append(
+                Flaw(position=self._at(node.start_mark), says=f"the key `{node.value}` is no string", hint=hint)
+            )
+            return None
+        self.flaws.append(
+            Flaw(position=self._at(node.start_mark), says="a key must be a plain word, and this is a collection")
+        )
+        return None
+
+    def _scalar(self, node: Any) -> Any:
+        if node.tag.startswith("!"):
+            self.flaws.append(
+                Flaw(position=self._at(node.start_mark), says=f"the tag `{node.tag}` is not known", hint="remove it")
+            )
+        return node.value if node.style else plain_scalar(node.value)
+
+    def _at(self, mark: Any) -> Position:
+        return Position(self._file, self._first_line + mark.line + 1, mark.column + 1)
+
+    def _syntax(self, error: yaml.MarkedYAMLError) -> None:
+        mark = error.problem_mark or error.context_mark
+        position = self._at(mark) if mark else Position(self._file, self._first_line + 1, 1)
+        says, hint = _explained(error)
+        self.flaws.append(Flaw(position=position, says=says, hint=hint))
+
+
+class _TooLarge(Exception):  # noqa: N818 - ends the reading of one document; never leaves this module
+    def __init__(self, node: Any, says: str, hint: str | None) -> None:
+        super().__init__(says)
+        self.node = node
+        self.says = says
+        self.hint = hint
+
+
+def plain_scalar(text: str) -> Any:
+    """Return what an unquoted scalar means in YAML 1.2's core schema.
+
+    >>> [plain_scalar(text) for text in ("on", "true", "3", "1e3", "0o17", "~", "1.5")]
+    ['on', True, 3, 1000.0, 15, None, 1.5]
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if text[0] not in "+-.0123456789" or len(text) > _DIGITS_MAX:
+        return text
+    if _INTEGER.fullmatch(text):
+        return int(text)
+    if text.startswith(("0x", "0o")):
+        try:
+            return int(text, 0)
+        except ValueError:
+            return text
+    return float(text) if _FLOAT.fullmatch(text) else text
+
+
+def _explained(error: yaml.MarkedYAMLError) -> tuple[str, str | None]:
+    problem = error.problem or "this is no YAML"
+    if "'\\t'" in problem or "tab character" in problem:
+        return "a tab stands where YAML wants spaces", "indent with spaces"
+    if "could not find expected ':'" in problem:
+        return "a ':' is missing after a key", "write `key: value`"
+    if "mapping values are not allowed" in problem:
+        return "a ':' is not allowed here", "check the indentation, or put the text in quotes"
+    if "undefined alias" in problem:
+        return problem, "define it before with `&name`"
+    if "did not find expected key" in problem or "expected <block end>" in problem:
+        return "this line does not fit the indentation around it", "align it with its neighbours"
+    return problem, error.context
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]

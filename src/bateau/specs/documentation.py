@@ -1,0 +1,53 @@
+"""What the schema of specs says of itself.
+
+Called by `bateau schema`, `bateau explain` and the reference in docs.
+"""
+
+from typing import Any
+
+from bateau.domain.spec import API_VERSION, KINDS, Metadata
+from bateau.kit.schema_docs import FieldPage, field_page, object_schema
+from bateau.kit.suggest import did_you_mean, listed
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema (2020-12) of one document."""
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Bateau spec",
+        "type": "object",
+        "required": ["apiVersion", "kind"],
+        "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"enum": list(KINDS)}},
+        "oneOf": [_document_schema(kind, cls) for kind, cls in KINDS.items()],
+    }
+
+
+def explain_field(subject: str) -> FieldPage:
+    """Return the documentation of "Model", "Model.spec" or "Model.spec.scale.max".
+
+    Raises LookupError, with a hint, where there is no such field.
+    """
+    kind, _, path = subject.partition(".")
+    if kind not in KINDS:
+        raise LookupError(f"there is no kind `{kind}`: {did_you_mean(kind, KINDS) or listed(KINDS)}")
+    first, _, rest = path.partition(".")
+    if first == "metadata":
+        return field_page(Metadata, rest, root=f"{kind}.metadata")
+    if first in ("", "spec"):
+        return field_page(KINDS[kind], rest, root=f"{kind}.spec")
+    raise LookupError(f"{kind} has no field `{first}`: there is: metadata, spec")
+
+
+def _document_schema(kind: str, cls: type) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": (cls.__doc__ or "").strip(),
+        "properties": {
+            "apiVersion": {"const": API_VERSION},
+            "kind": {"const": kind},
+            "metadata": object_schema(Metadata),
+            "spec": object_schema(cls),
+        },
+        "required": ["apiVersion", "kind", "metadata", "spec"],
+        "additionalProperties": False,
+    }

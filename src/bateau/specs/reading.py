@@ -1,0 +1,175 @@
+"""Turn the texts of spec files into specs and problems.
+
+Called by control.path. Hands its trees to hydrate, which evaluates expressions and fills defaults.
+
+Invariant: all mistakes of all files are found in one go, each with its place; nothing here raises.
+Invariant: documents of other programs are left alone and counted.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast, get_args
+
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.spec import API_VERSION, KINDS, Kind, Metadata, Spec
+from bateau.kit.position import Flaw, Position
+from bateau.kit.schema import Checker, shown
+from bateau.kit.suggest import closest, did_you_mean, listed
+from bateau.kit.yaml_tree import Document, read_documents
+from bateau.specs.references import reference_problems
+
+GROUP: Final = "bateau.dev/"
+_TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec")
+# What the API server adds to documents that come back from a cluster.
+_IGNORED: Final = ("status",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """What stands in the texts. `foreign` names the file of every document that is not ours."""
+
+    specs: tuple[Spec, ...]
+    problems: tuple[Problem, ...]
+    foreign: tuple[str, ...]
+
+
+def read(texts: Mapping[str, str]) -> Reading:
+    """Read every text (by file name). The order of the files never matters."""
+    specs: list[Spec] = []
+    problems: list[Problem] = []
+    foreign: list[str] = []
+    for file in sorted(texts):
+        documents, flaws = read_documents(file, texts[file])
+        ours = [document for document in documents if _is_ours(document.tree)]
+        foreign += [file] * (len(documents) - len(ours))
+        if flaws and not ours and GROUP not in texts[file]:
+            foreign.append(file)  # a template of another program is no YAML, and no business of ours
+            continue
+        problems += [_problem(flaw) for flaw in flaws]
+        for document in ours:
+            spec, found = _spec(document)
+            problems += found
+            if spec:
+                specs.append(spec)
+    specs.sort(key=lambda spec: (spec.kind, spec.name, spec.position))
+    unique, repeated = _without_repeated(specs)
+    problems += repeated
+    problems += reference_problems(unique)
+    problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
+    return Reading(specs=tuple(unique), problems=tuple(problems), foreign=tuple(foreign))
+
+
+def _is_ours(tree: Any) -> bool:
+    """Whether a document is meant for us: by its group, or by what it would be with one letter mended."""
+    if not isinstance(tree, dict):
+        return False
+    document = cast("dict[str, Any]", tree)
+    version = document.get("apiVersion")
+    if isinstance(version, str):
+        group = version.partition("/")[0]
+        return version.startswith(GROUP) or closest(group, [GROUP.strip("/")]) is not None
+    kind = document.get("kind")
+    return (
+        version is None and isinstance(kind, str) and kind in KINDS and ("metadata" in document or "spec" in document)
+    )
+
+
+def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
+    """Check one document of ours; the spec is None where it cannot be used at all."""
+    tree: dict[str, Any] = document.tree
+    checker = Checker(
+        value_at=lambda path: _nearest(document.positions, path, document.position),
+        key_at=lambda path: document.keys.get(path) or _nearest(document.positions, path, document.position),
+    )
+    problems = _version_problems(document)
+    kind = tree.get("kind")
+    problems += [
+        _at_key(
+            document, key, f"unknown field `{key}`", did_you_mean(key, _TOP_LEVEL) or f"there is: {listed(_TOP_LEVEL)}"
+        )
+        for key in tree
+        if key not in (*_TOP_LEVEL, *_IGNORED)
+    ]
+    if not isinstance(kind, str) or kind not in KINDS:
+        problems.append(_kind_problem(document, kind))
+        return None, problems
+    if "metadata" in tree:
+        checker.check(_without_server_fields(tree["metadata"]), Metadata, "metadata")
+    else:
+        problems.append(
+            Problem(where=document.position, says="metadata is missing", hint="add `metadata: {name: ...}`")
+        )
+    checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind], "spec")
+    problems += [_problem(flaw) for flaw in checker.flaws]
+    name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
+    if not isinstance(name, str) or any(
+        flaw for flaw in checker.flaws if not flaw.warning and flaw.says.startswith("spec is ")
+    ):
+        return None, problems
+    spec = Spec(
+        kind=cast("Kind", kind),
+        name=name,
+        tree=tree,
+        position=document.positions.get("metadata.name", document.position),
+        positions=document.positions,
+    )
+    return spec, problems
+
+
+def _version_problems(document: Document) -> list[Problem]:
+    version = document.tree.get("apiVersion")
+    if version == API_VERSION:
+        return []
+    if version is None:
+        return [Problem(where=document.position, says="apiVersion is missing", hint=f"add `apiVersion: {API_VERSION}`")]
+    where = document.positions.get("apiVersion", document.position)
+    return [
+        Problem(where=where, says=f"apiVersion is {shown(version)}, which is not known", hint=f"use `{API_VERSION}`")
+    ]
+
+
+def _kind_problem(document: Document, kind: Any) -> Problem:
+    if kind is None:
+        return Problem(where=document.position, says="kind is missing", hint=f"one of: {' | '.join(get_args(Kind))}")
+    near = did_you_mean(str(kind), KINDS)
+    hint = f"{near or 'one of:'} ({' | '.join(get_args(Kind))})" if near else f"one of: {' | '.join(get_args(Kind))}"
+    where = document.positions.get("kind", document.position)
+    return Problem(where=where, says=f"kind is {shown(kind)}, which is not known", hint=hint)
+
+
+def _without_server_fields(metadata: Any) -> Any:
+    """Drop what only an API server writes into metadata, so that `kubectl get -o yaml` can be read back."""
+    if not isinstance(metadata, dict):
+        return metadata
+    server = ("creationTimestamp", "generation", "managedFields", "namespace", "resourceVersion", "uid")
+    return {key: value for key, value in cast("dict[str, Any]", metadata).items() if key not in server}
+
+
+def _without_repeated(specs: list[Spec]) -> tuple[list[Spec], list[Problem]]:
+    first: dict[tuple[str, str], Spec] = {}
+    problems: list[Problem] = []
+    for spec in specs:
+        earlier = first.setdefault((spec.kind, spec.name), spec)
+        if earlier is not spec:
+            says = f"there are two documents {spec.kind} {spec.name}"
+            hint = f"the other is at {earlier.position}; rename or remove one"
+            problems.append(Problem(where=spec.position, says=says, hint=hint))
+    return list(first.values()), problems
+
+
+def _at_key(document: Document, key: str, says: str, hint: str) -> Problem:
+    return Problem(where=document.keys.get(key, document.position), says=says, hint=hint)
+
+
+def _nearest(positions: Mapping[str, Position], path: str, default: Position) -> Position:
+    """Return the place of `path`, or of the nearest thing around it that stands in the file."""
+    while path:
+        if found := positions.get(path):
+            return found
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return default
+
+
+def _problem(flaw: Flaw) -> Problem:
+    severity = Severity.WARNING if flaw.warning else Severity.ERROR
+    return Problem(where=flaw.position, says=flaw.says, hint=flaw.hint, severity=severity)

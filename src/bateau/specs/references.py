@@ -1,0 +1,158 @@
+"""Find what does not fit together: references to nothing, ports that are not there, fields that exclude each other.
+
+Called by reading, with all specs of a tree.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final, cast
+
+from bateau.domain.problem import Problem
+from bateau.domain.spec import Spec
+from bateau.kit.suggest import closest, did_you_mean, listed
+
+_WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm")
+_PORT: Final = re.compile(r"\$\{[^}]*?\bports\.([A-Za-z_]\w*)")
+_USABLE: Final = {"model": "Model", "app": "App"}
+
+
+def reference_problems(specs: Sequence[Spec]) -> list[Problem]:
+    """Return what can only be seen with all specs side by side, or with several fields of one."""
+    problems: list[Problem] = []
+    for spec in specs:
+        body = spec.tree.get("spec")
+        if not isinstance(body, dict):
+            continue
+        fields = cast("dict[str, Any]", body)
+        if spec.kind == "App":
+            problems += _app(spec, fields, specs)
+        elif spec.kind == "Model":
+            problems += _model(spec, fields)
+        elif spec.kind == "Environment":
+            problems += _environment(spec, fields, specs)
+    return [*problems, *_ports_given_twice(specs)]
+
+
+def _app(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Problem]:
+    problems: list[Problem] = []
+    ways = [way for way in _WAYS_TO_RUN if fields.get(way) is not None]
+    if not ways:
+        hint = "add `command: [program, argument]`"
+        problems.append(_at(spec, "spec", "an App needs one of command, image, wasm or vm", hint))
+    elif len(ways) > 1:
+        says = f"{' and '.join(ways)} exclude each other"
+        problems.append(_at(spec, f"spec.{ways[1]}", says, "keep one of them"))
+    if fields.get("command") == []:
+        problems.append(_at(spec, "spec.command", "command is empty", "write `command: [program, argument]`"))
+    ports = fields.get("ports")
+    names = list(cast("dict[str, Any]", ports)) if isinstance(ports, dict) else []
+    health = fields.get("health")
+    probed = cast("dict[str, Any]", health).get("port") if isinstance(health, dict) else None
+    if isinstance(probed, str) and probed not in names:
+        problems.append(
+            _at(
+                spec,
+                "spec.health.port",
+                f"health.port is `{probed}`, but there is no such port",
+                _ports_hint(probed, names),
+            )
+        )
+    for path, text in _strings(fields.get("command"), "spec.command") + _strings(fields.get("env"), "spec.env"):
+        problems += [
+            _at(spec, path, f"`${{ ports.{used} }}` names a port that is not there", _ports_hint(used, names))
+            for used in _PORT.findall(text)
+            if used not in names
+        ]
+    uses = fields.get("uses")
+    for index, used in enumerate(cast("list[Any]", uses) if isinstance(uses, list) else []):
+        problems += _used(spec, f"spec.uses[{index}]", used, specs)
+    return problems
+
+
+def _used(spec: Spec, path: str, used: Any, specs: Sequence[Spec]) -> list[Problem]:
+    if not isinstance(used, str) or "${" in used:
+        return []
+    known = [f"{prefix}/{s.name}" for prefix, kind in _USABLE.items() for s in specs if s.kind == kind]
+    prefix, slash, name = used.partition("/")
+    if not slash or prefix not in _USABLE:
+        near = next((one for one in known if one.partition("/")[2] == (name or used)), None)
+        hint = f"did you mean `{near}`?" if near else "write `model/NAME` or `app/NAME`"
+        return [_at(spec, path, f"uses `{used}`, which names no kind that can be used", hint)]
+    if used not in known:
+        hint = did_you_mean(used, known) or f"there is: {listed(known) or 'no Model and no other App'}"
+        return [_at(spec, path, f"uses `{used}`, but there is no such {_USABLE[prefix]}", hint)]
+    if _USABLE[prefix] == spec.kind and name == spec.name:
+        return [_at(spec, path, f"{spec.name} uses itself", "remove it")]
+    return []
+
+
+def _model(spec: Spec, fields: dict[str, Any]) -> list[Problem]:
+    problems: list[Problem] = []
+    source, engine = fields.get("source"), fields.get("engine")
+    if engine == "external" and isinstance(source, str) and not source.startswith(("http://", "https://", "${")):
+        hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
+        problems.append(
+            _at(spec, "spec.source", f'with engine external the source must be a URL, not "{source}"', hint)
+        )
+    if fields.get("external") is not None and engine != "external":
+        problems.append(
+            _at(spec, "spec.external", "external has no meaning without engine: external", "add `engine: external`")
+        )
+    if isinstance(source, str) and not source.strip():
+        problems.append(_at(spec, "spec.source", "source is empty", "name a model, such as `smollm2`"))
+    return problems
+
+
+def _environment(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Problem]:
+    names = [other.name for other in specs if other.kind == "Environment" and other.name != spec.name]
+    after = fields.get("after")
+    return [
+        _at(
+            spec,
+            f"spec.after[{index}]",
+            f"after `{name}`, but there is no such Environment",
+            did_you_mean(name, names) or f"there is: {listed(names) or 'no other Environment'}",
+        )
+        for index, name in enumerate(cast("list[Any]", after) if isinstance(after, list) else [])
+        if isinstance(name, str) and name not in names
+    ]
+
+
+def _ports_given_twice(specs: Sequence[Spec]) -> list[Problem]:
+    """Two Apps that fix the same port for their clients."""
+    holders: dict[int, tuple[Spec, str]] = {}
+    problems: list[Problem] = []
+    for spec in specs:
+        body = spec.tree.get("spec")
+        ports = cast("dict[str, Any]", body).get("ports") if isinstance(body, dict) else None
+        for name, port in (cast("dict[str, Any]", ports) if isinstance(ports, dict) else {}).items():
+            number = cast("dict[str, Any]", port).get("port") if isinstance(port, dict) else None
+            if not isinstance(number, int):
+                continue
+            path = f"spec.ports.{name}.port"
+            holder = holders.setdefault(number, (spec, path))
+            if holder != (spec, path):
+                where = holder[0].positions.get(holder[1], holder[0].position)
+                says = f"port {number} is given twice"
+                problems.append(_at(spec, path, says, f"the other is at {where}; choose another number, or remove one"))
+    return problems
+
+
+def _strings(value: Any, path: str) -> list[tuple[str, str]]:
+    if isinstance(value, list):
+        return [(f"{path}[{i}]", v) for i, v in enumerate(cast("list[Any]", value)) if isinstance(v, str)]
+    if isinstance(value, dict):
+        return [(f"{path}.{k}", v) for k, v in cast("dict[str, Any]", value).items() if isinstance(v, str)]
+    return []
+
+
+def _ports_hint(name: str, names: Iterable[str]) -> str:
+    listed_names = list(names)
+    near = closest(name, listed_names)
+    if near:
+        return f"did you mean `{near}`?"
+    return f"there is: {listed(listed_names)}" if listed_names else f"add `ports: {{{name}: {{protocol: http}}}}`"
+
+
+def _at(spec: Spec, path: str, says: str, hint: str) -> Problem:
+    return Problem(where=spec.positions.get(path, spec.position), says=says, hint=hint)
