@@ -12,9 +12,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import click
+
+if TYPE_CHECKING:
+    from bateau.kit.schema_docs import FieldPage
 
 HELP_WIDTH = 92
 ROOT = Path(__file__).parent.parent
@@ -38,6 +41,55 @@ def generate(folder: Path) -> None:
             path.write_text(text, encoding="utf-8")
 
 
+def fields_page() -> str:
+    """Return every field of every kind, as `bateau explain` documents it."""
+    from bateau.domain.spec import API_VERSION, KINDS
+    from bateau.specs import explain_field
+
+    parts = [
+        "# Fields\n",
+        f"Documents have `apiVersion: {API_VERSION}`, a `kind`, `metadata` and a `spec`. "
+        "`bateau explain Model.spec.parallel` prints one field, `bateau schema` prints all of it for editors. A scalar "
+        "may be an expression in `${ }`. Quantities are written as in Kubernetes (`500m`, `2Gi`), durations as in Go "
+        "(`30s`, `1h30m`).\n",
+        "A field marked *later* is read and checked, but this version does not act on it: `bateau check` warns.\n",
+        "## metadata\n",
+        _table(_FIELD_HEADER, _field_rows(explain_field(f"{next(iter(KINDS))}.metadata"), later=False)),
+        "",
+    ]
+    for kind in KINDS:
+        page = explain_field(kind)
+        note = _KIND_NOTES.get(kind)
+        parts += [
+            f"## {kind}\n",
+            f"{page.doc}{f' {note}' if note else ''}\n",
+            _table(_FIELD_HEADER, _field_rows(page, later=False)),
+            "",
+        ]
+    return "\n".join(parts)
+
+
+_FIELD_HEADER = ("field", "type", "default", "meaning")
+_KIND_NOTES = {
+    "Environment": "This version reads and checks these documents, and does not hydrate for them.",
+    "Policy": "This version reads and checks these documents, and does not judge by them.",
+}
+
+
+def _field_rows(page: "FieldPage", *, later: bool) -> Iterator[tuple[str, str, str, str]]:
+    from bateau.specs import explain_field
+
+    for each in page.fields:
+        default = "**required**" if each.required else f"`{each.default}`" if each.default is not None else ""
+        examples = f" For example {', '.join(f'`{example}`' for example in each.examples)}." if each.examples else ""
+        is_later = later or bool(each.unsupported)
+        short = each.path.partition(".")[2]
+        mark = " *(later)*" if is_later else ""
+        yield f"`{short}`{mark}", each.type, default, each.doc + examples
+        # The name of a list's item is a number, that of a map's entry any word.
+        yield from _field_rows(explain_field(each.path.replace("[]", "[0]")), later=is_later)
+
+
 def commands_page() -> str:
     """Return the help of every command."""
     from bateau.cli.group import bateau
@@ -46,21 +98,21 @@ def commands_page() -> str:
         "# Commands\n",
         "What `--help` prints. Answers go to standard output, progress to standard error.\n",
     ]
-    for words, command in _commands(("bateau",), bateau):
-        context = click.Context(command, info_name=" ".join(words), max_content_width=HELP_WIDTH)
+    for context in _contexts(click.Context(bateau, info_name="bateau", **bateau.context_settings)):
         context.terminal_width = HELP_WIDTH
-        parts += [f"## {' '.join(words)}\n", f"```text\n{command.get_help(context)}\n```\n"]
+        parts += [f"## {context.command_path}\n", f"```text\n{context.get_help()}\n```\n"]
     return "\n".join(parts)
 
 
-def _commands(words: Sequence[str], command: click.Command) -> Iterator[tuple[Sequence[str], click.Command]]:
-    yield words, command
+def _contexts(context: click.Context) -> Iterator[click.Context]:
+    """Yield the context of a command and of all below it; arguments would stand in the path of a real call."""
+    yield context
+    command = context.command
     if isinstance(command, click.Group):
-        context = click.Context(command)
         for name in command.list_commands(context):
             found = command.get_command(context, name)
             assert found is not None, f"{name} is listed and not there"
-            yield from _commands((*words, name), found)
+            yield from _contexts(click.Context(found, parent=context, info_name=name))
 
 
 def exit_codes_page() -> str:
@@ -197,8 +249,8 @@ def gateway_page() -> str:
             "## Errors of the way\n",
             _table(("status", "code", "answer"), own),
             "",
-            f"A body may have {BODY_BYTES_MAX // 2**20} MiB. Answers with status 503 and 504 carry "
-            f"`Retry-After: {RETRY_AFTER_S}`. The codes in parentheses in a message are Envoy's response flags.\n",
+            f"A body may have {BODY_BYTES_MAX // 2**20} MiB. The gateway's own answers 503 and 504 "
+            f"carry `Retry-After: {RETRY_AFTER_S}`. The codes in parentheses in a message are Envoy's response flags.\n",
             "## The control API\n",
             "The commands ask the control plane over a unix socket that only its user can open: "
             "`control.sock` below `$XDG_RUNTIME_DIR/bateau/NAME/`.\n",
@@ -217,6 +269,7 @@ def _match(match: Mapping[str, Any]) -> str:
         "-missing-": ", body without `model`",
         "-invalid-": ", body that is no JSON",
     }
+    method = f"{method} other" if "prefix" in match and "headers" not in match else method
     return f"{method} `{path}`" + body.get(model, f', body with `"model": "{model}"`')
 
 

@@ -149,7 +149,9 @@ class ModelSpec:
     )
     parallel: int = described("Slots of a replica: requests that one replica answers at once.", default=4, minimum=1)
     threads: int | None = described(
-        "CPU threads of a replica. Absent: resources.cpu, or the machine's cores shared among the replicas.", default=None, minimum=1
+        "CPU threads of a replica. Absent: resources.cpu, or the machine's cores shared among the replicas.",
+        default=None,
+        minimum=1,
     )
     resources: Resources = described("What one replica may use.", default_factory=Resources)
     env: Mapping[str, str] = described("Environment variables of the engine.", default_factory=dict)

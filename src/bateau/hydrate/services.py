@@ -13,8 +13,8 @@ from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
 from bateau.hydrate.expressions import expand
 from bateau.kit.cel import CelError
-from bateau.kit.position import child, item
-from bateau.kit.schema import build
+from bateau.kit.position import child, item, nearest
+from bateau.kit.schema import Checker, build
 
 
 def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
@@ -25,10 +25,9 @@ def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
         if spec.kind not in ("Model", "App"):
             continue
         tree = _expanded(spec.tree.get("spec") or {}, "spec", spec, _names(spec), problems)
-        try:
-            built = build(tree, KINDS[spec.kind])
-        except ValueError as error:
-            problems.append(Problem(where=spec.position, says=f"{spec.kind} {spec.name}: {error}"))
+        wrong = _wrong_values(tree, spec)
+        if wrong:
+            problems += wrong
             continue
         labels: dict[str, str] = spec.tree["metadata"].get("labels") or {}
         services.append(
@@ -36,13 +35,22 @@ def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
                 kind=spec.kind,
                 name=spec.name,
                 labels=labels,
-                spec=built,
+                spec=build(tree, KINDS[spec.kind]),
                 position=spec.position,
                 positions=spec.positions,
             )
         )
     services.sort(key=lambda service: service.key)
     return Release(services=tuple(services)), tuple(problems)
+
+
+def _wrong_values(tree: Any, spec: Spec) -> list[Problem]:
+    """Check once more what expressions have put in place of themselves."""
+    checker = Checker(
+        value_at=lambda path: nearest(spec.positions, path, spec.position), key_at=lambda _: spec.position
+    )
+    checker.check(tree, KINDS[spec.kind], "spec")
+    return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 
 
 def _names(spec: Spec) -> Mapping[str, Any]:

@@ -7,6 +7,7 @@ Refused: JSON Pointer (RFC 6901) for paths; people say `spec.scale.max`, not `/s
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _NEEDS_BRACKETS = re.compile(r"[.\[\]'\"]").search
@@ -80,3 +81,12 @@ def steps(path: str) -> tuple[str | int, ...]:
             found.append(plain if plain is not None else re.sub(r"\\(.)", r"\1", quoted))
         at = match.end()
     return tuple(found)
+
+
+def nearest(positions: Mapping[str, Position], path: str, default: Position) -> Position:
+    """Return the place of `path`, or of the nearest thing around it that stands in the file."""
+    while path:
+        if found := positions.get(path):
+            return found
+        path = path[: max(path.rfind("."), path.rfind("["), 0)]
+    return default

@@ -7,6 +7,7 @@ document does not hide those in the next.
 Refused: PyYAML's constructors: they know no positions, read `on` as true, and let the last of two equal keys win.
 """
 
+import itertools
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -62,7 +63,7 @@ def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple
 def _parts(text: str) -> Iterator[tuple[str, int]]:
     """Yield each document's text with the number of lines before it."""
     starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text)), len(text)]
-    for start, end in zip(starts, starts[1:], strict=False):
+    for start, end in itertools.pairwise(starts):
         part = text[start:end]
         if not _NOTHING.fullmatch(part.removeprefix("---")):
             yield part, text.count("\n", 0, start)
@@ -83,7 +84,7 @@ class _Reader:
         try:
             node = yaml.compose(text, _LOADER)
         except yaml.MarkedYAMLError as error:
-            self._syntax(error)
+            self._syntax(error, text)
             return None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             position = Position(self._file, self._first_line + 1, 1)
@@ -179,10 +180,10 @@ class _Reader:
     def _at(self, mark: Any) -> Position:
         return Position(self._file, self._first_line + mark.line + 1, mark.column + 1)
 
-    def _syntax(self, error: yaml.MarkedYAMLError) -> None:
+    def _syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
         mark = error.problem_mark or error.context_mark
         position = self._at(mark) if mark else Position(self._file, self._first_line + 1, 1)
-        says, hint = _explained(error)
+        says, hint = _explained(error, _line_from(text, mark))
         self.flaws.append(Flaw(position=position, says=says, hint=hint))
 
 
@@ -214,9 +215,16 @@ def plain_scalar(text: str) -> Any:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def _explained(error: yaml.MarkedYAMLError) -> tuple[str, str | None]:
+def _line_from(text: str, mark: Any) -> str:
+    """Return the rest of the line at a mark."""
+    lines = text.splitlines()
+    return lines[mark.line][mark.column :] if mark and mark.line < len(lines) else ""
+
+
+def _explained(error: yaml.MarkedYAMLError, rest: str) -> tuple[str, str | None]:
+    """Say in the user's terms what libyaml says in a parser's."""
     problem = error.problem or "this is no YAML"
-    if "'\\t'" in problem or "tab character" in problem:
+    if rest.startswith("\t"):
         return "a tab stands where YAML wants spaces", "indent with spaces"
     if "could not find expected ':'" in problem:
         return "a ':' is missing after a key", "write `key: value`"
@@ -224,6 +232,9 @@ def _explained(error: yaml.MarkedYAMLError) -> tuple[str, str | None]:
         return "a ':' is not allowed here", "check the indentation, or put the text in quotes"
     if "undefined alias" in problem:
         return problem, "define it before with `&name`"
+    if "flow sequence" in (error.context or "") or "flow mapping" in (error.context or ""):
+        bracket = "[" if "sequence" in (error.context or "") else "{"
+        return f"a `{bracket}` is not closed before this", "close it, or put a comma between its items"
     if "did not find expected key" in problem or "expected <block end>" in problem:
         return "this line does not fit the indentation around it", "align it with its neighbours"
     return problem, error.context

@@ -12,7 +12,7 @@ from typing import Any, Final, cast, get_args
 
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import API_VERSION, KINDS, Kind, Metadata, Spec
-from bateau.kit.position import Flaw, Position
+from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
 from bateau.kit.yaml_tree import Document, read_documents
@@ -26,7 +26,10 @@ _IGNORED: Final = ("status",)
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What stands in the texts. `foreign` names the file of every document that is not ours."""
+    """What stands in the texts: the specs without mistakes, and the mistakes of the others.
+
+    `foreign` names the file of every document that is not ours.
+    """
 
     specs: tuple[Spec, ...]
     problems: tuple[Problem, ...]
@@ -36,6 +39,7 @@ class Reading:
 def read(texts: Mapping[str, str]) -> Reading:
     """Read every text (by file name). The order of the files never matters."""
     specs: list[Spec] = []
+    unsound: set[int] = set()
     problems: list[Problem] = []
     foreign: list[str] = []
     for file in sorted(texts):
@@ -51,12 +55,21 @@ def read(texts: Mapping[str, str]) -> Reading:
             problems += found
             if spec:
                 specs.append(spec)
+                if _any_error(found):
+                    unsound.add(id(spec))
     specs.sort(key=lambda spec: (spec.kind, spec.name, spec.position))
     unique, repeated = _without_repeated(specs)
     problems += repeated
-    problems += reference_problems(unique)
+    for spec, problem in reference_problems(unique):
+        problems.append(problem)
+        unsound.add(id(spec))
+    sound = tuple(spec for spec in unique if id(spec) not in unsound)
     problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
-    return Reading(specs=tuple(unique), problems=tuple(problems), foreign=tuple(foreign))
+    return Reading(specs=sound, problems=tuple(problems), foreign=tuple(foreign))
+
+
+def _any_error(problems: list[Problem]) -> bool:
+    return any(problem.severity is Severity.ERROR for problem in problems)
 
 
 def _is_ours(tree: Any) -> bool:
@@ -78,8 +91,8 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     """Check one document of ours; the spec is None where it cannot be used at all."""
     tree: dict[str, Any] = document.tree
     checker = Checker(
-        value_at=lambda path: _nearest(document.positions, path, document.position),
-        key_at=lambda path: document.keys.get(path) or _nearest(document.positions, path, document.position),
+        value_at=lambda path: nearest(document.positions, path, document.position),
+        key_at=lambda path: document.keys.get(path) or nearest(document.positions, path, document.position),
     )
     problems = _version_problems(document)
     kind = tree.get("kind")
@@ -159,15 +172,6 @@ def _without_repeated(specs: list[Spec]) -> tuple[list[Spec], list[Problem]]:
 
 def _at_key(document: Document, key: str, says: str, hint: str) -> Problem:
     return Problem(where=document.keys.get(key, document.position), says=says, hint=hint)
-
-
-def _nearest(positions: Mapping[str, Position], path: str, default: Position) -> Position:
-    """Return the place of `path`, or of the nearest thing around it that stands in the file."""
-    while path:
-        if found := positions.get(path):
-            return found
-        path = path[: max(path.rfind("."), path.rfind("["), 0)]
-    return default
 
 
 def _problem(flaw: Flaw) -> Problem:

@@ -15,10 +15,12 @@ _WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm")
 _PORT: Final = re.compile(r"\$\{[^}]*?\bports\.([A-Za-z_]\w*)")
 _USABLE: Final = {"model": "Model", "app": "App"}
 
+Found = tuple[Spec, Problem]
 
-def reference_problems(specs: Sequence[Spec]) -> list[Problem]:
+
+def reference_problems(specs: Sequence[Spec]) -> list[Found]:
     """Return what can only be seen with all specs side by side, or with several fields of one."""
-    problems: list[Problem] = []
+    problems: list[Found] = []
     for spec in specs:
         body = spec.tree.get("spec")
         if not isinstance(body, dict):
@@ -33,8 +35,8 @@ def reference_problems(specs: Sequence[Spec]) -> list[Problem]:
     return [*problems, *_ports_given_twice(specs)]
 
 
-def _app(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Problem]:
-    problems: list[Problem] = []
+def _app(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Found]:
+    problems: list[Found] = []
     ways = [way for way in _WAYS_TO_RUN if fields.get(way) is not None]
     if not ways:
         hint = "add `command: [program, argument]`"
@@ -69,25 +71,26 @@ def _app(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Prob
     return problems
 
 
-def _used(spec: Spec, path: str, used: Any, specs: Sequence[Spec]) -> list[Problem]:
+def _used(spec: Spec, path: str, used: Any, specs: Sequence[Spec]) -> list[Found]:
     if not isinstance(used, str) or "${" in used:
         return []
-    known = [f"{prefix}/{s.name}" for prefix, kind in _USABLE.items() for s in specs if s.kind == kind]
+    others = [s for s in specs if s is not spec]
+    known = [f"{prefix}/{s.name}" for prefix, kind in _USABLE.items() for s in others if s.kind == kind]
     prefix, slash, name = used.partition("/")
     if not slash or prefix not in _USABLE:
         near = next((one for one in known if one.partition("/")[2] == (name or used)), None)
         hint = f"did you mean `{near}`?" if near else "write `model/NAME` or `app/NAME`"
         return [_at(spec, path, f"uses `{used}`, which names no kind that can be used", hint)]
+    if _USABLE[prefix] == spec.kind and name == spec.name:
+        return [_at(spec, path, f"{spec.name} uses itself", "remove it")]
     if used not in known:
         hint = did_you_mean(used, known) or f"there is: {listed(known) or 'no Model and no other App'}"
         return [_at(spec, path, f"uses `{used}`, but there is no such {_USABLE[prefix]}", hint)]
-    if _USABLE[prefix] == spec.kind and name == spec.name:
-        return [_at(spec, path, f"{spec.name} uses itself", "remove it")]
     return []
 
 
-def _model(spec: Spec, fields: dict[str, Any]) -> list[Problem]:
-    problems: list[Problem] = []
+def _model(spec: Spec, fields: dict[str, Any]) -> list[Found]:
+    problems: list[Found] = []
     source, engine = fields.get("source"), fields.get("engine")
     if engine == "external" and isinstance(source, str) and not source.startswith(("http://", "https://", "${")):
         hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
@@ -103,7 +106,7 @@ def _model(spec: Spec, fields: dict[str, Any]) -> list[Problem]:
     return problems
 
 
-def _environment(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Problem]:
+def _environment(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Found]:
     names = [other.name for other in specs if other.kind == "Environment" and other.name != spec.name]
     after = fields.get("after")
     return [
@@ -118,10 +121,10 @@ def _environment(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> l
     ]
 
 
-def _ports_given_twice(specs: Sequence[Spec]) -> list[Problem]:
+def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
     """Two Apps that fix the same port for their clients."""
     holders: dict[int, tuple[Spec, str]] = {}
-    problems: list[Problem] = []
+    problems: list[Found] = []
     for spec in specs:
         body = spec.tree.get("spec")
         ports = cast("dict[str, Any]", body).get("ports") if isinstance(body, dict) else None
@@ -154,5 +157,5 @@ def _ports_hint(name: str, names: Iterable[str]) -> str:
     return f"there is: {listed(listed_names)}" if listed_names else f"add `ports: {{{name}: {{protocol: http}}}}`"
 
 
-def _at(spec: Spec, path: str, says: str, hint: str) -> Problem:
-    return Problem(where=spec.positions.get(path, spec.position), says=says, hint=hint)
+def _at(spec: Spec, path: str, says: str, hint: str) -> Found:
+    return spec, Problem(where=spec.positions.get(path, spec.position), says=says, hint=hint)
