@@ -21,7 +21,8 @@ release = version = __version__
 extensions = ["myst_parser"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-exclude_patterns = ["_build"]
+# benchmarks.md includes the generated page of results.
+exclude_patterns = ["_build", "reference/generated/benchmarks.md"]
 html_theme = "furo"
 html_title = f"Bateau {release}"
 html_static_path = ["_static"]

@@ -1,4 +1,4 @@
-"""Turn the code into the pages of the reference: fields, commands, exit codes, metrics, answers and errors.
+"""Turn the code into the pages of the reference: fields, commands, exit codes, metrics, answers, errors, figures.
 
 Called by conf.py before every build, and by tests/docs.
 
@@ -34,6 +34,7 @@ def generate(folder: Path) -> None:
         "gateway.md": gateway_page(),
         "errors.md": errors_page(),
         "mistakes.md": mistakes_page(ROOT / "tests" / "mistakes"),
+        "benchmarks.md": benchmarks_page(ROOT / "bench" / "results"),
     }
     for name, text in pages.items():
         path = folder / name
@@ -335,6 +336,14 @@ def mistakes_page(folder: Path) -> str:
             f"````text\n{said.read_text(encoding='utf-8').rstrip()}\n````\n",
         ]
     return "\n".join(parts)
+
+
+def benchmarks_page(folder: Path) -> str:
+    """Return the results of `make bench` as they were written, in the order of their names."""
+    results = [path.read_text(encoding="utf-8").strip() for path in sorted(folder.glob("*.md"))]
+    # Each result has its own title; on the page they are sections.
+    sections = [re.sub(r"^(#+ )", r"#\1", text, flags=re.MULTILINE) for text in results]
+    return "\n\n".join(sections or ["There are no results yet: run `make bench`."]) + "\n"
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

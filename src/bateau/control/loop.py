@@ -255,14 +255,22 @@ class Control:
             load = await self._ports.plane.load()
             self._in_flight = load.in_flight if load else None
 
-    async def _publish(self) -> None:
-        traffic = endpoints(
+    @property
+    def up_to_date(self) -> bool:
+        """Whether the gateway has been told of everything that is so now."""
+        return self._traffic() == self._published
+
+    def _traffic(self) -> Traffic:
+        return endpoints(
             self.release,
             self._ports.engine.observe(),
             draining=self._draining_since.keys(),
             app_ports=self._app_ports,
             api_keys=self._api_keys(),
         )
+
+    async def _publish(self) -> None:
+        traffic = self._traffic()
         if traffic != self._published:
             await self._ports.plane.publish(traffic)
             self._published = traffic

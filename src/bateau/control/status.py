@@ -31,6 +31,7 @@ def status(control: Control, *, instance: str, since: float) -> Status:
     warnings = control.outcome.placement.problems if control.outcome else ()
     settled = (
         control.turns > 0
+        and control.up_to_date
         and gateway.state not in _UNSETTLED
         and all(service.state not in _UNSETTLED and not service.draining for service in services)
     )

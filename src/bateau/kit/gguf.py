@@ -1,0 +1,365 @@
+"""Read the header of a GGUF file: what the model is, and whether the whole file is there.
+
+Called by sources for every model before it is handed on. Knows the file format and nothing of Bateau.
+Format: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little endian.
+
+Invariant: memory stays bounded whatever the file announces; strings that nobody asked for are skipped, not read.
+Refused: the `gguf` package; it pulls in numpy and maps the whole file to answer six questions.
+"""
+
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Final
+
+MAGIC: Final = b"GGUF"
+
+Scalar = bool | int | float | str
+Value = Scalar | tuple[Scalar, ...] | None
+
+_BUFFER_BYTES: Final = 1 << 20
+_KEY_BYTES_MAX: Final = 65_535  # docs/gguf.md: "up to 2^16-1 bytes long"
+_KEPT_STRING_BYTES_MAX: Final = 4_096
+_KEPT_ARRAY_ITEMS_MAX: Final = 8_192
+_DIMENSIONS_MAX: Final = 8
+_NESTING_MAX: Final = 4
+_ALIGNMENT_DEFAULT: Final = 32
+_F16_BYTES: Final = 2
+_VERSIONS: Final = (2, 3)
+
+_STRING: Final = 8
+_ARRAY: Final = 9
+_BOOL: Final = 7
+_FIXED: Final[Mapping[int, str]] = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
+
+# ggml's tensor types: (elements of a block, bytes of a block), after ggml.h and ggml-common.h.
+_BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
+    0: (1, 4),  # F32
+    1: (1, 2),  # F16
+    2: (32, 18),  # Q4_0
+    3: (32, 20),  # Q4_1
+    6: (32, 22),  # Q5_0
+    7: (32, 24),  # Q5_1
+    8: (32, 34),  # Q8_0
+    9: (32, 36),  # Q8_1
+    10: (256, 84),  # Q2_K
+    11: (256, 110),  # Q3_K
+    12: (256, 144),  # Q4_K
+    13: (256, 176),  # Q5_K
+    14: (256, 210),  # Q6_K
+    15: (256, 292),  # Q8_K
+    16: (256, 66),  # IQ2_XXS
+    17: (256, 74),  # IQ2_XS
+    18: (256, 98),  # IQ3_XXS
+    19: (256, 50),  # IQ1_S
+    20: (32, 18),  # IQ4_NL
+    21: (256, 110),  # IQ3_S
+    22: (256, 82),  # IQ2_S
+    23: (256, 136),  # IQ4_XS
+    24: (1, 1),  # I8
+    25: (1, 2),  # I16
+    26: (1, 4),  # I32
+    27: (1, 8),  # I64
+    28: (1, 8),  # F64
+    29: (256, 56),  # IQ1_M
+    30: (1, 2),  # BF16
+    34: (256, 54),  # TQ1_0
+    35: (256, 66),  # TQ2_0
+    39: (32, 17),  # MXFP4
+}
+
+_OTHER_FORMATS: Final[tuple[tuple[bytes, str], ...]] = (
+    (b"version https://git-lfs", "a Git LFS pointer, not the file it points to"),
+    (b"<!doctype html", "an HTML page"),
+    (b"<html", "an HTML page"),
+    (b"<?xml", "an XML document"),
+    (b"pk\x03\x04", "a ZIP archive (a PyTorch file or a wheel?)"),
+    (b"\x1f\x8b", "a gzip archive"),
+    (b"lmgg", "a GGML file from before GGUF"),
+    (b"fmgg", "a GGML file from before GGUF"),
+    (b"tjgg", "a GGML file from before GGUF"),
+    (b"{", "a JSON document"),
+)
+
+
+class GgufError(Exception):
+    """The file is no GGUF, is cut short, or cannot be understood. The message is half a sentence: "is ..."."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gguf:
+    """What a header says. Lengths in tokens; None where the header is silent.
+
+    `kv_bytes_per_token` is the f16 KV cache of one token over all layers with attention. It is an upper bound where
+    the model slides a window over the context, and None where the header does not give the shape of its heads.
+    """
+
+    version: int
+    architecture: str
+    kind: str | None  # general.type: "model", "adapter", "mmproj", ...
+    name: str | None
+    context_length: int | None
+    kv_bytes_per_token: int | None
+    chat_template: bool
+    embedding: bool
+    split_count: int
+    tensor_count: int
+    bytes_expected: int
+
+
+def read_gguf(path: Path) -> Gguf:
+    """Read the header of the file at `path`, and check that every tensor it announces lies within the file.
+
+    Raises GgufError where it is no whole GGUF, OSError where it cannot be read.
+    """
+    size_bytes = path.stat().st_size
+    with path.open("rb", buffering=_BUFFER_BYTES) as file:
+        head = file.read(64)
+        file.seek(0)
+        reader = _Reader(file, size_bytes)
+        version = _version(reader, head)
+        tensor_count = reader.number("<Q")
+        values = _values(reader, reader.number("<Q"))
+        bytes_expected = _bytes_expected(reader, tensor_count, values)
+    if size_bytes < bytes_expected:
+        msg = f"is cut short: {bytes_expected} bytes expected, {size_bytes} there"
+        raise GgufError(msg)
+    return _header(values, version=version, tensor_count=tensor_count, bytes_expected=bytes_expected)
+
+
+class _Reader:
+    """Reads forward only, and knows where the file ends."""
+
+    def __init__(self, file: BinaryIO, size_bytes: int) -> None:
+        self._file = file
+        self._size_bytes = size_bytes
+        self.position = 0
+
+    def take(self, count: int) -> bytes:
+        self._claim(count)
+        data = self._file.read(count)
+        if len(data) < count:  # the file shrank while it was read
+            raise self._cut(self.position)
+        return data
+
+    def skip(self, count: int) -> None:
+        self._claim(count)
+        # A short hop stays within the buffer when read; a seek on a buffered file may throw the buffer away.
+        if count < _BUFFER_BYTES // 16:
+            self._file.read(count)
+        else:
+            self._file.seek(count, 1)
+
+    def number(self, form: str) -> int:
+        return int(struct.unpack(form, self.take(struct.calcsize(form)))[0])
+
+    def string(self, limit: int, what: str) -> str:
+        length = self.number("<Q")
+        if length > limit:
+            msg = f"has a {what} of {length} bytes, more than the {limit} allowed"
+            raise GgufError(msg)
+        return self.take(length).decode("utf-8", "replace")
+
+    def _claim(self, count: int) -> None:
+        self.position += count
+        if self.position > self._size_bytes:
+            raise self._cut(self.position)
+
+    def _cut(self, needed: int) -> GgufError:
+        return GgufError(f"is cut short within its header: at least {needed} bytes expected, {self._size_bytes} there")
+
+
+def _version(reader: _Reader, head: bytes) -> int:
+    if not head.startswith(MAGIC):
+        msg = f"is not a GGUF: it looks like {_looks_like(head)}"
+        raise GgufError(msg)
+    reader.skip(len(MAGIC))
+    version = reader.number("<I")
+    if version not in _VERSIONS:
+        swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
+        says = f"big-endian GGUF version {swapped}" if swapped in _VERSIONS else f"GGUF version {version}"
+        msg = f"is {says}; only little-endian versions 2 and 3 are read"
+        raise GgufError(msg)
+    return version
+
+
+def _looks_like(head: bytes) -> str:
+    if not head:
+        return "an empty file"
+    if not head.strip(b"\0"):
+        return "zeros"
+    lowered = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    for start, says in _OTHER_FORMATS:
+        if lowered.startswith(start):
+            return says
+    if head[8:9] == b"{":
+        return "a safetensors file"
+    return f"something that begins with {head[:8]!r}"
+
+
+def _values(reader: _Reader, count: int) -> Mapping[str, Value]:
+    values: dict[str, Value] = {}
+    for _ in range(count):
+        key = reader.string(_KEY_BYTES_MAX, "key")
+        kind = reader.number("<I")
+        if _wanted(key):
+            values[key] = _value(reader, kind)
+        else:
+            _skip(reader, kind)
+            values[key] = None
+    return values
+
+
+def _wanted(key: str) -> bool:
+    return not key.startswith(("tokenizer.", "quantize.", "general.tag", "general.lang"))
+
+
+def _value(reader: _Reader, kind: int) -> Value:
+    """Read a value that is small enough to keep; skip what is not and give None."""
+    if kind == _STRING:
+        length = reader.number("<Q")
+        if length > _KEPT_STRING_BYTES_MAX:
+            reader.skip(length)
+            return None
+        return reader.take(length).decode("utf-8", "replace")
+    if kind == _ARRAY:
+        item_kind, count = reader.number("<I"), reader.number("<Q")
+        if item_kind in _FIXED and count <= _KEPT_ARRAY_ITEMS_MAX:
+            return tuple(_fixed(reader, item_kind) for _ in range(count))
+        _skip_items(reader, item_kind, count=count, depth=1)
+        return None
+    return _fixed(reader, kind)
+
+
+def _fixed(reader: _Reader, kind: int) -> Scalar:
+    form = _form(kind)
+    value: Scalar = struct.unpack(form, reader.take(struct.calcsize(form)))[0]
+    return value
+
+
+def _form(kind: int) -> str:
+    form = _FIXED.get(kind)
+    if form is None:
+        msg = f"has a metadata value of type {kind}, which GGUF does not define"
+        raise GgufError(msg)
+    return form
+
+
+def _skip(reader: _Reader, kind: int, *, depth: int = 0) -> None:
+    if kind == _STRING:
+        reader.skip(reader.number("<Q"))
+    elif kind == _ARRAY:
+        item_kind, count = reader.number("<I"), reader.number("<Q")
+        _skip_items(reader, item_kind, count=count, depth=depth + 1)
+    else:
+        reader.skip(struct.calcsize(_form(kind)))
+
+
+def _skip_items(reader: _Reader, item_kind: int, *, count: int, depth: int) -> None:
+    if depth > _NESTING_MAX:
+        msg = f"nests arrays deeper than {_NESTING_MAX}"
+        raise GgufError(msg)
+    if item_kind in _FIXED:
+        reader.skip(count * struct.calcsize(_FIXED[item_kind]))
+        return
+    for _ in range(count):  # ends at the end of the file at the latest: each item has a length of its own
+        _skip(reader, item_kind, depth=depth)
+
+
+def _bytes_expected(reader: _Reader, tensor_count: int, values: Mapping[str, Value]) -> int:
+    """Return the least size of the file, in bytes, that holds all the tensors it announces."""
+    end = 0
+    for _ in range(tensor_count):
+        reader.string(_KEY_BYTES_MAX, "tensor name")
+        dimensions = reader.number("<I")
+        if dimensions > _DIMENSIONS_MAX:
+            msg = f"has a tensor of {dimensions} dimensions"
+            raise GgufError(msg)
+        elements = 1
+        for _ in range(dimensions):
+            elements *= reader.number("<Q")
+        # A type newer than this table counts as nothing: its offset alone must lie within the file.
+        block, block_bytes = _BLOCKS.get(reader.number("<I"), (1, 0))
+        end = max(end, reader.number("<Q") + -(-elements // block) * block_bytes)
+    alignment = values.get("general.alignment") or _ALIGNMENT_DEFAULT
+    if not isinstance(alignment, int) or alignment < 1:
+        msg = f"has general.alignment {alignment!r}"
+        raise GgufError(msg)
+    # Padding after the last tensor may be missing in files of some writers; the tensors themselves may not.
+    start = -(-reader.position // alignment) * alignment
+    return start + end if tensor_count else reader.position
+
+
+def _header(values: Mapping[str, Value], *, version: int, tensor_count: int, bytes_expected: int) -> Gguf:
+    architecture = _text(values, "general.architecture")
+    if architecture is None:
+        msg = "has no general.architecture in its header"
+        raise GgufError(msg)
+    pooling = values.get(f"{architecture}.pooling_type")
+    causal = values.get(f"{architecture}.attention.causal")
+    return Gguf(
+        version=version,
+        architecture=architecture,
+        kind=_text(values, "general.type"),
+        name=_text(values, "general.name"),
+        context_length=_integer(values, f"{architecture}.context_length"),
+        kv_bytes_per_token=_kv_bytes_per_token(values, architecture),
+        chat_template="tokenizer.chat_template" in values,
+        # llama.cpp's pooling types: 0 none, 1 mean, 2 CLS, 3 last, 4 rank.
+        embedding=bool(pooling) or causal is False,
+        split_count=_integer(values, "split.count") or 1,
+        tensor_count=tensor_count,
+        bytes_expected=bytes_expected,
+    )
+
+
+def _text(values: Mapping[str, Value], key: str) -> str | None:
+    value = values.get(key)
+    return value if isinstance(value, str) and value else None
+
+
+def _integer(values: Mapping[str, Value], key: str) -> int | None:
+    value = values.get(key)
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def _kv_bytes_per_token(values: Mapping[str, Value], architecture: str) -> int | None:
+    """Sum keys and values of all layers, as f16. Layers without KV heads (recurrent, convolution) count nothing."""
+    layers = _integer(values, f"{architecture}.block_count")
+    heads = _per_layer(values.get(f"{architecture}.attention.head_count"), layers)
+    if layers is None or heads is None:
+        return None
+    # docs/gguf.md: without head_count_kv the model has no grouped-query attention: as many as head_count.
+    kv_heads = _per_layer(values.get(f"{architecture}.attention.head_count_kv"), layers) or heads
+    width = _integer(values, f"{architecture}.embedding_length")
+    heads_most = max(heads, default=0)
+    head_width = width // heads_most if width and heads_most else None
+    key = _integer(values, f"{architecture}.attention.key_length") or head_width
+    value = _integer(values, f"{architecture}.attention.value_length") or head_width
+    if not any(kv_heads):
+        return 0
+    if key is None or value is None:
+        return None
+    return sum(kv_heads) * (key + value) * _F16_BYTES
+
+
+def _per_layer(value: Value, layers: int | None) -> tuple[int, ...] | None:
+    """Spread one number over all layers; keep a list that is given layer by layer."""
+    if layers is None or value is None:
+        return None
+    if isinstance(value, tuple):
+        return tuple(item for item in value if isinstance(item, int)) or None
+    return (value,) * min(layers, _KEPT_ARRAY_ITEMS_MAX) if isinstance(value, int) else None

@@ -1,0 +1,21 @@
+"""What a resolver makes of a reference: one file that can be downloaded.
+
+Made by the resolvers (one module per scheme), read by download and models.
+
+Invariant: `url` never holds credentials; they stand in `headers`, which are never printed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Artifact:
+    """One file at the other side. `size_bytes` and `sha256` are None where the other side does not promise them."""
+
+    url: str
+    file_name: str
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
+    size_bytes: int | None = None
+    sha256: str | None = None
+    is_wheel: bool = False  # the model is a member of this archive

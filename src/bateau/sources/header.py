@@ -1,0 +1,52 @@
+"""Turn a file into what serving must know of it, or say why it is no model.
+
+Called by models for every file before it is handed on.
+
+Invariant: a file that is not a whole GGUF never becomes a ModelHeader.
+"""
+
+from functools import lru_cache
+from pathlib import Path
+
+from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
+from bateau.domain.model_file import ModelHeader
+from bateau.kit.gguf import Gguf, GgufError, read_gguf
+
+
+def model_header(path: Path, *, says: str) -> ModelHeader:
+    """Read the header of the model at `path`; `says` is how messages call it.
+
+    Answers from memory while the file has the same size and time. Raises NotAModel, SourceNotFound, SourceError.
+    """
+    try:
+        stat = path.stat()
+        gguf = _read(path, stat.st_size, stat.st_mtime_ns)
+    except FileNotFoundError as error:
+        raise SourceNotFound(f"{says} does not exist", hint=f"looked for {path}") from error
+    except GgufError as error:
+        raise NotAModel(f"{says} {error}") from error
+    except OSError as error:
+        raise SourceError(f"{says} cannot be read: {error.strerror}") from error
+    if gguf.split_count > 1:
+        raise split_not_supported(says)
+    return ModelHeader(
+        architecture=gguf.architecture,
+        name=gguf.name,
+        context_length_trained=gguf.context_length,
+        kv_bytes_per_token=gguf.kv_bytes_per_token,
+        chat_template=gguf.chat_template,
+        embedding=gguf.embedding,
+    )
+
+
+def split_not_supported(says: str) -> SourceError:
+    """Return the error for one part of a model in several files."""
+    return SourceError(
+        f"{says} is one part of a model that is split over several files, which is not supported yet",
+        hint="choose a smaller quantisation in one file, or join the parts with `llama-gguf-split --merge`",
+    )
+
+
+@lru_cache(maxsize=64)
+def _read(path: Path, _size_bytes: int, _mtime_ns: int) -> Gguf:
+    return read_gguf(path)

@@ -1,0 +1,165 @@
+"""A real Envoy in folders of its own, configured by the real plane, and a client that speaks to it."""
+
+import asyncio
+import contextlib
+import json
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from bateau.domain.endpoint import Backend, Endpoint, Traffic
+from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.local import envoy_binary
+
+WAIT_S = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    @property
+    def tree(self) -> Any:
+        return json.loads(self.body)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error, after a look at the shape that OpenAI's clients rely on."""
+        assert self.headers["content-type"].startswith("application/json"), self
+        assert list(self.tree) == ["error"], self
+        error: dict[str, Any] = self.tree["error"]
+        assert set(error) == {"message", "type", "param", "code"}, self
+        return error
+
+
+class Gateway:
+    """One Envoy and the control plane that feeds it; `restart_control` makes a new control plane for the same Envoy."""
+
+    def __init__(self) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="bt-"))
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.plane = self._new_plane()
+        self._process: asyncio.subprocess.Process | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        assert self._session, "the gateway is not open"
+        return self._session
+
+    @property
+    def log(self) -> str:
+        return (self.base / "envoy.log").read_text()
+
+    async def open(self) -> None:
+        await self.publish()
+        with (self.base / "envoy.log").open("wb") as log:
+            self._process = await asyncio.create_subprocess_exec(
+                *self.plane.template().command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        connector = aiohttp.TCPConnector(limit=0)
+        self._session = aiohttp.ClientSession(
+            self.url, connector=connector, timeout=aiohttp.ClientTimeout(total=WAIT_S * 2)
+        )
+        await eventually(self.is_ready)
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+        if self._process and self._process.returncode is None:
+            self._process.kill()
+            await self._process.wait()
+        await self.plane.close()
+        shutil.rmtree(self.base, ignore_errors=True)
+
+    async def restart_control(self, *backends: Backend) -> None:
+        """End the control plane, and start another that knows `backends`."""
+        await self.plane.close()
+        await eventually(self.is_disconnected)
+        self.plane = self._new_plane()
+        await self.publish(*backends)
+        await eventually(self.is_connected)
+
+    async def publish(self, *backends: Backend) -> None:
+        await self.plane.publish(Traffic(backends=backends))
+
+    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+        async with self.session.request(method, path, **options) as response:
+            return Answer(status=response.status, headers=response.headers, body=await response.read())
+
+    async def chat(self, model: str = "chat", **options: Any) -> Answer:
+        body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
+        return await self.ask("POST", "/v1/chat/completions", json=body, **options)
+
+    async def is_ready(self) -> bool:
+        return (await self.plane.admin.text("/ready") or "").startswith("LIVE")
+
+    async def is_connected(self) -> bool:
+        return await self.stat("control_plane.connected_state") == 1
+
+    async def is_disconnected(self) -> bool:
+        return not await self.is_connected()
+
+    async def stat(self, name: str) -> int:
+        """Return one of Envoy's counters or gauges, 0 where there is none yet."""
+        text = await self.plane.admin.text("/stats?format=json")
+        stats = json.loads(text or "{}").get("stats", [])
+        return next((int(stat["value"]) for stat in stats if stat.get("name") == name), 0)
+
+    async def in_flight(self, replica: str) -> int:
+        load = await self.plane.load()
+        assert load is not None
+        return load.in_flight.get(replica, 0)
+
+    def _new_plane(self) -> EnvoyPlane:
+        return EnvoyPlane(
+            binary=envoy_binary(),
+            cache=self.base / "cache",
+            runtime=self.base,
+            listen=("127.0.0.1", self.port),
+            control_socket=self.base / "control.sock",
+            concurrency=2,
+        )
+
+
+@contextlib.asynccontextmanager
+async def running_gateway() -> AsyncIterator[Gateway]:
+    """Run an Envoy for the length of a block."""
+    made = Gateway()
+    try:
+        await made.open()
+        yield made
+    finally:
+        await made.close()
+
+
+def model(name: str, *endpoints: Endpoint, **more: Any) -> Backend:
+    """Return the backend of a model."""
+    return Backend(service=f"model/{name}", name=name, protocol="openai", endpoints=endpoints, **more)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], *, within_s: float = WAIT_S) -> Any:
+    """Return the first true value of `condition`."""
+    deadline = time.monotonic() + within_s
+    while not (value := await condition()):
+        assert time.monotonic() < deadline, f"{condition} did not come true within {within_s} s"
+        await asyncio.sleep(0.02)
+    return value

@@ -1,0 +1,133 @@
+"""Requests go by the model that the body names, however it is written, and carry nothing that is not the replica's."""
+
+import json
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from traffic.gateway import Gateway, model
+from traffic.upstream import Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CHAT = "/v1/chat/completions"
+JSON = {"content-type": "application/json"}
+DECOY = {"role": "user", "content": '{"model": "other"}', "model": "other"}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param(b'{"messages": [], "stream": false, "model": "chat"}', id="model last"),
+        pytest.param(json.dumps({"messages": [DECOY], "model": "chat"}).encode(), id="decoy inside messages"),
+        pytest.param(rb'{"mod\u0065l": "ch\u0061t"}', id="escapes in key and value"),
+        pytest.param(b' \n{"model" :\t"chat"}\n', id="white space"),
+        pytest.param(b'{"model": "other", "model": "chat"}', id="duplicate key, last wins"),
+    ],
+)
+async def test_the_bodys_model_decides(gateway: Gateway, first: Upstream, second: Upstream, body: bytes) -> None:
+    await gateway.publish(model("chat", first.endpoint()), model("other", second.endpoint()))
+    answer = await gateway.ask("POST", CHAT, data=body, headers=JSON)
+    assert answer.tree == {"upstream": "model.chat.0"}
+    assert first.seen[0].body == body
+
+
+@pytest.mark.parametrize(
+    "content_type",
+    ["application/json; charset=utf-8", "Application/JSON", "application/vnd.api+json", "application/json"],
+)
+async def test_any_json_content_type_is_read(gateway: Gateway, first: Upstream, content_type: str) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", CHAT, data=b'{"model": "chat"}', headers={"content-type": content_type})
+    assert answer.status == 200
+
+
+async def test_a_chunked_body_is_read_over_its_chunks(gateway: Gateway, first: Upstream) -> None:
+    async def parts() -> AsyncIterator[bytes]:
+        for part in (b'{"messages": [], "mo', b'del": "ch', b'at"}'):
+            yield part
+
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", CHAT, data=parts(), headers=JSON)
+    assert answer.status == 200
+    assert first.seen[0].model == "chat"
+
+
+@pytest.mark.parametrize("path", ["/v1/completions", "/v1/embeddings", "/v1/messages", "/v1/responses"])
+async def test_every_path_below_v1_goes_to_the_model_as_it_is(gateway: Gateway, first: Upstream, path: str) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    assert (await gateway.ask("POST", path, json={"model": "chat"})).status == 200
+    assert first.seen[0].path == path
+
+
+async def test_models_are_listed_in_openais_form(gateway: Gateway) -> None:
+    await gateway.publish(model("small", created=1_700_000_000), model("chat"))
+    listed = (await gateway.ask("GET", "/v1/models")).tree
+    assert listed == {
+        "object": "list",
+        "data": [
+            {"id": "chat", "object": "model", "created": 0, "owned_by": "bateau"},
+            {"id": "small", "object": "model", "created": 1_700_000_000, "owned_by": "bateau"},
+        ],
+    }
+    assert (await gateway.ask("GET", "/v1/models/small")).tree == listed["data"][1]
+    absent = await gateway.ask("GET", "/v1/models/large")
+    assert (absent.status, absent.error["code"]) == (404, "model_not_found")
+
+
+async def test_healthz_answers_without_models_and_without_a_control_plane(gateway: Gateway) -> None:
+    await gateway.publish()
+    answer = await gateway.ask("GET", "/healthz")
+    assert (answer.status, answer.tree) == (200, {"status": "ok"})
+
+
+async def test_a_callers_key_and_forged_headers_never_reach_a_replica(gateway: Gateway, first: Upstream) -> None:
+    await gateway.publish(model("chat", first.endpoint()), model("secret"))
+    forged = {
+        "authorization": "Bearer sk-caller",
+        "x-api-key": "sk-caller",
+        "x-bateau-model": "secret",
+        "accept-encoding": "gzip",
+        "x-mine": "kept",
+    }
+    assert (await gateway.chat(headers=forged)).status == 200
+    arrived = first.seen[0].headers
+    assert arrived["x-mine"] == "kept"
+    assert not {"authorization", "x-api-key", "accept-encoding"} & {name.lower() for name in arrived}
+    assert not [name for name in arrived if name.lower().startswith("x-bateau")]
+
+
+async def test_a_forged_model_header_does_not_route(gateway: Gateway, first: Upstream) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", CHAT, json={"messages": []}, headers={"x-bateau-model": "chat"})
+    assert (answer.status, answer.error["code"]) == (400, "missing_model")
+    assert (await gateway.ask("GET", "/v1/props", headers={"x-bateau-model": "chat"})).status != 200
+    assert not first.seen
+
+
+async def test_a_replicas_cors_headers_are_removed(gateway: Gateway, first: Upstream) -> None:
+    async def any_origin(_: web.Request) -> web.StreamResponse:
+        cors = {"access-control-allow-origin": "*", "access-control-allow-credentials": "true", "x-kept": "1"}
+        return web.json_response({}, headers=cors)
+
+    first.answer = any_origin
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.chat(headers={"origin": "https://evil.example"})
+    assert answer.headers["x-kept"] == "1"
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+async def test_a_browsers_question_across_origins_gets_no_permission(gateway: Gateway, first: Upstream) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    asked = {"origin": "https://evil.example", "access-control-request-method": "POST"}
+    answer = await gateway.ask("OPTIONS", CHAT, headers=asked)
+    assert answer.status >= 400
+    assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+    assert not first.seen
+
+
+async def test_every_answer_has_a_request_id_and_the_replica_sees_the_same(gateway: Gateway, first: Upstream) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.chat()
+    assert answer.headers["x-request-id"] == first.seen[0].headers["x-request-id"]
