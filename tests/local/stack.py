@@ -108,7 +108,12 @@ class Stack:
     def replicas(self, service: str = "model/chat") -> list[dict[str, Any]]:
         tree = self.ask_status()
         assert tree is not None
-        return [replica for s in (*tree["services"], tree["gateway"]) if s["service"] == service for replica in s["replicas"]]
+        return [
+            replica
+            for s in (*tree["services"], tree["gateway"])
+            if s["service"] == service
+            for replica in s["replicas"]
+        ]
 
     def pids(self, service: str = "model/chat") -> dict[str, int]:
         return {replica["id"]: replica["pid"] for replica in self.replicas(service) if replica["state"] == "Ready"}

@@ -59,7 +59,9 @@ def test_a_request_without_a_model_is_its_bad_request_error(client: openai.OpenA
 
 def test_a_body_that_is_no_json_is_its_bad_request_error(client: openai.OpenAI):
     with pytest.raises(openai.BadRequestError) as caught:
-        client.post("/chat/completions", content=b"{", options={"headers": {"content-type": "application/json"}}, cast_to=object)
+        client.post(
+            "/chat/completions", content=b"{", options={"headers": {"content-type": "application/json"}}, cast_to=object
+        )
     assert caught.value.code == "invalid_json"
 
 

@@ -1,0 +1,111 @@
+"""What stands in spec files, and where."""
+
+from bateau.domain.problem import Severity
+from bateau.kit.position import Position
+from bateau.specs import json_schema, read
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+
+MODEL = """\
+apiVersion: bateau.dev/v1alpha1
+kind: Model
+metadata:
+  name: chat
+  labels: {app.kubernetes.io/name: chat}
+spec:
+  source: smollm2
+  resources:
+    memory: 1Gi
+"""
+
+
+def test_every_written_field_knows_its_place():
+    (spec,) = read({"a.yaml": MODEL}).specs
+    assert spec.positions["metadata.name"] == Position("a.yaml", 4, 9)
+    assert spec.positions["metadata.labels['app.kubernetes.io/name']"] == Position("a.yaml", 5, 36)
+    assert spec.positions["spec.resources"] == Position("a.yaml", 9, 5)
+    assert spec.positions["spec.resources.memory"] == Position("a.yaml", 9, 13)
+
+
+def test_documents_of_other_programs_are_left_alone_and_counted():
+    texts = {
+        "k8s.yaml": "apiVersion: v1\nkind: ConfigMap\n---\napiVersion: apps/v1\nkind: Deployment\n",
+        "template.yaml": "{{- if .Values.on }}\nkind: Service\n{{- end }}\n",
+        "values.yaml": "replicas: 3\n",
+        "list.yaml": "- a\n- b\n",
+        "chat.yaml": MODEL,
+    }
+    reading = read(texts)
+    assert reading.problems == ()
+    assert reading.foreign == ("k8s.yaml", "k8s.yaml", "list.yaml", "template.yaml", "values.yaml")
+    assert [spec.name for spec in reading.specs] == ["chat"]
+
+
+def test_a_broken_file_that_speaks_of_us_is_a_problem():
+    (problem,) = read({"a.yaml": "apiVersion: bateau.dev/v1alpha1\nkind: [\n"}).problems
+    assert problem.severity is Severity.ERROR
+
+
+def test_a_spec_with_a_mistake_is_not_among_the_specs_but_can_be_referred_to():
+    app = "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: shop}\n"
+    texts = {"a.yaml": MODEL.replace("source", "sourc"), "b.yaml": app + "spec: {command: [x], uses: [model/chat]}\n"}
+    reading = read(texts)
+    assert [spec.name for spec in reading.specs] == ["shop"]
+    assert {problem.where.file for problem in reading.problems if problem.where} == {"a.yaml"}
+
+
+def test_words_of_yaml_1_1_stay_strings():
+    (spec,) = read({"a.yaml": MODEL + "  env: {A: y, B: on, C: 'no', D: '3'}\n"}).specs
+    assert spec.tree["spec"]["env"] == {"A": "y", "B": "on", "C": "no", "D": "3"}
+
+
+def test_a_mapping_that_is_merged_is_read():
+    text = MODEL.replace("spec:\n", "spec:\n  <<: {parallel: 2, replicas: 5}\n  replicas: 1\n")
+    (spec,) = read({"a.yaml": text}).specs
+    assert (spec.tree["spec"]["parallel"], spec.tree["spec"]["replicas"]) == (2, 1)
+
+
+def test_what_comes_back_from_a_cluster_can_be_read():
+    text = MODEL.replace("  name: chat\n", "  name: chat\n  uid: x\n  generation: 2\n") + "status: {ready: 1}\n"
+    assert read({"a.yaml": text}).problems == ()
+
+
+def test_a_huge_file_is_one_problem():
+    (problem,) = read({"a.yaml": MODEL + "#" * 2**20}).problems
+    assert "more than 1,048,576 are not read" in problem.says
+
+
+@given(st.dictionaries(st.sampled_from(["a.yaml", "b.yaml"]), st.text(max_size=200)))
+def test_no_text_raises(texts: dict[str, str]):
+    read(texts)
+
+
+@given(st.data())
+def test_no_mutation_of_a_spec_raises(data: st.DataObject):
+    text = "apiVersion: bateau.dev/v1alpha1\n" + MODEL
+    at = data.draw(st.integers(0, len(text)))
+    cut = data.draw(st.integers(0, 12))
+    inserted = data.draw(st.text(alphabet="{}[]:-#&*!|>'\"%@` \n\t~0x", max_size=6))
+    reading = read({"a.yaml": text[:at] + inserted + text[at + cut :]})
+    assert all(problem.where is None or problem.where.line >= 1 for problem in reading.problems)
+
+
+@given(st.permutations(["a.yaml", "b.yaml", "c.yaml"]))
+def test_the_order_of_files_does_not_matter(order: list[str]):
+    texts = {"a.yaml": MODEL, "b.yaml": MODEL, "c.yaml": "apiVersion: bateau.dev/v1alpha1\nkind: Modle\n"}
+    assert read({name: texts[name] for name in order}) == read(texts)
+
+
+def test_the_json_schema_is_one_and_accepts_what_the_reader_accepts():
+    schema = json_schema()
+    Draft202012Validator.check_schema(schema)
+    validator = Draft202012Validator(schema)
+    document = {
+        "apiVersion": "bateau.dev/v1alpha1",
+        "kind": "Model",
+        "metadata": {"name": "chat"},
+        "spec": {"source": "smollm2", "replicas": "${ values.n }", "resources": {"memory": "1Gi"}},
+    }
+    assert list(validator.iter_errors(document)) == []
+    assert list(validator.iter_errors({**document, "spec": {"sourc": "x"}}))
