@@ -1,4 +1,5 @@
-"""Sphinx's configuration. The reference is generated from the code before every build, so it cannot lag behind.
+# ruff: noqa: INP001 - the name and place that Sphinx wants
+"""Sphinx's configuration. The tables of the reference are generated from the code before every build.
 
 Read by sphinx-build (`make docs`). No network at build time.
 """
@@ -9,7 +10,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE))
 
-from generate import generate  # noqa: E402 - it lies beside this file, which Sphinx does not run from here
+from generate import generate  # noqa: E402 - only now it can be found
 
 from bateau import __version__  # noqa: E402
 
@@ -19,10 +20,9 @@ project = "Bateau"
 author = "the Bateau authors"
 release = version = __version__
 extensions = ["myst_parser"]
-myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
-# benchmarks.md includes the generated page of results.
-exclude_patterns = ["_build", "reference/generated/benchmarks.md"]
+# What is generated is included by the pages beside it.
+exclude_patterns = ["_build", "reference/generated"]
 html_theme = "furo"
 html_title = f"Bateau {release}"
 html_static_path = ["_static"]

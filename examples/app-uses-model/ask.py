@@ -1,33 +1,38 @@
+# ruff: noqa: INP001 - a program, and no part of a package
 """Answer GET /ask?q=QUESTION with what the model says. Standard library alone.
 
 Run by Bateau, which sets BATEAU_CHAT_URL and BATEAU_CHAT_MODEL since the spec says `uses: [model/chat]`.
 """
 
 import argparse
+import http.client
 import json
 import os
-import urllib.error
 import urllib.parse
-import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 TIMEOUT_S = 300.0
 
 
-def ask(question: str) -> str:
-    """Return the model's answer. Raises URLError where the gateway cannot be reached or answers an error."""
+def ask(question: str) -> tuple[int, str]:
+    """Return the status and the text of the model's answer. Raises OSError where the gateway cannot be reached."""
+    url = urllib.parse.urlsplit(os.environ["BATEAU_CHAT_URL"])
     body = {
         "model": os.environ["BATEAU_CHAT_MODEL"],
         "messages": [{"role": "user", "content": question}],
         "max_tokens": 64,
     }
-    request = urllib.request.Request(
-        f"{os.environ['BATEAU_CHAT_URL']}/chat/completions",
-        data=json.dumps(body).encode(),
-        headers={"content-type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
-        return str(json.load(response)["choices"][0]["message"]["content"])
+    connection = http.client.HTTPConnection(url.netloc, timeout=TIMEOUT_S)
+    try:
+        headers = {"content-type": "application/json"}
+        connection.request("POST", f"{url.path}/chat/completions", json.dumps(body), headers)
+        response = connection.getresponse()
+        tree = json.load(response)
+    finally:
+        connection.close()
+    if "error" in tree:
+        return response.status, str(tree["error"]["message"])
+    return response.status, str(tree["choices"][0]["message"]["content"])
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -35,22 +40,22 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 - the name that http.server calls
+    def do_GET(self) -> None:
         """Answer /healthz and /ask."""
         url = urllib.parse.urlsplit(self.path)
         question = urllib.parse.parse_qs(url.query).get("q", [""])[0]
         if url.path == "/healthz":
-            self._send(200, "ok\n")
+            self._send(200, "ok")
         elif url.path == "/ask" and question:
             try:
-                self._send(200, ask(question) + "\n")
-            except urllib.error.URLError as error:
-                self._send(502, f"the model did not answer: {error}\n")
+                self._send(*ask(question))
+            except OSError as error:
+                self._send(502, f"the gateway cannot be reached: {error}")
         else:
-            self._send(404, "try /ask?q=Why+is+the+sky+blue\n")
+            self._send(404, "try /ask?q=Why+is+the+sky+blue")
 
     def _send(self, status: int, text: str) -> None:
-        body = text.encode()
+        body = f"{text}\n".encode()
         self.send_response(status)
         self.send_header("content-type", "text/plain; charset=utf-8")
         self.send_header("content-length", str(len(body)))

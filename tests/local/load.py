@@ -3,6 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 import aiohttp
 from local.stack import chat_body
@@ -13,8 +14,8 @@ class Tally:
     """What the clients saw. A failure is any answer that is not a whole stream."""
 
     whole: int = 0
-    failures: list[str] = field(default_factory=list)
-    ended_at: list[float] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list[str])
+    ended_at: list[float] = field(default_factory=list[float])
 
 
 class Load:
@@ -59,7 +60,7 @@ class Load:
                     if line.strip():
                         last = line.strip()
                         if last.startswith(b"data: {"):
-                            choices = json.loads(last[6:]).get("choices") or [{}]
+                            choices: list[dict[str, Any]] = json.loads(last[6:]).get("choices") or [{}]
                             finish = choices[0].get("finish_reason") or finish
                 return None if last == b"data: [DONE]" and finish else f"cut after {last!r}"
         except aiohttp.ClientError as error:

@@ -85,14 +85,14 @@ class Stack:
             timeout=timeout_s,
             check=False,
         )
-        return Finished(done.returncode, done.stdout, done.stderr)
+        return Finished(done.returncode, done.stdout, done.err)
 
     def up(self, *args: str) -> "Finished":
         return self.bateau("up", str(self.specs), "--detach", "--listen", f"127.0.0.1:{self.port}", *args)
 
     def status(self) -> dict[str, Any]:
         done = self.bateau("status", "--json")
-        assert done.code == 0, done.stderr
+        assert done.code == 0, done.err
         return json.loads(done.out)
 
     def ask_status(self) -> dict[str, Any] | None:

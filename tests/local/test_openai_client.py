@@ -1,14 +1,17 @@
 """The OpenAI Python client, unmodified, against the real gateway and the real model."""
 
+from collections.abc import Iterator
+
 import openai
 import pytest
 from local.stack import Stack, wait_for
+from openai.types.chat import ChatCompletionMessageParam
 
-MESSAGES = [{"role": "user", "content": "Why is the sky blue?"}]
+MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Why is the sky blue?"}]
 
 
 @pytest.fixture
-def client(running: Stack):
+def client(running: Stack) -> Iterator[openai.OpenAI]:
     with openai.OpenAI(base_url=f"{running.url}/v1", api_key="none", max_retries=0) as made:
         yield made
 

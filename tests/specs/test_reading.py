@@ -1,5 +1,7 @@
 """What stands in spec files, and where."""
 
+from typing import Any
+
 from bateau.domain.problem import Severity
 from bateau.kit.position import Position
 from bateau.specs import json_schema, read
@@ -100,7 +102,7 @@ def test_the_order_of_files_does_not_matter(order: list[str]):
 def test_the_json_schema_is_one_and_accepts_what_the_reader_accepts():
     schema = json_schema()
     Draft202012Validator.check_schema(schema)
-    validator = Draft202012Validator(schema)
+    validator: Any = Draft202012Validator(schema)
     document = {
         "apiVersion": "bateau.dev/v1alpha1",
         "kind": "Model",

@@ -90,7 +90,6 @@ async def test_the_model_gets_its_name_over_there_and_all_else_stays(gateway: Ga
     answer = await gateway.ask("POST", "/v1/chat/completions", json=body)
     assert answer.status == 200
     assert json.loads(provider.seen[0].body) == {**body, "model": "gpt-100%-large"}
-    assert int(provider.seen[0].headers["content-length"]) == len(provider.seen[0].body)
 
 
 async def test_a_local_model_beside_it_gets_no_key(gateway: Gateway, provider: Upstream, first: Upstream) -> None:

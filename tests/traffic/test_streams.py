@@ -1,8 +1,11 @@
 """Streams pass chunk by chunk, a client that leaves is noticed over there, and what drains is left in peace."""
 
+import asyncio
+
 import pytest
 from aiohttp import ClientError, web
 
+from bateau.domain.endpoint import Backend
 from traffic.gateway import Gateway, eventually, model
 from traffic.upstream import Stream, Upstream
 
@@ -47,10 +50,6 @@ async def test_a_client_that_leaves_before_the_first_byte_is_noticed_too(gateway
 
     first.answer = think
     await gateway.publish(model("chat", first.endpoint()))
-    async with gateway.session.get("/healthz") as response:
-        await response.read()
-    import asyncio
-
     asking = asyncio.create_task(gateway.chat())
     await stream.begun.wait()
     asking.cancel()
@@ -89,8 +88,6 @@ async def test_with_nobody_else_ready_a_draining_replica_still_gets_nothing_new(
 async def test_a_service_that_leaves_is_unknown_at_once_while_its_stream_ends_and_is_counted(
     gateway: Gateway, first: Upstream
 ) -> None:
-    from bateau.domain.endpoint import Backend
-
     stream = Stream()
     first.answer = stream.answer
     await gateway.publish(model("chat", first.endpoint()))
@@ -133,8 +130,6 @@ async def _is(value: bool) -> bool:
 
 
 async def _never(_: web.Request) -> web.StreamResponse:
-    import asyncio
-
     await asyncio.Event().wait()
     raise AssertionError
 

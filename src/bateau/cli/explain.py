@@ -1,7 +1,7 @@
 """`bateau explain`: the documentation of a field, or where a value came from."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 
@@ -92,13 +92,13 @@ def _value(service: Any, path: str) -> Any:
         if index:
             value = value[int(index)]
         elif isinstance(value, dict):
-            value = value[word]  # pyright: ignore[reportUnknownVariableType]
+            value = cast("dict[str, Any]", value)[word]
         else:
             name = re.sub(r"(?<!^)([A-Z])", r"_\1", word).lower()
-            if not hasattr(value, name) or name.startswith("_"):  # pyright: ignore[reportUnknownArgumentType]
+            if not hasattr(value, name) or name.startswith("_"):
                 raise LookupError(path)
-            value = getattr(value, name)  # pyright: ignore[reportUnknownArgumentType]
-    return value  # pyright: ignore[reportUnknownVariableType]
+            value = getattr(value, name)
+    return value
 
 
 def _shown(value: Any) -> str:

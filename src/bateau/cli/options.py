@@ -4,6 +4,7 @@ Called by the commands.
 """
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -47,4 +48,4 @@ def _checked_name(_context: click.Context, _parameter: click.Parameter, value: s
 
 def is_terminal() -> bool:
     """Whether a person watches: colours, progress bars and repainting make sense."""
-    return click.get_text_stream("stdout").isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -15,7 +15,7 @@ import click
 from bateau.cli.options import INSTANCE_DEFAULT, is_terminal, name_option
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator, AsyncIterator
 
 _EPHEMERAL = "run-"
 _POLL_S = 0.03
@@ -109,7 +109,7 @@ async def _print_pieces(pieces: "AsyncIterator[str]") -> None:
 
 
 @asynccontextmanager
-async def _served(model: str, name: str) -> "AsyncIterator[tuple[str, str]]":
+async def _served(model: str, name: str) -> "AsyncGenerator[tuple[str, str]]":
     """Give the URL and name of the model: where it runs already, else started for this call alone."""
     running = _running(model, name)
     if running:
@@ -135,7 +135,7 @@ def _running(model: str, name: str) -> tuple[str, str] | None:
 
 
 @asynccontextmanager
-async def _ephemeral(model: str) -> "AsyncIterator[tuple[str, str]]":
+async def _ephemeral(model: str) -> "AsyncGenerator[tuple[str, str]]":
     """Run a platform of its own for one model, and leave nothing of it behind."""
     from bateau.wiring.listen import free_port
     from bateau.wiring.local import LocalPlatform, Settings, stop_leftovers

@@ -10,13 +10,16 @@ import os
 import signal
 import sys
 import threading
+from types import FrameType
+from typing import Any
 
 
 def main() -> int:
     """Serve until SIGTERM, which ends the process after the requests in flight had their chance to be drained."""
     options = _parser().parse_args()
-    import xllamacpp
+    import xllamacpp as _xllamacpp
 
+    xllamacpp: Any = _xllamacpp  # it has no type information
     params = xllamacpp.CommonParams()
     params.model.path = options.model
     params.model_alias = {options.alias}
@@ -45,8 +48,12 @@ def main() -> int:
         return 1
     print(f"serving {options.alias} at {server.listening_address}", flush=True)
     ended = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: ended.set())
-    signal.signal(signal.SIGINT, lambda *_: ended.set())
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        ended.set()
+
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
     ended.wait()
     # Its destructor waits for streams without bound; the control plane has drained what it wanted to be drained.
     os._exit(0)

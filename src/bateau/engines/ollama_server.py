@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import FrameType
 
 _START_S = 30.0
 _POLL_S = 0.1
@@ -22,7 +23,11 @@ def main() -> int:
     options = _parser().parse_args()
     environment = {**os.environ, "OLLAMA_HOST": f"127.0.0.1:{options.port}"}
     server = subprocess.Popen([options.program, "serve"], env=environment)
-    signal.signal(signal.SIGTERM, lambda *_: server.terminate())
+
+    def end(_number: int, _frame: FrameType | None) -> None:
+        server.terminate()
+
+    signal.signal(signal.SIGTERM, end)
     deadline = time.monotonic() + _START_S
     while subprocess.run([options.program, "list"], env=environment, capture_output=True, check=False).returncode:
         if server.poll() is not None or time.monotonic() > deadline:

@@ -66,7 +66,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
             at = f"{at}[]" if isinstance(step, int) else f"{at}.{step}"
             page = dataclasses.replace(page, path=at, type=in_words(shape), required=False, default=None)
             continue
-        fields = fields_of(shape.inner) if shape.of == "object" else {}
+        fields: Mapping[str, Field] = fields_of(shape.inner) if shape.of == "object" else {}
         declared = fields.get(str(step))
         if declared is None:
             hint = did_you_mean(str(step), fields) or f"there is: {listed(fields) or 'nothing below it'}"

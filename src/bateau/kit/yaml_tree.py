@@ -217,8 +217,8 @@ def plain_scalar(text: str) -> Any:
 
 def _line_from(text: str, mark: Any) -> str:
     """Return the rest of the line at a mark."""
-    lines = text.splitlines()
-    return lines[mark.line][mark.column :] if mark and mark.line < len(lines) else ""
+    lines: list[str] = text.splitlines()
+    return lines[int(mark.line)][int(mark.column) :] if mark and mark.line < len(lines) else ""
 
 
 def _explained(error: yaml.MarkedYAMLError, rest: str) -> tuple[str, str | None]:

@@ -164,7 +164,9 @@ def discard_unlocked(path: Path) -> int | None:
 def unwritable(directory: Path, error: OSError) -> SourceError:
     """Say that the cache cannot be written."""
     if error.errno in _FULL:
-        return DiskFull(f"the disk of {directory} is full", hint="free some room, or set XDG_CACHE_HOME to a larger disk")
+        return DiskFull(
+            f"the disk of {directory} is full", hint="free some room, or set XDG_CACHE_HOME to a larger disk"
+        )
     return SourceError(
         f"the model cache {directory} cannot be written: {error.strerror}",
         hint="set XDG_CACHE_HOME to a directory that can be written",

@@ -93,7 +93,9 @@ class Web:
             async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > DOCUMENT_BYTES_MAX:
-                    raise SourceError(f"{shown(url)} answered with more than {DOCUMENT_BYTES_MAX >> 20} MiB of metadata")
+                    raise SourceError(
+                        f"{shown(url)} answered with more than {DOCUMENT_BYTES_MAX >> 20} MiB of metadata"
+                    )
             return response.status, response.headers, bytes(body)
 
     def _request(self, target: URL, *, headers: Mapping[str, str] | None, authorization: str | None) -> Any:

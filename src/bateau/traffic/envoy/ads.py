@@ -41,6 +41,7 @@ class _Subscription:
     wildcard: bool = False
     sent: dict[str, str] = field(default_factory=dict[str, str])
     nonce_pending: str | None = None
+    names_pending: tuple[str, ...] = ()
     answered: bool = False
 
 
@@ -154,6 +155,8 @@ class AdsServer:
             subscription.nonce_pending = None
             if request.HasField("error_detail"):
                 self._on_rejected(request.error_detail.message)
+                # No version is the empty one, so the next push tries again: a port that was taken may be free then.
+                subscription.sent.update(dict.fromkeys(subscription.names_pending, ""))
             async with stream.settled:
                 stream.settled.notify_all()
         if request.resource_names_subscribe or first:
@@ -199,5 +202,6 @@ class AdsServer:
         for name in gone:
             subscription.sent.pop(name, None)
         subscription.nonce_pending = str(stream.nonce)
+        subscription.names_pending = tuple(changed)
         stream.outbox.put_nowait(response)
         return True

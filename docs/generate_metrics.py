@@ -1,0 +1,77 @@
+# ruff: noqa: INP001 - docs is no package; Sphinx's configuration finds this file beside itself
+"""Turn the code of the metrics page into a table of every family: name, type, labels, meaning.
+
+Called by generate. Feeds the real page with one sample of everything that its code knows by name, and reads what it says.
+
+Invariant: help texts and types come from the page itself; tests/docs compares the names with a real instance.
+"""
+
+import asyncio
+import inspect
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+_HISTOGRAMS = ("envoy_bateau_request_duration", "envoy_bateau_time_to_first_token")
+
+
+def metrics() -> Iterator[tuple[str, str, str, str]]:
+    """Yield a row for every family."""
+    text = asyncio.run(_sample_page())
+    kinds = dict(_comments(text, "TYPE"))
+    for family, meaning in _comments(text, "HELP"):
+        samples = re.findall(rf"^{family}(?:_bucket|_sum|_count)?\{{(.*)\}} ", text, re.MULTILINE)
+        labels = sorted({label for sample in samples for label in re.findall(r"(\w+)=\"", sample)} - {"le"})
+        yield f"`{family}`", kinds[family], ", ".join(f"`{label}`" for label in labels), meaning
+
+
+async def _sample_page() -> str:
+    from bateau.domain.process import ProcessTemplate
+    from bateau.observe.metrics import Page, add_llamacpp
+    from bateau.testing import FakeEngine
+    from bateau.wiring.metrics import metrics_page
+
+    engine = FakeEngine()
+    await engine.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
+    instance = await metrics_page(cast("Any", _Instance(engine)), cast("Any", _Plane(_envoy_sample())))
+    models = Page()
+    add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
+    return instance + models.text()
+
+
+def _known(prefix: str) -> list[str]:
+    """Return the names that the page's code takes from elsewhere."""
+    from bateau.observe import metrics as module
+
+    return sorted(set(re.findall(rf'"({prefix}\w+)"', inspect.getsource(module))))
+
+
+def _envoy_sample() -> str:
+    labels = '{route="chat",code="200",envoy_cluster_name="model/chat"}'
+    lines = [f"{name}{labels} 1" for name in _known("envoy_") if name not in _HISTOGRAMS]
+    for name in _HISTOGRAMS:
+        lines += [f'{name}_bucket{{route="chat",le="+Inf"}} 1', f"{name}_sum{labels} 1", f"{name}_count{labels} 1"]
+    return "\n".join(lines)
+
+
+def _comments(text: str, word: str) -> list[tuple[str, str]]:
+    return sorted(re.findall(rf"^# {word} (\S+) (.*)$", text, re.MULTILINE))
+
+
+class _Instance:
+    """As much of a control plane as the metrics page reads."""
+
+    def __init__(self, engine: object) -> None:
+        self.ports = self
+        self.engine = engine
+
+
+class _Plane:
+    """As much of a plane as the metrics page reads."""
+
+    def __init__(self, text: str) -> None:
+        self.admin = self
+        self._text = text
+
+    async def text(self, _path: str) -> str:
+        return self._text

