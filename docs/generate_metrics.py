@@ -1,7 +1,7 @@
 # ruff: noqa: INP001 - docs is no package; Sphinx's configuration finds this file beside itself
 """Turn the code of the metrics page into a table of every family: name, type, labels, meaning.
 
-Called by generate. Feeds the real page with one sample of everything that its code knows by name, and reads what it says.
+Called by generate. Feeds the real page one sample of everything that its code knows by name, and reads what it says.
 
 Invariant: help texts and types come from the page itself; tests/docs compares the names with a real instance.
 """

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from bateau.cli.problems import render
 from bateau.control.path import understand
 from bateau.domain.problem import Severity

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import pytest
+
 from bateau.kit.position import Position
 from bateau.kit.schema import Bytes, Checker, Seconds, build, described
 from bateau.kit.schema_docs import field_page, object_schema

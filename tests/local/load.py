@@ -3,9 +3,10 @@
 import asyncio
 import json
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 import aiohttp
+
 from local.stack import chat_body
 
 
@@ -29,7 +30,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
         self.tally = Tally()
 
-    async def __aenter__(self) -> "Load":
+    async def __aenter__(self) -> Self:
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(total=None))
         self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]

@@ -5,6 +5,7 @@ import os
 import signal
 
 import aiohttp
+
 from local.load import Load
 from local.stack import CHAT, Stack, chat_body, wait_for
 

@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 import openai
 import pytest
-from local.stack import Stack, wait_for
 from openai.types.chat import ChatCompletionMessageParam
+
+from local.stack import Stack, wait_for
 
 MESSAGES: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Why is the sky blue?"}]
 

@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from bateau.domain.problem import Severity
-from bateau.kit.position import Position
-from bateau.specs import json_schema, read
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
+
+from bateau.domain.problem import Severity
+from bateau.kit.position import Position
+from bateau.specs import json_schema, read
 
 MODEL = """\
 apiVersion: bateau.dev/v1alpha1

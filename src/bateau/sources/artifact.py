@@ -1,30 +1,21 @@
-"""What a reference turns into: one file somewhere, and what is known of it before it is here.
+"""What a resolver makes of a reference: one file that can be downloaded.
 
-Made by the resolvers (pypi, huggingface, ollama, oci, web); read by download and by models. Nouns only.
+Made by the resolvers (one module per scheme), read by download and models.
 
-Invariant: `authorization` never shows in a repr, so it never shows in a log or a message.
+Invariant: `url` never holds credentials; they stand in `headers`, which are never printed.
 """
 
-import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """A file to fetch. `sha256` is what the source promises, None where it promises nothing.
-
-    `member_ending` is set where the file is a ZIP archive and the model its only member with that ending.
-    `authorization` is sent to the host of `url` and to no other.
-    """
+    """One file at the other side. `size_bytes` and `sha256` are None where the other side does not promise them."""
 
     url: str
     file_name: str
-    sha256: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str], repr=False)
     size_bytes: int | None = None
-    member_ending: str | None = None
-    authorization: str | None = field(default=None, repr=False)
-
-    @property
-    def key(self) -> str:
-        """Name of the content: the digest where it is known, else one made of the URL. 64 hex digits both ways."""
-        return self.sha256 or hashlib.sha256(b"url\0" + self.url.encode()).hexdigest()
+    sha256: str | None = None
+    is_wheel: bool = False  # the model is a member of this archive

@@ -1,0 +1,69 @@
+"""A real instance to measure: its own directories and port, through the `bateau` command.
+
+Used by the benchmarks.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from bateau.wiring.listen import free_port
+
+SPEC = """\
+apiVersion: bateau.dev/v1alpha1
+kind: Model
+metadata: {name: chat}
+spec: {source: smollm2, parallel: 4, contextLength: 2048}
+"""
+
+
+class Instance:
+    """An instance with one chat model; the model's cache is the user's own."""
+
+    def __init__(self) -> None:
+        self.base = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
+        self.port = free_port()
+        for folder in ("specs", "run", "state"):
+            (self.base / folder).mkdir(mode=0o700)
+        (self.base / "specs/chat.yaml").write_text(SPEC)
+
+    @property
+    def environ(self) -> dict[str, str]:
+        """The environment of its commands."""
+        return {**os.environ, "XDG_STATE_HOME": str(self.base / "state"), "XDG_RUNTIME_DIR": str(self.base / "run")}
+
+    def bateau(self, *arguments: str) -> str:
+        """Run a command and return what it prints. Raises CalledProcessError."""
+        command = [sys.executable, "-m", "bateau", *arguments]
+        return subprocess.run(command, env=self.environ, check=True, capture_output=True, text=True).stdout
+
+    def up(self) -> float:
+        """Bring it up; return the seconds that took."""
+        started = time.perf_counter()
+        self.bateau("up", str(self.base / "specs"), "--detach", "--listen", str(self.port))
+        return time.perf_counter() - started
+
+    def status(self) -> dict[str, Any]:
+        """Return its status."""
+        return json.loads(self.bateau("status", "--json"))
+
+    def replica_socket(self) -> str:
+        """Return the socket of the model's replica."""
+        (service,) = self.status()["services"]
+        return str(service["replicas"][0]["addresses"]["socket"])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self.bateau("down")
+        shutil.rmtree(self.base, ignore_errors=True)

@@ -1,0 +1,34 @@
+"""Short names of models that are known to work.
+
+Called by models. The names stand in catalogue.yaml beside this file.
+
+Invariant: an entry promises no digest; what its source promises is checked when it is fetched.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CatalogueEntry:
+    """One short name. `size_bytes` is None where nobody has measured it; `context` is in tokens."""
+
+    name: str
+    source: str
+    licence: str
+    parameters: str
+    size_bytes: int | None
+    context: int
+    summary: str
+
+
+@cache
+def catalogue() -> tuple[CatalogueEntry, ...]:
+    """Return every entry, in the order of the file: the default model is first."""
+    import yaml
+
+    text = resources.files("bateau.sources").joinpath("catalogue.yaml").read_text(encoding="utf-8")
+    entries: list[dict[str, Any]] = yaml.safe_load(text)
+    return tuple(CatalogueEntry(**entry) for entry in entries)

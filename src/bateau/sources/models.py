@@ -1,0 +1,213 @@
+"""Turn a reference to a model into a file on this machine.
+
+Called by control through ports.source, and by `bateau models`. Hands over to one resolver per scheme, then to download.
+
+Invariant: `find` never touches the network; a file that a person has on disk is used in place, never copied or removed.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bateau.domain.errors import SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.model_file import ModelFile, Progress
+from bateau.kit.suggest import did_you_mean, listed
+from bateau.sources import catalogue, hugging_face, oci, ollama, pypi, web
+from bateau.sources.artifact import Artifact
+from bateau.sources.cache import Cache, CachedModel, Removed, digest_prefix
+from bateau.sources.catalogue import CatalogueEntry
+from bateau.sources.download import Downloader, Patience, free_bytes
+from bateau.sources.header import model_header
+from bateau.sources.http import shown
+from bateau.sources.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+Resolve = Callable[[str, Settings], Awaitable[Artifact]]
+OnProgress = Callable[[Progress], None]
+
+RESOLVERS: Mapping[str, Resolve] = {
+    "pypi:": pypi.resolve,
+    "hf://": hugging_face.resolve,
+    "ollama://": ollama.resolve,
+    "oci://": oci.resolve,
+    "https://": web.resolve,
+    "http://": web.resolve,
+}
+
+
+@dataclass(eq=False)
+class _Flight:
+    """One download and all who wait for it."""
+
+    task: asyncio.Task[str]
+    reports: list[Callable[[int, int | None], None]] = field(default_factory=list[Callable[[int, int | None], None]])
+
+
+class Models:
+    """The models of one user: a cache, a catalogue, and the ways to fill the cache.
+
+    `cache` is made when first needed. Relative paths in references start at `base`. `environ` gives HF_ENDPOINT,
+    HF_TOKEN, HF_HUB_OFFLINE, PIP_INDEX_URL, UV_DEFAULT_INDEX, BATEAU_OFFLINE and their kin; `index_url` goes before.
+    """
+
+    def __init__(
+        self,
+        *,
+        cache: Path,
+        base: Path,
+        environ: Mapping[str, str],
+        index_url: str | None = None,
+        patience: Patience | None = None,
+        free: Callable[[Path], int] = free_bytes,
+    ) -> None:
+        self._settings = Settings(base=base, environ=environ, index_url=index_url)
+        self._cache = Cache(cache)
+        self._downloader = Downloader(self._cache, patience=patience, free=free)
+        self._flights: dict[str, _Flight] = {}
+
+    def find(self, reference: str) -> ModelFile | None:
+        """Return the model if it is on this machine. Raises SourceNotFound for a reference that names nothing."""
+        source = self._source(reference)
+        if isinstance(source, Path):
+            return _model_file(reference, source, sha256=None)
+        digest = self._cache.digest(source)
+        return _model_file(reference, self._cache.blob(digest), sha256=digest) if digest else None
+
+    async def fetch(self, reference: str, on_progress: OnProgress) -> ModelFile:
+        """Return the model, fetching it first where it is not here. Raises the SourceError family.
+
+        Waiters for one reference share one download; it ends when the last of them is cancelled.
+        """
+        found = await asyncio.to_thread(self.find, reference)
+        if found:
+            return found
+        source = str(self._source(reference))
+
+        def report(done: int, total: int | None) -> None:
+            on_progress(Progress(reference=reference, bytes_done=done, bytes_total=total))
+
+        digest = await self._join(source, report)
+        return await asyncio.to_thread(_model_file, reference, self._cache.blob(digest), sha256=digest)
+
+    def list(self) -> list[CachedModel]:
+        """Return what is in the cache."""
+        return self._cache.list()
+
+    def remove(self, reference: str) -> Removed:
+        """Remove a reference, or the content whose sha256 begins so, from the cache; nothing outside of it.
+
+        Raises SourceNotFound, and SourceError for a file that is not the cache's.
+        """
+        prefix = digest_prefix(reference)
+        if prefix is not None:
+            return self._cache.remove_content(prefix)
+        source = self._source(reference)
+        if isinstance(source, Path):
+            raise SourceError(f"{source} is a file of yours, not of the cache", hint=f"remove it yourself: rm {source}")
+        return self._cache.remove(source)
+
+    def catalogue(self) -> list[CatalogueEntry]:
+        """Return the short names that are known."""
+        return [*catalogue.catalogue()]
+
+    async def _join(self, source: str, report: Callable[[int, int | None], None]) -> str:
+        flight = self._flights.get(source)
+        if flight is None:
+            flight = _Flight(asyncio.create_task(self._download(source)))
+            self._flights[source] = flight
+        flight.reports.append(report)
+        try:
+            return await asyncio.shield(flight.task)
+        finally:
+            flight.reports.remove(report)
+            if not flight.reports:
+                if self._flights.get(source) is flight:
+                    del self._flights[source]
+                if not flight.task.done():
+                    flight.task.cancel()
+                    await asyncio.wait([flight.task])
+
+    async def _download(self, source: str) -> str:
+        def report(done: int, total: int | None) -> None:
+            flight = self._flights.get(source)
+            for each in list(flight.reports) if flight else ():
+                each(done, total)
+
+        scheme = _scheme(source)
+        self._refuse_offline(source, scheme)
+        try:
+            artifact = await RESOLVERS[scheme](source, self._settings)
+            logger.info("fetching %s from %s", artifact.file_name, shown(artifact.url))
+            digest = await self._downloader.fetch(artifact, reference=source, report=report)
+        except SourceUnreachable as error:
+            error.hint = error.hint or self._here()
+            raise
+        try:
+            await asyncio.to_thread(model_header, self._cache.blob(digest), says=shown(source))
+        except SourceError:
+            # What is no model is of no use to anyone, and must be fetched anew once its source is mended.
+            self._cache.remove(source)
+            raise
+        return digest
+
+    def _refuse_offline(self, source: str, scheme: str) -> None:
+        variables = ("BATEAU_OFFLINE", "HF_HUB_OFFLINE") if scheme == "hf://" else ("BATEAU_OFFLINE",)
+        for variable in variables:
+            if self._settings.flag(variable):
+                raise SourceError(f"{shown(source)} is not on this machine, and {variable} is set", hint=self._here())
+
+    def _here(self) -> str:
+        here = listed(shown(reference) for model in self._cache.list() for reference in model.references)
+        return f"on this machine: {here}" if here else "no model is on this machine yet"
+
+    def _source(self, reference: str) -> Path | str:
+        """Return the file or the full reference that `reference` means."""
+        if _scheme(reference):
+            return reference
+        if reference.startswith(("/", "./", "../", "~")):
+            return self._path(reference)
+        for entry in catalogue.catalogue():
+            if entry.name == reference:
+                return entry.source
+        if reference.lower().endswith(".gguf") and "://" not in reference:
+            return self._path(reference)
+        raise _unknown(reference)
+
+    def _path(self, reference: str) -> Path:
+        if reference == "~" or reference.startswith("~/"):
+            return self._settings.home / reference[2:]
+        return self._settings.base / reference
+
+
+def _scheme(reference: str) -> str:
+    return next((scheme for scheme in RESOLVERS if reference.startswith(scheme)), "")
+
+
+def _model_file(reference: str, path: Path, *, sha256: str | None) -> ModelFile:
+    header = model_header(path, says=shown(reference))
+    return ModelFile(reference=reference, path=path, size_bytes=path.stat().st_size, sha256=sha256, header=header)
+
+
+def _unknown(reference: str) -> SourceNotFound:
+    scheme, colon, _ = reference.partition("://")
+    if colon:
+        near = did_you_mean(f"{scheme}://", RESOLVERS)
+        return SourceNotFound(f"{scheme}:// is no source of models that is known", hint=near or f"known: {_known()}")
+    names = [entry.name for entry in catalogue.catalogue()]
+    if "/" in reference:
+        return SourceNotFound(
+            f"no model is called {reference}",
+            hint=f"for Hugging Face write hf://{reference}, for a file ./{reference}",
+        )
+    near = did_you_mean(reference, names)
+    return SourceNotFound(
+        f"no model is called {reference}",
+        hint=f"{near + ' ' if near else ''}known: {listed(names)}, or one of {_known()}",
+    )
+
+
+def _known() -> str:
+    return f"{listed(RESOLVERS)}, a path"

@@ -1,0 +1,41 @@
+"""Resolve `oci://HOST/REPOSITORY[:TAG|@sha256:DIGEST]`: a model as an artifact in a registry.
+
+Called by models. Source: the OCI image specification (artifacts, `org.opencontainers.image.title`); ORAS and Docker
+write models this way.
+
+Invariant: a layer is taken for a model by its title or media type alone; the header decides afterwards.
+"""
+
+import re
+
+from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
+from bateau.kit.suggest import listed
+from bateau.sources.artifact import Artifact
+from bateau.sources.registry import Layer, Repository, layers
+from bateau.sources.settings import Settings
+
+_REFERENCE = re.compile(
+    r"oci://(?P<host>[^/\s]+)/(?P<name>[a-z0-9._/-]+)(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+)
+
+
+async def resolve(reference: str, settings: Settings) -> Artifact:
+    """Return the layer that is a GGUF. Raises the SourceError family."""
+    match = _REFERENCE.fullmatch(reference)
+    if match is None:
+        raise SourceNotFound(
+            f"{reference} is not understood", hint="write oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:..."
+        )
+    repository = Repository(host=match["host"], name=match["name"])
+    tag = match["digest"] or match["tag"] or "latest"
+    found, headers = await layers(repository, tag, says=reference, settings=settings)
+    models = [layer for layer in found if _is_model(layer)]
+    if not models:
+        raise NotAModel(f"{reference} has no layer that is a GGUF: {listed(layer.says for layer in found)}")
+    if len(models) > 1:
+        raise SourceError(f"{reference} has {len(models)} models: {listed(layer.says for layer in models)}")
+    return repository.artifact(models[0], headers)
+
+
+def _is_model(layer: Layer) -> bool:
+    return (layer.title or "").lower().endswith(".gguf") or "gguf" in layer.media_type.lower()

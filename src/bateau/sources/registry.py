@@ -1,0 +1,214 @@
+"""Ask a registry for a manifest: the part of the protocol that Ollama and OCI share.
+
+Called by ollama and oci.
+Source: the OCI distribution specification 1.1, and the token protocol of Docker registries (WWW-Authenticate: Bearer).
+
+Invariant: credentials go to the registry's host, or over https to the realm that it names, and nowhere else.
+"""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urljoin
+
+from bateau.domain.errors import SourceDenied, SourceError, SourceUnreachable
+from bateau.sources.artifact import Artifact
+from bateau.sources.cache import read_json
+from bateau.sources.http import is_loopback, refuse_plain_http, session, shown, status_error
+from bateau.sources.settings import Settings
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+MANIFEST = "application/vnd.oci.image.manifest.v1+json"
+INDEX = "application/vnd.oci.image.index.v1+json"
+_ACCEPT = ", ".join(
+    (
+        MANIFEST,
+        INDEX,
+        "application/vnd.docker.distribution.manifest.v2+json",
+        "application/vnd.docker.distribution.manifest.list.v2+json",
+    )
+)
+_MANIFEST_BYTES_MAX = 4 * 2**20  # what the specification asks registries to take at least
+_UNAUTHORIZED = 401
+_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
+_HUB = frozenset({"docker.io", "index.docker.io"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One blob that a manifest names."""
+
+    media_type: str
+    digest: str
+    size_bytes: int
+    title: str | None
+
+    @property
+    def says(self) -> str:
+        """How people call it."""
+        return self.title or self.media_type
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repository:
+    """A repository at a registry."""
+
+    host: str  # with port
+    name: str
+
+    @property
+    def url(self) -> str:
+        """Where its API begins; plain http on this machine only."""
+        host = "registry-1.docker.io" if self.host in _HUB else self.host
+        bare = re.sub(r":\d+$", "", host).strip("[]")
+        return f"{'http' if is_loopback(bare) else 'https'}://{host}/v2/{self.name}/"
+
+    def artifact(self, layer: Layer, headers: Mapping[str, str]) -> Artifact:
+        """Return the layer as something to download. Raises SourceError."""
+        match = _DIGEST.fullmatch(layer.digest)
+        if match is None:
+            raise SourceError(f"{self.host}/{self.name} names its content by `{layer.digest}`, not by a sha256")
+        return Artifact(
+            url=f"{self.url}blobs/{layer.digest}",
+            file_name=layer.title or f"{self.name}@{layer.digest[:19]}",
+            headers=headers,
+            size_bytes=layer.size_bytes,
+            sha256=match[1],
+        )
+
+
+async def layers(
+    repository: Repository, tag: str, *, says: str, settings: Settings
+) -> tuple[tuple[Layer, ...], Mapping[str, str]]:
+    """Return the layers of a manifest, and the headers with which its blobs can be had.
+
+    Raises the SourceError family.
+    """
+    async with session() as http:
+        ask = _Asking(http, repository, says=says, basic=_basic(repository.host, settings))
+        tree = await ask.manifest(tag)
+        inner = tree.get("manifests")
+        if isinstance(inner, list):
+            inner = cast("list[Mapping[str, Any]]", inner)
+            if len(inner) != 1:
+                raise SourceError(f"{says} is an index of {len(inner)} manifests", hint="name one by @sha256:...")
+            tree = await ask.manifest(str(inner[0].get("digest")))
+        return tuple(_layer(item) for item in cast("list[Mapping[str, Any]]", tree.get("layers") or ())), ask.headers
+
+
+class _Asking:
+    """A registry being asked, with the token it has given."""
+
+    def __init__(self, http: "ClientSession", repository: Repository, *, says: str, basic: str | None) -> None:
+        self._http = http
+        self._repository = repository
+        self._says = says
+        self._basic = basic
+        self.headers: dict[str, str] = {}
+
+    async def manifest(self, tag: str) -> Mapping[str, Any]:
+        status, body, challenge = await self._get(tag)
+        if status == _UNAUTHORIZED and challenge:
+            self.headers = {"Authorization": await self._answer(challenge)}
+            status, body, _ = await self._get(tag)
+        error = status_error(status, says=self._says, hint=f"log in with `docker login {self._repository.host}`")
+        if error:
+            raise error
+        match = _DIGEST.fullmatch(tag)
+        if match and hashlib.sha256(body).hexdigest() != match[1]:
+            raise SourceError(f"{self._says}: the manifest that the registry sends has another digest")
+        return _tree(body, says=self._says)
+
+    async def _get(self, tag: str) -> tuple[int, bytes, str]:
+        url = f"{self._repository.url}manifests/{tag}"
+        return await self._request(url, headers={"Accept": _ACCEPT, **self.headers}, params={})
+
+    async def _answer(self, challenge: str) -> str:
+        """Return the Authorization that a WWW-Authenticate asks for."""
+        scheme, _, rest = challenge.partition(" ")
+        values = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+        if scheme.lower() == "basic" and self._basic:
+            return f"Basic {self._basic}"
+        if scheme.lower() != "bearer" or "realm" not in values:
+            raise SourceDenied(
+                f"{self._says}: the registry wants credentials",
+                hint=f"log in with `docker login {self._repository.host}`",
+            )
+        realm = urljoin(self._repository.url, values["realm"])
+        refuse_plain_http(realm)
+        params = {"scope": values.get("scope") or f"repository:{self._repository.name}:pull"}
+        if "service" in values:
+            params["service"] = values["service"]
+        headers = {"Authorization": f"Basic {self._basic}"} if self._basic else {}
+        status, body, _ = await self._request(realm, headers=headers, params=params)
+        error = status_error(status, says=self._says, hint=f"log in with `docker login {self._repository.host}`")
+        if error:
+            raise error
+        tree = _tree(body, says=self._says)
+        token = tree.get("token") or tree.get("access_token")
+        if not isinstance(token, str):
+            raise SourceDenied(f"{self._says}: {shown(realm)} gives no token")
+        return f"Bearer {token}"
+
+    async def _request(
+        self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str]
+    ) -> tuple[int, bytes, str]:
+        from aiohttp import ClientError
+
+        try:
+            async with self._http.get(url, headers=headers, params=params) as response:
+                body = await response.content.read(_MANIFEST_BYTES_MAX)
+                while len(body) < _MANIFEST_BYTES_MAX and (chunk := await response.content.read(_MANIFEST_BYTES_MAX)):
+                    body += chunk
+                return response.status, body, response.headers.get("WWW-Authenticate", "")
+        except TimeoutError as error:
+            raise SourceUnreachable(f"{self._says}: no answer in time") from error
+        except ClientError as error:
+            raise SourceUnreachable(f"{self._says}: the registry cannot be reached ({type(error).__name__})") from error
+
+
+def _tree(body: bytes, *, says: str) -> Mapping[str, Any]:
+    try:
+        tree = json.loads(body)
+    except ValueError as error:
+        raise SourceError(f"{says}: the registry answers with something that is no JSON") from error
+    if not isinstance(tree, dict):
+        raise SourceError(f"{says}: the registry answers with something that is no manifest")
+    return cast("Mapping[str, Any]", tree)
+
+
+def _layer(item: Mapping[str, Any]) -> Layer:
+    annotations = cast("Mapping[str, Any]", item.get("annotations") or {})
+    title = annotations.get("org.opencontainers.image.title")
+    return Layer(
+        media_type=str(item.get("mediaType", "")),
+        digest=str(item.get("digest", "")),
+        size_bytes=int(item.get("size", 0)),
+        title=str(title) if title else None,
+    )
+
+
+def _basic(host: str, settings: Settings) -> str | None:
+    """Return what `docker login` has stored for `host`, base64 of user:password. Credential helpers are not asked."""
+    folder = settings.environ.get("DOCKER_CONFIG")
+    path = settings.home / ".docker/config.json" if not folder else settings.base / folder / "config.json"
+    auths = read_json(path).get("auths")
+    if not isinstance(auths, dict):
+        return None
+    names = (host, f"https://{host}", *(["https://index.docker.io/v1/"] if host in _HUB else []))
+    for name in names:
+        entry = cast("Mapping[str, Any]", auths).get(name)
+        if not isinstance(entry, dict):
+            continue
+        entry = cast("Mapping[str, Any]", entry)
+        if isinstance(entry.get("auth"), str) and entry["auth"]:
+            return str(entry["auth"])
+        if entry.get("username"):
+            return base64.b64encode(f"{entry['username']}:{entry.get('password', '')}".encode()).decode()
+    return None
