@@ -8,10 +8,10 @@ ARGS ?=
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' \
 	  || { echo "Bateau needs Python 3.11 to 3.13; name one with make PYTHON=python3.12"; exit 1; }
-	@test -x $(BIN)/uv || { echo "making .venv"; $(PYTHON) -m venv --clear .venv && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv; }
+	@echo "making .venv"
+	@$(PYTHON) -m venv --clear .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check $$(sed -n 's/^\(uv==[^ ]*\).*/\1/p' requirements.lock)
 	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
-	@$(BIN)/python -m ensurepip --upgrade >/dev/null 2>&1 || true
-	@$(BIN)/uv --version >/dev/null 2>&1 || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
@@ -46,7 +46,7 @@ wheel: .venv/.ready ## build the wheel into dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 
 lock: ## resolve requirements.lock anew
-	uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group docs --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group docs --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean: ## remove everything that was built
 	rm -rf .venv dist build docs/_build .pytest_cache .ruff_cache .hypothesis

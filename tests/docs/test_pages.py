@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 import pytest
-from docs.pages import ROOT, Block, anchors, blocks, commands, links, pages, prose
 
 from bateau.cli.group import bateau
 from bateau.domain.problem import Severity
 from bateau.specs import explain_field, read
+from docs.pages import ROOT, Block, anchors, blocks, commands, links, pages, prose
 
 PAGES = pages()
 EVERY_PAGE = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

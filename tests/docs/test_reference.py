@@ -1,6 +1,7 @@
 """The tables of the reference hold everything that they are tables of."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from bateau.cli.group import COMMANDS
@@ -41,9 +42,7 @@ def test_every_mistake_that_has_a_test_is_in_the_reference(generated: Path):
     assert len(re.findall(r"^## ", text, re.MULTILINE)) == len(tested)
 
 
-def test_a_second_build_touches_nothing_that_did_not_change(generated: Path):
-    from generate import generate
-
+def test_a_second_build_touches_nothing_that_did_not_change(generate: Callable[[Path], None], generated: Path):
     before = {path: path.stat().st_mtime_ns for path in generated.iterdir()}
     generate(generated)
     assert {path: path.stat().st_mtime_ns for path in generated.iterdir()} == before

@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
 from docs.pages import ROOT, blocks
 from local.stack import Stack, chat_body
-from prometheus_client.parser import text_string_to_metric_families
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ async def test_a_new_revision_under_load_loses_no_request(stack: Stack):
 
 
 def test_a_hanging_replica_is_restarted(stack: Stack):
-    stack.write(CHAT + "  health: {interval: 200ms, timeout: 300ms, failureThreshold: 2}\n")
+    stack.write(CHAT + "  health: {interval: 500ms, timeout: 1s, failureThreshold: 2}\n")
     assert stack.up().code == 0
     (pid,) = stack.pids().values()
     os.kill(pid, signal.SIGSTOP)

@@ -89,7 +89,7 @@ class Cache:
         with self.writing():
             write_json(self._ref(reference), {"reference": reference, "sha256": sha256})
 
-    def list(self) -> list[CachedModel]:
+    def models(self) -> list[CachedModel]:
         """Return what is here, by reference."""
         references: dict[str, list[str]] = {}
         for reference, digest in self._references():
@@ -125,7 +125,7 @@ class Cache:
 
     def remove_content(self, prefix: str) -> Removed:
         """Remove the content whose digest begins with `prefix`, and every reference to it. Raises SourceNotFound."""
-        found = [model for model in self.list() if model.sha256.startswith(prefix)]
+        found = [model for model in self.models() if model.sha256.startswith(prefix)]
         if not found:
             raise SourceNotFound(f"no model in the cache has a sha256 that begins with {prefix}")
         if len(found) > 1:

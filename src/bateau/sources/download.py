@@ -50,7 +50,7 @@ Report = Callable[[int, int | None], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """When to try again. `tries` in a row without one new byte are the end; delays in seconds double up to a ceiling."""
+    """When to try again. `tries` in a row without a new byte are the end; delays in seconds double to a ceiling."""
 
     tries: int = 5
     delay_s_first: float = 0.5
@@ -265,4 +265,4 @@ def _says(error: Exception) -> str:
 def _size(size_bytes: int) -> str:
     """Write a size for people; bytes where rounding would hide the difference."""
     size_bytes = max(size_bytes, 0)
-    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 10**8 else f"{size_bytes / 1e6:.1f} MB"  # noqa: PLR2004 - powers of ten are plain
+    return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 10**8 else f"{size_bytes / 1e6:.1f} MB"

@@ -58,7 +58,7 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
 def _resolve(
     settings: Settings, *, repo: str, file_name: str | None, quant: str | None, revision: str | None
 ) -> Artifact:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url  # pyright: ignore[reportUnknownVariableType] - user_agent is a bare dict
 
     endpoint = settings.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
     refuse_plain_http(endpoint)

@@ -7,7 +7,7 @@ Invariant: `find` never touches the network; a file that a person has on disk is
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -94,7 +94,7 @@ class Models:
 
     def list(self) -> list[CachedModel]:
         """Return what is in the cache."""
-        return self._cache.list()
+        return self._cache.models()
 
     def remove(self, reference: str) -> Removed:
         """Remove a reference, or the content whose sha256 begins so, from the cache; nothing outside of it.
@@ -109,9 +109,9 @@ class Models:
             raise SourceError(f"{source} is a file of yours, not of the cache", hint=f"remove it yourself: rm {source}")
         return self._cache.remove(source)
 
-    def catalogue(self) -> list[CatalogueEntry]:
+    def catalogue(self) -> Sequence[CatalogueEntry]:
         """Return the short names that are known."""
-        return [*catalogue.catalogue()]
+        return catalogue.catalogue()
 
     async def _join(self, source: str, report: Callable[[int, int | None], None]) -> str:
         flight = self._flights.get(source)
@@ -160,7 +160,7 @@ class Models:
                 raise SourceError(f"{shown(source)} is not on this machine, and {variable} is set", hint=self._here())
 
     def _here(self) -> str:
-        here = listed(shown(reference) for model in self._cache.list() for reference in model.references)
+        here = listed(shown(reference) for model in self._cache.models() for reference in model.references)
         return f"on this machine: {here}" if here else "no model is on this machine yet"
 
     def _source(self, reference: str) -> Path | str:

@@ -85,7 +85,7 @@ def _page(name: str, *, index: str, headers: dict[str, str]) -> "ProjectPage":
     except NoSuchProjectError as error:
         raise SourceNotFound(f"there is no package {name} at {shown(index)}") from error
     except HTTPError as error:
-        status = error.response.status_code
+        status = error.response.status_code if error.response is not None else 0
         if status in {401, 403}:
             raise SourceDenied(
                 f"{says}: access denied (HTTP {status})", hint="put credentials for the index into PIP_INDEX_URL"

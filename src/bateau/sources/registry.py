@@ -26,13 +26,9 @@ if TYPE_CHECKING:
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
-_ACCEPT = ", ".join(
-    (
-        MANIFEST,
-        INDEX,
-        "application/vnd.docker.distribution.manifest.v2+json",
-        "application/vnd.docker.distribution.manifest.list.v2+json",
-    )
+_ACCEPT = (
+    f"{MANIFEST}, {INDEX}, application/vnd.docker.distribution.manifest.v2+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json"
 )
 _MANIFEST_BYTES_MAX = 4 * 2**20  # what the specification asks registries to take at least
 _UNAUTHORIZED = 401
