@@ -85,7 +85,7 @@ class Stack:
             timeout=timeout_s,
             check=False,
         )
-        return Finished(done.returncode, done.stdout, done.err)
+        return Finished(done.returncode, done.stdout, done.stderr)
 
     def up(self, *args: str) -> "Finished":
         return self.bateau("up", str(self.specs), "--detach", "--listen", f"127.0.0.1:{self.port}", *args)

@@ -142,6 +142,17 @@ async def test_tcp_is_passed_byte_by_byte_and_counted_by_connection(gateway: Gat
         assert await eventually(lambda: _none_in_flight(gateway, "app.shop.0"))
 
 
+async def test_a_port_whose_protocol_is_mended_is_served_at_once(gateway: Gateway) -> None:
+    port = free_port()
+    async with _grpc_server("app.shop.0") as server:
+        await gateway.publish(app("http", server.endpoint, port=port))
+        await gateway.publish(app("grpc", server.endpoint, port=port))
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            stub: Any = health_pb2_grpc.HealthStub(channel)
+            answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
+            assert answer.status == health_pb2.HealthCheckResponse.SERVING
+
+
 async def test_a_port_that_changes_its_protocol_is_followed(gateway: Gateway, first: Upstream) -> None:
     port = free_port()
     async with _tcp_echo("app.shop.0") as echo:

@@ -46,8 +46,8 @@ async def _after_requests(gateway: Gateway, first: Upstream) -> str:
 
     async def counted() -> str | None:
         page = await _page(gateway, a=LLAMACPP, b=LLAMACPP)
-        # Envoy merges its workers' histograms every few seconds: counters are there before.
-        return page if _samples(page, f"{FIRST_TOKEN}_count") and _samples(page, f"{DURATION}_count") else None
+        # Envoy merges its workers' histograms every few seconds; counters are there before.
+        return page if all(s.value for family in (DURATION, FIRST_TOKEN) for s in _samples(page, f"{family}_count")) else None
 
     return await eventually(counted)
 

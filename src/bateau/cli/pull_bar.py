@@ -22,9 +22,9 @@ class PullBar:
 
     def __init__(self, reference: str) -> None:
         self._reference = reference
-        self._painted = 0.0
         self._paints = is_terminal_err()
         self._started = time.monotonic()
+        self._painted = 0.0 if self._paints else self._started
 
     def __enter__(self) -> Self:
         return self

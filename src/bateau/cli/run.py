@@ -1,6 +1,7 @@
 """`bateau run MODEL`: talk to a model, once or in a conversation."""
 
 import asyncio
+import logging
 import os
 import re
 import shutil
@@ -33,6 +34,8 @@ def command(model: str, prompt: str | None, name: str) -> int:
       bateau run smollm2 "Why is the sky blue?"   one answer
       git diff | bateau run smollm2 "Write a commit message"
     """
+    # What goes wrong is told by the status that is shown; the log of an instance for one call is nobody's.
+    logging.getLogger("bateau").addHandler(logging.NullHandler())
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     question = "\n\n".join(part for part in (prompt, piped.strip()) if part)
     if not question and not sys.stdin.isatty():

@@ -2,7 +2,8 @@
 
 Called by control.loop after every change. Pure.
 
-Invariant: only replicas that are ready are endpoints; one that drains stays, marked, until it is stopped.
+Invariant: only replicas that are ready get requests; one that drains or whose probes fail stays, marked, so that what is
+in flight on it goes on to be counted.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -28,15 +29,15 @@ def endpoints(
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
-        if replica.state is ReplicaState.READY or (replica.id in draining and replica.state is ReplicaState.UNREADY):
+        if replica.state in (ReplicaState.READY, ReplicaState.UNREADY):
             by_service.setdefault(replica.service, []).append(replica)
     backends: list[Backend] = []
     for service in release.services:
-        ready = by_service.pop(service.key, [])
+        listed = by_service.pop(service.key, [])
         if isinstance(service.spec, ModelSpec):
-            backends.append(_model(service, service.spec, ready, draining, api_keys.get(service.key)))
+            backends.append(_model(service, service.spec, listed, draining, api_keys.get(service.key)))
         else:
-            backends += _app(service, service.spec, ready, draining, app_ports)
+            backends += _app(service, service.spec, listed, draining, app_ports)
     return Traffic(backends=(*backends, *_leaving(by_service, draining)))
 
 
@@ -50,7 +51,7 @@ def listen_key(service_key: str, port_name: str) -> str:
 
 
 def _model(
-    service: Service, spec: ModelSpec, ready: Sequence[Replica], draining: Collection[str], api_key: str | None
+    service: Service, spec: ModelSpec, listed: Sequence[Replica], draining: Collection[str], api_key: str | None
 ) -> Backend:
     external = ExternalTarget(url=spec.source, api_key=api_key) if spec.engine == "external" else None
     renamed = spec.external.model if spec.external else None
@@ -58,7 +59,7 @@ def _model(
         service=service.key,
         name=service.name,
         protocol="openai",
-        endpoints=_endpoints(ready, draining, None),
+        endpoints=_endpoints(listed, draining, None),
         external=external,
         upstream_model=renamed,
     )
@@ -67,7 +68,7 @@ def _model(
 def _app(
     service: Service,
     spec: AppSpec,
-    ready: Sequence[Replica],
+    listed: Sequence[Replica],
     draining: Collection[str],
     app_ports: Mapping[str, int],
 ) -> list[Backend]:
@@ -76,7 +77,7 @@ def _app(
             service=service.key,
             name=service.name,
             protocol=port.protocol,
-            endpoints=_endpoints(ready, draining, name),
+            endpoints=_endpoints(listed, draining, name),
             listen_port=app_ports.get(listen_key(service.key, name)),
             port_name=name,
         )
@@ -95,12 +96,13 @@ def _leaving(by_service: Mapping[str, Sequence[Replica]], draining: Collection[s
     ]
 
 
-def _endpoints(ready: Sequence[Replica], draining: Collection[str], port_name: str | None) -> tuple[Endpoint, ...]:
+def _endpoints(listed: Sequence[Replica], draining: Collection[str], port_name: str | None) -> tuple[Endpoint, ...]:
     found: list[Endpoint] = []
-    for replica in ready:
+    for replica in listed:
         address = replica.addresses.get(port_name) if port_name else _model_address(replica)
         if address:
-            found.append(Endpoint(replica=replica.id, address=address, draining=replica.id in draining))
+            marked = replica.id in draining or replica.state is ReplicaState.UNREADY
+            found.append(Endpoint(replica=replica.id, address=address, draining=marked))
     return tuple(found)
 
 

@@ -110,8 +110,10 @@ class Control:
                     logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
                 self.turns += 1
                 self.on_turn()
+                # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), pause)
+                    async with asyncio.timeout(pause):
+                        await self._wake.wait()
         finally:
             watcher.cancel()
             await self._fetches.close()

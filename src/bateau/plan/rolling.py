@@ -3,12 +3,14 @@
 Called by control.path at every turn of the loop: level-triggered, so a plan is made anew from what is there and never
 carried over. Restarting what died is the engine's work and no step.
 
-Invariant: a ready replica is only drained while as many others are ready as the service shall have.
+Invariant: a ready replica is only drained while as many others are ready as the service shall have; when those fail
+before it is stopped, it is kept.
 Invariant: a replica is stopped only when it has nothing in flight, or its drain timeout is over, or it never was ready.
 Refused: stopping all and starting anew; the surge costs memory for one replica, a gap costs requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
 
 from bateau.domain.plan import Desired, Draining, Plan, Step
 from bateau.domain.replica import Replica, ReplicaState
@@ -33,48 +35,56 @@ def plan(desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapp
 
 
 def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str, Draining]) -> list[Step]:
-    current = [r for r in replicas if r.revision == target.revision and r.state is not ReplicaState.STOPPING]
-    old = [r for r in replicas if r.revision != target.revision and r.state is not ReplicaState.STOPPING]
-    # Those that do not drain stay first, then the ready ones, then the lowest number.
-    current.sort(key=lambda r: (r.id in draining, r.state is not ReplicaState.READY, replica_number(r.id)))
+    living = [r for r in replicas if r.state is not ReplicaState.STOPPING]
+    # The ready ones stay first, then those that do not drain, then the lowest number.
+    living.sort(key=lambda r: (r.state is not ReplicaState.READY, r.id in draining, replica_number(r.id)))
+    current = [r for r in living if r.revision == target.revision]
+    old = [r for r in living if r.revision != target.revision]
     keep, extra = current[: target.replicas], current[target.replicas :]
     steps = [
         Step(act="keep", service=target.service, replica=r.id, reason="wanted again") for r in keep if r.id in draining
     ]
     missing = target.replicas - len(keep)
-    blocked = not target.surge and any(r.id for r in (*old, *extra))
-    if missing > 0 and not blocked and not any(r.state is ReplicaState.STOPPING for r in replicas if not target.surge):
+    alone = target.surge or len(replicas) == len(keep)
+    if missing > 0 and alone:
         why = "a new revision" if old else "scaled up" if current else "wanted"
         steps += [
             Step(act="start", service=target.service, replica=replica_id, reason=why)
             for replica_id in _free_ids(target.service, replicas, missing)
         ]
-    ready_kept = sum(r.state is ReplicaState.READY for r in keep)
-    ready_leaving = [r for r in (*extra, *old) if r.state is ReplicaState.READY and r.id not in draining]
-    # How many ready ones may go while enough others are ready.
-    may_go = len(ready_leaving) if not target.surge else max(0, ready_kept + len(ready_leaving) - target.replicas)
+    may_leave = _may_leave(target, keep, (*extra, *old), draining)
     for replica in (*extra, *old):
         why = "an old revision" if replica in old and target.replicas else "not wanted any more"
-        if replica.id in draining:
-            steps += _stop_when_drained(target, replica, draining[replica.id], why)
-        elif replica.state is not ReplicaState.READY:
-            steps.append(Step(act="stop", service=target.service, replica=replica.id, reason=why))
-        elif may_go:
-            may_go -= 1
-            steps.append(Step(act="drain", service=target.service, replica=replica.id, reason=why))
+        steps += _leave(target, replica, draining.get(replica.id), why, may_leave=replica.id in may_leave)
     return steps
 
 
-def _stop_when_drained(target: Desired, replica: Replica, state: Draining, why: str) -> list[Step]:
+def _may_leave(
+    target: Desired, keep: Sequence[Replica], leaving: Sequence[Replica], draining: Mapping[str, Draining]
+) -> set[str]:
+    """Return the ready replicas that can do without requests, as enough others are ready: first those that do already."""
+    ready = [r for r in leaving if r.state is ReplicaState.READY]
+    ready.sort(key=lambda r: r.id not in draining)
+    enough = sum(r.state is ReplicaState.READY for r in keep) + len(ready) - target.replicas
+    return {r.id for r in (ready[: max(0, enough)] if target.surge else ready)}
+
+
+def _leave(target: Desired, replica: Replica, state: Draining | None, why: str, *, may_leave: bool) -> list[Step]:
+    def step(act: Literal["drain", "keep", "stop"], reason: str) -> list[Step]:
+        return [Step(act=act, service=target.service, replica=replica.id, reason=reason)]
+
+    if replica.state is ReplicaState.READY and not may_leave:
+        return step("keep", "its successor is not ready") if state else []
+    if state is None:
+        # One whose probes fail may be busy with an answer all the same.
+        return step("drain" if replica.state in (ReplicaState.READY, ReplicaState.UNREADY) else "stop", why)
     if state.seconds >= target.drain_timeout_s and state.seconds >= SETTLE_S:
-        reason = f"{why}; its drain timeout is over"
-    elif state.in_flight == 0 and state.seconds >= SETTLE_S:
-        reason = f"{why}; nothing in flight"
-    elif replica.state in (ReplicaState.BACKOFF, ReplicaState.STARTING):
-        reason = f"{why}; it died"
-    else:
-        return []
-    return [Step(act="stop", service=target.service, replica=replica.id, reason=reason)]
+        return step("stop", f"{why}; its drain timeout is over")
+    if state.in_flight == 0 and state.seconds >= SETTLE_S:
+        return step("stop", f"{why}; nothing in flight")
+    if replica.state in (ReplicaState.BACKOFF, ReplicaState.STARTING):
+        return step("stop", f"{why}; it died")
+    return []
 
 
 def replica_number(replica_id: str) -> int:

@@ -17,7 +17,7 @@ from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, Sour
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.sources.artifact import Artifact
 from bateau.sources.header import split_not_supported
-from bateau.sources.http import refuse_plain_http
+from bateau.sources.http import refuse_plain_http, status_error
 from bateau.sources.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -158,8 +158,6 @@ def _asked(ask: Callable[[], _Result], *, says: str) -> _Result:
         raise SourceError(f"{says} is not on this machine, and HF_HUB_OFFLINE is set") from error
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
-        if status in {401, 403}:
-            raise SourceDenied(f"{says}: access denied (HTTP {status})", hint=hint) from error
-        raise SourceUnreachable(f"{says}: the hub cannot answer now (HTTP {status})") from error
-    except OSError as error:  # every transport error of the hub's HTTP library among them
+        raise status_error(status, says=says, hint=hint) or SourceError(f"{says}: HTTP {status}") from error
+    except (errors.HTTPError, OSError) as error:
         raise SourceUnreachable(f"{says}: the hub cannot be reached ({type(error).__name__})") from error

@@ -7,6 +7,7 @@ Refused: a file with a process id in it; ids are used again, and kill -9 leaves 
 """
 
 import asyncio
+import contextlib
 import fcntl
 import os
 from collections.abc import AsyncGenerator, Callable
@@ -26,7 +27,8 @@ async def held(path: Path, *, while_waiting: Callable[[], None]) -> AsyncGenerat
     try:
         yield
     finally:
-        os.unlink(path)  # noqa: PTH108 - quick, and must not be interrupted between here and the close
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path)  # noqa: PTH108 - quick, and must not be interrupted between here and the close
         os.close(descriptor)
 
 

@@ -128,7 +128,8 @@ class Models:
                     del self._flights[source]
                 if not flight.task.done():
                     flight.task.cancel()
-                    await asyncio.wait([flight.task])
+                    # Whatever it ends with has nobody left to tell.
+                    await asyncio.gather(flight.task, return_exceptions=True)
 
     async def _download(self, source: str) -> str:
         def report(done: int, total: int | None) -> None:

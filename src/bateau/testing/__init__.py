@@ -2,6 +2,21 @@
 
 from bateau.testing.clock import ManualClock
 from bateau.testing.engine import FakeEngine
+from bateau.testing.memory import FakeMemory
+from bateau.testing.plane import FakePlane
 from bateau.testing.probe import FakeProbe
+from bateau.testing.source import FakeSource, model_file
+from bateau.testing.templates import FakeTemplates
+from bateau.testing.texts import FakeTexts
 
-__all__ = ["FakeEngine", "FakeProbe", "ManualClock"]
+__all__ = [
+    "FakeEngine",
+    "FakeMemory",
+    "FakePlane",
+    "FakeProbe",
+    "FakeSource",
+    "FakeTemplates",
+    "FakeTexts",
+    "ManualClock",
+    "model_file",
+]

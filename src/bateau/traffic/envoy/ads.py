@@ -40,8 +40,7 @@ class _Subscription:
     names: set[str] = field(default_factory=set[str])
     wildcard: bool = False
     sent: dict[str, str] = field(default_factory=dict[str, str])
-    nonce_pending: str | None = None
-    names_pending: tuple[str, ...] = ()
+    pending: dict[str, tuple[str, ...]] = field(default_factory=dict[str, tuple[str, ...]])  # names by nonce
     answered: bool = False
 
 
@@ -53,6 +52,7 @@ class _Stream:
         self.outbox: asyncio.Queue[Any] = asyncio.Queue()
         self.settled = asyncio.Condition()
         self.nonce = 0
+        self.clusters_renewed: set[str] = set()
 
 
 class AdsServer:
@@ -151,44 +151,49 @@ class AdsServer:
         for name in request.resource_names_unsubscribe:
             subscription.names.discard(name)
             subscription.sent.pop(name, None)
-        if request.response_nonce and request.response_nonce == subscription.nonce_pending:
-            subscription.nonce_pending = None
+        if request.response_nonce in subscription.pending:
+            names = subscription.pending.pop(request.response_nonce)
             if request.HasField("error_detail"):
                 self._on_rejected(request.error_detail.message)
                 # No version is the empty one, so the next push tries again: a port that was taken may be free then.
-                subscription.sent.update(dict.fromkeys(subscription.names_pending, ""))
+                subscription.sent.update(dict.fromkeys(names, ""))
             async with stream.settled:
                 stream.settled.notify_all()
         if request.resource_names_subscribe or first:
             self._send(stream, type_url, asked=tuple(request.resource_names_subscribe))
 
     async def _push(self, type_url: str) -> None:
-        waiting = [stream for stream in tuple(self._streams) if self._send(stream, type_url)]
-        for stream in waiting:
-            subscription = stream.subscriptions[type_url]
+        streams = tuple(self._streams)
+        for stream in streams:
+            self._send(stream, type_url)
+        for stream in streams:
+            subscription = stream.subscriptions.get(type_url)
+            if subscription is None:
+                continue
             try:
                 async with asyncio.timeout(_ACKNOWLEDGE_S), stream.settled:
                     await stream.settled.wait_for(
-                        lambda s=stream, p=subscription: p.nonce_pending is None or s not in self._streams
+                        lambda s=stream, p=subscription: not p.pending or s not in self._streams
                     )
             except TimeoutError:
                 logger.warning(
                     "the gateway has not acknowledged %s within %s s", type_url.rsplit(".", 1)[-1], _ACKNOWLEDGE_S
                 )
 
-    def _send(self, stream: _Stream, type_url: str, *, asked: tuple[str, ...] = ()) -> bool:
-        """Queue what the stream lacks of a type. Returns whether anything was queued."""
+    def _send(self, stream: _Stream, type_url: str, *, asked: tuple[str, ...] = ()) -> None:
+        """Queue what the stream lacks of a type."""
         subscription = stream.subscriptions.get(type_url)
         if subscription is None:
-            return False
+            return
         there = self._resources.get(type_url, {})
         wanted = {n: r for n, r in there.items() if subscription.wildcard or n in subscription.names}
-        changed = {name: r for name, r in wanted.items() if subscription.sent.get(name) != r.version}
+        renewed = stream.clusters_renewed if type_url == ENDPOINTS else set[str]()
+        changed = {n: r for n, r in wanted.items() if subscription.sent.get(n) != r.version or n in renewed}
         gone = [name for name in subscription.sent if name not in wanted]
         # A name that is not there has to be answered once, or the one who asked waits for it.
         gone += [name for name in asked if name != "*" and name not in there and name not in gone]
         if not changed and not gone and subscription.answered:
-            return False
+            return
         subscription.answered = True
         stream.nonce += 1
         response = discovery_pb2.DeltaDiscoveryResponse(
@@ -198,10 +203,16 @@ class AdsServer:
             added = response.resources.add(name=name, version=resource.version)
             added.resource.type_url = type_url
             added.resource.value = resource.body
+        had = subscription.sent.keys() & changed.keys()
         subscription.sent.update({name: r.version for name, r in changed.items()})
         for name in gone:
             subscription.sent.pop(name, None)
-        subscription.nonce_pending = str(stream.nonce)
-        subscription.names_pending = tuple(changed)
+        subscription.pending[str(stream.nonce)] = tuple(changed)
         stream.outbox.put_nowait(response)
-        return True
+        if type_url == CLUSTER:
+            # A cluster that is replaced waits for its endpoints, though Envoy has them and does not ask again; until
+            # they come it acknowledges no cluster.
+            stream.clusters_renewed |= had
+            self._send(stream, ENDPOINTS)
+        elif type_url == ENDPOINTS:
+            stream.clusters_renewed -= changed.keys()

@@ -1,0 +1,43 @@
+"""Process templates that run nothing, whose revision follows what a service says.
+
+Invariant: as with the real ones, how many replicas there are is no part of the revision.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import replace
+
+from bateau.domain.errors import EngineError
+from bateau.domain.model_file import ModelFile
+from bateau.domain.placement import ModelCapacity
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.release import Service
+from bateau.domain.spec import AppSpec
+
+
+class FakeTemplates:
+    """Satisfies `bateau.ports.templates.Templates`. `refusals` maps service keys to the EngineError they get."""
+
+    def __init__(self) -> None:
+        self.refusals: dict[str, EngineError] = {}
+
+    def template(
+        self,
+        service: Service,
+        *,
+        file: ModelFile | None,
+        capacity: ModelCapacity | None,
+        addresses: Mapping[str, str],
+    ) -> ProcessTemplate:
+        """Return the template. Raises EngineError where the test wants the service refused."""
+        if service.key in self.refusals:
+            raise self.refusals[service.key]
+        used = {key: addresses.get(key) for key in getattr(service.spec, "uses", ())}
+        said = repr((replace(service.spec, replicas=0), file, capacity, used))
+        is_app = isinstance(service.spec, AppSpec)
+        return ProcessTemplate(
+            revision=hashlib.blake2b(said.encode(), digest_size=4).hexdigest(),
+            command=(service.name,),
+            port_names=tuple(service.spec.ports) if isinstance(service.spec, AppSpec) else (),
+            uses_socket=not is_app,
+        )

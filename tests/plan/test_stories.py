@@ -1,0 +1,23 @@
+"""Every story in tests/stories/plan goes as it is written. `pytest tests/plan --accept` writes what comes out now."""
+
+from pathlib import Path
+
+import pytest
+
+from plan.story import retell
+
+STORIES = sorted((Path(__file__).parent.parent / "stories/plan").glob("*.txt"))
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
+def test_the_story_goes_as_it_is_written(story: Path, request: pytest.FixtureRequest) -> None:
+    written = story.read_text()
+    told = retell(written)
+    if request.config.getoption("--accept", default=False):
+        story.write_text(told)
+    else:
+        assert told == written
+
+
+def test_there_are_stories() -> None:
+    assert len(STORIES) >= 9

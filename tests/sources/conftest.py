@@ -1,0 +1,32 @@
+"""Servers on loopback, and caches in temporary directories."""
+
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bateau.sources import Models
+from bateau.sources.download import Patience
+from sources.origin import Origin
+
+QUICK = Patience(tries=3, delay_s_first=0.01, delay_s_ceiling=0.02, connect_s=5, silence_s=5)
+
+
+@pytest.fixture
+async def origin() -> AsyncGenerator[Origin]:
+    server = Origin()
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Callable[..., Models]:
+    """Make Models over one cache; variables of the environment and options by keyword."""
+
+    def make(*, patience: Patience = QUICK, environ: dict[str, str] | None = None, **options: Any) -> Models:
+        variables = {"HOME": str(tmp_path / "home"), **(environ or {})}
+        return Models(cache=tmp_path / "cache", base=tmp_path, environ=variables, patience=patience, **options)
+
+    return make

@@ -1,0 +1,28 @@
+"""What tests look at: the content of a fetched model, and conditions that come true."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from bateau.domain.model_file import ModelFile, Progress
+
+
+def ignore(_: Progress) -> None:
+    """Progress that nobody follows."""
+
+
+def content(file: ModelFile) -> bytes:
+    """Return what is in the file."""
+    return Path(file.path).read_bytes()
+
+
+def free(size_bytes: int) -> Callable[[Path], int]:
+    """Return a disk with so much room."""
+    return lambda _path: size_bytes
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for `condition`, 20 seconds at most."""
+    async with asyncio.timeout(20):
+        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+            await asyncio.sleep(0.01)

@@ -1,0 +1,117 @@
+"""References, the cache, and what is in place already."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
+from bateau.sources import Models
+from bateau.sources.catalogue import catalogue
+from bateau.sources.download import Patience
+from sources.gguf_bytes import LLAMA, gguf
+from sources.origin import Origin
+from sources.reading import ignore
+
+Make = Callable[..., Models]
+
+
+async def test_a_file_is_used_in_place(models: Make, tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir()
+    (tmp_path / "m.gguf").write_bytes(gguf())
+    (tmp_path / "home/h.gguf").write_bytes(gguf())
+    for reference in ("./m.gguf", "m.gguf", str(tmp_path / "m.gguf"), "~/h.gguf"):
+        found = models().find(reference)
+        assert found is not None
+        assert Path(found.path).parent in {tmp_path, tmp_path / "home"}
+        assert found == await models().fetch(reference, ignore)
+    assert not (tmp_path / "cache").exists()
+    with pytest.raises(SourceError, match="a file of yours"):
+        models().remove("./m.gguf")
+    assert (tmp_path / "m.gguf").exists()
+
+
+def test_a_file_that_changed_is_read_again(models: Make, tmp_path: Path) -> None:
+    path = tmp_path / "m.gguf"
+    path.write_bytes(gguf())
+    first = models().find("./m.gguf")
+    path.write_bytes(gguf({**LLAMA, "general.name": "Another"}))
+    second = models().find("./m.gguf")
+    assert first and second
+    assert (first.header.name, second.header.name) == ("Tiny", "Another")
+
+
+def test_files_that_are_no_model_or_not_there(models: Make, tmp_path: Path) -> None:
+    (tmp_path / "m.gguf").write_bytes(gguf()[:-1])
+    with pytest.raises(NotAModel, match=r"m\.gguf is cut short"):
+        models().find("./m.gguf")
+    with pytest.raises(SourceNotFound, match="does not exist"):
+        models().find("./other.gguf")
+    with pytest.raises(SourceError, match="cannot be read"):
+        models().find(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("reference", "hint"),
+    [
+        ("smolm2", "did you mean `smollm2`?"),
+        ("huggingface", "known: smollm2"),
+        ("hff://a/b", "did you mean `hf://`?"),
+        ("Qwen/Qwen3", "hf://Qwen/Qwen3"),
+    ],
+)
+async def test_a_reference_that_names_nothing_says_what_would(models: Make, reference: str, hint: str) -> None:
+    with pytest.raises(SourceNotFound) as found:
+        models().find(reference)
+    assert hint in str(found.value.hint)
+    with pytest.raises(SourceNotFound):
+        await models().fetch(reference, ignore)
+
+
+async def test_removing_frees_what_nothing_else_needs(origin: Origin, models: Make) -> None:
+    data = gguf()
+    one, two = origin.url("/one.gguf"), origin.url("/two.gguf")
+    origin.paths["/one.gguf"] = origin.paths["/two.gguf"] = data
+    source = models()
+    for reference in (one, two):
+        await source.fetch(reference, ignore)
+    [cached] = source.list()
+    assert (cached.references, cached.size_bytes) == ((one, two), len(data))
+    assert source.remove(one).freed_bytes == 0
+    assert source.find(one) is None
+    assert source.find(two) is not None
+    removed = source.remove(cached.sha256[:12])
+    assert (removed.references, removed.freed_bytes) == ((two,), len(data))
+    assert source.list() == []
+    with pytest.raises(SourceNotFound, match="not in the cache"):
+        source.remove(two)
+    with pytest.raises(SourceNotFound, match="no model in the cache"):
+        source.remove("sha256:abcdef")
+
+
+async def test_a_part_that_has_arrived_can_be_removed(origin: Origin, models: Make, tmp_path: Path) -> None:
+    origin.paths["/m.gguf"] = gguf()
+    origin.cuts = [100]
+    with pytest.raises(SourceError):
+        await models(patience=Patience(tries=1)).fetch(origin.url("/m.gguf"), ignore)
+    assert models().remove(origin.url("/m.gguf")).freed_bytes == 100
+    assert list((tmp_path / "cache/partial").iterdir()) == []
+
+
+async def test_offline_says_what_is_here(origin: Origin, models: Make) -> None:
+    origin.paths["/m.gguf"] = gguf()
+    await models().fetch(origin.url("/m.gguf"), ignore)
+    offline = models(environ={"BATEAU_OFFLINE": "1"})
+    assert await offline.fetch(origin.url("/m.gguf"), ignore)
+    with pytest.raises(SourceError, match="BATEAU_OFFLINE is set") as caught:
+        await offline.fetch("smollm2", ignore)
+    assert caught.value.hint == f"on this machine: {origin.url('/m.gguf')}"
+
+
+def test_every_name_of_the_catalogue_has_a_source_that_is_understood(models: Make) -> None:
+    entries = catalogue()
+    assert entries[0].name == "smollm2"
+    assert len({entry.name for entry in entries}) == len(entries)
+    for entry in entries:
+        assert models().find(entry.name) is None
+        assert models().find(entry.source) is None

