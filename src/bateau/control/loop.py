@@ -178,9 +178,7 @@ class Control:
 
     async def _turn(self) -> float:
         """Do what can be done now; return how long nothing need be done unless woken, in seconds."""
-        if self._texts_changed:
-            self._texts_changed = False
-            self._read()
+        trouble = self._read() if self._texts_changed else None
         self._hand_out_ports()
         references = {
             s.key: s.spec.source for s in self.release.services if needs_file(s) and isinstance(s.spec, ModelSpec)
@@ -209,11 +207,21 @@ class Control:
                 await self._start(step, outcome)
             elif step.act == "stop" and step.replica not in self._stopping:
                 self._stopping[step.replica] = asyncio.create_task(self._stop(step))
-        self.trouble = None
-        return self._pause()
+        self.trouble = trouble
+        return min(self._pause(), RETRY_START_S) if trouble else self._pause()
 
-    def _read(self) -> None:
-        texts = self._ports.texts.read()
+    def _read(self) -> str | None:
+        """Take up what is written now. Returns why that cannot be; it is tried again, and what runs is looked after."""
+        try:
+            self._understand(self._ports.texts.read())
+        except BateauError as error:
+            if error.message != self.trouble:
+                logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
+            return error.message
+        self._texts_changed = False
+        return None
+
+    def _understand(self, texts: Mapping[str, str]) -> None:
         if texts == self._texts and self.written is not None:
             return
         self._texts = texts

@@ -3,7 +3,7 @@
 Called by models and download. The layout below the cache directory:
 
     blobs/sha256/DIGEST   whole files, checked, never changed
-    refs/KEY.json         reference -> digest; KEY is a hash, as a reference may hold any character
+    refs/KEY.json         reference -> digest; KEY is a hash of it, and the file holds it without its secrets
     partial/KEY.part      what has arrived of a file, KEY.json where it came from, KEY.lock while someone fetches it
 
 Invariant: a file appears below blobs/ only whole, by a rename on one file system; nothing outside the cache is removed.
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from bateau.domain.errors import SourceError, SourceNotFound
+from bateau.sources.http import shown
 
 _DIGEST_CHARS_MIN = 6
 
@@ -78,25 +79,29 @@ class Cache:
         digest = read_json(self._ref(reference)).get("sha256")
         return digest if isinstance(digest, str) and _is_digest(digest) and self.blob(digest).is_file() else None
 
+    def was_checked(self, reference: str) -> bool:
+        """Whether the source of `reference` promised a checksum, which the content then had."""
+        return read_json(self._ref(reference)).get("checked") is True
+
     def add(self, path: Path, *, sha256: str) -> None:
         """Move the whole, checked file at `path` (below `partial`) to its place."""
         with self.writing():
             path.chmod(0o444)
             path.replace(self.blob(sha256))
 
-    def remember(self, reference: str, sha256: str) -> None:
-        """Note which content `reference` leads to."""
+    def remember(self, reference: str, sha256: str, *, checked: bool) -> None:
+        """Note which content `reference` leads to, and whether its source promised that checksum."""
         with self.writing():
-            write_json(self._ref(reference), {"reference": reference, "sha256": sha256})
+            write_json(self._ref(reference), {"reference": shown(reference), "sha256": sha256, "checked": checked})
 
     def models(self) -> list[CachedModel]:
         """Return what is here, by reference."""
-        references: dict[str, list[str]] = {}
+        references: dict[str, set[str]] = {}
         for reference, digest in self._references():
-            references.setdefault(digest, []).append(reference)
+            references.setdefault(digest, set()).add(reference)
         found = [
             CachedModel(
-                references=tuple(sorted(references.get(path.name, []))),
+                references=tuple(sorted(references.get(path.name, ()))),
                 size_bytes=path.stat().st_size,
                 sha256=path.name,
             )
@@ -111,17 +116,17 @@ class Cache:
         Raises SourceNotFound.
         """
         freed_bytes = self._remove_partial(reference)
-        ref = self._ref(reference)
+        ref = self._ref_said(reference)
         digest = read_json(ref).get("sha256")
         if not isinstance(digest, str) or not _is_digest(digest):
             if freed_bytes is None:
-                raise SourceNotFound(f"{reference} is not in the cache", hint="see `bateau models list`")
-            return Removed(references=(reference,), freed_bytes=freed_bytes)
+                raise SourceNotFound(f"{shown(reference)} is not in the cache", hint="see `bateau models list`")
+            return Removed(references=(shown(reference),), freed_bytes=freed_bytes)
         with self.writing():
             ref.unlink(missing_ok=True)
             needed = any(other == digest for _, other in self._references())
             freed_bytes = (freed_bytes or 0) + (0 if needed else _unlink(self.blob(digest)))
-        return Removed(references=(reference,), freed_bytes=freed_bytes)
+        return Removed(references=(shown(reference),), freed_bytes=freed_bytes)
 
     def remove_content(self, prefix: str) -> Removed:
         """Remove the content whose digest begins with `prefix`, and every reference to it. Raises SourceNotFound."""
@@ -132,13 +137,20 @@ class Cache:
             raise SourceNotFound(f"{len(found)} models have a sha256 that begins with {prefix}", hint="give more of it")
         model = found[0]
         with self.writing():
-            for reference in model.references:
-                self._ref(reference).unlink(missing_ok=True)
+            for path in _entries(self._refs):
+                if read_json(path).get("sha256") == model.sha256:
+                    path.unlink(missing_ok=True)
             freed_bytes = _unlink(self.blob(model.sha256))
         return Removed(references=model.references, freed_bytes=freed_bytes)
 
     def _ref(self, reference: str) -> Path:
         return self._refs / f"{hashlib.sha256(reference.encode()).hexdigest()[:32]}.json"
+
+    def _ref_said(self, reference: str) -> Path:
+        """Find a reference also by what `models` calls it, without its secrets."""
+        said = (path for path in _entries(self._refs) if read_json(path).get("reference") == reference)
+        exact = self._ref(reference)
+        return exact if exact.exists() else next(said, exact)
 
     def _references(self) -> list[tuple[str, str]]:
         trees = [read_json(path) for path in _entries(self._refs) if path.suffix == ".json"]
@@ -147,7 +159,7 @@ class Cache:
     def _remove_partial(self, reference: str) -> int | None:
         freed_bytes: int | None = None
         for state in _entries(self.partial):
-            if state.suffix == ".json" and read_json(state).get("reference") == reference:
+            if state.suffix == ".json" and read_json(state).get("reference") == shown(reference):
                 with self.writing():
                     freed_bytes = (freed_bytes or 0) + _unlink(state.with_suffix(".part"))
                     state.unlink(missing_ok=True)

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bateau.domain.errors import ChecksumMismatch, DiskFull, SourceError, SourceUnreachable
+from bateau.domain.errors import ChecksumMismatch, DiskFull, SourceDenied, SourceError, SourceUnreachable
 from bateau.sources import wheel
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import Cache
@@ -96,7 +96,8 @@ class Downloader:
                         digest = await self._fetch(artifact, part, report)
                     finally:
                         part.close()
-                self._cache.remember(reference, digest)
+                if self._cache.digest(reference) is None:
+                    self._cache.remember(reference, digest, checked=artifact.sha256 is not None)
         return digest
 
     def _here(self, artifact: Artifact, reference: str) -> str | None:
@@ -106,7 +107,9 @@ class Downloader:
         return self._cache.digest(reference)
 
     async def _fetch(self, artifact: Artifact, part: Part, report: Report) -> str:
-        await in_thread(lambda: part.open(has_checksum=artifact.sha256 is not None))
+        part.open(has_checksum=artifact.sha256 is not None)
+        while await in_thread(part.take_up):
+            report(part.position, artifact.size_bytes)
         resumed = part.position > 0
         await self._receive(artifact, part, report)
         if artifact.sha256 and part.sha256() != artifact.sha256 and resumed:
@@ -191,7 +194,12 @@ class Downloader:
         if part.position and response.status == _RANGE_WRONG:
             part.restart(etag=None)
             raise SourceUnreachable(f"{says}: the file is shorter than what has arrived of it; starting again")
-        error = status_error(response.status, says=says, hint=None)
+        error = status_error(response.status, says=says)
+        if isinstance(error, SourceDenied) and part.position:
+            # A token that was good for the first bytes has expired: a new fetch gets a new one, and goes on.
+            raise SourceUnreachable(
+                f"{says}: access expired after {part.position} bytes", hint="fetch it again to go on"
+            )
         if error:
             raise error
         refuse_plain_http(str(response.url))

@@ -6,8 +6,10 @@ Invariant: plain http is spoken to this machine only; a message never holds a qu
 """
 
 import asyncio
+import concurrent.futures
 import contextlib
 import ipaddress
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -83,6 +85,34 @@ def status_error(status: int, *, says: str, hint: str | None = None) -> SourceEr
     if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER:
         return SourceUnreachable(f"{says}: the server cannot answer now (HTTP {status})")
     return SourceError(f"{says}: the server refuses (HTTP {status})")
+
+
+async def in_daemon_thread(function: Callable[[], _Result]) -> _Result:
+    """Run `function`, which waits for the network, in a thread that is left to itself when cancelled.
+
+    A thread of the executor would hold up the end of the process until its timeout.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[_Result] = loop.create_future()
+
+    def deliver(result: Callable[[], _Result]) -> None:
+        if not future.done():
+            try:
+                future.set_result(result())
+            except Exception as error:  # noqa: BLE001 - carried over to who awaits it
+                future.set_exception(error)
+
+    def run() -> None:
+        done: concurrent.futures.Future[_Result] = concurrent.futures.Future()
+        try:
+            done.set_result(function())
+        except Exception as error:  # noqa: BLE001 - carried over to who awaits it
+            done.set_exception(error)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(deliver, done.result)
+
+    threading.Thread(target=run, daemon=True).start()
+    return await future
 
 
 async def in_thread(function: Callable[[], _Result]) -> _Result:

@@ -6,7 +6,6 @@ Invariant: the token goes to the endpoint alone: the storage that it redirects t
 Refused: hf_hub_download; its cache, locks and progress would stand beside ours.
 """
 
-import asyncio
 import logging
 import re
 from collections.abc import Callable
@@ -17,7 +16,7 @@ from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, Sour
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.sources.artifact import Artifact
 from bateau.sources.header import split_not_supported
-from bateau.sources.http import refuse_plain_http, status_error
+from bateau.sources.http import in_daemon_thread, refuse_plain_http, status_error
 from bateau.sources.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -45,13 +44,10 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     file_name: str | None = match["file"]
     if file_name is not None and not file_name.lower().endswith(".gguf"):
         raise SourceNotFound(f"{reference} names no *.gguf file", hint=f"leave it out to choose: hf://{match['repo']}")
-    return await asyncio.to_thread(
-        _resolve,
-        settings,
-        repo=match["repo"],
-        file_name=file_name,
-        quant=match["quant"],
-        revision=match["revision"],
+    return await in_daemon_thread(
+        lambda: _resolve(
+            settings, repo=match["repo"], file_name=file_name, quant=match["quant"], revision=match["revision"]
+        )
     )
 
 
@@ -159,5 +155,5 @@ def _asked(ask: Callable[[], _Result], *, says: str) -> _Result:
     except errors.HfHubHTTPError as error:
         status = error.response.status_code
         raise status_error(status, says=says, hint=hint) or SourceError(f"{says}: HTTP {status}") from error
-    except (errors.HTTPError, OSError) as error:
+    except (errors.HTTPError, OSError) as error:  # pyright: ignore[reportPrivateImportUsage] - of whichever httpx it uses
         raise SourceUnreachable(f"{says}: the hub cannot be reached ({type(error).__name__})") from error

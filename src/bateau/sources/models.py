@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from bateau.domain.errors import SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.model_file import ModelFile, Progress
@@ -74,7 +75,7 @@ class Models:
         if isinstance(source, Path):
             return _model_file(reference, source, sha256=None)
         digest = self._cache.digest(source)
-        return _model_file(reference, self._cache.blob(digest), sha256=digest) if digest else None
+        return self._cached(reference, source, digest) if digest else None
 
     async def fetch(self, reference: str, on_progress: OnProgress) -> ModelFile:
         """Return the model, fetching it first where it is not here. Raises the SourceError family.
@@ -90,7 +91,7 @@ class Models:
             on_progress(Progress(reference=reference, bytes_done=done, bytes_total=total))
 
         digest = await self._join(source, report)
-        return await asyncio.to_thread(_model_file, reference, self._cache.blob(digest), sha256=digest)
+        return await asyncio.to_thread(self._cached, reference, source, digest)
 
     def list(self) -> list[CachedModel]:
         """Return what is in the cache."""
@@ -112,6 +113,11 @@ class Models:
     def catalogue(self) -> Sequence[CatalogueEntry]:
         """Return the short names that are known."""
         return catalogue.catalogue()
+
+    def _cached(self, reference: str, source: str, digest: str) -> ModelFile:
+        # A checksum that nobody promised has checked nothing.
+        sha256 = digest if self._cache.was_checked(source) else None
+        return _model_file(reference, self._cache.blob(digest), sha256=sha256)
 
     async def _join(self, source: str, report: Callable[[int, int | None], None]) -> str:
         flight = self._flights.get(source)
@@ -167,6 +173,10 @@ class Models:
     def _source(self, reference: str) -> Path | str:
         """Return the file or the full reference that `reference` means."""
         if _scheme(reference):
+            try:
+                urlsplit(reference)
+            except ValueError as error:
+                raise SourceNotFound(f"a {_scheme(reference)} reference is not written as a URL: {error}") from error
             return reference
         if reference.startswith(("/", "./", "../", "~")):
             return self._path(reference)

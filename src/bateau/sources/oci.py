@@ -11,11 +11,12 @@ import re
 from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
 from bateau.kit.suggest import listed
 from bateau.sources.artifact import Artifact
+from bateau.sources.http import shown
 from bateau.sources.registry import Layer, Repository, layers
 from bateau.sources.settings import Settings
 
 _REFERENCE = re.compile(
-    r"oci://(?P<host>[^/\s]+)/(?P<name>[a-z0-9._/-]+)(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
+    r"oci://(?P<host>[^/\s@]+)/(?P<name>[a-z0-9._/-]+)(?::(?P<tag>[\w.-]+))?(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 
 
@@ -24,7 +25,8 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceNotFound(
-            f"{reference} is not understood", hint="write oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:..."
+            f"{shown(reference)} is not understood",
+            hint="write oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:...",
         )
     repository = Repository(host=match["host"], name=match["name"])
     tag = match["digest"] or match["tag"] or "latest"

@@ -10,6 +10,7 @@ import re
 from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
 from bateau.kit.suggest import listed
 from bateau.sources.artifact import Artifact
+from bateau.sources.http import shown
 from bateau.sources.registry import Repository, layers
 from bateau.sources.settings import Settings
 
@@ -17,7 +18,7 @@ _HOST = "registry.ollama.ai"
 _NAMESPACE = "library"
 _MODEL = "application/vnd.ollama.image.model"
 _REFERENCE = re.compile(
-    r"ollama://(?:(?P<host>[^/\s]+)/(?=[^/]+/))?(?:(?P<namespace>[\w.-]+)/)?(?P<name>[\w.-]+)(?::(?P<tag>[\w.-]+))?"
+    r"ollama://(?:(?P<host>[^/\s@]+)/(?=[^/]+/))?(?:(?P<namespace>[\w.-]+)/)?(?P<name>[\w.-]+)(?::(?P<tag>[\w.-]+))?"
 )
 
 
@@ -26,7 +27,7 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceNotFound(
-            f"{reference} is not understood", hint="write ollama://NAME:TAG or ollama://HOST/NAMESPACE/NAME:TAG"
+            f"{shown(reference)} is not understood", hint="write ollama://NAME:TAG or ollama://HOST/NAMESPACE/NAME:TAG"
         )
     repository = Repository(host=match["host"] or _HOST, name=f"{match['namespace'] or _NAMESPACE}/{match['name']}")
     found, headers = await layers(repository, match["tag"] or "latest", says=reference, settings=settings)

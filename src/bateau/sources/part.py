@@ -10,8 +10,10 @@ import os
 from pathlib import Path
 
 from bateau.sources.cache import read_json, write_json
+from bateau.sources.http import shown
 
 _CHUNK_BYTES = 1 << 20
+_CHUNKS_AT_ONCE = 64
 
 
 class Part:
@@ -20,23 +22,29 @@ class Part:
     def __init__(self, path: Path, *, reference: str) -> None:
         self.path = path
         self._state = path.with_suffix(".json")
-        self._reference = reference
+        self._reference = shown(reference)
         self._sha256 = hashlib.sha256()
         self._descriptor = -1
         self.position = 0
         self.etag: str | None = None
 
     def open(self, *, has_checksum: bool) -> None:
-        """Open the part and take up what an earlier fetch left; without ETag or checksum nothing of it can be used."""
+        """Open the part; without ETag or checksum, what an earlier fetch left in it cannot be used."""
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         etag = read_json(self._state).get("etag")
         self.etag = etag if isinstance(etag, str) else None
         if self.etag is None and not has_checksum:
             self.restart(etag=None)
-            return
-        while chunk := os.read(self._descriptor, _CHUNK_BYTES):
+
+    def take_up(self) -> bool:
+        """Read on in what an earlier fetch left; call until it returns False, before anything else."""
+        for _ in range(_CHUNKS_AT_ONCE):
+            chunk = os.read(self._descriptor, _CHUNK_BYTES)
+            if not chunk:
+                return False
             self._sha256.update(chunk)
             self.position += len(chunk)
+        return True
 
     def restart(self, *, etag: str | None) -> None:
         """Throw away what has arrived; `etag` is of what comes now."""
@@ -76,8 +84,10 @@ class Part:
 
     def close(self) -> None:
         """Close the file; a part without content is removed."""
-        if self._descriptor >= 0:
-            os.close(self._descriptor)
-            self._descriptor = -1
-        if self.position == 0:
+        if self._descriptor < 0:
+            return
+        is_empty = os.fstat(self._descriptor).st_size == 0
+        os.close(self._descriptor)
+        self._descriptor = -1
+        if is_empty:
             self.forget()

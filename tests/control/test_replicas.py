@@ -1,0 +1,243 @@
+"""Steps in the right order: the gateway is told before anything starts or stops, and a drain is waited for."""
+
+from control.world import World, app, model, world
+
+from bateau.domain.errors import EngineError
+from bateau.domain.replica import ReplicaState
+from bateau.domain.status import ServiceState
+
+
+async def test_the_plane_is_told_before_the_gateway_and_the_first_replica_start() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.backend().endpoints)
+        assert w.journal[:3] == ["publish []", "start gateway.envoy.0", "start model.chat.0"]
+        assert w.journal[3] == "publish [model.chat.0]"
+
+
+async def test_a_replica_that_is_not_ready_gets_no_requests() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.backend().endpoints)
+        w.engine.crash("model.chat.0", "exited with code 1")
+        await w.until(lambda: not w.backend().endpoints)
+        found = w.service()
+        assert (found.state, found.reason) == (ServiceState.FAILED, "exited with code 1")
+        w.engine.restart("model.chat.0")
+        await w.until(lambda: w.backend().endpoints)
+        assert "stop model.chat.0" not in w.journal
+
+
+async def test_a_replica_whose_probes_fail_gets_nothing_new_but_is_still_counted() -> None:
+    async with world(chat=model(replicas=2)) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        w.engine.move("model.chat.0", ReplicaState.UNREADY, "no answer in 5 s")
+        await w.until(lambda: w.backend().endpoints[0].draining)
+        assert not w.backend().endpoints[1].draining
+        w.engine.become_ready("model.chat.0")
+        await w.until(lambda: not w.backend().endpoints[0].draining)
+
+
+async def test_a_replica_that_leaves_is_marked_at_the_plane_first_and_stopped_with_nothing_in_flight() -> None:
+    async with world(chat=model(replicas=2)) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        w.plane.in_flight = {"model.chat.1": 2}
+        w.texts.write("chat", model(replicas=1))
+        await w.until(lambda: w.control.draining)
+        assert w.journal[-1] == "publish [model.chat.0, model.chat.1 draining]"
+        await w.pass_time(300.0)
+        await w.turns()
+        assert w.control.draining["model.chat.1"].in_flight == 2
+        assert "model.chat.1" in w.replicas()
+        w.plane.in_flight = {"model.chat.1": 0}
+        await w.until(lambda: "model.chat.1" not in w.replicas())
+        await w.until(lambda: len(w.backend().endpoints) == 1)
+        assert w.journal[-2:] == ["stop model.chat.1", "publish [model.chat.0]"]
+
+
+async def test_a_drain_has_its_time_and_no_more() -> None:
+    async with world(chat=model(replicas=2, drainTimeout="60s")) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        w.plane.in_flight = {"model.chat.1": 2}
+        w.texts.write("chat", model(replicas=1, drainTimeout="60s"))
+        await w.until(lambda: w.control.draining)
+        await w.pass_time(59.0)
+        assert "model.chat.1" in w.replicas()
+        await w.pass_time(1.0)
+        await w.until(lambda: "model.chat.1" not in w.replicas())
+
+
+async def test_a_gateway_that_cannot_be_asked_does_not_end_a_drain_before_its_time() -> None:
+    async with world(chat=model(replicas=2, drainTimeout="60s")) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        w.plane.in_flight = None
+        w.texts.write("chat", model(replicas=1, drainTimeout="60s"))
+        await w.until(lambda: w.control.draining)
+        await w.pass_time(59.0)
+        await w.turns()
+        assert w.control.draining["model.chat.1"].in_flight is None
+        assert "model.chat.1" in w.replicas()
+        await w.pass_time(1.0)
+        await w.until(lambda: "model.chat.1" not in w.replicas())
+
+
+async def test_a_new_revision_takes_over_without_a_gap() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.backend().endpoints)
+        before = len(w.plane.published)
+        w.texts.write("chat", model(parallel=8))
+        await w.until(lambda: "model.chat.1" in w.replicas())
+        await w.until(lambda: w.control.draining)
+        await w.pass_time(1.0)
+        await w.until(lambda: list(w.replicas()) == ["model.chat.1"])
+        await w.turns()
+        for traffic in w.plane.published[before:]:
+            open_to_new = [e for b in traffic.backends for e in b.endpoints if not e.draining]
+            assert open_to_new, "at one moment nobody took requests"
+
+
+async def test_a_removed_models_requests_are_counted_until_they_end() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.backend().endpoints)
+        w.plane.in_flight = {"model.chat.0": 1}
+        w.texts.remove("chat")
+        await w.until(lambda: w.control.draining)
+        await w.turn()
+        (leaving,) = w.plane.traffic.backends
+        assert (leaving.protocol, leaving.endpoints[0].draining) == ("leaving", True)
+        await w.pass_time(100.0)
+        assert w.replicas()
+        w.plane.in_flight = {}
+        await w.until(lambda: not w.replicas())
+
+
+async def test_a_gateway_of_another_revision_is_replaced_one_after_the_other() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.gateway())
+        w.plane.revision = "gateway-2"
+        w.control.wake()
+        await w.until(lambda: w.control.draining)
+        w.clock.advance(1.0)
+        await w.until(lambda: [r.revision for r in w.gateway().values()] == ["gateway-2"])
+        moves = [line for line in w.journal if "gateway" in line]
+        assert moves == ["start gateway.envoy.0", "stop gateway.envoy.0", "start gateway.envoy.0"]
+
+
+async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> None:
+    async with world(shop=app()) as w:
+        w.engine.refusals["model.chat.0"] = "llama-server is not executable"
+        w.texts.write("chat", model())
+        await w.until(lambda: w.control.failure("model/chat"))
+        found = w.service()
+        assert (found.state, found.reason) == (ServiceState.FAILED, "llama-server is not executable")
+        assert w.service("app/shop").state is ServiceState.READY
+        tried = w.journal.count("start model.chat.0")
+        await w.pass_time(5.0)
+        assert w.journal.count("start model.chat.0") == tried
+        await w.pass_time(5.0)
+        assert w.journal.count("start model.chat.0") == tried + 1
+        del w.engine.refusals["model.chat.0"]
+        await w.pass_time(10.0)
+        await w.until(lambda: w.service().state is ServiceState.READY)
+        assert w.control.failure("model/chat") is None
+
+
+async def test_a_start_that_failed_is_tried_at_once_when_the_text_changes() -> None:
+    async with world() as w:
+        w.engine.refusals["model.chat.0"] = "not executable"
+        w.texts.write("chat", model())
+        await w.until(lambda: w.control.failure("model/chat"))
+        w.engine.refusals.clear()
+        w.texts.write("chat", model(parallel=2))
+        await w.until(lambda: w.service().state is ServiceState.READY)
+
+
+async def test_a_gateway_that_cannot_start_is_told_and_tried_again() -> None:
+    w = World(chat=model())
+    w.engine.refusals["gateway.envoy.0"] = "envoy is not there"
+    await w.begin()
+    await w.until(lambda: w.status.gateway.reason)
+    assert w.status.gateway.reason == "envoy is not there"
+    w.engine.refusals.clear()
+    w.clock.advance(10.0)
+    await w.until(lambda: w.gateway())
+    await w.end()
+
+
+async def test_an_engine_that_refuses_a_service_hinders_no_other() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        w.templates.refusals["model/other"] = EngineError("vllm is not installed", hint="pip install vllm")
+        w.texts.write("other", model("other"))
+        await w.until(lambda: w.control.outcome and w.control.outcome.refused)
+        found = w.service("model/other")
+        assert (found.state, found.reason) == (ServiceState.FAILED, "vllm is not installed. pip install vllm")
+        assert w.service().state is ServiceState.READY
+
+
+async def test_a_service_that_is_refused_keeps_the_replicas_it_has() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        w.texts.write("chat", model(contextLength=100_000_000))
+        await w.until(lambda: w.control.outcome and w.control.outcome.refused)
+        await w.turns()
+        assert list(w.replicas()) == ["model.chat.0"]
+        assert w.backend().endpoints
+
+
+async def test_replicas_zero_is_stopped_and_settled() -> None:
+    async with world(chat=model(replicas=0)) as w:
+        await w.until(lambda: w.gateway())
+        await w.turns()
+        assert w.service().state is ServiceState.STOPPED
+        assert w.status.settled
+
+
+async def test_stop_all_ends_the_gateway_first() -> None:
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.replicas() and w.replicas("app/shop"))
+        await w.end()
+        said: list[str] = []
+        await w.control.stop_all(said.append)
+        stops = [line for line in w.journal if line.startswith("stop ")]
+        assert stops[0] == "stop gateway.envoy.0"
+        assert sorted(stops[1:]) == ["stop app.shop.0", "stop model.chat.0"]
+        assert sorted(said) == ["app.shop.0", "gateway.envoy.0", "model.chat.0"]
+        assert w.engine.observe() == []
+
+
+async def test_a_control_plane_that_ends_stops_nothing() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        await w.end()
+        assert w.engine.stopped == []
+        assert len(w.engine.observe()) == 2
+
+
+def _listen_ports(w: World) -> dict[str, int | None]:
+    return {b.service: b.listen_port for b in w.plane.traffic.backends}
+
+
+async def test_an_apps_port_is_handed_out_once_and_kept() -> None:
+    async with world(shop=app()) as w:
+        await w.until(lambda: w.backend("app/shop").endpoints)
+        port = w.backend("app/shop").listen_port
+        assert port == 30001
+        w.texts.write("blog", app("blog"))
+        await w.until(lambda: w.replicas("app/blog"))
+        assert _listen_ports(w) == {"app/blog": 30002, "app/shop": 30001}
+        await w.restart()
+        await w.turns()
+        assert _listen_ports(w) == {"app/blog": 30002, "app/shop": 30001}
+        assert w.service("app/shop").address == "http://127.0.0.1:30001"
+
+
+async def test_a_port_that_is_fixed_is_the_one_that_is_written() -> None:
+    async with world(shop=app(ports={"http": {"port": 9999}})) as w:
+        await w.until(lambda: w.backend("app/shop").endpoints)
+        assert w.backend("app/shop").listen_port == 9999
+
+
+async def test_an_app_gets_the_address_of_what_it_uses() -> None:
+    async with world(chat=model(), shop=app(uses=["model/chat"])) as w:
+        await w.until(lambda: w.replicas("app/shop"))
+        assert w.service().address == "http://127.0.0.1:8080/v1"
+        assert w.control.addresses()["model/chat"] == "http://127.0.0.1:8080/v1"

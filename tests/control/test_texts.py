@@ -1,0 +1,127 @@
+"""What people write is followed; a mistake leaves what runs as it was, and is told."""
+
+from control.world import app, model, world
+
+from bateau.domain.errors import ControlError
+from bateau.domain.status import ServiceState
+
+
+async def test_what_is_written_runs_and_is_reached() -> None:
+    async with world(chat=model(replicas=2)) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        assert [e.replica for e in w.backend().endpoints] == ["model.chat.0", "model.chat.1"]
+        assert w.service().state is ServiceState.READY
+        assert list(w.gateway()) == ["gateway.envoy.0"]
+        assert w.status.settled
+
+
+async def test_a_mistake_leaves_what_runs_as_it_was_and_is_in_the_status() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        before, published = w.engine.observe(), len(w.plane.published)
+        w.texts.write("chat", model(replicas="many"))
+        await w.until(lambda: w.status.problems)
+        await w.turns()
+        assert "spec.replicas" in w.status.problems[0].says
+        assert w.status.problems[0].where
+        assert w.status.problems[0].where.file == "chat.yaml"
+        assert w.engine.observe() == before
+        assert len(w.plane.published) == published
+        assert w.service().state is ServiceState.READY
+
+
+async def test_a_mistake_in_one_file_holds_back_the_others_as_well() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        w.texts.write("broken", "apiVersion: bateau.dev/v1alpha1\nkind: Modle\nmetadata: {name: x}\nspec: {}\n")
+        w.texts.write("chat", model(replicas=3))
+        await w.until(lambda: w.status.problems)
+        await w.turns()
+        assert len(w.replicas()) == 1
+
+
+async def test_a_mended_file_is_followed() -> None:
+    async with world(chat=model(replicas="many")) as w:
+        await w.until(lambda: w.status.problems)
+        assert not w.replicas()
+        w.texts.write("chat", model(replicas=2))
+        await w.until(lambda: len(w.replicas()) == 2)
+        assert w.status.problems == ()
+
+
+async def test_a_file_that_is_removed_takes_its_service_with_it() -> None:
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.replicas() and w.replicas("app/shop"))
+        w.texts.remove("chat")
+        await w.until(lambda: w.control.draining)
+        assert w.service().state is ServiceState.LEAVING
+        await w.pass_time(1.0)
+        await w.until(lambda: not w.replicas())
+        assert list(w.replicas("app/shop")) == ["app.shop.0"]
+        assert [s.service for s in w.status.services] == ["app/shop"]
+
+
+async def test_a_directory_that_cannot_be_read_leaves_what_runs_and_is_told() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        w.texts.trouble = ControlError("cannot read /specs: Permission denied")
+        w.texts.touch()
+        await w.until(lambda: w.control.trouble)
+        assert w.control.trouble == "cannot read /specs: Permission denied"
+        assert len(w.replicas()) == 1
+
+
+async def test_what_could_not_be_read_is_read_again_by_itself() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        w.texts.trouble = ControlError("cannot read /specs: Permission denied")
+        w.texts.write("chat", model(replicas=2))
+        await w.until(lambda: w.control.trouble)
+        w.texts.trouble = None
+        await w.until(lambda: len(w.replicas()) == 2)
+        assert w.control.trouble is None
+
+
+async def test_a_touched_file_that_says_the_same_changes_nothing() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        await w.turns()
+        before = list(w.journal)
+        w.texts.touch()
+        await w.turns()
+        assert w.journal == before
+
+
+async def test_a_control_plane_that_meets_broken_specs_goes_on_with_the_last_good_ones() -> None:
+    async with world(chat=model(replicas=2)) as w:
+        await w.until(lambda: len(w.replicas()) == 2)
+        pids = {replica.pid for replica in w.replicas().values()}
+        w.texts.write("chat", "apiVersion: bateau.dev/v1alpha1\nkind: Model\nmetadata: {name: chat\n")
+        await w.restart()
+        await w.until(lambda: w.status.problems)
+        await w.turns()
+        assert {replica.pid for replica in w.replicas().values()} == pids
+        assert len(w.backend().endpoints) == 2
+        w.engine.crash("model.chat.1")
+        await w.until(lambda: len(w.backend().endpoints) == 1)
+
+
+async def test_a_control_plane_without_memory_stops_nothing_for_broken_specs() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.replicas())
+        w.memory.save({})
+        w.texts.write("chat", model(replicas="many"))
+        await w.restart()
+        await w.until(lambda: w.status.problems)
+        await w.turns()
+        assert list(w.replicas()) == ["model.chat.0"]
+
+
+async def test_what_runs_is_adopted_and_not_started_anew() -> None:
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.replicas() and w.replicas("app/shop"))
+        before = {replica.id: replica.pid for replica in w.engine.observe()}
+        await w.restart()
+        await w.turns()
+        assert {replica.id: replica.pid for replica in w.engine.observe()} == before
+        assert all(replica.adopted for replica in w.engine.observe())

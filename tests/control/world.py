@@ -1,0 +1,186 @@
+"""A control plane whose outer world is fakes: what is written, fetched, running, sent and the time are the test's."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Mapping
+from typing import Any
+
+import yaml
+
+from bateau.control.loop import Control, Ports
+from bateau.control.path import GATEWAY
+from bateau.control.status import status
+from bateau.domain.endpoint import Backend, Traffic
+from bateau.domain.machine import Machine
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.replica import Replica
+from bateau.domain.status import ServiceStatus, Status
+from bateau.testing import FakeEngine, FakeMemory, FakePlane, FakeSource, FakeTemplates, FakeTexts, ManualClock
+
+WAIT_S = 10.0
+PORT_FIRST = 30001
+SOURCE = "hf://org/repo/chat.gguf"
+
+
+def model(name: str = "chat", *, source: str = SOURCE, **spec: Any) -> str:
+    """Return the document of a model."""
+    return _document("Model", name, {"source": source, **spec})
+
+
+def app(name: str = "shop", **spec: Any) -> str:
+    """Return the document of an app with one http port."""
+    defaults = {"command": [name, "--port", "${ ports.http }"], "ports": {"http": {"protocol": "http"}}}
+    return _document("App", name, {**defaults, **spec})
+
+
+def external(name: str = "big", **spec: Any) -> str:
+    """Return the document of a model that is served elsewhere."""
+    return model(name, source="https://api.example.com/v1", engine="external", **spec)
+
+
+class _JournaledEngine(FakeEngine):
+    def __init__(self, journal: list[str], **more: Any) -> None:
+        super().__init__(**more)
+        self._journal = journal
+
+    async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
+        self._journal.append(f"start {replica_id}")
+        await super().start(replica_id, service, template)
+
+    async def stop(self, replica_id: str) -> None:
+        self._journal.append(f"stop {replica_id}")
+        await super().stop(replica_id)
+
+
+class _JournaledPlane(FakePlane):
+    def __init__(self, journal: list[str]) -> None:
+        super().__init__()
+        self._journal = journal
+
+    async def publish(self, traffic: Traffic) -> None:
+        endpoints = [endpoint for backend in traffic.backends for endpoint in backend.endpoints]
+        words = [f"{each.replica}{' draining' if each.draining else ''}" for each in endpoints]
+        self._journal.append(f"publish [{', '.join(words)}]")
+        await super().publish(traffic)
+
+
+class World:
+    """One control plane after another may live in it: `end` the one and `begin` the next."""
+
+    def __init__(self, **texts: str) -> None:
+        self.journal: list[str] = []
+        self.clock = ManualClock(monotonic=100.0, wall=1_700_000_000.0)
+        self.texts = FakeTexts(**texts)
+        self.source = FakeSource(SOURCE)
+        self.engine = _JournaledEngine(self.journal, clock=self.clock)
+        self.plane = _JournaledPlane(self.journal)
+        self.memory = FakeMemory()
+        self.templates = FakeTemplates()
+        self.secrets: dict[str, str] = {}
+        self.memory_bytes = 16 * 2**30
+        self._ports_given = 0
+        self._running: asyncio.Task[None] | None = None
+        self.control = self._control()
+
+    async def begin(self) -> None:
+        """Start the control plane that there is now."""
+        await self.control.adopt()
+        self._running = asyncio.create_task(self.control.run())
+
+    async def end(self) -> None:
+        """Cancel the control plane; what runs goes on."""
+        if self._running:
+            self._running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._running
+            self._running = None
+
+    async def restart(self) -> None:
+        """End the control plane, and begin another that knows only what is remembered and what runs."""
+        await self.end()
+        left = self.engine.observe()
+        self.engine = _JournaledEngine(self.journal, clock=self.clock, left_running=left)
+        self.control = self._control()
+        await self.begin()
+
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Wake the loop until `condition` is true, and return its value."""
+        async with asyncio.timeout(WAIT_S):
+            while not (value := condition()):
+                await self.turn()
+        return value
+
+    async def turn(self) -> None:
+        """Let one whole turn of the loop pass."""
+        goal = self.control.turns + 2  # the one that may be under way began before what the test has changed
+        async with asyncio.timeout(WAIT_S):
+            while self.control.turns < goal:
+                assert self._running
+                assert not self._running.done(), self._running.exception()
+                self.control.wake()
+                await asyncio.sleep(0)
+
+    async def turns(self, count: int = 3) -> None:
+        """Let turns pass in which nothing should happen."""
+        for _ in range(count):
+            await self.turn()
+
+    async def pass_time(self, seconds: float) -> None:
+        """Turn the clock, and let the loop see it."""
+        self.clock.advance(seconds)
+        await self.turn()
+
+    @property
+    def status(self) -> Status:
+        return status(self.control, instance="test", since=0.0)
+
+    def service(self, key: str = "model/chat") -> ServiceStatus:
+        return next(each for each in self.status.services if each.service == key)
+
+    def replicas(self, key: str = "model/chat") -> Mapping[str, Replica]:
+        return {replica.id: replica for replica in self.engine.observe() if replica.service == key}
+
+    def backend(self, key: str = "model/chat") -> Backend:
+        return next(each for each in self.plane.traffic.backends if each.service == key)
+
+    def gateway(self) -> Mapping[str, Replica]:
+        return self.replicas(GATEWAY)
+
+    def _control(self) -> Control:
+        ports = Ports(
+            texts=self.texts,
+            source=self.source,
+            engine=self.engine,
+            templates=self.templates,
+            plane=self.plane,
+            memory=self.memory,
+            clock=self.clock,
+            machine=lambda: Machine(
+                cores=4, memory_bytes_total=self.memory_bytes, memory_bytes_available=self.memory_bytes
+            ),
+            free_port=self._free_port,
+            secret=self.secrets.get,
+            listen_url="http://127.0.0.1:8080",
+        )
+        return Control(ports)
+
+    def _free_port(self) -> int:
+        self._ports_given += 1
+        return PORT_FIRST + self._ports_given - 1
+
+
+@contextlib.asynccontextmanager
+async def world(**texts: str) -> AsyncIterator[World]:
+    """Run a control plane for the length of a block."""
+    made = World(**texts)
+    await made.begin()
+    try:
+        await made.turn()
+        yield made
+    finally:
+        await made.end()
+
+
+def _document(kind: str, name: str, spec: Mapping[str, Any]) -> str:
+    tree = {"apiVersion": "bateau.dev/v1alpha1", "kind": kind, "metadata": {"name": name}, "spec": dict(spec)}
+    return yaml.safe_dump(tree)
