@@ -46,7 +46,7 @@ def test_defaults_are_filled_and_units_converted():
         ({}, ["spec.maxSize is missing"]),
         ({"maxSize": 1, "lids": {"a": {"color": "red"}}}, ["unknown field `color` in spec.lids.a"]),
         ({"maxSize": 1, "names": ["a", 2]}, ["spec.names[1] is 2; expected a string"]),
-        ({"maxSize": 1, "timeout": "0s"}, ["spec.timeout is 0, less than 1"]),
+        ({"maxSize": 1, "timeout": "0s"}, ["spec.timeout is 0s, less than 1s"]),
         ({"maxSize": 1, "timeout": None}, []),
         ({"maxSize": 1, "lid": None}, ["spec.lid is empty"]),
         ({"maxSize": "${ 1 }"}, []),

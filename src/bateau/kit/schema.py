@@ -14,7 +14,15 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from bateau.kit.position import Flaw, Position, child, item
-from bateau.kit.quantity import QuantityError, parse_bytes, parse_cores, parse_seconds
+from bateau.kit.quantity import (
+    QuantityError,
+    format_bytes,
+    format_cores,
+    format_seconds,
+    parse_bytes,
+    parse_cores,
+    parse_seconds,
+)
 from bateau.kit.suggest import did_you_mean, listed
 
 Bytes = Annotated[int, "bytes"]
@@ -25,6 +33,11 @@ PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "bytes": parse_bytes,
     "cores": parse_cores,
     "seconds": parse_seconds,
+}
+FORMATTERS: Final[Mapping[str, Callable[[Any], str]]] = {
+    "bytes": format_bytes,
+    "cores": format_cores,
+    "seconds": format_seconds,
 }
 EXPRESSION: Final = "${"
 
@@ -203,14 +216,17 @@ class Checker:
                 self._add(path, f"{path} is {shown(value)}, which is not known", hint)
         elif shape.of == "quantity":
             self._quantity(value, shape, path, meta)
+        elif isinstance(value, str) and "\0" in value:
+            self._add(path, f"{path} holds a NUL character, which no program can be given", "remove it")
         elif _has_type(value, shape):
             self._bounds(value, path, meta)
         else:
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", _type_hint(value, shape))
 
     def _expression(self, value: str, path: str) -> None:
-        opened, closed = value.count(EXPRESSION), value.count("}")
-        if opened > closed:
+        # `$${` stands for a plain `${`. What lies between the braces is CEL's, and judged by hydrate.
+        _, opened, rest = value.replace("$" + EXPRESSION, "").rpartition(EXPRESSION)
+        if opened and "}" not in rest:
             self._add(path, f"{path}: an expression opens with `${{` and does not close", "close it with `}`")
 
     def _quantity(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
@@ -222,14 +238,15 @@ class Checker:
         except QuantityError as error:
             self._add(path, f"{path} is {error.says}", error.hint)
             return
-        self._bounds(number, path, meta)
+        self._bounds(number, path, meta, unit=shape.inner)
 
-    def _bounds(self, value: Any, path: str, meta: Mapping[str, Any]) -> None:
+    def _bounds(self, value: Any, path: str, meta: Mapping[str, Any], *, unit: str = "") -> None:
+        show = FORMATTERS.get(unit, _number)
         least, most, pattern = meta.get("minimum"), meta.get("maximum"), meta.get("pattern")
         if least is not None and value < least:
-            self._add(path, f"{path} is {value:g}, less than {least:g}", f"use {least:g} or more")
+            self._add(path, f"{path} is {show(value)}, less than {show(least)}", f"use {show(least)} or more")
         if most is not None and value > most:
-            self._add(path, f"{path} is {value:g}, more than {most:g}", f"use {most:g} or less")
+            self._add(path, f"{path} is {show(value)}, more than {show(most)}", f"use {show(most)} or less")
         if pattern and not re.fullmatch(pattern, value):
             self._add(path, f"{path} is {shown(value)}", f"expected {meta['pattern_says'] or pattern}")
 
@@ -324,6 +341,11 @@ def _type_hint(value: Any, shape: Shape) -> str | None:
     if shape.of == "string":
         return f'put it in quotes: "{str(value).lower() if isinstance(value, bool) else value}"'
     return None
+
+
+def _number(value: float) -> str:
+    """Show a number as it is, and one that is too long for a line as what it is: too long."""
+    return str(value).removesuffix(".0") if abs(value) < 10**18 else "beyond 18 digits"
 
 
 def _scalar(value: Any) -> bool:

@@ -9,11 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from bateau.kit.position import steps
-from bateau.kit.quantity import format_bytes, format_cores, format_seconds
-from bateau.kit.schema import Field, Shape, fields_of, in_words, shape_of
+from bateau.kit.schema import FORMATTERS, Field, Shape, fields_of, in_words, shape_of
 from bateau.kit.suggest import did_you_mean, listed
 
-_FORMATS: Mapping[str, Any] = {"bytes": format_bytes, "cores": format_cores, "seconds": format_seconds}
 # An expression may stand for any scalar; its value is checked when it has one.
 _EXPRESSION = {"type": "string", "pattern": "\\$\\{"}
 
@@ -86,7 +84,7 @@ def written(value: Any, shape: Shape) -> str | None:
     if value is None or value in ((), {}) or dataclasses.is_dataclass(value):
         return None
     if shape.of == "quantity":
-        return str(_FORMATS[shape.inner](value))
+        return str(FORMATTERS[shape.inner](value))
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -143,11 +141,11 @@ def _shape_schema(shape: Shape, meta: Mapping[str, Any]) -> dict[str, Any]:
         return {"anyOf": [{"enum": list(shape.inner)}, _EXPRESSION]}
     if shape.of == "quantity":
         return {"type": ["string", "number"]}
-    if shape.of == "string":
-        return {"type": "string", **({"pattern": f"^(?:{meta['pattern']})$"} if meta.get("pattern") else {})}
     plain: dict[str, Any] = {"type": shape.of}
+    if meta.get("pattern"):
+        plain["pattern"] = f"^(?:{meta['pattern']})$"
     if meta.get("minimum") is not None:
         plain["minimum"] = meta["minimum"]
     if meta.get("maximum") is not None:
         plain["maximum"] = meta["maximum"]
-    return {"anyOf": [plain, _EXPRESSION]}
+    return plain if plain == {"type": "string"} else {"anyOf": [plain, _EXPRESSION]}

@@ -7,6 +7,7 @@ Refused: difflib; its ratio finds `replicas` for `applications`, and misses two 
 """
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 _SEPARATORS = str.maketrans("", "", "-_ ./")
 
@@ -64,12 +65,22 @@ def listed(names: Iterable[str], *, limit: int = 12) -> str:
     return f"{', '.join(every[:limit])} and {len(every) - limit} more"
 
 
+@lru_cache(maxsize=2**14)
 def _plain(word: str) -> str:
     return word.translate(_SEPARATORS).lower()
 
 
 def _distance(left: str, right: str) -> int:
     """Edits from one word to the other: optimal string alignment, so that a swap of neighbours is one."""
+    # What both begin and end with costs nothing: most names of a tree differ in a few letters only.
+    start, end, shorter = 0, 0, min(len(left), len(right))
+    while start < shorter and left[start] == right[start]:
+        start += 1
+    while end < shorter - start and left[-1 - end] == right[-1 - end]:
+        end += 1
+    left, right = left[start : len(left) - end], right[start : len(right) - end]
+    if not left or not right:
+        return len(left) + len(right)
     before: list[int] = []
     last = list(range(len(right) + 1))
     for row, here in enumerate(left, start=1):

@@ -20,9 +20,12 @@ from bateau.kit.position import Flaw, Position, child, item
 BYTES_MAX: Final = 2**20
 NODES_MAX: Final = 100_000
 DEPTH_MAX: Final = 64
+KEY_CHARACTERS_MAX: Final = 1024
+PATH_CHARACTERS_MAX: Final = 2**24  # of all paths together: long keys above long lists multiply
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_DOCUMENT_START: Final = re.compile(r"^---(?=\s|$)", re.MULTILINE)
+_DOCUMENT_START: Final = re.compile(r"^---(?=\s|$)|(?<=^\.\.\.\n)", re.MULTILINE)
+_UNPRINTABLE: Final = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOTHING: Final = re.compile(r"(?:\s*(?:#[^\n]*|%[^\n]*|\.\.\.)?(?:\n|$))*")
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -34,30 +37,44 @@ _WORDS: Final[dict[str, Any]] = {
 _DIGITS_MAX: Final = 300
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A document that could not be read, and why."""
+
+    text: str
+    flaws: list[Flaw]
+
+
 @dataclass(slots=True)
 class Document:
-    """One document: its tree, and the places of its values and keys by path ("spec.ports.http")."""
+    """One document: its tree, what is wrong with it as YAML, and the places of its values and keys by path."""
 
     tree: Any
     position: Position
+    flaws: list[Flaw] = field(default_factory=list[Flaw])
     positions: dict[str, Position] = field(default_factory=dict[str, Position])
     keys: dict[str, Position] = field(default_factory=dict[str, Position])
 
 
-def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple[list[Document], list[Flaw]]:
-    """Return the documents of a text that can be read, and what is wrong with the others."""
+def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple[list[Document], list[Unread]]:
+    """Return the documents of a text that can be read, and the others."""
     if len(text) > bytes_max:
         says = f"the file has {len(text):,} characters; more than {bytes_max:,} are not read"
-        return [], [Flaw(position=Position(file, 1, 1), says=says, hint="split it: one service a file is usual")]
+        flaw = Flaw(position=Position(file, 1, 1), says=says, hint="split it: one service a file is usual")
+        return [], [Unread(text, [flaw])]
     documents: list[Document] = []
-    flaws: list[Flaw] = []
+    unread: list[Unread] = []
+    # Line breaks of other systems count as one, as editors show them; the mark of byte order is no text.
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     for part, first_line in _parts(text):
         reader = _Reader(file, first_line)
         document = reader.read(part)
-        flaws += reader.flaws
         if document is not None:
+            document.flaws += reader.flaws
             documents.append(document)
-    return documents, flaws
+        elif reader.flaws:
+            unread.append(Unread(part, reader.flaws))
+    return documents, unread
 
 
 def _parts(text: str) -> Iterator[tuple[str, int]]:
@@ -76,11 +93,18 @@ class _Reader:
         self._file = file
         self._first_line = first_line
         self._nodes = 0
+        self._path_characters = 0
         self._ancestors: list[int] = []
         self._document: Document
         self.flaws: list[Flaw] = []
 
     def read(self, text: str) -> Document | None:
+        if (bad := _UNPRINTABLE.search(text)) is not None:
+            line, start = text.count("\n", 0, bad.start()), text.rfind("\n", 0, bad.start()) + 1
+            position = Position(self._file, self._first_line + line + 1, bad.start() - start + 1)
+            says = f"the character U+{ord(bad[0]):04X} is not allowed in YAML"
+            self.flaws.append(Flaw(position=position, says=says, hint="remove it; is this a text file in UTF-8?"))
+            return None
         try:
             node = yaml.compose(text, _LOADER)
         except yaml.MarkedYAMLError as error:
@@ -102,6 +126,9 @@ class _Reader:
 
     def _value(self, node: Any, path: str) -> Any:
         self._nodes += 1
+        self._path_characters += len(path)
+        if self._path_characters > PATH_CHARACTERS_MAX:
+            raise _TooLarge(node, "the keys of the document are too long for so many values", "write shorter keys")
         if self._nodes > NODES_MAX:
             raise _TooLarge(node, f"the document unfolds to more than {NODES_MAX:,} values", "do not nest aliases")
         if len(self._ancestors) > DEPTH_MAX:
@@ -122,6 +149,7 @@ class _Reader:
 
     def _mapping(self, node: Any, path: str) -> dict[str, Any]:
         tree: dict[str, Any] = {}
+        repeated: list[tuple[str, Any, Position]] = []
         for key_node, value_node in node.value:
             if key_node.tag == "tag:yaml.org,2002:merge":
                 self._merge(tree, value_node, path)
@@ -131,17 +159,24 @@ class _Reader:
                 continue
             where = child(path, key)
             if key in tree and where in self._document.keys:
-                self.flaws.append(
-                    Flaw(
-                        position=self._at(key_node.start_mark),
-                        says=f"the key `{key}` stands here a second time",
-                        hint=f"the first is at {self._document.keys[where]}; remove one",
-                    )
-                )
+                repeated.append((key, key_node.start_mark, self._document.keys[where]))
                 continue
             self._document.keys[where] = self._at(key_node.start_mark)
             tree[key] = self._value(value_node, where)
+        self._repeated(repeated, path)
         return tree
+
+    def _repeated(self, repeated: list[tuple[str, Any, Position]], path: str) -> None:
+        """Two documents without `---` between them repeat most of their keys: one mistake, and not four."""
+        if len(repeated) > 1 and not path:
+            _, mark, _ = repeated[0]
+            says = f"the keys {', '.join(f'`{key}`' for key, *_ in repeated)} stand here a second time"
+            hint = "is a line `---` missing before this one?"
+            self.flaws.append(Flaw(position=self._at(mark), says=says, hint=hint))
+            return
+        for key, mark, first in repeated:
+            says = f"the key `{key}` stands here a second time"
+            self.flaws.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
 
     def _merge(self, tree: dict[str, Any], node: Any, path: str) -> None:
         """Take over what `<<` names; what is written beside it wins."""
@@ -158,6 +193,8 @@ class _Reader:
     def _key(self, node: Any) -> str | None:
         if isinstance(node, yaml.ScalarNode):
             value = self._scalar(node)
+            if isinstance(value, str) and len(value) > KEY_CHARACTERS_MAX:
+                raise _TooLarge(node, f"a key has more than {KEY_CHARACTERS_MAX:,} characters", None)
             if isinstance(value, str):
                 return value
             hint = f'put it in quotes: "{node.value}"'
@@ -182,6 +219,8 @@ class _Reader:
 
     def _syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
         mark = error.problem_mark or error.context_mark
+        if "quoted scalar" in (error.context or "") and "unexpected" in (error.problem or ""):
+            mark = error.context_mark  # where the quote opens; that it never closes shows at the end only
         position = self._at(mark) if mark else Position(self._file, self._first_line + 1, 1)
         says, hint = _explained(error, _line_from(text, mark))
         self.flaws.append(Flaw(position=position, says=says, hint=hint))
@@ -217,26 +256,40 @@ def plain_scalar(text: str) -> Any:
 
 def _line_from(text: str, mark: Any) -> str:
     """Return the rest of the line at a mark."""
-    lines: list[str] = text.splitlines()
+    lines: list[str] = text.split("\n")
     return lines[int(mark.line)][int(mark.column) :] if mark and mark.line < len(lines) else ""
+
+
+# What libyaml says (of the problem, or of what it was reading) -> what is wrong in the user's terms, and a hint.
+_ROWS: Final[tuple[tuple[str, str, str | None], ...]] = (
+    ("unknown escape", "double-quoted text has a backslash before the wrong character", "use single quotes"),
+    ("quoted scalar", "the quote that opens here is not closed", "close it"),
+    ("an alias", "`*` must be followed by a name", "put the value in quotes if text is meant"),
+    ("an anchor", "`&` must be followed by a name", "put the value in quotes if text is meant"),
+    ("could not find expected ':'", "a ':' is missing after a key", "write `key: value`"),
+    ("mapping values are not allowed", "a ':' is not allowed here", "check the indentation, or put the text in quotes"),
+    ("flow sequence", "a `[` is not closed before this", "close it, or put a comma between its items"),
+    ("flow mapping", "a `{` is not closed before this", "close it, or put a comma between its items"),
+    ("flow node", "a value is missing here, or cannot begin like this", "put text with { or [ in it in quotes"),
+    ("did not find expected key", "this line does not fit the indentation around it", "align it with its neighbours"),
+    ("expected <block end>", "this line does not fit the indentation around it", "align it with its neighbours"),
+)
 
 
 def _explained(error: yaml.MarkedYAMLError, rest: str) -> tuple[str, str | None]:
     """Say in the user's terms what libyaml says in a parser's."""
-    problem = error.problem or "this is no YAML"
+    problem, reading = error.problem or "this is no YAML", error.context or ""
     if rest.startswith("\t"):
         return "a tab stands where YAML wants spaces", "indent with spaces"
-    if "could not find expected ':'" in problem:
-        return "a ':' is missing after a key", "write `key: value`"
-    if "mapping values are not allowed" in problem:
-        return "a ':' is not allowed here", "check the indentation, or put the text in quotes"
     if "undefined alias" in problem:
         return problem, "define it before with `&name`"
-    if "flow sequence" in (error.context or "") or "flow mapping" in (error.context or ""):
-        bracket = "[" if "sequence" in (error.context or "") else "{"
-        return f"a `{bracket}` is not closed before this", "close it, or put a comma between its items"
-    if "did not find expected key" in problem or "expected <block end>" in problem:
-        return "this line does not fit the indentation around it", "align it with its neighbours"
+    if "start any token" in problem and rest:
+        return f"a value cannot begin with `{rest[0]}`", "put the value in quotes"
+    if "flow node" in reading and not rest:
+        return "a `[` or `{` is not closed before this", "close it"
+    for words, says, hint in _ROWS:
+        if words in problem or words in reading:
+            return says, hint
     return problem, error.context
 
 

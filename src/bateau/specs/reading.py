@@ -6,6 +6,7 @@ Invariant: all mistakes of all files are found in one go, each with its place; n
 Invariant: documents of other programs are left alone and counted.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
@@ -13,7 +14,7 @@ from typing import Any, Final, cast, get_args
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import API_VERSION, KINDS, Kind, Metadata, Spec
 from bateau.kit.position import Flaw, Position, nearest
-from bateau.kit.schema import Checker, shown
+from bateau.kit.schema import EXPRESSION, Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.specs.references import reference_problems
@@ -42,30 +43,39 @@ def read(texts: Mapping[str, str]) -> Reading:
     unsound: set[int] = set()
     problems: list[Problem] = []
     foreign: list[str] = []
+    unnamed: list[str] = []  # texts of documents that may name what others refer to
     for file in sorted(texts):
-        documents, flaws = read_documents(file, texts[file])
+        documents, unread = read_documents(file, texts[file])
         ours = [document for document in documents if _is_ours(document.tree)]
         foreign += [file] * (len(documents) - len(ours))
-        if flaws and not ours and GROUP not in texts[file]:
+        if unread and not ours and GROUP not in texts[file]:
             foreign.append(file)  # a template of another program is no YAML, and no business of ours
             continue
-        problems += [_problem(flaw) for flaw in flaws]
+        problems += [_problem(flaw) for broken in unread for flaw in broken.flaws]
+        unnamed += [broken.text for broken in unread]
         for document in ours:
             spec, found = _spec(document)
+            found += [_problem(flaw) for flaw in document.flaws]
             problems += found
             if spec:
                 specs.append(spec)
                 if _any_error(found):
                     unsound.add(id(spec))
+            else:
+                unnamed.append(str(document.tree.get("metadata")))
     specs.sort(key=lambda spec: (spec.kind, spec.name, spec.position))
     unique, repeated = _without_repeated(specs)
     problems += repeated
-    for spec, problem in reference_problems(unique):
+    for spec, problem in reference_problems(unique, doubtful=_words(unnamed)):
         problems.append(problem)
         unsound.add(id(spec))
     sound = tuple(spec for spec in unique if id(spec) not in unsound)
     problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
     return Reading(specs=sound, problems=tuple(problems), foreign=tuple(foreign))
+
+
+def _words(texts: list[str]) -> frozenset[str]:
+    return frozenset(word for text in texts for word in re.findall(r"[a-z0-9][-a-z0-9]*", text))
 
 
 def _any_error(problems: list[Problem]) -> bool:
@@ -115,6 +125,11 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind], "spec")
     problems += [_problem(flaw) for flaw in checker.flaws]
     name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
+    if isinstance(name, str) and EXPRESSION in name:
+        where = document.positions.get("metadata.name", document.position)
+        says = "metadata.name is an expression; a name must be known before anything is evaluated"
+        problems.append(Problem(where=where, says=says, hint="write the name itself"))
+        return None, problems
     if not isinstance(name, str) or any(
         flaw for flaw in checker.flaws if not flaw.warning and flaw.says.startswith("spec is ")
     ):

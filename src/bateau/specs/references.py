@@ -4,22 +4,46 @@ Called by reading, with all specs of a tree.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
+from bateau.kit.position import child
 from bateau.kit.suggest import closest, did_you_mean, listed
 
 _WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm")
-_PORT: Final = re.compile(r"\$\{[^}]*?\bports\.([A-Za-z_]\w*)")
+# A text in quotes is skipped, but for the one in `ports["name"]`; `$${` stands for a plain `${`.
+_EXPRESSION: Final = re.compile(r"(?<!\$)\$\{((?:'[^']*'|\"[^\"]*\"|[^}'\"])*)\}")
+_PORT: Final = re.compile(
+    r"\bports\.(?P<dotted>[A-Za-z_]\w*)|\bports\[(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\]|'[^']*'|\"[^\"]*\""
+)
 _USABLE: Final = {"model": "Model", "app": "App"}
 
 Found = tuple[Spec, Problem]
 
 
-def reference_problems(specs: Sequence[Spec]) -> list[Found]:
-    """Return what can only be seen with all specs side by side, or with several fields of one."""
+@dataclass(frozen=True, slots=True)
+class _Names:
+    """What can be referred to. `doubtful` are words of documents that could not be read: no word on these."""
+
+    usable: Mapping[str, Spec]  # "model/chat"
+    environments: frozenset[str]
+    doubtful: frozenset[str]
+
+
+def reference_problems(specs: Sequence[Spec], *, doubtful: frozenset[str] = frozenset()) -> list[Found]:
+    """Return what can only be seen with all specs side by side, or with several fields of one.
+
+    References to `doubtful` names are passed over: what they name may stand in a document that could not be read.
+    """
+    prefixes = {kind: prefix for prefix, kind in _USABLE.items()}
+    names = _Names(
+        usable={f"{prefixes[spec.kind]}/{spec.name}": spec for spec in specs if spec.kind in prefixes},
+        environments=frozenset(spec.name for spec in specs if spec.kind == "Environment"),
+        doubtful=doubtful,
+    )
     problems: list[Found] = []
     for spec in specs:
         body = spec.tree.get("spec")
@@ -27,15 +51,15 @@ def reference_problems(specs: Sequence[Spec]) -> list[Found]:
             continue
         fields = cast("dict[str, Any]", body)
         if spec.kind == "App":
-            problems += _app(spec, fields, specs)
+            problems += _app(spec, fields, names)
         elif spec.kind == "Model":
             problems += _model(spec, fields)
         elif spec.kind == "Environment":
-            problems += _environment(spec, fields, specs)
+            problems += _environment(spec, fields, names)
     return [*problems, *_ports_given_twice(specs)]
 
 
-def _app(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Found]:
+def _app(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
     problems: list[Found] = []
     ways = [way for way in _WAYS_TO_RUN if fields.get(way) is not None]
     if not ways:
@@ -62,28 +86,43 @@ def _app(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Foun
     for path, text in _strings(fields.get("command"), "spec.command") + _strings(fields.get("env"), "spec.env"):
         problems += [
             _at(spec, path, f"`${{ ports.{used} }}` names a port that is not there", _ports_hint(used, names))
-            for used in _PORT.findall(text)
+            for used in _ports_used(text)
             if used not in names
         ]
     uses = fields.get("uses")
     for index, used in enumerate(cast("list[Any]", uses) if isinstance(uses, list) else []):
-        problems += _used(spec, f"spec.uses[{index}]", used, specs)
+        problems += _used(spec, f"spec.uses[{index}]", used, known)
     return problems
 
 
-def _used(spec: Spec, path: str, used: Any, specs: Sequence[Spec]) -> list[Found]:
+def _ports_used(text: str) -> list[str]:
+    """Return the names of the ports that the expressions of a text speak of.
+
+    >>> _ports_used("${ ports.http } ${ ports['x-y'] } ${ 'ports.no' } $${ ports.no }")
+    ['http', 'x-y']
+    """
+    return [
+        match["dotted"] or match["quoted"]
+        for expression in _EXPRESSION.findall(text)
+        for match in _PORT.finditer(expression)
+        if match["dotted"] or match["quoted"]
+    ]
+
+
+def _used(spec: Spec, path: str, used: Any, names: _Names) -> list[Found]:
     if not isinstance(used, str) or "${" in used:
         return []
-    others = [s for s in specs if s is not spec]
-    known = [f"{prefix}/{s.name}" for prefix, kind in _USABLE.items() for s in others if s.kind == kind]
     prefix, slash, name = used.partition("/")
+    if used in names.usable and names.usable[used] is not spec:
+        return []
+    known = [key for key, other in names.usable.items() if other is not spec]
     if not slash or prefix not in _USABLE:
         near = next((one for one in known if one.partition("/")[2] == (name or used)), None)
         hint = f"did you mean `{near}`?" if near else "write `model/NAME` or `app/NAME`"
         return [_at(spec, path, f"uses `{used}`, which names no kind that can be used", hint)]
     if _USABLE[prefix] == spec.kind and name == spec.name:
         return [_at(spec, path, f"{spec.name} uses itself", "remove it")]
-    if used not in known:
+    if name not in names.doubtful:
         hint = did_you_mean(used, known) or f"there is: {listed(known) or 'no Model and no other App'}"
         return [_at(spec, path, f"uses `{used}`, but there is no such {_USABLE[prefix]}", hint)]
     return []
@@ -106,8 +145,8 @@ def _model(spec: Spec, fields: dict[str, Any]) -> list[Found]:
     return problems
 
 
-def _environment(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> list[Found]:
-    names = [other.name for other in specs if other.kind == "Environment" and other.name != spec.name]
+def _environment(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
+    names = sorted(known.environments - {spec.name})
     after = fields.get("after")
     return [
         _at(
@@ -117,7 +156,7 @@ def _environment(spec: Spec, fields: dict[str, Any], specs: Sequence[Spec]) -> l
             did_you_mean(name, names) or f"there is: {listed(names) or 'no other Environment'}",
         )
         for index, name in enumerate(cast("list[Any]", after) if isinstance(after, list) else [])
-        if isinstance(name, str) and name not in names
+        if isinstance(name, str) and "${" not in name and name not in names and name not in known.doubtful
     ]
 
 
@@ -130,9 +169,9 @@ def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
         ports = cast("dict[str, Any]", body).get("ports") if isinstance(body, dict) else None
         for name, port in (cast("dict[str, Any]", ports) if isinstance(ports, dict) else {}).items():
             number = cast("dict[str, Any]", port).get("port") if isinstance(port, dict) else None
-            if not isinstance(number, int):
+            if not isinstance(number, int) or isinstance(number, bool):
                 continue
-            path = f"spec.ports.{name}.port"
+            path = child(child("spec.ports", name), "port")
             holder = holders.setdefault(number, (spec, path))
             if holder != (spec, path):
                 where = holder[0].positions.get(holder[1], holder[0].position)
@@ -145,7 +184,7 @@ def _strings(value: Any, path: str) -> list[tuple[str, str]]:
     if isinstance(value, list):
         return [(f"{path}[{i}]", v) for i, v in enumerate(cast("list[Any]", value)) if isinstance(v, str)]
     if isinstance(value, dict):
-        return [(f"{path}.{k}", v) for k, v in cast("dict[str, Any]", value).items() if isinstance(v, str)]
+        return [(child(path, k), v) for k, v in cast("dict[str, Any]", value).items() if isinstance(v, str)]
     return []
 
 

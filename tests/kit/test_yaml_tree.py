@@ -1,0 +1,101 @@
+"""YAML text as trees with places, and its mistakes as values."""
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bateau.kit import yaml_tree
+from bateau.kit.position import Position
+from bateau.kit.yaml_tree import plain_scalar, read_documents
+
+
+def says(text: str) -> list[str]:
+    documents, unread = read_documents("a.yaml", text)
+    flaws = [flaw for document in documents for flaw in document.flaws] + [f for broken in unread for f in broken.flaws]
+    return [f"{flaw.position}  {flaw.says}" for flaw in flaws]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        *(
+            (word, word)
+            for word in ("y", "n", "yes", "no", "on", "off", "1_000", "2024-01-01", "1:30", "0o", "0x", "+")
+        ),
+        *(("true", True), ("False", False), ("~", None), ("", None), ("null", None)),
+        *(("1", 1), ("-7", -7), ("017", 17), ("0o17", 15), ("0x1F", 31), ("1e3", 1000.0), (".5", 0.5)),
+    ],
+)
+def test_plain_scalars_are_read_by_the_core_schema_of_yaml_1_2(text: str, value: object):
+    assert plain_scalar(text) == value
+    assert type(plain_scalar(text)) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a:\n\t- b", ["a.yaml:2:1  a tab stands where YAML wants spaces"]),
+        ("a: [1, 2\nb: 3", ["a.yaml:2:2  a `[` is not closed before this"]),
+        ("a: 'x\nb: 1\n", ["a.yaml:1:4  the quote that opens here is not closed"]),
+        ("a: @x", ["a.yaml:1:4  a value cannot begin with `@`"]),
+        ("a: *", ["a.yaml:1:5  `*` must be followed by a name"]),
+        ('a: "\\q"', ["a.yaml:1:5  double-quoted text has a backslash before the wrong character"]),
+        ("a: 1\na: 2", ["a.yaml:2:1  the key `a` stands here a second time"]),
+        ("a: 1\nb: 1\na: 2\nb: 2", ["a.yaml:3:1  the keys `a`, `b` stand here a second time"]),
+        ("a: \0", ["a.yaml:1:4  the character U+0000 is not allowed in YAML"]),
+        ("é: \ud800", ["a.yaml:1:4  the character U+D800 is not allowed in YAML"]),
+        (
+            "a: [\n---\nb: [x\n",
+            ["a.yaml:2:1  a `[` or `{` is not closed before this", "a.yaml:4:1  a `[` is not closed before this"],
+        ),
+    ],
+)
+def test_a_mistake_has_its_words_and_its_place(text: str, expected: list[str]):
+    assert says(text) == expected
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_line_breaks_of_any_system_count_as_one(end: str):
+    documents, unread = read_documents("a.yaml", "\ufeffa: 1\n---\nb: 2\n".replace("\n", end))
+    assert [document.tree for document in documents] == [{"a": 1}, {"b": 2}]
+    assert documents[1].positions["b"] == Position("a.yaml", 3, 4)
+    assert unread == []
+
+
+def test_a_line_of_dots_ends_a_document():
+    documents, unread = read_documents("a.yaml", "a: 1\n...\nb: 2\n...\n%YAML 1.2\n---\nc: 3\n")
+    assert [document.tree for document in documents] == [{"a": 1}, {"b": 2}, {"c": 3}]
+    assert unread == []
+
+
+def test_a_line_of_dashes_inside_indented_text_ends_nothing():
+    documents, _ = read_documents("a.yaml", "a: |\n  x\n  ---\n  y\n")
+    assert [document.tree for document in documents] == [{"a": "x\n---\ny\n"}]
+
+
+def test_long_keys_above_long_lists_are_refused_before_they_fill_the_memory():
+    """A file of 1 MiB whose one key is 300,000 characters long once took tens of gigabytes of paths."""
+    assert says("? " + "k" * 300_000 + "\n: [" + "a," * 90_000 + "]") == [
+        "a.yaml:1:3  a key has more than 1,024 characters"
+    ]
+    deep = "".join(f"{' ' * depth}{'k' * 1000}:\n" for depth in range(40)) + " " * 40 + "[" + "a," * 90_000 + "]"
+    (one,) = says(deep)
+    assert one.endswith("the keys of the document are too long for so many values")
+
+
+@given(st.text(alphabet="ab:-[]{}&*!|>'\"%@`?,# \n\t\r0~.<\ufeff\x85\u2028", max_size=60))
+def test_the_python_parser_raises_for_no_text_either(text: str):
+    """Where libyaml is missing, the Python parser takes its place."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+        documents, _ = read_documents("a.yaml", text)
+    assert all(document.position.line >= 1 for document in documents)
+
+
+@pytest.mark.parametrize("text", ["a: {b: [1, yes, '2']}\n---\nc: |\n  x\n", "a: &x {b: 1}\nc: {<<: *x, d: 2}\n"])
+def test_both_parsers_read_the_same(text: str):
+    native = read_documents("a.yaml", text)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+        assert read_documents("a.yaml", text) == native
