@@ -134,6 +134,6 @@ async def test_a_model_that_does_not_fit_fails_with_both_figures_and_hinders_no_
         found = w.service("model/big")
         assert found.state is ServiceState.FAILED
         assert found.reason
-        assert "16Gi" in found.reason
+        assert "16 GiB" in found.reason
         assert not w.replicas("model/big")
         assert SOURCE not in w.source.fetched

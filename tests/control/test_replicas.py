@@ -109,6 +109,21 @@ async def test_a_removed_models_requests_are_counted_until_they_end() -> None:
         await w.until(lambda: not w.replicas())
 
 
+async def test_a_removed_apps_port_stays_open_until_its_connections_end() -> None:
+    async with world(shop=app()) as w:
+        await w.until(lambda: w.backend("app/shop").endpoints)
+        port = w.backend("app/shop").listen_port
+        w.plane.in_flight = {"app.shop.0": 1}
+        w.texts.remove("shop")
+        await w.until(lambda: w.control.draining)
+        await w.pass_time(20.0)
+        leaving = w.backend("app/shop")
+        assert (leaving.listen_port, [e.draining for e in leaving.endpoints]) == (port, [True])
+        w.plane.in_flight = {}
+        await w.until(lambda: not w.replicas("app/shop"))
+        await w.until(lambda: not w.plane.traffic.backends)
+
+
 async def test_a_gateway_of_another_revision_is_replaced_one_after_the_other() -> None:
     async with world(chat=model()) as w:
         await w.until(lambda: w.gateway())

@@ -7,7 +7,7 @@ from click.shell_completion import get_completion_class
 @click.command()
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    r"""Print a completion script.
+    """Print a completion script.
 
     \b
       bash: eval "$(bateau completion bash)" in ~/.bashrc

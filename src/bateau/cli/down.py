@@ -31,7 +31,7 @@ def command(name: str) -> None:
         )
         return
     ask.stop()
-    click.echo(f"stopping {len(tree['services'])} services and the gateway", err=True)
+    click.echo("stopping every service and the gateway", err=True)
     deadline = time.monotonic() + _STOP_TIMEOUT_S
     while _alive(int(tree["pid"])) and where.control_socket.exists():
         if time.monotonic() > deadline:

@@ -22,7 +22,7 @@ _KINDS = ("Model", "App", "Environment", "Policy")
 )
 @json_option
 def command(subject: str, path: str | None, directory: Path, as_json: bool) -> None:
-    r"""Document a field, or say where a value came from.
+    """Document a field, or say where a value came from.
 
     \b
       bateau explain Model.spec.parallel      what the field means

@@ -67,7 +67,8 @@ class Presenter:
             drains = f", {facts[4]} draining" if facts[4] else ""
             self._line(short, "Ready", f"{_replicas(service)}    {_capacity(service)}{drains}")
         elif state in ("Failed", "Degraded") or (before and state == "Starting"):
-            self._line(short, state, service["reason"] or _replicas(service))
+            # While it starts, "503: loading" is how it should be.
+            self._line(short, state, _replicas(service) if state == "Starting" else service["reason"] or "")
             for line in _last_log(service):
                 click.echo(f"    {line}", err=True)
 
@@ -124,7 +125,7 @@ def _replicas(service: dict[str, Any]) -> str:
     ready, wanted = service["replicasReady"], service["replicasWanted"]
     if service["engine"] == "external":
         return "elsewhere"
-    shown = f"{wanted} replica{'' if wanted == 1 else 's'}"
+    shown = _count(wanted, "replica")
     return shown if ready == wanted else f"{ready} of {shown}"
 
 
@@ -134,9 +135,14 @@ def _capacity(service: dict[str, Any]) -> str:
         return str(service["engine"])
     memory = size(capacity["memoryBytes"])
     return (
-        f"{service['engine']} on cpu, {capacity['threads']} threads, {capacity['slots']} slots of "
+        f"{service['engine']} on cpu, {_count(capacity['threads'], 'thread')}, "
+        f"{_count(capacity['slots'], 'slot')} of "
         f"{capacity['context']:,} tokens, about {memory} a replica"
     )
+
+
+def _count(number: int, word: str) -> str:
+    return f"{number} {word}{'' if number == 1 else 's'}"
 
 
 def _last_log(service: dict[str, Any]) -> list[str]:

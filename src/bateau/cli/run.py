@@ -27,7 +27,7 @@ _POLL_S = 0.03
 @click.argument("prompt", required=False)
 @name_option
 def command(model: str, prompt: str | None, name: str) -> int:
-    r"""Talk to MODEL: a model that runs, a catalogue name, or a source (pypi:, hf://, a path ...).
+    """Talk to MODEL: a model that runs, a catalogue name, or a source (pypi:, hf://, a path ...).
 
     \b
       bateau run smollm2                          a conversation

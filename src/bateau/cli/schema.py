@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def command() -> None:
-    r"""Print the JSON Schema of specs.
+    """Print the JSON Schema of specs.
 
     Editors with the YAML language server check and complete specs with it:
 

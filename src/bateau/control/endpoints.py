@@ -6,7 +6,8 @@ Invariant: only replicas that are ready get requests; one that drains or whose p
 in flight on it goes on to be counted.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Traffic
 from bateau.domain.release import Release, Service
@@ -21,11 +22,12 @@ def endpoints(
     draining: Collection[str],
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
+    before: Traffic,
 ) -> Traffic:
     """Return the traffic.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
-    secrets of external targets by service key.
+    secrets of external targets by service key; `before` is the traffic until now.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -38,7 +40,7 @@ def endpoints(
             backends.append(_model(service, service.spec, listed, draining, api_keys.get(service.key)))
         else:
             backends += _app(service, service.spec, listed, draining, app_ports)
-    return Traffic(backends=(*backends, *_leaving(by_service, draining)))
+    return Traffic(backends=(*backends, *_leaving(by_service, draining, before)))
 
 
 def listen_key(service_key: str, port_name: str) -> str:
@@ -85,15 +87,20 @@ def _app(
     ]
 
 
-def _leaving(by_service: Mapping[str, Sequence[Replica]], draining: Collection[str]) -> list[Backend]:
-    """Replicas of services that no document names any more: unroutable, but counted until they are drained."""
-    return [
-        Backend(
-            service=key, name=key.partition("/")[2], protocol="leaving", endpoints=_endpoints(found, draining, None)
-        )
-        for key, found in sorted(by_service.items())
-        if key.startswith("model/")
-    ]
+def _leaving(
+    by_service: Mapping[str, Sequence[Replica]], draining: Collection[str], before: Traffic
+) -> Iterator[Backend]:
+    """Replicas of services that no document names any more are counted until they are drained.
+
+    A model cannot be asked for any more. An app's port stays open until then, as closing it would cut what is in flight.
+    """
+    for key, found in sorted(by_service.items()):
+        if key.startswith("model/"):
+            gone = _endpoints(found, draining, None)
+            yield Backend(service=key, name=key.partition("/")[2], protocol="leaving", endpoints=gone)
+        for backend in before.backends:
+            if backend.service == key and backend.port_name:
+                yield replace(backend, endpoints=_endpoints(found, draining, backend.port_name))
 
 
 def _endpoints(listed: Sequence[Replica], draining: Collection[str], port_name: str | None) -> tuple[Endpoint, ...]:

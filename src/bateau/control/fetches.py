@@ -108,7 +108,8 @@ class Fetches:
 
     def _fail(self, reference: str, error: SourceError) -> None:
         says = f"{error.message} ({error.hint})" if error.hint else error.message
-        logger.error("%s cannot be fetched: %s", reference, says)
+        # The reference itself may hold credentials; the message names it as it may be shown.
+        logger.error("a model cannot be fetched: %s", says)
         retry_at = None
         if isinstance(error, SourceUnreachable | DiskFull):
             self._tries[reference] = self._tries.get(reference, 0) + 1

@@ -277,6 +277,7 @@ class Control:
             draining=self._draining_since.keys(),
             app_ports=self._app_ports,
             api_keys=self._api_keys(),
+            before=self._published or Traffic(),
         )
 
     async def _publish(self) -> None:

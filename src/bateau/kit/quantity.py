@@ -127,6 +127,20 @@ def format_bytes(size: int) -> str:
     return min(candidates, key=lambda text: (len(text.rstrip("kKMGTPEi")), len(text)))
 
 
+def approximate_bytes(size: int) -> str:
+    """Return a size as people compare it: three digits, in powers of two.
+
+    >>> approximate_bytes(75815385875), approximate_bytes(2147483648), approximate_bytes(512)
+    ('70.6 GiB', '2 GiB', '512 B')
+    """
+    value, unit = float(size), "B"
+    for larger in ("KiB", "MiB", "GiB", "TiB", "PiB"):
+        if value < 1000:  # noqa: PLR2004
+            break
+        value, unit = value / 1024, larger
+    return f"{value:.3g} {unit}"
+
+
 def format_cores(cores: float) -> str:
     """Return a number of cores as a quantity.
 

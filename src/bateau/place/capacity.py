@@ -14,7 +14,7 @@ from bateau.domain.placement import ModelCapacity, Placement
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import ModelSpec
-from bateau.kit.quantity import format_bytes
+from bateau.kit.quantity import approximate_bytes
 
 CONTEXT_DEFAULT_MAX = 4096
 CONTEXT_UNKNOWN = 2048
@@ -43,8 +43,8 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
             needed_bytes += (capacity.memory_bytes or 0) * service.spec.replicas
     if needed_bytes > machine.memory_bytes_total:
         says = (
-            f"all models together need about {format_bytes(needed_bytes)}, and this machine has "
-            f"{format_bytes(machine.memory_bytes_total)}"
+            f"all models together need about {approximate_bytes(needed_bytes)}, and this machine has "
+            f"{approximate_bytes(machine.memory_bytes_total)}"
         )
         hint = "lower replicas, parallel or contextLength"
         warnings.append(Problem(where=None, says=says, hint=hint, severity=Severity.WARNING))
@@ -86,19 +86,25 @@ def _does_not_fit(service: Service, spec: ModelSpec, capacity: ModelCapacity, ma
         return None
     where = service.positions.get("spec.replicas") or service.positions.get("spec.source") or service.position
     shape = f"{capacity.slots} slots of {capacity.context:,} tokens"
-    here = f"this machine has {format_bytes(machine.memory_bytes_total)}"
+    here = f"this machine has {approximate_bytes(machine.memory_bytes_total)}"
     limit = spec.resources.memory
     if one > machine.memory_bytes_total:
-        says = f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but {here}"
+        says = f"a replica of {service.name} needs about {approximate_bytes(one)} ({shape}), but {here}"
         hint = "lower contextLength or parallel, or choose a smaller quantization"
     elif limit is not None and one > limit:
         where = service.positions.get("spec.resources.memory") or where
-        says = f"a replica of {service.name} needs about {format_bytes(one)} ({shape}), but resources.memory is "
-        says += format_bytes(limit)
-        hint = f"set resources.memory to {format_bytes(one)} or more, or lower contextLength or parallel"
+        says = f"a replica of {service.name} needs about {approximate_bytes(one)} ({shape}), but resources.memory is "
+        says += approximate_bytes(limit)
+        hint = f"set resources.memory to {_written(one)} or more, or lower contextLength or parallel"
     elif one * spec.replicas > machine.memory_bytes_total:
-        says = f"{spec.replicas} replicas of {service.name} need about {format_bytes(one * spec.replicas)}, but {here}"
+        every = approximate_bytes(one * spec.replicas)
+        says = f"{spec.replicas} replicas of {service.name} need about {every}, but {here}"
         hint = f"set replicas to {machine.memory_bytes_total // one} or less"
     else:
         return None
     return Problem(where=where, says=says, hint=hint)
+
+
+def _written(size: int) -> str:
+    """Return a size that can be put into a spec: whole MiB, rounded up."""
+    return f"{-(-size // 2**20)}Mi"

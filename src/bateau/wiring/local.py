@@ -9,7 +9,7 @@ import asyncio
 import fcntl
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
@@ -97,7 +97,7 @@ class LocalPlatform:
                 clock=self.clock,
                 machine=machine,
                 free_port=free_port,
-                secret=settings.environ.get,
+                secret=_secrets(settings.environ),
                 listen_url=settings.listen_url,
             )
         )
@@ -125,6 +125,16 @@ class LocalPlatform:
         await self.plane.close()
         await self.engine.close()
         self._lock.close()
+
+
+def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:
+    """Return what looks up secrets. What was asked for once is no replica's to inherit."""
+
+    def secret(name: str) -> str | None:
+        os.environ.pop(name, None)
+        return environ.get(name)
+
+    return secret
 
 
 def take_lock(settings: Settings) -> IO[str]:

@@ -23,7 +23,9 @@ def read_directory(directory: Path) -> ReadDirectory:
     written = understand(SpecFiles(directory, default={}).read())
     not_checked: list[str] = []
     if written.policies:
-        not_checked.append(f"{written.policies} Policy documents are read, and not judged by this version")
+        not_checked.append(f"policies ({written.policies}): this version reads them and does not judge")
     if written.environments:
-        not_checked.append(f"{written.environments} Environment documents are read, and not hydrated by this version")
+        not_checked.append(
+            f"environments ({written.environments}): this version reads them and does not hydrate for them"
+        )
     return ReadDirectory(written=written, not_checked=tuple(not_checked))

@@ -1,0 +1,115 @@
+"""Specs become services with every field filled in; what cannot be is a problem with its place."""
+
+from typing import Any, Literal
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bateau.domain.spec import AppSpec, ModelSpec, Spec
+from bateau.hydrate import hydrate
+from bateau.kit.position import Position
+
+Tree = dict[str, Any]
+
+
+def spec(kind: Literal["Model", "App", "Policy"], name: str, tree: Tree, **labels: str) -> Spec:
+    file = f"{name}.yaml"
+    return Spec(
+        kind=kind,
+        name=name,
+        tree={"metadata": {"name": name, "labels": labels or None}, "spec": tree},
+        position=Position(file, 1, 1),
+        positions={
+            "spec.command[1]": Position(file, 7, 5),
+            "spec.env.HOME": Position(file, 8, 9),
+            "spec.replicas": Position(file, 9, 13),
+        },
+    )
+
+
+def model(name: str = "chat", **tree: Any) -> Spec:
+    return spec("Model", name, {"source": "smollm2", **tree})
+
+
+def test_what_is_absent_gets_the_default_of_the_schema() -> None:
+    release, problems = hydrate([model()])
+    (service,) = release.services
+    assert problems == ()
+    assert service.spec == ModelSpec(source="smollm2")
+    assert (service.key, service.labels) == ("model/chat", {})
+
+
+def test_units_become_numbers() -> None:
+    release, _ = hydrate([model(resources={"memory": "2Gi", "cpu": "500m"}, drainTimeout="1m30s")])
+    (service,) = release.services
+    assert isinstance(service.spec, ModelSpec)
+    assert service.spec.resources.memory == 2 * 2**30
+    assert service.spec.resources.cpu == 0.5
+    assert service.spec.drain_timeout == 90.0
+
+
+def test_expressions_see_metadata_spec_and_ports() -> None:
+    tree = {
+        "command": ["serve", "--port=${ ports.http }", "${ metadata.labels.team }"],
+        "ports": {"http": {}},
+        "replicas": "${ size(spec.command) }",
+        "env": {"HOME": "/srv/${ metadata.name }", "PLAIN": "$${HOME}"},
+    }
+    release, problems = hydrate([spec("App", "shop", tree, team="blue")])
+    assert problems == ()
+    (service,) = release.services
+    assert isinstance(service.spec, AppSpec)
+    assert service.spec.command == ("serve", "--port={port:http}", "blue")
+    assert service.spec.replicas == 3
+    assert service.spec.env == {"HOME": "/srv/shop", "PLAIN": "${HOME}"}
+
+
+def test_an_expression_that_fails_is_told_where_it_stands() -> None:
+    tree = {"command": ["serve", "${ prots.http }"], "ports": {"http": {}}}
+    _, (problem,) = hydrate([spec("App", "shop", tree)])
+    assert problem.where == Position("shop.yaml", 7, 5)
+    assert problem.says == "spec.command[1]: undeclared reference to 'prots.http'"
+    assert problem.hint == "an expression sees: metadata, ports, spec"
+
+
+def test_a_port_that_is_not_declared_is_told() -> None:
+    _, problems = hydrate([spec("App", "shop", {"command": ["serve", "${ ports.grpc }"], "ports": {"http": {}}})])
+    assert [problem.where for problem in problems] == [Position("shop.yaml", 7, 5)]
+    assert "grpc" in problems[0].says
+
+
+def test_an_expression_of_the_wrong_type_is_told_with_the_field() -> None:
+    release, problems = hydrate([model(replicas="${ metadata.name }")])
+    assert release.services == ()
+    (problem,) = problems
+    assert "spec.replicas" in problem.says
+    assert problem.where
+    assert problem.where.file == "chat.yaml"
+
+
+def test_all_failures_of_all_specs_are_found_and_the_others_hydrated() -> None:
+    wrong = spec("App", "shop", {"command": ["${ a }", "${ b }"], "ports": {}, "env": {"HOME": "${ c }"}})
+    release, problems = hydrate([wrong, model()])
+    assert sorted(problem.says.partition(":")[0] for problem in problems) == [
+        "spec.command[0]",
+        "spec.command[1]",
+        "spec.env.HOME",
+    ]
+    assert "model/chat" in [service.key for service in release.services]
+
+
+def test_policies_and_environments_are_no_services() -> None:
+    release, problems = hydrate([spec("Policy", "rules", {"rules": [{"check": "${ x }"}]})])
+    assert (release.services, problems) == ((), ())
+
+
+def test_an_empty_spec_of_an_app_is_all_defaults() -> None:
+    bare = spec("App", "shop", {})
+    release, _ = hydrate([bare])
+    assert release.services[0].spec == AppSpec()
+
+
+@given(st.permutations(["a", "b", "c", "d"]))
+def test_the_order_of_specs_never_matters(names: list[str]) -> None:
+    release, _ = hydrate([model(name) for name in names])
+    assert [service.name for service in release.services] == ["a", "b", "c", "d"]
