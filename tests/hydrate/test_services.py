@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -113,3 +114,20 @@ def test_an_empty_spec_of_an_app_is_all_defaults() -> None:
 def test_the_order_of_specs_never_matters(names: list[str]) -> None:
     release, _ = hydrate([model(name) for name in names])
     assert [service.name for service in release.services] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        {"resources": {"memory": "${ nobody }"}},
+        {"drainTimeout": "${ nobody }"},
+        {"health": {"interval": "${ 1 / 0 }"}},
+        {"resources": {"cpu": "$${x}"}},
+        {"replicas": "$${x}"},
+        {"engine": "$${x}"},
+    ],
+)
+def test_an_expression_without_a_value_is_one_problem_wherever_it_stands(tree: Tree) -> None:
+    release, problems = hydrate([model(**tree)])
+    assert len(problems) == 1
+    assert release.services == ()
