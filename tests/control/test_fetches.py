@@ -1,19 +1,19 @@
 """Models on their way: one that fails hinders no other, and is tried again only where that can help."""
 
 import pytest
-from control.world import SOURCE, external, model, world
 
 from bateau.api.encoding import encode
 from bateau.domain.errors import DiskFull, NotAModel, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.model_file import Progress
 from bateau.domain.status import ServiceState
+from control.world import SOURCE, external, model, world
 
 OTHER = "hf://org/repo/other.gguf"
 
 
 async def test_a_model_starts_once_it_is_here_and_is_pulling_until_then() -> None:
     async with world(chat=model(), other=model("other", source=OTHER)) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         assert w.service("model/other").state is ServiceState.PULLING
         assert not w.status.settled
         w.source.arrive(OTHER)
@@ -130,7 +130,7 @@ async def test_an_external_models_key_reaches_the_plane_and_nothing_else() -> No
 
 async def test_a_model_that_does_not_fit_fails_with_both_figures_and_hinders_no_other() -> None:
     async with world(chat=model(), big=model("big", contextLength=100_000_000)) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         found = w.service("model/big")
         assert found.state is ServiceState.FAILED
         assert found.reason

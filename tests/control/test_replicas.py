@@ -1,10 +1,9 @@
 """Steps in the right order: the gateway is told before anything starts or stops, and a drain is waited for."""
 
-from control.world import World, app, model, world
-
 from bateau.domain.errors import EngineError
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
+from control.world import World, app, model, world
 
 
 async def test_the_plane_is_told_before_the_gateway_and_the_first_replica_start() -> None:
@@ -126,7 +125,7 @@ async def test_a_removed_apps_port_stays_open_until_its_connections_end() -> Non
 
 async def test_a_gateway_of_another_revision_is_replaced_one_after_the_other() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.gateway())
+        await w.until(w.gateway)
         w.plane.revision = "gateway-2"
         w.control.wake()
         await w.until(lambda: w.control.draining)
@@ -173,13 +172,13 @@ async def test_a_gateway_that_cannot_start_is_told_and_tried_again() -> None:
     assert w.status.gateway.reason == "envoy is not there"
     w.engine.refusals.clear()
     w.clock.advance(10.0)
-    await w.until(lambda: w.gateway())
+    await w.until(w.gateway)
     await w.end()
 
 
 async def test_an_engine_that_refuses_a_service_hinders_no_other() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         w.templates.refusals["model/other"] = EngineError("vllm is not installed", hint="pip install vllm")
         w.texts.write("other", model("other"))
         await w.until(lambda: w.control.outcome and w.control.outcome.refused)
@@ -190,7 +189,7 @@ async def test_an_engine_that_refuses_a_service_hinders_no_other() -> None:
 
 async def test_a_service_that_is_refused_keeps_the_replicas_it_has() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         w.texts.write("chat", model(contextLength=100_000_000))
         await w.until(lambda: w.control.outcome and w.control.outcome.refused)
         await w.turns()
@@ -200,7 +199,7 @@ async def test_a_service_that_is_refused_keeps_the_replicas_it_has() -> None:
 
 async def test_replicas_zero_is_stopped_and_settled() -> None:
     async with world(chat=model(replicas=0)) as w:
-        await w.until(lambda: w.gateway())
+        await w.until(w.gateway)
         await w.turns()
         assert w.service().state is ServiceState.STOPPED
         assert w.status.settled
@@ -221,7 +220,7 @@ async def test_stop_all_ends_the_gateway_first() -> None:
 
 async def test_a_control_plane_that_ends_stops_nothing() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         await w.end()
         assert w.engine.stopped == []
         assert len(w.engine.observe()) == 2

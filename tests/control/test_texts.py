@@ -1,9 +1,8 @@
 """What people write is followed; a mistake leaves what runs as it was, and is told."""
 
-from control.world import app, model, world
-
 from bateau.domain.errors import ControlError
 from bateau.domain.status import ServiceState
+from control.world import app, model, world
 
 
 async def test_what_is_written_runs_and_is_reached() -> None:
@@ -17,7 +16,7 @@ async def test_what_is_written_runs_and_is_reached() -> None:
 
 async def test_a_mistake_leaves_what_runs_as_it_was_and_is_in_the_status() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         before, published = w.engine.observe(), len(w.plane.published)
         w.texts.write("chat", model(replicas="many"))
         await w.until(lambda: w.status.problems)
@@ -32,7 +31,7 @@ async def test_a_mistake_leaves_what_runs_as_it_was_and_is_in_the_status() -> No
 
 async def test_a_mistake_in_one_file_holds_back_the_others_as_well() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         w.texts.write("broken", "apiVersion: bateau.dev/v1alpha1\nkind: Modle\nmetadata: {name: x}\nspec: {}\n")
         w.texts.write("chat", model(replicas=3))
         await w.until(lambda: w.status.problems)
@@ -63,7 +62,7 @@ async def test_a_file_that_is_removed_takes_its_service_with_it() -> None:
 
 async def test_a_directory_that_cannot_be_read_leaves_what_runs_and_is_told() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         w.texts.trouble = ControlError("cannot read /specs: Permission denied")
         w.texts.touch()
         await w.until(lambda: w.control.trouble)
@@ -73,7 +72,7 @@ async def test_a_directory_that_cannot_be_read_leaves_what_runs_and_is_told() ->
 
 async def test_what_could_not_be_read_is_read_again_by_itself() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         w.texts.trouble = ControlError("cannot read /specs: Permission denied")
         w.texts.write("chat", model(replicas=2))
         await w.until(lambda: w.control.trouble)
@@ -84,7 +83,7 @@ async def test_what_could_not_be_read_is_read_again_by_itself() -> None:
 
 async def test_a_touched_file_that_says_the_same_changes_nothing() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         await w.turns()
         before = list(w.journal)
         w.texts.touch()
@@ -108,7 +107,7 @@ async def test_a_control_plane_that_meets_broken_specs_goes_on_with_the_last_goo
 
 async def test_a_control_plane_without_memory_stops_nothing_for_broken_specs() -> None:
     async with world(chat=model()) as w:
-        await w.until(lambda: w.replicas())
+        await w.until(w.replicas)
         w.memory.save({})
         w.texts.write("chat", model(replicas="many"))
         await w.restart()

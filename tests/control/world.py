@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import yaml
@@ -170,7 +170,7 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(**texts: str) -> AsyncIterator[World]:
+async def world(**texts: str) -> AsyncGenerator[World, None]:
     """Run a control plane for the length of a block."""
     made = World(**texts)
     await made.begin()

@@ -50,7 +50,7 @@ def test_units_become_numbers() -> None:
 
 
 def test_expressions_see_metadata_spec_and_ports() -> None:
-    tree = {
+    tree: Tree = {
         "command": ["serve", "--port=${ ports.http }", "${ metadata.labels.team }"],
         "ports": {"http": {}},
         "replicas": "${ size(spec.command) }",
@@ -66,7 +66,7 @@ def test_expressions_see_metadata_spec_and_ports() -> None:
 
 
 def test_an_expression_that_fails_is_told_where_it_stands() -> None:
-    tree = {"command": ["serve", "${ prots.http }"], "ports": {"http": {}}}
+    tree: Tree = {"command": ["serve", "${ prots.http }"], "ports": {"http": {}}}
     _, (problem,) = hydrate([spec("App", "shop", tree)])
     assert problem.where == Position("shop.yaml", 7, 5)
     assert problem.says == "spec.command[1]: undeclared reference to 'prots.http'"

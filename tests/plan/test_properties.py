@@ -4,12 +4,12 @@ from random import Random
 
 from hypothesis import given
 from hypothesis import strategies as st
-from strategies import SERVICES, desired, draining_of, replicas
 
 from bateau.domain.plan import Desired, Draining
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.plan import plan
 from plan.simulation import Simulation
+from strategies import SERVICES, desired, draining_of, replicas
 
 ROUNDS = 60
 
@@ -66,7 +66,10 @@ def test_every_step_is_of_a_replica_that_can_take_it(
 @given(st.data())
 def test_the_order_of_what_is_seen_never_matters(data: st.DataObject) -> None:
     found = [replica for service in SERVICES for replica in data.draw(replicas(service))]
-    targets = [data.draw(desired(service, surge=service != "gateway/envoy")) for service in SERVICES[data.draw(st.integers(0, 2)) :]]
+    targets = [
+        data.draw(desired(service, surge=service != "gateway/envoy"))
+        for service in SERVICES[data.draw(st.integers(0, 2)) :]
+    ]
     draining = data.draw(draining_of(found))
     shuffled = data.draw(st.permutations(found))
     assert plan(targets, found, draining) == plan(data.draw(st.permutations(targets)), shuffled, draining)
@@ -140,5 +143,3 @@ def _pass_time(simulation: Simulation, chance: Random) -> None:
             simulation.move(replica.id, ReplicaState.READY)
         if count := simulation.in_flight.get(replica.id):
             simulation.in_flight[replica.id] = count - 1
-
-

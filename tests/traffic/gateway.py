@@ -7,7 +7,7 @@ import shutil
 import socket
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,17 @@ class Gateway:
         await self.plane.close()
         shutil.rmtree(self.base, ignore_errors=True)
 
-    async def restart_control(self, *backends: Backend) -> None:
-        """End the control plane, and start another that knows `backends`."""
+    async def restart_control(
+        self, *backends: Backend, before_connected: Callable[["Gateway"], Awaitable[None]] | None = None
+    ) -> None:
+        """End the control plane, and start another that knows `backends`; return when Envoy has them."""
         await self.plane.close()
         await eventually(self.is_disconnected)
         self.plane = self._new_plane()
         await self.publish(*backends)
-        await eventually(self.is_connected)
+        if before_connected:
+            await before_connected(self)
+        await eventually(self.plane.load)
 
     async def publish(self, *backends: Backend) -> None:
         await self.plane.publish(Traffic(backends=backends))
@@ -135,7 +139,7 @@ class Gateway:
 
 
 @contextlib.asynccontextmanager
-async def running_gateway() -> AsyncIterator[Gateway]:
+async def running_gateway() -> AsyncGenerator[Gateway, None]:
     """Run an Envoy for the length of a block."""
     made = Gateway()
     try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Self
 
 from aiohttp import ClientError
 
@@ -27,7 +28,7 @@ class Load:
         self._tasks: list[asyncio.Task[None]] = []
         self.tally = Tally()
 
-    async def __aenter__(self) -> "Load":
+    async def __aenter__(self) -> Self:
         self._tasks = [asyncio.create_task(self._client()) for _ in range(self._clients)]
         return self
 

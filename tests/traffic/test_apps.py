@@ -3,20 +3,26 @@
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any
 
 import grpc
 import grpc.aio
 import pytest
 from aiohttp import WSMsgType, web
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_health.v1 import health as _health
+from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2_grpc as _health_pb2_grpc
 
 from bateau.domain.endpoint import Backend, Endpoint, Protocol
 from traffic.gateway import Gateway, eventually, free_port
 from traffic.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+# Neither has type information.
+health: Any = _health
+health_pb2_grpc: Any = _health_pb2_grpc
 
 
 def app(protocol: Protocol, *endpoints: Endpoint, port: int) -> Backend:
@@ -106,7 +112,7 @@ async def test_a_grpc_stream_is_whole_while_its_replica_drains(gateway: Gateway)
             await stub.Check(health_pb2.HealthCheckRequest(), timeout=10)
             assert (one.calls, two.calls) == (1, 1)
             assert await gateway.in_flight("app.shop.0") == 1
-            await one.servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+            await one.servicer.inner.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
             assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
             watch.cancel()
 
@@ -128,7 +134,9 @@ async def test_tcp_is_passed_byte_by_byte_and_counted_by_connection(gateway: Gat
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"\x00\xff raw")
         assert await reader.readexactly(6) == b"\x00\xff raw"
-        await gateway.publish(app("tcp", Endpoint(replica=one.replica, address=one.address, draining=True), two, port=port))
+        await gateway.publish(
+            app("tcp", Endpoint(replica=one.replica, address=one.address, draining=True), two, port=port)
+        )
         assert await gateway.in_flight("app.shop.0") == 1
         writer.write(b"still there")
         assert await reader.readexactly(11) == b"still there"
@@ -198,40 +206,41 @@ async def _echo_websocket(request: web.Request) -> web.StreamResponse:
     return connection
 
 
-class _CountedHealth(health.aio.HealthServicer):
+class _CountedHealth:
     """gRPC's own health service, which counts what it is asked."""
 
     def __init__(self) -> None:
-        super().__init__()
         self.calls = 0
+        self.inner: Any = health.aio.HealthServicer()
+        self.List = self.inner.List
 
     async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the method in health.proto
         self.calls += 1
-        return await super().Check(request, context)
+        return await self.inner.Check(request, context)
 
     async def Watch(self, request: Any, context: Any) -> Any:  # noqa: N802 - the name of the method in health.proto
         self.calls += 1
-        return await super().Watch(request, context)
+        return await self.inner.Watch(request, context)
 
 
 class _GrpcServer:
     def __init__(self, replica: str, port: int, servicer: _CountedHealth) -> None:
         self.endpoint = Endpoint(replica=replica, address=f"127.0.0.1:{port}")
-        self.servicer: Any = servicer
+        self.servicer = servicer
 
     @property
     def calls(self) -> int:
-        return int(self.servicer.calls)
+        return self.servicer.calls
 
 
 @contextlib.asynccontextmanager
-async def _grpc_server(replica: str) -> AsyncIterator[_GrpcServer]:
+async def _grpc_server(replica: str) -> AsyncGenerator[_GrpcServer, None]:
     server = grpc.aio.server()
-    servicer: Any = _CountedHealth()
+    servicer = _CountedHealth()
     health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
-    await servicer.set("", health_pb2.HealthCheckResponse.SERVING)
+    await servicer.inner.set("", health_pb2.HealthCheckResponse.SERVING)
     try:
         yield _GrpcServer(replica, port, servicer)
     finally:
@@ -239,7 +248,7 @@ async def _grpc_server(replica: str) -> AsyncIterator[_GrpcServer]:
 
 
 @contextlib.asynccontextmanager
-async def _tcp_echo(replica: str) -> AsyncIterator[Endpoint]:
+async def _tcp_echo(replica: str) -> AsyncGenerator[Endpoint, None]:
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(4096):
             writer.write(data)

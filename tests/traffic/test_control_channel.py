@@ -11,7 +11,7 @@ import pytest
 from bateau.domain.endpoint import Backend
 from traffic.gateway import Gateway, eventually, free_port, model
 from traffic.load import Load
-from traffic.upstream import Stream, Upstream
+from traffic.upstream import Stream, Upstream, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -96,6 +96,20 @@ async def test_a_control_plane_that_is_away_and_comes_back_costs_no_request(
     assert load.tally.bad == []
 
 
+async def test_what_is_in_flight_is_unknown_until_envoy_has_taken_what_was_published(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    await gateway.publish(model("chat", first.endpoint(), second.endpoint()))
+    assert await gateway.plane.load() is not None
+    await gateway.restart_control(
+        model("chat", first.endpoint(draining=True), second.endpoint()), before_connected=_load_is_unknown
+    )
+    await eventually(gateway.plane.load)
+    for _ in range(10):
+        assert (await gateway.chat()).tree == {"upstream": second.name}
+    assert await gateway.in_flight(first.name) == 0
+
+
 async def test_the_channel_opens_only_with_something_to_say(gateway: Gateway) -> None:
     await gateway.plane.close()
     assert not (gateway.base / "xds.sock").exists()
@@ -117,8 +131,12 @@ async def test_what_envoy_rejects_is_reported_and_the_rest_goes_on(
         taken.bind(("127.0.0.1", 0))
         taken.listen(1)
         await gateway.publish(chat, _app(taken.getsockname()[1]))
-    reported = [record.getMessage() for record in caplog.records]
-    assert any("rejected its configuration" in line and "app/shop/http" in line for line in reported), reported
+
+        async def reported() -> bool:
+            lines = [record.getMessage() for record in caplog.records]
+            return any("rejected its configuration" in line and "app/shop/http" in line for line in lines)
+
+        await eventually(reported)
     assert (await gateway.chat()).status == 200
 
 
@@ -146,11 +164,24 @@ async def test_a_rejected_change_leaves_the_listener_as_it_was(gateway: Gateway,
     await eventually(lambda: _refuses(port))
 
 
+async def test_of_the_control_api_the_gateway_passes_metrics_and_nothing_else(gateway: Gateway) -> None:
+    async with upstream("control", gateway.base / "control.sock") as api:
+        assert (await gateway.ask("GET", "/metrics")).tree == {"upstream": "control"}
+        for method, path in (("POST", "/v1/stop"), ("GET", "/v1/status"), ("GET", "/metrics/../v1/status")):
+            assert (await gateway.ask(method, path)).status >= 400
+        assert (await gateway.ask("GET", "/metrics", headers={"host": "evil.example"})).status == 403
+        assert [seen.path for seen in api.seen] == ["/metrics"]
+
+
 def _app(port: int, *upstreams: Upstream) -> Backend:
     endpoints = tuple(each.endpoint() for each in upstreams)
     return Backend(
         service="app/shop", name="shop", protocol="http", endpoints=endpoints, listen_port=port, port_name="http"
     )
+
+
+async def _load_is_unknown(gateway: Gateway) -> None:
+    assert await gateway.plane.load() is None
 
 
 async def _taken(gateway: Gateway) -> dict[str, str]:

@@ -47,11 +47,13 @@ async def _after_requests(gateway: Gateway, first: Upstream) -> str:
     async def counted() -> str | None:
         page = await _page(gateway, a=LLAMACPP, b=LLAMACPP)
         # Envoy merges its workers' histograms every few seconds; counters are there before.
-        return page if all(s.value for family in (DURATION, FIRST_TOKEN) for s in _samples(page, f"{family}_count")) else None
+        return (
+            page
+            if all(s.value for family in (DURATION, FIRST_TOKEN) for s in _samples(page, f"{family}_count"))
+            else None
+        )
 
     return await eventually(counted)
-
-
 
 
 async def test_the_page_is_as_prometheus_reads_it(gateway: Gateway, first: Upstream) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,7 +76,7 @@ class Upstream:
 
 
 @contextlib.asynccontextmanager
-async def upstream(name: str, socket: Path | None = None) -> AsyncIterator[Upstream]:
+async def upstream(name: str, socket: Path | None = None) -> AsyncGenerator[Upstream, None]:
     """Run an upstream for the length of a block."""
     made = Upstream(name, socket)
     await made.open()

@@ -11,6 +11,8 @@ import click
 from bateau.cli.options import is_terminal
 from bateau.cli.table import size
 
+GATEWAY = "gateway/envoy"
+
 
 class Presenter:
     """Prints what differs from the last status it was shown. Everything goes to stderr: stdout is for answers."""
@@ -49,13 +51,10 @@ class Presenter:
         name, state = service["service"], service["state"]
         if state == "Pulling":
             self._show_pull(name, service)
-        facts = (
-            state,
-            service["replicasReady"],
-            service["replicasWanted"],
-            service["reason"],
-            len(service["draining"]),
-        )
+        # While it starts, "503: loading" is how it should be.
+        reason = None if state == "Starting" else service["reason"]
+        ready, wanted, draining = service["replicasReady"], service["replicasWanted"], len(service["draining"])
+        facts = (state, ready, wanted, reason, draining)
         before = self._shown.get(name)
         if facts == before:
             return
@@ -63,12 +62,11 @@ class Presenter:
         if name in self._pulls and state != "Pulling":
             self._end_pull(name, service)
         short = name.partition("/")[2]
-        if state == "Ready" and name != "gateway/envoy":
-            drains = f", {facts[4]} draining" if facts[4] else ""
+        if state == "Ready" and name != GATEWAY:
+            drains = f", {draining} draining" if draining else ""
             self._line(short, "Ready", f"{_replicas(service)}    {_capacity(service)}{drains}")
-        elif state in ("Failed", "Degraded") or (before and state == "Starting"):
-            # While it starts, "503: loading" is how it should be.
-            self._line(short, state, _replicas(service) if state == "Starting" else service["reason"] or "")
+        elif state in ("Failed", "Degraded") or (before and state == "Starting" and name != GATEWAY):
+            self._line(short, state, reason or _replicas(service))
             for line in _last_log(service):
                 click.echo(f"    {line}", err=True)
 

@@ -2,8 +2,8 @@
 
 Called by control.loop after every change. Pure.
 
-Invariant: only replicas that are ready get requests; one that drains or whose probes fail stays, marked, so that what is
-in flight on it goes on to be counted.
+Invariant: only replicas that are ready get requests; one that drains or whose probes fail stays, marked, so that what
+is in flight on it goes on to be counted.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -92,7 +92,7 @@ def _leaving(
 ) -> Iterator[Backend]:
     """Replicas of services that no document names any more are counted until they are drained.
 
-    A model cannot be asked for any more. An app's port stays open until then, as closing it would cut what is in flight.
+    A model cannot be asked for any more. An app's port stays open until then: closing it would cut what is in flight.
     """
     for key, found in sorted(by_service.items()):
         if key.startswith("model/"):

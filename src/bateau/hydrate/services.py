@@ -24,8 +24,9 @@ def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
     for spec in specs:
         if spec.kind not in ("Model", "App"):
             continue
-        tree = _expanded(spec.tree.get("spec") or {}, "spec", spec, _names(spec), problems)
-        wrong = _wrong_values(tree, spec)
+        wrong: list[Problem] = []
+        tree = _expanded(spec.tree.get("spec") or {}, "spec", spec, _names(spec), wrong)
+        wrong = wrong or _wrong_values(tree, spec)
         if wrong:
             problems += wrong
             continue
@@ -47,7 +48,9 @@ def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
 def _wrong_values(tree: Any, spec: Spec) -> list[Problem]:
     """Check once more what expressions have put in place of themselves."""
     checker = Checker(
-        value_at=lambda path: nearest(spec.positions, path, spec.position), key_at=lambda _: spec.position
+        value_at=lambda path: nearest(spec.positions, path, spec.position),
+        key_at=lambda _: spec.position,
+        expressions=False,
     )
     checker.check(tree, KINDS[spec.kind], "spec")
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]

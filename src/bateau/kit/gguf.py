@@ -3,7 +3,7 @@
 Called by sources for every model before it is handed on. Knows the file format and nothing of Bateau.
 Format: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little endian.
 
-Invariant: memory stays bounded whatever the file announces; strings that nobody asked for are skipped, not read.
+Invariant: memory and time stay bounded whatever the file announces; only the few values below are kept.
 Refused: the `gguf` package; it pulls in numpy and maps the whole file to answer six questions.
 """
 
@@ -21,12 +21,42 @@ Value = Scalar | tuple[Scalar, ...] | None
 _BUFFER_BYTES: Final = 1 << 20
 _KEY_BYTES_MAX: Final = 65_535  # docs/gguf.md: "up to 2^16-1 bytes long"
 _KEPT_STRING_BYTES_MAX: Final = 4_096
-_KEPT_ARRAY_ITEMS_MAX: Final = 8_192
+_KEPT_ARRAY_ITEMS_MAX: Final = 1_024  # lists are of one item a layer
+_KEPT_VALUES_MAX: Final = 256
+# Far above what models have: some tens of keys, thousands of tensors, half a million tokens and as many merges.
+_KEYS_MAX: Final = 65_536
+_TENSORS_MAX: Final = 1 << 20
+_ITEMS_MAX: Final = 1 << 23
+_KEY_BYTES_MIN: Final = 13  # an empty name, a type and a value of one byte
+_TENSOR_BYTES_MIN: Final = 24  # an empty name, no dimensions, a type and an offset
 _DIMENSIONS_MAX: Final = 8
 _NESTING_MAX: Final = 4
 _ALIGNMENT_DEFAULT: Final = 32
 _F16_BYTES: Final = 2
 _VERSIONS: Final = (2, 3)
+
+_KEPT_KEYS: Final = frozenset(
+    {
+        "general.architecture",
+        "general.type",
+        "general.name",
+        "general.alignment",
+        "split.count",
+        "tokenizer.chat_template",
+    }
+)
+_KEPT_ENDINGS: Final = (
+    ".context_length",
+    ".block_count",
+    ".embedding_length",
+    ".attention.head_count",
+    ".attention.head_count_kv",
+    ".attention.key_length",
+    ".attention.value_length",
+    ".attention.causal",
+    ".pooling_type",
+)
+_KEPT_KEY_CHARS_MAX: Final = 256
 
 _STRING: Final = 8
 _ARRAY: Final = 9
@@ -131,8 +161,10 @@ def read_gguf(path: Path) -> Gguf:
         file.seek(0)
         reader = _Reader(file, size_bytes)
         version = _version(reader, head)
-        tensor_count = reader.number("<Q")
-        values = _values(reader, reader.number("<Q"))
+        tensor_count, key_count = reader.number("<Q"), reader.number("<Q")
+        reader.announced(tensor_count, of="tensors", bytes_min=_TENSOR_BYTES_MIN, limit=_TENSORS_MAX)
+        reader.announced(key_count, of="keys", bytes_min=_KEY_BYTES_MIN, limit=_KEYS_MAX)
+        values = _values(reader, key_count)
         bytes_expected = _bytes_expected(reader, tensor_count, values)
     if size_bytes < bytes_expected:
         msg = f"is cut short: {bytes_expected} bytes expected, {size_bytes} there"
@@ -146,6 +178,7 @@ class _Reader:
     def __init__(self, file: BinaryIO, size_bytes: int) -> None:
         self._file = file
         self._size_bytes = size_bytes
+        self._items = 0
         self.position = 0
 
     def take(self, count: int) -> bytes:
@@ -172,6 +205,19 @@ class _Reader:
             msg = f"has a {what} of {length} bytes, more than the {limit} allowed"
             raise GgufError(msg)
         return self.take(length).decode("utf-8", "replace")
+
+    def announced(self, count: int, *, of: str, bytes_min: int, limit: int) -> None:
+        """Refuse a count before it is followed: more than the file can hold, or more than any model has."""
+        if count * bytes_min > self._size_bytes - self.position:
+            raise self._cut(self.position + count * bytes_min)
+        if count > limit:
+            msg = f"announces {count} {of}, more than the {limit} allowed"
+            raise GgufError(msg)
+
+    def items(self, count: int) -> None:
+        """Count items that must be read one by one, over the whole header."""
+        self._items += count
+        self.announced(self._items, of="strings in lists", bytes_min=0, limit=_ITEMS_MAX)
 
     def _claim(self, count: int) -> None:
         self.position += count
@@ -215,16 +261,19 @@ def _values(reader: _Reader, count: int) -> Mapping[str, Value]:
     for _ in range(count):
         key = reader.string(_KEY_BYTES_MAX, "key")
         kind = reader.number("<I")
-        if _wanted(key):
-            values[key] = _value(reader, kind)
-        else:
+        if not _wanted(key):
             _skip(reader, kind)
-            values[key] = None
+            continue
+        values[key] = _value(reader, kind)
+        if len(values) > _KEPT_VALUES_MAX:
+            msg = f"describes its shape by more than {_KEPT_VALUES_MAX} keys"
+            raise GgufError(msg)
     return values
 
 
 def _wanted(key: str) -> bool:
-    return not key.startswith(("tokenizer.", "quantize.", "general.tag", "general.lang"))
+    # The architecture is not known yet: the keys that begin with it are told by how they end.
+    return key in _KEPT_KEYS or (len(key) <= _KEPT_KEY_CHARS_MAX and key.endswith(_KEPT_ENDINGS))
 
 
 def _value(reader: _Reader, kind: int) -> Value:
@@ -275,7 +324,8 @@ def _skip_items(reader: _Reader, item_kind: int, *, count: int, depth: int) -> N
     if item_kind in _FIXED:
         reader.skip(count * struct.calcsize(_FIXED[item_kind]))
         return
-    for _ in range(count):  # ends at the end of the file at the latest: each item has a length of its own
+    reader.items(count)
+    for _ in range(count):
         _skip(reader, item_kind, depth=depth)
 
 
@@ -339,8 +389,10 @@ def _integer(values: Mapping[str, Value], key: str) -> int | None:
 def _kv_bytes_per_token(values: Mapping[str, Value], architecture: str) -> int | None:
     """Sum keys and values of all layers, as f16. Layers without KV heads (recurrent, convolution) count nothing."""
     layers = _integer(values, f"{architecture}.block_count")
+    if layers is None or layers > _KEPT_ARRAY_ITEMS_MAX:
+        return None
     heads = _per_layer(values.get(f"{architecture}.attention.head_count"), layers)
-    if layers is None or heads is None:
+    if heads is None:
         return None
     # docs/gguf.md: without head_count_kv the model has no grouped-query attention: as many as head_count.
     kv_heads = _per_layer(values.get(f"{architecture}.attention.head_count_kv"), layers) or heads
@@ -356,10 +408,8 @@ def _kv_bytes_per_token(values: Mapping[str, Value], architecture: str) -> int |
     return sum(kv_heads) * (key + value) * _F16_BYTES
 
 
-def _per_layer(value: Value, layers: int | None) -> tuple[int, ...] | None:
+def _per_layer(value: Value, layers: int) -> tuple[int, ...] | None:
     """Spread one number over all layers; keep a list that is given layer by layer."""
-    if layers is None or value is None:
-        return None
     if isinstance(value, tuple):
         return tuple(item for item in value if isinstance(item, int)) or None
-    return (value,) * min(layers, _KEPT_ARRAY_ITEMS_MAX) if isinstance(value, int) else None
+    return (value,) * layers if isinstance(value, int) else None

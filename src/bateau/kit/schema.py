@@ -141,10 +141,14 @@ def shape_of(annotation: Any) -> Shape:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Checker:
-    """Compares a tree with a schema. `value_at` and `key_at` give the place of a path."""
+    """Compares a tree with a schema. `value_at` and `key_at` give the place of a path.
+
+    With `expressions` a scalar that holds `${` passes, as it has no value yet.
+    """
 
     value_at: Callable[[str], Position]
     key_at: Callable[[str], Position]
+    expressions: bool = True
     flaws: list[Flaw] = dataclasses.field(default_factory=list[Flaw])
 
     def check(self, tree: Any, cls: type, path: str) -> None:
@@ -206,7 +210,7 @@ class Checker:
     def _scalar(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
         if not _scalar(value):
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
-        elif isinstance(value, str) and EXPRESSION in value:
+        elif self.expressions and isinstance(value, str) and EXPRESSION in value:
             self._expression(value, path)
         elif shape.of == "enum":
             if value not in shape.inner:

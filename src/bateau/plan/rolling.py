@@ -62,7 +62,7 @@ def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str
 def _may_leave(
     target: Desired, keep: Sequence[Replica], leaving: Sequence[Replica], draining: Mapping[str, Draining]
 ) -> set[str]:
-    """Return the ready replicas that can do without requests, as enough others are ready: first those that do already."""
+    """Return the ready replicas that may go as enough others are ready; first those that drain already."""
     ready = [r for r in leaving if r.state is ReplicaState.READY]
     ready.sort(key=lambda r: r.id not in draining)
     enough = sum(r.state is ReplicaState.READY for r in keep) + len(ready) - target.replicas

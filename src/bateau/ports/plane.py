@@ -21,7 +21,7 @@ class Plane(Protocol):
         ...
 
     async def load(self) -> Load | None:
-        """Return the requests in flight, or None where the proxy cannot be asked."""
+        """Return the requests in flight, or None where the proxy cannot be asked or lacks what was published."""
         ...
 
     async def close(self) -> None:

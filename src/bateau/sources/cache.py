@@ -21,6 +21,7 @@ from typing import Any, cast
 
 from bateau.domain.errors import SourceError, SourceNotFound
 from bateau.sources.http import shown
+from bateau.sources.lock import tried
 
 _DIGEST_CHARS_MIN = 6
 
@@ -113,7 +114,7 @@ class Cache:
     def remove(self, reference: str) -> Removed:
         """Remove a reference, its content where nothing else leads there, and parts of it that have arrived.
 
-        Raises SourceNotFound.
+        Raises SourceNotFound, and SourceError while it is being fetched.
         """
         freed_bytes = self._remove_partial(reference)
         ref = self._ref_said(reference)
@@ -122,11 +123,12 @@ class Cache:
             if freed_bytes is None:
                 raise SourceNotFound(f"{shown(reference)} is not in the cache", hint="see `bateau models list`")
             return Removed(references=(shown(reference),), freed_bytes=freed_bytes)
-        with self.writing():
-            ref.unlink(missing_ok=True)
-            needed = any(other == digest for _, other in self._references())
-            freed_bytes = (freed_bytes or 0) + (0 if needed else _unlink(self.blob(digest)))
+        freed_bytes = (freed_bytes or 0) + self._remove_ref(ref, digest)
         return Removed(references=(shown(reference),), freed_bytes=freed_bytes)
+
+    def discard(self, reference: str, sha256: str) -> None:
+        """Remove a reference whose content has turned out to be of no use, and that content."""
+        self._remove_ref(self._ref(reference), sha256)
 
     def remove_content(self, prefix: str) -> Removed:
         """Remove the content whose digest begins with `prefix`, and every reference to it. Raises SourceNotFound."""
@@ -156,12 +158,23 @@ class Cache:
         trees = [read_json(path) for path in _entries(self._refs) if path.suffix == ".json"]
         return [(str(tree["reference"]), str(tree["sha256"])) for tree in trees if {"reference", "sha256"} <= set(tree)]
 
+    def _remove_ref(self, ref: Path, digest: str) -> int:
+        with self.writing():
+            ref.unlink(missing_ok=True)
+            needed = any(other == digest for _, other in self._references())
+            return 0 if needed else _unlink(self.blob(digest))
+
     def _remove_partial(self, reference: str) -> int | None:
         freed_bytes: int | None = None
         for state in _entries(self.partial):
             if state.suffix == ".json" and read_json(state).get("reference") == shown(reference):
-                with self.writing():
-                    freed_bytes = (freed_bytes or 0) + _unlink(state.with_suffix(".part"))
+                with self.writing(), tried(state.with_suffix(".lock")) as is_ours:
+                    if not is_ours:
+                        raise SourceError(
+                            f"{shown(reference)} is being fetched just now", hint="stop that first, or let it end"
+                        )
+                    parts = (state.with_suffix(".part"), state.with_suffix(".gguf"))
+                    freed_bytes = (freed_bytes or 0) + sum(_unlink(part) for part in parts)
                     state.unlink(missing_ok=True)
         return freed_bytes
 

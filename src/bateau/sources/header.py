@@ -12,15 +12,23 @@ from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
 from bateau.domain.model_file import ModelHeader
 from bateau.kit.gguf import Gguf, GgufError, read_gguf
 
+# general.type, after docs/gguf.md and gguf-py's GGUFType
+_OTHER_KINDS = {
+    "adapter": "an adapter (LoRA)",
+    "mmproj": "a projector for images or sound",
+    "imatrix": "an importance matrix",
+}
+
 
 def model_header(path: Path, *, says: str) -> ModelHeader:
     """Read the header of the model at `path`; `says` is how messages call it.
 
-    Answers from memory while the file has the same size and time. Raises NotAModel, SourceNotFound, SourceError.
+    Answers from memory while it is the same file, of the same size and times.
+    Raises NotAModel, SourceNotFound, SourceError.
     """
     try:
         stat = path.stat()
-        gguf = _read(path, stat.st_size, stat.st_mtime_ns)
+        gguf = _read(path, (stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns))
     except FileNotFoundError as error:
         raise SourceNotFound(f"{says} does not exist", hint=f"looked for {path}") from error
     except GgufError as error:
@@ -29,6 +37,11 @@ def model_header(path: Path, *, says: str) -> ModelHeader:
         raise SourceError(f"{says} cannot be read: {error.strerror}") from error
     if gguf.split_count > 1:
         raise split_not_supported(says)
+    other = _OTHER_KINDS.get(gguf.kind or "")
+    if other:
+        raise NotAModel(f"{says} is {other}, not a model", hint="name the model that it belongs to")
+    if gguf.tensor_count == 0:
+        raise NotAModel(f"{says} holds no tensors: it is a vocabulary or a header alone, not a model")
     return ModelHeader(
         architecture=gguf.architecture,
         name=gguf.name,
@@ -48,5 +61,5 @@ def split_not_supported(says: str) -> SourceError:
 
 
 @lru_cache(maxsize=64)
-def _read(path: Path, _size_bytes: int, _mtime_ns: int) -> Gguf:
+def _read(path: Path, _identity: tuple[int, ...]) -> Gguf:
     return read_gguf(path)

@@ -6,13 +6,15 @@ Invariant: plain http is spoken to this machine only; a message never holds a qu
 """
 
 import asyncio
+import base64
 import concurrent.futures
 import contextlib
 import ipaddress
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, TypeVar
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 
@@ -55,13 +57,32 @@ def is_loopback(host: str | None) -> bool:
 
 
 def shown(url: str) -> str:
-    """Return `url` without credentials, query and fragment.
+    """Return `url` without credentials, query and fragment; also where it is no URL at all.
 
-    >>> shown("https://user:secret@example.org/a?token=b#c")
-    'https://example.org/a'
+    >>> shown("https://user:secret@example.org/a?token=b#c"), shown("pypi:https://user:secret@[x/a?token=b")
+    ('https://example.org/a', 'pypi:https://[x/a')
     """
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc.rpartition("@")[2], parts.path, "", ""))
+    # Credentials go first: a password may hold a `?` that should have been quoted.
+    return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
+
+
+def without_credentials(url: str) -> tuple[str, dict[str, str]]:
+    """Return `url` without user and password, and the header that carries them instead (RFC 7617).
+
+    Raises SourceError where it is no URL.
+
+    >>> without_credentials("https://u:p@example.org/a")
+    ('https://example.org/a', {'Authorization': 'Basic dTpw'})
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise SourceError(f"{shown(url)} is no URL: {error}") from error
+    user, _, host = parts.netloc.rpartition("@")
+    if not user:
+        return url, {}
+    encoded = base64.b64encode(unquote(user).encode()).decode()
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {encoded}"}
 
 
 def refuse_plain_http(url: str) -> None:
@@ -115,12 +136,17 @@ async def in_daemon_thread(function: Callable[[], _Result]) -> _Result:
     return await future
 
 
-async def in_thread(function: Callable[[], _Result]) -> _Result:
-    """Run `function` in a thread; when cancelled, wait until it has ended, so that it never outlives its files."""
+async def in_thread(function: Callable[[], _Result], *, stop: Callable[[], None] | None = None) -> _Result:
+    """Run `function` in a thread; when cancelled, wait until it has ended, so that it never outlives its files.
+
+    What may take long gives `stop`, which makes it end soon.
+    """
     task = asyncio.ensure_future(asyncio.to_thread(function))
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
+        if stop:
+            stop()
         with contextlib.suppress(Exception):
             await task
         raise

@@ -16,7 +16,7 @@ from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, Sour
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.sources.artifact import Artifact
 from bateau.sources.header import split_not_supported
-from bateau.sources.http import in_daemon_thread, refuse_plain_http, status_error
+from bateau.sources.http import in_daemon_thread, refuse_plain_http, shown, status_error
 from bateau.sources.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -38,12 +38,14 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceNotFound(
-            f"{reference} is not understood",
+            f"{shown(reference)} is not understood",
             hint="write hf://ORG/REPO/FILE.gguf, hf://ORG/REPO:Q4_K_M or hf://ORG/REPO, with @REVISION if you like",
         )
     file_name: str | None = match["file"]
     if file_name is not None and not file_name.lower().endswith(".gguf"):
-        raise SourceNotFound(f"{reference} names no *.gguf file", hint=f"leave it out to choose: hf://{match['repo']}")
+        raise SourceNotFound(
+            f"{shown(reference)} names no *.gguf file", hint=f"leave it out to choose: hf://{match['repo']}"
+        )
     return await in_daemon_thread(
         lambda: _resolve(
             settings, repo=match["repo"], file_name=file_name, quant=match["quant"], revision=match["revision"]
@@ -157,3 +159,5 @@ def _asked(ask: Callable[[], _Result], *, says: str) -> _Result:
         raise status_error(status, says=says, hint=hint) or SourceError(f"{says}: HTTP {status}") from error
     except (errors.HTTPError, OSError) as error:  # pyright: ignore[reportPrivateImportUsage] - of whichever httpx it uses
         raise SourceUnreachable(f"{says}: the hub cannot be reached ({type(error).__name__})") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise SourceError(f"{says}: the hub's answer is not understood ({type(error).__name__})") from error

@@ -1,6 +1,6 @@
 """Let one process at a time fetch a file.
 
-Called by download.
+Called by download, and by cache before it removes a part.
 
 Invariant: the kernel releases the lock when its holder dies, and the file is removed only by who holds it.
 Refused: a file with a process id in it; ids are used again, and kill -9 leaves them behind.
@@ -10,8 +10,8 @@ import asyncio
 import contextlib
 import fcntl
 import os
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
 # flock can only be awaited in a thread that cannot be cancelled, so it is asked for again and again.
@@ -27,9 +27,24 @@ async def held(path: Path, *, while_waiting: Callable[[], None]) -> AsyncGenerat
     try:
         yield
     finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # noqa: PTH108 - quick, and must not be interrupted between here and the close
-        os.close(descriptor)
+        _release(path, descriptor)
+
+
+@contextmanager
+def tried(path: Path) -> Generator[bool]:
+    """Hold the lock at `path` if nobody else does, and say whether it is held. Raises OSError."""
+    descriptor = _try(path)
+    try:
+        yield descriptor is not None
+    finally:
+        if descriptor is not None:
+            _release(path, descriptor)
+
+
+def _release(path: Path, descriptor: int) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # noqa: PTH108 - quick, and must not be interrupted between here and the close
+    os.close(descriptor)
 
 
 def _try(path: Path) -> int | None:

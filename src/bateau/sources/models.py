@@ -19,7 +19,7 @@ from bateau.sources import catalogue, hugging_face, oci, ollama, pypi, web
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import Cache, CachedModel, Removed, digest_prefix
 from bateau.sources.catalogue import CatalogueEntry
-from bateau.sources.download import Downloader, Patience, free_bytes
+from bateau.sources.download import AccessExpired, Downloader, Patience, free_bytes
 from bateau.sources.header import model_header
 from bateau.sources.http import shown
 from bateau.sources.settings import Settings
@@ -146,9 +146,7 @@ class Models:
         scheme = _scheme(source)
         self._refuse_offline(source, scheme)
         try:
-            artifact = await RESOLVERS[scheme](source, self._settings)
-            logger.info("fetching %s from %s", artifact.file_name, shown(artifact.url))
-            digest = await self._downloader.fetch(artifact, reference=source, report=report)
+            digest = await self._bring(source, scheme, report)
         except SourceUnreachable as error:
             error.hint = error.hint or self._here()
             raise
@@ -156,9 +154,22 @@ class Models:
             await asyncio.to_thread(model_header, self._cache.blob(digest), says=shown(source))
         except SourceError:
             # What is no model is of no use to anyone, and must be fetched anew once its source is mended.
-            self._cache.remove(source)
+            self._cache.discard(source, digest)
             raise
         return digest
+
+    async def _bring(self, source: str, scheme: str, report: Callable[[int, int | None], None]) -> str:
+        position = -1
+        while True:
+            artifact = await RESOLVERS[scheme](source, self._settings)
+            logger.info("fetching %s from %s", artifact.file_name, shown(artifact.url))
+            try:
+                return await self._downloader.fetch(artifact, reference=source, report=report)
+            except AccessExpired as error:
+                # Resolving again gets a new token; one that brings nothing new is the end.
+                if error.position <= position:
+                    raise
+                position = error.position
 
     def _refuse_offline(self, source: str, scheme: str) -> None:
         variables = ("BATEAU_OFFLINE", "HF_HUB_OFFLINE") if scheme == "hf://" else ("BATEAU_OFFLINE",)
@@ -198,8 +209,9 @@ def _scheme(reference: str) -> str:
 
 
 def _model_file(reference: str, path: Path, *, sha256: str | None) -> ModelFile:
-    header = model_header(path, says=shown(reference))
-    return ModelFile(reference=reference, path=path, size_bytes=path.stat().st_size, sha256=sha256, header=header)
+    says = shown(reference) if _scheme(reference) else reference
+    header = model_header(path, says=says)
+    return ModelFile(reference=says, path=path, size_bytes=path.stat().st_size, sha256=sha256, header=header)
 
 
 def _unknown(reference: str) -> SourceNotFound:

@@ -27,6 +27,7 @@ class Part:
         self._descriptor = -1
         self.position = 0
         self.etag: str | None = None
+        self.is_joined = False  # of pieces from more than one answer
 
     def open(self, *, has_checksum: bool) -> None:
         """Open the part; without ETag or checksum, what an earlier fetch left in it cannot be used."""
@@ -44,6 +45,7 @@ class Part:
                 return False
             self._sha256.update(chunk)
             self.position += len(chunk)
+            self.is_joined = True
         return True
 
     def restart(self, *, etag: str | None) -> None:
@@ -53,6 +55,7 @@ class Part:
         self._sha256 = hashlib.sha256()
         self.position = 0
         self.etag = etag
+        self.is_joined = False
         write_json(self._state, {"reference": self._reference, "etag": etag})
 
     def write(self, data: bytes) -> None:

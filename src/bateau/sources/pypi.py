@@ -9,16 +9,24 @@ import configparser
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urljoin
 
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.kit.suggest import listed
 from bateau.sources.artifact import Artifact
-from bateau.sources.http import CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S, in_daemon_thread, refuse_plain_http, shown
+from bateau.sources.http import (
+    CONNECT_TIMEOUT_S,
+    SILENCE_TIMEOUT_S,
+    in_daemon_thread,
+    refuse_plain_http,
+    shown,
+    without_credentials,
+)
 from bateau.sources.settings import Settings
-from bateau.sources.web import without_credentials
 
 if TYPE_CHECKING:
     from pypi_simple import DistributionPackage, ProjectPage
+    from requests import Response
 
 _REFERENCE = re.compile(r"pypi:(?P<name>[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?)(?:==(?P<version>[^=\s]+))?")
 _VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
@@ -28,7 +36,7 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     """Return the wheel, with the checksum that the index gives. Raises the SourceError family."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise SourceNotFound(f"{reference} is not understood", hint="write pypi:NAME or pypi:NAME==VERSION")
+        raise SourceNotFound(f"{shown(reference)} is not understood", hint="write pypi:NAME or pypi:NAME==VERSION")
     index, headers = without_credentials(_index_url(settings))
     refuse_plain_http(index)
     page = await in_daemon_thread(lambda: _page(match["name"], index=index, headers=headers))
@@ -41,7 +49,7 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
         file_name=chosen.filename,
         headers=file_headers or (headers if same_origin else {}),
         size_bytes=chosen.size,
-        sha256=chosen.digests.get("sha256"),
+        sha256=(chosen.digests.get("sha256") or "").lower() or None,
         is_wheel=True,
     )
 
@@ -75,11 +83,12 @@ def _pip_config(settings: Settings) -> str | None:
 
 def _page(name: str, *, index: str, headers: dict[str, str]) -> "ProjectPage":
     from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
-    from requests import HTTPError, RequestException
+    from requests import HTTPError, RequestException, Session
 
     says = f"{shown(index)} ({name})"
     try:
-        with PyPISimple(index) as client:
+        with Session() as session, PyPISimple(index, session=session) as client:
+            session.hooks["response"].append(_judge_redirect)
             return client.get_project_page(name, timeout=(CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S), headers=headers)
     except NoSuchProjectError as error:
         raise SourceNotFound(f"there is no package {name} at {shown(index)}") from error
@@ -94,6 +103,12 @@ def _page(name: str, *, index: str, headers: dict[str, str]) -> "ProjectPage":
         raise SourceUnreachable(f"{says}: the index cannot be reached ({type(error).__name__})") from error
     except (UnsupportedContentTypeError, ValueError) as error:
         raise SourceError(f"{says}: the answer is no index page") from error
+
+
+def _judge_redirect(response: "Response", *_args: object, **_options: object) -> None:
+    """Called by requests for every answer, before it follows a redirect."""
+    if response.is_redirect:
+        refuse_plain_http(urljoin(response.url, response.headers["Location"]))
 
 
 def _choose(page: "ProjectPage", *, name: str, version: str | None) -> "DistributionPackage":

@@ -18,7 +18,8 @@ from urllib.parse import urljoin
 from bateau.domain.errors import SourceDenied, SourceError, SourceUnreachable
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import read_json
-from bateau.sources.http import is_loopback, refuse_plain_http, session, shown, status_error
+from bateau.sources.http import is_loopback, session, shown, status_error
+from bateau.sources.redirect import answer
 from bateau.sources.settings import Settings
 
 if TYPE_CHECKING:
@@ -89,13 +90,15 @@ async def layers(
     async with session() as http:
         ask = _Asking(http, repository, says=says, basic=_basic(repository.host, settings))
         tree = await ask.manifest(tag)
-        inner = tree.get("manifests")
-        if isinstance(inner, list):
-            inner = cast("list[Mapping[str, Any]]", inner)
+        inner = _objects(tree, "manifests", says=says)
+        if inner:
             if len(inner) != 1:
                 raise SourceError(f"{says} is an index of {len(inner)} manifests", hint="name one by @sha256:...")
-            tree = await ask.manifest(str(inner[0].get("digest")))
-        return tuple(_layer(item) for item in cast("list[Mapping[str, Any]]", tree.get("layers") or ())), ask.headers
+            digest = str(inner[0].get("digest"))
+            if not _DIGEST.fullmatch(digest):
+                raise SourceError(f"{says} is an index that names no manifest by its sha256")
+            tree = await ask.manifest(digest)
+        return tuple(_layer(item, says=says) for item in _objects(tree, "layers", says=says)), ask.headers
 
 
 class _Asking:
@@ -136,8 +139,10 @@ class _Asking:
                 f"{self._says}: the registry wants credentials",
                 hint=f"log in with `docker login {self._repository.host}`",
             )
-        realm = urljoin(self._repository.url, values["realm"])
-        refuse_plain_http(realm)
+        try:
+            realm = urljoin(self._repository.url, values["realm"])
+        except ValueError as error:
+            raise SourceError(f"{self._says}: the registry sends to a realm that is no URL") from error
         params = {"scope": values.get("scope") or f"repository:{self._repository.name}:pull"}
         if "service" in values:
             params["service"] = values["service"]
@@ -158,7 +163,7 @@ class _Asking:
         from aiohttp import ClientError
 
         try:
-            async with self._http.get(url, headers=headers, params=params) as response:
+            async with answer(self._http, url, headers=headers, params=params) as response:
                 body = await response.content.read(_MANIFEST_BYTES_MAX)
                 while len(body) < _MANIFEST_BYTES_MAX and (chunk := await response.content.read(_MANIFEST_BYTES_MAX)):
                     body += chunk
@@ -179,13 +184,28 @@ def _tree(body: bytes, *, says: str) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", tree)
 
 
-def _layer(item: Mapping[str, Any]) -> Layer:
-    annotations = cast("Mapping[str, Any]", item.get("annotations") or {})
-    title = annotations.get("org.opencontainers.image.title")
+def _objects(tree: Mapping[str, Any], key: str, *, says: str) -> list[Mapping[str, Any]]:
+    """Return the list of objects at `key`; empty where there is none. Raises SourceError."""
+    items: Any = tree.get(key) or []
+    if isinstance(items, list):
+        items = cast("list[Any]", items)
+        if all(isinstance(item, dict) for item in items):
+            return items
+    raise SourceError(f"{says}: `{key}` in the manifest is no list of objects")
+
+
+def _layer(item: Mapping[str, Any], *, says: str) -> Layer:
+    annotations: Any = item.get("annotations")
+    title: Any = None
+    if isinstance(annotations, dict):
+        title = cast("Mapping[str, Any]", annotations).get("org.opencontainers.image.title")
+    size: Any = item.get("size")
+    if not isinstance(size, int) or isinstance(size, bool) or size < 0:
+        raise SourceError(f"{says}: a layer in the manifest has no size")
     return Layer(
         media_type=str(item.get("mediaType", "")),
         digest=str(item.get("digest", "")),
-        size_bytes=int(item.get("size", 0)),
+        size_bytes=size,
         title=str(title) if title else None,
     )
 

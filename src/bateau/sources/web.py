@@ -5,21 +5,20 @@ Called by models.
 Invariant: credentials in a URL go into a header, and into no message.
 """
 
-import base64
 import re
-from urllib.parse import unquote, urldefrag, urlsplit, urlunsplit
+from urllib.parse import unquote, urldefrag, urlsplit
 
 from bateau.domain.errors import SourceError
 from bateau.sources.artifact import Artifact
-from bateau.sources.http import refuse_plain_http, shown
+from bateau.sources.http import refuse_plain_http, shown, without_credentials
 from bateau.sources.settings import Settings
 
 
 async def resolve(reference: str, _settings: Settings) -> Artifact:
     """Return the file at a URL. Raises SourceError."""
     url, fragment = urldefrag(reference)
-    refuse_plain_http(url)
     url, headers = without_credentials(url)
+    refuse_plain_http(url)
     if not urlsplit(url).hostname:
         raise SourceError(f"{shown(url)} names no host")
     sha256 = None
@@ -30,17 +29,3 @@ async def resolve(reference: str, _settings: Settings) -> Artifact:
         sha256 = match[1].lower()
     name = unquote(urlsplit(url).path.rpartition("/")[2]) or shown(url)
     return Artifact(url=url, file_name=name, headers=headers, sha256=sha256)
-
-
-def without_credentials(url: str) -> tuple[str, dict[str, str]]:
-    """Return `url` without user and password, and the header that carries them instead (RFC 7617).
-
-    >>> without_credentials("https://u:p@example.org/a")
-    ('https://example.org/a', {'Authorization': 'Basic dTpw'})
-    """
-    parts = urlsplit(url)
-    user, _, host = parts.netloc.rpartition("@")
-    if not user:
-        return url, {}
-    encoded = base64.b64encode(unquote(user).encode()).decode()
-    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {encoded}"}

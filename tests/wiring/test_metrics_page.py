@@ -1,0 +1,45 @@
+"""The page for Prometheus when not all can be read: it counts the silence, and makes up no zeros."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.local import envoy_binary
+from bateau.wiring.metrics import metrics_page
+from control.world import app, model, world
+
+
+@pytest.fixture
+def plane() -> Iterator[EnvoyPlane]:
+    folder = Path(tempfile.mkdtemp(prefix="bt-"))
+    yield EnvoyPlane(
+        binary=envoy_binary(),
+        cache=folder,
+        runtime=folder,
+        listen=("127.0.0.1", 9),
+        control_socket=folder / "control.sock",
+        concurrency=1,
+    )
+    shutil.rmtree(folder)
+
+
+async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane) -> None:
+    async with world(chat=model(replicas=2), shop=app()) as w:
+        await w.until(lambda: w.status.settled)
+        page = await metrics_page(w.control, plane)
+    families: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(page)}
+    # Envoy does not run, and the two replicas of the fake engine have no sockets.
+    assert [sample.value for sample in families["bateau_scrape_failures"].samples] == [3]
+    assert not [name for name in families if name.startswith(("gen_ai", "envoy", "bateau_model", "bateau_requests"))]
+    ready = {
+        s.labels["replica"]
+        for s in families["bateau_replica_state"].samples
+        if s.labels["state"] == "Ready" and s.value
+    }
+    assert ready == {"app.shop.0", "gateway.envoy.0", "model.chat.0", "model.chat.1"}
