@@ -20,11 +20,13 @@ _U32, _I32, _F32, _BOOL, _STRING, _ARRAY = 4, 5, 6, 7, 8, 9
 _TENSOR_F32 = 0
 
 
-def gguf(values: Mapping[str, Any] = LLAMA, *, floats: int = 32, version: int = 3, tail: bytes = b"") -> bytes:
-    """Return a whole file with one tensor of so many floats."""
-    head = b"GGUF" + struct.pack("<IQQ", version, 1, len(values))
+def gguf(
+    values: Mapping[str, Any] = LLAMA, *, floats: int = 32, version: int = 3, tail: bytes = b"", tensors: int = 1
+) -> bytes:
+    """Return a whole file with so many floats, which all its tensors share."""
+    head = b"GGUF" + struct.pack("<IQQ", version, tensors, len(values))
     head += b"".join(_text(key) + _value(value) for key, value in values.items())
-    head += _text("weight") + struct.pack("<IQIQ", 1, floats, _TENSOR_F32, 0)
+    head += (_text("weight") + struct.pack("<IQIQ", 1, floats, _TENSOR_F32, 0)) * tensors
     return head + bytes(-len(head) % 32) + bytes(range(256)) * (floats // 64) + bytes(floats % 64 * 4) + tail
 
 

@@ -21,6 +21,7 @@ class Asked:
     method: str
     path: str
     headers: Mapping[str, str]
+    target: str  # path and query, byte by byte
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Origin:
     ranges: bool = True
     shift: int = 0  # a lie about where a range begins
     etags: bool = True
+    if_range: bool = True  # whether it knows what If-Range means
+    lengths: bool = True
     authorization: str | None = None  # what files want
     _server: TestServer | None = None
 
@@ -62,7 +65,7 @@ class Origin:
         return [asked for asked in self.asked if asked.path == path and asked.method == "GET"]
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
-        self.asked.append(Asked(request.method, request.path, dict(request.headers)))
+        self.asked.append(Asked(request.method, request.path, dict(request.headers), request.raw_path))
         answer = self.paths.get(request.path)
         if answer is None:
             return web.Response(status=404)
@@ -78,13 +81,14 @@ class Origin:
         headers = {"ETag": etag} if self.etags else {}
         start, status = 0, 200
         match = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
-        if match and self.ranges and request.headers.get("If-Range", etag) == etag:
+        if match and self.ranges and (not self.if_range or request.headers.get("If-Range", etag) == etag):
             start, status = int(match[1]), 206
             if start >= len(data):
                 return web.Response(status=416)
             headers["Content-Range"] = f"bytes {start + self.shift}-{len(data) - 1}/{len(data)}"
         response = web.StreamResponse(status=status, headers=headers)
-        response.content_length = len(data) - start
+        if self.lengths:
+            response.content_length = len(data) - start
         await response.prepare(request)
         if request.method == "HEAD":
             return response

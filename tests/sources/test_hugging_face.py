@@ -133,5 +133,20 @@ async def test_offline_and_unreachable_hubs_are_told_apart(origin: Origin, model
     with pytest.raises(SourceError, match="HF_HUB_OFFLINE is set") as caught:
         await fetch(models, origin, "hf://org/repo/m.gguf", HF_HUB_OFFLINE="1")
     assert caught.value.hint == "no model is on this machine yet"
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:1", "https://hub.invalid"])
+@pytest.mark.parametrize("reference", ["hf://org/repo/m.gguf", "hf://org/repo"])
+async def test_a_hub_that_nobody_can_reach_is_unreachable(models: Make, endpoint: str, reference: str) -> None:
     with pytest.raises(SourceUnreachable, match="cannot be reached"):
-        await models(environ={"HF_ENDPOINT": "http://127.0.0.1:1"}).fetch("hf://org/repo/m.gguf", ignore)
+        await models(environ={"HF_ENDPOINT": endpoint}).fetch(reference, ignore)
+
+
+@pytest.mark.parametrize("body", ["<html>", "[]", '{"siblings": [{}]}'])
+async def test_a_hub_whose_answer_is_none_is_said_so(origin: Origin, models: Make, body: str) -> None:
+    async def info(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    origin.paths["/api/models/org/repo"] = info
+    with pytest.raises(SourceError, match="answer is not understood"):
+        await fetch(models, origin, "hf://org/repo")

@@ -1,5 +1,6 @@
 """References, the cache, and what is in place already."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -39,6 +40,48 @@ def test_a_file_that_changed_is_read_again(models: Make, tmp_path: Path) -> None
     second = models().find("./m.gguf")
     assert first and second
     assert (first.header.name, second.header.name) == ("Tiny", "Another")
+
+
+def test_a_file_that_another_took_the_place_of_is_read_again(models: Make, tmp_path: Path) -> None:
+    """As `mv` and `cp -p` do it: of the same size, and the same time of change."""
+    path, other = tmp_path / "m.gguf", tmp_path / "other"
+    source = models()
+    names: list[str | None] = []
+    for name in ("Tiny", "Tall"):
+        other.write_bytes(gguf({**LLAMA, "general.name": name}))
+        os.utime(other, ns=(0, 0))
+        other.replace(path)
+        found = source.find("./m.gguf")
+        assert found is not None
+        names.append(found.header.name)
+    assert names == ["Tiny", "Tall"]
+
+
+def test_a_file_is_called_by_its_name_whatever_is_in_it(models: Make, tmp_path: Path) -> None:
+    (tmp_path / "a#1?.gguf").write_bytes(b"no")
+    with pytest.raises(NotAModel, match=r"^\./a#1\?\.gguf is not a GGUF"):
+        models().find("./a#1?.gguf")
+
+
+@pytest.mark.parametrize(
+    ("data", "says"),
+    [
+        (gguf({**LLAMA, "general.type": "adapter"}), r"is an adapter \(LoRA\), not a model"),
+        (gguf({**LLAMA, "general.type": "mmproj"}), "is a projector for images or sound, not a model"),
+        (gguf({**LLAMA, "general.type": "imatrix"}), "is an importance matrix, not a model"),
+        (gguf(tensors=0), "holds no tensors"),
+    ],
+)
+async def test_what_is_gguf_but_no_model_is_said_so(
+    origin: Origin, models: Make, tmp_path: Path, data: bytes, says: str
+) -> None:
+    (tmp_path / "m.gguf").write_bytes(data)
+    with pytest.raises(NotAModel, match=says):
+        models().find("./m.gguf")
+    origin.paths["/m.gguf"] = data
+    with pytest.raises(NotAModel, match=says):
+        await models().fetch(origin.url("/m.gguf"), ignore)
+    assert models().list() == []
 
 
 def test_files_that_are_no_model_or_not_there(models: Make, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from bateau.domain.errors import (
     SourceUnreachable,
 )
 from bateau.sources import Models
+from bateau.sources.wheel import extract, model_member
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin
 from sources.reading import content, free, ignore, until
@@ -170,6 +171,34 @@ async def test_waiting_for_an_index_can_be_cancelled(origin: Origin, models: Mak
     task.cancel()
     await asyncio.wait([task])
     assert task.cancelled()
+
+
+async def test_an_index_that_redirects_to_plain_http_elsewhere_is_refused(origin: Origin, models: Make) -> None:
+    async def away(_: web.Request) -> web.Response:
+        return web.Response(status=302, headers={"Location": "http://index.invalid/simple/tiny-model/"})
+
+    origin.paths["/simple/tiny-model/"] = away
+    with pytest.raises(SourceError, match=r"http://index\.invalid/simple/tiny-model/ is plain http"):
+        await models(index_url=origin.url("/simple/")).fetch("pypi:tiny-model", ignore)
+
+
+def test_unpacking_that_is_stopped_ends_within_a_step(tmp_path: Path) -> None:
+    path, target = tmp_path / "x.whl", tmp_path / "m.gguf"
+    path.write_bytes(wheel(m__gguf=bytes(64 * MIB)))
+    member = model_member(path, says="x.whl")
+    with pytest.raises(InterruptedError):
+        extract(path, member, target, stopped=lambda: target.stat().st_size >= MIB)
+    assert MIB <= target.stat().st_size < 4 * MIB
+
+
+@pytest.mark.parametrize("at", [-40, 200])
+def test_a_wheel_that_is_damaged_is_no_model(tmp_path: Path, at: int) -> None:
+    data = bytearray(wheel(m__gguf=os.urandom(4096)))
+    data[at : at + 20] = bytes(20)
+    path = tmp_path / "x.whl"
+    path.write_bytes(data)
+    with pytest.raises(NotAModel):
+        extract(path, model_member(path, says="x.whl"), tmp_path / "m.gguf", stopped=lambda: False)
 
 
 async def test_packages_and_indexes_that_are_not_there(origin: Origin, models: Make) -> None:

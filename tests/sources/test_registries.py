@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bateau.domain.errors import NotAModel, SourceDenied, SourceError, SourceNotFound
+from bateau.domain.errors import NotAModel, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.sources import Models
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin
@@ -140,3 +140,74 @@ async def test_a_manifest_of_another_digest_is_refused(origin: Origin, models: M
     origin.paths[f"/v2/tiny/manifests/{wrong}"] = origin.paths["/v2/tiny/manifests/v1"]
     with pytest.raises(SourceError, match="another digest"):
         await fetch(models(), f"oci://{origin.host}/tiny@{wrong}")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        [],
+        {"layers": ["x"]},
+        {"layers": {"a": 1}},
+        {"layers": "x"},
+        {"layers": [{"size": "big", "mediaType": OLLAMA, "digest": DIGEST}]},
+        {"layers": [{"size": -1, "mediaType": OLLAMA, "digest": DIGEST}]},
+        {"layers": [{"size": 1, "mediaType": OLLAMA, "digest": 7}]},
+        {"layers": [{"size": 1, "mediaType": None, "digest": DIGEST, "annotations": ["x"]}]},
+        {"manifests": ["x"]},
+        {"manifests": [{"digest": "../x"}]},
+        {"manifests": 1},
+        {},
+    ],
+)
+async def test_manifests_that_are_none_are_refused(origin: Origin, models: Make, body: object) -> None:
+    async def manifest(_: web.Request) -> web.Response:
+        return web.json_response(body)
+
+    origin.paths["/v2/a/tiny/manifests/v1"] = manifest
+    for scheme in ("ollama", "oci"):
+        with pytest.raises(SourceError) as caught:
+            await models().fetch(f"{scheme}://{origin.host}/a/tiny:v1", ignore)
+        assert caught.value.message.startswith((f"{scheme}://", origin.host))
+
+
+@pytest.mark.parametrize("challenge", ['Bearer realm="http://[::1"', 'Bearer realm="http://auth.invalid/"', "Digest"])
+async def test_challenges_that_cannot_be_answered_are_refused(origin: Origin, models: Make, challenge: str) -> None:
+    async def manifest(_: web.Request) -> web.Response:
+        return web.Response(status=401, headers={"WWW-Authenticate": challenge})
+
+    origin.paths["/v2/tiny/manifests/v1"] = manifest
+    with pytest.raises(SourceError):
+        await models().fetch(f"oci://{origin.host}/tiny:v1", ignore)
+    assert len(origin.asked) == 1
+
+
+@pytest.mark.parametrize("renews", [True, False])
+async def test_a_token_that_expires_in_the_middle_is_renewed_once(
+    origin: Origin, models: Make, *, renews: bool
+) -> None:
+    publish(origin, "tiny", "v1", layer("x", "m.gguf"))
+    tokens: list[str] = []
+    blobs: list[str] = []
+
+    async def token(_: web.Request) -> web.Response:
+        tokens.append(f"t{len(tokens)}")
+        origin.authorization = f"Bearer {tokens[-1]}"
+        return web.json_response({"token": tokens[-1]})
+
+    async def blob(request: web.Request) -> web.StreamResponse:
+        blobs.append(request.headers.get("Range", ""))
+        if len(blobs) == 2 or (blobs[1:] and not renews):
+            origin.authorization = "Bearer another"
+        return await origin.send(request, BIG)
+
+    origin.authorization = "Bearer none"
+    origin.paths["/token"] = token
+    origin.paths[f"/v2/tiny/blobs/{DIGEST}"] = blob
+    origin.cuts = [2 * MIB]
+    if renews:
+        assert await fetch(models(), f"oci://{origin.host}/tiny:v1") == BIG
+        assert all(blobs[1:]), "what had arrived was gone on with"
+    else:
+        with pytest.raises(SourceUnreachable, match="access expired after"):
+            await fetch(models(), f"oci://{origin.host}/tiny:v1")
+    assert (len(tokens), len(blobs)) == (2, 3)

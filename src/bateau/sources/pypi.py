@@ -107,8 +107,13 @@ def _page(name: str, *, index: str, headers: dict[str, str]) -> "ProjectPage":
 
 def _judge_redirect(response: "Response", *_args: object, **_options: object) -> None:
     """Called by requests for every answer, before it follows a redirect."""
-    if response.is_redirect:
+    if not response.is_redirect:
+        return
+    try:
         refuse_plain_http(urljoin(response.url, response.headers["Location"]))
+    except SourceError:
+        response.close()
+        raise
 
 
 def _choose(page: "ProjectPage", *, name: str, version: str | None) -> "DistributionPackage":

@@ -61,6 +61,8 @@ def _url(text: str) -> "URL":
     from yarl import URL
 
     try:
-        return URL(text, encoded=_WRITTEN_CORRECTLY.fullmatch(text) is not None)
+        url = URL(text, encoded=_WRITTEN_CORRECTLY.fullmatch(text) is not None)
+        _ = url.host, url.port  # what is taken as it is written is otherwise judged only when it is used
     except ValueError as error:
         raise SourceError(f"{shown(text)} is no URL: {error}") from error
+    return url
