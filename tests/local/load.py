@@ -16,7 +16,8 @@ class Tally:
 
     whole: int = 0
     failures: list[str] = field(default_factory=list[str])
-    ended_at: list[float] = field(default_factory=list[float])
+    whole_started_at: list[float] = field(default_factory=list[float])
+    failed_started_at: list[float] = field(default_factory=list[float])
 
 
 class Load:
@@ -43,12 +44,14 @@ class Load:
 
     async def _client(self) -> None:
         while not self._stop.is_set():
+            started_at = asyncio.get_running_loop().time()
             failure = await self._one()
             if failure is None:
                 self.tally.whole += 1
-                self.tally.ended_at.append(asyncio.get_running_loop().time())
+                self.tally.whole_started_at.append(started_at)
             else:
                 self.tally.failures.append(failure)
+                self.tally.failed_started_at.append(started_at)
                 await asyncio.sleep(0.05)
 
     async def _one(self) -> str | None:
