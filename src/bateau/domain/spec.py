@@ -218,6 +218,11 @@ class Match:
     kind: Literal["Model", "App"] | None = described("Kind of the object.", default=None)
     name: str | None = described("Name, or a glob of names.", default=None, examples=("chat", "shop-*"))
     labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
+    when: str | None = described(
+        "CEL that must be true of the document: it sees `metadata`, `spec`, `kind`, `values` and `environment`.",
+        default=None,
+        examples=("has(spec.accelerator)",),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,13 +230,24 @@ class Patch:
     """A change to the objects that match."""
 
     match: Match = described("Which objects.", default_factory=Match)
-    set: Mapping[str, Any] = described("Values by path.", default_factory=dict)
+    set: Mapping[str, Any] = described(
+        "Values by path: `spec.replicas`, `spec.command[0]`, `spec.ports.http.port`.", default_factory=dict
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSpec:
     """A context to hydrate for."""
 
+    from_: tuple[str, ...] = described(
+        "Environments whose values and patches this one builds on, in order; its own come last and win.",
+        default=(),
+        examples=(("base",),),
+    )
+    labels: Mapping[str, str] = described("Labels that expressions see as `environment.labels`.", default_factory=dict)
+    env: tuple[str, ...] = described(
+        "Environment variables that expressions may read by `env(name)`. No other can be read.", default=()
+    )
     after: tuple[str, ...] = described("Environments that come before, in the order of promotion.", default=())
     clusters: tuple[str, ...] = described("Where it runs.", default=())
     values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
