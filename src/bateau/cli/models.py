@@ -53,10 +53,10 @@ def pull(reference: str, as_json: bool) -> None:
 async def _pull(reference: str, *, as_json: bool) -> None:
     from bateau.api.encoding import encode
     from bateau.cli.pull_bar import PullBar
-    from bateau.wiring.local import models
+    from bateau.wiring.local import models, shown
 
     source = models(Path.cwd(), os.environ)
-    with PullBar(reference) as bar:
+    with PullBar(shown(reference)) as bar:
         file = await source.fetch(reference, bar.show)
     if as_json:
         click.echo(encode(file))
@@ -64,7 +64,7 @@ async def _pull(reference: str, *, as_json: bool) -> None:
     from bateau.cli.table import size
 
     checked = "sha256 ok" if file.sha256 else "not checked: the source gives no checksum"
-    click.echo(f"{reference}    {size(file.size_bytes)}    {checked}    {file.path}")
+    click.echo(f"{file.reference}    {size(file.size_bytes)}    {checked}    {file.path}")
 
 
 @command.command("rm")
@@ -72,7 +72,7 @@ async def _pull(reference: str, *, as_json: bool) -> None:
 def remove(reference: str) -> None:
     """Remove REFERENCE (a name, a source, or the beginning of its sha256) from the cache."""
     from bateau.cli.table import size
-    from bateau.wiring.local import models
+    from bateau.wiring.local import models, shown
 
     removed = models(Path.cwd(), os.environ).remove(reference)
-    click.echo(f"removed {reference}: {size(removed.freed_bytes)} are free again")
+    click.echo(f"removed {shown(reference)}: {size(removed.freed_bytes)} are free again")

@@ -24,6 +24,7 @@ from bateau.engines.local.templates import LocalTemplates
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.sources import Models
+from bateau.sources.http import shown
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.traffic.envoy import EnvoyPlane
@@ -32,6 +33,9 @@ from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
 
 ENVOY_CONCURRENCY_MAX = 4
+
+
+__all__ = ["LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
 
 
 class SystemClock:
