@@ -11,32 +11,37 @@ from bateau.cli.options import directory_argument, json_option
 @directory_argument
 @json_option
 def command(directory: Path, as_json: bool) -> int:
-    """Check every spec below DIRECTORY, offline, and report all mistakes at once.
+    """Check every spec below DIRECTORY for every environment, offline, and report all mistakes at once.
 
     Exit code 0: no mistakes (there may be warnings); 1: mistakes.
     """
-    from bateau.wiring.written import read_directory
+    from bateau.wiring.written import check_directory
 
-    found = read_directory(directory)
+    found = check_directory(directory)
+    first = next(iter(found.environments.values()))
     if as_json:
         from bateau.api.encoding import encode
 
         tree = {
-            "problems": found.written.problems,
-            "services": [service.key for service in found.written.release.services],
+            "problems": found.problems,
+            "environments": [name for name in found.environments if name],
+            "services": [service.key for service in first.release.services],
             "notChecked": found.not_checked,
-            "foreign": found.written.foreign,
+            "foreign": first.foreign,
         }
         click.echo(encode(tree))
-        return int(found.written.wrong)
+        return int(found.wrong)
     from bateau.cli.problems import render
 
-    if found.written.problems:
-        click.echo(render(found.written.problems))
-    click.echo(_summary(found.written.problems, len(found.written.release.services), found.written.foreign))
+    if found.problems:
+        click.echo(render(found.problems))
+    click.echo(_summary(found.problems, len(first.release.services), first.foreign))
+    names = [name for name in found.environments if name]
+    if names:
+        click.echo(f"for {', '.join(names)}")
     for what in found.not_checked:
         click.echo(f"not checked: {what}")
-    return int(found.written.wrong)
+    return int(found.wrong)
 
 
 def _summary(problems: "tuple[object, ...]", services: int, foreign: int) -> str:

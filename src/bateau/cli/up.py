@@ -33,12 +33,15 @@ spec: {source: smollm2}
 @directory_argument
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
+@click.option("--env", "environment", metavar="NAME", help="The environment to hydrate for.")
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
 @click.option(
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
 )
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
-def command(directory: Path, name: str, listen: str, detach: bool, question: str | None, control: bool) -> int:
+def command(
+    directory: Path, name: str, listen: str, environment: str | None, detach: bool, question: str | None, control: bool
+) -> int:
     """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
 
     Saved changes are followed. What an earlier control plane left running is adopted.
@@ -47,11 +50,16 @@ def command(directory: Path, name: str, listen: str, detach: bool, question: str
 
     address = parse_listen(listen)
     if detach and not control:
-        return _detach(directory, name, listen, question)
+        arguments = [str(directory), "--name", name, "--listen", listen]
+        return _detach(directory, name, [*arguments, *(("--env", environment) if environment else ())], question)
     from bateau.wiring.local import Settings
 
     settings = Settings(
-        instance=name, directory=directory, listen=address, default_texts={"default.yaml": DEFAULT_SPEC}
+        instance=name,
+        directory=directory,
+        listen=address,
+        environment=environment,
+        default_texts={"default.yaml": DEFAULT_SPEC},
     )
     return asyncio.run(_serve(settings, question=question, shows=not control))
 
@@ -148,7 +156,7 @@ async def _ask(tree: dict[str, Any], question: str) -> None:
     click.echo(f"\n    {click.style(answer.figures(), dim=True)}\n")
 
 
-def _detach(directory: Path, name: str, listen: str, question: str | None) -> int:
+def _detach(directory: Path, name: str, arguments: list[str], question: str | None) -> int:
     """Start a control plane in a session of its own, and show how it comes up."""
     from bateau.cli.instance import client, instance_paths
     from bateau.cli.presenter import Presenter, endpoint_lines
@@ -157,7 +165,7 @@ def _detach(directory: Path, name: str, listen: str, question: str | None) -> in
 
     where = instance_paths(name)
     make(where)
-    command = [sys.executable, "-m", "bateau", "up", str(directory), "--name", name, "--listen", listen, "--control"]
+    command = [sys.executable, "-m", "bateau", "up", *arguments, "--control"]
     started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
     with where.control_log.open("ab") as log:
         log.flush()

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bateau.control.endpoints import endpoints, listen_key
@@ -53,6 +53,8 @@ class Ports:
     free_port: Callable[[], int]
     secret: Callable[[str], str | None]
     listen_url: str
+    environment: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 @dataclass
@@ -225,7 +227,7 @@ class Control:
         if texts == self._texts and self.written is not None:
             return
         self._texts = texts
-        self.written = understand(texts)
+        self.written = self._understood(texts)
         if self.written.wrong:
             return  # what runs goes on as it was
         self.release = self.written.release
@@ -233,12 +235,15 @@ class Control:
         self._fetches.forget_failures()
         self._ports.memory.save({**self._ports.memory.load(), "texts": dict(texts)})
 
+    def _understood(self, texts: Mapping[str, str]) -> Written:
+        return understand(texts, self._ports.environment, self._ports.variables)
+
     def _remember(self) -> None:
         """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
         remembered = self._ports.memory.load()
         texts: Any = remembered.get("texts")
         if isinstance(texts, dict):
-            last_good = understand({str(name): str(text) for name, text in texts.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            last_good = self._understood({str(name): str(text) for name, text in texts.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
             if not last_good.wrong:
                 self.release = last_good.release
         ports: Any = remembered.get("app_ports")

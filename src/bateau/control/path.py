@@ -48,7 +48,7 @@ class Written:
     problems: tuple[Problem, ...]
     foreign: int
     policies: int = 0
-    environments: int = 0
+    environments: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> bool:
@@ -66,18 +66,19 @@ class Outcome:
     plan: Plan
 
 
-def understand(texts: Mapping[str, str]) -> Written:
-    """Read and hydrate: everything that needs no world."""
+def understand(
+    texts: Mapping[str, str], environment: str | None = None, variables: Mapping[str, str] | None = None
+) -> Written:
+    """Read, and hydrate for an environment: everything that needs no world."""
     reading = read(texts)
-    release, unmet = hydrate(reading.specs)
+    release, unmet = hydrate(reading.specs, environment, variables)
     problems = tuple(sorted((*reading.problems, *unmet), key=lambda p: (p.where is None, p.where or 0, p.says)))
-    kinds = [spec.kind for spec in reading.specs]
     return Written(
         release=release,
         problems=problems,
         foreign=len(reading.foreign),
-        policies=kinds.count("Policy"),
-        environments=kinds.count("Environment"),
+        policies=sum(spec.kind == "Policy" for spec in reading.specs),
+        environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
     )
 
 

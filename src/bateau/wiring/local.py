@@ -57,6 +57,7 @@ class Settings:
     instance: str
     directory: Path
     listen: tuple[str, int]
+    environment: str | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -103,6 +104,8 @@ class LocalPlatform:
                 free_port=free_port,
                 secret=_secrets(settings.environ),
                 listen_url=settings.listen_url,
+                environment=settings.environment,
+                variables=settings.environ,
             )
         )
 
