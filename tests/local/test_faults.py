@@ -5,6 +5,7 @@ import os
 import signal
 
 import aiohttp
+import pytest
 
 from local.load import Load
 from local.stack import CHAT, Stack, chat_body, wait_for
@@ -12,6 +13,7 @@ from local.stack import CHAT, Stack, chat_body, wait_for
 THREE = CHAT.replace("replicas: 1", "replicas: 3")
 
 
+@pytest.mark.timeout(900)
 async def test_twenty_dead_control_planes_lose_no_request_and_move_no_replica(stack: Stack):
     assert stack.up().code == 0
     before = {**stack.pids(), **stack.pids("gateway/envoy")}
