@@ -5,12 +5,13 @@ Called by hydrate.services, last.
 Invariant: a tree that is filled once is not changed by filling it again.
 """
 
+import functools
 from collections.abc import Mapping
 from typing import Any, cast
 
 from bateau.domain.origin import Origin
 from bateau.kit.position import child
-from bateau.kit.schema import fields_of, shape_of
+from bateau.kit.schema import Shape, fields_of, shape_of
 from bateau.kit.schema_docs import written
 
 
@@ -19,15 +20,14 @@ def filled(
 ) -> dict[str, Any]:
     """Return `tree` with its defaults in written form ("5s", not 5.0), and add their origins to `origins`."""
     found: dict[str, Any] = {}
-    for name, declared in fields_of(cls).items():
-        at, shape = child(path, name), shape_of(declared.type)
+    for name, shape, default in _fields(cls):
+        at = child(path, name)
         if shape.of == "object" and not shape.nullable:
             found[name] = filled(cast("Mapping[str, Any]", tree.get(name) or {}), shape.inner, origins, at)
         elif name not in tree:
-            default = _default(declared.default, written(declared.default, shape))
             if default is not None:
-                found[name] = default
-                origins.setdefault(at, (Origin("default", None, default),))
+                found[name] = default.value
+                origins.setdefault(at, (default,))
         elif tree[name] is None:
             continue
         elif shape.of == "object":
@@ -36,13 +36,23 @@ def filled(
             inner = shape_of(shape.inner).inner
             entries = cast("Mapping[str, Any]", tree[name])
             found[name] = {key: filled(value or {}, inner, origins, child(at, key)) for key, value in entries.items()}
-            if not entries:
-                found[name] = {}
         else:
             found[name] = tree[name]
     return found
 
 
-def _default(value: Any, text: str | None) -> Any:
+@functools.cache
+def _fields(cls: type) -> tuple[tuple[str, Shape, Origin | None], ...]:
+    """Return name, shape and default of every field. A default is the same for every document, so it is made once."""
+    return tuple(
+        (name, shape_of(declared.type), _default(declared.default, written(declared.default, shape_of(declared.type))))
+        for name, declared in fields_of(cls).items()
+    )
+
+
+def _default(value: Any, text: str | None) -> Origin | None:
     """Numbers and booleans stand as they are, units as text; empty lists and mappings are not written out."""
-    return value if isinstance(value, bool | int | str) and text is not None and str(value) == text else text
+    if text is None:
+        return None
+    plain = value if isinstance(value, int | str) and str(value).lower() == text.lower() else text
+    return Origin("default", None, plain)

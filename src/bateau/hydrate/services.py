@@ -150,8 +150,8 @@ class _Names:
 
     def expanded(self, value: Any, path: str, positions: Mapping[str, Any], wrong: list[Problem]) -> Any:
         """Return the value with its expressions evaluated, and note what each of them read."""
-        if isinstance(value, Mapping):
-            mapping = cast("Mapping[str, Any]", value)
+        if isinstance(value, dict):
+            mapping = cast("dict[str, Any]", value)
             return {key: self.expanded(v, child(path, key), positions, wrong) for key, v in mapping.items()}
         if isinstance(value, list):
             items = cast("list[Any]", value)
