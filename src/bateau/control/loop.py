@@ -12,6 +12,7 @@ import contextlib
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bateau.control.endpoints import endpoints, listen_key
@@ -236,7 +237,8 @@ class Control:
         self._ports.memory.save({**self._ports.memory.load(), "texts": dict(texts)})
 
     def _understood(self, texts: Mapping[str, str]) -> Written:
-        return understand(texts, self._ports.environment, self._ports.variables)
+        today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
+        return understand(texts, self._ports.environment, self._ports.variables, today=today)
 
     def _remember(self) -> None:
         """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""

@@ -5,11 +5,13 @@ Called by check and explain.
 
 import os
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 from bateau.control.path import Written, understand
 from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles
+from bateau.wiring.policies import starter_policies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,28 +20,39 @@ class Checked:
 
     environments: dict[str | None, Written]
     problems: tuple[Problem, ...]
-    not_checked: tuple[str, ...]
 
     @property
     def wrong(self) -> bool:
         """Whether there is any mistake."""
         return any(problem.severity is Severity.ERROR for problem in self.problems)
 
+    @property
+    def mistaken(self) -> bool:
+        """Whether anything is wrong that no policy says."""
+        return any(written.mistaken for written in self.environments.values())
+
 
 def read_directory(directory: Path, environment: str | None = None) -> Written:
     """Read and understand every spec below `directory`. Raises ControlError where it cannot be read."""
-    return understand(SpecFiles(directory, default={}).read(), environment, os.environ)
+    return understand(SpecFiles(directory, default={}).read(), environment, os.environ, today=_today())
 
 
-def check_directory(directory: Path) -> Checked:
-    """Check every spec below `directory` for every environment; a mistake that all share is told once."""
+def check_directory(directory: Path, *, starter: bool = False) -> Checked:
+    """Check every spec below `directory` for every environment; a mistake that all share is told once.
+
+    `starter` adds the policies that come with the package.
+    """
     texts = SpecFiles(directory, default={}).read()
-    plain = understand(texts)
+    policies = starter_policies() if starter else ()
+    plain = understand(texts, today=_today(), starter=policies)
     names: tuple[str | None, ...] = plain.environments or (None,)
-    found = {name: understand(texts, name, os.environ) for name in names}
+    found = {name: understand(texts, name, os.environ, today=_today(), starter=policies) for name in names}
     seen: dict[Problem, None] = {}
     for written in found.values():
         seen.update(dict.fromkeys(written.problems))
-    not_checked = [f"policies ({plain.policies}): this version reads them and does not judge"] if plain.policies else []
     ordered = sorted(seen, key=lambda p: (p.where is None, p.where or 0, p.says))
-    return Checked(environments=found, problems=tuple(ordered), not_checked=tuple(not_checked))
+    return Checked(environments=found, problems=tuple(ordered))
+
+
+def _today() -> date:
+    return datetime.now(tz=UTC).date()
