@@ -19,6 +19,8 @@ COMMANDS: Mapping[str, str] = {
     "logs": "Show what a service printed.",
     "models": "List, fetch and remove models.",
     "check": "Check specs without acting on them.",
+    "plan": "Show what a change of specs would change.",
+    "render": "Render the Kubernetes manifests of an environment.",
     "explain": "Document a field, or say where a value came from.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "completion": "Print a completion script for bash, zsh or fish.",

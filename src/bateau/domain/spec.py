@@ -16,7 +16,7 @@ from bateau.kit.schema import Bytes, Cores, Seconds, described
 
 API_VERSION = "bateau.dev/v1alpha1"
 
-LATER = "is read, but this version does not act on it yet"
+LATER = "is for clusters: on this machine nothing acts on it yet"
 
 
 @dataclass(frozen=True, kw_only=True)
