@@ -16,7 +16,8 @@ from bateau.kit.schema import Bytes, Cores, Seconds, described
 
 API_VERSION = "bateau.dev/v1alpha1"
 
-LATER = "is for clusters: on this machine nothing acts on it yet"
+LATER = "is read, but this version does not act on it yet"
+ON_CLUSTERS = "is for clusters: on this machine nothing acts on it yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,9 +162,9 @@ class ModelSpec:
     )
     external: External | None = described("For engine `external`: name and key over there.", default=None)
     accelerator: Accelerator | None = described(
-        "Accelerator of a replica. Absent: CPU.", default=None, unsupported=LATER
+        "Accelerator of a replica. Absent: CPU.", default=None, unsupported=ON_CLUSTERS
     )
-    scale: Scale | None = described("How replicas follow load.", default=None, unsupported=LATER)
+    scale: Scale | None = described("How replicas follow load.", default=None, unsupported=ON_CLUSTERS)
     limits: Limits | None = described("Limits on use.", default=None, unsupported=LATER)
     rollout: Rollout | None = described("How a new revision replaces the old.", default=None, unsupported=LATER)
 
@@ -187,7 +188,7 @@ class AppSpec:
         default=None,
         examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
     )
-    image: str | None = described("Container image.", default=None, unsupported=LATER)
+    image: str | None = described("Container image.", default=None, unsupported=ON_CLUSTERS)
     wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
     vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
     ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)

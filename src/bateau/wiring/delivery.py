@@ -50,8 +50,8 @@ def objects_in(directory: Path) -> list[Mapping[str, Any]]:
         flaws = [flaw for each in unread for flaw in each.flaws]
         if flaws:
             raise ControlError(f"{flaws[0].position}: {flaws[0].says}", hint=flaws[0].hint)
-        trees = [cast("dict[str, Any]", document.tree) for document in documents if isinstance(document.tree, dict)]
-        found += [tree for tree in trees if "kind" in tree]
+        every: list[Any] = [document.tree for document in documents]
+        found += [cast("dict[str, Any]", tree) for tree in every if isinstance(tree, dict) and "kind" in tree]
     return found
 
 
