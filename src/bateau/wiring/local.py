@@ -24,6 +24,7 @@ from bateau.engines.local.templates import LocalTemplates
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.sources import Models
+from bateau.sources.git import GitReference, is_git, parse
 from bateau.sources.http import shown
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
@@ -31,11 +32,21 @@ from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
+from bateau.wiring.repository import FollowedRepository
 
 ENVOY_CONCURRENCY_MAX = 4
 
 
-__all__ = ["LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
+__all__ = [
+    "LocalPlatform",
+    "Settings",
+    "envoy_binary",
+    "is_git",
+    "models",
+    "parse",
+    "shown",
+    "stop_leftovers",
+]
 
 
 class SystemClock:
@@ -52,12 +63,16 @@ class SystemClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command line says about a control plane. `default_texts` is served where no spec is found."""
+    """What a command line says about a control plane.
+
+    `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
+    """
 
     instance: str
     directory: Path
     listen: tuple[str, int]
     environment: str | None = None
+    repository: GitReference | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -91,9 +106,10 @@ class LocalPlatform:
             control_socket=where.control_socket,
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
         )
+        self._repository = _repository(settings)
         self.control = Control(
             Ports(
-                texts=SpecFiles(settings.directory, default=settings.default_texts),
+                texts=self._repository or SpecFiles(settings.directory, default=settings.default_texts),
                 source=models(settings.directory, settings.environ),
                 engine=self.engine,
                 templates=LocalTemplates(settings.directory),
@@ -111,6 +127,8 @@ class LocalPlatform:
 
     async def open(self) -> None:
         """Adopt what runs. Raises ControlError where the port is someone else's."""
+        if self._repository:
+            await self._repository.open()
         await self.control.adopt()
         if not any(replica.service == GATEWAY for replica in self.engine.observe()):
             check_port_free(*self.settings.listen)
@@ -132,6 +150,13 @@ class LocalPlatform:
         await self.plane.close()
         await self.engine.close()
         self._lock.close()
+
+
+def _repository(settings: Settings) -> FollowedRepository | None:
+    if settings.repository is None:
+        return None
+    cache, environ = settings.paths.cache, settings.environ
+    return FollowedRepository(settings.repository, cache=cache, directory=settings.directory, environ=environ)
 
 
 def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:

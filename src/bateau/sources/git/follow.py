@@ -89,8 +89,10 @@ class GitTexts:
     async def changes(self) -> AsyncIterator[None]:
         """Look at the repository again and again; yield when a commit or a trouble is new."""
         while True:
+            # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._poked.wait(), self.pause_s())
+                async with asyncio.timeout(self.pause_s()):
+                    await self._poked.wait()
             self._poked.clear()
             before = (self.commit, str(self.trouble))
             await self.refresh()
@@ -119,6 +121,15 @@ class GitTexts:
             else:
                 self._failures = 0
                 self.trouble = None
+
+    async def files(self) -> Mapping[str, bytes]:
+        """Return every file of the last good commit by its path. Raises SourceError."""
+        if self.commit is None:
+            raise SourceUnreachable(f"{self.place} was not fetched yet")
+        found, problems = await self._objects.files_at(self.commit.id, wanted=lambda _: True)
+        for problem in problems:
+            logger.warning("%s: %s %s", self.place, problem.where.file if problem.where else "", problem.says)
+        return found
 
     async def texts_at(self, revision: str) -> Mapping[str, str]:
         """Return the specs of another commit of the history that is here, for `plan A..B`. Raises SourceError."""
