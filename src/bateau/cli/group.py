@@ -16,6 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "Stop everything that `up` started.",
     "run": "Talk to a model: once, in a pipe, or in a conversation.",
     "status": "Show every service: state, replicas, why.",
+    "history": "Show what was released, when and by whom.",
     "logs": "Show what a service printed.",
     "models": "List, fetch and remove models.",
     "check": "Check specs without acting on them.",

@@ -7,6 +7,7 @@ Invariant: two control planes never look after the same instance: a lock that th
 
 import asyncio
 import fcntl
+import getpass
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +29,9 @@ from bateau.sources.git import GitReference, is_git, parse
 from bateau.sources.http import shown
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
+from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.history import history_path
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
@@ -107,6 +110,7 @@ class LocalPlatform:
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
         )
         self._repository = _repository(settings)
+        self._revisions = RevisionStore(history_path(where))
         self.control = Control(
             Ports(
                 texts=self._repository or SpecFiles(settings.directory, default=settings.default_texts),
@@ -122,6 +126,8 @@ class LocalPlatform:
                 listen_url=settings.listen_url,
                 environment=settings.environment,
                 variables=settings.environ,
+                revisions=self._revisions,
+                who=getpass.getuser(),
             )
         )
 
@@ -149,6 +155,7 @@ class LocalPlatform:
         """Let go; what runs goes on running unless it was stopped before."""
         await self.plane.close()
         await self.engine.close()
+        self._revisions.close()
         self._lock.close()
 
 

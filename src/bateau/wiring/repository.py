@@ -36,6 +36,11 @@ class FollowedRepository:
         commit = self._texts.commit
         return f"{self._texts.place} at {commit.short}" if commit else self._texts.place
 
+    @property
+    def commit(self) -> str | None:
+        """The id of the commit that is followed."""
+        return self._texts.commit.id if self._texts.commit else None
+
     async def open(self) -> None:
         """Fetch for the first time. Raises BateauError where there is no commit to begin with."""
         await self._texts.refresh()
