@@ -22,6 +22,7 @@ COMMANDS: Mapping[str, str] = {
     "check": "Check specs without acting on them.",
     "plan": "Show what a change of specs would change.",
     "render": "Render the Kubernetes manifests of an environment.",
+    "promote": "Carry what one environment pins over to the next.",
     "explain": "Document a field, or say where a value came from.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "completion": "Print a completion script for bash, zsh or fish.",
