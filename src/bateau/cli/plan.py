@@ -26,10 +26,12 @@ EXIT_PENDING = 4
 @click.option("--sarif", "form", flag_value="sarif", help="Print the findings as SARIF 2.1.0.")
 @click.option("--objects", is_flag=True, help="List the edits of objects, too.")
 @click.option("--exit-code", "pending_code", is_flag=True, help="Exit with 4 where there are changes.")
+@click.option("--comment", "pull_request", metavar="URL", help="Write the Markdown form to this pull request, too.")
 @click.option("--yes-remove", type=int, metavar="N", help="Agree to the removal of exactly N objects.")
 def command(  # noqa: PLR0917 - click hands them over by name
     environment: str | None, commits: str | None, directory: Path, namespace: str, starter: bool, kubernetes: str,
     against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
+    pull_request: str | None,
 ) -> int:  # fmt: skip
     """Show what would change for ENVIRONMENT, before anything moves.
 
@@ -61,6 +63,12 @@ def command(  # noqa: PLR0917 - click hands them over by name
     observed = objects_in(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
     delivery = plan_between(desired, observed, question, removals_confirmed=yes_remove)
     click.echo(_shown(delivery, form, objects=objects))
+    if pull_request:
+        from bateau.api.plan_markdown import plan_markdown
+        from bateau.wiring.forge import comment
+
+        text = plan_markdown(delivery).partition("\n")[2]
+        asyncio.run(comment(pull_request, f"bateau plan {environment or ''}".strip(), text))
     if any(problem.severity == "error" for problem in delivery.problems):
         return 1
     if any(finding.verdict == "error" for finding in delivery.findings):
