@@ -10,15 +10,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from bateau.control.path import Written, understand
+from bateau.control.path import Written, understood
 from bateau.domain.change import Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.plan import Documents, Limits, compare
 from bateau.policy import Policy, judge, of_manifest
-from bateau.policy import understand as read_policies
 from bateau.render import Schemas, render, validate
-from bateau.specs import read
+from bateau.specs import Reading
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,21 +44,23 @@ class Rendered:
 
 
 def deliver(
-    texts: Mapping[str, str],
+    reading: Reading,
     environment: str | None,
     rules: Rules,
     *,
     variables: Mapping[str, str] | None = None,
     namespace: str = "default",
 ) -> Rendered:
-    """Render the manifests of an environment, and hold them to schemas and policies."""
-    written = understand(texts, environment, variables, today=rules.today, starter=rules.starter)
+    """Render the manifests of an environment, and hold them to schemas and policies.
+
+    `reading` is of the texts of all environments: it is made once.
+    """
+    written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
     rendering = render(written.release, namespace=namespace)
-    policies, _ = read_policies(read(texts).specs)
     where = {"name": environment} if environment else None
     judged = judge(
         [of_manifest(manifest) for manifest in rendering.manifests],
-        [*policies, *rules.starter],
+        [*written.policies, *rules.starter],
         today=rules.today,
         environment=where,
     )

@@ -27,7 +27,7 @@ from bateau.plan import plan
 from bateau.policy import Policy, judge, of_service, of_spec
 from bateau.policy import understand as read_policies
 from bateau.ports.templates import Templates
-from bateau.specs import read
+from bateau.specs import Reading, read
 
 GATEWAY = "gateway/envoy"
 
@@ -52,6 +52,7 @@ class Written:
     problems: tuple[Problem, ...]
     foreign: int
     findings: tuple[Finding, ...] = ()
+    policies: tuple[Policy, ...] = ()
     environments: tuple[str, ...] = ()
 
     @property
@@ -88,7 +89,18 @@ def understand(
 
     `today` decides which exceptions from policies have expired; `starter` are policies beside those in the texts.
     """
-    reading = read(texts)
+    return understood(read(texts), environment, variables, today=today, starter=starter)
+
+
+def understood(
+    reading: Reading,
+    environment: str | None,
+    variables: Mapping[str, str] | None,
+    *,
+    today: date,
+    starter: Sequence[Policy] = (),
+) -> Written:
+    """Do what `understand` does with texts that were read already, once for all environments."""
     release, unmet = hydrate(reading.specs, environment, variables)
     policies, unsound = read_policies(reading.specs)
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
@@ -99,6 +111,7 @@ def understand(
         release=release,
         problems=tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says))),
         findings=findings,
+        policies=tuple(policies),
         foreign=len(reading.foreign),
         environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
     )

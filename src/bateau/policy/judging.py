@@ -37,7 +37,7 @@ def judge(
     `environment` is what rules see by that name: at least `{"name": …}`; None where nothing is hydrated for one.
     `params` overrides parameters, by the name of the policy. Findings come in the order of policies, rules, subjects.
     """
-    ordered = sorted(subjects, key=lambda each: (each.stage, each.label, str(each.where(None))))
+    ordered = sorted(subjects, key=_order)
     siblings: dict[str, list[Subject]] = {}
     for subject in ordered:
         if subject.stage == "manifest" and subject.owner:
@@ -53,6 +53,12 @@ def judge(
         for rule in policy.spec.rules:
             findings += judging.rule(rule, scopes)
     return tuple(findings)
+
+
+def _order(subject: Subject) -> tuple[str, str, str]:
+    """Order subjects by what they are. The place of a manifest is left out: to know it, its origins must be made."""
+    place = f"{subject.group}/{subject.namespace}" if subject.stage == "manifest" else str(subject.where(None))
+    return (subject.stage, subject.label, place)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ from bateau.domain.errors import ControlError
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.git import GitObjects
 from bateau.sources.spec_files import SpecFiles
+from bateau.specs import read
 from bateau.wiring.policies import starter_policies
 from bateau.wiring.schemas import load_schemas
 
@@ -72,4 +73,4 @@ def _delivered(question: Question, texts: Mapping[str, str]) -> Rendered:
         today=datetime.now(tz=UTC).date(),
         starter=starter_policies() if question.starter else (),
     )
-    return deliver(texts, question.environment, rules, variables=os.environ, namespace=question.namespace)
+    return deliver(read(texts), question.environment, rules, variables=os.environ, namespace=question.namespace)

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from bateau.control.path import Written, understand
+from bateau.control.path import Written, understand, understood
 from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles
+from bateau.specs import read
 from bateau.wiring.policies import starter_policies
 
 
@@ -44,9 +45,10 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
     """
     texts = SpecFiles(directory, default={}).read()
     policies = starter_policies() if starter else ()
-    plain = understand(texts, today=_today(), starter=policies)
-    names: tuple[str | None, ...] = plain.environments or (None,)
-    found = {name: understand(texts, name, os.environ, today=_today(), starter=policies) for name in names}
+    reading = read(texts)
+    environments = [spec.name for spec in reading.specs if spec.kind == "Environment"]
+    names: list[str | None] = [*environments] or [None]
+    found = {name: understood(reading, name, os.environ, today=_today(), starter=policies) for name in names}
     seen: dict[Problem, None] = {}
     for written in found.values():
         seen.update(dict.fromkeys(written.problems))
