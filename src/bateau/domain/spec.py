@@ -17,7 +17,6 @@ from bateau.kit.schema import Bytes, Cores, Seconds, described
 API_VERSION = "bateau.dev/v1alpha1"
 
 LATER = "is read, but this version does not act on it yet"
-ON_CLUSTERS = "is for clusters: on this machine nothing acts on it yet"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,9 +161,9 @@ class ModelSpec:
     )
     external: External | None = described("For engine `external`: name and key over there.", default=None)
     accelerator: Accelerator | None = described(
-        "Accelerator of a replica. Absent: CPU.", default=None, unsupported=ON_CLUSTERS
+        "Accelerator of a replica; on clusters only. Absent: CPU.", default=None
     )
-    scale: Scale | None = described("How replicas follow load.", default=None, unsupported=ON_CLUSTERS)
+    scale: Scale | None = described("How replicas follow load; on clusters only.", default=None)
     limits: Limits | None = described("Limits on use.", default=None, unsupported=LATER)
     rollout: Rollout | None = described("How a new revision replaces the old.", default=None, unsupported=LATER)
 
@@ -188,7 +187,7 @@ class AppSpec:
         default=None,
         examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
     )
-    image: str | None = described("Container image.", default=None, unsupported=ON_CLUSTERS)
+    image: str | None = described("Container image; on clusters only.", default=None)
     wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
     vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
     ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)
