@@ -5,7 +5,7 @@ import sys
 
 from bench.report import write_page
 
-PROGRAMS = ("startup", "idle", "tokens", "chain")
+PROGRAMS = ("startup", "idle", "tokens", "chain", "delivery")
 
 
 def main() -> None:

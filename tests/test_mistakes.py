@@ -1,5 +1,6 @@
 """Every mistake a user can make has its file here, and its exact message next to it."""
 
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,14 @@ from bateau.cli.problems import render
 from bateau.control.path import understand
 from bateau.domain.problem import Severity
 
+TODAY = date(2026, 11, 24)
 FOLDER = Path(__file__).parent / "mistakes"
 TEN = Path(__file__).parent / "ten_mistakes"
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_mistake_has_its_message(path: Path, request: pytest.FixtureRequest):
-    written = understand({path.name: path.read_text()})
+    written = understand({path.name: path.read_text()}, today=TODAY)
     actual = render(written.problems) + "\n"
     expected = path.with_suffix(".txt")
     if request.config.getoption("--accept"):
@@ -26,7 +28,9 @@ def test_a_mistake_has_its_message(path: Path, request: pytest.FixtureRequest):
 def test_ten_mistakes_in_five_files_are_all_reported_at_their_line_and_column():
     files = {path.name: path.read_text() for path in sorted(TEN.glob("*.yaml"))}
     assert len(files) == 5
-    places = [str(problem.where) for problem in understand(files).problems if problem.severity is Severity.ERROR]
+    places = [
+        str(problem.where) for problem in understand(files, today=TODAY).problems if problem.severity is Severity.ERROR
+    ]
     # Each mistake is marked in its file by a comment at the end of the line: `# mistake COLUMN`.
     marked = [
         f"{name}:{number}:{line.rpartition('# mistake ')[2]}"

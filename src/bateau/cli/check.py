@@ -9,34 +9,44 @@ from bateau.cli.options import directory_argument, json_option
 
 @click.command()
 @directory_argument
+@click.option("--starter", is_flag=True, help="Judge by the policies that come with Bateau, too.")
 @json_option
-def command(directory: Path, as_json: bool) -> int:
-    """Check every spec below DIRECTORY, offline, and report all mistakes at once.
+def command(directory: Path, starter: bool, as_json: bool) -> int:
+    """Check every spec below DIRECTORY for every environment, offline, and report all mistakes at once.
 
-    Exit code 0: no mistakes (there may be warnings); 1: mistakes.
+    Exit code 0: no mistakes (there may be warnings); 1: mistakes; 5: only policies forbid it.
     """
-    from bateau.wiring.written import read_directory
+    from bateau.wiring.written import check_directory
 
-    found = read_directory(directory)
+    found = check_directory(directory, starter=starter)
+    first = next(iter(found.environments.values()))
     if as_json:
         from bateau.api.encoding import encode
 
         tree = {
-            "problems": found.written.problems,
-            "services": [service.key for service in found.written.release.services],
-            "notChecked": found.not_checked,
-            "foreign": found.written.foreign,
+            "problems": found.problems,
+            "environments": [name for name in found.environments if name],
+            "services": [service.key for service in first.release.services],
+            "foreign": first.foreign,
         }
         click.echo(encode(tree))
-        return int(found.written.wrong)
+        return exit_code(found.wrong, found.mistaken)
     from bateau.cli.problems import render
 
-    if found.written.problems:
-        click.echo(render(found.written.problems))
-    click.echo(_summary(found.written.problems, len(found.written.release.services), found.written.foreign))
-    for what in found.not_checked:
-        click.echo(f"not checked: {what}")
-    return int(found.written.wrong)
+    if found.problems:
+        click.echo(render(found.problems))
+    click.echo(_summary(found.problems, len(first.release.services), first.foreign))
+    names = [name for name in found.environments if name]
+    if names:
+        click.echo(f"for {', '.join(names)}")
+    return exit_code(found.wrong, found.mistaken)
+
+
+def exit_code(wrong: bool, mistaken: bool) -> int:
+    """Return 0 where nothing is wrong, 1 for mistakes, 5 where only policies forbid."""
+    if not wrong:
+        return 0
+    return 1 if mistaken else 5
 
 
 def _summary(problems: "tuple[object, ...]", services: int, foreign: int) -> str:

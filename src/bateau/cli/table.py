@@ -30,6 +30,16 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(_line(line, widths) for line in lines)
 
 
+def plain_columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Return lines with aligned columns, without a header.
+
+    >>> plain_columns([("a", "1"), ("long", "2")])
+    ['a     1', 'long  2']
+    """
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     shown: list[str] = []
     for cell, width in zip(cells, widths, strict=True):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bateau.cli.options import directory_argument, name_option
+from bateau.cli.options import name_option
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform, Settings
@@ -30,28 +30,51 @@ spec: {source: smollm2}
 
 
 @click.command()
-@directory_argument
+@click.argument("place", metavar="[DIRECTORY | git+URL]", default=".")
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
+@click.option("--env", "environment", metavar="NAME", help="The environment to hydrate for.")
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
 @click.option(
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
 )
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
-def command(directory: Path, name: str, listen: str, detach: bool, question: str | None, control: bool) -> int:
+def command(
+    place: str, name: str, listen: str, environment: str | None, detach: bool, question: str | None, control: bool
+) -> int:
     """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
 
-    Saved changes are followed. What an earlier control plane left running is adopted.
+    Saved changes are followed. What an earlier control plane left running is adopted. With a Git URL
+    (git+https://host/acme.git@branch#subdirectory=deploy) the commit is the desired state, and every push is followed.
     """
+    from bateau.cli.instance import instance_paths
     from bateau.wiring.listen import parse_listen
 
     address = parse_listen(listen)
     if detach and not control:
-        return _detach(directory, name, listen, question)
-    from bateau.wiring.local import Settings
+        arguments = [
+            place if place.startswith("git+") else str(Path(place).resolve()),
+            "--name",
+            name,
+            "--listen",
+            listen,
+        ]
+        return _detach(name, [*arguments, *(("--env", environment) if environment else ())], question)
+    from bateau.wiring.local import Settings, is_git, parse
 
+    repository = parse(place) if is_git(place) else None
+    directory = Path(place).resolve()
+    if repository:
+        directory = instance_paths(name).state / "source"
+    elif not directory.is_dir():
+        raise click.UsageError(f"{place} is no directory; for a repository write git+https://... or git+file://...")
     settings = Settings(
-        instance=name, directory=directory, listen=address, default_texts={"default.yaml": DEFAULT_SPEC}
+        instance=name,
+        directory=directory,
+        repository=repository,
+        listen=address,
+        environment=environment,
+        default_texts={"default.yaml": DEFAULT_SPEC},
     )
     return asyncio.run(_serve(settings, question=question, shows=not control))
 
@@ -72,7 +95,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         await platform.open()
         await api.open()
         running = asyncio.create_task(platform.run())
-        shown = asyncio.create_task(_show(platform, question, settings)) if shows else None
+        shown = asyncio.create_task(_show(platform, question)) if shows else None
         await _until(stop, running)
         if shown:
             shown.cancel()
@@ -107,7 +130,7 @@ def _kill_all(platform: "LocalPlatform") -> None:
                 continue
 
 
-async def _show(platform: "LocalPlatform", question: str | None, settings: "Settings") -> None:
+async def _show(platform: "LocalPlatform", question: str | None) -> None:
     from bateau.api.encoding import plain
     from bateau.cli.presenter import Presenter, endpoint_lines
 
@@ -123,7 +146,7 @@ async def _show(platform: "LocalPlatform", question: str | None, settings: "Sett
                     await _ask(tree, question)
                 click.echo(endpoint_lines(tree))
             click.echo(
-                f"Watching {settings.directory}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True
+                f"Watching {tree['directory']}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True
             )
         pulling = any(service["state"] == "Pulling" for service in tree["services"])
         await asyncio.sleep(0.1 if not told or pulling else 0.5)
@@ -148,7 +171,7 @@ async def _ask(tree: dict[str, Any], question: str) -> None:
     click.echo(f"\n    {click.style(answer.figures(), dim=True)}\n")
 
 
-def _detach(directory: Path, name: str, listen: str, question: str | None) -> int:
+def _detach(name: str, arguments: list[str], question: str | None) -> int:
     """Start a control plane in a session of its own, and show how it comes up."""
     from bateau.cli.instance import client, instance_paths
     from bateau.cli.presenter import Presenter, endpoint_lines
@@ -157,13 +180,11 @@ def _detach(directory: Path, name: str, listen: str, question: str | None) -> in
 
     where = instance_paths(name)
     make(where)
-    command = [sys.executable, "-m", "bateau", "up", str(directory), "--name", name, "--listen", listen, "--control"]
+    command = [sys.executable, "-m", "bateau", "up", *arguments, "--control"]
     started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
     with where.control_log.open("ab") as log:
         log.flush()
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd=directory
-        )
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
     ask = client(name)
     presenter = Presenter()
     deadline = time.monotonic() + _DETACH_TIMEOUT_S

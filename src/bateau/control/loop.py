@@ -10,23 +10,28 @@ Invariant: an exception in one service's steps ends that step and no other; the 
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from bateau.control.endpoints import endpoints, listen_key
 from bateau.control.fetches import Fetches
-from bateau.control.path import GATEWAY, Outcome, World, Written, needs_file, understand, walk
+from bateau.control.history import History
+from bateau.control.path import GATEWAY, Outcome, World, Written, needs_file, runs_here, understand, walk
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError
 from bateau.domain.machine import Machine
 from bateau.domain.plan import Draining, Step
 from bateau.domain.release import Release
+from bateau.domain.replica import ReplicaState
 from bateau.domain.spec import AppSpec, ModelSpec
 from bateau.ports.clock import Clock
 from bateau.ports.engine import Engine
 from bateau.ports.memory import Memory
 from bateau.ports.plane import Plane
+from bateau.ports.revisions import Revisions
 from bateau.ports.source import Source
 from bateau.ports.templates import Templates
 from bateau.ports.texts import Texts
@@ -53,6 +58,10 @@ class Ports:
     free_port: Callable[[], int]
     secret: Callable[[str], str | None]
     listen_url: str
+    environment: str | None = None
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    revisions: Revisions | None = None
+    who: str = "unknown"
 
 
 @dataclass
@@ -78,6 +87,7 @@ class Control:
         self.trouble: str | None = None
         self.turns = 0
         self._fetches = Fetches(ports.source, ports.clock, self.wake)
+        self._history = History(ports.revisions, ports.clock, who=ports.who)
         self._draining_since: dict[str, float] = {}
         self._in_flight: Mapping[str, int] | None = None
         self._failed: dict[str, _Failed] = {}
@@ -207,6 +217,8 @@ class Control:
                 await self._start(step, outcome)
             elif step.act == "stop" and step.replica not in self._stopping:
                 self._stopping[step.replica] = asyncio.create_task(self._stop(step))
+        if self.written and not self.written.wrong and self._everything_ready(outcome):
+            self._history.note_ready()
         self.trouble = trouble
         return min(self._pause(), RETRY_START_S) if trouble else self._pause()
 
@@ -225,20 +237,25 @@ class Control:
         if texts == self._texts and self.written is not None:
             return
         self._texts = texts
-        self.written = understand(texts)
+        self.written = self._understood(texts)
         if self.written.wrong:
             return  # what runs goes on as it was
         self.release = self.written.release
         self._failed.clear()
         self._fetches.forget_failures()
+        self._history.take(self.release, texts, commit=self._ports.texts.commit)
         self._ports.memory.save({**self._ports.memory.load(), "texts": dict(texts)})
+
+    def _understood(self, texts: Mapping[str, str]) -> Written:
+        today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
+        return understand(texts, self._ports.environment, self._ports.variables, today=today)
 
     def _remember(self) -> None:
         """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
         remembered = self._ports.memory.load()
         texts: Any = remembered.get("texts")
         if isinstance(texts, dict):
-            last_good = understand({str(name): str(text) for name, text in texts.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            last_good = self._understood({str(name): str(text) for name, text in texts.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
             if not last_good.wrong:
                 self.release = last_good.release
         ports: Any = remembered.get("app_ports")
@@ -319,6 +336,20 @@ class Control:
         finally:
             self._stopping.pop(step.replica, None)
             self.wake()
+
+    def _everything_ready(self, outcome: Outcome) -> bool:
+        """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""
+        ready = Counter(
+            (replica.service, replica.revision)
+            for replica in self._ports.engine.observe()
+            if replica.state is ReplicaState.READY
+        )
+        wanted = [service for service in self.release.services if runs_here(service)]
+        return not outcome.plan.steps and all(
+            service.key in outcome.templates
+            and ready[service.key, outcome.templates[service.key].revision] >= service.spec.replicas
+            for service in wanted
+        )
 
     def _pause(self) -> float:
         if self._draining_since:

@@ -8,8 +8,10 @@ fit, is left as it is and hinders no other.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 
 from bateau.domain.errors import EngineError
+from bateau.domain.finding import Finding
 from bateau.domain.machine import Machine
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import Placement
@@ -22,8 +24,10 @@ from bateau.domain.spec import ModelSpec
 from bateau.hydrate import hydrate
 from bateau.place import place
 from bateau.plan import plan
+from bateau.policy import Policy, judge, of_service, of_spec
+from bateau.policy import understand as read_policies
 from bateau.ports.templates import Templates
-from bateau.specs import read
+from bateau.specs import Reading, read
 
 GATEWAY = "gateway/envoy"
 
@@ -47,13 +51,20 @@ class Written:
     release: Release
     problems: tuple[Problem, ...]
     foreign: int
-    policies: int = 0
-    environments: int = 0
+    findings: tuple[Finding, ...] = ()
+    policies: tuple[Policy, ...] = ()
+    environments: tuple[str, ...] = ()
 
     @property
     def wrong(self) -> bool:
-        """Whether anything in it forbids to act on it."""
+        """Whether anything in it forbids to act on it: a mistake, or a policy."""
         return any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    @property
+    def mistaken(self) -> bool:
+        """Whether anything is wrong that no policy says."""
+        errors = sum(problem.severity is Severity.ERROR for problem in self.problems)
+        return errors > sum(finding.verdict == "error" for finding in self.findings)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,19 +77,52 @@ class Outcome:
     plan: Plan
 
 
-def understand(texts: Mapping[str, str]) -> Written:
-    """Read and hydrate: everything that needs no world."""
-    reading = read(texts)
-    release, unmet = hydrate(reading.specs)
-    problems = tuple(sorted((*reading.problems, *unmet), key=lambda p: (p.where is None, p.where or 0, p.says)))
-    kinds = [spec.kind for spec in reading.specs]
+def understand(
+    texts: Mapping[str, str],
+    environment: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    *,
+    today: date,
+    starter: Sequence[Policy] = (),
+) -> Written:
+    """Read, hydrate for an environment, and judge by the policies: everything that needs no world.
+
+    `today` decides which exceptions from policies have expired; `starter` are policies beside those in the texts.
+    """
+    return understood(read(texts), environment, variables, today=today, starter=starter)
+
+
+def understood(
+    reading: Reading,
+    environment: str | None,
+    variables: Mapping[str, str] | None,
+    *,
+    today: date,
+    starter: Sequence[Policy] = (),
+) -> Written:
+    """Do what `understand` does with texts that were read already, once for all environments."""
+    release, unmet = hydrate(reading.specs, environment, variables)
+    policies, unsound = read_policies(reading.specs)
+    subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
+    where = {"name": environment} if environment else None
+    findings = judge(subjects, [*policies, *starter], today=today, environment=where)
+    problems = (*reading.problems, *unmet, *unsound, *map(_as_problem, findings))
     return Written(
         release=release,
-        problems=problems,
+        problems=tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says))),
+        findings=findings,
+        policies=tuple(policies),
         foreign=len(reading.foreign),
-        policies=kinds.count("Policy"),
-        environments=kinds.count("Environment"),
+        environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
     )
+
+
+def _as_problem(finding: Finding) -> Problem:
+    """Return a verdict as people read it among the mistakes; what was not checked, or excepted, is a warning."""
+    verdict = "" if finding.verdict in ("error", "warning") else f"{finding.verdict}: "
+    severity = Severity.ERROR if finding.verdict == "error" else Severity.WARNING
+    says = f"policy {finding.rule}, {finding.subject}: {verdict}{finding.says}"
+    return Problem(where=finding.where, says=says, severity=severity)
 
 
 def walk(release: Release, world: World, templates: Templates) -> Outcome:

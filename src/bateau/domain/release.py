@@ -4,16 +4,22 @@ Made by hydrate from specs; read by place, by the engines' templates, by plan an
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
+from bateau.domain.origin import Origin, Origins
 from bateau.domain.spec import AppSpec, ModelSpec
 from bateau.kit.position import Position
 
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
-    """A model or an app, ready to be placed. `key` names it everywhere: "model/chat"."""
+    """A model or an app, ready to be placed. `key` names it everywhere: "model/chat".
+
+    `spec` is typed and in numbers; `tree` is the whole document as it would be written with nothing left out
+    (camelCase, "2Gi", defaults filled in), and `origins` has the chain of every leaf of `tree`. `positions` has the
+    places of what stands in the document itself.
+    """
 
     kind: Literal["Model", "App"]
     name: str
@@ -21,6 +27,8 @@ class Service:
     spec: ModelSpec | AppSpec
     position: Position
     positions: Mapping[str, Position]
+    tree: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
 
     @property
     def key(self) -> str:
@@ -30,6 +38,7 @@ class Service:
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """All services, in the order of their keys."""
+    """All services, in the order of their keys, as one environment has them (None: as they are written)."""
 
+    environment: str | None = None
     services: tuple[Service, ...] = ()

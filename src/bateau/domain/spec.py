@@ -161,9 +161,9 @@ class ModelSpec:
     )
     external: External | None = described("For engine `external`: name and key over there.", default=None)
     accelerator: Accelerator | None = described(
-        "Accelerator of a replica. Absent: CPU.", default=None, unsupported=LATER
+        "Accelerator of a replica; on clusters only. Absent: CPU.", default=None
     )
-    scale: Scale | None = described("How replicas follow load.", default=None, unsupported=LATER)
+    scale: Scale | None = described("How replicas follow load; on clusters only.", default=None)
     limits: Limits | None = described("Limits on use.", default=None, unsupported=LATER)
     rollout: Rollout | None = described("How a new revision replaces the old.", default=None, unsupported=LATER)
 
@@ -187,7 +187,7 @@ class AppSpec:
         default=None,
         examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
     )
-    image: str | None = described("Container image.", default=None, unsupported=LATER)
+    image: str | None = described("Container image; on clusters only.", default=None)
     wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
     vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
     ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)
@@ -218,6 +218,11 @@ class Match:
     kind: Literal["Model", "App"] | None = described("Kind of the object.", default=None)
     name: str | None = described("Name, or a glob of names.", default=None, examples=("chat", "shop-*"))
     labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
+    when: str | None = described(
+        "CEL that must be true of the document: it sees `metadata`, `spec`, `kind`, `values` and `environment`.",
+        default=None,
+        examples=("has(spec.accelerator)",),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -225,13 +230,24 @@ class Patch:
     """A change to the objects that match."""
 
     match: Match = described("Which objects.", default_factory=Match)
-    set: Mapping[str, Any] = described("Values by path.", default_factory=dict)
+    set: Mapping[str, Any] = described(
+        "Values by path: `spec.replicas`, `spec.command[0]`, `spec.ports.http.port`.", default_factory=dict
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnvironmentSpec:
     """A context to hydrate for."""
 
+    from_: tuple[str, ...] = described(
+        "Environments whose values and patches this one builds on, in order; its own come last and win.",
+        default=(),
+        examples=(("base",),),
+    )
+    labels: Mapping[str, str] = described("Labels that expressions see as `environment.labels`.", default_factory=dict)
+    env: tuple[str, ...] = described(
+        "Environment variables that expressions may read by `env(name)`. No other can be read.", default=()
+    )
     after: tuple[str, ...] = described("Environments that come before, in the order of promotion.", default=())
     clusters: tuple[str, ...] = described("Where it runs.", default=())
     values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
@@ -240,19 +256,77 @@ class EnvironmentSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyMatch:
-    """What a policy speaks of."""
+    """Which objects a policy speaks of. All conditions must hold; one that is absent always does."""
 
-    kinds: tuple[Literal["Model", "App", "Environment"], ...] = described("Kinds.", default=())
+    stage: Literal["spec", "release", "manifest"] | None = described(
+        "What is judged: documents as they are written (`spec`), services as an environment has them (`release`), or "
+        "Kubernetes objects (`manifest`). Absent: `release` for Model and App, `spec` for our other kinds, else "
+        "`manifest`.",
+        default=None,
+    )
+    kinds: tuple[str, ...] = described("Kinds.", default=(), examples=(("App", "Model"), ("Deployment",)))
+    groups: tuple[str, ...] = described(
+        "API groups of manifests; the core group is the empty string.", default=(), examples=(("apps",),)
+    )
+    names: tuple[str, ...] = described("Names, or globs of names.", default=(), examples=(("shop-*",),))
+    namespaces: tuple[str, ...] = described("Namespaces, or globs of namespaces.", default=())
+    labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
+    environments: tuple[str, ...] = described("Environments, or globs of environments.", default=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One CEL rule."""
+    """One CEL rule. It sees `object`, `metadata`, `spec`, `kind`, `environment`, `params` and `variables`."""
 
-    name: str = described("Name of the rule.")
+    name: str = described(
+        "Name of the rule: a DNS label.",
+        pattern=r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?",
+        pattern_says="lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63",
+        examples=("owner",),
+    )
     check: str = described("CEL that is true where the rule is kept.", examples=("has(metadata.labels.team)",))
-    message: str = described("CEL that gives the message where it is not.")
+    message: str = described(
+        "What is said where it is not: CEL that gives a string, or plain text.",
+        examples=("'every service names its team'",),
+    )
     severity: Literal["error", "warning"] = described("`error` blocks, `warning` is shown.", default="error")
+    path: str | None = described(
+        "Field that the rule is about, so that a finding points at it. Absent: the object.",
+        default=None,
+        examples=("spec.replicas",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variable:
+    """A named CEL expression, evaluated when a rule asks for it. It sees the variables before it."""
+
+    name: str = described(
+        "Name, read as `variables.NAME`.", pattern=r"[A-Za-z_][A-Za-z0-9_]*", pattern_says="a CEL identifier"
+    )
+    expression: str = described("CEL that gives the value.", examples=("object.spec.template.spec",))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Waiver:
+    """An exception: objects that need not keep a rule, who answers for it, and until when."""
+
+    rules: tuple[str, ...] = described("Rules that it lifts. Absent: all of the policy.", default=())
+    kinds: tuple[str, ...] = described("Kinds it is for. Absent: all.", default=())
+    names: tuple[str, ...] = described("Names, or globs of names, it is for. Absent: all.", default=())
+    namespaces: tuple[str, ...] = described("Namespaces, or globs, it is for. Absent: all.", default=())
+    environments: tuple[str, ...] = described("Environments, or globs, it is for. Absent: all.", default=())
+    files: tuple[str, ...] = described("Files, or globs of files, it is for. Absent: all.", default=())
+    owner: str = described(
+        "Who answers for it.", pattern=r"\S.*", pattern_says="a person or a team", examples=("team-payments",)
+    )
+    reason: str = described("Why it is needed.", pattern=r"\S.*", pattern_says="a sentence")
+    until: str = described(
+        "Last day on which it holds. After it the rule binds again, and the exception itself is found.",
+        pattern=r"\d{4}-\d{2}-\d{2}",
+        pattern_says="a date such as 2027-03-31",
+        examples=("2027-03-31",),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -260,7 +334,12 @@ class PolicySpec:
     """Rules that every object it matches must keep."""
 
     match: PolicyMatch = described("Which objects.", default_factory=PolicyMatch)
+    params: Mapping[str, Any] = described(
+        "Values that rules see as `params`; a caller may override them.", default_factory=dict
+    )
+    variables: tuple[Variable, ...] = described("Expressions that rules share.", default=())
     rules: tuple[Rule, ...] = described("The rules.", default=())
+    exceptions: tuple[Waiver, ...] = described("Objects that need not keep a rule, for a time.", default=())
 
 
 Kind = Literal["Model", "App", "Environment", "Policy"]

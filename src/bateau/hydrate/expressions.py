@@ -5,25 +5,44 @@ Called by hydrate.services for every scalar. What stands between the braces is C
 Invariant: a string that is one expression keeps the expression's type; one with text around it becomes a string.
 """
 
+import json
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from bateau.kit.cel import CelError, evaluate
 
+_ENV: Final = re.compile(r"""\benv\(\s*(["'])([A-Za-z_]\w*)\1\s*\)""")
 _OPEN = "${"
 _ESCAPED = "$${"
 
 
-def expand(text: str, names: Mapping[str, Any]) -> Any:
+def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] | None = None) -> Any:
     """Return `text` with its expressions evaluated. `$${` stands for a plain `${`. Raises CelError.
+
+    `variables` are what `env(name)` finds.
 
     >>> expand("${ 1 + 1 }", {}), expand("v${ 1 + 1 }", {}), expand("$${x}", {})
     (2, 'v2', '${x}')
     """
     parts = _parts(text)
     if len(parts) == 1 and parts[0][0]:
-        return evaluate(parts[0][1], names)
-    return "".join(_text(evaluate(part, names)) if is_expression else part for is_expression, part in parts)
+        return _evaluated(parts[0][1], names, variables or {})
+    return "".join(
+        _text(_evaluated(part, names, variables or {})) if is_expression else part for is_expression, part in parts
+    )
+
+
+def _evaluated(expression: str, names: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
+    """Evaluate one expression; `env("NAME")` is looked up first, since only names that were declared may be read."""
+
+    def value(match: re.Match[str]) -> str:
+        name = match[2]
+        if name not in variables:
+            raise CelError(f"env({name!r}) is not there: declare it in spec.env of the environment, and set it")
+        return json.dumps(variables[name])
+
+    return evaluate(_ENV.sub(value, expression), names)
 
 
 def _parts(text: str) -> list[tuple[bool, str]]:

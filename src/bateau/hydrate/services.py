@@ -1,81 +1,220 @@
-"""Turn what was written into services with every field filled in.
+"""Turn what was written into services with every field filled in, for one environment.
 
-Called by control.path, after specs and before place. Defaults come from the one schema in domain.spec.
+Called by control.path, after specs and before place, render and policy. Defaults come from the schema in domain.spec.
 
-Invariant: no I/O, no clock; the same specs give the same release.
+Invariant: no I/O, no clock; the same specs give the same release, whatever the order of files.
+Invariant: every leaf of a service's tree has the chain that made it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
+from bateau.hydrate.defaults import filled
+from bateau.hydrate.environments import Context, context
 from bateau.hydrate.expressions import expand
+from bateau.hydrate.patches import Patch, applicable, names_for, patches_of
+from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Checker, build
 
+_READ_VALUE: Final = re.compile(r"\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\[\d+\])+)")
 
-def hydrate(specs: Iterable[Spec]) -> tuple[Release, tuple[Problem, ...]]:
-    """Return the release, and a problem for every expression that fails or gives a value of the wrong type."""
+
+def hydrate(
+    specs: Iterable[Spec], environment: str | None = None, variables: Mapping[str, str] | None = None
+) -> tuple[Release, tuple[Problem, ...]]:
+    """Return the release of an environment, and every mistake that shows only now.
+
+    Those are expressions that fail or give a value of the wrong type, patches that match nothing, contradict each
+    other or lead nowhere. `variables` are what `env()` may find; only names that the environment declares are seen.
+    """
+    every = list(specs)
+    found, problems = context(environment, {s.name: s for s in every if s.kind == "Environment"}, variables or {})
+    patches = patches_of(found)
+    unused = {id(patch): patch for patch in patches}
     services: list[Service] = []
-    problems: list[Problem] = []
-    for spec in specs:
-        if spec.kind not in ("Model", "App"):
-            continue
-        wrong: list[Problem] = []
-        tree = _expanded(spec.tree.get("spec") or {}, "spec", spec, _names(spec), wrong)
-        wrong = wrong or _wrong_values(tree, spec)
-        if wrong:
-            problems += wrong
-            continue
-        labels: dict[str, str] = spec.tree["metadata"].get("labels") or {}
-        services.append(
-            Service(
-                kind=spec.kind,
-                name=spec.name,
-                labels=labels,
-                spec=build(tree, KINDS[spec.kind]),
-                position=spec.position,
-                positions=spec.positions,
-            )
-        )
+    for spec in every:
+        if spec.kind in ("Model", "App"):
+            service = _service(spec, found, patches, unused, problems)
+            if service:
+                services.append(service)
+    problems += _unmatched(unused.values())
     services.sort(key=lambda service: service.key)
-    return Release(services=tuple(services)), tuple(problems)
+    return Release(environment=environment, services=tuple(services)), tuple(problems)
 
 
-def _wrong_values(tree: Any, spec: Spec) -> list[Problem]:
-    """Check once more what expressions have put in place of themselves."""
+def _service(
+    spec: Spec, found: Context, patches: list[Patch], unused: dict[int, Patch], problems: list[Problem]
+) -> Service | None:
+    wrong: list[Problem] = []
+    chosen = applicable(patches, spec, found, wrong)
+    origins = _written_origins(spec)
+    tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
+    for patch in patches:
+        if any(each.path == patch.path and each.rank >= patch.rank for each in chosen):
+            unused.pop(id(patch), None)
+    patched: dict[str, Patch] = {}
+    for patch in chosen:
+        unused.pop(id(patch), None)
+        tree = _patched(tree, patch, origins, patched, wrong)
+    positions = {**spec.positions, **{path: patch.at for path, patch in patched.items()}}
+    names = _Names(spec, found, origins)
+    metadata = names.expanded(tree["metadata"], "metadata", positions, wrong)
+    body = names.expanded(tree["spec"], "spec", positions, wrong)
+    wrong = wrong or _wrong_values(body, spec, positions)
+    if wrong:
+        problems += [_in(found, problem) for problem in wrong]
+        return None
+    whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
+    return Service(
+        kind=cast("Any", spec.kind),
+        name=spec.name,
+        labels=cast("dict[str, str]", metadata.get("labels") or {}),
+        spec=build(body, KINDS[spec.kind]),
+        position=spec.position,
+        positions=positions,
+        tree={**whole, "spec": filled(body, KINDS[spec.kind], origins)},
+        origins=origins,
+    )
+
+
+def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
+    found: dict[str, tuple[Origin, ...]] = {}
+
+    def walk(value: Any, path: str) -> None:
+        if isinstance(value, dict) and value:
+            for key, each in cast("dict[str, Any]", value).items():
+                walk(each, child(path, key))
+        elif isinstance(value, list) and value:
+            for index, each in enumerate(cast("list[Any]", value)):
+                walk(each, item(path, index))
+        else:
+            found[path] = (Origin("written", spec.positions.get(path, spec.position), value),)
+
+    walk(spec.tree["metadata"], "metadata")
+    walk(spec.tree.get("spec") or {}, "spec")
+    return found
+
+
+def _patched(
+    tree: Any, patch: Patch, origins: dict[str, tuple[Origin, ...]], patched: dict[str, Patch], wrong: list[Problem]
+) -> Any:
+    if not patch.path.startswith(("spec.", "metadata.labels.", "metadata.annotations.")):
+        hint = "a path begins with `spec.`, `metadata.labels.` or `metadata.annotations.`"
+        wrong.append(Problem(where=patch.at, says=f"the path `{patch.path}` cannot be set", hint=hint))
+        return tree
+    try:
+        changed, path = set_at(tree, patch.path, patch.value)
+    except PathError as error:
+        wrong.append(Problem(where=patch.at, says=f"the patch cannot be applied: {error}"))
+        return tree
+    before = origins.get(path, ())
+    for key in [key for key in origins if key.startswith((f"{path}.", f"{path}["))]:
+        del origins[key]
+    patched[path] = patch
+
+    def walk(value: Any, at: str) -> None:
+        if isinstance(value, dict) and value:
+            for key, each in cast("dict[str, Any]", value).items():
+                walk(each, child(at, key))
+        elif isinstance(value, list) and value:
+            for index, each in enumerate(cast("list[Any]", value)):
+                walk(each, item(at, index))
+        else:
+            step = Origin("patch", patch.at, value, f"patch of {patch.environment}")
+            origins[at] = (*(before if at == path else ()), step)
+            patched[at] = patch
+
+    if _leaves(patch.value, path) != [path]:
+        origins.pop(path, None)
+    walk(patch.value, path)
+    return changed
+
+
+class _Names:
+    """What expressions of one document see, and what they read of it."""
+
+    def __init__(self, spec: Spec, found: Context, origins: dict[str, tuple[Origin, ...]]) -> None:
+        ports = cast("dict[str, Any]", names_for(spec, found)["spec"].get("ports") or {})
+        # Ports are words that the engine replaces when it hands out their numbers.
+        self._names = {**names_for(spec, found), "ports": {name: f"{{port:{name}}}" for name in ports}}
+        self._found = found
+        self._origins = origins
+        self._spec = spec
+
+    def expanded(self, value: Any, path: str, positions: Mapping[str, Any], wrong: list[Problem]) -> Any:
+        """Return the value with its expressions evaluated, and note what each of them read."""
+        if isinstance(value, dict):
+            mapping = cast("dict[str, Any]", value)
+            return {key: self.expanded(v, child(path, key), positions, wrong) for key, v in mapping.items()}
+        if isinstance(value, list):
+            items = cast("list[Any]", value)
+            return [self.expanded(v, item(path, index), positions, wrong) for index, v in enumerate(items)]
+        if not isinstance(value, str) or "${" not in value:
+            return value
+        try:
+            result = expand(value, self._names, variables=self._found.variables)
+        except CelError as error:
+            hint = f"an expression sees: {', '.join(sorted(self._names))}"
+            where = nearest(positions, path, self._spec.position)
+            wrong.append(Problem(where=where, says=f"{path}: {error}", hint=hint))
+            return value
+        self._note(path, value, result)
+        return result
+
+    def _note(self, path: str, text: str, result: Any) -> None:
+        chain = self._origins.get(path, ())
+        last = chain[-1] if chain else None
+        read = [
+            origin
+            for match in _READ_VALUE.findall(text)
+            for origin in self._found.value_origins.get(match.lstrip("."), ())[-1:]
+        ]
+        made = Origin("expression", last.at if last else None, result, text.strip())
+        steps = (*chain[:-1], made, *read)
+        below = _leaves(result, path)
+        self._origins.pop(path, None)
+        for leaf in below:
+            self._origins[leaf] = steps
+
+
+def _leaves(value: Any, path: str) -> list[str]:
+    if isinstance(value, dict) and value:
+        return [leaf for key, v in cast("dict[str, Any]", value).items() for leaf in _leaves(v, child(path, key))]
+    if isinstance(value, list) and value:
+        return [leaf for index, v in enumerate(cast("list[Any]", value)) for leaf in _leaves(v, item(path, index))]
+    return [path]
+
+
+def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any]) -> list[Problem]:
+    """Check once more what expressions and patches have put in place."""
     checker = Checker(
-        value_at=lambda path: nearest(spec.positions, path, spec.position),
-        key_at=lambda _: spec.position,
+        value_at=lambda path: nearest(positions, path, spec.position),
+        key_at=lambda path: nearest(positions, path, spec.position),
         expressions=False,
     )
-    checker.check(tree, KINDS[spec.kind], "spec")
+    checker.check(body, KINDS[spec.kind], "spec")
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 
 
-def _names(spec: Spec) -> Mapping[str, Any]:
-    """What an expression sees. Ports are words that the engine replaces when it hands out their numbers."""
-    written: dict[str, Any] = spec.tree.get("spec") or {}
-    names: dict[str, Any] = written.get("ports") or {}
-    ports = {name: f"{{port:{name}}}" for name in names}
-    return {"metadata": spec.tree["metadata"], "spec": written, "ports": ports}
+def _unmatched(patches: Iterable[Patch]) -> list[Problem]:
+    """Name each patch that changed nothing, once."""
+    seen: dict[Any, Problem] = {}
+    for patch in patches:
+        hint = "check kind, name and labels of its match, or remove the patch"
+        seen.setdefault(patch.where, Problem(where=patch.where, says="the patch matches no document", hint=hint))
+    return list(seen.values())
 
 
-def _expanded(value: Any, path: str, spec: Spec, names: Mapping[str, Any], problems: list[Problem]) -> Any:
-    if isinstance(value, Mapping):
-        mapping = cast("Mapping[str, Any]", value)
-        return {key: _expanded(v, child(path, key), spec, names, problems) for key, v in mapping.items()}
-    if isinstance(value, list):
-        items = cast("list[Any]", value)
-        return [_expanded(v, item(path, index), spec, names, problems) for index, v in enumerate(items)]
-    if not isinstance(value, str) or "${" not in value:
-        return value
-    try:
-        return expand(value, names)
-    except CelError as error:
-        hint = f"an expression sees: {', '.join(sorted(names))}"
-        problems.append(Problem(where=spec.positions.get(path, spec.position), says=f"{path}: {error}", hint=hint))
-        return value
+def _in(found: Context, problem: Problem) -> Problem:
+    """Name the environment in which a mistake shows."""
+    if found.name is None:
+        return problem
+    says = f"in environment {found.name}: {problem.says}"
+    return Problem(where=problem.where, says=says, hint=problem.hint, severity=problem.severity)

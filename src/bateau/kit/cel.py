@@ -1,49 +1,140 @@
 """Evaluate CEL expressions over plain values.
 
-Called by hydrate. The one place that knows which CEL library is used: Google's cel-cpp, through cel-expr-python.
-Source: the Common Expression Language specification.
+Called by hydrate and policy. The one place that knows which CEL library is used: Google's cel-cpp, through
+cel-expr-python. Its string functions, optionals and macros are joined by Kubernetes' libraries (cel_kubernetes), and
+by functions of the caller. Sources: the Common Expression Language specification; Kubernetes' "CEL in Kubernetes".
+
+What an expression may cost is bounded: by its length, by the library's budget of 10,000 iterations, and by how much
+its text may make values grow (cel_tokens.growth).
 
 Invariant: an expression sees only the names it was given.
+Refused: the library's math, base64, bindings and protobuf extensions; no API server has them.
 """
 
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
+
+from bateau.kit.cel_function import Function
+from bateau.kit.cel_kubernetes import KUBERNETES
+from bateau.kit.cel_tokens import growth
+
+LENGTH_MAX: Final = 4096
+GROWTH_MAX: Final = 1_000_000
+TEXT_MAX: Final = 1_000_000
 
 
 class CelError(ValueError):
     """The expression does not compile or fails; the text is one line, without the library's frame."""
 
 
-def evaluate(expression: str, names: Mapping[str, Any]) -> Any:
-    """Return the plain value of `expression`.
+class Scope:
+    """Values that several expressions see; made once, as converting them costs more than most expressions."""
+
+    def __init__(self, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> None:
+        """Bind `names`. `functions` are the caller's own, besides Kubernetes' libraries."""
+        self._names = tuple(sorted(names))
+        self._functions = functions
+        self._activation = _environment(self._names, functions).Activation(dict(names))
+
+    def value(self, expression: str) -> Any:
+        """Return the plain value of `expression`. Raises CelError."""
+        try:
+            result = compiled(expression, self._names, self._functions).eval(self._activation)
+            if result.type().name() == "ERROR":
+                raise CelError(_run_error(str(result.plain_value())))
+            value = result.plain_value()
+        except RuntimeError as error:
+            raise CelError(_run_error(str(error))) from error
+        except TypeError as error:  # the library has no plain value for an optional
+            raise CelError("the result is an optional; end with `.orValue(…)` or `.hasValue()`") from error
+        if isinstance(value, str) and len(value) > TEXT_MAX:
+            raise CelError(f"the result has {len(value)} characters; at most {TEXT_MAX}")
+        return value
+
+
+def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> Any:
+    """Return the plain value of `expression`. Raises CelError.
 
     >>> evaluate("1 + size(words)", {"words": ["a", "b"]})
     3
+    >>> evaluate("quantity(limit).isGreaterThan(quantity('500m'))", {"limit": "1"})
+    True
     >>> evaluate("wrods", {"words": []})
     Traceback (most recent call last):
     ...
     bateau.kit.cel.CelError: undeclared reference to 'wrods'
     """
+    return Scope(names, functions).value(expression)
+
+
+@lru_cache(maxsize=8192)
+def compiled(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> Any:
+    """Return the library's program for `expression`, kept for the next time. `names` are sorted. Raises CelError."""
+    if len(expression) > LENGTH_MAX:
+        raise CelError(f"the expression has {len(expression)} characters; at most {LENGTH_MAX}")
+    if (times := growth(expression)) > GROWTH_MAX:
+        raise CelError(f"the expression may make its values grow {times:.0e} times; at most {GROWTH_MAX:.0e}")
     try:
-        compiled = _environment(tuple(sorted(names))).compile(expression)
+        return _environment(names, functions).compile(expression)
     except RuntimeError as error:
         raise CelError(_compile_error(str(error))) from error
-    result = compiled.eval(data=dict(names))
-    if result.type().name() == "ERROR":
-        raise CelError(str(result.plain_value()).partition(": ")[2])
-    return result.plain_value()
 
 
-@lru_cache(maxsize=32)
-def _environment(names: tuple[str, ...]) -> Any:
+def result_type(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> str:
+    """Return the type that `expression` gives, as far as it is known: "BOOL", "STRING", "DYN". Raises CelError.
+
+    >>> result_type("a == 1", ("a",)), result_type("a", ("a",))
+    ('BOOL', 'DYN')
+    """
+    return str(compiled(expression, names, functions).return_type().name())
+
+
+@lru_cache(maxsize=64)
+def _environment(names: tuple[str, ...], functions: tuple[Function, ...]) -> Any:
     from cel_expr_python import cel
+    from cel_expr_python.ext import ext_optional, ext_strings
 
-    return cel.NewEnv(variables=dict.fromkeys(names, cel.Type.DYN))
+    kinds: dict[str, Any] = {
+        "string": cel.Type.STRING,
+        "int": cel.Type.INT,
+        "double": cel.Type.DOUBLE,
+        "bool": cel.Type.BOOL,
+        "list": cel.Type.List(cel.Type.DYN),
+        "map": cel.Type.MAP,
+        "dyn": cel.Type.DYN,
+    }
+    overloads: dict[str, list[Any]] = {}
+    for each in (*KUBERNETES, *functions):
+        overload = cel.Overload(
+            each.id,
+            return_type=kinds[each.gives],
+            parameters=[kinds[kind] for kind in each.takes],
+            is_member=each.member,
+            impl=each.run,
+        )
+        overloads.setdefault(each.name, []).append(overload)
+    return cel.NewEnv(
+        variables=dict.fromkeys(names, cel.Type.DYN),
+        # Version 2 of the string library, as in Kubernetes: no `reverse`, which came with version 3.
+        extensions=[ext_strings.ExtStrings(2), ext_optional.ExtOptional()],
+        functions=[cel.FunctionDecl(name, each) for name, each in overloads.items()],
+    )
 
 
 def _compile_error(text: str) -> str:
     """Return the message alone: the library adds its own frame, place and a picture of the expression."""
     first = text.splitlines()[0]
-    return re.sub(r"^.*?ERROR: <input>:\d+:\d+: ", "", first).replace(" (in container '')", "")
+    found = re.sub(r"^.*?ERROR: <input>:\d+:\d+: ", "", first).replace(" (in container '')", "")
+    return re.sub(r" expecting \{.*$", "", found)
+
+
+def _run_error(text: str) -> str:
+    """Return the message without the library's code before and behind it.
+
+    >>> _run_error('INTERNAL: Iteration budget exceeded [INTERNAL]')
+    'Iteration budget exceeded'
+    """
+    first = (text.splitlines() or [""])[0]
+    return re.sub(r"\s*\[[A-Z_]+\]$", "", re.sub(r"^[A-Z_]+: ", "", first))

@@ -361,5 +361,5 @@ def _fields_hint(cls: type) -> str:
 
 
 def _camel(name: str) -> str:
-    first, *rest = name.split("_")
+    first, *rest = name.rstrip("_").split("_")  # `from_` is written `from`
     return first + "".join(word.capitalize() for word in rest)

@@ -31,6 +31,7 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
     warnings: list[Problem] = []
     needed_bytes = 0
     for service in release.services:
+        warnings += _for_clusters(service)
         file = files.get(service.key)
         if not isinstance(service.spec, ModelSpec) or file is None:
             continue
@@ -49,6 +50,19 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
         hint = "lower replicas, parallel or contextLength"
         warnings.append(Problem(where=None, says=says, hint=hint, severity=Severity.WARNING))
     return Placement(capacities=capacities, refused=refused, problems=tuple(warnings))
+
+
+def _for_clusters(service: Service) -> list[Problem]:
+    """Name what stands in a document and has no meaning on one machine."""
+    return [
+        Problem(
+            where=service.positions[f"spec.{name}"],
+            says=f"spec.{name} of {service.key} is for clusters: on this machine nothing acts on it",
+            severity=Severity.WARNING,
+        )
+        for name in ("accelerator", "scale", "image")
+        if f"spec.{name}" in service.positions
+    ]
 
 
 def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapacity:

@@ -1,5 +1,6 @@
-"""Desired x observed -> ordered steps."""
+"""Desired x observed -> ordered steps, for replicas (`plan`) and for manifests (`compare`)."""
 
+from bateau.plan.delivery import Documents, Limits, compare
 from bateau.plan.rolling import plan
 
-__all__ = ["plan"]
+__all__ = ["Documents", "Limits", "compare", "plan"]

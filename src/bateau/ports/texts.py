@@ -12,6 +12,11 @@ class Texts(Protocol):
         """Where they lie, for people: a directory."""
         ...
 
+    @property
+    def commit(self) -> str | None:
+        """The commit that `read` returns, None where the texts are of no commit."""
+        ...
+
     def read(self) -> Mapping[str, str]:
         """Return the content of every spec file by its name. Raises BateauError where the place can't be read."""
         ...

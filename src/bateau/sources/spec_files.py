@@ -30,6 +30,11 @@ class SpecFiles:
         """The directory."""
         return str(self._directory)
 
+    @property
+    def commit(self) -> str | None:
+        """Files on disk are of no commit: they may have been edited since."""
+        return None
+
     def read(self) -> Mapping[str, str]:
         """Return the files' content by name; where none mentions Bateau, the default that was given."""
         found: dict[str, str] = {}

@@ -22,6 +22,11 @@ class FakeTexts:
         """A directory that there is not."""
         return "/specs"
 
+    @property
+    def commit(self) -> str | None:
+        """No commit."""
+        return None
+
     def read(self) -> Mapping[str, str]:
         """Return the files as they are now. Raises `trouble` where the test has set it."""
         if self.trouble:

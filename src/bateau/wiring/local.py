@@ -7,6 +7,7 @@ Invariant: two control planes never look after the same instance: a lock that th
 
 import asyncio
 import fcntl
+import getpass
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -24,18 +25,31 @@ from bateau.engines.local.templates import LocalTemplates
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.sources import Models
+from bateau.sources.git import GitReference, is_git, parse
 from bateau.sources.http import shown
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
+from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.history import history_path
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
+from bateau.wiring.repository import FollowedRepository
 
 ENVOY_CONCURRENCY_MAX = 4
 
 
-__all__ = ["LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
+__all__ = [
+    "LocalPlatform",
+    "Settings",
+    "envoy_binary",
+    "is_git",
+    "models",
+    "parse",
+    "shown",
+    "stop_leftovers",
+]
 
 
 class SystemClock:
@@ -52,11 +66,16 @@ class SystemClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command line says about a control plane. `default_texts` is served where no spec is found."""
+    """What a command line says about a control plane.
+
+    `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
+    """
 
     instance: str
     directory: Path
     listen: tuple[str, int]
+    environment: str | None = None
+    repository: GitReference | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -90,9 +109,11 @@ class LocalPlatform:
             control_socket=where.control_socket,
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
         )
+        self._repository = _repository(settings)
+        self._revisions = RevisionStore(history_path(where))
         self.control = Control(
             Ports(
-                texts=SpecFiles(settings.directory, default=settings.default_texts),
+                texts=self._repository or SpecFiles(settings.directory, default=settings.default_texts),
                 source=models(settings.directory, settings.environ),
                 engine=self.engine,
                 templates=LocalTemplates(settings.directory),
@@ -103,11 +124,17 @@ class LocalPlatform:
                 free_port=free_port,
                 secret=_secrets(settings.environ),
                 listen_url=settings.listen_url,
+                environment=settings.environment,
+                variables=settings.environ,
+                revisions=self._revisions,
+                who=getpass.getuser(),
             )
         )
 
     async def open(self) -> None:
         """Adopt what runs. Raises ControlError where the port is someone else's."""
+        if self._repository:
+            await self._repository.open()
         await self.control.adopt()
         if not any(replica.service == GATEWAY for replica in self.engine.observe()):
             check_port_free(*self.settings.listen)
@@ -128,7 +155,15 @@ class LocalPlatform:
         """Let go; what runs goes on running unless it was stopped before."""
         await self.plane.close()
         await self.engine.close()
+        self._revisions.close()
         self._lock.close()
+
+
+def _repository(settings: Settings) -> FollowedRepository | None:
+    if settings.repository is None:
+        return None
+    cache, environ = settings.paths.cache, settings.environ
+    return FollowedRepository(settings.repository, cache=cache, directory=settings.directory, environ=environ)
 
 
 def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -3,29 +3,58 @@
 Called by check and explain.
 """
 
+import os
 from dataclasses import dataclass
+from datetime import UTC, date, datetime
 from pathlib import Path
 
-from bateau.control.path import Written, understand
+from bateau.control.path import Written, understand, understood
+from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles
+from bateau.specs import read
+from bateau.wiring.policies import starter_policies
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReadDirectory:
-    """What stands in a directory, and what of it this version does not judge."""
+class Checked:
+    """What stands in a directory, for every environment that it has (None where it has none)."""
 
-    written: Written
-    not_checked: tuple[str, ...]
+    environments: dict[str | None, Written]
+    problems: tuple[Problem, ...]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether there is any mistake."""
+        return any(problem.severity is Severity.ERROR for problem in self.problems)
+
+    @property
+    def mistaken(self) -> bool:
+        """Whether anything is wrong that no policy says."""
+        return any(written.mistaken for written in self.environments.values())
 
 
-def read_directory(directory: Path) -> ReadDirectory:
+def read_directory(directory: Path, environment: str | None = None) -> Written:
     """Read and understand every spec below `directory`. Raises ControlError where it cannot be read."""
-    written = understand(SpecFiles(directory, default={}).read())
-    not_checked: list[str] = []
-    if written.policies:
-        not_checked.append(f"policies ({written.policies}): this version reads them and does not judge")
-    if written.environments:
-        not_checked.append(
-            f"environments ({written.environments}): this version reads them and does not hydrate for them"
-        )
-    return ReadDirectory(written=written, not_checked=tuple(not_checked))
+    return understand(SpecFiles(directory, default={}).read(), environment, os.environ, today=_today())
+
+
+def check_directory(directory: Path, *, starter: bool = False) -> Checked:
+    """Check every spec below `directory` for every environment; a mistake that all share is told once.
+
+    `starter` adds the policies that come with the package.
+    """
+    texts = SpecFiles(directory, default={}).read()
+    policies = starter_policies() if starter else ()
+    reading = read(texts)
+    environments = [spec.name for spec in reading.specs if spec.kind == "Environment"]
+    names: list[str | None] = [*environments] or [None]
+    found = {name: understood(reading, name, os.environ, today=_today(), starter=policies) for name in names}
+    seen: dict[Problem, None] = {}
+    for written in found.values():
+        seen.update(dict.fromkeys(written.problems))
+    ordered = sorted(seen, key=lambda p: (p.where is None, p.where or 0, p.says))
+    return Checked(environments=found, problems=tuple(ordered))
+
+
+def _today() -> date:
+    return datetime.now(tz=UTC).date()

@@ -1,0 +1,122 @@
+"""The words of a plan that its text and its pull-request comment share: one line for each fold.
+
+Called by cli.plan_text and api.plan_markdown.
+
+Invariant: a secret is said to change and never shown; an object that goes is always named.
+Refused: whole values; a line holds what a person reads at a glance, and `--json` has the rest.
+"""
+
+from typing import Any, Final
+
+import orjson
+
+from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, object_name
+from bateau.domain.origin import Origin
+
+SIGNS: Final = {"create": "+", "change": "~", "recreate": "!", "rename": ">", "remove": "-"}
+_OBJECTS_SHOWN: Final = 3
+_VALUE_CHARACTERS: Final = 60
+
+
+def headline(delivery: Delivery) -> str:
+    """Return the first line: how much changes, and how much does not."""
+    changed = len(delivery.services_changed)
+    what, same = ("service", delivery.services_same)
+    if not changed and (delivery.pending or not same):
+        what, changed, same = "object", len(delivery.changes), delivery.objects_same
+    where = f"{delivery.environment}: " if delivery.environment else ""
+    if not delivery.pending:
+        return f"{where}nothing changes, {counted(same, what)} {'is' if same == 1 else 'are'} as wanted"
+    act, rest = ("changes" if changed == 1 else "change"), ("does" if same == 1 else "do")
+    return f"{where}{counted(changed, what)} {act}, {same:,} {rest} not"
+
+
+def counted(number: int, word: str) -> str:
+    """Return a number with its noun.
+
+    >>> counted(1, "service"), counted(1200, "object")
+    ('1 service', '1,200 objects')
+    """
+    return f"{number:,} {word}{'' if number == 1 else 's'}"
+
+
+def names(fold: Fold, *, shown: int = _OBJECTS_SHOWN) -> str:
+    """Return the objects of a fold; of many, the first and how many more."""
+    called = [object_name(key) for key in fold.objects]
+    if len(called) <= shown:
+        return ", ".join(called)
+    return f"{', '.join(called[:shown])} and {len(called) - shown:,} more"
+
+
+def edit_words(edit: FieldChange) -> str:
+    """Return what happens to a field: "scale.max 4 -> 6". The `spec.` that nearly all have is left out."""
+    path = edit.shown.removeprefix("spec.")
+    if edit.secret:
+        act = "set" if edit.before is ABSENT else "removed" if edit.after is ABSENT else "changed"
+        return f"{path} (secret {act})"
+    if edit.before is ABSENT:
+        return f"{path} + {value_words(edit.after)}"
+    if edit.after is ABSENT:
+        return f"{path} - {value_words(edit.before)}"
+    before, after = value_words(edit.before), value_words(edit.after)
+    if before == after:
+        # Cut or written alike: show what tells them apart.
+        before, after = _json(edit.before), _json(edit.after)
+        if min(len(before), len(after)) > _VALUE_CHARACTERS:
+            before, after = _around(before, after)
+    return f"{path} {before} -> {after}"
+
+
+def value_words(value: Any) -> str:
+    """Return a value on one line, cut where it is long; strings that look like something else keep their quotes."""
+    if isinstance(value, str) and value and value.isprintable() and not _looks_typed(value):
+        text = value
+    else:
+        text = _json(value)
+    return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 1]}…"
+
+
+def origin_words(origins: tuple[Origin, ...], *, shown: int = _OBJECTS_SHOWN) -> str:
+    """Return where values came from: the places, and the expression or the rule when all share it."""
+    places = list(dict.fromkeys(f"{o.at.file}:{o.at.line}" for o in origins if o.at))
+    more = f" and {len(places) - shown:,} more" if len(places) > shown else ""
+    says = {o.says or ("default" if o.how == "default" else "") for o in origins}
+    said = says.pop() if len(says) == 1 else ""
+    return "  ".join(part for part in (", ".join(places[:shown]) + more, value_words(said) if said else "") if part)
+
+
+def fold_words(fold: Fold) -> tuple[str, str, str]:
+    """Return the three columns of a fold: which objects, what happens, and where it comes from."""
+    listed = len(fold.objects) if fold.act in ("remove", "recreate", "rename") else _OBJECTS_SHOWN
+    if fold.edit:
+        effect = f"  ({fold.effect})" if fold.effect in ("restart", "unknown") else ""
+        return names(fold, shown=listed), f"{edit_words(fold.edit)}{effect}", origin_words(fold.origins)
+    old = f"renamed from {object_name(fold.renamed_from)}: " if fold.renamed_from else ""
+    word = {"create": "create", "remove": "remove", "recreate": "recreate", "rename": "", "change": "change"}[fold.act]
+    reasons = "; ".join(fold.reasons)
+    said = f"{word}: {reasons}" if word and reasons else f"{old}{reasons}" if old else word
+    return names(fold, shown=listed), said, origin_words(fold.origins)
+
+
+def _looks_typed(value: str) -> bool:
+    """Whether YAML would read the text as a number, a boolean or null: then it is shown in quotes."""
+    try:
+        float(value.replace("_", ""))
+    except ValueError:
+        return (
+            value.lower() in {"true", "false", "yes", "no", "on", "off", "y", "n", "null", "~"}
+            or value != value.strip()
+        )
+    # A number with one dot and no exponent is as often a version as not; quotes would only be noise in `1.4`.
+    return True
+
+
+def _json(value: Any) -> str:
+    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
+
+
+def _around(before: str, after: str) -> tuple[str, str]:
+    """Return the part of two long texts where they first differ."""
+    same = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
+    start = max(0, same - 10)
+    return tuple(f"…{text[start : start + _VALUE_CHARACTERS - 2]}…" for text in (before, after))  # pyright: ignore[reportReturnType] - two go in, two come out

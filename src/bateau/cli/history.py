@@ -1,0 +1,43 @@
+"""`bateau history`: what was released, when, from which commit and by whom."""
+
+import datetime as dt
+
+import click
+
+from bateau.cli.options import json_option, name_option
+
+
+@click.command()
+@name_option
+@click.option("--env", "environment", metavar="NAME", help="Only this environment.")
+@click.option("--service", metavar="KEY", help="Only revisions with this service, such as model/chat.")
+@click.option("--lines", "-n", "limit", default=20, show_default=True, help="How many, newest first.")
+@json_option
+def command(name: str, environment: str | None, service: str | None, limit: int, as_json: bool) -> None:
+    """Show the revisions that this machine has served, newest first."""
+    from bateau.cli.instance import instance_paths
+    from bateau.cli.table import table
+    from bateau.wiring.history import history
+
+    revisions = history(instance_paths(name), environment=environment, service=service, limit=limit)
+    if as_json:
+        from bateau.api.encoding import encode
+
+        click.echo(encode(revisions))
+        return
+    if not revisions:
+        click.echo("no revision was recorded yet")
+        return
+    rows = [
+        (
+            str(revision.id),
+            dt.datetime.fromtimestamp(revision.when_s, tz=dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S"),
+            revision.environment,
+            revision.outcome,
+            (revision.commit or "-")[:12],
+            revision.who,
+            ", ".join(sorted(revision.services)),
+        )
+        for revision in revisions
+    ]
+    click.echo(table(("ID", "WHEN", "ENVIRONMENT", "OUTCOME", "COMMIT", "WHO", "SERVICES"), rows))

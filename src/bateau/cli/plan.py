@@ -1,0 +1,95 @@
+"""`bateau plan`: what a change of specs would change of what is applied."""
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bateau.cli.delivery_options import delivery_options
+
+if TYPE_CHECKING:
+    from bateau.domain.change import Delivery
+
+EXIT_PENDING = 4
+
+
+@click.command()
+@click.argument("environment", required=False)
+@click.argument("commits", required=False, metavar="[A..B]")
+@delivery_options
+@click.option(
+    "--against", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A directory of manifests."
+)
+@click.option("--json", "form", flag_value="json", help="Print JSON for programs.")
+@click.option("--markdown", "form", flag_value="markdown", help="Print a comment for a pull request.")
+@click.option("--sarif", "form", flag_value="sarif", help="Print the findings as SARIF 2.1.0.")
+@click.option("--objects", is_flag=True, help="List the edits of objects, too.")
+@click.option("--exit-code", "pending_code", is_flag=True, help="Exit with 4 where there are changes.")
+@click.option("--comment", "pull_request", metavar="URL", help="Write the Markdown form to this pull request, too.")
+@click.option("--yes-remove", type=int, metavar="N", help="Agree to the removal of exactly N objects.")
+def command(  # noqa: PLR0917 - click hands them over by name
+    environment: str | None, commits: str | None, directory: Path, namespace: str, starter: bool, kubernetes: str,
+    against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
+    pull_request: str | None,
+) -> int:  # fmt: skip
+    """Show what would change for ENVIRONMENT, before anything moves.
+
+    \b
+      bateau plan prod                      what you have edited, against the last commit
+      bateau plan prod HEAD~1..HEAD         one commit against another, with no cluster
+      bateau plan prod --against out/       against manifests that were rendered before
+
+    Exit code 0: done; 1: mistakes, or more removals than may go unasked; 4: changes, with --exit-code; 5: a policy
+    forbids it.
+    """
+    from bateau.wiring.delivery import Question, objects_in, plan_between, rendered, rendered_at
+
+    if environment and ".." in environment and commits is None:
+        environment, commits = None, environment
+    question = Question(
+        directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
+    )
+    older, dots, newer = (commits or "").partition("..")
+    if commits and not dots:
+        raise click.UsageError(f"{commits} is no range of commits: write A..B")
+    desired = asyncio.run(rendered_at(question, newer or "HEAD")) if commits else rendered(question)
+    if desired.written.wrong:
+        from bateau.cli.check import exit_code
+        from bateau.cli.problems import render
+
+        click.echo(render(desired.written.problems), err=True)
+        return exit_code(desired.written.wrong, desired.written.mistaken)
+    observed = objects_in(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
+    delivery = plan_between(desired, observed, question, removals_confirmed=yes_remove)
+    click.echo(_shown(delivery, form, objects=objects))
+    if pull_request:
+        from bateau.api.plan_markdown import plan_markdown
+        from bateau.wiring.forge import comment
+
+        text = plan_markdown(delivery).partition("\n")[2]
+        asyncio.run(comment(pull_request, f"bateau plan {environment or ''}".strip(), text))
+    if any(problem.severity == "error" for problem in delivery.problems):
+        return 1
+    if any(finding.verdict == "error" for finding in delivery.findings):
+        return 5
+    return EXIT_PENDING if pending_code and delivery.pending else 0
+
+
+def _shown(delivery: "Delivery", form: str | None, *, objects: bool) -> str:
+    if form == "json":
+        from bateau.api.plan_json import plan_json
+
+        return plan_json(delivery)
+    if form == "markdown":
+        from bateau.api.plan_markdown import plan_markdown
+
+        return plan_markdown(delivery)
+    if form == "sarif":
+        from bateau import __version__
+        from bateau.api.sarif import sarif
+
+        return sarif(delivery.findings, delivery.problems, version=__version__)
+    from bateau.cli.plan_text import plan_text
+
+    return plan_text(delivery, objects=objects)

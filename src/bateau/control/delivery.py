@@ -1,0 +1,88 @@
+"""The way from what people wrote to what a cluster would be given, and to what that would change.
+
+Called by the commands `render` and `plan` through wiring. Pure: a value in, a value out.
+
+Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bateau.control.path import Written, understood
+from bateau.domain.change import Delivery
+from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
+from bateau.plan import Documents, Limits, compare
+from bateau.policy import Policy, judge, of_manifest
+from bateau.render import Schemas, render, validate
+from bateau.specs import Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What manifests are held to: schemas, the day that decides on exceptions, and policies beside those written."""
+
+    schemas: Schemas
+    today: date
+    starter: Sequence[Policy] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """The manifests of an environment, and everything that is said of them."""
+
+    written: Written
+    manifests: tuple[Manifest, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it must not be applied."""
+        return self.written.wrong or any(finding.verdict == "error" for finding in self.findings)
+
+
+def deliver(
+    reading: Reading,
+    environment: str | None,
+    rules: Rules,
+    *,
+    variables: Mapping[str, str] | None = None,
+    namespace: str = "default",
+) -> Rendered:
+    """Render the manifests of an environment, and hold them to schemas and policies.
+
+    `reading` is of the texts of all environments: it is made once.
+    """
+    written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
+    rendering = render(written.release, namespace=namespace)
+    where = {"name": environment} if environment else None
+    judged = judge(
+        [of_manifest(manifest) for manifest in rendering.manifests],
+        [*written.policies, *rules.starter],
+        today=rules.today,
+        environment=where,
+    )
+    findings = (*rendering.findings, *validate(rendering.manifests, rules.schemas), *judged)
+    return Rendered(written=written, manifests=rendering.manifests, findings=findings)
+
+
+def difference(
+    desired: Rendered,
+    observed: Rendered | Iterable[Mapping[str, Any]],
+    *,
+    environment: str | None,
+    removals_confirmed: int | None = None,
+) -> Delivery:
+    """Return what `desired` would change of `observed`: another rendering, or the trees of objects."""
+    before = observed.manifests if isinstance(observed, Rendered) else observed
+    services = observed.written.release.services if isinstance(observed, Rendered) else ()
+    return compare(
+        desired.manifests,
+        before,
+        environment=environment,
+        documents=Documents(desired=desired.written.release.services, observed=services),
+        findings=(*desired.written.findings, *desired.findings),
+        limits=Limits(removals_confirmed=removals_confirmed),
+    )

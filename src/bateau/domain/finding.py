@@ -1,0 +1,24 @@
+"""What a policy or a schema says of a spec, a service or a manifest.
+
+Made by policy and render's validation; printed by check and plan. "Not checked" is a finding too, never silence.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from bateau.kit.position import Position
+
+Verdict = Literal["error", "warning", "excepted", "not checked"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One verdict. `rule` is "house-rules/owner" or "schema"; `subject` "app/shop" or "Deployment shop"."""
+
+    rule: str
+    subject: str
+    verdict: Verdict
+    says: str
+    where: Position | None = None
+    environment: str | None = None
+    path: str | None = None

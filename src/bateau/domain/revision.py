@@ -1,0 +1,67 @@
+"""What ran, when, from which commit and by whom: the commit that was read, and the revision that was made of it.
+
+Commits are made by sources.git; revisions by store.revisions; both are read by plan's faces, rollback and history.
+
+Invariant: a time is in seconds since the epoch and was handed in; nothing here takes a clock.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Signature = Literal["not checked", "unsigned", "good", "bad", "unknown signer", "not ssh"]
+Outcome = Literal["planned", "applied", "healthy", "failed", "rolled back"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Commit:
+    """One commit. `when_s` is the committer's time; `signer` is the principal of the allowed-signers file."""
+
+    id: str
+    author: str
+    when_s: int
+    subject: str
+    signature: Signature = "not checked"
+    signer: str | None = None
+
+    @property
+    def short(self) -> str:
+        """The first twelve digits of the id, as people quote it."""
+        return self.id[:12]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to a revision: a new outcome, or a remark (`outcome` is None)."""
+
+    when_s: float
+    says: str
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """What is to be recorded. `services` maps keys ("app/shop") to the digest of what each one was."""
+
+    environment: str
+    content: Mapping[str, str] = field(repr=False)
+    services: Mapping[str, str]
+    who: str
+    when_s: float
+    commit: str | None = None
+    outcome: Outcome = "planned"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """One recorded release of an environment. `digest` is the sha256 of its content; ids only grow."""
+
+    id: int
+    environment: str
+    digest: str
+    services: Mapping[str, str]
+    who: str
+    when_s: float
+    commit: str | None
+    outcome: Outcome
+    events: tuple[Event, ...] = ()

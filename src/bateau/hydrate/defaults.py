@@ -1,0 +1,58 @@
+"""Write out what the schema says where people said nothing.
+
+Called by hydrate.services, last.
+
+Invariant: a tree that is filled once is not changed by filling it again.
+"""
+
+import functools
+from collections.abc import Mapping
+from typing import Any, cast
+
+from bateau.domain.origin import Origin
+from bateau.kit.position import child
+from bateau.kit.schema import Shape, fields_of, shape_of
+from bateau.kit.schema_docs import written
+
+
+def filled(
+    tree: Mapping[str, Any], cls: type, origins: dict[str, tuple[Origin, ...]], path: str = "spec"
+) -> dict[str, Any]:
+    """Return `tree` with its defaults in written form ("5s", not 5.0), and add their origins to `origins`."""
+    found: dict[str, Any] = {}
+    for name, shape, default in _fields(cls):
+        at = child(path, name)
+        if shape.of == "object" and not shape.nullable:
+            found[name] = filled(cast("Mapping[str, Any]", tree.get(name) or {}), shape.inner, origins, at)
+        elif name not in tree:
+            if default is not None:
+                found[name] = default.value
+                origins.setdefault(at, (default,))
+        elif tree[name] is None:
+            continue
+        elif shape.of == "object":
+            found[name] = filled(cast("Mapping[str, Any]", tree[name]), shape.inner, origins, at)
+        elif shape.of == "map" and shape_of(shape.inner).of == "object":
+            inner = shape_of(shape.inner).inner
+            entries = cast("Mapping[str, Any]", tree[name])
+            found[name] = {key: filled(value or {}, inner, origins, child(at, key)) for key, value in entries.items()}
+        else:
+            found[name] = tree[name]
+    return found
+
+
+@functools.cache
+def _fields(cls: type) -> tuple[tuple[str, Shape, Origin | None], ...]:
+    """Return name, shape and default of every field. A default is the same for every document, so it is made once."""
+    return tuple(
+        (name, shape_of(declared.type), _default(declared.default, written(declared.default, shape_of(declared.type))))
+        for name, declared in fields_of(cls).items()
+    )
+
+
+def _default(value: Any, text: str | None) -> Origin | None:
+    """Numbers and booleans stand as they are, units as text; empty lists and mappings are not written out."""
+    if text is None:
+        return None
+    plain = value if isinstance(value, int | str) and str(value).lower() == text.lower() else text
+    return Origin("default", None, plain)

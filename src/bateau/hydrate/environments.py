@@ -1,0 +1,123 @@
+"""Put an environment together from those it builds on: values merged deep, patches in order.
+
+Called by hydrate.services.
+
+Invariant: the order is what `from` says and nothing else: those named first, each with its own `from` before it, then
+the environment itself. Later ones win.
+Refused: merging lists; whoever reads one file could not tell what the list is.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from bateau.domain.origin import Origin
+from bateau.domain.problem import Problem
+from bateau.domain.spec import Spec
+from bateau.kit.position import child
+from bateau.kit.suggest import did_you_mean, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What services are hydrated for. `value_origins` goes by path below `values` ("chat.replicas")."""
+
+    name: str | None = None
+    chain: tuple[Spec, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    value_origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict[str, tuple[Origin, ...]])
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    variables: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def context(
+    name: str | None, environments: Mapping[str, Spec], variables: Mapping[str, str]
+) -> tuple[Context, list[Problem]]:
+    """Return the context of an environment. `variables` holds what `env()` may find; only declared names are kept."""
+    if name is None:
+        return Context(), []
+    if name not in environments:
+        hint = did_you_mean(name, environments) or f"there is: {listed(sorted(environments)) or 'no Environment'}"
+        return Context(name=name), [Problem(where=None, says=f"there is no Environment {name}", hint=hint)]
+    problems: list[Problem] = []
+    chain = _chain(environments[name], environments, (), problems)
+    values: dict[str, Any] = {}
+    origins: dict[str, tuple[Origin, ...]] = {}
+    labels: dict[str, str] = {}
+    declared: set[str] = set()
+    for spec in chain:
+        body = body_of(spec)
+        _merge(values, cast("dict[str, Any]", body.get("values") or {}), "", spec, origins)
+        labels |= cast("dict[str, str]", body.get("labels") or {})
+        declared |= set(cast("list[str]", body.get("env") or []))
+    found = Context(
+        name=name,
+        chain=tuple(chain),
+        values=values,
+        value_origins=origins,
+        labels=labels,
+        variables={key: value for key, value in variables.items() if key in declared},
+    )
+    return found, problems
+
+
+def body_of(spec: Spec) -> dict[str, Any]:
+    """Return what stands below `spec:`."""
+    return cast("dict[str, Any]", spec.tree.get("spec") or {})
+
+
+def _chain(
+    spec: Spec, environments: Mapping[str, Spec], above: tuple[str, ...], problems: list[Problem]
+) -> Sequence[Spec]:
+    if spec.name in above:
+        circle = " -> ".join((*above[above.index(spec.name) :], spec.name))
+        where = spec.positions.get("spec.from", spec.position)
+        problems.append(
+            Problem(
+                where=where, says=f"environments build on each other in a circle: {circle}", hint="remove one `from`"
+            )
+        )
+        return []
+    chain: dict[str, Spec] = {}
+    for index, name in enumerate(cast("list[str]", body_of(spec).get("from") or [])):
+        base = environments.get(name)
+        if base is None:
+            hint = did_you_mean(name, environments) or f"there is: {listed(sorted(environments))}"
+            where = spec.positions.get(f"spec.from[{index}]", spec.position)
+            problems.append(
+                Problem(where=where, says=f"builds on `{name}`, but there is no such Environment", hint=hint)
+            )
+            continue
+        for each in _chain(base, environments, (*above, spec.name), problems):
+            chain.setdefault(each.name, each)
+    chain[spec.name] = spec
+    return list(chain.values())
+
+
+def _merge(
+    target: dict[str, Any], source: Mapping[str, Any], path: str, spec: Spec, origins: dict[str, tuple[Origin, ...]]
+) -> None:
+    for key, value in source.items():
+        where = child(path, key)
+        if isinstance(value, dict):
+            existing = target.get(key)
+            if not isinstance(existing, dict):
+                existing = {}
+                _forget(origins, where)
+            else:
+                existing = dict(cast("dict[str, Any]", existing))
+            target[key] = existing
+            _merge(existing, cast("dict[str, Any]", value), where, spec, origins)
+            continue
+        if isinstance(target.get(key), dict):
+            _forget(origins, where)
+        target[key] = value
+        at = spec.positions.get(f"spec.values.{where}", spec.position)
+        says = f"values.{where} of {spec.name}"
+        origins[where] = (*origins.get(where, ()), Origin("value", at, value, says))
+
+
+def _forget(origins: dict[str, tuple[Origin, ...]], path: str) -> None:
+    """A value of another type has taken the place of what stood below `path`."""
+    for key in [key for key in origins if key == path or key.startswith((f"{path}.", f"{path}["))]:
+        del origins[key]

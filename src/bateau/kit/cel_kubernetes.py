@@ -1,0 +1,105 @@
+"""The functions that Kubernetes adds to CEL, as far as they can be had here.
+
+Called by kit.cel for every environment. Sources: "CEL options, language features, and libraries", Kubernetes 1.36.
+
+There are: quantities, URLs, IP and CIDR, `find`, `findAll`, `sum`, `min`, `max`, `isSorted` and the `sets.*` functions;
+the library brings strings (version 2) and optionals. Missing: `indexOf` and `lastIndexOf` of lists (of strings they
+work), `semver`, `format.*` (named formats), `authorizer`, macros with two variables, and `string()` of an IP or CIDR.
+
+Invariant: a name that stands here means the same at an API server.
+Refused: Python's `re` for `find`; its time is not linear in the text.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from bateau.kit.cel_function import Function, Kind
+from bateau.kit.cel_network import NETWORK
+from bateau.kit.cel_quantity import QUANTITY
+
+
+def _pattern(text: str) -> Any:
+    import re2
+
+    regex = cast("Any", re2)
+    options = regex.Options()
+    options.log_errors = False
+    try:
+        return regex.compile(text, options=options)
+    except regex.error as error:
+        said = error.args[0] if error.args else error
+        says = said.decode() if isinstance(said, bytes) else said
+        raise ValueError(f"error parsing regexp {text!r}: {says}") from error
+
+
+def _find(text: str, pattern: str) -> str:
+    match = _pattern(pattern).search(text)
+    return match.group() if match else ""
+
+
+def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
+    found: list[str] = []
+    if limit == 0:
+        return found
+    for match in _pattern(pattern).finditer(text):
+        found.append(match.group())
+        if len(found) == limit:
+            break
+    return found
+
+
+def _ordered(items: list[Any]) -> list[Any]:
+    kinds = {"number" if isinstance(each, int | float) else type(each).__name__ for each in items}
+    if len(kinds) > 1 or kinds & {"dict", "list", "NoneType"}:
+        raise ValueError(f"these do not compare: {', '.join(sorted(kinds))}")
+    return items
+
+
+def _extreme(pick: Callable[[list[Any]], Any], name: str) -> Callable[[list[Any]], Any]:
+    def answer(items: list[Any]) -> Any:
+        if not items:
+            raise ValueError(f"{name} called on empty list")
+        return pick(_ordered(items))
+
+    return answer
+
+
+def _is_sorted(items: list[Any]) -> bool:
+    return all(one <= other for one, other in zip(_ordered(items), items[1:], strict=False))
+
+
+def _sum(items: list[Any]) -> Any:
+    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in items):
+        raise ValueError("sum takes numbers")
+    return sum(items)
+
+
+def _contains(one: list[Any], other: list[Any]) -> bool:
+    return all(each in one for each in other)
+
+
+def _equivalent(one: list[Any], other: list[Any]) -> bool:
+    return _contains(one, other) and _contains(other, one)
+
+
+def _intersects(one: list[Any], other: list[Any]) -> bool:
+    return any(each in one for each in other)
+
+
+_LIST: Final[tuple[Kind, ...]] = ("list",)
+_LISTS: Final[tuple[Kind, ...]] = ("list", "list")
+
+KUBERNETES: Final[tuple[Function, ...]] = (
+    *QUANTITY,
+    *NETWORK,
+    Function("find", ("string", "string"), "string", _find, member=True),
+    Function("findAll", ("string", "string"), "list", _find_all, member=True),
+    Function("findAll", ("string", "string", "int"), "list", _find_all, member=True),
+    Function("isSorted", _LIST, "bool", _is_sorted, member=True),
+    Function("sum", _LIST, "dyn", _sum, member=True),
+    Function("min", _LIST, "dyn", _extreme(min, "min"), member=True),
+    Function("max", _LIST, "dyn", _extreme(max, "max"), member=True),
+    Function("sets.contains", _LISTS, "bool", _contains),
+    Function("sets.equivalent", _LISTS, "bool", _equivalent),
+    Function("sets.intersects", _LISTS, "bool", _intersects),
+)

@@ -1,0 +1,114 @@
+"""Kubernetes' Quantity in CEL: `quantity("500m").isLessThan(quantity("1"))`.
+
+Called by kit.cel_kubernetes. Source: "Kubernetes quantity library", CEL in Kubernetes; resource.Quantity.
+
+Invariant: exact fractions, never floats; "1" and "1000m" are equal.
+Refused: kit.quantity, which is friendlier than the API server about what people write.
+"""
+
+import re
+from collections.abc import Mapping
+from fractions import Fraction
+from typing import Any, Final
+
+from bateau.kit.cel_function import Function
+
+_KEY: Final = "~quantity"
+_WRITTEN: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE])([+-]?\d{1,3})|([KMGTPE]i|[numkMGTPE]))?")
+_DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
+_BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_INT64_MAX: Final = 2**63 - 1
+_LENGTH_MAX: Final = 128
+
+
+def _parsed(text: str) -> Fraction:
+    match = _WRITTEN.fullmatch(text) if len(text) <= _LENGTH_MAX else None
+    if match is None:
+        raise ValueError("quantities must match the regular expression of Kubernetes: 500m, 2Gi, 1e3")
+    number, _, exponent, suffix = match.groups()
+    if suffix in _BINARY:
+        return Fraction(number) * 2 ** _BINARY[suffix]
+    power = int(exponent) if exponent else _DECIMAL.get(suffix or "", 0)
+    return Fraction(number) * Fraction(10) ** power
+
+
+def _wrap(value: Fraction) -> Mapping[str, str]:
+    return {_KEY: str(value)}
+
+
+def _exact(value: Mapping[str, Any] | int) -> Fraction:
+    if isinstance(value, int):
+        return Fraction(value)
+    if set(value) != {_KEY}:
+        raise ValueError("this is a map, and no quantity; wrap text in quantity(…)")
+    return Fraction(value[_KEY])
+
+
+def _quantity(text: str) -> Mapping[str, str]:
+    return _wrap(_parsed(text))
+
+
+def _is_quantity(text: str) -> bool:
+    try:
+        _parsed(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_integer(value: Mapping[str, Any]) -> bool:
+    exact = _exact(value)
+    return exact.denominator == 1 and -_INT64_MAX - 1 <= exact <= _INT64_MAX
+
+
+def _as_integer(value: Mapping[str, Any]) -> int:
+    if not _is_integer(value):
+        raise ValueError("cannot convert value to integer")
+    return int(_exact(value))
+
+
+def _compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+    first, second = _exact(one), _exact(other)
+    return (first > second) - (first < second)
+
+
+def _sign(value: Mapping[str, Any]) -> int:
+    exact = _exact(value)
+    return (exact > 0) - (exact < 0)
+
+
+def _float(value: Mapping[str, Any]) -> float:
+    return float(_exact(value))
+
+
+def _less(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _compare(one, other) < 0
+
+
+def _greater(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return _compare(one, other) > 0
+
+
+def _add(one: Mapping[str, Any], other: Mapping[str, Any] | int) -> Mapping[str, str]:
+    return _wrap(_exact(one) + _exact(other))
+
+
+def _sub(one: Mapping[str, Any], other: Mapping[str, Any] | int) -> Mapping[str, str]:
+    return _wrap(_exact(one) - _exact(other))
+
+
+QUANTITY: Final = (
+    Function("quantity", ("string",), "dyn", _quantity),
+    Function("isQuantity", ("string",), "bool", _is_quantity),
+    Function("isInteger", ("map",), "bool", _is_integer, member=True),
+    Function("asInteger", ("map",), "int", _as_integer, member=True),
+    Function("asApproximateFloat", ("map",), "double", _float, member=True),
+    Function("sign", ("map",), "int", _sign, member=True),
+    Function("isLessThan", ("map", "map"), "bool", _less, member=True),
+    Function("isGreaterThan", ("map", "map"), "bool", _greater, member=True),
+    Function("compareTo", ("map", "map"), "int", _compare, member=True),
+    Function("add", ("map", "map"), "dyn", _add, member=True),
+    Function("add", ("map", "int"), "dyn", _add, member=True),
+    Function("sub", ("map", "map"), "dyn", _sub, member=True),
+    Function("sub", ("map", "int"), "dyn", _sub, member=True),
+)

@@ -1,0 +1,156 @@
+r"""Turn plain trees into YAML that every reader reads back as the same values.
+
+Called by the faces and the bundle, for manifests. Knows nothing of Kubernetes or of Bateau.
+
+Invariant: PyYAML (YAML 1.1), ruamel.yaml (1.2) and kubectl (go-yaml) all give back what was written; the same tree
+gives the same bytes.
+Refused: PyYAML's dump, which writes `y`, `1e3` and `0o17` bare although other readers take them for a boolean and
+numbers. Plain scalars here are a short list of what is safe, and all else stands in quotes.
+"""
+
+import functools
+import math
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+# Begins with a letter, `/` or `_`: no number, date or base-60 figure of any version of YAML does.
+_PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_/]))*").fullmatch
+_WORDS: Final = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "inf", "nan"))
+# What a reader may strip, fold, refuse or take for the end of a line.
+_ESCAPED: Final = re.compile('["\\\\\0-\x1f\x7f-\xa0\xad\u2028\u2029\u200e\u200f\ufeff\ufffe\uffff]')
+_SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
+# Lines that begin and end with what is seen, no blank line at either end but the last line's own end.
+_LITERAL: Final = re.compile(r"\S[^\n]*(?:\n|\n+\S[^\n]*)*").fullmatch
+_RISKY_IN_LITERAL: Final = re.compile(
+    "[\0-\x09\x0b-\x1f\x7f-\xa0\xad\u2028\u2029\u200e\u200f\ufeff\ufffe\uffff]| \n| $|\n "
+)
+_KEY_CHARACTERS_MAX: Final = 120  # libyaml looks 1,024 bytes ahead for the colon, others less
+
+
+def write(documents: Iterable[Any]) -> str:
+    """Return a stream of documents, each after its own `---`. Raises ValueError for what is no plain tree."""
+    return "".join(f"---\n{write_document(document)}" for document in documents)
+
+
+def write_document(tree: Any) -> str:
+    """Return one document in block style, keys in the order of the mapping.
+
+    Raises ValueError for lone surrogates, which no encoding of YAML can hold, and TypeError for values that are no
+    mapping, list, string, number, boolean or None.
+
+    >>> print(write_document({"a": ["y", 1, {"b": "1e3"}], "c": {}}), end="")
+    a:
+    - "y"
+    - 1
+    - b: "1e3"
+    c: {}
+    """
+    out: list[str] = []
+    if isinstance(tree, Mapping) and tree:
+        _mapping(cast("Mapping[str, Any]", tree), "", out, first="")
+    elif isinstance(tree, list | tuple) and tree:
+        _sequence(cast("list[Any]", tree), "", out, first="")
+    else:
+        out.append(f"{_scalar(tree)}\n")
+    return "".join(out)
+
+
+def _mapping(tree: Mapping[str, Any], indent: str, out: list[str], *, first: str) -> None:
+    """Write the pairs; `first` stands before the first one instead of the indent (after `- `)."""
+    start = first or indent
+    deeper = f"{indent}  "
+    for key, value in tree.items():
+        written = _string(key)
+        if len(written) > _KEY_CHARACTERS_MAX:
+            out.append(f"{start}? {written}\n")
+            lead = f"{indent}:"
+        else:
+            lead = f"{start}{written}:"
+        start = indent
+        if isinstance(value, str):
+            if "\n" in value and (block := _literal(value, deeper)):
+                out.append(f"{lead} {block}")
+            else:
+                out.append(f"{lead} {_string(value)}\n")
+        elif isinstance(value, Mapping) and value:
+            out.append(f"{lead}\n")
+            _mapping(cast("Mapping[str, Any]", value), deeper, out, first="")
+        elif isinstance(value, list | tuple) and value:
+            out.append(f"{lead}\n")
+            _sequence(cast("list[Any]", value), indent, out, first="")
+        else:
+            out.append(f"{lead} {_scalar(value)}\n")
+
+
+def _sequence(items: Iterable[Any], indent: str, out: list[str], *, first: str) -> None:
+    start = f"{first or indent}- "
+    deeper = f"{indent}  "
+    for each in items:
+        if isinstance(each, Mapping) and each:
+            _mapping(cast("Mapping[str, Any]", each), deeper, out, first=start)
+        elif isinstance(each, list | tuple) and each:
+            _sequence(cast("list[Any]", each), deeper, out, first=start)
+        elif isinstance(each, str) and "\n" in each and (block := _literal(each, deeper)):
+            out.append(f"{start}{block}")
+        else:
+            out.append(f"{start}{_scalar(each)}\n")
+        start = f"{indent}- "
+
+
+def _scalar(value: Any) -> str:
+    if isinstance(value, str):
+        return _string(value)
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, float):
+        return _float(value)
+    if isinstance(value, Mapping):
+        return "{}"
+    if isinstance(value, list | tuple):
+        return "[]"
+    raise TypeError(f"{type(value).__name__} is no part of a plain tree")
+
+
+def _float(value: float) -> str:
+    if not math.isfinite(value):
+        return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
+    digits, exponent, power = repr(value).partition("e")
+    # YAML 1.1 takes a number with an exponent for a string unless it has a point and a sign.
+    return f"{digits if '.' in digits else f'{digits}.0'}{exponent}{power}"
+
+
+@functools.lru_cache(maxsize=65536)
+def _string(value: str) -> str:
+    """Return the string plain where every reader agrees that it is one, else in double quotes on one line."""
+    if _PLAIN(value) and value.lower() not in _WORDS:
+        return value
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{value!r} holds half of a character") from error
+    return f'"{_ESCAPED.sub(_escape, value)}"'
+
+
+def _escape(match: re.Match[str]) -> str:
+    character = match[0]
+    if short := _SHORT.get(character):
+        return short
+    code = ord(character)
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004
+
+
+def _literal(value: str, indent: str) -> str | None:
+    """Return the string as a literal block with its lines, or None where a reader might change it."""
+    if value.endswith("\n\n") or not _LITERAL(value) or _RISKY_IN_LITERAL.search(value):
+        return None
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(f"{value!r} holds half of a character") from error
+    lines = [f"{indent}{line}\n" if line else "\n" for line in value.removesuffix("\n").split("\n")]
+    return f"{'|' if value.endswith(chr(10)) else '|-'}\n{''.join(lines)}"

@@ -1,0 +1,297 @@
+"""Compare two trees and say which fields differ, each with its path, both values and its origin.
+
+Called by plan.delivery for every object that is not equal byte for byte. Knows of Kubernetes what server_fields says.
+
+Invariant: the edits of a tree, applied to the observed one, give the desired one; no edits means no effect.
+Invariant: what stands in a Secret, or in a variable that is named like one, is in no edit.
+Refused: the shortest edit script of a list; items are matched by what names them, as the API server does.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, cast
+
+import orjson
+
+from bateau.domain.change import ABSENT, SECRET, FieldChange, Tree
+from bateau.domain.origin import Origin, Origins
+from bateau.kit.position import child, item, steps
+from bateau.kit.quantity import parse_bytes, parse_cores
+from bateau.plan.server_fields import Node, is_negligible, server_fields
+
+# What names an item of a list, in the order in which it is tried.
+_NAMES: Final = ("name", "mountPath", "devicePath", "containerPort", "port", "key", "topologyKey", "ip")
+_SECRET_NAME: Final = re.compile(r"(?i)(passw|secret|token|credential|api_?key|private_?key|access_?key)")
+_LOGIN: Final = re.compile(r"(://)[^/@\s]+:[^/@\s]+@")
+_QUANTITIES: Final = re.compile(r"(^|\.)(limits|requests|capacity|hard)(\.[^.\[]+|\['[^']+'\])$|\.sizeLimit$")
+_NO_ORIGINS: Final[Mapping[str, tuple[Origin, ...]]] = {}
+
+
+class Edit(NamedTuple):
+    """One raw difference, before secrets are taken out."""
+
+    path: str
+    shown: str
+    before: Any
+    after: Any
+
+
+def canonical(tree: Any) -> bytes:
+    """Return the one JSON form of a tree: keys sorted, numbers and booleans told apart."""
+    try:
+        return orjson.dumps(tree, default=_plain, option=orjson.OPT_SORT_KEYS)
+    except TypeError:
+        # Keys that are no strings, integers of more than 64 bits: slower, and as exact.
+        return json.dumps(_textual(tree), sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
+
+
+def digest(tree: Any) -> bytes:
+    """Return 16 bytes that stand for the content of a tree."""
+    return blake2b(canonical(tree), digest_size=16).digest()
+
+
+def edits(before: Tree, after: Tree, table: Node | None = None) -> list[Edit]:
+    """Return the differences of two trees, in the order of their paths."""
+    return list(_mappings("", "", before, after, table))
+
+
+def field_changes(
+    before: Tree,
+    after: Tree,
+    *,
+    group_kind: tuple[str, str],
+    origins: Origins = _NO_ORIGINS,
+    origins_before: Origins = _NO_ORIGINS,
+) -> tuple[FieldChange, ...]:
+    """Compare an observed object with the desired one. Chains of what goes are taken from `origins_before`."""
+    sealed = group_kind == ("", "Secret")
+    if sealed:
+        before, after = _with_data(before), _with_data(after)
+    found: list[FieldChange] = []
+    for edit in edits(before, after, server_fields(*group_kind)):
+        gone = edit.after is ABSENT
+        chain = _chain(origins_before if gone else origins, edit.path, sealed=sealed)
+        found.append(_without_secrets(edit, chain, after, sealed=sealed))
+    return tuple(found)
+
+
+def apply(changes: Sequence[FieldChange], observed: Tree) -> dict[str, Any]:
+    """Return the observed tree with the edits made. Secrets stay what they are shown as: this is for proofs."""
+    tree = cast("dict[str, Any]", _copy(observed))
+    taken = [(steps(change.path), change) for change in changes]
+    # From the outside in: an index counts in a list that already has its new items and lost its old ones.
+    taken.sort(key=lambda pair: (len(pair[0]), *_turn(*pair)))
+    for path, change in taken:
+        holder: Any = tree
+        for step in path[:-1]:
+            holder = holder[step]
+        last = path[-1]
+        if change.after is ABSENT:
+            del holder[last]
+        elif isinstance(last, int) and change.before is ABSENT:
+            holder.insert(last, _copy(change.after))
+        else:
+            holder[last] = _copy(change.after)
+    return tree
+
+
+def _turn(path: tuple[str | int, ...], change: FieldChange) -> tuple[int, int]:
+    last = path[-1] if isinstance(path[-1], int) else 0
+    if change.after is ABSENT:
+        return (0, -last)
+    return (1 if change.before is ABSENT else 2, last)
+
+
+def _mappings(path: str, shown: str, before: Tree, after: Tree, table: Node | None) -> Iterator[Edit]:
+    children = table.children if table else {}
+    for key in sorted(before.keys() | after.keys(), key=str):
+        old, new = before.get(key, ABSENT), after.get(key, ABSENT)
+        if old is new:
+            continue
+        node = children.get(key)
+        if node and node.ignored:
+            continue
+        here = (child(path, str(key)), child(shown, str(key)))
+        if new is ABSENT or old is ABSENT:
+            observed = new is ABSENT
+            there, siblings = (old, before) if observed else (new, after)
+            if not is_negligible(node, there, {**after, **siblings}, observed=observed):
+                yield from _one_sided(here, old, new, node)
+        else:
+            yield from _values(here, old, new, node)
+
+
+def _one_sided(here: tuple[str, str], old: Any, new: Any, node: Node | None) -> Iterator[Edit]:
+    """Yield what is left of a value on one side when what is negligible in it is left out."""
+    there = old if new is ABSENT else new
+    if isinstance(there, Mapping) and there and node and node.children:
+        fields = cast("Tree", there)
+        if any(is_negligible(node.children.get(k), v, fields, observed=new is ABSENT) for k, v in fields.items()):
+            kept = {
+                key: each
+                for key, each in fields.items()
+                if not is_negligible(node.children.get(key), each, fields, observed=new is ABSENT)
+            }
+            yield Edit(*here, *((kept, ABSENT) if new is ABSENT else (ABSENT, there)))
+            return
+    yield Edit(*here, old, new)
+
+
+def _values(here: tuple[str, str], old: Any, new: Any, node: Node | None) -> Iterator[Edit]:
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        yield from _mappings(*here, cast("Tree", old), cast("Tree", new), node)
+    elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
+        yield from _lists(here, cast("Sequence[Any]", old), cast("Sequence[Any]", new), node)
+    elif not _same(here[0], old, new):
+        yield Edit(*here, old, new)
+
+
+def _lists(here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], node: Node | None) -> Iterator[Edit]:
+    items = node.children.get("[]") if node else None
+    path, shown = here
+    name = _naming(old, new)
+    if name is None:
+        together = len(old) == len(new) and all(isinstance(each, Mapping) for each in (*old, *new))
+        if together:
+            for index, (was, will) in enumerate(zip(old, new, strict=True)):
+                yield from _mappings(item(path, index), item(shown, index), was, will, items)
+        elif canonical(old) != canonical(new):
+            yield Edit(path, shown, old, new)
+        return
+    olds = {each[name]: index for index, each in enumerate(old)}
+    news = {each[name]: index for index, each in enumerate(new)}
+    if [each for each in olds if each in news] != [each for each in news if each in olds]:
+        yield Edit(path, shown, old, new)
+        return
+    alone = len(old) == len(new) == 1
+    for value, index in olds.items():
+        if value not in news:
+            yield Edit(item(path, index), f"{shown}[{name}={value}]", old[index], ABSENT)
+    for value, index in news.items():
+        called = item(shown, index) if alone else f"{shown}[{name}={value}]"
+        if value in olds:
+            yield from _mappings(item(path, index), called, old[olds[value]], new[index], items)
+        else:
+            yield Edit(item(path, index), called, ABSENT, new[index])
+
+
+def _naming(old: Sequence[Any], new: Sequence[Any]) -> str | None:
+    """Return the field that tells the items of both lists apart, where there is one."""
+    both = (*old, *new)
+    if not both or not all(isinstance(each, Mapping) for each in both):
+        return None
+    for name in _NAMES:
+        values = [[each.get(name) for each in side] for side in (old, new)]
+        if all(isinstance(v, str | int) and not isinstance(v, bool) for side in values for v in side) and all(
+            len(set(side)) == len(side) for side in values
+        ):
+            return name
+    return None
+
+
+def _same(path: str, old: Any, new: Any) -> bool:
+    if type(old) is type(new) and old == new:
+        return True
+    if _QUANTITIES.search(path) and isinstance(old, str | int | float) and isinstance(new, str | int | float):
+        try:
+            parse = parse_cores if path.endswith(".cpu") else parse_bytes
+            return parse(old) == parse(new)
+        except ValueError:
+            return False
+    return canonical(old) == canonical(new)
+
+
+def _chain(origins: Origins, path: str, *, sealed: bool) -> tuple[Origin, ...]:
+    """Return the chain of a path: its own, that of the nearest thing around it, or of the first thing in it."""
+    if sealed and path.startswith("data.") and path not in origins:
+        path = f"stringData.{path.removeprefix('data.')}"
+    around = path
+    while around and around not in origins:
+        around = around[: max(around.rfind("."), around.rfind("["), 0)]
+    chain = origins.get(around) or next(
+        (chain for each, chain in origins.items() if each.startswith((f"{path}.", f"{path}["))), ()
+    )
+    return tuple(Origin(each.how, each.at, SECRET) for each in chain) if sealed else chain
+
+
+def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, sealed: bool) -> FieldChange:
+    in_data = edit.path.startswith(("data", "stringData"))
+    named = _SECRET_NAME.search(_variable(edit.path, desired) or "")
+    secret = bool((sealed and in_data) or named)
+    if secret:
+        chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
+        before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
+    else:
+        before, after = _sealed(edit.before), _sealed(edit.after)
+        chain = tuple(Origin(each.how, each.at, _sealed(each.value), _sealed(each.says)) for each in chain)
+    return FieldChange(path=edit.path, shown=edit.shown, before=before, after=after, origins=chain, secret=secret)
+
+
+def _variable(path: str, desired: Tree) -> str | None:
+    """Return the name of the variable or of the file that a path gives a value to."""
+    taken = steps(path)
+    if len(taken) > 1 and taken[-2] in ("env", "data", "stringData", "binaryData") and isinstance(taken[-1], str):
+        return taken[-1]
+    if not taken or taken[-1] != "value":
+        return None
+    at: Any = desired
+    for step in taken[:-1]:
+        at = at[step]
+    return str(at.get("name", ""))
+
+
+def _sealed(value: Any) -> Any:
+    """Return the value without what is named like a secret, or is a login in a URL."""
+    if isinstance(value, str):
+        return _LOGIN.sub(rf"\1{SECRET}@", value)
+    if isinstance(value, Mapping):
+        fields = cast("Tree", value)
+        if isinstance(fields.get("value"), str) and _SECRET_NAME.search(str(fields.get("name", ""))):
+            return {**fields, "value": SECRET}
+        return {
+            key: _sealed_variables(cast("Tree", each)) if key == "env" and isinstance(each, Mapping) else _sealed(each)
+            for key, each in fields.items()
+        }
+    if isinstance(value, list | tuple):
+        return [_sealed(each) for each in cast("Sequence[Any]", value)]
+    return value
+
+
+def _sealed_variables(variables: Tree) -> dict[str, Any]:
+    return {name: SECRET if _SECRET_NAME.search(name) else _sealed(each) for name, each in variables.items()}
+
+
+def _with_data(secret: Tree) -> Tree:
+    """Return a Secret with `stringData` in `data`, as the server keeps it. The bytes never leave this module."""
+    text = secret.get("stringData")
+    if not isinstance(text, Mapping):
+        return secret
+    from base64 import b64encode
+
+    encoded = {key: b64encode(str(value).encode()).decode() for key, value in cast("Tree", text).items()}
+    rest = {key: value for key, value in secret.items() if key != "stringData"}
+    return {**rest, "data": {**cast("Tree", secret.get("data") or {}), **encoded}}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(cast("Tree", value))
+    raise TypeError(f"{type(value).__name__} is not a value of a manifest")
+
+
+def _textual(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _textual(each) for key, each in cast("Tree", value).items()}
+    if isinstance(value, list | tuple):
+        return [_textual(each) for each in cast("Sequence[Any]", value)]
+    return value if isinstance(value, str | int | float | None) else str(value)
+
+
+def _copy(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _copy(each) for key, each in cast("Tree", value).items()}
+    if isinstance(value, list | tuple):
+        return [_copy(each) for each in cast("Sequence[Any]", value)]
+    return value

@@ -1,0 +1,178 @@
+"""Say what an edit does to a running object: in place, a restart of its pods, or a new object.
+
+Called by plan.delivery for every edit, for the order of steps and for what is lost by a removal.
+Sources: `ValidateUpdate` in k8s.io/kubernetes/pkg/apis/*/validation (late 2026); kubernetes.io, "Immutable Secrets".
+
+Invariant: a kind that no table knows gives "unknown" and never "in place".
+Refused: learning it from a dry run; see plan.server_fields.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Final, cast
+
+from bateau.domain.change import ABSENT, Effect, FieldChange, ObjectKey, Tree
+
+GroupKind = tuple[str, str]
+
+_RBAC: Final = "rbac.authorization.k8s.io"
+_IMMUTABLE: Final[Mapping[GroupKind, str]] = {
+    ("", "PersistentVolume"): r"spec\.(csi|nfs|hostPath|local|iscsi|nodeAffinity|volumeMode)",
+    ("", "PersistentVolumeClaim"): r"spec\.(?!resources\b|volumeAttributesClassName\b)",
+    (
+        "",
+        "Pod",
+    ): r"spec\.(?!containers\[[^]]*\]\.image$|initContainers\[[^]]*\]\.image$|activeDeadlineSeconds|tolerations"
+    r"|terminationGracePeriodSeconds)",
+    ("", "Secret"): r"type$",
+    ("", "Service"): r"spec\.(clusterIP|clusterIPs|ipFamilies\[0\])",
+    ("apps", "DaemonSet"): r"spec\.selector\b",
+    ("apps", "Deployment"): r"spec\.selector\b",
+    ("apps", "ReplicaSet"): r"spec\.selector\b",
+    ("apps", "StatefulSet"): r"spec\.(?!replicas\b|ordinals\b|template\b|updateStrategy\b|revisionHistoryLimit\b"
+    r"|minReadySeconds\b|persistentVolumeClaimRetentionPolicy\b)",
+    ("batch", "Job"): r"spec\.(template|selector|completionMode|completions|podFailurePolicy|backoffLimitPerIndex)\b",
+    (_RBAC, "ClusterRoleBinding"): r"roleRef\b",
+    (_RBAC, "RoleBinding"): r"roleRef\b",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): r"spec\.(group|scope|names\.(plural|kind))\b",
+    ("networking.k8s.io", "IngressClass"): r"spec\.(controller|parameters)\b",
+    ("node.k8s.io", "RuntimeClass"): r"handler$",
+    ("scheduling.k8s.io", "PriorityClass"): r"(value|preemptionPolicy)$",
+    ("storage.k8s.io", "StorageClass"): r"(provisioner|parameters|reclaimPolicy|volumeBindingMode)\b",
+}
+_PATTERNS: Final = {key: re.compile(pattern) for key, pattern in _IMMUTABLE.items()}
+_TEMPLATED: Final = {("apps", "Deployment"), ("apps", "StatefulSet"), ("apps", "DaemonSet"), ("apps", "ReplicaSet")}
+_WORKLOADS: Final = {*_TEMPLATED, ("batch", "Job"), ("batch", "CronJob"), ("", "Pod")}
+_GROUPS_KNOWN: Final = {
+    "", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", _RBAC, "apiextensions.k8s.io", "storage.k8s.io",
+    "scheduling.k8s.io", "node.k8s.io", "admissionregistration.k8s.io", "discovery.k8s.io", "coordination.k8s.io",
+    "gateway.networking.k8s.io",
+}  # fmt: skip
+
+# What must be there before what. Removals go the other way.
+_RANKS: Final[Sequence[tuple[str, frozenset[str]]]] = (
+    ("namespaces come first", frozenset({"Namespace"})),
+    ("definitions come before what they define", frozenset({"CustomResourceDefinition"})),
+    ("classes come before what is of their class", frozenset({"StorageClass", "PriorityClass", "RuntimeClass",
+     "IngressClass", "GatewayClass", "PersistentVolume", "ResourceQuota", "LimitRange"})),
+    ("accounts and rights come before who uses them", frozenset({"ServiceAccount", "Role", "ClusterRole",
+     "RoleBinding", "ClusterRoleBinding"})),
+    ("configuration comes before who reads it", frozenset({"ConfigMap", "Secret", "PersistentVolumeClaim"})),
+    ("names come before who calls them", frozenset({"Service", "Endpoints", "EndpointSlice"})),
+    ("workloads come after what they need", frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job",
+     "CronJob", "Pod"})),
+    ("other kinds come after workloads", frozenset()),
+    ("policies come last: what they judge is there", frozenset({"NetworkPolicy", "PodDisruptionBudget",
+     "HorizontalPodAutoscaler", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
+     "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"})),
+)  # fmt: skip
+_OTHERS: Final = next(rank for rank, (_, kinds) in enumerate(_RANKS) if not kinds)
+_RANK_OF: Final = {kind: rank for rank, (_, kinds) in enumerate(_RANKS) for kind in kinds}
+_LOST: Final[Mapping[GroupKind, str]] = {
+    ("", "Namespace"): "everything in the namespace goes with it",
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "every object of this kind goes with it",
+    ("", "PersistentVolumeClaim"): "its data may be lost",
+    ("", "PersistentVolume"): "its data may be lost",
+    ("apps", "StatefulSet"): "its pods stop; its volumes stay unless their retention policy says otherwise",
+    ("", "Secret"): "what is in it cannot be had back",
+}
+
+
+def effect_of(key: ObjectKey, change: FieldChange, observed: Tree) -> Effect | None:
+    """Say what one edit does. None for documents of ours: their objects say it."""
+    group, kind = key[:2]
+    if group == "bateau.dev":
+        return None
+    pattern = _PATTERNS.get((group, kind))
+    if pattern and pattern.match(change.path) and not _allowed(kind, change):
+        return "recreate"
+    if kind in ("ConfigMap", "Secret") and not group and observed.get("immutable") is True:
+        return "recreate" if not change.path.startswith("metadata") else "in place"
+    if (group, kind) in _TEMPLATED and re.match(r"spec\.template\b", change.path):
+        return "restart"
+    if change.path.startswith("metadata.") or group in _GROUPS_KNOWN:
+        return "in place"
+    return "unknown"
+
+
+def _allowed(kind: str, change: FieldChange) -> bool:
+    """A Service may be given an address, and a claim its volume, where there was none."""
+    return kind in ("Service", "PersistentVolumeClaim") and change.before in (ABSENT, "", None)
+
+
+def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str]) -> str:
+    """Return the effect in words; `paths` are those that have it."""
+    shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004 - a line
+    if effect == "recreate":
+        lost = f"; {_LOST[key[:2]]}" if key[:2] in _LOST else ""
+        return f"{shown} cannot be changed in a {key[1]} that is there: it is removed and made anew{lost}"
+    if effect == "restart":
+        return f"its pods are replaced: {shown}"
+    if effect == "unknown":
+        return f"not checked: what the owner of {key[1]} ({key[0]}) does with {shown}"
+    return "in place"
+
+
+def lost_with(key: ObjectKey) -> str | None:
+    """Return what goes with an object that is removed, where that is more than itself."""
+    return _LOST.get(key[:2])
+
+
+def rank(key: ObjectKey) -> int:
+    """Return the place of a kind in the order of steps, from 0."""
+    return _RANK_OF.get(key[1], _OTHERS)
+
+
+def rank_reason(key: ObjectKey) -> str:
+    """Return why the kind has its place in the order."""
+    return _RANKS[rank(key)][0]
+
+
+def is_workload(key: ObjectKey) -> bool:
+    """Whether an object runs pods."""
+    return key[:2] in _WORKLOADS
+
+
+def references(tree: Tree) -> Iterator[tuple[str, str, str]]:
+    """Yield kind, name and way ("variable", "file", "file of a subPath") of all configuration that a workload reads."""
+    pod = _pod(tree)
+    if pod is None:
+        return
+    containers = [*_mappings(pod, "containers"), *_mappings(pod, "initContainers")]
+    by_sub_path = {m.get("name") for c in containers for m in _mappings(c, "volumeMounts") if m.get("subPath")}
+    for container in containers:
+        for source in _mappings(container, "envFrom"):
+            yield from _named(source, {"configMapRef": "ConfigMap", "secretRef": "Secret"}, "variable")
+        for variable in _mappings(container, "env"):
+            source = variable.get("valueFrom")
+            if isinstance(source, Mapping):
+                pairs = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
+                yield from _named(cast("Tree", source), pairs, "variable")
+    for volume in _mappings(pod, "volumes"):
+        way = "file of a subPath" if volume.get("name") in by_sub_path else "file"
+        sources = [volume]
+        if isinstance(volume.get("projected"), Mapping):
+            sources += _mappings(volume["projected"], "sources")
+        for source in sources:
+            yield from _named(source, {"configMap": "ConfigMap", "secret": "Secret"}, way)
+
+
+def _pod(tree: Tree) -> Tree | None:
+    at: Any = tree.get("spec")
+    for step in ("jobTemplate", "spec", "template", "spec"):
+        if isinstance(at, Mapping) and step in at:
+            at = cast("Tree", at)[step]
+    return cast("Tree", at) if isinstance(at, Mapping) and "containers" in at else None
+
+
+def _mappings(tree: Tree, key: str) -> list[Tree]:
+    found = tree.get(key)
+    return [e for e in cast("Iterable[Any]", found) if isinstance(e, Mapping)] if isinstance(found, list) else []
+
+
+def _named(source: Tree, kinds: Mapping[str, str], way: str) -> Iterator[tuple[str, str, str]]:
+    for field, kind in kinds.items():
+        reference = source.get(field)
+        if isinstance(reference, Mapping):
+            named = cast("Tree", reference)
+            yield kind, str(named.get("name") or named.get("secretName") or ""), way

@@ -1,0 +1,288 @@
+"""Turn a policy into ValidatingAdmissionPolicies with their bindings.
+
+Called by whoever renders what a cluster gets. The rule's text stays as it is, but for its names: an API server has
+`object` and `variables` where rules here also have short names.
+
+  here                     at the API server
+  object                   object
+  metadata, spec           variables.metadata, variables.spec     (object.metadata, object.spec, or an empty map)
+  kind                     object.kind
+  params                   variables.params                       (written into the policy, types kept)
+  environment              variables.environment                  (written into the policy, when given)
+  variables.NAME           variables.NAME
+  siblings                 not there: a finding
+
+Source: admissionregistration.k8s.io/v1. One policy for each severity, as `validationActions` stand in the binding.
+
+Invariant: a rule is either at the API server with the same meaning, or there is a finding that says why not.
+Refused: paramKind with a ConfigMap; it would turn every parameter into a string.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final, cast
+
+from bateau.domain.finding import Finding
+from bateau.domain.spec import PolicyMatch, Rule, Waiver
+from bateau.kit.cel_tokens import fields_of, renamed
+from bateau.policy.judging import EnvironmentView, names_behind
+from bateau.policy.kinds import RESOURCES
+from bateau.policy.matching import any_glob, stage_of
+from bateau.policy.written import Policy
+
+API: Final = "admissionregistration.k8s.io/v1"
+_RENAMED: Final = {
+    "metadata": "variables.metadata",
+    "spec": "variables.spec",
+    "params": "variables.params",
+    "environment": "variables.environment",
+    "kind": "object.kind",
+}
+_GLOB: Final = re.compile(r"\[!?\]?[^\]]*\]|.", re.DOTALL)
+_LETTERS: Final[Mapping[str, str]] = {
+    "*": ".*",
+    "?": ".",
+    **{each: f"[{each}]" for each in ".+()|{}$"},
+    "^": "\\^",
+    "[": "\\[",
+    "\\": "\\\\",
+}
+_NAMESPACE: Final = "request.namespace"
+_NAME: Final = "object.metadata.name"
+
+
+def admission_policies(
+    policy: Policy,
+    *,
+    today: date,
+    environment: EnvironmentView | None = None,
+    params: Mapping[str, Any] | None = None,
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[Finding, ...]]:
+    """Return the manifests of `policy`, and a "not checked" finding for all that an API server cannot do alike.
+
+    `environment` and `params` (over those of the policy) are written into the policies: render again when they change.
+    """
+    writer = _Writer(policy, today, environment, {**policy.spec.params, **(params or {})})
+    return tuple(writer.write()), tuple(writer.findings)
+
+
+@dataclass(slots=True)
+class _Writer:
+    policy: Policy
+    today: date
+    environment: EnvironmentView | None
+    params: Mapping[str, Any]
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    def write(self) -> list[Mapping[str, Any]]:
+        match = self.policy.spec.match
+        if (stage := stage_of(match)) != "manifest":
+            what = "documents before they are hydrated" if stage == "spec" else "services before they are rendered"
+            self._not_checked("*", f"speaks of {what}, which an API server never sees")
+            return []
+        if match.environments:
+            if self.environment is None:
+                self._not_checked("*", "speaks of some environments, and it is not known which one the cluster is")
+                return []
+            if not any_glob(match.environments, str(self.environment.get("name", ""))):
+                return []
+        rules = self._resource_rules()
+        waivers = [waiver for waiver in self.policy.spec.exceptions if self._carries(waiver)]
+        trees: list[Mapping[str, Any]] = []
+        for severity, suffix, action in (("error", "", "Deny"), ("warning", "-warnings", "Warn")):
+            chosen = [rule for rule in self.policy.spec.rules if rule.severity == severity and self._can(rule)]
+            if rules and chosen:
+                name = f"{self.policy.name}{suffix}"
+                trees.append(self._policy_tree(name, rules, chosen, waivers))
+                spec = {"policyName": name, "validationActions": [action]}
+                trees.append(
+                    {
+                        "apiVersion": API,
+                        "kind": "ValidatingAdmissionPolicyBinding",
+                        "metadata": {"name": name},
+                        "spec": spec,
+                    }
+                )
+        return trees
+
+    def _resource_rules(self) -> list[dict[str, Any]]:
+        """Return which resources are matched: known kinds, as far as the policy's groups let them."""
+        match = self.policy.spec.match
+        operations = ["CREATE", "UPDATE"]
+        if not match.kinds:
+            groups = list(match.groups) or ["*"]
+            return [{"apiGroups": groups, "apiVersions": ["*"], "operations": operations, "resources": ["*"]}]
+        found: dict[tuple[str, str], list[str]] = {}
+        for kind in match.kinds:
+            if kind not in RESOURCES:
+                self._not_checked("*", f"speaks of {kind}, and the resource of that kind is not known here")
+                continue
+            group, version, resource = RESOURCES[kind]
+            if not match.groups or group in match.groups:
+                found.setdefault((group, version), []).append(resource)
+        return [
+            {"apiGroups": [group], "apiVersions": [version], "operations": operations, "resources": sorted(resources)}
+            for (group, version), resources in sorted(found.items())
+        ]
+
+    def _carries(self, waiver: Waiver) -> bool:
+        """Whether the exception holds at the API server. Where it does not, the rule binds there, and that is said."""
+        if date.fromisoformat(waiver.until) < self.today:
+            return False
+        if waiver.files:
+            self._not_checked("exceptions", f"the exception of {waiver.owner} is for files; an API server sees none")
+            return False
+        if waiver.environments:
+            if self.environment is None:
+                says = f"the exception of {waiver.owner} is for some environments; the cluster's is not known"
+                self._not_checked("exceptions", says)
+                return False
+            if not any_glob(waiver.environments, str(self.environment.get("name", ""))):
+                return False
+        says = (
+            f"the exception of {waiver.owner} ends after {waiver.until}; an API server has no clock: render again then"
+        )
+        self._not_checked("exceptions", says)
+        return True
+
+    def _can(self, rule: Rule) -> bool:
+        names = names_behind(self.policy, rule.check)
+        if "siblings" in names:
+            self._not_checked(rule.name, "reads siblings; an API server sees one object at a time")
+            return False
+        if "environment" in names and self.environment is None:
+            self._not_checked(rule.name, "reads environment, and it is not known which one the cluster is")
+            return False
+        return True
+
+    def _policy_tree(
+        self, name: str, resource_rules: list[dict[str, Any]], rules: list[Rule], waivers: list[Waiver]
+    ) -> Mapping[str, Any]:
+        match = self.policy.spec.match
+        constraints: dict[str, Any] = {"matchPolicy": "Equivalent", "resourceRules": resource_rules}
+        if match.labels:
+            constraints["objectSelector"] = {"matchLabels": dict(match.labels)}
+        spec: dict[str, Any] = {"failurePolicy": "Fail", "matchConstraints": constraints}
+        if conditions := _conditions(match):
+            spec["matchConditions"] = conditions
+        expressions = [text for rule in rules for text in (rule.check, *self._message_expression(rule))]
+        if variables := self._variables(expressions):
+            spec["variables"] = variables
+        spec["validations"] = [self._validation(rule, waivers) for rule in rules]
+        return {"apiVersion": API, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec}
+
+    def _variables(self, expressions: list[str]) -> list[dict[str, str]]:
+        """Return the short names that are used, and then the policy's variables that are, in their order."""
+        names = {name for each in expressions for name in names_behind(self.policy, each)}
+        used = self._variables_behind(expressions)
+        literals = {"params": self.params, "environment": self.environment}
+        found = [
+            {"name": each, "expression": f"has(object.{each}) ? object.{each} : dyn({{}})"}
+            for each in ("metadata", "spec")
+            if each in names
+        ]
+        found += [{"name": name, "expression": literal(value)} for name, value in literals.items() if name in names]
+        found += [
+            {"name": variable.name, "expression": renamed(variable.expression, _RENAMED)}
+            for variable in self.policy.spec.variables
+            if variable.name in used
+        ]
+        return found
+
+    def _variables_behind(self, expressions: list[str]) -> set[str]:
+        used = {name for each in expressions for name in fields_of(each, "variables")}
+        for variable in reversed(self.policy.spec.variables):
+            if variable.name in used:
+                used |= fields_of(variable.expression, "variables")
+        return used
+
+    def _validation(self, rule: Rule, waivers: list[Waiver]) -> dict[str, Any]:
+        check = renamed(rule.check, _RENAMED)
+        lifted = [_lifted(waiver) for waiver in waivers if not waiver.rules or rule.name in waiver.rules]
+        if lifted:
+            check = " || ".join([f"({each})" for each in lifted] + [f"({check})"])
+        label = f"{self.policy.name}/{rule.name}"
+        plain = f"{label}: {' '.join(rule.message.split())}" if rule.name in self.policy.plain else label
+        validation: dict[str, Any] = {"expression": check, "message": plain, "reason": "Invalid"}
+        for message in self._message_expression(rule):
+            validation["messageExpression"] = f"{json.dumps(f'{label}: ')} + string({renamed(message, _RENAMED)})"
+        return validation
+
+    def _message_expression(self, rule: Rule) -> tuple[str, ...]:
+        """Return the rule's message where it is CEL that the API server can evaluate."""
+        missing = {"siblings", "environment"} if self.environment is None else {"siblings"}
+        if rule.name in self.policy.plain or names_behind(self.policy, rule.message) & missing:
+            return ()
+        return (rule.message,)
+
+    def _not_checked(self, rule: str, says: str) -> None:
+        self.findings.append(
+            Finding(
+                rule=f"{self.policy.name}/{rule}",
+                subject=f"ValidatingAdmissionPolicy {self.policy.name}",
+                verdict="not checked",
+                says=says,
+                where=self.policy.position,
+                environment=None if self.environment is None else str(self.environment.get("name", "")),
+            )
+        )
+
+
+def _conditions(match: PolicyMatch) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    if match.names:
+        found.append({"name": "names", "expression": f"has({_NAME}) && {_matched(_NAME, match.names)}"})
+    if match.namespaces:
+        found.append({"name": "namespaces", "expression": _matched(_NAMESPACE, match.namespaces)})
+    return found
+
+
+def _lifted(waiver: Waiver) -> str:
+    """Return the CEL that is true of the objects an exception is for."""
+    parts: list[str] = []
+    if waiver.kinds:
+        parts.append(f"object.kind in {json.dumps(list(waiver.kinds))}")
+    if waiver.names:
+        parts.append(f"has({_NAME}) && {_matched(_NAME, waiver.names)}")
+    if waiver.namespaces:
+        parts.append(_matched(_NAMESPACE, waiver.namespaces))
+    return " && ".join(parts) or "true"
+
+
+def _matched(name: str, globs: tuple[str, ...]) -> str:
+    pattern = "|".join(_pattern(glob) for glob in globs)
+    return f"{name}.matches({json.dumps(f'^(?:{pattern})$')})"
+
+
+def _pattern(glob: str) -> str:
+    """Return a glob in RE2's words.
+
+    >>> _pattern("shop-*.v[!0-9]")
+    'shop-.*[.]v[^0-9]'
+    """
+    pieces: list[str] = _GLOB.findall(glob)
+    return "".join(
+        f"[^{each[2:]}" if each.startswith("[!") else each if each.startswith("[") else _LETTERS.get(each, each)
+        for each in pieces
+    )
+
+
+def literal(value: Any) -> str:
+    """Write a plain value as CEL. Scalars in maps and lists are `dyn`: an API server wants literals of one type.
+
+    >>> literal({"min": 2, "names": ["a"]})
+    '{"min": dyn(2), "names": dyn([dyn("a")])}'
+    """
+    if isinstance(value, Mapping):
+        pairs = cast("Mapping[str, Any]", value).items()
+        return "{" + ", ".join(f"{json.dumps(str(key), ensure_ascii=False)}: {_dyn(each)}" for key, each in pairs) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(_dyn(each) for each in cast("list[Any]", value)) + "]"
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _dyn(value: Any) -> str:
+    return f"dyn({literal(value)})"

@@ -1,0 +1,227 @@
+"""Turn objects and policies into findings.
+
+Called by control.path for specs before hydrate, for the services of each release, and for manifests. The same rules
+stand at an API server through policy.admission.
+
+Invariant: a rule that cannot be evaluated is an error, never a pass; what is not judged here is said.
+Invariant: the order of the objects never changes the answer. The date is a value: nothing here asks a clock.
+Refused: stopping at the first rule that fails; a review wants all of them.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bateau.domain.finding import Finding
+from bateau.domain.spec import Rule, Waiver
+from bateau.kit.cel import CelError, Scope
+from bateau.kit.cel_tokens import fields_of, free_names
+from bateau.policy.matching import any_glob, lifts, matches
+from bateau.policy.subject import Subject
+from bateau.policy.written import AT_SERVER, Policy
+
+EnvironmentView = Mapping[str, Any]
+
+
+def judge(
+    subjects: Iterable[Subject],
+    policies: Iterable[Policy],
+    *,
+    today: date,
+    environment: EnvironmentView | None = None,
+    params: Mapping[str, Mapping[str, Any]] | None = None,
+) -> tuple[Finding, ...]:
+    """Judge every subject by every policy that speaks of it.
+
+    `environment` is what rules see by that name: at least `{"name": …}`; None where nothing is hydrated for one.
+    `params` overrides parameters, by the name of the policy. Findings come in the order of policies, rules, subjects.
+    """
+    ordered = sorted(subjects, key=_order)
+    siblings: dict[str, list[Subject]] = {}
+    for subject in ordered:
+        if subject.stage == "manifest" and subject.owner:
+            siblings.setdefault(subject.owner, []).append(subject)
+    findings: list[Finding] = []
+    for policy in policies:
+        judging = _Judging(policy, today, environment, {**policy.spec.params, **(params or {}).get(policy.name, {})})
+        findings += judging.expired()
+        matched = [subject for subject in ordered if matches(policy.spec.match, subject)]
+        if not judging.speaks_here(matched, findings):
+            continue
+        scopes = [_Names(policy, subject, judging, siblings.get(subject.owner or "", [])) for subject in matched]
+        for rule in policy.spec.rules:
+            findings += judging.rule(rule, scopes)
+    return tuple(findings)
+
+
+def _order(subject: Subject) -> tuple[str, str, str]:
+    """Order subjects by what they are. The place of a manifest is left out: to know it, its origins must be made."""
+    place = f"{subject.group}/{subject.namespace}" if subject.stage == "manifest" else str(subject.where(None))
+    return (subject.stage, subject.label, place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judging:
+    policy: Policy
+    today: date
+    environment: EnvironmentView | None
+    params: Mapping[str, Any]
+
+    @property
+    def environment_name(self) -> str | None:
+        return None if self.environment is None else str(self.environment.get("name", ""))
+
+    def speaks_here(self, matched: list[Subject], findings: list[Finding]) -> bool:
+        """Whether the policy is for this environment; where that cannot be known, say so."""
+        globs = self.policy.spec.match.environments
+        if not globs or not matched:
+            return bool(matched)
+        if self.environment_name is None:
+            says = f"speaks of environments ({', '.join(globs)}), and nothing is hydrated for one here"
+            findings.append(self._finding("*", f"policy/{self.policy.name}", "not checked", says))
+            return False
+        return any_glob(globs, self.environment_name)
+
+    def expired(self) -> list[Finding]:
+        """Say which exceptions hold no more."""
+        found: list[Finding] = []
+        for index, waiver in enumerate(self.policy.spec.exceptions):
+            if not self._holds(waiver):
+                where = self.policy.positions.get(f"spec.exceptions[{index}].until", self.policy.position)
+                says = (
+                    f"the exception of {waiver.owner} ended on {waiver.until} ({waiver.reason}); the rule binds again"
+                )
+                found.append(
+                    Finding(
+                        rule=f"{self.policy.name}/exceptions",
+                        subject=f"policy/{self.policy.name}",
+                        verdict="warning",
+                        says=says,
+                        where=where,
+                        environment=self.environment_name,
+                    )
+                )
+        return found
+
+    def rule(self, rule: Rule, scopes: "list[_Names]") -> list[Finding]:
+        """Judge every matching object by one rule."""
+        names = names_behind(self.policy, rule.check)
+        if at_server := sorted(names & set(AT_SERVER)):
+            says = f"reads {', '.join(at_server)}, which only an API server knows"
+            return [self._finding(rule.name, f"policy/{self.policy.name}", "not checked", says)]
+        if self.environment is None and "environment" in names:
+            says = "reads environment, and nothing is hydrated for one here"
+            return [self._finding(rule.name, f"policy/{self.policy.name}", "not checked", says)]
+        found = (self._verdict(rule, scope) for scope in scopes)
+        return [each for each in found if each is not None]
+
+    def _verdict(self, rule: Rule, scope: "_Names") -> Finding | None:
+        try:
+            kept = scope.value(rule.check)
+        except CelError as error:
+            return self._about(rule, scope.subject, "error", f"the rule cannot be evaluated: {error}")
+        if kept is True:
+            return None
+        if kept is not False:
+            return self._about(rule, scope.subject, "error", f"the rule gives {kept!r}, neither true nor false")
+        says = self._message(rule, scope)
+        for waiver in self.policy.spec.exceptions:
+            for_it = lifts(waiver, rule=rule.name, subject=scope.subject, environment=self.environment_name)
+            if for_it and self._holds(waiver):
+                until = f"excepted by {waiver.owner} until {waiver.until}: {waiver.reason}"
+                return self._about(rule, scope.subject, "excepted", f"{says} ({until})")
+        return self._about(rule, scope.subject, rule.severity, says)
+
+    def _message(self, rule: Rule, scope: "_Names") -> str:
+        if rule.name in self.policy.plain:
+            return rule.message
+        try:
+            return str(scope.value(rule.message))
+        except CelError as error:
+            return f"`{rule.check}` is not kept (its message cannot be evaluated: {error})"
+
+    def _holds(self, waiver: Waiver) -> bool:
+        return date.fromisoformat(waiver.until) >= self.today
+
+    def _about(self, rule: Rule, subject: Subject, verdict: Any, says: str) -> Finding:
+        return Finding(
+            rule=f"{self.policy.name}/{rule.name}",
+            subject=subject.label,
+            verdict=verdict,
+            says=says,
+            where=subject.where(rule.path),
+            environment=self.environment_name,
+            path=rule.path,
+        )
+
+    def _finding(self, rule: str, subject: str, verdict: Any, says: str) -> Finding:
+        return Finding(
+            rule=f"{self.policy.name}/{rule}",
+            subject=subject,
+            verdict=verdict,
+            says=says,
+            where=self.policy.position,
+            environment=self.environment_name,
+        )
+
+
+class _Names:
+    """What the expressions of one policy see of one subject. Variables are evaluated once, when first needed."""
+
+    def __init__(self, policy: Policy, subject: Subject, judging: _Judging, siblings: list[Subject]) -> None:
+        self.subject = subject
+        self._expressions = {variable.name: variable.expression for variable in policy.spec.variables}
+        self._values: dict[str, Any] = {}
+        self._failed: dict[str, str] = {}
+        self._scope: Scope | None = None
+        self._names: dict[str, Any] = {
+            "object": subject.tree,
+            "metadata": subject.tree.get("metadata", {}),
+            "spec": subject.tree.get("spec", {}),
+            "kind": subject.kind,
+            "environment": judging.environment,
+            "params": judging.params,
+            "siblings": [each.tree for each in siblings if each is not subject],
+            **dict.fromkeys(AT_SERVER),
+        }
+
+    def value(self, expression: str) -> Any:
+        """Return the value of `expression`. Raises CelError."""
+        wanted = fields_of(expression, "variables")
+        for name in sorted(wanted):
+            self._evaluate(name)
+        if self._scope is None:
+            self._scope = Scope({**self._names, "variables": self._values})
+        try:
+            return self._scope.value(expression)
+        except CelError as error:
+            for name in sorted(wanted & self._failed.keys()):
+                # As at an API server: a variable that fails is no matter until it is read.
+                raise CelError(f"variables.{name}: {self._failed[name]}") from error
+            raise
+
+    def _evaluate(self, name: str) -> None:
+        if name in self._values or name in self._failed:
+            return
+        try:
+            value = self.value(self._expressions[name])
+        except CelError as error:
+            self._failed[name] = str(error)
+            return
+        self._values[name] = value
+        self._scope = None
+
+
+def names_behind(policy: Policy, expression: str) -> frozenset[str]:
+    """Return the names that an expression reads, directly and through variables."""
+    expressions = {variable.name: variable.expression for variable in policy.spec.variables}
+    names = set(free_names(expression))
+    wanted = set(fields_of(expression, "variables"))
+    seen: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        seen.add(name)
+        names |= free_names(expressions[name])
+        wanted |= fields_of(expressions[name], "variables") - seen
+    return frozenset(names)

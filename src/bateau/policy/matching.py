@@ -1,0 +1,58 @@
+"""Decide whether a policy or an exception speaks of an object.
+
+Called by policy.judging. What an API server decides by itself is written in policy.admission.
+
+Invariant: globs are `*`, `?` and `[…]`, and see letter case; an absent condition always holds.
+"""
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final, cast
+
+from bateau.domain.spec import PolicyMatch, Waiver
+from bateau.policy.subject import Stage, Subject
+
+SERVICES: Final = frozenset({"Model", "App", "Database"})
+OURS: Final = SERVICES | {"Environment", "Cluster", "Policy"}
+
+
+def stage_of(match: PolicyMatch) -> Stage:
+    """Return what is judged, where the policy does not say so."""
+    if match.stage is not None:
+        return match.stage
+    if not match.kinds or not set(match.kinds) <= OURS:
+        return "manifest"
+    return "release" if set(match.kinds) <= SERVICES else "spec"
+
+
+def matches(match: PolicyMatch, subject: Subject) -> bool:
+    """Whether the policy speaks of `subject`, leaving environments aside."""
+    found = subject.metadata.get("labels")
+    labels: Mapping[str, Any] = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+    return (
+        subject.stage == stage_of(match)
+        and (not match.kinds or subject.kind in match.kinds)
+        and (not match.groups or subject.group in match.groups)
+        and any_glob(match.names, subject.name)
+        and any_glob(match.namespaces, subject.namespace)
+        and all(labels.get(key) == value for key, value in match.labels.items())
+    )
+
+
+def lifts(waiver: Waiver, *, rule: str, subject: Subject, environment: str | None) -> bool:
+    """Whether the exception is for this rule and `subject`, its date aside."""
+    where = subject.where(None)
+    return (
+        (not waiver.rules or rule in waiver.rules)
+        and (not waiver.kinds or subject.kind in waiver.kinds)
+        and any_glob(waiver.names, subject.name)
+        and any_glob(waiver.namespaces, subject.namespace)
+        and (not waiver.environments or (environment is not None and any_glob(waiver.environments, environment)))
+        and (not waiver.files or (where is not None and any_glob(waiver.files, where.file)))
+    )
+
+
+def any_glob(globs: Iterable[str], text: str) -> bool:
+    """Whether `text` matches one of `globs`; true where there are none."""
+    globs = tuple(globs)
+    return not globs or any(fnmatchcase(text, glob) for glob in globs)

@@ -1,0 +1,100 @@
+"""One object to judge, whichever stage it comes from: a written spec, a hydrated service, or a manifest.
+
+Made by the callers of judge, from specs, services and manifests; read by policy.judging and policy.matching.
+
+Invariant: `where` points at what people wrote whenever any of it is known.
+Refused: three ways of judging; a rule sees a document, and does not care who made it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, cast
+
+from bateau.domain.manifest import Manifest
+from bateau.domain.origin import Origin, Origins
+from bateau.domain.release import Service
+from bateau.domain.spec import Spec
+from bateau.kit.position import Position
+
+Stage = Literal["spec", "release", "manifest"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Subject:
+    """A document with its places. `owner` is the key of the service a manifest was made for."""
+
+    stage: Stage
+    label: str
+    tree: Mapping[str, Any]
+    position: Position | None = None
+    positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
+    origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
+    owner: str | None = None
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """The document's metadata; empty where there is none."""
+        found = self.tree.get("metadata")
+        return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+
+    @property
+    def name(self) -> str:
+        """Name of the object."""
+        return str(self.metadata.get("name", ""))
+
+    @property
+    def namespace(self) -> str:
+        """Namespace; empty where the document names none."""
+        return str(self.metadata.get("namespace", ""))
+
+    @property
+    def kind(self) -> str:
+        """Kind of the object."""
+        return str(self.tree.get("kind", ""))
+
+    @property
+    def group(self) -> str:
+        """API group; empty for the core group."""
+        group, slash, _ = str(self.tree.get("apiVersion", "")).partition("/")
+        return group if slash else ""
+
+    def where(self, path: str | None) -> Position | None:
+        """Return where the field `path` was written, or the nearest thing around it, or the object."""
+        around = path or ""
+        while around:
+            for origin in reversed(self.origins.get(around, ())):
+                if origin.at is not None:
+                    return origin.at
+            if found := self.positions.get(around):
+                return found
+            around = around[: max(around.rfind("."), around.rfind("["), 0)]
+        if self.position is not None or not self.origins:
+            return self.position
+        first = self.origins.get("metadata.name", ())
+        return next((origin.at for origin in reversed(first) if origin.at is not None), None)
+
+
+def of_spec(spec: Spec) -> Subject:
+    """Return `spec` as it is written: expressions in `${ }` are still text."""
+    label = f"{spec.kind.lower()}/{spec.name}"
+    return Subject(stage="spec", label=label, tree=spec.tree, position=spec.position, positions=spec.positions)
+
+
+def of_service(service: Service) -> Subject:
+    """Return `service` as its environment has it."""
+    return Subject(
+        stage="release",
+        label=service.key,
+        tree=service.tree,
+        position=service.position,
+        positions=service.positions,
+        origins=service.origins,
+        owner=service.key,
+    )
+
+
+def of_manifest(manifest: Manifest) -> Subject:
+    """Return `manifest`; its findings point at what it was made from."""
+    _, kind, namespace, name = manifest.key
+    label = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
+    return Subject(stage="manifest", label=label, tree=manifest.tree, origins=manifest.origins, owner=manifest.service)

@@ -1,0 +1,160 @@
+"""Turn a Policy document into rules that are known to compile, or into problems.
+
+Called by the callers of judge, after specs has checked the document's shape.
+
+Invariant: every mistake that can be found without an object to judge is found here, all at once, with its place.
+Refused: compiling at the first object; a policy that matches nothing would never be checked.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from bateau.domain.problem import Problem
+from bateau.domain.spec import PolicySpec, Spec
+from bateau.kit.cel import CelError, result_type
+from bateau.kit.cel_tokens import bound_names, fields_of, has_string
+from bateau.kit.position import Position, nearest
+from bateau.kit.schema import build
+from bateau.kit.suggest import did_you_mean
+from bateau.policy.matching import OURS
+
+# What every rule sees here; `siblings` are the other manifests of the same service.
+NAMES: Final = ("environment", "kind", "metadata", "object", "params", "siblings", "spec", "variables")
+# What only an API server knows: a rule that reads one is judged there alone.
+AT_SERVER: Final = ("authorizer", "namespaceObject", "oldObject", "request")
+ALL_NAMES: Final = tuple(sorted((*NAMES, *AT_SERVER)))
+# Names under which an API server gets what rules see here.
+RESERVED: Final = ("environment", "metadata", "params", "spec")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """A policy whose rules compile. `plain` names the rules whose message is text and not CEL."""
+
+    name: str
+    spec: PolicySpec
+    position: Position
+    plain: frozenset[str] = frozenset()
+    positions: dict[str, Position] = field(default_factory=dict[str, Position])
+
+
+def understand(specs: Iterable[Spec]) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+    """Return the policies among `specs`, and what is wrong with the others. Takes what `specs.read` found sound."""
+    policies: list[Policy] = []
+    problems: list[Problem] = []
+    for spec in specs:
+        if spec.kind == "Policy":
+            reader = _Reader(spec)
+            policy = reader.read()
+            problems += reader.problems
+            if not reader.problems:
+                policies.append(policy)
+    return tuple(policies), tuple(problems)
+
+
+class _Reader:
+    """Reads one document; `problems` grows as it does."""
+
+    def __init__(self, document: Spec) -> None:
+        self._document = document
+        self._policy: PolicySpec = build(document.tree.get("spec", {}), PolicySpec)
+        self.problems: list[Problem] = []
+
+    def read(self) -> Policy:
+        self._check_match()
+        self._check_variables()
+        plain = self._check_rules()
+        self._check_exceptions()
+        return Policy(
+            name=self._document.name,
+            spec=self._policy,
+            position=self._document.position,
+            positions=dict(self._document.positions),
+            plain=plain,
+        )
+
+    def _check_match(self) -> None:
+        match = self._policy.match
+        ours = [kind for kind in match.kinds if kind in OURS]
+        if match.stage is None and ours and len(ours) < len(match.kinds):
+            says = f"spec.match.kinds mixes our kinds ({', '.join(ours)}) with those of Kubernetes"
+            self._add("spec.match.kinds", says, "write two policies, or say which is meant: `stage: manifest`")
+        if match.stage == "manifest" and ours:
+            says = f"spec.match never matches: {', '.join(ours)} is no kind of a manifest"
+            self._add("spec.match.kinds", says, "leave `stage` out, or name kinds of Kubernetes")
+
+    def _check_variables(self) -> None:
+        known: list[str] = []
+        for index, variable in enumerate(self._policy.variables):
+            path = f"spec.variables[{index}]"
+            if variable.name in RESERVED or variable.name in known:
+                says = f"the variable `{variable.name}` is already there"
+                self._add(f"{path}.name", says, f"names that rules see anyway: {', '.join(RESERVED)}")
+            self._compile(variable.expression, f"{path}.expression", known)
+            known.append(variable.name)
+
+    def _check_rules(self) -> frozenset[str]:
+        known = [variable.name for variable in self._policy.variables]
+        names: set[str] = set()
+        plain: set[str] = set()
+        for index, rule in enumerate(self._policy.rules):
+            path = f"spec.rules[{index}]"
+            if rule.name in names:
+                self._add(f"{path}.name", f"two rules are named `{rule.name}`", "give each its own name")
+            names.add(rule.name)
+            given = self._compile(rule.check, f"{path}.check", known)
+            if given not in {None, "BOOL", "DYN"}:
+                says = f"{path}.check gives {str(given).lower()}; expected true or false"
+                self._add(f"{path}.check", says, "compare it with something: `== …`, `has(…)`")
+            if not self._message_is_cel(rule.message, f"{path}.message", known):
+                plain.add(rule.name)
+        return frozenset(plain)
+
+    def _message_is_cel(self, message: str, path: str, known: list[str]) -> bool:
+        """Whether it compiles to a string. Text without a string literal in it was never meant as CEL."""
+        try:
+            given = result_type(message, ALL_NAMES)
+        except CelError:
+            if not has_string(message):
+                return False
+            self._compile(message, path, known)
+            return False
+        self._compile(message, path, known)
+        return given in {"STRING", "DYN"}
+
+    def _check_exceptions(self) -> None:
+        rules = [rule.name for rule in self._policy.rules]
+        for index, waiver in enumerate(self._policy.exceptions):
+            path = f"spec.exceptions[{index}]"
+            for word, text in (("owner", waiver.owner), ("reason", waiver.reason)):
+                if not text.strip():
+                    self._add(
+                        f"{path}.{word}", f"the exception has no {word}", f"say {'who' if word == 'owner' else 'why'}"
+                    )
+            try:
+                date.fromisoformat(waiver.until)
+            except ValueError:
+                self._add(f"{path}.until", f"{waiver.until!r} is no date", "write a date such as 2027-03-31")
+            for unknown in (each for each in waiver.rules if each not in rules):
+                says = f"the exception is for the rule `{unknown}`, which this policy does not have"
+                self._add(f"{path}.rules", says, did_you_mean(unknown, rules))
+
+    def _compile(self, expression: str, path: str, known: list[str]) -> str | None:
+        try:
+            given = result_type(expression, ALL_NAMES)
+        except CelError as error:
+            self._add(path, f"{path} is no CEL: {error}", "see the names and functions that rules may use")
+            return None
+        for unknown in sorted(fields_of(expression, "variables") - set(known)):
+            says = f"{path} reads variables.{unknown}, which does not stand before it"
+            self._add(path, says, did_you_mean(unknown, known) or "declare it in spec.variables")
+        for shadowed in sorted(bound_names(expression) & set(ALL_NAMES)):
+            says = f"{path} uses `{shadowed}` as the variable of a macro, and rules see something else by that name"
+            self._add(path, says, "call it by another name")
+        return given
+
+    def _add(self, path: str, says: str, hint: str | None) -> None:
+        where = nearest(self._document.positions, path, self._document.position)
+        self.problems.append(Problem(where=where, says=says, hint=hint))

@@ -1,0 +1,1 @@
+"""Plain Kubernetes objects, without any operator."""

@@ -1,0 +1,75 @@
+"""The environment variables of a container: plain ones in a ConfigMap, what looks secret by reference only.
+
+Called by render.kubernetes.target.
+
+Invariant: a value whose name says that it is secret never enters a manifest.
+"""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bateau.domain.spec import AppSpec
+from bateau.kit.position import child
+from bateau.render.kubernetes.shape import Door, Shape, address_of
+from bateau.render.marks import From, Rule, plain
+
+_SECRET: Final = re.compile(r"(?:^|_)(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY)$")
+_PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Variables:
+    """Marked variables that stand in the ConfigMap, and names of those that a Secret must hold."""
+
+    plain: dict[str, Any]
+    secret: tuple[str, ...]
+
+    @property
+    def digest(self) -> str:
+        """Return a digest of the plain values: pods start anew when it changes."""
+        return hashlib.sha256(json.dumps(plain(self.plain), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def variables_of(shape: Shape, doors: list[Door]) -> Variables:
+    """Return the variables that the spec sets and those that `uses` and `ports` give; the spec's win."""
+    made: dict[str, Any] = {}
+    secret: list[str] = []
+    numbers = {door.key: str(door.number.value) for door in doors}
+    for name, value in shape.service.spec.env.items():
+        path = child("spec.env", name)
+        if value and _SECRET.search(name.upper()):
+            secret.append(name)
+            hint = f"put `{name}` into Secret {shape.service.name} of the cluster"
+            shape.say(f"not rendered: {path} looks like a secret; {hint}", path)
+        else:
+            made[name] = From(_PORT_WORD.sub(lambda m: numbers.get(m[1], m[0]), value), path)
+    given = _given(shape, doors) if isinstance(shape.service.spec, AppSpec) else {}
+    return Variables({**given, **made}, tuple(secret))
+
+
+def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for door in doors:
+        made.setdefault("PORT", Rule(str(door.number.value), "number of the first port"))
+        made[f"PORT_{_upper(door.key)}"] = Rule(str(door.number.value), f"number of port {door.key}")
+    uses = shape.service.spec.uses if isinstance(shape.service.spec, AppSpec) else ()
+    for index, used in enumerate(uses):
+        path = f"spec.uses[{index}]"
+        kind, _, name = used.partition("/")
+        found = shape.around.services.get(used)
+        address = address_of(found, shape.around.namespace) if found else None
+        if address is None:
+            shape.say(f"not rendered: {used} has no address to give in BATEAU_{_upper(name)}_URL", path)
+            continue
+        url, says = address
+        made[f"BATEAU_{_upper(name)}_URL"] = From(url, path, says)
+        if kind == "model":
+            made[f"BATEAU_{_upper(name)}_MODEL"] = From(name, path, "name of the model")
+    return made
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_")

@@ -1,0 +1,152 @@
+"""The pod of a service: one container with probes, resources and no more rights than it needs.
+
+Called by render.kubernetes.target.
+
+Invariant: every pod passes the Pod Security Standard `restricted`.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.kit.position import child
+from bateau.kit.quantity import format_bytes, format_cores
+from bateau.render.kubernetes.environment import Variables
+from bateau.render.kubernetes.images import Server
+from bateau.render.kubernetes.shape import Door, Shape
+from bateau.render.marks import From, Rule
+
+_GPU_RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
+_CONTAINER_RIGHTS: Final = Rule(
+    {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    },
+    "secure by default",
+)
+# Endpoints and proxies learn of the end of a pod after it does: what comes in the meantime is still answered.
+_END_SECONDS: Final = 5
+_UNPRIVILEGED_PORT: Final = 1024
+_USER: Final = 65532
+
+
+def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server | None) -> dict[str, Any]:
+    """Return the marked spec of the pod."""
+    spec = shape.service.spec
+    name = From(shape.service.name, "metadata.name")
+    container: dict[str, Any] = {
+        "name": name,
+        "image": server.image if server else From(getattr(spec, "image", ""), "spec.image"),
+    }
+    if server:
+        container["args"] = server.arguments
+    if doors:
+        container["ports"] = [{"name": door.name, "containerPort": door.number} for door in doors]
+    if variables.plain:
+        container["envFrom"] = [{"configMapRef": {"name": name}}]
+    if variables.secret:
+        container["env"] = [_secret(variable, name) for variable in variables.secret]
+    if server:
+        container.setdefault("env", []).extend(_caches(spec.env))
+    container["resources"] = _resources(shape)
+    container |= _probes(shape, doors)
+    container["lifecycle"] = Rule({"preStop": {"sleep": {"seconds": _END_SECONDS}}}, "let endpoints learn of the end")
+    container["securityContext"] = _CONTAINER_RIGHTS
+    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the pod's own
+    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    if server:
+        mounts.append({"name": "models", "mountPath": "/models"})
+        volumes.append({"name": "models", "emptyDir": {}})
+    container["volumeMounts"] = Rule(mounts, "the root file system is read-only")
+    return {
+        "serviceAccountName": name,
+        "automountServiceAccountToken": Rule(False, "secure by default"),
+        "enableServiceLinks": Rule(False, "variables come from `uses` alone"),
+        "terminationGracePeriodSeconds": _grace(shape),
+        "securityContext": _rights(doors, own_image=server is not None),
+        "containers": [container],
+        "volumes": Rule(volumes, "the root file system is read-only"),
+    }
+
+
+def _rights(doors: list[Door], *, own_image: bool) -> Rule:
+    rights: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    if own_image:
+        # The images of the engines name no user; an app's image keeps the one it names.
+        rights |= {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
+    if any(door.number.value < _UNPRIVILEGED_PORT for door in doors):
+        rights["sysctls"] = [{"name": "net.ipv4.ip_unprivileged_port_start", "value": "0"}]
+    return Rule(rights, "secure by default")
+
+
+def _grace(shape: Shape) -> From:
+    spec = shape.service.spec
+    stop = spec.stop_timeout if isinstance(spec, AppSpec) else 10.0
+    whole = shape.seconds(spec.drain_timeout + stop + _END_SECONDS, "spec.drainTimeout").value
+    return From(whole, "spec.drainTimeout", f"drainTimeout, {stop:g} s to stop and {_END_SECONDS} s for endpoints")
+
+
+def _secret(variable: str, name: From) -> dict[str, Any]:
+    says = f"the value of {child('spec.env', variable)} stays in the cluster"
+    return {
+        "name": Rule(variable, says),
+        "valueFrom": {"secretKeyRef": {"name": name, "key": Rule(variable, says)}},
+    }
+
+
+def _caches(written: Mapping[str, str]) -> list[dict[str, Any]]:
+    pairs = {"HF_HOME": "/models", "LLAMA_CACHE": "/models", "HOME": "/models", "XDG_CACHE_HOME": "/models"}
+    return [
+        {"name": Rule(key, "where models are kept"), "value": Rule(value, "where models are kept")}
+        for key, value in pairs.items()
+        if key not in written
+    ]
+
+
+def _resources(shape: Shape) -> dict[str, Any]:
+    spec = shape.service.spec
+    amounts: dict[str, Any] = {}
+    if spec.resources.cpu:
+        amounts["cpu"] = From(format_cores(spec.resources.cpu), "spec.resources.cpu")
+    if spec.resources.memory:
+        amounts["memory"] = From(format_bytes(spec.resources.memory), "spec.resources.memory")
+    if isinstance(spec, ModelSpec) and spec.accelerator:
+        resource = _GPU_RESOURCES[spec.accelerator.vendor]
+        amounts[resource] = From(spec.accelerator.count, "spec.accelerator.count")
+        if spec.accelerator.memory:
+            shape.say(
+                "not rendered: spec.accelerator.memory; Kubernetes counts whole accelerators", "spec.accelerator.memory"
+            )
+    if not amounts:
+        return {
+            "requests": Rule({"cpu": "100m", "memory": "128Mi"}, "a small share where the spec asks for none"),
+        }
+    return {"requests": dict(amounts), "limits": dict(amounts)}
+
+
+def _probes(shape: Shape, doors: list[Door]) -> dict[str, Any]:
+    health = shape.service.spec.health
+    door = next((each for each in doors if each.key == health.port), doors[0] if doors else None)
+    if door is None:
+        return {}
+    action: dict[str, Any]
+    if isinstance(shape.service.spec, ModelSpec):
+        path = From(health.path, "spec.health.path") if health.path else Rule("/health", "path of the engine")
+        action = {"httpGet": {"path": path, "port": door.number}}
+    elif health.path:
+        action = {"httpGet": {"path": From(health.path, "spec.health.path"), "port": door.number}}
+    elif door.protocol == "grpc":
+        action = {"grpc": {"port": door.number}}
+    else:
+        action = {"tcpSocket": {"port": door.number}}
+    period = shape.seconds(health.interval, "spec.health.interval")
+    timing = {"periodSeconds": period, "timeoutSeconds": shape.seconds(health.timeout, "spec.health.timeout")}
+    failures = From(health.failure_threshold, "spec.health.failureThreshold")
+    tries = -(-int(health.start_timeout) // period.value) or 1
+    starting = From(tries, "spec.health.startTimeout", f"probes of {period.value} s each")
+    return {
+        "startupProbe": {**action, **timing, "failureThreshold": starting},
+        "livenessProbe": {**action, **timing, "failureThreshold": failures},
+        "readinessProbe": {**action, **timing, "failureThreshold": Rule(1, "no requests after the first bad probe")},
+    }

@@ -1,0 +1,147 @@
+"""What all objects of one service share: names, labels, ports, and the findings made on the way.
+
+Called by every module of this target.
+
+Invariant: selectors hold only labels of ours, which a label of the user's can never change.
+"""
+
+import math
+import re
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from bateau.domain.finding import Finding
+from bateau.domain.release import Service
+from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.kit.position import child, nearest
+from bateau.ports.target import Surroundings
+from bateau.render.kubernetes.images import PORT
+from bateau.render.marks import From, Rule
+
+_LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?").fullmatch
+_LABEL_KEY: Final = re.compile(r"(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?").fullmatch
+_PORT_NAME: Final = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?").fullmatch
+_APP_PROTOCOLS: Final = {"grpc": "kubernetes.io/h2c", "websocket": "kubernetes.io/ws", "http": "http"}
+PORT_FIRST: Final = 8080
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """A port of a service: as the spec names it, as Kubernetes does, and its number."""
+
+    key: str
+    name: Any
+    number: From | Rule
+    protocol: str
+
+    @property
+    def app_protocol(self) -> str | None:
+        """What Kubernetes calls the protocol; None for plain TCP."""
+        return _APP_PROTOCOLS.get(self.protocol)
+
+
+@dataclass(slots=True)
+class Shape:
+    """One service on its way to objects."""
+
+    service: Service
+    around: Surroundings
+    findings: list[Finding] = field(default_factory=list[Finding])
+
+    def say(self, says: str, path: str = "spec", *, verdict: Literal["error", "warning"] = "warning") -> None:
+        """Note that something asked for is not in the objects."""
+        self.findings.append(
+            Finding(
+                rule="render",
+                subject=self.service.key,
+                verdict=verdict,
+                says=says,
+                where=nearest(self.service.positions, path, self.service.position),
+                environment=self.around.environment,
+                path=path,
+            )
+        )
+
+    def document(self, api: str, kind: str, rest: dict[str, Any], *, annotated: bool = False) -> dict[str, Any]:
+        """Return a marked object with its metadata."""
+        metadata: dict[str, Any] = {
+            "name": From(self.service.name, "metadata.name"),
+            "namespace": Rule(self.around.namespace, "namespace of the environment"),
+            "labels": self.labels(),
+        }
+        notes: dict[str, Any] = self.service.tree.get("metadata", {}).get("annotations") or {}
+        if annotated and notes:
+            metadata["annotations"] = {k: From(v, child("metadata.annotations", k)) for k, v in notes.items()}
+        named = {"apiVersion": Rule(api, f"version of {kind}"), "kind": Rule(kind, f"a {kind} for each service")}
+        return {**named, "metadata": metadata, **rest}
+
+    def selector(self) -> dict[str, Any]:
+        """Return the labels that pick the pods of this service and no other."""
+        return selector_of(self.service)
+
+    def labels(self) -> dict[str, Any]:
+        """Return the labels of every object: the user's that Kubernetes takes, then ours."""
+        made: dict[str, Any] = {}
+        for key, value in self.service.labels.items():
+            if _LABEL_KEY(key) and _LABEL_VALUE(value):
+                made[key] = From(value, child("metadata.labels", key))
+        made.update(self.selector())
+        made["app.kubernetes.io/managed-by"] = Rule("bateau", "who makes the objects")
+        if self.around.environment:
+            made["bateau.dev/environment"] = Rule(self.around.environment, "name of the environment")
+        return made
+
+    def check_labels(self) -> None:
+        """Say which labels Kubernetes would refuse."""
+        for key, value in self.service.labels.items():
+            if not (_LABEL_KEY(key) and _LABEL_VALUE(value)):
+                where = child("metadata.labels", key)
+                self.say(f"not rendered: {where} is no label that Kubernetes takes", where)
+
+    def seconds(self, value: float, path: str, *, least: int = 1) -> From:
+        """Return a duration in whole seconds, rounded up."""
+        whole = max(math.ceil(value), least)
+        return From(whole, path, "in whole seconds, rounded up" if whole != value else None)
+
+
+def selector_of(service: Service) -> dict[str, Any]:
+    """Return the labels that pick the pods of a service."""
+    return {
+        "app.kubernetes.io/name": From(service.name, "metadata.name"),
+        "app.kubernetes.io/component": Rule(service.kind.lower(), "kind of the service"),
+    }
+
+
+def doors_of(service: Service) -> list[Door]:
+    """Return the ports of a service. A port without a number gets one from 8080 on that no other port has."""
+    if not isinstance(service.spec, AppSpec):
+        return [Door("http", Rule("http", "port of the server"), Rule(PORT, "port of the server"), "http")]
+    ports = service.spec.ports
+    taken = {port.port for port in ports.values()}
+    doors: list[Door] = []
+    following = PORT_FIRST
+    for key, port in ports.items():
+        path = child("spec.ports", key)
+        if port.port:
+            number: From | Rule = From(port.port, f"{path}.port")
+        else:
+            while following in taken:
+                following += 1
+            taken.add(following)
+            number = Rule(following, "first free number from 8080 on")
+        name = From(key, f"{path}.protocol", "name of the port") if _PORT_NAME(key) else None
+        doors.append(Door(key, name or Rule(f"p{number.value}", "a name of at most 15 letters"), number, port.protocol))
+    return doors
+
+
+def address_of(service: Service, namespace: str) -> tuple[str, str] | None:
+    """Return the URL that users of a service call, with its origin in words; None where it has no port."""
+    spec = service.spec
+    if isinstance(spec, ModelSpec) and spec.engine == "external":
+        return spec.source, "URL of a model that runs elsewhere"
+    doors = doors_of(service)
+    if not doors:
+        return None
+    scheme = "" if doors[0].protocol in ("tcp", "grpc") else "http://"
+    path = "/v1" if service.kind == "Model" else ""
+    return f"{scheme}{service.name}.{namespace}.svc:{doors[0].number.value}{path}", f"DNS name of {service.key}"

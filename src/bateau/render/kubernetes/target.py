@@ -1,0 +1,166 @@
+"""Turn one service into plain Kubernetes objects.
+
+Called by render.release. What each object holds stands in the modules beside this one.
+
+Invariant: a service is rendered whole or not at all, and what is left out is a finding.
+Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is installed once for a cluster.
+"""
+
+from typing import Any
+
+from bateau.domain.manifest import Manifest
+from bateau.domain.release import Service
+from bateau.domain.spec import AppSpec, ModelSpec, Scale
+from bateau.ports.target import Rendering, Surroundings
+from bateau.render.kubernetes.environment import variables_of
+from bateau.render.kubernetes.images import Server, server_of
+from bateau.render.kubernetes.pod import pod_of
+from bateau.render.kubernetes.shape import Door, Shape, doors_of, selector_of
+from bateau.render.marks import From, MarkedOrigins, Rule, plain
+
+_IDLE_SECONDS_MAX = 3600
+
+
+class Kubernetes:
+    """Deployment, Service and what belongs to them."""
+
+    name = "kubernetes"
+
+    def render(self, service: Service, around: Surroundings) -> Rendering:
+        """Return the objects of `service`; what cannot be expressed is a finding and never silence."""
+        shape = Shape(service, around)
+        server: Server | None = None
+        spec = service.spec
+        if isinstance(spec, ModelSpec):
+            if spec.engine == "external":
+                shape.say("not rendered: the model runs elsewhere; apps that use it get its URL", "spec.engine")
+                return Rendering(findings=tuple(shape.findings))
+            found = server_of(service, spec)
+            if isinstance(found, str):
+                shape.say(f"not rendered: {found}", "spec.source", verdict="error")
+                return Rendering(findings=tuple(shape.findings))
+            server = found
+        elif spec.image is None:
+            runs = next((each for each in ("command", "wasm", "vm") if getattr(spec, each) is not None), "nothing")
+            shape.say(f"not rendered: the app runs spec.{runs}, and this target needs spec.image", f"spec.{runs}")
+            return Rendering(findings=tuple(shape.findings))
+        shape.check_labels()
+        _say_left_out(shape)
+        trees = _objects(shape, server)
+        manifests = tuple(
+            Manifest(service=service.key, target=self.name, tree=plain(tree), origins=MarkedOrigins(tree, service))
+            for tree in trees
+        )
+        return Rendering(manifests=manifests, findings=tuple(shape.findings))
+
+
+def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
+    doors = doors_of(shape.service)
+    variables = variables_of(shape, doors)
+    scale = _scale_of(shape)
+    made = [
+        shape.document("v1", "ServiceAccount", {"automountServiceAccountToken": Rule(False, "secure by default")}),
+        _network_policy(shape, doors),
+    ]
+    template: dict[str, Any] = {"metadata": {"labels": shape.labels()}, "spec": pod_of(shape, doors, variables, server)}
+    if variables.plain:
+        made.append(shape.document("v1", "ConfigMap", {"data": variables.plain}))
+        digest = Rule(variables.digest, "pods start anew when the ConfigMap changes")
+        template["metadata"]["annotations"] = {"bateau.dev/config": digest}
+    deployment: dict[str, Any] = {} if scale else {"replicas": From(shape.service.spec.replicas, "spec.replicas")}
+    deployment |= {
+        "selector": {"matchLabels": shape.selector()},
+        "strategy": Rule(
+            {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}, "no replica leaves early"
+        ),
+        "progressDeadlineSeconds": From(
+            max(600, int(shape.service.spec.health.start_timeout) * 2),
+            "spec.health.startTimeout",
+            "twice, at least 600",
+        ),
+        "template": template,
+    }
+    made.append(shape.document("apps/v1", "Deployment", {"spec": deployment}, annotated=True))
+    if doors:
+        made.append(_service(shape, doors))
+    if scale:
+        made.append(_autoscaler(shape, scale))
+    if (scale.min if scale else shape.service.spec.replicas) > 1:
+        rest = {"maxUnavailable": Rule(1, "one replica at a time"), "selector": {"matchLabels": shape.selector()}}
+        made.append(shape.document("policy/v1", "PodDisruptionBudget", {"spec": rest}))
+    return made
+
+
+def _service(shape: Shape, doors: list[Door]) -> dict[str, Any]:
+    ports: list[dict[str, Any]] = []
+    for door in doors:
+        port: dict[str, Any] = {"name": door.name, "port": door.number, "targetPort": door.number}
+        if door.app_protocol:
+            port["appProtocol"] = Rule(door.app_protocol, f"what is spoken on port {door.key}")
+        ports.append(port)
+    return shape.document("v1", "Service", {"spec": {"selector": shape.selector(), "ports": ports}})
+
+
+def _network_policy(shape: Shape, doors: list[Door]) -> dict[str, Any]:
+    """Let in those that say that they use the service, and nobody else."""
+    users = shape.around.users.get(shape.service.key, ())
+    spec: dict[str, Any] = {
+        "podSelector": {"matchLabels": shape.selector()},
+        "policyTypes": Rule(["Ingress"], "who may call it is what `uses` says"),
+    }
+    if users and doors:
+        peers = [
+            {"podSelector": Rule({"matchLabels": plain(selector_of(user))}, f"{user.key} uses it")} for user in users
+        ]
+        spec["ingress"] = [{"from": peers, "ports": [{"port": door.number} for door in doors]}]
+    return shape.document("networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
+
+
+def _scale_of(shape: Shape) -> Scale | None:
+    """Return the bounds an autoscaler can keep, or None where there is none."""
+    scale = shape.service.spec.scale if isinstance(shape.service.spec, ModelSpec) else None
+    if scale is None:
+        return None
+    if scale.min == 0:
+        shape.say("not rendered: spec.scale.min 0; a HorizontalPodAutoscaler keeps at least 1", "spec.scale.min")
+    if scale.queue is not None:
+        shape.say("not rendered: spec.scale.queue; Kubernetes queues no requests", "spec.scale.queue")
+    if scale.max <= max(scale.min, 1):
+        return None
+    if not shape.service.spec.resources.cpu:
+        shape.say("scaling follows CPU, and spec.resources.cpu says of how much", "spec.scale")
+    return scale
+
+
+def _autoscaler(shape: Shape, scale: Scale) -> dict[str, Any]:
+    idle = min(shape.seconds(scale.idle_after, "spec.scale.idleAfter").value, _IDLE_SECONDS_MAX)
+    target = {
+        "apiVersion": Rule("apps/v1", "the Deployment beside it"),
+        "kind": Rule("Deployment", "the Deployment beside it"),
+        "name": From(shape.service.name, "metadata.name"),
+    }
+    metric = {
+        "type": "Resource",
+        "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}},
+    }
+    spec = {
+        "scaleTargetRef": target,
+        "minReplicas": From(max(scale.min, 1), "spec.scale.min", "at least 1" if scale.min < 1 else None),
+        "maxReplicas": From(scale.max, "spec.scale.max"),
+        "metrics": Rule([metric], "CPU in use"),
+        "behavior": {"scaleDown": {"stabilizationWindowSeconds": From(idle, "spec.scale.idleAfter")}},
+    }
+    return shape.document("autoscaling/v2", "HorizontalPodAutoscaler", {"spec": spec})
+
+
+def _say_left_out(shape: Shape) -> None:
+    """Say which fields plain Kubernetes has no word for."""
+    spec = shape.service.spec
+    if isinstance(spec, AppSpec):
+        if spec.working_directory:
+            shape.say("not rendered: spec.workingDirectory; the image says where it runs", "spec.workingDirectory")
+        return
+    if spec.limits is not None:
+        shape.say("not rendered: spec.limits; limits of a key are kept by the gateway", "spec.limits")
+    if spec.rollout is not None and (spec.rollout.strategy != "rolling" or spec.rollout.judge):
+        shape.say("not rendered: spec.rollout; a Deployment only rolls, and judges by its probes", "spec.rollout")

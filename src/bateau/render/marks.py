@@ -1,0 +1,97 @@
+"""Trees whose leaves say where they came from, taken apart into a plain tree and its origins.
+
+Called by every render target.
+
+Invariant: a leaf without a mark cannot be made: `plain` refuses it, so that each leaf of a manifest has a chain.
+Refused: working the chains out at once; most manifests are never explained, and the paths cost more than the values.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bateau.domain.origin import Origin
+from bateau.domain.release import Service
+from bateau.kit.position import child, item
+
+
+@dataclass(frozen=True, slots=True)
+class From:
+    """A value, or a whole subtree, taken from a field of the service. `says` tells how it was changed, if it was."""
+
+    value: Any
+    path: str
+    says: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A value, or a whole subtree, that a rule of the target makes, with the rule in a few words."""
+
+    value: Any
+    says: str
+
+
+def plain(tree: Any) -> Any:
+    """Return the tree without its marks. Raises TypeError for a leaf that has none."""
+    if isinstance(tree, From | Rule):
+        return tree.value
+    if isinstance(tree, dict):
+        return {key: plain(value) for key, value in cast("dict[str, Any]", tree).items()}
+    if isinstance(tree, list):
+        return [plain(each) for each in cast("list[Any]", tree)]
+    raise TypeError(f"a leaf without an origin: {tree!r}")
+
+
+class MarkedOrigins(Mapping[str, tuple[Origin, ...]]):
+    """The chain of every leaf of a marked tree, worked out when the first is asked for."""
+
+    def __init__(self, tree: Any, service: Service) -> None:
+        self._tree = tree
+        self._service = service
+        self._chains: dict[str, tuple[Origin, ...]] | None = None
+
+    def __getitem__(self, path: str) -> tuple[Origin, ...]:
+        return self._all()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, tuple[Origin, ...]]:
+        if self._chains is None:
+            self._chains = dict(_chains(self._tree, "", None, self._service))
+        return self._chains
+
+
+def _chains(
+    tree: Any, path: str, mark: From | Rule | None, service: Service
+) -> Iterator[tuple[str, tuple[Origin, ...]]]:
+    if isinstance(tree, From | Rule):
+        yield from _chains(tree.value, path, tree, service)
+    elif isinstance(tree, dict) and tree:
+        for key, value in cast("dict[str, Any]", tree).items():
+            yield from _chains(value, child(path, key), mark, service)
+    elif isinstance(tree, list) and tree:
+        for index, each in enumerate(cast("list[Any]", tree)):
+            yield from _chains(each, item(path, index), mark, service)
+    elif isinstance(mark, Rule):
+        yield path, (Origin("rule", None, tree, mark.says),)
+    elif mark is not None:
+        chain = _chain_of(mark.path, service)
+        if not chain:
+            at = service.positions.get(mark.path)
+            chain = (Origin("written" if at else "default", at, tree),)
+        if mark.says or chain[-1].value != tree:
+            chain = (*chain, Origin("rule", None, tree, mark.says or "as the target writes it"))
+        yield path, chain
+
+
+def _chain_of(path: str, service: Service) -> tuple[Origin, ...]:
+    """Return the chain of a field, or of the first leaf below it where it is a mapping or list."""
+    if found := service.origins.get(path):
+        return found
+    below = (chain for each, chain in service.origins.items() if each.startswith((f"{path}.", f"{path}[")))
+    return next(below, ())

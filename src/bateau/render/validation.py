@@ -1,0 +1,74 @@
+"""Manifests against the schemas of a cluster, strictly: unknown fields are errors.
+
+Called by control.path after render, for our own manifests and foreign ones alike.
+
+Invariant: no manifest passes in silence for want of a schema: that is a finding "not checked". Values of a Secret are
+never shown.
+"""
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from bateau.domain.finding import Finding, Verdict
+from bateau.domain.manifest import Manifest
+from bateau.domain.origin import Origins
+from bateau.kit.position import Position, child, item
+from bateau.render.schemas import Schemas
+
+_MESSAGE_CHARACTERS_MAX = 200
+
+
+def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, ...]:
+    """Return what the API server of the cluster would refuse, and what could not be checked."""
+    found: list[Finding] = []
+    seen: Counter[tuple[str, str, str, str]] = Counter()
+    for manifest in manifests:
+        seen[manifest.key] += 1
+        if seen[manifest.key] == 2:  # noqa: PLR2004 - once is enough to say it
+            found.append(_finding(manifest, "error", "two manifests describe this object", "metadata.name"))
+        found += _of(manifest, schemas)
+    return tuple(found)
+
+
+def _of(manifest: Manifest, schemas: Schemas) -> Iterable[Finding]:
+    group, kind = manifest.group_kind
+    version = str(manifest.tree["apiVersion"]).rpartition("/")[2]
+    key = (group, version, kind)
+    validator = schemas.validator(key)
+    if isinstance(validator, str):
+        others = schemas.versions(group, kind)
+        if others and version not in others:
+            says = f"Kubernetes {schemas.version} serves {kind} as {', '.join(others)} and not as {version}"
+            yield _finding(manifest, "error", says, "apiVersion")
+        else:
+            yield _finding(manifest, "not checked", f"not checked: {validator}", "apiVersion")
+        return
+    for error in validator.iter_errors(manifest.tree):
+        path = _path(error.instance_path)
+        says = error.message if kind != "Secret" else "does not have the form that a Secret needs"
+        yield _finding(manifest, "error", f"{path or 'the object'}: {says[:_MESSAGE_CHARACTERS_MAX]}", path)
+    if schemas.has_rules(key):
+        yield _finding(manifest, "not checked", f"not checked: the CEL rules in the schema of {kind}", None)
+
+
+def _finding(manifest: Manifest, verdict: Verdict, says: str, path: str | None) -> Finding:
+    name = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
+    where = _place(manifest.origins, path or "")
+    return Finding(rule="schema", subject=name, verdict=verdict, says=says, where=where, path=path or None)
+
+
+def _path(steps: Iterable[str | int]) -> str:
+    path = ""
+    for step in steps:
+        path = item(path, step) if isinstance(step, int) else child(path, step)
+    return path
+
+
+def _place(origins: Origins, path: str) -> Position | None:
+    """Return where the field, or else the first thing below it, was written."""
+    chain: Any = origins.get(path)
+    if not chain:
+        below = (each for at, each in origins.items() if at.startswith((f"{path}.", f"{path}[")))
+        chain = next(below, ()) or origins.get("metadata.name", ())
+    return next((origin.at for origin in reversed(chain) if origin.at), None)

@@ -1,0 +1,156 @@
+"""Speak JSON with a forge: pages, rate limits, and what a refusal means.
+
+Called by github and gitlab.
+
+Invariant: the token stands in a header only, and goes to the forge's own address alone: redirects are not followed,
+and a next page elsewhere is not asked for.
+Invariant: whatever was written is written once: only what the forge has refused to take is sent again.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import urlsplit
+
+from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+from bateau.sources.http import is_loopback, shown
+
+if TYPE_CHECKING:
+    from aiohttp import ClientResponse, ClientSession
+
+PAGES_MAX: Final = 50
+TIMEOUT_S: Final = 30.0
+_FORBIDDEN, _TOO_MANY, _UNAVAILABLE = 403, 429, 503
+_NEXT: Final = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?')
+_KINDS: Final[Mapping[int, type[SourceError]]] = {
+    401: SourceDenied,
+    403: SourceDenied,
+    404: SourceNotFound,
+    429: SourceUnreachable,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Conversation:
+    """A forge's API at `url`, without a slash at the end. `wait_s_max` bounds the waiting for rate limits in a call."""
+
+    session: "ClientSession"
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    wait_s_max: float = 60.0
+
+    def __post_init__(self) -> None:
+        parts = urlsplit(self.url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
+            raise SourceError(f"{shown(self.url)} would carry the token in the open", hint="use https")
+
+    async def send(self, method: str, path: str, *, json: Mapping[str, Any] | None = None) -> Any:
+        """Return the answer's JSON. Raises the SourceError family."""
+        answer, _ = await self._ask(method, self.url + path, json)
+        return answer
+
+    async def items(self, path: str) -> AsyncIterator[dict[str, Any]]:
+        """Yield the items of a list, page by page. Raises the SourceError family."""
+        url: str | None = self.url + path
+        for _ in range(PAGES_MAX):
+            if url is None:
+                return
+            page, url = await self._ask("GET", url, None)
+            if not isinstance(page, list):
+                raise SourceError(f"{shown(self.url)} answers {path} with something else than a list")
+            for each in cast("list[Any]", page):
+                if isinstance(each, dict):
+                    yield cast("dict[str, Any]", each)
+
+    async def _ask(self, method: str, url: str, json: Mapping[str, Any] | None) -> tuple[Any, str | None]:
+        from aiohttp import ClientError, ClientTimeout
+
+        waited_s = 0.0
+        while True:
+            try:
+                async with self.session.request(
+                    method,
+                    url,
+                    json=json,
+                    headers=self.headers,
+                    allow_redirects=False,
+                    timeout=ClientTimeout(total=TIMEOUT_S),
+                ) as answer:
+                    if answer.status < 300:  # noqa: PLR2004 - success
+                        body: Any = await answer.json(content_type=None)
+                        return body, self._next(answer)
+                    error = await _refusal(answer, method, url)
+                    pause_s = _pause_s(answer)
+            except TimeoutError as caught:
+                raise SourceUnreachable(f"{method} {shown(url)}: no answer within {TIMEOUT_S:.0f} s") from caught
+            except (ClientError, OSError) as caught:
+                raise SourceUnreachable(f"{method} {shown(url)}: {type(caught).__name__}") from caught
+            except ValueError as caught:
+                raise SourceError(f"{method} {shown(url)}: the answer is no JSON") from caught
+            if pause_s is None:
+                raise error
+            waited_s += pause_s
+            if waited_s > self.wait_s_max:
+                hint = f"the forge asks to wait {pause_s:.0f} s; try again then"
+                raise SourceUnreachable(f"{method} {shown(url)}: the rate limit is reached", hint=hint)
+            await asyncio.sleep(pause_s)
+
+    def _next(self, answer: "ClientResponse") -> str | None:
+        found = _NEXT.search(answer.headers.get("Link", ""))
+        if found is None:
+            return None
+        here, there = urlsplit(self.url), urlsplit(found[1])
+        if (here.scheme, here.netloc) != (there.scheme, there.netloc):
+            raise SourceError(f"{shown(self.url)} sends to {there.netloc} for its next page, which is not asked")
+        return found[1]
+
+
+def _pause_s(answer: "ClientResponse") -> float | None:
+    """Return how long the forge wants us to wait, or None where waiting does not help.
+
+    GitHub says 403 with Retry-After, or with nothing remaining until a time by its own clock, which `Date` gives.
+    """
+    if answer.status not in {_FORBIDDEN, _TOO_MANY, _UNAVAILABLE}:
+        return None
+    asked = answer.headers.get("Retry-After", "")
+    if asked.isdecimal():
+        return max(float(asked), 0.0)
+    reset = answer.headers.get("X-RateLimit-Reset", answer.headers.get("RateLimit-Reset", ""))
+    remaining = answer.headers.get("X-RateLimit-Remaining", answer.headers.get("RateLimit-Remaining"))
+    if remaining == "0" and reset.isdecimal():
+        try:
+            now_s = parsedate_to_datetime(answer.headers.get("Date", "")).timestamp()
+        except ValueError:
+            return None
+        return max(float(reset) - now_s, 0.0) + 1.0
+    return None
+
+
+async def _refusal(answer: "ClientResponse", method: str, url: str) -> SourceError:
+    text = (await answer.content.read(4096)).decode("utf-8", "replace")
+    told = re.search(r'"(?:message|error)"\s*:\s*"([^"]{1,200})', text)
+    says = f"{method} {shown(url)}: HTTP {answer.status}{f', {told[1]}' if told else ''}"
+    default = SourceUnreachable if answer.status >= 500 else SourceError  # noqa: PLR2004 - server errors
+    hint = "the token must be allowed to write commit statuses and comments" if answer.status in {401, 403} else None
+    return _KINDS.get(answer.status, default)(says, hint=hint)
+
+
+def shortened(text: str, characters_max: int) -> str:
+    """Return `text` with its end cut off where it is longer than a forge takes.
+
+    >>> shortened("abcdef", 4)
+    'abc…'
+    """
+    return text if len(text) <= characters_max else text[: characters_max - 1] + "…"
+
+
+def hidden(marker: str) -> str:
+    """Return the line by which a comment is known again, which nobody sees.
+
+    >>> hidden("plan/prod")
+    '<!-- bateau: plan/prod -->'
+    """
+    return f"<!-- bateau: {re.sub(r'[^A-Za-z0-9._/ -]|--+', '-', marker)} -->"

@@ -1,0 +1,73 @@
+"""Statuses and notes on GitLab.
+
+Called by plan's faces through ports.repository.Forge.
+
+Sources: GitLab REST "Commits API: set commit pipeline status" and "Notes API: merge requests" (version 4).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from bateau.domain.errors import SourceError
+from bateau.ports.repository import State
+from bateau.sources.forge.conversation import Conversation, hidden, shortened
+
+if TYPE_CHECKING:
+    from aiohttp import ClientSession
+
+BODY_CHARACTERS_MAX: Final = 1_000_000
+_DESCRIPTION_CHARACTERS_MAX: Final = 255
+_STATES: Final[Mapping[State, str]] = {
+    "pending": "running",
+    "success": "success",
+    "failure": "failed",
+    "error": "failed",
+}
+
+
+class GitLab:
+    """One project ("group/sub/acme"). `name` tells our status from those of others."""
+
+    def __init__(
+        self,
+        session: "ClientSession",
+        project: str,
+        *,
+        token: str,
+        url: str = "https://gitlab.com",
+        name: str = "bateau",
+    ) -> None:
+        api = f"{url.rstrip('/')}/api/v4"
+        self._talk = Conversation(session=session, url=api, headers={"PRIVATE-TOKEN": token})
+        self._base = f"/projects/{quote(project, safe='')}"
+        self._name = name
+
+    async def set_status(self, commit: str, state: State, *, description: str, url: str | None = None) -> None:
+        """Show a state beside a commit. Raises the SourceError family."""
+        body: dict[str, Any] = {
+            "state": _STATES[state],
+            "name": self._name,
+            "description": shortened(description, _DESCRIPTION_CHARACTERS_MAX),
+        }
+        try:
+            await self._talk.send(
+                "POST",
+                f"{self._base}/statuses/{quote(commit, safe='')}",
+                json=body | ({"target_url": url} if url else {}),
+            )
+        except SourceError as error:
+            if "Cannot transition status" not in error.message:  # what GitLab says where the state is that already
+                raise
+
+    async def upsert_comment(self, pull_request: int, marker: str, body: str) -> None:
+        """Write the note that begins with the hidden `marker`, over the one that is there."""
+        mark = hidden(marker)
+        json = {"body": shortened(f"{mark}\n{body}", BODY_CHARACTERS_MAX)}
+        notes = f"{self._base}/merge_requests/{pull_request}/notes"
+        async for each in self._talk.items(f"{notes}?per_page=100&sort=asc"):
+            if str(each.get("body", "")).startswith(mark) and not each.get("system"):
+                if each["body"] != json["body"]:
+                    await self._talk.send("PUT", f"{notes}/{int(each['id'])}", json=json)
+                return
+        await self._talk.send("POST", notes, json=json)

@@ -1,0 +1,187 @@
+"""Run the `git` program, and say in one sentence why it failed.
+
+Called by objects, branch and follow. The one place where a process is started.
+
+Invariant: no shell; an environment of our own making, so that a variable of a hook (GIT_DIR) changes nothing; git never
+asks; a secret travels in a variable of the environment, and neither in an argument nor in a message.
+Refused: a Git library; none in Python speaks every transport, checks signatures and reads the user's credential
+helpers.
+"""
+
+import asyncio
+import base64
+import contextlib
+import os
+import re
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bateau.domain.errors import DiskFull, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+
+TIMEOUT_S: Final = 60.0
+# What git and ssh need of ours: where programs, keys and credential helpers are, and the way out.
+_KEPT: Final = (
+    "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
+    "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "no_proxy", "all_proxy",
+    "GIT_SSL_CAINFO", "GIT_SSH_COMMAND", "GIT_CONFIG_GLOBAL", "GIT_CONFIG_NOSYSTEM",
+)  # fmt: skip
+_SETTINGS: Final[Mapping[str, str]] = {
+    "core.hooksPath": os.devnull,
+    "core.fsmonitor": "false",
+    "core.quotePath": "false",
+    "gc.auto": "0",
+    "maintenance.auto": "false",
+    "http.lowSpeedLimit": "1000",  # bytes a second, over ...
+    "http.lowSpeedTime": "30",  # ... so many seconds
+    "protocol.version": "2",
+    "log.showSignature": "false",
+}
+# git's messages under LC_ALL=C, the more specific ones first.
+_MEANINGS: Final[Sequence[tuple[re.Pattern[str], type[SourceError], str | None]]] = (
+    (
+        re.compile(
+            r"Authentication failed|could not read (Username|Password)|Permission denied|error: 40[13]|Host key"
+        ),
+        SourceDenied,
+        "give it credentials: a credential helper for https, a key and a known host for ssh",
+    ),
+    (re.compile(r"No space left|Disk quota"), DiskFull, "free some space"),
+    (
+        re.compile(r"dubious ownership"),
+        SourceDenied,
+        "the repository is another user's: see safe.directory in git-config",
+    ),
+    (
+        re.compile(r"repository '.*' not found|does not appear to be a git repository|does not exist|error: 404"),
+        SourceNotFound,
+        "look at the URL; a private repository is not found without credentials either",
+    ),
+    (
+        re.compile(
+            r"resolve host|unable to access|Connection|timed out|Could not read from remote|hung up|early EOF|"
+            r"unexpected disconnect|Operation too slow|RPC failed"
+        ),
+        SourceUnreachable,
+        None,
+    ),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Git:
+    """git over one repository's directory. `secret` ("user:password") is for `url` alone."""
+
+    directory: Path
+    environ: Mapping[str, str] = field(repr=False)
+    url: str | None = None
+    secret: str | None = field(default=None, repr=False)
+    settings: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    async def run(
+        self,
+        *arguments: str,
+        stdin: bytes = b"",
+        doing: str,
+        timeout_s: float = TIMEOUT_S,
+        variables: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """Return what `git ARGUMENTS` prints. `doing` names the act in messages: "read commit 1a2b".
+
+        Raises the SourceError family.
+        """
+        status, out, err = await self._run(arguments, stdin, timeout_s, variables or {}, doing)
+        if status:
+            raise self._failure(doing, err)
+        return out
+
+    async def asks(self, *arguments: str, doing: str) -> bytes | None:
+        """Return what git prints, or None where it says no (status 1 or 128). Raises where git cannot be run."""
+        status, out, _ = await self._run(arguments, b"", TIMEOUT_S, {}, doing)
+        return out if status == 0 else None
+
+    async def _run(
+        self, arguments: Sequence[str], stdin: bytes, timeout_s: float, variables: Mapping[str, str], doing: str
+    ) -> tuple[int, bytes, str]:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                "git",
+                *arguments,
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env={**self._environment(), **variables},
+                cwd=self.directory,
+                start_new_session=True,  # ssh and remote helpers are ended with it
+            )
+        except FileNotFoundError as error:
+            if not self.directory.is_dir():
+                raise SourceNotFound(f"cannot {doing}: {self.directory} does not exist") from error
+            raise SourceError(
+                f"cannot {doing}: the program `git` is not installed", hint="install git 2.31 or newer"
+            ) from error
+        except OSError as error:
+            raise SourceError(f"cannot {doing}: git does not start: {error.strerror}") from error
+        try:
+            out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+        except TimeoutError as error:
+            await _end(process)
+            raise SourceUnreachable(f"cannot {doing}: no answer within {timeout_s:.0f} s") from error
+        except BaseException:
+            await _end(process)
+            raise
+        return process.returncode or 0, out, err.decode("utf-8", "replace")
+
+    def _environment(self) -> dict[str, str]:
+        settings = {**_SETTINGS, **self.settings}
+        if self.secret and self.url:
+            encoded = base64.b64encode(self.secret.encode()).decode()
+            settings[f"http.{self.url}.extraHeader"] = f"Authorization: Basic {encoded}"
+            settings["http.followRedirects"] = "false"  # the header would go along
+        variables = {name: self.environ[name] for name in _KEPT if name in self.environ}
+        variables |= {
+            "LC_ALL": "C",
+            "GIT_TERMINAL_PROMPT": "0",
+            "GIT_ASKPASS": "true",  # answers nothing, and opens no window
+            "SSH_ASKPASS_REQUIRE": "never",
+            "GIT_ALLOW_PROTOCOL": "https:ssh:file:http",  # http is let through for this machine only, in reference
+            "GIT_OPTIONAL_LOCKS": "0",
+            "GIT_LFS_SKIP_SMUDGE": "1",
+            "GIT_CONFIG_COUNT": str(len(settings)),
+        }
+        variables.setdefault("GIT_SSH_COMMAND", "ssh -o BatchMode=yes -o ConnectTimeout=15")
+        for number, (key, value) in enumerate(settings.items()):
+            variables[f"GIT_CONFIG_KEY_{number}"] = key
+            variables[f"GIT_CONFIG_VALUE_{number}"] = value
+        return variables
+
+    def _failure(self, doing: str, err: str) -> SourceError:
+        says = self._cleaned(err)
+        for pattern, kind, hint in _MEANINGS:
+            if pattern.search(err):
+                return kind(f"cannot {doing}: {says}", hint=hint)
+        return SourceError(f"cannot {doing}: {says}")
+
+    def _cleaned(self, err: str) -> str:
+        """Return the line that tells most, without credentials: git repeats URLs as it was given them."""
+        lines = [line.strip() for line in err.splitlines() if line.strip()]
+        telling = [line for line in lines if re.match(r"(fatal|error|remote|ssh|Host key)[: ]", line)] or lines
+        chosen = next(
+            (line for line in telling if line.startswith("fatal")), telling[-1] if telling else "git says nothing"
+        )
+        if "Could not read from remote" in chosen and len(telling) > 1:
+            chosen = telling[0]
+        chosen = re.sub(r"//[^/\s@]*@", "//", chosen)
+        for part in (self.secret or "").split(":", 1):
+            chosen = chosen.replace(part, "***") if part else chosen
+        return re.sub(r"^(fatal|error): ", "", chosen)[:300]
+
+
+async def _end(process: asyncio.subprocess.Process) -> None:
+    """Kill git and what it started: a fetch that is cut leaves only a lock file, which the next one removes."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    # Children that hold the pipes are gone too, so reading to the end cannot hang.
+    await process.communicate()

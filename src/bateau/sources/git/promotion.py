@@ -1,0 +1,296 @@
+"""Carry what one environment pins over to the next: a minimal edit of the YAML text.
+
+Called by `bateau promote`, which makes a commit of the new text. Pure.
+
+Invariant: outside the values that change, the text keeps every byte: comments, quotes, order, line ends.
+Invariant: the new text was read again and means what was asked for, else there is none.
+Refused: load and dump; a pull request that moves every line is not reviewed.
+"""
+
+import copy
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import yaml
+
+from bateau.domain.problem import Problem
+from bateau.kit.position import Position, child, steps
+from bateau.kit.yaml_tree import Document, read_documents
+from bateau.sources.git.scalar import written
+
+# What says which software runs. How much of it and where is each environment's own: replicas are not promoted.
+PINS: Final = frozenset(
+    {"image", "source", "wasm", "vm", "chart", "model", "tag", "version", "digest", "revision", "sha256"}
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """The text of a file that holds an Environment document, and the name of that environment."""
+
+    file: str
+    text: str
+    environment: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Promotion:
+    """The new text of the target's file, one line for every change, and what differs but was left alone.
+
+    With problems the text is the old one.
+    """
+
+    text: str
+    changes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def promote(source: Written, target: Written, *, service: str | None = None) -> Promotion:
+    """Make `target` pin what `source` pins, for one service ("chat") or for all.
+
+    Pins are the values below `spec.values` (below `spec.values.NAME` for one service) and the patches' `set` whose
+    last step is in PINS. A patch is matched by what it matches, and is not made where the target has none.
+    """
+    problems: list[Problem] = []
+    ours, theirs = _document(source, problems), _document(target, problems)
+    if ours is None or theirs is None:
+        return Promotion(text=target.text, problems=tuple(problems))
+    here, there = dict(_pinned(ours.tree, service)), dict(_pinned(theirs.tree, service))
+    changes: dict[str, Any] = {}
+    left: list[str] = []
+    for key, (path, value) in here.items():
+        _, old = there.get(key, (None, None))
+        if key in there and old == value and type(old) is type(value):
+            continue
+        name = _last(path)
+        if name not in PINS:
+            if key in there:
+                left.append(f"{_said(path)} stays {_brief(old)} ({source.environment} has {_brief(value)})")
+        elif key in there:
+            changes[there[key][0]] = value
+        elif path.startswith("spec.values"):
+            changes[path] = value
+        else:
+            left.append(f"{_said(path)} is set by a patch that {target.environment} does not have")
+    if not here:
+        where = ours.positions.get("spec.values", ours.position)
+        says = f"environment {source.environment} pins nothing of {service}" if service else "nothing is pinned"
+        path = f"values.{service or 'NAME'}.image"
+        hint = f"write spec.{path}, and `${{ {path} }}` where it is used"
+        return Promotion(text=target.text, problems=(Problem(where=where, says=says, hint=hint),))
+    edited = edit(target, changes)
+    return Promotion(text=edited.text, changes=edited.changes, left=tuple(left), problems=edited.problems)
+
+
+def edit(target: Written, changes: Mapping[str, Any]) -> Promotion:
+    """Set scalars by path from the document's top: `spec.values.chat.image`, `spec.patches[0].set['spec.image']`.
+
+    Keys that are missing are added below the mapping that is there. Lists are not lengthened.
+    """
+    problems: list[Problem] = []
+    document = _document(target, problems)
+    if document is None:
+        return Promotion(text=target.text, problems=tuple(problems))
+    text, said, expected = target.text, list[str](), copy.deepcopy(document.tree)
+    for path, value in sorted(changes.items()):
+        found = _Place.of(text, target.environment, path)
+        if isinstance(found, str):
+            where = document.positions.get(path, document.position)
+            problems.append(Problem(where=where, says=f"{path} cannot be changed: {found}", hint="change it by hand"))
+            continue
+        text = found.with_value(text, value)
+        old = _put(expected, steps(path), value)
+        if old != value:
+            said.append(f"{_said(path)}: {_brief(old)} -> {_brief(value)}")
+    again = _document(Written(file=target.file, text=text, environment=target.environment), [])
+    if not problems and (again is None or again.tree != expected):
+        says = "the document is written in a way that cannot be changed safely"
+        problems.append(Problem(where=document.position, says=says, hint="change it by hand"))
+    if problems:
+        return Promotion(text=target.text, problems=tuple(problems))
+    return Promotion(text=text, changes=tuple(said))
+
+
+def _document(written_in: Written, problems: list[Problem]) -> Document | None:
+    documents, unread = read_documents(written_in.file, written_in.text)
+    for document in documents:
+        if _is_environment(document.tree, written_in.environment) and not document.flaws:
+            return document
+    flaws = [flaw for each in (*documents, *unread) for flaw in each.flaws]
+    problems += [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in flaws]
+    if not flaws:
+        says = f"there is no Environment {written_in.environment} in this file"
+        problems.append(Problem(where=Position(written_in.file, 1, 1), says=says))
+    return None
+
+
+def _is_environment(tree: Any, name: str) -> bool:
+    match tree:
+        case {"kind": "Environment", "metadata": {"name": found}}:
+            return bool(found == name)
+        case _:
+            return False
+
+
+def _pinned(tree: Any, service: str | None) -> Iterator[tuple[str, tuple[str, Any]]]:
+    """Yield every scalar that a service may be pinned by: what it is known by in any environment, path and value."""
+    spec = _mapping(tree.get("spec"))
+    values = _mapping(spec.get("values"))
+    for name, value in values.items():
+        if service is None or name == service:
+            for path, leaf in _leaves(value, child("spec.values", name)):
+                yield path, (path, leaf)
+    patches = spec.get("patches")
+    for index, patch in enumerate(cast("list[Any]", patches) if isinstance(patches, list) else []):
+        match = _mapping(_mapping(patch).get("match"))
+        if service is None or match.get("name") == service:
+            for name, leaf in _mapping(_mapping(patch).get("set")).items():
+                if not isinstance(leaf, dict | list) and "${" not in str(leaf):
+                    key = f"{json.dumps(match, sort_keys=True)} {name}"
+                    yield key, (child(f"spec.patches[{index}].set", name), leaf)
+
+
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, each in cast("dict[str, Any]", value).items():
+            yield from _leaves(each, child(path, key))
+    elif not isinstance(value, list):
+        yield path, value
+
+
+def _mapping(value: Any) -> dict[str, Any]:
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def _last(path: str) -> str:
+    """Return the field that a path ends in; a patch's path is itself one step."""
+    last = steps(path)[-1]
+    return str(steps(last)[-1]) if isinstance(last, str) and "." in last else str(last)
+
+
+def _said(path: str) -> str:
+    return path.removeprefix("spec.")
+
+
+def _brief(value: Any) -> str:
+    return "nothing" if value is None else str(value)
+
+
+def _put(tree: Any, path: tuple[str | int, ...], value: Any) -> Any:
+    """Set the value in a plain tree, and return the old one."""
+    for step in path[:-1]:
+        if isinstance(step, str):
+            tree.setdefault(step, {})
+        tree = tree[step]
+    old: Any = tree[path[-1]] if isinstance(path[-1], int) else tree.get(path[-1])
+    tree[path[-1]] = value
+    return old
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a value stands in the text, or where a missing key has to go."""
+
+    node: Any
+    parent: Any
+    missing: tuple[str, ...]
+
+    @classmethod
+    def of(cls, text: str, environment: str, path: str) -> "_Place | str":
+        """Return the place, or why there is none."""
+        try:
+            roots: list[Any] = list(yaml.compose_all(text, yaml.SafeLoader))
+        except (yaml.YAMLError, ValueError, RecursionError):
+            return "another document of the file is no YAML"
+        for root in roots:
+            kind, metadata = _get(root, "kind"), _get(root, "metadata")
+            name = metadata and _get(metadata, "name")
+            if kind and name and (kind.value, name.value) == ("Environment", environment):
+                return cls._below(root, steps(path))
+        return "the document is not there"
+
+    @classmethod
+    def _below(cls, root: Any, path: tuple[str | int, ...]) -> "_Place | str":
+        node, parent = root, root
+        for number, step in enumerate(path):
+            found = _get(node, step)
+            if found is None:
+                rest = path[number:]
+                if not isinstance(node, yaml.MappingNode) or not all(isinstance(each, str) for each in rest):
+                    return "what it stands in is not a mapping"
+                if not node.value:
+                    return "the mapping around it is empty"
+                if _uses(root, node) > 1:
+                    return "what it stands in is an alias, and other values would change too"
+                return cls(None, node, cast("tuple[str, ...]", rest))
+            if _uses(root, found) > 1:
+                return "it is an alias, and other values would change too"
+            node, parent = found, node
+        if not isinstance(node, yaml.ScalarNode):
+            return "it is not a single value"
+        if node.style in ("|", ">"):
+            return "it is a block of text"
+        return cls(node, parent, ())
+
+    def with_value(self, text: str, value: Any) -> str:
+        """Return the text with the value in it."""
+        if self.node is not None:
+            start, end = self.node.start_mark.index, self.node.end_mark.index
+            gap = " " if start == end else ""  # `image:` with nothing behind it
+            return text[:start] + gap + written(value, style=self.node.style) + text[end:]
+        line = f"{written(self.missing[0])}: {_nested(self.missing[1:], value)}"
+        last_key, last = self.parent.value[-1]
+        if self.parent.flow_style:
+            at = last.end_mark.index
+            return f"{text[:at]}, {line}{text[at:]}"
+        # A block's end mark stands before what follows it, comments included: go back to the last line that is its own.
+        at = _end_of_line(text, _last_scalar(last).end_mark.index)
+        newline = "\r\n" if "\r\n" in text else "\n"
+        return f"{text[:at]}{newline}{' ' * last_key.start_mark.column}{line}{text[at:]}"
+
+
+def _nested(keys: tuple[str, ...], value: Any) -> str:
+    return f"{{{written(keys[0])}: {_nested(keys[1:], value)}}}" if keys else written(value)
+
+
+def _get(node: Any, step: str | int) -> Any:
+    if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
+        return node.value[step] if step < len(node.value) else None
+    if isinstance(node, yaml.MappingNode):
+        return next((value for key, value in node.value if key.value == step), None)
+    return None
+
+
+def _uses(root: Any, wanted: Any) -> int:
+    """Return how often a node stands in the document: aliases share one node."""
+    seen: set[int] = set()
+    count = 0
+    waiting = [root]
+    while waiting:
+        node = waiting.pop()
+        count += node is wanted
+        if id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            waiting += [each for pair in node.value for each in pair]
+    return count
+
+
+def _last_scalar(node: Any) -> Any:
+    while not isinstance(node, yaml.ScalarNode) and not node.flow_style and node.value:
+        last = node.value[-1]
+        node = last[1] if isinstance(node, yaml.MappingNode) else last
+    return node
+
+
+def _end_of_line(text: str, at: int) -> int:
+    if at and text[at - 1] == "\n":  # a block scalar ends behind its line
+        return at - 1
+    ends = [found for found in (text.find("\r\n", at), text.find("\n", at)) if found >= 0]
+    return min(ends, default=len(text))

@@ -1,0 +1,146 @@
+"""Turn `git+https://host/acme.git@main#subdirectory=deploy` into what git is told, and what people are shown.
+
+Called by wiring and by the follower. Pure.
+
+Invariant: `url` and `shown` never hold a password; `secret` is never printed.
+Refused: bare `git@host:path`; one spelling a thing, and it could not be told from a file name.
+"""
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from bateau.domain.errors import SourceError
+from bateau.sources.http import is_loopback
+from bateau.sources.http import shown as without_secrets
+
+_FORM: Final = "git+https://HOST/PATH.git@REF#subdirectory=FOLDER"
+_REF: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*")
+_REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*(?:[~^][0-9]*)*")
+_HOST: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*")
+_USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitReference:
+    """A repository, what is followed in it (None: its default branch), and the folder that holds the specs."""
+
+    url: str
+    ref: str | None = None
+    subdirectory: str = ""
+    secret: str | None = field(default=None, repr=False)  # "user:password" of the URL
+
+    @property
+    def shown(self) -> str:
+        """The reference as people may see it."""
+        folder = f"#subdirectory={self.subdirectory}" if self.subdirectory else ""
+        return f"git+{self.url}{f'@{self.ref}' if self.ref else ''}{folder}"
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether the ref is a commit, which never moves."""
+        return self.ref is not None and COMMIT_ID.fullmatch(self.ref) is not None
+
+
+def is_git(text: str) -> bool:
+    """Whether `text` means a Git repository.
+
+    >>> is_git("git+https://example.org/acme.git"), is_git("specs/")
+    (True, False)
+    """
+    return text.startswith("git+")
+
+
+def parse(text: str) -> GitReference:
+    """Take a reference apart. Raises SourceError.
+
+    >>> parse("git+https://example.org/acme.git@release/1.0#subdirectory=deploy/prod")
+    GitReference(url='https://example.org/acme.git', ref='release/1.0', subdirectory='deploy/prod')
+    >>> parse("git+https://me:secret@example.org/acme.git").url
+    'https://example.org/acme.git'
+    """
+    named = without_secrets(text)
+    try:
+        parts = urlsplit(text.removeprefix("git+"))
+        port = parts.port
+    except ValueError as error:
+        raise SourceError(f"{named} is no URL", hint=f"write {_FORM}") from error
+    if parts.query:
+        raise SourceError(f"{named} has a query, which no repository needs", hint=f"write {_FORM}")
+    address, secret = _address(parts.scheme, parts.netloc, port, named)
+    path, separator, ref = parts.path.rpartition("@")
+    path, ref = (path, unquote(ref)) if separator else (parts.path, "")
+    if separator and not is_ref(ref):
+        raise SourceError(
+            f"{named}: `{ref}` is no branch, tag or commit",
+            hint="names are letters, digits and . _ / + -; an @ in the path is written %40",
+        )
+    if not path.strip("/") or any(ord(character) < ord("!") for character in unquote(path)):
+        raise SourceError(f"{named} names no repository", hint=f"write {_FORM}")
+    return GitReference(
+        url=f"{parts.scheme}://{address}{path}",
+        ref=ref or None,
+        subdirectory=_subdirectory(parts.fragment, named),
+        secret=secret,
+    )
+
+
+def is_ref(text: str) -> bool:
+    """Whether `text` can name a branch, a tag or a commit, after git-check-ref-format and a little stricter.
+
+    >>> [is_ref(each) for each in ("main", "release/1.0", "--upload-pack=x", "a..b", "a.lock")]
+    [True, True, False, False, False]
+    """
+    return _sound(text) and _REF.fullmatch(text) is not None
+
+
+def is_revision(text: str) -> bool:
+    """Whether `text` is a ref, or one with ancestors counted back.
+
+    >>> is_revision("HEAD~2^"), is_revision("HEAD:secret"), is_revision("-p")
+    (True, False, False)
+    """
+    return _sound(text) and _REVISION.fullmatch(text) is not None
+
+
+def _sound(text: str) -> bool:
+    parts = text.split("/")
+    return ".." not in text and all(
+        part and not part.startswith(".") and not part.endswith((".", ".lock")) for part in parts
+    )
+
+
+def _address(scheme: str, netloc: str, port: int | None, named: str) -> tuple[str, str | None]:
+    """Return user, host and port as git is told them, and the secret that it is told in another way."""
+    userinfo, _, host = netloc.rpartition("@")
+    if scheme == "file":
+        if netloc:
+            raise SourceError(f"{named} names a host", hint="write git+file:///ABSOLUTE/PATH")
+        return "", None
+    bare = host if port is None else host.rpartition(":")[0]
+    if scheme not in {"https", "ssh", "http"}:
+        raise SourceError(f"{named}: `{scheme}` is not spoken", hint="there is git+https, git+ssh and git+file")
+    if not _HOST.fullmatch(host):
+        raise SourceError(f"{named} names no host", hint=f"write {_FORM}")
+    if scheme == "http" and not is_loopback(bare.strip("[]")):
+        raise SourceError(f"{named} is plain http, which anyone on the way can change", hint="use git+https")
+    if scheme != "ssh":
+        return host, unquote(userinfo) if userinfo else None
+    user, _, password = userinfo.partition(":")
+    if password:
+        raise SourceError(f"{named} holds a password, which ssh does not take", hint="use a key, or git+https")
+    if user and not _USER.fullmatch(user):
+        raise SourceError(f"{named}: the user's name is not understood", hint="write git+ssh://git@HOST/PATH.git")
+    return f"{user}@{host}" if user else host, None
+
+
+def _subdirectory(fragment: str, named: str) -> str:
+    pairs = parse_qsl(fragment, keep_blank_values=True)
+    if fragment and [name for name, _ in pairs] != ["subdirectory"]:
+        raise SourceError(f"{named}: what stands behind # is not understood", hint="write #subdirectory=FOLDER")
+    folder = pairs[0][1].strip("/") if pairs else ""
+    if any(part in {"", ".", ".."} for part in folder.split("/")) and folder:
+        raise SourceError(f"{named}: the subdirectory leads out of the repository", hint="write a plain path")
+    return folder

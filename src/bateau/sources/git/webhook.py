@@ -1,0 +1,98 @@
+"""Decide whether a webhook is the forge's own, and what was pushed.
+
+Called by the endpoint that pokes the follower. Pure: headers and body in, a value out.
+
+Invariant: nothing of the body is read before its signature holds; secrets are compared in constant time.
+Invariant: a webhook only says "look now": what is then followed is what git itself fetches.
+Sources: GitHub "Validating webhook deliveries", GitLab "Webhooks", Gitea "Webhooks" (hex HMAC-SHA256 of the raw body).
+"""
+
+import hashlib
+import hmac
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+BODY_BYTES_MAX: Final = 25 * 2**20  # GitHub's own bound
+_NOTHING: Final = frozenset("0")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Push:
+    """A ref was pushed. `ref` is whole ("refs/heads/main"); `commit` is None where it was removed."""
+
+    ref: str
+    commit: str | None
+
+    @property
+    def name(self) -> str:
+        """The branch or the tag."""
+        return self.ref.removeprefix("refs/heads/").removeprefix("refs/tags/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unheeded:
+    """Genuine, and about something else: a ping, an issue."""
+
+    event: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """Not to be believed, or not to be understood. `status` is the HTTP status to answer with."""
+
+    says: str
+    status: int
+
+
+def received(headers: Mapping[str, str], body: bytes, *, secret: str) -> Push | Unheeded | Refused:
+    """Return what a webhook of GitHub, GitLab or Gitea says.
+
+    >>> received({"X-Gitlab-Token": "guess", "X-Gitlab-Event": "Push Hook"}, b"{}", secret="s3cret")
+    Refused(says='the token is wrong', status=401)
+    """
+    if not secret:
+        return Refused(says="no secret is set, so no webhook is believed", status=503)
+    if len(body) > BODY_BYTES_MAX:
+        return Refused(says=f"the body has more than {BODY_BYTES_MAX:,} bytes", status=413)
+    lowered = {name.lower(): value for name, value in headers.items()}
+    if says := _forged(lowered, body, secret):
+        return Refused(says=says, status=401)
+    event = next((lowered[name] for name in _EVENTS if name in lowered), "")
+    if event.lower() not in {"push", "push hook", "tag push hook"}:
+        return Unheeded(event=event or "unnamed")
+    return _push(body)
+
+
+_EVENTS: Final = ("x-gitea-event", "x-github-event", "x-gitlab-event")
+
+
+def _forged(headers: Mapping[str, str], body: bytes, secret: str) -> str | None:
+    """Return why the webhook is not believed, or None."""
+    expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    if "x-gitlab-token" in headers:
+        return None if _same(headers["x-gitlab-token"], secret) else "the token is wrong"
+    given = headers.get("x-hub-signature-256", headers.get("x-gitea-signature"))
+    if given is None:
+        if "x-hub-signature" in headers:
+            return "the signature is SHA-1 only, which is not believed"
+        return "there is no signature"
+    return None if _same(given.removeprefix("sha256="), expected) else "the signature is wrong"
+
+
+def _same(given: str, expected: str) -> bool:
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), expected.encode())
+
+
+def _push(body: bytes) -> Push | Refused:
+    try:
+        tree: Any = json.loads(body)
+    except (ValueError, RecursionError):
+        return Refused(says="the body is no JSON; set the content type application/json", status=400)
+    fields = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+    ref, after = fields.get("ref"), fields.get("after")
+    if not isinstance(ref, str) or not ref.startswith("refs/"):
+        return Refused(says="the body names no ref", status=400)
+    gone = not isinstance(after, str) or set(after) <= _NOTHING
+    return Push(ref=ref, commit=None if gone else cast("str", after))

@@ -1,0 +1,252 @@
+"""Remember every revision of every environment in one SQLite file: what ran, when, from which commit and by whom.
+
+Called by apply, rollback and history through ports.revisions, one call a thread at a time.
+
+Invariant: what `record` or `mark` has returned from survives kill -9 and power loss (WAL, synchronous=FULL); a reader
+in another process never waits for the writer.
+Invariant: the same content is kept once, and is checked against its digest whenever it is read.
+Refused: a row for every manifest; a release is read back whole or not at all.
+"""
+
+import hashlib
+import json
+import sqlite3
+import threading
+import zlib
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from bateau.domain.errors import ControlError
+from bateau.domain.revision import Draft, Event, Outcome, Revision
+from bateau.store.schema import migrate
+
+BUSY_TIMEOUT_S: Final = 10.0
+_COLUMNS: Final = "id, environment, digest, who, when_s, commit_id, outcome"
+_UNPACKED_BYTES_MAX: Final = 2**30
+
+
+class RevisionStore:
+    """Satisfies `ports.revisions.Revisions`. `bytes_max` bounds the file; 0 is no bound."""
+
+    def __init__(self, path: Path, *, bytes_max: int = 0) -> None:
+        """Open the file, and make it where there is none. Raises ControlError."""
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ControlError(f"cannot make {path.parent}: {error.strerror}", hint=_WRITABLE) from error
+        with self._failures("open"):
+            self._connection = sqlite3.connect(
+                path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
+            )
+        try:
+            with self._failures("open"):
+                self._set_up(bytes_max)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _set_up(self, bytes_max: int) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.execute("PRAGMA trusted_schema = OFF")
+        if bytes_max:
+            page = self._connection.execute("PRAGMA page_size").fetchone()[0]
+            self._connection.execute(f"PRAGMA max_page_count = {max(bytes_max // page, 1)}")
+        migrate(self._connection, file=str(self._path))
+        self._path.chmod(0o600)  # environment variables of services may stand in it
+
+    def record(self, draft: Draft) -> Revision:
+        """Keep a new revision, and return it with its id. Raises ControlError."""
+        packed = _packed(draft.content)
+        digest = content_digest(draft.content)
+        with self._writing("record a revision") as connection:
+            connection.execute(
+                "INSERT INTO contents (digest, packed) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, packed)
+            )
+            row = (draft.environment, digest, draft.who, draft.when_s, draft.commit, draft.outcome)
+            made = connection.execute(
+                "INSERT INTO revisions (environment, digest, who, when_s, commit_id, outcome)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                row,
+            )
+            revision_id = int(made.lastrowid or 0)
+            connection.executemany(
+                "INSERT INTO services (revision, key, digest) VALUES (?, ?, ?)",
+                [(revision_id, key, value) for key, value in sorted(draft.services.items())],
+            )
+            event = Event(when_s=draft.when_s, says=f"recorded by {draft.who}", outcome=draft.outcome)
+            _add_event(connection, revision_id, event)
+        return Revision(
+            id=revision_id,
+            environment=draft.environment,
+            digest=digest,
+            services=dict(sorted(draft.services.items())),
+            who=draft.who,
+            when_s=draft.when_s,
+            commit=draft.commit,
+            outcome=draft.outcome,
+            events=(event,),
+        )
+
+    def mark(self, revision_id: int, *, when_s: float, says: str, outcome: Outcome | None = None) -> None:
+        """Add an event to a revision; with `outcome`, that is what came of it. Raises ControlError."""
+        with self._writing("mark a revision") as connection:
+            if connection.execute("SELECT 1 FROM revisions WHERE id = ?", (revision_id,)).fetchone() is None:
+                raise ControlError(f"there is no revision {revision_id}", hint="`bateau history` lists them")
+            if outcome is not None:
+                connection.execute("UPDATE revisions SET outcome = ? WHERE id = ?", (outcome, revision_id))
+            _add_event(connection, revision_id, Event(when_s=when_s, says=says, outcome=outcome))
+
+    def last_healthy(
+        self, environment: str, *, service: str | None = None, before: int | None = None
+    ) -> Revision | None:
+        """Return the newest healthy revision: of those with `service`, and older than `before`.
+
+        With both, the service was another one then than it is in `before`: what a rollback of it goes back to.
+        """
+        query = (
+            f"SELECT {_COLUMNS} FROM revisions r WHERE environment = :environment AND outcome = 'healthy'"  # noqa: S608 - the columns are ours
+            " AND (:before IS NULL OR id < :before)"
+            " AND (:service IS NULL OR EXISTS (SELECT 1 FROM services s WHERE s.revision = r.id AND s.key = :service"
+            " AND s.digest IS NOT (SELECT digest FROM services WHERE revision = :before AND key = :service)))"
+            " ORDER BY id DESC LIMIT 1"
+        )
+        found = self._select(query, {"environment": environment, "service": service, "before": before})
+        return found[0] if found else None
+
+    def history(
+        self, environment: str | None = None, *, service: str | None = None, limit: int = 50
+    ) -> Sequence[Revision]:
+        """Return revisions, newest first, with their events. Raises ControlError."""
+        query = (
+            f"SELECT {_COLUMNS} FROM revisions r WHERE (:environment IS NULL OR environment = :environment)"  # noqa: S608 - the columns are ours
+            " AND (:service IS NULL OR EXISTS (SELECT 1 FROM services s WHERE s.revision = r.id AND s.key = :service))"
+            " ORDER BY id DESC LIMIT :limit"
+        )
+        return self._select(query, {"environment": environment, "service": service, "limit": limit})
+
+    def get(self, revision_id: int) -> Revision | None:
+        """Return one revision with its events, or None where there is none. Raises ControlError."""
+        found = self._select(f"SELECT {_COLUMNS} FROM revisions WHERE id = :id", {"id": revision_id})  # noqa: S608 - the columns are ours
+        return found[0] if found else None
+
+    def content(self, revision_id: int) -> Mapping[str, str]:
+        """Return the texts that were recorded. Raises ControlError where there are none, or they are damaged."""
+        query = "SELECT digest, packed FROM revisions JOIN contents USING (digest) WHERE id = ?"
+        with self._lock, self._failures("read a revision"):
+            row = self._connection.execute(query, (revision_id,)).fetchone()
+        if row is None:
+            raise ControlError(f"there is no revision {revision_id}", hint="`bateau history` lists them")
+        try:
+            texts: dict[str, str] = json.loads(zlib.decompressobj().decompress(row[1], _UNPACKED_BYTES_MAX))
+        except (zlib.error, ValueError):
+            texts = {}
+        if content_digest(texts) != row[0]:
+            raise ControlError(f"revision {revision_id} in {self._path} is damaged", hint="go back to another revision")
+        return texts
+
+    def close(self) -> None:
+        """Let go of the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _select(self, query: str, names: Mapping[str, Any]) -> list[Revision]:
+        with self._lock, self._failures("read revisions"):
+            self._connection.execute("BEGIN")  # one look: a mark in between would not fit its event
+            try:
+                return [self._revision(row) for row in self._connection.execute(query, names).fetchall()]
+            finally:
+                self._connection.execute("COMMIT")
+
+    def _revision(self, row: Any) -> Revision:
+        revision_id, environment, digest, who, when_s, commit, outcome = row
+        events = self._connection.execute(
+            "SELECT when_s, says, outcome FROM events WHERE revision = ? ORDER BY id", (revision_id,)
+        )
+        services = self._connection.execute(
+            "SELECT key, digest FROM services WHERE revision = ? ORDER BY key", (revision_id,)
+        )
+        return Revision(
+            id=revision_id,
+            environment=environment,
+            digest=digest,
+            services=dict(services.fetchall()),
+            who=who,
+            when_s=when_s,
+            commit=commit,
+            outcome=outcome,
+            events=tuple(Event(when_s=at, says=says, outcome=became) for at, says, became in events),
+        )
+
+    @contextmanager
+    def _writing(self, doing: str) -> Generator[sqlite3.Connection]:
+        """All of it or nothing."""
+        with self._lock, self._failures(doing):
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _failures(self, doing: str) -> Generator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            says, hint = _meaning(error)
+            raise ControlError(f"cannot {doing}: {self._path} {says}", hint=hint) from error
+        except OSError as error:
+            raise ControlError(f"cannot {doing}: {self._path}: {error.strerror}", hint=_WRITABLE) from error
+
+
+_WRITABLE: Final = "set XDG_STATE_HOME to a directory that can be written"
+_MEANINGS: Final[Mapping[int, tuple[str, str]]] = {
+    sqlite3.SQLITE_FULL: ("has no room left", "free some space; nothing was half written"),
+    sqlite3.SQLITE_IOERR: (
+        "cannot be read or written: the disk fails or is full",
+        "free some space, or look at the disk",
+    ),
+    sqlite3.SQLITE_READONLY: ("is read-only", _WRITABLE),
+    sqlite3.SQLITE_PERM: ("is not permitted", _WRITABLE),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _WRITABLE),
+    sqlite3.SQLITE_BUSY: ("is held by another process", "end the other command, then try again"),
+    sqlite3.SQLITE_NOTADB: ("is no database", "move the file away; what it held cannot be read"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "move the file away, or put a copy from a backup in its place"),
+}
+
+
+def _meaning(error: sqlite3.Error) -> tuple[str, str | None]:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the others say more
+    return _MEANINGS.get(code, (f"fails: {error}", None))
+
+
+def content_digest(content: Mapping[str, str]) -> str:
+    """Return the sha256 of texts, whatever their order.
+
+    >>> content_digest({"a": "1", "b": "2"}) == content_digest({"b": "2", "a": "1"})
+    True
+    """
+    return hashlib.sha256(_canonical(content)).hexdigest()
+
+
+def _canonical(content: Mapping[str, str]) -> bytes:
+    return json.dumps(dict(content), sort_keys=True, separators=(",", ":")).encode()
+
+
+def _packed(content: Mapping[str, str]) -> bytes:
+    return zlib.compress(_canonical(content), 6)
+
+
+def _add_event(connection: sqlite3.Connection, revision_id: int, event: Event) -> None:
+    connection.execute(
+        "INSERT INTO events (revision, when_s, says, outcome) VALUES (?, ?, ?, ?)",
+        (revision_id, event.when_s, event.says, event.outcome),
+    )

@@ -1,0 +1,76 @@
+"""Write the plan to where a pull request is talked about.
+
+Called by `plan --comment`.
+
+Invariant: tokens come from the environment and travel in headers only.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+from bateau.domain.errors import ControlError
+from bateau.ports.repository import Forge
+from bateau.sources.forge import Gitea, GitHub, GitLab
+
+if TYPE_CHECKING:
+    import aiohttp
+
+_PULL: Final = re.compile(r"/(?P<repository>.+?)/(?P<way>pull|pulls|-/merge_requests)/(?P<number>\d+)/?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PullRequest:
+    """A pull request by its URL: which kind of forge, where, and its number there."""
+
+    forge: str
+    address: str
+    repository: str
+    number: int
+
+
+def pull_request(url: str) -> PullRequest:
+    """Take the URL of a pull request apart. Raises ControlError.
+
+    >>> pull_request("https://git.example.org/group/acme/-/merge_requests/7")
+    PullRequest(forge='gitlab', address='https://git.example.org', repository='group/acme', number=7)
+    """
+    parts = urlsplit(url)
+    match = _PULL.fullmatch(parts.path)
+    if parts.scheme not in ("https", "http") or not parts.netloc or match is None:
+        raise ControlError(
+            f"{url} is no pull request",
+            hint="give its URL: .../org/repo/pull/12 (GitHub), .../pulls/12 (Gitea), .../-/merge_requests/12 (GitLab)",
+        )
+    forge = {"pull": "github", "pulls": "gitea", "-/merge_requests": "gitlab"}[match["way"]]
+    address = f"{parts.scheme}://{parts.netloc}"
+    return PullRequest(forge=forge, address=address, repository=match["repository"], number=int(match["number"]))
+
+
+async def comment(url: str, marker: str, body: str) -> None:
+    """Write the comment that bears `marker`, over the one that is there. Raises ControlError and SourceError."""
+    import aiohttp
+
+    where = pull_request(url)
+    async with aiohttp.ClientSession() as session:
+        await _forge(session, where).upsert_comment(where.number, marker, body)
+
+
+def _forge(session: "aiohttp.ClientSession", where: PullRequest) -> Forge:
+    token = _token(f"{where.forge.upper()}_TOKEN")
+    if where.forge == "gitlab":
+        return GitLab(session, where.repository, token=token, url=where.address)
+    if where.forge == "gitea":
+        return Gitea(session, where.repository, token=token, url=where.address)
+    enterprise = f"{where.address}/api/v3"
+    default = enterprise if where.address != "https://github.com" else "https://api.github.com"
+    return GitHub(session, where.repository, token=token, url=os.environ.get("GITHUB_API_URL", default))
+
+
+def _token(variable: str) -> str:
+    token = os.environ.get(variable)
+    if not token:
+        raise ControlError(f"{variable} is not set", hint=f"set {variable} to a token that may write comments")
+    return token

@@ -1,0 +1,30 @@
+"""Open the history of an instance.
+
+Called by wiring.local, and by `history` beside a control plane that writes it.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bateau.domain.revision import Revision
+from bateau.store.revisions import RevisionStore
+from bateau.wiring.paths import Paths
+
+
+def history_path(paths: Paths) -> Path:
+    """Return where the history of an instance lies."""
+    return paths.state / "history.sqlite"
+
+
+def history(
+    paths: Paths, *, environment: str | None = None, service: str | None = None, limit: int = 20
+) -> Sequence[Revision]:
+    """Return the revisions of an instance, newest first; none where it never ran. Raises ControlError."""
+    path = history_path(paths)
+    if not path.exists():
+        return ()
+    store = RevisionStore(path)
+    try:
+        return store.history(environment, service=service, limit=limit)
+    finally:
+        store.close()

@@ -1,0 +1,74 @@
+"""Turn what one environment runs into a change to another: a commit on a branch, ready for a pull request.
+
+Called by `promote`.
+
+Invariant: the work tree and the branch that is checked out stay as they are.
+"""
+
+import os
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from bateau.domain.errors import ControlError
+from bateau.domain.revision import Commit
+from bateau.ports.repository import Change
+from bateau.sources.git import GitObjects, Promotion, Written, promote
+from bateau.specs import read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Promoted:
+    """What a promotion would change, and the commit that it made (None where there is nothing to change)."""
+
+    promotion: Promotion
+    branch: str
+    commit: Commit | None
+
+
+async def promoted(directory: Path, *, service: str | None, source: str, target: str, branch: str | None) -> Promoted:
+    """Make the commit. Raises ControlError and the SourceError family."""
+    objects = await GitObjects.of_clone(directory, environ=os.environ)
+    texts = await objects.texts_at("HEAD")
+    files = {spec.name: spec.position.file for spec in read(texts).specs if spec.kind == "Environment"}
+    missing = [name for name in (source, target) if name not in files]
+    if missing:
+        there = ", ".join(sorted(files)) or "none"
+        raise ControlError(
+            f"the last commit has no Environment {missing[0]} without mistakes", hint=f"there is: {there}"
+        )
+    promotion = promote(
+        Written(file=files[source], text=texts[files[source]], environment=source),
+        Written(file=files[target], text=texts[files[target]], environment=target),
+        service=service,
+    )
+    name = branch or f"promote-{service or 'all'}-{target}-{(await objects.id_of('HEAD'))[:7]}"
+    if promotion.problems or not promotion.changes:
+        return Promoted(promotion=promotion, branch=name, commit=None)
+    message = f"Promote {service or 'everything'} from {source} to {target}\n\n" + "\n".join(promotion.changes)
+    change = Change(
+        branch=name,
+        texts={_prefix(directory) + files[target]: promotion.text},
+        message=message,
+        author=_author(directory),
+        when_s=int(time.time()),
+    )
+    return Promoted(promotion=promotion, branch=name, commit=await objects.commit_on_branch("HEAD", change))
+
+
+def _author(directory: Path) -> str:
+    name, mail = (_asked(directory, "config", "--get", f"user.{key}") for key in ("name", "email"))
+    if not name or not mail:
+        hint = "git config user.name NAME; git config user.email MAIL"
+        raise ControlError("git does not know who makes the commit", hint=hint)
+    return f"{name} <{mail}>"
+
+
+def _prefix(directory: Path) -> str:
+    return _asked(directory, "rev-parse", "--show-prefix")
+
+
+def _asked(directory: Path, *words: str) -> str:
+    done = subprocess.run(["git", "-C", str(directory), *words], capture_output=True, text=True, check=False)
+    return done.stdout.strip()

@@ -1,0 +1,164 @@
+"""What an environment makes of the same documents, and where every value of it came from."""
+
+import json
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bateau.domain.release import Release
+from bateau.hydrate import hydrate
+from bateau.specs import read
+
+HEAD = "apiVersion: bateau.dev/v1alpha1\n"
+CHAT = HEAD + (
+    "kind: Model\nmetadata: {name: chat, labels: {team: search}}\n"
+    "spec:\n  source: smollm2\n  replicas: 1\n  env: {REGION: '${ values.region }-${ environment.name }'}\n"
+)
+BASE = HEAD + "kind: Environment\nmetadata: {name: base}\nspec:\n  values: {region: eu, chat: {replicas: 4, tier: a}}\n"
+PROD = HEAD + (
+    "kind: Environment\nmetadata: {name: prod}\nspec:\n  from: [base]\n  values: {chat: {replicas: 6}}\n  patches:\n"
+    "    - match: {kind: Model, name: chat}\n      set:\n        spec.replicas: '${ values.chat.replicas }'\n"
+)
+
+
+def hydrated(*texts: str, environment: str | None = "prod", **variables: str) -> tuple[Release, list[str]]:
+    reading = read({f"{index}.yaml": text for index, text in enumerate(texts)})
+    assert [p.says for p in reading.problems if p.severity == "error"] == []
+    release, problems = hydrate(reading.specs, environment, variables)
+    return release, [problem.says for problem in problems]
+
+
+def environment(name: str, body: str) -> str:
+    return f"{HEAD}kind: Environment\nmetadata: {{name: {name}}}\nspec:\n{body}"
+
+
+def spec_of(release: Release) -> Any:
+    (service,) = release.services
+    return service.spec
+
+
+def test_values_merge_deep_along_from_and_expressions_keep_their_type():
+    release, problems = hydrated(CHAT, BASE, PROD)
+    assert problems == []
+    assert spec_of(release).replicas == 6
+    assert spec_of(release).env == {"REGION": "eu-prod"}
+
+
+def test_every_step_of_a_value_is_kept():
+    release, _ = hydrated(CHAT, BASE, PROD)
+    chain = release.services[0].origins["spec.replicas"]
+    assert [(step.how, str(step.at), step.value) for step in chain] == [
+        ("written", "0.yaml:6:13", 1),
+        ("expression", "2.yaml:10:24", 6),
+        ("value", "2.yaml:6:29", 6),
+    ]
+
+
+def test_every_leaf_of_a_service_has_an_origin():
+    release, _ = hydrated(CHAT, BASE, PROD)
+    service = release.services[0]
+
+    def leaves(value: Any, path: str) -> list[str]:
+        if isinstance(value, dict):
+            return [
+                leaf
+                for key, each in cast("dict[str, Any]", value).items()
+                for leaf in leaves(each, f"{path}.{key}" if path else key)
+            ]
+        if isinstance(value, list):
+            return [
+                leaf for index, each in enumerate(cast("list[Any]", value)) for leaf in leaves(each, f"{path}[{index}]")
+            ]
+        return [path]
+
+    tree = {"metadata": service.tree["metadata"], "spec": service.tree["spec"]}
+    assert [leaf for leaf in leaves(tree, "") if not service.origins.get(leaf)] == []
+
+
+def test_the_more_exact_match_wins_whatever_the_order_of_files():
+    exact = environment(
+        "prod", "  patches: [{match: {name: chat}, set: {spec.replicas: 2}}, {set: {spec.replicas: 3}}]\n"
+    )
+    release, problems = hydrated(
+        CHAT.replace("  env: {REGION: '${ values.region }-${ environment.name }'}\n", ""), exact
+    )
+    assert (spec_of(release).replicas, problems) == (2, [])
+
+
+def test_two_patches_of_equal_rank_are_a_mistake_with_both_places():
+    twice = environment(
+        "prod",
+        "  patches:\n    - {match: {name: chat}, set: {spec.replicas: 2}}\n"
+        "    - {match: {name: chat}, set: {spec.replicas: 3}}\n",
+    )
+    reading = read({"a.yaml": CHAT.replace("${ values.region }-", ""), "b.yaml": twice})
+    _, problems = hydrate(reading.specs, "prod")
+    (problem,) = problems
+    assert problem.says == "in environment prod: two patches of equal rank set spec.replicas of Model chat"
+    assert (str(problem.where), "b.yaml:6:50" in str(problem.hint)) == ("b.yaml:7:50", True)
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("  patches: [{match: {name: nobody}, set: {spec.replicas: 2}}]\n", "the patch matches no document"),
+        (
+            "  patches: [{set: {spec.replicas: [1]}}]\n",
+            "in environment prod: spec.replicas is a list; expected a whole number",
+        ),
+        ("  patches: [{set: {spec.replcias: 2}}]\n", "in environment prod: unknown field `replcias` in spec"),
+        ("  patches: [{set: {kind: App}}]\n", "in environment prod: the path `kind` cannot be set"),
+        (
+            "  patches: [{set: {'spec.source.x': 1}}]\n",
+            "in environment prod: the patch cannot be applied: spec.source is no mapping, so it has no `x`",
+        ),
+        (
+            "  patches: [{match: {when: 'spec.nothing'}, set: {spec.replicas: 2}}]\n",
+            'in environment prod: when of this patch fails for Model chat: Key not found in map : "nothing"',
+        ),
+    ],
+)
+def test_a_patch_that_cannot_be_is_named(body: str, says: str):
+    _, problems = hydrated(CHAT.replace("${ values.region }-", ""), environment("prod", body))
+    assert says in problems
+
+
+def test_a_value_that_one_environment_lacks_is_named_with_it():
+    _, problems = hydrated(CHAT, environment("prod", "  values: {}\n"))
+    assert problems == ['in environment prod: spec.env.REGION: Key not found in map : "region"']
+
+
+def test_environments_in_a_circle_are_named():
+    texts = [
+        environment("a", "  from: [b]\n"),
+        environment("b", "  from: [a]\n"),
+        CHAT.replace("${ values.region }-", ""),
+    ]
+    _, problems = hydrated(*texts, environment="a")
+    assert problems == ["environments build on each other in a circle: a -> b -> a"]
+
+
+def test_only_declared_variables_can_be_read():
+    text = CHAT.replace("${ values.region }", '${ env("REGION") }')
+    declared, problems = hydrated(text, environment("prod", "  env: [REGION]\n"), REGION="eu")
+    assert (spec_of(declared).env, problems) == ({"REGION": "eu-prod"}, [])
+    _, problems = hydrated(text, environment("prod", "  env: []\n"), REGION="eu")
+    assert "env('REGION') is not there" in problems[0]
+
+
+@given(st.permutations([CHAT, BASE, PROD]))
+def test_the_order_of_files_never_changes_the_release(texts: list[str]):
+    def plain(release: Release) -> Any:
+        return [(s.key, s.tree, s.spec) for s in release.services]
+
+    assert plain(hydrated(*texts)[0]) == plain(hydrated(CHAT, BASE, PROD)[0])
+
+
+def test_hydrating_what_was_hydrated_changes_nothing():
+    release, _ = hydrated(CHAT, BASE, PROD)
+    again = read({"again.yaml": json.dumps(release.services[0].tree)})
+    second, problems = hydrate(again.specs)
+    assert problems == ()
+    assert second.services[0].tree == release.services[0].tree

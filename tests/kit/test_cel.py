@@ -1,0 +1,160 @@
+"""The CEL dialect: the examples of Kubernetes' documentation, plain dicts, and bounds on cost."""
+
+from typing import Any
+
+import pytest
+
+from bateau.kit.cel import LENGTH_MAX, CelError, Scope, evaluate
+from bateau.kit.cel_function import Function
+from bateau.kit.cel_tokens import bound_names, free_names, growth, renamed, tokens
+
+NAMES: dict[str, Any] = {"object": {"a": {"b-c": 1, "n": None}, "l": [1, 2, 3], "s": "hello"}}
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("isQuantity('1.3G')", True),
+        ("isQuantity('1.3Gi')", True),
+        ("isQuantity('1,3G')", False),
+        ("isQuantity('10000k')", True),
+        ("isQuantity('200K')", False),
+        ("isQuantity('Three')", False),
+        ("isQuantity('Mi')", False),
+        ("quantity('50000000G').isInteger()", True),
+        ("quantity('50k').isInteger()", True),
+        ("quantity('9999999999999999999999999999999999999G').isInteger()", False),
+        ("quantity('50k').asInteger() == 50000", True),
+        ("quantity('50.7k').asApproximateFloat()", 50700.0),
+        ("quantity('50k').add(quantity('20k')) == quantity('70k')", True),
+        ("quantity('50k').add(20) == quantity('50020')", True),
+        ("quantity('50k').sub(20000) == quantity('30k')", True),
+        ("quantity('50k').add(20).sub(quantity('100k')).sub(-50000) == quantity('20')", True),
+        ("quantity('200M').compareTo(quantity('0.2G'))", 0),
+        ("quantity('50M').compareTo(quantity('50Mi'))", -1),
+        ("quantity('50Mi').compareTo(quantity('50M'))", 1),
+        ("quantity('150Mi').isGreaterThan(quantity('100Mi'))", True),
+        ("quantity('50M').isLessThan(quantity('100M'))", True),
+        ("quantity('100M').isLessThan(quantity('50M'))", False),
+        ("quantity('-1').sign()", -1),
+        ("quantity('500m') == quantity('0.5')", True),
+        ("isURL('https://user:pass@example.com:80/path?query=val#fragment')", True),
+        ("isURL('/absolute-path')", True),
+        ("isURL('https://a:b:c/')", False),
+        ("isURL('../relative-path')", False),
+        ("url('https://example.com:80/').getScheme()", "https"),
+        ("url('https://example.com:80/').getHost()", "example.com:80"),
+        ("url('https://[::1]:80/').getHost()", "[::1]:80"),
+        ("url('https://example.com:80/').getHostname()", "example.com"),
+        ("url('https://[::1]:80/').getHostname()", "::1"),
+        ("url('https://example.com:80/').getPort()", "80"),
+        ("url('/path').getPort()", ""),
+        ("url('https://example.com/path').getEscapedPath()", "/path"),
+        ("url('https://example.com/path?k1=a&k2=b&k2=c').getQuery()", {"k1": ["a"], "k2": ["b", "c"]}),
+        ("isIP('127.0.0.1')", True),
+        ("isIP('::ffff:1.2.3.4')", False),
+        ("isIP('fe80::1%eth0')", False),
+        ("isIP('127.0.0.01')", False),
+        ("ip('127.0.0.1').family()", 4),
+        ("ip.isCanonical('2001:db8::abcd')", True),
+        ("ip.isCanonical('2001:DB8::ABCD')", False),
+        ("ip('0.0.0.0').isUnspecified()", True),
+        ("ip('127.0.0.1').isLoopback()", True),
+        ("ip('224.0.0.1').isLinkLocalMulticast()", True),
+        ("ip('169.254.169.254').isLinkLocalUnicast()", True),
+        ("ip('192.168.0.1').isGlobalUnicast()", True),
+        ("ip('255.255.255.255').isGlobalUnicast()", False),
+        ("cidr('192.168.0.0/24').containsIP(ip('192.168.0.1'))", True),
+        ("cidr('192.168.0.0/24').containsIP('192.168.1.1')", False),
+        ("cidr('192.168.0.0/16').containsCIDR(cidr('192.168.10.0/24'))", True),
+        ("cidr('192.168.1.0/24').containsCIDR('192.168.2.0/24')", False),
+        ("cidr('192.168.1.5/24').ip() == ip('192.168.1.5')", True),
+        ("cidr('192.168.1.5/24').masked() == cidr('192.168.1.0/24')", True),
+        ("cidr('192.168.0.0/24').prefixLength()", 24),
+        ("isCIDR('192.168.0.0/33')", False),
+        ("'abc 123'.find('[0-9]+')", "123"),
+        ("'abc'.find('[0-9]+')", ""),
+        ("'123 abc 456'.findAll('[0-9]+')", ["123", "456"]),
+        ("'123 abc 456'.findAll('[0-9]+', 1)", ["123"]),
+        ("'123 abc 456'.findAll('[0-9]+', 0)", []),
+        ("[1, 2, 3].isSorted()", True),
+        ("['b', 'a'].isSorted()", False),
+        ("[1, 3].sum()", 4),
+        ("[1.5, 3.0].sum()", 4.5),
+        ("[1, 3].min()", 1),
+        ("object.l.max()", 3),
+        ("sets.contains([1, 2], [2])", True),
+        ("sets.equivalent([1], [1, 1])", True),
+        ("sets.intersects([1], [2])", False),
+        ("'a,b'.split(',').join('-').upperAscii()", "A-B"),
+        ("'hello'.indexOf('l')", 2),
+        ("'%s %d'.format(['x', 1])", "x 1"),
+        ("has(object.a.x)", False),
+        ("object.a.n == null", True),
+        ("object.?a.?x.orValue(5)", 5),
+        ("object.l.exists_one(x, x == 1)", True),
+        ("1 / 0 > 0 || true", True),
+    ],
+)
+def test_an_expression_has_the_value_that_kubernetes_documents(expression: str, expected: Any) -> None:
+    assert evaluate(expression, NAMES) == expected
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("quantity('x')", "quantities must match"),
+        ("quantity('0.5').asInteger()", "cannot convert value to integer"),
+        ("object.a.isLessThan(quantity('1'))", "no quantity"),
+        ("'a'.find('(')", "error parsing regexp"),
+        ("'a'.find('(?=a)')", "error parsing regexp"),
+        ("[].min()", "min called on empty list"),
+        ("[1, 'a'].max()", "do not compare"),
+        ("object.zz == 1", 'Key not found in map : "zz"'),
+        ("object.?a", "the result is an optional"),
+        ("'abc'.reverse()", "undeclared reference to 'reverse'"),
+        ("math.greatest(1, 2)", "undeclared reference to 'math'"),
+        ("boom(", "Syntax error: mismatched input '<EOF>'"),
+        ("1" + " + 1" * LENGTH_MAX, f"at most {LENGTH_MAX}"),
+        ("object.l" + ".map(x, x + x + x + x)" * 12, "may make its values grow"),
+        ("[object.s]" + ".map(x, x.replace('l', 'llllllll'))" * 9, "may make its values grow"),
+    ],
+)
+def test_what_fails_says_so_in_one_line(expression: str, says: str) -> None:
+    with pytest.raises(CelError) as caught:
+        evaluate(expression, NAMES)
+    assert says in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_nested_loops_end_at_the_budget() -> None:
+    with pytest.raises(CelError, match="Iteration budget exceeded"):
+        evaluate("l.all(a, l.all(b, l.all(c, true)))", {"l": list(range(300))})
+
+
+def test_a_pattern_that_backtracks_elsewhere_costs_nothing_here() -> None:
+    assert evaluate("text.find('(a+)+$')", {"text": "a" * 5000 + "b"}) == ""
+
+
+def test_a_scope_is_bound_once_and_asked_often() -> None:
+    scope = Scope(NAMES)
+    assert [scope.value("size(object.l)"), scope.value("object.s")] == [3, "hello"]
+
+
+def test_functions_of_the_caller_join_the_dialect() -> None:
+    env = Function("env", ("string",), "string", {"REGION": "eu"}.__getitem__)
+    assert evaluate("env('REGION')", {}, (env,)) == "eu"
+    with pytest.raises(CelError, match="undeclared reference to 'env'"):
+        evaluate("env('REGION')", {})
+
+
+def test_names_are_told_from_fields_functions_strings_and_comments() -> None:
+    text = "spec.spec + size(a[?'spec']) // spec2\n + r'\\' + o.?spec + l.map(x, x.y)[i]"
+    assert free_names(text) == {"spec", "a", "o", "l", "i"}
+    assert bound_names(text) == {"x"}
+    assert "".join(each.text for each in tokens(text)) == text
+    assert renamed(text, {"spec": "S"}).startswith("S.spec + size(a[?'spec']) // spec2\n")
+
+
+def test_rules_as_people_write_them_do_not_grow() -> None:
+    assert growth("c.filter(x, has(x.a)).map(x, string(x.a) + '!').join(', ') + '; and' + 'more'") < 1000

@@ -1,0 +1,202 @@
+"""A plan as text, JSON, Markdown and SARIF; whole outputs stand in tests/golden/plan."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bateau.api.plan_json import plan_json
+from bateau.api.plan_markdown import CHARACTERS_MAX, plan_markdown
+from bateau.api.sarif import sarif
+from bateau.cli.plan_text import plan_text
+from bateau.domain.change import Delivery
+from bateau.domain.finding import Finding
+from bateau.domain.origin import Origin, Origins
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.release import Service
+from bateau.domain.spec import ModelSpec
+from bateau.kit.position import Position
+from bateau.plan import Documents, compare
+from plan.objects import container, deployment, manifest, thing, written
+
+GOLDEN = Path(__file__).parent.parent / "golden/plan"
+IMAGE = "spec.template.spec.containers[0].image"
+FINDINGS = (
+    Finding(
+        rule="house-rules/owner",
+        subject="app/cart",
+        verdict="warning",
+        says="no team",
+        where=Position("a b.yaml", 3, 1),
+    ),
+    Finding(rule="schema", subject="Widget w", verdict="not checked", says="no schema of Widget"),
+    Finding(rule="pss/root", subject="app/old", verdict="excepted", says="owner: ops, until 2027-01-01"),
+)
+
+
+def chat(maximum: int, origins: Origins | None = None) -> Service:
+    return Service(
+        kind="Model",
+        name="chat",
+        labels={},
+        spec=ModelSpec(source="smollm2"),
+        position=Position("chat.yaml", 1, 1),
+        positions={},
+        tree={"kind": "Model", "spec": {"source": "smollm2", "scale": {"max": maximum}}},
+        origins=origins or {},
+    )
+
+
+def acme() -> Delivery:
+    apps = [(name, f"app/{name}") for name in ("cart", "shop")]
+    desired = [
+        manifest(
+            deployment(name, image="acme:1.4.2"),
+            service=service,
+            origins={IMAGE: written(f"services/{name}.yaml", 6, "acme:1.4.2")},
+        )
+        for name, service in apps
+    ]
+    desired += [
+        manifest(
+            thing("chat", "HorizontalPodAutoscaler", "autoscaling/v2", spec={"maxReplicas": 6}), service="model/chat"
+        ),
+        manifest(thing("db", "Service", spec={"clusterIP": "None"}), service="app/db"),
+        manifest(thing("new", data={"k": "v"}), service="app/shop"),
+        manifest(thing("keys", "Secret", data={"k": "bmV3"}), service="app/shop"),
+        manifest(thing("calm"), service="app/calm"),
+    ]
+    observed = [manifest(deployment(name, image="acme:1.4.1"), service=service) for name, service in apps]
+    observed += [
+        manifest(
+            thing("chat", "HorizontalPodAutoscaler", "autoscaling/v2", spec={"maxReplicas": 4}), service="model/chat"
+        ),
+        manifest(thing("db", "Service", spec={"clusterIP": "10.0.0.7"}), service="app/db"),
+        manifest(thing("keys", "Secret", data={"k": "b2xk"}), service="app/shop"),
+        manifest(thing("calm"), service="app/calm"),
+        manifest(thing("volume", "PersistentVolumeClaim", spec={"size": 1}), service="app/db"),
+        manifest(thing("legacy", data={"a": "b"})),
+    ]
+    chain = (
+        Origin("written", Position("services/chat.yaml", 9, 24), 4),
+        Origin("value", Position("environments/prod.yaml", 9, 41), 6, "values.chat.replicas"),
+    )
+    return compare(
+        desired,
+        observed,
+        environment="prod",
+        documents=Documents(desired=[chat(6, {"spec.scale.max": chain})], observed=[chat(4)]),
+        findings=FINDINGS,
+    )
+
+
+def as_sarif(delivery: Delivery) -> str:
+    return sarif(delivery.findings, delivery.problems, version="1.2.3")
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("acme.txt", plan_text),
+        ("acme.json", plan_json),
+        ("acme.md", plan_markdown),
+        ("acme.sarif", as_sarif),
+    ],
+)
+def test_a_plan_is_shown_as_in_its_golden_file(name: str, shown: Any, request: pytest.FixtureRequest) -> None:
+    text = shown(acme()).rstrip() + "\n"
+    golden = GOLDEN / name
+    if request.config.getoption("--accept"):
+        golden.write_text(text)
+    assert golden.read_text() == text
+
+
+def test_a_thousand_equal_edits_are_one_line() -> None:
+    names = [f"s{n}" for n in range(1000)]
+    desired = [manifest(deployment(name, image="i:2"), service=f"app/{name}") for name in names]
+    lines = plan_text(compare(desired, [deployment(name, image="i:1") for name in names])).splitlines()
+    assert lines[0] == "1,000 services change, 0 do not"
+    assert [line for line in lines if line.startswith("~")] == [
+        (
+            "~ Deployment s0, Deployment s1, Deployment s10 and 997 more  "
+            "template.spec.containers[0].image i:1 -> i:2  (restart)"
+        )
+    ]
+
+
+def test_every_removal_is_on_a_line_however_many() -> None:
+    observed = [thing(f"c{n}", data={"n": str(n)}) for n in range(300)]
+    lines = plan_text(compare([], observed)).splitlines()
+    assert sum(line.startswith("- ConfigMap c") for line in lines) == 300
+    assert "  removes 300 of 300 objects; confirm with --yes-remove 300" in lines
+
+
+def test_nothing_to_do_is_said() -> None:
+    assert plan_text(compare([manifest(thing("a"))], [thing("a")], environment="prod")) == (
+        "prod: nothing changes, 1 object is as wanted"
+    )
+
+
+def test_a_comment_stays_under_its_limit_and_counts_what_it_leaves_out() -> None:
+    observed = [thing(f"c{n}", data={"n": "x" * 50 + str(n)}) for n in range(3000)]
+    desired = [manifest(thing(f"d{n}", data={"n": f"y{n}" * 9})) for n in range(3000)]
+    text = plan_markdown(compare(desired, observed))
+    assert len(text) < CHARACTERS_MAX
+    shown = text.count("removed") + sum(line.startswith("- `-`") for line in text.splitlines())
+    assert shown > 100
+    assert "**Left out for length:** 1 created, " in text
+    assert text.index("Removes 3,000 of 3,000 objects") < 200
+
+
+def test_values_cannot_break_out_of_a_comment() -> None:
+    before, after = deployment(), deployment()
+    container(after)["env"][0]["value"] = "`` @everyone <img src=x> [a](b) ``` \n# big"
+    text = plan_markdown(compare([manifest(after)], [before]))
+    (line,) = [line for line in text.splitlines() if "@everyone" in line]
+    assert "```` " in line
+    assert "\n# big" not in text
+
+
+def test_no_secret_is_in_any_form() -> None:
+    delivery = compare(
+        [manifest(thing("s", "Secret", stringData={"k": "hunter2"}))], [thing("s", "Secret", data={"k": "b2xk"})]
+    )
+    for text in (plan_text(delivery), plan_json(delivery), plan_markdown(delivery)):
+        assert "hunter2" not in text and "b2xk" not in text and "aHVudGVyMg" not in text
+    assert "data.k (secret changed)" in plan_text(delivery)
+
+
+def test_strings_that_look_like_something_else_keep_their_quotes() -> None:
+    text = plan_text(compare([manifest(thing("a", data={"k": "on"}))], [thing("a", data={"k": "1e3"})]))
+    assert 'data.k "1e3" -> "on"' in text
+
+
+def test_json_leaves_out_what_is_absent_and_keeps_null() -> None:
+    delivery = compare([manifest(thing("a", data={"k": "1", "n": None}))], [thing("a", data={"n": "x"})])
+    fields = {f["path"]: f for f in json.loads(plan_json(delivery))["changes"][0]["fields"]}
+    assert "before" not in fields["data.k"] and fields["data.k"]["after"] == "1"
+    assert fields["data.n"]["after"] is None
+
+
+def test_sarif_has_places_levels_and_steady_fingerprints() -> None:
+    problem = Problem(where=Position("x/ä.yaml", 4, 2), says="wrong", hint="mend", severity=Severity.ERROR)
+    log = json.loads(sarif(FINDINGS, [problem], version="1.0.0"))
+    (run,) = log["runs"]
+    results = {result["ruleId"]: result for result in run["results"]}
+    assert (log["version"], run["tool"]["driver"]["name"]) == ("2.1.0", "bateau")
+    assert {rule: (r["level"], r.get("kind")) for rule, r in results.items()} == {
+        "bateau/written": ("error", None),
+        "house-rules/owner": ("warning", "fail"),
+        "schema": ("none", "open"),
+        "pss/root": ("note", "fail"),
+    }
+    place = results["bateau/written"]["locations"][0]["physicalLocation"]
+    assert place == {
+        "artifactLocation": {"uri": "x/%C3%A4.yaml", "uriBaseId": "%SRCROOT%"},
+        "region": {"startLine": 4, "startColumn": 2},
+    }
+    assert all(run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] == rule for rule, r in results.items())
+    moved = json.loads(sarif([], [Problem(where=Position("x/ä.yaml", 9, 2), says="wrong")], version="1.0.0"))
+    assert moved["runs"][0]["results"][0]["partialFingerprints"] == results["bateau/written"]["partialFingerprints"]
+    assert results["pss/root"]["suppressions"][0]["justification"].startswith("owner: ops")

@@ -1,0 +1,150 @@
+"""Services become Kubernetes objects that the schemas take, each leaf with its origin."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bateau.domain.release import Release
+from bateau.kit.position import child, item
+from bateau.kit.yaml_writer import write
+from bateau.render import render, validate
+from bateau.wiring.schemas import VERSIONS, load_schemas
+from render.building import app, model, release_of
+
+SCHEMAS = load_schemas()
+GOLDEN = Path(__file__).parent.parent / "golden/kubernetes"
+CHAT = "source: hf://org/repo/chat.gguf"
+SHOP = (
+    "image: 'acme/shop:1.4.2', replicas: 3, uses: [model/chat], resources: {cpu: 500m, memory: 512Mi}, "
+    "ports: {http: {port: 80}, events: {protocol: grpc}}, env: {LOG: 'y', DB_PASSWORD: hunter2, AT: '{port:events}'}, "
+    "health: {path: /healthz, interval: 1500ms}"
+)
+SERVICES = {
+    "app": (app("shop", SHOP), model("chat", CHAT)),
+    "worker": (app("worker", "image: 'acme/worker:1'"),),
+    "llamacpp": (model("chat", f"{CHAT}, contextLength: 2048, threads: 2, replicas: 2"),),
+    "vllm": (
+        model(
+            "big",
+            "source: 'hf://org/big', accelerator: {count: 2}, scale: {min: 2, max: 5}, "
+            "resources: {cpu: '8', memory: 64Gi}",
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_manifests_are_the_golden_ones(name: str, request: pytest.FixtureRequest) -> None:
+    rendering = render(release_of(*SERVICES[name]), namespace="prod")
+    first = rendering.manifests[0].service
+    text = write(each.tree for each in rendering.manifests if each.service == first)
+    file = GOLDEN / f"{name}.yaml"
+    if request.config.getoption("--accept"):
+        file.write_text(text, encoding="utf-8")
+    assert file.read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_manifest_passes_the_strict_schemas(name: str, version: str) -> None:
+    assert validate(render(release_of(*SERVICES[name])).manifests, load_schemas(version)) == ()
+
+
+def test_what_looks_secret_is_only_referred_to() -> None:
+    rendering = render(release_of(*SERVICES["app"]))
+    assert "hunter2" not in write(each.tree for each in rendering.manifests)
+    assert [f.says for f in rendering.findings] == [
+        "not rendered: spec.env.DB_PASSWORD looks like a secret; put `DB_PASSWORD` into Secret shop of the cluster"
+    ]
+    chains = [chain for each in rendering.manifests for chain in each.origins.values()]
+    assert "hunter2" not in repr(chains)
+
+
+def test_only_users_may_call() -> None:
+    rendering = render(release_of(*SERVICES["app"]))
+    policies = {each.service: each.tree["spec"] for each in rendering.manifests if each.tree["kind"] == "NetworkPolicy"}
+    assert "ingress" not in policies["app/shop"]
+    (rule,) = policies["model/chat"]["ingress"]
+    assert rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "shop"
+
+
+@pytest.mark.parametrize(
+    ("document", "says"),
+    [
+        (app("a", "command: [a]"), "not rendered: the app runs spec.command, and this target needs spec.image"),
+        (app("a", "wasm: a.wasm"), "not rendered: the app runs spec.wasm, and this target needs spec.image"),
+        (
+            model("a", "source: smollm2"),
+            'not rendered: llama.cpp in a container cannot fetch "smollm2"; write hf://ORG/REPOSITORY/FILE.gguf or https://',
+        ),
+        (
+            model("a", "source: 'http://x/v1', engine: external"),
+            "not rendered: the model runs elsewhere; apps that use it get its URL",
+        ),
+        (
+            model("a", f"{CHAT}, accelerator: {{vendor: amd}}"),
+            "not rendered: there is no image for engine llama.cpp on amd",
+        ),
+    ],
+)
+def test_what_cannot_be_rendered_is_said(document: str, says: str) -> None:
+    rendering = render(release_of(document))
+    assert rendering.manifests == ()
+    assert [finding.says for finding in rendering.findings] == [says]
+
+
+def test_an_app_and_a_model_of_one_name_are_refused() -> None:
+    rendering = render(release_of(app("a", "image: a"), model("a", CHAT)))
+    assert rendering.manifests == ()
+    assert [finding.verdict for finding in rendering.findings] == ["error", "error"]
+
+
+def test_the_chain_leads_to_the_file() -> None:
+    deployment = next(e for e in render(release_of(*SERVICES["app"])).manifests if e.tree["kind"] == "Deployment")
+    (step,) = deployment.origins["spec.replicas"]
+    assert (step.how, step.value, str(step.at)) == ("written", 3, "a.yaml:4:44")
+
+
+_SPECS = st.tuples(
+    st.integers(0, 3), st.booleans(),
+    st.sampled_from(["", ", ports: {http: {}}", ", ports: {g: {protocol: grpc}, x-y: {}}"]),
+    st.sampled_from(["", ", env: {A: '1e3', B: ''}"]), st.sampled_from(["", ", resources: {memory: 1Gi}"]),
+)  # fmt: skip
+
+
+@given(drawn=st.lists(_SPECS, max_size=4), shuffled=st.randoms(use_true_random=False))
+def test_every_leaf_has_an_origin_and_order_never_matters(drawn: list[Any], shuffled: Any) -> None:
+    documents = [model("chat", CHAT)]
+    for index, (replicas, uses, ports, env, resources) in enumerate(drawn):
+        used = ", uses: [model/chat]" if uses else ""
+        documents.append(app(f"a{index}", f"image: 'a:1', replicas: {replicas}{used}{ports}{env}{resources}"))
+    release = release_of(*documents)
+    rendering = render(release)
+    for manifest in rendering.manifests:
+        assert dict.fromkeys(_leaves(manifest.tree, ""), True) == {p: bool(c) for p, c in manifest.origins.items()}
+        leaves = dict(_values(manifest.tree, ""))
+        assert {path: chain[-1].value for path, chain in manifest.origins.items()} == leaves
+    mixed = list(release.services)
+    shuffled.shuffle(mixed)
+    again = render(Release(services=tuple(mixed)))
+    assert write(e.tree for e in again.manifests) == write(e.tree for e in rendering.manifests)
+    assert validate(rendering.manifests, SCHEMAS) == ()
+
+
+def _leaves(tree: Any, path: str) -> Iterator[str]:
+    return (at for at, _ in _values(tree, path))
+
+
+def _values(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in cast("dict[str, Any]", tree).items():
+            yield from _values(value, child(path, key))
+    elif isinstance(tree, list) and tree:
+        for index, value in enumerate(cast("list[Any]", tree)):
+            yield from _values(value, item(path, index))
+    else:
+        yield path, tree

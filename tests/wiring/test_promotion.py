@@ -1,0 +1,128 @@
+"""Promotion, and the plan on a pull request, through the real command, a real repository and a real HTTP server."""
+
+import asyncio
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+HEAD = "apiVersion: bateau.dev/v1alpha1\n"
+SHOP = HEAD + "kind: App\nmetadata: {name: shop}\nspec: {image: '${ values.shop.image }', ports: {http: {}}}\n"
+
+
+def environment(name: str, tag: str) -> str:
+    return (
+        f"{HEAD}kind: Environment\nmetadata: {{name: {name}}}\n"
+        f"spec:\n  values:\n    shop:\n      image: r.example/shop:{tag}  # seen by customers\n"
+    )
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    path = tmp_path / "acme"
+    path.mkdir()
+    for name, text in {
+        "shop.yaml": SHOP,
+        "staging.yaml": environment("staging", "2.0"),
+        "prod.yaml": environment("prod", "1.9"),
+    }.items():
+        (path / name).write_text(text)
+    git(path, "init", "--quiet", "--initial-branch=main")
+    git(path, "config", "user.name", "Ada")
+    git(path, "config", "user.email", "ada@example.org")
+    git(path, "add", "--all")
+    git(path, "commit", "--quiet", "--message", "one")
+    return path
+
+
+def git(path: Path, *words: str) -> str:
+    return subprocess.run(["git", "-C", str(path), *words], check=True, capture_output=True, text=True).stdout
+
+
+def bateau(path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "bateau", *words]
+    environ = {key: value for key, value in os.environ.items() if key != "GITHUB_TOKEN"}
+    return subprocess.run(
+        command, cwd=path, env={**environ, **variables}, check=False, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_what_staging_pins_becomes_a_commit_for_prod_and_nothing_else_moves(repository: Path):
+    done = bateau(repository, "promote", "shop", "staging", "prod", "--branch", "release")
+    assert done.returncode == 0, done.stderr
+    assert "values.shop.image: r.example/shop:1.9 -> r.example/shop:2.0" in done.stdout
+    assert git(repository, "show", "release:prod.yaml") == environment("prod", "2.0")
+    assert git(repository, "status", "--porcelain") == ""
+    assert git(repository, "branch", "--show-current").strip() == "main"
+
+    plan = bateau(repository, "plan", "prod", "HEAD..release", "--exit-code")
+    assert plan.returncode == 4, plan.stderr
+    assert "image r.example/shop:1.9 -> r.example/shop:2.0" in plan.stdout
+    assert "prod.yaml:7" in plan.stdout
+
+
+def test_promoting_twice_has_nothing_to_do(repository: Path):
+    (repository / "prod.yaml").write_text(environment("prod", "2.0"))
+    git(repository, "commit", "--quiet", "--all", "--message", "two")
+    done = bateau(repository, "promote", "all", "staging", "prod")
+    assert (done.returncode, "nothing to promote" in done.stdout) == (0, True)
+
+
+def test_an_environment_that_is_not_there_is_named(repository: Path):
+    done = bateau(repository, "promote", "shop", "stagin", "prod")
+    assert done.returncode == 3
+    assert "no Environment stagin" in done.stderr
+
+
+async def test_the_plan_is_one_comment_that_is_updated_in_place(repository: Path):
+    comments: list[str] = []
+    tokens: set[str | None] = set()
+
+    async def listed(request: web.Request) -> web.Response:
+        tokens.add(request.headers.get("authorization"))
+        return web.json_response([{"id": number, "body": body} for number, body in enumerate(comments)])
+
+    async def made(request: web.Request) -> web.Response:
+        comments.append((await request.json())["body"])
+        return web.json_response({"id": 0}, status=201)
+
+    async def changed(request: web.Request) -> web.Response:
+        comments[int(request.match_info["id"])] = (await request.json())["body"]
+        return web.json_response({"id": 0})
+
+    app = web.Application()
+    base = "/repos/org/acme/issues"
+    app.add_routes([web.get(f"{base}/12/comments", listed), web.post(f"{base}/12/comments", made)])
+    app.add_routes([web.patch(f"{base}/comments/{{id}}", changed)])
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    try:
+        for tag in ("2.0", "2.1"):
+            (repository / "prod.yaml").write_text(environment("prod", tag))
+            words = ("plan", "prod", "--comment", "https://github.com/org/acme/pull/12")
+            done = await asyncio.to_thread(bateau, repository, *words, GITHUB_TOKEN="t0k", GITHUB_API_URL=url)
+            assert done.returncode == 0, done.stderr
+    finally:
+        await runner.cleanup()
+    (body,) = comments
+    assert body.startswith("<!-- bateau: bateau plan prod -->")
+    assert "1.9 -> r.example/shop:2.1" in body
+    assert tokens == {"Bearer t0k"}
+
+
+def test_without_a_token_it_is_said(repository: Path):
+    done = bateau(repository, "plan", "prod", "--comment", "https://github.com/org/acme/pull/12")
+    assert done.returncode == 3
+    assert "GITHUB_TOKEN is not set" in done.stderr
+
+
+def test_what_is_no_pull_request_is_said(repository: Path):
+    done = bateau(repository, "plan", "prod", "--comment", "https://github.com/org/acme")
+    assert done.returncode == 3
+    assert "is no pull request" in done.stderr
