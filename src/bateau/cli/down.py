@@ -4,13 +4,20 @@ import asyncio
 import os
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bateau.cli.options import name_option
+from bateau.wiring.paths import lock_holder
+
+if TYPE_CHECKING:
+    from bateau.api.client import ApiClient
+    from bateau.wiring.paths import Paths
 
 _STOP_TIMEOUT_S = 120.0
 _POLL_S = 0.05
+_ANSWER_TIMEOUT_S = 15.0
 
 
 @click.command()
@@ -22,13 +29,11 @@ def command(name: str) -> None:
 
     ask = client(name)
     where = instance_paths(name)
-    try:
-        tree = ask.status()
-    except ControlError:
+    tree = _status_of(ask, where)
+    if tree is None:
         count = _stop_leftovers(name)
-        click.echo(
-            f"{name} was not up" if not count else f"stopped {count} processes that a dead control plane had left"
-        )
+        message = f"stopped {count} processes that a dead control plane had left"
+        click.echo(f"{name} was not up" if not count else message)
         return
     ask.stop()
     click.echo("stopping every service and the gateway", err=True)
@@ -43,6 +48,29 @@ def command(name: str) -> None:
     while _alive(int(tree["pid"])) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
     click.echo(f"{name} is down")
+
+
+def _status_of(ask: "ApiClient", where: "Paths") -> dict[str, Any] | None:
+    """Return the status; None where there is no control plane. One that is coming up is waited for.
+
+    Raises ControlError where it lives and does not answer.
+    """
+    from bateau.domain.errors import ControlError
+
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+    while True:
+        try:
+            return ask.status()
+        except ControlError:
+            holder = lock_holder(where)
+            if holder is None:
+                return None
+            if time.monotonic() > deadline:
+                raise ControlError(
+                    f"the control plane (pid {holder}) lives and does not answer",
+                    hint=f"kill -9 {holder}, then `bateau down` again: it stops what that one has left",
+                ) from None
+            time.sleep(_POLL_S)
 
 
 def _stop_leftovers(name: str) -> int:

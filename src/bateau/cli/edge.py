@@ -49,7 +49,8 @@ def main() -> None:
 
 def show_error(error: BateauError) -> None:
     """Print what failed and how to mend it."""
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True)
+    color = False if "NO_COLOR" in os.environ else None
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True, color=color)
     if error.hint:
         click.echo(f"  hint: {error.hint}", err=True)
 

@@ -7,6 +7,7 @@ import re
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
 _EPHEMERAL = "run-"
+EXIT_INTERRUPTED = 130
 _POLL_S = 0.03
 
 
@@ -44,10 +46,26 @@ def command(model: str, prompt: str | None, name: str) -> int:
 
 
 async def _run(model: str, question: str, name: str) -> int:
-    async with _served(model, name) as (base_url, served_name):
-        if question:
-            return await _once(base_url, served_name, question)
-        return await _converse(base_url, served_name)
+    task = asyncio.current_task()
+    loop = asyncio.get_running_loop()
+    asked_to_end = False
+
+    def end() -> None:
+        """End once; what is being stopped by then is left to be stopped."""
+        nonlocal asked_to_end
+        if not asked_to_end and task:
+            asked_to_end = True
+            task.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, end)
+    try:
+        async with _served(model, name) as (base_url, served_name):
+            if question:
+                return await _once(base_url, served_name, question)
+            return await _converse(base_url, served_name, end)
+    except asyncio.CancelledError:
+        return EXIT_INTERRUPTED
 
 
 async def _once(base_url: str, model: str, question: str) -> int:
@@ -62,7 +80,7 @@ async def _once(base_url: str, model: str, question: str) -> int:
     return 0
 
 
-async def _converse(base_url: str, model: str) -> int:
+async def _converse(base_url: str, model: str, end: Callable[[], None]) -> int:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.history import FileHistory
 
@@ -95,13 +113,16 @@ async def _converse(base_url: str, model: str) -> int:
         try:
             await pieces
         except asyncio.CancelledError:
+            current = asyncio.current_task()
+            if current and current.cancelling():
+                raise  # not the answer alone is to end
             click.echo(" (stopped)")
         except BateauError as error:
             click.echo(f"{error.message}", err=True)
             messages.pop()
             continue
         finally:
-            loop.remove_signal_handler(signal.SIGINT)
+            loop.add_signal_handler(signal.SIGINT, end)
         messages.append({"role": "assistant", "content": answer.text})
         click.echo(click.style(f"\n    {answer.figures()}", dim=True))
 
@@ -132,7 +153,11 @@ def _running(model: str, name: str) -> tuple[str, str] | None:
         return None
     for service in tree["services"]:
         short = service["service"].partition("/")[2]
-        if service["service"].startswith("model/") and service["replicasReady"] and model in (short, service["source"]):
+        if (
+            service["service"].startswith("model/")
+            and service["state"] == "Ready"
+            and model in (short, service["source"])
+        ):
             return f"{tree['listen']}/v1", short
     return None
 

@@ -92,8 +92,9 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         loop.add_signal_handler(number, stop.set)
     running: asyncio.Task[None] | None = None
     try:
-        await platform.open()
+        # First, so that `down` and `status` reach a control plane that is still coming up.
         await api.open()
+        await platform.open()
         running = asyncio.create_task(platform.run())
         shown = asyncio.create_task(_show(platform, question)) if shows else None
         await _until(stop, running)

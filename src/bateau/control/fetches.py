@@ -39,6 +39,7 @@ class Fetches:
         self._wake = wake
         self._files: dict[str, ModelFile] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._cancelled: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
         self.progress: dict[str, Progress] = {}
         self.failures: dict[str, FetchFailure] = {}
@@ -47,8 +48,15 @@ class Fetches:
         """Return the models that are here by service key, and have the others fetched."""
         wanted = set(references.values())
         for reference in set(self._tasks) - wanted:
-            self._tasks.pop(reference).cancel()
-        self._files = {reference: file for reference, file in self._files.items() if reference in wanted}
+            task = self._tasks.pop(reference)
+            self.progress.pop(reference, None)
+            task.cancel()
+            self._cancelled.add(task)
+            task.add_done_callback(self._cancelled.discard)
+        # Looked up anew each time: what was here may have been removed from the cache.
+        self._files = {
+            reference: file for reference in self._files if reference in wanted and (file := self._here(reference))
+        }
         for reference in wanted - set(self._files) - set(self._tasks):
             self._look(reference)
         return {key: self._files[reference] for key, reference in references.items() if reference in self._files}
@@ -69,12 +77,18 @@ class Fetches:
 
     async def close(self) -> None:
         """Cancel what is on its way; what has arrived of it is kept for the next time."""
-        tasks = list(self._tasks.values())
+        tasks = [*self._tasks.values(), *self._cancelled]
         for task in tasks:
             task.cancel()
         for task in tasks:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+    def _here(self, reference: str) -> ModelFile | None:
+        try:
+            return self._source.find(reference)
+        except SourceError:
+            return None
 
     def _look(self, reference: str) -> None:
         failure = self.failures.get(reference)
@@ -99,8 +113,9 @@ class Fetches:
         except SourceError as error:
             self._fail(reference, error)
         finally:
-            self.progress.pop(reference, None)
-            self._tasks.pop(reference, None)
+            if self._tasks.get(reference) is asyncio.current_task():
+                self.progress.pop(reference, None)
+                self._tasks.pop(reference)
             self._wake()
 
     def _on_progress(self, progress: Progress) -> None:

@@ -121,9 +121,11 @@ class Control:
                 self.turns += 1
                 self.on_turn()
                 # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
-                with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
+                except TimeoutError:
+                    self._texts_changed = True  # a sign may have been lost: look at what is written, too
         finally:
             watcher.cancel()
             await self._fetches.close()
@@ -140,6 +142,9 @@ class Control:
             for replica in chosen:
                 on_step(replica.id)
             await asyncio.gather(*(self._ports.engine.stop(replica.id) for replica in chosen))
+        # What comes next begins anew; only the ports of apps stay theirs.
+        remembered = self._ports.memory.load()
+        self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
 
     @property
     def draining(self) -> Mapping[str, Draining]:
@@ -243,7 +248,7 @@ class Control:
         self.release = self.written.release
         self._failed.clear()
         self._fetches.forget_failures()
-        self._history.take(self.release, texts, commit=self._ports.texts.commit)
+        self._history.take(self.release, texts, commit=self._ports.texts.commit_id)
         self._ports.memory.save({**self._ports.memory.load(), "texts": dict(texts)})
 
     def _understood(self, texts: Mapping[str, str]) -> Written:
@@ -270,7 +275,11 @@ class Control:
             if isinstance(service.spec, AppSpec)
             for name, port in service.spec.ports.items()
         }
-        kept = {key: fixed or self._app_ports.get(key) or self._ports.free_port() for key, fixed in wanted.items()}
+        # Ports of apps that are gone are kept for them: clients find them again when they come back.
+        handed_out = {
+            key: fixed or self._app_ports.get(key) or self._ports.free_port() for key, fixed in wanted.items()
+        }
+        kept = {**self._app_ports, **handed_out}
         if kept != self._app_ports:
             self._app_ports = kept
             self._ports.memory.save({**self._ports.memory.load(), "app_ports": kept})
@@ -299,7 +308,7 @@ class Control:
 
     async def _publish(self) -> None:
         traffic = self._traffic()
-        if traffic != self._published:
+        if self._ports.plane.rejected() or traffic != self._published:
             await self._ports.plane.publish(traffic)
             self._published = traffic
 
@@ -357,4 +366,6 @@ class Control:
         now = self._ports.clock.monotonic()
         retries = [failed.retry_at - now for failed in self._failed.values()]
         retries += self._fetches.retries_in()
+        if self._ports.plane.rejected():
+            retries.append(RETRY_START_S)
         return max(0.1, min([RESYNC_S, *retries]))

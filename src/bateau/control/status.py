@@ -10,6 +10,7 @@ import os
 from bateau import __version__
 from bateau.control.loop import Control
 from bateau.control.path import GATEWAY, needs_file, runs_here
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.release import Service
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.spec import ModelSpec
@@ -43,11 +44,24 @@ def status(control: Control, *, instance: str, since: float) -> Status:
         listen=control.ports.listen_url,
         gateway=gateway,
         services=tuple(services),
-        problems=(*(written.problems if written else ()), *warnings),
+        problems=(*(written.problems if written else ()), *warnings, *_keys_missing(control)),
         foreign=written.foreign if written else 0,
         since=since,
         settled=settled,
     )
+
+
+def _keys_missing(control: Control) -> list[Problem]:
+    """Name the keys of external services that are not in the environment: their providers will refuse requests."""
+    found: list[Problem] = []
+    for service in control.release.services:
+        spec = service.spec
+        name = spec.external.api_key_env if isinstance(spec, ModelSpec) and spec.external else None
+        if name and control.ports.secret(name) is None:
+            says = f"{service.key} has no key: {name} is not set where the control plane was started"
+            where = service.positions.get("spec.external.apiKeyEnv")
+            found.append(Problem(where=where, says=says, severity=Severity.WARNING))
+    return found
 
 
 def _gateway(control: Control, replicas: list[Replica]) -> ServiceStatus:
@@ -75,6 +89,8 @@ def _service(control: Control, service: Service, replicas: list[Replica]) -> Ser
         state, reason = ServiceState.READY, "elsewhere; not probed"
     elif not runs_here(service):
         state, reason = ServiceState.FAILED, "this version runs commands only: image, wasm and vm are not acted on yet"
+    elif rejected := control.ports.plane.rejected().get(service.key):
+        state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
     elif not _ready(staying):
         state, reason = _why_not_ready(control, service, state, reason)
     return ServiceStatus(

@@ -1,5 +1,6 @@
 """What a traffic plane offers. Used by control; satisfied by traffic.envoy.EnvoyPlane and testing.FakePlane."""
 
+from collections.abc import Mapping
 from typing import Protocol
 
 from bateau.domain.endpoint import Load, Traffic
@@ -18,6 +19,10 @@ class Plane(Protocol):
 
         The first call opens the control channel: a proxy that asked earlier would be told that everything is gone.
         """
+        ...
+
+    def rejected(self) -> Mapping[str, str]:
+        """Return what the proxy would not take, by service key, and why. It is tried again at the next publish."""
         ...
 
     async def load(self) -> Load | None:

@@ -13,7 +13,7 @@ class Texts(Protocol):
         ...
 
     @property
-    def commit(self) -> str | None:
+    def commit_id(self) -> str | None:
         """The commit that `read` returns, None where the texts are of no commit."""
         ...
 

@@ -6,7 +6,9 @@ Invariant: hidden directories, virtual environments and dependencies of other to
 not followed out of the tree.
 """
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
@@ -16,14 +18,22 @@ _SKIPPED = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 _ENDINGS = (".yaml", ".yml")
 FILE_BYTES_MAX = 50 * 2**20
 DEBOUNCE_MS = 50
+HOLD_S = 1.0
+_LOOK_S = 5.0
 
 
 class SpecFiles:
-    """All *.yaml and *.yml below a directory; file names are relative to it. `extra` is there besides."""
+    """All *.yaml and *.yml below a directory; file names are relative to it.
+
+    `default` is served where no file speaks of Bateau, and only until one does: whoever empties or removes a spec later
+    wants less to run, not something else.
+    """
 
     def __init__(self, directory: Path, *, default: Mapping[str, str]) -> None:
         self._directory = directory
         self._default = default
+        self._known: dict[str, str] = {}
+        self._holds = False  # whether a file that was emptied a moment ago is read as it was before
 
     @property
     def place(self) -> str:
@@ -31,55 +41,92 @@ class SpecFiles:
         return str(self._directory)
 
     @property
-    def commit(self) -> str | None:
+    def commit_id(self) -> str | None:
         """Files on disk are of no commit: they may have been edited since."""
         return None
 
     def read(self) -> Mapping[str, str]:
-        """Return the files' content by name; where none mentions Bateau, the default that was given."""
-        found: dict[str, str] = {}
+        """Return the files' content by name. Raises ControlError where the directory or a file cannot be read."""
         try:
-            for path in sorted(self._paths()):
-                name = str(path.relative_to(self._directory))
-                found[name] = _content(path)
+            found = {str(path.relative_to(self._directory)): path for path in sorted(self._paths())}
+            self._holds = False
+            texts = {name: self._content(name, path) for name, path in found.items()}
         except FileNotFoundError as error:
-            if not self._directory.exists():
-                raise ControlError(f"{self._directory} does not exist any more") from error
+            if not self._directory.is_dir():
+                raise self._gone() from error
             return self.read()  # a file went away between listing and reading
         except OSError as error:
             raise ControlError(f"cannot read {error.filename}: {error.strerror}") from error
-        if any("bateau.dev/" in text for text in found.values()):
-            return found
-        return {**found, **self._default}
+        self._known = texts
+        if any("bateau.dev/" in text for text in texts.values()):
+            self._default = dict[str, str]()
+            return texts
+        return {**texts, **self._default}
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield when a spec file was written, made or removed."""
+        """Yield when a spec file was written, made or removed, and when the directory goes or comes back."""
         from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its stop event is untyped
 
-        async for _ in awatch(
-            self._directory,
-            watch_filter=lambda _change, path: path.endswith(_ENDINGS),
-            debounce=DEBOUNCE_MS * 4,
-            step=DEBOUNCE_MS,
-            rust_timeout=60_000,
-            yield_on_timeout=False,
-            ignore_permission_denied=True,
-        ):
-            yield
+        while True:
+            watched = self._identity()
+            if watched is None:
+                await asyncio.sleep(_LOOK_S)
+                if self._identity() is not None:
+                    yield
+                continue
+            async for changed in awatch(
+                self._directory,
+                watch_filter=lambda _change, path: path.endswith(_ENDINGS),
+                debounce=DEBOUNCE_MS * 4,
+                step=DEBOUNCE_MS,
+                rust_timeout=int(_LOOK_S * 1000),
+                yield_on_timeout=True,
+                ignore_permission_denied=True,
+            ):
+                if changed:
+                    yield
+                    if self._holds:
+                        await asyncio.sleep(HOLD_S)
+                        yield
+                if self._identity() != watched:
+                    yield  # another directory has its name now, or none: what was watched is no more
+                    break
+
+    def _identity(self) -> tuple[int, int] | None:
+        try:
+            status = self._directory.stat()
+        except OSError:
+            return None
+        return status.st_dev, status.st_ino
+
+    def _gone(self) -> ControlError:
+        return ControlError(
+            f"{self._directory} does not exist any more", hint="what runs goes on; make it again, or `bateau down`"
+        )
 
     def _paths(self) -> list[Path]:
+        if not self._directory.is_dir():
+            raise FileNotFoundError(self._directory)
         found: list[Path] = []
-        for folder, folders, files in os.walk(self._directory, onerror=_ignore_unreadable):
+        for folder, folders, files in os.walk(self._directory, onerror=_raise):
             folders[:] = [name for name in folders if not name.startswith(".") and name not in _SKIPPED]
             found += [Path(folder, name) for name in files if name.endswith(_ENDINGS) and not name.startswith(".")]
-        return [path for path in found if path.is_file() and path.resolve().is_relative_to(self._directory.resolve())]
+        top = self._directory.resolve()
+        return [path for path in found if path.is_file() and path.resolve().is_relative_to(top)]
+
+    def _content(self, name: str, path: Path) -> str:
+        status = path.stat()
+        if status.st_size > FILE_BYTES_MAX:
+            raise ControlError(
+                f"{path} has {status.st_size:,} bytes; no spec file may have more than {FILE_BYTES_MAX:,}",
+                hint="move it out of the directory, or split it",
+            )
+        if status.st_size == 0 and self._known.get(name) and time.time() - status.st_mtime < HOLD_S:
+            # `generate > chat.yaml` empties the file before it writes: nothing is stopped for that.
+            self._holds = True
+            return self._known[name]
+        return path.read_bytes().decode("utf-8", errors="replace")
 
 
-def _ignore_unreadable(_error: OSError) -> None:
-    """A folder that cannot be listed holds nothing for us; `check` counts what it has read."""
-
-
-def _content(path: Path) -> str:
-    if path.stat().st_size > FILE_BYTES_MAX:
-        return ""
-    return path.read_bytes().decode("utf-8", errors="replace")
+def _raise(error: OSError) -> None:
+    raise error

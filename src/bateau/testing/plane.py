@@ -3,6 +3,8 @@
 Invariant: like the real one, it says nothing (None) of what is in flight while its proxy cannot be asked.
 """
 
+from collections.abc import Mapping
+
 from bateau.domain.endpoint import Load, Traffic
 from bateau.domain.process import ProcessTemplate
 
@@ -18,6 +20,7 @@ class FakePlane:
         self.published: list[Traffic] = []
         self.in_flight: dict[str, int] | None = {}
         self.closed = False
+        self.rejections: dict[str, str] = {}
 
     @property
     def traffic(self) -> Traffic:
@@ -31,6 +34,10 @@ class FakePlane:
     async def publish(self, traffic: Traffic) -> None:
         """Remember `traffic`."""
         self.published.append(traffic)
+
+    def rejected(self) -> Mapping[str, str]:
+        """Return the rejections that the test has set."""
+        return dict(self.rejections)
 
     async def load(self) -> Load | None:
         """Return the requests in flight that the test has set."""

@@ -23,7 +23,7 @@ class FakeTexts:
         return "/specs"
 
     @property
-    def commit(self) -> str | None:
+    def commit_id(self) -> str | None:
         """No commit."""
         return None
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from bateau.control.loop import Control, Ports
 from bateau.control.path import GATEWAY
@@ -113,7 +113,7 @@ class LocalPlatform:
         self._revisions = RevisionStore(history_path(where))
         self.control = Control(
             Ports(
-                texts=self._repository or SpecFiles(settings.directory, default=settings.default_texts),
+                texts=self._repository or SpecFiles(settings.directory, default=_default_texts(settings)),
                 source=models(settings.directory, settings.environ),
                 engine=self.engine,
                 templates=LocalTemplates(settings.directory),
@@ -157,6 +157,13 @@ class LocalPlatform:
         await self.engine.close()
         self._revisions.close()
         self._lock.close()
+
+
+def _default_texts(settings: Settings) -> Mapping[str, str]:
+    """Return what is served where nothing is written; nothing, where an earlier control plane served real specs."""
+    remembered: Any = StateFile(settings.paths.state / "control.json").load().get("texts")
+    served_specs = remembered is not None and not set(settings.default_texts) & set(remembered)
+    return {} if served_specs else settings.default_texts
 
 
 def _repository(settings: Settings) -> FollowedRepository | None:

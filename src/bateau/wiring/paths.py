@@ -6,6 +6,7 @@ Source: XDG Base Directory Specification 0.8.
 Invariant: sockets lie in a directory that only its user can enter.
 """
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -66,9 +67,9 @@ def make(found: Paths) -> None:
     ):
         try:
             path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            probe = path / ".writable"
+            probe = path / f".writable-{os.getpid()}"
             probe.touch()
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except OSError as error:
             raise ControlError(
                 f"cannot write to {path}: {error.strerror}",
@@ -83,3 +84,17 @@ def make(found: Paths) -> None:
             f"{found.runtime.parent} belongs to another user, so sockets in it are not safe",
             hint="set XDG_RUNTIME_DIR to a directory of your own",
         )
+
+
+def lock_holder(found: Paths) -> int | None:
+    """Return the pid of the control plane that holds the instance's lock, None where nobody does."""
+    try:
+        with found.control_lock.open("r", encoding="utf-8") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            except OSError:
+                words = lock.read().replace(",", " ").split()
+                return int(words[1]) if len(words) > 1 and words[1].isdecimal() else 0
+    except OSError:
+        return None
+    return None

@@ -37,9 +37,9 @@ class FollowedRepository:
         return f"{self._texts.place} at {commit.short}" if commit else self._texts.place
 
     @property
-    def commit(self) -> str | None:
+    def commit_id(self) -> str | None:
         """The id of the commit that is followed."""
-        return self._texts.commit.id if self._texts.commit else None
+        return self._texts.commit_id
 
     async def open(self) -> None:
         """Fetch for the first time. Raises BateauError where there is no commit to begin with."""

@@ -72,6 +72,11 @@ class GitTexts:
         """The reference, without secrets."""
         return self._reference.shown
 
+    @property
+    def commit_id(self) -> str | None:
+        """The id of the last good commit."""
+        return self.commit.id if self.commit else None
+
     def read(self) -> Mapping[str, str]:
         """Return the specs of the last good commit. Raises BateauError: why a newer one is not followed.
 

@@ -61,6 +61,7 @@ class AdsServer:
     def __init__(self, socket: Path, *, on_rejected: Callable[[str], None]) -> None:
         self._socket = socket
         self._on_rejected = on_rejected
+        self.rejections: dict[str, str] = {}  # what Envoy would not take, by the name of the resource
         self._resources: Resources = {}
         self._streams: set[_Stream] = set()
         self._server: grpc.aio.Server | None = None
@@ -162,9 +163,16 @@ class AdsServer:
         if request.response_nonce in subscription.pending:
             names = subscription.pending.pop(request.response_nonce)
             if request.HasField("error_detail"):
-                self._on_rejected(request.error_detail.message)
+                message = str(request.error_detail.message)
+                self._on_rejected(message)
+                # One answer may be for many resources; the message names those at fault.
+                at_fault = [name for name in names if name in message] or names
+                self.rejections.update(dict.fromkeys(at_fault, message))
                 # No version is the empty one, so the next push tries again: a port that was taken may be free then.
                 subscription.sent.update(dict.fromkeys(names, ""))
+            else:
+                for name in names:
+                    self.rejections.pop(name, None)
             async with stream.settled:
                 stream.settled.notify_all()
         if request.resource_names_subscribe or first:

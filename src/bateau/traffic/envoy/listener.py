@@ -133,7 +133,7 @@ def _model_filters() -> list[dict[str, Any]]:
         # Anything else cannot be JSON that was meant for us. It also keeps web pages of other origins out: a browser
         # sends application/json across origins only after asking, and is not answered.
         "allow_content_types_regex": {"regex": "(?i)application/([\\w.+-]+\\+)?json.*"},
-        "allow_empty_content_type": True,
+        "allow_empty_content_type": False,
     }
     mutation = {
         "append": {

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import json
 import logging
+from collections.abc import Mapping
 from pathlib import Path
 
 from bateau.domain.endpoint import Load, Traffic
@@ -92,6 +93,10 @@ class EnvoyPlane:
         """Send what changed to Envoy; the first call opens the control channel."""
         async with self._publishing:
             await self._ads.serve(self._builder.build(traffic))
+
+    def rejected(self) -> Mapping[str, str]:
+        """Return what Envoy would not take, by service, and why: a port that is taken, for one."""
+        return {"/".join(name.split("/")[:2]): message for name, message in self._ads.rejections.items()}
 
     async def load(self) -> Load | None:
         """Return requests in flight by replica, as Envoy counts them; None until it has taken what was published.
