@@ -7,6 +7,8 @@ import click
 
 from bateau.cli.options import name_option
 
+_LOOK_S = 1.0
+
 
 @click.command()
 @click.argument("service")
@@ -23,17 +25,27 @@ def command(service: str, name: str, follow: bool, lines: int) -> None:
         for line in tail(path, lines):
             click.echo(_shown(label, line, prefixed=prefixed))
     if follow:
-        asyncio.run(_follow(files, prefixed=prefixed))
+        asyncio.run(_follow(service, name, files))
 
 
-async def _follow(files: dict[str, Path], *, prefixed: bool) -> None:
+async def _follow(service: str, name: str, files: dict[str, Path]) -> None:
+    """Follow the files of a service; replicas that come later are followed too."""
     from bateau.wiring.logs import follow
 
     async def one(label: str, path: Path) -> None:
         async for line in follow(path):
-            click.echo(_shown(label, line, prefixed=prefixed))
+            click.echo(_shown(label, line, prefixed=len(followed) > 1))
 
-    await asyncio.gather(*(one(label, path) for label, path in files.items()))
+    followed: dict[str, asyncio.Task[None]] = {}
+    while True:
+        for label, path in files.items():
+            if label not in followed:
+                followed[label] = asyncio.create_task(one(label, path))
+        for task in followed.values():
+            if task.done():
+                task.result()
+        await asyncio.sleep(_LOOK_S)
+        files = _files(service, name)
 
 
 def _shown(label: str, line: str, *, prefixed: bool) -> str:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform, Settings
 
 _POLL_S = 0.05
+_LOG_BYTES_MAX = 8 * 2**20
 _DETACH_TIMEOUT_S = 900.0
 
 # Served where no spec is found: a model that is small, free and on every index.
@@ -182,6 +183,7 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
     where = instance_paths(name)
     make(where)
     command = [sys.executable, "-m", "bateau", "up", *arguments, "--control"]
+    _begin_log(where.control_log)
     started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
     with where.control_log.open("ab") as log:
         log.flush()
@@ -228,7 +230,15 @@ def _set_up_logging(*, to_terminal: bool, file: Path | None, settings: "Settings
     from bateau.wiring.paths import make
 
     make(settings.paths)
+    if file:
+        _begin_log(file)
     handler = logging.FileHandler(file) if to_terminal and file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("bateau").addHandler(handler)
     logging.getLogger("bateau").setLevel(logging.INFO)
+
+
+def _begin_log(path: Path) -> None:
+    """Put a log that has grown large aside, once, when a control plane begins."""
+    if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
+        path.replace(path.with_suffix(".log.1"))

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 from bateau.control.endpoints import endpoints, listen_key
 from bateau.control.fetches import Fetches
@@ -264,8 +264,8 @@ class Control:
             if not last_good.wrong:
                 self.release = last_good.release
         ports: Any = remembered.get("app_ports")
-        if isinstance(ports, dict):
-            self._app_ports = {str(key): int(number) for key, number in ports.items()}  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+        numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
+        self._app_ports = {key: number for key, number in numbers.items() if isinstance(number, int)}
 
     def _hand_out_ports(self) -> None:
         """Give every port of an app the number that its clients use; once handed out it is kept."""
