@@ -7,7 +7,7 @@ Invariant: every leaf of a service's tree has the chain that made it.
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final, cast
 
 from bateau.domain.origin import Origin
@@ -85,21 +85,11 @@ def _service(
 
 
 def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
-    found: dict[str, tuple[Origin, ...]] = {}
-
-    def walk(value: Any, path: str) -> None:
-        if isinstance(value, dict) and value:
-            for key, each in cast("dict[str, Any]", value).items():
-                walk(each, child(path, key))
-        elif isinstance(value, list) and value:
-            for index, each in enumerate(cast("list[Any]", value)):
-                walk(each, item(path, index))
-        else:
-            found[path] = (Origin("written", spec.positions.get(path, spec.position), value),)
-
-    walk(spec.tree["metadata"], "metadata")
-    walk(spec.tree.get("spec") or {}, "spec")
-    return found
+    return {
+        path: (Origin("written", spec.positions.get(path, spec.position), value),)
+        for part in ("metadata", "spec")
+        for path, value in _leaves(spec.tree.get(part) or {}, part)
+    }
 
 
 def _patched(
@@ -119,21 +109,13 @@ def _patched(
         del origins[key]
     patched[path] = patch
 
-    def walk(value: Any, at: str) -> None:
-        if isinstance(value, dict) and value:
-            for key, each in cast("dict[str, Any]", value).items():
-                walk(each, child(at, key))
-        elif isinstance(value, list) and value:
-            for index, each in enumerate(cast("list[Any]", value)):
-                walk(each, item(at, index))
-        else:
-            step = Origin("patch", patch.at, value, f"patch of {patch.environment}")
-            origins[at] = (*(before if at == path else ()), step)
-            patched[at] = patch
-
-    if _leaves(patch.value, path) != [path]:
+    leaves = list(_leaves(patch.value, path))
+    if [at for at, _ in leaves] != [path]:
         origins.pop(path, None)
-    walk(patch.value, path)
+    for at, value in leaves:
+        step = Origin("patch", patch.at, value, f"patch of {patch.environment}")
+        origins[at] = (*(before if at == path else ()), step)
+        patched[at] = patch
     return changed
 
 
@@ -178,18 +160,21 @@ class _Names:
         ]
         made = Origin("expression", last.at if last else None, result, text.strip())
         steps = (*chain[:-1], made, *read)
-        below = _leaves(result, path)
         self._origins.pop(path, None)
-        for leaf in below:
+        for leaf, _ in _leaves(result, path):
             self._origins[leaf] = steps
 
 
-def _leaves(value: Any, path: str) -> list[str]:
+def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every leaf; an empty mapping or list is one."""
     if isinstance(value, dict) and value:
-        return [leaf for key, v in cast("dict[str, Any]", value).items() for leaf in _leaves(v, child(path, key))]
-    if isinstance(value, list) and value:
-        return [leaf for index, v in enumerate(cast("list[Any]", value)) for leaf in _leaves(v, item(path, index))]
-    return [path]
+        for key, each in cast("dict[str, Any]", value).items():
+            yield from _leaves(each, child(path, key))
+    elif isinstance(value, list) and value:
+        for index, each in enumerate(cast("list[Any]", value)):
+            yield from _leaves(each, item(path, index))
+    else:
+        yield path, value
 
 
 def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any]) -> list[Problem]:
