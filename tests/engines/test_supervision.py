@@ -276,3 +276,21 @@ async def test_limits_that_are_not_held_are_told_as_such(rig: Rig, v1_mount: Pat
 def v1_mount(tmp_path: Path) -> Path:
     (tmp_path / "memory").mkdir()
     return tmp_path
+
+
+async def test_a_server_that_is_killed_for_the_first_time_is_started_at_once_and_then_waits(rig: Rig) -> None:
+    clock = ManualClock()
+    engine = rig.engine(clock=clock)
+    await engine.start("model.chat.0", "model/chat", server())
+    first = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    assert first is not None
+    os.kill(first, signal.SIGKILL)
+    # The clock stands still: whatever starts now starts without any delay.
+    await until(engine, lambda: look(engine, "model.chat.0").pid not in (None, first))
+    second = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    assert second is not None
+    os.kill(second, signal.SIGKILL)
+    waiting = await until_state(engine, "model.chat.0", ReplicaState.BACKOFF)
+    assert waiting.restarts == 1
+    clock.advance(2.0)
+    await until_state(engine, "model.chat.0", ReplicaState.READY)

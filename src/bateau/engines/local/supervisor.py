@@ -216,7 +216,9 @@ class Supervisor:
         had_exited = process.exited
         if had_exited:
             # Shown before the rest of it is ended, which may take its time: it takes no requests from now on.
-            self._wait_for_next_start(why, at_once=False)
+            # The first end of one that was ready may be an accident; what ends again, or never was ready, waits.
+            accident = self._record.ready and self._record.quick_failures <= 1
+            self._wait_for_next_start(why, at_once=accident)
         else:
             self._show(self.view.state, reason=why)
         try:
