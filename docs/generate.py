@@ -102,18 +102,18 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
 
 
 def exit_codes() -> list[tuple[str, str]]:
-    """Return (code, meaning) as the edge of the command line documents them.
+    """Return (code, meaning) as the command line documents them.
 
     Raises LookupError where a code is used and not documented.
     """
-    from bateau.cli import edge
+    from bateau.cli import exit_codes as module
 
-    paragraph = re.search(r"Exit codes: (.*?)\.\n\n", inspect.getdoc(edge) or "", re.DOTALL)
+    paragraph = re.search(r"Exit codes: (.*?)\.\n\n", inspect.getdoc(module) or "", re.DOTALL)
     listed = re.split(r", (?=\d+ )", " ".join(paragraph[1].split())) if paragraph else []
     rows = [(code, meaning) for code, _, meaning in (entry.partition(" ") for entry in listed)]
-    used = {str(value) for name, value in vars(edge).items() if name.startswith("EXIT_")}
+    used = {str(value) for name, value in vars(module).items() if name.startswith("EXIT_")}
     if missing := used - {code for code, _ in rows}:
-        raise LookupError(f"bateau.cli.edge does not document exit codes {', '.join(sorted(missing))}")
+        raise LookupError(f"bateau.cli.exit_codes does not document {', '.join(sorted(missing))}")
     return rows
 
 

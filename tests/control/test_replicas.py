@@ -209,12 +209,11 @@ async def test_stop_all_ends_the_gateway_first() -> None:
     async with world(chat=model(), shop=app()) as w:
         await w.until(lambda: w.replicas() and w.replicas("app/shop"))
         await w.end()
-        said: list[str] = []
-        await w.control.stop_all(said.append)
+        await w.control.stop_all()
         stops = [line for line in w.journal if line.startswith("stop ")]
         assert stops[0] == "stop gateway.envoy.0"
         assert sorted(stops[1:]) == ["stop app.shop.0", "stop model.chat.0"]
-        assert sorted(said) == ["app.shop.0", "gateway.envoy.0", "model.chat.0"]
+        assert sorted(w.engine.stopped) == ["app.shop.0", "gateway.envoy.0", "model.chat.0"]
         assert w.engine.observe() == []
 
 

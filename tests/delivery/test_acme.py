@@ -115,3 +115,26 @@ def test_a_mistake_is_told_instead_of_a_plan(acme: Path):
     done = bateau(acme, "plan", "prod")
     assert done.returncode == 1
     assert "did you mean `replicas`?" in done.stderr
+
+
+def test_check_judges_the_manifests_that_policies_speak_of(acme: Path):
+    edit(acme, "environments/prod.yaml", "tag: 1.4.1", "tag: latest")
+    assert bateau(acme, "check").returncode == 0
+    done = bateau(acme, "check", "--starter")
+    assert done.returncode == 5, done.stdout
+    assert "images/pinned" in done.stdout
+
+
+def test_what_rules_over_manifests_cannot_see_is_not_checked(acme: Path):
+    (acme / "services/worker.yaml").write_text(
+        "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: worker, labels: {team: sales}}\n"
+        "spec: {command: [sleep, '1']}\n"
+    )
+    done = bateau(acme, "check", "--starter")
+    assert "app/worker: not checked: it has no manifests" in done.stdout
+
+
+def test_an_environment_that_is_not_there_is_the_only_mistake_told(acme: Path):
+    done = bateau(acme, "plan", "prd")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == ["there is no Environment prd", "  hint: did you mean `prod`?"]

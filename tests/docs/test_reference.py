@@ -32,7 +32,7 @@ def test_every_answer_of_the_gateway_is_in_the_reference(generated: Path):
 
 def test_exit_codes_in_the_reference_are_those_of_the_edge(generated: Path):
     text = (generated / "exit-codes.md").read_text()
-    assert re.findall(r"^\| (\d+) ", text, re.MULTILINE) == ["0", "1", "2", "3", "130", "70"]
+    assert re.findall(r"^\| (\d+) ", text, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "130", "70"]
 
 
 def test_every_mistake_that_has_a_test_is_in_the_reference(generated: Path):

@@ -100,6 +100,16 @@ def test_two_patches_of_equal_rank_are_a_mistake_with_both_places():
     assert (str(problem.where), "b.yaml:6:50" in str(problem.hint)) == ("b.yaml:7:50", True)
 
 
+def test_a_patch_that_matches_nothing_is_named_although_another_sets_the_same_path():
+    both = environment(
+        "prod",
+        "  patches:\n    - {match: {name: nobody}, set: {spec.replicas: 2}}\n"
+        "    - {match: {name: chat}, set: {spec.replicas: 3}}\n",
+    )
+    _, problems = hydrated(CHAT.replace("${ values.region }-", ""), both)
+    assert problems == ["the patch matches no document"]
+
+
 @pytest.mark.parametrize(
     ("body", "says"),
     [

@@ -1,10 +1,17 @@
 """`bateau check`: everything that can be known about specs without acting on them."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
+from bateau.cli.exit_codes import written_code
 from bateau.cli.options import directory_argument, json_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bateau.domain.problem import Problem
 
 
 @click.command()
@@ -30,7 +37,7 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
             "foreign": first.foreign,
         }
         click.echo(encode(tree))
-        return exit_code(found.wrong, found.mistaken)
+        return written_code(wrong=found.wrong, mistaken=found.mistaken)
     from bateau.cli.problems import render
 
     if found.problems:
@@ -39,20 +46,13 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
     names = [name for name in found.environments if name]
     if names:
         click.echo(f"for {', '.join(names)}")
-    return exit_code(found.wrong, found.mistaken)
+    return written_code(wrong=found.wrong, mistaken=found.mistaken)
 
 
-def exit_code(wrong: bool, mistaken: bool) -> int:
-    """Return 0 where nothing is wrong, 1 for mistakes, 5 where only policies forbid."""
-    if not wrong:
-        return 0
-    return 1 if mistaken else 5
-
-
-def _summary(problems: "tuple[object, ...]", services: int, foreign: int) -> str:
+def _summary(problems: "Sequence[Problem]", services: int, foreign: int) -> str:
     from bateau.domain.problem import Severity
 
-    errors = sum(getattr(problem, "severity", None) is Severity.ERROR for problem in problems)
+    errors = sum(problem.severity is Severity.ERROR for problem in problems)
     warnings = len(problems) - errors
     parts = [_count(errors, "mistake"), _count(warnings, "warning"), _count(services, "service")]
     if foreign:

@@ -4,10 +4,11 @@ Called by those commands.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
+
+from bateau.cli.options import directory_option
 
 
 def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,13 +23,7 @@ def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
         ),
         click.option("--starter", is_flag=True, help="Judge by the policies that come with Bateau, too."),
         click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of the manifests."),
-        click.option(
-            "--directory",
-            "-C",
-            default=".",
-            type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
-            help="Where the specs lie.",
-        ),
+        directory_option,
     ):
         command = option(command)
     return command

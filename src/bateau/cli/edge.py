@@ -2,9 +2,6 @@
 
 Called by the console script and `python -m bateau`.
 
-Exit codes: 0 done, 1 what people wrote is wrong, 2 usage, 3 the world failed, 130 Ctrl-C, 70 a bug of ours
-(EX_SOFTWARE of sysexits.h), with what to report.
-
 Invariant: no traceback reaches a user; a bug's goes to a file that the message names.
 """
 
@@ -13,13 +10,9 @@ import sys
 
 import click
 
+from bateau.cli.exit_codes import EXIT_BUG, EXIT_INTERRUPTED, EXIT_WORLD_FAILED
 from bateau.cli.group import bateau
 from bateau.domain.errors import BateauError
-
-EXIT_WRITTEN_WRONG = 1
-EXIT_WORLD_FAILED = 3
-EXIT_BUG = 70
-EXIT_INTERRUPTED = 130
 
 
 def main() -> None:

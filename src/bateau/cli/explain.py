@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from bateau.cli.options import json_option
+from bateau.cli.options import directory_option, json_option
 
 _KINDS = ("Model", "App", "Environment", "Policy")
 
@@ -13,13 +13,7 @@ _KINDS = ("Model", "App", "Environment", "Policy")
 @click.command()
 @click.argument("subject")
 @click.argument("path", required=False)
-@click.option(
-    "--directory",
-    "-C",
-    default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
-    help="Where the specs lie.",
-)
+@directory_option
 @click.option("--env", "environment", metavar="NAME", help="The environment to explain for.")
 @json_option
 def command(subject: str, path: str | None, directory: Path, environment: str | None, as_json: bool) -> None:

@@ -72,10 +72,7 @@ def _files(service: str, name: str) -> dict[str, Path]:
 
 
 def _matches(label: str, wanted: str) -> bool:
-    kind_and_name = label.rpartition(".")[0]
-    return wanted in (
-        label,
-        kind_and_name,
-        kind_and_name.partition(".")[2],
-        kind_and_name.partition(".")[0] * (wanted == "gateway"),
-    )
+    """Whether a log called `label` ("model.chat.0") is meant by a replica's id, a service's key or its name."""
+    service = label.rpartition(".")[0]
+    kind, _, name = service.partition(".")
+    return wanted in (label, service, name) or wanted == kind == "gateway"

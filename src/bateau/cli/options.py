@@ -40,6 +40,17 @@ def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add `--directory`, for commands whose arguments are something else."""
+    return click.option(
+        "--directory",
+        "-C",
+        default=".",
+        type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
+        help="Where the specs lie.",
+    )(command)
+
+
 def _checked_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value or len(value) > 32 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):  # noqa: PLR2004
         raise click.BadParameter("a name has letters, digits, '-' and '_', at most 32")

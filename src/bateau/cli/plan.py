@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 import click
 
 from bateau.cli.delivery_options import delivery_options
+from bateau.cli.exit_codes import EXIT_FORBIDDEN, EXIT_PENDING, EXIT_WRITTEN_WRONG, written_code
 
 if TYPE_CHECKING:
     from bateau.domain.change import Delivery
-
-EXIT_PENDING = 4
 
 
 @click.command()
@@ -43,7 +42,8 @@ def command(  # noqa: PLR0917 - click hands them over by name
     Exit code 0: done; 1: mistakes, or more removals than may go unasked; 4: changes, with --exit-code; 5: a policy
     forbids it.
     """
-    from bateau.wiring.delivery import Question, objects_in, plan_between, rendered, rendered_at
+    from bateau.control.delivery import difference
+    from bateau.wiring.delivery import Question, objects_in, rendered, rendered_at
 
     if environment and ".." in environment and commits is None:
         environment, commits = None, environment
@@ -55,13 +55,12 @@ def command(  # noqa: PLR0917 - click hands them over by name
         raise click.UsageError(f"{commits} is no range of commits: write A..B")
     desired = asyncio.run(rendered_at(question, newer or "HEAD")) if commits else rendered(question)
     if desired.written.wrong:
-        from bateau.cli.check import exit_code
         from bateau.cli.problems import render
 
         click.echo(render(desired.written.problems), err=True)
-        return exit_code(desired.written.wrong, desired.written.mistaken)
+        return written_code(wrong=desired.written.wrong, mistaken=desired.written.mistaken)
     observed = objects_in(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
-    delivery = plan_between(desired, observed, question, removals_confirmed=yes_remove)
+    delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
     click.echo(_shown(delivery, form, objects=objects))
     if pull_request:
         from bateau.api.plan_markdown import plan_markdown
@@ -70,9 +69,9 @@ def command(  # noqa: PLR0917 - click hands them over by name
         text = plan_markdown(delivery).partition("\n")[2]
         asyncio.run(comment(pull_request, f"bateau plan {environment or ''}".strip(), text))
     if any(problem.severity == "error" for problem in delivery.problems):
-        return 1
+        return EXIT_WRITTEN_WRONG
     if any(finding.verdict == "error" for finding in delivery.findings):
-        return 5
+        return EXIT_FORBIDDEN
     return EXIT_PENDING if pending_code and delivery.pending else 0
 
 

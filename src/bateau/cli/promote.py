@@ -5,19 +5,15 @@ from pathlib import Path
 
 import click
 
+from bateau.cli.options import directory_option
+
 
 @click.command()
 @click.argument("service")
 @click.argument("source")
 @click.argument("target")
 @click.option("--branch", help="Name of the new branch.")
-@click.option(
-    "--directory",
-    "-C",
-    default=".",
-    type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
-    help="Where the specs lie, in a clone.",
-)
+@directory_option
 def command(service: str, source: str, target: str, branch: str | None, directory: Path) -> int:
     """Carry what environment SOURCE pins for SERVICE (or `all`) over to environment TARGET.
 

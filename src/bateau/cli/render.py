@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bateau.cli.check import exit_code
 from bateau.cli.delivery_options import delivery_options
+from bateau.cli.exit_codes import written_code
 
 if TYPE_CHECKING:
     from bateau.domain.manifest import Manifest
@@ -38,7 +38,7 @@ def command(
     if found.findings:
         click.echo(findings_text(found.findings), err=True)
     if found.written.wrong:
-        return exit_code(found.written.wrong, found.written.mistaken)
+        return written_code(wrong=found.written.wrong, mistaken=found.written.mistaken)
     by_service: dict[str, list[Manifest]] = {}
     for manifest in found.manifests:
         by_service.setdefault(manifest.service or "other", []).append(manifest)
@@ -52,5 +52,4 @@ def command(
             path.write_text(text, encoding="utf-8")
     if output is not None:
         click.echo(f"{len(found.manifests)} manifests of {len(by_service)} services in {output}", err=True)
-    mistaken = any(f.verdict == "error" and "/" not in f.rule for f in found.findings)
-    return exit_code(found.wrong, mistaken)
+    return written_code(wrong=found.wrong, mistaken=found.mistaken)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bateau.cli.exit_codes import EXIT_INTERRUPTED
 from bateau.cli.options import INSTANCE_DEFAULT, is_terminal, name_option
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
 _EPHEMERAL = "run-"
-EXIT_INTERRUPTED = 130
 _POLL_S = 0.03
 
 

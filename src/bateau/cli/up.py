@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bateau.cli.exit_codes import EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG
 from bateau.cli.options import name_option
 
 if TYPE_CHECKING:
@@ -61,9 +62,10 @@ def command(
             listen,
         ]
         return _detach(name, [*arguments, *(("--env", environment) if environment else ())], question)
-    from bateau.wiring.local import Settings, is_git, parse
+    from bateau.wiring.local import Settings
+    from bateau.wiring.repository import repository_of
 
-    repository = parse(place) if is_git(place) else None
+    repository = repository_of(place)
     directory = Path(place).resolve()
     if repository:
         directory = instance_paths(name).state / "source"
@@ -197,7 +199,7 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
             if process.poll() is not None:
                 said = where.control_log.read_bytes()[started_at:].decode(errors="replace").strip()
                 click.echo(said, err=True)
-                return process.returncode or 3
+                return process.returncode or EXIT_WORLD_FAILED
             if time.monotonic() > deadline:
                 raise ControlError(
                     f"not everything is ready after {_DETACH_TIMEOUT_S / 60:.0f} minutes; it goes on in the background",
@@ -222,7 +224,7 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
     click.echo(f"It keeps running (pid {process.pid})  ·  bateau status · bateau logs NAME -f · bateau down", err=True)
     failed = [service for service in tree["services"] if service["state"] == "Failed"]
     wrong = any(problem["severity"] == "error" for problem in tree["problems"])
-    return 1 if wrong else 3 if failed else 0
+    return EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED if failed else 0
 
 
 def _set_up_logging(*, to_terminal: bool, file: Path | None, settings: "Settings") -> None:

@@ -1,21 +1,21 @@
 """The way from what people wrote to what a cluster would be given, and to what that would change.
 
-Called by the commands `render` and `plan` through wiring. Pure: a value in, a value out.
+Called by the commands `check`, `render` and `plan`, through wiring. Pure: a value in, a value out.
 
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
-from bateau.control.path import Written, understood
+from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.domain.change import Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.plan import Documents, Limits, compare
-from bateau.policy import Policy, judge, of_manifest
+from bateau.policy import Policy, judge, judges_manifests, of_manifest
 from bateau.render import Schemas, render, validate
 from bateau.specs import Reading
 
@@ -31,16 +31,31 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """The manifests of an environment, and everything that is said of them."""
+    """The manifests of an environment, and everything that is said of them.
+
+    `unrendered` is what the target could not express, `unsound` what the schemas say, `judged` what the policies say.
+    """
 
     written: Written
     manifests: tuple[Manifest, ...]
-    findings: tuple[Finding, ...]
+    unrendered: tuple[Finding, ...]
+    unsound: tuple[Finding, ...]
+    judged: tuple[Finding, ...]
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """All of it."""
+        return (*self.unrendered, *self.unsound, *self.judged)
 
     @property
     def wrong(self) -> bool:
         """Whether it must not be applied."""
-        return self.written.wrong or any(finding.verdict == "error" for finding in self.findings)
+        return self.written.wrong or _any_error(self.findings)
+
+    @property
+    def mistaken(self) -> bool:
+        """Whether anything is wrong that no policy says."""
+        return self.written.mistaken or _any_error((*self.unrendered, *self.unsound))
 
 
 def deliver(
@@ -64,8 +79,43 @@ def deliver(
         today=rules.today,
         environment=where,
     )
-    findings = (*rendering.findings, *validate(rendering.manifests, rules.schemas), *judged)
-    return Rendered(written=written, manifests=rendering.manifests, findings=findings)
+    return Rendered(
+        written=written,
+        manifests=rendering.manifests,
+        unrendered=tuple(rendering.findings),
+        unsound=validate(rendering.manifests, rules.schemas),
+        judged=judged,
+    )
+
+
+def check(
+    reading: Reading, environment: str | None, rules: Rules, *, variables: Mapping[str, str] | None = None
+) -> Written:
+    """Do what `understood` does, and where a policy speaks of manifests, render and judge those, too."""
+    written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
+    if written.wrong or not any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter)):
+        return written
+    rendered = deliver(reading, environment, rules, variables=variables)
+    seen = {manifest.service for manifest in rendered.manifests}
+    unseen = [
+        Finding(
+            rule="render",
+            subject=service.key,
+            verdict="not checked",
+            says="it has no manifests, so rules over manifests do not see it; `bateau render` says why",
+            where=service.position,
+            environment=environment,
+        )
+        for service in written.release.services
+        if service.key not in seen
+    ]
+    judged = (*rendered.judged, *unseen)
+    problems = (*written.problems, *map(as_problem, judged))
+    return replace(written, problems=in_order(problems), findings=(*written.findings, *judged))
+
+
+def _any_error(findings: Iterable[Finding]) -> bool:
+    return any(finding.verdict == "error" for finding in findings)
 
 
 def difference(

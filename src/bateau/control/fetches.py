@@ -71,7 +71,7 @@ class Fetches:
         self._tries.clear()
 
     def retries_in(self) -> Iterable[float]:
-        """Yield the seconds until each next try."""
+        """Return the seconds until each next try."""
         now = self._clock.monotonic()
         return [f.retry_at - now for f in self.failures.values() if f.retry_at is not None]
 

@@ -19,7 +19,7 @@ from typing import Any, cast
 from bateau.control.endpoints import endpoints, listen_key
 from bateau.control.fetches import Fetches
 from bateau.control.history import History
-from bateau.control.path import GATEWAY, Outcome, World, Written, needs_file, runs_here, understand, walk
+from bateau.control.path import GATEWAY, Outcome, World, Written, key_variable, needs_file, runs_here, understand, walk
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError
 from bateau.domain.machine import Machine
@@ -94,7 +94,7 @@ class Control:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._app_ports: dict[str, int] = {}
         self._published: Traffic | None = None
-        self.on_turn: Callable[[], None] = lambda: None
+        self._read_at = ports.clock.monotonic()
 
     def wake(self) -> None:
         """Have the loop look again soon."""
@@ -119,13 +119,10 @@ class Control:
                     pause = RETRY_START_S
                     logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
                 self.turns += 1
-                self.on_turn()
                 # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
-                try:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
                         await self._wake.wait()
-                except TimeoutError:
-                    self._texts_changed = True  # a sign may have been lost: look at what is written, too
         finally:
             watcher.cancel()
             await self._fetches.close()
@@ -134,13 +131,11 @@ class Control:
             with contextlib.suppress(asyncio.CancelledError):
                 await watcher
 
-    async def stop_all(self, on_step: Callable[[str], None] = lambda _: None) -> None:
+    async def stop_all(self) -> None:
         """Stop every replica, the gateway first so that no request meets a replica that is gone."""
         replicas = list(self._ports.engine.observe())
         for first in (True, False):
             chosen = [r for r in replicas if (r.service == GATEWAY) is first]
-            for replica in chosen:
-                on_step(replica.id)
             await asyncio.gather(*(self._ports.engine.stop(replica.id) for replica in chosen))
         # What comes next begins anew; only the ports of apps stay theirs.
         remembered = self._ports.memory.load()
@@ -193,7 +188,9 @@ class Control:
 
     async def _turn(self) -> float:
         """Do what can be done now; return how long nothing need be done unless woken, in seconds."""
-        trouble = self._read() if self._texts_changed else None
+        # A sign of a change may have been lost: what is written is looked at now and then without one.
+        due = self._ports.clock.monotonic() - self._read_at >= RESYNC_S
+        trouble = self._read() if self._texts_changed or due else None
         self._hand_out_ports()
         references = {
             s.key: s.spec.source for s in self.release.services if needs_file(s) and isinstance(s.spec, ModelSpec)
@@ -229,6 +226,7 @@ class Control:
 
     def _read(self) -> str | None:
         """Take up what is written now. Returns why that cannot be; it is tried again, and what runs is looked after."""
+        self._read_at = self._ports.clock.monotonic()
         try:
             self._understand(self._ports.texts.read())
         except BateauError as error:
@@ -315,8 +313,7 @@ class Control:
     def _api_keys(self) -> Mapping[str, str]:
         found: dict[str, str] = {}
         for service in self.release.services:
-            spec = service.spec
-            name = spec.external.api_key_env if isinstance(spec, ModelSpec) and spec.external else None
+            name = key_variable(service)
             if name and (key := self._ports.secret(name)):
                 found[service.key] = key
         return found

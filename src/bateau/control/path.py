@@ -6,7 +6,7 @@ Invariant: a mistake in what is written gives no steps at all; a service whose m
 fit, is left as it is and hinders no other.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
@@ -106,10 +106,10 @@ def understood(
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
     where = {"name": environment} if environment else None
     findings = judge(subjects, [*policies, *starter], today=today, environment=where)
-    problems = (*reading.problems, *unmet, *unsound, *map(_as_problem, findings))
+    problems = (*reading.problems, *unmet, *unsound, *map(as_problem, findings))
     return Written(
         release=release,
-        problems=tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says))),
+        problems=in_order(problems),
         findings=findings,
         policies=tuple(policies),
         foreign=len(reading.foreign),
@@ -117,7 +117,12 @@ def understood(
     )
 
 
-def _as_problem(finding: Finding) -> Problem:
+def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Return problems by their places; those without one come last."""
+    return tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says)))
+
+
+def as_problem(finding: Finding) -> Problem:
     """Return a verdict as people read it among the mistakes; what was not checked, or excepted, is a warning."""
     verdict = "" if finding.verdict in ("error", "warning") else f"{finding.verdict}: "
     severity = Severity.ERROR if finding.verdict == "error" else Severity.WARNING
@@ -164,6 +169,12 @@ def runs_here(service: Service) -> bool:
 def needs_file(service: Service) -> bool:
     """Whether its model has to be on disk before it can start."""
     return isinstance(service.spec, ModelSpec) and (service.spec.engine or "llama.cpp") == "llama.cpp"
+
+
+def key_variable(service: Service) -> str | None:
+    """Return the environment variable that holds the API key of an external model, None where it has none."""
+    spec = service.spec
+    return spec.external.api_key_env if isinstance(spec, ModelSpec) and spec.external else None
 
 
 def _desired(service: Service, template: ProcessTemplate) -> Desired:

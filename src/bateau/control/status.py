@@ -9,7 +9,7 @@ import os
 
 from bateau import __version__
 from bateau.control.loop import Control
-from bateau.control.path import GATEWAY, needs_file, runs_here
+from bateau.control.path import GATEWAY, key_variable, needs_file, runs_here
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.release import Service
 from bateau.domain.replica import Replica, ReplicaState
@@ -44,7 +44,7 @@ def status(control: Control, *, instance: str, since: float) -> Status:
         listen=control.ports.listen_url,
         gateway=gateway,
         services=tuple(services),
-        problems=(*(written.problems if written else ()), *warnings, *_keys_missing(control)),
+        problems=(*(written.problems if written else ()), *warnings, *_keys_missing(control), *_trouble(control)),
         foreign=written.foreign if written else 0,
         since=since,
         settled=settled,
@@ -55,8 +55,7 @@ def _keys_missing(control: Control) -> list[Problem]:
     """Name the keys of external services that are not in the environment: their providers will refuse requests."""
     found: list[Problem] = []
     for service in control.release.services:
-        spec = service.spec
-        name = spec.external.api_key_env if isinstance(spec, ModelSpec) and spec.external else None
+        name = key_variable(service)
         if name and control.ports.secret(name) is None:
             says = f"{service.key} has no key: {name} is not set where the control plane was started"
             where = service.positions.get("spec.external.apiKeyEnv")
@@ -64,12 +63,17 @@ def _keys_missing(control: Control) -> list[Problem]:
     return found
 
 
+def _trouble(control: Control) -> list[Problem]:
+    """Say why the loop cannot do its work now: specs that cannot be read, a disk that is full."""
+    return [Problem(where=None, says=control.trouble)] if control.trouble else []
+
+
 def _gateway(control: Control, replicas: list[Replica]) -> ServiceStatus:
     state, reason = _state(replicas, wanted=1)
     return ServiceStatus(
         service=GATEWAY,
         state=state,
-        reason=control.failure(GATEWAY) or reason or control.trouble,
+        reason=control.failure(GATEWAY) or reason,
         replicas_wanted=1,
         replicas_ready=_ready(replicas),
         engine="envoy",

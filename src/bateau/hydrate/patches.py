@@ -55,19 +55,23 @@ def patches_of(context: Context) -> list[Patch]:
     return sorted(found, key=lambda patch: (patch.rank, patch.at))
 
 
-def applicable(patches: Sequence[Patch], spec: Spec, context: Context, problems: list[Problem]) -> list[Patch]:
-    """Return the patches that speak of `spec`, lowest rank first, without those that a later one overrides."""
+def applicable(
+    patches: Sequence[Patch], spec: Spec, context: Context, problems: list[Problem]
+) -> tuple[list[Patch], list[Patch]]:
+    """Return the patches to apply to `spec`, lowest rank first, and all that speak of it.
+
+    Of those that set one path only the last is applied.
+    """
+    matched = [patch for patch in patches if _matches(patch, spec, context, problems)]
     chosen: dict[str, Patch] = {}
-    for patch in patches:
-        if not _matches(patch, spec, context, problems):
-            continue
+    for patch in matched:
         earlier = chosen.get(patch.path)
         if earlier and earlier.rank == patch.rank and earlier.value != patch.value:
             says = f"two patches of equal rank set {patch.path} of {spec.kind} {spec.name}"
             hint = f"the other is at {earlier.at}; make one match more exact, or remove one"
             problems.append(Problem(where=patch.at, says=says, hint=hint))
         chosen[patch.path] = patch
-    return sorted(chosen.values(), key=lambda patch: (patch.rank, patch.at))
+    return sorted(chosen.values(), key=lambda patch: (patch.rank, patch.at)), matched
 
 
 def names_for(spec: Spec, context: Context) -> dict[str, Any]:

@@ -36,6 +36,9 @@ def hydrate(
     """
     every = list(specs)
     found, problems = context(environment, {s.name: s for s in every if s.kind == "Environment"}, variables or {})
+    if problems:
+        # What would be hydrated for an environment that is not whole would only repeat its mistake.
+        return Release(environment=environment), tuple(problems)
     patches = patches_of(found)
     unused = {id(patch): patch for patch in patches}
     services: list[Service] = []
@@ -53,15 +56,13 @@ def _service(
     spec: Spec, found: Context, patches: list[Patch], unused: dict[int, Patch], problems: list[Problem]
 ) -> Service | None:
     wrong: list[Problem] = []
-    chosen = applicable(patches, spec, found, wrong)
+    chosen, matched = applicable(patches, spec, found, wrong)
+    for patch in matched:
+        unused.pop(id(patch), None)
     origins = _written_origins(spec)
     tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
-    for patch in patches:
-        if any(each.path == patch.path and each.rank >= patch.rank for each in chosen):
-            unused.pop(id(patch), None)
     patched: dict[str, Patch] = {}
     for patch in chosen:
-        unused.pop(id(patch), None)
         tree = _patched(tree, patch, origins, patched, wrong)
     positions = {**spec.positions, **{path: patch.at for path, patch in patched.items()}}
     names = _Names(spec, found, origins)

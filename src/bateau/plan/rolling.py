@@ -14,6 +14,8 @@ from typing import Literal
 
 from bateau.domain.plan import Desired, Draining, Plan, Step
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.kit.schema import fields_of
 
 # What was in flight when the gateway was told has had this long to show up in its counts.
 SETTLE_S = 1.0
@@ -105,4 +107,5 @@ def _free_ids(service: str, replicas: Sequence[Replica], count: int) -> list[str
 
 def _gone(replicas: Sequence[Replica]) -> float:
     """A service that no document names any more drains as long as the defaults say."""
-    return 600.0 if any(r.service.startswith("model/") for r in replicas) else 30.0
+    kind = ModelSpec if any(r.service.startswith("model/") for r in replicas) else AppSpec
+    return float(fields_of(kind)["drainTimeout"].default)

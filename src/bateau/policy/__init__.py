@@ -2,7 +2,18 @@
 
 from bateau.policy.admission import admission_policies
 from bateau.policy.judging import judge
+from bateau.policy.matching import judges_manifests
 from bateau.policy.subject import Subject, of_manifest, of_service, of_spec
 from bateau.policy.written import Policy, understand
 
-__all__ = ["Policy", "Subject", "admission_policies", "judge", "of_manifest", "of_service", "of_spec", "understand"]
+__all__ = [
+    "Policy",
+    "Subject",
+    "admission_policies",
+    "judge",
+    "judges_manifests",
+    "of_manifest",
+    "of_service",
+    "of_spec",
+    "understand",
+]

@@ -25,6 +25,11 @@ def stage_of(match: PolicyMatch) -> Stage:
     return "release" if set(match.kinds) <= SERVICES else "spec"
 
 
+def judges_manifests(match: PolicyMatch) -> bool:
+    """Whether the policy speaks of Kubernetes objects, so that they have to be rendered for it."""
+    return stage_of(match) == "manifest"
+
+
 def matches(match: PolicyMatch, subject: Subject) -> bool:
     """Whether the policy speaks of `subject`, leaving environments aside."""
     found = subject.metadata.get("labels")

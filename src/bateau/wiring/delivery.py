@@ -10,8 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from bateau.control.delivery import Rendered, Rules, deliver, difference
-from bateau.domain.change import Delivery
+from bateau.control.delivery import Rendered, Rules, deliver
 from bateau.domain.errors import ControlError
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.git import GitObjects
@@ -54,17 +53,6 @@ def objects_in(directory: Path) -> list[Mapping[str, Any]]:
         every: list[Any] = [document.tree for document in documents]
         found += [cast("dict[str, Any]", tree) for tree in every if isinstance(tree, dict) and "kind" in tree]
     return found
-
-
-def plan_between(
-    desired: Rendered,
-    observed: Rendered | list[Mapping[str, Any]],
-    question: Question,
-    *,
-    removals_confirmed: int | None,
-) -> Delivery:
-    """Return what would change."""
-    return difference(desired, observed, environment=question.environment, removals_confirmed=removals_confirmed)
 
 
 def _delivered(question: Question, texts: Mapping[str, str]) -> Rendered:

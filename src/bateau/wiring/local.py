@@ -25,7 +25,7 @@ from bateau.engines.local.templates import LocalTemplates
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.sources import Models
-from bateau.sources.git import GitReference, is_git, parse
+from bateau.sources.git import GitReference
 from bateau.sources.http import shown
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
@@ -40,16 +40,7 @@ from bateau.wiring.repository import FollowedRepository
 ENVOY_CONCURRENCY_MAX = 4
 
 
-__all__ = [
-    "LocalPlatform",
-    "Settings",
-    "envoy_binary",
-    "is_git",
-    "models",
-    "parse",
-    "shown",
-    "stop_leftovers",
-]
+__all__ = ["LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
 
 
 class SystemClock:

@@ -6,7 +6,6 @@ Invariant: the work tree and the branch that is checked out stay as they are.
 """
 
 import os
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,26 +48,9 @@ async def promoted(directory: Path, *, service: str | None, source: str, target:
     message = f"Promote {service or 'everything'} from {source} to {target}\n\n" + "\n".join(promotion.changes)
     change = Change(
         branch=name,
-        texts={_prefix(directory) + files[target]: promotion.text},
+        texts={objects.path_of(files[target]): promotion.text},
         message=message,
-        author=_author(directory),
+        author=await objects.author(),
         when_s=int(time.time()),
     )
     return Promoted(promotion=promotion, branch=name, commit=await objects.commit_on_branch("HEAD", change))
-
-
-def _author(directory: Path) -> str:
-    name, mail = (_asked(directory, "config", "--get", f"user.{key}") for key in ("name", "email"))
-    if not name or not mail:
-        hint = "git config user.name NAME; git config user.email MAIL"
-        raise ControlError("git does not know who makes the commit", hint=hint)
-    return f"{name} <{mail}>"
-
-
-def _prefix(directory: Path) -> str:
-    return _asked(directory, "rev-parse", "--show-prefix")
-
-
-def _asked(directory: Path, *words: str) -> str:
-    done = subprocess.run(["git", "-C", str(directory), *words], capture_output=True, text=True, check=False)
-    return done.stdout.strip()

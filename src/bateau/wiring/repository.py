@@ -13,11 +13,16 @@ from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import BateauError, ControlError
-from bateau.sources.git import Following, GitReference, GitTexts
+from bateau.sources.git import Following, GitReference, GitTexts, is_git, parse
 
 logger = logging.getLogger(__name__)
 
 _LOCAL_INTERVAL_S: Final = 2.0
+
+
+def repository_of(place: str) -> GitReference | None:
+    """Return the repository that `place` means, None where it means a directory. Raises SourceError."""
+    return parse(place) if is_git(place) else None
 
 
 class FollowedRepository:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from bateau.control.path import Written, understand, understood
+from bateau.control.delivery import Rules, check
+from bateau.control.path import Written, in_order, understand
 from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
 from bateau.wiring.policies import starter_policies
+from bateau.wiring.schemas import load_schemas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,16 +46,13 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
     `starter` adds the policies that come with the package.
     """
     texts = SpecFiles(directory, default={}).read()
-    policies = starter_policies() if starter else ()
     reading = read(texts)
+    rules = Rules(schemas=load_schemas(), today=_today(), starter=starter_policies() if starter else ())
     environments = [spec.name for spec in reading.specs if spec.kind == "Environment"]
     names: list[str | None] = [*environments] or [None]
-    found = {name: understood(reading, name, os.environ, today=_today(), starter=policies) for name in names}
-    seen: dict[Problem, None] = {}
-    for written in found.values():
-        seen.update(dict.fromkeys(written.problems))
-    ordered = sorted(seen, key=lambda p: (p.where is None, p.where or 0, p.says))
-    return Checked(environments=found, problems=tuple(ordered))
+    found = {name: check(reading, name, rules, variables=os.environ) for name in names}
+    seen = dict.fromkeys(problem for written in found.values() for problem in written.problems)
+    return Checked(environments=found, problems=in_order(seen))
 
 
 def _today() -> date:

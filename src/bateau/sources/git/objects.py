@@ -59,6 +59,23 @@ class GitObjects:
         out = await git.run("rev-parse", "--show-prefix", doing=f"read {directory} as a Git repository")
         return cls(git, subdirectory=out.decode("utf-8", "surrogateescape").rstrip("\n").rstrip("/"))
 
+    def path_of(self, name: str) -> str:
+        """Return the path from the repository's top of a file that `texts_at` calls `name`."""
+        return f"{self._subdirectory}/{name}" if self._subdirectory else name
+
+    async def author(self) -> str:
+        """Return who makes commits here, as "Name <mail>". Raises SourceError where git does not know."""
+        name, mail = [
+            (await self._git.asks("config", "--get", f"user.{key}", doing="look for the author") or b"")
+            .decode()
+            .strip()
+            for key in ("name", "email")
+        ]
+        if not name or not mail:
+            hint = "git config user.name NAME; git config user.email MAIL"
+            raise SourceError("git does not know who makes the commit", hint=hint)
+        return f"{name} <{mail}>"
+
     async def commit(self, revision: str) -> Commit:
         """Return the commit that `revision` names; its signature is not checked. Raises SourceError."""
         form = "%H%x00%an <%ae>%x00%ct%x00%s"

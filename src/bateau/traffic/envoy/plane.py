@@ -43,24 +43,23 @@ class EnvoyPlane:
         admin_socket = runtime / "envoy-admin.sock"
         self._admin_socket = admin_socket
         api = EnvoyApi(binary, cache)
-        self._bootstrap = bootstrap(
+        config = bootstrap(
             listen_address=listen[0],
             listen_port=listen[1],
             admin_socket=admin_socket,
             xds_socket=runtime / "xds.sock",
             control_socket=control_socket,
         )
-        api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
+        api.encode("envoy.config.bootstrap.v3.Bootstrap", config)
+        self._bootstrap = json.dumps(config, indent=1)
+        self._bootstrap_path.write_text(self._bootstrap)
         self._builder = ResourceBuilder(api)
         self.admin = EnvoyAdmin(admin_socket)
         self._ads = AdsServer(runtime / "xds.sock", on_rejected=_report_rejection)
         self._publishing = asyncio.Lock()
 
     def template(self) -> ProcessTemplate:
-        """Write the bootstrap file and return how to run Envoy with it."""
-        text = json.dumps(self._bootstrap, indent=1)
-        if not self._bootstrap_path.exists() or self._bootstrap_path.read_text() != text:
-            self._bootstrap_path.write_text(text)
+        """Return how to run Envoy with the bootstrap file that was written at the start."""
         command = (
             str(self._binary),
             "--config-path",
@@ -77,7 +76,7 @@ class EnvoyPlane:
             "--drain-time-s",
             "1",
         )
-        digest = hashlib.blake2b("\0".join((*command, text)).encode(), digest_size=8)
+        digest = hashlib.blake2b("\0".join((*command, self._bootstrap)).encode(), digest_size=8)
         return ProcessTemplate(
             revision=digest.hexdigest(),
             command=command,
