@@ -155,9 +155,7 @@ class World:
             plane=self.plane,
             memory=self.memory,
             clock=self.clock,
-            machine=lambda: Machine(
-                cores=4, memory_bytes_total=self.memory_bytes, memory_bytes_available=self.memory_bytes
-            ),
+            machine=lambda: Machine(cores=4, memory_bytes_total=self.memory_bytes),
             free_port=self._free_port,
             secret=self.secrets.get,
             listen_url="http://127.0.0.1:8080",

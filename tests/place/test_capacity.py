@@ -17,7 +17,7 @@ from bateau.place import place
 from bateau.testing import model_file
 
 GIB = 2**30
-MACHINE = Machine(cores=8, memory_bytes_total=16 * GIB, memory_bytes_available=12 * GIB)
+MACHINE = Machine(cores=8, memory_bytes_total=16 * GIB)
 
 
 def service(name: str = "chat", **spec: Any) -> Service:

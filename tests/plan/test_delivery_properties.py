@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from bateau.domain.change import ABSENT
 from bateau.plan import compare
-from bateau.plan.difference import apply, canonical, field_changes
+from bateau.plan.difference import canonical, field_changes
 from bateau.plan.folding import fold
+from plan.applying import apply
 from plan.objects import deployment, manifest, thing
 
 KEYS = st.sampled_from(["a", "b.c", "name", "x['y]", "é"])

@@ -10,7 +10,6 @@ BateauError                 message, hint: all that a user ever sees of it
 │   ├── DiskFull            told before the first byte where the size is known
 │   └── NotAModel           the file is no GGUF, or is cut short
 ├── EngineError             a replica could not be started or stopped
-├── PlaneError              the gateway could not be started or configured
 └── ControlError            the control plane could not be reached, or one runs already
 ```
 """
@@ -55,10 +54,6 @@ class NotAModel(SourceError):
 
 class EngineError(BateauError):
     """A replica could not be started or stopped."""
-
-
-class PlaneError(BateauError):
-    """The gateway could not be started or configured."""
 
 
 class ControlError(BateauError):

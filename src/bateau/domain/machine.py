@@ -9,4 +9,3 @@ class Machine:
 
     cores: int
     memory_bytes_total: int
-    memory_bytes_available: int

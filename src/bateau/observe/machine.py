@@ -20,7 +20,7 @@ def machine() -> Machine:
     memory = psutil.virtual_memory()
     limit = _memory_limit()
     total = min(memory.total, limit) if limit else memory.total
-    return Machine(cores=_cores(), memory_bytes_total=total, memory_bytes_available=min(memory.available, total))
+    return Machine(cores=_cores(), memory_bytes_total=total)
 
 
 def _cores() -> int:
