@@ -3,6 +3,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# pip, git and curl trust the platform's certificates; uv would bring its own and fail behind a company's proxy.
+export UV_SYSTEM_CERTS ?= true
 
 # The lock holds every package with its hash; the virtual environment is made anew whenever it changes.
 .venv/.ready: requirements.lock pyproject.toml

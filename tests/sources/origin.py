@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import re
+import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -42,11 +43,11 @@ class Origin:
     authorization: str | None = None  # what files want
     _server: TestServer | None = None
 
-    async def start(self) -> None:
+    async def start(self, *, tls: ssl.SSLContext | None = None) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._server = TestServer(app, host="127.0.0.1")
-        await self._server.start_server()
+        self._server = TestServer(app, host="127.0.0.1", scheme="https" if tls else "http")
+        await self._server.start_server(ssl=tls)
 
     async def stop(self) -> None:
         self.go.set()
@@ -59,7 +60,8 @@ class Origin:
         return self._server.make_url("/").authority
 
     def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
+        assert self._server
+        return f"{self._server.scheme}://{self.host}{path}"
 
     def gets(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path and asked.method == "GET"]

@@ -28,6 +28,7 @@ from bateau.sources.http import (
     CONNECT_TIMEOUT_S,
     SILENCE_TIMEOUT_S,
     in_thread,
+    not_trusted,
     session,
     shown,
     status_error,
@@ -290,10 +291,7 @@ def _no_answer(error: Exception, *, says: str) -> SourceError:
     if isinstance(error, TimeoutError):
         return SourceUnreachable(f"{says}: no answer in time")
     if isinstance(error, ClientConnectorCertificateError):
-        return SourceError(
-            f"{says}: the certificate of {error.host} is not trusted",
-            hint="if your own authority signed it, set SSL_CERT_FILE to its certificates",
-        )
+        return not_trusted(error.host, says=says)
     kind = _NobodyThere if isinstance(error, ClientConnectorError) else SourceUnreachable
     return kind(f"{says}: {_says(error)}")
 

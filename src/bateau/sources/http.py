@@ -95,6 +95,14 @@ def refuse_plain_http(url: str) -> None:
         )
 
 
+def not_trusted(host: str, *, says: str) -> SourceError:
+    """Return what it means that nobody whom this machine trusts has signed the certificate of `host`."""
+    return SourceError(
+        f"{says}: the certificate of {host} is not trusted",
+        hint="if your own authority signed it, set SSL_CERT_FILE to its certificates",
+    )
+
+
 def status_error(status: int, *, says: str, hint: str | None = None) -> SourceError | None:
     """Return what the status of an answer means, or None where it is good. `hint` is for refused credentials."""
     if status < _UNAUTHORIZED - 1:

@@ -7,9 +7,10 @@ Invariant: nothing is installed, no code of the wheel runs, and its dependencies
 
 import configparser
 import re
+import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.kit.suggest import listed
@@ -18,6 +19,7 @@ from bateau.sources.http import (
     CONNECT_TIMEOUT_S,
     SILENCE_TIMEOUT_S,
     in_daemon_thread,
+    not_trusted,
     refuse_plain_http,
     shown,
     without_credentials,
@@ -84,10 +86,13 @@ def _pip_config(settings: Settings) -> str | None:
 def _page(name: str, *, index: str, headers: dict[str, str]) -> "ProjectPage":
     from pypi_simple import NoSuchProjectError, PyPISimple, UnsupportedContentTypeError
     from requests import HTTPError, RequestException, Session
+    from requests.exceptions import SSLError
 
     says = f"{shown(index)} ({name})"
     try:
         with Session() as session, PyPISimple(index, session=session) as client:
+            # As every other connection of ours; requests would trust a list of its own, and no company's authority.
+            session.verify = ssl.get_default_verify_paths().cafile or True
             session.hooks["response"].append(_judge_redirect)
             return client.get_project_page(name, timeout=(CONNECT_TIMEOUT_S, SILENCE_TIMEOUT_S), headers=headers)
     except NoSuchProjectError as error:
@@ -99,6 +104,8 @@ def _page(name: str, *, index: str, headers: dict[str, str]) -> "ProjectPage":
                 f"{says}: access denied (HTTP {status})", hint="put credentials for the index into PIP_INDEX_URL"
             ) from error
         raise SourceUnreachable(f"{says}: the index cannot answer now (HTTP {status})") from error
+    except SSLError as error:
+        raise not_trusted(urlsplit(index).netloc, says=says) from error
     except RequestException as error:
         raise SourceUnreachable(f"{says}: the index cannot be reached ({type(error).__name__})") from error
     except (UnsupportedContentTypeError, ValueError) as error:
