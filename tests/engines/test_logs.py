@@ -106,6 +106,31 @@ async def test_follow_loses_nothing_over_a_rotation(tmp_path: Path, at_start: bo
     await lines.aclose()
 
 
+async def test_what_is_written_while_the_last_lines_are_shown_follows_them(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    write(path, "one")
+    write(path, "two")
+    lines = follow(path, lines=2)
+    assert await take(lines, 1) == ["one"]
+    write(path, "three")
+    assert await take(lines, 2) == ["two", "three"]
+    await lines.aclose()
+
+
+async def test_follow_holds_back_a_last_line_until_its_end_comes(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_bytes(b"one\nha")
+    lines = follow(path, lines=5)
+    assert await take(lines, 1) == ["one"]
+    with path.open("ab") as file:
+        file.write(b"lf\n")
+    assert await take(lines, 1) == ["half"]
+    await lines.aclose()
+    path.write_bytes(b"one\nha")
+    assert tail(path, 5) == ("one", "ha")
+    assert tail(path, 1) == ("ha",)
+
+
 async def test_a_running_process_keeps_every_line_over_rotations(rig: Rig) -> None:
     program = """
 import sys, time

@@ -64,10 +64,12 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
 
     Goes on into the rotated file where the log itself has too few. Raises OSError when it may not be read.
     """
-    found = _tail_of_file(path, lines)
-    if len(found) < lines and _rotated(path, 1).exists():
-        found = _tail_of_file(_rotated(path, 1), lines - len(found)) + found
-    return tuple(line.decode("utf-8", "replace") for line in found)
+    reader = _Reader(path)
+    try:
+        found = [*reader.open_behind(lines), *reader.unfinished()]
+    finally:
+        reader.close()
+    return tuple(found[-lines:]) if lines > 0 else ()
 
 
 async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
@@ -78,9 +80,8 @@ async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
     """
     reader = _Reader(path)
     try:
-        for line in tail(path, lines) if lines else ():
+        for line in reader.open_behind(lines):
             yield line
-        reader.open_at_end()
         while True:
             for line in reader.read_lines():
                 yield line
@@ -99,10 +100,21 @@ class _Reader:
     _copy_inode: int | None = None
     _cut_announced: bool = False
 
-    def open_at_end(self) -> None:
+    def open_behind(self, lines: int) -> list[str]:
+        """Return the last `lines` whole lines, and stand right behind them: what is written meanwhile comes next."""
         self._open()
+        found: list[bytes] = []
         if self._file is not None:
-            self._file.seek(0, os.SEEK_END)
+            *found, self._partial = _last_pieces(self._file, lines)
+        if len(found) < lines:
+            with contextlib.suppress(FileNotFoundError), _rotated(self.path, 1).open("rb") as rotated:
+                *older, rest = _last_pieces(rotated, lines - len(found))
+                found = [*older, *([rest] if rest else []), *found]
+        return [line.decode("utf-8", "replace") for line in found[-lines:]] if lines > 0 else []
+
+    def unfinished(self) -> list[str]:
+        """Return the last line where its end is still to come."""
+        return [self._partial.decode("utf-8", "replace")] if self._partial else []
 
     def close(self) -> None:
         if self._file is not None:
@@ -175,18 +187,15 @@ def _shift(path: Path) -> None:
             _rotated(path, number).replace(_rotated(path, number + 1))
 
 
-def _tail_of_file(path: Path, lines: int) -> list[bytes]:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        return []
-    with file:
-        place = file.seek(0, os.SEEK_END)
-        data = b""
-        # One newline more than lines: the last one ends the file.
-        while place > 0 and data.count(b"\n") <= lines and len(data) < TAIL_BYTES_MAX:
-            size = min(BLOCK_BYTES, place)
-            place -= size
-            file.seek(place)
-            data = file.read(size) + data
-    return data.removesuffix(b"\n").split(b"\n")[-lines:] if data and lines > 0 else []
+def _last_pieces(file: BinaryIO, lines: int) -> list[bytes]:
+    """Return the last `lines` lines and what follows the last newline (often nothing); the place is then behind it."""
+    place = end = file.seek(0, os.SEEK_END)
+    data = b""
+    # One newline more than lines: the first piece may be the end of a line only.
+    while place > 0 and data.count(b"\n") <= lines and len(data) < TAIL_BYTES_MAX:
+        size = min(BLOCK_BYTES, place)
+        place -= size
+        file.seek(place)
+        data = file.read(size) + data
+    file.seek(end)
+    return data.split(b"\n")[-lines - 1 :]
