@@ -16,7 +16,7 @@ TEN = Path(__file__).parent / "ten_mistakes"
 
 @pytest.mark.parametrize("path", sorted(FOLDER.glob("*.yaml")), ids=lambda path: path.stem)
 def test_a_mistake_has_its_message(path: Path, request: pytest.FixtureRequest):
-    written = understand({path.name: path.read_text()}, today=TODAY)
+    written = understand({path.name: path.read_text("utf-8", "surrogateescape")}, today=TODAY)
     actual = render(written.problems) + "\n"
     expected = path.with_suffix(".txt")
     if request.config.getoption("--accept"):

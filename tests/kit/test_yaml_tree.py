@@ -44,6 +44,7 @@ def test_plain_scalars_are_read_by_the_core_schema_of_yaml_1_2(text: str, value:
         ("a: 1\na: 2", ["a.yaml:2:1  the key `a` stands here a second time"]),
         ("a: 1\nb: 1\na: 2\nb: 2", ["a.yaml:3:1  the keys `a`, `b` stand here a second time"]),
         ("a: \0", ["a.yaml:1:4  the character U+0000 is not allowed in YAML"]),
+        (b"a: M\xfcller".decode("utf-8", "surrogateescape"), ["a.yaml:1:5  the byte 0xFC is not UTF-8"]),
         ("é: \ud800", ["a.yaml:1:4  the character U+D800 is not allowed in YAML"]),
         (
             "a: [\n---\nb: [x\n",

@@ -64,6 +64,19 @@ def test_what_staging_pins_becomes_a_commit_for_prod_and_nothing_else_moves(repo
     assert "prod.yaml:7" in plan.stdout
 
 
+def test_a_byte_that_is_not_utf_8_is_told_from_disk_and_from_a_commit(repository: Path):
+    prod = repository / "prod.yaml"
+    prod.write_bytes(prod.read_bytes().replace(b"customers", b"K\xe4ufern"))
+    told = "prod.yaml:6:47  the byte 0xE4 is not UTF-8"
+    on_disk = bateau(repository, "check")
+    assert on_disk.returncode == 1
+    assert told in on_disk.stdout + on_disk.stderr
+    git(repository, "commit", "--quiet", "--all", "--message", "two")
+    committed = bateau(repository, "plan", "prod", "HEAD~1..HEAD")
+    assert committed.returncode == 1
+    assert told in committed.stderr
+
+
 def test_promoting_twice_has_nothing_to_do(repository: Path):
     (repository / "prod.yaml").write_text(environment("prod", "2.0"))
     git(repository, "commit", "--quiet", "--all", "--message", "two")

@@ -35,6 +35,8 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _DIGITS_MAX: Final = 300
+_BYTE_FIRST: Final = 0xDC80  # how "surrogateescape" writes the bytes 0x80 to 0xFF (PEP 383)
+_BYTE_LAST: Final = 0xDCFF
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +59,10 @@ class Document:
 
 
 def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple[list[Document], list[Unread]]:
-    """Return the documents of a text that can be read, and the others."""
+    """Return the documents of a text that can be read, and the others.
+
+    A text that was decoded with "surrogateescape" (PEP 383) has its bytes that are not UTF-8 told with their place.
+    """
     if len(text) > bytes_max:
         says = f"the file has {len(text):,} characters; more than {bytes_max:,} are not read"
         flaw = Flaw(position=Position(file, 1, 1), says=says, hint="split it: one service a file is usual")
@@ -102,8 +107,7 @@ class _Reader:
         if (bad := _UNPRINTABLE.search(text)) is not None:
             line, start = text.count("\n", 0, bad.start()), text.rfind("\n", 0, bad.start()) + 1
             position = Position(self._file, self._first_line + line + 1, bad.start() - start + 1)
-            says = f"the character U+{ord(bad[0]):04X} is not allowed in YAML"
-            self.flaws.append(Flaw(position=position, says=says, hint="remove it; is this a text file in UTF-8?"))
+            self.flaws.append(_unprintable(bad[0], position))
             return None
         try:
             node = yaml.compose(text, _LOADER)
@@ -291,6 +295,15 @@ def _explained(error: yaml.MarkedYAMLError, rest: str) -> tuple[str, str | None]
         if words in problem or words in reading:
             return says, hint
     return problem, error.context
+
+
+def _unprintable(character: str, position: Position) -> Flaw:
+    number = ord(character)
+    if _BYTE_FIRST <= number <= _BYTE_LAST:
+        says = f"the byte 0x{number - _BYTE_FIRST + 0x80:02X} is not UTF-8"
+        return Flaw(position=position, says=says, hint="save the file as UTF-8; is it a text file?")
+    says = f"the character U+{number:04X} is not allowed in YAML"
+    return Flaw(position=position, says=says, hint="remove it; is this a text file?")
 
 
 def _first_line(error: Exception) -> str:

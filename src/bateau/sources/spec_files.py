@@ -125,7 +125,7 @@ class SpecFiles:
             # `generate > chat.yaml` empties the file before it writes: nothing is stopped for that.
             self._holds = True
             return self._known[name]
-        return path.read_bytes().decode("utf-8", errors="replace")
+        return path.read_bytes().decode("utf-8", "surrogateescape")
 
 
 def _raise(error: OSError) -> None:

@@ -46,7 +46,7 @@ def objects_in(directory: Path) -> list[Mapping[str, Any]]:
     """Return every Kubernetes object in the YAML files below a directory. Raises ControlError where one is no YAML."""
     found: list[Mapping[str, Any]] = []
     for path in sorted((*directory.rglob("*.yaml"), *directory.rglob("*.yml"))):
-        documents, unread = read_documents(str(path.relative_to(directory)), path.read_text("utf-8"))
+        documents, unread = read_documents(str(path.relative_to(directory)), path.read_text("utf-8", "surrogateescape"))
         flaws = [flaw for each in unread for flaw in each.flaws]
         if flaws:
             raise ControlError(f"{flaws[0].position}: {flaws[0].says}", hint=flaws[0].hint)

@@ -142,7 +142,7 @@ class GitObjects:
                 + "; ".join(f"{p.where and p.where.file} {p.says}" for p in problems),
                 hint=problems[0].hint,
             )
-        return {name: content.decode("utf-8", "replace") for name, content in files.items()}
+        return {name: content.decode("utf-8", "surrogateescape") for name, content in files.items()}
 
     async def files_at(
         self, commit_id: str, *, wanted: Callable[[str], bool]
