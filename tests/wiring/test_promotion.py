@@ -67,7 +67,7 @@ def test_what_staging_pins_becomes_a_commit_for_prod_and_nothing_else_moves(repo
 def test_a_byte_that_is_not_utf_8_is_told_from_disk_and_from_a_commit(repository: Path):
     prod = repository / "prod.yaml"
     prod.write_bytes(prod.read_bytes().replace(b"customers", b"K\xe4ufern"))
-    told = "prod.yaml:6:47  the byte 0xE4 is not UTF-8"
+    told = "prod.yaml:7:45  the byte 0xE4 is not UTF-8"
     on_disk = bateau(repository, "check")
     assert on_disk.returncode == 1
     assert told in on_disk.stdout + on_disk.stderr
