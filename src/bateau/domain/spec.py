@@ -179,6 +179,17 @@ class Port:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A Helm chart that lies in the repository. Charts from elsewhere are pulled into it first, so that they are seen."""
+
+    source: str = described(
+        "Directory or `.tgz` of the chart, relative to the file of the App.", examples=("charts/search",)
+    )
+    release: str | None = described("Name of the Helm release. Absent: the name of the App.", default=None)
+    values: Mapping[str, Any] = described("Values of the chart, over those that it brings.", default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AppSpec:
     """Any other service: a command, its ports, its health and what it uses."""
 
@@ -190,6 +201,17 @@ class AppSpec:
     image: str | None = described("Container image; on clusters only.", default=None)
     wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
     vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
+    manifests: tuple[str, ...] | None = described(
+        "Files of Kubernetes manifests, or globs of them, relative to the file of the App; on clusters only.",
+        default=None,
+        examples=(("legacy/*.yaml",),),
+    )
+    kustomization: str | None = described(
+        "Directory of a kustomization, relative to the file of the App; on clusters only.",
+        default=None,
+        examples=("legacy/overlays/prod",),
+    )
+    chart: Chart | None = described("Helm chart; on clusters only.", default=None)
     ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)
     health: Health = described("How replicas are probed.", default_factory=Health)
     uses: tuple[str, ...] = described(
@@ -215,11 +237,17 @@ class AppSpec:
 class Match:
     """Which objects a patch or policy speaks of."""
 
-    kind: Literal["Model", "App"] | None = described("Kind of the object.", default=None)
+    kind: str | None = described(
+        "Kind of the object. `Model`, `App` or absent: what is written here; any other kind: Kubernetes manifests that "
+        "were rendered, or came from a chart or another foreign document.",
+        default=None,
+        examples=("Model", "App", "Deployment"),
+    )
     name: str | None = described("Name, or a glob of names.", default=None, examples=("chat", "shop-*"))
     labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
     when: str | None = described(
-        "CEL that must be true of the document: it sees `metadata`, `spec`, `kind`, `values` and `environment`.",
+        "CEL that must be true of the document: it sees `metadata`, `spec`, `kind`, `values` and `environment`; of a "
+        "manifest also the whole as `object`.",
         default=None,
         examples=("has(spec.accelerator)",),
     )

@@ -13,7 +13,7 @@ from bateau.domain.spec import Spec
 from bateau.kit.position import child
 from bateau.kit.suggest import closest, did_you_mean, listed
 
-_WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm")
+_WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
 # A text in quotes is skipped, but for the one in `ports["name"]`; `$${` stands for a plain `${`.
 _EXPRESSION: Final = re.compile(r"(?<!\$)\$\{((?:'[^']*'|\"[^\"]*\"|[^}'\"])*)\}")
 _PORT: Final = re.compile(
@@ -64,7 +64,9 @@ def _app(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
     ways = [way for way in _WAYS_TO_RUN if fields.get(way) is not None]
     if not ways:
         hint = "add `command: [program, argument]`"
-        problems.append(_at(spec, "spec", "an App needs one of command, image, wasm or vm", hint))
+        problems.append(
+            _at(spec, "spec", "an App needs one of command, image, wasm, vm, manifests, kustomization or chart", hint)
+        )
     elif len(ways) > 1:
         says = f"{' and '.join(ways)} exclude each other"
         problems.append(_at(spec, f"spec.{ways[1]}", says, "keep one of them"))

@@ -1,0 +1,36 @@
+"""What turns foreign documents into manifests: plain files, a kustomization, a Helm chart.
+
+Used by control.delivery; satisfied by sources.foreign.ForeignDocuments.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
+from bateau.domain.problem import Problem
+from bateau.domain.release import Service
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expansion:
+    """The objects of an App that brings foreign documents, as they stand there, with an origin for every leaf.
+
+    `problems` are mistakes in the documents or in what names them: with any, there are no manifests. `findings` say
+    what could not be done here: a program that is missing is a finding "not checked", and never silence.
+    """
+
+    manifests: tuple[Manifest, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+
+class Foreign(Protocol):
+    """Expands foreign documents. The same files and the same service give the same objects, in the same order."""
+
+    def expand(self, service: Service, *, namespace: str) -> Expansion:
+        """Return the objects of `service`, whose spec names manifests, a kustomization or a chart.
+
+        Never raises for what stands in the documents. Runs programs, and waits for them for a bounded time.
+        """
+        ...
