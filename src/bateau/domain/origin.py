@@ -17,8 +17,8 @@ class Origin:
     """One step in the making of a value.
 
     `how`: written in the document; the schema's default; set by a patch; result of an expression; a value of an
-    environment that the expression read; made by a rule of a render target; taken from a foreign document (a manifest, a
-    kustomization, a template), where `says` tells how far it is known.
+    environment that the expression read; made by a rule of a render target; taken from a foreign document (a
+    manifest, a kustomization, a template), where `says` tells how far it is known.
     `at` is None for defaults and rules. `says` is the expression, the patch's match, or the rule in words.
     """
 

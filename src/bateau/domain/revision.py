@@ -41,7 +41,10 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be recorded. `services` maps keys ("app/shop") to the digest of what each one was."""
+    """What is to be recorded. `services` maps keys ("app/shop") to the digest of what each one was.
+
+    `pins` maps the services that a rollback holds to the revision whose content gives them; `says` is the first event.
+    """
 
     environment: str
     content: Mapping[str, str] = field(repr=False)
@@ -50,6 +53,8 @@ class Draft:
     when_s: float
     commit: str | None = None
     outcome: Outcome = "planned"
+    pins: Mapping[str, int] = field(default_factory=dict[str, int])
+    says: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,4 +69,5 @@ class Revision:
     when_s: float
     commit: str | None
     outcome: Outcome
+    pins: Mapping[str, int] = field(default_factory=dict[str, int])
     events: tuple[Event, ...] = ()

@@ -23,7 +23,7 @@ from bateau.domain.revision import Draft, Event, Outcome, Revision
 from bateau.store.schema import migrate
 
 BUSY_TIMEOUT_S: Final = 10.0
-_COLUMNS: Final = "id, environment, digest, who, when_s, commit_id, outcome"
+_COLUMNS: Final = "id, environment, digest, who, when_s, commit_id, outcome, pins"
 _UNPACKED_BYTES_MAX: Final = 2**30
 
 
@@ -68,10 +68,11 @@ class RevisionStore:
             connection.execute(
                 "INSERT INTO contents (digest, packed) VALUES (?, ?) ON CONFLICT DO NOTHING", (digest, packed)
             )
-            row = (draft.environment, digest, draft.who, draft.when_s, draft.commit, draft.outcome)
+            pins = json.dumps(dict(draft.pins), sort_keys=True)
+            row = (draft.environment, digest, draft.who, draft.when_s, draft.commit, draft.outcome, pins)
             made = connection.execute(
-                "INSERT INTO revisions (environment, digest, who, when_s, commit_id, outcome)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO revisions (environment, digest, who, when_s, commit_id, outcome, pins)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 row,
             )
             revision_id = int(made.lastrowid or 0)
@@ -79,7 +80,7 @@ class RevisionStore:
                 "INSERT INTO services (revision, key, digest) VALUES (?, ?, ?)",
                 [(revision_id, key, value) for key, value in sorted(draft.services.items())],
             )
-            event = Event(when_s=draft.when_s, says=f"recorded by {draft.who}", outcome=draft.outcome)
+            event = Event(when_s=draft.when_s, says=draft.says or f"recorded by {draft.who}", outcome=draft.outcome)
             _add_event(connection, revision_id, event)
         return Revision(
             id=revision_id,
@@ -90,6 +91,7 @@ class RevisionStore:
             when_s=draft.when_s,
             commit=draft.commit,
             outcome=draft.outcome,
+            pins=dict(draft.pins),
             events=(event,),
         )
 
@@ -164,7 +166,7 @@ class RevisionStore:
                 self._connection.execute("COMMIT")
 
     def _revision(self, row: Any) -> Revision:
-        revision_id, environment, digest, who, when_s, commit, outcome = row
+        revision_id, environment, digest, who, when_s, commit, outcome, pins = row
         events = self._connection.execute(
             "SELECT when_s, says, outcome FROM events WHERE revision = ? ORDER BY id", (revision_id,)
         )
@@ -180,6 +182,7 @@ class RevisionStore:
             when_s=when_s,
             commit=commit,
             outcome=outcome,
+            pins=json.loads(pins),
             events=tuple(Event(when_s=at, says=says, outcome=became) for at, says, became in events),
         )
 

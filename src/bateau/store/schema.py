@@ -39,6 +39,8 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
         ) STRICT""",
         "CREATE INDEX events_by_revision ON events (revision, id)",
     ),
+    # Services that a rollback holds at an earlier revision: {"model/chat": 4}.
+    ("ALTER TABLE revisions ADD COLUMN pins TEXT NOT NULL DEFAULT '{}'",),
 )
 
 
