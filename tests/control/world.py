@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -15,6 +16,7 @@ from bateau.domain.machine import Machine
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus, Status
+from bateau.store.revisions import RevisionStore
 from bateau.testing import FakeEngine, FakeMemory, FakePlane, FakeSource, FakeTemplates, FakeTexts, ManualClock
 
 WAIT_S = 10.0
@@ -67,7 +69,7 @@ class _JournaledPlane(FakePlane):
 class World:
     """One control plane after another may live in it: `end` the one and `begin` the next."""
 
-    def __init__(self, **texts: str) -> None:
+    def __init__(self, *, history: Path | None = None, **texts: str) -> None:
         self.journal: list[str] = []
         self.clock = ManualClock(monotonic=100.0, wall=1_700_000_000.0)
         self.texts = FakeTexts(**texts)
@@ -78,6 +80,7 @@ class World:
         self.templates = FakeTemplates()
         self.secrets: dict[str, str] = {}
         self.memory_bytes = 16 * 2**30
+        self.revisions = RevisionStore(history) if history else None
         self._ports_given = 0
         self._running: asyncio.Task[None] | None = None
         self.control = self._control()
@@ -159,6 +162,8 @@ class World:
             free_port=self._free_port,
             secret=self.secrets.get,
             listen_url="http://127.0.0.1:8080",
+            revisions=self.revisions,
+            who="ada",
         )
         return Control(ports)
 
@@ -168,15 +173,17 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(**texts: str) -> AsyncGenerator[World, None]:
-    """Run a control plane for the length of a block."""
-    made = World(**texts)
+async def world(*, history: Path | None = None, **texts: str) -> AsyncGenerator[World, None]:
+    """Run a control plane for the length of a block; with `history` it keeps revisions in that file."""
+    made = World(history=history, **texts)
     await made.begin()
     try:
         await made.turn()
         yield made
     finally:
         await made.end()
+        if made.revisions:
+            made.revisions.close()
 
 
 def _document(kind: str, name: str, spec: Mapping[str, Any]) -> str:

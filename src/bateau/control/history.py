@@ -10,7 +10,7 @@ import logging
 from collections.abc import Mapping
 
 from bateau.domain.errors import BateauError
-from bateau.domain.release import Release
+from bateau.domain.release import Release, Service
 from bateau.domain.revision import Draft, Revision
 from bateau.ports.clock import Clock
 from bateau.ports.revisions import Revisions
@@ -29,27 +29,50 @@ class History:
         self._who = who
         self._open: Revision | None = None  # recorded, and not yet seen healthy
 
-    def take(self, release: Release, texts: Mapping[str, str], *, commit: str | None) -> None:
-        """Record a release, unless it is the one that was recorded last."""
+    def take(
+        self,
+        release: Release,
+        texts: Mapping[str, str],
+        *,
+        commit: str | None,
+        pins: Mapping[str, int] | None = None,
+        says: str | None = None,
+    ) -> None:
+        """Record a release, unless it is the one that was recorded last. `pins` are the services that are held."""
         if self._revisions is None:
             return
         environment = release.environment or LOCAL
         try:
             latest = next(iter(self._revisions.history(environment, limit=1)), None)
-            if latest and latest.commit == commit and self._revisions.content(latest.id) == dict(texts):
+            pinned = dict(pins or {})
+            same = latest is not None and latest.commit == commit and dict(latest.pins) == pinned
+            if latest and same and self._revisions.content(latest.id) == dict(texts):
                 self._open = None if latest.outcome == "healthy" else latest
                 return
             self._open = self._revisions.record(
                 Draft(
                     environment=environment,
                     content=texts,
-                    services={s.key: hashlib.sha256(repr(s.tree).encode()).hexdigest() for s in release.services},
+                    services={service.key: service_digest(service) for service in release.services},
                     who=self._who,
                     when_s=self._clock.wall(),
                     commit=commit,
                     outcome="applied",
+                    pins=pinned,
+                    says=says,
                 )
             )
+        except BateauError as error:
+            logger.error("the history cannot be written: %s", error.message)
+
+    def note_rolled_back(self, environment: str | None, says: str) -> None:
+        """What was recorded last is what somebody went back from."""
+        if self._revisions is None:
+            return
+        try:
+            latest = next(iter(self._revisions.history(environment or LOCAL, limit=1)), None)
+            if latest:
+                self._revisions.mark(latest.id, when_s=self._clock.wall(), says=says, outcome="rolled back")
         except BateauError as error:
             logger.error("the history cannot be written: %s", error.message)
 
@@ -64,3 +87,8 @@ class History:
         except BateauError as error:
             logger.error("the history cannot be written: %s", error.message)
         self._open = None
+
+
+def service_digest(service: Service) -> str:
+    """Return the sha256 of all that a service is, defaults included; where it is written does not matter."""
+    return hashlib.sha256(repr(service.tree).encode()).hexdigest()

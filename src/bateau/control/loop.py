@@ -20,8 +20,9 @@ from bateau.control.endpoints import endpoints, listen_key
 from bateau.control.fetches import Fetches
 from bateau.control.history import History
 from bateau.control.path import GATEWAY, Outcome, World, Written, key_variable, needs_file, runs_here, understand, walk
+from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.domain.endpoint import Traffic
-from bateau.domain.errors import BateauError
+from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.machine import Machine
 from bateau.domain.plan import Draining, Step
 from bateau.domain.release import Release
@@ -88,6 +89,9 @@ class Control:
         self.turns = 0
         self._fetches = Fetches(ports.source, ports.clock, self.wake)
         self._history = History(ports.revisions, ports.clock, who=ports.who)
+        self._rollbacks = Rollbacks(ports.revisions, self._understood)
+        self._good: Written | None = None  # what was written last without mistakes
+        self._good_texts: Mapping[str, str] = {}
         self._draining_since: dict[str, float] = {}
         self._in_flight: Mapping[str, int] | None = None
         self._failed: dict[str, _Failed] = {}
@@ -137,7 +141,7 @@ class Control:
         for first in (True, False):
             chosen = [r for r in replicas if (r.service == GATEWAY) is first]
             await asyncio.gather(*(self._ports.engine.stop(replica.id) for replica in chosen))
-        # What comes next begins anew; only the ports of apps stay theirs.
+        # What comes next begins anew; only the ports of apps stay theirs, and what was rolled back does not come back.
         remembered = self._ports.memory.load()
         self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
 
@@ -243,11 +247,40 @@ class Control:
         self.written = self._understood(texts)
         if self.written.wrong:
             return  # what runs goes on as it was
-        self.release = self.written.release
+        self._good, self._good_texts = self.written, texts
+        self._take_up()
+
+    def _take_up(self, says: str | None = None) -> None:
+        """Make what is written, with what a rollback holds, what shall run."""
+        if self._good is None:
+            return
+        self.release = self._rollbacks.held(self._good.release)
         self._failed.clear()
         self._fetches.forget_failures()
-        self._history.take(self.release, texts, commit=self._ports.texts.commit_id)
-        self._ports.memory.save({**self._ports.memory.load(), "texts": dict(texts)})
+        commit, pins = self._ports.texts.commit_id, self._rollbacks.pins
+        self._history.take(self.release, self._good_texts, commit=commit, pins=pins, says=says)
+        kept = {"texts": dict(self._good_texts), "rollbacks": self._rollbacks.remembered()}
+        self._ports.memory.save({**self._ports.memory.load(), **kept})
+
+    def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
+        """Hold a service at revision `to`, or at the last healthy one in which it was another. Raises ControlError.
+
+        It lasts until something else is written for the service.
+        """
+        if self._good is None:
+            raise ControlError("nothing runs yet that could be rolled back")
+        made = self._rollbacks.back(service, self._good.release, self.release, to=to)
+        says = f"{made.before.key} goes back to revision {made.revision.id}, as {self._ports.who} asked"
+        self._history.note_rolled_back(self.release.environment, says)
+        logger.info("%s", says)
+        self._take_up(says)
+        self.wake()
+        return made
+
+    @property
+    def held(self) -> Mapping[str, int]:
+        """The services that a rollback holds, with the revision that each is taken from."""
+        return self._rollbacks.pins
 
     def _understood(self, texts: Mapping[str, str]) -> Written:
         today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
@@ -256,11 +289,14 @@ class Control:
     def _remember(self) -> None:
         """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
         remembered = self._ports.memory.load()
+        self._rollbacks.remember(remembered.get("rollbacks"))
         texts: Any = remembered.get("texts")
         if isinstance(texts, dict):
-            last_good = self._understood({str(name): str(text) for name, text in texts.items()})  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+            known = {str(name): str(text) for name, text in cast("dict[str, Any]", texts).items()}
+            last_good = self._understood(known)
             if not last_good.wrong:
-                self.release = last_good.release
+                self._good, self._good_texts = last_good, known
+                self.release = self._rollbacks.held(last_good.release)
         ports: Any = remembered.get("app_ports")
         numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
         self._app_ports = {key: number for key, number in numbers.items() if isinstance(number, int)}

@@ -44,11 +44,31 @@ def status(control: Control, *, instance: str, since: float) -> Status:
         listen=control.ports.listen_url,
         gateway=gateway,
         services=tuple(services),
-        problems=(*(written.problems if written else ()), *warnings, *_keys_missing(control), *_trouble(control)),
+        problems=(
+            *(written.problems if written else ()),
+            *warnings,
+            *_held(control),
+            *_keys_missing(control),
+            *_trouble(control),
+        ),
         foreign=written.foreign if written else 0,
         since=since,
         settled=settled,
     )
+
+
+def _held(control: Control) -> list[Problem]:
+    """Say which services are not what is written for them, since somebody rolled them back."""
+    places = {service.key: service.position for service in control.written.release.services} if control.written else {}
+    return [
+        Problem(
+            where=places.get(key),
+            says=f"{key} was rolled back to revision {revision}: what is written for it does not run",
+            hint="it ends when something else is written for it",
+            severity=Severity.WARNING,
+        )
+        for key, revision in control.held.items()
+    ]
 
 
 def _keys_missing(control: Control) -> list[Problem]:

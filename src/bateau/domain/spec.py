@@ -180,7 +180,7 @@ class Port:
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A Helm chart that lies in the repository; one from elsewhere is pulled into it first, where it can be reviewed."""
+    """A Helm chart that lies in the repository; one from elsewhere is pulled into it first, to be reviewed."""
 
     source: str = described(
         "Directory or `.tgz` of the chart, relative to the file of the App.", examples=("charts/search",)

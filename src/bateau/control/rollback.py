@@ -1,0 +1,133 @@
+"""Hold services at an earlier revision, until something newer is written for them.
+
+Called by control.loop for every release that it takes up, and by its `rollback`.
+
+Invariant: a service is held only while what is written for it is what was rolled back: writing it anew ends that.
+Invariant: what cannot be read back changes nothing: the service stays as it is written, and that is said.
+Refused: going back to the texts of a revision; the services that nobody complained about would go back as well.
+"""
+
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from bateau.control.history import LOCAL, service_digest
+from bateau.control.path import Written
+from bateau.domain.errors import BateauError, ControlError
+from bateau.domain.release import Release, Service
+from bateau.domain.revision import Revision
+from bateau.kit.suggest import did_you_mean, listed
+from bateau.ports.revisions import Revisions
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """One service at the content of `revision`; `over` is the digest of what is written and was rolled back."""
+
+    revision: int
+    over: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RolledBack:
+    """One service, as it was and as it is held now."""
+
+    before: Service
+    after: Service
+    revision: Revision
+
+
+class Rollbacks:
+    """The services that are held. `understand` reads the texts of a revision as those of today are read."""
+
+    def __init__(self, revisions: Revisions | None, understand: Callable[[Mapping[str, str]], Written]) -> None:
+        self._revisions = revisions
+        self._understand = understand
+        self._holds: dict[str, Hold] = {}
+        self._services: dict[tuple[str, int], Service] = {}
+
+    @property
+    def pins(self) -> Mapping[str, int]:
+        """The revision that each held service is taken from."""
+        return {key: hold.revision for key, hold in self._holds.items()}
+
+    def remember(self, tree: Any) -> None:
+        """Take up what `remembered` gave an earlier control plane."""
+        entries = cast("dict[str, dict[str, Any]]", tree if isinstance(tree, dict) else {})
+        self._holds = {key: Hold(int(each["revision"]), str(each["over"])) for key, each in entries.items()}
+
+    def remembered(self) -> dict[str, Any]:
+        """Return the holds as plain values."""
+        return {key: {"revision": hold.revision, "over": hold.over} for key, hold in self._holds.items()}
+
+    def held(self, release: Release) -> Release:
+        """Return the release with the held services as they were. Ends holds of services that were written anew."""
+        written = {service.key: service for service in release.services}
+        for key, hold in list(self._holds.items()):
+            if key not in written or service_digest(written[key]) != hold.over:
+                logger.info("%s is written anew: its rollback to revision %d ends", key, hold.revision)
+                del self._holds[key]
+        for key, hold in self._holds.items():
+            try:
+                written[key] = self._service(key, hold.revision)
+            except BateauError as error:
+                logger.error("%s cannot be held at revision %d: %s", key, hold.revision, error.message)
+        return replace(release, services=tuple(written.values()))
+
+    def back(self, service: str, written: Release, running: Release, *, to: int | None) -> RolledBack:
+        """Hold `service` at revision `to`, or at the last healthy one in which it was another. Raises ControlError."""
+        if self._revisions is None:
+            raise ControlError("this control plane keeps no history, so there is nothing to go back to")
+        before = _found(service, running)
+        wanted = self._target(self._revisions, before, running.environment or LOCAL, to)
+        after = self._service(before.key, wanted.pins.get(before.key, wanted.id))
+        if service_digest(after) == service_digest(before):
+            raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
+        over = service_digest(_found(before.key, written))
+        self._holds[before.key] = Hold(wanted.pins.get(before.key, wanted.id), over)
+        return RolledBack(before=before, after=after, revision=wanted)
+
+    def _target(self, revisions: Revisions, service: Service, environment: str, to: int | None) -> Revision:
+        hint = f"`bateau history --service {service.key}` lists them"
+        if to is not None:
+            found = revisions.get(to)
+            if found is None or found.environment != environment or service.key not in found.services:
+                raise ControlError(f"there is no revision {to} of {environment} with {service.key}", hint=hint)
+            return found
+        latest = next(iter(revisions.history(environment, service=service.key, limit=1)), None)
+        # What is held already goes further back: what it was rolled back from is no place to return to.
+        before = latest.pins.get(service.key, latest.id) if latest else None
+        found = revisions.last_healthy(environment, service=service.key, before=before) if latest else None
+        if found is None:
+            raise ControlError(f"there is no earlier healthy revision with another {service.key}", hint=hint)
+        return found
+
+    def _service(self, key: str, revision: int) -> Service:
+        """Return a service as a revision had it. Raises ControlError."""
+        if (key, revision) not in self._services:
+            if self._revisions is None:
+                raise ControlError("there is no history")
+            written = self._understand(self._revisions.content(revision))
+            found = next((each for each in written.release.services if each.key == key), None)
+            forbids = next((f for f in written.findings if f.subject == key and f.verdict == "error"), None)
+            if forbids:
+                raise ControlError(f"revision {revision} of {key} is forbidden by {forbids.rule}: {forbids.says}")
+            if found is None:
+                raise ControlError(f"revision {revision} of {key} cannot be read as it is written there")
+            self._services[key, revision] = found
+        return self._services[key, revision]
+
+
+def _found(name: str, release: Release) -> Service:
+    """Return the service that people call `chat` or `model/chat`. Raises ControlError."""
+    found = [each for each in release.services if name in (each.key, each.name)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise ControlError(f"{name} may be {listed(each.key for each in found)}", hint="name it with its kind")
+    keys = [each.key for each in release.services]
+    hint = did_you_mean(name, [*keys, *(each.name for each in release.services)]) or f"there is: {listed(keys)}"
+    raise ControlError(f"there is no service {name}", hint=hint)

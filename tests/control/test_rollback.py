@@ -1,0 +1,113 @@
+"""A service goes back to what it was, alone, and stays there until something else is written for it."""
+
+from pathlib import Path
+
+import pytest
+
+from bateau.domain.errors import ControlError
+from bateau.domain.spec import ModelSpec
+from control.world import World, app, model, world
+
+SOURCES = ("hf://org/repo/chat.gguf", "hf://org/repo/chat-2.gguf")
+
+
+def parallel(w: World) -> int:
+    spec = next(service.spec for service in w.control.release.services if service.key == "model/chat")
+    assert isinstance(spec, ModelSpec)
+    return spec.parallel
+
+
+async def healthy(w: World) -> None:
+    """Wait until the last revision is known to be healthy."""
+    assert w.revisions
+    revisions = w.revisions
+    await w.until(lambda: revisions.history(limit=1)[0].outcome == "healthy")
+
+
+async def write(w: World, name: str, text: str) -> None:
+    assert w.revisions
+    before = w.revisions.history(limit=1)[0].id
+    w.texts.write(name, text)
+    revisions = w.revisions
+    await w.until(lambda: revisions.history(limit=1)[0].id > before)
+
+
+async def test_one_service_goes_back_and_the_others_stay(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1), shop=app()) as w:
+        await healthy(w)
+        await write(w, "chat", model(parallel=2))
+        await write(w, "shop", app(replicas=2))
+        made = w.control.rollback("chat")
+        await w.turn()
+        assert made.revision.id == 1
+        assert parallel(w) == 1
+        assert next(s for s in w.control.release.services if s.key == "app/shop").spec.replicas == 2
+        assert w.revisions
+        newest, older = w.revisions.history(limit=2)
+        assert newest.pins == {"model/chat": 1}
+        assert older.outcome == "rolled back"
+        assert "ada" in older.events[-1].says
+        assert "was rolled back to revision 1" in " ".join(problem.says for problem in w.status.problems)
+
+
+async def test_it_lasts_over_a_restart_and_edits_of_others_and_ends_when_it_is_written_anew(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1), shop=app()) as w:
+        await healthy(w)
+        await write(w, "chat", model(parallel=2))
+        w.control.rollback("model/chat")
+        await w.restart()
+        await w.turn()
+        assert parallel(w) == 1
+        await write(w, "shop", app(replicas=3))
+        assert parallel(w) == 1
+        await write(w, "chat", model(parallel=3))
+        assert parallel(w) == 3
+        assert not w.control.held
+        assert not w.status.problems
+
+
+async def test_going_back_twice_goes_further_back_and_never_forth(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1)) as w:
+        for slots in (2, 3):
+            await healthy(w)
+            await write(w, "chat", model(parallel=slots))
+        await healthy(w)
+        assert w.control.rollback("chat").revision.id == 2
+        await w.until(lambda: parallel(w) == 2)
+        await healthy(w)
+        assert w.control.rollback("chat").revision.id == 1
+        await w.until(lambda: parallel(w) == 1)
+        await healthy(w)
+        with pytest.raises(ControlError, match="no earlier healthy revision"):
+            w.control.rollback("chat")
+
+
+async def test_a_revision_that_is_named_need_not_have_been_healthy(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1, source=SOURCES[1])) as w:
+        await w.turn()  # its model cannot be fetched, so it is never healthy
+        await write(w, "chat", model(parallel=2))
+        with pytest.raises(ControlError, match="no earlier healthy"):
+            w.control.rollback("chat")
+        w.control.rollback("chat", to=1)
+        assert parallel(w) == 1
+        with pytest.raises(ControlError, match="no revision 99"):
+            w.control.rollback("chat", to=99)
+
+
+async def test_a_mistake_in_what_is_written_does_not_hinder_it(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1)) as w:
+        await healthy(w)
+        await write(w, "chat", model(parallel=2))
+        w.texts.write("chat", model(parallel="many"))
+        await w.until(lambda: w.status.problems)
+        w.control.rollback("chat")
+        await w.turn()
+        assert parallel(w) == 1
+
+
+async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model()) as w:
+        await healthy(w)
+        with pytest.raises(ControlError, match="there is no service chta") as told:
+            w.control.rollback("chta")
+        assert "chat" in (told.value.hint or "")
