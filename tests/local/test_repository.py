@@ -1,15 +1,23 @@
 """A Git repository followed by a real instance: a commit is live, a bad one changes nothing."""
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
+import psutil
 import pytest
 
+from git.bridge import bridge_to
+from git.deliveries import Delivery, push
 from local.stack import Stack, free_port, wait_for
+
+SECRET = "a secret of the forge's"  # noqa: S105 - of this test
 
 SERVER = """\
 import http.server, sys
@@ -90,6 +98,48 @@ def test_the_commit_is_the_desired_state(stack: Stack, repository: Repository):
     wait_for(lambda: stack.bateau("history", "--json").out.count('"healthy"') >= 3)
     lines = stack.bateau("history").out.splitlines()
     assert len(lines) == 5  # the header, and one, two, one again and four: the bad commit never ran
+
+
+def posted(stack: Stack, delivery: Delivery) -> tuple[int, dict[str, Any]]:
+    request = urllib.request.Request(f"{stack.url}/-/webhooks/git", data=delivery.body, headers=dict(delivery.headers))
+    try:
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.status, json.load(response)
+    except urllib.error.HTTPError as error:
+        return error.code, json.load(error)
+
+
+async def test_a_push_is_live_at_once_where_the_forge_says_so(stack: Stack, repository: Repository):
+    """Over http the repository is looked at once a minute: what is live within seconds was told by the webhook."""
+    async with bridge_to(repository.path.parent) as bridge:
+        words = ("up", f"git+http://ada:hunter2@{bridge.url}@main", "--detach", "--listen", f":{stack.port}")
+        done = await asyncio.to_thread(stack.bateau, *words, BATEAU_WEBHOOK_SECRET=SECRET)
+        assert done.code == 0, done.err
+        assert repository.answer() == "one"
+
+        repository.say("two")
+        asked = len(bridge.asked)
+        forged = push("refs/heads/main", secret="guess")
+        assert await asyncio.to_thread(posted, stack, forged) == (401, {"says": "the signature is wrong"})
+        await asyncio.sleep(2)
+        assert (len(bridge.asked), repository.answer()) == (asked, "one")
+
+        status, tree = await asyncio.to_thread(posted, stack, push("refs/heads/main", secret=SECRET))
+        assert (status, tree) == (202, {"says": "main was pushed, and is looked at"})
+        await asyncio.to_thread(wait_for, lambda: repository.answer() == "two", timeout_s=20)
+
+        for service in ("app/web", "gateway/envoy"):
+            for replica in stack.replicas(service):
+                assert SECRET not in psutil.Process(replica["pid"]).environ().values()
+        assert SECRET not in await asyncio.to_thread((stack.base / "state/bateau/default/control.log").read_text)
+
+
+def test_where_a_directory_is_served_there_is_no_webhook(stack: Stack):
+    stack.write("apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: idle}\nspec: {command: [sleep, '60']}\n")
+    done = stack.bateau("up", str(stack.specs), "--detach", "--listen", f":{stack.port}", BATEAU_WEBHOOK_SECRET=SECRET)
+    assert done.code == 0, done.err
+    answer = posted(stack, push("refs/heads/main", secret=SECRET))
+    assert answer == (404, {"says": "no repository is followed"})
 
 
 def test_a_repository_that_is_not_there_is_named(stack: Stack, tmp_path: Path):

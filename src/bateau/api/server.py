@@ -1,8 +1,10 @@
 """The control plane's HTTP API, on a unix socket that only its user can open.
 
-Called by the commands that run a control plane. The gateway passes `/metrics` on to it and nothing else.
+Called by the commands that run a control plane. The gateway passes `/metrics` and the webhook on to it and nothing
+else.
 
 Invariant: no request to a model ever comes here.
+Invariant: a stranger's body is read up to its bound and no further, and only where somebody waits for it.
 """
 
 import asyncio
@@ -13,18 +15,26 @@ from aiohttp import web
 
 from bateau.api.encoding import encode
 from bateau.domain.status import Status
+from bateau.ports.webhook import Webhook
 
 
 class ApiServer:
     """Answers about one control plane, and stops it when asked."""
 
     def __init__(
-        self, socket: Path, *, status: Callable[[], Status], metrics: Callable[[], Awaitable[str]], stop: asyncio.Event
+        self,
+        socket: Path,
+        *,
+        status: Callable[[], Status],
+        metrics: Callable[[], Awaitable[str]],
+        stop: asyncio.Event,
+        webhook: Webhook | None = None,
     ) -> None:
         self._socket = socket
         self._status = status
         self._metrics = metrics
         self._stop = stop
+        self._webhook = webhook
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
@@ -35,6 +45,7 @@ class ApiServer:
                 web.get("/v1/status", self._get_status),
                 web.get("/metrics", self._get_metrics),
                 web.post("/v1/stop", self._post_stop),
+                web.post("/-/webhooks/git", self._post_webhook),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -60,3 +71,26 @@ class ApiServer:
     async def _post_stop(self, _: web.Request) -> web.Response:
         self._stop.set()
         return web.json_response({"stopping": True}, status=202)
+
+    async def _post_webhook(self, request: web.Request) -> web.Response:
+        if self._webhook is None:
+            return web.json_response({"says": "no repository is followed"}, status=404)
+        try:
+            body = await _body(request, bytes_max=self._webhook.body_bytes_max)
+        except (ConnectionError, web.RequestPayloadError):
+            return web.json_response({"says": "the body broke off, or is not encoded as it says"}, status=400)
+        if body is None:
+            says = f"the body has more than {self._webhook.body_bytes_max:,} bytes"
+            return web.json_response({"says": says}, status=413)
+        answer = self._webhook.received(request.headers, body)
+        return web.json_response({"says": answer.says}, status=answer.status)
+
+
+async def _body(request: web.Request, *, bytes_max: int) -> bytes | None:
+    """Return the whole body, None where it is longer than it may be. Raises ConnectionError and RequestPayloadError."""
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > bytes_max:
+            return None
+    return bytes(body)

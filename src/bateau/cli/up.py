@@ -89,7 +89,13 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     _set_up_logging(to_terminal=shows, file=settings.paths.control_log if shows else None, settings=settings)
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
-    api = ApiServer(settings.paths.control_socket, status=platform.status, metrics=platform.metrics, stop=stop)
+    api = ApiServer(
+        settings.paths.control_socket,
+        status=platform.status,
+        metrics=platform.metrics,
+        stop=stop,
+        webhook=platform.webhook,
+    )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)

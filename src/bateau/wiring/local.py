@@ -36,6 +36,7 @@ from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
 from bateau.wiring.repository import FollowedRepository
+from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 ENVOY_CONCURRENCY_MAX = 4
 
@@ -83,7 +84,10 @@ class Settings:
 
 
 class LocalPlatform:
-    """A control plane with its engine, plane, sources and API, from `open` to `close`."""
+    """A control plane with its engine, plane, sources and API, from `open` to `close`.
+
+    `webhook` is where deliveries of a forge go, None where no repository is followed.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -100,7 +104,11 @@ class LocalPlatform:
             control_socket=where.control_socket,
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
         )
+        # Taken out of our own environment now, before anything is started that would inherit it.
+        secret = _secrets(settings.environ)
+        webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings)
+        self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._revisions = RevisionStore(history_path(where))
         self.control = Control(
             Ports(
@@ -113,7 +121,7 @@ class LocalPlatform:
                 clock=self.clock,
                 machine=machine,
                 free_port=free_port,
-                secret=_secrets(settings.environ),
+                secret=secret,
                 listen_url=settings.listen_url,
                 environment=settings.environment,
                 variables=settings.environ,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import BateauError, ControlError
-from bateau.sources.git import Following, GitReference, GitTexts, is_git, parse
+from bateau.sources.git import Following, GitReference, GitTexts, Push, is_git, parse
 
 logger = logging.getLogger(__name__)
 
@@ -28,9 +28,16 @@ def repository_of(place: str) -> GitReference | None:
 class FollowedRepository:
     """The texts of a repository's commit, with its files in `directory`. Satisfies `ports.texts.Texts`."""
 
-    def __init__(self, reference: GitReference, *, cache: Path, directory: Path, environ: Mapping[str, str]) -> None:
-        # To look at a repository on this disk costs nothing; a host far away is asked once a minute.
-        following = Following(interval_s=_LOCAL_INTERVAL_S) if reference.url.startswith("file:") else Following()
+    def __init__(
+        self,
+        reference: GitReference,
+        *,
+        cache: Path,
+        directory: Path,
+        environ: Mapping[str, str],
+        following: Following | None = None,
+    ) -> None:
+        following = following or _following(reference)
         self._texts = GitTexts(reference, cache=cache, environ=environ, following=following)
         self._directory = directory
         self._laid_out: str | None = None
@@ -66,6 +73,10 @@ class FollowedRepository:
                 logger.error("%s", error.message)
             yield
 
+    def heed(self, push: Push) -> bool:
+        """Look at the repository at once where the push may be of what is followed; return whether it may be."""
+        return self._texts.heed(push)
+
     async def _lay_out(self) -> None:
         commit = self._texts.commit
         if commit is None or commit.id == self._laid_out:
@@ -73,6 +84,11 @@ class FollowedRepository:
         files = await self._texts.files()
         await asyncio.to_thread(_write_all, self._directory, files)
         self._laid_out = commit.id
+
+
+def _following(reference: GitReference) -> Following:
+    """To look at a repository on this disk costs nothing; a host far away is asked once a minute."""
+    return Following(interval_s=_LOCAL_INTERVAL_S) if reference.url.startswith("file:") else Following()
 
 
 def _write_all(directory: Path, files: Mapping[str, bytes]) -> None:

@@ -1,6 +1,6 @@
 """Follow a Git repository: the commit at a branch, a tag or an id is the desired state.
 
-Called by control through ports.texts; wiring calls `refresh` once before the loop starts, and `poke` for a webhook.
+Called by control through ports.texts; wiring calls `refresh` once before the loop starts, and `heed` for a webhook.
 
 Invariant: what cannot be reached, read or trusted changes nothing: the last good commit stays, also over a restart, and
 `read` raises the trouble so that it is said.
@@ -24,6 +24,7 @@ from bateau.kit.backoff import Backoff
 from bateau.sources.git.objects import GitObjects
 from bateau.sources.git.process import Git
 from bateau.sources.git.reference import GitReference
+from bateau.sources.git.webhook import Push
 from bateau.sources.lock import held
 
 logger = logging.getLogger(__name__)
@@ -105,8 +106,15 @@ class GitTexts:
                 yield
 
     def poke(self) -> None:
-        """Look at once: a webhook says that something was pushed."""
+        """Look at once, and not only when the interval is over."""
         self._poked.set()
+
+    def heed(self, push: Push) -> bool:
+        """Look at once where the push may have moved what is followed; return whether it may have."""
+        if not self._reference.may_be_moved_by(push.ref):
+            return False
+        self.poke()
+        return True
 
     def pause_s(self) -> float:
         """Return the seconds until the next look: the interval, and longer after failures in a row."""

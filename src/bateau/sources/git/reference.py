@@ -20,6 +20,8 @@ _REF: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*")
 _REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*(?:[~^][0-9]*)*")
 _HOST: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
+# What git puts before a name to find it at the host.
+_REF_PREFIXES: Final = ("", "refs/", "refs/heads/", "refs/tags/")
 COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
@@ -42,6 +44,19 @@ class GitReference:
     def is_pinned(self) -> bool:
         """Whether the ref is a commit, which never moves."""
         return self.ref is not None and COMMIT_ID.fullmatch(self.ref) is not None
+
+    def may_be_moved_by(self, pushed: str) -> bool:
+        """Whether the push of a whole ref ("refs/heads/main") may have moved what is followed.
+
+        Which branch is the default one only the host knows, so a push to any may be one to it.
+
+        >>> v1 = GitReference(url="https://example.org/acme.git", ref="v1")
+        >>> v1.may_be_moved_by("refs/tags/v1"), v1.may_be_moved_by("refs/heads/v2")
+        (True, False)
+        """
+        if self.ref in {None, "HEAD"}:
+            return pushed.startswith("refs/heads/")
+        return not self.is_pinned and pushed in {f"{before}{self.ref}" for before in _REF_PREFIXES}
 
 
 def is_git(text: str) -> bool:

@@ -17,6 +17,8 @@ METADATA_NAMESPACE = "bateau"
 MISSING_MODEL = "-missing-"
 INVALID_BODY = "-invalid-"
 FRONT_ROUTES = "front"
+# They read the model out of the body, for which the body is gathered.
+MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
 # Bodies up to 20 MB must pass, and a body is buffered whole for reading the model and for retries.
 BODY_BYTES_MAX = 32 * 1024 * 1024

@@ -19,6 +19,7 @@ from bateau.traffic.envoy.listener import (
     FRONT_ROUTES,
     INVALID_BODY,
     MISSING_MODEL,
+    MODEL_FILTERS,
     MODEL_HEADER,
     RENAME_FILTER,
     TYPE,
@@ -45,6 +46,14 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
             "name": "-metrics-",
             "match": {"path": "/metrics"},
             "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s"},
+        },
+        {
+            "name": "-webhook-",
+            "match": {"path": "/-/webhooks/git"},
+            # A sender who stops in the middle is not waited for, whoever it is.
+            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
+            # A delivery names no model, and is passed on as it comes: nobody need gather it to look for one.
+            "typed_per_filter_config": {name: _disabled() for name in MODEL_FILTERS},
         },
         _answer(_get("/v1/models"), 200, _model_list(models), name="models"),
         *(
@@ -180,6 +189,10 @@ def _rename(upstream_model: str) -> dict[str, Any]:
             }
         },
     }
+
+
+def _disabled() -> dict[str, Any]:
+    return {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
 
 
 def _rewrite_for(target: ExternalTarget, route: dict[str, Any]) -> None:

@@ -1,0 +1,48 @@
+"""Turn a forge's delivery into a look at the repository that is followed.
+
+Put together by wiring.local, called by the control API through ports.webhook.
+
+Invariant: without a secret nothing is believed; what is not believed moves nothing.
+Invariant: the secret and the body stand in no log and no answer.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Final
+
+from bateau.ports.webhook import WebhookAnswer
+from bateau.sources.git import Refused, Unheeded, received
+from bateau.sources.git.webhook import BODY_BYTES_MAX
+from bateau.wiring.repository import FollowedRepository
+
+logger = logging.getLogger(__name__)
+
+SECRET_VARIABLE: Final = "BATEAU_WEBHOOK_SECRET"  # noqa: S105 - the name of the variable that holds it
+_DONE, _ACCEPTED = 200, 202
+
+
+class GitWebhook:
+    """The webhook of one repository. Satisfies `ports.webhook.Webhook`."""
+
+    def __init__(self, repository: FollowedRepository, *, secret: str | None) -> None:
+        self.body_bytes_max = BODY_BYTES_MAX
+        self._repository = repository
+        self._secret = secret or ""
+        self._refused_for: str | None = None
+
+    def received(self, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
+        """Look at the repository at once where the forge itself says that what is followed was pushed."""
+        found = received(headers, body, secret=self._secret)
+        if isinstance(found, Refused):
+            # Said once and not each time: anyone who reaches the endpoint could fill the log.
+            if self._refused_for != found.says:
+                logger.warning("a webhook was refused: %s", found.says)
+            self._refused_for = found.says
+            return WebhookAnswer(status=found.status, says=found.says)
+        self._refused_for = None
+        if isinstance(found, Unheeded):
+            return WebhookAnswer(status=_DONE, says=f"nothing is done about the event {found.event}")
+        if not self._repository.heed(found):
+            return WebhookAnswer(status=_DONE, says=f"{found.name} was pushed, which is not followed")
+        logger.info("a webhook says that %s was pushed", found.name)
+        return WebhookAnswer(status=_ACCEPTED, says=f"{found.name} was pushed, and is looked at")

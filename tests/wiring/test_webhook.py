@@ -1,0 +1,221 @@
+"""A forge's delivery at the control API: what is genuine makes the repository be looked at, all else moves nothing."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bateau.api.server import ApiServer
+from bateau.sources.git import Following
+from bateau.sources.git.webhook import BODY_BYTES_MAX
+from bateau.wiring.repository import FollowedRepository, repository_of
+from bateau.wiring.webhook import GitWebhook
+from git.deliveries import Delivery, delivery, push
+from git.workshop import SPEC, Workshop
+
+SECRET = "a secret"  # noqa: S105 - of this test
+MAIN = "refs/heads/main"
+
+
+@pytest.fixture
+def socket() -> Iterator[Path]:
+    # Short, as socket paths must be; pytest's own folders are too long.
+    folder = Path(tempfile.mkdtemp(prefix="bt-"))
+    yield folder / "control.sock"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def workshop(tmp_path: Path) -> Workshop:
+    made = Workshop(tmp_path / "acme")
+    made.commit("one", shop=SPEC.format(1))
+    return made
+
+
+@dataclass
+class Scene:
+    """A repository that is looked at once an hour, and the API that deliveries come to."""
+
+    repository: FollowedRepository
+    session: aiohttp.ClientSession
+
+    async def post(self, sent: Delivery) -> tuple[int, str]:
+        return await self.post_data(sent.body, sent.headers)
+
+    async def post_data(self, data: bytes | AsyncIterator[bytes], headers: Mapping[str, str]) -> tuple[int, str]:
+        async with self.session.post("http://control/-/webhooks/git", data=data, headers=headers) as response:
+            tree: dict[str, Any] = await response.json()
+            return response.status, tree["says"]
+
+    async def is_looked_at(self) -> bool:
+        """Whether a change comes that no interval brings."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(anext(aiter(self.repository.changes())), 1.0)
+            return True
+        return False
+
+
+@contextlib.asynccontextmanager
+async def scene(
+    workshop: Workshop, socket: Path, *, ref: str = "@main", secret: str | None = SECRET
+) -> AsyncGenerator[Scene, None]:
+    reference = repository_of(workshop.url + ref)
+    assert reference is not None
+    base = workshop.directory.parent
+    repository = FollowedRepository(
+        reference,
+        cache=base / "cache",
+        directory=base / "source",
+        environ={"PATH": os.environ["PATH"], "HOME": str(base), "GIT_CONFIG_NOSYSTEM": "1"},
+        following=Following(interval_s=3600),
+    )
+    await repository.open()
+    async with api(socket, GitWebhook(repository, secret=secret)) as session:
+        yield Scene(repository, session)
+
+
+@contextlib.asynccontextmanager
+async def api(socket: Path, webhook: GitWebhook | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
+    def status() -> Any:
+        raise NotImplementedError
+
+    async def metrics() -> str:
+        return ""
+
+    server = ApiServer(socket, status=status, metrics=metrics, stop=asyncio.Event(), webhook=webhook)
+    await server.open()
+    try:
+        async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
+            yield session
+    finally:
+        await server.close()
+
+
+async def test_a_push_of_what_is_followed_is_there_at_once(workshop: Workshop, socket: Path):
+    async with scene(workshop, socket) as s:
+        coming = asyncio.ensure_future(anext(aiter(s.repository.changes())))
+        commit = workshop.commit("two", shop=SPEC.format(2))
+        assert await s.post(push(MAIN, secret=SECRET)) == (202, "main was pushed, and is looked at")
+        await asyncio.wait_for(coming, 20)
+        assert s.repository.commit_id == commit
+        assert s.repository.read() == {"shop.yaml": SPEC.format(2)}
+        laid_out = workshop.directory.parent / "source" / "shop.yaml"
+        assert await asyncio.to_thread(laid_out.read_text) == SPEC.format(2)
+
+
+@pytest.mark.parametrize(
+    ("ref", "pushed", "status"),
+    [
+        ("@main", "refs/heads/other", 200),
+        ("@main", "refs/heads/feature/main", 200),
+        ("@main", "refs/tags/main", 202),
+        ("@heads/main", MAIN, 202),
+        ("@refs/heads/main", MAIN, 202),
+        ("", "refs/heads/trunk", 202),
+        ("", "refs/tags/v1", 200),
+        ("@COMMIT", MAIN, 200),
+    ],
+)
+async def test_only_what_may_have_moved_is_looked_at(
+    workshop: Workshop, socket: Path, ref: str, pushed: str, status: int
+):
+    ref = ref.replace("COMMIT", workshop.git("rev-parse", "HEAD"))
+    async with scene(workshop, socket, ref=ref) as s:
+        assert (await s.post(push(pushed, secret=SECRET)))[0] == status
+
+
+async def test_what_is_genuine_and_about_something_else_is_taken_and_left(workshop: Workshop, socket: Path):
+    async with scene(workshop, socket) as s:
+        workshop.commit("two", shop=SPEC.format(2))
+        ping = delivery(b"{}", secret=SECRET, event="ping")
+        assert await s.post(ping) == (200, "nothing is done about the event ping")
+        other = push("refs/heads/other", secret=SECRET)
+        assert await s.post(other) == (200, "other was pushed, which is not followed")
+        assert not await s.is_looked_at()
+
+
+@pytest.mark.parametrize(
+    ("sent", "answer"),
+    [
+        (push(MAIN, secret="another secret"), (401, "the signature is wrong")),
+        (Delivery(headers={"X-GitHub-Event": "push"}, body=b"{}"), (401, "there is no signature")),
+        (delivery(b"{", secret=SECRET), (400, "the body is no JSON; set the content type application/json")),
+        (
+            Delivery(headers={"Content-Encoding": "gzip"}, body=b"{}"),
+            (400, "the body broke off, or is not encoded as it says"),
+        ),
+    ],
+)
+async def test_what_is_refused_moves_nothing(workshop: Workshop, socket: Path, sent: Delivery, answer: tuple[int, str]):
+    async with scene(workshop, socket) as s:
+        workshop.commit("two", shop=SPEC.format(2))
+        assert await s.post(sent) == answer
+        assert not await s.is_looked_at()
+
+
+async def test_a_body_beyond_the_bound_is_refused_before_it_ends(workshop: Workshop, socket: Path):
+    more = asyncio.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(BODY_BYTES_MAX // 2**20 + 1):
+            yield bytes(2**20)
+        await more.wait()
+
+    async with scene(workshop, socket) as s:
+        signed = push(MAIN, secret=SECRET).headers
+        assert await s.post_data(endless(), signed) == (413, "the body has more than 26,214,400 bytes")
+        more.set()
+
+
+async def test_a_sender_who_breaks_off_is_no_trouble(
+    workshop: Workshop, socket: Path, caplog: pytest.LogCaptureFixture
+):
+    async with scene(workshop, socket) as s:
+        _, writer = await asyncio.open_unix_connection(str(socket))
+        writer.write(b"POST /-/webhooks/git HTTP/1.1\r\nhost: control\r\ncontent-length: 100\r\n\r\n{")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert (await s.post(push(MAIN, secret=SECRET)))[0] == 202
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == []
+
+
+@pytest.mark.parametrize("secret", [None, ""])
+async def test_without_a_secret_nothing_is_believed(workshop: Workshop, socket: Path, secret: str | None):
+    async with scene(workshop, socket, secret=secret) as s:
+        assert await s.post(push(MAIN, secret="")) == (503, "no secret is set, so no webhook is believed")
+        gitlab = {"X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": ""}
+        assert (await s.post(Delivery(headers=gitlab, body=push(MAIN, secret="").body)))[0] == 503
+        assert not await s.is_looked_at()
+
+
+async def test_where_no_repository_is_followed_there_is_no_webhook(socket: Path):
+    async with api(socket, None) as session:
+        sent = push(MAIN, secret=SECRET)
+        url = "http://control/-/webhooks/git"
+        async with session.post(url, data=sent.body, headers=sent.headers) as response:
+            assert (response.status, await response.json()) == (404, {"says": "no repository is followed"})
+        async with session.get(url) as response:
+            assert response.status == 405
+
+
+async def test_the_log_has_no_secret_and_says_a_refusal_once(
+    workshop: Workshop, socket: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "bateau.wiring")
+    async with scene(workshop, socket) as s:
+        for secret in ("guess", "guess", SECRET, "guess"):
+            await s.post(push(MAIN, secret=secret))
+    lines = [record.getMessage() for record in caplog.records if record.name == "bateau.wiring.webhook"]
+    refused = "a webhook was refused: the signature is wrong"
+    assert lines == [refused, "a webhook says that main was pushed", refused]
+    assert SECRET not in caplog.text
