@@ -6,12 +6,14 @@ Called by the commands.
 import http.client
 import json
 import socket
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from bateau.domain.errors import ControlError
 
 _TIMEOUT_S = 10.0
+_REFUSED = 400
 
 
 class ApiClient:
@@ -29,6 +31,18 @@ class ApiClient:
         """Ask the control plane to stop everything and end."""
         self._ask("POST", "/v1/stop")
 
+    def preview(self, texts: Mapping[str, str]) -> dict[str, Any]:
+        """Return what other texts would do to what runs. Raises ControlError."""
+        return cast("dict[str, Any]", self._ask("POST", "/v1/preview", {"texts": dict(texts)}))
+
+    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> None:
+        """Make texts the desired state. Raises ControlError where the instance follows something else."""
+        self._ask("POST", "/v1/apply", {"texts": dict(texts), "commit": commit})
+
+    def rollback(self, service: str, *, to: int | None) -> dict[str, Any]:
+        """Have a service go back to an earlier revision. Raises ControlError."""
+        return cast("dict[str, Any]", self._ask("POST", "/v1/rollback", {"service": service, "to": to}))
+
     def answers(self) -> bool:
         """Whether there is a control plane."""
         try:
@@ -37,11 +51,12 @@ class ApiClient:
             return False
         return True
 
-    def _ask(self, method: str, path: str) -> Any:
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         connection = _UnixConnection(self._path)
         try:
-            connection.request(method, path)
-            return json.loads(connection.getresponse().read())
+            connection.request(method, path, body=None if body is None else json.dumps(body))
+            response = connection.getresponse()
+            tree: Any = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ControlError(
                 f"no control plane answers for {self._instance}",
@@ -51,6 +66,9 @@ class ApiClient:
             ) from error
         finally:
             connection.close()
+        if response.status >= _REFUSED:
+            raise ControlError(str(tree["error"]), hint=tree.get("hint"))
+        return tree
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from bateau.api.encoding import encode
+from bateau.api.operations import BODY_BYTES_MAX, Operator, routes
 from bateau.domain.status import Status
 from bateau.ports.webhook import Webhook
 
@@ -29,17 +30,21 @@ class ApiServer:
         metrics: Callable[[], Awaitable[str]],
         stop: asyncio.Event,
         webhook: Webhook | None = None,
+        operator: Operator | None = None,
     ) -> None:
         self._socket = socket
         self._status = status
         self._metrics = metrics
         self._stop = stop
         self._webhook = webhook
+        self._operator = operator
         self._runner: web.AppRunner | None = None
 
     async def open(self) -> None:
         """Listen."""
-        app = web.Application()
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        if self._operator:
+            app.add_routes(routes(self._operator))
         app.add_routes(
             [
                 web.get("/v1/status", self._get_status),

@@ -10,6 +10,7 @@ Invariant: a code means the same in every command.
 """
 
 EXIT_WRITTEN_WRONG = 1
+EXIT_USAGE = 2
 EXIT_WORLD_FAILED = 3
 EXIT_PENDING = 4
 EXIT_FORBIDDEN = 5

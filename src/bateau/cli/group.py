@@ -21,6 +21,8 @@ COMMANDS: Mapping[str, str] = {
     "models": "List, fetch and remove models.",
     "check": "Check specs without acting on them.",
     "plan": "Show what a change of specs would change.",
+    "apply": "Make what is written run on this machine: plan, ask, wait for health.",
+    "rollback": "Have a service go back to what it was when it was last healthy.",
     "render": "Render the Kubernetes manifests of an environment.",
     "promote": "Carry what one environment pins over to the next.",
     "explain": "Document a field, or say where a value came from.",

@@ -14,6 +14,7 @@ STATE_COLOURS = {
     "Degraded": "yellow",
     "Leaving": "yellow",
     "Stopped": "bright_black",
+    "Elsewhere": "bright_black",
     "Failed": "red",
 }
 

@@ -4,9 +4,7 @@ import asyncio
 import logging
 import os
 import signal
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +15,6 @@ from bateau.cli.options import name_option
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform, Settings
-
-_POLL_S = 0.05
-_LOG_BYTES_MAX = 8 * 2**20
-_DETACH_TIMEOUT_S = 900.0
 
 # Served where no spec is found: a model that is small, free and on every index.
 DEFAULT_SPEC = """\
@@ -41,9 +35,11 @@ spec: {source: smollm2}
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
 )
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
+@click.option("--applied", is_flag=True, hidden=True, help="Serve what `apply` gave, and follow nothing.")
 def command(
-    place: str, name: str, listen: str, environment: str | None, detach: bool, question: str | None, control: bool
-) -> int:
+    place: str, name: str, listen: str, environment: str | None, detach: bool, question: str | None, control: bool,
+    applied: bool,
+) -> int:  # fmt: skip
     """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
 
     Saved changes are followed. What an earlier control plane left running is adopted. With a Git URL
@@ -75,6 +71,7 @@ def command(
         instance=name,
         directory=directory,
         repository=repository,
+        applied=applied,
         listen=address,
         environment=environment,
         default_texts={"default.yaml": DEFAULT_SPEC},
@@ -95,6 +92,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         metrics=platform.metrics,
         stop=stop,
         webhook=platform.webhook,
+        operator=platform,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -183,51 +181,14 @@ async def _ask(tree: dict[str, Any], question: str) -> None:
 
 def _detach(name: str, arguments: list[str], question: str | None) -> int:
     """Start a control plane in a session of its own, and show how it comes up."""
-    from bateau.cli.instance import client, instance_paths
-    from bateau.cli.presenter import Presenter, endpoint_lines
-    from bateau.domain.errors import ControlError
-    from bateau.wiring.paths import make
+    from bateau.cli.detached import start_detached, still_running
+    from bateau.cli.presenter import endpoint_lines
 
-    where = instance_paths(name)
-    make(where)
-    command = [sys.executable, "-m", "bateau", "up", *arguments, "--control"]
-    _begin_log(where.control_log)
-    started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
-    with where.control_log.open("ab") as log:
-        log.flush()
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
-    ask = client(name)
-    presenter = Presenter()
-    deadline = time.monotonic() + _DETACH_TIMEOUT_S
-    tree: dict[str, Any] = {}
-    try:
-        while not tree.get("settled"):
-            if process.poll() is not None:
-                said = where.control_log.read_bytes()[started_at:].decode(errors="replace").strip()
-                click.echo(said, err=True)
-                return process.returncode or EXIT_WORLD_FAILED
-            if time.monotonic() > deadline:
-                raise ControlError(
-                    f"not everything is ready after {_DETACH_TIMEOUT_S / 60:.0f} minutes; it goes on in the background",
-                    hint="watch it with `bateau status --watch`",
-                )
-            time.sleep(_POLL_S)
-            try:
-                tree = ask.status()
-            except ControlError:
-                continue
-            if tree["pid"] != process.pid:
-                tree = {}
-                continue
-            presenter.show(tree)
-    except KeyboardInterrupt:
-        process.terminate()
-        process.wait()
-        raise
+    tree = start_detached(name, arguments)
     if question:
         asyncio.run(_ask(tree, question))
     click.echo(endpoint_lines(tree))
-    click.echo(f"It keeps running (pid {process.pid})  ·  bateau status · bateau logs NAME -f · bateau down", err=True)
+    click.echo(still_running(tree), err=True)
     failed = [service for service in tree["services"] if service["state"] == "Failed"]
     wrong = any(problem["severity"] == "error" for problem in tree["problems"])
     return EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED if failed else 0
@@ -235,18 +196,13 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
 
 def _set_up_logging(*, to_terminal: bool, file: Path | None, settings: "Settings") -> None:
     """In the foreground the log goes to a file and the presenter to the terminal; detached, stderr is that file."""
+    from bateau.cli.detached import begin_log
     from bateau.wiring.paths import make
 
     make(settings.paths)
     if file:
-        _begin_log(file)
+        begin_log(file)
     handler = logging.FileHandler(file) if to_terminal and file else logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("bateau").addHandler(handler)
     logging.getLogger("bateau").setLevel(logging.INFO)
-
-
-def _begin_log(path: Path) -> None:
-    """Put a log that has grown large aside, once, when a control plane begins."""
-    if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
-        path.replace(path.with_suffix(".log.1"))

@@ -44,6 +44,10 @@ class Fetches:
         self.progress: dict[str, Progress] = {}
         self.failures: dict[str, FetchFailure] = {}
 
+    def here(self, references: Mapping[str, str]) -> Mapping[str, ModelFile]:
+        """Return the models that are here by service key, and have nothing fetched."""
+        return {key: file for key, reference in references.items() if (file := self._here(reference))}
+
     def follow(self, references: Mapping[str, str]) -> Mapping[str, ModelFile]:
         """Return the models that are here by service key, and have the others fetched."""
         wanted = set(references.values())

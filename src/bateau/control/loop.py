@@ -16,18 +16,31 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, cast
 
-from bateau.control.endpoints import endpoints, listen_key
+from bateau.control.app_ports import AppPorts
+from bateau.control.drains import Drains
+from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
 from bateau.control.history import History
-from bateau.control.path import GATEWAY, Outcome, World, Written, key_variable, needs_file, runs_here, understand, walk
+from bateau.control.path import (
+    GATEWAY,
+    Outcome,
+    World,
+    Written,
+    key_variable,
+    models_needed,
+    runs_here,
+    understand,
+    walk,
+)
+from bateau.control.preview import Preview, preview
 from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.machine import Machine
+from bateau.domain.model_file import ModelFile
 from bateau.domain.plan import Draining, Step
 from bateau.domain.release import Release
 from bateau.domain.replica import ReplicaState
-from bateau.domain.spec import AppSpec, ModelSpec
 from bateau.ports.clock import Clock
 from bateau.ports.engine import Engine
 from bateau.ports.memory import Memory
@@ -92,11 +105,11 @@ class Control:
         self._rollbacks = Rollbacks(ports.revisions, self._understood)
         self._good: Written | None = None  # what was written last without mistakes
         self._good_texts: Mapping[str, str] = {}
-        self._draining_since: dict[str, float] = {}
-        self._in_flight: Mapping[str, int] | None = None
+        self._walked = False  # whether `outcome` is of the release that there is now
+        self._drains = Drains(ports.clock)
         self._failed: dict[str, _Failed] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
-        self._app_ports: dict[str, int] = {}
+        self._app_ports = AppPorts(ports.memory, ports.free_port)
         self._published: Traffic | None = None
         self._read_at = ports.clock.monotonic()
 
@@ -148,13 +161,7 @@ class Control:
     @property
     def draining(self) -> Mapping[str, Draining]:
         """Replicas that get no new requests, and how far they are."""
-        now = self._ports.clock.monotonic()
-        return {
-            replica: Draining(
-                seconds=now - since, in_flight=None if self._in_flight is None else self._in_flight.get(replica, 0)
-            )
-            for replica, since in self._draining_since.items()
-        }
+        return self._drains.now
 
     @property
     def fetches(self) -> Fetches:
@@ -173,17 +180,10 @@ class Control:
 
     def addresses(self) -> Mapping[str, str]:
         """Return the URL that users of each service call."""
-        found: dict[str, str] = {}
-        for service in self.release.services:
-            if isinstance(service.spec, ModelSpec):
-                found[service.key] = f"{self._ports.listen_url}/v1"
-                continue
-            for name, port in service.spec.ports.items():
-                number = self._app_ports.get(listen_key(service.key, name))
-                scheme = "" if port.protocol in ("tcp", "grpc") else "http://"
-                if number and service.key not in found:
-                    found[service.key] = f"{scheme}127.0.0.1:{number}"
-        return found
+        return self._addresses(self.release)
+
+    def _addresses(self, release: Release) -> Mapping[str, str]:
+        return self._app_ports.addresses(release, models=f"{self._ports.listen_url}/v1")
 
     async def _watch(self) -> None:
         async for _ in self._ports.texts.changes():
@@ -195,38 +195,40 @@ class Control:
         # A sign of a change may have been lost: what is written is looked at now and then without one.
         due = self._ports.clock.monotonic() - self._read_at >= RESYNC_S
         trouble = self._read() if self._texts_changed or due else None
-        self._hand_out_ports()
-        references = {
-            s.key: s.spec.source for s in self.release.services if needs_file(s) and isinstance(s.spec, ModelSpec)
-        }
-        files = self._fetches.follow(references)
-        await self._measure_drains()
-        gateway = self._ports.plane.template()
-        world = World(
-            machine=self._ports.machine(),
-            files=files,
-            observed=self._ports.engine.observe(),
-            draining=self.draining,
-            addresses=self.addresses(),
-            gateway=gateway,
-        )
-        outcome = self.outcome = walk(self.release, world, self._ports.templates)
-        for step in outcome.plan.steps:
-            if step.act == "drain":
-                logger.info("%s drains: %s", step.replica, step.reason)
-                self._draining_since.setdefault(step.replica, self._ports.clock.monotonic())
-            elif step.act == "keep":
-                self._draining_since.pop(step.replica, None)
+        self._app_ports.hand_out(self.release)
+        files = self._fetches.follow(models_needed(self.release))
+        await self._drains.measure((r.id for r in self._ports.engine.observe()), self._ports.plane)
+        outcome = self.outcome = walk(self.release, self._world(self.release, files), self._ports.templates)
+        self._walked = True
+        self._drains.follow(outcome.plan.steps)
         await self._publish()
         for step in outcome.plan.steps:
             if step.act == "start":
                 await self._start(step, outcome)
             elif step.act == "stop" and step.replica not in self._stopping:
                 self._stopping[step.replica] = asyncio.create_task(self._stop(step))
-        if self.written and not self.written.wrong and self._everything_ready(outcome):
+        if self.rolled_out:
             self._history.note_ready()
         self.trouble = trouble
         return min(self._pause(), RETRY_START_S) if trouble else self._pause()
+
+    def _world(self, release: Release, files: Mapping[str, ModelFile]) -> World:
+        return World(
+            machine=self._ports.machine(),
+            files=files,
+            observed=self._ports.engine.observe(),
+            draining=self.draining,
+            addresses=self._addresses(release),
+            gateway=self._ports.plane.template(),
+        )
+
+    def preview(self, texts: Mapping[str, str]) -> Preview:
+        """Return what other texts would do to what runs. Nothing moves, and nothing is fetched."""
+        written = self._understood(texts)
+        desired = self._rollbacks.held(written.release)
+        files = self._fetches.here(models_needed(desired))
+        planned = walk(desired, self._world(desired, files), self._ports.templates)
+        return preview(written, desired, self.release, planned=planned, now=self.outcome)
 
     def _read(self) -> str | None:
         """Take up what is written now. Returns why that cannot be; it is tried again, and what runs is looked after."""
@@ -254,9 +256,11 @@ class Control:
         """Make what is written, with what a rollback holds, what shall run."""
         if self._good is None:
             return
+        self._rollbacks.end_for(self._good.release)
         self.release = self._rollbacks.held(self._good.release)
         self._failed.clear()
         self._fetches.forget_failures()
+        self._walked = False
         commit, pins = self._ports.texts.commit_id, self._rollbacks.pins
         self._history.take(self.release, self._good_texts, commit=commit, pins=pins, says=says)
         kept = {"texts": dict(self._good_texts), "rollbacks": self._rollbacks.remembered()}
@@ -297,45 +301,30 @@ class Control:
             if not last_good.wrong:
                 self._good, self._good_texts = last_good, known
                 self.release = self._rollbacks.held(last_good.release)
-        ports: Any = remembered.get("app_ports")
-        numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
-        self._app_ports = {key: number for key, number in numbers.items() if isinstance(number, int)}
-
-    def _hand_out_ports(self) -> None:
-        """Give every port of an app the number that its clients use; once handed out it is kept."""
-        wanted = {
-            listen_key(service.key, name): port.port
-            for service in self.release.services
-            if isinstance(service.spec, AppSpec)
-            for name, port in service.spec.ports.items()
-        }
-        # Ports of apps that are gone are kept for them: clients find them again when they come back.
-        handed_out = {
-            key: fixed or self._app_ports.get(key) or self._ports.free_port() for key, fixed in wanted.items()
-        }
-        kept = {**self._app_ports, **handed_out}
-        if kept != self._app_ports:
-            self._app_ports = kept
-            self._ports.memory.save({**self._ports.memory.load(), "app_ports": kept})
-
-    async def _measure_drains(self) -> None:
-        present = {replica.id for replica in self._ports.engine.observe()}
-        self._draining_since = {id_: since for id_, since in self._draining_since.items() if id_ in present}
-        if self._draining_since:
-            load = await self._ports.plane.load()
-            self._in_flight = load.in_flight if load else None
+        self._app_ports.remember()
 
     @property
     def up_to_date(self) -> bool:
         """Whether the gateway has been told of everything that is so now."""
         return self._traffic() == self._published
 
+    @property
+    def rolled_out(self) -> bool:
+        """Whether what is written was taken up, without mistakes, and every replica of it is ready."""
+        understood = self.written is not None and not self.written.wrong
+        return understood and not self._texts_changed and self._walked and self._everything_ready(self.outcome)
+
+    def look_again(self) -> None:
+        """Have the loop read what is written, now."""
+        self._texts_changed = True
+        self.wake()
+
     def _traffic(self) -> Traffic:
         return endpoints(
             self.release,
             self._ports.engine.observe(),
-            draining=self._draining_since.keys(),
-            app_ports=self._app_ports,
+            draining=self.draining.keys(),
+            app_ports=self._app_ports.numbers,
             api_keys=self._api_keys(),
             before=self._published or Traffic(),
         )
@@ -379,8 +368,10 @@ class Control:
             self._stopping.pop(step.replica, None)
             self.wake()
 
-    def _everything_ready(self, outcome: Outcome) -> bool:
+    def _everything_ready(self, outcome: Outcome | None) -> bool:
         """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""
+        if outcome is None:
+            return False
         ready = Counter(
             (replica.service, replica.revision)
             for replica in self._ports.engine.observe()
@@ -394,7 +385,7 @@ class Control:
         )
 
     def _pause(self) -> float:
-        if self._draining_since:
+        if self.draining:
             return DRAIN_POLL_S
         now = self._ports.clock.monotonic()
         retries = [failed.retry_at - now for failed in self._failed.values()]

@@ -171,6 +171,11 @@ def needs_file(service: Service) -> bool:
     return isinstance(service.spec, ModelSpec) and (service.spec.engine or "llama.cpp") == "llama.cpp"
 
 
+def models_needed(release: Release) -> Mapping[str, str]:
+    """Return the reference of every model that has to be on disk, by service key."""
+    return {s.key: s.spec.source for s in release.services if needs_file(s) and isinstance(s.spec, ModelSpec)}
+
+
 def key_variable(service: Service) -> str | None:
     """Return the environment variable that holds the API key of an external model, None where it has none."""
     spec = service.spec

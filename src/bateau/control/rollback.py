@@ -63,14 +63,17 @@ class Rollbacks:
         """Return the holds as plain values."""
         return {key: {"revision": hold.revision, "over": hold.over} for key, hold in self._holds.items()}
 
+    def end_for(self, release: Release) -> None:
+        """End the holds of services that are written anew in `release`, or not any more."""
+        kept = self._lasting(release)
+        for key in self._holds.keys() - kept.keys():
+            logger.info("%s is written anew: its rollback to revision %d ends", key, self._holds[key].revision)
+        self._holds = kept
+
     def held(self, release: Release) -> Release:
-        """Return the release with the held services as they were. Ends holds of services that were written anew."""
+        """Return the release with the services as they were whose holds last."""
         written = {service.key: service for service in release.services}
-        for key, hold in list(self._holds.items()):
-            if key not in written or service_digest(written[key]) != hold.over:
-                logger.info("%s is written anew: its rollback to revision %d ends", key, hold.revision)
-                del self._holds[key]
-        for key, hold in self._holds.items():
+        for key, hold in self._lasting(release).items():
             try:
                 written[key] = self._service(key, hold.revision)
             except BateauError as error:
@@ -89,6 +92,10 @@ class Rollbacks:
         over = service_digest(_found(before.key, written))
         self._holds[before.key] = Hold(wanted.pins.get(before.key, wanted.id), over)
         return RolledBack(before=before, after=after, revision=wanted)
+
+    def _lasting(self, release: Release) -> dict[str, Hold]:
+        digests = {service.key: service_digest(service) for service in release.services if service.key in self._holds}
+        return {key: hold for key, hold in self._holds.items() if digests.get(key) == hold.over}
 
     def _target(self, revisions: Revisions, service: Service, environment: str, to: int | None) -> Revision:
         hint = f"`bateau history --service {service.key}` lists them"

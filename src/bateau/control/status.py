@@ -14,13 +14,13 @@ from bateau.domain.problem import Problem, Severity
 from bateau.domain.release import Service
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.spec import ModelSpec
-from bateau.domain.status import ServiceState, ServiceStatus, Status
+from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
 
 _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
 
 
-def status(control: Control, *, instance: str, since: float) -> Status:
-    """Return the status of everything the control plane looks after."""
+def status(control: Control, *, instance: str, since: float, follows: Follows = "directory") -> Status:
+    """Return the status of everything the control plane looks after; `follows` is where its desired state is."""
     replicas = control.ports.engine.observe()
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -41,6 +41,8 @@ def status(control: Control, *, instance: str, since: float) -> Status:
         instance=instance,
         pid=os.getpid(),
         directory=control.ports.texts.place,
+        follows=follows,
+        environment=control.ports.environment,
         listen=control.ports.listen_url,
         gateway=gateway,
         services=tuple(services),
@@ -54,6 +56,7 @@ def status(control: Control, *, instance: str, since: float) -> Status:
         foreign=written.foreign if written else 0,
         since=since,
         settled=settled,
+        rolled_out=control.rolled_out,
     )
 
 
@@ -112,7 +115,7 @@ def _service(control: Control, service: Service, replicas: list[Replica]) -> Ser
     if isinstance(spec, ModelSpec) and spec.engine == "external":
         state, reason = ServiceState.READY, "elsewhere; not probed"
     elif not runs_here(service):
-        state, reason = ServiceState.FAILED, "this version runs commands only: image, wasm and vm are not acted on yet"
+        state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
     elif rejected := control.ports.plane.rejected().get(service.key):
         state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
     elif not _ready(staying):
@@ -121,7 +124,7 @@ def _service(control: Control, service: Service, replicas: list[Replica]) -> Ser
         service=service.key,
         state=state,
         reason=reason,
-        replicas_wanted=spec.replicas,
+        replicas_wanted=0 if state is ServiceState.ELSEWHERE else spec.replicas,
         replicas_ready=_ready(staying),
         engine=(spec.engine or "llama.cpp") if isinstance(spec, ModelSpec) else "process",
         address=control.addresses().get(service.key),

@@ -194,7 +194,8 @@ class AppSpec:
     """Any other service: a command, its ports, its health and what it uses."""
 
     command: tuple[str, ...] | None = described(
-        "Program and arguments. `${ ports.NAME }` is the port a replica must listen on.",
+        "Program and arguments. `${ ports.NAME }` is the port a replica must listen on. Beside `image`: what runs on "
+        "this machine, and in the image on clusters.",
         default=None,
         examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
     )

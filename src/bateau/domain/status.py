@@ -5,10 +5,14 @@ Made by control; written as JSON by api; shown by cli.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Literal
 
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.problem import Problem
 from bateau.domain.replica import Replica
+
+# Where the desired state of an instance is: files that are watched, a commit, or what `apply` gave.
+Follows = Literal["directory", "repository", "applied"]
 
 
 class ServiceState(StrEnum):
@@ -20,6 +24,7 @@ class ServiceState(StrEnum):
     DEGRADED = "Degraded"  # some replicas are ready, not all
     FAILED = "Failed"
     STOPPED = "Stopped"  # replicas: 0
+    ELSEWHERE = "Elsewhere"  # it runs on clusters only
     LEAVING = "Leaving"  # no document names it any more
 
 
@@ -50,6 +55,8 @@ class Status:
     instance: str
     pid: int
     directory: str
+    follows: Follows
+    environment: str | None
     listen: str
     gateway: ServiceStatus
     services: tuple[ServiceStatus, ...]
@@ -57,3 +64,4 @@ class Status:
     foreign: int
     since: float
     settled: bool  # every service is ready, failed for good or stopped
+    rolled_out: bool  # what is written was taken up, and every replica of it is ready

@@ -60,7 +60,7 @@ def _for_clusters(service: Service) -> list[Problem]:
             says=f"spec.{name} of {service.key} is for clusters: on this machine nothing acts on it",
             severity=Severity.WARNING,
         )
-        for name in ("accelerator", "scale", "image")
+        for name in ("accelerator", "scale")
         if f"spec.{name}" in service.positions
     ]
 

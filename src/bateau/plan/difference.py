@@ -126,12 +126,7 @@ def _lists(here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], node: 
     path, shown = here
     name = _naming(old, new)
     if name is None:
-        together = len(old) == len(new) and all(isinstance(each, Mapping) for each in (*old, *new))
-        if together:
-            for index, (was, will) in enumerate(zip(old, new, strict=True)):
-                yield from _mappings(item(path, index), item(shown, index), was, will, items)
-        elif canonical(old) != canonical(new):
-            yield Edit(path, shown, old, new)
+        yield from _nameless_lists(here, old, new, items)
         return
     olds = {each[name]: index for index, each in enumerate(old)}
     news = {each[name]: index for index, each in enumerate(new)}
@@ -148,6 +143,29 @@ def _lists(here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], node: 
             yield from _mappings(item(path, index), called, old[olds[value]], new[index], items)
         else:
             yield Edit(item(path, index), called, ABSENT, new[index])
+
+
+def _nameless_lists(
+    here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], items: Node | None
+) -> Iterator[Edit]:
+    path, shown = here
+    if len(old) == len(new) and all(isinstance(each, Mapping) for each in (*old, *new)):
+        for index, (was, will) in enumerate(zip(old, new, strict=True)):
+            yield from _mappings(item(path, index), item(shown, index), was, will, items)
+    elif (index := _only_difference(old, new)) is not None:
+        yield Edit(item(path, index), item(shown, index), old[index], new[index])
+    elif canonical(old) != canonical(new):
+        yield Edit(path, shown, old, new)
+
+
+def _only_difference(old: Sequence[Any], new: Sequence[Any]) -> int | None:
+    """Return where two lists of plain values differ, if that is in one place: an argument of a command."""
+    if len(old) != len(new) or any(isinstance(each, Mapping | list | tuple) for each in (*old, *new)):
+        return None
+    differing = [
+        index for index, (was, will) in enumerate(zip(old, new, strict=True)) if canonical(was) != canonical(will)
+    ]
+    return differing[0] if len(differing) == 1 else None
 
 
 def _naming(old: Sequence[Any], new: Sequence[Any]) -> str | None:

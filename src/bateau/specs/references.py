@@ -67,7 +67,7 @@ def _app(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
         problems.append(
             _at(spec, "spec", "an App needs one of command, image, wasm, vm, manifests, kustomization or chart", hint)
         )
-    elif len(ways) > 1:
+    elif len(ways) > 1 and ways != ["command", "image"]:  # the command runs here, and in the image on a cluster
         says = f"{' and '.join(ways)} exclude each other"
         problems.append(_at(spec, f"spec.{ways[1]}", says, "keep one of them"))
     if fields.get("command") == []:

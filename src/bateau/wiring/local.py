@@ -17,6 +17,8 @@ from typing import IO, Any
 
 from bateau.control.loop import Control, Ports
 from bateau.control.path import GATEWAY
+from bateau.control.preview import Preview
+from bateau.control.rollback import RolledBack
 from bateau.control.status import status
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
@@ -29,6 +31,7 @@ from bateau.sources.git import GitReference
 from bateau.sources.http import shown
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
+from bateau.store.applied import AppliedTexts
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.history import history_path
@@ -61,6 +64,7 @@ class Settings:
     """What a command line says about a control plane.
 
     `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
+    With `applied`, what `apply` gave is the desired state, and the files in `directory` are not looked at.
     """
 
     instance: str
@@ -68,6 +72,7 @@ class Settings:
     listen: tuple[str, int]
     environment: str | None = None
     repository: GitReference | None = None
+    applied: bool = False
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -109,10 +114,12 @@ class LocalPlatform:
         webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
+        self._applied = applied_texts(where, settings.directory) if settings.applied else None
         self._revisions = RevisionStore(history_path(where))
+        files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
-                texts=self._repository or SpecFiles(settings.directory, default=_default_texts(settings)),
+                texts=self._repository or self._applied or files,
                 source=models(settings.directory, settings.environ),
                 engine=self.engine,
                 templates=LocalTemplates(settings.directory),
@@ -144,7 +151,27 @@ class LocalPlatform:
 
     def status(self) -> Status:
         """Return how everything is."""
-        return status(self.control, instance=self.settings.instance, since=self.since)
+        follows = "repository" if self._repository else "applied" if self._applied else "directory"
+        return status(self.control, instance=self.settings.instance, since=self.since, follows=follows)
+
+    def preview(self, texts: Mapping[str, str]) -> Preview:
+        """Return what other texts would do to what runs."""
+        return self.control.preview(texts)
+
+    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> None:
+        """Make texts the desired state. Raises ControlError where a directory or a repository says what that is."""
+        if self._applied is None:
+            raise ControlError(
+                f"{self.settings.instance} follows {self.control.ports.texts.place}: what stands there is applied by "
+                "itself",
+                hint="save or commit the change there; or apply to another instance: bateau apply --name other",
+            )
+        self._applied.apply(texts, commit=commit)
+        self.control.look_again()  # from here on nobody is told that everything is as it should be
+
+    def rollback(self, service: str, *, to: int | None) -> RolledBack:
+        """Hold a service at an earlier revision. Raises ControlError."""
+        return self.control.rollback(service, to=to)
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
@@ -156,6 +183,11 @@ class LocalPlatform:
         await self.engine.close()
         self._revisions.close()
         self._lock.close()
+
+
+def applied_texts(where: Paths, directory: Path) -> AppliedTexts:
+    """Return what was applied to an instance."""
+    return AppliedTexts(where.state / "applied.json", directory=directory)
 
 
 def _default_texts(settings: Settings) -> Mapping[str, str]:

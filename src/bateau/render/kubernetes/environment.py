@@ -8,6 +8,7 @@ Invariant: a value whose name says that it is secret never enters a manifest.
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -45,9 +46,14 @@ def variables_of(shape: Shape, doors: list[Door]) -> Variables:
             hint = f"put `{name}` into Secret {shape.service.name} of the cluster"
             shape.say(f"not rendered: {path} looks like a secret; {hint}", path)
         else:
-            made[name] = From(_PORT_WORD.sub(lambda m: numbers.get(m[1], m[0]), value), path)
+            made[name] = From(with_ports(value, numbers), path)
     given = _given(shape, doors) if isinstance(shape.service.spec, AppSpec) else {}
     return Variables({**given, **made}, tuple(secret))
+
+
+def with_ports(text: str, numbers: Mapping[str, str]) -> str:
+    """Return the text with the numbers of ports (by name) where hydrate left words for them."""
+    return _PORT_WORD.sub(lambda match: numbers.get(match[1], match[0]), text)
 
 
 def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:

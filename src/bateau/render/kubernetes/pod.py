@@ -9,9 +9,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from bateau.domain.spec import AppSpec, ModelSpec
-from bateau.kit.position import child
+from bateau.kit.position import child, item
 from bateau.kit.quantity import format_bytes, format_cores
-from bateau.render.kubernetes.environment import Variables
+from bateau.render.kubernetes.environment import Variables, with_ports
 from bateau.render.kubernetes.images import Server
 from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Rule
@@ -41,6 +41,11 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
     }
     if server:
         container["args"] = server.arguments
+    if isinstance(spec, AppSpec) and spec.command:
+        numbers = {door.key: str(door.number.value) for door in doors}
+        container["command"] = [
+            From(with_ports(word, numbers), item("spec.command", index)) for index, word in enumerate(spec.command)
+        ]
     if doors:
         container["ports"] = [{"name": door.name, "containerPort": door.number} for door in doors]
     if variables.plain:

@@ -1,0 +1,49 @@
+"""The JSON form of a preview and of a rollback.
+
+Called by api.operations; read by `apply`, `rollback` and `plan --running`.
+"""
+
+from typing import Any
+
+from bateau.api.encoding import plain
+from bateau.api.plan_words import SIGNS, fold_words, headline
+from bateau.control.preview import Preview
+from bateau.control.rollback import RolledBack
+from bateau.domain.change import Delivery
+from bateau.plan import Documents, compare
+
+
+def preview_tree(preview: Preview) -> dict[str, Any]:
+    """Return a preview: rows of edits with their origins, and what each service does."""
+    written = preview.written
+    return {
+        "environment": written.release.environment,
+        "problems": plain(written.problems),
+        "wrong": written.wrong,
+        "mistaken": written.mistaken,
+        "pending": preview.delivery.pending,
+        "headline": headline(preview.delivery),
+        "rows": _rows(preview.delivery),
+        "effects": plain(preview.effects),
+        "services": [service.key for service in written.release.services],
+    }
+
+
+def rolled_back_tree(made: RolledBack) -> dict[str, Any]:
+    """Return a rollback: the service, the revision it went back to, and the edits that this is."""
+    delivery = compare((), (), documents=Documents(desired=[made.after], observed=[made.before]))
+    return {
+        "service": made.before.key,
+        "revision": made.revision.id,
+        "commit": made.revision.commit,
+        "whenS": made.revision.when_s,
+        "rows": _rows(delivery),
+    }
+
+
+def _rows(delivery: Delivery) -> list[dict[str, str]]:
+    found: list[dict[str, str]] = []
+    for fold in delivery.folds:
+        who, what, whence = fold_words(fold)
+        found.append({"sign": SIGNS[fold.act], "who": who, "what": what, "whence": whence})
+    return found

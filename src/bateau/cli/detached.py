@@ -1,0 +1,97 @@
+"""Start a control plane that outlives the command, and wait for what it brings up.
+
+Called by `up --detach` and `apply`.
+
+Invariant: Ctrl-C while it comes up ends it again; a control plane that ends by itself is quoted.
+"""
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bateau.cli.exit_codes import EXIT_WORLD_FAILED
+from bateau.cli.instance import client, instance_paths
+from bateau.cli.presenter import Presenter
+from bateau.domain.errors import ControlError
+from bateau.wiring.paths import make
+
+_POLL_S = 0.05
+_LOG_BYTES_MAX = 8 * 2**20
+_TIMEOUT_S = 900.0
+
+
+def start_detached(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """Start `bateau up` with `arguments` in a session of its own; return the status once everything has settled.
+
+    Raises ControlError where that takes too long, and click's Exit with its code where it ends by itself.
+    """
+    where = instance_paths(name)
+    make(where)
+    command = [sys.executable, "-m", "bateau", "up", *arguments, "--control"]
+    begin_log(where.control_log)
+    started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
+    with where.control_log.open("ab") as log:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+
+    def settled(tree: dict[str, Any]) -> bool:
+        return tree["pid"] == process.pid and tree["settled"]
+
+    def ended() -> None:
+        if process.poll() is not None:
+            click.echo(where.control_log.read_bytes()[started_at:].decode(errors="replace").strip(), err=True)
+            raise click.exceptions.Exit(process.returncode or EXIT_WORLD_FAILED)
+
+    try:
+        return watch(name, settled, meanwhile=ended, pid=process.pid)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+
+
+def watch(
+    name: str,
+    done: Callable[[dict[str, Any]], bool],
+    *,
+    meanwhile: Callable[[], None] = lambda: None,
+    pid: int | None = None,
+) -> dict[str, Any]:
+    """Show how things change until `done` of the status is true, and return that status. Raises ControlError.
+
+    With `pid`, what another control plane says is passed over.
+    """
+    ask, presenter = client(name), Presenter()
+    deadline = time.monotonic() + _TIMEOUT_S
+    while time.monotonic() < deadline:
+        meanwhile()
+        try:
+            tree = ask.status()
+        except ControlError:
+            if pid is None:
+                raise
+            tree = None
+        if tree and pid in (None, tree["pid"]):
+            presenter.show(tree)
+            if done(tree):
+                return tree
+        time.sleep(_POLL_S)
+    raise ControlError(
+        f"not everything is ready after {_TIMEOUT_S / 60:.0f} minutes; it goes on in the background",
+        hint="watch it with `bateau status --watch`",
+    )
+
+
+def still_running(tree: dict[str, Any]) -> str:
+    """Return the line that says how to go on from here."""
+    return f"It keeps running (pid {tree['pid']})  ·  bateau status · bateau logs NAME -f · bateau down"
+
+
+def begin_log(path: Path) -> None:
+    """Put a log that has grown large aside, once, when a control plane begins."""
+    if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
+        path.replace(path.with_suffix(".log.1"))

@@ -1,0 +1,47 @@
+"""`bateau rollback`: a service goes back to what it was when it was last healthy."""
+
+import datetime as dt
+
+import click
+
+from bateau.cli.exit_codes import EXIT_WORLD_FAILED
+from bateau.cli.options import json_option, name_option
+
+
+@click.command()
+@click.argument("service")
+@name_option
+@click.option("--env", "environment", metavar="NAME", help="The environment that the instance must serve.")
+@click.option("--to", type=int, metavar="REVISION", help="This revision instead of the last healthy one.")
+@json_option
+def command(service: str, name: str, environment: str | None, to: int | None, as_json: bool) -> int:
+    """Have SERVICE go back to the last healthy revision in which it was another, and wait until it is ready.
+
+    The other services stay as they are. It lasts, also over edits of other services and a restart, until something
+    else is written for SERVICE. Exit code 3: there is nothing to go back to, or it did not become healthy.
+    """
+    from bateau.api.encoding import encode
+    from bateau.cli.instance import client
+    from bateau.cli.preview_text import rows_text
+    from bateau.cli.rollout import wait_for_rollout
+    from bateau.domain.errors import ControlError
+
+    ask = client(name)
+    serves = ask.status()["environment"]
+    if environment is not None and environment != serves:
+        raise ControlError(f"{name} serves {serves or 'no environment'}, not {environment}", hint="choose with --name")
+    made = ask.rollback(service, to=to)
+    when = dt.datetime.fromtimestamp(made["whenS"], tz=dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    commit = f", commit {made['commit'][:12]}" if made["commit"] else ""
+    if not as_json:
+        click.echo(f"{made['service']} goes back to revision {made['revision']} of {when}{commit}")
+        click.echo("\n".join(rows_text(made["rows"])))
+    tree, failed = wait_for_rollout(name)
+    if as_json:
+        click.echo(encode({**made, "rolledOut": tree["rolledOut"], "failed": failed}))
+    if failed:
+        click.echo(f"not healthy: {', '.join(failed)}", err=True)
+        return EXIT_WORLD_FAILED
+    if not as_json:
+        click.echo(f"{made['service']} is ready; it stays so until something else is written for it", err=True)
+    return 0

@@ -1,0 +1,87 @@
+"""What a change of texts would do to what runs on this machine, before anything moves.
+
+Called by the API for `apply` and `plan --running`, and by wiring where nothing runs yet. Pure.
+
+Invariant: what a service would do is decided as the loop decides it: by the revision of its process template.
+"""
+
+from dataclasses import dataclass
+
+from bateau.control.path import Outcome, Written, needs_file, runs_here
+from bateau.domain.change import Delivery
+from bateau.domain.release import Release, Service
+from bateau.domain.spec import ModelSpec
+from bateau.kit.quantity import format_seconds
+from bateau.plan import Documents, compare
+
+
+@dataclass(frozen=True, kw_only=True)
+class Effect:
+    """What happens to one service, in words."""
+
+    service: str
+    does: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preview:
+    """The changes field by field, and what each means for the processes that run."""
+
+    written: Written
+    delivery: Delivery
+    effects: tuple[Effect, ...] = ()
+
+
+def preview(
+    written: Written, desired: Release, running: Release, *, planned: Outcome | None = None, now: Outcome | None = None
+) -> Preview:
+    """Compare `desired` (of `written`) with what runs. `planned` and `now` are what follows from each, where known."""
+    before = {service.key: service for service in running.services}
+    documents = Documents(desired=desired.services, observed=running.services)
+    delivery = compare((), (), environment=desired.environment, documents=documents, findings=written.findings)
+    effects = [
+        Effect(service=service.key, does=_does(service, before.get(service.key), planned, now))
+        for service in desired.services
+        if service.key in {change.service for change in delivery.documents}
+    ]
+    gone = before.keys() - {service.key for service in desired.services}
+    effects += [Effect(service=key, does=_leaves(before[key])) for key in sorted(gone)]
+    return Preview(written=written, delivery=delivery, effects=tuple(effects))
+
+
+def _does(service: Service, before: Service | None, planned: Outcome | None, now: Outcome | None) -> str:
+    if isinstance(service.spec, ModelSpec) and service.spec.engine == "external":
+        return "answers from elsewhere; no process of ours"
+    if not runs_here(service):
+        return "is not run on this machine: it is for clusters only"
+    count, had = service.spec.replicas, before.spec.replicas if before and runs_here(before) else 0
+    if before is None or not had:
+        fetched = ", once its model is here" if needs_file(service) and not _template(service.key, planned) else ""
+        return f"starts {_replicas(count)}{fetched}" if count else "starts no replica: replicas is 0"
+    if planned and (refused := planned.refused.get(service.key)):
+        return f"stays as it is: {refused}"
+    new, old = _template(service.key, planned), _template(service.key, now)
+    scaled = [] if count == had else [f"starts {_replicas(count - had)} more"] if count > had else [_stops(had - count)]
+    if new is not None and new == old:
+        return "; ".join(scaled) or "no replica restarts"
+    if new is None:
+        return "; ".join(["replaces its replicas once its model is here", *scaled])
+    drains = f"each old one drains for at most {format_seconds(service.spec.drain_timeout)}"
+    return "; ".join([f"replaces {_replicas(min(count, had) or had)}, one new for one old, and {drains}", *scaled])
+
+
+def _leaves(service: Service) -> str:
+    return _stops(service.spec.replicas) if runs_here(service) else "is gone; nothing of it ran here"
+
+
+def _stops(count: int) -> str:
+    return f"drains and stops {_replicas(count)}"
+
+
+def _replicas(count: int) -> str:
+    return f"{count} replica{'' if count == 1 else 's'}"
+
+
+def _template(key: str, outcome: Outcome | None) -> str | None:
+    made = outcome.templates.get(key) if outcome else None
+    return made.revision if made else None

@@ -1,0 +1,51 @@
+"""What `apply` needs beside a control plane: the texts to apply, their commit, and a preview where nothing runs yet.
+
+Called by that command.
+"""
+
+import asyncio
+import os
+import subprocess
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+from bateau.control.path import understand
+from bateau.control.preview import Preview, preview
+from bateau.domain.errors import SourceError
+from bateau.domain.release import Release
+from bateau.sources.git import GitObjects
+from bateau.sources.spec_files import SpecFiles
+from bateau.wiring.local import applied_texts
+from bateau.wiring.paths import Paths, make
+
+
+def texts_of(directory: Path) -> Mapping[str, str]:
+    """Return the specs below a directory. Raises ControlError where it cannot be read."""
+    return SpecFiles(directory, default={}).read()
+
+
+def commit_of(directory: Path, texts: Mapping[str, str]) -> str | None:
+    """Return the commit whose specs `texts` are; None where they differ from it, or there is none."""
+    try:
+        return asyncio.run(_commit_of(directory, texts))
+    except (SourceError, subprocess.SubprocessError):
+        return None
+
+
+async def _commit_of(directory: Path, texts: Mapping[str, str]) -> str | None:
+    objects = await GitObjects.of_clone(directory, environ=os.environ)
+    commit = await objects.id_of("HEAD")
+    return commit if await objects.texts_at(commit) == dict(texts) else None
+
+
+def first_preview(texts: Mapping[str, str], environment: str | None) -> Preview:
+    """Return what texts would start on a machine where nothing runs."""
+    written = understand(texts, environment, os.environ, today=datetime.now(tz=UTC).date())
+    return preview(written, written.release, Release(environment=environment))
+
+
+def keep(paths: Paths, directory: Path, texts: Mapping[str, str], *, commit: str | None) -> None:
+    """Make `texts` the desired state of an instance that is not up. Raises ControlError."""
+    make(paths)
+    applied_texts(paths, directory).apply(texts, commit=commit)
