@@ -1,6 +1,6 @@
-"""The words of a plan that its text and its pull-request comment share: one line for each fold.
+"""The words of a plan that its text, its pull-request comment and its commit status share: one line for each fold.
 
-Called by cli.plan_text and api.plan_markdown.
+Called by cli.plan_text, api.plan_markdown and api.plan_status.
 
 Invariant: a secret is said to change and never shown; an object that goes is always named.
 Refused: whole values; a line holds what a person reads at a glance, and `--json` has the rest.
@@ -20,15 +20,26 @@ _VALUE_CHARACTERS: Final = 60
 
 def headline(delivery: Delivery) -> str:
     """Return the first line: how much changes, and how much does not."""
-    changed = len(delivery.services_changed)
-    what, same = ("service", delivery.services_same)
-    if not changed and (delivery.pending or not same):
-        what, changed, same = "object", len(delivery.changes), delivery.objects_same
     where = f"{delivery.environment}: " if delivery.environment else ""
     if not delivery.pending:
+        what, _, same = _counts(delivery)
         return f"{where}nothing changes, {counted(same, what)} {'is' if same == 1 else 'are'} as wanted"
+    return f"{where}{change_words(delivery)}"
+
+
+def change_words(delivery: Delivery) -> str:
+    """Return how much of what is pending: "3 services change, 41 do not"."""
+    what, changed, same = _counts(delivery)
     act, rest = ("changes" if changed == 1 else "change"), ("does" if same == 1 else "do")
-    return f"{where}{counted(changed, what)} {act}, {same:,} {rest} not"
+    return f"{counted(changed, what)} {act}, {same:,} {rest} not"
+
+
+def _counts(delivery: Delivery) -> tuple[str, int, int]:
+    """Return what is counted, how many change and how many do not: services, or objects where no service is known."""
+    changed, same = len(delivery.services_changed), delivery.services_same
+    if not changed and (delivery.pending or not same):
+        return "object", len(delivery.changes), delivery.objects_same
+    return "service", changed, same
 
 
 def counted(number: int, word: str) -> str:

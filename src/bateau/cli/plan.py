@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bateau.cli.delivery_options import delivery_options
-from bateau.cli.exit_codes import EXIT_FORBIDDEN, EXIT_PENDING, EXIT_WRITTEN_WRONG, written_code
+from bateau.cli.exit_codes import EXIT_PENDING, EXIT_WRITTEN_WRONG, written_code
 
 if TYPE_CHECKING:
     from bateau.domain.change import Delivery
+    from bateau.ports.repository import State
 
 
 @click.command()
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 @click.option("--objects", is_flag=True, help="List the edits of objects, too.")
 @click.option("--exit-code", "pending_code", is_flag=True, help="Exit with 4 where there are changes.")
 @click.option("--comment", "pull_request", metavar="URL", help="Write the Markdown form to this pull request, too.")
+@click.option("--status", "status_of", metavar="URL", help="Set a commit status for this pull request, too.")
 @click.option("--yes-remove", type=int, metavar="N", help="Agree to the removal of exactly N objects.")
 def command(  # noqa: PLR0917 - click hands them over by name
     environment: str | None, commits: str | None, directory: Path, namespace: str, starter: bool, kubernetes: str,
     against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
-    pull_request: str | None,
+    pull_request: str | None, status_of: str | None,
 ) -> int:  # fmt: skip
     """Show what would change for ENVIRONMENT, before anything moves.
 
@@ -39,11 +41,12 @@ def command(  # noqa: PLR0917 - click hands them over by name
       bateau plan prod HEAD~1..HEAD         one commit against another, with no cluster
       bateau plan prod --against out/       against manifests that were rendered before
 
-    Exit code 0: done; 1: mistakes, or more removals than may go unasked; 4: changes, with --exit-code; 5: a policy
-    forbids it.
+    Exit code 0: done; 1: mistakes, or more removals than may go unasked; 4: changes, with --exit-code; 5: only
+    policies forbid it.
     """
+    from bateau.api.plan_status import plan_status
     from bateau.control.delivery import difference
-    from bateau.wiring.delivery import Question, objects_in, rendered, rendered_at
+    from bateau.wiring.delivery import Question, commit_of, objects_in, rendered, rendered_at
 
     if environment and ".." in environment and commits is None:
         environment, commits = None, environment
@@ -54,14 +57,19 @@ def command(  # noqa: PLR0917 - click hands them over by name
     if commits and not dots:
         raise click.UsageError(f"{commits} is no range of commits: write A..B")
     desired = asyncio.run(rendered_at(question, newer or "HEAD")) if commits else rendered(question)
+    commit = asyncio.run(commit_of(question, newer or "HEAD")) if status_of else ""
     if desired.written.wrong:
         from bateau.cli.problems import render
 
         click.echo(render(desired.written.problems), err=True)
+        if status_of:
+            _set_status(status_of, commit, environment, plan_status(desired))
         return written_code(wrong=desired.written.wrong, mistaken=desired.written.mistaken)
     observed = objects_in(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
     delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
     click.echo(_shown(delivery, form, objects=objects))
+    if status_of:
+        _set_status(status_of, commit, environment, plan_status(desired, delivery, removals_confirmed=yes_remove))
     if pull_request:
         from bateau.api.plan_markdown import plan_markdown
         from bateau.wiring.forge import comment
@@ -70,9 +78,17 @@ def command(  # noqa: PLR0917 - click hands them over by name
         asyncio.run(comment(pull_request, f"bateau plan {environment or ''}".strip(), text))
     if any(problem.severity == "error" for problem in delivery.problems):
         return EXIT_WRITTEN_WRONG
-    if any(finding.verdict == "error" for finding in delivery.findings):
-        return EXIT_FORBIDDEN
+    if desired.wrong:
+        return written_code(wrong=True, mistaken=desired.mistaken)
     return EXIT_PENDING if pending_code and delivery.pending else 0
+
+
+def _set_status(pull_request: str, commit: str, environment: str | None, status: "tuple[State, str]") -> None:
+    from bateau.wiring.forge import set_status
+
+    state, description = status
+    name = f"bateau/plan {environment or ''}".strip()
+    asyncio.run(set_status(pull_request, commit, state, name=name, description=description))
 
 
 def _shown(delivery: "Delivery", form: str | None, *, objects: bool) -> str:

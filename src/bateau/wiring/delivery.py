@@ -42,6 +42,11 @@ async def rendered_at(question: Question, revision: str) -> Rendered:
     return _delivered(question, await objects.texts_at(revision))
 
 
+async def commit_of(question: Question, revision: str) -> str:
+    """Return the id of a commit of the repository that the directory lies in. Raises the SourceError family."""
+    return await (await GitObjects.of_clone(question.directory, environ=os.environ)).id_of(revision)
+
+
 def objects_in(directory: Path) -> list[Mapping[str, Any]]:
     """Return every Kubernetes object in the YAML files below a directory. Raises ControlError where one is no YAML."""
     found: list[Mapping[str, Any]] = []

@@ -1,6 +1,6 @@
-"""Write the plan to where a pull request is talked about.
+"""Write the plan to where a pull request is talked about, and beside its commit.
 
-Called by `plan --comment`.
+Called by `plan --comment` and `plan --status`.
 
 Invariant: tokens come from the environment and travel in headers only.
 """
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from bateau.domain.errors import ControlError
-from bateau.ports.repository import Forge
+from bateau.ports.repository import Forge, State
 from bateau.sources.forge import Gitea, GitHub, GitLab
 
 if TYPE_CHECKING:
@@ -58,19 +58,35 @@ async def comment(url: str, marker: str, body: str) -> None:
         await _forge(session, where).upsert_comment(where.number, marker, body)
 
 
-def _forge(session: "aiohttp.ClientSession", where: PullRequest) -> Forge:
+async def set_status(url: str, commit: str, state: State, *, name: str, description: str) -> None:
+    """Show a state beside a commit of the pull request's repository, over the one of that name.
+
+    Raises ControlError and SourceError.
+    """
+    import aiohttp
+
+    where = pull_request(url)
+    async with aiohttp.ClientSession() as session:
+        await _forge(session, where, name=name).set_status(commit, state, description=description)
+
+
+def _forge(session: "aiohttp.ClientSession", where: PullRequest, *, name: str = "bateau") -> Forge:
+    """Return the forge; `name` tells our status from those of others."""
     token = _token(f"{where.forge.upper()}_TOKEN")
     if where.forge == "gitlab":
-        return GitLab(session, where.repository, token=token, url=where.address)
+        return GitLab(session, where.repository, token=token, url=where.address, name=name)
     if where.forge == "gitea":
-        return Gitea(session, where.repository, token=token, url=where.address)
+        return Gitea(session, where.repository, token=token, url=where.address, context=name)
     enterprise = f"{where.address}/api/v3"
     default = enterprise if where.address != "https://github.com" else "https://api.github.com"
-    return GitHub(session, where.repository, token=token, url=os.environ.get("GITHUB_API_URL", default))
+    url = os.environ.get("GITHUB_API_URL", default)
+    return GitHub(session, where.repository, token=token, url=url, context=name)
 
 
 def _token(variable: str) -> str:
     token = os.environ.get(variable)
     if not token:
-        raise ControlError(f"{variable} is not set", hint=f"set {variable} to a token that may write comments")
+        raise ControlError(
+            f"{variable} is not set", hint=f"set {variable} to a token that may write comments and statuses"
+        )
     return token
