@@ -1,6 +1,6 @@
 """The way from what people wrote to what a cluster would be given, and to what that would change.
 
-Called by the commands `check`, `render` and `plan`, through wiring. Pure: a value in, a value out.
+Called by the commands `check`, `render` and `plan`, through wiring. Pure but for what `foreign` reads.
 
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """
@@ -14,8 +14,10 @@ from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.domain.change import Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
+from bateau.hydrate import patch_manifests, patches_manifests
 from bateau.plan import Documents, Limits, compare
 from bateau.policy import Policy, judge, judges_manifests, of_manifest
+from bateau.ports.foreign import Foreign
 from bateau.render import Schemas, render, validate
 from bateau.specs import Reading
 
@@ -65,37 +67,56 @@ def deliver(
     *,
     variables: Mapping[str, str] | None = None,
     namespace: str = "default",
+    foreign: Foreign | None = None,
 ) -> Rendered:
     """Render the manifests of an environment, and hold them to schemas and policies.
 
-    `reading` is of the texts of all environments: it is made once.
+    `reading` is of the texts of all environments: it is made once. `foreign` reads the foreign documents that apps
+    bring; without it, they are not checked.
     """
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
-    rendering = render(written.release, namespace=namespace)
+    expansions = {
+        service.key: foreign.expand(service, namespace=namespace)
+        for service in written.release.services
+        if foreign and service.brings_documents
+    }
+    rendering = render(written.release, namespace=namespace, foreign=expansions)
+    manifests, unfit = patch_manifests(rendering.manifests, reading.specs, environment, variables)
+    unsound = (*(problem for expansion in expansions.values() for problem in expansion.problems), *unfit)
+    if unsound:
+        written = replace(written, problems=in_order((*written.problems, *unsound)))
     where = {"name": environment} if environment else None
     judged = judge(
-        [of_manifest(manifest) for manifest in rendering.manifests],
+        [of_manifest(manifest) for manifest in manifests],
         [*written.policies, *rules.starter],
         today=rules.today,
         environment=where,
     )
     return Rendered(
         written=written,
-        manifests=rendering.manifests,
+        manifests=tuple(manifests),
         unrendered=tuple(rendering.findings),
-        unsound=validate(rendering.manifests, rules.schemas),
+        unsound=validate(manifests, rules.schemas),
         judged=judged,
     )
 
 
 def check(
-    reading: Reading, environment: str | None, rules: Rules, *, variables: Mapping[str, str] | None = None
+    reading: Reading,
+    environment: str | None,
+    rules: Rules,
+    *,
+    variables: Mapping[str, str] | None = None,
+    foreign: Foreign | None = None,
 ) -> Written:
-    """Do what `understood` does, and where a policy speaks of manifests, render and judge those, too."""
+    """Do what `understood` does; where policies, patches or foreign documents speak of manifests, look at them, too."""
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
-    if written.wrong or not any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter)):
+    judges = any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter))
+    brings = any(service.brings_documents for service in written.release.services)
+    if written.wrong or not (judges or brings or patches_manifests(reading.specs, environment)):
         return written
-    rendered = deliver(reading, environment, rules, variables=variables)
+    rendered = deliver(reading, environment, rules, variables=variables, foreign=foreign)
+    written = rendered.written
     seen = {manifest.service for manifest in rendered.manifests}
     unseen = [
         Finding(
@@ -107,10 +128,12 @@ def check(
             environment=environment,
         )
         for service in written.release.services
-        if service.key not in seen
+        if judges and service.key not in seen and not service.brings_documents
     ]
+    owned = {service.key for service in written.release.services if service.brings_documents}
+    told = [finding for finding in rendered.unrendered if finding.subject in owned]
     judged = (*rendered.judged, *unseen)
-    problems = (*written.problems, *map(as_problem, judged))
+    problems = (*written.problems, *map(as_problem, (*told, *(rendered.unsound if brings else ()), *judged)))
     return replace(written, problems=in_order(problems), findings=(*written.findings, *judged))
 
 

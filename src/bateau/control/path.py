@@ -126,7 +126,8 @@ def as_problem(finding: Finding) -> Problem:
     """Return a verdict as people read it among the mistakes; what was not checked, or excepted, is a warning."""
     verdict = "" if finding.verdict in ("error", "warning") else f"{finding.verdict}: "
     severity = Severity.ERROR if finding.verdict == "error" else Severity.WARNING
-    says = f"policy {finding.rule}, {finding.subject}: {verdict}{finding.says}"
+    policy = "policy " if "/" in finding.rule else ""
+    says = f"{policy}{finding.rule}, {finding.subject}: {verdict}{finding.says}"
     return Problem(where=finding.where, says=says, severity=severity)
 
 

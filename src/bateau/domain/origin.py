@@ -3,7 +3,7 @@
 Made by hydrate and render as they make values; printed by explain, plan and policy.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -30,3 +30,32 @@ class Origin:
 
 # Oldest step first; the last one gave the value. Paths as in kit.position: "spec.ports.http.port".
 Origins = Mapping[str, tuple[Origin, ...]]
+
+
+class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
+    """Origins with some replaced: a path in `over` hides what `base` has at and below it."""
+
+    def __init__(self, base: Origins, over: Origins) -> None:
+        self._base = base
+        self._over = over
+
+    def __getitem__(self, path: str) -> tuple[Origin, ...]:
+        if path in self._over:
+            return self._over[path]
+        if self._hidden(path):
+            raise KeyError(path)
+        return self._base[path]
+
+    def __iter__(self) -> Iterator[str]:
+        yield from (path for path in self._base if path not in self._over and not self._hidden(path))
+        yield from self._over
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+    def _hidden(self, path: str) -> bool:
+        """Whether a replaced path lies around this one, or below it."""
+        return any(
+            path.startswith((f"{each}.", f"{each}[")) or each.startswith((f"{path}.", f"{path}["))
+            for each in self._over
+        )

@@ -35,6 +35,14 @@ class Service:
         """Kind and name."""
         return f"{self.kind.lower()}/{self.name}"
 
+    @property
+    def brings_documents(self) -> bool:
+        """Whether it is made of foreign documents: manifests, a kustomization or a chart."""
+        spec = self.spec
+        return isinstance(spec, AppSpec) and any(
+            each is not None for each in (spec.manifests, spec.kustomization, spec.chart)
+        )
+
 
 @dataclass(frozen=True, kw_only=True)
 class Release:

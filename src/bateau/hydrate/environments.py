@@ -1,15 +1,16 @@
 """Put an environment together from those it builds on: values merged deep, patches in order.
 
-Called by hydrate.services.
+Called by hydrate.services and hydrate.manifests.
 
 Invariant: the order is what `from` says and nothing else: those named first, each with its own `from` before it, then
 the environment itself. Later ones win.
 Refused: merging lists; whoever reads one file could not tell what the list is.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
@@ -59,6 +60,16 @@ def context(
         variables={key: value for key, value in variables.items() if key in declared},
     )
     return found, problems
+
+
+_READ_VALUE: Final = re.compile(r"\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\[\d+\])+)")
+
+
+def values_read(text: str, found: Context) -> list[Origin]:
+    """Return where the values were written that the expressions of a text read."""
+    return [
+        origin for match in _READ_VALUE.findall(text) for origin in found.value_origins.get(match.lstrip("."), ())[-1:]
+    ]
 
 
 def body_of(spec: Spec) -> dict[str, Any]:

@@ -1,6 +1,6 @@
-"""Which patches change a document, in which order, and what they set.
+"""Which patches change a document or a manifest, in which order, and what they set.
 
-Called by hydrate.services.
+Called by hydrate.services and hydrate.manifests.
 
 Invariant: patches of environments that come later in the chain win; within one environment the more exact match wins
 (everything, kind, labels or `when`, glob, name). Two of equal rank that set one path to different values are a
@@ -8,7 +8,7 @@ mistake, with both places: the order of files never decides.
 """
 
 import fnmatch
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -30,6 +30,11 @@ class Patch:
     at: Position
     where: Position
     environment: str
+
+
+def speaks_of_manifests(patch: Patch) -> bool:
+    """Whether a patch is for Kubernetes objects, and not for documents of ours."""
+    return patch.match.get("kind") not in (None, "Model", "App")
 
 
 def patches_of(context: Context) -> list[Patch]:
@@ -55,19 +60,34 @@ def patches_of(context: Context) -> list[Patch]:
     return sorted(found, key=lambda patch: (patch.rank, patch.at))
 
 
-def applicable(
-    patches: Sequence[Patch], spec: Spec, context: Context, problems: list[Problem]
-) -> tuple[list[Patch], list[Patch]]:
-    """Return the patches to apply to `spec`, lowest rank first, and all that speak of it.
+@dataclass(frozen=True, kw_only=True)
+class Patched:
+    """What patches are matched against; `names` gives what their `when` sees."""
+
+    kind: str
+    name: str
+    labels: Mapping[str, Any]
+    names: Callable[[], Mapping[str, Any]]
+
+
+def of_spec(spec: Spec, context: Context) -> Patched:
+    """Return a document of ours."""
+    labels = cast("dict[str, Any]", spec.tree["metadata"].get("labels") or {})
+    names = lambda: {**names_for(spec, context), "kind": spec.kind}  # noqa: E731 - asked only where there is a `when`
+    return Patched(kind=spec.kind, name=spec.name, labels=labels, names=names)
+
+
+def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Problem]) -> tuple[list[Patch], list[Patch]]:
+    """Return the patches to apply to `subject`, lowest rank first, and all that speak of it.
 
     Of those that set one path only the last is applied.
     """
-    matched = [patch for patch in patches if _matches(patch, spec, context, problems)]
+    matched = [patch for patch in patches if _matches(patch, subject, problems)]
     chosen: dict[str, Patch] = {}
     for patch in matched:
         earlier = chosen.get(patch.path)
         if earlier and earlier.rank == patch.rank and earlier.value != patch.value:
-            says = f"two patches of equal rank set {patch.path} of {spec.kind} {spec.name}"
+            says = f"two patches of equal rank set {patch.path} of {subject.kind} {subject.name}"
             hint = f"the other is at {earlier.at}; make one match more exact, or remove one"
             problems.append(Problem(where=patch.at, says=says, hint=hint))
         chosen[patch.path] = patch
@@ -97,26 +117,35 @@ def _is_glob(name: str) -> bool:
     return any(letter in name for letter in "*?[")
 
 
-def _matches(patch: Patch, spec: Spec, context: Context, problems: list[Problem]) -> bool:
+def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool:
     match = patch.match
-    if match.get("kind") not in (None, spec.kind):
+    if match.get("kind") not in (None, subject.kind):
         return False
-    if match.get("name") is not None and not fnmatch.fnmatchcase(spec.name, str(match["name"])):
+    if match.get("name") is not None and not fnmatch.fnmatchcase(subject.name, str(match["name"])):
         return False
-    labels = cast("dict[str, Any]", spec.tree["metadata"].get("labels") or {})
-    if any(labels.get(key) != value for key, value in cast("dict[str, Any]", match.get("labels") or {}).items()):
+    wanted = cast("dict[str, Any]", match.get("labels") or {})
+    if any(subject.labels.get(key) != value for key, value in wanted.items()):
         return False
     when = match.get("when")
     if not when:
         return True
     try:
-        verdict = evaluate(str(when), {**names_for(spec, context), "kind": spec.kind})
+        verdict = evaluate(str(when), subject.names())
     except CelError as error:
         problems.append(
-            Problem(where=patch.where, says=f"when of this patch fails for {spec.kind} {spec.name}: {error}")
+            Problem(where=patch.where, says=f"when of this patch fails for {subject.kind} {subject.name}: {error}")
         )
         return False
     if not isinstance(verdict, bool):
         problems.append(Problem(where=patch.where, says="when of this patch is neither true nor false"))
         return False
     return verdict
+
+
+def unmatched(patches: Iterable[Patch], what: str) -> list[Problem]:
+    """Name each patch that changed nothing, once; `what` is what it was matched against."""
+    seen: dict[Any, Problem] = {}
+    for patch in patches:
+        hint = "check kind, name and labels of its match, or remove the patch"
+        seen.setdefault(patch.where, Problem(where=patch.where, says=f"the patch matches no {what}", hint=hint))
+    return list(seen.values())

@@ -1,15 +1,15 @@
 """Set a value at a path of a tree: `spec.ports.http.port`, `spec.command[0]`, `spec.items[name=web].image`.
 
-Called by hydrate.patches.
+Called by hydrate.services and hydrate.manifests.
 
 Invariant: the tree that is given is not changed; only what lies on the path is copied.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
-from bateau.kit.position import item
+from bateau.kit.position import child, item
 
 _STEP: Final = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\[([A-Za-z_]\w*)=([^\]]+)\]")
 
@@ -50,6 +50,18 @@ def set_at(tree: Any, path: str, value: Any) -> tuple[Any, str]:
     ({'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, 'a[1].v')
     """
     return _set(tree, parse_path(path), value, "")
+
+
+def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every leaf; an empty mapping or list is one."""
+    if isinstance(value, dict) and value:
+        for key, each in cast("dict[str, Any]", value).items():
+            yield from leaves(each, child(path, key))
+    elif isinstance(value, list) and value:
+        for index, each in enumerate(cast("list[Any]", value)):
+            yield from leaves(each, item(path, index))
+    else:
+        yield path, value
 
 
 def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> tuple[Any, str]:

@@ -6,24 +6,21 @@ Invariant: no I/O, no clock; the same specs give the same release, whatever the 
 Invariant: every leaf of a service's tree has the chain that made it.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final, cast
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, context
+from bateau.hydrate.environments import Context, context, values_read
 from bateau.hydrate.expressions import expand
-from bateau.hydrate.patches import Patch, applicable, names_for, patches_of
-from bateau.hydrate.paths import PathError, set_at
+from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
+from bateau.hydrate.paths import PathError, leaves, set_at
 from bateau.kit.cel import CelError
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Checker, build
-
-_READ_VALUE: Final = re.compile(r"\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\[\d+\])+)")
 
 
 def hydrate(
@@ -39,7 +36,7 @@ def hydrate(
     if problems:
         # What would be hydrated for an environment that is not whole would only repeat its mistake.
         return Release(environment=environment), tuple(problems)
-    patches = patches_of(found)
+    patches = [patch for patch in patches_of(found) if not speaks_of_manifests(patch)]
     unused = {id(patch): patch for patch in patches}
     services: list[Service] = []
     for spec in every:
@@ -47,7 +44,7 @@ def hydrate(
             service = _service(spec, found, patches, unused, problems)
             if service:
                 services.append(service)
-    problems += _unmatched(unused.values())
+    problems += unmatched(unused.values(), "document")
     services.sort(key=lambda service: service.key)
     return Release(environment=environment, services=tuple(services)), tuple(problems)
 
@@ -56,7 +53,7 @@ def _service(
     spec: Spec, found: Context, patches: list[Patch], unused: dict[int, Patch], problems: list[Problem]
 ) -> Service | None:
     wrong: list[Problem] = []
-    chosen, matched = applicable(patches, spec, found, wrong)
+    chosen, matched = applicable(patches, of_spec(spec, found), wrong)
     for patch in matched:
         unused.pop(id(patch), None)
     origins = _written_origins(spec)
@@ -89,7 +86,7 @@ def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
     return {
         path: (Origin("written", spec.positions.get(path, spec.position), value),)
         for part in ("metadata", "spec")
-        for path, value in _leaves(spec.tree.get(part) or {}, part)
+        for path, value in leaves(spec.tree.get(part) or {}, part)
     }
 
 
@@ -110,10 +107,10 @@ def _patched(
         del origins[key]
     patched[path] = patch
 
-    leaves = list(_leaves(patch.value, path))
-    if [at for at, _ in leaves] != [path]:
+    found = list(leaves(patch.value, path))
+    if [at for at, _ in found] != [path]:
         origins.pop(path, None)
-    for at, value in leaves:
+    for at, value in found:
         step = Origin("patch", patch.at, value, f"patch of {patch.environment}")
         origins[at] = (*(before if at == path else ()), step)
         patched[at] = patch
@@ -154,28 +151,11 @@ class _Names:
     def _note(self, path: str, text: str, result: Any) -> None:
         chain = self._origins.get(path, ())
         last = chain[-1] if chain else None
-        read = [
-            origin
-            for match in _READ_VALUE.findall(text)
-            for origin in self._found.value_origins.get(match.lstrip("."), ())[-1:]
-        ]
         made = Origin("expression", last.at if last else None, result, text.strip())
-        steps = (*chain[:-1], made, *read)
+        steps = (*chain[:-1], made, *values_read(text, self._found))
         self._origins.pop(path, None)
-        for leaf, _ in _leaves(result, path):
+        for leaf, _ in leaves(result, path):
             self._origins[leaf] = steps
-
-
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of every leaf; an empty mapping or list is one."""
-    if isinstance(value, dict) and value:
-        for key, each in cast("dict[str, Any]", value).items():
-            yield from _leaves(each, child(path, key))
-    elif isinstance(value, list) and value:
-        for index, each in enumerate(cast("list[Any]", value)):
-            yield from _leaves(each, item(path, index))
-    else:
-        yield path, value
 
 
 def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any]) -> list[Problem]:
@@ -187,15 +167,6 @@ def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any]) -> list[P
     )
     checker.check(body, KINDS[spec.kind], "spec")
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
-
-
-def _unmatched(patches: Iterable[Patch]) -> list[Problem]:
-    """Name each patch that changed nothing, once."""
-    seen: dict[Any, Problem] = {}
-    for patch in patches:
-        hint = "check kind, name and labels of its match, or remove the patch"
-        seen.setdefault(patch.where, Problem(where=patch.where, says="the patch matches no document", hint=hint))
-    return list(seen.values())
 
 
 def _in(found: Context, problem: Problem) -> Problem:
