@@ -40,6 +40,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
       bateau plan prod                      what you have edited, against the last commit
       bateau plan prod HEAD~1..HEAD         one commit against another, with no cluster
       bateau plan prod --against out/       against manifests that were rendered before
+      bateau apply prod --dry-run           against what runs on this machine
 
     Exit code 0: done; 1: mistakes, or more removals than may go unasked; 4: changes, with --exit-code; 5: only
     policies forbid it.
