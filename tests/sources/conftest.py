@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bateau.sources import Models
 from bateau.sources.download import Patience
+from bateau.sources.models import Models
 from sources.origin import Origin
 
 QUICK = Patience(tries=3, delay_s_first=0.01, delay_s_ceiling=0.02, connect_s=5, silence_s=5)

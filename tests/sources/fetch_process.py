@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from bateau.sources import Models
+from bateau.sources.models import Models
 
 
 async def main() -> None:

@@ -21,8 +21,8 @@ from bateau.domain.errors import (
     SourceUnreachable,
 )
 from bateau.domain.model_file import Progress
-from bateau.sources import Models
 from bateau.sources.download import Patience
+from bateau.sources.models import Models
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin
 from sources.reading import content, free, ignore, until

@@ -11,9 +11,9 @@ from aiohttp import web
 
 from bateau.domain.errors import SourceError, SourceUnreachable
 from bateau.domain.model_file import Progress
-from bateau.sources import Models
 from bateau.sources.download import Patience
 from bateau.sources.http import in_thread
+from bateau.sources.models import Models
 from sources.gguf_bytes import LLAMA, gguf
 from sources.origin import MIB, Answer, Origin
 from sources.reading import content, ignore, until

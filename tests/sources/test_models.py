@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
-from bateau.sources import Models
 from bateau.sources.catalogue import catalogue
 from bateau.sources.download import Patience
+from bateau.sources.models import Models
 from sources.gguf_bytes import LLAMA, gguf
 from sources.origin import Origin
 from sources.reading import ignore

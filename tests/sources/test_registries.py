@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from bateau.domain.errors import NotAModel, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
-from bateau.sources import Models
+from bateau.sources.models import Models
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin
 from sources.reading import content, ignore

@@ -1,11 +1,15 @@
 """`bateau explain`: the documentation of a field, or where a value came from."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bateau.cli.options import directory_option, json_option
+
+if TYPE_CHECKING:
+    from bateau.domain.origin import Origins
 
 _KINDS = ("Model", "App", "Environment", "Policy")
 
@@ -15,21 +19,41 @@ _KINDS = ("Model", "App", "Environment", "Policy")
 @click.argument("path", required=False)
 @directory_option
 @click.option("--env", "environment", metavar="NAME", help="The environment to explain for.")
+@click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of the manifests.")
 @json_option
-def command(subject: str, path: str | None, directory: Path, environment: str | None, as_json: bool) -> None:
+def command(
+    subject: str, path: str | None, directory: Path, environment: str | None, namespace: str, as_json: bool
+) -> None:
     """Document a field, or say where a value came from.
 
     \b
-      bateau explain Model.spec.parallel      what the field means
-      bateau explain chat spec.parallel       its value in service chat, and who wrote it
+      bateau explain Model.spec.parallel                 what the field means
+      bateau explain chat spec.parallel                  its value in service chat, and who wrote it
       bateau explain chat spec.replicas --env prod
+      bateau explain chat --env prod                     every field of it
+      bateau explain Deployment/chat spec.replicas       the same for a Kubernetes manifest
     """
-    if subject.partition(".")[0] in _KINDS and path is None:
+    kind = subject.partition(".")[0]
+    if path is None and kind in _KINDS:
         _document(subject, as_json=as_json)
         return
-    if path is None:
-        raise click.UsageError("give a field to document (Model.spec.parallel), or a service and a path in it")
-    _origin(subject, path, directory, environment, as_json=as_json)
+    made_of, slash, _ = subject.partition("/")
+    if slash and made_of.lower() not in ("model", "app"):
+        found = _manifest(subject, directory, environment, namespace)
+    else:
+        found = _service(subject, directory, environment)
+    _origin(found, path or "", environment, as_json=as_json)
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is explained: how it is called, its tree, and where each leaf came from. `kind` is None beyond our own."""
+
+    label: str
+    key: str
+    tree: Any
+    origins: "Origins"
+    kind: str | None
 
 
 def _document(subject: str, *, as_json: bool) -> None:
@@ -49,44 +73,75 @@ def _document(subject: str, *, as_json: bool) -> None:
     click.echo(field_page(field))
 
 
-def _origin(subject: str, path: str, directory: Path, environment: str | None, *, as_json: bool) -> None:
-    from bateau.api.encoding import encode
-    from bateau.wiring.written import read_directory
+def _service(subject: str, directory: Path, environment: str | None) -> _Subject:
+    from bateau.wiring.explaining import release_of
 
-    written = read_directory(directory, environment)
-    services = written.release.services
+    release, incomplete = release_of(directory, environment)
     name = subject.rpartition("/")[2]
-    service = next((s for s in services if s.name == name and subject in (s.name, s.key)), None)
+    service = next((s for s in release.services if s.name == name and subject in (s.name, s.key)), None)
     if service is None:
         from bateau.kit.suggest import did_you_mean, listed
 
-        there = listed(s.key for s in services) or "none"
-        hint = did_you_mean(name, [s.name for s in services]) or f"there is: {there}"
-        if written.wrong:
+        there = listed(s.key for s in release.services) or "none"
+        hint = did_you_mean(name, [s.name for s in release.services]) or f"there is: {there}"
+        if incomplete:
             hint += "; documents with mistakes are left out, see `bateau check`"
         raise click.UsageError(f"no service {subject} below {directory}: {hint}")
-    value = _value(service.tree, path)
-    chain = _chain(service.origins, path)
+    return _Subject("service", service.key, service.tree, service.origins, service.kind)
+
+
+def _manifest(subject: str, directory: Path, environment: str | None, namespace: str) -> _Subject:
+    from bateau.kit.suggest import did_you_mean, listed
+    from bateau.wiring.delivery import Question, rendered
+
+    found = rendered(Question(directory=directory, environment=environment, namespace=namespace))
+    names = {f"{m.tree['kind']}/{m.tree['metadata']['name']}": m for m in found.manifests}
+    manifest = next((m for name, m in names.items() if name.lower() == subject.lower()), None)
+    if manifest is None:
+        hint = did_you_mean(subject, names) or f"there is: {listed(names) or 'none'}"
+        if found.written.wrong:
+            hint += "; what has mistakes is left out, see `bateau check`"
+        raise click.UsageError(f"no manifest {subject} of what is below {directory}: {hint}")
+    return _Subject("manifest", subject, manifest.tree, manifest.origins, None)
+
+
+def _origin(found: _Subject, path: str, environment: str | None, *, as_json: bool) -> None:
+    from bateau.api.encoding import encode
+
+    value = _value(found.tree, path)
+    chain = _chain(found.origins, path)
     if as_json:
-        click.echo(
-            encode({"service": service.key, "environment": environment, "path": path, "value": value, "origins": chain})
-        )
+        told = {"environment": environment, "path": path, "value": value, "origins": chain}
+        click.echo(encode({found.label: found.key, **told}))
         return
     if value is None and not chain:
-        try:
-            _document(f"{service.kind}.{path}", as_json=False)
-        except click.UsageError as error:
-            raise click.UsageError(f"{service.key} has no {path}: {error.message}") from error
-        click.echo("\nnot set")
+        _not_set(found, path)
         return
-    click.echo(_shown(value))
+    if path:
+        click.echo(_shown(value))
     click.echo(_steps(chain))
+
+
+def _not_set(found: _Subject, path: str) -> None:
+    """Document a field of ours that nobody set. Raises UsageError where there is no such field."""
+    if found.kind is None:
+        from bateau.kit.suggest import did_you_mean
+
+        hint = did_you_mean(path, list(found.origins)) or "leave the path out to see every field"
+        raise click.UsageError(f"{found.key} has no {path}: {hint}")
+    try:
+        _document(f"{found.kind}.{path}", as_json=False)
+    except click.UsageError as error:
+        raise click.UsageError(f"{found.key} has no {path}: {error.message}") from error
+    click.echo("\nnot set")
 
 
 def _value(tree: Any, path: str) -> Any:
     """Follow a path through a tree; None where it leads to nothing."""
     from bateau.kit.position import steps
 
+    if not path:
+        return tree
     try:
         for step in steps(path):
             tree = tree[step]
@@ -97,7 +152,7 @@ def _value(tree: Any, path: str) -> Any:
 
 def _chain(origins: Any, path: str) -> list[tuple[str, Any]]:
     """Return (path, step) of every leaf at or below a path, oldest step first."""
-    below = (f"{path}.", f"{path}[")
+    below = (f"{path}.", f"{path}[") if path else ("",)
     return [(at, step) for at, steps in origins.items() if at == path or at.startswith(below) for step in steps]
 
 
@@ -107,7 +162,7 @@ def _steps(chain: list[tuple[str, Any]]) -> str:
     several = len({at for at, _ in chain}) > 1
     rows = [
         (
-            str(step.at or "default"),
+            str(step.at or ("default" if step.how == "default" else "-")),
             _shown(step.value),
             step.how if step.how in ("written", "default") else f"{step.how}: {step.says}",
             at if several else "",

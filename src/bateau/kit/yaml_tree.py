@@ -1,6 +1,7 @@
 """Turn YAML text into plain trees that remember where every key and value stands.
 
-Called by specs. Reads as Kubernetes does: YAML 1.2's core types, so that `y`, `on` and `no` are strings.
+Called by specs, and by sources.foreign with another dialect. Reads YAML 1.2's core types unless told otherwise, so that
+`y`, `on` and `no` are strings.
 
 Invariant: never raises for what stands in the text; every fault is a Flaw with line and column, and a fault in one
 document does not hide those in the next.
@@ -9,7 +10,7 @@ Refused: PyYAML's constructors: they know no positions, read `on` as true, and l
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -40,6 +41,14 @@ _BYTE_LAST: Final = 0xDCFF
 
 
 @dataclass(frozen=True, slots=True)
+class Dialect:
+    """What unquoted scalars mean, as values and as keys. A key that does not come out as a string is a flaw."""
+
+    value: Callable[[str], Any]
+    key: Callable[[str], Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Unread:
     """A document that could not be read, and why."""
 
@@ -58,8 +67,10 @@ class Document:
     keys: dict[str, Position] = field(default_factory=dict[str, Position])
 
 
-def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple[list[Document], list[Unread]]:
-    """Return the documents of a text that can be read, and the others.
+def read_documents(
+    file: str, text: str, *, bytes_max: int = BYTES_MAX, dialect: Dialect | None = None
+) -> tuple[list[Document], list[Unread]]:
+    """Return the documents of a text that can be read, and the others. Without a dialect: YAML 1.2's core schema.
 
     A text that was decoded with "surrogateescape" (PEP 383) has its bytes that are not UTF-8 told with their place.
     """
@@ -72,7 +83,7 @@ def read_documents(file: str, text: str, *, bytes_max: int = BYTES_MAX) -> tuple
     # Line breaks of other systems count as one, as editors show them; the mark of byte order is no text.
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     for part, first_line in _parts(text):
-        reader = _Reader(file, first_line)
+        reader = _Reader(file, first_line, dialect or Dialect(value=plain_scalar, key=plain_scalar))
         document = reader.read(part)
         if document is not None:
             document.flaws += reader.flaws
@@ -94,9 +105,10 @@ def _parts(text: str) -> Iterator[tuple[str, int]]:
 class _Reader:
     """Reads one document."""
 
-    def __init__(self, file: str, first_line: int) -> None:
+    def __init__(self, file: str, first_line: int, dialect: Dialect) -> None:
         self._file = file
         self._first_line = first_line
+        self._dialect = dialect
         self._nodes = 0
         self._path_characters = 0
         self._ancestors: list[int] = []
@@ -140,7 +152,7 @@ class _Reader:
         if path:
             self._document.positions[path] = self._at(node.start_mark)
         if isinstance(node, yaml.ScalarNode):
-            return self._scalar(node)
+            return self._scalar(node, self._dialect.value)
         if id(node) in self._ancestors:
             raise _TooLarge(node, "an alias stands inside what it names, so the document has no end", None)
         self._ancestors.append(id(node))
@@ -196,7 +208,7 @@ class _Reader:
 
     def _key(self, node: Any) -> str | None:
         if isinstance(node, yaml.ScalarNode):
-            value = self._scalar(node)
+            value = self._scalar(node, self._dialect.key)
             if isinstance(value, str) and len(value) > KEY_CHARACTERS_MAX:
                 raise _TooLarge(node, f"a key has more than {KEY_CHARACTERS_MAX:,} characters", None)
             if isinstance(value, str):
@@ -211,12 +223,12 @@ class _Reader:
         )
         return None
 
-    def _scalar(self, node: Any) -> Any:
+    def _scalar(self, node: Any, plain: Callable[[str], Any]) -> Any:
         if node.tag.startswith("!"):
             self.flaws.append(
                 Flaw(position=self._at(node.start_mark), says=f"the tag `{node.tag}` is not known", hint="remove it")
             )
-        return node.value if node.style else plain_scalar(node.value)
+        return node.value if node.style else plain(node.value)
 
     def _at(self, mark: Any) -> Position:
         return Position(self._file, self._first_line + mark.line + 1, mark.column + 1)

@@ -84,7 +84,8 @@ def _chains(
         if not chain:
             at = service.positions.get(mark.path)
             chain = (Origin("written" if at else "default", at, tree),)
-        if mark.says or chain[-1].value != tree:
+        made = next((each for each in reversed(chain) if each.how != "value"), chain[-1])
+        if mark.says or made.value != tree:
             chain = (*chain, Origin("rule", None, tree, mark.says or "as the target writes it"))
         yield path, chain
 

@@ -6,7 +6,6 @@ Invariant: hidden directories, virtual environments and dependencies of other to
 not followed out of the tree.
 """
 
-import asyncio
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -65,6 +64,9 @@ class SpecFiles:
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when a spec file was written, made or removed, and when the directory goes or comes back."""
+        # Only who watches needs them: `explain` and `check` begin without.
+        import asyncio
+
         from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its stop event is untyped
 
         while True:

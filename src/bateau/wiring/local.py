@@ -26,9 +26,9 @@ from bateau.engines.local import LocalEngine
 from bateau.engines.local.templates import LocalTemplates
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
-from bateau.sources import Models
 from bateau.sources.git import GitReference
 from bateau.sources.http import shown
+from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import AppliedTexts

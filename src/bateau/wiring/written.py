@@ -1,6 +1,6 @@
 """Read what is written below a directory, for commands that act on nothing.
 
-Called by check and explain.
+Called by check.
 """
 
 import os
@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from bateau.control.delivery import Rules, check
-from bateau.control.path import Written, in_order, understand
+from bateau.control.path import Written, in_order
 from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
@@ -33,11 +33,6 @@ class Checked:
     def mistaken(self) -> bool:
         """Whether anything is wrong that no policy says."""
         return any(written.mistaken for written in self.environments.values())
-
-
-def read_directory(directory: Path, environment: str | None = None) -> Written:
-    """Read and understand every spec below `directory`. Raises ControlError where it cannot be read."""
-    return understand(SpecFiles(directory, default={}).read(), environment, os.environ, today=_today())
 
 
 def check_directory(directory: Path, *, starter: bool = False) -> Checked:
