@@ -1,0 +1,85 @@
+"""What unquoted scalars mean to Go's readers of YAML: `kubectl` and Helm, and kustomize, which differs from them.
+
+Called by sources.foreign through yaml_tree.Dialect. kubectl and Helm read YAML 1.1's words and numbers (`on` is true,
+`0644` is 420), kustomize the numbers alone. Looked at with kubectl 1.37.1, kustomize 5.8.1 and Helm 4.3.1, 2026-11.
+
+Invariant: a scalar that these programs refuse as a number of JSON (infinite, or none) comes out as that float, so that
+the caller can refuse it with its place.
+"""
+
+import re
+from typing import Any, Final
+
+from bateau.kit.yaml_tree import Dialect, plain_scalar
+
+_TRUE: Final = frozenset(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"))
+_FALSE: Final = frozenset(("n", "N", "no", "No", "NO", "off", "Off", "OFF"))
+_WORDS: Final[dict[str, Any]] = {
+    **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
+    **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
+    **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
+}
+_SWITCHES: Final[dict[str, Any]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+# The forms of strconv.ParseInt with base 0, underscores gone: a leading zero is octal.
+_INTEGER: Final = re.compile(
+    r"(?P<sign>[-+]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
+)
+_BASES: Final = {"hex": 16, "bin": 2, "oct": 8, "dec": 10}
+_FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
+_DIGITS_MAX: Final = 300
+_INTEGER_MIN: Final = -(2**63)
+_INTEGER_END: Final = 2**64
+
+
+def kubectl_scalar(text: str) -> Any:
+    """Return what an unquoted scalar means to kubectl and Helm.
+
+    >>> [kubectl_scalar(text) for text in ("on", "n", "true", "~", "0644", "0o17", "1_000", "1e3", "1.50", "12:30")]
+    [True, False, True, None, 420, 15, 1000, 1000, 1.5, '12:30']
+    """
+    if text in _SWITCHES:
+        return _SWITCHES[text]
+    return kustomize_scalar(text)
+
+
+def kustomize_scalar(text: str) -> Any:
+    """Return what an unquoted scalar means to kustomize.
+
+    >>> [kustomize_scalar(text) for text in ("on", "true", "0644", "08", "5.", "+")]
+    ['on', True, 420, 8, 5, '+']
+    """
+    if text in _WORDS:
+        return _WORDS[text]
+    if not text or text[0] not in "+-.0123456789":
+        return plain_scalar(text)
+    digits = text.replace("_", "")
+    if len(digits) > _DIGITS_MAX:
+        return text
+    if match := _INTEGER.fullmatch(digits):
+        number = _integer(match)
+        if _INTEGER_MIN <= number < _INTEGER_END:
+            return number
+    if not _FLOAT.fullmatch(digits):
+        return text
+    value = float(digits)
+    if value in {float("inf"), float("-inf")}:
+        return text  # too large for a number, so it stays text there
+    # JSON has one kind of number: what is written without a fraction arrives as an integer.
+    return int(value) if value.is_integer() and abs(value) < -_INTEGER_MIN else value
+
+
+def _integer(match: re.Match[str]) -> int:
+    kind = str(match.lastgroup)
+    number = int(match[kind], _BASES[kind])
+    return -number if match["sign"] == "-" else number
+
+
+def _key(value: Any, text: str) -> Any:
+    """Return the string that JSON has as the key; null stays None, and is refused as these programs do."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return value if value is None else str(value) if isinstance(value, int | str) else text
+
+
+KUBECTL: Final = Dialect(value=kubectl_scalar, key=lambda text: _key(kubectl_scalar(text), text))
+KUSTOMIZE: Final = Dialect(value=kustomize_scalar, key=kustomize_scalar)  # it takes no key that is no string
