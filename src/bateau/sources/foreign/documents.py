@@ -1,0 +1,48 @@
+"""Turn what an App brings along (plain manifests, a kustomization, a Helm chart) into manifests with origins.
+
+Called by control.delivery through ports.foreign. Each way has its module: plain, kustomize, helm.
+
+Invariant: the same files and the same service give the same objects in the same order, and what five environments ask
+for alike is done once.
+"""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bateau.domain.release import Service
+from bateau.domain.spec import AppSpec
+from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.plain import expand_files
+from bateau.sources.foreign.tree import Tree
+
+
+class ForeignDocuments:
+    """Satisfies ports.foreign.Foreign, over the directory whose files the specs were read from."""
+
+    def __init__(self, root: Path, *, environ: Mapping[str, str], kubernetes: str = "1.37") -> None:
+        self._tree = Tree(root)
+        self._environ = environ
+        self._kubernetes = kubernetes
+        self._known: dict[str, Expansion] = {}
+
+    def expand(self, service: Service, *, namespace: str) -> Expansion:
+        """Return the objects of `service`, or why there are none; what was asked before is not worked out again."""
+        key = _identity(service, namespace)
+        if key not in self._known:
+            self._known[key] = self._expand(service)
+        return self._known[key]
+
+    def _expand(self, service: Service) -> Expansion:
+        spec = service.spec
+        if isinstance(spec, AppSpec) and spec.manifests is not None:
+            return expand_files(self._tree, service, spec.manifests)
+        return Expansion()
+
+
+def _identity(service: Service, namespace: str) -> str:
+    """Return all that the result depends on: what is named, and the places that problems and origins point at."""
+    spec = service.spec
+    named = (spec.manifests, spec.kustomization, spec.chart) if isinstance(spec, AppSpec) else None
+    prefixes = ("spec.manifests", "spec.kustomization", "spec.chart")
+    places = [(path, chain) for path, chain in sorted(service.origins.items()) if path.startswith(prefixes)]
+    return repr((service.key, service.position, namespace, named, places))

@@ -1,0 +1,233 @@
+"""Turn the text of foreign documents into objects of Kubernetes, each leaf with its place in that text.
+
+Called by plain, kustomize and helm: for files that people wrote, and for what programs print. Lists are unpacked, as
+kubectl does it.
+
+Invariant: what comes out has apiVersion, kind and metadata.name, so that it is a Manifest.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from bateau.domain.origin import Origin
+from bateau.domain.problem import Problem
+from bateau.kit.position import Flaw, Position, child, item, nearest
+from bateau.kit.yaml_go import KUBECTL
+from bateau.kit.yaml_tree import Dialect, Document, Unread, read_documents
+from bateau.sources.foreign.tree import FILE_BYTES_MAX
+
+OURS: Final = "bateau.dev/"
+KUSTOMIZE_GROUP: Final = "kustomize.config.k8s.io/"
+_TEMPLATE: Final = re.compile(r"\{\{-?\s*(?:[.$(]|/\*|(?:if|else|end|range|with|include|template|define|toYaml|tpl)\b)")
+_EXPLICIT_TAG: Final = re.compile(r"(?:&\S+\s+)?(?P<tag>!!?\S+)").match
+_SWITCH_WORDS: Final = "[yYnN]|[yY]es|YES|[oO]n|ON|[nN]o|NO|[oO]ff|OFF"
+_SWITCH: Final = re.compile(rf"(?:&\S+\s+)?(?P<word>{_SWITCH_WORDS})(?![\w-])").match
+# Looked for in the whole text first: a walk over every value is for the few files that have such a thing.
+_MAY_SWITCH: Final = re.compile(
+    rf"(?:^|[:?{{\[,-])\s*(?:&\S+\s+)?(?:{_SWITCH_WORDS})\s*(?:$|[,:}}\]#])", re.MULTILINE
+).search
+_MAY_BE_UNHEARD: Final = re.compile(r"!!|\.(?:inf|Inf|INF|nan|NaN|NAN)\b").search
+_MISPLACED: Final = "this looks like a template of a Helm chart, which is no manifest before Helm has filled it in"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One object, and where its leaves stand. `prefix` is its path in the document if it was unpacked from a list."""
+
+    tree: Mapping[str, Any]
+    document: Document
+    prefix: str = ""
+
+    def at(self, path: str) -> Position:
+        """Return the place of a field, or of the nearest thing around it."""
+        return nearest(self.document.positions, _joined(self.prefix, path), self.document.position)
+
+    def exactly_at(self, path: str) -> Position | None:
+        """Return the place of a field where it stands in the text."""
+        return self.document.positions.get(_joined(self.prefix, path))
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """Group and kind."""
+        group, slash, _ = str(self.tree["apiVersion"]).partition("/")
+        return (group if slash else "", str(self.tree["kind"]))
+
+    @property
+    def name(self) -> str:
+        """The object's name."""
+        return str(self.tree["metadata"]["name"])
+
+    @property
+    def key(self) -> tuple[str, str, str, str]:
+        """Group, kind, namespace and name: what makes it one object."""
+        return (*self.kind, str(self.tree["metadata"].get("namespace") or ""), self.name)
+
+    @property
+    def annotations(self) -> Mapping[str, Any]:
+        """The object's annotations; none where they are no mapping."""
+        return mapping(self.tree["metadata"].get("annotations"))
+
+
+class FileOrigins(Mapping[str, tuple[Origin, ...]]):
+    """The chain of every leaf of an object that stands in a file as it is: its place there."""
+
+    def __init__(self, found: Found) -> None:
+        self._found = found
+        self._chains: dict[str, tuple[Origin, ...]] | None = None
+
+    def __getitem__(self, path: str) -> tuple[Origin, ...]:
+        return self._all()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, tuple[Origin, ...]]:
+        if self._chains is None:
+            found = self._found
+            self._chains = {path: (Origin("foreign", found.at(path), value),) for path, value in leaves(found.tree)}
+        return self._chains
+
+
+def read_objects(file: str, text: str, *, dialect: Dialect = KUBECTL) -> tuple[list[Found], list[Problem]]:
+    """Return the objects of a text, in its order, and everything that is wrong with it."""
+    documents, unread = read_documents(file, text, bytes_max=FILE_BYTES_MAX, dialect=dialect)
+    flaws = _flaws(documents, unread)
+    if flaws and (template := _TEMPLATE.search(text)):
+        return [], [_template(_position(file, text, template.start()))]
+    problems = [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in flaws]
+    lines = _lines(text) if _MAY_BE_UNHEARD(text) else []
+    found: list[Found] = []
+    for document in documents:
+        if document.flaws or document.tree is None:
+            continue
+        if lines:
+            problems += _unheard(document, lines)
+        for each in _unpacked(Found(document.tree, document)):
+            problem = _shape(each)
+            if problem is None:
+                found.append(each)
+            else:
+                problems.append(problem)
+    return found, problems
+
+
+def switches(text: str, objects: Iterable[Found]) -> Iterator[tuple[str, bool, Position]]:
+    """Yield word, meaning and place of every unquoted value or key that only YAML 1.1 takes for a boolean."""
+    if not _MAY_SWITCH(text):
+        return
+    lines = _lines(text)
+    for document in {id(each.document): each.document for each in objects}.values():
+        places = [(document.positions.get(path), value) for path, value in leaves(document.tree)]
+        places += [
+            (at, path.endswith("true")) for path, at in document.keys.items() if path.endswith(("true", "false"))
+        ]
+        for at, value in places:
+            if isinstance(value, bool) and at and (match := _SWITCH(lines[at.line - 1], at.column - 1)):
+                yield match["word"], value, at
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every scalar, and of every empty mapping or list."""
+    if isinstance(tree, dict) and tree:
+        for key, value in cast("dict[str, Any]", tree).items():
+            yield from leaves(value, child(path, key))
+    elif isinstance(tree, list) and tree:
+        for index, each in enumerate(cast("list[Any]", tree)):
+            yield from leaves(each, item(path, index))
+    else:
+        yield path, tree
+
+
+def mapping(value: Any) -> Mapping[str, Any]:
+    """Return a mapping as it is, and anything else as an empty one."""
+    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def sequence(value: Any) -> list[Any]:
+    """Return a list as it is, and anything else as an empty one."""
+    return cast("list[Any]", value) if isinstance(value, list) else []
+
+
+def _flaws(documents: list[Document], unread: list[Unread]) -> list[Flaw]:
+    flaws = [flaw for each in (*documents, *unread) for flaw in each.flaws]
+    return sorted(flaws, key=lambda flaw: flaw.position or Position("", 0, 0))
+
+
+def _unpacked(found: Found) -> Iterator[Found]:
+    """Yield the items of a List of any kind, else the object itself."""
+    tree = mapping(found.tree)
+    if not str(tree.get("kind", "")).endswith("List") or not isinstance(tree.get("items"), list):
+        yield found
+        return
+    for index, each in enumerate(sequence(tree["items"])):
+        yield from _unpacked(Found(each, found.document, item(_joined(found.prefix, "items"), index)))
+
+
+def _shape(found: Found) -> Problem | None:
+    """Return what keeps a document from being an object of Kubernetes."""
+    if not mapping(found.tree):
+        return Problem(where=found.at(""), says="a manifest is a mapping with apiVersion, kind and metadata.name")
+    version, kind = found.tree.get("apiVersion"), found.tree.get("kind")
+    if str(version).startswith(OURS):
+        hint = "specs are read by themselves; let spec.manifests name the files of manifests alone"
+        return Problem(where=found.at("apiVersion"), says="this is a spec of Bateau and no manifest", hint=hint)
+    if kind in ("Kustomization", "Component") and str(version).startswith((KUSTOMIZE_GROUP, "None")):
+        hint = "name its directory with spec.kustomization"
+        return Problem(where=found.at("kind"), says="this is a kustomization and no manifest", hint=hint)
+    metadata = mapping(found.tree.get("metadata"))
+    for path, value in (("apiVersion", version), ("kind", kind), ("metadata.name", metadata.get("name"))):
+        if "{{" in str(value):
+            return _template(found.at(path))
+        if isinstance(value, str) and value:
+            continue
+        if path == "metadata.name" and value is None and "generateName" in metadata:
+            says = "metadata.generateName gives the object a new name each time, so it cannot be planned"
+            return Problem(where=found.at("metadata.generateName"), says=says, hint="give it a name of its own")
+        says = f"the document has no {path}" if value is None else f"{path} must be text, and is {value!r}"
+        return Problem(where=found.at(path), says=says, hint=_hint(path, found.tree))
+    return None
+
+
+def _hint(path: str, tree: Mapping[str, Any]) -> str | None:
+    if "resources" in tree and "kind" not in tree:
+        return "is it a kustomization? name its directory with spec.kustomization"
+    return "is it a manifest? every one has apiVersion, kind and metadata.name" if path != "metadata.name" else None
+
+
+def _template(where: Position) -> Problem:
+    return Problem(where=where, says=_MISPLACED, hint="name the chart with spec.chart")
+
+
+def _unheard(document: Document, lines: list[str]) -> Iterator[Problem]:
+    """Yield what kubectl reads and this reader does not: tags of types; and numbers that JSON has no form for."""
+    for path, value in leaves(document.tree):
+        at = document.positions.get(path)
+        if at is None:
+            continue
+        if (match := _EXPLICIT_TAG(lines[at.line - 1], at.column - 1)) and match["tag"].startswith("!!"):
+            hint = "write the value itself: text in quotes, anything else without"
+            yield Problem(where=at, says=f"the tag `{match['tag']}` is not read here", hint=hint)
+        elif isinstance(value, float) and value - value != 0:
+            says = "JSON, and so Kubernetes, has no such number"
+            yield Problem(where=at, says=says, hint="put it in quotes if text is meant")
+
+
+def _lines(text: str) -> list[str]:
+    """Return the lines of a text as yaml_tree counts them."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _position(file: str, text: str, offset: int) -> Position:
+    lines = _lines(text[:offset])
+    return Position(file, len(lines), len(lines[-1]) + 1)
+
+
+def _joined(prefix: str, path: str) -> str:
+    if not prefix or not path:
+        return prefix or path
+    return f"{prefix}{path}" if path.startswith("[") else f"{prefix}.{path}"
