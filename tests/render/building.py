@@ -1,7 +1,9 @@
 """Releases from the text of specs."""
 
+from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.domain.release import Release
 from bateau.hydrate import hydrate
+from bateau.render import Rendering, render_service
 from bateau.specs import read
 
 HEAD = "apiVersion: bateau.dev/v1alpha1\n"
@@ -13,6 +15,17 @@ def release_of(*documents: str) -> Release:
     release, problems = hydrate(reading.specs)
     assert [problem.says for problem in (*reading.problems, *problems) if problem.severity == "error"] == []
     return release
+
+
+def render(release: Release, *, namespace: str = "default") -> Rendering:
+    """Render every service of a release among the others."""
+    members = [member_of(service, namespace) for service in release.services]
+    around = Neighbourhood(members, release.environment, namespace)
+    made = [render_service(s, around.of(s.key), doubled=around.doubles(s.key)) for s in release.services]
+    return Rendering(
+        manifests=tuple(manifest for each in made for manifest in each.manifests),
+        findings=tuple(finding for each in made for finding in each.findings),
+    )
 
 
 def app(name: str, spec: str) -> str:

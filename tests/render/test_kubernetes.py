@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from bateau.domain.release import Release
 from bateau.kit.position import child, item
 from bateau.kit.yaml_writer import write
-from bateau.render import render, validate
+from bateau.render import validate
 from bateau.wiring.schemas import VERSIONS, load_schemas
-from render.building import app, model, release_of
+from render.building import app, model, release_of, render
 
 SCHEMAS = load_schemas()
 GOLDEN = Path(__file__).parent.parent / "golden/kubernetes"

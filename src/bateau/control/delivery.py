@@ -5,30 +5,24 @@ Called by the commands `check`, `render` and `plan`, through wiring. Pure but fo
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
 
+from bateau.control.assembly import Assembly, Rules
+from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.domain.change import Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
-from bateau.hydrate import patch_manifests, patches_manifests
+from bateau.hydrate import ManifestPatches
 from bateau.plan import Documents, Limits, compare
-from bateau.policy import Policy, judge, judges_manifests, of_manifest
+from bateau.policy import judges_manifests
 from bateau.ports.foreign import Foreign
-from bateau.render import Schemas, render, validate
+from bateau.render import repeated
 from bateau.specs import Reading
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rules:
-    """What manifests are held to: schemas, the day that decides on exceptions, and policies beside those written."""
-
-    schemas: Schemas
-    today: date
-    starter: Sequence[Policy] = ()
+__all__ = ["Rendered", "Rules", "check", "deliver", "difference"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,29 +69,22 @@ def deliver(
     bring; without it, they are not checked.
     """
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
-    expansions = {
-        service.key: foreign.expand(service, namespace=namespace)
-        for service in written.release.services
-        if foreign and service.brings_documents
-    }
-    rendering = render(written.release, namespace=namespace, foreign=expansions)
-    manifests, unfit = patch_manifests(rendering.manifests, reading.specs, environment, variables)
-    unsound = (*(problem for expansion in expansions.values() for problem in expansion.problems), *unfit)
-    if unsound:
-        written = replace(written, problems=in_order((*written.problems, *unsound)))
-    where = {"name": environment} if environment else None
-    judged = judge(
-        [of_manifest(manifest) for manifest in manifests],
-        [*written.policies, *rules.starter],
-        today=rules.today,
-        environment=where,
-    )
+    line = Assembly(reading, environment, rules, written.policies, variables=variables, foreign=foreign)
+    services = written.release.services
+    around = Neighbourhood((member_of(each, namespace) for each in services), environment, namespace)
+    units = [line.unit(each, around.of(each.key), doubled=around.doubles(each.key)) for each in services]
+    manifests = tuple(manifest for unit in units for manifest in unit.manifests)
+    matched = frozenset[int]().union(*(unit.matched for unit in units))
+    wrong = [problem for unit in units for problem in unit.problems]
+    wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests})
+    if wrong:
+        written = replace(written, problems=in_order((*written.problems, *wrong)))
     return Rendered(
         written=written,
-        manifests=tuple(manifests),
-        unrendered=tuple(rendering.findings),
-        unsound=validate(manifests, rules.schemas),
-        judged=judged,
+        manifests=manifests,
+        unrendered=tuple(finding for unit in units for finding in unit.unrendered),
+        unsound=(*repeated(manifests), *(finding for unit in units for finding in unit.unsound)),
+        judged=unique(finding for unit in units for finding in unit.judged),
     )
 
 
@@ -113,7 +100,7 @@ def check(
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
     judges = any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter))
     brings = any(service.brings_documents for service in written.release.services)
-    if written.wrong or not (judges or brings or patches_manifests(reading.specs, environment)):
+    if written.wrong or not (judges or brings or ManifestPatches(reading.specs, environment)):
         return written
     rendered = deliver(reading, environment, rules, variables=variables, foreign=foreign)
     written = rendered.written
@@ -135,6 +122,11 @@ def check(
     judged = (*rendered.judged, *unseen)
     problems = (*written.problems, *map(as_problem, (*told, *(rendered.unsound if brings else ()), *judged)))
     return replace(written, problems=in_order(problems), findings=(*written.findings, *judged))
+
+
+def unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """Return findings without repetitions: what is said of a policy, each unit says."""
+    return tuple(dict.fromkeys(findings))
 
 
 def _any_error(findings: Iterable[Finding]) -> bool:

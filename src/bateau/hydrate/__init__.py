@@ -1,6 +1,6 @@
 """Spec x environment -> release; and the patches that an environment has for manifests."""
 
-from bateau.hydrate.manifests import patch_manifests, patches_manifests
-from bateau.hydrate.services import hydrate
+from bateau.hydrate.manifests import ManifestPatches
+from bateau.hydrate.services import SERVICES, Hydrated, Hydration, hydrate
 
-__all__ = ["hydrate", "patch_manifests", "patches_manifests"]
+__all__ = ["SERVICES", "Hydrated", "Hydration", "ManifestPatches", "hydrate"]

@@ -1,13 +1,13 @@
 """Apply the patches of an environment that speak of Kubernetes objects: rendered ones, and foreign ones alike.
 
-Called by control.delivery after render. What a chart or a kustomization cannot be told, an environment can.
+Called by control.assembly after render. What a chart or a kustomization cannot be told, an environment can.
 
 Invariant: the same ranks and conflicts as for documents of ours; a patch that matches nothing is a mistake.
 Invariant: what makes an object this object (version, kind, name, namespace) cannot be patched.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.domain.manifest import Manifest
@@ -25,45 +25,58 @@ from bateau.kit.suggest import did_you_mean
 _IDENTITY: Final = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
 
 
-def patches_manifests(specs: Iterable[Spec], environment: str | None) -> bool:
-    """Whether any patch of an environment speaks of Kubernetes objects, so that they have to be rendered for it."""
-    found, problems = context(environment, _environments(specs), {})
-    return not problems and any(map(speaks_of_manifests, patches_of(found)))
+class ManifestPatches:
+    """The patches of one environment that speak of Kubernetes objects. False where there are none.
 
+    What is wrong with the environment itself, hydrate tells; here it has no patches then.
+    """
 
-def patch_manifests(
-    manifests: Sequence[Manifest], specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None
-) -> tuple[Sequence[Manifest], tuple[Problem, ...]]:
-    """Return the manifests with the patches applied, and what is wrong with the patches."""
-    found, problems = context(environment, _environments(specs), variables or {})
-    patches = [] if problems else [patch for patch in patches_of(found) if speaks_of_manifests(patch)]
-    if not patches:
-        return manifests, ()  # what is wrong with the environment itself, hydrate has told
-    kinds = {str(patch.match["kind"]) for patch in patches}
-    unused = {id(patch): patch for patch in patches}
-    wrong: list[Problem] = []
-    made: list[Manifest] = []
-    for manifest in manifests:
-        if manifest.tree["kind"] in kinds:
-            chosen, matched = applicable(patches, _subject(manifest, found), wrong)
-            for patch in matched:
-                unused.pop(id(patch), None)
+    def __init__(
+        self, specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        environments = {spec.name: spec for spec in specs if spec.kind == "Environment"}
+        self._context, problems = context(environment, environments, variables or {})
+        every = [] if problems else patches_of(self._context)
+        self._patches = [patch for patch in every if speaks_of_manifests(patch)]
+        self._kinds = {str(patch.match["kind"]) for patch in self._patches}
+        self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
+
+    def __bool__(self) -> bool:
+        return bool(self._patches)
+
+    def applied(self, manifests: Sequence[Manifest]) -> "PatchedManifests":
+        """Return manifests with the patches applied; each is patched without a look at the others."""
+        if not any(manifest.tree["kind"] in self._kinds for manifest in manifests):
+            return PatchedManifests(manifests=tuple(manifests))
+        wrong: list[Problem] = []
+        matched: set[int] = set()
+        made: list[Manifest] = []
+        for manifest in manifests:
+            chosen, speaking = applicable(self._patches, _subject(manifest, self._context), wrong)
+            matched |= {self._numbers[id(patch)] for patch in speaking}
             for patch in chosen:
-                manifest = _patched(manifest, patch, found, wrong)  # noqa: PLW2901 - one patch after another
-        made.append(manifest)
-    there = {str(manifest.tree["kind"]) for manifest in manifests}
-    for problem, patch in zip(unmatched(unused.values(), "manifest"), _first_of_each(unused.values()), strict=True):
-        near = did_you_mean(str(patch.match["kind"]), ["Model", "App", *there])
-        wrong.append(replace(problem, hint=near if near and patch.match["kind"] not in there else problem.hint))
-    return made, tuple(wrong)
+                manifest = _patched(manifest, patch, self._context, wrong)  # noqa: PLW2901 - one after another
+            made.append(manifest)
+        return PatchedManifests(manifests=tuple(made), problems=tuple(wrong), matched=frozenset(matched))
+
+    def unmatched(self, matched: Collection[int], kinds: Collection[str]) -> list[Problem]:
+        """Return what is said of patches that no manifest has matched; `kinds` are those that there are."""
+        found: list[Problem] = []
+        for patch in (patch for number, patch in enumerate(self._patches) if number not in matched):
+            (problem,) = unmatched([patch], "manifest")
+            kind = str(patch.match["kind"])
+            near = None if kind in kinds else did_you_mean(kind, sorted({"Model", "App", *kinds}))
+            found.append(replace(problem, hint=near or problem.hint))
+        return list({problem.where: problem for problem in reversed(found)}.values())[::-1]
 
 
-def _environments(specs: Iterable[Spec]) -> dict[str, Spec]:
-    return {spec.name: spec for spec in specs if spec.kind == "Environment"}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchedManifests:
+    """Manifests after their patches. `matched` are the numbers of the patches that speak of any of them."""
 
-
-def _first_of_each(patches: Iterable[Patch]) -> list[Patch]:
-    return list({patch.where: patch for patch in reversed(list(patches))}.values())[::-1]
+    manifests: tuple[Manifest, ...]
+    problems: tuple[Problem, ...] = ()
+    matched: frozenset[int] = frozenset()
 
 
 def _subject(manifest: Manifest, found: Context) -> Patched:

@@ -6,8 +6,9 @@ Invariant: no I/O, no clock; the same specs give the same release, whatever the 
 Invariant: every leaf of a service's tree has the chain that made it.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, cast
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
@@ -22,6 +23,8 @@ from bateau.kit.cel import CelError
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Checker, build
 
+SERVICES: Final = ("Model", "App")
+
 
 def hydrate(
     specs: Iterable[Spec], environment: str | None = None, variables: Mapping[str, str] | None = None
@@ -32,30 +35,65 @@ def hydrate(
     other or lead nowhere. `variables` are what `env()` may find; only names that the environment declares are seen.
     """
     every = list(specs)
-    found, problems = context(environment, {s.name: s for s in every if s.kind == "Environment"}, variables or {})
-    if problems:
-        # What would be hydrated for an environment that is not whole would only repeat its mistake.
-        return Release(environment=environment), tuple(problems)
-    patches = [patch for patch in patches_of(found) if not speaks_of_manifests(patch)]
-    unused = {id(patch): patch for patch in patches}
-    services: list[Service] = []
-    for spec in every:
-        if spec.kind in ("Model", "App"):
-            service = _service(spec, found, patches, unused, problems)
-            if service:
-                services.append(service)
-    problems += unmatched(unused.values(), "document")
-    services.sort(key=lambda service: service.key)
-    return Release(environment=environment, services=tuple(services)), tuple(problems)
+    hydration = Hydration(every, environment, variables)
+    made = [hydration.service(spec) for spec in every if spec.kind in SERVICES]
+    matched = frozenset[int]().union(*(each.matched for each in made))
+    problems = [*hydration.problems, *(problem for each in made for problem in each.problems)]
+    services = sorted((each.service for each in made if each.service), key=lambda service: service.key)
+    release = Release(environment=environment, services=tuple(services))
+    return release, (*problems, *hydration.unmatched(matched))
 
 
-def _service(
-    spec: Spec, found: Context, patches: list[Patch], unused: dict[int, Patch], problems: list[Problem]
-) -> Service | None:
-    wrong: list[Problem] = []
-    chosen, matched = applicable(patches, of_spec(spec, found), wrong)
-    for patch in matched:
-        unused.pop(id(patch), None)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hydrated:
+    """One document for one environment. `matched` are the numbers of the patches that speak of it."""
+
+    service: Service | None
+    problems: tuple[Problem, ...] = ()
+    matched: frozenset[int] = frozenset()
+
+
+class Hydration:
+    """One environment, ready to hydrate documents one by one; each is hydrated without a look at the others.
+
+    `problems` are mistakes in the environment itself: what would be hydrated for it would only repeat them, so that
+    nothing is.
+    """
+
+    def __init__(
+        self, specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None = None
+    ) -> None:
+        environments = {spec.name: spec for spec in specs if spec.kind == "Environment"}
+        self._context, problems = context(environment, environments, variables or {})
+        self.problems = tuple(problems)
+        self._patches = [patch for patch in patches_of(self._context) if not speaks_of_manifests(patch)]
+        self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The variables that the environment declares, with their values."""
+        return self._context.variables
+
+    def service(self, spec: Spec) -> Hydrated:
+        """Return the service of a document, or what is wrong with it in this environment."""
+        if self.problems:
+            return Hydrated(service=None)
+        wrong: list[Problem] = []
+        chosen, matched = applicable(self._patches, of_spec(spec, self._context), wrong)
+        service = _service(spec, self._context, chosen, wrong)
+        return Hydrated(
+            service=service,
+            problems=tuple(_in(self._context, problem) for problem in wrong),
+            matched=frozenset(self._numbers[id(patch)] for patch in matched),
+        )
+
+    def unmatched(self, matched: Collection[int]) -> list[Problem]:
+        """Return what is said of patches that no document has matched."""
+        unused = (patch for number, patch in enumerate(self._patches) if number not in matched)
+        return unmatched(unused, "document")
+
+
+def _service(spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem]) -> Service | None:
     origins = _written_origins(spec)
     tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
     patched: dict[str, Patch] = {}
@@ -65,9 +103,9 @@ def _service(
     names = _Names(spec, found, origins)
     metadata = names.expanded(tree["metadata"], "metadata", positions, wrong)
     body = names.expanded(tree["spec"], "spec", positions, wrong)
-    wrong = wrong or _wrong_values(body, spec, positions)
+    if not wrong:
+        wrong += _wrong_values(body, spec, positions)
     if wrong:
-        problems += [_in(found, problem) for problem in wrong]
         return None
     whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
     return Service(

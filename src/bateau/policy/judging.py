@@ -8,6 +8,7 @@ Invariant: the order of the objects never changes the answer. The date is a valu
 Refused: stopping at the first rule that fails; a review wants all of them.
 """
 
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -35,24 +36,50 @@ def judge(
     """Judge every subject by every policy that speaks of it.
 
     `environment` is what rules see by that name: at least `{"name": …}`; None where nothing is hydrated for one.
-    `params` overrides parameters, by the name of the policy. Findings come in the order of policies, rules, subjects.
+    `params` overrides parameters, by the name of the policy. Findings of policies come first, then those of subjects in
+    the order of policies, rules, subjects.
     """
-    ordered = sorted(subjects, key=_order)
-    siblings: dict[str, list[Subject]] = {}
-    for subject in ordered:
-        if subject.stage == "manifest" and subject.owner:
-            siblings.setdefault(subject.owner, []).append(subject)
-    findings: list[Finding] = []
-    for policy in policies:
-        judging = _Judging(policy, today, environment, {**policy.spec.params, **(params or {}).get(policy.name, {})})
-        findings += judging.expired()
-        matched = [subject for subject in ordered if matches(policy.spec.match, subject)]
-        if not judging.speaks_here(matched, findings):
-            continue
-        scopes = [_Names(policy, subject, judging, siblings.get(subject.owner or "", [])) for subject in matched]
-        for rule in policy.spec.rules:
-            findings += judging.rule(rule, scopes)
-    return tuple(findings)
+    judging = Judge(policies, today=today, environment=environment, params=params)
+    return (*judging.standing(), *judging.of(subjects))
+
+
+class Judge:
+    """Policies that are ready to judge subjects, some at a time; takes what `judge` takes."""
+
+    def __init__(
+        self,
+        policies: Iterable[Policy],
+        *,
+        today: date,
+        environment: EnvironmentView | None = None,
+        params: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> None:
+        self._judgings = [
+            _Judging(policy, today, environment, {**policy.spec.params, **(params or {}).get(policy.name, {})})
+            for policy in policies
+        ]
+
+    def standing(self) -> tuple[Finding, ...]:
+        """Return what is found of the policies themselves, whatever they judge."""
+        return tuple(finding for judging in self._judgings for finding in judging.expired())
+
+    def of(self, subjects: Iterable[Subject]) -> tuple[Finding, ...]:
+        """Judge subjects. The manifests of one service must come together: rules may look at its others."""
+        ordered = sorted(subjects, key=_order)
+        siblings: dict[str, list[Subject]] = {}
+        for subject in ordered:
+            if subject.stage == "manifest" and subject.owner:
+                siblings.setdefault(subject.owner, []).append(subject)
+        findings: list[Finding] = []
+        for judging in self._judgings:
+            policy = judging.policy
+            matched = [subject for subject in ordered if matches(policy.spec.match, subject)]
+            if not judging.speaks_here(matched, findings):
+                continue
+            scopes = [_Names(policy, subject, judging, siblings.get(subject.owner or "", [])) for subject in matched]
+            for rule in policy.spec.rules:
+                findings += judging.rule(rule, scopes)
+        return tuple(findings)
 
 
 def _order(subject: Subject) -> tuple[str, str, str]:
@@ -63,6 +90,8 @@ def _order(subject: Subject) -> tuple[str, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class _Judging:
+    """One policy with everything that it sees beside its subjects."""
+
     policy: Policy
     today: date
     environment: EnvironmentView | None
@@ -213,9 +242,9 @@ class _Names:
         self._scope = None
 
 
-def names_behind(policy: Policy, expression: str) -> frozenset[str]:
-    """Return the names that an expression reads, directly and through variables."""
-    expressions = {variable.name: variable.expression for variable in policy.spec.variables}
+@functools.lru_cache(maxsize=1024)
+def _names_behind(variables: tuple[tuple[str, str], ...], expression: str) -> frozenset[str]:
+    expressions = dict(variables)
     names = set(free_names(expression))
     wanted = set(fields_of(expression, "variables"))
     seen: set[str] = set()
@@ -225,3 +254,8 @@ def names_behind(policy: Policy, expression: str) -> frozenset[str]:
         names |= free_names(expressions[name])
         wanted |= fields_of(expressions[name], "variables") - seen
     return frozenset(names)
+
+
+def names_behind(policy: Policy, expression: str) -> frozenset[str]:
+    """Return the names that an expression reads, directly and through variables."""
+    return _names_behind(tuple((each.name, each.expression) for each in policy.spec.variables), expression)

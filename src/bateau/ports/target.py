@@ -17,20 +17,31 @@ class Rendering:
     findings: tuple[Finding, ...] = ()
 
 
+# The URL that users of a service call, and its origin in words.
+Address = tuple[str, str]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a service is rendered among: all services by key, and the apps that use each."""
+    """What a service is rendered among: where the services that it uses are called, and the keys of those that use it.
+
+    A service that has no address is in `addresses` with None.
+    """
 
     environment: str | None
     namespace: str
-    services: Mapping[str, Service]
-    users: Mapping[str, Sequence[Service]]
+    addresses: Mapping[str, Address | None]
+    users: Sequence[str]
 
 
 class Target(Protocol):
     """Makes manifests of services. Pure: the same service and surroundings give the same objects."""
 
     name: str
+
+    def address(self, service: Service, namespace: str) -> Address | None:
+        """Return where users of `service` call it; None where it has no port."""
+        ...
 
     def render(self, service: Service, around: Surroundings) -> Rendering:
         """Return the objects of `service`; what cannot be expressed is a finding and never silence."""

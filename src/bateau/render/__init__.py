@@ -1,8 +1,19 @@
 """Release to manifests, and manifests against their schemas."""
 
-from bateau.ports.target import Rendering
-from bateau.render.release import render
+from bateau.ports.target import Rendering, Surroundings
+from bateau.render.release import TARGETS, doubled_names, render_service, used_by, users_of
 from bateau.render.schemas import Schemas
-from bateau.render.validation import validate
+from bateau.render.validation import repeated, validate
 
-__all__ = ["Rendering", "Schemas", "render", "validate"]
+__all__ = [
+    "TARGETS",
+    "Rendering",
+    "Schemas",
+    "Surroundings",
+    "doubled_names",
+    "render_service",
+    "repeated",
+    "used_by",
+    "users_of",
+    "validate",
+]

@@ -21,13 +21,17 @@ _MESSAGE_CHARACTERS_MAX = 200
 
 def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, ...]:
     """Return what the API server of the cluster would refuse, and what could not be checked."""
-    found: list[Finding] = []
+    return tuple(finding for manifest in manifests for finding in _of(manifest, schemas))
+
+
+def repeated(manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
+    """Name each object that more than one manifest describes, once."""
     seen: Counter[tuple[str, str, str, str]] = Counter()
+    found: list[Finding] = []
     for manifest in manifests:
         seen[manifest.key] += 1
         if seen[manifest.key] == 2:  # noqa: PLR2004 - once is enough to say it
             found.append(_finding(manifest, "error", "two manifests describe this object", "metadata.name"))
-        found += _of(manifest, schemas)
     return tuple(found)
 
 

@@ -1,6 +1,6 @@
 """What people wrote -> specs, where every field knows its file, line and column."""
 
 from bateau.specs.documentation import explain_field, json_schema
-from bateau.specs.reading import Reading, read
+from bateau.specs.reading import FileReading, Reading, link, read, read_file
 
-__all__ = ["Reading", "explain_field", "json_schema", "read"]
+__all__ = ["FileReading", "Reading", "explain_field", "json_schema", "link", "read", "read_file"]

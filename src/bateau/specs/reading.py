@@ -7,7 +7,7 @@ Invariant: documents of other programs are left alone and counted.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast, get_args
 
@@ -37,41 +37,75 @@ class Reading:
     foreign: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileReading:
+    """What stands in one text, seen alone. `doubtful` are words of documents that could not be read.
+
+    `unsound` has the places in `specs` of those with mistakes; `foreign` counts the documents that are not ours.
+    """
+
+    file: str
+    specs: tuple[Spec, ...] = ()
+    unsound: frozenset[int] = frozenset()
+    problems: tuple[Problem, ...] = ()
+    foreign: int = 0
+    doubtful: frozenset[str] = frozenset()
+
+
 def read(texts: Mapping[str, str]) -> Reading:
     """Read every text (by file name). The order of the files never matters."""
+    return link(read_file(file, text) for file, text in texts.items())
+
+
+def read_file(file: str, text: str) -> FileReading:
+    """Read one text: everything that can be said of it without the others."""
+    documents, unread = read_documents(file, text)
+    ours = [document for document in documents if _is_ours(document.tree)]
+    foreign = len(documents) - len(ours)
+    if unread and not ours and GROUP not in text:
+        # A template of another program is no YAML, and no business of ours.
+        return FileReading(file=file, foreign=foreign + 1)
+    problems = [_problem(flaw) for broken in unread for flaw in broken.flaws]
+    unnamed = [broken.text for broken in unread]  # may name what others refer to
     specs: list[Spec] = []
     unsound: set[int] = set()
-    problems: list[Problem] = []
-    foreign: list[str] = []
-    unnamed: list[str] = []  # texts of documents that may name what others refer to
-    for file in sorted(texts):
-        documents, unread = read_documents(file, texts[file])
-        ours = [document for document in documents if _is_ours(document.tree)]
-        foreign += [file] * (len(documents) - len(ours))
-        if unread and not ours and GROUP not in texts[file]:
-            foreign.append(file)  # a template of another program is no YAML, and no business of ours
+    for document in ours:
+        spec, found = _spec(document)
+        found += [_problem(flaw) for flaw in document.flaws]
+        problems += found
+        if spec is None:
+            unnamed.append(str(document.tree.get("metadata")))
             continue
-        problems += [_problem(flaw) for broken in unread for flaw in broken.flaws]
-        unnamed += [broken.text for broken in unread]
-        for document in ours:
-            spec, found = _spec(document)
-            found += [_problem(flaw) for flaw in document.flaws]
-            problems += found
-            if spec:
-                specs.append(spec)
-                if _any_error(found):
-                    unsound.add(id(spec))
-            else:
-                unnamed.append(str(document.tree.get("metadata")))
+        if _any_error(found):
+            unsound.add(len(specs))
+        specs.append(spec)
+    return FileReading(
+        file=file,
+        specs=tuple(specs),
+        unsound=frozenset(unsound),
+        problems=tuple(problems),
+        foreign=foreign,
+        doubtful=_words(unnamed),
+    )
+
+
+def link(files: Iterable[FileReading]) -> Reading:
+    """Put what stands in each file together, and find what shows only then: repeated names, references to nothing."""
+    every = sorted(files, key=lambda each: each.file)
+    problems = [problem for each in every for problem in each.problems]
+    unsound = {id(each.specs[index]) for each in every for index in each.unsound}
+    specs = [spec for each in every for spec in each.specs]
     specs.sort(key=lambda spec: (spec.kind, spec.name, spec.position))
     unique, repeated = _without_repeated(specs)
     problems += repeated
-    for spec, problem in reference_problems(unique, doubtful=_words(unnamed)):
+    doubtful = frozenset[str]().union(*(each.doubtful for each in every))
+    for spec, problem in reference_problems(unique, doubtful=doubtful):
         problems.append(problem)
         unsound.add(id(spec))
     sound = tuple(spec for spec in unique if id(spec) not in unsound)
     problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
-    return Reading(specs=sound, problems=tuple(problems), foreign=tuple(foreign))
+    foreign = tuple(each.file for each in every for _ in range(each.foreign))
+    return Reading(specs=sound, problems=tuple(problems), foreign=foreign)
 
 
 def _words(texts: list[str]) -> frozenset[str]:

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from bateau.domain.spec import AppSpec
 from bateau.kit.position import child
-from bateau.render.kubernetes.shape import Door, Shape, address_of
+from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Rule, plain
 
 _SECRET: Final = re.compile(r"(?:^|_)(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY)$")
@@ -65,8 +65,7 @@ def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:
     for index, used in enumerate(uses):
         path = f"spec.uses[{index}]"
         kind, _, name = used.partition("/")
-        found = shape.around.services.get(used)
-        address = address_of(found, shape.around.namespace) if found else None
+        address = shape.around.addresses.get(used)
         if address is None:
             shape.say(f"not rendered: {used} has no address to give in BATEAU_{_upper(name)}_URL", path)
             continue

@@ -112,6 +112,16 @@ def selector_of(service: Service) -> dict[str, Any]:
     }
 
 
+def selector_labels(key: str) -> dict[str, str]:
+    """Return the same for a service of which only the key is known.
+
+    >>> selector_labels("app/shop")
+    {'app.kubernetes.io/name': 'shop', 'app.kubernetes.io/component': 'app'}
+    """
+    kind, _, name = key.partition("/")
+    return {"app.kubernetes.io/name": name, "app.kubernetes.io/component": kind}
+
+
 def doors_of(service: Service) -> list[Door]:
     """Return the ports of a service. A port without a number gets one from 8080 on that no other port has."""
     if not isinstance(service.spec, AppSpec):

@@ -11,11 +11,11 @@ from typing import Any
 from bateau.domain.manifest import Manifest
 from bateau.domain.release import Service
 from bateau.domain.spec import AppSpec, ModelSpec, Scale
-from bateau.ports.target import Rendering, Surroundings
+from bateau.ports.target import Address, Rendering, Surroundings
 from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
 from bateau.render.kubernetes.pod import pod_of
-from bateau.render.kubernetes.shape import Door, Shape, doors_of, selector_of
+from bateau.render.kubernetes.shape import Door, Shape, address_of, doors_of, selector_labels
 from bateau.render.marks import From, MarkedOrigins, Rule, plain
 
 _IDLE_SECONDS_MAX = 3600
@@ -25,6 +25,10 @@ class Kubernetes:
     """Deployment, Service and what belongs to them."""
 
     name = "kubernetes"
+
+    def address(self, service: Service, namespace: str) -> Address | None:
+        """Return the URL of the Service, or of a model that runs elsewhere."""
+        return address_of(service, namespace)
 
     def render(self, service: Service, around: Surroundings) -> Rendering:
         """Return the objects of `service`; what cannot be expressed is a finding and never silence."""
@@ -103,15 +107,13 @@ def _service(shape: Shape, doors: list[Door]) -> dict[str, Any]:
 
 def _network_policy(shape: Shape, doors: list[Door]) -> dict[str, Any]:
     """Let in those that say that they use the service, and nobody else."""
-    users = shape.around.users.get(shape.service.key, ())
+    users = shape.around.users
     spec: dict[str, Any] = {
         "podSelector": {"matchLabels": shape.selector()},
         "policyTypes": Rule(["Ingress"], "who may call it is what `uses` says"),
     }
     if users and doors:
-        peers = [
-            {"podSelector": Rule({"matchLabels": plain(selector_of(user))}, f"{user.key} uses it")} for user in users
-        ]
+        peers = [{"podSelector": Rule({"matchLabels": selector_labels(user)}, f"{user} uses it")} for user in users]
         spec["ingress"] = [{"from": peers, "ports": [{"port": door.number} for door in doors]}]
     return shape.document("networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
 

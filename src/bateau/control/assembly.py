@@ -1,0 +1,81 @@
+"""One service after another becomes manifests that are patched, held to schemas and judged.
+
+Called by control.delivery, which keeps them, and by control.packing, which packs them.
+
+Invariant: a unit follows from its service, its surroundings and the rules, and from nothing else: that is what makes it
+safe to keep it by a digest of these.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
+from bateau.domain.problem import Problem
+from bateau.domain.release import Service
+from bateau.hydrate import ManifestPatches
+from bateau.policy import Judge, Policy, of_manifest
+from bateau.ports.foreign import Foreign
+from bateau.render import Schemas, Surroundings, render_service, validate
+from bateau.specs import Reading
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rules:
+    """What manifests are held to: schemas, the day that decides on exceptions, and policies beside those written."""
+
+    schemas: Schemas
+    today: date
+    starter: Sequence[Policy] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """What one service becomes. `matched` are the patches that spoke of any of its manifests.
+
+    `unrendered` is what the target could not express, `unsound` what the schemas say, `judged` what the policies say.
+    """
+
+    manifests: tuple[Manifest, ...]
+    unrendered: tuple[Finding, ...] = ()
+    unsound: tuple[Finding, ...] = ()
+    judged: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    matched: frozenset[int] = frozenset()
+
+
+class Assembly:
+    """Everything that the services of one environment share on their way to manifests."""
+
+    def __init__(
+        self,
+        reading: Reading,
+        environment: str | None,
+        rules: Rules,
+        policies: Iterable[Policy],
+        *,
+        variables: Mapping[str, str] | None = None,
+        foreign: Foreign | None = None,
+    ) -> None:
+        self.patches = ManifestPatches(reading.specs, environment, variables)
+        where = {"name": environment} if environment else None
+        self.judge = Judge([*policies, *rules.starter], today=rules.today, environment=where)
+        self._schemas = rules.schemas
+        self._foreign = foreign
+
+    def unit(self, service: Service, around: Surroundings, *, doubled: bool = False) -> Unit:
+        """Return what a service becomes. `doubled`: a service of another kind has its name."""
+        expansion = None
+        if self._foreign and service.brings_documents:
+            expansion = self._foreign.expand(service, namespace=around.namespace)
+        rendering = render_service(service, around, expansion=expansion, doubled=doubled)
+        patched = self.patches.applied(rendering.manifests)
+        return Unit(
+            manifests=patched.manifests,
+            unrendered=rendering.findings,
+            unsound=validate(patched.manifests, self._schemas),
+            judged=self.judge.of(of_manifest(manifest) for manifest in patched.manifests),
+            problems=(*(expansion.problems if expansion else ()), *patched.problems),
+            matched=patched.matched,
+        )

@@ -1,0 +1,58 @@
+"""Which services are around which: what a unit depends on beside its own document.
+
+Called by control.delivery and control.packing, which know the members from services or from what was kept of them.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from bateau.domain.release import Service
+from bateau.ports.target import Address
+from bateau.render import TARGETS, Surroundings, doubled_names, used_by, users_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """What others need to know of a service: where it is called, and what it uses."""
+
+    key: str
+    address: Address | None
+    uses: tuple[str, ...]
+    brings_documents: bool = False
+
+
+def member_of(service: Service, namespace: str, target: str = "kubernetes") -> Member:
+    """Return a service as its neighbours see it."""
+    return Member(
+        key=service.key,
+        address=TARGETS[target].address(service, namespace),
+        uses=used_by(service),
+        brings_documents=service.brings_documents,
+    )
+
+
+class Neighbourhood:
+    """The members of one environment, indexed once: to look through all for each would make the whole quadratic."""
+
+    def __init__(self, members: Iterable[Member], environment: str | None, namespace: str) -> None:
+        every = sorted(members, key=lambda member: member.key)
+        self._members = {member.key: member for member in every}
+        self._users = users_of((member.key, member.uses) for member in every)
+        self._doubled = doubled_names(member.key for member in every if not member.brings_documents)
+        self._environment = environment
+        self._namespace = namespace
+
+    def of(self, key: str) -> Surroundings:
+        """Return what is around a member."""
+        return Surroundings(
+            environment=self._environment,
+            namespace=self._namespace,
+            addresses={
+                used: self._members[used].address if used in self._members else None for used in self._members[key].uses
+            },
+            users=tuple(self._users.get(key, ())),
+        )
+
+    def doubles(self, key: str) -> bool:
+        """Whether a member of another kind has the same name."""
+        return key.partition("/")[2] in self._doubled
