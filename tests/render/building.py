@@ -21,7 +21,10 @@ def render(release: Release, *, namespace: str = "default") -> Rendering:
     """Render every service of a release among the others."""
     members = [member_of(service, namespace) for service in release.services]
     around = Neighbourhood(members, release.environment, namespace)
-    made = [render_service(s, around.of(s.key), doubled=around.doubles(s.key)) for s in release.services]
+    made = [
+        render_service(s, around.of(s.key), doubled=around.doubles(s.key))
+        for s in sorted(release.services, key=lambda each: each.key)
+    ]
     return Rendering(
         manifests=tuple(manifest for each in made for manifest in each.manifests),
         findings=tuple(finding for each in made for finding in each.findings),

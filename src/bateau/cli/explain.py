@@ -164,7 +164,7 @@ def _steps(chain: list[tuple[str, Any]]) -> str:
         (
             str(step.at or ("default" if step.how == "default" else "-")),
             _shown(step.value),
-            step.how if step.how in ("written", "default") else f"{step.how}: {step.says}",
+            step.how if step.says is None or step.how == "default" else f"{step.how}: {step.says}",
             at if several else "",
         )
         for at, step in chain

@@ -13,9 +13,11 @@ from typing import Any, cast
 from bateau.control.delivery import Rendered, Rules, deliver
 from bateau.domain.errors import ControlError
 from bateau.kit.yaml_tree import read_documents
+from bateau.ports.foreign import Foreign
 from bateau.sources.git import GitObjects
 from bateau.sources.spec_files import SpecFiles
-from bateau.specs import read
+from bateau.specs import Reading, read
+from bateau.wiring.foreign import brings_documents, foreign_documents, laid_out
 from bateau.wiring.policies import starter_policies
 from bateau.wiring.schemas import load_schemas
 
@@ -33,13 +35,19 @@ class Question:
 
 def rendered(question: Question) -> Rendered:
     """Render what stands in the directory now."""
-    return _delivered(question, SpecFiles(question.directory, default={}).read())
+    reading = read(SpecFiles(question.directory, default={}).read())
+    return _delivered(question, reading, foreign_documents(question.directory, question.kubernetes))
 
 
 async def rendered_at(question: Question, revision: str) -> Rendered:
     """Render what stood in the directory at a commit. Raises the SourceError family."""
     objects = await GitObjects.of_clone(question.directory, environ=os.environ)
-    return _delivered(question, await objects.texts_at(revision))
+    commit = await objects.id_of(revision)
+    reading = read(await objects.texts_at(commit))
+    foreign = None
+    if any(brings_documents(spec) for spec in reading.specs):
+        foreign = foreign_documents(await laid_out(objects, commit), question.kubernetes)
+    return _delivered(question, reading, foreign)
 
 
 async def commit_of(question: Question, revision: str) -> str:
@@ -60,10 +68,12 @@ def objects_in(directory: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def _delivered(question: Question, texts: Mapping[str, str]) -> Rendered:
+def _delivered(question: Question, reading: Reading, foreign: Foreign | None) -> Rendered:
     rules = Rules(
         schemas=load_schemas(question.kubernetes),
         today=datetime.now(tz=UTC).date(),
         starter=starter_policies() if question.starter else (),
     )
-    return deliver(read(texts), question.environment, rules, variables=os.environ, namespace=question.namespace)
+    return deliver(
+        reading, question.environment, rules, variables=os.environ, namespace=question.namespace, foreign=foreign
+    )

@@ -13,8 +13,9 @@ from bateau.control.path import Written, in_order
 from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
+from bateau.wiring.foreign import foreign_documents
 from bateau.wiring.policies import starter_policies
-from bateau.wiring.schemas import load_schemas
+from bateau.wiring.schemas import VERSIONS, load_schemas
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +46,8 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
     rules = Rules(schemas=load_schemas(), today=_today(), starter=starter_policies() if starter else ())
     environments = [spec.name for spec in reading.specs if spec.kind == "Environment"]
     names: list[str | None] = [*environments] or [None]
-    found = {name: check(reading, name, rules, variables=os.environ) for name in names}
+    foreign = foreign_documents(directory, VERSIONS[-1])
+    found = {name: check(reading, name, rules, variables=os.environ, foreign=foreign) for name in names}
     seen = dict.fromkeys(problem for written in found.values() for problem in written.problems)
     return Checked(environments=found, problems=in_order(seen))
 

@@ -1,0 +1,47 @@
+"""Find the foreign documents that apps bring: below a directory, or in a commit that is laid out for that.
+
+Called by wiring.delivery and wiring.written.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any, cast
+
+from bateau.domain.errors import SourceError
+from bateau.domain.spec import Spec
+from bateau.ports.foreign import Foreign
+from bateau.sources.foreign import ForeignDocuments
+from bateau.sources.git import GitObjects
+
+_FIELDS = ("manifests", "kustomization", "chart")
+
+
+def foreign_documents(directory: Path, kubernetes: str) -> Foreign:
+    """Return what reads the foreign documents below a directory, for a version of Kubernetes."""
+    return ForeignDocuments(directory, environ=os.environ, kubernetes=kubernetes)
+
+
+def brings_documents(spec: Spec) -> bool:
+    """Whether a document, as it is written, names foreign documents."""
+    body: Any = spec.tree.get("spec")
+    return (
+        spec.kind == "App" and isinstance(body, dict) and any(each in cast("dict[str, Any]", body) for each in _FIELDS)
+    )
+
+
+async def laid_out(objects: GitObjects, commit: str) -> Path:
+    """Return a directory with the files of a commit; it is removed when the process ends. Raises SourceError."""
+    files, problems = await objects.files_at(commit, wanted=lambda _: True)
+    if problems:
+        raise SourceError(f"commit {commit[:12]} cannot be read: {problems[0].says}", hint=problems[0].hint)
+    folder = Path(tempfile.mkdtemp(prefix="bateau-commit-"))
+    # Origins are worked out when they are asked for, which may be at the very end.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    return folder
