@@ -28,7 +28,11 @@ check: .venv/.ready ## lint, types and import contracts
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-test: .venv/.ready ## every test, with the real Envoy and the real model (ARGS=-k name)
+# Made anew with .venv, as it lies there; what was built once is in the cache.
+.venv/bin/helm: .venv/.ready .ci/helm
+	@.ci/helm $@
+
+test: .venv/.ready .venv/bin/helm ## every test, with the real Envoy and the real model (ARGS=-k name)
 	$(BIN)/pytest $(ARGS)
 
 fix: .venv/.ready ## format, and mend what can be mended by itself
