@@ -3,6 +3,7 @@
 Made by render from services, or taken over from foreign documents; read by policy, plan, bundle and the faces.
 """
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,13 +23,13 @@ class Manifest:
     tree: Mapping[str, Any]
     origins: Origins
 
-    @property
+    @functools.cached_property
     def group_kind(self) -> tuple[str, str]:
         """Group and kind; the version does not tell objects apart."""
         group, slash, _ = str(self.tree["apiVersion"]).partition("/")
         return (group if slash else "", str(self.tree["kind"]))
 
-    @property
+    @functools.cached_property
     def key(self) -> tuple[str, str, str, str]:
         """Group, kind, namespace and name: what makes it one object."""
         metadata = self.tree["metadata"]

@@ -15,7 +15,7 @@ from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, context, values_read
+from bateau.hydrate.environments import Context, body_of, context, values_read
 from bateau.hydrate.expressions import expand
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, leaves, set_at
@@ -167,13 +167,18 @@ class _Names:
         self._spec = spec
 
     def expanded(self, value: Any, path: str, positions: Mapping[str, Any], wrong: list[Problem]) -> Any:
-        """Return the value with its expressions evaluated, and note what each of them read."""
+        """Return the value with its expressions evaluated, and note what each of them read.
+
+        What holds no expression is returned as it is, and not copied.
+        """
         if isinstance(value, dict):
             mapping = cast("dict[str, Any]", value)
-            return {key: self.expanded(v, child(path, key), positions, wrong) for key, v in mapping.items()}
+            made = {key: self.expanded(v, child(path, key), positions, wrong) for key, v in mapping.items()}
+            return mapping if all(made[key] is mapping[key] for key in mapping) else made
         if isinstance(value, list):
             items = cast("list[Any]", value)
-            return [self.expanded(v, item(path, index), positions, wrong) for index, v in enumerate(items)]
+            listed = [self.expanded(v, item(path, index), positions, wrong) for index, v in enumerate(items)]
+            return items if all(new is old for new, old in zip(listed, items, strict=True)) else listed
         if not isinstance(value, str) or "${" not in value:
             return value
         try:
@@ -203,7 +208,7 @@ def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any]) -> list[P
         key_at=lambda path: nearest(positions, path, spec.position),
         expressions=False,
     )
-    checker.check(body, KINDS[spec.kind], "spec")
+    checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 
 

@@ -151,14 +151,16 @@ class Checker:
     expressions: bool = True
     flaws: list[Flaw] = dataclasses.field(default_factory=list[Flaw])
 
-    def check(self, tree: Any, cls: type, path: str) -> None:
-        """Add to `flaws` everything in which `tree` is no `cls`."""
+    def check(self, tree: Any, cls: type, path: str, *, known: Mapping[str, Any] | None = None) -> None:
+        """Add to `flaws` everything in which `tree` is no `cls`. Fields that are the very ones of `known` are sound."""
         if not isinstance(tree, dict):
             self._add(path, f"{path} is {shown(tree)}; expected a mapping", _fields_hint(cls))
             return
         mapping = cast("dict[str, Any]", tree)
         fields = fields_of(cls)
         for key, value in mapping.items():
+            if known and known.get(key) is value and value is not None:
+                continue
             where = child(path, key)
             if key not in fields:
                 hint = did_you_mean(key, fields) or f"there is: {listed(fields)}"

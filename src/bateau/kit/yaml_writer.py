@@ -25,6 +25,7 @@ _LITERAL: Final = re.compile(r"\S[^\n]*(?:\n|\n+\S[^\n]*)*").fullmatch
 _RISKY_IN_LITERAL: Final = re.compile(
     "[\0-\x09\x0b-\x1f\x7f-\xa0\xad\u2028\u2029\u200e\u200f\ufeff\ufffe\uffff]| \n| $|\n "
 )
+_MAPPINGS: Final = (dict, Mapping)  # the first answers at once, the second asks the class's registry
 _KEY_CHARACTERS_MAX: Final = 120  # libyaml looks 1,024 bytes ahead for the colon, others less
 
 
@@ -47,7 +48,7 @@ def write_document(tree: Any) -> str:
     c: {}
     """
     out: list[str] = []
-    if isinstance(tree, Mapping) and tree:
+    if isinstance(tree, _MAPPINGS) and tree:
         _mapping(cast("Mapping[str, Any]", tree), "", out, first="")
     elif isinstance(tree, list | tuple) and tree:
         _sequence(cast("list[Any]", tree), "", out, first="")
@@ -73,7 +74,7 @@ def _mapping(tree: Mapping[str, Any], indent: str, out: list[str], *, first: str
                 out.append(f"{lead} {block}")
             else:
                 out.append(f"{lead} {_string(value)}\n")
-        elif isinstance(value, Mapping) and value:
+        elif isinstance(value, _MAPPINGS) and value:
             out.append(f"{lead}\n")
             _mapping(cast("Mapping[str, Any]", value), deeper, out, first="")
         elif isinstance(value, list | tuple) and value:
@@ -87,7 +88,7 @@ def _sequence(items: Iterable[Any], indent: str, out: list[str], *, first: str) 
     start = f"{first or indent}- "
     deeper = f"{indent}  "
     for each in items:
-        if isinstance(each, Mapping) and each:
+        if isinstance(each, _MAPPINGS) and each:
             _mapping(cast("Mapping[str, Any]", each), deeper, out, first=start)
         elif isinstance(each, list | tuple) and each:
             _sequence(cast("list[Any]", each), deeper, out, first=start)
@@ -109,7 +110,7 @@ def _scalar(value: Any) -> str:
         return str(value)
     if isinstance(value, float):
         return _float(value)
-    if isinstance(value, Mapping):
+    if isinstance(value, _MAPPINGS):
         return "{}"
     if isinstance(value, list | tuple):
         return "[]"

@@ -88,7 +88,7 @@ def _order(subject: Subject) -> tuple[str, str, str]:
     return (subject.stage, subject.label, place)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Judging:
     """One policy with everything that it sees beside its subjects."""
 
@@ -135,15 +135,24 @@ class _Judging:
 
     def rule(self, rule: Rule, scopes: "list[_Names]") -> list[Finding]:
         """Judge every matching object by one rule."""
-        names = names_behind(self.policy, rule.check)
-        if at_server := sorted(names & set(AT_SERVER)):
-            says = f"reads {', '.join(at_server)}, which only an API server knows"
-            return [self._finding(rule.name, f"policy/{self.policy.name}", "not checked", says)]
-        if self.environment is None and "environment" in names:
-            says = "reads environment, and nothing is hydrated for one here"
-            return [self._finding(rule.name, f"policy/{self.policy.name}", "not checked", says)]
-        found = (self._verdict(rule, scope) for scope in scopes)
-        return [each for each in found if each is not None]
+        if barred := self._barred.get(rule.name):
+            return [barred]
+        return [found for scope in scopes if (found := self._verdict(rule, scope)) is not None]
+
+    @functools.cached_property
+    def _barred(self) -> Mapping[str, Finding]:
+        """Return what is said of rules that cannot be judged here at all, by their names."""
+        found: dict[str, Finding] = {}
+        for rule in self.policy.spec.rules:
+            names = names_behind(self.policy, rule.check)
+            says = None
+            if at_server := sorted(names & set(AT_SERVER)):
+                says = f"reads {', '.join(at_server)}, which only an API server knows"
+            elif self.environment is None and "environment" in names:
+                says = "reads environment, and nothing is hydrated for one here"
+            if says:
+                found[rule.name] = self._finding(rule.name, f"policy/{self.policy.name}", "not checked", says)
+        return found
 
     def _verdict(self, rule: Rule, scope: "_Names") -> Finding | None:
         try:
@@ -242,9 +251,9 @@ class _Names:
         self._scope = None
 
 
-@functools.lru_cache(maxsize=1024)
-def _names_behind(variables: tuple[tuple[str, str], ...], expression: str) -> frozenset[str]:
-    expressions = dict(variables)
+def names_behind(policy: Policy, expression: str) -> frozenset[str]:
+    """Return the names that an expression reads, directly and through variables."""
+    expressions = {variable.name: variable.expression for variable in policy.spec.variables}
     names = set(free_names(expression))
     wanted = set(fields_of(expression, "variables"))
     seen: set[str] = set()
@@ -254,8 +263,3 @@ def _names_behind(variables: tuple[tuple[str, str], ...], expression: str) -> fr
         names |= free_names(expressions[name])
         wanted |= fields_of(expressions[name], "variables") - seen
     return frozenset(names)
-
-
-def names_behind(policy: Policy, expression: str) -> frozenset[str]:
-    """Return the names that an expression reads, directly and through variables."""
-    return _names_behind(tuple((each.name, each.expression) for each in policy.spec.variables), expression)

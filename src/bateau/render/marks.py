@@ -34,12 +34,14 @@ class Rule:
 
 def plain(tree: Any) -> Any:
     """Return the tree without its marks. Raises TypeError for a leaf that has none."""
-    if isinstance(tree, From | Rule):
+    # By exact type: this runs for every leaf of every manifest.
+    kind: type = type(tree)
+    if kind is From or kind is Rule:
         return tree.value
-    if isinstance(tree, dict):
-        return {key: plain(value) for key, value in cast("dict[str, Any]", tree).items()}
-    if isinstance(tree, list):
-        return [plain(each) for each in cast("list[Any]", tree)]
+    if kind is dict:
+        return {key: plain(value) for key, value in tree.items()}
+    if kind is list:
+        return [plain(each) for each in tree]
     raise TypeError(f"a leaf without an origin: {tree!r}")
 
 
