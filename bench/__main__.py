@@ -5,7 +5,7 @@ import sys
 
 from bench.report import write_page
 
-PROGRAMS = ("startup", "idle", "tokens", "chain", "delivery")
+PROGRAMS = ("startup", "idle", "tokens", "chain", "delivery", "peers", "growth")
 
 
 def main() -> None:

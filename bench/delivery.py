@@ -3,7 +3,6 @@
 Kustomize renders the same Deployments and Services from plain bases, without checks: it is given less to do.
 """
 
-import gc
 import shutil
 import subprocess
 import sys
@@ -20,6 +19,7 @@ from bateau.kit.yaml_writer import write
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
 from bench.report import figure
+from bench.whole import whole
 
 SERVICES = 1000
 ENVIRONMENTS = 5
@@ -33,7 +33,7 @@ def main() -> None:
     """Measure and report."""
     rules = Rules(schemas=load_schemas(), today=TODAY)
     texts = specs(SERVICES)
-    walls = [_whole(texts, rules) for _ in range(RUNS)]
+    walls = [whole(texts, rules, environments=ENVIRONMENTS) for _ in range(RUNS)]
     figure(
         f"{SERVICES} services x {ENVIRONMENTS} environments: read, hydrate, render, schemas, 20 rules, write",
         walls,
@@ -85,19 +85,6 @@ def specs(count: int, *, tag: str = "1") -> dict[str, str]:
         f"  rules:\n{rules}"
     )
     return texts
-
-
-def _whole(texts: dict[str, str], rules: Rules) -> float:
-    gc.collect()
-
-    def work() -> None:
-        reading = read(texts)
-        for number in range(ENVIRONMENTS):
-            found = deliver(reading, f"e{number}", rules)
-            assert not found.wrong, (found.written.problems[:1], found.findings[:1])
-            write(manifest.tree for manifest in found.manifests)
-
-    return _seconds(work)
 
 
 def _kustomize(kubectl: str) -> float:
