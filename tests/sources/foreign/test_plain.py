@@ -10,7 +10,7 @@ from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
 from bateau.kit.yaml_writer import write as write_yaml
 from bateau.sources.foreign import ForeignDocuments
-from bateau.sources.foreign.objects import FileOrigins, leaves, read_objects
+from bateau.sources.foreign.objects import in_file, leaves, read_objects
 from sources.foreign.building import chain, expand, service_of, shown, sound, stories, write
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"
@@ -181,6 +181,6 @@ def test_every_leaf_of_any_manifest_has_its_place(specs: list[object], listed: b
     assert problems == list[Problem]()
     assert [each.tree for each in found] == trees
     for each in found:
-        origins = FileOrigins(each)
+        origins = in_file(each)
         assert [(path, origin.value) for path, (origin,) in origins.items()] == list(leaves(each.tree))
         assert all(each.exactly_at(path) for path in origins)

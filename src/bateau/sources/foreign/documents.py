@@ -12,6 +12,7 @@ from pathlib import Path
 from bateau.domain.release import Service
 from bateau.domain.spec import AppSpec
 from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.kustomize import expand_kustomization
 from bateau.sources.foreign.plain import expand_files
 from bateau.sources.foreign.tree import Tree
 
@@ -34,8 +35,12 @@ class ForeignDocuments:
 
     def _expand(self, service: Service) -> Expansion:
         spec = service.spec
-        if isinstance(spec, AppSpec) and spec.manifests is not None:
+        if not isinstance(spec, AppSpec):
+            return Expansion()
+        if spec.manifests is not None:
             return expand_files(self._tree, service, spec.manifests)
+        if spec.kustomization is not None:
+            return expand_kustomization(self._tree, service, spec.kustomization, self._environ)
         return Expansion()
 
 

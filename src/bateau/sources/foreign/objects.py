@@ -7,7 +7,7 @@ Invariant: what comes out has apiVersion, kind and metadata.name, so that it is 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
@@ -70,12 +70,12 @@ class Found:
         return mapping(self.tree["metadata"].get("annotations"))
 
 
-class FileOrigins(Mapping[str, tuple[Origin, ...]]):
-    """The chain of every leaf of an object that stands in a file as it is: its place there."""
+class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
+    """The chain of every leaf of an object, worked out when the first is asked for."""
 
-    def __init__(self, found: Found) -> None:
-        self._found = found
-        self._chains: dict[str, tuple[Origin, ...]] | None = None
+    def __init__(self, make: Callable[[], Mapping[str, tuple[Origin, ...]]]) -> None:
+        self._make = make
+        self._chains: Mapping[str, tuple[Origin, ...]] | None = None
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
         return self._all()[path]
@@ -86,11 +86,17 @@ class FileOrigins(Mapping[str, tuple[Origin, ...]]):
     def __len__(self) -> int:
         return len(self._all())
 
-    def _all(self) -> dict[str, tuple[Origin, ...]]:
+    def _all(self) -> Mapping[str, tuple[Origin, ...]]:
         if self._chains is None:
-            found = self._found
-            self._chains = {path: (Origin("foreign", found.at(path), value),) for path, value in leaves(found.tree)}
+            self._chains = self._make()
         return self._chains
+
+
+def in_file(found: Found) -> LazyOrigins:
+    """Return the chains of an object that stands in a file as it is: of each leaf, its place there."""
+    return LazyOrigins(
+        lambda: {path: (Origin("foreign", found.at(path), value),) for path, value in leaves(found.tree)}
+    )
 
 
 def read_objects(file: str, text: str, *, dialect: Dialect = KUBECTL) -> tuple[list[Found], list[Problem]]:

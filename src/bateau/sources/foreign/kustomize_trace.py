@@ -1,0 +1,222 @@
+"""Tell where the values of a built kustomization came from: the file of the object, and the entries that changed it.
+
+Called by kustomize for the origins of its manifests, when somebody asks for them. A copy of all the files is built, in
+which each object bears the number of the document it was; then once more for each entry that changes objects (a patch,
+an image, a prefix, ...), without that entry: what moves, it has set.
+
+Invariant: nothing is claimed that a build has not shown; where the bounds end the search, the chain says so.
+Refused: kustomize's own originAnnotations; for an object that was patched they name the patch (looked at with 5.8.1).
+"""
+
+import contextlib
+import copy
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from bateau.domain.problem import Problem
+from bateau.kit.position import child, item, steps
+from bateau.kit.yaml_go import KUSTOMIZE
+from bateau.kit.yaml_writer import write, write_document
+from bateau.sources.foreign.kustomization import GENERATORS, Kustomization, Walk
+from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX, Aligned, aligned, moved
+from bateau.sources.foreign.objects import Found, mapping, read_objects, sequence
+from bateau.sources.foreign.program import Ran
+from bateau.sources.foreign.tree import Tree
+
+_MARK: Final = "bateau.dev/document"
+# What changes objects, in the order in which kustomize applies it.
+_IN_LISTS: Final = (
+    *GENERATORS, "patchesStrategicMerge", "patches", "patchesJson6902", "labels", "replicas", "images", "replacements",
+    "transformers",
+)  # fmt: skip
+_IN_MAPPINGS: Final = ("commonLabels", "commonAnnotations")
+_HEAD: Final = frozenset(("apiVersion", "kind", "metadata"))
+_ALONE: Final = ("namespace", "namePrefix", "nameSuffix", "generatorOptions")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An entry of a kustomization file: a generator, or what changes objects."""
+
+    kustomization: Kustomization
+    path: str
+
+    @property
+    def value(self) -> Any:
+        """What stands there."""
+        found: Any = self.kustomization.tree
+        for step in steps(self.path):
+            found = found[step]
+        return found
+
+
+@dataclass(slots=True)
+class Traced:
+    """What is known of one object: the document that it was, or the generator that made it, and what changed it."""
+
+    original: Found | None = None
+    generator: Entry | None = None
+    leaves: Aligned = field(default_factory=dict[str, tuple[str, Any]])
+    movers: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
+
+
+class KustomizeTrace:
+    """The search for one kustomization; it is made once, when it is first asked for."""
+
+    def __init__(self, tree: Tree, made_of: Walk, build: Callable[[Path], Ran]) -> None:
+        self._tree = tree
+        self._made_of = made_of
+        self._build = build
+        self._originals: list[Found] = []
+        self._generators: dict[str, Entry] = {}
+        self._traced: dict[tuple[str, str, str, str], Traced] | None = None
+        self.untried = 0
+
+    @property
+    def top(self) -> Kustomization:
+        """The kustomization that was asked for."""
+        return self._made_of.kustomizations[0]
+
+    def of(self, found: Found) -> Traced:
+        """Return what is known of an object."""
+        if self._traced is None:
+            self._traced = {}
+            if not self._made_of.linked:  # a copy would have to have the links, too
+                # A file that went away meanwhile, or a full disk, leaves what is known so far.
+                with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="bateau-kustomize-") as work:
+                    self._search(Path(os.path.realpath(work)))
+        return self._traced.get(found.key) or Traced()
+
+    def text(self, name: str) -> str:
+        """Return the content of one of the files, empty where it cannot be read."""
+        text = self._tree.text(name, where=None)
+        return "" if isinstance(text, Problem) else text
+
+    def _search(self, work: Path) -> None:
+        self._copy(work)
+        base = self._built(work)
+        if base is None or self._traced is None:
+            return
+        by_mark = {mark: _unmarked(each) for mark, each in base.items()}
+        for mark, each in base.items():
+            original = self._originals[int(mark)] if mark.isdigit() else None
+            traced = Traced(original=original, generator=self._generators.get(mark), leaves=by_mark[mark])
+            self._traced[each.key] = traced
+        entries = [entry for each in reversed(self._made_of.kustomizations) for entry in entries_of(each)]
+        deadline = time.monotonic() + TRIALS_S_MAX
+        for number, entry in enumerate(entries):
+            if number >= TRIALS_MAX or time.monotonic() > deadline:
+                self.untried = len(entries) - number
+                return
+            self._without(work, entry, base, by_mark)
+
+    def _without(self, work: Path, entry: Entry, base: Mapping[str, Found], by_mark: Mapping[str, Aligned]) -> None:
+        """Build without one entry, and note for each object what moved."""
+        path = work / entry.kustomization.name
+        kept = path.read_bytes()
+        tree = copy.deepcopy(dict(self._marked_generators(entry.kustomization)))
+        _remove(tree, steps(entry.path))
+        if tree.keys() <= _HEAD:
+            tree["generatorOptions"] = {"disableNameSuffixHash": False}  # empty ones are refused; this one does nothing
+        path.write_text(write_document(tree), encoding="utf-8")
+        after = self._built(work)
+        path.write_bytes(kept)
+        if after is None or self._traced is None:
+            return  # what needs the entry cannot be built without it: nothing is learnt
+        for mark, each in base.items():
+            if mark not in after:
+                continue
+            for name in moved(by_mark[mark], _unmarked(after[mark])):
+                self._traced[each.key].movers.setdefault(name, []).append(entry)
+
+    def _copy(self, work: Path) -> None:
+        """Copy all files, objects and generators with their marks."""
+        for name in sorted(self._made_of.files):
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((self._tree.root / name).read_bytes())
+        for name in self._made_of.resources:
+            found, problems = read_objects(name, self.text(name), dialect=KUSTOMIZE)
+            if problems or not found:
+                continue
+            (work / name).write_text(write(self._marked(found)), encoding="utf-8")
+        for each in self._made_of.kustomizations:
+            (work / each.name).write_text(write_document(self._marked_generators(each)), encoding="utf-8")
+
+    def _marked(self, found: Sequence[Found]) -> Iterator[Mapping[str, Any]]:
+        for each in found:
+            metadata = {**each.tree["metadata"], "annotations": {**each.annotations, _MARK: str(len(self._originals))}}
+            self._originals.append(each)
+            yield {**each.tree, "metadata": metadata}
+
+    def _marked_generators(self, kustomization: Kustomization) -> Mapping[str, Any]:
+        """Return a kustomization whose generators mark what they make; annotations are no part of the hash in names."""
+        tree: dict[str, Any] = dict(kustomization.tree)
+        for name in GENERATORS:
+            if name not in tree:
+                continue
+            marked: list[Any] = []
+            for index, each in enumerate(sequence(tree[name])):
+                entry = Entry(kustomization, item(name, index))
+                mark = f"{kustomization.name} {entry.path}"
+                self._generators[mark] = entry
+                options = mapping(mapping(each).get("options"))
+                annotations = {**mapping(options.get("annotations")), _MARK: mark}
+                marked.append({**mapping(each), "options": {**options, "annotations": annotations}})
+            tree[name] = marked
+        return tree
+
+    def _built(self, work: Path) -> dict[str, Found] | None:
+        """Return the objects of a build by their marks, or None where it fails."""
+        ran = self._build(work / self.top.folder)
+        if ran.failed:
+            return None
+        found, _ = read_objects(self.top.name, ran.out)
+        marked = {str(each.annotations.get(_MARK)): each for each in found if _MARK in each.annotations}
+        for each in found:
+            # A patch that replaces all annotations takes the mark away; kind and name may tell all the same.
+            if _MARK not in each.annotations and (mark := self._likely(each, marked)):
+                marked[mark] = each
+        return marked
+
+    def _likely(self, found: Found, taken: Mapping[str, Found]) -> str | None:
+        """Return the mark of the only document that an object can have been, if there is but one."""
+        marks = [
+            str(number)
+            for number, each in enumerate(self._originals)
+            if str(number) not in taken and each.kind == found.kind and each.name in found.name
+        ]
+        return marks[0] if len(marks) == 1 else None
+
+
+def entries_of(kustomization: Kustomization) -> Iterator[Entry]:
+    """Yield the entries of a kustomization that make or change objects, in the order in which they act."""
+    tree = kustomization.tree
+    for name in _IN_LISTS:
+        for index in range(len(sequence(tree.get(name)))):
+            yield Entry(kustomization, item(name, index))
+    for name in _ALONE:
+        if name in tree:
+            yield Entry(kustomization, name)
+    for name in _IN_MAPPINGS:
+        for key in mapping(tree.get(name)):
+            yield Entry(kustomization, child(name, key))
+
+
+def _remove(tree: Any, path: Sequence[str | int]) -> None:
+    """Take an entry away, and what is left empty by that."""
+    head, *rest = path
+    if rest:
+        _remove(tree[head], rest)
+    if not rest or not tree[head]:
+        del tree[head]
+
+
+def _unmarked(found: Found) -> Aligned:
+    """Return the leaves of an object without its mark."""
+    return {name: leaf for name, leaf in aligned(found.tree).items() if _MARK not in name}

@@ -1,0 +1,54 @@
+"""Say which values of an object differ between two builds of it.
+
+Called by kustomize_trace and helm_trace, which take one thing away, or change it, and look at what moves.
+
+Invariant: an item of a list that has a name is compared with the item of that name, wherever it stands; so one more
+container in front moves nothing but itself.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+from bateau.kit.position import child, item
+from bateau.sources.foreign.objects import mapping, sequence
+
+TRIALS_MAX: Final = 64
+TRIALS_S_MAX: Final = 20.0
+
+# Path with names of items for their numbers -> path, and value.
+Aligned = Mapping[str, tuple[str, Any]]
+
+
+def aligned(tree: Any) -> Aligned:
+    """Return the leaves of a tree by paths that do not depend on the order of named items.
+
+    >>> aligned({"a": [{"name": "x", "b": 1}], "c": [2]})
+    {'a[name=x].name': ('a[0].name', 'x'), 'a[name=x].b': ('a[0].b', 1), 'c[0]': ('c[0]', 2)}
+    """
+    return {name: (path, value) for name, path, value in _leaves(tree, "", "")}
+
+
+def moved(before: Aligned, after: Aligned) -> set[str]:
+    """Return what of `before` is absent afterwards, or another value."""
+    return {name for name, (_, value) in before.items() if name not in after or not same(value, after[name][1])}
+
+
+def same(one: Any, other: Any) -> bool:
+    """Say whether two leaves are equal, and of one type: 1 is not true."""
+    return type(one) is type(other) and one == other
+
+
+def _leaves(tree: Any, name: str, path: str) -> Iterator[tuple[str, str, Any]]:
+    if isinstance(tree, dict) and tree:
+        for key, value in cast("dict[str, Any]", tree).items():
+            yield from _leaves(value, child(name, key), child(path, key))
+    elif isinstance(tree, list) and tree:
+        items = sequence(cast("list[Any]", tree))
+        names = [mapping(each).get("name") for each in items]
+        by_name = all(isinstance(each, str) for each in names) and len({*map(str, names)}) == len(names)
+        for index, each in enumerate(items):
+            yield from _leaves(
+                each, f"{name}[name={names[index]}]" if by_name else item(name, index), item(path, index)
+            )
+    else:
+        yield name, path, tree
