@@ -9,6 +9,9 @@ import click
 from bateau.cli.options import directory_option, json_option
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from bateau.domain.manifest import Manifest
     from bateau.domain.origin import Origins
 
 _KINDS = ("Model", "App", "Environment", "Policy")
@@ -20,10 +23,14 @@ _KINDS = ("Model", "App", "Environment", "Policy")
 @directory_option
 @click.option("--env", "environment", metavar="NAME", help="The environment to explain for.")
 @click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of the manifests.")
+@click.option(
+    "--bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Explain a manifest of this bundle."
+)
 @json_option
 def command(
-    subject: str, path: str | None, directory: Path, environment: str | None, namespace: str, as_json: bool
-) -> None:
+    subject: str, path: str | None, directory: Path, environment: str | None, namespace: str, bundle: Path | None,
+    as_json: bool,
+) -> None:  # fmt: skip
     """Document a field, or say where a value came from.
 
     \b
@@ -32,14 +39,23 @@ def command(
       bateau explain chat spec.replicas --env prod
       bateau explain chat --env prod                     every field of it
       bateau explain Deployment/chat spec.replicas       the same for a Kubernetes manifest
+      bateau explain Deployment/chat --bundle prod.tar.zst
     """
     kind = subject.partition(".")[0]
     if path is None and kind in _KINDS:
         _document(subject, as_json=as_json)
         return
     made_of, slash, _ = subject.partition("/")
-    if slash and made_of.lower() not in ("model", "app"):
-        found = _manifest(subject, directory, environment, namespace)
+    if bundle:
+        from bateau.wiring.delivery import bundle_at
+
+        found = _manifest(subject, bundle_at(bundle).manifests, f"in {bundle}")
+    elif slash and made_of.lower() not in ("model", "app"):
+        from bateau.wiring.delivery import Question, rendered
+
+        made = rendered(Question(directory=directory, environment=environment, namespace=namespace))
+        left_out = "; what has mistakes is left out, see `bateau check`" if made.written.wrong else ""
+        found = _manifest(subject, made.manifests, f"of what is below {directory}", left_out)
     else:
         found = _service(subject, directory, environment)
     _origin(found, path or "", environment, as_json=as_json)
@@ -90,18 +106,14 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
     return _Subject("service", service.key, service.tree, service.origins, service.kind)
 
 
-def _manifest(subject: str, directory: Path, environment: str | None, namespace: str) -> _Subject:
+def _manifest(subject: str, manifests: "Iterable[Manifest]", where: str, left_out: str = "") -> _Subject:
     from bateau.kit.suggest import did_you_mean, listed
-    from bateau.wiring.delivery import Question, rendered
 
-    found = rendered(Question(directory=directory, environment=environment, namespace=namespace))
-    names = {f"{m.tree['kind']}/{m.tree['metadata']['name']}": m for m in found.manifests}
+    names = {f"{m.tree['kind']}/{m.tree['metadata']['name']}": m for m in manifests}
     manifest = next((m for name, m in names.items() if name.lower() == subject.lower()), None)
     if manifest is None:
         hint = did_you_mean(subject, names) or f"there is: {listed(names) or 'none'}"
-        if found.written.wrong:
-            hint += "; what has mistakes is left out, see `bateau check`"
-        raise click.UsageError(f"no manifest {subject} of what is below {directory}: {hint}")
+        raise click.UsageError(f"no manifest {subject} {where}: {hint}{left_out}")
     return _Subject("manifest", subject, manifest.tree, manifest.origins, None)
 
 

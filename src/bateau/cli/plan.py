@@ -18,9 +18,7 @@ if TYPE_CHECKING:
 @click.argument("environment", required=False)
 @click.argument("commits", required=False, metavar="[A..B]")
 @delivery_options
-@click.option(
-    "--against", type=click.Path(exists=True, file_okay=False, path_type=Path), help="A directory of manifests."
-)
+@click.option("--against", type=click.Path(exists=True, path_type=Path), help="A directory of manifests, or a bundle.")
 @click.option("--json", "form", flag_value="json", help="Print JSON for programs.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print a comment for a pull request.")
 @click.option("--sarif", "form", flag_value="sarif", help="Print the findings as SARIF 2.1.0.")
@@ -39,7 +37,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
     \b
       bateau plan prod                      what you have edited, against the last commit
       bateau plan prod HEAD~1..HEAD         one commit against another, with no cluster
-      bateau plan prod --against out/       against manifests that were rendered before
+      bateau plan prod --against out/       against manifests that were rendered before, or a bundle
       bateau apply prod --dry-run           against what runs on this machine
 
     Exit code 0: done; 1: mistakes, or more removals than may go unasked; 4: changes, with --exit-code; 5: only
@@ -47,7 +45,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
     """
     from bateau.api.plan_status import plan_status
     from bateau.control.delivery import difference
-    from bateau.wiring.delivery import Question, commit_of, objects_in, rendered, rendered_at
+    from bateau.wiring.delivery import Question, commit_of, manifests_at, rendered, rendered_at
 
     if environment and ".." in environment and commits is None:
         environment, commits = None, environment
@@ -66,7 +64,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
         if status_of:
             _set_status(status_of, commit, environment, plan_status(desired))
         return written_code(wrong=desired.written.wrong, mistaken=desired.written.mistaken)
-    observed = objects_in(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
+    observed = manifests_at(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
     delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
     click.echo(_shown(delivery, form, objects=objects))
     if status_of:

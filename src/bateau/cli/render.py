@@ -1,5 +1,6 @@
-"""`bateau render`: the Kubernetes manifests of an environment."""
+"""`bateau render`: the Kubernetes manifests of environments, as files or as bundles."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,47 +10,101 @@ from bateau.cli.delivery_options import delivery_options
 from bateau.cli.exit_codes import written_code
 
 if TYPE_CHECKING:
-    from bateau.domain.manifest import Manifest
+    from bateau.control.packing import Packed
 
 
 @click.command()
-@click.argument("environment", required=False)
+@click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]...")
 @delivery_options
 @click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Write a file a service there.")
+@click.option(
+    "--bundle", "bundle_path", type=click.Path(path_type=Path), metavar="FILE",
+    help="Write one file that an agent applies: manifests, where their fields came from, findings.",
+)  # fmt: skip
+@click.option("--no-cache", is_flag=True, help="Work everything out anew.")
 def command(
-    environment: str | None, directory: Path, namespace: str, starter: bool, kubernetes: str, output: Path | None
-) -> int:
-    """Render the Kubernetes manifests of ENVIRONMENT, checked against strict schemas and the policies.
+    environments: tuple[str, ...], directory: Path, namespace: str, starter: bool, kubernetes: str,
+    output: Path | None, bundle_path: Path | None, no_cache: bool,
+) -> int:  # fmt: skip
+    """Render the Kubernetes manifests of each ENVIRONMENT, checked against strict schemas and the policies.
 
-    Exit code 0: done; 1: mistakes, or what cannot be rendered; 5: only policies forbid it. With mistakes nothing is
-    written.
+    \b
+      bateau render prod                          to standard output
+      bateau render prod -o out/                  a file for each service
+      bateau render prod --bundle prod.tar.zst    the same bytes for the same specs
+      bateau render staging prod -o out/          out/staging/ and out/prod/; likewise with --bundle out/
+
+    What was worked out before is taken from a cache, by a digest of everything that it follows from. Exit code 0: done;
+    1: mistakes, or what cannot be rendered; 5: only policies forbid it. With mistakes nothing is written.
     """
-    from bateau.cli.findings import findings_text
-    from bateau.cli.problems import render as render_problems
-    from bateau.kit.yaml_writer import write
-    from bateau.wiring.delivery import Question, rendered
+    from bateau.wiring.delivery import Question
+    from bateau.wiring.packing import Packer, cache_directory, fresh_directory
 
     question = Question(
-        directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
+        directory=directory, environment=None, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
-    found = rendered(question)
-    if found.written.problems:
-        click.echo(render_problems(found.written.problems), err=True)
-    if found.findings:
-        click.echo(findings_text(found.findings), err=True)
-    if found.written.wrong:
-        return written_code(wrong=found.written.wrong, mistaken=found.written.mistaken)
-    by_service: dict[str, list[Manifest]] = {}
-    for manifest in found.manifests:
-        by_service.setdefault(manifest.service or "other", []).append(manifest)
-    for service, manifests in by_service.items():
-        text = write(manifest.tree for manifest in manifests)
-        if output is None:
-            click.echo(text, nl=False)
-        else:
-            path = output / f"{service.replace('/', '-')}.yaml"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text, encoding="utf-8")
-    if output is not None:
-        click.echo(f"{len(found.manifests)} manifests of {len(by_service)} services in {output}", err=True)
-    return written_code(wrong=found.wrong, mistaken=found.mistaken)
+    if output and bundle_path:
+        raise click.UsageError("give either --output or --bundle")
+    with fresh_directory() if no_cache else cache_directory() as cache:
+        packer = Packer(question, cache=cache)
+        found = list(packer.packed(environments or (None,)))
+        _tell(found)
+        mistaken = any(packed.mistaken for packed in found)
+        if mistaken:
+            return written_code(wrong=True, mistaken=True)
+        for packed in found:
+            if bundle_path:
+                from bateau.wiring.applying import commit_of
+
+                path = bundle_path / f"{packed.environment}.tar.zst" if len(found) > 1 else bundle_path
+                _write(path, packer.bundle(packed, commit=commit_of(directory, packer.texts)))
+                click.echo(f"{_count(packed)} in {path}", err=True)
+            elif output:
+                below = output / str(packed.environment) if len(found) > 1 else output
+                for service, text in _texts(packed):
+                    _write(below / f"{service.replace('/', '-')}.yaml", text)
+                click.echo(f"{_count(packed)} in {below}", err=True)
+            else:
+                for _, text in _texts(packed):
+                    click.echo(text, nl=False)
+    return written_code(wrong=any(packed.wrong for packed in found), mistaken=False)
+
+
+def _tell(found: "list[Packed]") -> None:
+    """Print problems and findings; what all environments share, once."""
+    from bateau.cli.findings import findings_text
+    from bateau.cli.problems import render as render_problems
+
+    problems = list(dict.fromkeys(problem for packed in found for problem in packed.problems))
+    findings = list(dict.fromkeys(finding for packed in found for finding in packed.findings))
+    if problems:
+        click.echo(render_problems(problems), err=True)
+    if findings:
+        click.echo(findings_text(findings), err=True)
+
+
+def _texts(packed: "Packed") -> Iterator[tuple[str, bytes]]:
+    """Yield each service that has manifests, with their YAML."""
+    from bateau.control.bundle import manifests_of
+
+    for service, text in manifests_of(packed):
+        if text:
+            yield service, text
+
+
+def _count(packed: "Packed") -> str:
+    objects = sum(len(piece.objects) for piece in packed.pieces)
+    services = sum(bool(piece.objects) for piece in packed.pieces)
+    return f"{objects} manifests of {services} services"
+
+
+def _write(path: Path, content: bytes) -> None:
+    from bateau.domain.errors import ControlError
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f".{path.name}.partial")
+        partial.write_bytes(content)
+        partial.replace(path)
+    except OSError as error:
+        raise ControlError(f"cannot write {path}: {error.strerror}") from error

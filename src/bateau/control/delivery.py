@@ -135,19 +135,22 @@ def _any_error(findings: Iterable[Finding]) -> bool:
 
 def difference(
     desired: Rendered,
-    observed: Rendered | Iterable[Mapping[str, Any]],
+    observed: Rendered | Iterable[Manifest | Mapping[str, Any]],
     *,
     environment: str | None,
     removals_confirmed: int | None = None,
 ) -> Delivery:
-    """Return what `desired` would change of `observed`: another rendering, or the trees of objects."""
-    before = observed.manifests if isinstance(observed, Rendered) else observed
-    services = observed.written.release.services if isinstance(observed, Rendered) else ()
+    """Return what `desired` would change of `observed`: another rendering, or objects whose services are not known."""
+    known = isinstance(observed, Rendered)
+    documents = Documents(
+        desired=desired.written.release.services if known else (),
+        observed=observed.written.release.services if known else (),
+    )
     return compare(
         desired.manifests,
-        before,
+        observed.manifests if known else observed,
         environment=environment,
-        documents=Documents(desired=desired.written.release.services, observed=services),
+        documents=documents,
         findings=(*desired.written.findings, *desired.findings),
         limits=Limits(removals_confirmed=removals_confirmed),
     )

@@ -53,6 +53,13 @@ class Neighbourhood:
             users=tuple(self._users.get(key, ())),
         )
 
+    def seen_by(self, key: str) -> tuple[object, ...]:
+        """Return all that a member can see of the others, as plain values: what a digest of it is made of."""
+        used = tuple(
+            (each, self._members[each].address if each in self._members else None) for each in self._members[key].uses
+        )
+        return (used, tuple(self._users.get(key, ())), self.doubles(key))
+
     def doubles(self, key: str) -> bool:
         """Whether a member of another kind has the same name."""
         return key.partition("/")[2] in self._doubled

@@ -36,19 +36,19 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
     """Origins with some replaced: a path in `over` hides what `base` has at and below it."""
 
     def __init__(self, base: Origins, over: Origins) -> None:
-        self._base = base
-        self._over = over
+        self.base = base
+        self.over = over
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
-        if path in self._over:
-            return self._over[path]
+        if path in self.over:
+            return self.over[path]
         if self._hidden(path):
             raise KeyError(path)
-        return self._base[path]
+        return self.base[path]
 
     def __iter__(self) -> Iterator[str]:
-        yield from (path for path in self._base if path not in self._over and not self._hidden(path))
-        yield from self._over
+        yield from (path for path in self.base if path not in self.over and not self._hidden(path))
+        yield from self.over
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
@@ -56,6 +56,5 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
     def _hidden(self, path: str) -> bool:
         """Whether a replaced path lies around this one, or below it."""
         return any(
-            path.startswith((f"{each}.", f"{each}[")) or each.startswith((f"{path}.", f"{path}["))
-            for each in self._over
+            path.startswith((f"{each}.", f"{each}[")) or each.startswith((f"{path}.", f"{path}[")) for each in self.over
         )

@@ -17,9 +17,9 @@ from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, context, values_read
 from bateau.hydrate.expressions import expand
 from bateau.hydrate.patches import Patch, Patched, applicable, patches_of, speaks_of_manifests, unmatched
-from bateau.hydrate.paths import PathError, leaves, set_at
+from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
-from bateau.kit.position import child, item
+from bateau.kit.position import child, item, leaves
 from bateau.kit.suggest import did_you_mean
 
 _IDENTITY: Final = ("apiVersion", "kind", "metadata.name", "metadata.namespace")

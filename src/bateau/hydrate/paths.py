@@ -6,10 +6,10 @@ Invariant: the tree that is given is not changed; only what lies on the path is 
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from bateau.kit.position import child, item
+from bateau.kit.position import item
 
 _STEP: Final = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\[([A-Za-z_]\w*)=([^\]]+)\]")
 
@@ -50,18 +50,6 @@ def set_at(tree: Any, path: str, value: Any) -> tuple[Any, str]:
     ({'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, 'a[1].v')
     """
     return _set(tree, parse_path(path), value, "")
-
-
-def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
-    """Yield path and value of every leaf; an empty mapping or list is one."""
-    if isinstance(value, dict) and value:
-        for key, each in cast("dict[str, Any]", value).items():
-            yield from leaves(each, child(path, key))
-    elif isinstance(value, list) and value:
-        for index, each in enumerate(cast("list[Any]", value)):
-            yield from leaves(each, item(path, index))
-    else:
-        yield path, value
 
 
 def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> tuple[Any, str]:

@@ -18,9 +18,9 @@ from bateau.hydrate.defaults import filled
 from bateau.hydrate.environments import Context, body_of, context, values_read
 from bateau.hydrate.expressions import expand
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
-from bateau.hydrate.paths import PathError, leaves, set_at
+from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
-from bateau.kit.position import child, item, nearest
+from bateau.kit.position import child, item, leaves, nearest
 from bateau.kit.schema import Checker, build
 
 SERVICES: Final = ("Model", "App")

@@ -14,7 +14,7 @@ Refused: the library's math, base64, bindings and protobuf extensions; no API se
 import re
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from bateau.kit.cel_function import Function
 from bateau.kit.cel_kubernetes import KUBERNETES
@@ -51,7 +51,15 @@ class Scope:
             raise CelError("the result is an optional; end with `.orValue(…)` or `.hasValue()`") from error
         if isinstance(value, str) and len(value) > TEXT_MAX:
             raise CelError(f"the result has {len(value)} characters; at most {TEXT_MAX}")
-        return value
+        return _ordered(value) if isinstance(value, dict | list) else value
+
+
+def _ordered(value: Any) -> Any:
+    """Return the value with the keys of its maps in order: the library gives them in another one in each process."""
+    if isinstance(value, dict):
+        entries = cast("dict[Any, Any]", value)
+        return {key: _ordered(entries[key]) for key in sorted(entries, key=lambda key: (type(key).__name__, key))}
+    return [_ordered(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> Any:

@@ -6,9 +6,11 @@ Invariant: lines and columns count from 1, as editors and compilers print them; 
 Refused: JSON Pointer (RFC 6901) for paths; people say `spec.scale.max`, not `/spec/scale/max`.
 """
 
+import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 _NEEDS_BRACKETS = re.compile(r"[.\[\]'\"]").search
 _STEP = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]")
@@ -46,10 +48,17 @@ def child(path: str, key: str) -> str:
     >>> child("metadata.labels", "app.kubernetes.io/name")
     "metadata.labels['app.kubernetes.io/name']"
     """
+    step = _step(key)
+    return path + step if path or step[0] == "[" else key
+
+
+@functools.lru_cache(maxsize=16384)
+def _step(key: str) -> str:
+    """Return how a key is written behind a path. The same few keys come again and again."""
     if not key or _NEEDS_BRACKETS(key):
         escaped = key.replace("\\", "\\\\").replace("'", "\\'")
-        return f"{path}['{escaped}']"
-    return f"{path}.{key}" if path else key
+        return f"['{escaped}']"
+    return f".{key}"
 
 
 def item(path: str, index: int) -> str:
@@ -59,6 +68,22 @@ def item(path: str, index: int) -> str:
     'spec.command[2]'
     """
     return f"{path}[{index}]"
+
+
+def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    """Yield path and value of every leaf of the tree at `path`; an empty mapping or list is one.
+
+    >>> list(leaves({"a": [1, {}]}, "spec"))
+    [('spec.a[0]', 1), ('spec.a[1]', {})]
+    """
+    if isinstance(value, dict) and value:
+        for key, each in cast("dict[str, Any]", value).items():
+            yield from leaves(each, child(path, key))
+    elif isinstance(value, list) and value:
+        for index, each in enumerate(cast("list[Any]", value)):
+            yield from leaves(each, item(path, index))
+    else:
+        yield path, value
 
 
 def steps(path: str) -> tuple[str | int, ...]:

@@ -1,6 +1,7 @@
 """Desired x observed -> ordered steps, for replicas (`plan`) and for manifests (`compare`)."""
 
 from bateau.plan.delivery import Documents, Limits, compare
+from bateau.plan.difference import digest
 from bateau.plan.rolling import plan
 
-__all__ = ["Documents", "Limits", "compare", "plan"]
+__all__ = ["Documents", "Limits", "compare", "digest", "plan"]

@@ -8,9 +8,9 @@ Refused: working the chains out at once; most manifests are never explained, and
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
-from bateau.domain.origin import Origin
+from bateau.domain.origin import Origin, Origins
 from bateau.domain.release import Service
 from bateau.kit.position import child, item
 
@@ -35,7 +35,7 @@ class Rule:
 def plain(tree: Any) -> Any:
     """Return the tree without its marks. Raises TypeError for a leaf that has none."""
     # By exact type: this runs for every leaf of every manifest.
-    kind: type = type(tree)
+    kind = cast("type[Any]", type(tree))
     if kind is From or kind is Rule:
         return tree.value
     if kind is dict:
@@ -62,6 +62,12 @@ class MarkedOrigins(Mapping[str, tuple[Origin, ...]]):
     def __len__(self) -> int:
         return len(self._all())
 
+    def marks(self) -> list["Mark"]:
+        """Return the marks as they were made, each once: the short form of all chains."""
+        found: list[Mark] = []
+        _collect_marks(self._tree, "", self._service, found)
+        return found
+
     def _all(self) -> dict[str, tuple[Origin, ...]]:
         if self._chains is None:
             self._chains = dict(_chains(self._tree, "", None, self._service))
@@ -82,19 +88,58 @@ def _chains(
     elif isinstance(mark, Rule):
         yield path, (Origin("rule", None, tree, mark.says),)
     elif mark is not None:
-        chain = _chain_of(mark.path, service)
-        if not chain:
-            at = service.positions.get(mark.path)
-            chain = (Origin("written" if at else "default", at, tree),)
-        made = next((each for each in reversed(chain) if each.how != "value"), chain[-1])
-        if mark.says or made.value != tree:
-            chain = (*chain, Origin("rule", None, tree, mark.says or "as the target writes it"))
-        yield path, chain
+        chain = chain_from(service.origins, mark.path, tree, mark.says)
+        yield path, chain or _unmade(mark, tree, service)
 
 
-def _chain_of(path: str, service: Service) -> tuple[Origin, ...]:
+class Mark(NamedTuple):
+    """The part of a manifest at `path`: taken from `field` of the service, or made by the rule that `says` (None).
+
+    Where the service has no chain for the field, `chains` has that of every leaf.
+    """
+
+    path: str
+    field: str | None
+    says: str | None
+    chains: tuple[tuple[str, tuple[Origin, ...]], ...] = ()
+
+
+def _collect_marks(tree: Any, path: str, service: Service, found: list[Mark]) -> None:
+    kind = cast("type[Any]", type(tree))
+    if kind is Rule:
+        found.append(Mark(path, None, tree.says))
+    elif kind is From:
+        known = tree.path in service.origins or _chain_of(service.origins, tree.path)
+        found.append(Mark(path, tree.path, tree.says, () if known else tuple(_chains(tree, path, None, service))))
+    elif kind is dict:
+        for key, value in tree.items():
+            _collect_marks(value, child(path, key), service, found)
+    elif kind is list:
+        for index, each in enumerate(tree):
+            _collect_marks(each, item(path, index), service, found)
+
+
+def chain_from(origins: Origins, field: str, value: Any, says: str | None) -> tuple[Origin, ...]:
+    """Return the chain of a value that was taken from a field, empty where the field has none."""
+    chain = _chain_of(origins, field)
+    if not chain:
+        return ()
+    made = next((each for each in reversed(chain) if each.how != "value"), chain[-1])
+    if says or made.value != value:
+        return (*chain, Origin("rule", None, value, says or "as the target writes it"))
+    return chain
+
+
+def _unmade(mark: From, value: Any, service: Service) -> tuple[Origin, ...]:
+    """Return the chain of a value whose field nobody made: it stands in the document, or is the schema's default."""
+    at = service.positions.get(mark.path)
+    first = Origin("written" if at else "default", at, value)
+    return (first, Origin("rule", None, value, mark.says)) if mark.says else (first,)
+
+
+def _chain_of(origins: Origins, path: str) -> tuple[Origin, ...]:
     """Return the chain of a field, or of the first leaf below it where it is a mapping or list."""
-    if found := service.origins.get(path):
+    if found := origins.get(path):
         return found
-    below = (chain for each, chain in service.origins.items() if each.startswith((f"{path}.", f"{path}[")))
+    below = (chain for each, chain in origins.items() if each.startswith((f"{path}.", f"{path}[")))
     return next(below, ())

@@ -4,14 +4,16 @@ Called by those commands.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
+from bateau.control.bundle import Bundle, read_bundle
 from bateau.control.delivery import Rendered, Rules, deliver
 from bateau.domain.errors import ControlError
+from bateau.domain.manifest import Manifest
 from bateau.kit.yaml_tree import read_documents
 from bateau.ports.foreign import Foreign
 from bateau.sources.git import GitObjects
@@ -53,6 +55,21 @@ async def rendered_at(question: Question, revision: str) -> Rendered:
 async def commit_of(question: Question, revision: str) -> str:
     """Return the id of a commit of the repository that the directory lies in. Raises the SourceError family."""
     return await (await GitObjects.of_clone(question.directory, environ=os.environ)).id_of(revision)
+
+
+def manifests_at(path: Path) -> Sequence[Manifest | Mapping[str, Any]]:
+    """Return what a bundle, or the YAML files below a directory, hold. Raises ControlError where it cannot be read."""
+    if path.is_dir():
+        return objects_in(path)
+    return bundle_at(path).manifests
+
+
+def bundle_at(path: Path) -> Bundle:
+    """Read a bundle. Raises ControlError where it is none."""
+    try:
+        return read_bundle(path.read_bytes(), str(path))
+    except OSError as error:
+        raise ControlError(f"cannot read {path}: {error.strerror}") from error
 
 
 def objects_in(directory: Path) -> list[Mapping[str, Any]]:

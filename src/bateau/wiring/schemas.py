@@ -19,7 +19,14 @@ def load_schemas(version: str = VERSIONS[-1], crds: Iterable[Mapping[str, Any]] 
     """Return the strict schemas of a Kubernetes version, and those of CRDs. Raises KeyError for a version we lack."""
     if version not in VERSIONS:
         raise KeyError(f"there are schemas of Kubernetes {', '.join(VERSIONS)}, and none of {version}")
-    return Schemas(_kubernetes(version), crds)
+    crds = tuple(crds)
+    return Schemas(_kubernetes(version), crds) if crds else _built_in(version)
+
+
+@functools.cache
+def _built_in(version: str) -> Schemas:
+    """Return the schemas of Kubernetes alone, once: what they compile is kept in them."""
+    return Schemas(_kubernetes(version))
 
 
 @functools.cache

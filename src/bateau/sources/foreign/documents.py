@@ -12,6 +12,7 @@ from pathlib import Path
 from bateau.domain.release import Service
 from bateau.domain.spec import AppSpec
 from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.helm import expand_chart
 from bateau.sources.foreign.kustomize import expand_kustomization
 from bateau.sources.foreign.plain import expand_files
 from bateau.sources.foreign.tree import Tree
@@ -30,10 +31,10 @@ class ForeignDocuments:
         """Return the objects of `service`, or why there are none; what was asked before is not worked out again."""
         key = _identity(service, namespace)
         if key not in self._known:
-            self._known[key] = self._expand(service)
+            self._known[key] = self._expand(service, namespace)
         return self._known[key]
 
-    def _expand(self, service: Service) -> Expansion:
+    def _expand(self, service: Service, namespace: str) -> Expansion:
         spec = service.spec
         if not isinstance(spec, AppSpec):
             return Expansion()
@@ -41,6 +42,15 @@ class ForeignDocuments:
             return expand_files(self._tree, service, spec.manifests)
         if spec.kustomization is not None:
             return expand_kustomization(self._tree, service, spec.kustomization, self._environ)
+        if spec.chart is not None:
+            return expand_chart(
+                self._tree,
+                service,
+                spec.chart,
+                namespace=namespace,
+                kubernetes=self._kubernetes,
+                environ=self._environ,
+            )
         return Expansion()
 
 

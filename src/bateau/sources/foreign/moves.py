@@ -29,8 +29,16 @@ def aligned(tree: Any) -> Aligned:
 
 
 def moved(before: Aligned, after: Aligned) -> set[str]:
-    """Return what of `before` is absent afterwards, or another value."""
-    return {name for name, (_, value) in before.items() if name not in after or not same(value, after[name][1])}
+    """Return what of `before` is absent afterwards, or another value.
+
+    Where nothing came or went, an item whose name has changed is the item that stands in its place.
+    """
+    by_path = dict(after.values()) if len(before) == len(after) else {}
+    return {
+        name
+        for name, (path, value) in before.items()
+        if not (name in after and same(value, after[name][1])) and not (path in by_path and same(value, by_path[path]))
+    }
 
 
 def same(one: Any, other: Any) -> bool:

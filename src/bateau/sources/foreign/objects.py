@@ -99,11 +99,16 @@ def in_file(found: Found) -> LazyOrigins:
     )
 
 
-def read_objects(file: str, text: str, *, dialect: Dialect = KUBECTL) -> tuple[list[Found], list[Problem]]:
-    """Return the objects of a text, in its order, and everything that is wrong with it."""
+def read_objects(
+    file: str, text: str, *, dialect: Dialect = KUBECTL, written: bool = True
+) -> tuple[list[Found], list[Problem]]:
+    """Return the objects of a text, in its order, and everything that is wrong with it.
+
+    What people have `written` may be a template by mistake; what a program printed is none.
+    """
     documents, unread = read_documents(file, text, bytes_max=FILE_BYTES_MAX, dialect=dialect)
     flaws = _flaws(documents, unread)
-    if flaws and (template := _TEMPLATE.search(text)):
+    if written and flaws and (template := _TEMPLATE.search(text)):
         return [], [_template(_position(file, text, template.start()))]
     problems = [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in flaws]
     lines = _lines(text) if _MAY_BE_UNHEARD(text) else []

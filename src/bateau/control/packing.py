@@ -1,0 +1,350 @@
+"""The way from texts to what is delivered, service by service; what was worked out before is taken from a memo.
+
+Called by `render` through wiring. Says the same as control.delivery does, and packs it.
+
+Services stand in groups, by the digest of their name. A group that has not changed is taken as a whole, so that the
+work follows the number of groups; in one that has, the services that have not changed are taken one by one.
+
+Invariant: a result is kept by a digest of everything it follows from (the program, the texts, the environment, the
+neighbours, the rules, the day): so it is never stale, and nothing has to be thrown away when something changes.
+Invariant: with a memo, without one, and with a damaged one, the bytes are the same.
+Refused: time stamps of files, which a checkout sets as it likes.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Any, Final
+
+from bateau.control.assembly import Assembly, Rules, Unit
+from bateau.control.neighbourhood import Member, Neighbourhood, member_of
+from bateau.control.path import in_order
+from bateau.control.piece import Piece, piece_from, piece_of, plain_piece
+from bateau.domain.finding import Finding
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.release import Service
+from bateau.domain.spec import Spec
+from bateau.hydrate import SERVICES, Hydrated, Hydration
+from bateau.kit.archive import ArchiveError, compressed, decompressed
+from bateau.kit.packed import packed, unpacked
+from bateau.policy import of_service, of_spec
+from bateau.policy import understand as read_policies
+from bateau.ports.foreign import Foreign
+from bateau.ports.memo import Memo
+from bateau.render import repeated
+from bateau.specs import FileReading, Reading, kept, link, read_file, taken_up
+
+_GROUP_MIN: Final = 16  # services in a group: at least about so many, and less than twice as many
+_DIGEST_BYTES: Final = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Occasion:
+    """Everything beside the texts that a result follows from. `program` is a digest of this program's own code."""
+
+    rules: Rules
+    starter: bool
+    namespace: str
+    variables: Mapping[str, str]
+    program: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The texts that were read. `documents` has, by kind and name, a digest of the file and of which it is there."""
+
+    reading: Reading
+    documents: Mapping[tuple[str, str], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packed:
+    """One environment, packed: `pieces` in the order of their services, and their files in compressed `frames`."""
+
+    environment: str | None
+    pieces: tuple[Piece, ...]
+    frames: tuple[bytes, ...]
+    problems: tuple[Problem, ...]
+    findings: tuple[Finding, ...]
+    mistaken: bool
+
+    @property
+    def wrong(self) -> bool:
+        """Whether it must not be delivered."""
+        forbids = any(finding.verdict == "error" for finding in self.findings)
+        return forbids or any(problem.severity is Severity.ERROR for problem in self.problems)
+
+
+def read_sources(texts: Mapping[str, str], memo: Memo, program: bytes) -> Sources:
+    """Read every text, or take up what was read of it before."""
+    digests = {file: _digest(program, file.encode(), _bytes(text)) for file, text in texts.items()}
+    found = memo.get(_key(b"file", each) for each in digests.values())
+    new: dict[bytes, bytes] = {}
+    files: list[FileReading] = []
+    for file, text in texts.items():
+        key = _key(b"file", digests[file])
+        reading = taken_up(file, found[key]) if key in found else None
+        if reading is None:
+            reading = read_file(file, text)
+            if (data := kept(reading)) is not None:
+                new[key] = data
+        files.append(reading)
+    memo.put(new)
+    reading = link(files)
+    documents = {
+        (spec.kind, spec.name): _digest(
+            digests[spec.position.file], f"{spec.kind}/{spec.name}/{spec.position.line}".encode()
+        )
+        for spec in reading.specs
+    }
+    return Sources(reading=reading, documents=documents)
+
+
+def pack(
+    sources: Sources, environment: str | None, occasion: Occasion, memo: Memo, *, foreign: Foreign | None = None
+) -> Packed:
+    """Work out what has to be delivered for one environment."""
+    return _Packing(sources, environment, occasion, memo, foreign).packed()
+
+
+class _Packing:
+    """One environment on its way."""
+
+    def __init__(
+        self, sources: Sources, environment: str | None, occasion: Occasion, memo: Memo, foreign: Foreign | None
+    ) -> None:
+        self._sources = sources
+        self._environment = environment
+        self._occasion = occasion
+        self._memo = memo
+        specs = sources.reading.specs
+        self._specs = {_name(spec): spec for spec in specs if spec.kind in SERVICES}
+        self._others = [spec for spec in specs if spec.kind not in SERVICES]
+        self._hydration = Hydration(specs, environment, occasion.variables)
+        self._policies, self._unsound = read_policies(specs)
+        self._line = Assembly(
+            sources.reading,
+            environment,
+            occasion.rules,
+            self._policies,
+            variables=occasion.variables,
+            foreign=foreign,
+        )
+        self._context = self._context_digest()
+        self._rules = self._rules_digest()
+        self._document_keys: Mapping[str, bytes] = {}
+        self._hydrated: dict[str, Hydrated] = {}
+        self._new: dict[bytes, bytes] = {}
+
+    def packed(self) -> Packed:
+        members, spoken = self._members()
+        around = Neighbourhood(members.values(), self._environment, self._occasion.namespace)
+        keys = {name: self._piece_key(member, around) for name, member in members.items()}
+        groups = [_Group(names, keys) for names in _grouped(members)]
+        known = self._memo.get(group.key for group in groups if group.key)
+        made = [self._group(group, known.get(group.key), keys, around) for group in groups]
+        self._memo.put(self._new)
+        pieces = sorted((piece for some, _ in made for piece in some), key=lambda piece: piece.service)
+        return self._whole(pieces, tuple(frame for _, frame in made), spoken, around)
+
+    def _group(
+        self, group: "_Group", known: bytes | None, keys: Mapping[str, bytes], around: Neighbourhood
+    ) -> tuple[list[Piece], bytes]:
+        """Return the pieces of a group and the frame of their files."""
+        if known is not None and (found := unpacked(known)) is not None:
+            plain, frame = found
+            return [piece_from(each) for each in plain], frame
+        single = self._memo.get(_key(b"piece", keys[name]) for name in group.names if keys[name])
+        made = [self._piece(name, keys[name], single, around) for name in group.names]
+        pieces, frame = [piece for piece, _ in made], compressed(b"".join(files for _, files in made))
+        if group.key and not any(piece.problems for piece in pieces):
+            self._new[group.key] = packed(([plain_piece(piece) for piece in pieces], frame))
+        return pieces, frame
+
+    def _piece(self, name: str, key: bytes, known: Mapping[bytes, bytes], around: Neighbourhood) -> tuple[Piece, bytes]:
+        """Return a piece and its files, worked out where they are not known."""
+        at = _key(b"piece", key)
+        if key and at in known and (found := unpacked(known[at])) is not None:
+            try:
+                return piece_from(found[0]), decompressed(found[1])
+            except ArchiveError:
+                pass  # damaged: work it out
+        service = self._service(name)
+        judged = self._line.judge.of([of_spec(self._specs[name]), of_service(service)])
+        piece, files = piece_of(service, self._unit(name, around), judged)
+        if key and not piece.problems:
+            self._new[at] = packed((plain_piece(piece), compressed(files)))
+        return piece, files
+
+    def _whole(
+        self, pieces: Sequence[Piece], frames: tuple[bytes, ...], spoken: frozenset[int], around: Neighbourhood
+    ) -> Packed:
+        """Put together what is said of the pieces, and what shows only when all are there."""
+        judged = dict.fromkeys((*self._of_documents(), *(finding for piece in pieces for finding in piece.judged)))
+        unfit = [*self._repeated(pieces, around), *(finding for piece in pieces for finding in piece.unfit)]
+        problems = [
+            *self._sources.reading.problems,
+            *self._hydration.problems,
+            *(problem for each in self._hydrated.values() for problem in each.problems),
+            *self._hydration.unmatched(spoken),
+            *self._unsound,
+            *(problem for piece in pieces for problem in piece.problems),
+            *self._unmatched(pieces),
+        ]
+        mistaken = any(problem.severity is Severity.ERROR for problem in problems) or any(
+            finding.verdict == "error" for finding in unfit
+        )
+        return Packed(
+            environment=self._environment,
+            pieces=tuple(pieces),
+            frames=frames,
+            problems=in_order(problems),
+            findings=(*unfit, *judged),
+            mistaken=mistaken,
+        )
+
+    def _of_documents(self) -> tuple[Finding, ...]:
+        """Return what policies say of themselves, and of documents that have become no service."""
+        lost = [self._specs[name] for name, hydrated in self._hydrated.items() if hydrated.service is None]
+        return (*self._line.judge.standing(), *self._line.judge.of(map(of_spec, (*self._others, *lost))))
+
+    def _repeated(self, pieces: Iterable[Piece], around: Neighbourhood) -> tuple[Finding, ...]:
+        """Name the objects that more than one manifest describes."""
+        keys = [key for piece in pieces for key, _ in piece.objects]
+        if len(set(keys)) == len(keys):
+            return ()
+        counts = Counter(keys)
+        services = [piece.service for piece in pieces if any(counts[key] > 1 for key, _ in piece.objects)]
+        return repeated(manifest for name in services for manifest in self._unit(name, around).manifests)
+
+    def _unmatched(self, pieces: Iterable[Piece]) -> list[Problem]:
+        """Return what is said of patches that no manifest has matched."""
+        if not self._line.patches:
+            return []
+        matched = frozenset[int]().union(*(piece.matched for piece in pieces))
+        return self._line.patches.unmatched(matched, {key[1] for piece in pieces for key, _ in piece.objects})
+
+    def _members(self) -> tuple[dict[str, Member], frozenset[int]]:
+        """Return how each service looks to its neighbours, and which patches spoke of any document."""
+        keys = {name: _joint(self._of_file(spec) + self._context) for name, spec in self._specs.items()}
+        self._document_keys = keys
+        groups = [_Group(names, keys, b"members") for names in _grouped(keys)]
+        known = self._memo.get(group.key for group in groups)
+        members: dict[str, Member] = {}
+        spoken: set[int] = set()
+        for group in groups:
+            found: list[Any] | None = unpacked(known[group.key]) if group.key in known else None
+            if found is None:
+                single = self._memo.get(_key(b"member", keys[name]) for name in group.names)
+                found = [self._member(name, single) for name in group.names]
+                if all(each is not None for each in found):
+                    self._new[group.key] = packed(found)
+            for name, each in zip(group.names, found, strict=True):
+                if each is not None:
+                    address, uses, matched = each
+                    members[name] = Member(key=name, address=address, uses=uses)
+                    spoken.update(matched)
+                elif service := self._hydrated[name].service:
+                    members[name] = member_of(service, self._occasion.namespace)
+                    spoken.update(self._hydrated[name].matched)
+                else:
+                    spoken.update(self._hydrated[name].matched)
+        return dict(sorted(members.items())), frozenset(spoken)
+
+    def _member(self, name: str, known: Mapping[bytes, bytes]) -> tuple[Any, ...] | None:
+        """Return address, uses and patches of a service; None for one that is hydrated again every time."""
+        at = _key(b"member", self._document_keys[name])
+        if at in known and (found := unpacked(known[at])) is not None:
+            return found
+        hydrated = self._hydrate(self._specs[name])
+        if hydrated.service is None or hydrated.service.brings_documents:
+            return None
+        member = member_of(hydrated.service, self._occasion.namespace)
+        made = (member.address, member.uses, tuple(sorted(hydrated.matched)))
+        self._new[at] = packed(made)
+        return made
+
+    def _unit(self, name: str, around: Neighbourhood) -> Unit:
+        return self._line.unit(self._service(name), around.of(name), doubled=around.doubles(name))
+
+    def _service(self, name: str) -> Service:
+        service = self._hydrate(self._specs[name]).service
+        if service is None:
+            raise AssertionError(f"{name} was hydrated before, and cannot be now")
+        return service
+
+    def _hydrate(self, spec: Spec) -> Hydrated:
+        name = _name(spec)
+        if name not in self._hydrated:
+            self._hydrated[name] = self._hydration.service(spec)
+        return self._hydrated[name]
+
+    def _piece_key(self, member: Member, around: Neighbourhood) -> bytes:
+        """Return the key of a piece; an empty one where files are read that no digest here covers."""
+        if member.brings_documents:
+            return b""
+        neighbours = repr(around.seen_by(member.key)).encode()
+        return _joint(self._document_keys[member.key] + self._rules + neighbours)
+
+    def _context_digest(self) -> bytes:
+        """Return what stands for the environment: its documents, and the variables that it may read."""
+        environments = [self._of_file(spec) for spec in self._others if spec.kind == "Environment"]
+        variables = repr(sorted(self._hydration.variables.items())).encode("utf-8", "surrogatepass")
+        name = repr(self._environment).encode()
+        return _digest(self._occasion.program, name, self._occasion.namespace.encode(), variables, *environments)
+
+    def _rules_digest(self) -> bytes:
+        rules = self._occasion.rules
+        said = repr((rules.schemas.version, rules.today, self._occasion.starter, self._environment)).encode()
+        return _digest(said, *(self._of_file(spec) for spec in self._others if spec.kind == "Policy"))
+
+    def _of_file(self, spec: Spec) -> bytes:
+        return self._sources.documents[spec.kind, spec.name]
+
+
+class _Group:
+    """Services that are kept together, by a digest of the keys of all; an empty one where one is not kept."""
+
+    def __init__(self, names: Sequence[str], keys: Mapping[str, bytes], what: bytes = b"group") -> None:
+        self.names = names
+        every = [keys[name] for name in names]
+        self.key = _key(what, _digest(*every)) if all(every) else b""
+
+
+def _grouped(names: Iterable[str]) -> list[list[str]]:
+    """Put names into groups by their digest, so that a new name disturbs one group and no other."""
+    every = sorted(names)
+    count = 1 << max(0, (len(every) // _GROUP_MIN).bit_length() - 1)
+    groups: list[list[str]] = [[] for _ in range(count)]
+    for name in every:
+        groups[_number(name) % count].append(name)
+    return [group for group in groups if group]
+
+
+@functools.lru_cache(maxsize=65536)
+def _number(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
+
+
+def _name(spec: Spec) -> str:
+    return f"{spec.kind.lower()}/{spec.name}"
+
+
+def _key(what: bytes, digest: bytes) -> bytes:
+    return what + digest
+
+
+def _digest(*parts: bytes) -> bytes:
+    """Return 16 bytes that stand for all parts; how long each is counts."""
+    return _joint(b"".join(len(part).to_bytes(8, "little") + part for part in parts))
+
+
+def _joint(data: bytes) -> bytes:
+    """Return 16 bytes that stand for digests that stand one after another, and for what comes behind them."""
+    return blake2b(data, digest_size=_DIGEST_BYTES).digest()
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

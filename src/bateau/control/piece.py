@@ -1,0 +1,99 @@
+"""What one service becomes in one environment, packed: files to deliver, and what is said of them.
+
+Made by control.packing from units; kept by a digest of everything that it follows from.
+
+Invariant: `piece_from(plain_piece(x))` is x, but for problems: a piece with any is never kept.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from bateau.control.assembly import Unit
+from bateau.control.provenance import written
+from bateau.domain.change import ObjectKey
+from bateau.domain.finding import Finding
+from bateau.domain.problem import Problem
+from bateau.domain.release import Service
+from bateau.kit.archive import members
+from bateau.kit.position import Position
+from bateau.kit.yaml_writer import write
+from bateau.plan import digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Piece:
+    """What is said of a service: the digests (16 bytes) of its objects, and the findings.
+
+    `unfit` has the findings of target and schemas, `judged` those of policies, `problems` mistakes of patches and of
+    foreign documents, `matched` the patches of manifests that spoke of it.
+    """
+
+    service: str
+    objects: tuple[tuple[ObjectKey, bytes], ...]
+    unfit: tuple[Finding, ...] = ()
+    judged: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    matched: frozenset[int] = frozenset()
+
+
+def piece_of(service: Service, unit: Unit, judged: Iterable[Finding]) -> tuple[Piece, bytes]:
+    """Return what is said of a unit, and its files. `judged` is what policies say of the service itself."""
+    trees = [manifest.tree for manifest in unit.manifests]
+    piece = Piece(
+        service=service.key,
+        objects=tuple((manifest.key, digest(manifest.tree)) for manifest in unit.manifests),
+        unfit=(*unit.unrendered, *unit.unsound),
+        judged=(*judged, *unit.judged),
+        problems=unit.problems,
+        matched=unit.matched,
+    )
+    manifests, provenance = write(trees).encode(), written(service, unit.manifests)
+    return piece, members({manifests_file(service.key): manifests, provenance_file(service.key): provenance})
+
+
+def manifests_file(service: str) -> str:
+    """Return the name of the file with the manifests of a service."""
+    return f"manifests/{service}.yaml"
+
+
+def provenance_file(service: str) -> str:
+    """Return the name of the file that says where its fields came from."""
+    return f"provenance/{service}.json"
+
+
+def plain_piece(piece: Piece) -> tuple[Any, ...]:
+    """Return a piece as plain values."""
+    unfit, judged = ([_plain(finding) for finding in found] for found in (piece.unfit, piece.judged))
+    return piece.service, piece.objects, unfit, judged, tuple(piece.matched)
+
+
+def piece_from(plain: tuple[Any, ...]) -> Piece:
+    """Return the piece."""
+    service, objects, unfit, judged, matched = plain
+    return Piece(
+        service=service,
+        objects=objects,
+        unfit=tuple(map(_finding, unfit)),
+        judged=tuple(map(_finding, judged)),
+        matched=frozenset(matched),
+    )
+
+
+def _plain(finding: Finding) -> tuple[Any, ...]:
+    at = finding.where
+    place = (at.file, at.line, at.column) if at else None
+    return finding.rule, finding.subject, finding.verdict, finding.says, place, finding.environment, finding.path
+
+
+def _finding(plain: tuple[Any, ...]) -> Finding:
+    rule, subject, verdict, says, place, environment, path = plain
+    return Finding(
+        rule=rule,
+        subject=subject,
+        verdict=verdict,
+        says=says,
+        where=Position(*place) if place else None,
+        environment=environment,
+        path=path,
+    )

@@ -1,0 +1,99 @@
+"""Where the fields of a service and of its manifests came from, as bytes that go with them.
+
+Called by control.packing, which writes them, and by control.bundle, which reads them.
+
+A manifest of ours says of each part which field of the service it was taken from, or which rule made it; the chains of
+the service stand once beside it. A foreign one has the chain of every leaf.
+
+Invariant: what is read back explains every leaf as it was explained where it was made.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import orjson
+
+from bateau.domain.change import object_name
+from bateau.domain.manifest import Manifest
+from bateau.domain.origin import Origin, OverlaidOrigins
+from bateau.domain.release import Service
+from bateau.kit.position import Position, leaves
+from bateau.render import MarkedOrigins, chain_from
+
+
+def written(service: Service, manifests: Iterable[Manifest]) -> bytes:
+    """Return the provenance of a service and of its manifests."""
+    objects = {object_name(manifest.key): _entries(manifest) for manifest in manifests}
+    fields = {path: [_step(step) for step in chain] for path, chain in service.origins.items()}
+    return orjson.dumps({"fields": fields, "objects": objects})
+
+
+def _entries(manifest: Manifest) -> list[list[Any]]:
+    """Return [path, field of the service or None, rule or None] of each part, or [path, chain] of each leaf."""
+    origins = manifest.origins
+    if isinstance(origins, MarkedOrigins):
+        return _marked(origins)
+    if isinstance(origins, OverlaidOrigins) and isinstance(origins.base, MarkedOrigins):
+        return [*_marked(origins.base), *_chains(origins.over.items())]
+    return _chains(origins.items())
+
+
+def _marked(origins: MarkedOrigins) -> list[list[Any]]:
+    entries: list[list[Any]] = []
+    for path, field, says, chains in origins.marks():
+        if chains:
+            entries += _chains(chains)
+        else:
+            entries.append([path, field, says])
+    return entries
+
+
+def _chains(chains: Iterable[tuple[str, tuple[Origin, ...]]]) -> list[list[Any]]:
+    return [[path, [_step(step) for step in chain]] for path, chain in chains]
+
+
+def _step(origin: Origin) -> list[Any]:
+    at = origin.at
+    place = [at.file, at.line, at.column] if at else None
+    return [origin.how, place, _plain(origin.value), origin.says]
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON can hold; an integer beyond 64 bits as its digits."""
+    if isinstance(value, int) and not -(2**63) <= value < 2**63:
+        return str(value)
+    return value
+
+
+class Provenance(Mapping[str, tuple[Origin, ...]]):
+    """The chains of one manifest, read back. `tree` is the manifest."""
+
+    def __init__(self, packed: bytes, name: str, tree: Mapping[str, Any]) -> None:
+        whole: dict[str, Any] = orjson.loads(packed)
+        self._fields = {path: tuple(map(_origin, chain)) for path, chain in whole["fields"].items()}
+        self._entries = {entry[0]: entry[1:] for entry in whole["objects"][name]}
+        self._leaves = dict(leaves(tree, ""))
+
+    def __getitem__(self, path: str) -> tuple[Origin, ...]:
+        value = self._leaves[path]
+        around = path
+        while around not in self._entries:
+            around = around[: max(around.rfind("."), around.rfind("["))]
+        entry = self._entries[around]
+        if len(entry) == 1:
+            return tuple(map(_origin, entry[0]))
+        field, says = entry
+        if field is None:
+            return (Origin("rule", None, value, says),)
+        return chain_from(self._fields, field, value, says)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._leaves)
+
+    def __len__(self) -> int:
+        return len(self._leaves)
+
+
+def _origin(step: list[Any]) -> Origin:
+    how, place, value, says = step
+    return Origin(how, Position(*place) if place else None, value, says)

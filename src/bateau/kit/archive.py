@@ -1,0 +1,73 @@
+"""Files in a tar archive (POSIX.1-2001) that is compressed by Zstandard (RFC 8878), part by part.
+
+Called by control.piece, control.packing and control.bundle. Each part is a Zstandard frame of its own with whole files
+in it, so that parts that were made before are put together without a look into them; `tar --zstd` reads the whole.
+
+Invariant: the same files give the same bytes: no times, no owners.
+Refused: one frame for all; it is three times smaller, and one changed file changes every byte behind it.
+"""
+
+import tarfile
+from collections.abc import Iterable, Mapping
+from io import BytesIO
+from typing import Final
+
+from backports import zstd
+
+_LEVEL: Final = 3
+_BLOCK: Final = 512
+_UNPACKED_BYTES_MAX: Final = 2**30
+_COMPRESSOR: Final = zstd.ZstdCompressor(level=_LEVEL)
+
+
+class ArchiveError(ValueError):
+    """It is no archive of this form, or is damaged; the text says how."""
+
+
+def members(files: Mapping[str, bytes]) -> bytes:
+    """Return files, in their order, as they stand in the archive before it is compressed."""
+    return b"".join(_member(name, content) for name, content in files.items())
+
+
+def compressed(data: bytes) -> bytes:
+    """Return bytes as a frame. Frames one after another are one archive."""
+    return _COMPRESSOR.compress(data, zstd.ZstdCompressor.FLUSH_FRAME)
+
+
+def decompressed(data: bytes) -> bytes:
+    """Return what is in all frames. Raises ArchiveError where one is damaged, or too large to be honest."""
+    parts: list[bytes] = []
+    size = 0
+    rest = data
+    try:
+        while rest:
+            decompressor = zstd.ZstdDecompressor()
+            parts.append(decompressor.decompress(rest, max_length=_UNPACKED_BYTES_MAX - size))
+            size += len(parts[-1])
+            if not decompressor.eof:
+                raise ArchiveError("it ends in the middle" if decompressor.needs_input else "it is too large")
+            rest = decompressor.unused_data
+    except zstd.ZstdError as error:
+        raise ArchiveError(str(error)) from error
+    return b"".join(parts)
+
+
+def archive(frames: Iterable[bytes]) -> bytes:
+    """Return the archive of frames."""
+    return b"".join((*frames, compressed(bytes(2 * _BLOCK))))
+
+
+def files_in(data: bytes) -> dict[str, bytes]:
+    """Return the files of an archive, or of frames of one. Raises ArchiveError."""
+    try:
+        with tarfile.open(fileobj=BytesIO(decompressed(data) + bytes(2 * _BLOCK))) as found:
+            return {member.name: content.read() for member in found if (content := found.extractfile(member))}
+    except (tarfile.TarError, EOFError) as error:
+        raise ArchiveError(str(error) or type(error).__name__) from error
+
+
+def _member(name: str, content: bytes) -> bytes:
+    """Return a file of a tar archive: its header, its content, and zeros up to the next block."""
+    info = tarfile.TarInfo(name)
+    info.size, info.mode = len(content), 0o644
+    return b"".join((info.tobuf(tarfile.PAX_FORMAT), content, bytes(-len(content) % _BLOCK)))

@@ -1,0 +1,69 @@
+"""What stands in a file, as bytes that are quickly read back: a reading that need not be made again.
+
+Called by control.packing.
+
+Invariant: what is read back is what was read; places are unpacked only when somebody asks for one.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from bateau.domain.spec import Spec
+from bateau.kit.packed import packed, unpacked
+from bateau.kit.position import Position
+from bateau.specs.reading import FileReading
+
+
+class PackedPositions(Mapping[str, Position]):
+    """The places of a document, unpacked when the first is asked for."""
+
+    def __init__(self, file: str, data: bytes) -> None:
+        self._file = file
+        self._data = data
+        self._known: dict[str, Position] | None = None
+
+    def __getitem__(self, path: str) -> Position:
+        return self._all()[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._all())
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def _all(self) -> dict[str, Position]:
+        if self._known is None:
+            places: dict[str, tuple[int, int]] = unpacked(self._data) or {}
+            self._known = {path: Position(self._file, line, column) for path, (line, column) in places.items()}
+        return self._known
+
+
+def kept(reading: FileReading) -> bytes | None:
+    """Return a reading as bytes; None for one with mistakes or warnings, which is made anew every time."""
+    if reading.problems or reading.unsound or reading.doubtful:
+        return None
+    specs = [
+        (
+            spec.kind,
+            spec.name,
+            spec.tree,
+            (spec.position.line, spec.position.column),
+            packed({path: (at.line, at.column) for path, at in spec.positions.items()}),
+        )
+        for spec in reading.specs
+    ]
+    return packed((reading.foreign, specs))
+
+
+def taken_up(file: str, data: bytes) -> FileReading | None:
+    """Return what was kept of a file; None where that is damaged."""
+    if (found := unpacked(data)) is None:
+        return None
+    foreign, specs = found
+    return FileReading(file=file, specs=tuple(_spec(file, *each) for each in specs), foreign=foreign)
+
+
+def _spec(file: str, kind: Any, name: str, tree: Any, place: tuple[int, int], positions: bytes) -> Spec:
+    return Spec(
+        kind=kind, name=name, tree=tree, position=Position(file, *place), positions=PackedPositions(file, positions)
+    )

@@ -1,0 +1,96 @@
+"""Keep results by a digest of everything they follow from, in one SQLite file that may be deleted at any time.
+
+Called by control.packing through ports.memo.
+
+Invariant: it never fails: a file that is damaged, locked or full is as good as an empty one, and results are worked out
+again. A file that has grown to `BYTES_MAX` is begun anew.
+Invariant: one process writes at a time; two that write the same key write the same bytes.
+"""
+
+import contextlib
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Final
+
+BYTES_MAX: Final = 512 * 2**20
+_BUSY_S: Final = 0.5
+_AT_ONCE: Final = 500  # SQLite's own bound on parameters is 32,766; this keeps the statement small
+_FORM: Final = 1
+
+
+class MemoFile:
+    """Satisfies `ports.memo.Memo`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection = self._opened()
+
+    def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
+        """Return what is kept of `keys`; nothing where the file cannot be read."""
+        found: dict[bytes, bytes] = {}
+        if self._connection is None:
+            return found
+        with contextlib.suppress(sqlite3.Error):
+            for some in _portions(keys):
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key, value FROM entries WHERE key IN ({marks})"  # noqa: S608 - only marks are put in
+                found.update(self._connection.execute(query, some))
+        return found
+
+    def put(self, entries: Mapping[bytes, bytes]) -> None:
+        """Keep `entries`, and begin anew where it is too much."""
+        if self._connection is None or not entries:
+            return
+        with contextlib.suppress(sqlite3.Error), self._connection:
+            self._connection.executemany("INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)", entries.items())
+        with contextlib.suppress(OSError):
+            if self._path.stat().st_size > BYTES_MAX:
+                self.close()
+                self._path.unlink(missing_ok=True)
+                self._connection = self._opened()
+
+    def close(self) -> None:
+        """Let go of the file."""
+        if self._connection is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._connection.close()
+            self._connection = None
+
+    def _opened(self) -> sqlite3.Connection | None:
+        """Return the file, made anew where it is damaged or of another version; None where that cannot be."""
+        for _ in range(2):
+            with contextlib.suppress(OSError, sqlite3.OperationalError):  # locked, read-only: work without it
+                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+                try:
+                    if connection := _connected(self._path):
+                        return connection
+                except sqlite3.OperationalError:
+                    raise
+                except sqlite3.DatabaseError:
+                    pass  # no database
+                self._path.unlink(missing_ok=True)
+        return None
+
+
+def _connected(path: Path) -> sqlite3.Connection | None:
+    """Return the file as a database of ours, None where it is of another version. Raises sqlite3.Error."""
+    connection = sqlite3.connect(path, timeout=_BUSY_S)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = OFF")  # what a power cut loses is worked out again
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version == 0:
+        connection.execute("CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT")
+        connection.execute(f"PRAGMA user_version = {_FORM}")
+    elif version != _FORM:
+        connection.close()
+        return None
+    path.chmod(0o600)
+    return connection
+
+
+def _portions(keys: Iterable[bytes]) -> Iterator[Sequence[bytes]]:
+    rest = iter(keys)
+    while some := list(islice(rest, _AT_ONCE)):
+        yield some

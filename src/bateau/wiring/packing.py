@@ -1,0 +1,135 @@
+"""Put together what `render` needs: texts, rules, a memo of earlier results, and a digest of this program.
+
+Called by that command, and by the benchmarks.
+"""
+
+import functools
+import multiprocessing
+import os
+import tempfile
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+from importlib import resources
+from pathlib import Path
+from typing import Final
+
+import bateau
+from bateau.control.assembly import Rules
+from bateau.control.bundle import bundle
+from bateau.control.packing import Occasion, Packed, Sources, pack, read_sources
+from bateau.kit.garbage import no_collections
+from bateau.ports.foreign import Foreign
+from bateau.ports.memo import Memo
+from bateau.sources.spec_files import SpecFiles
+from bateau.store.memo import MemoFile
+from bateau.wiring.delivery import Question
+from bateau.wiring.foreign import foreign_documents
+from bateau.wiring.paths import paths
+from bateau.wiring.policies import starter_policies
+from bateau.wiring.schemas import load_schemas
+
+
+@contextmanager
+def cache_directory() -> Generator[Path]:
+    """Give the directory in which this user's runs leave what they worked out."""
+    yield paths("default", os.environ).cache
+
+
+@contextmanager
+def fresh_directory() -> Generator[Path]:
+    """Give a directory that is empty, and gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="bateau-") as folder:
+        yield Path(folder)
+
+
+_LONG_S: Final = 0.2  # what takes less is done sooner than another process has begun
+
+# What worker processes pack from: they are forks, and have it without being sent it.
+_shared: list["Packer"] = []
+
+
+class Packer:
+    """Packs the environments of one directory. `cache` is where earlier runs have left what they worked out."""
+
+    def __init__(self, question: Question, *, cache: Path, texts: Mapping[str, str] | None = None) -> None:
+        self._question = question
+        self._cache = cache
+        self._occasion = Occasion(
+            rules=Rules(
+                schemas=load_schemas(question.kubernetes),
+                today=datetime.now(tz=UTC).date(),
+                starter=starter_policies() if question.starter else (),
+            ),
+            starter=question.starter,
+            namespace=question.namespace,
+            variables=os.environ,
+            program=program_digest(),
+        )
+        self.texts = SpecFiles(question.directory, default={}).read() if texts is None else texts
+        self._foreign: Foreign = foreign_documents(question.directory, question.kubernetes)
+        with no_collections(), self._memo() as memo:
+            self._sources: Sources = read_sources(self.texts, memo, self._occasion.program)
+
+    def packed(self, environments: Sequence[str | None]) -> Iterator[Packed]:
+        """Pack environments; yields in the order given.
+
+        The first tells whether there is much to work out; then the others are, as many at once as there are cores.
+        """
+        started = time.perf_counter()
+        yield from map(self.pack, environments[:1])
+        rest = environments[1:]
+        workers = min(len(rest), os.cpu_count() or 1)
+        if workers < 2 or time.perf_counter() - started < _LONG_S:  # noqa: PLR2004 - one beside another
+            yield from map(self.pack, rest)
+            return
+        _shared.append(self)
+        try:
+            with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
+                yield from pool.map(_packed, rest)
+        finally:
+            _shared.clear()
+
+    def pack(self, environment: str | None) -> Packed:
+        """Pack one environment."""
+        with no_collections(), self._memo() as memo:
+            return pack(self._sources, environment, self._occasion, memo, foreign=self._foreign)
+
+    def bundle(self, packed: Packed, *, commit: str | None = None) -> bytes:
+        """Return a packed environment as a bundle."""
+        question = self._question
+        return bundle(
+            packed,
+            version=bateau.__version__,
+            namespace=question.namespace,
+            kubernetes=question.kubernetes,
+            commit=commit,
+        )
+
+    @contextmanager
+    def _memo(self) -> Generator[Memo]:
+        """Open what earlier runs have left; each process for itself."""
+        memo = MemoFile(self._cache / "pieces.sqlite")
+        try:
+            yield memo
+        finally:
+            memo.close()
+
+
+def _packed(environment: str | None) -> Packed:
+    return _shared[0].pack(environment)
+
+
+@functools.cache
+def program_digest() -> bytes:
+    """Return what stands for all code and data of this package: another one must not meet what this one kept."""
+    made = blake2b(digest_size=16)
+    top = Path(str(resources.files("bateau")))
+    for path in sorted(top.rglob("*")):
+        if path.is_file() and path.suffix != ".pyc":
+            made.update(str(path.relative_to(top)).encode())
+            made.update(path.read_bytes())
+    return made.digest()
