@@ -45,11 +45,23 @@ class MemoFile:
             return
         with contextlib.suppress(sqlite3.Error), self._connection:
             self._connection.executemany("INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)", entries.items())
-        with contextlib.suppress(OSError):
-            if self._path.stat().st_size > BYTES_MAX:
-                self.close()
+        if self._size() > BYTES_MAX:
+            self.close()
+            with contextlib.suppress(OSError):
                 self._path.unlink(missing_ok=True)
-                self._connection = self._opened()
+            self._connection = self._opened()
+
+    def _size(self) -> int:
+        """Return the bytes of the file, those that still stand in its log included."""
+        if self._connection is None:
+            return 0
+        try:
+            pages, size = (
+                self._connection.execute(f"PRAGMA {each}").fetchone()[0] for each in ("page_count", "page_size")
+            )
+        except sqlite3.Error:
+            return 0
+        return int(pages) * int(size)
 
     def close(self) -> None:
         """Let go of the file."""
