@@ -1,65 +1,76 @@
-"""The whole way from specs to manifests: 1,000 services for 5 environments, 20 CEL rules, beside `kubectl kustomize`.
+"""From specs to bundles and plans: 1,000 services for 5 environments, 20 CEL rules.
 
-Kustomize renders the same Deployments and Services from plain bases, without checks: it is given less to do.
+The peers run beside it in bench.peers, and how it grows is measured by bench.growth.
 """
 
-import shutil
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-import psutil
-
 from bateau.control.delivery import Rules, deliver, difference
-from bateau.kit.yaml_writer import write
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
 from bench.report import figure
-from bench.whole import whole
+from bench.whole import bundled, laid_out, peak_memory
 
 SERVICES = 1000
 ENVIRONMENTS = 5
-KUSTOMIZED = 100  # its one build is quadratic: 1,000 services take minutes
-RUNS = 3
+PLANNED = 4  # environments: their manifests are more than 20,000
+RUNS = 5
 TODAY = date(2026, 11, 24)
 _HEAD = "apiVersion: bateau.dev/v1alpha1\n"
 
 
 def main() -> None:
     """Measure and report."""
+    names = [f"e{number}" for number in range(ENVIRONMENTS)]
+    what = f"{SERVICES:,} services x {ENVIRONMENTS} environments"
+    with laid_out(specs(SERVICES)) as directory:
+        cold: list[float] = []
+        memory: list[float] = []
+        for _ in range(RUNS):
+            with tempfile.TemporaryDirectory() as cache:
+                cold.append(bundled(directory, Path(cache), names))
+        with tempfile.TemporaryDirectory() as cache, peak_memory() as peak:
+            bundled(directory, Path(cache), names)
+        memory += peak
+        figure(
+            f"{what}: read, hydrate, render, strict schemas, 20 rules, digests, provenance, bundles",
+            cold,
+            unit="s",
+            at_most=3,
+            note="Nothing known of earlier runs; one process for the first environment, then one for each core.",
+        )
+        figure("most memory during it, all processes together", memory, unit="MB", at_most=250)
+        with tempfile.TemporaryDirectory() as cache:
+            bundled(directory, Path(cache), names)
+            again = [bundled(directory, Path(cache), names) for _ in range(RUNS)]
+            figure(f"{what}: the same again", again, unit="s")
+            changed: list[float] = []
+            path = directory / "services" / "s7.yaml"
+            for number in range(RUNS):
+                path.write_text(path.read_text().replace("LOG: info", f"LOG: info, N{number}: x"))
+                changed.append(bundled(directory, Path(cache), names))
+            figure(f"{what}: again with one file changed", changed, unit="s", at_most=0.15)
+    _plans()
+
+
+def _plans() -> None:
     rules = Rules(schemas=load_schemas(), today=TODAY)
-    texts = specs(SERVICES)
-    walls = [whole(texts, rules, environments=ENVIRONMENTS) for _ in range(RUNS)]
-    figure(
-        f"{SERVICES} services x {ENVIRONMENTS} environments: read, hydrate, render, schemas, 20 rules, write",
-        walls,
-        unit="s",
-        at_most=3,
-    )
-    figure("resident memory after it", [psutil.Process().memory_info().rss / 1e6], unit="MB", at_most=250)
-    desired = deliver(read(texts), "e0", rules)
-    observed = deliver(read(specs(SERVICES, tag="2")), "e0", rules)
-    plans = [_seconds(lambda: difference(desired, observed, environment="e0")) for _ in range(RUNS)]
-    figure(f"plan over {len(desired.manifests)} manifests, every service changed", plans, unit="s")
-    same = [_seconds(lambda: difference(desired, desired, environment="e0")) for _ in range(RUNS)]
-    figure(f"plan over {len(desired.manifests)} manifests, none changed", same, unit="s", at_most=0.5)
-    small = specs(KUSTOMIZED)
-    ours = [_seconds(lambda: write(m.tree for m in deliver(read(small), "e0", rules).manifests)) for _ in range(RUNS)]
-    kubectl = shutil.which("kubectl", path=f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin")
-    if kubectl is None:
-        print("kubectl is not installed: kustomize not compared")
-        return
-    theirs = [_kustomize(kubectl) for _ in range(RUNS)]
-    figure(
-        f"`kubectl kustomize` / Bateau, {KUSTOMIZED} services, one environment",
-        [t / o for t, o in zip(theirs, ours, strict=True)],
-        unit="x",
-        note="Kustomize: one build of plain Deployments and Services, no checks. Bateau: all objects, all checks.",
-    )
+    before, after = read(specs(SERVICES)), read(specs(SERVICES, tag="2"))
+    pairs = [(deliver(before, f"e{n}", rules), deliver(after, f"e{n}", rules)) for n in range(PLANNED)]
+    count = sum(len(old.manifests) for old, _ in pairs)
+
+    def plan(*, changed: bool) -> None:
+        for old, new in pairs:
+            difference(new if changed else old, old, environment="e0")
+
+    every = [_seconds(lambda: plan(changed=True)) for _ in range(RUNS)]
+    none = [_seconds(lambda: plan(changed=False)) for _ in range(RUNS)]
+    figure(f"plan over {count:,} manifests, none changed", none, unit="s", at_most=0.5)
+    figure(f"plan over {count:,} manifests, every service changed", every, unit="s")
 
 
 def specs(count: int, *, tag: str = "1") -> dict[str, str]:
@@ -87,40 +98,11 @@ def specs(count: int, *, tag: str = "1") -> dict[str, str]:
     return texts
 
 
-def _kustomize(kubectl: str) -> float:
-    with tempfile.TemporaryDirectory() as folder:
-        names: list[str] = []
-        for number in range(KUSTOMIZED):
-            name = f"s{number}.yaml"
-            names.append(name)
-            Path(folder, name).write_text(_PLAIN.format(name=f"s{number}"))
-        listed = "".join(f"- {name}\n" for name in names)
-        Path(folder, "kustomization.yaml").write_text(f"namespace: default\nresources:\n{listed}")
-        command = [kubectl, "kustomize", folder]
-        return _seconds(lambda: subprocess.run(command, check=True, capture_output=True))
-
-
 def _seconds(work: "Callable[[], object]") -> float:
     started = time.perf_counter()
     work()
     return time.perf_counter() - started
 
-
-_PLAIN = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {{name: {name}}}
-spec:
-  selector: {{matchLabels: {{app: {name}}}}}
-  template:
-    metadata: {{labels: {{app: {name}}}}}
-    spec: {{containers: [{{name: {name}, image: r.example/x:1}}]}}
----
-apiVersion: v1
-kind: Service
-metadata: {{name: {name}}}
-spec: {{selector: {{app: {name}}}, ports: [{{port: 80}}]}}
-"""
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,7 @@
 """`bateau render`: the Kubernetes manifests of environments, as files or as bundles."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,8 +46,10 @@ def command(
     )
     if output and bundle_path:
         raise click.UsageError("give either --output or --bundle")
-    with fresh_directory() if no_cache else cache_directory() as cache:
-        packer = Packer(question, cache=cache)
+    with (
+        fresh_directory() if no_cache else cache_directory() as cache,
+        closing(Packer(question, cache=cache)) as packer,
+    ):
         found = list(packer.packed(environments or (None,)))
         _tell(found)
         mistaken = any(packed.mistaken for packed in found)

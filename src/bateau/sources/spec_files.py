@@ -47,7 +47,7 @@ class SpecFiles:
     def read(self) -> Mapping[str, str]:
         """Return the files' content by name. Raises ControlError where the directory or a file cannot be read."""
         try:
-            found = {str(path.relative_to(self._directory)): path for path in sorted(self._paths())}
+            found = self._paths()
             self._holds = False
             texts = {name: self._content(name, path) for name, path in found.items()}
         except FileNotFoundError as error:
@@ -106,29 +106,42 @@ class SpecFiles:
             f"{self._directory} does not exist any more", hint="what runs goes on; make it again, or `bateau down`"
         )
 
-    def _paths(self) -> list[Path]:
+    def _paths(self) -> dict[str, str]:
+        """Return the path of each spec file by its name, in the order of the names."""
         if not self._directory.is_dir():
             raise FileNotFoundError(self._directory)
-        found: list[Path] = []
-        for folder, folders, files in os.walk(self._directory, onerror=_raise):
-            folders[:] = [name for name in folders if not name.startswith(".") and name not in _SKIPPED]
-            found += [Path(folder, name) for name in files if name.endswith(_ENDINGS) and not name.startswith(".")]
-        top = self._directory.resolve()
-        return [path for path in found if path.is_file() and path.resolve().is_relative_to(top)]
+        found: dict[str, str] = {}
+        waiting = [""]
+        while waiting:
+            below = waiting.pop()
+            with os.scandir(self._directory / below) as entries:
+                for entry in entries:
+                    if entry.name.startswith("."):
+                        continue
+                    if entry.is_dir(follow_symlinks=False):
+                        if entry.name not in _SKIPPED:
+                            waiting.append(f"{below}{entry.name}/")
+                    elif entry.name.endswith(_ENDINGS) and self._is_inside(entry):
+                        found[f"{below}{entry.name}"] = entry.path
+        return dict(sorted(found.items()))
 
-    def _content(self, name: str, path: Path) -> str:
-        status = path.stat()
-        if status.st_size > FILE_BYTES_MAX:
-            raise ControlError(
-                f"{path} has {status.st_size:,} bytes; no spec file may have more than {FILE_BYTES_MAX:,}",
-                hint="move it out of the directory, or split it",
-            )
-        if status.st_size == 0 and self._known.get(name) and time.time() - status.st_mtime < HOLD_S:
-            # `generate > chat.yaml` empties the file before it writes: nothing is stopped for that.
-            self._holds = True
-            return self._known[name]
-        return path.read_bytes().decode("utf-8", "surrogateescape")
+    def _is_inside(self, entry: os.DirEntry[str]) -> bool:
+        """Whether it is a file, and one of the tree: a link may lead out of it."""
+        if not entry.is_symlink():
+            return entry.is_file()
+        target = Path(entry.path).resolve()
+        return target.is_file() and target.is_relative_to(self._directory.resolve())
 
-
-def _raise(error: OSError) -> None:
-    raise error
+    def _content(self, name: str, path: str) -> str:
+        with Path(path).open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_size > FILE_BYTES_MAX:
+                raise ControlError(
+                    f"{path} has {status.st_size:,} bytes; no spec file may have more than {FILE_BYTES_MAX:,}",
+                    hint="move it out of the directory, or split it",
+                )
+            if status.st_size == 0 and self._known.get(name) and time.time() - status.st_mtime < HOLD_S:
+                # `generate > chat.yaml` empties the file before it writes: nothing is stopped for that.
+                self._holds = True
+                return self._known[name]
+            return file.read().decode("utf-8", "surrogateescape")

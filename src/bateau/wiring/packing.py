@@ -71,8 +71,9 @@ class Packer:
         )
         self.texts = SpecFiles(question.directory, default={}).read() if texts is None else texts
         self._foreign: Foreign = foreign_documents(question.directory, question.kubernetes)
-        with no_collections(), self._memo() as memo:
-            self._sources: Sources = read_sources(self.texts, memo, self._occasion.program)
+        self._memos: dict[int, MemoFile] = {}
+        with no_collections():
+            self._sources: Sources = read_sources(self.texts, self._memo(), self._occasion.program)
 
     def packed(self, environments: Sequence[str | None]) -> Iterator[Packed]:
         """Pack environments; yields in the order given.
@@ -95,8 +96,8 @@ class Packer:
 
     def pack(self, environment: str | None) -> Packed:
         """Pack one environment."""
-        with no_collections(), self._memo() as memo:
-            return pack(self._sources, environment, self._occasion, memo, foreign=self._foreign)
+        with no_collections():
+            return pack(self._sources, environment, self._occasion, self._memo(), foreign=self._foreign)
 
     def bundle(self, packed: Packed, *, commit: str | None = None) -> bytes:
         """Return a packed environment as a bundle."""
@@ -109,14 +110,16 @@ class Packer:
             commit=commit,
         )
 
-    @contextmanager
-    def _memo(self) -> Generator[Memo]:
-        """Open what earlier runs have left; each process for itself."""
-        memo = MemoFile(self._cache / "pieces.sqlite")
-        try:
-            yield memo
-        finally:
-            memo.close()
+    def close(self) -> None:
+        """Let go of the cache."""
+        if self._memos.get(os.getpid()):
+            self._memos.pop(os.getpid()).close()
+
+    def _memo(self) -> Memo:
+        """Return what earlier runs have left. A process that was forked opens the file for itself."""
+        if os.getpid() not in self._memos:
+            self._memos[os.getpid()] = MemoFile(self._cache / "pieces.sqlite")
+        return self._memos[os.getpid()]
 
 
 def _packed(environment: str | None) -> Packed:
