@@ -41,7 +41,7 @@ def expand(root: Path, spec: str, *, namespace: str = "default", environ: Mappin
 
 def sound(expansion: Expansion) -> tuple[Manifest, ...]:
     """Return the manifests of an expansion that has no problems, each leaf with a chain that ends in its value."""
-    assert [str(problem) for problem in expansion.problems] == []
+    assert shown(expansion.problems) == ""
     for manifest in expansion.manifests:
         assert_explained(manifest)
     return expansion.manifests

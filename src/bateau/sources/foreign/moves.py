@@ -37,7 +37,7 @@ def moved(before: Aligned, after: Aligned) -> set[str]:
     return {
         name
         for name, (path, value) in before.items()
-        if not (name in after and same(value, after[name][1])) and not (path in by_path and same(value, by_path[path]))
+        if not (same(value, after[name][1]) if name in after else path in by_path and same(value, by_path[path]))
     }
 
 

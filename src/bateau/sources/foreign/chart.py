@@ -1,0 +1,156 @@
+"""The files of a Helm chart, in a directory or an archive: what they say, and what Helm calls them.
+
+Called by helm, helm_errors and helm_trace. Helm names a file by the chart and its place in it
+("shop/charts/redis/templates/x.yaml"); people find it below the directory of the specs.
+
+Invariant: a chart is refused whose links lead out of the tree: Helm would follow them, and print what it finds.
+"""
+
+import os
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from bateau.domain.problem import Problem
+from bateau.kit.position import Position
+from bateau.kit.yaml_go import KUBECTL
+from bateau.kit.yaml_tree import Document, read_documents
+from bateau.sources.foreign.objects import mapping, sequence
+from bateau.sources.foreign.tree import FILE_BYTES_MAX, OUTSIDE_HINT, Tree
+
+ARCHIVES: Final = (".tgz", ".tar.gz")
+_ENTRIES_MAX: Final = 10_000
+_ARCHIVE_BYTES_MAX: Final = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A file of a chart: the file below the tree, and for an archive the path in it."""
+
+    file: str
+    inside: str | None = None
+
+    def at(self, line: int = 1, column: int = 1) -> Position:
+        """Return a position in it; an archive has but one."""
+        return Position(self.file, 1, 1) if self.inside else Position(self.file, line, column)
+
+    def says(self, words: str) -> str:
+        """Return words about it, with the path in the archive in front."""
+        return f"{self.inside} in the archive: {words}" if self.inside else words
+
+
+class ChartFiles:
+    """A chart by the name of its directory or archive below the tree."""
+
+    def __init__(self, tree: Tree, name: str) -> None:
+        self._tree = tree
+        self._archives: dict[str, dict[str, str]] = {}
+        self.name = name
+        self.path = tree.root / name
+        self.archive = name.endswith(ARCHIVES)
+
+    def place(self, inside: str) -> Place:
+        """Return the place of a file of the chart itself: "values.yaml"."""
+        return Place(self.name, inside) if self.archive else Place(str(PurePosixPath(self.name, inside)))
+
+    def place_of(self, source: str) -> Place:
+        """Return the place of what Helm names "shop/templates/x.yaml"; the chart itself where it is not found."""
+        _, _, rest = source.partition("/")
+        if self.archive:
+            return Place(self.name, rest)
+        return self._below(self.name, rest) or Place(self.name, rest)
+
+    def text(self, place: Place) -> str | None:
+        """Return the content of a file, or None where there is none that can be read."""
+        if place.inside:
+            return self._members(place.file).get(place.inside)
+        text = self._tree.text(place.file, where=None)
+        return None if isinstance(text, Problem) else text
+
+    def members(self) -> Iterator[tuple[str, str]]:
+        """Yield the files of an archive, by their paths in it."""
+        yield from self._members(self.name).items()
+
+    def document(self, inside: str) -> Document | None:
+        """Return the first document of a file of the chart itself, whatever its flaws."""
+        place = self.place(inside)
+        text = self.text(place)
+        documents, _ = read_documents(place.file, text or "", bytes_max=FILE_BYTES_MAX, dialect=KUBECTL)
+        return documents[0] if documents else None
+
+    def templates(self) -> Iterator[str]:
+        """Yield the text of all templates, those of the charts in it included."""
+        if self.archive:
+            yield from (text for name, text in self._members(self.name).items() if "templates/" in name)
+            return
+        for path in sorted(self.path.rglob("*")):
+            name = str(PurePosixPath(self.name, path.relative_to(self.path).as_posix()))
+            if path.name.endswith(ARCHIVES):
+                yield from (text for inside, text in self._members(name).items() if "templates/" in inside)
+            elif "/templates/" in name and path.is_file():
+                yield self.text(Place(name)) or ""
+
+    def unsound(self, where: Position) -> Problem | None:
+        """Return why the chart is not handed to Helm: links out of the tree, or more files than are looked at."""
+        if self.archive:
+            return None
+        count = 0
+        for folder, folders, files in os.walk(self.path):
+            count += len(folders) + len(files)
+            if count > _ENTRIES_MAX:
+                says = f"the chart {self.name} has more than {_ENTRIES_MAX:,} files"
+                return Problem(where=where, says=says)
+            for name in sorted((*folders, *files)):
+                path = Path(folder, name)
+                if path.is_symlink() and self._tree.name_of(path) is None:
+                    link = PurePosixPath(self.name, path.relative_to(self.path).as_posix())
+                    says = f"`{link}` leads out of the directory of the specs"
+                    return Problem(where=where, says=says, hint=OUTSIDE_HINT)
+        return None
+
+    def _below(self, folder: str, rest: str) -> Place | None:
+        """Find `rest` in the chart at `folder`: in itself, or in a chart of its charts/, by name or alias."""
+        name = str(PurePosixPath(folder, rest))
+        if (self._tree.root / name).is_file():
+            return Place(name)
+        top, _, below = rest.partition("/")
+        called, _, below = below.partition("/")
+        if top != "charts" or not below:
+            return None
+        charts = self._tree.root / folder / "charts"
+        for real in (called, *self._named(folder, called)):
+            if (charts / real).is_dir():
+                return self._below(f"{folder}/charts/{real}", below)
+            for archive in sorted(charts.glob(f"{real}-*.tgz")):
+                return Place(f"{folder}/charts/{archive.name}", below)
+        return None
+
+    def _named(self, folder: str, alias: str) -> list[str]:
+        """Return the name of the chart that a dependency calls by an alias."""
+        text = self.text(Place(f"{folder}/Chart.yaml"))
+        documents, _ = read_documents("Chart.yaml", text or "", dialect=KUBECTL)
+        listed: list[Any] = sequence(mapping(documents[0].tree).get("dependencies")) if documents else []
+        return [str(mapping(each).get("name")) for each in listed if mapping(each).get("alias") == alias]
+
+    def _members(self, name: str) -> dict[str, str]:
+        """Return the texts of an archive by their paths in it, without the directory that holds them all."""
+        if name not in self._archives:
+            self._archives[name] = dict(_members_of(self._tree.root / name))
+        return self._archives[name]
+
+
+def _members_of(path: Path) -> Iterator[tuple[str, str]]:
+    total = 0
+    try:
+        with tarfile.open(path, "r:*") as archive:
+            for member in archive:
+                total += member.size
+                if total > _ARCHIVE_BYTES_MAX:
+                    return
+                content = archive.extractfile(member) if member.isreg() else None
+                if content is not None:
+                    yield member.name.partition("/")[2], content.read().decode("utf-8", "surrogateescape")
+    except (OSError, tarfile.TarError, EOFError):
+        return  # Helm says what is wrong with it

@@ -1,0 +1,204 @@
+"""Turn a Helm chart into manifests: what `helm template` prints, and where each value came from.
+
+Called by documents.ForeignDocuments for `spec.chart`. Values travel in a file that goes away, never as arguments.
+Hooks of tests, deletions and rollbacks are left out, as nothing here tests, deletes or rolls back as Helm does; the
+others are applied as plain objects. Both are said, but for tests, which `helm install` does not run either.
+
+Invariant: what comes out is what Helm printed; no cluster is asked, nothing is fetched.
+Refused: Helm's own release objects; what runs is known by its manifests alone.
+"""
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
+from bateau.domain.problem import Problem
+from bateau.domain.release import Service
+from bateau.domain.spec import Chart
+from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.chart import ARCHIVES, ChartFiles
+from bateau.sources.foreign.helm_chain import chains
+from bateau.sources.foreign.helm_errors import problems_of
+from bateau.sources.foreign.helm_trace import HelmTrace
+from bateau.sources.foreign.kustomization import is_elsewhere
+from bateau.sources.foreign.naming import directory_of, named_at
+from bateau.sources.foreign.objects import LazyOrigins
+from bateau.sources.foreign.program import Ran, find, run
+from bateau.sources.foreign.rendering import Rendered, Rendering, moving, read_rendering
+from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
+
+_SOURCE: Final = "spec.chart.source"
+_MISSING: Final = (
+    "the chart is not rendered: Helm is not installed; your system's packages have it, "
+    "or Go: `go install helm.sh/helm/v4/cmd/helm@latest`"
+)
+_PULL_HINT: Final = (
+    "bring it into the repository with `helm pull`, where it is reviewed, and name the directory or .tgz"
+)
+_RELEASE: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*").fullmatch
+_RELEASE_CHARACTERS_MAX: Final = 53
+_TESTS: Final = frozenset(("test", "test-success", "test-failure"))
+_APPLIED: Final = frozenset(("pre-install", "post-install", "pre-upgrade", "post-upgrade"))
+# Functions of templates that give something else each time, or look at a cluster.
+_MAKES_ANEW: Final = re.compile(
+    r"\b(?:rand(?:Alpha|Numeric|AlphaNum|Ascii|Bytes|Int)|uuidv4|shuffle|now|ago|htpasswd|bcrypt|encryptAES|"
+    r"gen(?:PrivateKey|CA|CAWithKey|SelfSignedCert|SelfSignedCertWithKey|SignedCert|SignedCertWithKey))\b"
+).search
+
+
+@dataclass(frozen=True, slots=True)
+class Helm:
+    """Helm with one chart, release and namespace."""
+
+    program: Path
+    environ: Mapping[str, str]
+    chart: Path
+    release: str
+    namespace: str
+    kubernetes: str
+
+    def template(self, values: Mapping[str, Any], *options: str, copy: Path | None = None) -> Ran:
+        """Return what the chart, or a copy of it, is rendered to with values."""
+        with tempfile.TemporaryDirectory(prefix="bateau-helm-") as folder:
+            file = Path(folder, "values.json")
+            file.touch(mode=0o600)
+            file.write_text(json.dumps(values), encoding="utf-8")
+            arguments = [
+                "template", f"--namespace={self.namespace}", f"--values={file}", f"--kube-version={self.kubernetes}",
+                "--include-crds", *options, "--", self.release, str(copy or self.chart),
+            ]  # fmt: skip
+            return run(self.program, arguments, folder=Path(folder), environ=self.environ)
+
+
+def expand_chart(
+    tree: Tree, service: Service, chart: Chart, *, namespace: str, kubernetes: str, environ: Mapping[str, str]
+) -> Expansion:
+    """Return the objects of a chart."""
+    files = _files(tree, service, chart)
+    problem = files if isinstance(files, Problem) else _unsound(service, chart, files)
+    if isinstance(files, Problem) or problem is not None:
+        return Expansion(problems=(problem,) if problem else ())
+    program = find("helm", environ)
+    if program is None:
+        where = named_at(service, "spec.chart")
+        missing = Finding(rule="foreign", subject=service.key, verdict="not checked", says=_MISSING, where=where)
+        return Expansion(findings=(missing,))
+    helm = Helm(
+        program=program,
+        environ=environ,
+        chart=Path(os.path.realpath(files.path)),
+        release=chart.release or service.name,
+        namespace=namespace,
+        kubernetes=kubernetes if kubernetes.count(".") > 1 else f"{kubernetes}.0",  # as clusters call themselves
+    )
+    ran = helm.template(chart.values)
+    if ran.failed:
+        return Expansion(problems=tuple(problems_of(ran.failed, files, partial(named_at, service))))
+    rendering, problems = read_rendering(ran.out, files)
+    if problems:
+        return Expansion(problems=tuple(problems))
+    unstable = _unstable(helm, chart, files, rendering)
+    trace = HelmTrace(service, files, helm.template, rendering, unstable)
+    kept, findings = _hooks(service, rendering)
+    manifests = (
+        Manifest(
+            service=service.key,
+            target="foreign",
+            tree=each.found.tree,
+            origins=LazyOrigins(partial(chains, each, trace)),
+        )
+        for each in kept
+    )
+    return Expansion(manifests=tuple(manifests), findings=(*findings, *_warnings(service, rendering, unstable)))
+
+
+def _files(tree: Tree, service: Service, chart: Chart) -> ChartFiles | Problem:
+    """Return the chart that the spec names, or what is wrong with that."""
+    where, source = named_at(service, _SOURCE), chart.source
+    if is_elsewhere(source):
+        says = f"`{source}` is fetched from elsewhere, and nothing is fetched here"
+        return Problem(where=where, says=says, hint=_PULL_HINT)
+    name = tree.named(source, below=directory_of(service))
+    if name is None:
+        says = f"`{source}` is outside of the directory that the specs are read from"
+        return Problem(where=where, says=says, hint=OUTSIDE_HINT)
+    path = tree.root / name
+    if path.is_dir():
+        if (path / "Chart.yaml").is_file():
+            return ChartFiles(tree, name)
+        return Problem(
+            where=where,
+            says=f"the directory {name} is no chart: it has no Chart.yaml",
+            hint=tree.instead(f"{name}/Chart.yaml"),
+        )
+    if path.is_file():
+        if name.endswith(ARCHIVES):
+            return ChartFiles(tree, name)
+        hint = "name the directory of the chart, or its .tgz"
+        return Problem(where=where, says=f"`{source}` is no chart", hint=hint)
+    return Problem(where=where, says=f"`{source}` does not exist", hint=tree.instead(name) or _PULL_HINT)
+
+
+def _unsound(service: Service, chart: Chart, files: ChartFiles) -> Problem | None:
+    release = chart.release or service.name
+    if not _RELEASE(release) or len(release) > _RELEASE_CHARACTERS_MAX:
+        says = f"`{release}` is no name of a Helm release"
+        hint = f"lower-case letters, digits, '-' and '.', at most {_RELEASE_CHARACTERS_MAX}"
+        return Problem(where=named_at(service, "spec.chart.release"), says=says, hint=hint)
+    return files.unsound(named_at(service, _SOURCE))
+
+
+def _unstable(helm: Helm, chart: Chart, files: ChartFiles, rendering: Rendering) -> Mapping[int, frozenset[str]]:
+    """Return the leaves that are another value at each rendering, by object. Looked for where a template may."""
+    if not any(map(_MAKES_ANEW, files.templates())):
+        return {}
+    again = helm.template(chart.values)
+    second, problems = read_rendering(again.out, files)
+    return {} if again.failed or problems else moving(rendering, second)
+
+
+def _hooks(service: Service, rendering: Rendering) -> tuple[list[Rendered], list[Finding]]:
+    """Return the objects that are applied, and what is said of hooks."""
+    kept: list[Rendered] = []
+    findings: list[Finding] = []
+    for each in rendering.objects:
+        events = {event.strip() for event in str(each.found.annotations.get("helm.sh/hook", "")).split(",")} - {""}
+        if not events or not events <= _TESTS:
+            left_out = bool(events) and events.isdisjoint(_APPLIED | {"crd-install"})
+            if not left_out:
+                kept.append(each)
+            if events:
+                findings.append(_hook(service, each, events, left_out=left_out))
+    return kept, findings
+
+
+def _hook(service: Service, each: Rendered, events: set[str], *, left_out: bool) -> Finding:
+    named = f"{each.found.kind[1]} {each.found.name} is a hook of Helm ({', '.join(sorted(events))})"
+    if left_out:
+        says = f"{named}; it is left out, as nothing here deletes or rolls back as Helm does"
+    else:
+        says = f"{named}; it is applied as a plain object: together with the others, and not removed afterwards"
+    return Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=each.place.at())
+
+
+def _warnings(service: Service, rendering: Rendering, unstable: Mapping[int, frozenset[str]]) -> Iterator[Finding]:
+    """Yield a warning for each object that is another one at each rendering."""
+    for number, names in sorted(unstable.items()):
+        each = rendering.objects[number]
+        paths = [path for name, (path, _) in each.leaves.items() if name in names]
+        what = f"{paths[0]} and others are" if len(paths) > 1 else f"{paths[0]} is"
+        says = (
+            f"{each.found.kind[1]} {each.found.name}: {what} made anew at each rendering, "
+            "so that every plan shows a change; give the chart a value for it"
+        )
+        yield Finding(
+            rule="foreign", subject=service.key, verdict="warning", says=says, where=each.place.at(), path=paths[0]
+        )

@@ -1,0 +1,64 @@
+"""Turn what is known of an object of a chart into the chain of each of its leaves: values first, template last.
+
+Called by helm, for the origins of its manifests. A file of crds/ is no template: its leaves have their own places.
+
+Invariant: every leaf has a chain, and its last step gave the value; what is not known is said in its words.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from bateau.domain.origin import Origin
+from bateau.kit.position import Position
+from bateau.sources.foreign.helm_trace import HelmTrace, Mover
+from bateau.sources.foreign.moves import same
+from bateau.sources.foreign.objects import leaves, read_objects
+from bateau.sources.foreign.rendering import Rendered
+
+_CRDS: Final = re.compile(r"(?:^|/)crds/").search
+
+
+def chains(rendered: Rendered, trace: HelmTrace) -> Mapping[str, tuple[Origin, ...]]:
+    """Return the chain of every leaf of an object."""
+    text = trace.chart.text(rendered.place) or ""
+    made = dict(_as_written(rendered, text))
+    for name, (path, value) in rendered.leaves.items():
+        if path not in made:
+            movers = trace.movers(rendered.number).get(name, ())
+            at, says = _template(rendered, name, trace)
+            if name in trace.unstable.get(rendered.number, ()):
+                says = f"{says}; made anew at each rendering"
+            made[path] = (*map(_step, movers), Origin("foreign", at, value, says))
+    return made
+
+
+def _as_written(rendered: Rendered, text: str) -> Iterator[tuple[str, tuple[Origin, ...]]]:
+    """Yield the chains of an object that stands in a file of crds/, which Helm prints as it is."""
+    if not _CRDS(rendered.source):
+        return
+    found, _ = read_objects(rendered.place.file, text, written=False)
+    written = next((each for each in found if each.key == rendered.found.key), None)
+    if written is None:
+        return
+    values = dict(leaves(written.tree))
+    for path, value in rendered.leaves.values():
+        if path in values and same(values[path], value):
+            at = written.at(path)
+            says = rendered.place.says("as it stands there") if rendered.place.inside else None
+            yield path, (Origin("foreign", rendered.place.at(at.line, at.column), value, says),)
+
+
+def _step(mover: Mover) -> Origin:
+    verb = "the object is there with" if mover.whole else "moves with"
+    return Origin("foreign", mover.value.at, mover.value.value, f"{verb} {mover.value.called}")
+
+
+def _template(rendered: Rendered, name: str, trace: HelmTrace) -> tuple[Position, str]:
+    """Return the line of the template that gave a leaf where it is known, else the template's beginning."""
+    untried = f" ({trace.untried} values were not tried: it took too long)" if trace.untried else ""
+    line = trace.line(rendered.number, name)
+    if line is None:
+        return rendered.place.at(), rendered.place.says(f"template; which of its lines is not known{untried}")
+    said = f"line {line.line} of the template" if line.place.inside else "template"
+    return line.place.at(line.line, line.column), line.place.says(f"{said}{untried}")

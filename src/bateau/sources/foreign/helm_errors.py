@@ -1,0 +1,77 @@
+"""Turn what Helm says when it fails into problems, each at the place that it speaks of.
+
+Called by helm. Helm names templates with line and column, values by JSON pointers, and missing dependencies by name.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Final
+
+from bateau.domain.problem import Problem
+from bateau.kit.position import Position, child, item
+from bateau.sources.foreign.chart import ChartFiles
+from bateau.sources.foreign.objects import mapping, sequence
+
+_WORDS_MAX: Final = 500
+_MISSING: Final = re.compile(r"missing in charts/ directory: (?P<names>[^\n]+)").search
+_SCHEMA: Final = re.compile(r"^- (?:at )?'?(?P<pointer>/[^':]*|\(root\)|)'?: (?P<says>.+)$", re.MULTILINE)
+_SCHEMA_HEAD: Final = "don't meet the specifications of the schema"
+_PLACE: Final = re.compile(r"(?P<file>[\w.-]+(?:/[\w. -]+)+):(?P<line>\d+)(?::(?P<column>\d+))?\)?:?\s*")
+_NO_YAML: Final = re.compile(
+    r"YAML parse error on (?P<file>\S+): (?:error converting YAML to JSON: )?(?P<says>.+)"
+).search
+
+
+def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position]) -> list[Problem]:
+    """Return what Helm complains of. `at` gives the place of a field of the spec: "spec.chart.values.image"."""
+    says = _cleaned(words, chart)
+    if missing := _MISSING(says):
+        return [_dependency(name.strip(), chart) for name in missing["names"].split(",")]
+    if _SCHEMA_HEAD in says and (found := list(_SCHEMA.finditer(says))):
+        # Helm takes them out of a map, so that their order is another one each time.
+        return sorted((_of_schema(match["pointer"], match["says"], at) for match in found), key=lambda each: each.says)
+    if match := _NO_YAML(says):
+        place = chart.place_of(match["file"])
+        line = f"what the template gives is no YAML: {_line(match['says'])}"
+        hint = f"`helm template {chart.name} --debug` prints it; its lines are not those of the template"
+        return [Problem(where=place.at(), says=place.says(line), hint=hint)]
+    named = [match for match in _PLACE.finditer(says) if chart.text(chart.place_of(match["file"])) is not None]
+    if named:
+        last = named[-1]  # the innermost: what is included comes after what includes it
+        place = chart.place_of(last["file"])
+        where = place.at(int(last["line"]), int(last["column"] or 0) + 1)  # Helm counts columns from 0
+        return [Problem(where=where, says=place.says(f"Helm stops here: {_line(says[last.end() :])}"))]
+    return [Problem(where=at("spec.chart.source"), says=f"Helm cannot render this chart: {_line(says)}")]
+
+
+def _cleaned(words: str, chart: ChartFiles) -> str:
+    lines = [
+        line for line in words.splitlines() if not line.startswith(("Use --debug", "level=", "WARNING", "walk.go"))
+    ]
+    says = "\n".join(lines).replace(str(chart.path), chart.name).removeprefix("Error: ")
+    return says.removeprefix("INSTALLATION FAILED: ").strip()
+
+
+def _line(words: str) -> str:
+    return " ".join(words.split())[:_WORDS_MAX]
+
+
+def _dependency(name: str, chart: ChartFiles) -> Problem:
+    where = chart.place("Chart.yaml").at()
+    document = chart.document("Chart.yaml")
+    if document is not None and not chart.archive:
+        listed = sequence(mapping(document.tree).get("dependencies"))
+        paths = [item("dependencies", index) for index, each in enumerate(listed) if mapping(each).get("name") == name]
+        where = document.positions[child(paths[0], "name")] if paths else where
+    says = f"the chart depends on `{name}`, which is not in its charts/ directory; nothing is fetched here"
+    hint = f"`helm dependency build {chart.name}` puts it there; commit it, so that it is reviewed"
+    return Problem(where=where, says=says, hint=hint)
+
+
+def _of_schema(pointer: str, says: str, at: Callable[[str], Position]) -> Problem:
+    path = "spec.chart.values"
+    for step in pointer.split("/")[1:]:
+        name = step.replace("~1", "/").replace("~0", "~")
+        path = item(path, int(name)) if name.isdigit() else child(path, name)
+    said = path.removeprefix("spec.chart.values").lstrip(".") or "the values"
+    return Problem(where=at(path), says=f"{said}: {says}", hint="the chart says so in its values.schema.json")

@@ -1,0 +1,156 @@
+"""Tell which line of which template gave a value: every line of a copy of the chart bears its number as a comment.
+
+Called by helm_trace. A comment at the end of a line goes where the line goes, also through `include`, and changes no
+value; so what is read off the rendering of that copy is no guess.
+
+Invariant: where the marked copy gives another value (a checksum, a text over many lines), nothing is said of its line.
+Refused: to look for the line by its text; a label of the selector looks like the same label of the metadata.
+"""
+
+import contextlib
+import re
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from bateau.domain.problem import Problem
+from bateau.sources.foreign.chart import ChartFiles, Place
+from bateau.sources.foreign.moves import same
+from bateau.sources.foreign.program import Ran
+from bateau.sources.foreign.rendering import Rendered, Rendering, partners, read_rendering
+
+_ENDINGS: Final = (".yaml", ".yml", ".tpl")
+_ROUNDS_MAX: Final = 6
+_MARK: Final = re.compile(r" # bateau\.dev/line (?P<number>\d+)$")
+# A key with its value, or an item of a list; what begins with an action may give nothing that a comment can follow.
+_MARKABLE: Final = re.compile(
+    r"\s*(?:-\s+)*(?:[\w./$-]+|\"[^\"{]*\"|'[^'{]*'|[\w./-]*\{\{[^-].*\}\}):(?:\s.*)?|\s*-\s+[^\s{#].*|\s*-\s+\{\{[^-].*"
+).fullmatch
+_BLOCK: Final = re.compile(r".*(?::|-)\s+[|>][-+\d]*\s*").fullmatch
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of a template, and the column of the value in it."""
+
+    place: Place
+    line: int
+    column: int
+
+
+def find_lines(
+    chart: ChartFiles, render: Callable[[Path], Ran], rendering: Rendering
+) -> Mapping[int, Mapping[str, Line]]:
+    """Return the lines that gave the leaves of a rendering, by the numbers of the objects and the leaves' names."""
+    # A disk that is full, or links without end: no line is known then.
+    with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="bateau-chart-") as work:
+        folder = Path(work, "chart")
+        _copy(chart, folder)
+        templates = {path.relative_to(folder).as_posix(): _text(path) for path in _templates(folder)}
+        for _ in range(_ROUNDS_MAX):
+            marked = _Marked(chart, templates)
+            for inside, text in templates.items():
+                (folder / inside).write_text(marked.texts.get(inside, text), "utf-8", "surrogateescape")
+            ran = render(folder)
+            after, problems = read_rendering(ran.out, chart)
+            if not ran.failed and not problems:
+                return marked.lines(rendering, after)
+            # A template in which a comment does harm goes without: what is said of the failure names it, or else
+            # what includes it.
+            harmed = [inside for inside in templates if _speaks_of(inside, ran.failed, problems)]
+            harmed = harmed or [inside for inside in templates if inside.endswith(".tpl")]
+            if not harmed:
+                break
+            templates = {inside: text for inside, text in templates.items() if inside not in harmed}
+            _restore(folder, chart, harmed)
+    return {}
+
+
+class _Marked:
+    """Templates with a number behind each line that can bear one."""
+
+    def __init__(self, chart: ChartFiles, templates: Mapping[str, str]) -> None:
+        self._lines: list[tuple[Place, int, str]] = []
+        self.texts = {inside: self._marked(chart.place(inside), text) for inside, text in templates.items()}
+
+    def lines(self, before: Rendering, after: Rendering) -> Mapping[int, Mapping[str, Line]]:
+        """Return the lines of the leaves that are as they were."""
+        found = partners(before, after)
+        return {
+            each.number: dict(self._of(each, found[each.number], after))
+            for each in before.objects
+            if each.number in found
+        }
+
+    def _of(self, before: Rendered, marked: Rendered, after: Rendering) -> Iterator[tuple[str, Line]]:
+        for name, (path, value) in marked.leaves.items():
+            at = marked.found.exactly_at(path)
+            if at is None or name not in before.leaves or not same(before.leaves[name][1], value):
+                continue
+            printed = after.lines[at.line - 1]
+            if match := _MARK.search(printed):
+                place, number, text = self._lines[int(match["number"])]
+                # The value stands as far behind the key as in what was printed, whatever both are indented by; what
+                # an action gives stands where the action does.
+                column = _indent(text) + at.column - _indent(printed)
+                yield name, Line(place, number, min(column, text.find("{{") + 1 or column))
+
+    def _marked(self, place: Place, text: str) -> str:
+        marked: list[str] = []
+        block: int | None = None  # the indent of the key whose text goes on over lines
+        depth = 0  # of actions that are not closed yet
+        for number, line in enumerate(text.split("\n"), start=1):
+            if block is not None and line.strip() and _indent(line) <= block:
+                block = None
+            opened = depth
+            depth += line.count("{{") - line.count("}}")
+            bears = block is None and opened == depth == 0 and _MARKABLE(line) and not line.rstrip().endswith("-}}")
+            if bears:
+                marked.append(f"{line} # bateau.dev/line {len(self._lines)}")
+                self._lines.append((place, number, line))
+            else:
+                marked.append(line)
+            if block is None and _BLOCK(line):
+                block = _indent(line)
+        return "\n".join(marked)
+
+
+def _copy(chart: ChartFiles, folder: Path) -> None:
+    if not chart.archive:
+        shutil.copytree(chart.path, folder)
+        return
+    for inside, text in chart.members():
+        path = folder / inside
+        if path.resolve().is_relative_to(folder.resolve()):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, "utf-8", "surrogateescape")
+
+
+def _restore(folder: Path, chart: ChartFiles, names: list[str]) -> None:
+    for inside in names:
+        text = chart.text(chart.place(inside)) or ""
+        (folder / inside).write_text(text, "utf-8", "surrogateescape")
+
+
+def _templates(folder: Path) -> list[Path]:
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if path.suffix in _ENDINGS and "templates" in PurePosixPath(path.relative_to(folder)).parts and path.is_file()
+    ]
+
+
+def _text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+
+
+def _speaks_of(inside: str, failed: str | None, problems: list[Problem]) -> bool:
+    told = [problem.where.file for problem in problems if problem.where]
+    return inside in (failed or "") or any(file.endswith(inside) for file in told)
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())

@@ -1,0 +1,187 @@
+"""Tell which values a rendered chart's leaves move with: change one value, render again, and look.
+
+Called by helm_chain, when somebody asks for the origins of a chart's manifests. First the values of the spec, one by
+one; then those that the chart brings, in groups that are halved, as most of them move nothing.
+
+Invariant: bounded in number and time; what was not tried is counted, so that the chain can say so. A rendering that
+fails teaches nothing.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from bateau.domain.release import Service
+from bateau.domain.spec import AppSpec
+from bateau.kit.position import Position, nearest, steps
+from bateau.sources.foreign.chart import ChartFiles
+from bateau.sources.foreign.helm_lines import Line, find_lines
+from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX
+from bateau.sources.foreign.naming import named_at
+from bateau.sources.foreign.objects import leaves, mapping, sequence
+from bateau.sources.foreign.program import Ran
+from bateau.sources.foreign.rendering import Rendering, gone, moving, read_rendering
+
+_VALUES: Final = "spec.chart.values"
+_DEFAULTS_TRIALS_MAX: Final = 4 * TRIALS_MAX
+# The schema of the values would refuse many a change; nothing of these renderings is kept.
+_LENIENT: Final = "--skip-schema-validation"
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A leaf of the values: `path` in them, what it is called to people, where it stands."""
+
+    path: str
+    called: str
+    at: Position
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Mover:
+    """A value that a leaf moves with; `whole`: without it, or with another one, the whole object is not there."""
+
+    value: Value
+    whole: bool
+
+
+class HelmTrace:
+    """The search for one chart with its values; it is made once, when it is first asked for."""
+
+    def __init__(
+        self,
+        service: Service,
+        chart: ChartFiles,
+        template: Callable[..., Ran],
+        rendering: Rendering,
+        unstable: Mapping[int, frozenset[str]],
+    ) -> None:
+        spec = service.spec
+        self._service = service
+        self._values: Mapping[str, Any] = spec.chart.values if isinstance(spec, AppSpec) and spec.chart else {}
+        self._template = template
+        self._defaults: Mapping[str, Any] = {}
+        self._movers: dict[int, dict[str, list[Mover]]] | None = None
+        self._lines: Mapping[int, Mapping[str, Line]] | None = None
+        self._trials = 0
+        self._deadline = 0.0
+        self.chart = chart
+        self.rendering = rendering
+        self.unstable = unstable
+        self.untried = 0
+
+    def movers(self, number: int) -> Mapping[str, Sequence[Mover]]:
+        """Return the values that the leaves of an object move with, by their names."""
+        if self._movers is None:
+            self._movers = {}
+            self._search()
+        return self._movers.get(number, {})
+
+    def line(self, number: int, name: str) -> Line | None:
+        """Return the line of a template that gave a leaf, where that is known."""
+        if self._lines is None:
+            self._lines = find_lines(
+                self.chart, lambda copy: self._template(self._values, _LENIENT, copy=copy), self.rendering
+            )
+        return self._lines.get(number, {}).get(name)
+
+    def _search(self) -> None:
+        self._deadline = time.monotonic() + TRIALS_S_MAX
+        document = self.chart.document("values.yaml")
+        self._defaults = mapping(document.tree) if document else {}
+        for value in self._written():
+            self._try([value], trials_max=TRIALS_MAX)
+        positions = document.positions if document and not self.chart.archive else {}
+        brought = [
+            Value(
+                path,
+                f"{path} of the chart's values.yaml",
+                nearest(positions, path, self.chart.place("values.yaml").at()),
+                value,
+            )
+            for path, value in leaves(self._defaults)
+            if _changed(value) is not None and not _overridden(self._values, steps(path))
+        ]
+        self._halve(brought)
+
+    def _written(self) -> Iterator[Value]:
+        for path, value in leaves(self._values):
+            if _changed(value) is not None:
+                full = f"{_VALUES}{'' if path.startswith('[') else '.'}{path}"
+                yield Value(path, full, named_at(self._service, full), value)
+
+    def _halve(self, values: Sequence[Value]) -> None:
+        """Try a group; only where something moves with it, or it cannot be rendered, try its halves."""
+        if not values or not self._try(values, trials_max=_DEFAULTS_TRIALS_MAX) or len(values) == 1:
+            return
+        middle = len(values) // 2
+        self._halve(values[:middle])
+        self._halve(values[middle:])
+
+    def _try(self, values: Sequence[Value], *, trials_max: int) -> bool:
+        """Render with values changed, and say whether to look closer. One alone that moves something is noted."""
+        if self._trials >= trials_max or time.monotonic() > self._deadline:
+            self.untried += len(values)
+            return False
+        self._trials += 1
+        tree: Any = self._values
+        for each in values:
+            tree = _with(tree, self._defaults, steps(each.path), _changed(each.value))
+        ran = self._template(tree, _LENIENT)
+        after, problems = read_rendering(ran.out, self.chart)
+        if ran.failed or problems:
+            return True
+        changed = moving(self.rendering, after)
+        if len(values) == 1:
+            self._note(values[0], changed, gone(self.rendering, after))
+        return bool(changed)
+
+    def _note(self, value: Value, changed: Mapping[int, frozenset[str]], lost: set[int]) -> None:
+        assert self._movers is not None  # noqa: S101 - the search has begun
+        for number, names in changed.items():
+            mover = Mover(value, whole=number in lost)
+            for name in names - self.unstable.get(number, frozenset()):
+                self._movers.setdefault(number, {}).setdefault(name, []).append(mover)
+
+
+def _changed(value: Any) -> Any:
+    """Return another value of the same type, or None for what there is no other of: collections without content.
+
+    >>> [_changed(value) for value in (True, 3, 0.5, "web", "", "8080", "true", None, {})]
+    [False, 4, 1.5, 'web-x', 'x', '8081', 'false', 'x', None]
+    """
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int | float):
+        return value + 1
+    if isinstance(value, str):
+        if value in {"true", "false"}:
+            return "false" if value == "true" else "true"
+        return str(int(value) + 1) if value.isdecimal() else f"{value}-x" if value else "x"
+    return "x" if value is None else None
+
+
+def _overridden(values: Any, path: Sequence[str | int]) -> bool:
+    """Say whether the values of the spec decide over a path of the chart's: a list there replaces the whole list."""
+    for step in path:
+        if not isinstance(values, dict):
+            return True
+        if step not in values:
+            return False
+        values = mapping(values)[str(step)]
+    return True
+
+
+def _with(tree: Any, defaults: Any, path: Sequence[str | int], value: Any) -> Any:
+    """Return values with one changed. Of a list that the chart brings all is repeated, as Helm does not merge lists."""
+    head, *rest = path
+    if isinstance(head, int):
+        items = [*(sequence(tree) or sequence(defaults))]
+        items[head] = _with(items[head], items[head], rest, value) if rest else value
+        return items
+    changed = dict(mapping(tree))
+    below = mapping(defaults).get(head)
+    changed[head] = _with(changed.get(head), below, rest, value) if rest else value
+    return changed

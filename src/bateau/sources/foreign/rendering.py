@@ -1,0 +1,105 @@
+"""What `helm template` printed, as objects that know their template; and two such texts compared.
+
+Called by helm for the chart as it is, and by helm_trace for the chart with one value changed.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+from bateau.domain.problem import Problem
+from bateau.sources.foreign.chart import ChartFiles, Place
+from bateau.sources.foreign.moves import Aligned, aligned, moved
+from bateau.sources.foreign.objects import Found, read_objects
+
+_SOURCE_LINE: Final = re.compile(r"^---\n# Source: (?P<source>[^\n]+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendered:
+    """An object with its number, and the template that gave it: as Helm names it, and where it is."""
+
+    number: int
+    found: Found
+    source: str
+    place: Place
+
+    @cached_property
+    def leaves(self) -> Aligned:
+        """Its leaves by names that do not depend on the order of lists."""
+        return aligned(self.found.tree)
+
+
+@dataclass(frozen=True, eq=False)
+class Rendering:
+    """All objects of a rendering, in Helm's order, and the lines of its text."""
+
+    objects: tuple[Rendered, ...]
+    lines: tuple[str, ...]
+
+
+def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Problem]]:
+    """Return the objects of a rendering. What is wrong with them is said of their templates."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    starts = [(text.count("\n", 0, match.start()) + 1, match["source"]) for match in _SOURCE_LINE.finditer(text)]
+    found, wrong = read_objects("helm template", text, written=False)
+
+    def source_at(line: int) -> str:
+        return next((source for start, source in reversed(starts) if start <= line), "")
+
+    problems: list[Problem] = []
+    for each in wrong:
+        line = each.where.line if each.where else 1
+        place = chart.place_of(source_at(line))
+        says = place.says(f"what the template gives is no manifest: {each.says}")
+        hint = f"line {line} of what `helm template {chart.name}` prints"
+        problems.append(Problem(where=place.at(), says=says, hint=hint))
+    objects: list[Rendered] = []
+    for number, each in enumerate(found):
+        source = source_at(each.document.position.line)
+        objects.append(Rendered(number, each, source, chart.place_of(source)))
+    return Rendering(tuple(objects), tuple(text.split("\n"))), problems
+
+
+def moving(before: Rendering, after: Rendering) -> Mapping[int, frozenset[str]]:
+    """Return the names of the leaves that moved, by the number of their object.
+
+    An object that is gone has moved with all its leaves. One whose name has changed is known by its template.
+    """
+    pairs = partners(before, after)
+    changed: dict[int, frozenset[str]] = {}
+    for each in before.objects:
+        partner = pairs.get(each.number)
+        names = moved(each.leaves, partner.leaves) if partner else each.leaves
+        if names:
+            changed[each.number] = frozenset(names)
+    return changed
+
+
+def gone(before: Rendering, after: Rendering) -> set[int]:
+    """Return the numbers of the objects that are not there any more."""
+    return set(range(len(before.objects))) - set(partners(before, after))
+
+
+def partners(before: Rendering, after: Rendering) -> dict[int, Rendered]:
+    """Return which object of `after` each of `before` is: by its key, else by template and kind if as many are left."""
+    by_key = {each.found.key: each for each in after.objects}
+    pairs = {each.number: by_key[each.found.key] for each in before.objects if each.found.key in by_key}
+    taken = {each.number for each in pairs.values()}
+    lost = _by_template(each for each in before.objects if each.number not in pairs)
+    left = _by_template(each for each in after.objects if each.number not in taken)
+    for template, objects in lost.items():
+        others = left.get(template, [])
+        if len(objects) == len(others):
+            pairs |= {each.number: other for each, other in zip(objects, others, strict=True)}
+    return pairs
+
+
+def _by_template(objects: Iterable[Rendered]) -> dict[tuple[str, str], list[Rendered]]:
+    found: defaultdict[tuple[str, str], list[Rendered]] = defaultdict(list)
+    for each in objects:
+        found[each.source, each.found.kind[1]].append(each)
+    return dict(found)

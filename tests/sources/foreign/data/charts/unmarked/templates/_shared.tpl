@@ -1,0 +1,10 @@
+{{- define "shared" }}
+- x: 1
+{{- end }}
+{{- define "flow" }}
+{{- /* a remark
+key: over lines */ -}}
+{
+"a": "b"
+}
+{{- end }}
