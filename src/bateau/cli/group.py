@@ -24,6 +24,7 @@ COMMANDS: Mapping[str, str] = {
     "apply": "Make what is written run on this machine: plan, ask, wait for health.",
     "rollback": "Have a service go back to what it was when it was last healthy.",
     "render": "Render the Kubernetes manifests of an environment.",
+    "admission": "Print the policies as an API server takes them.",
     "promote": "Carry what one environment pins over to the next.",
     "explain": "Document a field, or say where a value came from.",
     "schema": "Print the JSON Schema of specs, for editors.",

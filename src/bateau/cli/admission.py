@@ -1,0 +1,38 @@
+"""`bateau admission`: the policies as an API server takes them."""
+
+from pathlib import Path
+
+import click
+
+from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
+from bateau.cli.options import directory_option
+
+
+@click.command()
+@click.argument("environment", required=False)
+@click.option("--starter", is_flag=True, help="The policies that come with Bateau, too.")
+@directory_option
+def command(environment: str | None, starter: bool, directory: Path) -> int:
+    """Print the policies as ValidatingAdmissionPolicies with their bindings, for the cluster of ENVIRONMENT.
+
+    \b
+      bateau admission prod | kubectl apply --server-side -f -
+
+    The rules are the same text. Parameters and the environment are written into them, so print them again when they
+    change. What an API server cannot judge alike (specs, services, objects beside the one that it is given) is told.
+    """
+    from bateau.cli.findings import findings_text
+    from bateau.cli.problems import render
+    from bateau.domain.problem import Severity
+    from bateau.kit.yaml_writer import write
+    from bateau.wiring.admission import admission_of
+
+    found = admission_of(directory, environment, starter=starter)
+    if found.problems:
+        click.echo(render(found.problems), err=True)
+    if found.findings:
+        click.echo(findings_text(found.findings), err=True)
+    if any(problem.severity is Severity.ERROR for problem in found.problems):
+        return EXIT_WRITTEN_WRONG
+    click.echo(write(found.trees), nl=False)
+    return 0

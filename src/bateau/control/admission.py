@@ -1,0 +1,38 @@
+"""The policies of an environment, as an API server takes them.
+
+Called by the command `admission`, through wiring. Pure.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+from bateau.domain.finding import Finding
+from bateau.domain.problem import Problem
+from bateau.policy import Policy, admission_policies, understand
+from bateau.specs import read
+
+
+@dataclass(frozen=True, kw_only=True)
+class Admission:
+    """ValidatingAdmissionPolicies with their bindings; `findings` say what an API server cannot do alike."""
+
+    trees: tuple[Mapping[str, Any], ...]
+    findings: tuple[Finding, ...]
+    problems: tuple[Problem, ...]
+
+
+def admission(
+    texts: Mapping[str, str], environment: str | None, *, today: date, starter: Sequence[Policy] = ()
+) -> Admission:
+    """Return the policies among `texts`, and `starter`, for the cluster of an environment."""
+    reading = read(texts)
+    policies, unsound = understand(reading.specs)
+    where = {"name": environment} if environment else None
+    made = [admission_policies(policy, today=today, environment=where) for policy in (*policies, *starter)]
+    return Admission(
+        trees=tuple(tree for trees, _ in made for tree in trees),
+        findings=tuple(finding for _, findings in made for finding in findings),
+        problems=(*reading.problems, *unsound),
+    )

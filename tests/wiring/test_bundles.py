@@ -1,0 +1,143 @@
+"""Bundles and admission policies through the real commands: the same bytes, and explained without the specs."""
+
+import os
+import subprocess
+import sys
+import tarfile
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+import yaml
+from backports import zstd
+
+from bateau.domain.manifest import Manifest
+from bateau.render import validate
+from bateau.wiring.schemas import load_schemas
+
+SPECS = """\
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: shop, labels: {team: sales}}
+spec:
+  image: "r.example/shop:${ values.tag }"
+  ports: {http: {protocol: http}}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: old, labels: {team: sales}}
+spec: {manifests: [legacy/*.yaml]}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Environment
+metadata: {name: prod}
+spec:
+  values: {tag: "1"}
+  patches:
+    - match: {kind: ConfigMap, name: old}
+      set: {"data.y": "on"}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Environment
+metadata: {name: staging}
+spec:
+  values: {tag: "2"}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Policy
+metadata: {name: house}
+spec:
+  match: {kinds: [Deployment], stage: manifest}
+  rules:
+    - {name: few, check: "spec.replicas < 5", message: "'too many'"}
+"""
+LEGACY = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: old}\ndata: {x: 'y', count: '1e3'}\n"
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Path:
+    (tmp_path / "specs" / "legacy").mkdir(parents=True)
+    (tmp_path / "specs" / "a.yaml").write_text(SPECS)
+    (tmp_path / "specs" / "legacy" / "old.yaml").write_text(LEGACY)
+    return tmp_path / "specs"
+
+
+def bateau(specs: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, "XDG_CACHE_HOME": str(specs.parent / "cache"), "NO_COLOR": "1"}
+    command = [sys.executable, "-m", "bateau", *words]
+    return subprocess.run(command, cwd=specs, env=environ, check=False, capture_output=True, text=True, timeout=60)
+
+
+def test_a_bundle_is_the_same_to_the_bit_with_a_cache_and_without(specs: Path) -> None:
+    one, two, three = (specs.parent / f"{each}.tar.zst" for each in (1, 2, 3))
+    for path, more in ((one, []), (two, []), (three, ["--no-cache"])):
+        done = bateau(specs, "render", "prod", "--bundle", str(path), *more)
+        assert done.returncode == 0, done.stderr
+    assert one.read_bytes() == two.read_bytes() == three.read_bytes()
+    with zstd.open(one) as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
+        names = archive.getnames()
+    assert names == [
+        *("bundle.json", "findings.json", "manifests/app/old.yaml", "provenance/app/old.json"),
+        *("manifests/app/shop.yaml", "provenance/app/shop.json"),
+    ]
+
+
+def test_a_bundle_explains_without_the_specs(specs: Path) -> None:
+    bundle = specs.parent / "b.tar.zst"
+    assert bateau(specs, "render", "prod", "--bundle", str(bundle)).returncode == 0
+    image = ("Deployment/shop", "spec.template.spec.containers[0].image")
+    live = bateau(specs, "explain", *image, "--env", "prod").stdout
+    (specs / "a.yaml").unlink()
+    assert bateau(specs, "explain", *image, "--bundle", str(bundle)).stdout == live
+    assert "values.tag of prod" in live
+    patched = bateau(specs, "explain", "configmap/old", "data.y", "--bundle", str(bundle)).stdout
+    assert patched.splitlines()[0] == "on"
+    assert "patch of prod" in patched
+    assert "legacy/old.yaml:4:11" in bateau(specs, "explain", "configmap/old", "data.x", "--bundle", str(bundle)).stdout
+
+
+def test_a_plan_against_a_bundle_shows_the_edit_alone(specs: Path) -> None:
+    bundle = specs.parent / "b.tar.zst"
+    assert bateau(specs, "render", "prod", "--bundle", str(bundle)).returncode == 0
+    same = bateau(specs, "plan", "prod", "--against", str(bundle), "--exit-code")
+    assert same.returncode == 0, same.stdout
+    (specs / "a.yaml").write_text(SPECS.replace('{tag: "1"}', '{tag: "7"}'))
+    changed = bateau(specs, "plan", "prod", "--against", str(bundle), "--exit-code")
+    assert changed.returncode == 4
+    assert "r.example/shop:1 -> r.example/shop:7" in changed.stdout
+    bundle.write_bytes(bundle.read_bytes()[:300])
+    damaged = bateau(specs, "plan", "prod", "--against", str(bundle))
+    assert damaged.returncode == 3
+    assert "is no bundle, or is damaged" in damaged.stderr
+
+
+def test_several_environments_are_rendered_side_by_side(specs: Path) -> None:
+    done = bateau(specs, "render", "prod", "staging", "-o", str(specs.parent / "out"))
+    assert done.returncode == 0, done.stderr
+    for name, tag in (("prod", "1"), ("staging", "2")):
+        text = (specs.parent / "out" / name / "app-shop.yaml").read_text()
+        images = [
+            tree["spec"]["template"]["spec"]["containers"][0]["image"]
+            for tree in yaml.safe_load_all(text)
+            if tree["kind"] == "Deployment"
+        ]
+        assert images == [f"r.example/shop:{tag}"]
+
+
+def test_a_mistake_writes_nothing(specs: Path) -> None:
+    (specs / "a.yaml").write_text(SPECS.replace("kind: ConfigMap, name", "kind: ConfgMap, name"))
+    done = bateau(specs, "render", "prod", "--bundle", str(specs.parent / "b.tar.zst"))
+    assert done.returncode == 1
+    assert "a.yaml:19:7  the patch matches no manifest\n  hint: did you mean `ConfigMap`?" in done.stderr
+    assert not (specs.parent / "b.tar.zst").exists()
+
+
+def test_policies_become_what_an_api_server_takes(specs: Path) -> None:
+    done = bateau(specs, "admission", "prod", "--starter")
+    assert done.returncode == 0, done.stderr
+    trees = list(yaml.safe_load_all(done.stdout))
+    assert {tree["kind"] for tree in trees} == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
+    assert "house" in {tree["metadata"]["name"] for tree in trees}
+    manifests = [Manifest(service=None, target="admission", tree=tree, origins={}) for tree in trees]
+    assert validate(manifests, load_schemas()) == ()
+    assert "not checked" in done.stderr  # the starter set speaks of services, too
