@@ -14,9 +14,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 from bateau.domain.problem import Problem
-from bateau.kit.position import Position
+from bateau.kit.position import Flaw, Position
 from bateau.kit.yaml_go import KUBECTL
-from bateau.kit.yaml_tree import Document, read_documents
+from bateau.kit.yaml_tree import Document, Unread, read_documents
 from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.tree import FILE_BYTES_MAX, OUTSIDE_HINT, Tree
 
@@ -75,10 +75,18 @@ class ChartFiles:
 
     def document(self, inside: str) -> Document | None:
         """Return the first document of a file of the chart itself, whatever its flaws."""
-        place = self.place(inside)
-        text = self.text(place)
-        documents, _ = read_documents(place.file, text or "", bytes_max=FILE_BYTES_MAX, dialect=KUBECTL)
+        documents, _ = self._read(inside)
         return documents[0] if documents else None
+
+    def flaws(self, inside: str) -> list[Flaw]:
+        """Return what is wrong with a file of the chart itself, as YAML."""
+        documents, unread = self._read(inside)
+        return [flaw for each in (*documents, *unread) for flaw in each.flaws]
+
+    def _read(self, inside: str) -> tuple[list[Document], list[Unread]]:
+        place = self.place(inside)
+        text = self.text(place) or ""
+        return read_documents(place.file, text, bytes_max=FILE_BYTES_MAX, dialect=KUBECTL)
 
     def templates(self) -> Iterator[str]:
         """Yield the text of all templates, those of the charts in it included."""

@@ -13,6 +13,7 @@ from bateau.sources.foreign.chart import ChartFiles
 from bateau.sources.foreign.objects import mapping, sequence
 
 _WORDS_MAX: Final = 500
+_UNLOADED: Final = re.compile(r"cannot load (?P<file>values\.yaml|Chart\.yaml)").match
 _MISSING: Final = re.compile(r"missing in charts/ directory: (?P<names>[^\n]+)").search
 _SCHEMA: Final = re.compile(r"^- (?:at )?'?(?P<pointer>/[^':]*|\(root\)|)'?: (?P<says>.+)$", re.MULTILINE)
 _SCHEMA_HEAD: Final = "don't meet the specifications of the schema"
@@ -30,6 +31,8 @@ def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position]) ->
     if _SCHEMA_HEAD in says and (found := list(_SCHEMA.finditer(says))):
         # Helm takes them out of a map, so that their order is another one each time.
         return sorted((_of_schema(match["pointer"], match["says"], at) for match in found), key=lambda each: each.says)
+    if (match := _UNLOADED(says)) and (flaws := chart.flaws(match["file"])):
+        return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in flaws]
     if match := _NO_YAML(says):
         place = chart.place_of(match["file"])
         line = f"what the template gives is no YAML: {_line(match['says'])}"

@@ -13,7 +13,7 @@ from bateau.kit.position import child, item
 from bateau.sources.foreign.objects import mapping, sequence
 
 TRIALS_MAX: Final = 64
-TRIALS_S_MAX: Final = 20.0
+TRIALS_S_MAX: Final = 10.0
 
 # Path with names of items for their numbers -> path, and value.
 Aligned = Mapping[str, tuple[str, Any]]
