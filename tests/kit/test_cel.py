@@ -1,8 +1,11 @@
 """The CEL dialect: the examples of Kubernetes' documentation, plain dicts, and bounds on cost."""
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bateau.kit.cel import LENGTH_MAX, CelError, Scope, evaluate
 from bateau.kit.cel_function import Function
@@ -158,3 +161,28 @@ def test_names_are_told_from_fields_functions_strings_and_comments() -> None:
 
 def test_rules_as_people_write_them_do_not_grow() -> None:
     assert growth("c.filter(x, has(x.a)).map(x, string(x.a) + '!').join(', ') + '; and' + 'more'") < 1000
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(-(2**65), 2**65), st.text(max_size=5), st.floats()),
+        lambda inner: (
+            st.dictionaries(st.sampled_from(["a", "b", "c"]), inner, max_size=3) | st.lists(inner, max_size=2)
+        ),
+        max_leaves=8,
+    ),
+    st.lists(st.sampled_from(["a", "b", "c"]), min_size=1, max_size=3),
+)
+def test_a_mere_path_gives_what_the_library_gives(tree: Any, path: list[str]) -> None:
+    expression = ".".join(["values", *path])
+
+    def outcome(run: Callable[[], Any]) -> Any:
+        try:
+            value = run()
+        except CelError as error:
+            return str(error)
+        return type(value), repr(value)
+
+    assert outcome(lambda: evaluate(expression, {"values": tree})) == outcome(
+        lambda: Scope({"values": tree}).value(expression)
+    )

@@ -90,19 +90,20 @@ def _document(subject: str, *, as_json: bool) -> None:
 
 
 def _service(subject: str, directory: Path, environment: str | None) -> _Subject:
-    from bateau.wiring.explaining import release_of
+    from bateau.wiring.explaining import asked_of
 
-    release, incomplete = release_of(directory, environment)
-    name = subject.rpartition("/")[2]
-    service = next((s for s in release.services if s.name == name and subject in (s.name, s.key)), None)
+    asked = asked_of(directory, subject, environment)
+    service = asked.service
     if service is None:
+        from bateau.cli.problems import render
+        from bateau.domain.problem import Severity
         from bateau.kit.suggest import did_you_mean, listed
 
-        there = listed(s.key for s in release.services) or "none"
-        hint = did_you_mean(name, [s.name for s in release.services]) or f"there is: {there}"
-        if incomplete:
-            hint += "; documents with mistakes are left out, see `bateau check`"
-        raise click.UsageError(f"no service {subject} below {directory}: {hint}")
+        errors = [problem for problem in asked.problems if problem.severity is Severity.ERROR]
+        hint = did_you_mean(subject, [*asked.keys, *(key.partition("/")[2] for key in asked.keys)])
+        hint = hint or f"there is: {listed(asked.keys) or 'none'}"
+        told = f"\n{render(errors)}" if errors else ""
+        raise click.UsageError(f"no service {subject} below {directory}: {hint}{told}")
     return _Subject("service", service.key, service.tree, service.origins, service.kind)
 
 

@@ -1,20 +1,40 @@
-"""From texts to the release of one environment, without judging it: the short way, for questions about values.
+"""From texts to one service of an environment, without a look at the others: for questions about values.
 
-Called by `explain`. control.path goes the same way and on.
+Called by `explain`. control.path goes the same way for all, and on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bateau.domain.problem import Problem
-from bateau.domain.release import Release
-from bateau.hydrate import hydrate
+from bateau.domain.release import Service
+from bateau.hydrate import SERVICES, Hydration
 from bateau.specs import read
 
 
-def released(
-    texts: Mapping[str, str], environment: str | None, variables: Mapping[str, str]
-) -> tuple[Release, tuple[Problem, ...]]:
-    """Return the release, and the mistakes that left something out of it."""
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """The service that was asked for, None where there is none, and the keys of those that there are.
+
+    `problems` are the mistakes of the texts and of this service in the environment.
+    """
+
+    service: Service | None
+    keys: Sequence[str]
+    problems: tuple[Problem, ...]
+
+
+def service_of(texts: Mapping[str, str], subject: str, environment: str | None, variables: Mapping[str, str]) -> Asked:
+    """Return the service that people call "chat" or "model/chat"."""
     reading = read(texts)
-    release, unmet = hydrate(reading.specs, environment, variables)
-    return release, (*reading.problems, *unmet)
+    hydration = Hydration(reading.specs, environment, variables)
+    documents = {f"{spec.kind.lower()}/{spec.name}": spec for spec in reading.specs if spec.kind in SERVICES}
+    problems = [*reading.problems, *hydration.problems]
+    service = None
+    for key, spec in sorted(documents.items()):
+        if subject in (key, spec.name):
+            hydrated = hydration.service(spec)
+            service = hydrated.service
+            problems += hydrated.problems
+            break
+    return Asked(service=service, keys=sorted(documents), problems=tuple(problems))

@@ -1,4 +1,4 @@
-"""Read what `explain` is asked about: the services of an environment, or its manifests.
+"""Read what `explain` is asked about: one service of an environment.
 
 Called by that command. Imports little: a question about one value is answered at once or not asked again.
 """
@@ -6,20 +6,10 @@ Called by that command. Imports little: a question about one value is answered a
 import os
 from pathlib import Path
 
-from bateau.control.releasing import released
-from bateau.domain.problem import Problem, Severity
-from bateau.domain.release import Release
+from bateau.control.releasing import Asked, service_of
 from bateau.sources.spec_files import SpecFiles
 
 
-def release_of(directory: Path, environment: str | None) -> tuple[Release, bool]:
-    """Return the release of what stands below `directory`, and whether mistakes left something out of it.
-
-    Raises ControlError where it cannot be read.
-    """
-    release, problems = released(SpecFiles(directory, default={}).read(), environment, os.environ)
-    return release, any(_is_error(problem) for problem in problems)
-
-
-def _is_error(problem: Problem) -> bool:
-    return problem.severity is Severity.ERROR
+def asked_of(directory: Path, subject: str, environment: str | None) -> Asked:
+    """Return the service that is called `subject` below `directory`. Raises ControlError where it cannot be read."""
+    return service_of(SpecFiles(directory, default={}).read(), subject, environment, os.environ)
