@@ -8,9 +8,11 @@ import pytest
 from bateau.cli.problems import render
 from bateau.control.path import understand
 from bateau.domain.problem import Severity
+from bateau.wiring.written import check_directory
 
 TODAY = date(2026, 11, 24)
 FOLDER = Path(__file__).parent / "mistakes"
+TREES = FOLDER / "trees"
 TEN = Path(__file__).parent / "ten_mistakes"
 
 
@@ -23,6 +25,17 @@ def test_a_mistake_has_its_message(path: Path, request: pytest.FixtureRequest):
         expected.write_text(actual)
     assert expected.read_text() == actual
     assert written.problems
+
+
+@pytest.mark.parametrize("path", sorted(each for each in TREES.iterdir() if each.is_dir()), ids=lambda path: path.name)
+def test_a_mistake_that_shows_in_an_environment_has_its_message(path: Path, request: pytest.FixtureRequest):
+    found = check_directory(path, starter=path.name.startswith("starter-"))
+    actual = render(found.problems) + "\n"
+    expected = path / "expected.txt"
+    if request.config.getoption("--accept"):
+        expected.write_text(actual)
+    assert expected.read_text() == actual
+    assert found.wrong
 
 
 def test_ten_mistakes_in_five_files_are_all_reported_at_their_line_and_column():

@@ -49,11 +49,16 @@ def _said(tree: dict[str, Any]) -> list[tuple[str, str | None, str]]:
     ("tree", "verdict", "path", "part"),
     [
         ({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": 1}}, "error", "data.a", "not of type"),
-        ({"apiVersion": "v1", "kind": "ConfigMap", "dat": {}}, "error", None, "'dat' was unexpected"),
+        ({"apiVersion": "v1", "kind": "ConfigMap", "dat": {}}, "error", "dat", "'dat' was unexpected"),
         ({"apiVersion": "v2", "kind": "ConfigMap"}, "error", "apiVersion", "serves ConfigMap as v1 and not as v2"),
         ({"apiVersion": "x.dev/v1", "kind": "Boat"}, "not checked", "apiVersion", "no schema of Boat in x.dev/v1"),
         ({"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": {"size": 0}}, "error", "spec.size", "0"),
-        ({"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": {"size": 1, "x": 1}}, "error", "spec", "was unexpected"),
+        (
+            {"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": {"size": 1, "x": 1}},
+            "error",
+            "spec.x",
+            "was unexpected",
+        ),
     ],
 )
 def test_mistakes_are_found(tree: dict[str, Any], verdict: str, path: str | None, part: str) -> None:

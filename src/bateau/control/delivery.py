@@ -100,7 +100,7 @@ def check(
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
     judges = any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter))
     brings = any(service.brings_documents for service in written.release.services)
-    if written.wrong or not (judges or brings or ManifestPatches(reading.specs, environment)):
+    if written.mistaken or not (judges or brings or ManifestPatches(reading.specs, environment)):
         return written
     rendered = deliver(reading, environment, rules, variables=variables, foreign=foreign)
     written = rendered.written
@@ -120,7 +120,7 @@ def check(
     owned = {service.key for service in written.release.services if service.brings_documents}
     told = [finding for finding in rendered.unrendered if finding.subject in owned]
     judged = (*rendered.judged, *unseen)
-    problems = (*written.problems, *map(as_problem, (*told, *(rendered.unsound if brings else ()), *judged)))
+    problems = (*written.problems, *map(as_problem, (*told, *rendered.unsound, *judged)))
     return replace(written, problems=in_order(problems), findings=(*written.findings, *judged))
 
 

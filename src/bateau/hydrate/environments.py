@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
-from bateau.kit.position import child
+from bateau.kit.position import child, steps
 from bateau.kit.suggest import did_you_mean, listed
 
 
@@ -70,6 +70,23 @@ def values_read(text: str, found: Context) -> list[Origin]:
     return [
         origin for match in _READ_VALUE.findall(text) for origin in found.value_origins.get(match.lstrip("."), ())[-1:]
     ]
+
+
+def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | None:
+    """Return the first value that an expression of the text reads and that is not there; None where all are.
+
+    That is what has no such key, the key, and the keys that there are.
+    """
+    for match in _READ_VALUE.findall(text):
+        value: Any = found.values
+        at = "values"
+        for step in steps(f"values{match}")[1:]:
+            if isinstance(value, dict) and isinstance(step, str):
+                fields = cast("dict[str, Any]", value)
+                if step not in fields:
+                    return at, step, list(fields)
+                value, at = fields[step], child(at, step)
+    return None
 
 
 def body_of(spec: Spec) -> dict[str, Any]:

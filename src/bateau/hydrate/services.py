@@ -15,13 +15,14 @@ from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, body_of, context, values_read
+from bateau.hydrate.environments import Context, body_of, context, missing_value, values_read
 from bateau.hydrate.expressions import expand
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
 from bateau.kit.position import child, item, leaves, nearest
 from bateau.kit.schema import Checker, build
+from bateau.kit.suggest import did_you_mean, listed
 
 SERVICES: Final = ("Model", "App")
 
@@ -103,8 +104,7 @@ def _service(spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Pr
     names = _Names(spec, found, origins)
     metadata = names.expanded(tree["metadata"], "metadata", positions, wrong)
     body = names.expanded(tree["spec"], "spec", positions, wrong)
-    if not wrong:
-        wrong += _wrong_values(body, spec, positions)
+    wrong += _wrong_values(body, spec, positions, unread=bool(wrong))
     if wrong:
         return None
     whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
@@ -184,12 +184,20 @@ class _Names:
         try:
             result = expand(value, self._names, variables=self._found.variables)
         except CelError as error:
-            hint = f"an expression sees: {', '.join(sorted(self._names))}"
-            where = nearest(positions, path, self._spec.position)
-            wrong.append(Problem(where=where, says=f"{path}: {error}", hint=hint))
+            says, hint = self._explained(value, error)
+            wrong.append(
+                Problem(where=nearest(positions, path, self._spec.position), says=f"{path}: {says}", hint=hint)
+            )
             return value
         self._note(path, value, result)
         return result
+
+    def _explained(self, text: str, error: CelError) -> tuple[str, str]:
+        """Say why an expression fails; a value that is missing is what it mostly is."""
+        if missing := missing_value(text, self._found):
+            around, key, there = missing
+            return f"{around} has no `{key}`", did_you_mean(key, there) or f"there is: {listed(there) or 'nothing'}"
+        return str(error), f"an expression sees: {', '.join(sorted(self._names))}"
 
     def _note(self, path: str, text: str, result: Any) -> None:
         chain = self._origins.get(path, ())
@@ -201,12 +209,12 @@ class _Names:
             self._origins[leaf] = steps
 
 
-def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any]) -> list[Problem]:
-    """Check once more what expressions and patches have put in place."""
+def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any], *, unread: bool) -> list[Problem]:
+    """Check once more what expressions and patches have put in place. `unread`: an expression may still stand there."""
     checker = Checker(
         value_at=lambda path: nearest(positions, path, spec.position),
         key_at=lambda path: nearest(positions, path, spec.position),
-        expressions=False,
+        expressions=unread,
     )
     checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]

@@ -6,9 +6,10 @@ Invariant: no manifest passes in silence for want of a schema: that is a finding
 never shown.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Final
 
 from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
@@ -16,7 +17,8 @@ from bateau.domain.origin import Origins
 from bateau.kit.position import Position, child, item
 from bateau.render.schemas import Schemas
 
-_MESSAGE_CHARACTERS_MAX = 200
+_MESSAGE_CHARACTERS_MAX: Final = 200
+_UNKNOWN: Final = re.compile(r"Additional properties are not allowed \('([^']*)' w").match
 
 
 def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, ...]:
@@ -51,7 +53,10 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterable[Finding]:
     for error in validator.iter_errors(manifest.tree):
         path = _path(error.instance_path)
         says = error.message if kind != "Secret" else "does not have the form that a Secret needs"
-        yield _finding(manifest, "error", f"{path or 'the object'}: {says[:_MESSAGE_CHARACTERS_MAX]}", path)
+        # What is unknown is told of the mapping around it; it is the field itself that people look for.
+        unknown = _UNKNOWN(error.message)
+        at = child(path, unknown[1]) if unknown else path
+        yield _finding(manifest, "error", f"{path or 'the object'}: {says[:_MESSAGE_CHARACTERS_MAX]}", at)
     if schemas.has_rules(key):
         yield _finding(manifest, "not checked", f"not checked: the CEL rules in the schema of {kind}", None)
 
