@@ -91,7 +91,7 @@ def test_words_are_read_as_helm_and_kubectl_do(rendered: dict[str, Manifest]) ->
             "spec.template.spec.containers[0].env[0].value",
             [
                 "shop/app.yaml:13:18 'debug' moves with spec.chart.values.env[0].value",
-                f"{TEMPLATES}/deployment.yaml:1:1 'debug' template; which of its lines is not known",
+                f"{TEMPLATES}/deployment.yaml:30:11 'debug' template; below this line",
             ],
         ),
         (
@@ -344,6 +344,25 @@ def test_a_link_out_of_the_tree_is_not_shown_to_helm(tmp_path: Path) -> None:
     (root / "shop/chart/files/link").symlink_to(tmp_path / "secret")
     (problem,) = expand(root, SMALL).problems
     assert problem.says == "`shop/chart/files/link` leads out of the directory of the specs"
+
+
+def test_a_chart_that_gives_nothing_says_so(tmp_path: Path) -> None:
+    write(tmp_path, {"shop/chart/Chart.yaml": CHART, "shop/chart/templates/x.yaml": "{{ if .Values.on }}a{{ end }}"})
+    expansion = expand(tmp_path, SMALL)
+    (finding,) = expansion.findings
+    assert (str(finding.where), finding.says) == ("shop/app.yaml:6:5", "the chart gives no object with these values")
+    assert sound(expansion) == ()
+
+
+def test_of_a_program_that_breaks_one_line_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "bin/helm"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\nprintf 'panic: index out of range\\ngoroutine 1 [running]:\\n' >&2; exit 2\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("sys.executable", "/nowhere/python")
+    write(tmp_path, {"shop/chart/Chart.yaml": CHART})
+    (problem,) = expand(tmp_path, SMALL, environ={"PATH": f"{program.parent}:{os.environ['PATH']}"}).problems
+    assert problem.says == "Helm cannot render this chart: Helm itself breaks on it, panic: index out of range"
 
 
 def test_a_broken_archive_is_told(tmp_path: Path) -> None:

@@ -160,6 +160,15 @@ def test_a_bundle_of_some_megabytes_is_read(tmp_path: Path) -> None:
     assert len(sound(expand(tmp_path, "  manifests: [x.yaml]\n"))) == len(documents)
 
 
+def test_a_file_without_an_object_is_told(tmp_path: Path) -> None:
+    write(tmp_path, {"shop/x.yaml": "# nothing yet\n---\n"})
+    expansion = expand(tmp_path, "  manifests: [x.yaml]\n")
+    assert [(str(each.where), each.says) for each in expansion.findings] == [
+        ("shop/app.yaml:5:15", "shop/x.yaml has no object in it")
+    ]
+    assert sound(expansion) == ()
+
+
 def test_an_app_without_foreign_documents_has_none(tmp_path: Path) -> None:
     assert expand(tmp_path, "  image: nginx\n").manifests == ()
 

@@ -108,6 +108,10 @@ def expand_chart(
     unstable = _unstable(helm, chart, files, rendering)
     trace = HelmTrace(service, files, helm.template, rendering, unstable)
     kept, findings = _hooks(service, rendering)
+    if not kept:
+        says = "the chart gives no object with these values"
+        where = named_at(service, "spec.chart")
+        findings.append(Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where))
     manifests = (
         Manifest(
             service=service.key,

@@ -61,4 +61,5 @@ def _template(rendered: Rendered, name: str, trace: HelmTrace) -> tuple[Position
     if line is None:
         return rendered.place.at(), rendered.place.says(f"template; which of its lines is not known{untried}")
     said = f"line {line.line} of the template" if line.place.inside else "template"
+    said = f"{said}; below this line" if line.below else said
     return line.place.at(line.line, line.column), line.place.says(f"{said}{untried}")

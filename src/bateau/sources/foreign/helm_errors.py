@@ -26,6 +26,8 @@ _NO_YAML: Final = re.compile(
 def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position]) -> list[Problem]:
     """Return what Helm complains of. `at` gives the place of a field of the spec: "spec.chart.values.image"."""
     says = _cleaned(words, chart)
+    if says.startswith("panic:"):
+        says = f"Helm itself breaks on it, {says.splitlines()[0]}"
     if missing := _MISSING(says):
         return [_dependency(name.strip(), chart) for name in missing["names"].split(",")]
     if _SCHEMA_HEAD in says and (found := list(_SCHEMA.finditer(says))):

@@ -17,8 +17,10 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from bateau.domain.problem import Problem
+from bateau.kit.position import Position
 from bateau.sources.foreign.chart import ChartFiles, Place
 from bateau.sources.foreign.moves import same
+from bateau.sources.foreign.objects import Found
 from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.rendering import Rendered, Rendering, partners, read_rendering
 
@@ -34,11 +36,12 @@ _BLOCK: Final = re.compile(r".*(?::|-)\s+[|>][-+\d]*\s*").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a template, and the column of the value in it."""
+    """A line of a template, and the column of the value in it; or of the key that the value stands `below`."""
 
     place: Place
     line: int
     column: int
+    below: bool
 
 
 def find_lines(
@@ -87,16 +90,19 @@ class _Marked:
 
     def _of(self, before: Rendered, marked: Rendered, after: Rendering) -> Iterator[tuple[str, Line]]:
         for name, (path, value) in marked.leaves.items():
-            at = marked.found.exactly_at(path)
-            if at is None or name not in before.leaves or not same(before.leaves[name][1], value):
+            if name not in before.leaves or not same(before.leaves[name][1], value):
                 continue
-            printed = after.lines[at.line - 1]
-            if match := _MARK.search(printed):
-                place, number, text = self._lines[int(match["number"])]
-                # The value stands as far behind the key as in what was printed, whatever both are indented by; what
-                # an action gives stands where the action does.
-                column = _indent(text) + at.column - _indent(printed)
-                yield name, Line(place, number, min(column, text.find("{{") + 1 or column))
+            for at, below in _places(marked.found, path):
+                if match := _MARK.search(after.lines[at.line - 1]):
+                    yield name, self._line(int(match["number"]), at, after, below=below)
+                    break
+
+    def _line(self, mark: int, at: Position, after: Rendering, *, below: bool) -> Line:
+        place, number, text = self._lines[mark]
+        # The value stands as far behind the key as in what was printed, whatever both are indented by; what an action
+        # gives stands where the action does.
+        column = _indent(text) + at.column - _indent(after.lines[at.line - 1])
+        return Line(place, number, min(column, text.find("{{") + 1 or column), below)
 
     def _marked(self, place: Place, text: str) -> str:
         marked: list[str] = []
@@ -116,6 +122,15 @@ class _Marked:
             if block is None and _BLOCK(line):
                 block = _indent(line)
         return "\n".join(marked)
+
+
+def _places(found: Found, path: str) -> Iterator[tuple[Position, bool]]:
+    """Yield the place of a value, then of each key around it: what an action gives over many lines bears no mark."""
+    if at := found.exactly_at(path):
+        yield at, False
+    while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
+        if at := found.key_at(path):
+            yield at, True
 
 
 def _copy(chart: ChartFiles, folder: Path) -> None:

@@ -48,6 +48,10 @@ class Found:
         """Return the place of a field where it stands in the text."""
         return self.document.positions.get(_joined(self.prefix, path))
 
+    def key_at(self, path: str) -> Position | None:
+        """Return the place of the key of a field where it stands in the text."""
+        return self.document.keys.get(_joined(self.prefix, path))
+
     @property
     def kind(self) -> tuple[str, str]:
         """Group and kind."""

@@ -46,6 +46,9 @@ def expand_files(tree: Tree, service: Service, patterns: tuple[str, ...]) -> Exp
         found, wrong = read_objects(name, text)
         problems += wrong
         findings += _warnings(service, text, found)
+        if not found and not wrong:
+            says = f"{name} has no object in it"
+            findings.append(Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where))
         manifests += [
             Manifest(service=service.key, target="foreign", tree=each.tree, origins=in_file(each)) for each in found
         ]
