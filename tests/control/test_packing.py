@@ -13,8 +13,11 @@ from bateau.control.bundle import bundle, manifests_of, read_bundle
 from bateau.control.delivery import deliver
 from bateau.control.packing import Occasion, Packed, pack, read_sources
 from bateau.domain.change import object_name
+from bateau.domain.finding import Finding
+from bateau.domain.release import Service
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
+from bateau.ports.foreign import Expansion
 from bateau.ports.memo import Memo
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
@@ -191,3 +194,27 @@ def test_another_namespace_day_or_program_is_another_result() -> None:
     one = bundled(packed(texts, memo, None))
     assert bundled(packed(texts, memo, None, namespace="shop")) != one
     assert bundled(packed(texts, memo, None)) == one
+
+
+class NoProgram:
+    """Satisfies `ports.foreign.Foreign` on a machine without Helm."""
+
+    def expand(self, service: Service, *, namespace: str) -> Expansion:
+        says = f"not checked: helm is not installed, so nothing of it is in {namespace}"
+        return Expansion(findings=(Finding(rule="foreign", subject=service.key, verdict="not checked", says=says),))
+
+
+def test_a_patch_of_what_could_not_be_made_is_not_checked_and_no_mistake() -> None:
+    texts = {
+        "a.yaml": HEAD + "kind: App\nmetadata: {name: a}\nspec: {chart: {source: charts/a}}\n",
+        "prod.yaml": HEAD + "kind: Environment\nmetadata: {name: prod}\nspec:\n"
+        "  patches: [{match: {kind: Deployment}, set: {spec.replicas: 3}}]\n",
+    }
+    found = deliver(read(texts), "prod", RULES, foreign=NoProgram())
+    memo = DictMemo()
+    occasion = Occasion(rules=RULES, starter=False, namespace="default", variables={}, program=b"p")
+    one = pack(read_sources(texts, memo, b"p"), "prod", occasion, memo, foreign=NoProgram())
+    for problems, wrong in ((found.written.problems, found.wrong), (one.problems, one.wrong)):
+        assert [problem.severity for problem in problems] == ["warning"]
+        assert "not checked: the patch matches none" in problems[0].says
+        assert not wrong

@@ -5,7 +5,7 @@ import urllib.request
 
 import pytest
 
-from local.stack import Stack
+from local.stack import Stack, wait_for
 
 WEB = """\
 apiVersion: bateau.dev/v1alpha1
@@ -75,8 +75,13 @@ def test_apply_shows_asks_carries_out_and_rollback_goes_back(stack: Stack) -> No
     again = apply(stack, "--yes")
     assert "nothing changes" in again.out
     assert answer(stack) == "one"  # what was rolled back is not what is written anew
+    assert "was rolled back" in stack.bateau("status").out
+    say(stack, "one")
+    assert "nothing changes" in apply(stack, "--yes").out
+    wait_for(lambda: "was rolled back" not in stack.bateau("status").out)
     outcomes = [each["outcome"] for each in json.loads(stack.bateau("history", "--json").out)]
-    assert outcomes == ["healthy", "rolled back", "healthy"]
+    assert outcomes == ["healthy", "healthy", "rolled back", "healthy"]
+    assert "rolled back" in stack.bateau("history", "--service", "web").out
 
 
 def test_what_does_not_become_healthy_is_told_and_what_ran_goes_on(stack: Stack) -> None:

@@ -100,6 +100,23 @@ def test_the_commit_is_the_desired_state(stack: Stack, repository: Repository):
     assert len(lines) == 5  # the header, and one, two, one again and four: the bad commit never ran
 
 
+def test_only_signed_commits_are_followed_where_that_is_asked_for(stack: Stack, repository: Repository, tmp_path: Path):
+    key = tmp_path / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key)], check=True)
+    signers = tmp_path / "signers"
+    signers.write_text(f"ada@example.org {key.with_suffix('.pub').read_text()}")
+    url = f"git+file://{repository.path}@main"
+    unsigned = stack.bateau("up", url, "--allowed-signers", str(signers), "--detach", "--listen", f":{stack.port}")
+    assert unsigned.code == 3
+    assert "is not signed" in unsigned.err
+    repository.git("config", "gpg.format", "ssh")
+    repository.git("config", "user.signingKey", str(key))
+    repository.git("commit", "--quiet", "--amend", "--no-edit", "-S")
+    signed = stack.bateau("up", url, "--allowed-signers", str(signers), "--detach", "--listen", f":{stack.port}")
+    assert signed.code == 0, signed.err
+    assert repository.answer() == "one"
+
+
 def posted(stack: Stack, delivery: Delivery) -> tuple[int, dict[str, Any]]:
     request = urllib.request.Request(f"{stack.url}/-/webhooks/git", data=delivery.body, headers=dict(delivery.headers))
     try:

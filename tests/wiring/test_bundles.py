@@ -1,5 +1,6 @@
 """Bundles and admission policies through the real commands: the same bytes, and explained without the specs."""
 
+import json
 import os
 import subprocess
 import sys
@@ -141,3 +142,18 @@ def test_policies_become_what_an_api_server_takes(specs: Path) -> None:
     manifests = [Manifest(service=None, target="admission", tree=tree, origins={}) for tree in trees]
     assert validate(manifests, load_schemas()) == ()
     assert "not checked" in done.stderr  # the starter set speaks of services, too
+
+
+def test_every_form_of_a_plan_tells_mistakes_with_places_from_the_top_of_the_repository(specs: Path) -> None:
+    for words in (("init", "--quiet"), ("add", "--all"), ("commit", "--quiet", "--message", "one")):
+        identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
+        subprocess.run(["git", "-C", str(specs.parent), *identity, *words], check=True)
+    (specs / "a.yaml").write_text(SPECS.replace("kind: App", "kind: Ap", 1))
+    done = bateau(specs, "plan", "prod", "--sarif")
+    assert done.returncode == 1
+    (result,) = json.loads(done.stdout)["runs"][0]["results"]
+    assert result["locations"][0]["physicalLocation"]["artifactLocation"]["uri"] == "specs/a.yaml"
+    assert "which is not known" in json.loads(bateau(specs, "plan", "prod", "--json").stdout)["problems"][0]["says"]
+    markdown = bateau(specs, "plan", "prod", "--markdown").stdout
+    assert "no plan" in markdown
+    assert "which is not known" in markdown

@@ -6,6 +6,7 @@ Invariant: a secret is said to change and never shown; an object that goes is al
 Refused: whole values; a line holds what a person reads at a glance, and `--json` has the rest.
 """
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -14,6 +15,7 @@ from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, object_nam
 from bateau.domain.origin import Origin
 
 SIGNS: Final = {"create": "+", "change": "~", "recreate": "!", "rename": ">", "remove": "-"}
+_PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
 _OBJECTS_SHOWN: Final = 3
 _VALUE_CHARACTERS: Final = 60
 
@@ -21,6 +23,8 @@ _VALUE_CHARACTERS: Final = 60
 def headline(delivery: Delivery) -> str:
     """Return the first line: how much changes, and how much does not."""
     where = f"{delivery.environment}: " if delivery.environment else ""
+    if not delivery.planned:
+        return f"{where}no plan: what is written has mistakes, or a policy forbids it"
     if not delivery.pending:
         what, _, same = _counts(delivery)
         return f"{where}nothing changes, {counted(same, what)} {'is' if same == 1 else 'are'} as wanted"
@@ -80,11 +84,17 @@ def edit_words(edit: FieldChange) -> str:
 
 def value_words(value: Any) -> str:
     """Return a value on one line, cut where it is long; strings that look like something else keep their quotes."""
+    value = with_port_names(value)
     if isinstance(value, str) and value and value.isprintable() and not _looks_typed(value):
         text = value
     else:
         text = _json(value)
     return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 1]}…"
+
+
+def with_port_names(value: Any) -> Any:
+    """Return a text as it was written where it stands for a port whose number is handed out at the start."""
+    return _PORT_WORD.sub(r"${ ports.\1 }", value) if isinstance(value, str) else value
 
 
 def origin_words(origins: tuple[Origin, ...], *, shown: int = _OBJECTS_SHOWN) -> str:

@@ -8,6 +8,7 @@ Refused: a place of our own making; a finding without file and line has its subj
 """
 
 from collections.abc import Iterable
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
 from urllib.parse import quote
@@ -23,9 +24,13 @@ _WRITTEN: Final = "bateau/written"
 _LEVELS: Final = {"error": "error", "warning": "warning", "excepted": "note", "not checked": "none"}
 
 
-def sarif(findings: Iterable[Finding], problems: Iterable[Problem], *, version: str) -> str:
-    """Return one SARIF log of one run. `version` is that of the tool."""
-    results = [_of_problem(problem) for problem in problems] + [_of_finding(finding) for finding in findings]
+def sarif(findings: Iterable[Finding], problems: Iterable[Problem], *, version: str, prefix: str = "") -> str:
+    """Return one SARIF log of one run. `version` is that of the tool.
+
+    `prefix` leads from the top of the repository, which viewers take for the root, to where the files are.
+    """
+    results = [_of_problem(replace(each, where=_below(prefix, each.where))) for each in problems]
+    results += [_of_finding(replace(each, where=_below(prefix, each.where))) for each in findings]
     results.sort(key=lambda result: orjson.dumps(result, option=orjson.OPT_SORT_KEYS))
     rules = sorted({result["ruleId"] for result in results})
     for result in results:
@@ -71,6 +76,12 @@ def _of_finding(finding: Finding) -> dict[str, Any]:
 def _logical(finding: Finding) -> dict[str, str]:
     path = f".{finding.path}" if finding.path else ""
     return {"fullyQualifiedName": f"{finding.subject}{path}", "kind": "object"}
+
+
+def _below(prefix: str, where: Position | None) -> Position | None:
+    if where is None or where.file.startswith("/"):
+        return where
+    return replace(where, file=f"{prefix}{where.file}")
 
 
 def _location(where: Position | None, logical: dict[str, str] | None) -> dict[str, Any]:

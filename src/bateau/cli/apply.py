@@ -2,12 +2,15 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, written_code
 from bateau.cli.options import directory_option, json_option, name_option
+
+if TYPE_CHECKING:
+    from bateau.cli.presenter import Presenter
 
 
 @click.command()
@@ -29,6 +32,8 @@ def command(
     Exit code 0: it runs, or nothing changes; 1 or 5: mistakes, or a policy forbids it, and nothing was touched; 3: it
     did not become healthy.
     """
+    from bateau.cli.detached import start_detached
+    from bateau.cli.presenter import Presenter
     from bateau.wiring.applying import commit_of, texts_of
     from bateau.wiring.listen import parse_listen
 
@@ -47,23 +52,31 @@ def command(
     if tree["wrong"]:
         click.echo("nothing was applied", err=True)
         return written_code(wrong=True, mistaken=tree["mistaken"])
-    if dry_run or (running is not None and not tree["pending"]):
+    if dry_run:
+        return 0
+    commit = commit_of(directory, texts)
+    if running is not None and not tree["pending"]:
+        # Another text of the same meaning: it is what is written from now on, and a rollback of something else ends.
+        from bateau.cli.instance import client
+
+        client(name).apply(texts, commit=commit)
         return 0
     if not yes and not _agreed():
         return EXIT_USAGE
-    commit = commit_of(directory, texts)
+    presenter = Presenter()
     if running is None:
         from bateau.cli.instance import instance_paths
         from bateau.wiring.applying import keep
 
         keep(instance_paths(name), directory, texts, commit=commit)
         more = ["--env", environment] if environment else []
-        _start(name, [str(directory), "--name", name, "--listen", listen, "--applied", *more])
+        arguments = [str(directory), "--name", name, "--listen", listen, "--applied", *more]
+        start_detached(name, arguments, presenter)
     else:
         from bateau.cli.instance import client
 
         client(name).apply(texts, commit=commit)
-    return _wait(name, as_json=as_json)
+    return _wait(name, presenter, as_json=as_json)
 
 
 def _running(name: str) -> dict[str, Any] | None:
@@ -125,18 +138,12 @@ def _agreed() -> bool:
     return False
 
 
-def _start(name: str, arguments: list[str]) -> None:
-    from bateau.cli.detached import start_detached
-
-    start_detached(name, arguments)
-
-
-def _wait(name: str, *, as_json: bool) -> int:
+def _wait(name: str, presenter: "Presenter", *, as_json: bool) -> int:
     """Wait until everything is rolled out, or it is known that something will not be."""
     from bateau.cli.detached import still_running
     from bateau.cli.rollout import wait_for_rollout
 
-    tree, failed = wait_for_rollout(name)
+    tree, failed = wait_for_rollout(name, presenter)
     if as_json:
         from bateau.api.encoding import encode
 
@@ -145,5 +152,6 @@ def _wait(name: str, *, as_json: bool) -> int:
         click.echo(f"not healthy: {', '.join(failed)}; what ran before goes on where it could", err=True)
         click.echo(f"  hint: see `bateau logs {failed[0].partition('/')[2]}`; go back with `bateau rollback`", err=True)
         return EXIT_WORLD_FAILED
-    click.echo(f"applied; {still_running(tree)}", err=True)
+    click.echo("applied", err=True)
+    click.echo(still_running(tree), err=True)
     return 0

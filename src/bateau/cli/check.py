@@ -42,21 +42,23 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
 
     if found.problems:
         click.echo(render(found.problems))
-    click.echo(_summary(found.problems, len(first.release.services), first.foreign))
+    brought = any(service.brings_documents for service in first.release.services)
+    click.echo(_summary(found.problems, len(first.release.services), first.foreign, brought=brought))
     names = [name for name in found.environments if name]
     if names:
         click.echo(f"for {', '.join(names)}")
     return written_code(wrong=found.wrong, mistaken=found.mistaken)
 
 
-def _summary(problems: "Sequence[Problem]", services: int, foreign: int) -> str:
+def _summary(problems: "Sequence[Problem]", services: int, foreign: int, *, brought: bool) -> str:
     from bateau.domain.problem import Severity
 
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     warnings = len(problems) - errors
     parts = [_count(errors, "mistake"), _count(warnings, "warning"), _count(services, "service")]
     if foreign:
-        parts.append(f"{_count(foreign, 'foreign document')} left alone")
+        # Which of them an app brings along, the environments decide; those that none brings are left alone.
+        parts.append(f"{_count(foreign, 'foreign document')}{'' if brought else ' left alone'}")
     return ", ".join(parts)
 
 

@@ -25,7 +25,7 @@ _LOG_BYTES_MAX = 8 * 2**20
 _TIMEOUT_S = 900.0
 
 
-def start_detached(name: str, arguments: Sequence[str]) -> dict[str, Any]:
+def start_detached(name: str, arguments: Sequence[str], presenter: Presenter) -> dict[str, Any]:
     """Start `bateau up` with `arguments` in a session of its own; return the status once everything has settled.
 
     Raises ControlError where that takes too long, and click's Exit with its code where it ends by itself.
@@ -47,7 +47,7 @@ def start_detached(name: str, arguments: Sequence[str]) -> dict[str, Any]:
             raise click.exceptions.Exit(process.returncode or EXIT_WORLD_FAILED)
 
     try:
-        return watch(name, settled, meanwhile=ended, pid=process.pid)
+        return watch(name, settled, presenter, meanwhile=ended, pid=process.pid)
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
@@ -57,6 +57,7 @@ def start_detached(name: str, arguments: Sequence[str]) -> dict[str, Any]:
 def watch(
     name: str,
     done: Callable[[dict[str, Any]], bool],
+    presenter: Presenter,
     *,
     meanwhile: Callable[[], None] = lambda: None,
     pid: int | None = None,
@@ -65,7 +66,7 @@ def watch(
 
     With `pid`, what another control plane says is passed over.
     """
-    ask, presenter = client(name), Presenter()
+    ask = client(name)
     deadline = time.monotonic() + _TIMEOUT_S
     while time.monotonic() < deadline:
         meanwhile()

@@ -187,7 +187,9 @@ def _steps(chain: list[tuple[str, Any]]) -> str:
 
 def _shown(value: Any) -> str:
     from bateau.api.encoding import encode
+    from bateau.api.plan_words import with_port_names
 
+    value = with_port_names(value)
     if value is None:
         return "not set"
     return value if isinstance(value, str) else encode(value)

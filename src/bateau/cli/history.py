@@ -10,7 +10,7 @@ from bateau.cli.options import json_option, name_option
 @click.command()
 @name_option
 @click.option("--env", "environment", metavar="NAME", help="Only this environment.")
-@click.option("--service", metavar="KEY", help="Only revisions with this service, such as model/chat.")
+@click.option("--service", metavar="NAME", help="Only revisions with this service.")
 @click.option("--lines", "-n", "limit", default=20, show_default=True, help="How many, newest first.")
 @json_option
 def command(name: str, environment: str | None, service: str | None, limit: int, as_json: bool) -> None:

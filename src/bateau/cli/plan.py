@@ -44,8 +44,8 @@ def command(  # noqa: PLR0917 - click hands them over by name
     policies forbid it.
     """
     from bateau.api.plan_status import plan_status
-    from bateau.control.delivery import difference
-    from bateau.wiring.delivery import Question, commit_of, manifests_at, rendered, rendered_at
+    from bateau.control.delivery import difference, unplanned
+    from bateau.wiring.delivery import Question, commit_of, manifests_at, prefix_of, rendered, rendered_at
 
     if environment and ".." in environment and commits is None:
         environment, commits = None, environment
@@ -57,24 +57,30 @@ def command(  # noqa: PLR0917 - click hands them over by name
         raise click.UsageError(f"{commits} is no range of commits: write A..B")
     desired = asyncio.run(rendered_at(question, newer or "HEAD")) if commits else rendered(question)
     commit = asyncio.run(commit_of(question, newer or "HEAD")) if status_of else ""
+    prefix = asyncio.run(prefix_of(directory)) if form == "sarif" else ""
     if desired.written.wrong:
         from bateau.cli.problems import render
 
+        delivery = unplanned(desired, environment=environment)
         click.echo(render(desired.written.problems), err=True)
-        if status_of:
-            _set_status(status_of, commit, environment, plan_status(desired))
-        return written_code(wrong=desired.written.wrong, mistaken=desired.written.mistaken)
-    observed = manifests_at(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
-    delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
-    click.echo(_shown(delivery, form, objects=objects))
+        if form:
+            click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
+        status = plan_status(desired)
+    else:
+        observed = manifests_at(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
+        delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
+        click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
+        status = plan_status(desired, delivery, removals_confirmed=yes_remove)
     if status_of:
-        _set_status(status_of, commit, environment, plan_status(desired, delivery, removals_confirmed=yes_remove))
+        _set_status(status_of, commit, environment, status)
     if pull_request:
         from bateau.api.plan_markdown import plan_markdown
         from bateau.wiring.forge import comment
 
         text = plan_markdown(delivery).partition("\n")[2]
         asyncio.run(comment(pull_request, f"bateau plan {environment or ''}".strip(), text))
+    if desired.written.wrong:
+        return written_code(wrong=True, mistaken=desired.written.mistaken)
     if any(problem.severity == "error" for problem in delivery.problems):
         return EXIT_WRITTEN_WRONG
     if desired.wrong:
@@ -90,7 +96,7 @@ def _set_status(pull_request: str, commit: str, environment: str | None, status:
     asyncio.run(set_status(pull_request, commit, state, name=name, description=description))
 
 
-def _shown(delivery: "Delivery", form: str | None, *, objects: bool) -> str:
+def _shown(delivery: "Delivery", form: str | None, *, objects: bool, prefix: str) -> str:
     if form == "json":
         from bateau.api.plan_json import plan_json
 
@@ -103,7 +109,7 @@ def _shown(delivery: "Delivery", form: str | None, *, objects: bool) -> str:
         from bateau import __version__
         from bateau.api.sarif import sarif
 
-        return sarif(delivery.findings, delivery.problems, version=__version__)
+        return sarif(delivery.findings, delivery.problems, version=__version__, prefix=prefix)
     from bateau.cli.plan_text import plan_text
 
     return plan_text(delivery, objects=objects)

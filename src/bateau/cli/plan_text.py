@@ -60,7 +60,8 @@ def _notes(delivery: Delivery, *, hidden: bool) -> list[str]:
     if delivery.left_alone:
         lines.append(f"left alone, not ours: {_some([object_name(key) for key in delivery.left_alone])}")
     if delivery.removals:
-        asks = f"; confirm with --yes-remove {delivery.needs_confirmation}" if delivery.needs_confirmation else ""
+        asked = any("would be removed" in problem.says for problem in delivery.problems)
+        asks = f"; confirm with --yes-remove {delivery.needs_confirmation}" if asked else ""
         lines.append(f"removes {len(delivery.removals):,} of {counted(delivery.objects_observed, 'object')}{asks}")
     return lines
 

@@ -22,6 +22,7 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
     """
     from bateau.api.encoding import encode
     from bateau.cli.instance import client
+    from bateau.cli.presenter import Presenter
     from bateau.cli.preview_text import rows_text
     from bateau.cli.rollout import wait_for_rollout
     from bateau.domain.errors import ControlError
@@ -36,7 +37,7 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
     if not as_json:
         click.echo(f"{made['service']} goes back to revision {made['revision']} of {when}{commit}")
         click.echo("\n".join(rows_text(made["rows"])))
-    tree, failed = wait_for_rollout(name)
+    tree, failed = wait_for_rollout(name, Presenter())
     if as_json:
         click.echo(encode({**made, "rolledOut": tree["rolledOut"], "failed": failed}))
     if failed:

@@ -6,11 +6,12 @@ Called by `apply` and `rollback`.
 from typing import Any
 
 from bateau.cli.detached import watch
+from bateau.cli.presenter import Presenter
 
 
-def wait_for_rollout(name: str) -> tuple[dict[str, Any], list[str]]:
+def wait_for_rollout(name: str, presenter: Presenter) -> tuple[dict[str, Any], list[str]]:
     """Show progress, and return the last status with the services that fail. Raises ControlError."""
-    tree = watch(name, lambda each: each["rolledOut"] or bool(_failing(each)))
+    tree = watch(name, lambda each: each["rolledOut"] or bool(_failing(each)), presenter)
     return tree, [] if tree["rolledOut"] else _failing(tree)
 
 

@@ -30,15 +30,19 @@ spec: {source: smollm2}
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
 @click.option("--env", "environment", metavar="NAME", help="The environment to hydrate for.")
+@click.option(
+    "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
+    help="With a Git URL: follow only commits signed by one of these (a file as for ssh-keygen).",
+)  # fmt: skip
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
 @click.option(
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
 )
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
 @click.option("--applied", is_flag=True, hidden=True, help="Serve what `apply` gave, and follow nothing.")
-def command(
-    place: str, name: str, listen: str, environment: str | None, detach: bool, question: str | None, control: bool,
-    applied: bool,
+def command(  # noqa: PLR0917 - click hands them over by name
+    place: str, name: str, listen: str, environment: str | None, allowed_signers: Path | None, detach: bool,
+    question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
     """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
 
@@ -57,7 +61,9 @@ def command(
             "--listen",
             listen,
         ]
-        return _detach(name, [*arguments, *(("--env", environment) if environment else ())], question)
+        arguments += ["--env", environment] if environment else []
+        arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
+        return _detach(name, arguments, question)
     from bateau.wiring.local import Settings
     from bateau.wiring.repository import repository_of
 
@@ -65,12 +71,15 @@ def command(
     directory = Path(place).resolve()
     if repository:
         directory = instance_paths(name).state / "source"
+    elif allowed_signers:
+        raise click.UsageError("--allowed-signers goes with a Git URL: files on disk are signed by nobody")
     elif not directory.is_dir():
         raise click.UsageError(f"{place} is no directory; for a repository write git+https://... or git+file://...")
     settings = Settings(
         instance=name,
         directory=directory,
         repository=repository,
+        allowed_signers=allowed_signers,
         applied=applied,
         listen=address,
         environment=environment,
@@ -182,9 +191,9 @@ async def _ask(tree: dict[str, Any], question: str) -> None:
 def _detach(name: str, arguments: list[str], question: str | None) -> int:
     """Start a control plane in a session of its own, and show how it comes up."""
     from bateau.cli.detached import start_detached, still_running
-    from bateau.cli.presenter import endpoint_lines
+    from bateau.cli.presenter import Presenter, endpoint_lines
 
-    tree = start_detached(name, arguments)
+    tree = start_detached(name, arguments, Presenter())
     if question:
         asyncio.run(_ask(tree, question))
     click.echo(endpoint_lines(tree))

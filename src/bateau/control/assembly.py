@@ -45,6 +45,11 @@ class Unit:
     matched: frozenset[int] = frozenset()
 
 
+def is_lacking(said: Iterable[Problem | Finding]) -> bool:
+    """Whether a service without manifests should have some: what it brings is wrong, or was not checked."""
+    return any(isinstance(each, Problem) or each.verdict == "not checked" for each in said)
+
+
 class Assembly:
     """Everything that the services of one environment share on their way to manifests."""
 

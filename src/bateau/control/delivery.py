@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bateau.control.assembly import Assembly, Rules
+from bateau.control.assembly import Assembly, Rules, is_lacking
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.domain.change import Delivery
@@ -22,7 +22,7 @@ from bateau.ports.foreign import Foreign
 from bateau.render import repeated
 from bateau.specs import Reading
 
-__all__ = ["Rendered", "Rules", "check", "deliver", "difference"]
+__all__ = ["Rendered", "Rules", "check", "deliver", "difference", "unplanned"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,8 @@ def deliver(
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))
     wrong = [problem for unit in units for problem in unit.problems]
-    wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests})
+    whole = all(unit.manifests or not is_lacking((*unit.problems, *unit.unrendered)) for unit in units)
+    wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
     if wrong:
         written = replace(written, problems=in_order((*written.problems, *wrong)))
     return Rendered(
@@ -131,6 +132,17 @@ def unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 def _any_error(findings: Iterable[Finding]) -> bool:
     return any(finding.verdict == "error" for finding in findings)
+
+
+def unplanned(desired: Rendered, *, environment: str | None) -> Delivery:
+    """Return a delivery that says what is wrong with what is written, and nothing of its effect."""
+    told = {as_problem(finding) for finding in desired.written.findings}
+    return Delivery(
+        environment=environment,
+        planned=False,
+        findings=(*desired.written.findings, *desired.findings),
+        problems=tuple(problem for problem in desired.written.problems if problem not in told),
+    )
 
 
 def difference(

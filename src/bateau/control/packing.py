@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from bateau.control.assembly import Assembly, Rules, Unit
+from bateau.control.assembly import Assembly, Rules, Unit, is_lacking
 from bateau.control.neighbourhood import Member, Neighbourhood, member_of
 from bateau.control.path import in_order
 from bateau.control.piece import Piece, piece_from, piece_of, plain_piece
@@ -219,12 +219,14 @@ class _Packing:
         services = [piece.service for piece in pieces if any(counts[key] > 1 for key, _ in piece.objects)]
         return repeated(manifest for name in services for manifest in self._unit(name, around).manifests)
 
-    def _unmatched(self, pieces: Iterable[Piece]) -> list[Problem]:
+    def _unmatched(self, pieces: Sequence[Piece]) -> list[Problem]:
         """Return what is said of patches that no manifest has matched."""
         if not self._line.patches:
             return []
         matched = frozenset[int]().union(*(piece.matched for piece in pieces))
-        return self._line.patches.unmatched(matched, {key[1] for piece in pieces for key, _ in piece.objects})
+        whole = all(piece.objects or not is_lacking((*piece.problems, *piece.unfit)) for piece in pieces)
+        kinds = {key[1] for piece in pieces for key, _ in piece.objects}
+        return self._line.patches.unmatched(matched, kinds, whole=whole)
 
     def _members(self) -> tuple[dict[str, Member], frozenset[int]]:
         """Return how each service looks to its neighbours, and which patches spoke of any document."""

@@ -103,10 +103,12 @@ class Delivery:
     `documents` are changes of our own documents (services), `changes` those of objects in the order of their steps.
     `folds` are both, most dangerous first. `removals` names every object that goes, also by a rename;
     `needs_confirmation` is their number when it must be given to go on, else None. `left_alone` is observed, not
-    desired, and not ours.
+    desired, and not ours. Where it is not `planned`, what is written is too wrong to be compared, and only `findings`
+    and `problems` say anything.
     """
 
     environment: str | None = None
+    planned: bool = True
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()

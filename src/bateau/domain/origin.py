@@ -3,6 +3,7 @@
 Made by hydrate and render as they make values; printed by explain, plan and policy.
 """
 
+import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -33,28 +34,42 @@ Origins = Mapping[str, tuple[Origin, ...]]
 
 
 class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
-    """Origins with some replaced: a path in `over` hides what `base` has at and below it."""
+    """Origins with some replaced: a path in `over` hides what `base` has at and below it.
 
-    def __init__(self, base: Origins, over: Origins) -> None:
+    The chains of `continued` paths go on from those of `base`, which are asked for no sooner than these.
+    """
+
+    def __init__(self, base: Origins, over: Origins, *, continued: frozenset[str] = frozenset()) -> None:
         self.base = base
-        self.over = over
+        self._over = over
+        self._continued = continued
+
+    @functools.cached_property
+    def over(self) -> Origins:
+        """The chains that stand instead of those of `base`, whole."""
+        return {
+            path: (*(self.base.get(path, ()) if path in self._continued else ()), *steps)
+            for path, steps in self._over.items()
+        }
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
-        if path in self.over:
+        if path in self._over:
             return self.over[path]
         if self._hidden(path):
             raise KeyError(path)
         return self.base[path]
 
     def __iter__(self) -> Iterator[str]:
-        yield from (path for path in self.base if path not in self.over and not self._hidden(path))
-        yield from self.over
+        yield from (path for path in self.base if path not in self._over and not self._hidden(path))
+        yield from self._over
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
     def _hidden(self, path: str) -> bool:
         """Whether a replaced path lies around this one, or below it."""
-        return any(
-            path.startswith((f"{each}.", f"{each}[")) or each.startswith((f"{path}.", f"{path}[")) for each in self.over
-        )
+        return any(_below(path, each) or _below(each, path) for each in self._over)
+
+
+def _below(path: str, around: str) -> bool:
+    return path.startswith((f"{around}.", f"{around}["))

@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, OverlaidOrigins
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, context, values_read
 from bateau.hydrate.expressions import expand
@@ -59,14 +59,21 @@ class ManifestPatches:
             made.append(manifest)
         return PatchedManifests(manifests=tuple(made), problems=tuple(wrong), matched=frozenset(matched))
 
-    def unmatched(self, matched: Collection[int], kinds: Collection[str]) -> list[Problem]:
-        """Return what is said of patches that no manifest has matched; `kinds` are those that there are."""
+    def unmatched(self, matched: Collection[int], kinds: Collection[str], *, whole: bool = True) -> list[Problem]:
+        """Return what is said of patches that no manifest has matched; `kinds` are those that there are.
+
+        Where not all manifests could be made (`whole`), nothing is wrong with such a patch yet.
+        """
         found: list[Problem] = []
         for patch in (patch for number, patch in enumerate(self._patches) if number not in matched):
             (problem,) = unmatched([patch], "manifest")
             kind = str(patch.match["kind"])
             near = None if kind in kinds else did_you_mean(kind, sorted({"Model", "App", *kinds}))
-            found.append(replace(problem, hint=near or problem.hint))
+            if whole:
+                found.append(replace(problem, hint=near or problem.hint))
+            else:
+                says = "not checked: the patch matches none of the manifests that could be made here"
+                found.append(Problem(where=problem.where, says=says, severity=Severity.WARNING))
         return list({problem.where: problem for problem in reversed(found)}.values())[::-1]
 
 
@@ -116,9 +123,7 @@ def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Probl
         hint = "an expression sees: environment, kind, metadata, object, spec, values"
         wrong.append(Problem(where=patch.at, says=f"{patch.path} of {called}: {error}", hint=hint))
         return manifest
-    before = manifest.origins.get(path, ())
-    chains = {at: (*(before if at == path else ()), *steps) for at, steps in over.items()}
-    return replace(manifest, tree=tree, origins=OverlaidOrigins(manifest.origins, chains))
+    return replace(manifest, tree=tree, origins=OverlaidOrigins(manifest.origins, over, continued=frozenset({path})))
 
 
 def _expanded(

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from bateau.control.bundle import Bundle, read_bundle
 from bateau.control.delivery import Rendered, Rules, deliver
-from bateau.domain.errors import ControlError
+from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
 from bateau.kit.yaml_tree import read_documents
 from bateau.ports.foreign import Foreign
@@ -55,6 +55,14 @@ async def rendered_at(question: Question, revision: str) -> Rendered:
 async def commit_of(question: Question, revision: str) -> str:
     """Return the id of a commit of the repository that the directory lies in. Raises the SourceError family."""
     return await (await GitObjects.of_clone(question.directory, environ=os.environ)).id_of(revision)
+
+
+async def prefix_of(directory: Path) -> str:
+    """Return the path of a directory from the top of its repository, ending in "/"; empty where there is none."""
+    try:
+        return (await GitObjects.of_clone(directory, environ=os.environ)).path_of("")
+    except SourceError:
+        return ""
 
 
 def manifests_at(path: Path) -> Sequence[Manifest | Mapping[str, Any]]:

@@ -19,12 +19,22 @@ def history_path(paths: Paths) -> Path:
 def history(
     paths: Paths, *, environment: str | None = None, service: str | None = None, limit: int = 20
 ) -> Sequence[Revision]:
-    """Return the revisions of an instance, newest first; none where it never ran. Raises ControlError."""
+    """Return the revisions of an instance, newest first; none where it never ran. Raises ControlError.
+
+    `service` is a key ("app/shop") or a name ("shop").
+    """
     path = history_path(paths)
     if not path.exists():
         return ()
     store = RevisionStore(path)
     try:
-        return store.history(environment, service=service, limit=limit)
+        if service is None or "/" in service:
+            return store.history(environment, service=service, limit=limit)
+        found = {
+            revision.id: revision
+            for kind in ("app", "model")
+            for revision in store.history(environment, service=f"{kind}/{service}", limit=limit)
+        }
+        return [found[number] for number in sorted(found, reverse=True)[:limit]]
     finally:
         store.close()

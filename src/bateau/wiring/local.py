@@ -38,7 +38,7 @@ from bateau.wiring.history import history_path
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
-from bateau.wiring.repository import FollowedRepository
+from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 ENVOY_CONCURRENCY_MAX = 4
@@ -64,6 +64,7 @@ class Settings:
     """What a command line says about a control plane.
 
     `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
+    With `allowed_signers`, a file as ssh-keygen reads it, only commits that one of them has signed are followed.
     With `applied`, what `apply` gave is the desired state, and the files in `directory` are not looked at.
     """
 
@@ -72,6 +73,7 @@ class Settings:
     listen: tuple[str, int]
     environment: str | None = None
     repository: GitReference | None = None
+    allowed_signers: Path | None = None
     applied: bool = False
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -200,8 +202,13 @@ def _default_texts(settings: Settings) -> Mapping[str, str]:
 def _repository(settings: Settings) -> FollowedRepository | None:
     if settings.repository is None:
         return None
-    cache, environ = settings.paths.cache, settings.environ
-    return FollowedRepository(settings.repository, cache=cache, directory=settings.directory, environ=environ)
+    return FollowedRepository(
+        settings.repository,
+        cache=settings.paths.cache,
+        directory=settings.directory,
+        environ=settings.environ,
+        following=following_of(settings.repository, settings.allowed_signers),
+    )
 
 
 def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:

@@ -3,12 +3,14 @@
 Called by wiring.local. The specs come from the commit; what apps need beside them (their programs and files) is laid
 out in a directory that follows the commit, so that a working directory means the same as in a clone.
 
+Invariant: only files that a commit has brought are ever changed or removed.
 Invariant: the directory is changed before the loop hears of a new commit, and only where a commit could be read whole.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +20,7 @@ from bateau.sources.git import Following, GitReference, GitTexts, Push, is_git, 
 logger = logging.getLogger(__name__)
 
 _LOCAL_INTERVAL_S: Final = 2.0
+_REPAIR_S: Final = 30.0
 
 
 def repository_of(place: str) -> GitReference | None:
@@ -36,10 +39,13 @@ class FollowedRepository:
         directory: Path,
         environ: Mapping[str, str],
         following: Following | None = None,
+        repair_s: float = _REPAIR_S,
     ) -> None:
-        following = following or _following(reference)
+        """Follow `reference`; every `repair_s` seconds, files that were edited by hand are put back."""
+        following = following or following_of(reference)
         self._texts = GitTexts(reference, cache=cache, environ=environ, following=following)
         self._directory = directory
+        self._repair_s = repair_s
         self._laid_out: str | None = None
 
     @property
@@ -66,12 +72,16 @@ class FollowedRepository:
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when a new commit, or a new trouble, is there."""
-        async for _ in self._texts.changes():
-            try:
-                await self._lay_out()
-            except BateauError as error:
-                logger.error("%s", error.message)
-            yield
+        repairs = asyncio.create_task(self._keep_laid_out())
+        try:
+            async for _ in self._texts.changes():
+                try:
+                    await self._lay_out()
+                except BateauError as error:
+                    logger.error("%s", error.message)
+                yield
+        finally:
+            repairs.cancel()
 
     def heed(self, push: Push) -> bool:
         """Look at the repository at once where the push may be of what is followed; return whether it may be."""
@@ -85,28 +95,66 @@ class FollowedRepository:
         await asyncio.to_thread(_write_all, self._directory, files)
         self._laid_out = commit.id
 
+    async def _keep_laid_out(self) -> None:
+        """Put back what somebody has edited in the files of the commit."""
+        while True:
+            await asyncio.sleep(self._repair_s)
+            commit = self._texts.commit
+            if commit is None or commit.id != self._laid_out:
+                continue  # a new one is laid out by `changes`
+            try:
+                files = await self._texts.files()
+                mended = await asyncio.to_thread(_write_all, self._directory, files)
+            except BateauError as error:
+                logger.error("%s", error.message)
+                continue
+            for name in mended:
+                logger.warning("%s was edited by hand: it is what commit %s has again", name, commit.short)
 
-def _following(reference: GitReference) -> Following:
+
+def following_of(reference: GitReference, allowed_signers: Path | None = None) -> Following:
     """To look at a repository on this disk costs nothing; a host far away is asked once a minute."""
-    return Following(interval_s=_LOCAL_INTERVAL_S) if reference.url.startswith("file:") else Following()
+    following = Following(allowed_signers=allowed_signers)
+    return replace(following, interval_s=_LOCAL_INTERVAL_S) if reference.url.startswith("file:") else following
 
 
-def _write_all(directory: Path, files: Mapping[str, bytes]) -> None:
-    """Make the files below `directory` those of a commit. Raises ControlError where the disk does not let us."""
+def _write_all(directory: Path, files: Mapping[str, bytes]) -> list[str]:
+    """Make files below `directory` those of a commit; return the names of those that were not.
+
+    What an earlier commit had and this one has not goes; what a program has written beside them stays. Raises
+    ControlError where the disk does not let us.
+    """
+    listing = directory.with_name(f"{directory.name}.files")
     try:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
-        for name, content in files.items():
-            path = directory / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.is_file() or path.read_bytes() != content:
-                partial = path.with_name(f".{path.name}.partial")
-                partial.write_bytes(content)
-                partial.chmod(0o755 if content.startswith(b"#!") else 0o644)
-                partial.replace(path)
-        for path in sorted(directory.rglob("*"), reverse=True):
-            if path.is_file() and str(path.relative_to(directory)) not in files:
-                path.unlink()
-            elif path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
+        before = listing.read_text("utf-8", "surrogateescape").split("\0") if listing.is_file() else []
+        # First, so that what is written and not yet listed as written can never be left behind.
+        listing.write_text("\0".join({*before, *files}), "utf-8", "surrogateescape")
+        written = [name for name, content in files.items() if _write(directory / name, content)]
+        for name in sorted({*before} - files.keys(), reverse=True):
+            _remove(directory, directory / name)
+        listing.write_text("\0".join(files), "utf-8", "surrogateescape")
     except OSError as error:
         raise ControlError(f"cannot lay out the commit in {directory}: {error.strerror}") from error
+    return written
+
+
+def _write(path: Path, content: bytes) -> bool:
+    """Write a file unless it is as it should be; return whether it was not."""
+    if path.is_file() and not path.is_symlink() and path.read_bytes() == content:
+        return False
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_bytes(content)
+    partial.chmod(0o755 if content.startswith(b"#!") else 0o644)
+    partial.replace(path)
+    return True
+
+
+def _remove(top: Path, path: Path) -> None:
+    """Remove a file, and the directories around it that are empty then."""
+    path.unlink(missing_ok=True)
+    for around in path.parents:
+        if around == top or not around.is_dir() or any(around.iterdir()):
+            break
+        around.rmdir()
