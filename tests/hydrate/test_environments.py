@@ -137,7 +137,7 @@ def test_a_patch_that_cannot_be_is_named(body: str, says: str):
 
 def test_a_value_that_one_environment_lacks_is_named_with_it():
     _, problems = hydrated(CHAT, environment("prod", "  values: {}\n"))
-    assert problems == ['in environment prod: spec.env.REGION: values has no `region`']
+    assert problems == ["in environment prod: spec.env.REGION: values has no `region`"]
 
 
 def test_environments_in_a_circle_are_named():

@@ -48,7 +48,7 @@ def command(
         raise click.UsageError("give either --output or --bundle")
     with (
         fresh_directory() if no_cache else cache_directory() as cache,
-        closing(Packer(question, cache=cache)) as packer,
+        closing(Packer(question, cache=cache, explains_foreign=bundle_path is not None)) as packer,
     ):
         found = list(packer.packed(environments or (None,)))
         _tell(found)

@@ -42,13 +42,18 @@ _DIGEST_BYTES: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Occasion:
-    """Everything beside the texts that a result follows from. `program` is a digest of this program's own code."""
+    """Everything beside the texts that a result follows from. `program` is a digest of this program's own code.
+
+    `explains_foreign`: where the fields of foreign documents came from is worked out as well, by trials that take
+    seconds; nobody asks for it where no bundle is made.
+    """
 
     rules: Rules
     starter: bool
     namespace: str
     variables: Mapping[str, str]
     program: bytes
+    explains_foreign: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -173,7 +178,8 @@ class _Packing:
                 pass  # damaged: work it out
         service = self._service(name)
         judged = self._line.judge.of([of_spec(self._specs[name]), of_service(service)])
-        piece, files = piece_of(service, self._unit(name, around), judged)
+        explained = self._occasion.explains_foreign or not service.brings_documents
+        piece, files = piece_of(service, self._unit(name, around), judged, explained=explained)
         if key and not piece.problems:
             self._new[at] = packed((plain_piece(piece), compressed(files)))
         return piece, files

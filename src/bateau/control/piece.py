@@ -37,8 +37,11 @@ class Piece:
     matched: frozenset[int] = frozenset()
 
 
-def piece_of(service: Service, unit: Unit, judged: Iterable[Finding]) -> tuple[Piece, bytes]:
-    """Return what is said of a unit, and its files. `judged` is what policies say of the service itself."""
+def piece_of(service: Service, unit: Unit, judged: Iterable[Finding], *, explained: bool = True) -> tuple[Piece, bytes]:
+    """Return what is said of a unit, and its files. `judged` is what policies say of the service itself.
+
+    Without `explained` there is no file that says where its fields came from.
+    """
     trees = [manifest.tree for manifest in unit.manifests]
     piece = Piece(
         service=service.key,
@@ -48,8 +51,10 @@ def piece_of(service: Service, unit: Unit, judged: Iterable[Finding]) -> tuple[P
         problems=unit.problems,
         matched=unit.matched,
     )
-    manifests, provenance = write(trees).encode(), written(service, unit.manifests)
-    return piece, members({manifests_file(service.key): manifests, provenance_file(service.key): provenance})
+    files = {manifests_file(service.key): write(trees).encode()}
+    if explained:
+        files[provenance_file(service.key)] = written(service, unit.manifests)
+    return piece, members(files)
 
 
 def manifests_file(service: str) -> str:

@@ -179,7 +179,7 @@ class Checker:
 
     def _value(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any], *, required: bool = False) -> None:
         if value is None:
-            if required or not shape.nullable:
+            if required or not (shape.nullable or shape.of == "any"):
                 self._add(path, f"{path} is empty", "give it a value, or remove the line to get the default")
             return
         if shape.of == "object":

@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import tempfile
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -53,9 +53,12 @@ _shared: list["Packer"] = []
 
 
 class Packer:
-    """Packs the environments of one directory. `cache` is where earlier runs have left what they worked out."""
+    """Packs the environments of one directory. `cache` is where earlier runs have left what they worked out.
 
-    def __init__(self, question: Question, *, cache: Path, texts: Mapping[str, str] | None = None) -> None:
+    For bundles it has to be one that `explains_foreign`.
+    """
+
+    def __init__(self, question: Question, *, cache: Path, explains_foreign: bool = True) -> None:
         self._question = question
         self._cache = cache
         self._occasion = Occasion(
@@ -68,8 +71,9 @@ class Packer:
             namespace=question.namespace,
             variables=os.environ,
             program=program_digest(),
+            explains_foreign=explains_foreign,
         )
-        self.texts = SpecFiles(question.directory, default={}).read() if texts is None else texts
+        self.texts = SpecFiles(question.directory, default={}).read()
         self._foreign: Foreign = foreign_documents(question.directory, question.kubernetes)
         self._memos: dict[int, MemoFile] = {}
         with no_collections():
