@@ -3,6 +3,8 @@
 The peers run beside it in bench.peers, and how it grows is measured by bench.growth.
 """
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -55,6 +57,18 @@ def main() -> None:
                 changed.append(bundled(directory, Path(cache), names))
             figure(f"{what}: again with one file changed", changed, unit="s", at_most=0.15)
     _plans()
+    _explain()
+
+
+def _explain() -> None:
+    """Ask where values of the worked example came from, each time in a process of its own."""
+    acme = Path(__file__).parent.parent / "examples" / "acme"
+    for subject, path in (("shop", "spec.replicas"), ("Deployment/shop", "spec.replicas")):
+        command = [sys.executable, "-m", "bateau", "explain", subject, path, "--env", "prod", "-C", str(acme)]
+        runs = [_seconds(lambda c=command: subprocess.run(c, check=True, capture_output=True)) for _ in range(2 * RUNS)]
+        figure(
+            f"`bateau explain {subject} {path}` of examples/acme, the whole process", runs[RUNS:], unit="s", at_most=0.2
+        )
 
 
 def _plans() -> None:

@@ -49,13 +49,9 @@ def command(
     if bundle:
         from bateau.wiring.delivery import bundle_at
 
-        found = _manifest(subject, bundle_at(bundle).manifests, f"in {bundle}")
+        found = _among(subject, bundle_at(bundle).manifests, f"in {bundle}")
     elif slash and made_of.lower() not in ("model", "app"):
-        from bateau.wiring.delivery import Question, rendered
-
-        made = rendered(Question(directory=directory, environment=environment, namespace=namespace))
-        left_out = "; what has mistakes is left out, see `bateau check`" if made.written.wrong else ""
-        found = _manifest(subject, made.manifests, f"of what is below {directory}", left_out)
+        found = _manifest(subject, directory, environment, namespace)
     else:
         found = _service(subject, directory, environment)
     _origin(found, path or "", environment, as_json=as_json)
@@ -107,7 +103,20 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
     return _Subject("service", service.key, service.tree, service.origins, service.kind)
 
 
-def _manifest(subject: str, manifests: "Iterable[Manifest]", where: str, left_out: str = "") -> _Subject:
+def _manifest(subject: str, directory: Path, environment: str | None, namespace: str) -> _Subject:
+    """Look among what our own services make first: that is known without a look at anything else."""
+    from bateau.wiring.explaining import own_manifest
+
+    if own := own_manifest(directory, subject, environment, namespace=namespace):
+        return _Subject("manifest", subject, own.tree, own.origins, None)
+    from bateau.wiring.delivery import Question, rendered
+
+    made = rendered(Question(directory=directory, environment=environment, namespace=namespace))
+    left_out = "; what has mistakes is left out, see `bateau check`" if made.written.wrong else ""
+    return _among(subject, made.manifests, f"of what is below {directory}", left_out)
+
+
+def _among(subject: str, manifests: "Iterable[Manifest]", where: str, left_out: str = "") -> _Subject:
     from bateau.kit.suggest import did_you_mean, listed
 
     names = {f"{m.tree['kind']}/{m.tree['metadata']['name']}": m for m in manifests}

@@ -1,4 +1,4 @@
-"""Read what `explain` is asked about: one service of an environment.
+"""Read what `explain` is asked about: one service of an environment, or one manifest of it.
 
 Called by that command. Imports little: a question about one value is answered at once or not asked again.
 """
@@ -6,10 +6,20 @@ Called by that command. Imports little: a question about one value is answered a
 import os
 from pathlib import Path
 
-from bateau.control.releasing import Asked, service_of
+from bateau.control.releasing import Asked, manifest_of, service_of
+from bateau.domain.manifest import Manifest
 from bateau.sources.spec_files import SpecFiles
 
 
 def asked_of(directory: Path, subject: str, environment: str | None) -> Asked:
     """Return the service that is called `subject` below `directory`. Raises ControlError where it cannot be read."""
     return service_of(SpecFiles(directory, default={}).read(), subject, environment, os.environ)
+
+
+def own_manifest(directory: Path, subject: str, environment: str | None, *, namespace: str) -> Manifest | None:
+    """Return the manifest that is called `subject` ("Deployment/shop"), None where no service of ours makes it.
+
+    Raises ControlError where the directory cannot be read.
+    """
+    texts = SpecFiles(directory, default={}).read()
+    return manifest_of(texts, subject, environment, os.environ, namespace=namespace)
