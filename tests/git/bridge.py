@@ -9,6 +9,8 @@ from pathlib import Path
 
 from aiohttp import web
 
+from git.answering import answering
+
 
 class Bridge:
     """Hands requests over to `git http-backend`, as a web server does by CGI. `url` has no credentials."""
@@ -65,13 +67,6 @@ def _arguments_of_git() -> set[str]:
 async def bridge_to(root: Path) -> AsyncGenerator[Bridge, None]:
     """Serve the repositories below `root` for the length of a block; `url` is that of `root/acme`."""
     made = Bridge(root)
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"127.0.0.1:{runner.addresses[0][1]}/acme/.git"
-    try:
+    async with answering(made.answer) as url:
+        made.url = f"{url.removeprefix('http://')}/acme/.git"
         yield made
-    finally:
-        await runner.cleanup()

@@ -9,6 +9,7 @@ from aiohttp import ClientSession, web
 from bateau.domain.errors import SourceDenied, SourceError, SourceUnreachable
 from bateau.ports.repository import Forge
 from bateau.sources.forge import Gitea, GitHub, GitLab
+from git.answering import answering
 
 ID = "ab" * 20
 TOKEN = "t0ken"  # noqa: S105 - of this test
@@ -47,14 +48,8 @@ class Server:
 @pytest.fixture
 async def server() -> AsyncGenerator[Server]:
     made = Server()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with answering(made.answer) as made.url:
+        yield made
 
 
 @pytest.fixture

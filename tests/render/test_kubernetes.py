@@ -1,15 +1,14 @@
 """Services become Kubernetes objects that the schemas take, each leaf with its origin."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bateau.domain.release import Release
-from bateau.kit.position import child, item
+from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
 from bateau.render import validate
 from bateau.wiring.schemas import VERSIONS, load_schemas
@@ -125,26 +124,10 @@ def test_every_leaf_has_an_origin_and_order_never_matters(drawn: list[Any], shuf
     release = release_of(*documents)
     rendering = render(release)
     for manifest in rendering.manifests:
-        assert dict.fromkeys(_leaves(manifest.tree, ""), True) == {p: bool(c) for p, c in manifest.origins.items()}
-        leaves = dict(_values(manifest.tree, ""))
-        assert {path: chain[-1].value for path, chain in manifest.origins.items()} == leaves
+        assert {path: True for path, _ in leaves(manifest.tree)} == {p: bool(c) for p, c in manifest.origins.items()}
+        assert {path: chain[-1].value for path, chain in manifest.origins.items()} == dict(leaves(manifest.tree))
     mixed = list(release.services)
     shuffled.shuffle(mixed)
     again = render(Release(services=tuple(mixed)))
     assert write(e.tree for e in again.manifests) == write(e.tree for e in rendering.manifests)
     assert validate(rendering.manifests, SCHEMAS) == ()
-
-
-def _leaves(tree: Any, path: str) -> Iterator[str]:
-    return (at for at, _ in _values(tree, path))
-
-
-def _values(tree: Any, path: str) -> Iterator[tuple[str, Any]]:
-    if isinstance(tree, dict) and tree:
-        for key, value in cast("dict[str, Any]", tree).items():
-            yield from _values(value, child(path, key))
-    elif isinstance(tree, list) and tree:
-        for index, value in enumerate(cast("list[Any]", tree)):
-            yield from _values(value, item(path, index))
-    else:
-        yield path, tree

@@ -47,14 +47,8 @@ class ForgeServer:
 @pytest.fixture
 async def forge() -> AsyncGenerator[ForgeServer]:
     made = ForgeServer()
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", made.answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-    yield made
-    await runner.cleanup()
+    async with answering(made.answer) as made.url:
+        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ Made by hydrate and render as they make values; printed by explain, plan and pol
 """
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -31,6 +31,26 @@ class Origin:
 
 # Oldest step first; the last one gave the value. Paths as in kit.position: "spec.ports.http.port".
 Origins = Mapping[str, tuple[Origin, ...]]
+
+
+class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
+    """The chain of every leaf, worked out when the first is asked for: most are never explained."""
+
+    def __init__(self, make: Callable[[], Origins]) -> None:
+        self._make = make
+
+    @functools.cached_property
+    def _chains(self) -> Origins:
+        return self._make()
+
+    def __getitem__(self, path: str) -> tuple[Origin, ...]:
+        return self._chains[path]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._chains)
+
+    def __len__(self) -> int:
+        return len(self._chains)
 
 
 class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):

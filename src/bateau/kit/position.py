@@ -70,7 +70,7 @@ def item(path: str, index: int) -> str:
     return f"{path}[{index}]"
 
 
-def leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield path and value of every leaf of the tree at `path`; an empty mapping or list is one.
 
     >>> list(leaves({"a": [1, {}]}, "spec"))

@@ -6,11 +6,11 @@ Invariant: a leaf without a mark cannot be made: `plain` refuses it, so that eac
 Refused: working the chains out at once; most manifests are never explained, and the paths cost more than the values.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
-from bateau.domain.origin import Origin, Origins
+from bateau.domain.origin import LazyOrigins, Origin, Origins
 from bateau.domain.release import Service
 from bateau.kit.position import child, item
 
@@ -45,33 +45,19 @@ def plain(tree: Any) -> Any:
     raise TypeError(f"a leaf without an origin: {tree!r}")
 
 
-class MarkedOrigins(Mapping[str, tuple[Origin, ...]]):
-    """The chain of every leaf of a marked tree, worked out when the first is asked for."""
+class MarkedOrigins(LazyOrigins):
+    """The chain of every leaf of a marked tree."""
 
     def __init__(self, tree: Any, service: Service) -> None:
+        super().__init__(lambda: dict(_chains(tree, "", None, service)))
         self._tree = tree
         self._service = service
-        self._chains: dict[str, tuple[Origin, ...]] | None = None
-
-    def __getitem__(self, path: str) -> tuple[Origin, ...]:
-        return self._all()[path]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
 
     def marks(self) -> list["Mark"]:
         """Return the marks as they were made, each once: the short form of all chains."""
         found: list[Mark] = []
         _collect_marks(self._tree, "", self._service, found)
         return found
-
-    def _all(self) -> dict[str, tuple[Origin, ...]]:
-        if self._chains is None:
-            self._chains = dict(_chains(self._tree, "", None, self._service))
-        return self._chains
 
 
 def _chains(

@@ -8,9 +8,9 @@ from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
 from bateau.domain.release import Service
 from bateau.hydrate import hydrate
+from bateau.kit.position import leaves
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign import ForeignDocuments
-from bateau.sources.foreign.objects import leaves
 from bateau.specs import read
 
 HEAD = "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: shop}\n"

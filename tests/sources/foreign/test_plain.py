@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
+from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write as write_yaml
 from bateau.sources.foreign import ForeignDocuments
-from bateau.sources.foreign.objects import in_file, leaves, read_objects
+from bateau.sources.foreign.objects import in_file, read_objects
 from sources.foreign.building import chain, expand, service_of, shown, sound, stories, write
 
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"

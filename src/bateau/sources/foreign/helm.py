@@ -20,6 +20,7 @@ from typing import Any, Final
 
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
+from bateau.domain.origin import LazyOrigins
 from bateau.domain.problem import Problem
 from bateau.domain.release import Service
 from bateau.domain.spec import Chart
@@ -30,7 +31,6 @@ from bateau.sources.foreign.helm_errors import problems_of
 from bateau.sources.foreign.helm_trace import HelmTrace
 from bateau.sources.foreign.kustomization import is_elsewhere
 from bateau.sources.foreign.naming import directory_of, named_at
-from bateau.sources.foreign.objects import LazyOrigins
 from bateau.sources.foreign.program import Ran, find, run
 from bateau.sources.foreign.rendering import Rendered, Rendering, moving, read_rendering
 from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree

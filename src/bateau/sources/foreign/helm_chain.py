@@ -10,10 +10,10 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bateau.domain.origin import Origin
-from bateau.kit.position import Position
+from bateau.kit.position import Position, leaves
 from bateau.sources.foreign.helm_trace import HelmTrace, Mover
 from bateau.sources.foreign.moves import same
-from bateau.sources.foreign.objects import leaves, read_objects
+from bateau.sources.foreign.objects import read_objects
 from bateau.sources.foreign.rendering import Rendered
 
 _CRDS: Final = re.compile(r"(?:^|/)crds/").search

@@ -14,12 +14,12 @@ from typing import Any, Final
 
 from bateau.domain.release import Service
 from bateau.domain.spec import AppSpec
-from bateau.kit.position import Position, nearest, steps
+from bateau.kit.position import Position, leaves, nearest, steps
 from bateau.sources.foreign.chart import ChartFiles
 from bateau.sources.foreign.helm_lines import Line, find_lines
 from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX
 from bateau.sources.foreign.naming import named_at
-from bateau.sources.foreign.objects import leaves, mapping, sequence
+from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.rendering import Rendering, gone, moving, read_rendering
 

@@ -17,6 +17,7 @@ from typing import Final
 
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
+from bateau.domain.origin import LazyOrigins
 from bateau.domain.problem import Problem
 from bateau.domain.release import Service
 from bateau.kit.position import Position
@@ -26,7 +27,7 @@ from bateau.sources.foreign.kustomization import NAMES, Reference, Walk, is_else
 from bateau.sources.foreign.kustomize_chain import chains
 from bateau.sources.foreign.kustomize_trace import KustomizeTrace
 from bateau.sources.foreign.naming import directory_of, named_at
-from bateau.sources.foreign.objects import LazyOrigins, read_objects
+from bateau.sources.foreign.objects import read_objects
 from bateau.sources.foreign.program import Ran, find, run
 from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
 

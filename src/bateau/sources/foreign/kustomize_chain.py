@@ -10,12 +10,12 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from bateau.domain.origin import Origin
-from bateau.kit.position import Position, child, item, steps
+from bateau.kit.position import Position, child, item, leaves, steps
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.sources.foreign.kustomize_trace import Entry, KustomizeTrace, Traced
 from bateau.sources.foreign.moves import Aligned, aligned, same
-from bateau.sources.foreign.objects import Found, leaves, mapping, sequence
+from bateau.sources.foreign.objects import Found, mapping, sequence
 
 _UNKNOWN: Final = "set by the kustomization; which of its entries is not known"
 

@@ -7,13 +7,13 @@ Invariant: what comes out has apiVersion, kind and metadata.name, so that it is 
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from bateau.domain.origin import Origin
+from bateau.domain.origin import LazyOrigins, Origin
 from bateau.domain.problem import Problem
-from bateau.kit.position import Flaw, Position, child, item, nearest
+from bateau.kit.position import Flaw, Position, item, leaves, nearest
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import Dialect, Document, Unread, read_documents
 from bateau.sources.foreign.tree import FILE_BYTES_MAX
@@ -74,28 +74,6 @@ class Found:
         return mapping(self.tree["metadata"].get("annotations"))
 
 
-class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
-    """The chain of every leaf of an object, worked out when the first is asked for."""
-
-    def __init__(self, make: Callable[[], Mapping[str, tuple[Origin, ...]]]) -> None:
-        self._make = make
-        self._chains: Mapping[str, tuple[Origin, ...]] | None = None
-
-    def __getitem__(self, path: str) -> tuple[Origin, ...]:
-        return self._all()[path]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
-
-    def __len__(self) -> int:
-        return len(self._all())
-
-    def _all(self) -> Mapping[str, tuple[Origin, ...]]:
-        if self._chains is None:
-            self._chains = self._make()
-        return self._chains
-
-
 def in_file(found: Found) -> LazyOrigins:
     """Return the chains of an object that stands in a file as it is: of each leaf, its place there."""
     return LazyOrigins(
@@ -144,18 +122,6 @@ def switches(text: str, objects: Iterable[Found]) -> Iterator[tuple[str, bool, P
         for at, value in places:
             if isinstance(value, bool) and at and (match := _SWITCH(lines[at.line - 1], at.column - 1)):
                 yield match["word"], value, at
-
-
-def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and value of every scalar, and of every empty mapping or list."""
-    if isinstance(tree, dict) and tree:
-        for key, value in cast("dict[str, Any]", tree).items():
-            yield from leaves(value, child(path, key))
-    elif isinstance(tree, list) and tree:
-        for index, each in enumerate(cast("list[Any]", tree)):
-            yield from leaves(each, item(path, index))
-    else:
-        yield path, tree
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
