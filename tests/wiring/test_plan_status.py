@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from aiohttp import web
 
+from git.answering import answering
+
 HEAD = "apiVersion: bateau.dev/v1alpha1\n"
 SHOP = HEAD + "kind: App\nmetadata: {name: shop}\nspec: {image: '${ values.image }', ports: {http: {}}}\n"
 CART = SHOP.replace("shop", "cart")
