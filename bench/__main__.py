@@ -1,6 +1,7 @@
 """Run benchmarks: all, or those that are named (`python -m bench tokens idle`)."""
 
 import importlib
+import os
 import sys
 
 from bench.report import write_page
@@ -10,6 +11,8 @@ PROGRAMS = ("startup", "idle", "tokens", "chain", "delivery", "peers", "growth")
 
 def main() -> None:
     """Run them one after another: they must not disturb each other."""
+    # An installed package has its modules compiled; a process that may not keep them compiles them at every start.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     chosen = sys.argv[1:] or PROGRAMS
     unknown = set(chosen) - set(PROGRAMS)
     if unknown:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import psutil
 
-from bateau.wiring.delivery import Question
 from bateau.wiring.packing import Packer
+from bateau.wiring.question import Question
 
 _SAMPLE_S = 0.02
 

@@ -109,7 +109,8 @@ def _manifest(subject: str, directory: Path, environment: str | None, namespace:
 
     if own := own_manifest(directory, subject, environment, namespace=namespace):
         return _Subject("manifest", subject, own.tree, own.origins, None)
-    from bateau.wiring.delivery import Question, rendered
+    from bateau.wiring.delivery import rendered
+    from bateau.wiring.question import Question
 
     made = rendered(Question(directory=directory, environment=environment, namespace=namespace))
     left_out = "; what has mistakes is left out, see `bateau check`" if made.written.wrong else ""

@@ -45,7 +45,8 @@ def command(  # noqa: PLR0917 - click hands them over by name
     """
     from bateau.api.plan_status import plan_status
     from bateau.control.delivery import difference, unplanned
-    from bateau.wiring.delivery import Question, commit_of, manifests_at, prefix_of, rendered, rendered_at
+    from bateau.wiring.delivery import commit_of, manifests_at, prefix_of, rendered, rendered_at
+    from bateau.wiring.question import Question
 
     if environment and ".." in environment and commits is None:
         environment, commits = None, environment

@@ -38,8 +38,8 @@ def command(
     What was worked out before is taken from a cache, by a digest of everything that it follows from. Exit code 0: done;
     1: mistakes, or what cannot be rendered; 5: only policies forbid it. With mistakes nothing is written.
     """
-    from bateau.wiring.delivery import Question
     from bateau.wiring.packing import Packer, cache_directory, fresh_directory
+    from bateau.wiring.question import Question
 
     question = Question(
         directory=directory, environment=None, namespace=namespace, starter=starter, kubernetes=kubernetes

@@ -9,7 +9,7 @@ Refused: pydantic models; they lose the line and column of every field, and coer
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from bateau.kit.position import Position
 from bateau.kit.schema import Bytes, Cores, Seconds, described
@@ -394,3 +394,10 @@ class Spec:
     tree: Mapping[str, Any]
     position: Position
     positions: Mapping[str, Position]
+
+
+def brings_documents(spec: Spec) -> bool:
+    """Whether a document, as it is written, names foreign documents: manifests, a kustomization or a chart."""
+    body: Any = spec.tree.get("spec")
+    fields = cast("dict[str, Any]", body if isinstance(body, dict) else {})
+    return spec.kind == "App" and any(each in fields for each in ("manifests", "kustomization", "chart"))

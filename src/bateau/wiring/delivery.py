@@ -5,7 +5,6 @@ Called by those commands.
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -14,25 +13,16 @@ from bateau.control.bundle import Bundle, read_bundle
 from bateau.control.delivery import Rendered, Rules, deliver
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
+from bateau.domain.spec import brings_documents
 from bateau.kit.yaml_tree import read_documents
 from bateau.ports.foreign import Foreign
 from bateau.sources.git import GitObjects
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import Reading, read
-from bateau.wiring.foreign import brings_documents, foreign_documents, laid_out
+from bateau.wiring.foreign import foreign_documents, laid_out
 from bateau.wiring.policies import starter_policies
+from bateau.wiring.question import Question
 from bateau.wiring.schemas import load_schemas
-
-
-@dataclass(frozen=True, kw_only=True)
-class Question:
-    """What a command asks for."""
-
-    directory: Path
-    environment: str | None
-    namespace: str = "default"
-    starter: bool = False
-    kubernetes: str = "1.37"
 
 
 def rendered(question: Question) -> Rendered:

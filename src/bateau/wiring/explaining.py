@@ -6,7 +6,7 @@ Called by that command. Imports little: a question about one value is answered a
 import os
 from pathlib import Path
 
-from bateau.control.releasing import Asked, manifest_of, service_of
+from bateau.control.releasing import Asked, service_of
 from bateau.domain.manifest import Manifest
 from bateau.sources.spec_files import SpecFiles
 
@@ -21,5 +21,7 @@ def own_manifest(directory: Path, subject: str, environment: str | None, *, name
 
     Raises ControlError where the directory cannot be read.
     """
+    from bateau.control.own_manifest import manifest_of  # only for this question
+
     texts = SpecFiles(directory, default={}).read()
     return manifest_of(texts, subject, environment, os.environ, namespace=namespace)

@@ -8,28 +8,16 @@ import os
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, cast
 
 from bateau.domain.errors import SourceError
-from bateau.domain.spec import Spec
 from bateau.ports.foreign import Foreign
 from bateau.sources.foreign import ForeignDocuments
 from bateau.sources.git import GitObjects
-
-_FIELDS = ("manifests", "kustomization", "chart")
 
 
 def foreign_documents(directory: Path, kubernetes: str) -> Foreign:
     """Return what reads the foreign documents below a directory, for a version of Kubernetes."""
     return ForeignDocuments(directory, environ=os.environ, kubernetes=kubernetes)
-
-
-def brings_documents(spec: Spec) -> bool:
-    """Whether a document, as it is written, names foreign documents."""
-    body: Any = spec.tree.get("spec")
-    return (
-        spec.kind == "App" and isinstance(body, dict) and any(each in cast("dict[str, Any]", body) for each in _FIELDS)
-    )
 
 
 async def laid_out(objects: GitObjects, commit: str) -> Path:

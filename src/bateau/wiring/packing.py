@@ -4,12 +4,10 @@ Called by that command, and by the benchmarks.
 """
 
 import functools
-import multiprocessing
 import os
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from hashlib import blake2b
@@ -21,15 +19,15 @@ import bateau
 from bateau.control.assembly import Rules
 from bateau.control.bundle import bundle
 from bateau.control.packing import Occasion, Packed, Sources, pack, read_sources
+from bateau.domain.spec import brings_documents
 from bateau.kit.garbage import no_collections
 from bateau.ports.foreign import Foreign
 from bateau.ports.memo import Memo
 from bateau.sources.spec_files import SpecFiles
 from bateau.store.memo import MemoFile
-from bateau.wiring.delivery import Question
-from bateau.wiring.foreign import foreign_documents
 from bateau.wiring.paths import paths
 from bateau.wiring.policies import starter_policies
+from bateau.wiring.question import Question
 from bateau.wiring.schemas import load_schemas
 
 
@@ -74,10 +72,10 @@ class Packer:
             explains_foreign=explains_foreign,
         )
         self.texts = SpecFiles(question.directory, default={}).read()
-        self._foreign: Foreign = foreign_documents(question.directory, question.kubernetes)
         self._memos: dict[int, MemoFile] = {}
         with no_collections():
             self._sources: Sources = read_sources(self.texts, self._memo(), self._occasion.program)
+        self._foreign = self._foreign_documents()
 
     def packed(self, environments: Sequence[str | None]) -> Iterator[Packed]:
         """Pack environments; yields in the order given.
@@ -91,6 +89,10 @@ class Packer:
         if workers < 2 or time.perf_counter() - started < _LONG_S:  # noqa: PLR2004 - one beside another
             yield from map(self.pack, rest)
             return
+        # Not needed by most runs, and slow to import.
+        import multiprocessing
+        from concurrent.futures import ProcessPoolExecutor
+
         _shared.append(self)
         try:
             with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("fork")) as pool:
@@ -113,6 +115,13 @@ class Packer:
             kubernetes=question.kubernetes,
             commit=commit,
         )
+
+    def _foreign_documents(self) -> Foreign | None:
+        if not any(brings_documents(spec) for spec in self._sources.reading.specs):
+            return None
+        from bateau.wiring.foreign import foreign_documents  # most repositories have none
+
+        return foreign_documents(self._question.directory, self._question.kubernetes)
 
     def close(self) -> None:
         """Let go of the cache."""
