@@ -76,6 +76,8 @@ def plain_piece(piece: Piece) -> tuple[Any, ...]:
 def piece_from(plain: tuple[Any, ...]) -> Piece:
     """Return the piece."""
     service, objects, unfit, judged, matched = plain
+    if not (unfit or judged or matched):
+        return Piece(service=service, objects=objects)  # nothing is said of most
     return Piece(
         service=service,
         objects=objects,

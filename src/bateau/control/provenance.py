@@ -28,8 +28,8 @@ def written(service: Service, manifests: Iterable[Manifest]) -> bytes:
     return orjson.dumps({"fields": fields, "objects": objects})
 
 
-def _entries(manifest: Manifest) -> list[list[Any]]:
-    """Return [path, field of the service or None, rule or None] of each part, or [path, chain] of each leaf."""
+def _entries(manifest: Manifest) -> list[Any]:
+    """Return (path, field of the service or None, rule or None) of each part, or (path, chain) of each leaf."""
     origins = manifest.origins
     if isinstance(origins, MarkedOrigins):
         return _marked(origins)
@@ -38,18 +38,13 @@ def _entries(manifest: Manifest) -> list[list[Any]]:
     return _chains(origins.items())
 
 
-def _marked(origins: MarkedOrigins) -> list[list[Any]]:
-    entries: list[list[Any]] = []
-    for path, field, says, chains in origins.marks():
-        if chains:
-            entries += _chains(chains)
-        else:
-            entries.append([path, field, says])
-    return entries
+def _marked(origins: MarkedOrigins) -> list[Any]:
+    marks, chains = origins.marks()
+    return [*marks, *_chains(chains)] if chains else marks
 
 
-def _chains(chains: Iterable[tuple[str, tuple[Origin, ...]]]) -> list[list[Any]]:
-    return [[path, [_step(step) for step in chain]] for path, chain in chains]
+def _chains(chains: Iterable[tuple[str, tuple[Origin, ...]]]) -> list[Any]:
+    return [(path, [_step(step) for step in chain]) for path, chain in chains]
 
 
 def _step(origin: Origin) -> list[Any]:

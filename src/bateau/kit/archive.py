@@ -16,6 +16,10 @@ from backports import zstd
 
 _LEVEL: Final = 3
 _BLOCK: Final = 512
+_NAME_MAX: Final = 100
+_SIZE_MAX: Final = 8**11 - 1
+# Behind the checksum: a file, no link, the form, and no names and numbers of owners and devices.
+_BEHIND: Final = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
 _UNPACKED_BYTES_MAX: Final = 2**30
 _COMPRESSOR: Final = zstd.ZstdCompressor(level=_LEVEL)
 
@@ -68,6 +72,15 @@ def files_in(data: bytes) -> dict[str, bytes]:
 
 def _member(name: str, content: bytes) -> bytes:
     """Return a file of a tar archive: its header, its content, and zeros up to the next block."""
-    info = tarfile.TarInfo(name)
-    info.size, info.mode = len(content), 0o644
-    return b"".join((info.tobuf(tarfile.PAX_FORMAT), content, bytes(-len(content) % _BLOCK)))
+    return b"".join((_header(name, len(content)), content, bytes(-len(content) % _BLOCK)))
+
+
+def _header(name: str, size: int) -> bytes:
+    """Return the header of a file. A name that fits is put in by hand, as tarfile does it, in a tenth of its time."""
+    if not name.isascii() or len(name) > _NAME_MAX or size > _SIZE_MAX:
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = size, 0o644
+        return info.tobuf(tarfile.PAX_FORMAT)
+    before = b"%s0000644\x000000000\x000000000\x00%011o\x0000000000000\x00" % (name.encode().ljust(100, b"\0"), size)
+    checksum = sum(before) + 8 * ord(" ") + sum(_BEHIND)
+    return b"%s%06o\x00 %s" % (before, checksum, _BEHIND)

@@ -12,7 +12,7 @@ import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 # Begins with a letter, `/` or `_`: no number, date or base-60 figure of any version of YAML does.
 _PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_/]))*").fullmatch
@@ -49,15 +49,15 @@ def write_document(tree: Any) -> str:
     """
     out: list[str] = []
     if isinstance(tree, _MAPPINGS) and tree:
-        _mapping(cast("Mapping[str, Any]", tree), "", out, first="")
+        _mapping(tree, "", out, first="")
     elif isinstance(tree, list | tuple) and tree:
-        _sequence(cast("list[Any]", tree), "", out, first="")
+        _sequence(tree, "", out, first="")
     else:
         out.append(f"{_scalar(tree)}\n")
     return "".join(out)
 
 
-def _mapping(tree: Mapping[str, Any], indent: str, out: list[str], *, first: str) -> None:
+def _mapping(tree: Any, indent: str, out: list[str], *, first: str) -> None:
     """Write the pairs; `first` stands before the first one instead of the indent (after `- `)."""
     start = first or indent
     deeper = f"{indent}  "
@@ -76,22 +76,22 @@ def _mapping(tree: Mapping[str, Any], indent: str, out: list[str], *, first: str
                 out.append(f"{lead} {_string(value)}\n")
         elif isinstance(value, _MAPPINGS) and value:
             out.append(f"{lead}\n")
-            _mapping(cast("Mapping[str, Any]", value), deeper, out, first="")
+            _mapping(value, deeper, out, first="")
         elif isinstance(value, list | tuple) and value:
             out.append(f"{lead}\n")
-            _sequence(cast("list[Any]", value), indent, out, first="")
+            _sequence(value, indent, out, first="")
         else:
             out.append(f"{lead} {_scalar(value)}\n")
 
 
-def _sequence(items: Iterable[Any], indent: str, out: list[str], *, first: str) -> None:
+def _sequence(items: Any, indent: str, out: list[str], *, first: str) -> None:
     start = f"{first or indent}- "
     deeper = f"{indent}  "
     for each in items:
         if isinstance(each, _MAPPINGS) and each:
-            _mapping(cast("Mapping[str, Any]", each), deeper, out, first=start)
+            _mapping(each, deeper, out, first=start)
         elif isinstance(each, list | tuple) and each:
-            _sequence(cast("list[Any]", each), deeper, out, first=start)
+            _sequence(each, deeper, out, first=start)
         elif isinstance(each, str) and "\n" in each and (block := _literal(each, deeper)):
             out.append(f"{start}{block}")
         else:

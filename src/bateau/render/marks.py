@@ -6,9 +6,9 @@ Invariant: a leaf without a mark cannot be made: `plain` refuses it, so that eac
 Refused: working the chains out at once; most manifests are never explained, and the paths cost more than the values.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, Final, cast
 
 from bateau.domain.origin import LazyOrigins, Origin, Origins
 from bateau.domain.release import Service
@@ -34,15 +34,18 @@ class Rule:
 
 def plain(tree: Any) -> Any:
     """Return the tree without its marks. Raises TypeError for a leaf that has none."""
-    # By exact type: this runs for every leaf of every manifest.
+    # By exact type, and leaves without a call: this runs for every leaf of every manifest.
     kind = cast("type[Any]", type(tree))
-    if kind is From or kind is Rule:
-        return tree.value
     if kind is dict:
-        return {key: plain(value) for key, value in tree.items()}
+        return {key: each.value if type(each) in _MARKS else plain(each) for key, each in tree.items()}
     if kind is list:
-        return [plain(each) for each in tree]
+        return [each.value if type(each) in _MARKS else plain(each) for each in tree]
+    if kind in _MARKS:
+        return tree.value
     raise TypeError(f"a leaf without an origin: {tree!r}")
+
+
+_MARKS: Final = frozenset((From, Rule))
 
 
 class MarkedOrigins(LazyOrigins):
@@ -53,11 +56,17 @@ class MarkedOrigins(LazyOrigins):
         self._tree = tree
         self._service = service
 
-    def marks(self) -> list["Mark"]:
-        """Return the marks as they were made, each once: the short form of all chains."""
-        found: list[Mark] = []
-        _collect_marks(self._tree, "", self._service, found)
-        return found
+    def marks(self) -> tuple[list["Mark"], list["Chain"]]:
+        """Return the marks as they were made, each once, and the chains of leaves whose field has none to refer to."""
+        marks: list[Mark] = []
+        chains: list[Chain] = []
+        _collect_marks(self._tree, "", self._service, marks, chains)
+        return marks, chains
+
+
+# The part of a manifest at a path: taken from a field of the service (None: made by a rule), and the rule in words.
+Mark = tuple[str, str | None, str | None]
+Chain = tuple[str, tuple[Origin, ...]]
 
 
 def _chains(
@@ -78,31 +87,25 @@ def _chains(
         yield path, chain or _unmade(mark, tree, service)
 
 
-class Mark(NamedTuple):
-    """The part of a manifest at `path`: taken from `field` of the service, or made by the rule that `says` (None).
-
-    Where the service has no chain for the field, `chains` has that of every leaf.
-    """
-
-    path: str
-    field: str | None
-    says: str | None
-    chains: tuple[tuple[str, tuple[Origin, ...]], ...] = ()
-
-
-def _collect_marks(tree: Any, path: str, service: Service, found: list[Mark]) -> None:
-    kind = cast("type[Any]", type(tree))
-    if kind is Rule:
-        found.append(Mark(path, None, tree.says))
-    elif kind is From:
-        known = tree.path in service.origins or _chain_of(service.origins, tree.path)
-        found.append(Mark(path, tree.path, tree.says, () if known else tuple(_chains(tree, path, None, service))))
-    elif kind is dict:
-        for key, value in tree.items():
-            _collect_marks(value, child(path, key), service, found)
-    elif kind is list:
-        for index, each in enumerate(tree):
-            _collect_marks(each, item(path, index), service, found)
+def _collect_marks(tree: Any, path: str, service: Service, marks: list[Mark], chains: list[Chain]) -> None:
+    places: Iterable[tuple[str, Any]]
+    if type(tree) is dict:
+        places = [(child(path, key), each) for key, each in cast("dict[str, Any]", tree).items()]
+    elif type(tree) is list:
+        places = [(item(path, index), each) for index, each in enumerate(cast("list[Any]", tree))]
+    else:
+        return
+    for at, each in places:
+        kind = cast("type[Any]", type(each))
+        if kind is Rule:
+            marks.append((at, None, each.says))
+        elif kind is From:
+            if each.path in service.origins or _chain_of(service.origins, each.path):
+                marks.append((at, each.path, each.says))
+            else:
+                chains += _chains(each, at, None, service)
+        else:
+            _collect_marks(each, at, service, marks, chains)
 
 
 def chain_from(origins: Origins, field: str, value: Any, says: str | None) -> tuple[Origin, ...]:
