@@ -12,6 +12,7 @@ from bateau.domain.change import Delivery, Fold, object_name
 from bateau.domain.finding import Finding
 
 _COLUMN_MAX = 34
+_UNFIT_SHOWN = 5
 
 
 def plan_text(delivery: Delivery, *, objects: bool = False) -> str:
@@ -55,14 +56,28 @@ def _notes(delivery: Delivery, *, hidden: bool) -> list[str]:
             ]
     if hidden:
         lines.append("objects: what follows from the services above is summed up; --objects lists it")
-    if delivery.findings:
-        lines.append(_policy(delivery.findings))
+    # Rules of policies have a slash in their names; what target and schemas say is told in its own words.
+    judged = tuple(finding for finding in delivery.findings if "/" in finding.rule)
+    if judged:
+        lines.append(_policy(judged))
+    lines += _unfit([finding for finding in delivery.findings if "/" not in finding.rule])
     if delivery.left_alone:
         lines.append(f"left alone, not ours: {_some([object_name(key) for key in delivery.left_alone])}")
     if delivery.removals:
         asked = any("would be removed" in problem.says for problem in delivery.problems)
         asks = f"; confirm with --yes-remove {delivery.needs_confirmation}" if asked else ""
         lines.append(f"removes {len(delivery.removals):,} of {counted(delivery.objects_observed, 'object')}{asks}")
+    return lines
+
+
+def _unfit(findings: list[Finding]) -> list[str]:
+    """Return what could not be rendered, or breaks a schema: all that forbids, and the first of what does not."""
+    errors = [finding for finding in findings if finding.verdict == "error"]
+    others = [finding for finding in findings if finding.verdict != "error"]
+    shown = [*errors, *others[:_UNFIT_SHOWN]]
+    lines = [f"{finding.rule}: {finding.subject}: {finding.says}" for finding in shown]
+    if len(others) > _UNFIT_SHOWN:
+        lines.append(f"and {len(others) - _UNFIT_SHOWN:,} more such remarks; `bateau render` lists them")
     return lines
 
 
