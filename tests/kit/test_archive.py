@@ -41,6 +41,24 @@ def test_what_is_damaged_is_said(data: bytes) -> None:
         files_in(data)
 
 
+def test_links_are_passed_over_and_no_second_compression_is_opened() -> None:
+    links, plain = BytesIO(), BytesIO()
+    with tarfile.open(fileobj=links, mode="w") as made:
+        for name, target in (("a", "b"), ("b", "a"), ("c", "/etc/passwd")):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = tarfile.SYMTYPE, target
+            made.addfile(info)
+    assert files_in(compressed(links.getvalue())) == {}
+    with tarfile.open(fileobj=plain, mode="w:gz") as made:
+        made.addfile(tarfile.TarInfo("x"))
+    with pytest.raises(ArchiveError):
+        files_in(compressed(plain.getvalue()))
+
+
+def test_many_frames_take_no_time_to_speak_of() -> None:
+    assert decompressed(compressed(b"") * 30_000) == b""
+
+
 def test_what_would_grow_without_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_UNPACKED_BYTES_MAX", 1000)
     with pytest.raises(ArchiveError, match="too large"):

@@ -93,7 +93,7 @@ def read_bundle(data: bytes, name: str) -> Bundle:
         findings: list[dict[str, Any]] = json.loads(files["findings.json"])
         form = about["apiVersion"]
         manifests = tuple(each for service in about["services"] for each in _manifests(files, service))
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         hint = "make one with `bateau render ENV --bundle FILE`"
         raise ControlError(f"{name} is no bundle, or is damaged: {error}", hint=hint) from error
     if form != API_VERSION:

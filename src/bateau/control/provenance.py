@@ -71,9 +71,19 @@ class Provenance(Mapping[str, tuple[Origin, ...]]):
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
         value = self._leaves[path]
+        try:
+            return self._chain(path, value)
+        except (KeyError, ValueError, TypeError, AttributeError):
+            return (Origin("foreign", None, value, "the bundle does not say where it came from"),)
+
+    def _chain(self, path: str, value: Any) -> tuple[Origin, ...]:
+        """Return the chain of the part that the leaf is of. Raises KeyError, ValueError or TypeError where it lacks."""
         around = path
         while around not in self._entries:
-            around = around[: max(around.rfind("."), around.rfind("["))]
+            cut = max(around.rfind("."), around.rfind("["))
+            if cut < 1:
+                raise KeyError(path)
+            around = around[:cut]
         entry = self._entries[around]
         if len(entry) == 1:
             return tuple(map(_origin, entry[0]))
@@ -91,4 +101,7 @@ class Provenance(Mapping[str, tuple[Origin, ...]]):
 
 def _origin(step: list[Any]) -> Origin:
     how, place, value, says = step
-    return Origin(how, Position(*place) if place else None, value, says)
+    if place:
+        file, line, column = place
+        return Origin(how, Position(str(file), int(line), int(column)), value, says)
+    return Origin(how, None, value, says)

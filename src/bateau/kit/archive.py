@@ -40,20 +40,16 @@ def compressed(data: bytes) -> bytes:
 
 def decompressed(data: bytes) -> bytes:
     """Return what is in all frames. Raises ArchiveError where one is damaged, or too large to be honest."""
-    parts: list[bytes] = []
-    size = 0
-    rest = data
+    if not data:
+        return b""  # no frames, and no end of one either
     try:
-        while rest:
-            decompressor = zstd.ZstdDecompressor()
-            parts.append(decompressor.decompress(rest, max_length=_UNPACKED_BYTES_MAX - size))
-            size += len(parts[-1])
-            if not decompressor.eof:
-                raise ArchiveError("it ends in the middle" if decompressor.needs_input else "it is too large")
-            rest = decompressor.unused_data
-    except zstd.ZstdError as error:
-        raise ArchiveError(str(error)) from error
-    return b"".join(parts)
+        with zstd.ZstdFile(BytesIO(data)) as file:
+            whole = file.read(_UNPACKED_BYTES_MAX + 1)
+    except (zstd.ZstdError, EOFError) as error:
+        raise ArchiveError(str(error) or "it ends in the middle") from error
+    if len(whole) > _UNPACKED_BYTES_MAX:
+        raise ArchiveError("it is too large")
+    return whole
 
 
 def archive(frames: Iterable[bytes]) -> bytes:
@@ -62,12 +58,19 @@ def archive(frames: Iterable[bytes]) -> bytes:
 
 
 def files_in(data: bytes) -> dict[str, bytes]:
-    """Return the files of an archive, or of frames of one. Raises ArchiveError."""
+    """Return the files of an archive, or of frames of one; links and devices are passed over. Raises ArchiveError."""
+    whole = BytesIO(decompressed(data) + bytes(2 * _BLOCK))
+    found: dict[str, bytes] = {}
     try:
-        with tarfile.open(fileobj=BytesIO(decompressed(data) + bytes(2 * _BLOCK))) as found:
-            return {member.name: content.read() for member in found if (content := found.extractfile(member))}
-    except (tarfile.TarError, EOFError) as error:
+        # No other compression inside: what it would grow to is not bounded.
+        with tarfile.open(fileobj=whole, mode="r:") as archived:
+            for member in archived:
+                content = archived.extractfile(member) if member.isreg() else None
+                if content:
+                    found[member.name] = content.read()
+    except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:
         raise ArchiveError(str(error) or type(error).__name__) from error
+    return found
 
 
 def _member(name: str, content: bytes) -> bytes:
