@@ -157,3 +157,17 @@ def test_every_form_of_a_plan_tells_mistakes_with_places_from_the_top_of_the_rep
     markdown = bateau(specs, "plan", "prod", "--markdown").stdout
     assert "no plan" in markdown
     assert "which is not known" in markdown
+
+
+def test_explain_shows_no_secret(specs: Path) -> None:
+    (specs / "legacy" / "secret.yaml").write_text(
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: login}\nstringData: {word: hunter2}\n"
+    )
+    text = SPECS.replace("  ports: {http", "  env: {DB_PASSWORD: hunter2, LOG: info}\n  ports: {http", 1)
+    (specs / "a.yaml").write_text(text)
+    for words in (("shop",), ("shop", "spec.env"), ("shop", "spec.env.DB_PASSWORD"), ("Secret/login",)):
+        for form in ((), ("--json",)):
+            done = bateau(specs, "explain", *words, "--env", "prod", *form)
+            assert done.returncode == 0, done.stderr
+            assert "hunter2" not in done.stdout
+            assert "(secret)" in done.stdout

@@ -1,6 +1,7 @@
 """`bateau explain`: the documentation of a field, or where a value came from."""
 
-from dataclasses import dataclass
+import copy
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -131,8 +132,9 @@ def _among(subject: str, manifests: "Iterable[Manifest]", where: str, left_out: 
 def _origin(found: _Subject, path: str, environment: str | None, *, as_json: bool) -> None:
     from bateau.api.encoding import encode
 
-    value = _value(found.tree, path)
-    chain = _chain(found.origins, path)
+    tree, origins = _without_secrets(found)
+    value = _value(tree, path)
+    chain = _chain(origins, path)
     if as_json:
         told = {"environment": environment, "path": path, "value": value, "origins": chain}
         click.echo(encode({found.label: found.key, **told}))
@@ -143,6 +145,27 @@ def _origin(found: _Subject, path: str, environment: str | None, *, as_json: boo
     if path:
         click.echo(_shown(value))
     click.echo(_steps(chain))
+
+
+def _without_secrets(found: _Subject) -> "tuple[Any, Origins]":
+    """Return tree and chains with what a Secret holds, or is named like one, taken out."""
+    from bateau.domain.change import SECRET
+    from bateau.domain.origin import OverlaidOrigins
+    from bateau.kit.position import leaves, steps
+    from bateau.plan import is_secret
+
+    hidden = [path for path, _ in leaves(found.tree) if is_secret(found.tree, path)]
+    if not hidden:
+        return found.tree, found.origins
+    tree = copy.deepcopy(found.tree)
+    for path in hidden:
+        *around, last = steps(path)
+        at = tree
+        for step in around:
+            at = at[step]
+        at[last] = SECRET
+    chains = {path: tuple(replace(each, value=SECRET, says=None) for each in found.origins[path]) for path in hidden}
+    return tree, OverlaidOrigins(found.origins, chains)
 
 
 def _not_set(found: _Subject, path: str) -> None:

@@ -77,6 +77,13 @@ def field_changes(
     return tuple(found)
 
 
+def is_secret(tree: Tree, path: str) -> bool:
+    """Whether the leaf at `path` is never to be shown: what stands in a Secret, or is named like one."""
+    if tree.get("kind") == "Secret" and path.startswith(("data", "stringData")):
+        return True
+    return bool(_SECRET_NAME.search(_variable(path, tree) or ""))
+
+
 def _mappings(path: str, shown: str, before: Tree, after: Tree, table: Node | None) -> Iterator[Edit]:
     children = table.children if table else {}
     for key in sorted(before.keys() | after.keys(), key=str):
