@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bateau.domain.errors import ControlError
 from bateau.sources.git import parse
 from bateau.wiring.repository import FollowedRepository
 from git.workshop import SPEC, Workshop
@@ -17,6 +18,14 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110
             await asyncio.sleep(0.02)
+
+
+def names(repository: FollowedRepository) -> set[str]:
+    """Return the names of the specs that are followed; none while they are not."""
+    try:
+        return set(repository.read())
+    except ControlError:
+        return set()
 
 
 async def test_only_what_a_commit_brought_is_put_back_and_removed(
@@ -45,7 +54,7 @@ async def test_only_what_a_commit_brought_is_put_back_and_removed(
         (laid_out / "serve").write_text("edited by hand")
         (laid_out / "web.yaml").unlink()
         await until(lambda: (laid_out / "web.yaml").is_file() and (laid_out / "serve").read_text() == "#!/bin/sh\n")
-        assert "serve was edited by hand" in caplog.text
+        await until(lambda: "serve was edited by hand" in caplog.text)
         part.unlink()
         workshop.commit("two", other=SPEC.replace("web", "other"))
         await until(lambda: (laid_out / "other.yaml").is_file() and not (laid_out / "lib").exists())
@@ -53,3 +62,59 @@ async def test_only_what_a_commit_brought_is_put_back_and_removed(
     finally:
         following.cancel()
         await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_file_may_become_a_directory_and_a_directory_a_file(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "acme")
+    (workshop.directory / "lib").write_text("a file")
+    (workshop.directory / "etc").mkdir()
+    (workshop.directory / "etc" / "part").write_text("1")
+    workshop.commit("one", web=SPEC)
+    laid_out = tmp_path / "source"
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main"), cache=tmp_path / "cache", directory=laid_out, environ=os.environ
+    )
+    await repository.open()
+    (workshop.directory / "lib").unlink()
+    (workshop.directory / "lib").mkdir()
+    (workshop.directory / "lib" / "part").write_text("2")
+    (workshop.directory / "etc" / "part").unlink()
+    (workshop.directory / "etc").rmdir()
+    (workshop.directory / "etc").write_text("a file")
+    workshop.commit("two")
+    await anext(repository.changes())
+    assert (laid_out / "lib" / "part").read_text() == "2"
+    assert (laid_out / "etc").read_text() == "a file"
+
+
+async def test_a_commit_that_cannot_be_laid_out_is_not_followed_until_it_can(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "acme")
+    workshop.commit("one", web=SPEC)
+    laid_out = tmp_path / "source"
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main"), cache=tmp_path / "cache", directory=laid_out, environ=os.environ, repair_s=0.05
+    )
+    await repository.open()
+    assert set(repository.read()) == {"web.yaml"}
+    (laid_out / "lib").mkdir()
+    (laid_out / "lib" / "data.sqlite").write_text("what the program wrote")
+    (workshop.directory / "lib").write_text("a file")
+    workshop.commit("two", other=SPEC.replace("web", "other"))
+    heard = asyncio.Event()
+
+    async def follow() -> None:
+        async for _ in repository.changes():
+            heard.set()
+
+    following = asyncio.create_task(follow())
+    async with asyncio.timeout(20):
+        await heard.wait()
+    with pytest.raises(ControlError, match=f"cannot lay out the commit in {laid_out}: .*lib: Is a directory") as raised:
+        repository.read()
+    assert raised.value.hint == "something that no commit brought stands where the commit has another; move it away"
+    assert (laid_out / "lib" / "data.sqlite").read_text() == "what the program wrote"
+    (laid_out / "lib").rename(tmp_path / "aside")
+    await until(lambda: names(repository) == {"other.yaml", "web.yaml"})
+    assert (laid_out / "lib").is_file()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)

@@ -5,9 +5,12 @@ out in a directory that follows the commit, so that a working directory means th
 
 Invariant: only files that a commit has brought are ever changed or removed.
 Invariant: the directory is changed before the loop hears of a new commit, and only where a commit could be read whole.
+Invariant: a commit whose files cannot be laid out is not followed until they can: that is tried again, and said.
 """
 
 import asyncio
+import contextlib
+import errno
 import logging
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
@@ -47,6 +50,8 @@ class FollowedRepository:
         self._directory = directory
         self._repair_s = repair_s
         self._laid_out: str | None = None
+        self._laying = asyncio.Lock()  # a new commit and a repair never write at once
+        self._stuck: ControlError | None = None
 
     @property
     def place(self) -> str:
@@ -67,7 +72,9 @@ class FollowedRepository:
         await self._lay_out()
 
     def read(self) -> Mapping[str, str]:
-        """Return the specs of the last good commit."""
+        """Return the specs of the last good commit. Raises BateauError where its files cannot be laid out."""
+        if self._stuck:
+            raise self._stuck
         return self._texts.read()
 
     async def changes(self) -> AsyncIterator[None]:
@@ -75,10 +82,8 @@ class FollowedRepository:
         repairs = asyncio.create_task(self._keep_laid_out())
         try:
             async for _ in self._texts.changes():
-                try:
-                    await self._lay_out()
-                except BateauError as error:
-                    logger.error("%s", error.message)
+                if self.commit_id != self._laid_out:
+                    await self._try_to_lay_out()
                 yield
         finally:
             repairs.cancel()
@@ -88,34 +93,42 @@ class FollowedRepository:
         return self._texts.heed(push)
 
     async def _lay_out(self) -> None:
-        commit = self._texts.commit
-        if commit is None or commit.id == self._laid_out:
-            return
-        files = await self._texts.files()
-        await asyncio.to_thread(_write_all, self._directory, files)
-        self._laid_out = commit.id
+        """Make the directory what the commit is, and name what was edited in it by hand. Raises BateauError."""
+        async with self._laying:
+            commit = self._texts.commit
+            if commit is None:
+                return
+            new = commit.id != self._laid_out
+            try:
+                written = await asyncio.to_thread(_write_all, self._directory, await self._texts.files())
+            except ControlError as error:
+                self._stuck = error
+                raise
+            self._stuck, self._laid_out = None, commit.id
+            for name in () if new else written:
+                logger.warning("%s was edited by hand: it is what commit %s has again", name, commit.short)
 
     async def _keep_laid_out(self) -> None:
-        """Put back what somebody has edited in the files of the commit."""
+        """Put back what somebody has edited in the files of the commit, and lay out what could not be before."""
         while True:
             await asyncio.sleep(self._repair_s)
-            commit = self._texts.commit
-            if commit is None or commit.id != self._laid_out:
-                continue  # a new one is laid out by `changes`
-            try:
-                files = await self._texts.files()
-                mended = await asyncio.to_thread(_write_all, self._directory, files)
-            except BateauError as error:
-                logger.error("%s", error.message)
-                continue
-            for name in mended:
-                logger.warning("%s was edited by hand: it is what commit %s has again", name, commit.short)
+            await self._try_to_lay_out()
+
+    async def _try_to_lay_out(self) -> None:
+        try:
+            await self._lay_out()
+        except BateauError as error:
+            logger.error("%s", error.message)
 
 
 def following_of(reference: GitReference, allowed_signers: Path | None = None) -> Following:
     """To look at a repository on this disk costs nothing; a host far away is asked once a minute."""
     following = Following(allowed_signers=allowed_signers)
     return replace(following, interval_s=_LOCAL_INTERVAL_S) if reference.url.startswith("file:") else following
+
+
+_IN_THE_WAY: Final = "something that no commit brought stands where the commit has another; move it away"
+_HINTS: Final = {errno.EISDIR: _IN_THE_WAY, errno.ENOTDIR: _IN_THE_WAY, errno.EEXIST: _IN_THE_WAY}
 
 
 def _write_all(directory: Path, files: Mapping[str, bytes]) -> list[str]:
@@ -130,12 +143,15 @@ def _write_all(directory: Path, files: Mapping[str, bytes]) -> list[str]:
         before = listing.read_text("utf-8", "surrogateescape").split("\0") if listing.is_file() else []
         # First, so that what is written and not yet listed as written can never be left behind.
         listing.write_text("\0".join({*before, *files}), "utf-8", "surrogateescape")
-        written = [name for name, content in files.items() if _write(directory / name, content)]
-        for name in sorted({*before} - files.keys(), reverse=True):
+        # Before anything is written, as a directory may have become a file, or a file a directory.
+        for name in sorted({*before} - files.keys() - {""}, reverse=True):
             _remove(directory, directory / name)
+        written = [name for name, content in files.items() if _write(directory / name, content)]
         listing.write_text("\0".join(files), "utf-8", "surrogateescape")
     except OSError as error:
-        raise ControlError(f"cannot lay out the commit in {directory}: {error.strerror}") from error
+        hint = _HINTS.get(error.errno or 0)
+        where = error.filename2 or error.filename or directory
+        raise ControlError(f"cannot lay out the commit in {directory}: {where}: {error.strerror}", hint=hint) from error
     return written
 
 
@@ -153,7 +169,8 @@ def _write(path: Path, content: bytes) -> bool:
 
 def _remove(top: Path, path: Path) -> None:
     """Remove a file, and the directories around it that are empty then."""
-    path.unlink(missing_ok=True)
+    with contextlib.suppress(NotADirectoryError):  # what held it is a file now
+        path.unlink(missing_ok=True)
     for around in path.parents:
         if around == top or not around.is_dir() or any(around.iterdir()):
             break
