@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from bateau.control.history import HEALTHY_AFTER_S
 from bateau.domain.errors import ControlError
 from bateau.domain.spec import ModelSpec
 from control.world import World, app, model, world
@@ -20,8 +21,12 @@ def parallel(w: World) -> int:
 async def healthy(w: World) -> None:
     """Wait until the last revision is known to be healthy."""
     assert w.revisions
-    revisions = w.revisions
-    await w.until(lambda: revisions.history(limit=1)[0].outcome == "healthy")
+    for _ in range(10):
+        await w.until(lambda: w.status.rolled_out)
+        await w.pass_time(HEALTHY_AFTER_S)  # in which what drains may go, and time begin anew
+        if w.revisions.history(limit=1)[0].outcome == "healthy":
+            return
+    raise AssertionError(w.revisions.history(limit=1)[0])
 
 
 async def write(w: World, name: str, text: str) -> None:
@@ -62,7 +67,7 @@ async def test_it_lasts_over_a_restart_and_edits_of_others_and_ends_when_it_is_w
         assert parallel(w) == 1
         await write(w, "chat", model(parallel=3))
         assert parallel(w) == 3
-        assert not w.control.held
+        assert not w.control.desired.held
         assert not w.status.problems
 
 
@@ -111,3 +116,60 @@ async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
         with pytest.raises(ControlError, match="there is no service chta") as told:
             w.control.rollback("chta")
         assert "chat" in (told.value.hint or "")
+
+
+async def test_a_replica_that_falls_over_soon_makes_no_revision_healthy(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1)) as w:
+        assert w.revisions
+        await w.until(lambda: w.status.rolled_out)
+        await w.pass_time(HEALTHY_AFTER_S - 1)
+        w.engine.crash("model.chat.0")
+        await w.turn()
+        assert not w.status.rolled_out
+        w.engine.restart("model.chat.0")
+        await w.until(lambda: w.status.rolled_out)
+        await w.pass_time(HEALTHY_AFTER_S - 1)
+        assert w.revisions.history(limit=1)[0].outcome == "applied"
+        await write(w, "chat", model(parallel=2))
+        assert [each.outcome for each in w.revisions.history()] == ["applied", "applied"]
+        await healthy(w)
+
+
+async def test_a_revision_that_is_soon_replaced_was_healthy_if_all_of_it_was_ready(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(parallel=1)) as w:
+        await w.until(lambda: w.status.rolled_out)
+        await w.turn()
+        await write(w, "chat", model(parallel=2))
+        assert w.revisions
+        assert [each.outcome for each in w.revisions.history()] == ["applied", "healthy"]
+        assert w.control.rollback("chat").revision.id == 1
+
+
+async def test_what_is_held_in_one_environment_is_not_in_another(tmp_path: Path) -> None:
+    environments = "".join(
+        f"apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {{name: {name}}}\n---\n"
+        for name in ("test", "prod")
+    )
+    async with world(history=tmp_path / "h", environments=environments, chat=model(parallel=1)) as w:
+        await healthy(w)
+        await write(w, "chat", model(parallel=2))
+        w.control.rollback("chat")
+        await w.restart(environment="prod")
+        await w.turn()
+        assert parallel(w) == 2
+        assert not w.control.desired.held
+        await w.restart()
+        await w.turn()
+        assert parallel(w) == 1
+
+
+async def test_what_the_gateway_rejects_is_not_rolled_out(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        w.plane.rejections = {"model/chat": "the port is taken"}
+        await w.turn()
+        assert not w.status.rolled_out
+        assert w.service().rejected == "the port is taken"
+        w.plane.rejections, w.plane.in_flight = {}, None  # nothing was acknowledged yet
+        await w.turn()
+        assert not w.status.rolled_out

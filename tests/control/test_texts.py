@@ -4,6 +4,16 @@ from bateau.domain.errors import ControlError
 from bateau.domain.status import ServiceState
 from control.world import app, model, world
 
+RULES = """\
+apiVersion: bateau.dev/v1alpha1
+kind: Policy
+metadata: {name: rules}
+spec:
+  match: {kinds: [Model]}
+  rules: [{name: slots, check: spec.parallel < 2, message: "'one slot'", severity: error}]
+  exceptions: [{rules: [slots], names: [chat], reason: trial, owner: search, until: 2024-01-31}]
+"""
+
 
 async def test_what_is_written_runs_and_is_reached() -> None:
     async with world(chat=model(replicas=2)) as w:
@@ -110,10 +120,49 @@ async def test_a_control_plane_without_memory_stops_nothing_for_broken_specs() -
         await w.until(w.replicas)
         w.memory.save({})
         w.texts.write("chat", model(replicas="many"))
+        before = w.engine.observe()
+        published = len(w.plane.published)
         await w.restart()
-        await w.until(lambda: w.status.problems)
-        await w.turns()
+        await w.until(lambda: any(problem.where for problem in w.status.problems))
+        await w.pass_time(3600.0)
+        assert [replica.id for replica in w.engine.observe()] == [replica.id for replica in before]
+        assert not w.control.draining
+        assert len(w.plane.published) == published  # the gateway goes on with what it has
+        assert w.service().state is ServiceState.READY
+        assert w.service().reason == "is left as it is: nothing that can be read says what shall run"
+        assert w.status.settled
+        assert not w.status.taken_up
+        w.texts.write("chat", model(replicas=2))
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        assert w.replicas()["model.chat.0"].adopted
+        assert w.status.problems == ()
+
+
+async def test_what_only_a_policy_forbids_by_now_goes_on_after_a_restart() -> None:
+    async with world(chat=model(parallel=2), rules=RULES) as w:
+        await w.until(w.replicas)
+        w.clock.advance(400 * 86_400)  # the exception expires
+        await w.restart()
+        await w.until(lambda: any("rules/slots" in problem.says for problem in w.status.problems))
+        await w.pass_time(3600.0)
         assert list(w.replicas()) == ["model.chat.0"]
+        assert len(w.backend().endpoints) == 1
+        w.engine.crash("model.chat.0")
+        await w.until(lambda: not any(not each.draining for each in w.backend().endpoints))
+
+
+async def test_a_bug_in_one_turn_ends_no_control_plane() -> None:
+    async with world(chat=model()) as w:
+        await w.until(w.replicas)
+        machine, w.control.ports.texts.read = w.texts.read, None  # pyright: ignore[reportAttributeAccessIssue] - a bug
+        w.texts.touch()
+        await w.until(lambda: w.control.trouble)
+        assert w.control.trouble
+        assert w.control.trouble.startswith("this is a bug in bateau: TypeError")
+        w.texts.read = machine
+        w.texts.write("chat", model(replicas=2))
+        await w.until(lambda: len(w.replicas()) == 2)
+        assert w.control.trouble is None
 
 
 async def test_what_runs_is_adopted_and_not_started_anew() -> None:

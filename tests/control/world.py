@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from bateau.control.loop import Control, Ports
+from bateau.control.loop import Control
+from bateau.control.outside import Ports
 from bateau.control.path import GATEWAY
 from bateau.control.status import status
 from bateau.domain.endpoint import Backend, Traffic
@@ -98,12 +99,12 @@ class World:
                 await self._running
             self._running = None
 
-    async def restart(self) -> None:
+    async def restart(self, *, environment: str | None = None) -> None:
         """End the control plane, and begin another that knows only what is remembered and what runs."""
         await self.end()
         left = self.engine.observe()
         self.engine = _JournaledEngine(self.journal, clock=self.clock, left_running=left)
-        self.control = self._control()
+        self.control = self._control(environment)
         await self.begin()
 
     async def until(self, condition: Callable[[], Any]) -> Any:
@@ -149,7 +150,7 @@ class World:
     def gateway(self) -> Mapping[str, Replica]:
         return self.replicas(GATEWAY)
 
-    def _control(self) -> Control:
+    def _control(self, environment: str | None = None) -> Control:
         ports = Ports(
             texts=self.texts,
             source=self.source,
@@ -162,6 +163,7 @@ class World:
             free_port=self._free_port,
             secret=self.secrets.get,
             listen_url="http://127.0.0.1:8080",
+            environment=environment,
             revisions=self.revisions,
             who="ada",
         )

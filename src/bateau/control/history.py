@@ -1,13 +1,16 @@
 """Keep what was released, when, from which commit and by whom.
 
-Called by control.loop when it takes up a new release, and when everything of it is ready.
+Called by control.desired when it takes up a new release, and by control.loop with how it fares.
 
-Invariant: what runs never waits for the history: where it cannot be written, that is logged and nothing else.
+Invariant: what runs never waits for the history: where it cannot be written, that is logged and said, and nothing else.
+Invariant: a revision is healthy when every replica of it has been ready for `HEALTHY_AFTER_S` without a break; one that
+is replaced sooner, when every replica of it was ready and none had to be restarted.
 """
 
 import hashlib
 import logging
 from collections.abc import Mapping
+from typing import Final
 
 from bateau.domain.errors import BateauError
 from bateau.domain.release import Release, Service
@@ -16,6 +19,8 @@ from bateau.ports.clock import Clock
 from bateau.ports.revisions import Revisions
 
 logger = logging.getLogger(__name__)
+
+HEALTHY_AFTER_S: Final = 10.0  # what a replica dies of at its start shows by then
 
 LOCAL = "local"  # the name in the history of specs that are served as they are written
 
@@ -28,6 +33,9 @@ class History:
         self._clock = clock
         self._who = who
         self._open: Revision | None = None  # recorded, and not yet seen healthy
+        self._ready_since: float | None = None  # monotonic; of all replicas of the open one
+        self._restarted = False  # whether a replica of it had to be
+        self.trouble: str | None = None
 
     def take(
         self,
@@ -41,6 +49,9 @@ class History:
         """Record a release, unless it is the one that was recorded last. `pins` are the services that are held."""
         if self._revisions is None:
             return
+        if self._ready_since is not None and not self._restarted:
+            self._mark_healthy("every replica was ready until it was replaced")
+        self._ready_since = None
         environment = release.environment or LOCAL
         try:
             latest = next(iter(self._revisions.history(environment, limit=1)), None)
@@ -63,7 +74,9 @@ class History:
                 )
             )
         except BateauError as error:
-            logger.error("the history cannot be written: %s", error.message)
+            self._fails(error)
+        else:
+            self.trouble = None
 
     def note_rolled_back(self, environment: str | None, says: str) -> None:
         """What was recorded last is what somebody went back from."""
@@ -73,20 +86,40 @@ class History:
             latest = next(iter(self._revisions.history(environment or LOCAL, limit=1)), None)
             if latest:
                 self._revisions.mark(latest.id, when_s=self._clock.wall(), says=says, outcome="rolled back")
+                self._open = None
         except BateauError as error:
-            logger.error("the history cannot be written: %s", error.message)
+            self._fails(error)
 
-    def note_ready(self) -> None:
-        """Everything of the release is ready: it is healthy."""
+    def note(self, *, ready: bool, restarted: bool) -> None:
+        """Take note whether every replica of the release is ready now, and whether any had to be restarted."""
+        if self._open is None:
+            return
+        self._restarted = restarted
+        if not ready:
+            self._ready_since = None
+        elif self._ready_since is None:
+            self._ready_since = self._clock.monotonic()
+        if self.healthy_in() == 0:
+            self._mark_healthy(f"every replica was ready for {HEALTHY_AFTER_S:.0f} s")
+
+    def healthy_in(self) -> float | None:
+        """Return the seconds after which the release is healthy if all stays as it is; None where it will not be."""
+        if self._open is None or self._ready_since is None:
+            return None
+        return max(0.0, self._ready_since + HEALTHY_AFTER_S - self._clock.monotonic())
+
+    def _mark_healthy(self, says: str) -> None:
         if self._revisions is None or self._open is None:
             return
         try:
-            self._revisions.mark(
-                self._open.id, when_s=self._clock.wall(), says="every replica is ready", outcome="healthy"
-            )
+            self._revisions.mark(self._open.id, when_s=self._clock.wall(), says=says, outcome="healthy")
         except BateauError as error:
-            logger.error("the history cannot be written: %s", error.message)
+            self._fails(error)
         self._open = None
+
+    def _fails(self, error: BateauError) -> None:
+        self.trouble = f"the history cannot be written: {error.message}"
+        logger.error("%s", self.trouble)
 
 
 def service_digest(service: Service) -> str:

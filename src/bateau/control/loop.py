@@ -11,71 +11,38 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any, cast
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from bateau.control.app_ports import AppPorts
+from bateau.control.desired import DesiredState
 from bateau.control.drains import Drains
 from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
-from bateau.control.history import History
+from bateau.control.outside import Ports
 from bateau.control.path import (
     GATEWAY,
     Outcome,
     World,
-    Written,
     key_variable,
     models_needed,
     runs_here,
-    understand,
     walk,
 )
 from bateau.control.preview import Preview, preview
-from bateau.control.rollback import Rollbacks, RolledBack
+from bateau.control.rollback import RolledBack
 from bateau.domain.endpoint import Traffic
-from bateau.domain.errors import BateauError, ControlError
-from bateau.domain.machine import Machine
+from bateau.domain.errors import BateauError
 from bateau.domain.model_file import ModelFile
 from bateau.domain.plan import Draining, Step
 from bateau.domain.release import Release
-from bateau.domain.replica import ReplicaState
-from bateau.ports.clock import Clock
-from bateau.ports.engine import Engine
-from bateau.ports.memory import Memory
-from bateau.ports.plane import Plane
-from bateau.ports.revisions import Revisions
-from bateau.ports.source import Source
-from bateau.ports.templates import Templates
-from bateau.ports.texts import Texts
+from bateau.domain.replica import Replica, ReplicaState
 
 logger = logging.getLogger(__name__)
 
 RESYNC_S = 60.0
 DRAIN_POLL_S = 0.5
 RETRY_START_S = 10.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class Ports:
-    """Everything outside that the loop works with."""
-
-    texts: Texts
-    source: Source
-    engine: Engine
-    templates: Templates
-    plane: Plane
-    memory: Memory
-    clock: Clock
-    machine: Callable[[], Machine]
-    free_port: Callable[[], int]
-    secret: Callable[[str], str | None]
-    listen_url: str
-    environment: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict[str, str])
-    revisions: Revisions | None = None
-    who: str = "unknown"
 
 
 @dataclass
@@ -93,25 +60,17 @@ class Control:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._wake = asyncio.Event()
-        self._texts_changed = True
-        self._texts: Mapping[str, str] = {}
-        self.written: Written | None = None
-        self.release = Release()
+        self.desired = DesiredState(ports, self._begin_anew)
         self.outcome: Outcome | None = None
         self.trouble: str | None = None
         self.turns = 0
         self._fetches = Fetches(ports.source, ports.clock, self.wake)
-        self._history = History(ports.revisions, ports.clock, who=ports.who)
-        self._rollbacks = Rollbacks(ports.revisions, self._understood)
-        self._good: Written | None = None  # what was written last without mistakes
-        self._good_texts: Mapping[str, str] = {}
         self._walked = False  # whether `outcome` is of the release that there is now
         self._drains = Drains(ports.clock)
         self._failed: dict[str, _Failed] = {}
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._app_ports = AppPorts(ports.memory, ports.free_port)
         self._published: Traffic | None = None
-        self._read_at = ports.clock.monotonic()
 
     def wake(self) -> None:
         """Have the loop look again soon."""
@@ -119,7 +78,8 @@ class Control:
 
     async def adopt(self) -> None:
         """Take up what an earlier control plane knew and left running. Comes before `run`."""
-        self._remember()
+        self.desired.remember()
+        self._app_ports.remember()
         self._ports.engine.on_change(self.wake)
         await self._ports.engine.adopt()
 
@@ -132,9 +92,11 @@ class Control:
                 try:
                     pause = await self._turn()
                 except BateauError as error:
-                    self.trouble = error.message
+                    self._tell(error)
                     pause = RETRY_START_S
-                    logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
+                except Exception as error:  # noqa: BLE001 - a bug in one turn must not end what looks after the others
+                    self._tell_bug(error)
+                    pause = RETRY_START_S
                 self.turns += 1
                 # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
@@ -154,9 +116,18 @@ class Control:
         for first in (True, False):
             chosen = [r for r in replicas if (r.service == GATEWAY) is first]
             await asyncio.gather(*(self._ports.engine.stop(replica.id) for replica in chosen))
-        # What comes next begins anew; only the ports of apps stay theirs, and what was rolled back does not come back.
-        remembered = self._ports.memory.load()
-        self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
+        self.desired.forget()
+
+    @property
+    def release(self) -> Release:
+        """What shall run."""
+        return self.desired.release
+
+    @property
+    def left_alone(self) -> bool:
+        """Whether something runs of which nothing that can be read says whether it shall: it stays as it is."""
+        replicas = self._ports.engine.observe()
+        return not self.desired.known and any(replica.service != GATEWAY for replica in replicas)
 
     @property
     def draining(self) -> Mapping[str, Draining]:
@@ -187,14 +158,16 @@ class Control:
 
     async def _watch(self) -> None:
         async for _ in self._ports.texts.changes():
-            self._texts_changed = True
-            self.wake()
+            self.look_again()
 
     async def _turn(self) -> float:
         """Do what can be done now; return how long nothing need be done unless woken, in seconds."""
         # A sign of a change may have been lost: what is written is looked at now and then without one.
-        due = self._ports.clock.monotonic() - self._read_at >= RESYNC_S
-        trouble = self._read() if self._texts_changed or due else None
+        due = self._ports.clock.monotonic() - self.desired.read_at >= RESYNC_S
+        trouble = self._read() if self.desired.stale or due else None
+        if self.left_alone:
+            self.trouble = trouble
+            return RETRY_START_S
         self._app_ports.hand_out(self.release)
         files = self._fetches.follow(models_needed(self.release))
         await self._drains.measure((r.id for r in self._ports.engine.observe()), self._ports.plane)
@@ -207,8 +180,7 @@ class Control:
                 await self._start(step, outcome)
             elif step.act == "stop" and step.replica not in self._stopping:
                 self._stopping[step.replica] = asyncio.create_task(self._stop(step))
-        if self.rolled_out:
-            self._history.note_ready()
+        self.desired.history.note(ready=self.rolled_out, restarted=any(r.restarts for r in self._ours()))
         self.trouble = trouble
         return min(self._pause(), RETRY_START_S) if trouble else self._pause()
 
@@ -224,84 +196,48 @@ class Control:
 
     def preview(self, texts: Mapping[str, str]) -> Preview:
         """Return what other texts would do to what runs. Nothing moves, and nothing is fetched."""
-        written = self._understood(texts)
-        desired = self._rollbacks.held(written.release)
+        written, desired = self.desired.instead(texts)
         files = self._fetches.here(models_needed(desired))
         planned = walk(desired, self._world(desired, files), self._ports.templates)
         return preview(written, desired, self.release, planned=planned, now=self.outcome)
 
-    def _read(self) -> str | None:
-        """Take up what is written now. Returns why that cannot be; it is tried again, and what runs is looked after."""
-        self._read_at = self._ports.clock.monotonic()
-        try:
-            self._understand(self._ports.texts.read())
-        except BateauError as error:
-            if error.message != self.trouble:
-                logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
-            return error.message
-        self._texts_changed = False
-        return None
-
-    def _understand(self, texts: Mapping[str, str]) -> None:
-        if texts == self._texts and self.written is not None:
-            return
-        self._texts = texts
-        self.written = self._understood(texts)
-        if self.written.wrong:
-            return  # what runs goes on as it was
-        self._good, self._good_texts = self.written, texts
-        self._take_up()
-
-    def _take_up(self, says: str | None = None) -> None:
-        """Make what is written, with what a rollback holds, what shall run."""
-        if self._good is None:
-            return
-        self._rollbacks.end_for(self._good.release)
-        self.release = self._rollbacks.held(self._good.release)
-        self._failed.clear()
-        self._fetches.forget_failures()
-        self._walked = False
-        commit, pins = self._ports.texts.commit_id, self._rollbacks.pins
-        self._history.take(self.release, self._good_texts, commit=commit, pins=pins, says=says)
-        kept = {"texts": dict(self._good_texts), "rollbacks": self._rollbacks.remembered()}
-        self._ports.memory.save({**self._ports.memory.load(), **kept})
-
     def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
-        """Hold a service at revision `to`, or at the last healthy one in which it was another. Raises ControlError.
-
-        It lasts until something else is written for the service.
-        """
-        if self._good is None:
-            raise ControlError("nothing runs yet that could be rolled back")
-        made = self._rollbacks.back(service, self._good.release, self.release, to=to)
-        says = f"{made.before.key} goes back to revision {made.revision.id}, as {self._ports.who} asked"
-        self._history.note_rolled_back(self.release.environment, says)
-        logger.info("%s", says)
-        self._take_up(says)
+        """Hold a service at revision `to`, or at the last healthy one in which it was another. Raises ControlError."""
+        made = self.desired.rollback(service, to=to)
         self.wake()
         return made
 
-    @property
-    def held(self) -> Mapping[str, int]:
-        """The services that a rollback holds, with the revision that each is taken from."""
-        return self._rollbacks.pins
+    def look_again(self) -> None:
+        """Have the loop read what is written, now."""
+        self.desired.stale = True
+        self.wake()
 
-    def _understood(self, texts: Mapping[str, str]) -> Written:
-        today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
-        return understand(texts, self._ports.environment, self._ports.variables, today=today)
+    def _read(self) -> str | None:
+        """Take up what is written now. Returns why that cannot be; it is tried again, and what runs is looked after."""
+        try:
+            self.desired.read()
+        except BateauError as error:
+            return self._tell(error)
+        return None
 
-    def _remember(self) -> None:
-        """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
-        remembered = self._ports.memory.load()
-        self._rollbacks.remember(remembered.get("rollbacks"))
-        texts: Any = remembered.get("texts")
-        if isinstance(texts, dict):
-            known = {str(name): str(text) for name, text in cast("dict[str, Any]", texts).items()}
-            last_good = self._understood(known)
-            if not last_good.wrong:
-                self._good, self._good_texts = last_good, known
-                self.release = self._rollbacks.held(last_good.release)
-        self._app_ports.remember()
+    def _begin_anew(self) -> None:
+        """Forget what failed of the release before."""
+        self._failed.clear()
+        self._fetches.forget_failures()
+        self._walked = False
+
+    def _tell(self, error: BateauError) -> str:
+        """Say once what is wrong with the world."""
+        if error.message != self.trouble:
+            logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
+        self.trouble = error.message
+        return error.message
+
+    def _tell_bug(self, error: Exception) -> None:
+        says = f"this is a bug in bateau: {type(error).__name__}: {error}; its log has more, and it is tried again"
+        if says != self.trouble:
+            logger.error("%s", says, exc_info=error)
+        self.trouble = says
 
     @property
     def up_to_date(self) -> bool:
@@ -310,14 +246,10 @@ class Control:
 
     @property
     def rolled_out(self) -> bool:
-        """Whether what is written was taken up, without mistakes, and every replica of it is ready."""
-        understood = self.written is not None and not self.written.wrong
-        return understood and not self._texts_changed and self._walked and self._everything_ready(self.outcome)
-
-    def look_again(self) -> None:
-        """Have the loop read what is written, now."""
-        self._texts_changed = True
-        self.wake()
+        """Whether every replica of what shall run is ready, and the gateway has taken that it is."""
+        plane = self._ports.plane
+        reached = self.up_to_date and plane.acknowledged() and not plane.rejected()
+        return self._walked and self._everything_ready(self.outcome) and reached
 
     def _traffic(self) -> Traffic:
         return endpoints(
@@ -372,17 +304,22 @@ class Control:
         """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""
         if outcome is None:
             return False
-        ready = Counter(
-            (replica.service, replica.revision)
-            for replica in self._ports.engine.observe()
-            if replica.state is ReplicaState.READY
-        )
+        ready = Counter((r.service, r.revision) for r in self._ours() if r.state is ReplicaState.READY)
         wanted = [service for service in self.release.services if runs_here(service)]
+        gateway = outcome.templates.get(GATEWAY)
+        if gateway and not ready[GATEWAY, gateway.revision]:
+            return False
         return not outcome.plan.steps and all(
             service.key in outcome.templates
             and ready[service.key, outcome.templates[service.key].revision] >= service.spec.replicas
             for service in wanted
         )
+
+    def _ours(self) -> list[Replica]:
+        """Return the replicas of the revisions that shall run."""
+        made = self.outcome.templates.items() if self.outcome else ()
+        wanted = {(key, template.revision) for key, template in made}
+        return [replica for replica in self._ports.engine.observe() if (replica.service, replica.revision) in wanted]
 
     def _pause(self) -> float:
         if self.draining:
@@ -390,6 +327,8 @@ class Control:
         now = self._ports.clock.monotonic()
         retries = [failed.retry_at - now for failed in self._failed.values()]
         retries += self._fetches.retries_in()
+        if (healthy_in := self.desired.history.healthy_in()) is not None:
+            retries.append(healthy_in)
         if self._ports.plane.rejected():
             retries.append(RETRY_START_S)
         return max(0.1, min([RESYNC_S, *retries]))

@@ -1,6 +1,6 @@
 """Hold services at an earlier revision, until something newer is written for them.
 
-Called by control.loop for every release that it takes up, and by its `rollback`.
+Called by control.desired for every release that it takes up, and by its `rollback`.
 
 Invariant: a service is held only while what is written for it is what was rolled back: writing it anew ends that.
 Invariant: what cannot be read back changes nothing: the service stays as it is written, and that is said.
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from bateau.control.history import LOCAL, service_digest
+from bateau.control.outside import Ports
 from bateau.control.path import Written
 from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.release import Release, Service
@@ -41,12 +42,18 @@ class RolledBack:
 
 
 class Rollbacks:
-    """The services that are held. `understand` reads the texts of a revision as those of today are read."""
+    """The services that are held. `understand` reads the texts of a revision as those of today are read.
 
-    def __init__(self, revisions: Revisions | None, understand: Callable[[Mapping[str, str]], Written]) -> None:
-        self._revisions = revisions
+    An instance may serve another environment tomorrow: what is held goes by the environment, too.
+    """
+
+    def __init__(self, ports: Ports, understand: Callable[[Mapping[str, str]], Written]) -> None:
+        self._revisions = ports.revisions
+        self._no_history = ports.no_history or "this control plane keeps no history"
+        self._environment = ports.environment or LOCAL
         self._understand = understand
         self._holds: dict[str, Hold] = {}
+        self._elsewhere: dict[str, Any] = {}  # what is remembered of other environments, as it was
         self._services: dict[tuple[str, int], Service] = {}
 
     @property
@@ -56,12 +63,14 @@ class Rollbacks:
 
     def remember(self, tree: Any) -> None:
         """Take up what `remembered` gave an earlier control plane."""
-        entries = cast("dict[str, dict[str, Any]]", tree if isinstance(tree, dict) else {})
+        self._elsewhere = dict(cast("dict[str, Any]", tree)) if isinstance(tree, dict) else {}
+        entries: dict[str, dict[str, Any]] = self._elsewhere.pop(self._environment, {})
         self._holds = {key: Hold(int(each["revision"]), str(each["over"])) for key, each in entries.items()}
 
     def remembered(self) -> dict[str, Any]:
-        """Return the holds as plain values."""
-        return {key: {"revision": hold.revision, "over": hold.over} for key, hold in self._holds.items()}
+        """Return the holds as plain values, by environment."""
+        ours = {key: {"revision": hold.revision, "over": hold.over} for key, hold in self._holds.items()}
+        return {**self._elsewhere, self._environment: ours}
 
     def end_for(self, release: Release) -> None:
         """End the holds of services that are written anew in `release`, or not any more."""
@@ -83,9 +92,9 @@ class Rollbacks:
     def back(self, service: str, written: Release, running: Release, *, to: int | None) -> RolledBack:
         """Hold `service` at revision `to`, or at the last healthy one in which it was another. Raises ControlError."""
         if self._revisions is None:
-            raise ControlError("this control plane keeps no history, so there is nothing to go back to")
+            raise ControlError(f"{self._no_history}, so there is nothing to go back to")
         before = _found(service, running)
-        wanted = self._target(self._revisions, before, running.environment or LOCAL, to)
+        wanted = self._target(self._revisions, before, to)
         after = self._service(before.key, wanted.pins.get(before.key, wanted.id))
         if service_digest(after) == service_digest(before):
             raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
@@ -97,17 +106,17 @@ class Rollbacks:
         digests = {service.key: service_digest(service) for service in release.services if service.key in self._holds}
         return {key: hold for key, hold in self._holds.items() if digests.get(key) == hold.over}
 
-    def _target(self, revisions: Revisions, service: Service, environment: str, to: int | None) -> Revision:
+    def _target(self, revisions: Revisions, service: Service, to: int | None) -> Revision:
         hint = f"`bateau history --service {service.key}` lists them"
         if to is not None:
             found = revisions.get(to)
-            if found is None or found.environment != environment or service.key not in found.services:
-                raise ControlError(f"there is no revision {to} of {environment} with {service.key}", hint=hint)
+            if found is None or found.environment != self._environment or service.key not in found.services:
+                raise ControlError(f"there is no revision {to} of {self._environment} with {service.key}", hint=hint)
             return found
-        latest = next(iter(revisions.history(environment, service=service.key, limit=1)), None)
+        latest = next(iter(revisions.history(self._environment, service=service.key, limit=1)), None)
         # What is held already goes further back: what it was rolled back from is no place to return to.
         before = latest.pins.get(service.key, latest.id) if latest else None
-        found = revisions.last_healthy(environment, service=service.key, before=before) if latest else None
+        found = revisions.last_healthy(self._environment, service=service.key, before=before) if latest else None
         if found is None:
             raise ControlError(f"there is no earlier healthy revision with another {service.key}", hint=hint)
         return found
@@ -116,7 +125,7 @@ class Rollbacks:
         """Return a service as a revision had it. Raises ControlError."""
         if (key, revision) not in self._services:
             if self._revisions is None:
-                raise ControlError("there is no history")
+                raise ControlError(self._no_history)
             written = self._understand(self._revisions.content(revision))
             found = next((each for each in written.release.services if each.key == key), None)
             forbids = next((f for f in written.findings if f.subject == key and f.verdict == "error"), None)

@@ -6,6 +6,8 @@ Invariant: what is not known is None and shown as unknown, never as zero or as f
 """
 
 import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from bateau import __version__
 from bateau.control.loop import Control
@@ -16,23 +18,29 @@ from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.spec import ModelSpec
 from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
 
+_LEFT_ALONE = "is left as it is: nothing that can be read says what shall run"
 _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
 
 
 def status(control: Control, *, instance: str, since: float, follows: Follows = "directory") -> Status:
     """Return the status of everything the control plane looks after; `follows` is where its desired state is."""
-    replicas = control.ports.engine.observe()
     by_service: dict[str, list[Replica]] = {}
-    for replica in replicas:
+    for replica in control.ports.engine.observe():
         by_service.setdefault(replica.service, []).append(replica)
-    gateway = _gateway(control, by_service.pop(GATEWAY, []))
-    services = [_service(control, service, by_service.pop(service.key, [])) for service in control.release.services]
-    services += [_leaving(key, found, control) for key, found in sorted(by_service.items())]
-    written = control.written
+    now = _Now(
+        control=control,
+        addresses=control.addresses(),
+        draining=control.draining.keys(),
+        rejected=control.ports.plane.rejected(),
+    )
+    gateway = _gateway(now, by_service.pop(GATEWAY, []))
+    services = [_service(now, service, by_service.pop(service.key, [])) for service in control.release.services]
+    services += [_unwritten(now, key, found) for key, found in sorted(by_service.items())]
+    written = control.desired.written
     warnings = control.outcome.placement.problems if control.outcome else ()
     settled = (
         control.turns > 0
-        and control.up_to_date
+        and (control.left_alone or control.up_to_date)
         and gateway.state not in _UNSETTLED
         and all(service.state not in _UNSETTLED and not service.draining for service in services)
     )
@@ -51,18 +59,35 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
             *warnings,
             *_held(control),
             *_keys_missing(control),
+            *_left_alone(control),
+            *_no_history(control),
             *_trouble(control),
         ),
         foreign=written.foreign if written else 0,
         since=since,
         settled=settled,
+        taken_up=control.desired.taken_up,
         rolled_out=control.rolled_out,
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Now:
+    """What every service's status is made of, looked up once."""
+
+    control: Control
+    addresses: Mapping[str, str]
+    draining: Collection[str]
+    rejected: Mapping[str, str]
+
+    def draining_of(self, replicas: Sequence[Replica]) -> tuple[str, ...]:
+        return tuple(replica.id for replica in replicas if replica.id in self.draining)
+
+
 def _held(control: Control) -> list[Problem]:
     """Say which services are not what is written for them, since somebody rolled them back."""
-    places = {service.key: service.position for service in control.written.release.services} if control.written else {}
+    written = control.desired.written
+    places = {service.key: service.position for service in written.release.services} if written else {}
     return [
         Problem(
             where=places.get(key),
@@ -70,7 +95,7 @@ def _held(control: Control) -> list[Problem]:
             hint="it ends when something else is written for it",
             severity=Severity.WARNING,
         )
-        for key, revision in control.held.items()
+        for key, revision in control.desired.held.items()
     ]
 
 
@@ -91,8 +116,29 @@ def _trouble(control: Control) -> list[Problem]:
     return [Problem(where=None, says=control.trouble)] if control.trouble else []
 
 
-def _gateway(control: Control, replicas: list[Replica]) -> ServiceStatus:
+def _left_alone(control: Control) -> list[Problem]:
+    """Say what happens to what an earlier control plane left running, where nobody knows whether it shall run."""
+    if not control.left_alone:
+        return []
+    hint = "mend what is written: as soon as it can be read, it is what runs; `bateau down` ends everything"
+    return [Problem(where=None, says=f"what runs {_LEFT_ALONE}", hint=hint, severity=Severity.WARNING)]
+
+
+def _no_history(control: Control) -> list[Problem]:
+    """Say why nothing could be rolled back to what runs now."""
+    says = control.desired.history.trouble if control.ports.revisions else control.ports.no_history
+    return [Problem(where=None, says=says, severity=Severity.WARNING)] if says else []
+
+
+def _gateway(now: _Now, replicas: list[Replica]) -> ServiceStatus:
+    control = now.control
     state, reason = _state(replicas, wanted=1)
+    ours = {service.key for service in control.release.services}
+    rejected = next((says for key, says in sorted(now.rejected.items()) if key not in ours), None)
+    if rejected and state is ServiceState.READY:
+        state, reason = ServiceState.DEGRADED, f"it goes on with what it had: {rejected}"
+    elif control.left_alone and not replicas:
+        state, reason = ServiceState.FAILED, "it is not started before what is written can be read"
     return ServiceStatus(
         service=GATEWAY,
         state=state,
@@ -102,12 +148,14 @@ def _gateway(control: Control, replicas: list[Replica]) -> ServiceStatus:
         engine="envoy",
         address=control.ports.listen_url,
         replicas=tuple(replicas),
+        rejected=rejected,
     )
 
 
-def _service(control: Control, service: Service, replicas: list[Replica]) -> ServiceStatus:
-    spec = service.spec
-    draining = tuple(replica.id for replica in replicas if replica.id in control.draining)
+def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceStatus:
+    control, spec = now.control, service.spec
+    draining = now.draining_of(replicas)
+    rejected = now.rejected.get(service.key)
     staying = [replica for replica in replicas if replica.id not in draining]
     state, reason = _state(staying, wanted=spec.replicas)
     source = spec.source if isinstance(spec, ModelSpec) else None
@@ -116,7 +164,7 @@ def _service(control: Control, service: Service, replicas: list[Replica]) -> Ser
         state, reason = ServiceState.READY, "elsewhere; not probed"
     elif not runs_here(service):
         state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
-    elif rejected := control.ports.plane.rejected().get(service.key):
+    elif rejected:
         state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
     elif not _ready(staying):
         state, reason = _why_not_ready(control, service, state, reason)
@@ -127,13 +175,14 @@ def _service(control: Control, service: Service, replicas: list[Replica]) -> Ser
         replicas_wanted=0 if state is ServiceState.ELSEWHERE else spec.replicas,
         replicas_ready=_ready(staying),
         engine=(spec.engine or "llama.cpp") if isinstance(spec, ModelSpec) else "process",
-        address=control.addresses().get(service.key),
+        address=now.addresses.get(service.key),
         capacity=control.outcome.placement.capacities.get(service.key) if control.outcome else None,
         source=source,
         pulled_bytes=progress.bytes_done if progress else None,
         pull_bytes_total=progress.bytes_total if progress else None,
         replicas=tuple(replicas),
         draining=draining,
+        rejected=rejected,
     )
 
 
@@ -169,16 +218,21 @@ def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str |
     return ServiceState.STARTING, reason
 
 
-def _leaving(key: str, replicas: list[Replica], control: Control) -> ServiceStatus:
+def _unwritten(now: _Now, key: str, replicas: list[Replica]) -> ServiceStatus:
+    """Return the status of what runs and is not in the release: on its way out, or not known to be."""
+    state, reason = ServiceState.LEAVING, "no document names it any more"
+    if now.control.left_alone:
+        state, reason = _state(replicas, wanted=len(replicas))
+        reason = reason or _LEFT_ALONE
     return ServiceStatus(
         service=key,
-        state=ServiceState.LEAVING,
-        reason="no document names it any more",
-        replicas_wanted=0,
+        state=state,
+        reason=reason,
+        replicas_wanted=len(replicas) if now.control.left_alone else 0,
         replicas_ready=_ready(replicas),
         engine="process",
         replicas=tuple(replicas),
-        draining=tuple(r.id for r in replicas if r.id in control.draining),
+        draining=now.draining_of(replicas),
     )
 
 

@@ -30,7 +30,10 @@ class ServiceState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
-    """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched."""
+    """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched.
+
+    `rejected` is why the gateway will not send requests to it, None where it does.
+    """
 
     service: str
     state: ServiceState
@@ -45,6 +48,7 @@ class ServiceStatus:
     pull_bytes_total: int | None = None
     replicas: tuple[Replica, ...] = ()
     draining: tuple[str, ...] = ()
+    rejected: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,4 +68,5 @@ class Status:
     foreign: int
     since: float
     settled: bool  # every service is ready, failed for good or stopped
-    rolled_out: bool  # what is written was taken up, and every replica of it is ready
+    taken_up: bool  # what shall run is what is written now
+    rolled_out: bool  # every replica of what shall run is ready, and is reached through the gateway

@@ -25,6 +25,10 @@ class Plane(Protocol):
         """Return what the proxy would not take, by service key, and why. It is tried again at the next publish."""
         ...
 
+    def acknowledged(self) -> bool:
+        """Whether the proxy is there and has answered for all that was published, by taking or by rejecting it."""
+        ...
+
     async def load(self) -> Load | None:
         """Return the requests in flight, or None where the proxy cannot be asked or lacks what was published."""
         ...

@@ -39,6 +39,10 @@ class FakePlane:
         """Return the rejections that the test has set."""
         return dict(self.rejections)
 
+    def acknowledged(self) -> bool:
+        """Whether its proxy can be asked."""
+        return self.in_flight is not None
+
     async def load(self) -> Load | None:
         """Return the requests in flight that the test has set."""
         return None if self.in_flight is None else Load(in_flight=dict(self.in_flight))

@@ -8,6 +8,7 @@ Invariant: two control planes never look after the same instance: a lock that th
 import asyncio
 import fcntl
 import getpass
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping
@@ -15,7 +16,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
-from bateau.control.loop import Control, Ports
+from bateau.control.loop import Control
+from bateau.control.outside import Ports
 from bateau.control.path import GATEWAY
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
@@ -40,6 +42,8 @@ from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
+
+logger = logging.getLogger(__name__)
 
 ENVOY_CONCURRENCY_MAX = 4
 
@@ -117,7 +121,7 @@ class LocalPlatform:
         self._repository = _repository(settings)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = applied_texts(where, settings.directory) if settings.applied else None
-        self._revisions = RevisionStore(history_path(where))
+        self._revisions, no_history = _revisions(where)
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
@@ -135,6 +139,7 @@ class LocalPlatform:
                 environment=settings.environment,
                 variables=settings.environ,
                 revisions=self._revisions,
+                no_history=no_history,
                 who=getpass.getuser(),
             )
         )
@@ -183,13 +188,24 @@ class LocalPlatform:
         """Let go; what runs goes on running unless it was stopped before."""
         await self.plane.close()
         await self.engine.close()
-        self._revisions.close()
+        if self._revisions:
+            self._revisions.close()
         self._lock.close()
 
 
 def applied_texts(where: Paths, directory: Path) -> AppliedTexts:
     """Return what was applied to an instance."""
     return AppliedTexts(where.state / "applied.json", directory=directory)
+
+
+def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
+    """Return the history; where it is damaged or cannot be written, None and why: what runs does not need it."""
+    try:
+        return RevisionStore(history_path(where)), ""
+    except ControlError as error:
+        says = f"no history is kept: {error.message}{f' ({error.hint})' if error.hint else ''}"
+        logger.error("%s", says)
+        return None, says
 
 
 def _default_texts(settings: Settings) -> Mapping[str, str]:

@@ -97,6 +97,10 @@ class EnvoyPlane:
         """Return what Envoy would not take, by service, and why: a port that is taken, for one."""
         return {"/".join(name.split("/")[:2]): message for name, message in self._ads.rejections.items()}
 
+    def acknowledged(self) -> bool:
+        """Whether an Envoy is connected and has answered for every cluster and endpoint that was published."""
+        return self._ads.acknowledged
+
     async def load(self) -> Load | None:
         """Return requests in flight by replica, as Envoy counts them; None until it has taken what was published.
 
