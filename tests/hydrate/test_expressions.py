@@ -102,3 +102,22 @@ def test_text_without_expressions_is_left_alone(text: str) -> None:
 def test_any_text_gives_a_value_or_a_reason(text: str) -> None:
     with contextlib.suppress(CelError):
         expand(text, NAMES)
+
+
+@pytest.mark.parametrize("value", ["\U0001f6f6", "a\"b'c\\d\n\t\x01${ 1 }}", "x" * 10_000, ""])
+def test_a_variable_may_hold_anything(value: str) -> None:
+    assert expand("${ env('A_B') }", NAMES, variables={"A_B": value}) == value
+    assert expand("<${ env('A_B') + '>' }", NAMES, variables={"A_B": value}) == f"<{value}>"
+
+
+def test_a_variable_that_is_not_utf8_is_named() -> None:
+    with pytest.raises(CelError, match=r"env\('KEY'\) is not UTF-8"):
+        expand("${ env('KEY') }", NAMES, variables={"KEY": b"\xff".decode("utf-8", "surrogateescape")})
+
+
+@pytest.mark.parametrize(
+    ("text", "kind"), [("x${ null }", "null"), ("x${ [1] }", "a list"), ("x${ {'a': 1} }", "a map")]
+)
+def test_what_has_no_form_within_text_is_refused(text: str, kind: str) -> None:
+    with pytest.raises(CelError, match=f"with text around it gives {kind}"):
+        expand(text, NAMES)

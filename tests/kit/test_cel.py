@@ -186,3 +186,35 @@ def test_a_mere_path_gives_what_the_library_gives(tree: Any, path: list[str]) ->
     assert outcome(lambda: evaluate(expression, {"values": tree})) == outcome(
         lambda: Scope({"values": tree}).value(expression)
     )
+
+
+@pytest.mark.parametrize(
+    ("expression", "says"),
+    [
+        ("duration('1h')", "the result is a duration; make it text with `string(…)`"),
+        ("[timestamp('2024-01-01T00:00:00Z')]", "the result is a timestamp; make it text with `string(…)`"),
+        ("{'a': b'abc'}", "the result is bytes; make it text with `string(…)`"),
+        ("{1: 'a'}", "the result has a map with the key 1; keys are strings"),
+        ("{'a': {false: 1}}", "the result has a map with the key False; keys are strings"),
+        ("1.0 / 0.0", "the result is inf, which no document can hold"),
+        ("type(1)", "the result is of the type Type"),
+    ],
+)
+def test_what_no_document_can_hold_is_refused(expression: str, says: str) -> None:
+    with pytest.raises(CelError) as raised:
+        evaluate(expression, {})
+    assert str(raised.value) == says
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("quantity('256Mi').add(quantity('256Mi'))", "536870912"),
+        ("[quantity('0.0000001')]", ["100n"]),
+        ("url('https://example.com/a')", "https://example.com/a"),
+        ("{'a': cidr('10.0.0.0/8')}", {"a": "10.0.0.0/8"}),
+        ("string(duration('90s'))", "90s"),
+    ],
+)
+def test_a_result_of_a_type_of_kubernetes_is_its_text(expression: str, text: Any) -> None:
+    assert evaluate(expression, {}) == text

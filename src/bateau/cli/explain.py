@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
 from bateau.cli.options import directory_option, json_option
 
 if TYPE_CHECKING:
@@ -96,10 +97,13 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
         from bateau.domain.problem import Severity
         from bateau.kit.suggest import did_you_mean, listed
 
+        names = [*asked.keys, *(key.partition("/")[2] for key in asked.keys)]
         errors = [problem for problem in asked.problems if problem.severity is Severity.ERROR]
-        hint = did_you_mean(subject, [*asked.keys, *(key.partition("/")[2] for key in asked.keys)])
-        hint = hint or f"there is: {listed(asked.keys) or 'none'}"
         told = f"\n{render(errors)}" if errors else ""
+        if subject in names:
+            click.echo(f"{subject} has mistakes, and cannot be explained before they are mended{told}", err=True)
+            raise click.exceptions.Exit(EXIT_WRITTEN_WRONG)
+        hint = did_you_mean(subject, names) or f"there is: {listed(asked.keys) or 'none'}"
         raise click.UsageError(f"no service {subject} below {directory}: {hint}{told}")
     return _Subject("service", service.key, service.tree, service.origins, service.kind)
 

@@ -5,14 +5,14 @@ Called by hydrate.services for every scalar. What stands between the braces is C
 Invariant: a string that is one expression keeps the expression's type; one with text around it becomes a string.
 """
 
-import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from bateau.kit.cel import CelError, evaluate
 
 _ENV: Final = re.compile(r"""\benv\(\s*(["'])([A-Za-z_]\w*)\1\s*\)""")
+_READ: Final = "env__"  # what `env` was asked for, as one more name
 _OPEN = "${"
 _ESCAPED = "$${"
 
@@ -33,16 +33,36 @@ def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] 
     )
 
 
+def names_hint(error: CelError, names: Iterable[str]) -> str | None:
+    """Return what an expression sees, where one failed because it asked for something else."""
+    return f"an expression sees: {', '.join(sorted(names))}" if "undeclared reference" in str(error) else None
+
+
 def _evaluated(expression: str, names: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
     """Evaluate one expression; `env("NAME")` is looked up first, since only names that were declared may be read."""
+    read: dict[str, str] = {}
 
-    def value(match: re.Match[str]) -> str:
+    def bound(match: re.Match[str]) -> str:
         name = match[2]
         if name not in variables:
             raise CelError(f"env({name!r}) is not there: declare it in spec.env of the environment, and set it")
-        return json.dumps(variables[name])
+        if not _is_text(variables[name]):
+            raise CelError(f"env({name!r}) is not UTF-8")
+        read[name] = variables[name]
+        return f"{_READ}.{name}"
 
-    return evaluate(_ENV.sub(value, expression), names)
+    # The values are bound and not written into the expression, so that they may be long and hold anything.
+    rewritten = _ENV.sub(bound, expression)
+    return evaluate(rewritten, {**names, _READ: read} if read else names)
+
+
+def _is_text(value: str) -> bool:
+    """Whether it holds no bytes that could not be decoded."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _parts(text: str) -> list[tuple[bool, str]]:
@@ -88,6 +108,10 @@ def _end(text: str, start: int) -> int:
 
 
 def _text(value: Any) -> str:
-    if value is True or value is False:
+    """Return a value as it stands beside text. Raises CelError for what has no one form there."""
+    if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    if isinstance(value, str | int | float):
+        return str(value)
+    kind = "null" if value is None else "a list" if isinstance(value, list) else "a map"
+    raise CelError(f"an expression with text around it gives {kind}: it must be text, a number or a boolean there")

@@ -15,7 +15,7 @@ from bateau.domain.origin import Origin, OverlaidOrigins
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, context, values_read
-from bateau.hydrate.expressions import expand
+from bateau.hydrate.expressions import expand, names_hint
 from bateau.hydrate.patches import Patch, Patched, applicable, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
@@ -120,7 +120,7 @@ def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Probl
         wrong.append(Problem(where=patch.at, says=f"the patch cannot be applied to {called}: {error}"))
         return manifest
     except CelError as error:
-        hint = "an expression sees: environment, kind, metadata, object, spec, values"
+        hint = names_hint(error, _names(manifest.tree, found))
         wrong.append(Problem(where=patch.at, says=f"{patch.path} of {called}: {error}", hint=hint))
         return manifest
     return replace(manifest, tree=tree, origins=OverlaidOrigins(manifest.origins, over, continued=frozenset({path})))

@@ -16,7 +16,7 @@ from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
 from bateau.hydrate.defaults import filled
 from bateau.hydrate.environments import Context, body_of, context, missing_value, values_read
-from bateau.hydrate.expressions import expand
+from bateau.hydrate.expressions import expand, names_hint
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
@@ -192,12 +192,12 @@ class _Names:
         self._note(path, value, result)
         return result
 
-    def _explained(self, text: str, error: CelError) -> tuple[str, str]:
+    def _explained(self, text: str, error: CelError) -> tuple[str, str | None]:
         """Say why an expression fails; a value that is missing is what it mostly is."""
         if missing := missing_value(text, self._found):
             around, key, there = missing
             return f"{around} has no `{key}`", did_you_mean(key, there) or f"there is: {listed(there) or 'nothing'}"
-        return str(error), f"an expression sees: {', '.join(sorted(self._names))}"
+        return str(error), names_hint(error, self._names)
 
     def _note(self, path: str, text: str, result: Any) -> None:
         chain = self._origins.get(path, ())

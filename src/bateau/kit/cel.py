@@ -14,10 +14,11 @@ Refused: the library's math, base64, bindings and protobuf extensions; no API se
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from math import isfinite
 from typing import Any, Final, cast
 
 from bateau.kit.cel_function import Function
-from bateau.kit.cel_kubernetes import KUBERNETES
+from bateau.kit.cel_kubernetes import KUBERNETES, wrapped_text
 from bateau.kit.cel_tokens import growth
 
 LENGTH_MAX: Final = 4096
@@ -39,7 +40,7 @@ class Scope:
         self._activation = _environment(self._names, functions).Activation(dict(names))
 
     def value(self, expression: str) -> Any:
-        """Return the plain value of `expression`. Raises CelError."""
+        """Return the value of `expression`; other expressions may be given it. Raises CelError."""
         try:
             result = compiled(expression, self._names, self._functions).eval(self._activation)
             if result.type().name() == "ERROR":
@@ -51,31 +52,63 @@ class Scope:
             raise CelError("the result is an optional; end with `.orValue(…)` or `.hasValue()`") from error
         if isinstance(value, str) and len(value) > TEXT_MAX:
             raise CelError(f"the result has {len(value)} characters; at most {TEXT_MAX}")
-        return _ordered(value) if isinstance(value, dict | list) else value
+        return _ordered(value)
 
 
 def _ordered(value: Any) -> Any:
-    """Return the value with the keys of its maps in order: the library gives them in another one in each process."""
+    """Return the value with the keys of its maps in order: the library gives them in another one in each process.
+
+    Raises CelError for a type that the library itself does not take as a value.
+    """
     if isinstance(value, dict):
         entries = cast("dict[Any, Any]", value)
         return {key: _ordered(entries[key]) for key in sorted(entries, key=lambda key: (type(key).__name__, key))}
-    return [_ordered(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
+    if isinstance(value, list):
+        return [_ordered(each) for each in cast("list[Any]", value)]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    kind = type(value).__name__
+    raise CelError(f"the result is {_TEXT_ONLY[kind]}" if kind in _TEXT_ONLY else f"the result is of the type {kind}")
+
+
+_TEXT_ONLY: Final = {
+    kind: f"{called}; make it text with `string(…)`"
+    for kind, called in (("timedelta", "a duration"), ("datetime", "a timestamp"), ("bytearray", "bytes"))
+}
+
+
+def _plain(value: Any) -> Any:
+    """Return the value as a document can hold it; a quantity is its text. Raises CelError where none can."""
+    if isinstance(value, list):
+        return [_plain(each) for each in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        entries = cast("dict[Any, Any]", value)
+        if (text := wrapped_text(entries)) is not None:
+            return text
+        if other := [key for key in entries if not isinstance(key, str)]:
+            raise CelError(f"the result has a map with the key {other[0]}; keys are strings")
+        return {key: _plain(each) for key, each in entries.items()}
+    if isinstance(value, float) and not isfinite(value):
+        raise CelError(f"the result is {value}, which no document can hold")
+    return value
 
 
 def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> Any:
-    """Return the plain value of `expression`. Raises CelError.
+    """Return the value of `expression` as a document can hold it. Raises CelError.
 
     >>> evaluate("1 + size(words)", {"words": ["a", "b"]})
     3
     >>> evaluate("quantity(limit).isGreaterThan(quantity('500m'))", {"limit": "1"})
     True
+    >>> evaluate("quantity('500m').add(quantity('1'))", {})
+    '1500m'
     >>> evaluate("wrods", {"words": []})
     Traceback (most recent call last):
     ...
     bateau.kit.cel.CelError: undeclared reference to 'wrods'
     """
     selected = _selected(expression, names)
-    return Scope(names, functions).value(expression) if selected is None else selected
+    return _plain(Scope(names, functions).value(expression)) if selected is None else selected
 
 
 _FIELDS: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII).fullmatch

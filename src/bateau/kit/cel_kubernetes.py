@@ -10,12 +10,18 @@ Invariant: a name that stands here means the same at an API server.
 Refused: Python's `re` for `find`; its time is not linear in the text.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from bateau.kit.cel_function import Function, Kind
-from bateau.kit.cel_network import NETWORK
-from bateau.kit.cel_quantity import QUANTITY
+from bateau.kit.cel_network import NETWORK, network_text
+from bateau.kit.cel_quantity import QUANTITY, quantity_text
+
+
+def wrapped_text(value: Mapping[str, Any]) -> str | None:
+    """Return the text of a value of one of Kubernetes' own types, None for any other map."""
+    found = quantity_text(value)
+    return network_text(value) if found is None else found
 
 
 def _pattern(text: str) -> Any:

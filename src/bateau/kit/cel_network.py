@@ -24,6 +24,11 @@ def _taken(value: Mapping[str, Any], key: str) -> str:
     return str(value[key])
 
 
+def network_text(value: Mapping[str, Any]) -> str | None:
+    """Return the text of a URL, an IP or a CIDR, None for what is none of them."""
+    return str(next(iter(value.values()))) if set(value) in ({"~url"}, {"~ip"}, {"~cidr"}) else None
+
+
 def _url(text: str) -> SplitResult:
     found = urlsplit(text)
     if not text or any(each.isspace() or not each.isprintable() for each in text):

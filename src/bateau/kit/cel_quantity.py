@@ -9,6 +9,7 @@ Refused: kit.quantity, which is friendlier than the API server about what people
 import re
 from collections.abc import Mapping
 from fractions import Fraction
+from math import ceil
 from typing import Any, Final
 
 from bateau.kit.cel_function import Function
@@ -34,6 +35,21 @@ def _parsed(text: str) -> Fraction:
 
 def _wrap(value: Fraction) -> Mapping[str, str]:
     return {_KEY: str(value)}
+
+
+def quantity_text(value: Mapping[str, Any]) -> str | None:
+    """Return how a quantity is written, None for what is none. Finer than n, it is rounded up as Kubernetes does.
+
+    >>> quantity_text({"~quantity": "3/2"}), quantity_text({"~quantity": "268435456"}), quantity_text({"a": 1})
+    ('1500m', '268435456', None)
+    """
+    if set(value) != {_KEY}:
+        return None
+    exact = _exact(value)
+    for suffix, scale in (("", 1), ("m", 10**3), ("u", 10**6)):
+        if (exact * scale).denominator == 1:
+            return f"{(exact * scale).numerator}{suffix}"
+    return f"{ceil(exact * 10**9)}n"
 
 
 def _exact(value: Mapping[str, Any] | int) -> Fraction:
