@@ -87,6 +87,18 @@ class Stack:
         )
         return Finished(done.returncode, done.stdout, done.stderr)
 
+    def begin(self, *args: str) -> subprocess.Popen[str]:
+        """Start a command, and leave it running."""
+        return subprocess.Popen(
+            [sys.executable, "-m", "bateau", *args],
+            env=self.environ,
+            cwd=self.specs,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def up(self, *args: str) -> "Finished":
         return self.bateau("up", str(self.specs), "--detach", "--listen", f"127.0.0.1:{self.port}", *args)
 

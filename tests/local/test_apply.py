@@ -1,7 +1,10 @@
 """`apply` and `rollback` with a real instance: plan, ask, carry out, wait for health, and go back."""
 
 import json
+import os
+import signal
 import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -21,6 +24,7 @@ kind: Environment
 metadata: {name: prod}
 spec: {values: {word: WORD}}
 """
+BAD = "apiVersion: bateau.dev/v1alpha1\nkind: Ap\nmetadata: {name: x}\n"
 PROGRAM = (
     "import http.server as h, sys\\n"
     "if sys.argv[2] == 'broken': sys.exit(1)\\n"
@@ -40,6 +44,10 @@ def answer(stack: Stack) -> str:
     address = next(service["address"] for service in tree["services"] if service["service"] == "app/web")
     with urllib.request.urlopen(address, timeout=5) as response:
         return response.read().decode()
+
+
+def outcomes(stack: Stack) -> list[str]:
+    return [each["outcome"] for each in json.loads(stack.bateau("history", "--json").out)]
 
 
 def apply(stack: Stack, *more: str):
@@ -79,8 +87,8 @@ def test_apply_shows_asks_carries_out_and_rollback_goes_back(stack: Stack) -> No
     say(stack, "one")
     assert "nothing changes" in apply(stack, "--yes").out
     wait_for(lambda: "was rolled back" not in stack.bateau("status").out)
-    outcomes = [each["outcome"] for each in json.loads(stack.bateau("history", "--json").out)]
-    assert outcomes == ["healthy", "healthy", "rolled back", "healthy"]
+    # The newest is healthy once it has been ready for ten seconds, the one before was ready until it was replaced.
+    wait_for(lambda: outcomes(stack) == ["healthy", "healthy", "rolled back", "healthy"])
     assert "rolled back" in stack.bateau("history", "--service", "web").out
 
 
@@ -92,15 +100,102 @@ def test_what_does_not_become_healthy_is_told_and_what_ran_goes_on(stack: Stack)
     assert done.code == 3
     assert "not healthy: app/web" in done.err
     assert answer(stack) == "one"
+    again = apply(stack, "--yes", "--json")
+    assert again.code == 3  # nothing changes, and it is not healthy for that
+    tree = json.loads(again.out)
+    assert (tree["applied"], tree["failed"], tree["pending"]) == (False, ["app/web"], False)
     back = stack.bateau("rollback", "web")
     assert back.code == 0, back.err
     assert answer(stack) == "one"
 
 
+def test_json_is_one_tree_on_stdout(stack: Stack) -> None:
+    say(stack, "one")
+    unasked = apply(stack, "--json")
+    assert unasked.code == 2
+    assert json.loads(unasked.out)["applied"] is False
+    assert "app/web starts 1 replica" in unasked.err
+    done = apply(stack, "--json", "--yes")
+    tree = json.loads(done.out)
+    assert done.code == 0
+    assert tree["applied"] is True
+    assert tree["status"]["services"][0]["state"] == "Ready"
+    stack.write(BAD, "bad.yaml")
+    wrong = apply(stack, "--json", "--yes")
+    assert wrong.code == 1
+    assert json.loads(wrong.out)["applied"] is False
+
+
+def test_of_two_that_begin_at_once_one_serves_and_the_other_is_told(stack: Stack) -> None:
+    (other := stack.base / "other").mkdir()
+    say(stack, "one")
+    (other / "web.yaml").write_text((stack.specs / "web.yaml").read_text().replace("word: one", "word: two"))
+    with ThreadPoolExecutor() as pool:
+        begun = [pool.submit(apply, stack, "--yes", "-C", str(where)) for where in (stack.specs, other)]
+        ours, theirs = (each.result() for each in begun)
+    assert sorted((ours.code, theirs.code)) == [0, 3]
+    assert "is up already" in ours.err + theirs.err or "was applied from" in ours.err + theirs.err
+    assert answer(stack) == ("one" if ours.code == 0 else "two")
+
+
+def test_a_control_plane_that_is_killed_while_it_comes_up_is_a_failure_with_a_code(stack: Stack) -> None:
+    say(stack, "one")
+    begun = stack.begin("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    wait_for(lambda: stack.ask_status() is not None)
+    os.kill(stack.control_pid(), signal.SIGKILL)
+    _, said = begun.communicate(timeout=30)
+    assert begun.returncode == 3, said
+
+
+def test_ctrl_c_while_it_rolls_out_leaves_it_to_itself_and_says_so(stack: Stack) -> None:
+    say(stack, "one")
+    assert apply(stack, "--yes").code == 0
+    slow = WEB.replace("startTimeout: 5s", "startTimeout: 60s").replace(
+        "PROGRAM", f"import time; time.sleep(8)\\n{PROGRAM}"
+    )
+    stack.write(slow.replace("WORD", "two"), "web.yaml")
+    begun = stack.begin("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    wait_for(lambda: len(stack.replicas("app/web")) == 2)
+    begun.send_signal(signal.SIGINT)
+    _, said = begun.communicate(timeout=30)
+    assert begun.returncode == 130
+    assert "it goes on by itself" in said
+    wait_for(lambda: answer(stack) == "two")
+
+
+def test_a_mistake_in_what_is_written_does_not_hold_a_rollback_up(stack: Stack) -> None:
+    say(stack, "one")
+    assert stack.up("--env", "prod").code == 0
+    wait_for(lambda: outcomes(stack) == ["healthy"])
+    say(stack, "two")
+    wait_for(lambda: len(outcomes(stack)) == 2 and answer(stack) == "two")
+    stack.write(BAD, "bad.yaml")
+    wait_for(lambda: "has mistakes" in stack.bateau("status").out)
+    back = stack.bateau("rollback", "web")
+    assert back.code == 0, back.err
+    assert answer(stack) == "one"
+
+
+def test_a_damaged_history_hinders_nothing_but_rollback(stack: Stack) -> None:
+    say(stack, "one")
+    assert apply(stack, "--yes").code == 0
+    assert stack.bateau("down").code == 0
+    history = stack.base / "state/bateau/default/history.sqlite"
+    for beside in history.parent.glob("history.sqlite-*"):
+        beside.unlink()
+    history.write_bytes(b"no database" * 1000)
+    assert apply(stack, "--yes").code == 0
+    assert answer(stack) == "one"
+    assert "no history is kept" in stack.bateau("status").out
+    back = stack.bateau("rollback", "web")
+    assert back.code == 3
+    assert "is no database" in back.err
+
+
 def test_mistakes_and_other_owners_change_nothing(stack: Stack) -> None:
     say(stack, "one")
     assert apply(stack, "--yes").code == 0
-    stack.write("apiVersion: bateau.dev/v1alpha1\nkind: Ap\nmetadata: {name: x}\n", "bad.yaml")
+    stack.write(BAD, "bad.yaml")
     wrong = apply(stack, "--yes")
     assert wrong.code == 1
     assert "bad.yaml:2:7" in wrong.err

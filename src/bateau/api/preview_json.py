@@ -1,6 +1,6 @@
 """The JSON form of a preview and of a rollback.
 
-Called by api.operations; read by `apply`, `rollback` and `plan --running`.
+Called by api.operations; read by `apply` and `rollback`.
 """
 
 from typing import Any

@@ -1,12 +1,13 @@
 """`bateau apply`: show what would change on this machine, ask, carry it out, and wait until it is healthy."""
 
+import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, written_code
+from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG, written_code
 from bateau.cli.options import directory_option, json_option, name_option
 
 if TYPE_CHECKING:
@@ -33,61 +34,65 @@ def command(
     did not become healthy.
     """
     from bateau.cli.detached import start_detached
+    from bateau.cli.instance import client, instance_paths, status_of
     from bateau.cli.presenter import Presenter
-    from bateau.wiring.applying import commit_of, texts_of
+    from bateau.wiring.applying import commit_holding, left_running, texts_of
     from bateau.wiring.listen import parse_listen
 
     parse_listen(listen)
     texts = texts_of(directory)
-    running = _running(name)
+    running = status_of(name)
     if running is not None and not dry_run:
         _check_whose(running, name, directory, environment)
     tree = _preview(name, texts, environment, running=running is not None)
-    if as_json and dry_run:
-        from bateau.api.encoding import encode
-
-        click.echo(encode(tree))
-        return written_code(wrong=tree["wrong"], mistaken=tree["mistaken"])
-    _show(tree)
+    say = _Saying(tree, as_json=as_json)
+    say.preview()
+    if running is None and left_running(instance_paths(name)):
+        click.echo("replicas of a control plane that is gone still run: what is the same goes on", err=True)
     if tree["wrong"]:
-        click.echo("nothing was applied", err=True)
-        return written_code(wrong=True, mistaken=tree["mistaken"])
+        return say.end("nothing was applied", written_code(wrong=True, mistaken=tree["mistaken"]))
     if dry_run:
-        return 0
-    commit = commit_of(directory, texts)
-    if running is not None and not tree["pending"]:
-        # Another text of the same meaning: it is what is written from now on, and a rollback of something else ends.
-        from bateau.cli.instance import client
-
-        client(name).apply(texts, commit=commit)
-        return 0
-    if not yes and not _agreed():
-        return EXIT_USAGE
+        return say.end(None, 0)
+    pending = running is None or tree["pending"]
+    if pending and not yes and (refused := _refused()):
+        return say.end(refused, EXIT_USAGE)
+    # Also where nothing changes: another text of the same meaning is what is written from now on.
+    commit = commit_holding(directory, texts)
     presenter = Presenter()
     if running is None:
-        from bateau.cli.instance import instance_paths
-        from bateau.wiring.applying import keep
-
-        keep(instance_paths(name), directory, texts, commit=commit)
         more = ["--env", environment] if environment else []
         arguments = [str(directory), "--name", name, "--listen", listen, "--applied", *more]
-        start_detached(name, arguments, presenter)
+        start_detached(name, arguments, presenter, given=json.dumps({"texts": dict(texts), "commit": commit}))
     else:
-        from bateau.cli.instance import client
-
         client(name).apply(texts, commit=commit)
-    return _wait(name, presenter, as_json=as_json)
+    return _wait(name, say, presenter, pending=pending)
 
 
-def _running(name: str) -> dict[str, Any] | None:
-    """Return the status of the instance, None where it is not up."""
-    from bateau.cli.instance import client
-    from bateau.domain.errors import ControlError
+class _Saying:
+    """What is told: the plan on stdout; or with `as_json` one tree there when it ends, and all else on stderr."""
 
-    try:
-        return client(name).status()
-    except ControlError:
-        return None
+    def __init__(self, tree: dict[str, Any], *, as_json: bool) -> None:
+        self._tree = tree
+        self._as_json = as_json
+
+    def preview(self) -> None:
+        from bateau.cli.preview_text import preview_text
+        from bateau.cli.problems import render_trees
+
+        if self._tree["problems"]:
+            click.echo(render_trees(self._tree["problems"]), err=True)
+        if not self._tree["wrong"]:
+            click.echo(preview_text(self._tree), err=self._as_json)
+
+    def end(self, says: str | None, code: int, **more: Any) -> int:
+        """Say how it ended, and return `code`."""
+        if self._as_json:
+            from bateau.api.encoding import encode
+
+            click.echo(encode({**self._tree, "applied": False, **more}))
+        if says:
+            click.echo(says, err=True)
+        return code
 
 
 def _check_whose(tree: dict[str, Any], name: str, directory: Path, environment: str | None) -> None:
@@ -118,40 +123,26 @@ def _preview(name: str, texts: Any, environment: str | None, *, running: bool) -
     return preview_tree(first_preview(texts, environment))
 
 
-def _show(tree: dict[str, Any]) -> None:
-    from bateau.cli.preview_text import preview_text
-    from bateau.cli.problems import render_trees
-
-    if tree["problems"]:
-        click.echo(render_trees(tree["problems"]), err=True)
-    if not tree["wrong"]:
-        click.echo(preview_text(tree))
-
-
-def _agreed() -> bool:
+def _refused() -> str | None:
+    """Ask; return what is said where the answer is no."""
     if not sys.stdin.isatty():
-        click.echo("not applied: there is nobody to ask; look at the plan and give --yes", err=True)
-        return False
-    if click.confirm("apply this?"):
-        return True
-    click.echo("not applied", err=True)
-    return False
+        return "not applied: there is nobody to ask; look at the plan and give --yes"
+    return None if click.confirm("apply this?", err=True) else "not applied"
 
 
-def _wait(name: str, presenter: "Presenter", *, as_json: bool) -> int:
+def _wait(name: str, say: _Saying, presenter: "Presenter", *, pending: bool) -> int:
     """Wait until everything is rolled out, or it is known that something will not be."""
     from bateau.cli.detached import still_running
     from bateau.cli.rollout import wait_for_rollout
 
-    tree, failed = wait_for_rollout(name, presenter)
-    if as_json:
-        from bateau.api.encoding import encode
-
-        click.echo(encode(tree))
-    if failed:
-        click.echo(f"not healthy: {', '.join(failed)}; what ran before goes on where it could", err=True)
-        click.echo(f"  hint: see `bateau logs {failed[0].partition('/')[2]}`; go back with `bateau rollback`", err=True)
-        return EXIT_WORLD_FAILED
-    click.echo("applied", err=True)
-    click.echo(still_running(tree), err=True)
-    return 0
+    rollout = wait_for_rollout(name, presenter, of_what_is_written=True)
+    facts = {"applied": rollout.done, "failed": rollout.failed, "status": rollout.status}
+    if rollout.failed:
+        says = (
+            f"not healthy: {', '.join(rollout.failed)}; what ran before goes on where it could\n"
+            f"  hint: see `bateau logs {rollout.failed[0].partition('/')[2]}`; go back with `bateau rollback`"
+        )
+        return say.end(says, EXIT_WORLD_FAILED, **facts)
+    if rollout.mistaken:
+        return say.end("it was not taken up; what ran before goes on", EXIT_WRITTEN_WRONG, **facts)
+    return say.end(f"applied\n{still_running(rollout.status)}" if pending else None, 0, **facts)

@@ -5,6 +5,7 @@ Called by `up --detach` and `apply`.
 Invariant: Ctrl-C while it comes up ends it again; a control plane that ends by itself is quoted.
 """
 
+import contextlib
 import subprocess
 import sys
 import time
@@ -25,10 +26,13 @@ _LOG_BYTES_MAX = 8 * 2**20
 _TIMEOUT_S = 900.0
 
 
-def start_detached(name: str, arguments: Sequence[str], presenter: Presenter) -> dict[str, Any]:
+def start_detached(
+    name: str, arguments: Sequence[str], presenter: Presenter, *, given: str | None = None
+) -> dict[str, Any]:
     """Start `bateau up` with `arguments` in a session of its own; return the status once everything has settled.
 
-    Raises ControlError where that takes too long, and click's Exit with its code where it ends by itself.
+    `given` is what it reads on stdin. Raises ControlError where that takes too long, and click's Exit where it ends by
+    itself, with its code.
     """
     where = instance_paths(name)
     make(where)
@@ -36,7 +40,8 @@ def start_detached(name: str, arguments: Sequence[str], presenter: Presenter) ->
     begin_log(where.control_log)
     started_at = where.control_log.stat().st_size if where.control_log.exists() else 0
     with where.control_log.open("ab") as log:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        reads = subprocess.DEVNULL if given is None else subprocess.PIPE
+        process = subprocess.Popen(command, stdin=reads, stdout=log, stderr=log, start_new_session=True)
 
     def settled(tree: dict[str, Any]) -> bool:
         return tree["pid"] == process.pid and tree["settled"]
@@ -44,9 +49,13 @@ def start_detached(name: str, arguments: Sequence[str], presenter: Presenter) ->
     def ended() -> None:
         if process.poll() is not None:
             click.echo(where.control_log.read_bytes()[started_at:].decode(errors="replace").strip(), err=True)
-            raise click.exceptions.Exit(process.returncode or EXIT_WORLD_FAILED)
+            # Below zero stands for a signal that ended it, which is no code to leave with.
+            raise click.exceptions.Exit(process.returncode if process.returncode > 0 else EXIT_WORLD_FAILED)
 
     try:
+        if process.stdin:
+            with contextlib.suppress(BrokenPipeError), process.stdin:  # it has ended, and is quoted below
+                process.stdin.write((given or "").encode())
         return watch(name, settled, presenter, meanwhile=ended, pid=process.pid)
     except KeyboardInterrupt:
         process.terminate()

@@ -4,9 +4,15 @@ Called by the commands that ask one.
 """
 
 import os
+import time
+from typing import Any, Final
 
 from bateau.api.client import ApiClient
-from bateau.wiring.paths import Paths, paths
+from bateau.domain.errors import ControlError
+from bateau.wiring.paths import Paths, lock_holder, paths
+
+_ANSWER_TIMEOUT_S: Final = 15.0
+_POLL_S: Final = 0.05
 
 
 def instance_paths(name: str) -> Paths:
@@ -17,3 +23,24 @@ def instance_paths(name: str) -> Paths:
 def client(name: str) -> ApiClient:
     """Return a client of the instance's control plane."""
     return ApiClient(instance_paths(name).control_socket, instance=name)
+
+
+def status_of(name: str) -> dict[str, Any] | None:
+    """Return the status; None where there is no control plane. One that is coming up is waited for.
+
+    Raises ControlError where it lives and does not answer.
+    """
+    deadline = time.monotonic() + _ANSWER_TIMEOUT_S
+    while True:
+        try:
+            return client(name).status()
+        except ControlError:
+            holder = lock_holder(instance_paths(name))
+            if holder is None:
+                return None
+            if time.monotonic() > deadline:
+                raise ControlError(
+                    f"the control plane (pid {holder}) lives and does not answer",
+                    hint=f"kill -9 {holder}, then `bateau down` again: it stops what that one has left",
+                ) from None
+            time.sleep(_POLL_S)

@@ -1,6 +1,6 @@
 """A delivery plan as people read it in a terminal.
 
-Called by `bateau plan` and by `apply` before it asks. Returns text; printing and colour by the caller.
+Called by `bateau plan`. Returns text; printing and colour by the caller.
 
 Invariant: every removal is on a line of its own; what is summed up is counted.
 Refused: unified diffs of manifests; at a thousand services nobody reads them.
@@ -8,10 +8,10 @@ Refused: unified diffs of manifests; at a thousand services nobody reads them.
 
 from bateau.api.plan_words import SIGNS, counted, fold_words, headline
 from bateau.cli.problems import render
+from bateau.cli.table import edit_lines
 from bateau.domain.change import Delivery, Fold, object_name
 from bateau.domain.finding import Finding
 
-_COLUMN_MAX = 34
 _UNFIT_SHOWN = 5
 
 
@@ -19,11 +19,7 @@ def plan_text(delivery: Delivery, *, objects: bool = False) -> str:
     """Return the plan. With `objects`, edits of objects whose service is shown are listed too, not only summed up."""
     lines = [headline(delivery)]
     shown = [fold for fold in delivery.folds if objects or not _told_by_document(fold, delivery)]
-    columns = [fold_words(fold) for fold in shown]
-    widths = [min(_COLUMN_MAX, max((len(row[at]) for row in columns), default=0)) for at in (0, 1)]
-    for fold, (who, what, whence) in zip(shown, columns, strict=True):
-        line = f"{SIGNS[fold.act]} {who.ljust(widths[0])}  {what.ljust(widths[1])}   {whence}"
-        lines.append(line.rstrip())
+    lines += edit_lines((SIGNS[fold.act], *fold_words(fold)) for fold in shown)
     lines += [f"  {line}" for line in _notes(delivery, hidden=len(shown) < len(delivery.folds))]
     if delivery.problems:
         lines.append(render(delivery.problems))

@@ -1,12 +1,12 @@
 """What would change on this machine, as people read it in a terminal.
 
-Called by `apply`, `rollback` and `plan --running` with the JSON form of it.
+Called by `apply` and `rollback` with the JSON form of it.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
-_COLUMN_MAX = 34
+from bateau.cli.table import edit_lines
 
 
 def preview_text(tree: dict[str, Any]) -> str:
@@ -18,7 +18,4 @@ def preview_text(tree: dict[str, Any]) -> str:
 
 def rows_text(rows: Sequence[dict[str, str]]) -> list[str]:
     """Return aligned lines of edits."""
-    who, what = (min(_COLUMN_MAX, max((len(row[at]) for row in rows), default=0)) for at in ("who", "what"))
-    return [
-        f"{row['sign']} {row['who'].ljust(who)}  {row['what'].ljust(what)}   {row['whence']}".rstrip() for row in rows
-    ]
+    return edit_lines((row["sign"], row["who"], row["what"], row["whence"]) for row in rows)

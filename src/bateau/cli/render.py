@@ -11,6 +11,8 @@ from bateau.cli.delivery_options import delivery_options
 from bateau.cli.exit_codes import written_code
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from bateau.control.packing import Packed
 
 
@@ -55,12 +57,11 @@ def command(
         mistaken = any(packed.mistaken for packed in found)
         if mistaken:
             return written_code(wrong=True, mistaken=True)
+        commit = _commit(packer.texts, directory) if bundle_path else None
         for packed in found:
             if bundle_path:
-                from bateau.wiring.applying import commit_of
-
                 path = bundle_path / f"{packed.environment}.tar.zst" if len(found) > 1 else bundle_path
-                _write(path, packer.bundle(packed, commit=commit_of(directory, packer.texts)))
+                _write(path, packer.bundle(packed, commit=commit))
                 click.echo(f"{_count(packed)} in {path}", err=True)
             elif output:
                 below = output / str(packed.environment) if len(found) > 1 else output
@@ -71,6 +72,12 @@ def command(
                 for _, text in _texts(packed):
                     click.echo(text, nl=False)
     return written_code(wrong=any(packed.wrong for packed in found), mistaken=False)
+
+
+def _commit(texts: "Mapping[str, str]", directory: Path) -> str | None:
+    from bateau.wiring.applying import commit_holding
+
+    return commit_holding(directory, texts)
 
 
 def _tell(found: "list[Packed]") -> None:

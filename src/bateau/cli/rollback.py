@@ -12,7 +12,9 @@ from bateau.cli.options import json_option, name_option
 @click.argument("service")
 @name_option
 @click.option("--env", "environment", metavar="NAME", help="The environment that the instance must serve.")
-@click.option("--to", type=int, metavar="REVISION", help="This revision instead of the last healthy one.")
+@click.option(
+    "--to", type=click.IntRange(1, 2**63 - 1), metavar="REVISION", help="This revision instead of the last healthy one."
+)
 @json_option
 def command(service: str, name: str, environment: str | None, to: int | None, as_json: bool) -> int:
     """Have SERVICE go back to the last healthy revision in which it was another, and wait until it is ready.
@@ -37,11 +39,11 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
     if not as_json:
         click.echo(f"{made['service']} goes back to revision {made['revision']} of {when}{commit}")
         click.echo("\n".join(rows_text(made["rows"])))
-    tree, failed = wait_for_rollout(name, Presenter())
+    rollout = wait_for_rollout(name, Presenter(), of_what_is_written=False)
     if as_json:
-        click.echo(encode({**made, "rolledOut": tree["rolledOut"], "failed": failed}))
-    if failed:
-        click.echo(f"not healthy: {', '.join(failed)}", err=True)
+        click.echo(encode({**made, "rolledOut": rollout.done, "failed": rollout.failed}))
+    if not rollout.done:
+        click.echo(f"not healthy: {', '.join(rollout.failed)}", err=True)
         return EXIT_WORLD_FAILED
     if not as_json:
         click.echo(f"{made['service']} is ready; it stays so until something else is written for it", err=True)

@@ -3,7 +3,7 @@
 Called by the commands that list things.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import click
 
@@ -17,6 +17,9 @@ STATE_COLOURS = {
     "Elsewhere": "bright_black",
     "Failed": "red",
 }
+
+
+_EDIT_COLUMN_MAX = 34
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
@@ -39,6 +42,17 @@ def plain_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
+def edit_lines(edits: Iterable[tuple[str, str, str, str]]) -> list[str]:
+    """Return a line for each edit: its sign, what it is of, what it does, and where that comes from.
+
+    >>> edit_lines([("+", "app/shop", "create", "shop.yaml:1"), ("-", "app/cart", "remove", "")])
+    ['+ app/shop  create   shop.yaml:1', '- app/cart  remove']
+    """
+    rows = list(edits)
+    who, what = (min(_EDIT_COLUMN_MAX, max((len(row[at]) for row in rows), default=0)) for at in (1, 2))
+    return [f"{row[0]} {row[1].ljust(who)}  {row[2].ljust(what)}   {row[3]}".rstrip() for row in rows]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:

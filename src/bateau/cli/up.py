@@ -1,6 +1,7 @@
 """`bateau up`: serve what is written, until Ctrl-C or detached."""
 
 import asyncio
+import json
 import logging
 import os
 import signal
@@ -39,7 +40,7 @@ spec: {source: smollm2}
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
 )
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
-@click.option("--applied", is_flag=True, hidden=True, help="Serve what `apply` gave, and follow nothing.")
+@click.option("--applied", is_flag=True, hidden=True, help="Serve what `apply` gives on stdin, and follow nothing.")
 def command(  # noqa: PLR0917 - click hands them over by name
     place: str, name: str, listen: str, environment: str | None, allowed_signers: Path | None, detach: bool,
     question: str | None, control: bool, applied: bool,
@@ -64,7 +65,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
         return _detach(name, arguments, question)
-    from bateau.wiring.local import Settings
+    from bateau.wiring.local import Applied, Settings
     from bateau.wiring.repository import repository_of
 
     repository = repository_of(place)
@@ -80,7 +81,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
         directory=directory,
         repository=repository,
         allowed_signers=allowed_signers,
-        applied=applied,
+        applied=Applied(**json.load(sys.stdin)) if applied else None,
         listen=address,
         environment=environment,
         default_texts={"default.yaml": DEFAULT_SPEC},

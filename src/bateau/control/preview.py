@@ -1,6 +1,6 @@
 """What a change of texts would do to what runs on this machine, before anything moves.
 
-Called by the API for `apply` and `plan --running`, and by wiring where nothing runs yet. Pure.
+Called by control.loop for `apply`, and by wiring where nothing runs yet. Pure.
 
 Invariant: what a service would do is decided as the loop decides it: by the revision of its process template.
 """
@@ -39,10 +39,11 @@ def preview(
     before = {service.key: service for service in running.services}
     documents = Documents(desired=desired.services, observed=running.services)
     delivery = compare((), (), environment=desired.environment, documents=documents, findings=written.findings)
+    changed = {change.service for change in delivery.documents}
     effects = [
         Effect(service=service.key, does=_does(service, before.get(service.key), planned, now))
         for service in desired.services
-        if service.key in {change.service for change in delivery.documents}
+        if service.key in changed
     ]
     gone = before.keys() - {service.key for service in desired.services}
     effects += [Effect(service=key, does=_leaves(before[key])) for key in sorted(gone)]

@@ -7,11 +7,20 @@ Invariant: the file is always whole, and outlives the directory that it was appl
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bateau.domain.errors import ControlError
 from bateau.store.state_file import StateFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What `apply` gives: texts by file name, and the commit that holds just these, None where none does."""
+
+    texts: Mapping[str, str]
+    commit: str | None = None
 
 
 class AppliedTexts:
@@ -47,7 +56,7 @@ class AppliedTexts:
             self._changed.clear()
             yield
 
-    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> None:
-        """Make `texts` the desired state. Raises ControlError where they cannot be written."""
-        self._file.save({"texts": dict(texts), "commit": commit})
+    def apply(self, given: Applied) -> None:
+        """Make `given` the desired state. Raises ControlError where it cannot be written."""
+        self._file.save({"texts": dict(given.texts), "commit": given.commit})
         self._changed.set()

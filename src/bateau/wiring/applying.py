@@ -16,8 +16,7 @@ from bateau.domain.errors import SourceError
 from bateau.domain.release import Release
 from bateau.sources.git import GitObjects
 from bateau.sources.spec_files import SpecFiles
-from bateau.wiring.local import applied_texts
-from bateau.wiring.paths import Paths, make
+from bateau.wiring.paths import Paths
 
 
 def texts_of(directory: Path) -> Mapping[str, str]:
@@ -25,15 +24,15 @@ def texts_of(directory: Path) -> Mapping[str, str]:
     return SpecFiles(directory, default={}).read()
 
 
-def commit_of(directory: Path, texts: Mapping[str, str]) -> str | None:
+def commit_holding(directory: Path, texts: Mapping[str, str]) -> str | None:
     """Return the commit whose specs `texts` are; None where they differ from it, or there is none."""
     try:
-        return asyncio.run(_commit_of(directory, texts))
+        return asyncio.run(_commit_holding(directory, texts))
     except (SourceError, subprocess.SubprocessError):
         return None
 
 
-async def _commit_of(directory: Path, texts: Mapping[str, str]) -> str | None:
+async def _commit_holding(directory: Path, texts: Mapping[str, str]) -> str | None:
     objects = await GitObjects.of_clone(directory, environ=os.environ)
     commit = await objects.id_of("HEAD")
     return commit if await objects.texts_at(commit) == dict(texts) else None
@@ -45,7 +44,6 @@ def first_preview(texts: Mapping[str, str], environment: str | None) -> Preview:
     return preview(written, written.release, Release(environment=environment))
 
 
-def keep(paths: Paths, directory: Path, texts: Mapping[str, str], *, commit: str | None) -> None:
-    """Make `texts` the desired state of an instance that is not up. Raises ControlError."""
-    make(paths)
-    applied_texts(paths, directory).apply(texts, commit=commit)
+def left_running(where: Paths) -> bool:
+    """Whether a control plane that is gone has left replicas, which the next one adopts."""
+    return any((where.state / "replicas").glob("*.json"))

@@ -1,4 +1,4 @@
-"""Put together what `render` and `plan` need: texts of a directory or a commit, schemas, policies.
+"""Put together what `plan`, `check` and `explain` need: texts of a directory or a commit, schemas, policies.
 
 Called by those commands.
 """

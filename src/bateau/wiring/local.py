@@ -33,7 +33,7 @@ from bateau.sources.http import shown
 from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
-from bateau.store.applied import AppliedTexts
+from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.history import history_path
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 ENVOY_CONCURRENCY_MAX = 4
 
 
-__all__ = ["LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
+__all__ = ["Applied", "LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
 
 
 class SystemClock:
@@ -69,7 +69,7 @@ class Settings:
 
     `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
     With `allowed_signers`, a file as ssh-keygen reads it, only commits that one of them has signed are followed.
-    With `applied`, what `apply` gave is the desired state, and the files in `directory` are not looked at.
+    With `applied` that is the desired state, and the files in `directory` are not looked at.
     """
 
     instance: str
@@ -78,7 +78,7 @@ class Settings:
     environment: str | None = None
     repository: GitReference | None = None
     allowed_signers: Path | None = None
-    applied: bool = False
+    applied: Applied | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -120,7 +120,7 @@ class LocalPlatform:
         webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
-        self._applied = applied_texts(where, settings.directory) if settings.applied else None
+        self._applied = _applied(settings)
         self._revisions, no_history = _revisions(where)
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
@@ -173,7 +173,7 @@ class LocalPlatform:
                 "itself",
                 hint="save or commit the change there; or apply to another instance: bateau apply --name other",
             )
-        self._applied.apply(texts, commit=commit)
+        self._applied.apply(Applied(texts=texts, commit=commit))
         self.control.look_again()  # from here on nobody is told that everything is as it should be
 
     def rollback(self, service: str, *, to: int | None) -> RolledBack:
@@ -193,9 +193,13 @@ class LocalPlatform:
         self._lock.close()
 
 
-def applied_texts(where: Paths, directory: Path) -> AppliedTexts:
-    """Return what was applied to an instance."""
-    return AppliedTexts(where.state / "applied.json", directory=directory)
+def _applied(settings: Settings) -> AppliedTexts | None:
+    """Take up what `apply` gave; only who holds the lock does, so that it never replaces what another serves."""
+    if settings.applied is None:
+        return None
+    kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
+    kept.apply(settings.applied)
+    return kept
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
