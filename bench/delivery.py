@@ -11,7 +11,8 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from bateau.control.delivery import Rules, deliver, difference
+from bateau.control.assembly import Rules
+from bateau.control.delivery import deliver, difference
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
 from bench.report import figure

@@ -43,9 +43,7 @@ class DictMemo:
 
 def packed(texts: Mapping[str, str], memo: Memo, environment: str | None = "prod", **more: Any) -> Packed:
     variables = more.get("variables", {})
-    occasion = Occasion(
-        rules=RULES, starter=False, namespace=more.get("namespace", "default"), variables=variables, program=b"p"
-    )
+    occasion = Occasion(rules=RULES, namespace=more.get("namespace", "default"), variables=variables, program=b"p")
     return pack(read_sources(texts, memo, b"p"), environment, occasion, memo)
 
 
@@ -167,8 +165,8 @@ def test_a_bundle_explains_every_leaf_as_it_was_explained_where_it_was_made(text
     found = deliver(read(texts), "prod", RULES, variables={"N": "2"})
     back = read_bundle(bundled(packed(texts, DictMemo(), variables={"N": "2"})), "it")
     live = {object_name(manifest.key): manifest for manifest in found.manifests}
-    assert {object_name(manifest.key) for manifest in back.manifests} == live.keys()
-    for manifest in back.manifests:
+    assert {object_name(manifest.key) for manifest in back} == live.keys()
+    for manifest in back:
         other = live[object_name(manifest.key)]
         assert manifest.tree == other.tree
         for path, _ in leaves(manifest.tree, ""):
@@ -212,7 +210,7 @@ def test_a_patch_of_what_could_not_be_made_is_not_checked_and_no_mistake() -> No
     }
     found = deliver(read(texts), "prod", RULES, foreign=NoProgram())
     memo = DictMemo()
-    occasion = Occasion(rules=RULES, starter=False, namespace="default", variables={}, program=b"p")
+    occasion = Occasion(rules=RULES, namespace="default", variables={}, program=b"p")
     one = pack(read_sources(texts, memo, b"p"), "prod", occasion, memo, foreign=NoProgram())
     for problems, wrong in ((found.written.problems, found.wrong), (one.problems, one.wrong)):
         assert [problem.severity for problem in problems] == ["warning"]

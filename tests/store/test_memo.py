@@ -38,6 +38,23 @@ def test_a_damaged_file_is_begun_anew(tmp_path: Path, content: bytes) -> None:
     assert again.get([b"b"]) in ({b"b": b"2"}, {})
 
 
+def test_a_flipped_bit_in_a_value_is_not_taken_for_a_result(tmp_path: Path) -> None:
+    path = tmp_path / "m"
+    memo = MemoFile(path)
+    memo.put({b"a": b"x" * 100, b"b": b"y" * 100})
+    memo.close()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+    content = path.read_bytes()
+    assert content.count(b"x" * 100) == 1
+    path.write_bytes(content.replace(b"x" * 100, b"x" * 99 + b"z"))
+    again = MemoFile(path)
+    assert again.get([b"a", b"b"]) == {b"b": b"y" * 100}
+    again.put({b"a": b"1"})
+    assert again.get([b"a"]) == {b"a": b"1"}
+
+
 def test_a_file_of_another_version_is_begun_anew(tmp_path: Path) -> None:
     path = tmp_path / "m"
     connection = sqlite3.connect(path)

@@ -171,3 +171,71 @@ def test_explain_shows_no_secret(specs: Path) -> None:
             assert done.returncode == 0, done.stderr
             assert "hunter2" not in done.stdout
             assert "(secret)" in done.stdout
+
+
+def test_a_bundle_names_a_commit_only_where_all_that_it_is_made_of_is_committed(specs: Path) -> None:
+    def commit_in_bundle() -> str | None:
+        assert bateau(specs, "render", "prod", "--bundle", str(specs.parent / "b")).returncode == 0
+        with zstd.open(specs.parent / "b") as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
+            about = archive.extractfile("bundle.json")
+            assert about
+            return json.load(about)["commit"]
+
+    def git(*words: str) -> str:
+        who = [f"-c user.{key}={value}" for key, value in (("name", "Ada"), ("email", "ada@example.org"))]
+        command = ["git", *" ".join(who).split(), *words]
+        return subprocess.run(command, cwd=specs, check=True, capture_output=True, text=True).stdout.strip()
+
+    assert commit_in_bundle() is None
+    git("init", "-q")
+    git("add", "--all")
+    git("commit", "-q", "-m", "one")
+    assert commit_in_bundle() == git("rev-parse", "HEAD")
+    (specs / "legacy" / "old.yaml").write_text(LEGACY.replace("'y'", "'n'"))
+    assert commit_in_bundle() is None
+    git("checkout", "-q", "--", ".")
+    (specs / "legacy" / "new.yaml").write_text(LEGACY.replace("name: old", "name: new"))
+    assert commit_in_bundle() is None
+
+
+def test_files_of_services_that_are_no_more_go_and_those_of_others_stay(specs: Path) -> None:
+    out = specs.parent / "out"
+    assert bateau(specs, "render", "prod", "-o", str(out)).returncode == 0
+    (out / "kustomization.yaml").write_text("resources: [app-shop.yaml, app-old.yaml]\n")
+    assert {path.name for path in out.glob("*.yaml")} == {"app-shop.yaml", "app-old.yaml", "kustomization.yaml"}
+    (specs / "a.yaml").write_text(SPECS.replace("name: old", "name: older"))
+    (specs / "legacy" / "old.yaml").write_text(LEGACY.replace("name: old", "name: older"))
+    done = bateau(specs, "render", "prod", "-o", str(out))
+    assert done.returncode == 0, done.stderr
+    assert f"removed {out / 'app-old.yaml'}" in done.stderr
+    assert {path.name for path in out.glob("*.yaml")} == {"app-shop.yaml", "app-older.yaml", "kustomization.yaml"}
+
+
+def test_a_bundle_cannot_steer_the_terminal_or_fill_the_memory(specs: Path) -> None:
+    path = specs.parent / "b.tar.zst"
+    assert bateau(specs, "render", "prod", "--bundle", str(path)).returncode == 0
+    with zstd.open(path) as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
+        members = [(each.name, archive.extractfile(each)) for each in archive]
+        files = {name: content.read() for name, content in members if content}
+    old = files["manifests/app/old.yaml"]
+    files["manifests/app/old.yaml"] = old.replace(b"1e3", b"\\e[2Jgone\\u009b2J")
+    assert files["manifests/app/old.yaml"].count(b"\\") == 2
+    made = BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, BytesIO(content))
+        sparse = tarfile.TarInfo("manifests/large")
+        sparse.pax_headers = {"GNU.sparse.size": str(2**40), "GNU.sparse.map": "0,0", "GNU.sparse.name": "large"}
+        archive.addfile(sparse)
+    path.write_bytes(zstd.compress(made.getvalue()))
+    for words in (
+        ("plan", "prod", "--against", str(path)),
+        ("explain", "ConfigMap/old", "data.count", "--bundle", str(path)),
+        ("explain", "ConfigMap/old\x1b[2J", "--bundle", str(path)),
+    ):
+        done = bateau(specs, *words)
+        assert done.returncode in {0, 2}, done.stderr
+        assert "old" in done.stdout + done.stderr
+        assert not {"\x1b", "\x9b"} & {*done.stdout, *done.stderr}

@@ -5,6 +5,7 @@ Called by the console script and `python -m bateau`.
 Invariant: no traceback reaches a user; a bug's goes to a file that the message names.
 """
 
+import io
 import os
 import sys
 
@@ -13,6 +14,7 @@ import click
 from bateau.cli.exit_codes import EXIT_BUG, EXIT_INTERRUPTED, EXIT_WORLD_FAILED
 from bateau.cli.group import bateau
 from bateau.domain.errors import BateauError
+from bateau.kit.visible import visible
 
 
 def main() -> None:
@@ -26,7 +28,9 @@ def main() -> None:
     except (click.Abort, KeyboardInterrupt):
         sys.exit(EXIT_INTERRUPTED)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        click.echo(visible(shown.getvalue()), nl=False, err=True)
         sys.exit(error.exit_code)
     except BateauError as error:
         show_error(error)
@@ -43,9 +47,9 @@ def main() -> None:
 def show_error(error: BateauError) -> None:
     """Print what failed and how to mend it."""
     color = False if "NO_COLOR" in os.environ else None
-    click.echo(f"{click.style('error:', fg='red', bold=True)} {error.message}", err=True, color=color)
+    click.echo(f"{click.style('error:', fg='red', bold=True)} {visible(error.message)}", err=True, color=color)
     if error.hint:
-        click.echo(f"  hint: {error.hint}", err=True)
+        click.echo(f"  hint: {visible(error.hint)}", err=True)
 
 
 def _report_bug(error: Exception) -> None:

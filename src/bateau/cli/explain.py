@@ -51,7 +51,7 @@ def command(
     if bundle:
         from bateau.wiring.delivery import bundle_at
 
-        found = _among(subject, bundle_at(bundle).manifests, f"in {bundle}")
+        found = _among(subject, bundle_at(bundle), f"in {bundle}")
     elif slash and made_of.lower() not in ("model", "app"):
         found = _manifest(subject, directory, environment, namespace)
     else:
@@ -225,8 +225,9 @@ def _steps(chain: list[tuple[str, Any]]) -> str:
 def _shown(value: Any) -> str:
     from bateau.api.encoding import encode
     from bateau.api.plan_words import with_port_names
+    from bateau.kit.visible import visible
 
     value = with_port_names(value)
     if value is None:
         return "not set"
-    return value if isinstance(value, str) else encode(value)
+    return visible(value if isinstance(value, str) else encode(value))

@@ -6,10 +6,11 @@ Called by `render` and `plan`.
 from collections.abc import Iterable
 
 from bateau.domain.finding import Finding
+from bateau.kit.visible import visible
 
 
 def findings_text(findings: Iterable[Finding]) -> str:
     """Return a line for each verdict, errors first."""
     order = {"error": 0, "warning": 1, "not checked": 2, "excepted": 3}
     ranked = sorted(findings, key=lambda f: (order[f.verdict], f.subject, f.rule, f.says))
-    return "\n".join(f"{f.where or '-'}  {f.verdict}: {f.subject}: {f.says} [{f.rule}]" for f in ranked)
+    return visible("\n".join(f"{f.where or '-'}  {f.verdict}: {f.subject}: {f.says} [{f.rule}]" for f in ranked))

@@ -14,7 +14,9 @@ _LOOK_S = 1.0
 @click.argument("service")
 @name_option
 @click.option("--follow", "-f", is_flag=True, help="Go on as new lines come, until Ctrl-C.")
-@click.option("--lines", "-n", default=50, show_default=True, help="How many lines from the end.")
+@click.option(
+    "--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many lines from the end."
+)
 def command(service: str, name: str, follow: bool, lines: int) -> None:
     """Show what SERVICE printed: chat, app/shop, a replica (model.chat.0), gateway, or control."""
     from bateau.wiring.logs import tail

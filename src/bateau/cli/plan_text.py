@@ -11,6 +11,7 @@ from bateau.cli.problems import render
 from bateau.cli.table import edit_lines
 from bateau.domain.change import Delivery, Fold, object_name
 from bateau.domain.finding import Finding
+from bateau.kit.visible import visible
 
 _UNFIT_SHOWN = 5
 
@@ -20,7 +21,7 @@ def plan_text(delivery: Delivery, *, objects: bool = False) -> str:
     lines = [headline(delivery)]
     shown = [fold for fold in delivery.folds if objects or not _told_by_document(fold, delivery)]
     lines += edit_lines((SIGNS[fold.act], *fold_words(fold)) for fold in shown)
-    lines += [f"  {line}" for line in _notes(delivery, hidden=len(shown) < len(delivery.folds))]
+    lines += [f"  {visible(line)}" for line in _notes(delivery, hidden=len(shown) < len(delivery.folds))]
     if delivery.problems:
         lines.append(render(delivery.problems))
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bateau.api.encoding import plain
 from bateau.domain.problem import Problem
+from bateau.kit.visible import visible
 
 
 def render(problems: Iterable[Problem]) -> str:
@@ -31,4 +32,4 @@ def _one(tree: Mapping[str, Any]) -> str:
     place = f"{where['file']}:{where['line']}:{where['column']}  " if where else ""
     warning = "warning: " if tree["severity"] == "warning" else ""
     hint = f"\n  hint: {tree['hint']}" if tree["hint"] else ""
-    return f"{place}{warning}{tree['says']}{hint}"
+    return visible(f"{place}{warning}{tree['says']}{hint}")

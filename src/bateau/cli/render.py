@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from bateau.control.packing import Packed
+    from bateau.wiring.packing import Packer
+
+_LISTING = ".bateau-rendered"  # the files that were written beside it
 
 
 @click.command()
@@ -57,7 +60,7 @@ def command(
         mistaken = any(packed.mistaken for packed in found)
         if mistaken:
             return written_code(wrong=True, mistaken=True)
-        commit = _commit(packer.texts, directory) if bundle_path else None
+        commit = _commit(packer, directory) if bundle_path else None
         for packed in found:
             if bundle_path:
                 path = bundle_path / f"{packed.environment}.tar.zst" if len(found) > 1 else bundle_path
@@ -65,8 +68,7 @@ def command(
                 click.echo(f"{_count(packed)} in {path}", err=True)
             elif output:
                 below = output / str(packed.environment) if len(found) > 1 else output
-                for service, text in _texts(packed):
-                    _write(below / f"{service.replace('/', '-')}.yaml", text)
+                _write_all(below, {f"{service.replace('/', '-')}.yaml": text for service, text in _texts(packed)})
                 click.echo(f"{_count(packed)} in {below}", err=True)
             else:
                 for _, text in _texts(packed):
@@ -74,10 +76,10 @@ def command(
     return written_code(wrong=any(packed.wrong for packed in found), mistaken=False)
 
 
-def _commit(texts: "Mapping[str, str]", directory: Path) -> str | None:
+def _commit(packer: "Packer", directory: Path) -> str | None:
     from bateau.wiring.applying import commit_holding
 
-    return commit_holding(directory, texts)
+    return commit_holding(directory, packer.texts, other_files=packer.reads_other_files)
 
 
 def _tell(found: "list[Packed]") -> None:
@@ -106,6 +108,41 @@ def _count(packed: "Packed") -> str:
     objects = sum(len(piece.objects) for piece in packed.pieces)
     services = sum(bool(piece.objects) for piece in packed.pieces)
     return f"{objects} manifests of {services} services"
+
+
+def _write_all(directory: Path, files: "Mapping[str, bytes]") -> None:
+    """Write files, and remove those of an earlier run that are no more; what others have put beside them stays.
+
+    Raises ControlError where the disk does not let us.
+    """
+    listing = directory / _LISTING
+    before = set(_listed(listing))
+    # First, so that what is written and not yet listed as written can never be left behind.
+    _write(listing, "\n".join(sorted(before | files.keys())).encode())
+    for name, content in files.items():
+        _write(directory / name, content)
+    for name in sorted(before - files.keys()):
+        _remove(directory / name)
+    _write(listing, "".join(f"{name}\n" for name in sorted(files)).encode())
+
+
+def _listed(listing: Path) -> list[str]:
+    """Return the names in the listing; what is no plain name of a file of ours is none."""
+    try:
+        names = listing.read_text("utf-8", "replace").split("\n")
+    except OSError:
+        return []
+    return [name for name in names if name.endswith(".yaml") and "/" not in name]
+
+
+def _remove(path: Path) -> None:
+    from bateau.domain.errors import ControlError
+
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ControlError(f"cannot remove {path}: {error.strerror}") from error
+    click.echo(f"removed {path}: nothing is rendered into it any more", err=True)
 
 
 def _write(path: Path, content: bytes) -> None:

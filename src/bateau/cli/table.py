@@ -7,6 +7,8 @@ from collections.abc import Iterable, Sequence
 
 import click
 
+from bateau.kit.visible import visible
+
 STATE_COLOURS = {
     "Ready": "green",
     "Starting": "cyan",
@@ -41,7 +43,8 @@ def plain_columns(rows: Sequence[Sequence[str]]) -> list[str]:
     ['a     1', 'long  2']
     """
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))] if rows else []
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+    return [visible(line) for line in lines]
 
 
 def edit_lines(edits: Iterable[tuple[str, str, str, str]]) -> list[str]:
@@ -52,13 +55,13 @@ def edit_lines(edits: Iterable[tuple[str, str, str, str]]) -> list[str]:
     """
     rows = list(edits)
     who, what = (min(_EDIT_COLUMN_MAX, max((len(row[at]) for row in rows), default=0)) for at in (1, 2))
-    return [f"{row[0]} {row[1].ljust(who)}  {row[2].ljust(what)}   {row[3]}".rstrip() for row in rows]
+    return [visible(f"{row[0]} {row[1].ljust(who)}  {row[2].ljust(what)}   {row[3]}").rstrip() for row in rows]
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
     shown: list[str] = []
     for cell, width in zip(cells, widths, strict=True):
-        padded = cell.ljust(width)
+        padded = visible(cell).ljust(width)
         shown.append(click.style(padded, fg=STATE_COLOURS[cell]) if cell in STATE_COLOURS else padded)
     return "  ".join(shown).rstrip()
 

@@ -14,9 +14,7 @@ Invariant: the files stand in the frames that packing made, so that what has not
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
 import orjson
@@ -75,22 +73,15 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """A bundle that was read back. `about` is bundle.json, `findings` findings.json; `digest` is the file's sha256."""
+def read_bundle(data: bytes, name: str) -> tuple[Manifest, ...]:
+    """Return the manifests in the bundle that is called `name`, each field with where it came from.
 
-    digest: str
-    about: Mapping[str, Any]
-    findings: Sequence[Mapping[str, Any]]
-    manifests: tuple[Manifest, ...]
-
-
-def read_bundle(data: bytes, name: str) -> Bundle:
-    """Return what is in the bundle that is called `name`. Raises ControlError where it is none, or is damaged."""
+    Raises ControlError where it is none, or is damaged.
+    """
     try:
         files = files_in(data)
         about: dict[str, Any] = json.loads(files["bundle.json"])
-        findings: list[dict[str, Any]] = json.loads(files["findings.json"])
+        json.loads(files["findings.json"])  # a bundle without them is none
         form = about["apiVersion"]
         manifests = tuple(each for service in about["services"] for each in _manifests(files, service))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
@@ -98,7 +89,7 @@ def read_bundle(data: bytes, name: str) -> Bundle:
         raise ControlError(f"{name} is no bundle, or is damaged: {error}", hint=hint) from error
     if form != API_VERSION:
         raise ControlError(f"{name} is a bundle of form {form}", hint=f"this version reads {API_VERSION}")
-    return Bundle(digest=sha256(data).hexdigest(), about=about, findings=findings, manifests=manifests)
+    return manifests
 
 
 def _manifests(files: Mapping[str, bytes], service: str) -> Iterator[Manifest]:

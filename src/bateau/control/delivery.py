@@ -1,6 +1,7 @@
 """The way from what people wrote to what a cluster would be given, and to what that would change.
 
-Called by the commands `check`, `render` and `plan`, through wiring. Pure but for what `foreign` reads.
+Called by the commands `check`, `plan` and `explain`, through wiring; `render` goes by control.packing. Pure but for
+what `foreign` reads.
 
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """
@@ -21,8 +22,6 @@ from bateau.policy import judges_manifests
 from bateau.ports.foreign import Foreign
 from bateau.render import repeated
 from bateau.specs import Reading
-
-__all__ = ["Rendered", "Rules", "check", "deliver", "difference", "unplanned"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +84,8 @@ def deliver(
         manifests=manifests,
         unrendered=tuple(finding for unit in units for finding in unit.unrendered),
         unsound=(*repeated(manifests), *(finding for unit in units for finding in unit.unsound)),
-        judged=unique(finding for unit in units for finding in unit.judged),
+        # Without repetitions: what is said of a policy, each unit says.
+        judged=tuple(dict.fromkeys(finding for unit in units for finding in unit.judged)),
     )
 
 
@@ -123,11 +123,6 @@ def check(
     judged = (*rendered.judged, *unseen)
     problems = (*written.problems, *map(as_problem, (*told, *rendered.unsound, *judged)))
     return replace(written, problems=in_order(problems), findings=(*written.findings, *judged))
-
-
-def unique(findings: Iterable[Finding]) -> tuple[Finding, ...]:
-    """Return findings without repetitions: what is said of a policy, each unit says."""
-    return tuple(dict.fromkeys(findings))
 
 
 def _any_error(findings: Iterable[Finding]) -> bool:

@@ -55,11 +55,10 @@ class Neighbourhood:
 
     def seen_by(self, key: str) -> tuple[object, ...]:
         """Return all that a member can see of the others, as plain values: what a digest of it is made of."""
-        uses = self._members[key].uses
-        if not uses and key not in self._users and not self.doubles(key):
+        if not self._members[key].uses and key not in self._users and not self.doubles(key):
             return ()  # most know of nobody, and nobody of them
-        used = tuple((each, self._members[each].address if each in self._members else None) for each in uses)
-        return (used, tuple(self._users.get(key, ())), self.doubles(key))
+        around = self.of(key)
+        return (tuple(around.addresses.items()), around.users, self.doubles(key))
 
     def doubles(self, key: str) -> bool:
         """Whether a member of another kind has the same name."""

@@ -49,7 +49,6 @@ class Occasion:
     """
 
     rules: Rules
-    starter: bool
     namespace: str
     variables: Mapping[str, str]
     program: bytes
@@ -139,7 +138,7 @@ class _Packing:
         )
         self._context = self._context_digest()
         self._rules = self._rules_digest()
-        self._document_keys: Mapping[str, bytes] = {}
+        self._document_keys = {name: _joint(self._of_file(spec) + self._context) for name, spec in self._specs.items()}
         self._hydrated: dict[str, Hydrated] = {}
         self._new: dict[bytes, bytes] = {}
 
@@ -236,8 +235,7 @@ class _Packing:
 
     def _members(self) -> tuple[dict[str, Member], frozenset[int]]:
         """Return how each service looks to its neighbours, and which patches spoke of any document."""
-        keys = {name: _joint(self._of_file(spec) + self._context) for name, spec in self._specs.items()}
-        self._document_keys = keys
+        keys = self._document_keys
         groups = [_Group(names, keys, b"members") for names in _grouped(keys)]
         known = self._memo.get(group.key for group in groups)
         members: dict[str, Member] = {}
@@ -254,11 +252,10 @@ class _Packing:
                     address, uses, matched = each
                     members[name] = Member(key=name, address=address, uses=uses)
                     spoken.update(matched)
-                elif service := self._hydrated[name].service:
+                    continue
+                spoken.update(self._hydrated[name].matched)
+                if service := self._hydrated[name].service:
                     members[name] = member_of(service, self._occasion.namespace)
-                    spoken.update(self._hydrated[name].matched)
-                else:
-                    spoken.update(self._hydrated[name].matched)
         return dict(sorted(members.items())), frozenset(spoken)
 
     def _member(self, name: str, known: Mapping[bytes, bytes]) -> tuple[Any, ...] | None:
@@ -305,7 +302,7 @@ class _Packing:
 
     def _rules_digest(self) -> bytes:
         rules = self._occasion.rules
-        said = repr((rules.schemas.version, rules.today, self._occasion.starter, self._environment)).encode()
+        said = repr((rules.schemas.version, rules.today, bool(rules.starter), self._environment)).encode()
         return _digest(said, *(self._of_file(spec) for spec in self._others if spec.kind == "Policy"))
 
     def _of_file(self, spec: Spec) -> bytes:

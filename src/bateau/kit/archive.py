@@ -58,14 +58,19 @@ def archive(frames: Iterable[bytes]) -> bytes:
 
 
 def files_in(data: bytes) -> dict[str, bytes]:
-    """Return the files of an archive, or of frames of one; links and devices are passed over. Raises ArchiveError."""
+    """Return the files of an archive, or of frames of one. Raises ArchiveError.
+
+    Links, devices and sparse files are passed over.
+    """
     whole = BytesIO(decompressed(data) + bytes(2 * _BLOCK))
     found: dict[str, bytes] = {}
     try:
         # No other compression inside: what it would grow to is not bounded.
         with tarfile.open(fileobj=whole, mode="r:") as archived:
             for member in archived:
-                content = archived.extractfile(member) if member.isreg() else None
+                # A sparse file may say that it is as large as it likes.
+                plain = member.isreg() and not member.issparse()
+                content = archived.extractfile(member) if plain else None
                 if content:
                     found[member.name] = content.read()
     except (tarfile.TarError, EOFError, ValueError, OverflowError) as error:

@@ -4,11 +4,13 @@ Called by control.packing through ports.memo.
 
 Invariant: it never fails: a file that is damaged, locked or full is as good as an empty one, and results are worked out
 again. A file that has grown to `BYTES_MAX` is begun anew.
+Invariant: what is found is what was put: SQLite does not see a flipped bit in a value, so each has a checksum.
 Invariant: one process writes at a time; two that write the same key write the same bytes.
 """
 
 import contextlib
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,7 +19,8 @@ from typing import Final
 BYTES_MAX: Final = 512 * 2**20
 _BUSY_S: Final = 0.5
 _AT_ONCE: Final = 500  # SQLite's own bound on parameters is 32,766; this keeps the statement small
-_FORM: Final = 1
+_FORM: Final = 2
+_CHECKSUM_BYTES: Final = 4
 
 
 class MemoFile:
@@ -28,7 +31,7 @@ class MemoFile:
         self._connection = self._opened()
 
     def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return what is kept of `keys`; nothing where the file cannot be read."""
+        """Return what is kept of `keys`; nothing where the file cannot be read, or a value is damaged."""
         found: dict[bytes, bytes] = {}
         if self._connection is None:
             return found
@@ -36,7 +39,10 @@ class MemoFile:
             for some in _portions(keys):
                 marks = ",".join("?" * len(some))
                 query = f"SELECT key, value FROM entries WHERE key IN ({marks})"  # noqa: S608 - only marks are put in
-                found.update(self._connection.execute(query, some))
+                for key, value in self._connection.execute(query, some):
+                    content = value[_CHECKSUM_BYTES:]
+                    if value[:_CHECKSUM_BYTES] == _checksum(key, content):
+                        found[key] = content
         return found
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
@@ -44,7 +50,8 @@ class MemoFile:
         if self._connection is None or not entries:
             return
         with contextlib.suppress(sqlite3.Error), self._connection:
-            self._connection.executemany("INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)", entries.items())
+            rows = ((key, _checksum(key, content) + content) for key, content in entries.items())
+            self._connection.executemany("INSERT OR REPLACE INTO entries (key, value) VALUES (?, ?)", rows)
         if self._size() > BYTES_MAX:
             self.close()
             with contextlib.suppress(OSError):
@@ -100,6 +107,10 @@ def _connected(path: Path) -> sqlite3.Connection | None:
         return None
     path.chmod(0o600)
     return connection
+
+
+def _checksum(key: bytes, content: bytes) -> bytes:
+    return zlib.crc32(content, zlib.crc32(key)).to_bytes(_CHECKSUM_BYTES, "little")
 
 
 def _portions(keys: Iterable[bytes]) -> Iterator[Sequence[bytes]]:

@@ -24,18 +24,23 @@ def texts_of(directory: Path) -> Mapping[str, str]:
     return SpecFiles(directory, default={}).read()
 
 
-def commit_holding(directory: Path, texts: Mapping[str, str]) -> str | None:
-    """Return the commit whose specs `texts` are; None where they differ from it, or there is none."""
+def commit_holding(directory: Path, texts: Mapping[str, str], *, other_files: bool = False) -> str | None:
+    """Return the commit whose specs `texts` are; None where they differ from it, or there is none.
+
+    With `other_files`, those that specs name (charts, kustomizations) are of the commit, too: the whole work tree is.
+    """
     try:
-        return asyncio.run(_commit_holding(directory, texts))
+        return asyncio.run(_commit_holding(directory, texts, other_files=other_files))
     except (SourceError, subprocess.SubprocessError):
         return None
 
 
-async def _commit_holding(directory: Path, texts: Mapping[str, str]) -> str | None:
+async def _commit_holding(directory: Path, texts: Mapping[str, str], *, other_files: bool) -> str | None:
     objects = await GitObjects.of_clone(directory, environ=os.environ)
     commit = await objects.id_of("HEAD")
-    return commit if await objects.texts_at(commit) == dict(texts) else None
+    if await objects.texts_at(commit) != dict(texts) or (other_files and not await objects.is_clean()):
+        return None
+    return commit
 
 
 def first_preview(texts: Mapping[str, str], environment: str | None) -> Preview:

@@ -9,8 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from bateau.control.bundle import Bundle, read_bundle
-from bateau.control.delivery import Rendered, Rules, deliver
+from bateau.control.assembly import Rules
+from bateau.control.bundle import read_bundle
+from bateau.control.delivery import Rendered, deliver
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
 from bateau.domain.spec import brings_documents
@@ -59,11 +60,11 @@ def manifests_at(path: Path) -> Sequence[Manifest | Mapping[str, Any]]:
     """Return what a bundle, or the YAML files below a directory, hold. Raises ControlError where it cannot be read."""
     if path.is_dir():
         return objects_in(path)
-    return bundle_at(path).manifests
+    return bundle_at(path)
 
 
-def bundle_at(path: Path) -> Bundle:
-    """Read a bundle. Raises ControlError where it is none."""
+def bundle_at(path: Path) -> tuple[Manifest, ...]:
+    """Return the manifests of a bundle. Raises ControlError where it is none."""
     try:
         return read_bundle(path.read_bytes(), str(path))
     except OSError as error:

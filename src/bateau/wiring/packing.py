@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from hashlib import blake2b
 from importlib import resources
@@ -31,10 +31,9 @@ from bateau.wiring.question import Question
 from bateau.wiring.schemas import load_schemas
 
 
-@contextmanager
-def cache_directory() -> Generator[Path]:
+def cache_directory() -> AbstractContextManager[Path]:
     """Give the directory in which this user's runs leave what they worked out."""
-    yield paths("default", os.environ).cache
+    return nullcontext(paths("default", os.environ).cache)
 
 
 @contextmanager
@@ -65,7 +64,6 @@ class Packer:
                 today=datetime.now(tz=UTC).date(),
                 starter=starter_policies() if question.starter else (),
             ),
-            starter=question.starter,
             namespace=question.namespace,
             variables=os.environ,
             program=program_digest(),
@@ -115,6 +113,11 @@ class Packer:
             kubernetes=question.kubernetes,
             commit=commit,
         )
+
+    @property
+    def reads_other_files(self) -> bool:
+        """Whether anything but the texts is packed: charts, kustomizations, plain manifests."""
+        return self._foreign is not None
 
     def _foreign_documents(self) -> Foreign | None:
         if not any(brings_documents(spec) for spec in self._sources.reading.specs):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from bateau.control.delivery import Rules, check
+from bateau.control.assembly import Rules
+from bateau.control.delivery import check
 from bateau.control.path import Written, in_order
 from bateau.domain.problem import Problem, Severity
 from bateau.sources.spec_files import SpecFiles

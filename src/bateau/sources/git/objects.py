@@ -104,6 +104,10 @@ class GitObjects:
             raise SourceNotFound(f"`{revision}` names no commit here", hint="write a branch, a tag, an id or HEAD~1")
         return found
 
+    async def is_clean(self) -> bool:
+        """Whether the work tree holds what HEAD does; files that Git ignores do not count. Raises SourceError."""
+        return not await self._git.run("status", "--porcelain", "--untracked-files=all", doing="compare the work tree")
+
     async def is_ancestor(self, older: str, newer: str) -> bool:
         """Whether `newer` builds on `older`, as far as the history is here."""
         return await self._git.asks("merge-base", "--is-ancestor", older, newer, doing="compare commits") is not None

@@ -125,7 +125,8 @@ class Git:
         except OSError as error:
             raise SourceError(f"cannot {doing}: git does not start: {error.strerror}") from error
         try:
-            out, err = await asyncio.wait_for(process.communicate(stdin), timeout_s)
+            async with asyncio.timeout(timeout_s):
+                out, err = await process.communicate(stdin)
         except TimeoutError as error:
             await _end(process)
             raise SourceUnreachable(f"cannot {doing}: no answer within {timeout_s:.0f} s") from error

@@ -1,0 +1,24 @@
+"""Show text that others wrote without letting it steer the terminal.
+
+Called by what prints specs, manifests and bundles: a name or a value in them may hold escape sequences.
+"""
+
+import re
+from typing import Final
+
+# The control characters of ASCII and Latin-1 but for line feed and tab, and those that turn the direction of text.
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""Return the text with control characters written out.
+
+    >>> visible("shop\x1b[2J"), visible("a\tb\u202e")
+    ('shop\\x1b[2J', 'a\tb\\u202e')
+    """
+    return _STEERING.sub(lambda found: _escaped(found[0]), text)
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    return f"\\x{code:02x}" if code <= 0xFF else f"\\u{code:04x}"  # noqa: PLR2004 - the last of Latin-1
