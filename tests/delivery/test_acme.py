@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from local.stack import Stack
+from local.stack import Stack, wait_for
 from sources.foreign.programs import helm, kubectl
 
 ACME = Path(__file__).parents[2] / "examples" / "acme"
@@ -131,7 +131,7 @@ def test_explain_shows_that_an_environment_changed_what_a_chart_gives(acme: Path
 def test_render_writes_what_any_reader_reads(acme: Path, tmp_path: Path):
     done = bateau(acme, "render", "prod", "--output", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    files = sorted((tmp_path / "out").iterdir())
+    files = sorted((tmp_path / "out").glob("*.yaml"))
     assert len(files) == SERVICES
     objects: list[Any] = [each for file in files for each in yaml.safe_load_all(file.read_text())]
     assert all(each["apiVersion"] and each["kind"] and each["metadata"]["name"] for each in objects)
@@ -286,5 +286,9 @@ def test_it_is_applied_to_this_machine_and_goes_back(acme: Path, stack: Stack):
     assert done.code == 0, done.err
     assert get(shop).startswith("Everything for tea")
     assert stack.pids("app/cart") == before
-    outcomes = [each["outcome"] for each in json.loads(stack.bateau("history", "--json").out)]
-    assert outcomes == ["healthy", "rolled back", "healthy"]
+
+    def outcomes() -> list[str]:
+        return [each["outcome"] for each in json.loads(stack.bateau("history", "--json").out)]
+
+    # The newest is healthy once all of it has been ready for ten seconds.
+    wait_for(lambda: outcomes() == ["healthy", "rolled back", "healthy"])

@@ -61,3 +61,13 @@ def test_numbers_of_any_length_are_problems_and_no_crash():
     assert one == "spec.replicas is beyond 18 digits, more than 1000"
     (one,) = says(model("chat", "  replicas: 1000001\n"))
     assert one == "spec.replicas is 1000001, more than 1000"
+
+
+def test_an_expression_in_values_is_said_to_be_plain_text() -> None:
+    text = (
+        "apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {name: prod}\n"
+        "spec: {values: {a: 'x${ values.b }', b: '$${ plain }', c: {d: '$HOME'}}}\n"
+    )
+    (problem,) = read({"prod.yaml": text}).problems
+    assert problem.severity == "warning"
+    assert problem.says == "`${ }` in spec.values.a is plain text and not evaluated"

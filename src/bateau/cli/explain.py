@@ -136,7 +136,7 @@ def _among(subject: str, manifests: "Iterable[Manifest]", where: str, left_out: 
 def _origin(found: _Subject, path: str, environment: str | None, *, as_json: bool) -> None:
     from bateau.api.encoding import encode
 
-    tree, origins = _without_secrets(found)
+    tree, origins = _without_secrets(found, path)
     value = _value(tree, path)
     chain = _chain(origins, path)
     if as_json:
@@ -151,24 +151,28 @@ def _origin(found: _Subject, path: str, environment: str | None, *, as_json: boo
     click.echo(_steps(chain))
 
 
-def _without_secrets(found: _Subject) -> "tuple[Any, Origins]":
-    """Return tree and chains with what a Secret holds, or is named like one, taken out."""
+def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
+    """Return tree and chains; at and below `path` without what a Secret holds, is named like one, or `env()` gave."""
     from bateau.domain.change import SECRET
     from bateau.domain.origin import OverlaidOrigins
     from bateau.kit.position import leaves, steps
-    from bateau.plan import is_secret
+    from bateau.plan import is_secret, reads_environment
 
-    hidden = [path for path, _ in leaves(found.tree) if is_secret(found.tree, path)]
+    hidden = [
+        at
+        for at, _ in leaves(found.tree)
+        if _is_at(at, path) and (is_secret(found.tree, at) or reads_environment(found.origins.get(at, ())))
+    ]
     if not hidden:
         return found.tree, found.origins
     tree = copy.deepcopy(found.tree)
-    for path in hidden:
-        *around, last = steps(path)
+    for each in hidden:
+        *around, last = steps(each)
         at = tree
         for step in around:
             at = at[step]
         at[last] = SECRET
-    chains = {path: tuple(replace(each, value=SECRET, says=None) for each in found.origins[path]) for path in hidden}
+    chains = {at: tuple(replace(each, value=SECRET, says=None) for each in found.origins[at]) for at in hidden}
     return tree, OverlaidOrigins(found.origins, chains)
 
 
@@ -202,8 +206,12 @@ def _value(tree: Any, path: str) -> Any:
 
 def _chain(origins: Any, path: str) -> list[tuple[str, Any]]:
     """Return (path, step) of every leaf at or below a path, oldest step first."""
-    below = (f"{path}.", f"{path}[") if path else ("",)
-    return [(at, step) for at, steps in origins.items() if at == path or at.startswith(below) for step in steps]
+    return [(at, step) for at, steps in origins.items() if _is_at(at, path) for step in steps]
+
+
+def _is_at(at: str, path: str) -> bool:
+    """Whether a path is another one, or below it."""
+    return not path or at == path or at.startswith((f"{path}.", f"{path}["))
 
 
 def _steps(chain: list[tuple[str, Any]]) -> str:

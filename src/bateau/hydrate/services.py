@@ -24,6 +24,8 @@ from bateau.kit.position import child, item, leaves, nearest
 from bateau.kit.schema import Checker, build
 from bateau.kit.suggest import did_you_mean, listed
 
+_SECRET_CHARACTERS_MIN: Final = 6
+
 SERVICES: Final = ("Model", "App")
 
 
@@ -221,8 +223,15 @@ def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any], *, unread
 
 
 def _in(found: Context, problem: Problem) -> Problem:
-    """Name the environment in which a mistake shows."""
-    if found.name is None:
-        return problem
-    says = f"in environment {found.name}: {problem.says}"
-    return Problem(where=problem.where, says=says, hint=problem.hint, severity=problem.severity)
+    """Name the environment in which a mistake shows, and nothing that `env()` has read in it."""
+    where = f"in environment {found.name}: " if found.name else ""
+    says, hint = (_without(found.variables.values(), text) for text in (problem.says, problem.hint or ""))
+    return Problem(where=problem.where, says=f"{where}{says}", hint=hint or None, severity=problem.severity)
+
+
+def _without(read: Iterable[str], text: str) -> str:
+    """Return a text without values that were read; what is shorter than a secret can be is left in."""
+    for value in sorted(read, key=len, reverse=True):
+        if len(value) >= _SECRET_CHARACTERS_MIN:
+            text = text.replace(value, "(read by env)")
+    return text

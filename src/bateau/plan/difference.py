@@ -9,7 +9,7 @@ Refused: the shortest edit script of a list; items are matched by what names the
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
 
@@ -24,6 +24,7 @@ from bateau.plan.server_fields import Node, is_negligible, server_fields
 # What names an item of a list, in the order in which it is tried.
 _NAMES: Final = ("name", "mountPath", "devicePath", "containerPort", "port", "key", "topologyKey", "ip")
 _SECRET_NAME: Final = re.compile(r"(?i)(passw|secret|token|credential|api_?key|private_?key|access_?key)")
+_READS_ENVIRONMENT: Final = re.compile(r"\benv\(")
 _LOGIN: Final = re.compile(r"(://)[^/@\s]+:[^/@\s]+@")
 _QUANTITIES: Final = re.compile(r"(^|\.)(limits|requests|capacity|hard)(\.[^.\[]+|\['[^']+'\])$|\.sizeLimit$")
 _NO_ORIGINS: Final[Mapping[str, tuple[Origin, ...]]] = {}
@@ -71,10 +72,28 @@ def field_changes(
         before, after = _with_data(before), _with_data(after)
     found: list[FieldChange] = []
     for edit in edits(before, after, server_fields(*group_kind)):
-        gone = edit.after is ABSENT
-        chain = _chain(origins_before if gone else origins, edit.path, sealed=sealed)
-        found.append(_without_secrets(edit, chain, after, sealed=sealed))
+        old, new = (_chain(each, edit.path, sealed=sealed) for each in (origins_before, origins))
+        if reads_environment(old) or reads_environment(new):
+            values = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
+        else:
+            values = (_unread(edit.before, edit.path, origins_before), _unread(edit.after, edit.path, origins))
+        chain = old if edit.after is ABSENT else new
+        found.append(_without_secrets(Edit(edit.path, edit.shown, *values), chain, after, sealed=sealed))
     return tuple(found)
+
+
+def reads_environment(chain: Iterable[Origin]) -> bool:
+    """Whether `env()` gave a value: what comes from there is where secrets come from, and never shown."""
+    return any(step.says and _READS_ENVIRONMENT.search(step.says) for step in chain)
+
+
+def _unread(value: Any, path: str, origins: Origins) -> Any:
+    """Return a collection without what `env()` has given to it."""
+    if isinstance(value, Mapping):
+        return {key: _unread(each, child(path, str(key)), origins) for key, each in cast("Tree", value).items()}
+    if isinstance(value, list):
+        return [_unread(each, item(path, at), origins) for at, each in enumerate(cast("list[Any]", value))]
+    return SECRET if reads_environment(origins.get(path, ())) else value
 
 
 def is_secret(tree: Tree, path: str) -> bool:
@@ -217,7 +236,7 @@ def _chain(origins: Origins, path: str, *, sealed: bool) -> tuple[Origin, ...]:
 def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, sealed: bool) -> FieldChange:
     in_data = edit.path.startswith(("data", "stringData"))
     named = _SECRET_NAME.search(_variable(edit.path, desired) or "")
-    secret = bool((sealed and in_data) or named)
+    secret = bool((sealed and in_data) or named or SECRET in (edit.before, edit.after))
     if secret:
         chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
         before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))

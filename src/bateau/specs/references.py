@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
-from bateau.kit.position import child
+from bateau.kit.position import child, leaves
 from bateau.kit.suggest import closest, did_you_mean, listed
 
 _WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
@@ -150,7 +150,13 @@ def _model(spec: Spec, fields: dict[str, Any]) -> list[Found]:
 def _environment(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
     names = sorted(known.environments - {spec.name})
     after = fields.get("after")
-    return [
+    hint = "write it where the value is used, or in a patch"
+    plain = [
+        _at(spec, path, f"`${{ }}` in {path} is plain text and not evaluated", hint, severity=Severity.WARNING)
+        for path, value in leaves(fields.get("values"), "spec.values")
+        if isinstance(value, str) and _EXPRESSION.search(value)
+    ]
+    return plain + [
         _at(
             spec,
             f"spec.after[{index}]",
@@ -198,5 +204,5 @@ def _ports_hint(name: str, names: Iterable[str]) -> str:
     return f"there is: {listed(listed_names)}" if listed_names else f"add `ports: {{{name}: {{protocol: http}}}}`"
 
 
-def _at(spec: Spec, path: str, says: str, hint: str) -> Found:
-    return spec, Problem(where=spec.positions.get(path, spec.position), says=says, hint=hint)
+def _at(spec: Spec, path: str, says: str, hint: str, *, severity: Severity = Severity.ERROR) -> Found:
+    return spec, Problem(where=spec.positions.get(path, spec.position), says=says, hint=hint, severity=severity)

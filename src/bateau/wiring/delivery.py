@@ -15,6 +15,8 @@ from bateau.control.delivery import Rendered, deliver
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
 from bateau.domain.spec import brings_documents
+from bateau.kit.position import Flaw
+from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.ports.foreign import Foreign
 from bateau.sources.git import GitObjects
@@ -24,6 +26,8 @@ from bateau.wiring.foreign import foreign_documents, laid_out
 from bateau.wiring.policies import starter_policies
 from bateau.wiring.question import Question
 from bateau.wiring.schemas import load_schemas
+
+_FLAWS_SHOWN = 10
 
 
 def rendered(question: Question) -> Rendered:
@@ -72,15 +76,22 @@ def bundle_at(path: Path) -> tuple[Manifest, ...]:
 
 
 def objects_in(directory: Path) -> list[Mapping[str, Any]]:
-    """Return every Kubernetes object in the YAML files below a directory. Raises ControlError where one is no YAML."""
+    """Return every Kubernetes object in the YAML files below a directory, as kubectl reads them.
+
+    Raises ControlError where any of them is no YAML.
+    """
     found: list[Mapping[str, Any]] = []
+    flaws: list[Flaw] = []
     for path in sorted((*directory.rglob("*.yaml"), *directory.rglob("*.yml"))):
-        documents, unread = read_documents(str(path.relative_to(directory)), path.read_text("utf-8", "surrogateescape"))
-        flaws = [flaw for each in unread for flaw in each.flaws]
-        if flaws:
-            raise ControlError(f"{flaws[0].position}: {flaws[0].says}", hint=flaws[0].hint)
+        text = path.read_text("utf-8", "surrogateescape")
+        documents, unread = read_documents(str(path.relative_to(directory)), text, dialect=KUBECTL)
+        flaws += [flaw for each in (*documents, *unread) for flaw in each.flaws]
         every: list[Any] = [document.tree for document in documents]
         found += [cast("dict[str, Any]", tree) for tree in every if isinstance(tree, dict) and "kind" in tree]
+    if flaws:
+        told = [f"{flaw.position}: {flaw.says}" for flaw in flaws[:_FLAWS_SHOWN]]
+        more = f"; and {len(flaws) - _FLAWS_SHOWN} more" if len(flaws) > _FLAWS_SHOWN else ""
+        raise ControlError(f"{directory} cannot be read: {'; '.join(told)}{more}", hint=flaws[0].hint)
     return found
 
 
