@@ -75,7 +75,8 @@ def deliver(
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))
     wrong = [problem for unit in units for problem in unit.problems]
-    whole = all(unit.manifests or not is_lacking((*unit.problems, *unit.unrendered)) for unit in units)
+    made = all(unit.manifests or not is_lacking((*unit.problems, *unit.unrendered)) for unit in units)
+    whole = made and not written.mistaken  # else what a patch is for may be what could not be read
     wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
     if wrong:
         written = replace(written, problems=in_order((*written.problems, *wrong)))
@@ -101,7 +102,7 @@ def check(
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
     judges = any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter))
     brings = any(service.brings_documents for service in written.release.services)
-    if written.mistaken or not (judges or brings or ManifestPatches(reading.specs, environment)):
+    if not (judges or brings or ManifestPatches(reading.specs, environment)):
         return written
     rendered = deliver(reading, environment, rules, variables=variables, foreign=foreign)
     written = rendered.written

@@ -189,15 +189,16 @@ class _Packing:
         """Put together what is said of the pieces, and what shows only when all are there."""
         judged = dict.fromkeys((*self._of_documents(), *(finding for piece in pieces for finding in piece.judged)))
         unfit = [*self._repeated(pieces, around), *(finding for piece in pieces for finding in piece.unfit)]
-        problems = [
+        written = [
             *self._sources.reading.problems,
             *self._hydration.problems,
             *(problem for each in self._hydrated.values() for problem in each.problems),
             *self._hydration.unmatched(spoken),
             *self._unsound,
-            *(problem for piece in pieces for problem in piece.problems),
-            *self._unmatched(pieces),
         ]
+        whole = not any(problem.severity is Severity.ERROR for problem in written)
+        of_pieces = (problem for piece in pieces for problem in piece.problems)
+        problems = [*written, *of_pieces, *self._unmatched(pieces, whole=whole)]
         mistaken = any(problem.severity is Severity.ERROR for problem in problems) or any(
             finding.verdict == "error" for finding in unfit
         )
@@ -224,14 +225,14 @@ class _Packing:
         services = [piece.service for piece in pieces if any(counts[key] > 1 for key, _ in piece.objects)]
         return repeated(manifest for name in services for manifest in self._unit(name, around).manifests)
 
-    def _unmatched(self, pieces: Sequence[Piece]) -> list[Problem]:
-        """Return what is said of patches that no manifest has matched."""
+    def _unmatched(self, pieces: Sequence[Piece], *, whole: bool) -> list[Problem]:
+        """Return what is said of patches that no manifest has matched; not `whole`, some services are not there."""
         if not self._line.patches:
             return []
         matched = frozenset[int]().union(*(piece.matched for piece in pieces))
-        whole = all(piece.objects or not is_lacking((*piece.problems, *piece.unfit)) for piece in pieces)
+        made = all(piece.objects or not is_lacking((*piece.problems, *piece.unfit)) for piece in pieces)
         kinds = {key[1] for piece in pieces for key, _ in piece.objects}
-        return self._line.patches.unmatched(matched, kinds, whole=whole)
+        return self._line.patches.unmatched(matched, kinds, whole=made and whole)
 
     def _members(self) -> tuple[dict[str, Member], frozenset[int]]:
         """Return how each service looks to its neighbours, and which patches spoke of any document."""
