@@ -157,8 +157,13 @@ class Control:
         return self._app_ports.addresses(release, models=f"{self._ports.listen_url}/v1")
 
     async def _watch(self) -> None:
-        async for _ in self._ports.texts.changes():
-            self.look_again()
+        while True:
+            try:
+                async for _ in self._ports.texts.changes():
+                    self.look_again()
+            except Exception as error:  # noqa: BLE001 - as for a turn: what is followed goes on being followed
+                self._tell_bug(error)
+            await asyncio.sleep(RETRY_START_S)
 
     async def _turn(self) -> float:
         """Do what can be done now; return how long nothing need be done unless woken, in seconds."""
