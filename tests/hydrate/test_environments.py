@@ -172,3 +172,86 @@ def test_hydrating_what_was_hydrated_changes_nothing():
     second, problems = hydrate(again.specs)
     assert problems == ()
     assert second.services[0].tree == release.services[0].tree
+
+
+ZED = HEAD + (
+    "kind: App\nmetadata: {name: zed, labels: {tier: '${ values.tier }'}}\nspec:\n  replicas: 1\n"
+    "  image: 'r/zed:${ spec.env.VERSION }'\n"
+    "  env: {N: '${ string(spec.replicas) }', A: '${ spec.env.B }', B: '${ metadata.labels.tier }', VERSION: '1.0'}\n"
+)
+
+
+def test_an_expression_that_reads_the_document_sees_its_final_values():
+    patch = "  patches: [{match: {name: zed}, set: {spec.replicas: 5, spec.env.VERSION: '${ values.tag }'}}]"
+    release, problems = hydrated(ZED, environment("prod", f"  values: {{tier: web, tag: '2.0'}}\n{patch}\n"))
+    assert problems == []
+    assert spec_of(release).image == "r/zed:2.0"
+    assert spec_of(release).env == {"N": "5", "A": "web", "B": "web", "VERSION": "2.0"}
+
+
+def test_expressions_that_read_each_other_in_a_circle_are_named():
+    patch = "  patches: [{match: {name: zed}, set: {metadata.labels.tier: '${ spec.env.A }'}}]"
+    _, problems = hydrated(ZED, environment("prod", f"{patch}\n"))
+    assert [problem.partition(": it reads a field")[0] for problem in problems] == [
+        "in environment prod: metadata.labels.tier",
+        "in environment prod: spec.env.A",
+        "in environment prod: spec.env.B",
+    ]
+
+
+@pytest.mark.parametrize(
+    "by", ["values: {tier: 3}", "values: {tier: x}, patches: [{match: {}, set: {metadata.labels.a: 5}}]"]
+)
+def test_a_label_that_becomes_no_text_is_a_mistake(by: str):
+    text = HEAD + f"kind: Environment\nmetadata: {{name: prod}}\nspec: {{{by}}}\n"
+    _, problems = hydrated(ZED, text)
+    assert problems
+    assert all(problem.endswith("; expected a string") for problem in problems)
+
+
+@pytest.mark.parametrize(
+    "sets",
+    [
+        ("{spec.resources: {cpu: 1}}", "{spec.resources.cpu: 2}"),
+        ("{spec.resources.cpu: 2}", "{spec.resources: {cpu: 1}}"),
+        ("{spec.env.X: a}", "{\"spec.env['X']\": b}"),
+        ("{spec.replicas: 1}", "{spec.replicas: true}"),
+    ],
+)
+def test_patches_of_equal_rank_that_overlap_are_a_mistake(sets: tuple[str, str]):
+    patches = "".join(f"    - {{match: {{name: chat}}, set: {each}}}\n" for each in sets)
+    _, problems = hydrated(CHAT, environment("prod", f"  values: {{region: eu}}\n  patches:\n{patches}"))
+    assert any("two patches of equal rank set" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(
+    ("expression", "read"),
+    [
+        ("values.a['b'].c", ["values.a.b.c"]),
+        ('values["a"].b.c', ["values.a.b.c"]),
+        ("values.l[1]", ["values.l"]),
+        ("values.a.b.c.upperAscii()", ["values.a.b.c"]),
+        ("string(size(values.a))", ["values.a.b.c", "values.a.d"]),
+    ],
+)
+def test_every_way_to_read_a_value_is_in_the_chain(expression: str, read: list[str]):
+    values = "  values: {region: eu, a: {b: {c: x}, d: y}, l: [p, q]}\n"
+    patch = f"  patches: [{{match: {{name: chat}}, set: {{spec.env.X: {json.dumps(f'${{ {expression} }}')}}}}}]\n"
+    release, problems = hydrated(CHAT, environment("prod", values + patch))
+    assert problems == []
+    chain = release.services[0].origins["spec.env.X"]
+    assert [step.says for step in chain if step.how == "value"] == [f"{each} of prod" for each in read]
+
+
+def test_a_patch_of_a_key_with_a_dot_is_in_the_chain_of_its_leaf():
+    patch = "  patches: [{match: {name: chat}, set: {\"metadata.annotations['a.b/c']\": x, \"spec.env['a.b']\": y}}]\n"
+    release, problems = hydrated(CHAT, environment("prod", f"  values: {{region: eu}}\n{patch}"))
+    assert problems == []
+    for path in ("metadata.annotations['a.b/c']", "spec.env['a.b']"):
+        assert release.services[0].origins[path][-1].how == "patch"
+
+
+def test_a_fault_beside_a_value_that_may_be_missing_is_what_is_told():
+    text = CHAT.replace("${ values.region }", "${ has(values.x) ? values.x : string(1 / 0) }")
+    _, problems = hydrated(text, environment("prod", "  values: {}\n"))
+    assert problems == ["in environment prod: spec.env.REGION: divide by zero"]

@@ -4,7 +4,7 @@ Made by hydrate and render as they make values; printed by explain, plan and pol
 """
 
 import functools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,15 +54,18 @@ class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
 
 
 class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
-    """Origins with some replaced: a path in `over` hides what `base` has at and below it.
+    """Origins with some replaced: what `base` has at, below and around a `replaced` path is hidden by `over`.
 
     The chains of `continued` paths go on from those of `base`, which are asked for no sooner than these.
     """
 
-    def __init__(self, base: Origins, over: Origins, *, continued: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, base: Origins, over: Origins, *, replaced: Collection[str], continued: Collection[str] = ()
+    ) -> None:
         self.base = base
         self._over = over
-        self._continued = continued
+        self._replaced = frozenset(replaced)
+        self._continued = frozenset(continued)
 
     @functools.cached_property
     def over(self) -> Origins:
@@ -71,6 +74,21 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
             path: (*(self.base.get(path, ()) if path in self._continued else ()), *steps)
             for path, steps in self._over.items()
         }
+
+    def set_at(self, path: str, over: Origins) -> "OverlaidOrigins":
+        """Return what follows when the value at `path` is set anew; flat, however often that is done."""
+        kept = {
+            each: chain
+            for each, chain in self._over.items()
+            if each != path and not _below(each, path) and not _below(path, each)
+        }
+        continued = self._continued & kept.keys()
+        if path in over and path in self._over:
+            over = {**over, path: (*self._over[path], *over[path])}
+            continued |= self._continued & {path}
+        elif path in over and not self._hidden(path):
+            continued |= {path}
+        return OverlaidOrigins(self.base, {**kept, **over}, replaced=self._replaced | {path}, continued=continued)
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
         if path in self._over:
@@ -86,9 +104,24 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
     def __len__(self) -> int:
         return sum(1 for _ in self)
 
+    @functools.cached_property
+    def _around(self) -> frozenset[str]:
+        return frozenset(each for path in self._replaced for each in _ancestors(path))
+
     def _hidden(self, path: str) -> bool:
-        """Whether a replaced path lies around this one, or below it."""
-        return any(_below(path, each) or _below(each, path) for each in self._over)
+        """Whether a path was replaced, or one around it, or one below it."""
+        return path in self._replaced or path in self._around or any(p in self._replaced for p in _ancestors(path))
+
+
+def overlaid(base: Origins, path: str, over: Origins) -> OverlaidOrigins:
+    """Return origins in which the value at `path` is set anew; a chain at `path` itself goes on from that of `base`."""
+    laid = base if isinstance(base, OverlaidOrigins) else OverlaidOrigins(base, {}, replaced=())
+    return laid.set_at(path, over)
+
+
+def _ancestors(path: str) -> Iterator[str]:
+    while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
+        yield path
 
 
 def _below(path: str, around: str) -> bool:

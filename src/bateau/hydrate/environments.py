@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
-from bateau.kit.position import child, steps
+from bateau.kit.position import child
 from bateau.kit.suggest import did_you_mean, listed
 
 
@@ -62,14 +62,18 @@ def context(
     return found, problems
 
 
-_READ_VALUE: Final = re.compile(r"\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\[\d+\])+)")
+_READ_VALUE: Final = re.compile(r"""\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\["[^"]*"\]|\[\d+\])+)""")
+_STEP: Final = re.compile(r"""\.(\w+)|\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]""")
 
 
 def values_read(text: str, found: Context) -> list[Origin]:
     """Return where the values were written that the expressions of a text read."""
-    return [
-        origin for match in _READ_VALUE.findall(text) for origin in found.value_origins.get(match.lstrip("."), ())[-1:]
-    ]
+    read: dict[str, Origin] = {}
+    for steps in _paths_read(text):
+        path = _there(steps, found)
+        at = [path] if path in found.value_origins else [each for each in found.value_origins if below(each, path)]
+        read |= {each: found.value_origins[each][-1] for each in at if path}
+    return list(read.values())
 
 
 def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | None:
@@ -77,16 +81,39 @@ def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | Non
 
     That is what has no such key, the key, and the keys that there are.
     """
-    for match in _READ_VALUE.findall(text):
+    for steps in _paths_read(text):
         value: Any = found.values
         at = "values"
-        for step in steps(f"values{match}")[1:]:
-            if isinstance(value, dict) and isinstance(step, str):
-                fields = cast("dict[str, Any]", value)
-                if step not in fields:
-                    return at, step, list(fields)
-                value, at = fields[step], child(at, step)
+        for step in steps:
+            if not isinstance(value, dict):
+                break
+            fields = cast("dict[str, Any]", value)
+            if step not in fields:
+                return at, step, list(fields)
+            value, at = fields[step], child(at, step)
     return None
+
+
+def _paths_read(text: str) -> list[list[str]]:
+    """Return the steps of each path below `values` that a text speaks of: `values.a['b'].c` and its like."""
+    return [["".join(step) for step in _STEP.findall(path)] for path in _READ_VALUE.findall(text)]
+
+
+def _there(steps: Sequence[str], found: Context) -> str:
+    """Return the path of the value that steps lead to, as far as they lead: what is behind is a function's name."""
+    value: Any = found.values
+    path = ""
+    for step in steps:
+        if not isinstance(value, dict) or step not in value:
+            break
+        value = cast("dict[str, Any]", value)[step]
+        path = child(path, step)
+    return path
+
+
+def below(path: str, around: str) -> bool:
+    """Whether a path leads into what is at another."""
+    return path.startswith((f"{around}.", f"{around}["))
 
 
 def body_of(spec: Spec) -> dict[str, Any]:
@@ -147,5 +174,5 @@ def _merge(
 
 def _forget(origins: dict[str, tuple[Origin, ...]], path: str) -> None:
     """A value of another type has taken the place of what stood below `path`."""
-    for key in [key for key in origins if key == path or key.startswith((f"{path}.", f"{path}["))]:
+    for key in [key for key in origins if key == path or below(key, path)]:
         del origins[key]

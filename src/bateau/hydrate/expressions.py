@@ -7,9 +7,11 @@ Invariant: a string that is one expression keeps the expression's type; one with
 
 import re
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any, Final
 
 from bateau.kit.cel import CelError, evaluate
+from bateau.kit.cel_tokens import free_names
 
 _ENV: Final = re.compile(r"""\benv\(\s*(["'])([A-Za-z_]\w*)\1\s*\)""")
 _READ: Final = "env__"  # what `env` was asked for, as one more name
@@ -31,6 +33,20 @@ def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] 
     return "".join(
         _text(_evaluated(part, names, variables or {})) if is_expression else part for is_expression, part in parts
     )
+
+
+@lru_cache(maxsize=8192)
+def names_in(text: str) -> frozenset[str]:
+    """Return the names that the expressions of a text read; none where they cannot be taken apart.
+
+    >>> sorted(names_in("${ spec.replicas } of ${ values.all.map(x, x) }, metadata"))
+    ['spec', 'values']
+    """
+    try:
+        parts = _parts(text)
+    except CelError:
+        return frozenset()
+    return frozenset(name for is_expression, part in parts if is_expression for name in free_names(part))
 
 
 def names_hint(error: CelError, names: Iterable[str]) -> str | None:

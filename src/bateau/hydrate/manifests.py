@@ -11,18 +11,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origin, OverlaidOrigins
+from bateau.domain.origin import Origin, overlaid
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, context, values_read
 from bateau.hydrate.expressions import expand, names_hint
-from bateau.hydrate.patches import Patch, Patched, applicable, patches_of, speaks_of_manifests, unmatched
+from bateau.hydrate.patches import Patch, Patched, applicable, overlap, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
 from bateau.kit.position import child, item, leaves
 from bateau.kit.suggest import did_you_mean
 
-_IDENTITY: Final = ("apiVersion", "kind", "metadata.name", "metadata.namespace")
+_IDENTITY: Final = (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"))
 
 
 class ManifestPatches:
@@ -107,8 +107,8 @@ def _names(tree: Mapping[str, Any], found: Context) -> dict[str, Any]:
 
 def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Problem]) -> Manifest:
     called = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
-    if any(patch.path == each or patch.path.startswith(f"{each}.") for each in _IDENTITY):
-        hint = "it is what makes the object this object"
+    if any(overlap(patch.steps, each) for each in _IDENTITY):
+        hint = "it is, or holds, what makes the object this object: version, kind, name, namespace"
         wrong.append(Problem(where=patch.at, says=f"`{patch.path}` of {called} cannot be set", hint=hint))
         return manifest
     over: dict[str, tuple[Origin, ...]] = {}
@@ -123,7 +123,7 @@ def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Probl
         hint = names_hint(error, _names(manifest.tree, found))
         wrong.append(Problem(where=patch.at, says=f"{patch.path} of {called}: {error}", hint=hint))
         return manifest
-    return replace(manifest, tree=tree, origins=OverlaidOrigins(manifest.origins, over, continued=frozenset({path})))
+    return replace(manifest, tree=tree, origins=overlaid(manifest.origins, path, over))
 
 
 def _expanded(
@@ -142,6 +142,6 @@ def _expanded(
         return cast("Any", value)
     names, found = seen
     result = expand(value, names, variables=found.variables)
-    steps = (Origin("expression", patch.at, result, value.strip()), *values_read(value, found))
-    over.update({at: steps for at, _ in leaves(result, path)})
+    read = values_read(value, found)
+    over.update({at: (Origin("expression", patch.at, each, value.strip()), *read) for at, each in leaves(result, path)})
     return result

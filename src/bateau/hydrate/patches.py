@@ -3,11 +3,14 @@
 Called by hydrate.services and hydrate.manifests.
 
 Invariant: patches of environments that come later in the chain win; within one environment the more exact match wins
-(everything, kind, labels or `when`, glob, name). Two of equal rank that set one path to different values are a
-mistake, with both places: the order of files never decides.
+(everything, kind, labels or `when`, glob, name). Two of equal rank that set one path to different values, or a path
+and one below it, are a mistake, with both places: the order of files never decides.
+Invariant: `when` sees a document as it is written, so that no patch depends on another.
 """
 
 import fnmatch
+import functools
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -15,6 +18,7 @@ from typing import Any, cast
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, body_of
+from bateau.hydrate.paths import PathError, Step, parse_path
 from bateau.kit.cel import CelError, evaluate
 from bateau.kit.position import Position, child
 
@@ -30,6 +34,20 @@ class Patch:
     at: Position
     where: Position
     environment: str
+
+    @functools.cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """The path taken apart; one that is malformed, which is told where it is set, is a step of its own."""
+        try:
+            return parse_path(self.path)
+        except PathError:
+            return (self.path,)
+
+
+def overlap(one: Sequence[Step], other: Sequence[Step]) -> bool:
+    """Whether two paths are the same, or one is below the other."""
+    shared = min(len(one), len(other))
+    return tuple(one[:shared]) == tuple(other[:shared])
 
 
 def speaks_of_manifests(patch: Patch) -> bool:
@@ -83,15 +101,24 @@ def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Proble
     Of those that set one path only the last is applied.
     """
     matched = [patch for patch in patches if _matches(patch, subject, problems)]
-    chosen: dict[str, Patch] = {}
+    chosen: dict[tuple[Step, ...], Patch] = {}
+    around: dict[tuple[Step, ...], Patch] = {}  # of each path, all that lie around it
     for patch in matched:
-        earlier = chosen.get(patch.path)
-        if earlier and earlier.rank == patch.rank and earlier.value != patch.value:
+        before = [chosen.get(patch.steps[:depth]) for depth in range(1, len(patch.steps) + 1)]
+        rivals = [each for each in (*before, around.get(patch.steps)) if each and each.rank == patch.rank]
+        rival = next((each for each in rivals if _written(each) != _written(patch)), None)
+        if rival:
             says = f"two patches of equal rank set {patch.path} of {subject.kind} {subject.name}"
-            hint = f"the other is at {earlier.at}; make one match more exact, or remove one"
+            hint = f"the other is at {rival.at}; make one match more exact, or remove one"
             problems.append(Problem(where=patch.at, says=says, hint=hint))
-        chosen[patch.path] = patch
+        chosen[patch.steps] = patch
+        around |= {patch.steps[:depth]: patch for depth in range(1, len(patch.steps))}
     return sorted(chosen.values(), key=lambda patch: (patch.rank, patch.at)), matched
+
+
+def _written(patch: Patch) -> tuple[tuple[Step, ...], str]:
+    """Return what tells two patches apart: to Python, true and 1 are the same."""
+    return patch.steps, json.dumps(patch.value, sort_keys=True, default=str)
 
 
 def names_for(spec: Spec, context: Context) -> dict[str, Any]:

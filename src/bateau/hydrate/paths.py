@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
-from bateau.kit.position import item
+from bateau.kit.position import child, item
 
 _STEP: Final = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\[([A-Za-z_]\w*)=([^\]]+)\]")
 
@@ -62,7 +62,7 @@ def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> tuple[Any, s
         if not isinstance(tree, Mapping):
             raise PathError(f"{at or 'the document'} is no mapping, so it has no `{step}`")
         mapping = cast("Mapping[str, Any]", tree)
-        below, where = _set(mapping.get(step), rest, value, f"{at}.{step}" if at else step)
+        below, where = _set(mapping.get(step), rest, value, child(at, step))
         return {**mapping, step: below}, where
     if not isinstance(tree, list):
         raise PathError(f"{at or 'the document'} is no list")

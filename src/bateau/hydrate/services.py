@@ -6,17 +6,17 @@ Invariant: no I/O, no clock; the same specs give the same release, whatever the 
 Invariant: every leaf of a service's tree has the chain that made it.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
-from bateau.domain.spec import KINDS, Spec
+from bateau.domain.spec import KINDS, Metadata, Spec
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, body_of, context, missing_value, values_read
-from bateau.hydrate.expressions import expand, names_hint
+from bateau.hydrate.environments import Context, below, body_of, context, missing_value, values_read
+from bateau.hydrate.expressions import expand, names_hint, names_in
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
@@ -25,6 +25,8 @@ from bateau.kit.schema import Checker, build
 from bateau.kit.suggest import did_you_mean, listed
 
 _SECRET_CHARACTERS_MIN: Final = 6
+
+_CIRCLE: Final = "it reads a field whose value follows from this one"
 
 SERVICES: Final = ("Model", "App")
 
@@ -103,10 +105,9 @@ def _service(spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Pr
     for patch in chosen:
         tree = _patched(tree, patch, origins, patched, wrong)
     positions = {**spec.positions, **{path: patch.at for path, patch in patched.items()}}
-    names = _Names(spec, found, origins)
-    metadata = names.expanded(tree["metadata"], "metadata", positions, wrong)
-    body = names.expanded(tree["spec"], "spec", positions, wrong)
-    wrong += _wrong_values(body, spec, positions, unread=bool(wrong))
+    names = _Names(spec, found, origins, positions)
+    metadata, body = names.expanded(tree["metadata"], tree["spec"], wrong)
+    wrong += _wrong_values(metadata, body, spec, positions, unread=bool(wrong))
     if wrong:
         return None
     whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
@@ -133,7 +134,9 @@ def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
 def _patched(
     tree: Any, patch: Patch, origins: dict[str, tuple[Origin, ...]], patched: dict[str, Patch], wrong: list[Problem]
 ) -> Any:
-    if not patch.path.startswith(("spec.", "metadata.labels.", "metadata.annotations.")):
+    if not (patch.steps[0] == "spec" and len(patch.steps) > 1) and not (
+        patch.steps[:2] in (("metadata", "labels"), ("metadata", "annotations")) and len(patch.steps) > 2  # noqa: PLR2004
+    ):
         hint = "a path begins with `spec.`, `metadata.labels.` or `metadata.annotations.`"
         wrong.append(Problem(where=patch.at, says=f"the path `{patch.path}` cannot be set", hint=hint))
         return tree
@@ -143,7 +146,7 @@ def _patched(
         wrong.append(Problem(where=patch.at, says=f"the patch cannot be applied: {error}"))
         return tree
     before = origins.get(path, ())
-    for key in [key for key in origins if key.startswith((f"{path}.", f"{path}["))]:
+    for key in [key for key in origins if below(key, path)]:
         del origins[key]
     patched[path] = patch
 
@@ -158,45 +161,81 @@ def _patched(
 
 
 class _Names:
-    """What expressions of one document see, and what they read of it."""
+    """What expressions of one document see, and what they read of it.
 
-    def __init__(self, spec: Spec, found: Context, origins: dict[str, tuple[Origin, ...]]) -> None:
-        ports = cast("dict[str, Any]", names_for(spec, found)["spec"].get("ports") or {})
-        # Ports are words that the engine replaces when it hands out their numbers.
-        self._names = {**names_for(spec, found), "ports": {name: f"{{port:{name}}}" for name in ports}}
+    They see the document after its patches. One that reads the document waits until what it reads has its value.
+    """
+
+    def __init__(
+        self, spec: Spec, found: Context, origins: dict[str, tuple[Origin, ...]], positions: Mapping[str, Any]
+    ) -> None:
+        self._names: dict[str, Any] = {}
         self._found = found
         self._origins = origins
+        self._positions = positions
         self._spec = spec
+        self._waiting: dict[str, str] = {}  # texts by path
 
-    def expanded(self, value: Any, path: str, positions: Mapping[str, Any], wrong: list[Problem]) -> Any:
-        """Return the value with its expressions evaluated, and note what each of them read.
+    def expanded(self, metadata: Any, body: Any, wrong: list[Problem]) -> tuple[Any, Any]:
+        """Return both with their expressions evaluated, and note what each of them read."""
+        self._see(metadata, body)
+        metadata, body = (
+            _changed(part, path, lambda at, text: self._at_once(at, text, wrong))
+            for path, part in (("metadata", metadata), ("spec", body))
+        )
+        while self._waiting:
+            self._see(metadata, body)
+            failed: dict[str, CelError] = {}
+            made = {path: value for path, text in self._waiting.items() if (value := self._now(path, text, failed))}
+            if not made:
+                for path, text in self._waiting.items():
+                    self._tell(path, text, failed.get(path) or CelError(_CIRCLE), wrong)
+                break
+            for path in made:
+                del self._waiting[path]
+            metadata, body = (_put(part, path, made) for path, part in (("metadata", metadata), ("spec", body)))
+        return metadata, body
 
-        What holds no expression is returned as it is, and not copied.
-        """
-        if isinstance(value, dict):
-            mapping = cast("dict[str, Any]", value)
-            made = {key: self.expanded(v, child(path, key), positions, wrong) for key, v in mapping.items()}
-            return mapping if all(made[key] is mapping[key] for key in mapping) else made
-        if isinstance(value, list):
-            items = cast("list[Any]", value)
-            listed = [self.expanded(v, item(path, index), positions, wrong) for index, v in enumerate(items)]
-            return items if all(new is old for new, old in zip(listed, items, strict=True)) else listed
-        if not isinstance(value, str) or "${" not in value:
-            return value
+    def _see(self, metadata: Any, body: Any) -> None:
+        # Ports are words that the engine replaces when it hands out their numbers.
+        ports = body.get("ports") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        words = {name: f"{{port:{name}}}" for name in cast("dict[str, Any]", ports if isinstance(ports, dict) else {})}
+        self._names = {**names_for(self._spec, self._found), "metadata": metadata, "spec": body, "ports": words}
+
+    def _at_once(self, path: str, text: str, wrong: list[Problem]) -> Any:
+        """Return the value of a text, or the text where its expressions have to wait, or fail."""
+        if ("spec" in text or "metadata" in text) and names_in(text) & {"spec", "metadata"}:
+            self._waiting[path] = text
+            return text
         try:
-            result = expand(value, self._names, variables=self._found.variables)
+            result = expand(text, self._names, variables=self._found.variables)
         except CelError as error:
-            says, hint = self._explained(value, error)
-            wrong.append(
-                Problem(where=nearest(positions, path, self._spec.position), says=f"{path}: {says}", hint=hint)
-            )
-            return value
-        self._note(path, value, result)
+            self._tell(path, text, error, wrong)
+            return text
+        self._note(path, text, result)
         return result
+
+    def _now(self, path: str, text: str, failed: dict[str, CelError]) -> tuple[Any] | None:
+        """Return the value of a text that waits; None where what it reads waits as well, or it fails."""
+        try:
+            result = expand(text, self._names, variables=self._found.variables)
+        except CelError as error:
+            failed[path] = error
+            return None
+        read = [each for _, each in leaves(result) if isinstance(each, str) and "${" in each]
+        if any(raw in each for each in read for raw in self._waiting.values()):
+            return None
+        self._note(path, text, result)
+        return (result,)
+
+    def _tell(self, path: str, text: str, error: CelError, wrong: list[Problem]) -> None:
+        says, hint = self._explained(text, error)
+        where = nearest(self._positions, path, self._spec.position)
+        wrong.append(Problem(where=where, says=f"{path}: {says}", hint=hint))
 
     def _explained(self, text: str, error: CelError) -> tuple[str, str | None]:
         """Say why an expression fails; a value that is missing is what it mostly is."""
-        if missing := missing_value(text, self._found):
+        if "not found in map" in str(error) and (missing := missing_value(text, self._found)):
             around, key, there = missing
             return f"{around} has no `{key}`", did_you_mean(key, there) or f"there is: {listed(there) or 'nothing'}"
         return str(error), names_hint(error, self._names)
@@ -204,20 +243,47 @@ class _Names:
     def _note(self, path: str, text: str, result: Any) -> None:
         chain = self._origins.get(path, ())
         last = chain[-1] if chain else None
-        made = Origin("expression", last.at if last else None, result, text.strip())
-        steps = (*chain[:-1], made, *values_read(text, self._found))
+        read = values_read(text, self._found)
         self._origins.pop(path, None)
-        for leaf, _ in leaves(result, path):
-            self._origins[leaf] = steps
+        for leaf, value in leaves(result, path):
+            made = Origin("expression", last.at if last else None, value, text.strip())
+            self._origins[leaf] = (*chain[:-1], made, *read)
 
 
-def _wrong_values(body: Any, spec: Spec, positions: Mapping[str, Any], *, unread: bool) -> list[Problem]:
+def _changed(value: Any, path: str, change: Callable[[str, str], Any]) -> Any:
+    """Return the value with every text that holds an expression changed.
+
+    What holds none is returned as it is, and not copied.
+    """
+    if isinstance(value, dict):
+        mapping = cast("dict[str, Any]", value)
+        made = {key: _changed(each, child(path, key), change) for key, each in mapping.items()}
+        return mapping if all(made[key] is mapping[key] for key in mapping) else made
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        listed = [_changed(each, item(path, index), change) for index, each in enumerate(items)]
+        return items if all(new is old for new, old in zip(listed, items, strict=True)) else listed
+    return change(path, value) if isinstance(value, str) and "${" in value else value
+
+
+def _put(value: Any, path: str, made: Mapping[str, tuple[Any]]) -> Any:
+    """Return the value with what was made at the paths in it."""
+
+    def put(at: str, text: str) -> Any:
+        return made[at][0] if at in made else text
+
+    return _changed(value, path, put)
+
+
+def _wrong_values(metadata: Any, body: Any, spec: Spec, positions: Mapping[str, Any], *, unread: bool) -> list[Problem]:
     """Check once more what expressions and patches have put in place. `unread`: an expression may still stand there."""
     checker = Checker(
         value_at=lambda path: nearest(positions, path, spec.position),
         key_at=lambda path: nearest(positions, path, spec.position),
         expressions=unread,
     )
+    named = {key: value for key, value in metadata.items() if value is not None}
+    checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
     checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 

@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origin, OverlaidOrigins
+from bateau.domain.origin import Origin, overlaid
 from bateau.domain.release import Service
 from bateau.ports.foreign import Expansion
 from bateau.ports.target import Rendering
@@ -52,4 +52,6 @@ def _in_namespace(manifest: Manifest, namespace: str) -> Manifest:
         return manifest
     tree = {**manifest.tree, "metadata": {**metadata, "namespace": namespace}}
     origin = Origin("rule", None, namespace, "namespace of the environment")
-    return replace(manifest, tree=tree, origins=OverlaidOrigins(manifest.origins, {"metadata.namespace": (origin,)}))
+    return replace(
+        manifest, tree=tree, origins=overlaid(manifest.origins, "metadata.namespace", {"metadata.namespace": (origin,)})
+    )

@@ -101,7 +101,8 @@ def link(files: Iterable[FileReading]) -> Reading:
     doubtful = frozenset[str]().union(*(each.doubtful for each in every))
     for spec, problem in reference_problems(unique, doubtful=doubtful):
         problems.append(problem)
-        unsound.add(id(spec))
+        if problem.severity is Severity.ERROR:
+            unsound.add(id(spec))
     sound = tuple(spec for spec in unique if id(spec) not in unsound)
     problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
     foreign = tuple(each.file for each in every for _ in range(each.foreign))
