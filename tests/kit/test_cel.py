@@ -218,3 +218,52 @@ def test_what_no_document_can_hold_is_refused(expression: str, says: str) -> Non
 )
 def test_a_result_of_a_type_of_kubernetes_is_its_text(expression: str, text: Any) -> None:
     assert evaluate(expression, {}) == text
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        '{"a": optional.of("x")}',
+        "[optional.none()]",
+        "[1].map(x, optional.of(x))",
+        '{"a": [1][?0]}',
+        '[[{"a": object.?zz}]]',
+    ],
+)
+def test_an_optional_inside_a_collection_is_refused_and_ends_no_process(expression: str) -> None:
+    with pytest.raises(CelError, match="the result is an optional, or holds one"):
+        evaluate(expression, NAMES)
+    with pytest.raises(CelError, match="the result is an optional, or holds one"):
+        Scope(NAMES).value(expression)
+
+
+def test_what_uses_an_optional_and_gives_none_is_a_value() -> None:
+    assert evaluate("[object.?zz.orValue('x'), {?'a': optional.of(1)}]", NAMES) == ["x", {"a": 1}]
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        '"aaaaaaaaaa"' + '.replace("a","aaaaaaaaaa")' * 9,
+        "text" + ".replace('a', text)" * 4,
+        "text.replace('', text).replace('a', text)",
+        "text.split('').join(text)",
+    ],
+)
+def test_what_would_fill_the_memory_is_refused_before_it_does(expression: str) -> None:
+    with pytest.raises(CelError, match="may make its values grow"):
+        evaluate(expression, {"text": "a" * 900_000})
+
+
+def test_what_people_do_to_names_is_not_refused() -> None:
+    names = {"name": "A_b.c/d e"}
+    replaced = (
+        "name.replace('_', '-').replace('.', '-').replace('/', '-').replace(' ', '').replace('A', 'a').lowerAscii()"
+    )
+    assert evaluate(replaced, names) == "a-b-c-de"
+    assert evaluate("'%s-%s'.format([name, name]).replace(' ', '  ')", names) == "A_b.c/d  e-A_b.c/d  e"
+
+
+@pytest.mark.parametrize("value", [{"~quantity": "1/0"}, {"~quantity": "abc"}, {"~quantity": 5}, {"~ip": 5}])
+def test_a_map_that_only_looks_like_a_type_of_kubernetes_stays_a_map(value: dict[str, Any]) -> None:
+    assert evaluate("given.map(x, x)[0]", {"given": [value]}) == value

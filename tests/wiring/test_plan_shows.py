@@ -93,3 +93,60 @@ def test_every_file_that_is_no_yaml_is_named_at_once(specs: Path) -> None:
     assert done.returncode == 3
     assert "a.yaml:" in done.stderr
     assert "b.yaml:" in done.stderr
+
+
+def committed(specs: Path) -> None:
+    for words in (
+        ["init", "-q"],
+        ["add", "--all"],
+        ["-c", "user.name=A", "-c", "user.email=a@b.c", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *words], cwd=specs, check=True, capture_output=True)
+
+
+def test_the_first_secret_variable_of_a_service_is_not_shown(specs: Path) -> None:
+    (specs / "a.yaml").write_text(SPECS.replace('  env: {A: "${ env(\'DSN\') }", C: "1"}\n', ""))
+    committed(specs)
+    (specs / "a.yaml").write_text(SPECS.replace('A: "${ env(\'DSN\') }", C: "1"', "MY_TOKEN_: hunter2, LOG: debug"))
+    for form in ((), ("--json",), ("--markdown",), ("--objects",)):
+        done = bateau(specs, "plan", "prod", *form)
+        assert done.returncode == 0, done.stderr
+        assert "debug" in done.stdout
+        assert "hunter2" not in done.stdout
+
+
+def test_what_env_has_read_is_shown_by_no_policy_schema_or_cut_message(specs: Path) -> None:
+    dsn = "a-long-dsn-" + "x" * 100
+    patch = "patches: [{match: {kind: Deployment}, set: {spec.revisionHistoryLimit: \"${ env('DSN') }\"}}]"
+    policy = (
+        "---\napiVersion: bateau.dev/v1alpha1\nkind: Policy\nmetadata: {name: p}\nspec:\n  match: {kinds: [App]}\n"
+        "  rules: [{name: r, check: 'false', message: \"'bad: ' + spec.env.A\"}]\n"
+    )
+    (specs / "a.yaml").write_text(SPECS.replace("env: [DSN]", f"env: [DSN], {patch}") + policy)
+    for words in (["check"], ["render", "prod"], ["plan", "prod", "--sarif"], ["plan", "prod", "--json"]):
+        done = bateau(specs, *words, dsn=dsn)
+        assert done.returncode in {1, 5}
+        assert "bad: " in done.stdout + done.stderr
+        assert "a-long-dsn" not in done.stdout + done.stderr
+    more = SPECS.replace("image:", "replicas: \"${ env('DSN') }\"\n  image:")
+    (specs / "a.yaml").write_text(more)
+    done = bateau(specs, "check", dsn=dsn)
+    assert "spec.replicas is" in done.stdout
+    assert "a-long-dsn" not in done.stdout + done.stderr
+
+
+def test_what_follows_from_a_variable_elsewhere_is_not_shown(specs: Path) -> None:
+    model = (
+        "---\napiVersion: bateau.dev/v1alpha1\nkind: Model\nmetadata: {name: m}\n"
+        "spec: {engine: external, source: \"${ 'https://' + env('DSN') + '@example.org/v1' }\"}\n"
+    )
+    uses = SPECS.replace("  image:", "  uses: [model/m]\n  image:").replace('C: "1"', 'C: "<${ spec.env.A }>"')
+    (specs / "a.yaml").write_text(uses + model)
+    out = str(specs.parent / "out")
+    keys = ("firsttoken", "secondtoken")
+    assert bateau(specs, "render", "prod", "-o", out, dsn=keys[0]).returncode == 0
+    for form in ((), ("--json",), ("--objects",)):
+        done = bateau(specs, "plan", "prod", "--against", out, *form, dsn=keys[1])
+        assert done.returncode == 0, done.stderr
+        assert "BATEAU_M_URL" in done.stdout
+        assert not any(each in done.stdout for each in keys)

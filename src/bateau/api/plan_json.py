@@ -15,6 +15,7 @@ Shape (all keys camelCase; `object` is {group, kind, namespace, name, shown}):
     edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}]}
 """
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -27,7 +28,11 @@ from bateau.domain.origin import Origin
 
 def plan_json(delivery: Delivery) -> str:
     """Return the plan as one JSON document, ready to print."""
-    return orjson.dumps(plan_tree(delivery), default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    tree = plan_tree(delivery)
+    try:
+        return orjson.dumps(tree, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(tree, default=str, indent=2, ensure_ascii=False)
 
 
 def plan_tree(delivery: Delivery) -> dict[str, Any]:

@@ -6,6 +6,7 @@ Invariant: a secret is said to change and never shown; an object that goes is al
 Refused: whole values; a line holds what a person reads at a glance, and `--json` has the rest.
 """
 
+import json
 import re
 from typing import Any, Final
 
@@ -133,7 +134,10 @@ def _looks_typed(value: str) -> bool:
 
 
 def _json(value: Any) -> str:
-    return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
+    try:
+        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
+    except TypeError:  # a number of more than 64 bits
+        return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _around(before: str, after: str) -> tuple[str, str]:

@@ -7,15 +7,17 @@ safe to keep it by a digest of these.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
+from bateau.control.path import concealed
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
 from bateau.domain.release import Service
 from bateau.hydrate import ManifestPatches
-from bateau.policy import Judge, Policy, of_manifest
+from bateau.kit.concealed import without
+from bateau.policy import Judge, Policy, Subject, of_manifest
 from bateau.ports.foreign import Foreign
 from bateau.render import Schemas, Surroundings, render_service, validate
 from bateau.specs import Reading
@@ -65,7 +67,8 @@ class Assembly:
     ) -> None:
         self.patches = ManifestPatches(reading.specs, environment, variables)
         where = {"name": environment} if environment else None
-        self.judge = Judge([*policies, *rules.starter], today=rules.today, environment=where)
+        self._judge = Judge([*policies, *rules.starter], today=rules.today, environment=where)
+        self._read = self.patches.read
         self._schemas = rules.schemas
         self._foreign = foreign
 
@@ -78,9 +81,21 @@ class Assembly:
         patched = self.patches.applied(rendering.manifests)
         return Unit(
             manifests=patched.manifests,
-            unrendered=rendering.findings,
-            unsound=validate(patched.manifests, self._schemas),
-            judged=self.judge.of(of_manifest(manifest) for manifest in patched.manifests),
-            problems=(*(expansion.problems if expansion else ()), *patched.problems),
+            unrendered=concealed(rendering.findings, self._read),
+            unsound=concealed(validate(patched.manifests, self._schemas), self._read),
+            judged=self.judged(of_manifest(manifest) for manifest in patched.manifests),
+            problems=tuple(map(self._told, (*(expansion.problems if expansion else ()), *patched.problems))),
             matched=patched.matched,
         )
+
+    def standing(self) -> tuple[Finding, ...]:
+        """Return what policies say of themselves."""
+        return self._judge.standing()
+
+    def judged(self, subjects: Iterable[Subject]) -> tuple[Finding, ...]:
+        """Return what policies say of documents, services or manifests."""
+        return concealed(self._judge.of(subjects), self._read)
+
+    def _told(self, problem: Problem) -> Problem:
+        hint = problem.hint and without(problem.hint, self._read)
+        return replace(problem, says=without(problem.says, self._read), hint=hint)

@@ -153,6 +153,7 @@ def difference(
     documents = Documents(
         desired=desired.written.release.services if known else (),
         observed=observed.written.release.services if known else (),
+        read=desired.written.read | (observed.written.read if known else frozenset[str]()),
     )
     return compare(
         desired.manifests,

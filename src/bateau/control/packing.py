@@ -176,7 +176,7 @@ class _Packing:
             except ArchiveError:
                 pass  # damaged: work it out
         service = self._service(name)
-        judged = self._line.judge.of([of_spec(self._specs[name]), of_service(service)])
+        judged = self._line.judged([of_spec(self._specs[name]), of_service(service)])
         explained = self._occasion.explains_foreign or not service.brings_documents
         piece, files = piece_of(service, self._unit(name, around), judged, explained=explained)
         if key and not piece.problems:
@@ -214,7 +214,7 @@ class _Packing:
     def _of_documents(self) -> tuple[Finding, ...]:
         """Return what policies say of themselves, and of documents that have become no service."""
         lost = [self._specs[name] for name, hydrated in self._hydrated.items() if hydrated.service is None]
-        return (*self._line.judge.standing(), *self._line.judge.of(map(of_spec, (*self._others, *lost))))
+        return (*self._line.standing(), *self._line.judged(map(of_spec, (*self._others, *lost))))
 
     def _repeated(self, pieces: Iterable[Piece], around: Neighbourhood) -> tuple[Finding, ...]:
         """Name the objects that more than one manifest describes."""

@@ -6,8 +6,8 @@ Invariant: a mistake in what is written gives no steps at all; a service whose m
 fit, is left as it is and hinders no other.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date
 
 from bateau.domain.errors import EngineError
@@ -21,7 +21,8 @@ from bateau.domain.process import ProcessTemplate
 from bateau.domain.release import Release, Service
 from bateau.domain.replica import Replica
 from bateau.domain.spec import ModelSpec
-from bateau.hydrate import hydrate
+from bateau.hydrate import Hydration, hydrate
+from bateau.kit.concealed import without
 from bateau.place import place
 from bateau.plan import plan
 from bateau.policy import Policy, judge, of_service, of_spec
@@ -54,6 +55,7 @@ class Written:
     findings: tuple[Finding, ...] = ()
     policies: tuple[Policy, ...] = ()
     environments: tuple[str, ...] = ()
+    read: frozenset[str] = frozenset()  # what env() may have given: nothing that is said shows it
 
     @property
     def wrong(self) -> bool:
@@ -102,10 +104,11 @@ def understood(
 ) -> Written:
     """Do what `understand` does with texts that were read already, once for all environments."""
     release, unmet = hydrate(reading.specs, environment, variables)
+    read = Hydration(reading.specs, environment, variables).read
     policies, unsound = read_policies(reading.specs)
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
     where = {"name": environment} if environment else None
-    findings = judge(subjects, [*policies, *starter], today=today, environment=where)
+    findings = concealed(judge(subjects, [*policies, *starter], today=today, environment=where), read)
     problems = (*reading.problems, *unmet, *unsound, *map(as_problem, findings))
     return Written(
         release=release,
@@ -114,7 +117,13 @@ def understood(
         policies=tuple(policies),
         foreign=len(reading.foreign),
         environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
+        read=read,
     )
+
+
+def concealed(findings: Iterable[Finding], read: Collection[str]) -> tuple[Finding, ...]:
+    """Return verdicts whose words show nothing of what `env()` has read."""
+    return tuple(replace(each, says=without(each.says, read)) if read else each for each in findings)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

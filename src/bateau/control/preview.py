@@ -37,7 +37,7 @@ def preview(
 ) -> Preview:
     """Compare `desired` (of `written`) with what runs. `planned` and `now` are what follows from each, where known."""
     before = {service.key: service for service in running.services}
-    documents = Documents(desired=desired.services, observed=running.services)
+    documents = Documents(desired=desired.services, observed=running.services, read=written.read)
     delivery = compare((), (), environment=desired.environment, documents=documents, findings=written.findings)
     changed = {change.service for change in delivery.documents}
     effects = [

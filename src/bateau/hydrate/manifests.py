@@ -41,6 +41,11 @@ class ManifestPatches:
         self._kinds = {str(patch.match["kind"]) for patch in self._patches}
         self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
 
+    @property
+    def read(self) -> frozenset[str]:
+        """The values of the variables that the environment declares: nothing that is said shows them."""
+        return frozenset(self._context.variables.values())
+
     def __bool__(self) -> bool:
         return bool(self._patches)
 

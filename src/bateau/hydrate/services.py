@@ -20,11 +20,10 @@ from bateau.hydrate.expressions import expand, names_hint, names_in
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
+from bateau.kit.concealed import without
 from bateau.kit.position import child, item, leaves, nearest
 from bateau.kit.schema import Checker, build
 from bateau.kit.suggest import did_you_mean, listed
-
-_SECRET_CHARACTERS_MIN: Final = 6
 
 _CIRCLE: Final = "it reads a field whose value follows from this one"
 
@@ -73,6 +72,11 @@ class Hydration:
         self.problems = tuple(problems)
         self._patches = [patch for patch in patches_of(self._context) if not speaks_of_manifests(patch)]
         self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The values of the variables that the environment declares: nothing that is said shows them."""
+        return frozenset(self._context.variables.values())
 
     @property
     def variables(self) -> Mapping[str, str]:
@@ -291,13 +295,6 @@ def _wrong_values(metadata: Any, body: Any, spec: Spec, positions: Mapping[str, 
 def _in(found: Context, problem: Problem) -> Problem:
     """Name the environment in which a mistake shows, and nothing that `env()` has read in it."""
     where = f"in environment {found.name}: " if found.name else ""
-    says, hint = (_without(found.variables.values(), text) for text in (problem.says, problem.hint or ""))
+    read = found.variables.values()
+    says, hint = without(problem.says, read), without(problem.hint or "", read)
     return Problem(where=problem.where, says=f"{where}{says}", hint=hint or None, severity=problem.severity)
-
-
-def _without(read: Iterable[str], text: str) -> str:
-    """Return a text without values that were read; what is shorter than a secret can be is left in."""
-    for value in sorted(read, key=len, reverse=True):
-        if len(value) >= _SECRET_CHARACTERS_MIN:
-            text = text.replace(value, "(read by env)")
-    return text

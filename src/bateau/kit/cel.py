@@ -13,16 +13,18 @@ Refused: the library's math, base64, bindings and protobuf extensions; no API se
 
 import re
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from math import isfinite
 from typing import Any, Final, cast
 
 from bateau.kit.cel_function import Function
 from bateau.kit.cel_kubernetes import KUBERNETES, wrapped_text
 from bateau.kit.cel_tokens import growth
+from bateau.kit.position import leaves
 
 LENGTH_MAX: Final = 4096
 GROWTH_MAX: Final = 1_000_000
+GROWN_MAX: Final = 250_000_000
 TEXT_MAX: Final = 1_000_000
 
 
@@ -37,22 +39,58 @@ class Scope:
         """Bind `names`. `functions` are the caller's own, besides Kubernetes' libraries."""
         self._names = tuple(sorted(names))
         self._functions = functions
+        self._values = names
         self._activation = _environment(self._names, functions).Activation(dict(names))
 
     def value(self, expression: str) -> Any:
         """Return the value of `expression`; other expressions may be given it. Raises CelError."""
         try:
-            result = compiled(expression, self._names, self._functions).eval(self._activation)
+            program = compiled(expression, self._names, self._functions)
+            self._check_size(expression)
+            result = program.eval(self._activation)
             if result.type().name() == "ERROR":
                 raise CelError(_run_error(str(result.plain_value())))
+            if _MAY_BE_OPTIONAL(expression) and _holds_optional(result):
+                raise CelError(_OPTIONAL)
             value = result.plain_value()
         except RuntimeError as error:
             raise CelError(_run_error(str(error))) from error
+        except MemoryError as error:
+            raise CelError("it takes more memory than there is") from error
         except TypeError as error:  # the library has no plain value for an optional
-            raise CelError("the result is an optional; end with `.orValue(…)` or `.hasValue()`") from error
+            raise CelError(_OPTIONAL) from error
         if isinstance(value, str) and len(value) > TEXT_MAX:
             raise CelError(f"the result has {len(value)} characters; at most {TEXT_MAX}")
         return _ordered(value)
+
+    def _check_size(self, expression: str) -> None:
+        """Refuse what may make its values grow beyond what this machine should hold. Raises CelError."""
+        if growth(expression) <= 1:
+            return
+        longest, whole = self._sizes
+        most = growth(expression, longest) * ((whole if "map" in expression else longest) + len(expression))
+        if most > GROWN_MAX:
+            raise CelError(f"the expression may make its values grow to {most:.0e} characters; at most {GROWN_MAX:.0e}")
+
+    @cached_property
+    def _sizes(self) -> tuple[int, int]:
+        """Characters of the longest value, and of all together."""
+        sizes = [len(str(value)) for _, value in leaves(self._values)]
+        return max(sizes, default=0), sum(sizes) + len(sizes)
+
+
+_OPTIONAL: Final = "the result is an optional, or holds one; end with `.orValue(…)` or `.hasValue()`"
+_MAY_BE_OPTIONAL: Final = re.compile(r"optional|\.\s*\?|\[\s*\?|[{,]\s*\?").search
+
+
+def _holds_optional(value: Any) -> bool:
+    """Whether an optional stands somewhere in a list or map: the library's own conversion of one ends the process."""
+    kind = value.type().name()
+    if kind.startswith("LIST"):
+        return any(map(_holds_optional, value.value()))
+    if kind.startswith("MAP"):
+        return any(map(_holds_optional, value.value().values()))
+    return kind == "ERROR" or kind.startswith("optional")
 
 
 def _ordered(value: Any) -> Any:

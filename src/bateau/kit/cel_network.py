@@ -26,7 +26,8 @@ def _taken(value: Mapping[str, Any], key: str) -> str:
 
 def network_text(value: Mapping[str, Any]) -> str | None:
     """Return the text of a URL, an IP or a CIDR, None for what is none of them."""
-    return str(next(iter(value.values()))) if set(value) in ({"~url"}, {"~ip"}, {"~cidr"}) else None
+    text = next(iter(value.values()), None)
+    return text if isinstance(text, str) and set(value) in ({"~url"}, {"~ip"}, {"~cidr"}) else None
 
 
 def _url(text: str) -> SplitResult:

@@ -43,9 +43,12 @@ def quantity_text(value: Mapping[str, Any]) -> str | None:
     >>> quantity_text({"~quantity": "3/2"}), quantity_text({"~quantity": "268435456"}), quantity_text({"a": 1})
     ('1500m', '268435456', None)
     """
-    if set(value) != {_KEY}:
+    if set(value) != {_KEY} or not isinstance(value[_KEY], str):
         return None
-    exact = _exact(value)
+    try:
+        exact = _exact(value)
+    except (ValueError, ZeroDivisionError):
+        return None  # somebody's own map, that looks like one
     for suffix, scale in (("", 1), ("m", 10**3), ("u", 10**6)):
         if (exact * scale).denominator == 1:
             return f"{(exact * scale).numerator}{suffix}"

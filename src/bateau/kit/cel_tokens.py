@@ -27,6 +27,8 @@ _KEYWORDS: Final = frozenset({"true", "false", "null", "in"})
 _MACROS: Final = frozenset({"all", "exists", "exists_one", "map", "filter"})
 _REPEATING: Final = frozenset({"replace", "format", "join"})
 _REPEATED: Final = 64
+_ENDLESS: Final = 1e300
+_LONG: Final = frozenset(('"""', "'''"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,19 +121,44 @@ def has_string(text: str) -> bool:
     return any(each.group == "string" for each in tokens(text))
 
 
-def growth(expression: str) -> float:
+@lru_cache(maxsize=8192)
+def growth(expression: str, longest: int = 0) -> float:
     """Return how many times larger than its input a value may become, at most and roughly.
 
     `[s].map(x, x + x).map(x, x + x)` doubles at each step, within any budget of iterations: with M `map` and P pluses
-    or list items, the worst is (1 + P/M) to the power of M. `replace`, `format` and `join` count for 64 each in it.
+    or list items, the worst is (1 + P/M) to the power of M. Each `replace`, `format` and `join` multiplies by what
+    its texts say; where they are no plain texts, by `longest`, and at least by 64.
 
     >>> growth("a + b + c"), growth("[s].map(x, x + x).map(x, x + x)")
     (1.0, 4.0)
+    >>> growth("a.replace('_', '-').replace('.', '-')"), growth("a.replace('a', 'aaaaaaaaaa').replace('b', c)")
+    (1.0, 640.0)
     """
-    pieces = [each.text for each in tokens(expression) if each.group in {"word", "mark"}]
+    solid = [each for each in tokens(expression) if each.group != "space"]
+    pieces = [each.text for each in solid if each.group in {"word", "mark"}]
+    times = 1.0
+    for index, each in enumerate(solid):
+        if each.group == "word" and each.text in _REPEATING:
+            times = min(times * _repeats([token.text for token in solid[index + 1 : index + 6]], longest), _ENDLESS)
     maps = pieces.count("map")
     if not maps:
-        return 1.0
+        return times
     more = pieces.count("+") + pieces.count(",") - maps
-    repeating = sum(pieces.count(each) for each in _REPEATING)
-    return (1 + max(more, 1) / maps) ** maps * float(_REPEATED) ** min(repeating, 50)
+    return min((1 + max(more, 1) / maps) ** maps * times, _ENDLESS)
+
+
+def _repeats(after: list[str], longest: int) -> float:
+    """Return how many times longer a call makes its text, of which these are the words behind its name."""
+    if after[:1] == ["("] and after[2:3] == [","] and after[4:5] in ([")"], [","]):  # replace('a', 'bc')
+        old, new = (_characters(after[at]) for at in (1, 3))
+        if old is not None and new is not None:
+            return max(1.0, new / old if old else new + 1.0)
+    if after[:1] == ["("] and after[2:3] == [")"] and (between := _characters(after[1])) is not None:  # join(', ')
+        return 1.0 + between
+    return 1.0 if after[:2] == ["(", ")"] else float(max(_REPEATED, longest))
+
+
+def _characters(text: str) -> int | None:
+    """Return the length of what a plain string literal stands for, None for anything else."""
+    quoted = len(text) > 1 and text[0] in "\"'" and text[-1] == text[0] and "\\" not in text and text[:3] not in _LONG
+    return len(text) - 2 if quoted else None

@@ -51,10 +51,14 @@ class Limits:
 
 @dataclass(frozen=True, kw_only=True)
 class Documents:
-    """Services as they shall be and as they were last released, where that is known."""
+    """Services as they shall be and as they were last released, where that is known.
+
+    `read` is what `env()` has given to either: it is never shown.
+    """
 
     desired: Sequence[Service] = ()
     observed: Sequence[Service] = ()
+    read: frozenset[str] = frozenset()
 
 
 def compare(
@@ -75,7 +79,7 @@ def compare(
     changes: list[Change] = []
     left_alone: list[ObjectKey] = []
     for key, manifest in wanted.items():
-        change = _change(key, manifest, present.get(key), scaled=key in scaled)
+        change = _change(key, manifest, present.get(key), scaled=key in scaled, read=documents.read)
         if change:
             changes.append(change)
     for key in present.keys() - wanted.keys():
@@ -171,14 +175,16 @@ def _scaled(manifests: Iterable[Manifest]) -> set[ObjectKey]:
     return found
 
 
-def _change(key: ObjectKey, wanted: Manifest, present: Manifest | None, *, scaled: bool) -> Change | None:
+def _change(
+    key: ObjectKey, wanted: Manifest, present: Manifest | None, *, scaled: bool, read: frozenset[str]
+) -> Change | None:
     if present is None:
         origins = wanted.origins.get("metadata.name", ())
         return Change(act="create", key=key, service=wanted.service, effect=None, origins=origins)
     if wanted.tree is present.tree or canonical(wanted.tree) == canonical(present.tree):
         return None
     found = field_changes(
-        present.tree, wanted.tree, group_kind=key[:2], origins=wanted.origins, origins_before=present.origins
+        present.tree, wanted.tree, group_kind=key[:2], origins=(present.origins, wanted.origins), read=read
     )
     if scaled:
         found = tuple(f for f in found if not (f.path == "spec.replicas" and f.after is ABSENT))
@@ -308,9 +314,8 @@ def _documents(documents: Documents) -> tuple[Change, ...]:
         elif old is None:
             found.append(Change(act="create", key=key, service=name, origins=new.origins.get("metadata.name", ())))
         elif canonical(new.tree) != canonical(old.tree):
-            fields = field_changes(
-                old.tree, new.tree, group_kind=key[:2], origins=new.origins, origins_before=old.origins
-            )
+            origins = (old.origins, new.origins)
+            fields = field_changes(old.tree, new.tree, group_kind=key[:2], origins=origins, read=documents.read)
             if fields:
                 found.append(Change(act="change", key=key, service=name, fields=fields))
     return tuple(found)

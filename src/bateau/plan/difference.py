@@ -9,7 +9,8 @@ Refused: the shortest edit script of a list; items are matched by what names the
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
 
@@ -17,15 +18,20 @@ import orjson
 
 from bateau.domain.change import ABSENT, SECRET, FieldChange, Tree
 from bateau.domain.origin import Origin, Origins
+from bateau.kit.concealed import holds, tree_without, without
 from bateau.kit.position import child, item, steps
 from bateau.kit.quantity import parse_bytes, parse_cores
 from bateau.plan.server_fields import Node, is_negligible, server_fields
 
 # What names an item of a list, in the order in which it is tried.
 _NAMES: Final = ("name", "mountPath", "devicePath", "containerPort", "port", "key", "topologyKey", "ip")
-_SECRET_NAME: Final = re.compile(r"(?i)(passw|secret|token|credential|api_?key|private_?key|access_?key)")
+_OF_VARIABLES: Final = frozenset(("env", "data", "stringData", "binaryData"))
+_SECRET_NAME: Final = re.compile(
+    r"(?i)(passw|passphrase|(?:^|_)pass$|(?:^|_)pwd$|secret|token|credential|(?:api|private|access|signing)_?key)"
+)
 _READS_ENVIRONMENT: Final = re.compile(r"\benv\(")
-_LOGIN: Final = re.compile(r"(://)[^/@\s]+:[^/@\s]+@")
+# Whoever stands alone before the @ is a user's name, but to a web server a token.
+_LOGIN: Final = re.compile(r"(\bhttps?://)[^/@\s]+@|(\b(?!https?:)[a-z][\w+.-]*://)[^/@\s]*:[^@\s]+@")
 _QUANTITIES: Final = re.compile(r"(^|\.)(limits|requests|capacity|hard)(\.[^.\[]+|\['[^']+'\])$|\.sizeLimit$")
 _NO_ORIGINS: Final[Mapping[str, tuple[Origin, ...]]] = {}
 
@@ -63,23 +69,33 @@ def field_changes(
     after: Tree,
     *,
     group_kind: tuple[str, str],
-    origins: Origins = _NO_ORIGINS,
-    origins_before: Origins = _NO_ORIGINS,
+    origins: tuple[Origins, Origins] = (_NO_ORIGINS, _NO_ORIGINS),
+    read: Collection[str] = (),
 ) -> tuple[FieldChange, ...]:
-    """Compare an observed object with the desired one. Chains of what goes are taken from `origins_before`."""
+    """Compare an observed object with the desired one.
+
+    `origins` are of both, in this order; chains of what goes are taken from the first. `read` is what `env()` gave.
+    """
     sealed = group_kind == ("", "Secret")
     if sealed:
         before, after = _with_data(before), _with_data(after)
     found: list[FieldChange] = []
     for edit in edits(before, after, server_fields(*group_kind)):
-        old, new = (_chain(each, edit.path, sealed=sealed) for each in (origins_before, origins))
-        if reads_environment(old) or reads_environment(new):
+        old, new = (_chain(each, edit.path, sealed=sealed) for each in origins)
+        if any(reads_environment(c) or holds(v, read) for c, v in ((old, edit.before), (new, edit.after))):
+            # Both: where the one is a secret, the other was one, or is the same.
             values = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
         else:
-            values = (_unread(edit.before, edit.path, origins_before), _unread(edit.after, edit.path, origins))
+            sides = zip((edit.before, edit.after), origins, strict=True)
+            values = (tree_without(_unread(value, edit.path, side), read, SECRET) for value, side in sides)
         chain = old if edit.after is ABSENT else new
-        found.append(_without_secrets(Edit(edit.path, edit.shown, *values), chain, after, sealed=sealed))
+        change = _without_secrets(Edit(edit.path, edit.shown, *values), chain, after, sealed=sealed)
+        found.append(replace(change, origins=tuple(_told(each, read) for each in change.origins)) if read else change)
     return tuple(found)
+
+
+def _told(step: Origin, read: Collection[str]) -> Origin:
+    return replace(step, value=tree_without(step.value, read, SECRET), says=step.says and without(step.says, read))
 
 
 def reads_environment(chain: Iterable[Origin]) -> bool:
@@ -241,15 +257,19 @@ def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, se
         chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
         before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
     else:
-        before, after = _sealed(edit.before), _sealed(edit.after)
-        chain = tuple(Origin(each.how, each.at, _sealed(each.value), _sealed(each.says)) for each in chain)
+        before, after = (_sealed(value, around=edit.path) for value in (edit.before, edit.after))
+        # The chain of a collection is that of the first thing in it, which may be what was sealed.
+        several = any(isinstance(value, Mapping | list) for value in (edit.before, edit.after))
+        sealed_in = several and (before, after) != (edit.before, edit.after)
+        values = (SECRET if sealed_in else _sealed(each.value) for each in chain)
+        chain = tuple(Origin(each.how, each.at, v, _sealed(each.says)) for each, v in zip(chain, values, strict=True))
     return FieldChange(path=edit.path, shown=edit.shown, before=before, after=after, origins=chain, secret=secret)
 
 
 def _variable(path: str, desired: Tree) -> str | None:
     """Return the name of the variable or of the file that a path gives a value to."""
     taken = steps(path)
-    if len(taken) > 1 and taken[-2] in ("env", "data", "stringData", "binaryData") and isinstance(taken[-1], str):
+    if len(taken) > 1 and taken[-2] in _OF_VARIABLES and isinstance(taken[-1], str):
         return taken[-1]
     if not taken or taken[-1] != "value":
         return None
@@ -259,16 +279,20 @@ def _variable(path: str, desired: Tree) -> str | None:
     return str(at.get("name", ""))
 
 
-def _sealed(value: Any) -> Any:
-    """Return the value without what is named like a secret, or is a login in a URL."""
+def _sealed(value: Any, *, around: str = "") -> Any:
+    """Return the value that stands at a path without what is named like a secret, or is a login in a URL."""
     if isinstance(value, str):
-        return _LOGIN.sub(rf"\1{SECRET}@", value)
+        return _LOGIN.sub(lambda found: f"{found[1] or found[2]}{SECRET}@", value)
     if isinstance(value, Mapping):
         fields = cast("Tree", value)
+        if around and steps(around)[-1] in _OF_VARIABLES:
+            return _sealed_variables(fields)
         if isinstance(fields.get("value"), str) and _SECRET_NAME.search(str(fields.get("name", ""))):
             return {**fields, "value": SECRET}
         return {
-            key: _sealed_variables(cast("Tree", each)) if key == "env" and isinstance(each, Mapping) else _sealed(each)
+            key: _sealed_variables(cast("Tree", each))
+            if key in _OF_VARIABLES and isinstance(each, Mapping)
+            else _sealed(each)
             for key, each in fields.items()
         }
     if isinstance(value, list | tuple):

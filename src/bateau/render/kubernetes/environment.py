@@ -17,7 +17,11 @@ from bateau.kit.position import child
 from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Rule, plain
 
-_SECRET: Final = re.compile(r"(?:^|_)(?:PASSWORD|PASSWD|SECRET|TOKEN|CREDENTIALS?|API_?KEY|PRIVATE_?KEY|ACCESS_?KEY)$")
+_SECRET: Final = re.compile(
+    r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|SECRET|SECRET_?KEY|SECRET_?VALUE|TOKEN|CREDENTIALS?"
+    r"|(?:API|PRIVATE|ACCESS|SIGNING)_?KEY)$"
+)
+_HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
 
 
@@ -41,7 +45,7 @@ def variables_of(shape: Shape, doors: list[Door]) -> Variables:
     numbers = {door.key: str(door.number.value) for door in doors}
     for name, value in shape.service.spec.env.items():
         path = child("spec.env", name)
-        if value and _SECRET.search(name.upper()):
+        if value and _SECRET.search(_HUMP.sub("_", name).upper()):
             secret.append(name)
             hint = f"put `{name}` into Secret {shape.service.name} of the cluster"
             shape.say(f"not rendered: {path} looks like a secret; {hint}", path)
