@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bateau.domain.errors import ControlError
+from bateau.domain.errors import ControlError, SourceError
 from bateau.sources.git import parse
 from bateau.wiring.repository import FollowedRepository
 from git.workshop import SPEC, Workshop
@@ -35,6 +35,7 @@ async def test_only_what_a_commit_brought_is_put_back_and_removed(
     program, part = workshop.directory / "serve", workshop.directory / "lib" / "part"
     part.parent.mkdir()
     program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
     part.write_text("1")
     workshop.commit("one", web=SPEC)
     laid_out = tmp_path / "source"
@@ -116,5 +117,80 @@ async def test_a_commit_that_cannot_be_laid_out_is_not_followed_until_it_can(tmp
     (laid_out / "lib").rename(tmp_path / "aside")
     await until(lambda: names(repository) == {"other.yaml", "web.yaml"})
     assert (laid_out / "lib").is_file()
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_a_commit_with_mistakes_changes_no_program(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "acme")
+    program = workshop.directory / "serve"
+    program.write_text("one")
+    workshop.commit("one", web=SPEC)
+    laid_out = tmp_path / "source"
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main"),
+        cache=tmp_path / "cache",
+        directory=laid_out,
+        environ=os.environ,
+        sound=lambda texts: "mistake" not in texts["web.yaml"],
+        repair_s=0.05,
+    )
+    await repository.open()
+    good = workshop.git("rev-parse", "--short=12", "HEAD")
+    program.write_text("two")
+    workshop.commit("two", web="a mistake")
+    bad = workshop.git("rev-parse", "--short=12", "HEAD")
+    heard = asyncio.Event()
+
+    async def follow() -> None:
+        async for _ in repository.changes():
+            heard.set()
+
+    following = asyncio.create_task(follow())
+    async with asyncio.timeout(20):
+        await heard.wait()
+    assert repository.read() == {"web.yaml": "a mistake"}  # so that the mistake is told
+    assert (laid_out / "serve").read_text() == "one"
+    assert repository.place.endswith(f"at {good}; commit {bad} of Ada <ada@example.org> is not followed")
+    (laid_out / "serve").write_text("edited by hand")
+    await until(lambda: (laid_out / "serve").read_text() == "one")
+    workshop.commit("three", web=SPEC)
+    await until(lambda: (laid_out / "serve").read_text() == "two")
+    await until(lambda: "is not followed" not in repository.place)
+    following.cancel()
+    await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_modes_and_links_are_those_of_a_checkout_and_are_put_back(tmp_path: Path) -> None:
+    workshop = Workshop(tmp_path / "acme")
+    (workshop.directory / "bin").mkdir()
+    binary = workshop.directory / "bin" / "serve"
+    binary.write_bytes(b"\x7fELF")
+    binary.chmod(0o755)
+    (workshop.directory / "plain").write_text("#!/bin/sh\n")
+    (workshop.directory / "serve").symlink_to("bin/serve")
+    (workshop.directory / "out").symlink_to("/etc/passwd")
+    workshop.commit("one", web=SPEC)
+    laid_out = tmp_path / "source"
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main"), cache=tmp_path / "cache", directory=laid_out, environ=os.environ, repair_s=0.05
+    )
+    with pytest.raises(SourceError, match="out is a link to /etc/passwd, which is not in the repository"):
+        await repository.open()
+    (workshop.directory / "out").unlink()
+    workshop.commit("two")
+    await repository.open()
+    assert (laid_out / "bin/serve").stat().st_mode & 0o111
+    assert not (laid_out / "plain").stat().st_mode & 0o111
+    assert (laid_out / "serve").readlink() == Path("bin/serve")
+    (laid_out / "bin/serve").chmod(0o644)
+    (laid_out / "serve").unlink()
+
+    async def follow() -> None:
+        async for _ in repository.changes():
+            pass
+
+    following = asyncio.create_task(follow())
+    await until(lambda: (laid_out / "serve").is_symlink() and (laid_out / "bin/serve").stat().st_mode & 0o111 != 0)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from bateau.api.encoding import encode
 from bateau.api.operations import BODY_BYTES_MAX, Operator, routes
+from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
 from bateau.ports.webhook import Webhook
 
@@ -56,7 +57,11 @@ class ApiServer:
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         self._socket.unlink(missing_ok=True)
-        await web.UnixSite(self._runner, str(self._socket)).start()
+        try:
+            await web.UnixSite(self._runner, str(self._socket)).start()
+        except OSError as error:
+            hint = "set XDG_RUNTIME_DIR to a shorter path" if "too long" in str(error) else None
+            raise ControlError(f"cannot listen at {self._socket}: {error}", hint=hint) from error
         self._socket.chmod(0o600)
 
     async def close(self) -> None:

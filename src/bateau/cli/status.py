@@ -55,7 +55,7 @@ def status_text(tree: dict[str, Any]) -> str:
 
         lines.append("\n" + render_trees(tree["problems"]))
         if any(problem["severity"] == "error" for problem in tree["problems"]):
-            lines.append("What is written has mistakes; what runs goes on as it was.")
+            lines.append(f"What is written has mistakes; what runs goes on as it was. Followed: {tree['directory']}")
     return "\n".join(lines)
 
 

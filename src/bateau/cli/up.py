@@ -35,6 +35,10 @@ spec: {source: smollm2}
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
     help="With a Git URL: follow only commits signed by one of these (a file as for ssh-keygen).",
 )  # fmt: skip
+@click.option(
+    "--allow-rewritten-history", "rewritten_history", is_flag=True,
+    help="With a Git URL: follow a forced push to commits that do not build on the last one, too.",
+)  # fmt: skip
 @click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
 @click.option(
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
@@ -42,8 +46,8 @@ spec: {source: smollm2}
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
 @click.option("--applied", is_flag=True, hidden=True, help="Serve what `apply` gives on stdin, and follow nothing.")
 def command(  # noqa: PLR0917 - click hands them over by name
-    place: str, name: str, listen: str, environment: str | None, allowed_signers: Path | None, detach: bool,
-    question: str | None, control: bool, applied: bool,
+    place: str, name: str, listen: str, environment: str | None, allowed_signers: Path | None,
+    rewritten_history: bool, detach: bool, question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
     """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
 
@@ -64,6 +68,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
         ]
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
+        arguments += ["--allow-rewritten-history"] if rewritten_history else []
         return _detach(name, arguments, question)
     from bateau.wiring.local import Applied, Settings
     from bateau.wiring.repository import repository_of
@@ -72,8 +77,9 @@ def command(  # noqa: PLR0917 - click hands them over by name
     directory = Path(place).resolve()
     if repository:
         directory = instance_paths(name).state / "source"
-    elif allowed_signers:
-        raise click.UsageError("--allowed-signers goes with a Git URL: files on disk are signed by nobody")
+    elif allowed_signers or rewritten_history:
+        option = "--allowed-signers" if allowed_signers else "--allow-rewritten-history"
+        raise click.UsageError(f"{option} goes with a Git URL: files on disk have no commits")
     elif not directory.is_dir():
         raise click.UsageError(f"{place} is no directory; for a repository write git+https://... or git+file://...")
     settings = Settings(
@@ -81,6 +87,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
         directory=directory,
         repository=repository,
         allowed_signers=allowed_signers,
+        rewritten_history=rewritten_history,
         applied=Applied(**json.load(sys.stdin)) if applied else None,
         listen=address,
         environment=environment,
@@ -111,7 +118,8 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     try:
         # First, so that `down` and `status` reach a control plane that is still coming up.
         await api.open()
-        await platform.open()
+        if not await _opened(platform, stop):
+            return 0
         running = asyncio.create_task(platform.run())
         shown = asyncio.create_task(_show(platform, question)) if shows else None
         await _until(stop, running)
@@ -123,11 +131,23 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         await asyncio.gather(running, return_exceptions=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, _kill_all, platform)
-        await platform.control.stop_all()
+        await platform.stop()
     finally:
         await api.close()
         await platform.close()
     return 0
+
+
+async def _opened(platform: "LocalPlatform", stop: asyncio.Event) -> bool:
+    """Bring it up; return False where it was asked to stop before that was done. What ran goes then, too."""
+    opening = asyncio.create_task(platform.open())
+    await _until(stop, opening)
+    if opening.done():
+        return True
+    opening.cancel()
+    await asyncio.gather(opening, return_exceptions=True)
+    await platform.stop()
+    return False
 
 
 async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:

@@ -13,6 +13,7 @@ from bateau.domain.errors import SourceError
 from bateau.ports.foreign import Foreign
 from bateau.sources.foreign import ForeignDocuments
 from bateau.sources.git import GitObjects
+from bateau.wiring.work_tree import lay_out
 
 
 def foreign_documents(directory: Path, kubernetes: str) -> Foreign:
@@ -22,14 +23,11 @@ def foreign_documents(directory: Path, kubernetes: str) -> Foreign:
 
 async def laid_out(objects: GitObjects, commit: str) -> Path:
     """Return a directory with the files of a commit; it is removed when the process ends. Raises SourceError."""
-    files, problems = await objects.files_at(commit, wanted=lambda _: True)
+    files, problems = await objects.tree_at(commit, wanted=lambda _: True)
     if problems:
         raise SourceError(f"commit {commit[:12]} cannot be read: {problems[0].says}", hint=problems[0].hint)
     folder = Path(tempfile.mkdtemp(prefix="bateau-commit-"))
     # Origins are worked out when they are asked for, which may be at the very end.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    for name, content in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    return folder
+    lay_out(folder / "tree", files)
+    return folder / "tree"

@@ -13,12 +13,13 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from bateau.control.loop import Control
 from bateau.control.outside import Ports
-from bateau.control.path import GATEWAY
+from bateau.control.path import GATEWAY, Written, understand
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
 from bateau.control.status import status
@@ -68,7 +69,8 @@ class Settings:
     """What a command line says about a control plane.
 
     `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
-    With `allowed_signers`, a file as ssh-keygen reads it, only commits that one of them has signed are followed.
+    With `allowed_signers`, a file as ssh-keygen reads it, only commits that one of them has signed are followed. With
+    `rewritten_history`, so is a forced push to commits that do not build on the last one.
     With `applied` that is the desired state, and the files in `directory` are not looked at.
     """
 
@@ -78,6 +80,7 @@ class Settings:
     environment: str | None = None
     repository: GitReference | None = None
     allowed_signers: Path | None = None
+    rewritten_history: bool = False
     applied: Applied | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -104,6 +107,7 @@ class LocalPlatform:
         self.settings = settings
         self._lock = take_lock(settings)
         where = settings.paths
+        self._adopted = False
         self.clock = SystemClock()
         self.since = self.clock.wall()
         self.engine = local_engine(settings)
@@ -140,7 +144,7 @@ class LocalPlatform:
                 variables=settings.environ,
                 revisions=self._revisions,
                 no_history=no_history,
-                who=getpass.getuser(),
+                who=_user(),
             )
         )
 
@@ -149,12 +153,19 @@ class LocalPlatform:
         if self._repository:
             await self._repository.open()
         await self.control.adopt()
+        self._adopted = True
         if not any(replica.service == GATEWAY for replica in self.engine.observe()):
             check_port_free(*self.settings.listen)
 
     async def run(self) -> None:
         """Run the loop until cancelled."""
         await self.control.run()
+
+    async def stop(self) -> None:
+        """Stop every replica, also those that an earlier control plane left and that were not adopted yet."""
+        if not self._adopted:
+            await self.control.adopt()
+        await self.control.stop_all()
 
     def status(self) -> Status:
         """Return how everything is."""
@@ -202,6 +213,14 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     return kept
 
 
+def _user() -> str:
+    """Return who runs this; in a container there may be no name for the number."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
     """Return the history; where it is damaged or cannot be written, None and why: what runs does not need it."""
     try:
@@ -215,7 +234,7 @@ def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
 def _default_texts(settings: Settings) -> Mapping[str, str]:
     """Return what is served where nothing is written; nothing, where an earlier control plane served real specs."""
     remembered: Any = StateFile(settings.paths.state / "control.json").load().get("texts")
-    served_specs = remembered is not None and not set(settings.default_texts) & set(remembered)
+    served_specs = isinstance(remembered, dict) and not settings.default_texts.keys() & remembered.keys()
     return {} if served_specs else settings.default_texts
 
 
@@ -227,8 +246,17 @@ def _repository(settings: Settings) -> FollowedRepository | None:
         cache=settings.paths.cache,
         directory=settings.directory,
         environ=settings.environ,
-        following=following_of(settings.repository, settings.allowed_signers),
+        following=following_of(
+            settings.repository, settings.allowed_signers, rewritten_history=settings.rewritten_history
+        ),
+        sound=lambda texts: not understand_today(texts, settings).wrong,
     )
+
+
+def understand_today(texts: Mapping[str, str], settings: Settings) -> Written:
+    """Return what texts say for the environment of an instance, today."""
+    today = datetime.fromtimestamp(time.time(), tz=UTC).date()
+    return understand(texts, settings.environment, settings.environ, today=today)
 
 
 def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:

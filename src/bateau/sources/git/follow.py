@@ -21,7 +21,7 @@ from typing import Final
 from bateau.domain.errors import BateauError, DiskFull, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.revision import Commit
 from bateau.kit.backoff import Backoff
-from bateau.sources.git.objects import GitObjects
+from bateau.sources.git.objects import GitFile, GitObjects
 from bateau.sources.git.process import Git
 from bateau.sources.git.reference import GitReference
 from bateau.sources.git.webhook import Push
@@ -135,11 +135,14 @@ class GitTexts:
                 self._failures = 0
                 self.trouble = None
 
-    async def files(self) -> Mapping[str, bytes]:
-        """Return every file of the last good commit by its path. Raises SourceError."""
-        if self.commit is None:
-            raise SourceUnreachable(f"{self.place} was not fetched yet")
-        found, problems = await self._objects.files_at(self.commit.id, wanted=lambda _: True)
+    @property
+    def texts(self) -> Mapping[str, str] | None:
+        """The specs of the last good commit, whatever the trouble since; None before there is one."""
+        return self._texts
+
+    async def files(self, commit: Commit) -> Mapping[str, GitFile]:
+        """Return every file of a commit by its path, as a checkout has them. Raises SourceError."""
+        found, problems = await self._objects.tree_at(commit.id, wanted=lambda _: True)
         for problem in problems:
             logger.warning("%s: %s %s", self.place, problem.where.file if problem.where else "", problem.says)
         return found
@@ -247,7 +250,7 @@ class GitTexts:
                 return
         raise SourceError(
             f"{self.place} was rewritten by a forced push: {commit.short} does not build on {last.short}",
-            hint=f"push a commit above {last.short}, push that commit back, or allow rewritten history",
+            hint=f"push a commit above {last.short}, push that commit back, or give --allow-rewritten-history to `up`",
         )
 
     @asynccontextmanager

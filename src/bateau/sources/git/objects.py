@@ -28,7 +28,7 @@ BYTES_MAX: Final = 256 * 2**20
 FILES_MAX: Final = 100_000
 _SKIPPED: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 _LFS: Final = b"version https://git-lfs.github.com/spec/"
-_LINK, _SUBMODULE = "120000", "160000"
+_LINK, _SUBMODULE, _EXECUTABLE = "120000", "160000", "100755"
 _STATES: Final[Mapping[str, Signature]] = {"G": "good", "U": "unknown signer", "N": "unsigned"}
 
 
@@ -40,6 +40,15 @@ class Entry:
     mode: str
     id: str
     size_bytes: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GitFile:
+    """What a file of a commit holds: its content, or where it leads if it is a `link`."""
+
+    content: bytes
+    executable: bool = False
+    link: bool = False
 
 
 class GitObjects:
@@ -151,12 +160,29 @@ class GitObjects:
     async def files_at(
         self, commit_id: str, *, wanted: Callable[[str], bool]
     ) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
-        """Return the files whose path is `wanted`, in the order of their names, and what is wrong with the tree."""
+        """Return the files whose path is `wanted`, in the order of their names, and what is wrong with the tree.
+
+        Links are not followed, and not among them.
+        """
+        found, problems = await self.tree_at(commit_id, wanted=wanted)
+        return {name: file.content for name, file in found.items() if not file.link}, problems
+
+    async def tree_at(
+        self, commit_id: str, *, wanted: Callable[[str], bool]
+    ) -> tuple[dict[str, GitFile], tuple[Problem, ...]]:
+        """Return files and links as a checkout would have them, by path, and what is wrong with the tree.
+
+        A link that leads out of the tree is wrong, and left out.
+        """
         entries = [entry for entry in await self._entries(commit_id) if not _is_hidden(entry.path)]
         problems = [_submodule(entry) for entry in entries if entry.mode == _SUBMODULE]
         links = [entry for entry in entries if entry.mode == _LINK]
+        found: dict[str, GitFile] = {}
         for link, target in zip(links, await self._contents(links), strict=True):
-            problems += self._link(link, target.decode("utf-8", "surrogateescape"))
+            leads_out = self._link(link, target.decode("utf-8", "surrogateescape"))
+            problems += leads_out
+            if not leads_out and wanted(link.path):
+                found[link.path] = GitFile(target, link=True)
         files = [entry for entry in entries if entry.mode not in {_LINK, _SUBMODULE} and wanted(entry.path)]
         large = [entry for entry in files if (entry.size_bytes or 0) > FILE_BYTES_MAX]
         problems += [
@@ -168,14 +194,13 @@ class GitObjects:
             says = f"{len(files):,} files of {total:,} bytes are more than is read"
             return {}, (Problem(where=None, says=says, hint="follow a #subdirectory= of the repository"), *problems)
         files = [entry for entry in files if entry not in large]
-        found: dict[str, bytes] = {}
         for entry, content in zip(files, await self._contents(files), strict=True):
             if content.startswith(_LFS):
                 says = "is a Git LFS pointer, and not the file it points to"
                 problems.append(_problem(entry, says, "specs are small: keep them out of LFS (.gitattributes)"))
             else:
-                found[entry.path] = content
-        return found, tuple(problems)
+                found[entry.path] = GitFile(content, executable=entry.mode == _EXECUTABLE)
+        return dict(sorted(found.items())), tuple(problems)
 
     async def commit_on_branch(self, base: str, change: Change) -> Commit:
         """Make a commit above `base` on a new branch; paths are from the repository's top. Raises SourceError."""
