@@ -25,6 +25,7 @@ metadata: {name: prod}
 spec: {values: {word: WORD}}
 """
 BAD = "apiVersion: bateau.dev/v1alpha1\nkind: Ap\nmetadata: {name: x}\n"
+CRASHES = "spec: {command: [python3, -c, 'exit(1)']}\n"
 PROGRAM = (
     "import http.server as h, sys\\n"
     "if sys.argv[2] == 'broken': sys.exit(1)\\n"
@@ -213,3 +214,77 @@ def test_an_instance_that_follows_a_directory_says_so(stack: Stack, command: tup
     refused = stack.bateau(*command)
     assert refused.code != 0
     assert "follows" in refused.err or "serves prod" in refused.err or "values" in refused.err
+
+
+def test_a_program_that_cannot_start_is_a_failure_at_once_and_in_the_status(stack: Stack) -> None:
+    say(stack, "one")
+    assert apply(stack, "--yes").code == 0
+    stack.write(WEB.replace('python3, -c, "PROGRAM"', "/no/such/program").replace("WORD", "two"), "web.yaml")
+    done = apply(stack, "--yes")
+    assert done.code == 3
+    assert "not healthy: app/web" in done.err
+    status = stack.bateau("status").out
+    assert "Degraded" in status
+    assert "program /no/such/program does not exist" in status
+    assert answer(stack) == "one"
+
+
+def test_an_apply_that_another_has_replaced_says_so(stack: Stack) -> None:
+    say(stack, "one")
+    assert apply(stack, "--yes").code == 0
+    slow = WEB.replace("startTimeout: 5s", "startTimeout: 60s").replace("WORD", "two")
+    stack.write(slow.replace("PROGRAM", f"import time; time.sleep(30)\\n{PROGRAM}"), "web.yaml")
+    first = stack.begin("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    wait_for(lambda: len(stack.replicas("app/web")) == 2)
+    say(stack, "three")
+    assert apply(stack, "--yes").code == 0
+    _, said = first.communicate(timeout=30)
+    assert first.returncode == 3
+    assert "something else was applied meanwhile" in said
+
+
+def test_a_rollback_is_judged_by_its_service_alone(stack: Stack) -> None:
+    say(stack, "one")
+    assert apply(stack, "--yes").code == 0
+    wait_for(lambda: outcomes(stack) == ["healthy"])
+    say(stack, "two")
+    stack.write(BAD.replace("Ap\n", "App\n").replace("x}", "bad}") + CRASHES, "bad.yaml")
+    assert apply(stack, "--yes").code == 3
+    back = stack.bateau("rollback", "web")
+    assert back.code == 0, back.err
+    assert answer(stack) == "one"
+    newest = json.loads(stack.bateau("history", "--json").out)[1]["id"]
+    forth = stack.bateau("rollback", "web", "--to", str(newest))
+    assert forth.code == 0, forth.err
+    assert answer(stack) == "two"
+    assert "was rolled back" not in stack.bateau("status").out  # it is what is written again
+
+
+def test_after_a_dead_control_plane_the_plan_is_against_what_it_left(stack: Stack) -> None:
+    say(stack, "one")
+    assert apply(stack, "--yes").code == 0
+    pids = stack.pids("app/web")
+    stack.kill_control()
+    done = apply(stack, "--yes")
+    assert done.code == 0, done.err
+    assert "nothing changes" in done.out
+    assert "replicas of a control plane that is gone still run" in done.err
+    assert stack.pids("app/web") == pids
+
+
+@pytest.mark.parametrize(
+    "memory",
+    [
+        '{"rollbacks": {"prod": {"app/web": 3}}}',
+        '{"rollbacks": {"prod": []}}',
+        '{"texts": 5}',
+        '{"app_ports": {"app/web/http": 99999999}}',
+    ],
+)
+def test_a_memory_of_the_wrong_shape_hinders_nothing(stack: Stack, memory: str) -> None:
+    say(stack, "one")
+    state = stack.base / "state/bateau/default"
+    state.mkdir(parents=True, mode=0o700)
+    (state / "control.json").write_text(memory)
+    assert apply(stack, "--yes").code == 0
+    assert answer(stack) == "one"

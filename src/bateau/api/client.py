@@ -35,9 +35,12 @@ class ApiClient:
         """Return what other texts would do to what runs. Raises ControlError."""
         return cast("dict[str, Any]", self._ask("POST", "/v1/preview", {"texts": dict(texts)}))
 
-    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> None:
-        """Make texts the desired state. Raises ControlError where the instance follows something else."""
-        self._ask("POST", "/v1/apply", {"texts": dict(texts), "commit": commit})
+    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
+        """Make texts the desired state, and return what stands for them in the status.
+
+        Raises ControlError where the instance follows something else.
+        """
+        return str(self._ask("POST", "/v1/apply", {"texts": dict(texts), "commit": commit})["written"])
 
     def rollback(self, service: str, *, to: int | None) -> dict[str, Any]:
         """Have a service go back to an earlier revision. Raises ControlError."""

@@ -27,8 +27,8 @@ class Operator(Protocol):
         """Return what other texts would do to what runs."""
         ...
 
-    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> None:
-        """Make texts the desired state."""
+    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
+        """Make texts the desired state, and return what stands for them in the status."""
         ...
 
     def rollback(self, service: str, *, to: int | None) -> RolledBack:
@@ -45,8 +45,7 @@ def routes(operator: Operator) -> list[web.RouteDef]:
 
     async def apply(request: web.Request) -> web.Response:
         body = await request.json()
-        operator.apply(body["texts"], commit=body.get("commit"))
-        return _answer({"applied": True})
+        return _answer({"written": operator.apply(body["texts"], commit=body.get("commit"))})
 
     async def rollback(request: web.Request) -> web.Response:
         body = await request.json()

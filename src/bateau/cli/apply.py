@@ -11,7 +11,7 @@ from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, EXIT_WRITTEN_WR
 from bateau.cli.options import directory_option, json_option, name_option
 
 if TYPE_CHECKING:
-    from bateau.cli.presenter import Presenter
+    from bateau.cli.rollout import Rollout
 
 
 @click.command()
@@ -36,7 +36,8 @@ def command(
     from bateau.cli.detached import start_detached
     from bateau.cli.instance import client, instance_paths, status_of
     from bateau.cli.presenter import Presenter
-    from bateau.wiring.applying import commit_holding, left_running, texts_of
+    from bateau.cli.rollout import wait_for_written
+    from bateau.wiring.applying import commit_holding, held, left_running, texts_of
     from bateau.wiring.listen import parse_listen
 
     parse_listen(listen)
@@ -47,8 +48,15 @@ def command(
     tree = _preview(name, texts, environment, running=running is not None)
     say = _Saying(tree, as_json=as_json)
     say.preview()
-    if running is None and left_running(instance_paths(name)):
-        click.echo("replicas of a control plane that is gone still run: what is the same goes on", err=True)
+    if running is None:
+        where = instance_paths(name)
+        if left_running(where):
+            click.echo("replicas of a control plane that is gone still run: what is the same goes on", err=True)
+        for key, revision in held(where, environment).items():
+            says = (
+                f"{key} was rolled back to revision {revision}, and stays there unless something else is written for it"
+            )
+            click.echo(says, err=True)
     if tree["wrong"]:
         return say.end("nothing was applied", written_code(wrong=True, mistaken=tree["mistaken"]))
     if dry_run:
@@ -62,10 +70,11 @@ def command(
     if running is None:
         more = ["--env", environment] if environment else []
         arguments = [str(directory), "--name", name, "--listen", listen, "--applied", *more]
-        start_detached(name, arguments, presenter, given=json.dumps({"texts": dict(texts), "commit": commit}))
+        given = json.dumps({"texts": dict(texts), "commit": commit})
+        written = str(start_detached(name, arguments, presenter, given=given)["written"])
     else:
-        client(name).apply(texts, commit=commit)
-    return _wait(name, say, presenter, pending=pending)
+        written = client(name).apply(texts, commit=commit)
+    return _ended(say, wait_for_written(name, presenter, written), pending=pending)
 
 
 class _Saying:
@@ -118,9 +127,10 @@ def _preview(name: str, texts: Any, environment: str | None, *, running: bool) -
 
         return client(name).preview(texts)
     from bateau.api.preview_json import preview_tree
+    from bateau.cli.instance import instance_paths
     from bateau.wiring.applying import first_preview
 
-    return preview_tree(first_preview(texts, environment))
+    return preview_tree(first_preview(texts, environment, instance_paths(name)))
 
 
 def _refused() -> str | None:
@@ -130,12 +140,10 @@ def _refused() -> str | None:
     return None if click.confirm("apply this?", err=True) else "not applied"
 
 
-def _wait(name: str, say: _Saying, presenter: "Presenter", *, pending: bool) -> int:
-    """Wait until everything is rolled out, or it is known that something will not be."""
+def _ended(say: _Saying, rollout: "Rollout", *, pending: bool) -> int:
+    """Say how it ended."""
     from bateau.cli.detached import still_running
-    from bateau.cli.rollout import wait_for_rollout
 
-    rollout = wait_for_rollout(name, presenter, of_what_is_written=True)
     facts = {"applied": rollout.done, "failed": rollout.failed, "status": rollout.status}
     if rollout.failed:
         says = (
@@ -143,6 +151,7 @@ def _wait(name: str, say: _Saying, presenter: "Presenter", *, pending: bool) -> 
             f"  hint: see `bateau logs {rollout.failed[0].partition('/')[2]}`; go back with `bateau rollback`"
         )
         return say.end(says, EXIT_WORLD_FAILED, **facts)
-    if rollout.mistaken:
-        return say.end("it was not taken up; what ran before goes on", EXIT_WRITTEN_WRONG, **facts)
+    if rollout.not_taken_up:
+        wrong = any(problem["severity"] == "error" for problem in rollout.status["problems"])
+        return say.end(rollout.not_taken_up, EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED, **facts)
     return say.end(f"applied\n{still_running(rollout.status)}" if pending else None, 0, **facts)

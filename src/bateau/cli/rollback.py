@@ -26,7 +26,7 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
     from bateau.cli.instance import client
     from bateau.cli.presenter import Presenter
     from bateau.cli.preview_text import rows_text
-    from bateau.cli.rollout import wait_for_rollout
+    from bateau.cli.rollout import wait_for_service
     from bateau.domain.errors import ControlError
 
     ask = client(name)
@@ -39,7 +39,7 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
     if not as_json:
         click.echo(f"{made['service']} goes back to revision {made['revision']} of {when}{commit}")
         click.echo("\n".join(rows_text(made["rows"])))
-    rollout = wait_for_rollout(name, Presenter(), of_what_is_written=False)
+    rollout = wait_for_service(name, Presenter(), made["service"])
     if as_json:
         click.echo(encode({**made, "rolledOut": rollout.done, "failed": rollout.failed}))
     if not rollout.done:

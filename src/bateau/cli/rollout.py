@@ -3,6 +3,8 @@
 Called by `apply` and `rollback`.
 """
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,49 +13,83 @@ import click
 from bateau.cli.detached import watch
 from bateau.cli.presenter import Presenter
 
+_STEADY_S = 1.0
+
 
 @dataclass(frozen=True)
 class Rollout:
-    """How it ended: the last status, the services that fail, and whether what is written has mistakes."""
+    """How it ended: the last status, the services that fail, and why it was not taken up, if it was not."""
 
     status: dict[str, Any]
     failed: list[str]
-    mistaken: bool
+    not_taken_up: str | None = None
 
     @property
     def done(self) -> bool:
         """Whether all of it runs."""
-        return not self.failed and not self.mistaken
+        return not self.failed and self.not_taken_up is None
 
 
-def wait_for_rollout(name: str, presenter: Presenter, *, of_what_is_written: bool) -> Rollout:
-    """Show progress until it is known how it ends. Raises ControlError.
+def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
+    """Show progress until it is known what becomes of the texts for which `written` stands. Raises ControlError."""
 
-    With `of_what_is_written` that has to be taken up first; a rollback goes on though there are mistakes in it.
-    """
-
-    def mistaken(tree: dict[str, Any]) -> bool:
-        return of_what_is_written and any(problem["severity"] == "error" for problem in tree["problems"])
+    def refused(tree: dict[str, Any]) -> str | None:
+        if any(problem["severity"] == "error" for problem in tree["problems"]):
+            return "it was not taken up; what ran before goes on"
+        return "something else was applied meanwhile" if tree["takenUp"] and tree["written"] != written else None
 
     def ready(tree: dict[str, Any]) -> bool:
-        return tree["rolledOut"] and (tree["takenUp"] or not of_what_is_written)
+        return tree["rolledOut"] and tree["takenUp"] and tree["written"] == written
 
+    def failing(tree: dict[str, Any]) -> list[str]:
+        taken_up = tree["takenUp"] and tree["written"] == written
+        return [s["service"] for s in (*tree["services"], tree["gateway"]) if _fails(s)] if taken_up else []
+
+    steady = _Steady()
+    tree = _watched(name, lambda e: bool(steady.is_so(ready(e)) or refused(e) or failing(e)), presenter)
+    if ready(tree):
+        return Rollout(tree, [])
+    return Rollout(tree, [] if refused(tree) else failing(tree), refused(tree))
+
+
+def wait_for_service(name: str, presenter: Presenter, service: str) -> Rollout:
+    """Show progress until it is known what becomes of one service; the others do not matter. Raises ControlError."""
+
+    def found(tree: dict[str, Any]) -> dict[str, Any]:
+        return next((each for each in tree["services"] if each["service"] == service), tree["gateway"])
+
+    steady = _Steady()
+    tree = _watched(name, lambda each: steady.is_so(found(each)["rolledOut"]) or _fails(found(each)), presenter)
+    return Rollout(tree, [] if found(tree)["rolledOut"] else [service])
+
+
+class _Steady:
+    """Whether something has been so for a moment: what has no probe is ready before it can fall over."""
+
+    def __init__(self) -> None:
+        self._since: float | None = None
+
+    def is_so(self, now: bool) -> bool:
+        """Take note of how it is now, and return whether it has been so for long enough."""
+        if not now:
+            self._since = None
+        elif self._since is None:
+            self._since = time.monotonic()
+        return self._since is not None and time.monotonic() - self._since >= _STEADY_S
+
+
+def _watched(name: str, done: Callable[[dict[str, Any]], bool], presenter: Presenter) -> dict[str, Any]:
     try:
-        tree = watch(name, lambda each: ready(each) or mistaken(each) or bool(_failing(each)), presenter)
+        return watch(name, done, presenter)
     except KeyboardInterrupt:
         click.echo("\nit goes on by itself: see `bateau status`, go back with `bateau rollback`", err=True)
         raise
-    done = ready(tree)
-    return Rollout(tree, failed=[] if done else _failing(tree), mistaken=not done and mistaken(tree))
-
-
-def _failing(tree: dict[str, Any]) -> list[str]:
-    """Return the services that have failed, or whose new replicas fall over while the old ones still serve."""
-    return [each["service"] for each in (*tree["services"], tree["gateway"]) if _fails(each)]
 
 
 def _fails(service: dict[str, Any]) -> bool:
-    if service["rejected"]:
+    if service["rolledOut"]:
+        return False
+    if service["rejected"] or service["hindered"]:
         return True
     falling = [replica for replica in service["replicas"] if replica["state"] == "BackOff"]
     if falling:

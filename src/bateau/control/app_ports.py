@@ -13,6 +13,8 @@ from bateau.domain.release import Release
 from bateau.domain.spec import AppSpec, ModelSpec
 from bateau.ports.memory import Memory
 
+_PORT_MAX = 65535
+
 
 class AppPorts:
     """Numbers by port ("app/shop/http"), remembered over restarts."""
@@ -26,7 +28,9 @@ class AppPorts:
         """Take up what was handed out by an earlier control plane."""
         ports: Any = self._memory.load().get("app_ports")
         numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
-        self.numbers = {key: number for key, number in numbers.items() if isinstance(number, int)}
+        self.numbers = {
+            key: number for key, number in numbers.items() if type(number) is int and 0 < number <= _PORT_MAX
+        }
 
     def hand_out(self, release: Release) -> None:
         """Give every port of an app the number that its clients use. Raises ControlError where that cannot be kept."""

@@ -7,6 +7,7 @@ that only a newer version sees, neither. Where what ran can no longer be read, `
 Invariant: what a policy forbids by now, and did not when it was taken up, goes on.
 """
 
+import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -20,6 +21,12 @@ from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.release import Release
 
 logger = logging.getLogger(__name__)
+
+
+def texts_digest(texts: Mapping[str, str]) -> str:
+    """Return a digest of texts, whatever their order."""
+    whole = "\0".join(f"{len(name)} {name}{texts[name]}" for name in sorted(texts))
+    return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class DesiredState:
@@ -54,6 +61,16 @@ class DesiredState:
         """The services that a rollback holds, with the revision that each is taken from."""
         return self._rollbacks.pins
 
+    @property
+    def not_held(self) -> Mapping[str, str]:
+        """The services that a rollback should hold and cannot, and why."""
+        return self._rollbacks.not_held
+
+    @property
+    def written_digest(self) -> str | None:
+        """What stands for the texts that were read last; None before any were."""
+        return texts_digest(self._texts) if self.written else None
+
     def understood(self, texts: Mapping[str, str]) -> Written:
         """Return what texts say for the environment of this control plane, today."""
         today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
@@ -86,8 +103,7 @@ class DesiredState:
         self.read_at = self._ports.clock.monotonic()
         texts = self._ports.texts.read()
         if self.written is None or texts != self._texts:
-            self._texts = texts
-            self.written = self.understood(texts)
+            self.written, self._texts = self.understood(texts), texts
             if not self.written.wrong:
                 self._good, self._good_texts = self.written, texts
                 self._take_up(self.written)

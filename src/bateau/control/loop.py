@@ -35,7 +35,7 @@ from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError
 from bateau.domain.model_file import ModelFile
 from bateau.domain.plan import Draining, Step
-from bateau.domain.release import Release
+from bateau.domain.release import Release, Service
 from bateau.domain.replica import Replica, ReplicaState
 
 logger = logging.getLogger(__name__)
@@ -305,20 +305,32 @@ class Control:
             self._stopping.pop(step.replica, None)
             self.wake()
 
+    def rolled_out_services(self) -> frozenset[str]:
+        """Return the services all of whose replicas are ready, and reached, with nothing of theirs left to do."""
+        if not self._walked or self.outcome is None or not self.up_to_date:
+            return frozenset()
+        moving = {step.service for step in self.outcome.plan.steps}
+        ready = self._ready_now()
+        return frozenset(s.key for s in self.release.services if s.key not in moving and self._is_ready(s, ready))
+
+    def _ready_now(self) -> Mapping[str, int]:
+        """Return how many replicas of what shall run are ready, by service."""
+        return Counter(replica.service for replica in self._ours() if replica.state is ReplicaState.READY)
+
+    def _is_ready(self, service: Service, ready: Mapping[str, int]) -> bool:
+        if not runs_here(service):
+            return True
+        made = self.outcome is not None and service.key in self.outcome.templates
+        return made and ready.get(service.key, 0) >= service.spec.replicas
+
     def _everything_ready(self, outcome: Outcome | None) -> bool:
         """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""
         if outcome is None:
             return False
-        ready = Counter((r.service, r.revision) for r in self._ours() if r.state is ReplicaState.READY)
-        wanted = [service for service in self.release.services if runs_here(service)]
-        gateway = outcome.templates.get(GATEWAY)
-        if gateway and not ready[GATEWAY, gateway.revision]:
+        ready = self._ready_now()
+        if GATEWAY in outcome.templates and not ready.get(GATEWAY):
             return False
-        return not outcome.plan.steps and all(
-            service.key in outcome.templates
-            and ready[service.key, outcome.templates[service.key].revision] >= service.spec.replicas
-            for service in wanted
-        )
+        return not outcome.plan.steps and all(self._is_ready(service, ready) for service in self.release.services)
 
     def _ours(self) -> list[Replica]:
         """Return the replicas of the revisions that shall run."""

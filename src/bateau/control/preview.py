@@ -65,7 +65,7 @@ def _does(service: Service, before: Service | None, planned: Outcome | None, now
     scaled = [] if count == had else [f"starts {_replicas(count - had)} more"] if count > had else [_stops(had - count)]
     if new is not None and new == old:
         return "; ".join(scaled) or "no replica restarts"
-    if new is None:
+    if new is None and needs_file(service):
         return "; ".join(["replaces its replicas once its model is here", *scaled])
     drains = f"each old one drains for at most {format_seconds(service.spec.drain_timeout)}"
     return "; ".join([f"replaces {_replicas(min(count, had) or had)}, one new for one old, and {drains}", *scaled])

@@ -53,19 +53,30 @@ class Rollbacks:
         self._environment = ports.environment or LOCAL
         self._understand = understand
         self._holds: dict[str, Hold] = {}
+        self.not_held: dict[str, str] = {}  # why a hold of the last release could not be
         self._elsewhere: dict[str, Any] = {}  # what is remembered of other environments, as it was
         self._services: dict[tuple[str, int], Service] = {}
 
     @property
     def pins(self) -> Mapping[str, int]:
         """The revision that each held service is taken from."""
-        return {key: hold.revision for key, hold in self._holds.items()}
+        return {key: hold.revision for key, hold in self._holds.items() if key not in self.not_held}
 
     def remember(self, tree: Any) -> None:
         """Take up what `remembered` gave an earlier control plane."""
         self._elsewhere = dict(cast("dict[str, Any]", tree)) if isinstance(tree, dict) else {}
-        entries: dict[str, dict[str, Any]] = self._elsewhere.pop(self._environment, {})
-        self._holds = {key: Hold(int(each["revision"]), str(each["over"])) for key, each in entries.items()}
+        self._holds = dict(self.remembered_in(tree, self._environment))
+        self._elsewhere.pop(self._environment, None)
+
+    @staticmethod
+    def remembered_in(tree: Any, environment: str | None) -> Mapping[str, Hold]:
+        """Return the holds of an environment in what `remembered` gave; none where it is damaged, which is logged."""
+        entries: Any = cast("dict[str, Any]", tree).get(environment or LOCAL, {}) if isinstance(tree, dict) else {}
+        try:
+            return {str(key): Hold(int(each["revision"]), str(each["over"])) for key, each in entries.items()}
+        except (AttributeError, KeyError, TypeError, ValueError):
+            logger.error("what was rolled back in %s cannot be read: what is written runs", environment or LOCAL)
+            return {}
 
     def remembered(self) -> dict[str, Any]:
         """Return the holds as plain values, by environment."""
@@ -82,11 +93,13 @@ class Rollbacks:
     def held(self, release: Release) -> Release:
         """Return the release with the services as they were whose holds last."""
         written = {service.key: service for service in release.services}
+        self.not_held = {}
         for key, hold in self._lasting(release).items():
             try:
                 written[key] = self._service(key, hold.revision)
             except BateauError as error:
                 logger.error("%s cannot be held at revision %d: %s", key, hold.revision, error.message)
+                self.not_held[key] = error.message
         return replace(release, services=tuple(written.values()))
 
     def back(self, service: str, written: Release, running: Release, *, to: int | None) -> RolledBack:
@@ -99,7 +112,10 @@ class Rollbacks:
         if service_digest(after) == service_digest(before):
             raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
         over = service_digest(_found(before.key, written))
-        self._holds[before.key] = Hold(wanted.pins.get(before.key, wanted.id), over)
+        if over == service_digest(after):
+            self._holds.pop(before.key, None)  # it is what is written again
+        else:
+            self._holds[before.key] = Hold(wanted.pins.get(before.key, wanted.id), over)
         return RolledBack(before=before, after=after, revision=wanted)
 
     def _lasting(self, release: Release) -> dict[str, Hold]:

@@ -32,6 +32,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         addresses=control.addresses(),
         draining=control.draining.keys(),
         rejected=control.ports.plane.rejected(),
+        rolled_out=control.rolled_out_services(),
     )
     gateway = _gateway(now, by_service.pop(GATEWAY, []))
     services = [_service(now, service, by_service.pop(service.key, [])) for service in control.release.services]
@@ -67,6 +68,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         since=since,
         settled=settled,
         taken_up=control.desired.taken_up,
+        written=control.desired.written_digest,
         rolled_out=control.rolled_out,
     )
 
@@ -79,6 +81,7 @@ class _Now:
     addresses: Mapping[str, str]
     draining: Collection[str]
     rejected: Mapping[str, str]
+    rolled_out: Collection[str]
 
     def draining_of(self, replicas: Sequence[Replica]) -> tuple[str, ...]:
         return tuple(replica.id for replica in replicas if replica.id in self.draining)
@@ -96,6 +99,14 @@ def _held(control: Control) -> list[Problem]:
             severity=Severity.WARNING,
         )
         for key, revision in control.desired.held.items()
+    ] + [
+        Problem(
+            where=places.get(key),
+            says=f"{key} was rolled back, and that cannot be held: {why}",
+            hint="what is written for it runs",
+            severity=Severity.WARNING,
+        )
+        for key, why in control.desired.not_held.items()
     ]
 
 
@@ -155,7 +166,7 @@ def _gateway(now: _Now, replicas: list[Replica]) -> ServiceStatus:
 def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceStatus:
     control, spec = now.control, service.spec
     draining = now.draining_of(replicas)
-    rejected = now.rejected.get(service.key)
+    rejected, hindered = now.rejected.get(service.key), _hindrance(control, service)
     staying = [replica for replica in replicas if replica.id not in draining]
     state, reason = _state(staying, wanted=spec.replicas)
     source = spec.source if isinstance(spec, ModelSpec) else None
@@ -166,8 +177,12 @@ def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceSta
         state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
     elif rejected:
         state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
-    elif not _ready(staying):
-        state, reason = _why_not_ready(control, service, state, reason)
+    elif hindered and _ready(staying):
+        state, reason = ServiceState.DEGRADED, f"what ran before goes on: {hindered}"
+    elif hindered:
+        state, reason = ServiceState.FAILED, hindered
+    elif not _ready(staying) and _is_pulling(control, service):
+        state, reason = ServiceState.PULLING, None
     return ServiceStatus(
         service=service.key,
         state=state,
@@ -183,24 +198,26 @@ def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceSta
         replicas=tuple(replicas),
         draining=draining,
         rejected=rejected,
+        hindered=hindered,
+        rolled_out=service.key in now.rolled_out and not rejected,
     )
 
 
-def _why_not_ready(
-    control: Control, service: Service, state: ServiceState, reason: str | None
-) -> tuple[ServiceState, str | None]:
-    """Look for what keeps a service without any ready replica, nearest cause first."""
+def _hindrance(control: Control, service: Service) -> str | None:
+    """Return what keeps what shall run from being started, nearest cause first; None where nothing does."""
     if control.outcome and (refused := control.outcome.refused.get(service.key)):
-        return ServiceState.FAILED, refused
+        return refused
     if failure := control.failure(service.key):
-        return ServiceState.FAILED, failure
+        return failure
     if isinstance(service.spec, ModelSpec) and needs_file(service):
         fetch = control.fetches.failures.get(service.spec.source)
-        if fetch:
-            return ServiceState.FAILED, fetch.says
-        if control.fetches.is_fetching(service.spec.source):
-            return ServiceState.PULLING, None
-    return state, reason
+        return fetch.says if fetch else None
+    return None
+
+
+def _is_pulling(control: Control, service: Service) -> bool:
+    spec = service.spec
+    return isinstance(spec, ModelSpec) and needs_file(service) and control.fetches.is_fetching(spec.source)
 
 
 def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str | None]:

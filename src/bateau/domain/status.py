@@ -32,7 +32,8 @@ class ServiceState(StrEnum):
 class ServiceStatus:
     """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched.
 
-    `rejected` is why the gateway will not send requests to it, None where it does.
+    `rejected` is why the gateway will not send requests to it, `hindered` why what shall run of it does not start (what
+    ran before goes on then); None where that is not so. `rolled_out`: all of it is ready, and is reached.
     """
 
     service: str
@@ -49,6 +50,8 @@ class ServiceStatus:
     replicas: tuple[Replica, ...] = ()
     draining: tuple[str, ...] = ()
     rejected: str | None = None
+    hindered: str | None = None
+    rolled_out: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,4 +72,5 @@ class Status:
     since: float
     settled: bool  # every service is ready, failed for good or stopped
     taken_up: bool  # what shall run is what is written now
+    written: str | None  # a digest of what is written now, None before it was read
     rolled_out: bool  # every replica of what shall run is ready, and is reached through the gateway

@@ -9,13 +9,16 @@ import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, cast
 
 from bateau.control.path import understand
 from bateau.control.preview import Preview, preview
+from bateau.control.rollback import Rollbacks
 from bateau.domain.errors import SourceError
 from bateau.domain.release import Release
 from bateau.sources.git import GitObjects
 from bateau.sources.spec_files import SpecFiles
+from bateau.store import StateFile
 from bateau.wiring.paths import Paths
 
 
@@ -43,10 +46,22 @@ async def _commit_holding(directory: Path, texts: Mapping[str, str], *, other_fi
     return commit
 
 
-def first_preview(texts: Mapping[str, str], environment: str | None) -> Preview:
-    """Return what texts would start on a machine where nothing runs."""
-    written = understand(texts, environment, os.environ, today=datetime.now(tz=UTC).date())
-    return preview(written, written.release, Release(environment=environment))
+def first_preview(texts: Mapping[str, str], environment: str | None, where: Paths) -> Preview:
+    """Return what texts would do where no control plane is: to what one that is gone has left, if it has."""
+    today = datetime.now(tz=UTC).date()
+    written = understand(texts, environment, os.environ, today=today)
+    running = Release(environment=environment)
+    remembered: Any = StateFile(where.state / "control.json").load().get("texts")
+    if left_running(where) and isinstance(remembered, dict):
+        known = {str(name): str(text) for name, text in cast("dict[Any, Any]", remembered).items()}
+        running = understand(known, environment, os.environ, today=today).release
+    return preview(written, written.release, running)
+
+
+def held(where: Paths, environment: str | None) -> Mapping[str, int]:
+    """Return the services that a rollback holds for an instance that is not up, with their revisions."""
+    rollbacks = Rollbacks.remembered_in(StateFile(where.state / "control.json").load().get("rollbacks"), environment)
+    return {key: hold.revision for key, hold in rollbacks.items()}
 
 
 def left_running(where: Paths) -> bool:

@@ -17,6 +17,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
+from bateau.control.desired import texts_digest
 from bateau.control.loop import Control
 from bateau.control.outside import Ports
 from bateau.control.path import GATEWAY, Written, understand
@@ -176,8 +177,11 @@ class LocalPlatform:
         """Return what other texts would do to what runs."""
         return self.control.preview(texts)
 
-    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> None:
-        """Make texts the desired state. Raises ControlError where a directory or a repository says what that is."""
+    def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
+        """Make texts the desired state, and return what stands for them in the status.
+
+        Raises ControlError where a directory or a repository says what that is.
+        """
         if self._applied is None:
             raise ControlError(
                 f"{self.settings.instance} follows {self.control.ports.texts.place}: what stands there is applied by "
@@ -186,6 +190,7 @@ class LocalPlatform:
             )
         self._applied.apply(Applied(texts=texts, commit=commit))
         self.control.look_again()  # from here on nobody is told that everything is as it should be
+        return texts_digest(texts)
 
     def rollback(self, service: str, *, to: int | None) -> RolledBack:
         """Hold a service at an earlier revision. Raises ControlError."""
