@@ -76,7 +76,7 @@ def test_what_comes_back_from_a_cluster_can_be_read():
 
 def test_a_huge_file_is_one_problem():
     (problem,) = read({"a.yaml": MODEL + "#" * 2**20}).problems
-    assert "more than 1,048,576 are not read" in problem.says
+    assert "more than 1,048,576 characters are not read" in problem.says
 
 
 @given(st.dictionaries(st.sampled_from(["a.yaml", "b.yaml"]), st.text(max_size=200)))

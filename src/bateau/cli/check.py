@@ -27,6 +27,8 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
 
     found = check_directory(directory, starter=starter)
     first = next(iter(found.environments.values()))
+    if found.empty:
+        raise click.UsageError(f"there is no spec below {directory}")
     if as_json:
         from bateau.api.encoding import encode
 

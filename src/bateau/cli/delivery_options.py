@@ -3,12 +3,26 @@
 Called by those commands.
 """
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 import click
 
 from bateau.cli.options import directory_option
+
+
+def _namespace(_context: click.Context, _option: click.Parameter, value: str) -> str:
+    if not _DNS_LABEL(value):
+        raise click.BadParameter("lower-case letters, digits and '-', starting and ending with a letter or digit")
+    return value
+
+
+_DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch
+
+namespace_option = click.option(
+    "--namespace", "-n", default="default", show_default=True, callback=_namespace, help="Namespace of the manifests."
+)
 
 
 def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -22,7 +36,7 @@ def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="Version of the schemas.",
         ),
         click.option("--starter", is_flag=True, help="Judge by the policies that come with Bateau, too."),
-        click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of the manifests."),
+        namespace_option,
         directory_option,
     ):
         command = option(command)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
 from bateau.cli.options import directory_option, json_option
 
@@ -24,7 +25,7 @@ _KINDS = ("Model", "App", "Environment", "Policy")
 @click.argument("path", required=False)
 @directory_option
 @click.option("--env", "environment", metavar="NAME", help="The environment to explain for.")
-@click.option("--namespace", "-n", default="default", show_default=True, help="Namespace of the manifests.")
+@namespace_option
 @click.option(
     "--bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Explain a manifest of this bundle."
 )

@@ -11,7 +11,9 @@ from bateau.cli.options import json_option, name_option
 @name_option
 @click.option("--env", "environment", metavar="NAME", help="Only this environment.")
 @click.option("--service", metavar="NAME", help="Only revisions with this service.")
-@click.option("--lines", "-n", "limit", default=20, show_default=True, help="How many, newest first.")
+@click.option(
+    "--lines", "-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
+)
 @json_option
 def command(name: str, environment: str | None, service: str | None, limit: int, as_json: bool) -> None:
     """Show the revisions that this machine has served, newest first."""
@@ -26,7 +28,8 @@ def command(name: str, environment: str | None, service: str | None, limit: int,
         click.echo(encode(revisions))
         return
     if not revisions:
-        click.echo("no revision was recorded yet")
+        of = f" of {service}" if service else ""
+        click.echo(f"no revision{of}{f' for {environment}' if environment else ''} was recorded")
         return
     rows = [
         (

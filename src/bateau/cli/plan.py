@@ -53,9 +53,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
     question = Question(
         directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
-    older, dots, newer = (commits or "").partition("..")
-    if commits and not dots:
-        raise click.UsageError(f"{commits} is no range of commits: write A..B")
+    older, newer = _range(commits)
     desired = asyncio.run(rendered_at(question, newer or "HEAD")) if commits else rendered(question)
     commit = asyncio.run(commit_of(question, newer or "HEAD")) if status_of else ""
     prefix = asyncio.run(prefix_of(directory)) if form == "sarif" else ""
@@ -68,7 +66,9 @@ def command(  # noqa: PLR0917 - click hands them over by name
             click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
         status = plan_status(desired)
     else:
-        observed = manifests_at(against) if against else asyncio.run(rendered_at(question, older or "HEAD"))
+        observed = (
+            manifests_at(against, environment) if against else asyncio.run(rendered_at(question, older or "HEAD"))
+        )
         delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
         click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
         status = plan_status(desired, delivery, removals_confirmed=yes_remove)
@@ -87,6 +87,16 @@ def command(  # noqa: PLR0917 - click hands them over by name
     if desired.wrong:
         return written_code(wrong=True, mistaken=desired.mistaken)
     return EXIT_PENDING if pending_code and delivery.pending else 0
+
+
+def _range(commits: str | None) -> tuple[str, str]:
+    """Take `A..B` apart. Raises UsageError where it is no such range."""
+    older, dots, newer = (commits or "").partition("..")
+    if newer.startswith("."):
+        raise click.UsageError(f"{commits} has three dots; write A..B, or `$(git merge-base A B)..B`")
+    if commits and not dots:
+        raise click.UsageError(f"{commits} is no range of commits: write A..B")
+    return older, newer
 
 
 def _set_status(pull_request: str, commit: str, environment: str | None, status: "tuple[State, str]") -> None:

@@ -68,6 +68,7 @@ def command(
                 click.echo(f"{_count(packed)} in {path}", err=True)
             elif output:
                 below = output / str(packed.environment) if len(found) > 1 else output
+                _refuse_among_specs(below, directory, packer.texts)
                 _write_all(below, {f"{service.replace('/', '-')}.yaml": text for service, text in _texts(packed)})
                 click.echo(f"{_count(packed)} in {below}", err=True)
             else:
@@ -124,6 +125,14 @@ def _write_all(directory: Path, files: "Mapping[str, bytes]") -> None:
     for name in sorted(before - files.keys()):
         _remove(directory / name)
     _write(listing, "".join(f"{name}\n" for name in sorted(files)).encode())
+
+
+def _refuse_among_specs(output: Path, directory: Path, texts: "Mapping[str, str]") -> None:
+    """Raise UsageError where spec files lie in the directory that is to be written."""
+    below, top = output.resolve(), directory.resolve()
+    known = {top / name for name, text in texts.items() if "bateau.dev/" in text}
+    if any(path.parent == below for path in known):
+        raise click.UsageError(f"{output} holds specs: choose a directory of its own for the manifests")
 
 
 def _listed(listing: Path) -> list[str]:

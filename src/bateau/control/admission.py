@@ -10,6 +10,7 @@ from typing import Any
 
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem
+from bateau.hydrate import Hydration
 from bateau.policy import Policy, admission_policies, understand
 from bateau.specs import read
 
@@ -29,10 +30,11 @@ def admission(
     """Return the policies among `texts`, and `starter`, for the cluster of an environment."""
     reading = read(texts)
     policies, unsound = understand(reading.specs)
-    where = {"name": environment} if environment else None
+    hydration = Hydration(reading.specs, environment)
+    where = hydration.environment
     made = [admission_policies(policy, today=today, environment=where) for policy in (*policies, *starter)]
     return Admission(
         trees=tuple(tree for trees, _ in made for tree in trees),
         findings=tuple(finding for _, findings in made for finding in findings),
-        problems=(*reading.problems, *unsound),
+        problems=(*reading.problems, *hydration.problems, *unsound),
     )

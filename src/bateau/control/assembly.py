@@ -66,8 +66,7 @@ class Assembly:
         foreign: Foreign | None = None,
     ) -> None:
         self.patches = ManifestPatches(reading.specs, environment, variables)
-        where = {"name": environment} if environment else None
-        self._judge = Judge([*policies, *rules.starter], today=rules.today, environment=where)
+        self._judge = Judge([*policies, *rules.starter], today=rules.today, environment=self.patches.environment)
         self._read = self.patches.read
         self._schemas = rules.schemas
         self._foreign = foreign

@@ -73,10 +73,10 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
 
 
-def read_bundle(data: bytes, name: str) -> tuple[Manifest, ...]:
+def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tuple[Manifest, ...]:
     """Return the manifests in the bundle that is called `name`, each field with where it came from.
 
-    Raises ControlError where it is none, or is damaged.
+    Raises ControlError where it is none, is damaged, or is of another than the `environment` that is given.
     """
     try:
         files = files_in(data)
@@ -89,6 +89,8 @@ def read_bundle(data: bytes, name: str) -> tuple[Manifest, ...]:
         raise ControlError(f"{name} is no bundle, or is damaged: {error}", hint=hint) from error
     if form != API_VERSION:
         raise ControlError(f"{name} is a bundle of form {form}", hint=f"this version reads {API_VERSION}")
+    if environment and about.get("environment") != environment:
+        raise ControlError(f"{name} is a bundle of {about.get('environment')}, not of {environment}")
     return manifests
 
 

@@ -193,7 +193,7 @@ class _Packing:
             *self._sources.reading.problems,
             *self._hydration.problems,
             *(problem for each in self._hydrated.values() for problem in each.problems),
-            *self._hydration.unmatched(spoken),
+            *(self._hydration.unmatched(spoken) if self._sources.reading.whole else ()),
             *self._unsound,
         ]
         whole = not any(problem.severity is Severity.ERROR for problem in written)

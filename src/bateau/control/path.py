@@ -103,12 +103,13 @@ def understood(
     starter: Sequence[Policy] = (),
 ) -> Written:
     """Do what `understand` does with texts that were read already, once for all environments."""
-    release, unmet = hydrate(reading.specs, environment, variables)
-    read = Hydration(reading.specs, environment, variables).read
+    release, unmet = hydrate(reading.specs, environment, variables, whole=reading.whole)
+    hydration = Hydration(reading.specs, environment, variables)
+    read = hydration.read
     policies, unsound = read_policies(reading.specs)
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
-    where = {"name": environment} if environment else None
-    findings = concealed(judge(subjects, [*policies, *starter], today=today, environment=where), read)
+    findings = judge(subjects, [*policies, *starter], today=today, environment=hydration.environment)
+    findings = concealed(findings, read)
     problems = (*reading.problems, *unmet, *unsound, *map(as_problem, findings))
     return Written(
         release=release,

@@ -29,6 +29,7 @@ class Context:
     value_origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict[str, tuple[Origin, ...]])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    others: tuple[str, ...] = ()  # those that could have been chosen, where none was
 
 
 def context(
@@ -36,7 +37,7 @@ def context(
 ) -> tuple[Context, list[Problem]]:
     """Return the context of an environment. `variables` holds what `env()` may find; only declared names are kept."""
     if name is None:
-        return Context(), []
+        return Context(others=tuple(sorted(environments))), []
     if name not in environments:
         hint = did_you_mean(name, environments) or f"there is: {listed(sorted(environments)) or 'no Environment'}"
         return Context(name=name), [Problem(where=None, says=f"there is no Environment {name}", hint=hint)]
@@ -64,6 +65,11 @@ def context(
 
 _READ_VALUE: Final = re.compile(r"""\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\["[^"]*"\]|\[\d+\])+)""")
 _STEP: Final = re.compile(r"""\.(\w+)|\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]""")
+
+
+def environment_seen(found: Context) -> dict[str, Any]:
+    """Return what expressions and policies see of an environment."""
+    return {"name": found.name or "", "labels": dict(found.labels)}
 
 
 def values_read(text: str, found: Context) -> list[Origin]:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
-from bateau.hydrate.environments import Context, body_of
+from bateau.hydrate.environments import Context, body_of, environment_seen
 from bateau.hydrate.paths import PathError, Step, parse_path
 from bateau.kit.cel import CelError, evaluate
 from bateau.kit.position import Position, child
@@ -96,11 +96,13 @@ def of_spec(spec: Spec, context: Context) -> Patched:
 
 
 def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Problem]) -> tuple[list[Patch], list[Patch]]:
-    """Return the patches to apply to `subject`, lowest rank first, and all that speak of it.
+    """Return the patches to apply to `subject`, lowest rank first, and all that speak of it, or may.
 
-    Of those that set one path only the last is applied.
+    Of those that set one path only the last is applied. Those whose `when` fails may speak of it.
     """
-    matched = [patch for patch in patches if _matches(patch, subject, problems)]
+    verdicts = [(patch, _matches(patch, subject, problems)) for patch in patches]
+    matched = [patch for patch, verdict in verdicts if verdict]
+    failed = [patch for patch, verdict in verdicts if verdict is None]
     chosen: dict[tuple[Step, ...], Patch] = {}
     around: dict[tuple[Step, ...], Patch] = {}  # of each path, all that lie around it
     for patch in matched:
@@ -113,7 +115,7 @@ def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Proble
             problems.append(Problem(where=patch.at, says=says, hint=hint))
         chosen[patch.steps] = patch
         around |= {patch.steps[:depth]: patch for depth in range(1, len(patch.steps))}
-    return sorted(chosen.values(), key=lambda patch: (patch.rank, patch.at)), matched
+    return sorted(chosen.values(), key=lambda patch: (patch.rank, patch.at)), [*matched, *failed]
 
 
 def _written(patch: Patch) -> tuple[tuple[Step, ...], str]:
@@ -127,7 +129,7 @@ def names_for(spec: Spec, context: Context) -> dict[str, Any]:
         "metadata": spec.tree["metadata"],
         "spec": body_of(spec),
         "values": context.values,
-        "environment": {"name": context.name or "", "labels": dict(context.labels)},
+        "environment": environment_seen(context),
     }
 
 
@@ -144,7 +146,8 @@ def _is_glob(name: str) -> bool:
     return any(letter in name for letter in "*?[")
 
 
-def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool:
+def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool | None:
+    """Whether a patch speaks of `subject`; None where its `when` fails, which is told."""
     match = patch.match
     if match.get("kind") not in (None, subject.kind):
         return False
@@ -162,10 +165,10 @@ def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool:
         problems.append(
             Problem(where=patch.where, says=f"when of this patch fails for {subject.kind} {subject.name}: {error}")
         )
-        return False
+        return None
     if not isinstance(verdict, bool):
         problems.append(Problem(where=patch.where, says="when of this patch is neither true nor false"))
-        return False
+        return None
     return verdict
 
 

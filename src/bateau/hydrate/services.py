@@ -15,7 +15,7 @@ from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Metadata, Spec
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, below, body_of, context, missing_value, values_read
+from bateau.hydrate.environments import Context, below, body_of, context, environment_seen, missing_value, values_read
 from bateau.hydrate.expressions import expand, names_hint, names_in
 from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
@@ -31,12 +31,17 @@ SERVICES: Final = ("Model", "App")
 
 
 def hydrate(
-    specs: Iterable[Spec], environment: str | None = None, variables: Mapping[str, str] | None = None
+    specs: Iterable[Spec],
+    environment: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    *,
+    whole: bool = True,
 ) -> tuple[Release, tuple[Problem, ...]]:
     """Return the release of an environment, and every mistake that shows only now.
 
     Those are expressions that fail or give a value of the wrong type, patches that match nothing, contradict each
     other or lead nowhere. `variables` are what `env()` may find; only names that the environment declares are seen.
+    Where the specs are not `whole`, nothing is said of patches that match none of them.
     """
     every = list(specs)
     hydration = Hydration(every, environment, variables)
@@ -45,7 +50,7 @@ def hydrate(
     problems = [*hydration.problems, *(problem for each in made for problem in each.problems)]
     services = sorted((each.service for each in made if each.service), key=lambda service: service.key)
     release = Release(environment=environment, services=tuple(services))
-    return release, (*problems, *hydration.unmatched(matched))
+    return release, (*problems, *(hydration.unmatched(matched) if whole else ()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +79,11 @@ class Hydration:
         self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
 
     @property
+    def environment(self) -> Mapping[str, Any] | None:
+        """What expressions and policies see of the environment; None where there is none."""
+        return environment_seen(self._context) if self._context.name else None
+
+    @property
     def read(self) -> frozenset[str]:
         """The values of the variables that the environment declares: nothing that is said shows them."""
         return frozenset(self._context.variables.values())
@@ -98,6 +108,8 @@ class Hydration:
 
     def unmatched(self, matched: Collection[int]) -> list[Problem]:
         """Return what is said of patches that no document has matched."""
+        if self.problems:
+            return []  # no document was looked at
         unused = (patch for number, patch in enumerate(self._patches) if number not in matched)
         return unmatched(unused, "document")
 
@@ -239,6 +251,9 @@ class _Names:
 
     def _explained(self, text: str, error: CelError) -> tuple[str, str | None]:
         """Say why an expression fails; a value that is missing is what it mostly is."""
+        if self._found.name is None and self._found.others and "values" in names_in(text):
+            hint = f"choose one with --env: {listed(self._found.others)}"
+            return "it reads values, and no environment was chosen", hint
         if "not found in map" in str(error) and (missing := missing_value(text, self._found)):
             around, key, there = missing
             return f"{around} has no `{key}`", did_you_mean(key, there) or f"there is: {listed(there) or 'nothing'}"

@@ -75,7 +75,7 @@ def read_documents(
     A text that was decoded with "surrogateescape" (PEP 383) has its bytes that are not UTF-8 told with their place.
     """
     if len(text) > bytes_max:
-        says = f"the file has {len(text):,} characters; more than {bytes_max:,} are not read"
+        says = f"the file is too large: more than {bytes_max:,} characters are not read"
         flaw = Flaw(position=Position(file, 1, 1), says=says, hint="split it: one service a file is usual")
         return [], [Unread(text, [flaw])]
     documents: list[Document] = []

@@ -15,7 +15,7 @@ from bateau.domain.errors import ControlError
 
 _SKIPPED = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 _ENDINGS = (".yaml", ".yml")
-FILE_BYTES_MAX = 50 * 2**20
+_READ_BYTES_MAX = 4 * 2**20  # whatever is longer than specs may be, the reader tells by so much of it
 DEBOUNCE_MS = 50
 HOLD_S = 1.0
 _LOOK_S = 5.0
@@ -32,6 +32,7 @@ class SpecFiles:
         self._directory = directory
         self._default = default
         self._known: dict[str, str] = {}
+        self.passed_over: list[tuple[str, str]] = []  # names of what was not read, and why
         self._holds = False  # whether a file that was emptied a moment ago is read as it was before
 
     @property
@@ -111,6 +112,7 @@ class SpecFiles:
         if not self._directory.is_dir():
             raise FileNotFoundError(self._directory)
         found: dict[str, str] = {}
+        self.passed_over = []
         waiting = [""]
         while waiting:
             below = waiting.pop()
@@ -121,27 +123,27 @@ class SpecFiles:
                     if entry.is_dir(follow_symlinks=False):
                         if entry.name not in _SKIPPED:
                             waiting.append(f"{below}{entry.name}/")
-                    elif entry.name.endswith(_ENDINGS) and self._is_inside(entry):
-                        found[f"{below}{entry.name}"] = entry.path
+                    elif entry.name.endswith(_ENDINGS):
+                        if why := self._not_read(entry):
+                            self.passed_over.append((f"{below}{entry.name}", why))
+                        else:
+                            found[f"{below}{entry.name}"] = entry.path
         return dict(sorted(found.items()))
 
-    def _is_inside(self, entry: os.DirEntry[str]) -> bool:
-        """Whether it is a file, and one of the tree: a link may lead out of it."""
+    def _not_read(self, entry: os.DirEntry[str]) -> str | None:
+        """Return why it is not read: it is no file, or a link that leads nowhere, or out of the tree."""
         if not entry.is_symlink():
-            return entry.is_file()
+            return None if entry.is_file() else "is no file"
         target = Path(entry.path).resolve()
-        return target.is_file() and target.is_relative_to(self._directory.resolve())
+        if not target.is_file():
+            return "is a link that leads to no file"
+        return None if target.is_relative_to(self._directory.resolve()) else "is a link out of the directory"
 
     def _content(self, name: str, path: str) -> str:
         with Path(path).open("rb") as file:
             status = os.fstat(file.fileno())
-            if status.st_size > FILE_BYTES_MAX:
-                raise ControlError(
-                    f"{path} has {status.st_size:,} bytes; no spec file may have more than {FILE_BYTES_MAX:,}",
-                    hint="move it out of the directory, or split it",
-                )
             if status.st_size == 0 and self._known.get(name) and time.time() - status.st_mtime < HOLD_S:
                 # `generate > chat.yaml` empties the file before it writes: nothing is stopped for that.
                 self._holds = True
                 return self._known[name]
-            return file.read().decode("utf-8", "surrogateescape")
+            return file.read(_READ_BYTES_MAX + 1).decode("utf-8", "surrogateescape")

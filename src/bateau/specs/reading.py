@@ -20,6 +20,7 @@ from bateau.kit.yaml_tree import Document, read_documents
 from bateau.specs.references import reference_problems
 
 GROUP: Final = "bateau.dev/"
+_UTF_16: Final = ("\udcff\udcfe", "\udcfe\udcff")  # its marks of byte order, as UTF-8 that cannot be decoded
 _TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec")
 # What the API server adds to documents that come back from a cluster.
 _IGNORED: Final = ("status",)
@@ -29,12 +30,13 @@ _IGNORED: Final = ("status",)
 class Reading:
     """What stands in the texts: the specs without mistakes, and the mistakes of the others.
 
-    `foreign` names the file of every document that is not ours.
+    `foreign` names the file of every document that is not ours. Where it is not `whole`, documents may be missing.
     """
 
     specs: tuple[Spec, ...]
     problems: tuple[Problem, ...]
     foreign: tuple[str, ...]
+    whole: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,10 @@ def read(texts: Mapping[str, str]) -> Reading:
 
 def read_file(file: str, text: str) -> FileReading:
     """Read one text: everything that can be said of it without the others."""
+    if text.startswith(_UTF_16):
+        says = "the file is UTF-16, and specs are UTF-8"
+        wrong = Problem(where=Position(file, 1, 1), says=says, hint=f"iconv -f UTF-16 -t UTF-8 {file}")
+        return FileReading(file=file, problems=(wrong,))
     documents, unread = read_documents(file, text)
     ours = [document for document in documents if _is_ours(document.tree)]
     foreign = len(documents) - len(ours)
@@ -106,7 +112,8 @@ def link(files: Iterable[FileReading]) -> Reading:
     sound = tuple(spec for spec in unique if id(spec) not in unsound)
     problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
     foreign = tuple(each.file for each in every for _ in range(each.foreign))
-    return Reading(specs=sound, problems=tuple(problems), foreign=foreign)
+    whole = not _any_error(problems)
+    return Reading(specs=sound, problems=tuple(problems), foreign=foreign, whole=whole)
 
 
 def _words(texts: list[str]) -> frozenset[str]:

@@ -60,17 +60,24 @@ async def prefix_of(directory: Path) -> str:
         return ""
 
 
-def manifests_at(path: Path) -> Sequence[Manifest | Mapping[str, Any]]:
-    """Return what a bundle, or the YAML files below a directory, hold. Raises ControlError where it cannot be read."""
-    if path.is_dir():
-        return objects_in(path)
-    return bundle_at(path)
+def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | Mapping[str, Any]]:
+    """Return what a bundle, or the YAML files below a directory, hold for an environment.
+
+    Raises ControlError where it cannot be read, holds nothing, or is a bundle of another environment.
+    """
+    if not path.is_dir():
+        return bundle_at(path, environment=environment)
+    found = objects_in(path)
+    if not found:
+        hint = "write it with `bateau render ENV -o DIRECTORY`"
+        raise ControlError(f"there is no Kubernetes object below {path} to compare with", hint=hint)
+    return found
 
 
-def bundle_at(path: Path) -> tuple[Manifest, ...]:
-    """Return the manifests of a bundle. Raises ControlError where it is none."""
+def bundle_at(path: Path, *, environment: str | None = None) -> tuple[Manifest, ...]:
+    """Return the manifests of a bundle, of `environment` if that is given. Raises ControlError where it is none."""
     try:
-        return read_bundle(path.read_bytes(), str(path))
+        return read_bundle(path.read_bytes(), str(path), environment=environment)
     except OSError as error:
         raise ControlError(f"cannot read {path}: {error.strerror}") from error
 

@@ -12,6 +12,7 @@ from bateau.control.assembly import Rules
 from bateau.control.delivery import check
 from bateau.control.path import Written, in_order
 from bateau.domain.problem import Problem, Severity
+from bateau.kit.position import Position
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
 from bateau.wiring.foreign import foreign_documents
@@ -25,6 +26,12 @@ class Checked:
 
     environments: dict[str | None, Written]
     problems: tuple[Problem, ...]
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing of ours to check: no document, whole or broken, and no environment."""
+        first = next(iter(self.environments.values()))
+        return not (self.problems or first.release.services or first.policies or first.environments)
 
     @property
     def wrong(self) -> bool:
@@ -42,15 +49,24 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
 
     `starter` adds the policies that come with the package.
     """
-    texts = SpecFiles(directory, default={}).read()
-    reading = read(texts)
+    files = SpecFiles(directory, default={})
+    reading = read(files.read())
     rules = Rules(schemas=load_schemas(), today=_today(), starter=starter_policies() if starter else ())
     environments = [spec.name for spec in reading.specs if spec.kind == "Environment"]
     names: list[str | None] = [*environments] or [None]
     foreign = foreign_documents(directory, VERSIONS[-1])
     found = {name: check(reading, name, rules, variables=os.environ, foreign=foreign) for name in names}
-    seen = dict.fromkeys(problem for written in found.values() for problem in written.problems)
+    every = (*_passed_over(files), *(problem for written in found.values() for problem in written.problems))
+    seen = dict.fromkeys(every)
     return Checked(environments=found, problems=in_order(seen))
+
+
+def _passed_over(files: SpecFiles) -> list[Problem]:
+    """Say which files were not read: what stands in them would otherwise be gone without a word."""
+    return [
+        Problem(where=Position(name, 1, 1), says=f"it {why}, and is not read", severity=Severity.WARNING)
+        for name, why in files.passed_over
+    ]
 
 
 def _today() -> date:

@@ -1,0 +1,127 @@
+"""What people give by mistake through the real commands: it is named, and nothing is taken for something else."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+APP = "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: shop}\nspec: {image: 'r/shop:${ values.tag }'}\n"
+PROD = "apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {name: prod}\nspec: {values: {tag: '1'}}\n"
+
+
+@pytest.fixture
+def specs(tmp_path: Path) -> Path:
+    (tmp_path / "specs").mkdir()
+    (tmp_path / "specs" / "shop.yaml").write_text(APP)
+    (tmp_path / "specs" / "prod.yaml").write_text(PROD)
+    return tmp_path / "specs"
+
+
+def bateau(specs: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environ = {
+        **os.environ,
+        "XDG_CACHE_HOME": str(specs.parent / "cache"),
+        "XDG_STATE_HOME": str(specs.parent / "state"),
+    }
+    command = [sys.executable, "-m", "bateau", *words]
+    return subprocess.run(
+        command, cwd=specs, env={**environ, "NO_COLOR": "1"}, check=False, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_a_file_in_utf_16_is_a_mistake_and_is_not_gone(specs: Path) -> None:
+    (specs / "shop.yaml").write_bytes(APP.encode("utf-16"))
+    done = bateau(specs, "check")
+    assert done.returncode == 1
+    assert "shop.yaml:1:1  the file is UTF-16, and specs are UTF-8" in done.stdout
+
+
+def test_links_and_pipes_that_are_not_read_are_named(specs: Path) -> None:
+    (specs.parent / "outside.yaml").write_text(APP.replace("shop", "other"))
+    (specs / "gone.yaml").symlink_to("nowhere")
+    (specs / "out.yaml").symlink_to(specs.parent / "outside.yaml")
+    os.mkfifo(specs / "pipe.yaml")
+    done = bateau(specs, "check")
+    assert done.returncode == 0
+    assert done.stdout.splitlines()[:3] == [
+        "gone.yaml:1:1  warning: it is a link that leads to no file, and is not read",
+        "out.yaml:1:1  warning: it is a link out of the directory, and is not read",
+        "pipe.yaml:1:1  warning: it is no file, and is not read",
+    ]
+
+
+def test_a_large_file_hides_no_other_mistake_and_a_foreign_one_is_none(specs: Path) -> None:
+    (specs / "data.yaml").write_text("a: 1\n" * 2_000_000)
+    assert bateau(specs, "check").returncode == 0
+    (specs / "large.yaml").write_text(APP.replace("shop", "large") + "#" * 20_000_000)
+    (specs / "wrong.yaml").write_text(APP.replace("shop", "x").replace("image", "imgae"))
+    done = bateau(specs, "check")
+    assert done.returncode == 1
+    assert "large.yaml:1:1  the file is too large: more than 1,048,576 characters are not read" in done.stdout
+    assert "unknown field `imgae`" in done.stdout
+
+
+def test_what_cannot_be_read_makes_no_patch_wrong(specs: Path) -> None:
+    patch = "spec: {values: {tag: '1'}, patches: [{match: {name: cart}, set: {spec.replicas: 2}}]}\n"
+    (specs / "prod.yaml").write_text(PROD.rpartition("spec:")[0] + patch)
+    (specs / "cart.yaml").write_text(APP.replace("shop", "cart") + "  x: [\n")
+    done = bateau(specs, "check")
+    assert "cart.yaml" in done.stdout
+    assert "matches no document" not in done.stdout
+
+
+@pytest.mark.parametrize("words", [("check",), ("explain", "shop", "spec.image"), ("render",)])
+def test_without_an_environment_it_is_said_that_one_is_to_be_chosen(specs: Path, words: tuple[str, ...]) -> None:
+    done = bateau(specs, *words)
+    if words == ("check",):
+        assert done.returncode == 0
+        return
+    assert "it reads values, and no environment was chosen\n  hint: choose one with --env: prod" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["Foo_Bar", "", "a.b", "-x"])
+@pytest.mark.parametrize("command", ["render", "plan", "explain"])
+def test_a_namespace_is_a_dns_label(specs: Path, command: str, name: str) -> None:
+    subject = ["Deployment/shop", "--env", "prod"] if command == "explain" else ["prod"]
+    done = bateau(specs, command, *subject, "--namespace", name)
+    assert done.returncode == 2
+    assert "lower-case letters, digits and '-'" in done.stderr
+
+
+def test_a_plan_is_not_made_against_nothing_or_another_environment(specs: Path) -> None:
+    (specs.parent / "empty").mkdir()
+    done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "empty"))
+    assert done.returncode == 3
+    assert "there is no Kubernetes object below" in done.stderr
+    (specs / "test.yaml").write_text(PROD.replace("prod", "test"))
+    assert bateau(specs, "render", "test", "--bundle", str(specs.parent / "b")).returncode == 0
+    done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "b"))
+    assert done.returncode == 3
+    assert "is a bundle of test, not of prod" in done.stderr
+
+
+def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
+    done = bateau(specs, "render", "prod", "-o", ".")
+    assert done.returncode == 2
+    assert ". holds specs: choose a directory of its own" in done.stderr
+    assert sorted(path.name for path in specs.iterdir()) == ["prod.yaml", "shop.yaml"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("history", "-n", "0"), "0 is not in the range x>=1"),
+        (("rollback", "shop", "--to", "99999999999999999999"), "is not in the range"),
+        (("logs", "shop", "-n", "-1"), "-1 is not in the range"),
+        (("plan", "prod", "HEAD...HEAD"), "HEAD...HEAD has three dots"),
+        (("admission", "nope"), "there is no Environment nope"),
+        (("check", "../empty"), "there is no spec below"),
+    ],
+)
+def test_odd_options_are_refused(specs: Path, words: tuple[str, ...], says: str) -> None:
+    (specs.parent / "empty").mkdir()
+    done = bateau(specs, *words)
+    assert done.returncode in {1, 2}
+    assert says in done.stderr
