@@ -255,3 +255,20 @@ def test_a_fault_beside_a_value_that_may_be_missing_is_what_is_told():
     text = CHAT.replace("${ values.region }", "${ has(values.x) ? values.x : string(1 / 0) }")
     _, problems = hydrated(text, environment("prod", "  values: {}\n"))
     assert problems == ["in environment prod: spec.env.REGION: divide by zero"]
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        ("{spec.health.port: nope}", "health.port is `nope`, but there is no such port"),
+        ("{spec.uses: [bogus]}", "uses `bogus`, but there is no such service"),
+        ("{spec.uses: ['${ values.used }']}", "uses `model/gone`, but there is no such service"),
+        ("{spec.image: null}", "nothing is left for the app to run"),
+        ("{spec.health.path: '/x/${ ports.http }'}", "ports have numbers in spec.command, spec.env and"),
+    ],
+)
+def test_a_reference_to_nothing_that_a_patch_makes_is_a_mistake(sets: str, says: str):
+    shop = HEAD + "kind: App\nmetadata: {name: shop}\nspec: {image: x, ports: {http: {}}}\n"
+    patch = f"  values: {{used: model/gone}}\n  patches: [{{match: {{name: shop}}, set: {sets}}}]\n"
+    _, problems = hydrated(shop, environment("prod", patch))
+    assert any(says in problem for problem in problems), problems

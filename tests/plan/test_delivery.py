@@ -245,3 +245,64 @@ def test_what_is_no_object_is_a_problem_and_hinders_no_other() -> None:
         "a desired manifest has no metadata.name",
     ]
     assert only(delivery).key[3] == "a"
+
+
+def of(kind: str, api: str = "v1", **spec: Any) -> dict[str, Any]:
+    return {"apiVersion": api, "kind": kind, "metadata": {"name": "x"}, "spec": spec}
+
+
+def rate(value: Any) -> dict[str, Any]:
+    return of("Rate", "example.org/v1", limits={"rate": value})
+
+
+def quota(name: str, amount: str) -> dict[str, Any]:
+    return of("ResourceQuota", hard={name: amount})
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (
+            of("Rate", "example.org/v1", limits={"rate": "0.2"}),
+            of("Rate", "example.org/v1", limits={"rate": "0.9"}),
+        ),
+        (rate("0.2"), rate("0.9")),
+        (rate(1), rate("1")),
+        (quota("nvidia.com/gpu", "0.2"), quota("nvidia.com/gpu", "0.9")),
+    ],
+)
+def test_what_only_looks_like_one_quantity_is_a_difference(before: Any, after: Any) -> None:
+    assert plan([after], [before]).pending
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (quota("requests.cpu", "500m"), quota("requests.cpu", "0.5")),
+        (
+            of("LimitRange", limits=[{"type": "Container", "default": {"cpu": "1"}}]),
+            of("LimitRange", limits=[{"type": "Container", "default": {"cpu": "1000m"}}]),
+        ),
+        (
+            of(
+                "HorizontalPodAutoscaler",
+                "autoscaling/v2",
+                behavior={
+                    "scaleUp": {"stabilizationWindowSeconds": 0, "selectPolicy": "Max"},
+                    "scaleDown": {
+                        "stabilizationWindowSeconds": 60,
+                        "selectPolicy": "Max",
+                        "policies": [{"type": "Percent", "value": 100, "periodSeconds": 15}],
+                    },
+                },
+            ),
+            of(
+                "HorizontalPodAutoscaler",
+                "autoscaling/v2",
+                behavior={"scaleDown": {"stabilizationWindowSeconds": 60}},
+            ),
+        ),
+    ],
+)
+def test_the_same_amount_and_what_the_server_fills_in_is_no_difference(before: Any, after: Any) -> None:
+    assert not plan([after], [before]).pending

@@ -126,3 +126,35 @@ def test_a_known_environment_is_written_into_the_policy() -> None:
     (admission, _), findings = _rendered(text, environment={"name": "x"})
     assert findings == []
     assert admission["spec"]["variables"] == [{"name": "environment", "expression": '{"name": dyn("x")}'}]
+
+
+def test_a_rule_that_ends_in_a_comment_can_be_lifted() -> None:
+    text = """
+match: {kinds: [Deployment]}
+rules: [{name: one, check: "spec.replicas == 1 // for now", message: "'no' // really"}]
+exceptions: [{rules: [one], names: [shop], owner: a, reason: b, until: 2027-01-01}]
+"""
+    (admission, _), _ = _rendered(text)
+    (validation,) = admission["spec"]["validations"]
+    tree = {"metadata": {"name": "cart"}, "spec": {"replicas": 1}}
+    names = {"object": tree, "variables": {"spec": tree["spec"]}}
+    assert evaluate(validation["expression"], names) is True
+    assert evaluate(validation["messageExpression"], names) == "house/one: no"
+
+
+def test_a_kind_of_another_group_and_a_number_beyond_cel_are_said() -> None:
+    text = """
+match: {kinds: [Service], groups: [serving.knative.dev]}
+rules: [{name: one, check: "true", message: no}]
+"""
+    trees, findings = _rendered(text)
+    assert trees == []
+    assert findings == [
+        "house/*: speaks of Service of serving.knative.dev, and the resource of that kind is not known here"
+    ]
+    large = """
+match: {kinds: [Service]}
+params: {most: [99999999999999999999]}
+rules: [{name: one, check: "size(params.most) > 0", message: no}]
+"""
+    assert _rendered(large) == ([], ["house/one: reads params with a number beyond 64 bits, which CEL has none for"])

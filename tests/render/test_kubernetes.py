@@ -131,3 +131,55 @@ def test_every_leaf_has_an_origin_and_order_never_matters(drawn: list[Any], shuf
     again = render(Release(services=tuple(mixed)))
     assert write(e.tree for e in again.manifests) == write(e.tree for e in rendering.manifests)
     assert validate(rendering.manifests, SCHEMAS) == ()
+
+
+def of_kind(kind: str, *documents: str) -> dict[str, Any]:
+    manifests = render(release_of(*documents)).manifests
+    return next(dict(each.tree) for each in manifests if each.tree["kind"] == kind)
+
+
+def says(*documents: str) -> list[str]:
+    return [each.says for each in render(release_of(*documents)).findings if each.verdict == "error"]
+
+
+def test_a_port_has_its_number_in_annotations() -> None:
+    noted = app("shop", "image: 'a/b:1', ports: {http: {port: 8081}}").replace(
+        "labels: {team: blue}", "annotations: {prometheus.io/port: '${ ports.http }'}"
+    )
+    assert of_kind("Deployment", noted)["metadata"]["annotations"] == {"prometheus.io/port": "8081"}
+
+
+@pytest.mark.parametrize(("bounds", "replicas"), [("min: 3, max: 3", 3), ("min: 0, max: 1", 1), ("min: 1, max: 1", 1)])
+def test_bounds_that_are_one_number_are_that_many_replicas(bounds: str, replicas: int) -> None:
+    document = model("chat", f"{CHAT}, replicas: 7, scale: {{{bounds}}}")
+    assert of_kind("Deployment", document)["spec"]["replicas"] == replicas
+
+
+def test_bounds_the_wrong_way_round_are_an_error() -> None:
+    assert says(model("chat", f"{CHAT}, scale: {{min: 5, max: 2}}")) == [
+        "spec.scale.min is 5, more than spec.scale.max 2"
+    ]
+
+
+@pytest.mark.parametrize("name", ["A B", "a=b", "..", "ä"])
+def test_a_variable_that_kubernetes_would_refuse_is_an_error(name: str) -> None:
+    assert "a variable's name has letters" in says(app("shop", f"image: 'a/b:1', env: {{'{name}': x}}"))[0]
+
+
+def test_ports_that_cannot_be_told_apart_are_an_error() -> None:
+    assert says(app("shop", "image: 'a/b:1', ports: {BAD_NAME: {port: 8081}, p8081: {port: 9000}}")) == [
+        "two ports have the name p8081; Kubernetes tells them apart by it"
+    ]
+
+
+def test_a_command_means_on_a_cluster_what_it_means_here() -> None:
+    command = "command: [sh, -c, 'echo $HOME $$ $(PORT)', 'a$b']"
+    container = of_kind("Deployment", app("shop", f"image: 'a/b:1', {command}"))["spec"]["template"]["spec"][
+        "containers"
+    ][0]
+    assert container["command"] == ["sh", "-c", "echo $$HOME $$$$ $$(PORT)", "a$b"]
+
+
+def test_a_duration_beyond_what_kubernetes_holds_is_an_error() -> None:
+    document = app("shop", "image: 'a/b:1', ports: {http: {}}, health: {interval: 999999h}")
+    assert says(document)[0] == "spec.health.interval is 3599996400 s, more than Kubernetes can hold"

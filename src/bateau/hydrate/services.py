@@ -25,6 +25,9 @@ from bateau.kit.position import child, item, leaves, nearest
 from bateau.kit.schema import Checker, build
 from bateau.kit.suggest import did_you_mean, listed
 
+_WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
+_OF_PORTS: Final = ("spec.command[", "spec.env.", "spec.env[", "metadata.annotations")
+_NO_PORTS: Final = "ports have numbers in spec.command, spec.env and metadata.annotations only"
 _CIRCLE: Final = "it reads a field whose value follows from this one"
 
 SERVICES: Final = ("Model", "App")
@@ -72,7 +75,9 @@ class Hydration:
     def __init__(
         self, specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None = None
     ) -> None:
-        environments = {spec.name: spec for spec in specs if spec.kind == "Environment"}
+        every = list(specs)
+        environments = {spec.name: spec for spec in every if spec.kind == "Environment"}
+        self._there = frozenset(f"{spec.kind.lower()}/{spec.name}" for spec in every if spec.kind in SERVICES)
         self._context, problems = context(environment, environments, variables or {})
         self.problems = tuple(problems)
         self._patches = [patch for patch in patches_of(self._context) if not speaks_of_manifests(patch)]
@@ -99,7 +104,7 @@ class Hydration:
             return Hydrated(service=None)
         wrong: list[Problem] = []
         chosen, matched = applicable(self._patches, of_spec(spec, self._context), wrong)
-        service = _service(spec, self._context, chosen, wrong)
+        service = _service(spec, self._context, chosen, wrong, self._there)
         return Hydrated(
             service=service,
             problems=tuple(_in(self._context, problem) for problem in wrong),
@@ -114,7 +119,9 @@ class Hydration:
         return unmatched(unused, "document")
 
 
-def _service(spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem]) -> Service | None:
+def _service(
+    spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem], there: Collection[str]
+) -> Service | None:
     origins = _written_origins(spec)
     tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
     patched: dict[str, Patch] = {}
@@ -124,6 +131,7 @@ def _service(spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Pr
     names = _Names(spec, found, origins, positions)
     metadata, body = names.expanded(tree["metadata"], tree["spec"], wrong)
     wrong += _wrong_values(metadata, body, spec, positions, unread=bool(wrong))
+    wrong += _wrong_references(body, spec, positions, made=lambda path: _is_made(origins.get(path, ())), there=there)
     if wrong:
         return None
     whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
@@ -223,6 +231,9 @@ class _Names:
         if ("spec" in text or "metadata" in text) and names_in(text) & {"spec", "metadata"}:
             self._waiting[path] = text
             return text
+        if "ports" in text and not path.startswith(_OF_PORTS) and "ports" in names_in(text):
+            self._tell(path, text, CelError(_NO_PORTS), wrong)
+            return text
         try:
             result = expand(text, self._names, variables=self._found.variables)
         except CelError as error:
@@ -305,6 +316,38 @@ def _wrong_values(metadata: Any, body: Any, spec: Spec, positions: Mapping[str, 
     checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
     checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
+
+
+def _is_made(chain: Sequence[Origin]) -> bool:
+    """Whether a value is not what the document itself says."""
+    return any(step.how in ("patch", "expression") for step in chain)
+
+
+def _wrong_references(
+    body: Any, spec: Spec, positions: Mapping[str, Any], *, made: Callable[[str], bool], there: Collection[str]
+) -> list[Problem]:
+    """Check references that expressions and patches have put in place; what is written was checked when it was read."""
+
+    def wrong(path: str, says: str, names: Iterable[str]) -> Problem:
+        hint = f"there is: {listed(sorted(names)) or 'nothing'}"
+        return Problem(where=nearest(positions, path, spec.position), says=says, hint=hint)
+
+    found: list[Problem] = []
+    if spec.kind != "App":
+        return found
+    ports: Any = body.get("ports") or {}
+    health: Any = body.get("health") or {}
+    port = health.get("port") if isinstance(health, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(port, str) and made("spec.health.port") and port not in ports:
+        found.append(wrong("spec.health.port", f"health.port is `{port}`, but there is no such port", ports))
+    for index, used in enumerate(cast("list[Any]", body.get("uses") or [])):
+        path = item("spec.uses", index)
+        if made(path) and used not in there:
+            found.append(wrong(path, f"uses `{used}`, but there is no such service", there))
+    ran, runs = (any(each.get(way) is not None for way in _WAYS_TO_RUN) for each in (body_of(spec), body))
+    if ran and not runs:
+        found.append(wrong("spec", "nothing is left for the app to run", _WAYS_TO_RUN))
+    return found
 
 
 def _in(found: Context, problem: Problem) -> Problem:

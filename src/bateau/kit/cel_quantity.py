@@ -22,7 +22,12 @@ _INT64_MAX: Final = 2**63 - 1
 _LENGTH_MAX: Final = 128
 
 
-def _parsed(text: str) -> Fraction:
+def parse_quantity(text: str) -> Fraction:
+    """Return the exact value of a quantity as Kubernetes reads it. Raises ValueError.
+
+    >>> parse_quantity("500m") == parse_quantity("0.5"), parse_quantity("1Ki")
+    (True, Fraction(1024, 1))
+    """
     match = _WRITTEN.fullmatch(text) if len(text) <= _LENGTH_MAX else None
     if match is None:
         raise ValueError("quantities must match the regular expression of Kubernetes: 500m, 2Gi, 1e3")
@@ -64,12 +69,12 @@ def _exact(value: Mapping[str, Any] | int) -> Fraction:
 
 
 def _quantity(text: str) -> Mapping[str, str]:
-    return _wrap(_parsed(text))
+    return _wrap(parse_quantity(text))
 
 
 def _is_quantity(text: str) -> bool:
     try:
-        _parsed(text)
+        parse_quantity(text)
     except ValueError:
         return False
     return True

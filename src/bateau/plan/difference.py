@@ -18,9 +18,9 @@ import orjson
 
 from bateau.domain.change import ABSENT, SECRET, FieldChange, Tree
 from bateau.domain.origin import Origin, Origins
+from bateau.kit.cel_quantity import parse_quantity
 from bateau.kit.concealed import holds, tree_without, without
 from bateau.kit.position import child, item, steps
-from bateau.kit.quantity import parse_bytes, parse_cores
 from bateau.plan.server_fields import Node, is_negligible, server_fields
 
 # What names an item of a list, in the order in which it is tried.
@@ -32,7 +32,14 @@ _SECRET_NAME: Final = re.compile(
 _READS_ENVIRONMENT: Final = re.compile(r"\benv\(")
 # Whoever stands alone before the @ is a user's name, but to a web server a token.
 _LOGIN: Final = re.compile(r"(\bhttps?://)[^/@\s]+@|(\b(?!https?:)[a-z][\w+.-]*://)[^/@\s]*:[^@\s]+@")
-_QUANTITIES: Final = re.compile(r"(^|\.)(limits|requests|capacity|hard)(\.[^.\[]+|\['[^']+'\])$|\.sizeLimit$")
+# Where the types of Kubernetes itself have quantities; what stands at such a path of somebody's own kind may be text.
+_QUANTITIES: Final = re.compile(
+    r"""(?:^|\.)(?:containers|initContainers|ephemeralContainers)\[\d+\]\.resources\.(?:limits|requests)(?:\.[^.\[]+|\['[^']+'\])$
+    |^spec\.(?:volumeClaimTemplates\[\d+\]\.spec\.)?resources\.(?:limits|requests)\.storage$
+    |\.sizeLimit$|^spec\.capacity\.storage$|^spec\.hard(?:\.[^.\[]+|\['[^']+'\])$|\.averageValue$|\.target\.value$
+    |^spec\.limits\[\d+\]\.(?:default|defaultRequest|max|min|maxLimitRequestRatio)(?:\.[^.\[]+|\['[^']+'\])$""",
+    re.VERBOSE,
+)
 _NO_ORIGINS: Final[Mapping[str, tuple[Origin, ...]]] = {}
 
 
@@ -227,10 +234,9 @@ def _naming(old: Sequence[Any], new: Sequence[Any]) -> str | None:
 def _same(path: str, old: Any, new: Any) -> bool:
     if type(old) is type(new) and old == new:
         return True
-    if _QUANTITIES.search(path) and isinstance(old, str | int | float) and isinstance(new, str | int | float):
+    if _QUANTITIES.search(path) and all(isinstance(each, str | int | float) for each in (old, new)):
         try:
-            parse = parse_cores if path.endswith(".cpu") else parse_bytes
-            return parse(old) == parse(new)
+            return parse_quantity(str(old)) == parse_quantity(str(new))
         except ValueError:
             return False
     return canonical(old) == canonical(new)

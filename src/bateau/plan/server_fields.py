@@ -243,7 +243,12 @@ _TABLES: Final[dict[tuple[str, str], dict[str, Any]]] = {
         "spec.failedJobsHistoryLimit": 1,
         **{f"spec.jobTemplate.{path}": value for path, value in _JOB.items()},
     },
-    ("autoscaling", "HorizontalPodAutoscaler"): {"spec.minReplicas": 1},
+    ("autoscaling", "HorizontalPodAutoscaler"): {
+        "spec.minReplicas": 1,
+        "spec.behavior.scaleUp": _SERVER,
+        "spec.behavior.scaleDown.policies": _SERVER,
+        "spec.behavior.scaleDown.selectPolicy": _SERVER,
+    },
     ("networking.k8s.io", "NetworkPolicy"): {
         "spec.policyTypes": _policy_types,
         "spec.ingress[].ports[].protocol": "TCP",

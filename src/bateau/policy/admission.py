@@ -121,7 +121,10 @@ class _Writer:
                 self._not_checked("*", f"speaks of {kind}, and the resource of that kind is not known here")
                 continue
             group, version, resource = RESOURCES[kind]
-            if not match.groups or group in match.groups:
+            if match.groups and group not in match.groups:
+                says = f"speaks of {kind} of {', '.join(match.groups)}, and the resource of that kind is not known here"
+                self._not_checked("*", says)
+            else:
                 found.setdefault((group, version), []).append(resource)
         return [
             {"apiGroups": [group], "apiVersions": [version], "operations": operations, "resources": sorted(resources)}
@@ -152,6 +155,9 @@ class _Writer:
         names = names_behind(self.policy, rule.check)
         if "siblings" in names:
             self._not_checked(rule.name, "reads siblings; an API server sees one object at a time")
+            return False
+        if "params" in names and _is_large(self.params):
+            self._not_checked(rule.name, "reads params with a number beyond 64 bits, which CEL has none for")
             return False
         if "environment" in names and self.environment is None:
             self._not_checked(rule.name, "reads environment, and it is not known which one the cluster is")
@@ -203,12 +209,14 @@ class _Writer:
         check = renamed(rule.check, _RENAMED)
         lifted = [_lifted(waiver) for waiver in waivers if not waiver.rules or rule.name in waiver.rules]
         if lifted:
-            check = " || ".join([f"({each})" for each in lifted] + [f"({check})"])
+            check = " || ".join([f"({each})" for each in lifted] + [f"({_closed(check)})"])
         label = f"{self.policy.name}/{rule.name}"
         plain = f"{label}: {' '.join(rule.message.split())}" if rule.name in self.policy.plain else label
         validation: dict[str, Any] = {"expression": check, "message": plain, "reason": "Invalid"}
         for message in self._message_expression(rule):
-            validation["messageExpression"] = f"{json.dumps(f'{label}: ')} + string({renamed(message, _RENAMED)})"
+            validation["messageExpression"] = (
+                f"{json.dumps(f'{label}: ')} + string({_closed(renamed(message, _RENAMED))})"
+            )
         return validation
 
     def _message_expression(self, rule: Rule) -> tuple[str, ...]:
@@ -268,6 +276,20 @@ def _pattern(glob: str) -> str:
         f"[^{each[2:]}" if each.startswith("[!") else each if each.startswith("[") else _LETTERS.get(each, each)
         for each in pieces
     )
+
+
+def _closed(expression: str) -> str:
+    """Return an expression that more may stand behind: it may end in a comment."""
+    return f"{expression}\n" if "//" in expression else expression
+
+
+def _is_large(value: Any) -> bool:
+    """Whether a number in a tree is beyond 64 bits."""
+    if isinstance(value, Mapping):
+        return any(map(_is_large, cast("Mapping[str, Any]", value).values()))
+    if isinstance(value, list | tuple):
+        return any(map(_is_large, cast("list[Any]", value)))
+    return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
 def literal(value: Any) -> str:

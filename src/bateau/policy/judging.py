@@ -158,18 +158,24 @@ class _Judging:
         try:
             kept = scope.value(rule.check)
         except CelError as error:
-            return self._about(rule, scope.subject, "error", f"the rule cannot be evaluated: {error}")
+            says = f"the rule cannot be evaluated: {error}"
+            # As at an API server, where what lifts a rule is looked at first.
+            return self._lifted(rule, scope, says) or self._about(rule, scope.subject, "error", says)
         if kept is True:
             return None
         if kept is not False:
             return self._about(rule, scope.subject, "error", f"the rule gives {kept!r}, neither true nor false")
         says = self._message(rule, scope)
+        return self._lifted(rule, scope, says) or self._about(rule, scope.subject, rule.severity, says)
+
+    def _lifted(self, rule: Rule, scope: "_Names", says: str) -> Finding | None:
+        """Return the verdict of an exception that is for this subject, None where there is none."""
         for waiver in self.policy.spec.exceptions:
             for_it = lifts(waiver, rule=rule.name, subject=scope.subject, environment=self.environment_name)
             if for_it and self._holds(waiver):
                 until = f"excepted by {waiver.owner} until {waiver.until}: {waiver.reason}"
                 return self._about(rule, scope.subject, "excepted", f"{says} ({until})")
-        return self._about(rule, scope.subject, rule.severity, says)
+        return None
 
     def _message(self, rule: Rule, scope: "_Names") -> str:
         if rule.name in self.policy.plain:

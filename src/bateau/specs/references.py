@@ -74,6 +74,11 @@ def _app(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
         problems.append(_at(spec, "spec.command", "command is empty", "write `command: [program, argument]`"))
     ports = fields.get("ports")
     names = list(cast("dict[str, Any]", ports)) if isinstance(ports, dict) else []
+    for index, name in enumerate(names):
+        for other in names[:index]:
+            if _upper(name) == _upper(other):
+                says = f"port `{name}` and port `{other}` have one variable, PORT_{_upper(name)}"
+                problems.append(_at(spec, child("spec.ports", name), says, "rename one"))
     health = fields.get("health")
     probed = cast("dict[str, Any]", health).get("port") if isinstance(health, dict) else None
     if isinstance(probed, str) and probed not in names:
@@ -95,6 +100,10 @@ def _app(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Found]:
     for index, used in enumerate(cast("list[Any]", uses) if isinstance(uses, list) else []):
         problems += _used(spec, f"spec.uses[{index}]", used, known)
     return problems
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_")
 
 
 def _ports_used(text: str) -> list[str]:
@@ -174,7 +183,10 @@ def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
     problems: list[Found] = []
     for spec in specs:
         body = spec.tree.get("spec")
-        ports = cast("dict[str, Any]", body).get("ports") if isinstance(body, dict) else None
+        fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+        if fields.get("image") and not fields.get("command"):
+            continue  # it runs on clusters only, where it has an address of its own
+        ports = fields.get("ports")
         for name, port in (cast("dict[str, Any]", ports) if isinstance(ports, dict) else {}).items():
             number = cast("dict[str, Any]", port).get("port") if isinstance(port, dict) else None
             if not isinstance(number, int) or isinstance(number, bool):

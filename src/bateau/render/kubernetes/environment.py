@@ -8,13 +8,12 @@ Invariant: a value whose name says that it is secret never enters a manifest.
 import hashlib
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from bateau.domain.spec import AppSpec
 from bateau.kit.position import child
-from bateau.render.kubernetes.shape import Door, Shape
+from bateau.render.kubernetes.shape import Door, Shape, doors_of
 from bateau.render.marks import From, Rule, plain
 
 _SECRET: Final = re.compile(
@@ -22,7 +21,7 @@ _SECRET: Final = re.compile(
     r"|(?:API|PRIVATE|ACCESS|SIGNING)_?KEY)$"
 )
 _HUMP: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
-_PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
+_KEY: Final = re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]{1,253}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,26 +37,23 @@ class Variables:
         return hashlib.sha256(json.dumps(plain(self.plain), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def variables_of(shape: Shape, doors: list[Door]) -> Variables:
+def variables_of(shape: Shape) -> Variables:
     """Return the variables that the spec sets and those that `uses` and `ports` give; the spec's win."""
     made: dict[str, Any] = {}
     secret: list[str] = []
-    numbers = {door.key: str(door.number.value) for door in doors}
+    doors = doors_of(shape.service)
     for name, value in shape.service.spec.env.items():
         path = child("spec.env", name)
         if value and _SECRET.search(_HUMP.sub("_", name).upper()):
             secret.append(name)
             hint = f"put `{name}` into Secret {shape.service.name} of the cluster"
             shape.say(f"not rendered: {path} looks like a secret; {hint}", path)
+        elif not _KEY(name):
+            shape.say(f"{path}: a variable's name has letters, digits, `_`, `-` and `.` only", path, verdict="error")
         else:
-            made[name] = From(with_ports(value, numbers), path)
+            made[name] = From(shape.with_ports(value), path)
     given = _given(shape, doors) if isinstance(shape.service.spec, AppSpec) else {}
     return Variables({**given, **made}, tuple(secret))
-
-
-def with_ports(text: str, numbers: Mapping[str, str]) -> str:
-    """Return the text with the numbers of ports (by name) where hydrate left words for them."""
-    return _PORT_WORD.sub(lambda match: numbers.get(match[1], match[0]), text)
 
 
 def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from bateau.domain.spec import AppSpec, ModelSpec
 from bateau.kit.position import child, item
 from bateau.kit.quantity import format_bytes, format_cores
-from bateau.render.kubernetes.environment import Variables, with_ports
+from bateau.render.kubernetes.environment import Variables
 from bateau.render.kubernetes.images import Server
 from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Rule
@@ -42,9 +42,8 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
     if server:
         container["args"] = server.arguments
     if isinstance(spec, AppSpec) and spec.command:
-        numbers = {door.key: str(door.number.value) for door in doors}
         container["command"] = [
-            From(with_ports(word, numbers), item("spec.command", index)) for index, word in enumerate(spec.command)
+            _word(shape.with_ports(word), item("spec.command", index)) for index, word in enumerate(spec.command)
         ]
     if doors:
         container["ports"] = [{"name": door.name, "containerPort": door.number} for door in doors]
@@ -73,6 +72,13 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         "containers": [container],
         "volumes": Rule(volumes, "the root file system is read-only"),
     }
+
+
+def _word(text: str, path: str) -> From:
+    """Return a word of a command that means here what it says: Kubernetes would expand `$(NAME)` and `$$` in it."""
+    if "$(" not in text and "$$" not in text:
+        return From(text, path)
+    return From(text.replace("$", "$$"), path, "with `$` doubled, so that Kubernetes leaves it alone")
 
 
 def _rights(doors: list[Door], *, own_image: bool) -> Rule:

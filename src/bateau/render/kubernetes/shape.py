@@ -7,6 +7,7 @@ Invariant: selectors hold only labels of ours, which a label of the user's can n
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -22,6 +23,8 @@ _LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0
 _LABEL_KEY: Final = re.compile(r"(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?").fullmatch
 _PORT_NAME: Final = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?").fullmatch
 _APP_PROTOCOLS: Final = {"grpc": "kubernetes.io/h2c", "websocket": "kubernetes.io/ws", "http": "http"}
+_PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
+_INT32_MAX: Final = 2**31 - 1
 PORT_FIRST: Final = 8080
 
 
@@ -47,6 +50,21 @@ class Shape:
     service: Service
     around: Surroundings
     findings: list[Finding] = field(default_factory=list[Finding])
+    numbers: Mapping[str, str] = field(default_factory=dict[str, str])  # of ports, by the spec's name of them
+
+    def with_ports(self, text: str) -> str:
+        """Return a text with the numbers of ports where hydrate left words for them."""
+        return _PORT_WORD.sub(lambda match: self.numbers.get(match[1], match[0]), text)
+
+    def check_doors(self, doors: Sequence["Door"]) -> None:
+        """Say which ports cannot be told apart in Kubernetes."""
+        for what, values in (
+            ("number", [door.number.value for door in doors]),
+            ("name", [door.name.value for door in doors]),
+        ):
+            for value in sorted({each for each in values if values.count(each) > 1}):
+                says = f"two ports have the {what} {value}; Kubernetes tells them apart by it"
+                self.say(says, "spec.ports", verdict="error")
 
     def say(self, says: str, path: str = "spec", *, verdict: Literal["error", "warning"] = "warning") -> None:
         """Note that something asked for is not in the objects."""
@@ -71,7 +89,9 @@ class Shape:
         }
         notes: dict[str, Any] = self.service.tree.get("metadata", {}).get("annotations") or {}
         if annotated and notes:
-            metadata["annotations"] = {k: From(v, child("metadata.annotations", k)) for k, v in notes.items()}
+            metadata["annotations"] = {
+                key: From(self.with_ports(text), child("metadata.annotations", key)) for key, text in notes.items()
+            }
         named = {"apiVersion": Rule(api, f"version of {kind}"), "kind": Rule(kind, f"a {kind} for each service")}
         return {**named, "metadata": metadata, **rest}
 
@@ -101,6 +121,8 @@ class Shape:
     def seconds(self, value: float, path: str, *, least: int = 1) -> From:
         """Return a duration in whole seconds, rounded up."""
         whole = max(math.ceil(value), least)
+        if whole > _INT32_MAX:
+            self.say(f"{path} is {whole} s, more than Kubernetes can hold", path, verdict="error")
         return From(whole, path, "in whole seconds, rounded up" if whole != value else None)
 
 

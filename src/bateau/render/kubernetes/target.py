@@ -60,7 +60,9 @@ class Kubernetes:
 
 def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
     doors = doors_of(shape.service)
-    variables = variables_of(shape, doors)
+    shape.numbers = {door.key: str(door.number.value) for door in doors}
+    shape.check_doors(doors)
+    variables = variables_of(shape)
     scale = _scale_of(shape)
     made = [
         shape.document("v1", "ServiceAccount", {"automountServiceAccountToken": Rule(False, "secure by default")}),
@@ -71,7 +73,8 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
         made.append(shape.document("v1", "ConfigMap", {"data": variables.plain}))
         digest = Rule(variables.digest, "pods start anew when the ConfigMap changes")
         template["metadata"]["annotations"] = {"bateau.dev/config": digest}
-    deployment: dict[str, Any] = {} if scale else {"replicas": From(shape.service.spec.replicas, "spec.replicas")}
+    replicas = _replicas(shape)
+    deployment: dict[str, Any] = {} if scale else {"replicas": replicas}
     deployment |= {
         "selector": {"matchLabels": shape.selector()},
         "strategy": Rule(
@@ -89,7 +92,7 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
         made.append(_service(shape, doors))
     if scale:
         made.append(_autoscaler(shape, scale))
-    if (scale.min if scale else shape.service.spec.replicas) > 1:
+    if (scale.min if scale else replicas.value) > 1:
         rest = {"maxUnavailable": Rule(1, "one replica at a time"), "selector": {"matchLabels": shape.selector()}}
         made.append(shape.document("policy/v1", "PodDisruptionBudget", {"spec": rest}))
     return made
@@ -125,6 +128,8 @@ def _scale_of(shape: Shape) -> Scale | None:
         return None
     if scale.min == 0:
         shape.say("not rendered: spec.scale.min 0; a HorizontalPodAutoscaler keeps at least 1", "spec.scale.min")
+    if scale.min > scale.max:
+        shape.say(f"spec.scale.min is {scale.min}, more than spec.scale.max {scale.max}", "spec.scale", verdict="error")
     if scale.queue is not None:
         shape.say("not rendered: spec.scale.queue; Kubernetes queues no requests", "spec.scale.queue")
     if scale.max <= max(scale.min, 1):
@@ -132,6 +137,15 @@ def _scale_of(shape: Shape) -> Scale | None:
     if not shape.service.spec.resources.cpu:
         shape.say("scaling follows CPU, and spec.resources.cpu says of how much", "spec.scale")
     return scale
+
+
+def _replicas(shape: Shape) -> From:
+    """Return how many there are where nothing scales them: with bounds that are one number, that number."""
+    spec = shape.service.spec
+    scale = spec.scale if isinstance(spec, ModelSpec) else None
+    if scale is None or scale.max > max(scale.min, 1):
+        return From(spec.replicas, "spec.replicas")
+    return From(max(scale.min, 1), "spec.scale.min", "at least 1" if scale.min < 1 else None)
 
 
 def _autoscaler(shape: Shape, scale: Scale) -> dict[str, Any]:
