@@ -6,6 +6,7 @@ Invariant: what a chart or a kustomization says stays as it says it; only a name
 `kubectl apply -n` would.
 """
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
@@ -13,8 +14,10 @@ from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, overlaid
 from bateau.domain.release import Service
+from bateau.domain.spec import AppSpec
 from bateau.ports.foreign import Expansion
 from bateau.ports.target import Rendering
+from bateau.render.kubernetes.shape import selector_labels
 
 # Kinds of Kubernetes that have no namespace (kubectl api-resources --namespaced=false, 1.37). A kind that neither this
 # table nor a built-in group knows is left as it is: its CRD decides, and it is not here.
@@ -41,7 +44,33 @@ def taken_in(expansion: Expansion | None, service: Service, namespace: str, envi
         )  # fmt: skip
         return Rendering(findings=(finding,))
     manifests = tuple(_in_namespace(manifest, namespace) for manifest in expansion.manifests)
-    return Rendering(manifests=manifests, findings=expansion.findings)
+    return Rendering(manifests=manifests, findings=(*expansion.findings, *_shut_out(service, manifests, environment)))
+
+
+def _shut_out(service: Service, manifests: Sequence[Manifest], environment: str | None) -> Iterator[Finding]:
+    """Say where no pod has the labels by which the services that it `uses` know who may call them."""
+    labels = selector_labels(service.key)
+    pods = [_labels_of_pods(manifest.tree) for manifest in manifests]
+    uses = service.spec.uses if isinstance(service.spec, AppSpec) else ()
+    if not uses or not manifests or any(labels.items() <= each.items() for each in pods):
+        return
+    told = ", ".join(f"{key}: {value}" for key, value in labels.items())
+    says = f"{', '.join(uses)} lets in pods with the labels {told}; no pod of {service.key} has them"
+    where = service.positions.get("spec.uses", service.position)
+    yield Finding(
+        rule="render", subject=service.key, verdict="warning", says=says, where=where, environment=environment
+    )
+
+
+def _labels_of_pods(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    at: Any = tree
+    if tree["kind"] != "Pod":
+        spec: Any = tree.get("spec")
+        spec = spec.get("jobTemplate", {}).get("spec") if isinstance(spec, dict) and "jobTemplate" in spec else spec  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        at = spec.get("template") if isinstance(spec, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    metadata: Any = at.get("metadata") if isinstance(at, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    labels: Any = metadata.get("labels") if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return cast("Mapping[str, Any]", labels if isinstance(labels, dict) else {})
 
 
 def _in_namespace(manifest: Manifest, namespace: str) -> Manifest:

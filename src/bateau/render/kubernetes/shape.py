@@ -20,7 +20,10 @@ from bateau.render.kubernetes.images import PORT
 from bateau.render.marks import From, Rule
 
 _LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?").fullmatch
-_LABEL_KEY: Final = re.compile(r"(?:[a-z0-9.-]{1,253}/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?").fullmatch
+_DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_LABEL_KEY: Final = re.compile(
+    rf"(?:{_DNS_LABEL}(?:\.{_DNS_LABEL})*/)?[A-Za-z0-9](?:[-A-Za-z0-9_.]{{0,61}}[A-Za-z0-9])?"
+).fullmatch
 _PORT_NAME: Final = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9](?:[-a-z0-9]{0,13}[a-z0-9])?").fullmatch
 _APP_PROTOCOLS: Final = {"grpc": "kubernetes.io/h2c", "websocket": "kubernetes.io/ws", "http": "http"}
 _PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
@@ -87,7 +90,7 @@ class Shape:
             "namespace": Rule(self.around.namespace, "namespace of the environment"),
             "labels": self.labels(),
         }
-        notes: dict[str, Any] = self.service.tree.get("metadata", {}).get("annotations") or {}
+        notes = {key: text for key, text in self.notes().items() if _LABEL_KEY(key)}
         if annotated and notes:
             metadata["annotations"] = {
                 key: From(self.with_ports(text), child("metadata.annotations", key)) for key, text in notes.items()
@@ -105,18 +108,30 @@ class Shape:
         for key, value in self.service.labels.items():
             if _LABEL_KEY(key) and _LABEL_VALUE(value):
                 made[key] = From(value, child("metadata.labels", key))
-        made.update(self.selector())
-        made["app.kubernetes.io/managed-by"] = Rule("bateau", "who makes the objects")
+        return {**made, **self._labels_of_ours()}
+
+    def _labels_of_ours(self) -> dict[str, Any]:
+        made = {**self.selector(), "app.kubernetes.io/managed-by": Rule("bateau", "who makes the objects")}
         if self.around.environment:
             made["bateau.dev/environment"] = Rule(self.around.environment, "name of the environment")
         return made
 
     def check_labels(self) -> None:
-        """Say which labels Kubernetes would refuse."""
+        """Say which labels and annotations Kubernetes would refuse, and which labels are ours to give."""
         for key, value in self.service.labels.items():
+            where = child("metadata.labels", key)
             if not (_LABEL_KEY(key) and _LABEL_VALUE(value)):
-                where = child("metadata.labels", key)
                 self.say(f"not rendered: {where} is no label that Kubernetes takes", where)
+            elif key in self._labels_of_ours():
+                self.say(f"not rendered: {where} is a label that Bateau gives, and selects by", where)
+        for key in self.notes():
+            if not _LABEL_KEY(key):
+                where = child("metadata.annotations", key)
+                self.say(f"not rendered: {where} is no annotation that Kubernetes takes", where)
+
+    def notes(self) -> Mapping[str, str]:
+        """Return the user's annotations."""
+        return self.service.tree.get("metadata", {}).get("annotations") or {}
 
     def seconds(self, value: float, path: str, *, least: int = 1) -> From:
         """Return a duration in whole seconds, rounded up."""
