@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-from bateau.domain.origin import Origin
+from bateau.domain.origin import Origin, Origins
 from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Metadata, Spec
@@ -21,7 +21,7 @@ from bateau.hydrate.patches import Patch, applicable, names_for, of_spec, patche
 from bateau.hydrate.paths import PathError, set_at
 from bateau.kit.cel import CelError
 from bateau.kit.concealed import without
-from bateau.kit.position import child, item, leaves, nearest
+from bateau.kit.position import Position, child, item, leaves, nearest
 from bateau.kit.schema import Checker, build
 from bateau.kit.suggest import did_you_mean, listed
 
@@ -130,7 +130,7 @@ def _service(
     positions = {**spec.positions, **{path: patch.at for path, patch in patched.items()}}
     names = _Names(spec, found, origins, positions)
     metadata, body = names.expanded(tree["metadata"], tree["spec"], wrong)
-    wrong += _wrong_values(metadata, body, spec, positions, unread=bool(wrong))
+    wrong += _wrong_values(metadata, body, spec, positions, origins, unread=bool(wrong))
     wrong += _wrong_references(body, spec, positions, made=lambda path: _is_made(origins.get(path, ())), there=there)
     if wrong:
         return None
@@ -305,13 +305,20 @@ def _put(value: Any, path: str, made: Mapping[str, tuple[Any]]) -> Any:
     return _changed(value, path, put)
 
 
-def _wrong_values(metadata: Any, body: Any, spec: Spec, positions: Mapping[str, Any], *, unread: bool) -> list[Problem]:
+def _wrong_values(
+    metadata: Any, body: Any, spec: Spec, positions: Mapping[str, Any], origins: Origins, *, unread: bool
+) -> list[Problem]:
     """Check once more what expressions and patches have put in place. `unread`: an expression may still stand there."""
-    checker = Checker(
-        value_at=lambda path: nearest(positions, path, spec.position),
-        key_at=lambda path: nearest(positions, path, spec.position),
-        expressions=unread,
-    )
+
+    def place(path: str) -> Position:
+        # Where a value was merely read, it is wrong where it is written.
+        chain = origins.get(path, ())
+        read = chain[-1] if chain and chain[-1].how == "value" else None
+        if read and read.at and chain[-2].value == read.value:
+            return read.at
+        return nearest(positions, path, spec.position)
+
+    checker = Checker(value_at=place, key_at=place, expressions=unread)
     named = {key: value for key, value in metadata.items() if value is not None}
     checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
     checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
