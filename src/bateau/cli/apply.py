@@ -51,7 +51,9 @@ def command(
     if running is None:
         where = instance_paths(name)
         if left_running(where):
-            click.echo("replicas of a control plane that is gone still run: what is the same goes on", err=True)
+            click.echo(
+                "a control plane that is gone has left replicas: what still runs and is the same goes on", err=True
+            )
         for key, revision in held(where, environment).items():
             says = (
                 f"{key} was rolled back to revision {revision}, and stays there unless something else is written for it"

@@ -51,7 +51,7 @@ class History:
             return
         if self._ready_since is not None and not self._restarted:
             self._mark_healthy("every replica was ready until it was replaced")
-        self._ready_since = None
+        self._ready_since, self._open = None, None
         environment = release.environment or LOCAL
         try:
             latest = next(iter(self._revisions.history(environment, limit=1)), None)

@@ -6,12 +6,15 @@ Invariant: the file is always whole: it is written beside and renamed, so kill -
 """
 
 import json
+import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from bateau.domain.errors import ControlError
+
+logger = logging.getLogger(__name__)
 
 
 class StateFile:
@@ -24,7 +27,10 @@ class StateFile:
         """Return the tree, or an empty one where there is none or it cannot be read."""
         try:
             tree = json.loads(self._path.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+        except FileNotFoundError:
+            return {}
+        except (OSError, ValueError) as error:
+            logger.warning("%s cannot be read, and what was remembered in it is gone: %s", self._path, error)
             return {}
         return cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
 
