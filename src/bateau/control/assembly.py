@@ -96,5 +96,7 @@ class Assembly:
         return concealed(self._judge.of(subjects), self._read)
 
     def _told(self, problem: Problem) -> Problem:
+        if not self._read:
+            return problem
         hint = problem.hint and without(problem.hint, self._read)
         return replace(problem, says=without(problem.says, self._read), hint=hint)

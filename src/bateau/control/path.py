@@ -124,7 +124,7 @@ def understood(
 
 def concealed(findings: Iterable[Finding], read: Collection[str]) -> tuple[Finding, ...]:
     """Return verdicts whose words show nothing of what `env()` has read."""
-    return tuple(replace(each, says=without(each.says, read)) if read else each for each in findings)
+    return tuple(replace(each, says=without(each.says, read)) for each in findings) if read else tuple(findings)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:

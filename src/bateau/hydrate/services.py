@@ -8,6 +8,7 @@ Invariant: every leaf of a service's tree has the chain that made it.
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, cast
 
 from bateau.domain.origin import Origin, Origins
@@ -75,13 +76,17 @@ class Hydration:
     def __init__(
         self, specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None = None
     ) -> None:
-        every = list(specs)
-        environments = {spec.name: spec for spec in every if spec.kind == "Environment"}
-        self._there = frozenset(f"{spec.kind.lower()}/{spec.name}" for spec in every if spec.kind in SERVICES)
+        self._specs = list(specs)
+        environments = {spec.name: spec for spec in self._specs if spec.kind == "Environment"}
         self._context, problems = context(environment, environments, variables or {})
         self.problems = tuple(problems)
         self._patches = [patch for patch in patches_of(self._context) if not speaks_of_manifests(patch)]
         self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
+
+    @cached_property
+    def _there(self) -> frozenset[str]:
+        """The keys of all services that are written; seldom needed."""
+        return frozenset(f"{spec.kind.lower()}/{spec.name}" for spec in self._specs if spec.kind in SERVICES)
 
     @property
     def environment(self) -> Mapping[str, Any] | None:
@@ -104,7 +109,7 @@ class Hydration:
             return Hydrated(service=None)
         wrong: list[Problem] = []
         chosen, matched = applicable(self._patches, of_spec(spec, self._context), wrong)
-        service = _service(spec, self._context, chosen, wrong, self._there)
+        service = _service(spec, self._context, chosen, wrong, lambda: self._there)
         return Hydrated(
             service=service,
             problems=tuple(_in(self._context, problem) for problem in wrong),
@@ -120,7 +125,7 @@ class Hydration:
 
 
 def _service(
-    spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem], there: Collection[str]
+    spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem], there: Callable[[], Collection[str]]
 ) -> Service | None:
     origins = _written_origins(spec)
     tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
@@ -319,8 +324,9 @@ def _wrong_values(
         return nearest(positions, path, spec.position)
 
     checker = Checker(value_at=place, key_at=place, expressions=unread)
-    named = {key: value for key, value in metadata.items() if value is not None}
-    checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
+    if metadata is not spec.tree["metadata"]:
+        named = {key: value for key, value in metadata.items() if value is not None}
+        checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
     checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 
@@ -331,7 +337,12 @@ def _is_made(chain: Sequence[Origin]) -> bool:
 
 
 def _wrong_references(
-    body: Any, spec: Spec, positions: Mapping[str, Any], *, made: Callable[[str], bool], there: Collection[str]
+    body: Any,
+    spec: Spec,
+    positions: Mapping[str, Any],
+    *,
+    made: Callable[[str], bool],
+    there: Callable[[], Collection[str]],
 ) -> list[Problem]:
     """Check references that expressions and patches have put in place; what is written was checked when it was read."""
 
@@ -340,7 +351,7 @@ def _wrong_references(
         return Problem(where=nearest(positions, path, spec.position), says=says, hint=hint)
 
     found: list[Problem] = []
-    if spec.kind != "App":
+    if spec.kind != "App" or body is body_of(spec):
         return found
     ports: Any = body.get("ports") or {}
     health: Any = body.get("health") or {}
@@ -349,8 +360,8 @@ def _wrong_references(
         found.append(wrong("spec.health.port", f"health.port is `{port}`, but there is no such port", ports))
     for index, used in enumerate(cast("list[Any]", body.get("uses") or [])):
         path = item("spec.uses", index)
-        if made(path) and used not in there:
-            found.append(wrong(path, f"uses `{used}`, but there is no such service", there))
+        if made(path) and used not in there():
+            found.append(wrong(path, f"uses `{used}`, but there is no such service", there()))
     ran, runs = (any(each.get(way) is not None for way in _WAYS_TO_RUN) for each in (body_of(spec), body))
     if ran and not runs:
         found.append(wrong("spec", "nothing is left for the app to run", _WAYS_TO_RUN))

@@ -46,13 +46,17 @@ class Scope:
         """Return the value of `expression`; other expressions may be given it. Raises CelError."""
         try:
             program = compiled(expression, self._names, self._functions)
-            self._check_size(expression)
+            optional, growing = _risks(expression)
+            if growing:
+                self._check_size(expression)
             result = program.eval(self._activation)
             if result.type().name() == "ERROR":
                 raise CelError(_run_error(str(result.plain_value())))
-            if _MAY_BE_OPTIONAL(expression) and _holds_optional(result):
+            if optional and _holds_optional(result):
                 raise CelError(_OPTIONAL)
             value = result.plain_value()
+            if value is True or value is False:
+                return value  # what nearly all rules give
         except RuntimeError as error:
             raise CelError(_run_error(str(error))) from error
         except MemoryError as error:
@@ -65,8 +69,6 @@ class Scope:
 
     def _check_size(self, expression: str) -> None:
         """Refuse what may make its values grow beyond what this machine should hold. Raises CelError."""
-        if growth(expression) <= 1:
-            return
         longest, whole = self._sizes
         most = growth(expression, longest) * ((whole if "map" in expression else longest) + len(expression))
         if most > GROWN_MAX:
@@ -81,6 +83,12 @@ class Scope:
 
 _OPTIONAL: Final = "the result is an optional, or holds one; end with `.orValue(…)` or `.hasValue()`"
 _MAY_BE_OPTIONAL: Final = re.compile(r"optional|\.\s*\?|\[\s*\?|[{,]\s*\?").search
+
+
+@lru_cache(maxsize=8192)
+def _risks(expression: str) -> tuple[bool, bool]:
+    """Whether the result may hold an optional, and whether values may grow."""
+    return bool(_MAY_BE_OPTIONAL(expression)), growth(expression) > 1
 
 
 def _holds_optional(value: Any) -> bool:

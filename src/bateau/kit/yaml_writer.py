@@ -63,6 +63,10 @@ def _mapping(tree: Any, indent: str, out: list[str], *, first: str) -> None:
     deeper = f"{indent}  "
     for key, value in tree.items():
         written = _string(key)
+        if type(value) is str and "\n" not in value and len(written) <= _KEY_CHARACTERS_MAX:
+            out.append(f"{start}{written}: {_string(value)}\n")  # nine of ten
+            start = indent
+            continue
         if len(written) > _KEY_CHARACTERS_MAX:
             out.append(f"{start}? {written}\n")
             lead = f"{indent}:"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from bateau.domain.spec import AppSpec
 from bateau.kit.position import child
-from bateau.render.kubernetes.shape import Door, Shape, doors_of
+from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Rule, plain
 
 _SECRET: Final = re.compile(
@@ -37,11 +37,10 @@ class Variables:
         return hashlib.sha256(json.dumps(plain(self.plain), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def variables_of(shape: Shape) -> Variables:
+def variables_of(shape: Shape, doors: list[Door]) -> Variables:
     """Return the variables that the spec sets and those that `uses` and `ports` give; the spec's win."""
     made: dict[str, Any] = {}
     secret: list[str] = []
-    doors = doors_of(shape.service)
     for name, value in shape.service.spec.env.items():
         path = child("spec.env", name)
         if value and _SECRET.search(_HUMP.sub("_", name).upper()):

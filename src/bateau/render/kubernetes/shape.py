@@ -28,6 +28,9 @@ _PORT_NAME: Final = re.compile(r"(?!.*--)(?=.*[a-z])[a-z0-9](?:[-a-z0-9]{0,13}[a
 _APP_PROTOCOLS: Final = {"grpc": "kubernetes.io/h2c", "websocket": "kubernetes.io/ws", "http": "http"}
 _PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
 _INT32_MAX: Final = 2**31 - 1
+_LABELS_OF_OURS: Final = frozenset(
+    ("app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/managed-by", "bateau.dev/environment")
+)
 PORT_FIRST: Final = 8080
 
 
@@ -61,6 +64,8 @@ class Shape:
 
     def check_doors(self, doors: Sequence["Door"]) -> None:
         """Say which ports cannot be told apart in Kubernetes."""
+        if len(doors) == 1:
+            return
         for what, values in (
             ("number", [door.number.value for door in doors]),
             ("name", [door.name.value for door in doors]),
@@ -90,8 +95,8 @@ class Shape:
             "namespace": Rule(self.around.namespace, "namespace of the environment"),
             "labels": self.labels(),
         }
-        notes = {key: text for key, text in self.notes().items() if _LABEL_KEY(key)}
-        if annotated and notes:
+        notes = {key: text for key, text in self.notes().items() if _LABEL_KEY(key)} if annotated else {}
+        if notes:
             metadata["annotations"] = {
                 key: From(self.with_ports(text), child("metadata.annotations", key)) for key, text in notes.items()
             }
@@ -108,10 +113,8 @@ class Shape:
         for key, value in self.service.labels.items():
             if _LABEL_KEY(key) and _LABEL_VALUE(value):
                 made[key] = From(value, child("metadata.labels", key))
-        return {**made, **self._labels_of_ours()}
-
-    def _labels_of_ours(self) -> dict[str, Any]:
-        made = {**self.selector(), "app.kubernetes.io/managed-by": Rule("bateau", "who makes the objects")}
+        made.update(self.selector())
+        made["app.kubernetes.io/managed-by"] = Rule("bateau", "who makes the objects")
         if self.around.environment:
             made["bateau.dev/environment"] = Rule(self.around.environment, "name of the environment")
         return made
@@ -122,7 +125,7 @@ class Shape:
             where = child("metadata.labels", key)
             if not (_LABEL_KEY(key) and _LABEL_VALUE(value)):
                 self.say(f"not rendered: {where} is no label that Kubernetes takes", where)
-            elif key in self._labels_of_ours():
+            elif key in _LABELS_OF_OURS:
                 self.say(f"not rendered: {where} is a label that Bateau gives, and selects by", where)
         for key in self.notes():
             if not _LABEL_KEY(key):

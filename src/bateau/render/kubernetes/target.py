@@ -62,7 +62,7 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
     doors = doors_of(shape.service)
     shape.numbers = {door.key: str(door.number.value) for door in doors}
     shape.check_doors(doors)
-    variables = variables_of(shape)
+    variables = variables_of(shape, doors)
     scale = _scale_of(shape)
     made = [
         shape.document("v1", "ServiceAccount", {"automountServiceAccountToken": Rule(False, "secure by default")}),
