@@ -139,3 +139,13 @@ def test_what_is_no_pull_request_is_said(repository: Path):
     done = bateau(repository, "plan", "prod", "--comment", "https://github.com/org/acme")
     assert done.returncode == 3
     assert "is no pull request" in done.stderr
+
+
+def test_what_is_carried_against_the_order_of_promotion_is_said(repository: Path):
+    text = (repository / "prod.yaml").read_text()
+    (repository / "prod.yaml").write_text(text.replace("spec:", "spec:\n  after: [staging]", 1))
+    git(repository, "commit", "--quiet", "--all", "--message", "two")
+    back = bateau(repository, "promote", "shop", "prod", "staging", "--branch", "back")
+    assert back.returncode == 0, back.stderr
+    assert back.stderr == "warning: prod comes after staging: this carries its pins back\n"
+    assert bateau(repository, "promote", "shop", "staging", "prod", "--branch", "on").stderr == ""

@@ -29,6 +29,8 @@ def command(service: str, source: str, target: str, branch: str | None, director
     if found.promotion.problems:
         click.echo(render(found.promotion.problems), err=True)
         return 1
+    if found.backwards:
+        click.echo(f"warning: {source} comes after {target}: this carries its pins back", err=True)
     for line in found.promotion.changes:
         click.echo(f"~ {line}")
     for line in found.promotion.left:

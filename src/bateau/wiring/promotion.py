@@ -9,6 +9,7 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, cast
 
 from bateau.domain.errors import ControlError
 from bateau.domain.revision import Commit
@@ -19,18 +20,23 @@ from bateau.specs import read
 
 @dataclass(frozen=True, kw_only=True)
 class Promoted:
-    """What a promotion would change, and the commit that it made (None where there is nothing to change)."""
+    """What a promotion would change, and the commit that it made (None where there is nothing to change).
+
+    `backwards`: the source comes after the target, by what it says itself.
+    """
 
     promotion: Promotion
     branch: str
     commit: Commit | None
+    backwards: bool = False
 
 
 async def promoted(directory: Path, *, service: str | None, source: str, target: str, branch: str | None) -> Promoted:
     """Make the commit. Raises ControlError and the SourceError family."""
     objects = await GitObjects.of_clone(directory, environ=os.environ)
     texts = await objects.texts_at("HEAD")
-    files = {spec.name: spec.position.file for spec in read(texts).specs if spec.kind == "Environment"}
+    environments = {spec.name: spec for spec in read(texts).specs if spec.kind == "Environment"}
+    files = {name: spec.position.file for name, spec in environments.items()}
     missing = [name for name in (source, target) if name not in files]
     if missing:
         there = ", ".join(sorted(files)) or "none"
@@ -45,6 +51,8 @@ async def promoted(directory: Path, *, service: str | None, source: str, target:
     name = branch or f"promote-{service or 'all'}-{target}-{(await objects.id_of('HEAD'))[:7]}"
     if promotion.problems or not promotion.changes:
         return Promoted(promotion=promotion, branch=name, commit=None)
+    body: Any = environments[source].tree.get("spec")
+    after = cast("dict[str, Any]", body or {}).get("after") or ()
     message = f"Promote {service or 'everything'} from {source} to {target}\n\n" + "\n".join(promotion.changes)
     change = Change(
         branch=name,
@@ -53,4 +61,5 @@ async def promoted(directory: Path, *, service: str | None, source: str, target:
         author=await objects.author(),
         when_s=int(time.time()),
     )
-    return Promoted(promotion=promotion, branch=name, commit=await objects.commit_on_branch("HEAD", change))
+    commit = await objects.commit_on_branch("HEAD", change)
+    return Promoted(promotion=promotion, branch=name, commit=commit, backwards=target in after)
