@@ -272,3 +272,14 @@ def test_a_reference_to_nothing_that_a_patch_makes_is_a_mistake(sets: str, says:
     patch = f"  values: {{used: model/gone}}\n  patches: [{{match: {{name: shop}}, set: {sets}}}]\n"
     _, problems = hydrated(shop, environment("prod", patch))
     assert any(says in problem for problem in problems), problems
+
+
+@pytest.mark.parametrize("value", ["5", "x", "[{a: b}]", "{a: b}", "null", "[5]"])
+@pytest.mark.parametrize(
+    "path", ["spec.uses", "spec.health", "spec.ports", "spec.health.port", "spec.image", "spec.env"]
+)
+def test_a_patch_of_any_shape_is_a_mistake_or_a_value(path: str, value: str):
+    shop = HEAD + "kind: App\nmetadata: {name: shop}\nspec: {image: x, ports: {http: {}}}\n"
+    patch = f"  patches: [{{match: {{name: shop}}, set: {{spec.{path}: {value}}}}}]\n"
+    release, problems = hydrated(shop, environment("prod", patch))
+    assert bool(release.services) is not bool(problems)

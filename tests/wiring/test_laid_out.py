@@ -28,6 +28,20 @@ def names(repository: FollowedRepository) -> set[str]:
         return set()
 
 
+async def followed(repository: FollowedRepository) -> asyncio.Task[None]:
+    """Follow a repository, and wait for the first sign of a change."""
+    heard = asyncio.Event()
+
+    async def follow() -> None:
+        async for _ in repository.changes():
+            heard.set()
+
+    following = asyncio.create_task(follow())
+    async with asyncio.timeout(20):
+        await heard.wait()
+    return following
+
+
 async def test_only_what_a_commit_brought_is_put_back_and_removed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -101,15 +115,7 @@ async def test_a_commit_that_cannot_be_laid_out_is_not_followed_until_it_can(tmp
     (laid_out / "lib" / "data.sqlite").write_text("what the program wrote")
     (workshop.directory / "lib").write_text("a file")
     workshop.commit("two", other=SPEC.replace("web", "other"))
-    heard = asyncio.Event()
-
-    async def follow() -> None:
-        async for _ in repository.changes():
-            heard.set()
-
-    following = asyncio.create_task(follow())
-    async with asyncio.timeout(20):
-        await heard.wait()
+    following = await followed(repository)
     with pytest.raises(ControlError, match=f"cannot lay out the commit in {laid_out}: .*lib: Is a directory") as raised:
         repository.read()
     assert raised.value.hint == "something that no commit brought stands where the commit has another; move it away"
@@ -140,15 +146,7 @@ async def test_a_commit_with_mistakes_changes_no_program(tmp_path: Path) -> None
     program.write_text("two")
     workshop.commit("two", web="a mistake")
     bad = workshop.git("rev-parse", "--short=12", "HEAD")
-    heard = asyncio.Event()
-
-    async def follow() -> None:
-        async for _ in repository.changes():
-            heard.set()
-
-    following = asyncio.create_task(follow())
-    async with asyncio.timeout(20):
-        await heard.wait()
+    following = await followed(repository)
     assert repository.read() == {"web.yaml": "a mistake"}  # so that the mistake is told
     assert (laid_out / "serve").read_text() == "one"
     assert repository.place.endswith(f"at {good}; commit {bad} of Ada <ada@example.org> is not followed")

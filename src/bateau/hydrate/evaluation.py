@@ -1,0 +1,146 @@
+"""Give the expressions of one document their values, in the order in which they need each other.
+
+Called by hydrate.services, after the patches.
+
+Invariant: an expression sees the document as it is in the end; what reads itself is a mistake.
+Invariant: every leaf that an expression made has its chain: the expression, and the values that it read.
+Refused: one pass in the order of the text; whether a field is written before another would decide what it is.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from bateau.domain.origin import Origin
+from bateau.domain.problem import Problem
+from bateau.domain.spec import Spec
+from bateau.hydrate.environments import Context, missing_value, values_read
+from bateau.hydrate.expressions import expand, names_hint, names_in
+from bateau.hydrate.patches import names_for
+from bateau.kit.cel import CelError
+from bateau.kit.position import child, item, leaves, nearest
+from bateau.kit.suggest import did_you_mean, listed
+
+_OF_PORTS: Final = ("spec.command[", "spec.env.", "spec.env[", "metadata.annotations")
+_NO_PORTS: Final = "ports have numbers in spec.command, spec.env and metadata.annotations only"
+_CIRCLE: Final = "it reads a field whose value follows from this one"
+
+
+class Evaluation:
+    """The expressions of one document. One that reads the document waits until what it reads has its value.
+
+    `origins` has the chains so far, and gets those of what is made here.
+    """
+
+    def __init__(
+        self, spec: Spec, found: Context, origins: dict[str, tuple[Origin, ...]], positions: Mapping[str, Any]
+    ) -> None:
+        self._names: dict[str, Any] = {}
+        self._found = found
+        self._origins = origins
+        self._positions = positions
+        self._spec = spec
+        self._waiting: dict[str, str] = {}  # texts by path
+
+    def expanded(self, metadata: Any, body: Any, wrong: list[Problem]) -> tuple[Any, Any]:
+        """Return both with their expressions evaluated, and note what each of them read."""
+        self._see(metadata, body)
+        metadata, body = (
+            _changed(part, path, lambda at, text: self._at_once(at, text, wrong))
+            for path, part in (("metadata", metadata), ("spec", body))
+        )
+        while self._waiting:
+            self._see(metadata, body)
+            failed: dict[str, CelError] = {}
+            made = {path: value for path, text in self._waiting.items() if (value := self._now(path, text, failed))}
+            if not made:
+                for path, text in self._waiting.items():
+                    self._tell(path, text, failed.get(path) or CelError(_CIRCLE), wrong)
+                break
+            for path in made:
+                del self._waiting[path]
+            metadata, body = (_put(part, path, made) for path, part in (("metadata", metadata), ("spec", body)))
+        return metadata, body
+
+    def _see(self, metadata: Any, body: Any) -> None:
+        # Ports are words that the engine replaces when it hands out their numbers.
+        ports = body.get("ports") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+        words = {name: f"{{port:{name}}}" for name in cast("dict[str, Any]", ports if isinstance(ports, dict) else {})}
+        self._names = {**names_for(self._spec, self._found), "metadata": metadata, "spec": body, "ports": words}
+
+    def _at_once(self, path: str, text: str, wrong: list[Problem]) -> Any:
+        """Return the value of a text, or the text where its expressions have to wait, or fail."""
+        if ("spec" in text or "metadata" in text) and names_in(text) & {"spec", "metadata"}:
+            self._waiting[path] = text
+            return text
+        if "ports" in text and not path.startswith(_OF_PORTS) and "ports" in names_in(text):
+            self._tell(path, text, CelError(_NO_PORTS), wrong)
+            return text
+        try:
+            result = expand(text, self._names, variables=self._found.variables)
+        except CelError as error:
+            self._tell(path, text, error, wrong)
+            return text
+        self._note(path, text, result)
+        return result
+
+    def _now(self, path: str, text: str, failed: dict[str, CelError]) -> tuple[Any] | None:
+        """Return the value of a text that waits; None where what it reads waits as well, or it fails."""
+        try:
+            result = expand(text, self._names, variables=self._found.variables)
+        except CelError as error:
+            failed[path] = error
+            return None
+        read = [each for _, each in leaves(result) if isinstance(each, str) and "${" in each]
+        if any(raw in each for each in read for raw in self._waiting.values()):
+            return None
+        self._note(path, text, result)
+        return (result,)
+
+    def _tell(self, path: str, text: str, error: CelError, wrong: list[Problem]) -> None:
+        says, hint = self._explained(text, error)
+        where = nearest(self._positions, path, self._spec.position)
+        wrong.append(Problem(where=where, says=f"{path}: {says}", hint=hint))
+
+    def _explained(self, text: str, error: CelError) -> tuple[str, str | None]:
+        """Say why an expression fails; a value that is missing is what it mostly is."""
+        if self._found.name is None and self._found.others and "values" in names_in(text):
+            hint = f"choose one with --env: {listed(self._found.others)}"
+            return "it reads values, and no environment was chosen", hint
+        if "not found in map" in str(error) and (missing := missing_value(text, self._found)):
+            around, key, there = missing
+            return f"{around} has no `{key}`", did_you_mean(key, there) or f"there is: {listed(there) or 'nothing'}"
+        return str(error), names_hint(error, self._names)
+
+    def _note(self, path: str, text: str, result: Any) -> None:
+        chain = self._origins.get(path, ())
+        last = chain[-1] if chain else None
+        read = values_read(text, self._found)
+        self._origins.pop(path, None)
+        for leaf, value in leaves(result, path):
+            made = Origin("expression", last.at if last else None, value, text.strip())
+            self._origins[leaf] = (*chain[:-1], made, *read)
+
+
+def _changed(value: Any, path: str, change: Callable[[str, str], Any]) -> Any:
+    """Return the value with every text that holds an expression changed.
+
+    What holds none is returned as it is, and not copied.
+    """
+    if isinstance(value, dict):
+        mapping = cast("dict[str, Any]", value)
+        made = {key: _changed(each, child(path, key), change) for key, each in mapping.items()}
+        return mapping if all(made[key] is mapping[key] for key in mapping) else made
+    if isinstance(value, list):
+        items = cast("list[Any]", value)
+        listed = [_changed(each, item(path, index), change) for index, each in enumerate(items)]
+        return items if all(new is old for new, old in zip(listed, items, strict=True)) else listed
+    return change(path, value) if isinstance(value, str) and "${" in value else value
+
+
+def _put(value: Any, path: str, made: Mapping[str, tuple[Any]]) -> Any:
+    """Return the value with what was made at the paths in it."""
+
+    def put(at: str, text: str) -> Any:
+        return made[at][0] if at in made else text
+
+    return _changed(value, path, put)
