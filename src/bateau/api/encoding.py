@@ -19,6 +19,23 @@ def encode(value: Any) -> str:
     return json.dumps(plain(value), ensure_ascii=False)
 
 
+def exact(value: Any, *, indented: bool = False) -> str:
+    """Return plain values as JSON with numbers of any size: compact with sorted keys, or indented in their order.
+
+    >>> exact({"b": 2**70, "a": 1})
+    '{"a":1,"b":1180591620717411303424}'
+    """
+    import orjson  # not for `status`, which is to be quick
+
+    form = orjson.OPT_INDENT_2 if indented else orjson.OPT_SORT_KEYS
+    try:
+        return orjson.dumps(value, default=str, option=form | orjson.OPT_NON_STR_KEYS).decode()
+    except TypeError:  # beyond 64 bits, which orjson does not write
+        if indented:
+            return json.dumps(value, default=str, indent=2, ensure_ascii=False)
+        return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
 def plain(value: Any) -> Any:
     """Return plain dicts and lists for dataclasses, with camelCase keys."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

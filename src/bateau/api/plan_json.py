@@ -15,24 +15,17 @@ Shape (all keys camelCase; `object` is {group, kind, namespace, name, shown}):
     edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}]}
 """
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
-import orjson
-
-from bateau.api.encoding import plain
+from bateau.api.encoding import exact, plain
 from bateau.domain.change import ABSENT, Change, Delivery, FieldChange, Fold, ObjectKey, object_name
 from bateau.domain.origin import Origin
 
 
 def plan_json(delivery: Delivery) -> str:
     """Return the plan as one JSON document, ready to print."""
-    tree = plan_tree(delivery)
-    try:
-        return orjson.dumps(tree, default=str, option=orjson.OPT_INDENT_2 | orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # a number of more than 64 bits
-        return json.dumps(tree, default=str, indent=2, ensure_ascii=False)
+    return exact(plan_tree(delivery), indented=True)
 
 
 def plan_tree(delivery: Delivery) -> dict[str, Any]:

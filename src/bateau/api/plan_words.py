@@ -6,12 +6,10 @@ Invariant: a secret is said to change and never shown; an object that goes is al
 Refused: whole values; a line holds what a person reads at a glance, and `--json` has the rest.
 """
 
-import json
 import re
 from typing import Any, Final
 
-import orjson
-
+from bateau.api.encoding import exact
 from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, object_name
 from bateau.domain.origin import Origin
 
@@ -77,7 +75,7 @@ def edit_words(edit: FieldChange) -> str:
     before, after = value_words(edit.before), value_words(edit.after)
     if before == after:
         # Cut or written alike: show what tells them apart.
-        before, after = _json(edit.before), _json(edit.after)
+        before, after = exact(edit.before), exact(edit.after)
         if min(len(before), len(after)) > _VALUE_CHARACTERS:
             before, after = _around(before, after)
     return f"{path} {before} -> {after}"
@@ -89,7 +87,7 @@ def value_words(value: Any) -> str:
     if isinstance(value, str) and value and value.isprintable() and not _looks_typed(value):
         text = value
     else:
-        text = _json(value)
+        text = exact(value)
     return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 1]}…"
 
 
@@ -131,13 +129,6 @@ def _looks_typed(value: str) -> bool:
         )
     # A number with one dot and no exponent is as often a version as not; quotes would only be noise in `1.4`.
     return True
-
-
-def _json(value: Any) -> str:
-    try:
-        return orjson.dumps(value, default=str, option=orjson.OPT_NON_STR_KEYS | orjson.OPT_SORT_KEYS).decode()
-    except TypeError:  # a number of more than 64 bits
-        return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
 def _around(before: str, after: str) -> tuple[str, str]:

@@ -212,7 +212,9 @@ def _chain(origins: Any, path: str) -> list[tuple[str, Any]]:
 
 def _is_at(at: str, path: str) -> bool:
     """Whether a path is another one, or below it."""
-    return not path or at == path or at.startswith((f"{path}.", f"{path}["))
+    from bateau.kit.position import below
+
+    return not path or at == path or below(at, path)
 
 
 def _steps(chain: list[tuple[str, Any]]) -> str:

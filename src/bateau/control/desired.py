@@ -44,6 +44,7 @@ class DesiredState:
         self.stale = True  # something may be written that was not read yet
         self.read_at = ports.clock.monotonic()
         self.written: Written | None = None
+        self.written_digest: str | None = None  # of the texts that were read last
         self.release = Release()
 
     @property
@@ -65,11 +66,6 @@ class DesiredState:
     def not_held(self) -> Mapping[str, str]:
         """The services that a rollback should hold and cannot, and why."""
         return self._rollbacks.not_held
-
-    @property
-    def written_digest(self) -> str | None:
-        """What stands for the texts that were read last; None before any were."""
-        return texts_digest(self._texts) if self.written else None
 
     def understood(self, texts: Mapping[str, str]) -> Written:
         """Return what texts say for the environment of this control plane, today."""
@@ -104,6 +100,7 @@ class DesiredState:
         texts = self._ports.texts.read()
         if self.written is None or texts != self._texts:
             self.written, self._texts = self.understood(texts), texts
+            self.written_digest = texts_digest(texts)
             if not self.written.wrong:
                 self._good, self._good_texts = self.written, texts
                 self._take_up(self.written)

@@ -253,8 +253,8 @@ class Control:
     def rolled_out(self) -> bool:
         """Whether every replica of what shall run is ready, and the gateway has taken that it is."""
         plane = self._ports.plane
-        reached = self.up_to_date and plane.acknowledged() and not plane.rejected()
-        return self._walked and self._everything_ready(self.outcome) and reached
+        taken = plane.acknowledged() and not plane.rejected()
+        return taken and self._walked and self._everything_ready() and self.up_to_date
 
     def _traffic(self) -> Traffic:
         return endpoints(
@@ -305,9 +305,9 @@ class Control:
             self._stopping.pop(step.replica, None)
             self.wake()
 
-    def rolled_out_services(self) -> frozenset[str]:
-        """Return the services all of whose replicas are ready, and reached, with nothing of theirs left to do."""
-        if not self._walked or self.outcome is None or not self.up_to_date:
+    def ready_services(self) -> frozenset[str]:
+        """Return the services all of whose replicas are ready, with nothing of theirs left to do."""
+        if not self._walked or self.outcome is None:
             return frozenset()
         moving = {step.service for step in self.outcome.plan.steps}
         ready = self._ready_now()
@@ -323,14 +323,14 @@ class Control:
         made = self.outcome is not None and service.key in self.outcome.templates
         return made and ready.get(service.key, 0) >= service.spec.replicas
 
-    def _everything_ready(self, outcome: Outcome | None) -> bool:
+    def _everything_ready(self) -> bool:
         """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""
-        if outcome is None:
+        if self.outcome is None:
             return False
         ready = self._ready_now()
-        if GATEWAY in outcome.templates and not ready.get(GATEWAY):
+        if GATEWAY in self.outcome.templates and not ready.get(GATEWAY):
             return False
-        return not outcome.plan.steps and all(self._is_ready(service, ready) for service in self.release.services)
+        return not self.outcome.plan.steps and all(self._is_ready(service, ready) for service in self.release.services)
 
     def _ours(self) -> list[Replica]:
         """Return the replicas of the revisions that shall run."""

@@ -21,7 +21,7 @@ from bateau.domain.process import ProcessTemplate
 from bateau.domain.release import Release, Service
 from bateau.domain.replica import Replica
 from bateau.domain.spec import ModelSpec
-from bateau.hydrate import Hydration, hydrate
+from bateau.hydrate import Hydration
 from bateau.kit.concealed import without
 from bateau.place import place
 from bateau.plan import plan
@@ -103,8 +103,8 @@ def understood(
     starter: Sequence[Policy] = (),
 ) -> Written:
     """Do what `understand` does with texts that were read already, once for all environments."""
-    release, unmet = hydrate(reading.specs, environment, variables, whole=reading.whole)
     hydration = Hydration(reading.specs, environment, variables)
+    release, unmet = hydration.release(whole=reading.whole)
     read = hydration.read
     policies, unsound = read_policies(reading.specs)
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]

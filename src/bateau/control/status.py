@@ -27,12 +27,14 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     by_service: dict[str, list[Replica]] = {}
     for replica in control.ports.engine.observe():
         by_service.setdefault(replica.service, []).append(replica)
+    up_to_date = control.up_to_date
     now = _Now(
         control=control,
+        left_alone=control.left_alone,
         addresses=control.addresses(),
         draining=control.draining.keys(),
         rejected=control.ports.plane.rejected(),
-        rolled_out=control.rolled_out_services(),
+        rolled_out=control.ready_services() if up_to_date else frozenset[str](),
     )
     gateway = _gateway(now, by_service.pop(GATEWAY, []))
     services = [_service(now, service, by_service.pop(service.key, [])) for service in control.release.services]
@@ -41,7 +43,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     warnings = control.outcome.placement.problems if control.outcome else ()
     settled = (
         control.turns > 0
-        and (control.left_alone or control.up_to_date)
+        and (now.left_alone or up_to_date)
         and gateway.state not in _UNSETTLED
         and all(service.state not in _UNSETTLED and not service.draining for service in services)
     )
@@ -60,7 +62,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
             *warnings,
             *_held(control),
             *_keys_missing(control),
-            *_left_alone(control),
+            *_left_alone(now),
             *_no_history(control),
             *_trouble(control),
         ),
@@ -78,6 +80,7 @@ class _Now:
     """What every service's status is made of, looked up once."""
 
     control: Control
+    left_alone: bool
     addresses: Mapping[str, str]
     draining: Collection[str]
     rejected: Mapping[str, str]
@@ -127,9 +130,9 @@ def _trouble(control: Control) -> list[Problem]:
     return [Problem(where=None, says=control.trouble)] if control.trouble else []
 
 
-def _left_alone(control: Control) -> list[Problem]:
+def _left_alone(now: _Now) -> list[Problem]:
     """Say what happens to what an earlier control plane left running, where nobody knows whether it shall run."""
-    if not control.left_alone:
+    if not now.left_alone:
         return []
     hint = "mend what is written: as soon as it can be read, it is what runs; `bateau down` ends everything"
     return [Problem(where=None, says=f"what runs {_LEFT_ALONE}", hint=hint, severity=Severity.WARNING)]
@@ -148,7 +151,7 @@ def _gateway(now: _Now, replicas: list[Replica]) -> ServiceStatus:
     rejected = next((says for key, says in sorted(now.rejected.items()) if key not in ours), None)
     if rejected and state is ServiceState.READY:
         state, reason = ServiceState.DEGRADED, f"it goes on with what it had: {rejected}"
-    elif control.left_alone and not replicas:
+    elif now.left_alone and not replicas:
         state, reason = ServiceState.FAILED, "it is not started before what is written can be read"
     return ServiceStatus(
         service=GATEWAY,
@@ -238,14 +241,14 @@ def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str |
 def _unwritten(now: _Now, key: str, replicas: list[Replica]) -> ServiceStatus:
     """Return the status of what runs and is not in the release: on its way out, or not known to be."""
     state, reason = ServiceState.LEAVING, "no document names it any more"
-    if now.control.left_alone:
+    if now.left_alone:
         state, reason = _state(replicas, wanted=len(replicas))
         reason = reason or _LEFT_ALONE
     return ServiceStatus(
         service=key,
         state=state,
         reason=reason,
-        replicas_wanted=len(replicas) if now.control.left_alone else 0,
+        replicas_wanted=len(replicas) if now.left_alone else 0,
         replicas_ready=_ready(replicas),
         engine="process",
         replicas=tuple(replicas),

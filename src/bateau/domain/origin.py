@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from bateau.kit.position import Position
+from bateau.kit.position import Position, below
 
 How = Literal["written", "default", "patch", "expression", "value", "rule", "foreign"]
 
@@ -80,7 +80,7 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
         kept = {
             each: chain
             for each, chain in self._over.items()
-            if each != path and not _below(each, path) and not _below(path, each)
+            if each != path and not below(each, path) and not below(path, each)
         }
         continued = self._continued & kept.keys()
         if path in over and path in self._over:
@@ -122,7 +122,3 @@ def overlaid(base: Origins, path: str, over: Origins) -> OverlaidOrigins:
 def _ancestors(path: str) -> Iterator[str]:
     while path := path[: max(path.rfind("."), path.rfind("["), 0)]:
         yield path
-
-
-def _below(path: str, around: str) -> bool:
-    return path.startswith((f"{around}.", f"{around}["))

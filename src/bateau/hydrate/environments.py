@@ -1,6 +1,6 @@
 """Put an environment together from those it builds on: values merged deep, patches in order.
 
-Called by hydrate.services and hydrate.manifests.
+Called by hydrate.services, hydrate.evaluation and hydrate.manifests.
 
 Invariant: the order is what `from` says and nothing else: those named first, each with its own `from` before it, then
 the environment itself. Later ones win.
@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
-from bateau.kit.position import child
+from bateau.kit.position import below, child
 from bateau.kit.suggest import did_you_mean, listed
 
 
@@ -30,6 +30,16 @@ class Context:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     others: tuple[str, ...] = ()  # those that could have been chosen, where none was
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The values of the variables that it declares: nothing that is said shows them."""
+        return frozenset(self.variables.values())
+
+    @property
+    def seen(self) -> dict[str, Any]:
+        """What expressions and policies see of it."""
+        return {"name": self.name or "", "labels": dict(self.labels)}
 
 
 def context(
@@ -65,11 +75,6 @@ def context(
 
 _READ_VALUE: Final = re.compile(r"""\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\["[^"]*"\]|\[\d+\])+)""")
 _STEP: Final = re.compile(r"""\.(\w+)|\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]""")
-
-
-def environment_seen(found: Context) -> dict[str, Any]:
-    """Return what expressions and policies see of an environment."""
-    return {"name": found.name or "", "labels": dict(found.labels)}
 
 
 def values_read(text: str, found: Context) -> list[Origin]:
@@ -115,11 +120,6 @@ def _there(steps: Sequence[str], found: Context) -> str:
         value = cast("dict[str, Any]", value)[step]
         path = child(path, step)
     return path
-
-
-def below(path: str, around: str) -> bool:
-    """Whether a path leads into what is at another."""
-    return path.startswith((f"{around}.", f"{around}["))
 
 
 def body_of(spec: Spec) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, overlaid
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
-from bateau.hydrate.environments import Context, context, environment_seen, values_read
+from bateau.hydrate.environments import Context, context, values_read
 from bateau.hydrate.expressions import expand, names_hint
 from bateau.hydrate.patches import Patch, Patched, applicable, overlap, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
@@ -44,12 +44,12 @@ class ManifestPatches:
     @property
     def read(self) -> frozenset[str]:
         """The values of the variables that the environment declares: nothing that is said shows them."""
-        return frozenset(self._context.variables.values())
+        return self._context.read
 
     @property
     def environment(self) -> Mapping[str, Any] | None:
         """What policies see of the environment; None where there is none."""
-        return environment_seen(self._context) if self._context.name else None
+        return self._context.seen if self._context.name else None
 
     def __bool__(self) -> bool:
         return bool(self._patches)
@@ -111,7 +111,7 @@ def _names(tree: Mapping[str, Any], found: Context) -> dict[str, Any]:
         "metadata": tree["metadata"],
         "spec": tree.get("spec") or {},
         "values": found.values,
-        "environment": environment_seen(found),
+        "environment": found.seen,
     }
 
 

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
-from bateau.hydrate.environments import Context, body_of, environment_seen
+from bateau.hydrate.environments import Context, body_of
 from bateau.hydrate.paths import PathError, Step, parse_path
 from bateau.kit.cel import CelError, evaluate
 from bateau.kit.position import Position, child
@@ -129,7 +129,7 @@ def names_for(spec: Spec, context: Context) -> dict[str, Any]:
         "metadata": spec.tree["metadata"],
         "spec": body_of(spec),
         "values": context.values,
-        "environment": environment_seen(context),
+        "environment": context.seen,
     }
 
 

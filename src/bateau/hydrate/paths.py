@@ -1,6 +1,6 @@
 """Set a value at a path of a tree: `spec.ports.http.port`, `spec.command[0]`, `spec.items[name=web].image`.
 
-Called by hydrate.services and hydrate.manifests.
+Called by hydrate.services, hydrate.manifests and hydrate.patches.
 
 Invariant: the tree that is given is not changed; only what lies on the path is copied.
 """

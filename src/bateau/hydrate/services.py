@@ -16,13 +16,13 @@ from bateau.domain.problem import Problem
 from bateau.domain.release import Release, Service
 from bateau.domain.spec import KINDS, Spec
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, below, context, environment_seen
+from bateau.hydrate.environments import Context, context
 from bateau.hydrate.evaluation import Evaluation
 from bateau.hydrate.patches import Patch, applicable, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.hydrate.rechecking import wrong_references, wrong_values
 from bateau.kit.concealed import without
-from bateau.kit.position import leaves
+from bateau.kit.position import below, leaves
 from bateau.kit.schema import build
 
 SERVICES: Final = ("Model", "App")
@@ -41,14 +41,7 @@ def hydrate(
     other or lead nowhere. `variables` are what `env()` may find; only names that the environment declares are seen.
     Where the specs are not `whole`, nothing is said of patches that match none of them.
     """
-    every = list(specs)
-    hydration = Hydration(every, environment, variables)
-    made = [hydration.service(spec) for spec in every if spec.kind in SERVICES]
-    matched = frozenset[int]().union(*(each.matched for each in made))
-    problems = [*hydration.problems, *(problem for each in made for problem in each.problems)]
-    services = sorted((each.service for each in made if each.service), key=lambda service: service.key)
-    release = Release(environment=environment, services=tuple(services))
-    return release, (*problems, *(hydration.unmatched(matched) if whole else ()))
+    return Hydration(specs, environment, variables).release(whole=whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +64,7 @@ class Hydration:
         self, specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None = None
     ) -> None:
         self._specs = list(specs)
+        self._name = environment
         environments = {spec.name: spec for spec in self._specs if spec.kind == "Environment"}
         self._context, problems = context(environment, environments, variables or {})
         self.problems = tuple(problems)
@@ -85,17 +79,26 @@ class Hydration:
     @property
     def environment(self) -> Mapping[str, Any] | None:
         """What expressions and policies see of the environment; None where there is none."""
-        return environment_seen(self._context) if self._context.name else None
+        return self._context.seen if self._context.name else None
 
     @property
     def read(self) -> frozenset[str]:
         """The values of the variables that the environment declares: nothing that is said shows them."""
-        return frozenset(self._context.variables.values())
+        return self._context.read
 
     @property
     def variables(self) -> Mapping[str, str]:
         """The variables that the environment declares, with their values."""
         return self._context.variables
+
+    def release(self, *, whole: bool) -> tuple[Release, tuple[Problem, ...]]:
+        """Return the services of all documents, and every mistake; see `hydrate`."""
+        made = [self.service(spec) for spec in self._specs if spec.kind in SERVICES]
+        matched = frozenset[int]().union(*(each.matched for each in made))
+        problems = [*self.problems, *(problem for each in made for problem in each.problems)]
+        services = sorted((each.service for each in made if each.service), key=lambda service: service.key)
+        release = Release(environment=self._name, services=tuple(services))
+        return release, (*problems, *(self.unmatched(matched) if whole else ()))
 
     def service(self, spec: Spec) -> Hydrated:
         """Return the service of a document, or what is wrong with it in this environment."""
@@ -187,6 +190,6 @@ def _patched(
 def _in(found: Context, problem: Problem) -> Problem:
     """Name the environment in which a mistake shows, and nothing that `env()` has read in it."""
     where = f"in environment {found.name}: " if found.name else ""
-    read = found.variables.values()
+    read = found.read
     says, hint = without(problem.says, read), without(problem.hint or "", read)
     return Problem(where=problem.where, says=f"{where}{says}", hint=hint or None, severity=problem.severity)

@@ -70,6 +70,15 @@ def item(path: str, index: int) -> str:
     return f"{path}[{index}]"
 
 
+def below(path: str, around: str) -> bool:
+    """Whether a path leads into what is at another.
+
+    >>> below("spec.ports[0].name", "spec.ports"), below("spec.ports", "spec.ports"), below("spec.portsX", "spec.ports")
+    (True, False, False)
+    """
+    return path.startswith((f"{around}.", f"{around}["))
+
+
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Yield path and value of every leaf of the tree at `path`; an empty mapping or list is one.
 

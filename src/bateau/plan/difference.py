@@ -20,7 +20,7 @@ from bateau.domain.change import ABSENT, SECRET, FieldChange, Tree
 from bateau.domain.origin import Origin, Origins
 from bateau.kit.cel_quantity import parse_quantity
 from bateau.kit.concealed import holds, tree_without, without
-from bateau.kit.position import child, item, steps
+from bateau.kit.position import below, child, item, steps
 from bateau.plan.server_fields import Node, is_negligible, server_fields
 
 # What names an item of a list, in the order in which it is tried.
@@ -249,9 +249,7 @@ def _chain(origins: Origins, path: str, *, sealed: bool) -> tuple[Origin, ...]:
     around = path
     while around and around not in origins:
         around = around[: max(around.rfind("."), around.rfind("["), 0)]
-    chain = origins.get(around) or next(
-        (chain for each, chain in origins.items() if each.startswith((f"{path}.", f"{path}["))), ()
-    )
+    chain = origins.get(around) or next((chain for each, chain in origins.items() if below(each, path)), ())
     return tuple(Origin(each.how, each.at, SECRET) for each in chain) if sealed else chain
 
 

@@ -31,6 +31,7 @@ _CLUSTER_SCOPED: Final = frozenset(
         *("ClusterTrustBundle", "IPAddress", "ServiceCIDR", "VolumeAttributesClass", "StorageVersionMigration"),
     }
 )
+_WAYS_TO_PODS: Final = (("spec", "template"), ("spec", "jobTemplate", "spec", "template"), ())
 _BUILT_IN: Final = frozenset({"", "apps", "batch", "autoscaling", "policy"})
 
 
@@ -63,14 +64,14 @@ def _shut_out(service: Service, manifests: Sequence[Manifest], environment: str 
 
 
 def _labels_of_pods(tree: Mapping[str, Any]) -> Mapping[str, Any]:
-    at: Any = tree
-    if tree["kind"] != "Pod":
-        spec: Any = tree.get("spec")
-        spec = spec.get("jobTemplate", {}).get("spec") if isinstance(spec, dict) and "jobTemplate" in spec else spec  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-        at = spec.get("template") if isinstance(spec, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    metadata: Any = at.get("metadata") if isinstance(at, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    labels: Any = metadata.get("labels") if isinstance(metadata, dict) else None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
-    return cast("Mapping[str, Any]", labels if isinstance(labels, dict) else {})
+    """Return the labels of the pods that an object makes; none where it makes none."""
+    for way in _WAYS_TO_PODS:
+        at: Any = tree
+        for step in (*way, "metadata", "labels"):
+            at = cast("Mapping[str, Any]", at).get(step) if isinstance(at, Mapping) else None
+        if isinstance(at, Mapping) and (way or tree["kind"] == "Pod"):
+            return cast("Mapping[str, Any]", at)
+    return {}
 
 
 def _in_namespace(manifest: Manifest, namespace: str) -> Manifest:

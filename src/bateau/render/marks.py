@@ -12,7 +12,7 @@ from typing import Any, Final, cast
 
 from bateau.domain.origin import LazyOrigins, Origin, Origins
 from bateau.domain.release import Service
-from bateau.kit.position import child, item
+from bateau.kit.position import below, child, item
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,5 +130,4 @@ def _chain_of(origins: Origins, path: str) -> tuple[Origin, ...]:
     """Return the chain of a field, or of the first leaf below it where it is a mapping or list."""
     if found := origins.get(path):
         return found
-    below = (chain for each, chain in origins.items() if each.startswith((f"{path}.", f"{path}[")))
-    return next(below, ())
+    return next((chain for each, chain in origins.items() if below(each, path)), ())

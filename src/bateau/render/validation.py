@@ -14,7 +14,7 @@ from typing import Any, Final
 from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origins
-from bateau.kit.position import Position, child, item
+from bateau.kit.position import Position, below, child, item
 from bateau.render.schemas import Schemas
 
 _MESSAGE_CHARACTERS_MAX: Final = 200
@@ -78,6 +78,5 @@ def _place(origins: Origins, path: str) -> Position | None:
     """Return where the field, or else the first thing below it, was written."""
     chain: Any = origins.get(path)
     if not chain:
-        below = (each for at, each in origins.items() if at.startswith((f"{path}.", f"{path}[")))
-        chain = next(below, ()) or origins.get("metadata.name", ())
+        chain = next((each for at, each in origins.items() if below(at, path)), ()) or origins.get("metadata.name", ())
     return next((origin.at for origin in reversed(chain) if origin.at), None)

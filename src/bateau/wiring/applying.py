@@ -1,6 +1,6 @@
-"""What `apply` needs beside a control plane: the texts to apply, their commit, and a preview where nothing runs yet.
+"""What `apply` needs where no control plane is: texts, and a preview. And which commit texts are, for `render` as well.
 
-Called by that command.
+Called by these commands.
 """
 
 import asyncio

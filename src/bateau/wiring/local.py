@@ -254,11 +254,11 @@ def _repository(settings: Settings) -> FollowedRepository | None:
         following=following_of(
             settings.repository, settings.allowed_signers, rewritten_history=settings.rewritten_history
         ),
-        sound=lambda texts: not understand_today(texts, settings).wrong,
+        sound=lambda texts: not _understood(texts, settings).wrong,
     )
 
 
-def understand_today(texts: Mapping[str, str], settings: Settings) -> Written:
+def _understood(texts: Mapping[str, str], settings: Settings) -> Written:
     """Return what texts say for the environment of an instance, today."""
     today = datetime.fromtimestamp(time.time(), tz=UTC).date()
     return understand(texts, settings.environment, settings.environ, today=today)

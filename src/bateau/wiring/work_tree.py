@@ -1,6 +1,6 @@
-"""Make a directory hold what a commit holds, as a checkout would, and nothing that a commit has not brought go.
+"""Lay the files of a commit out in a directory, as a checkout would.
 
-Called by wiring.repository.
+Called by wiring.repository, again and again, and by wiring.foreign for a commit that is compared.
 
 Invariant: only files that a commit has brought are ever changed or removed.
 """

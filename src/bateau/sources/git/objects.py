@@ -148,24 +148,15 @@ class GitObjects:
     async def texts_at(self, revision: str) -> Mapping[str, str]:
         """Return the spec files of a commit. Raises SourceError that names every file that cannot be read."""
         commit_id = await self.id_of(revision)
-        files, problems = await self.files_at(commit_id, wanted=lambda path: path.endswith(ENDINGS))
+        files, problems = await self.tree_at(commit_id, wanted=lambda path: path.endswith(ENDINGS))
         if problems:
             raise SourceError(
                 f"commit {commit_id[:12]} cannot be read: "
                 + "; ".join(f"{p.where and p.where.file} {p.says}" for p in problems),
                 hint=problems[0].hint,
             )
-        return {name: content.decode("utf-8", "surrogateescape") for name, content in files.items()}
-
-    async def files_at(
-        self, commit_id: str, *, wanted: Callable[[str], bool]
-    ) -> tuple[dict[str, bytes], tuple[Problem, ...]]:
-        """Return the files whose path is `wanted`, in the order of their names, and what is wrong with the tree.
-
-        Links are not followed, and not among them.
-        """
-        found, problems = await self.tree_at(commit_id, wanted=wanted)
-        return {name: file.content for name, file in found.items() if not file.link}, problems
+        # Links are not followed: what they lead to within the tree is read anyway.
+        return {n: each.content.decode("utf-8", "surrogateescape") for n, each in files.items() if not each.link}
 
     async def tree_at(
         self, commit_id: str, *, wanted: Callable[[str], bool]
