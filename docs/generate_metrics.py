@@ -28,10 +28,10 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 async def _sample_page() -> str:
     from bateau.domain.process import ProcessTemplate
     from bateau.observe.metrics import Page, add_llamacpp
-    from bateau.testing import FakeEngine
+    from bateau.testing import FakeRuntime
     from bateau.wiring.metrics import metrics_page
 
-    engine = FakeEngine()
+    engine = FakeRuntime()
     await engine.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
     instance = await metrics_page(cast("Any", _Instance(engine)), cast("Any", _Plane(_envoy_sample())))
     models = Page()

@@ -26,7 +26,7 @@ def test_the_import_contracts_hold() -> None:
     ("file", "line", "contract"),
     [
         ("plan/rolling.py", "import asyncio", "Pure stages do no I/O"),
-        ("control/loop.py", "import bateau.engines.local", "Only wiring knows the concrete adapters"),
+        ("control/loop.py", "import bateau.runtimes.local", "Only wiring knows the concrete adapters"),
         ("place/capacity.py", "import bateau.hydrate", "Pure stages are independent"),
         ("domain/replica.py", "import bateau.ports.clock", "Faces > wiring > control"),
         ("shiny/__init__.py", "", "Faces > wiring > control"),

@@ -1,6 +1,6 @@
 """Steps in the right order: the gateway is told before anything starts or stops, and a drain is waited for."""
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
 from control.world import World, app, model, world
@@ -16,11 +16,11 @@ async def test_the_plane_is_told_before_the_gateway_and_the_first_replica_start(
 async def test_a_replica_that_is_not_ready_gets_no_requests() -> None:
     async with world(chat=model()) as w:
         await w.until(lambda: w.backend().endpoints)
-        w.engine.crash("model.chat.0", "exited with code 1")
+        w.runtime.crash("model.chat.0", "exited with code 1")
         await w.until(lambda: not w.backend().endpoints)
         found = w.service()
         assert (found.state, found.reason) == (ServiceState.FAILED, "exited with code 1")
-        w.engine.restart("model.chat.0")
+        w.runtime.restart("model.chat.0")
         await w.until(lambda: w.backend().endpoints)
         assert "stop model.chat.0" not in w.journal
 
@@ -28,10 +28,10 @@ async def test_a_replica_that_is_not_ready_gets_no_requests() -> None:
 async def test_a_replica_whose_probes_fail_gets_nothing_new_but_is_still_counted() -> None:
     async with world(chat=model(replicas=2)) as w:
         await w.until(lambda: len(w.backend().endpoints) == 2)
-        w.engine.move("model.chat.0", ReplicaState.UNREADY, "no answer in 5 s")
+        w.runtime.move("model.chat.0", ReplicaState.UNREADY, "no answer in 5 s")
         await w.until(lambda: w.backend().endpoints[0].draining)
         assert not w.backend().endpoints[1].draining
-        w.engine.become_ready("model.chat.0")
+        w.runtime.become_ready("model.chat.0")
         await w.until(lambda: not w.backend().endpoints[0].draining)
 
 
@@ -137,7 +137,7 @@ async def test_a_gateway_of_another_revision_is_replaced_one_after_the_other() -
 
 async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> None:
     async with world(shop=app()) as w:
-        w.engine.refusals["model.chat.0"] = "llama-server is not executable"
+        w.runtime.refusals["model.chat.0"] = "llama-server is not executable"
         w.texts.write("chat", model())
         await w.until(lambda: w.control.failure("model/chat"))
         found = w.service()
@@ -148,7 +148,7 @@ async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> Non
         assert w.journal.count("start model.chat.0") == tried
         await w.pass_time(5.0)
         assert w.journal.count("start model.chat.0") == tried + 1
-        del w.engine.refusals["model.chat.0"]
+        del w.runtime.refusals["model.chat.0"]
         await w.pass_time(10.0)
         await w.until(lambda: w.service().state is ServiceState.READY)
         assert w.control.failure("model/chat") is None
@@ -156,30 +156,30 @@ async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> Non
 
 async def test_a_start_that_failed_is_tried_at_once_when_the_text_changes() -> None:
     async with world() as w:
-        w.engine.refusals["model.chat.0"] = "not executable"
+        w.runtime.refusals["model.chat.0"] = "not executable"
         w.texts.write("chat", model())
         await w.until(lambda: w.control.failure("model/chat"))
-        w.engine.refusals.clear()
+        w.runtime.refusals.clear()
         w.texts.write("chat", model(parallel=2))
         await w.until(lambda: w.service().state is ServiceState.READY)
 
 
 async def test_a_gateway_that_cannot_start_is_told_and_tried_again() -> None:
     w = World(chat=model())
-    w.engine.refusals["gateway.envoy.0"] = "envoy is not there"
+    w.runtime.refusals["gateway.envoy.0"] = "envoy is not there"
     await w.begin()
     await w.until(lambda: w.status.gateway.reason)
     assert w.status.gateway.reason == "envoy is not there"
-    w.engine.refusals.clear()
+    w.runtime.refusals.clear()
     w.clock.advance(10.0)
     await w.until(w.gateway)
     await w.end()
 
 
-async def test_an_engine_that_refuses_a_service_hinders_no_other() -> None:
+async def test_a_runtime_that_refuses_a_service_hinders_no_other() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
-        w.templates.refusals["model/other"] = EngineError("vllm is not installed", hint="pip install vllm")
+        w.templates.refusals["model/other"] = ReplicaError("vllm is not installed", hint="pip install vllm")
         w.texts.write("other", model("other"))
         await w.until(lambda: w.control.outcome and w.control.outcome.refused)
         found = w.service("model/other")
@@ -213,16 +213,16 @@ async def test_stop_all_ends_the_gateway_first() -> None:
         stops = [line for line in w.journal if line.startswith("stop ")]
         assert stops[0] == "stop gateway.envoy.0"
         assert sorted(stops[1:]) == ["stop app.shop.0", "stop model.chat.0"]
-        assert sorted(w.engine.stopped) == ["app.shop.0", "gateway.envoy.0", "model.chat.0"]
-        assert w.engine.observe() == []
+        assert sorted(w.runtime.stopped) == ["app.shop.0", "gateway.envoy.0", "model.chat.0"]
+        assert w.runtime.observe() == []
 
 
 async def test_a_control_plane_that_ends_stops_nothing() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
         await w.end()
-        assert w.engine.stopped == []
-        assert len(w.engine.observe()) == 2
+        assert w.runtime.stopped == []
+        assert len(w.runtime.observe()) == 2
 
 
 def _listen_ports(w: World) -> dict[str, int | None]:

@@ -123,10 +123,10 @@ async def test_a_replica_that_falls_over_soon_makes_no_revision_healthy(tmp_path
         assert w.revisions
         await w.until(lambda: w.status.rolled_out)
         await w.pass_time(HEALTHY_AFTER_S - 1)
-        w.engine.crash("model.chat.0")
+        w.runtime.crash("model.chat.0")
         await w.turn()
         assert not w.status.rolled_out
-        w.engine.restart("model.chat.0")
+        w.runtime.restart("model.chat.0")
         await w.until(lambda: w.status.rolled_out)
         await w.pass_time(HEALTHY_AFTER_S - 1)
         assert w.revisions.history(limit=1)[0].outcome == "applied"

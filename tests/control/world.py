@@ -18,7 +18,7 @@ from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus, Status
 from bateau.store.revisions import RevisionStore
-from bateau.testing import FakeEngine, FakeMemory, FakePlane, FakeSource, FakeTemplates, FakeTexts, ManualClock
+from bateau.testing import FakeMemory, FakePlane, FakeRuntime, FakeSource, FakeTemplates, FakeTexts, ManualClock
 
 WAIT_S = 10.0
 PORT_FIRST = 30001
@@ -41,7 +41,7 @@ def external(name: str = "big", **spec: Any) -> str:
     return model(name, source="https://api.example.com/v1", engine="external", **spec)
 
 
-class _JournaledEngine(FakeEngine):
+class _JournaledRuntime(FakeRuntime):
     def __init__(self, journal: list[str], **more: Any) -> None:
         super().__init__(**more)
         self._journal = journal
@@ -75,7 +75,7 @@ class World:
         self.clock = ManualClock(monotonic=100.0, wall=1_700_000_000.0)
         self.texts = FakeTexts(**texts)
         self.source = FakeSource(SOURCE)
-        self.engine = _JournaledEngine(self.journal, clock=self.clock)
+        self.runtime = _JournaledRuntime(self.journal, clock=self.clock)
         self.plane = _JournaledPlane(self.journal)
         self.memory = FakeMemory()
         self.templates = FakeTemplates()
@@ -102,8 +102,8 @@ class World:
     async def restart(self, *, environment: str | None = None) -> None:
         """End the control plane, and begin another that knows only what is remembered and what runs."""
         await self.end()
-        left = self.engine.observe()
-        self.engine = _JournaledEngine(self.journal, clock=self.clock, left_running=left)
+        left = self.runtime.observe()
+        self.runtime = _JournaledRuntime(self.journal, clock=self.clock, left_running=left)
         self.control = self._control(environment)
         await self.begin()
 
@@ -142,7 +142,7 @@ class World:
         return next(each for each in self.status.services if each.service == key)
 
     def replicas(self, key: str = "model/chat") -> Mapping[str, Replica]:
-        return {replica.id: replica for replica in self.engine.observe() if replica.service == key}
+        return {replica.id: replica for replica in self.runtime.observe() if replica.service == key}
 
     def backend(self, key: str = "model/chat") -> Backend:
         return next(each for each in self.plane.traffic.backends if each.service == key)
@@ -154,7 +154,7 @@ class World:
         ports = Ports(
             texts=self.texts,
             source=self.source,
-            engine=self.engine,
+            runtime=self.runtime,
             templates=self.templates,
             plane=self.plane,
             memory=self.memory,

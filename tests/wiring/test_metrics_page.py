@@ -34,7 +34,7 @@ async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane) ->
         await w.until(lambda: w.status.settled)
         page = await metrics_page(w.control, plane)
     families: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(page)}
-    # Envoy does not run, and the two replicas of the fake engine have no sockets.
+    # Envoy does not run, and the two replicas of the fake runtime have no sockets.
     assert [sample.value for sample in families["bateau_scrape_failures"].samples] == [3]
     assert not [name for name in families if name.startswith(("gen_ai", "envoy", "bateau_model", "bateau_requests"))]
     ready = {

@@ -160,7 +160,7 @@ async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:
 
 
 def _kill_all(platform: "LocalPlatform") -> None:
-    for replica in platform.engine.observe():
+    for replica in platform.runtime.observe():
         if replica.pid:
             try:
                 os.killpg(replica.pid, signal.SIGKILL)

@@ -80,8 +80,8 @@ class Control:
         """Take up what an earlier control plane knew and left running. Comes before `run`."""
         self.desired.remember()
         self._app_ports.remember()
-        self._ports.engine.on_change(self.wake)
-        await self._ports.engine.adopt()
+        self._ports.runtime.on_change(self.wake)
+        await self._ports.runtime.adopt()
 
     async def run(self) -> None:
         """Keep closing the gap until cancelled. What runs goes on running then."""
@@ -112,10 +112,10 @@ class Control:
 
     async def stop_all(self) -> None:
         """Stop every replica, the gateway first so that no request meets a replica that is gone."""
-        replicas = list(self._ports.engine.observe())
+        replicas = list(self._ports.runtime.observe())
         for first in (True, False):
             chosen = [r for r in replicas if (r.service == GATEWAY) is first]
-            await asyncio.gather(*(self._ports.engine.stop(replica.id) for replica in chosen))
+            await asyncio.gather(*(self._ports.runtime.stop(replica.id) for replica in chosen))
         self.desired.forget()
 
     @property
@@ -126,7 +126,7 @@ class Control:
     @property
     def left_alone(self) -> bool:
         """Whether something runs of which nothing that can be read says whether it shall: it stays as it is."""
-        replicas = self._ports.engine.observe()
+        replicas = self._ports.runtime.observe()
         return not self.desired.known and any(replica.service != GATEWAY for replica in replicas)
 
     @property
@@ -175,7 +175,7 @@ class Control:
             return RETRY_START_S
         self._app_ports.hand_out(self.release)
         files = self._fetches.follow(models_needed(self.release))
-        await self._drains.measure((r.id for r in self._ports.engine.observe()), self._ports.plane)
+        await self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
         outcome = self.outcome = walk(self.release, self._world(self.release, files), self._ports.templates)
         self._walked = True
         self._drains.follow(outcome.plan.steps)
@@ -193,7 +193,7 @@ class Control:
         return World(
             machine=self._ports.machine(),
             files=files,
-            observed=self._ports.engine.observe(),
+            observed=self._ports.runtime.observe(),
             draining=self.draining,
             addresses=self._addresses(release),
             gateway=self._ports.plane.template(),
@@ -259,7 +259,7 @@ class Control:
     def _traffic(self) -> Traffic:
         return endpoints(
             self.release,
-            self._ports.engine.observe(),
+            self._ports.runtime.observe(),
             draining=self.draining.keys(),
             app_ports=self._app_ports.numbers,
             api_keys=self._api_keys(),
@@ -286,7 +286,7 @@ class Control:
         if failed and failed.revision == template.revision and failed.retry_at > self._ports.clock.monotonic():
             return
         try:
-            await self._ports.engine.start(step.replica, step.service, template)
+            await self._ports.runtime.start(step.replica, step.service, template)
             self._failed.pop(step.service, None)
             logger.info("%s starts: %s", step.replica, step.reason)
         except BateauError as error:
@@ -298,7 +298,7 @@ class Control:
     async def _stop(self, step: Step) -> None:
         try:
             logger.info("%s stops: %s", step.replica, step.reason)
-            await self._ports.engine.stop(step.replica)
+            await self._ports.runtime.stop(step.replica)
         except BateauError as error:
             logger.error("%s cannot be stopped: %s", step.replica, error.message)
         finally:
@@ -336,7 +336,7 @@ class Control:
         """Return the replicas of the revisions that shall run."""
         made = self.outcome.templates.items() if self.outcome else ()
         wanted = {(key, template.revision) for key, template in made}
-        return [replica for replica in self._ports.engine.observe() if (replica.service, replica.revision) in wanted]
+        return [replica for replica in self._ports.runtime.observe() if (replica.service, replica.revision) in wanted]
 
     def _pause(self) -> float:
         if self.draining:

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 
 from bateau.domain.machine import Machine
 from bateau.ports.clock import Clock
-from bateau.ports.engine import Engine
 from bateau.ports.memory import Memory
 from bateau.ports.plane import Plane
 from bateau.ports.revisions import Revisions
+from bateau.ports.runtime import Runtime
 from bateau.ports.source import Source
 from bateau.ports.templates import Templates
 from bateau.ports.texts import Texts
@@ -27,7 +27,7 @@ class Ports:
 
     texts: Texts
     source: Source
-    engine: Engine
+    runtime: Runtime
     templates: Templates
     plane: Plane
     memory: Memory

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.finding import Finding
 from bateau.domain.machine import Machine
 from bateau.domain.model_file import ModelFile
@@ -157,7 +157,7 @@ def walk(release: Release, world: World, templates: Templates) -> Outcome:
             template = templates.template(
                 service, file=file, capacity=placement.capacities.get(service.key), addresses=world.addresses
             )
-        except EngineError as error:
+        except ReplicaError as error:
             refused[service.key] = f"{error.message}. {error.hint}" if error.hint else error.message
             continue
         made[service.key] = template

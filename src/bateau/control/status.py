@@ -25,7 +25,7 @@ _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
 def status(control: Control, *, instance: str, since: float, follows: Follows = "directory") -> Status:
     """Return the status of everything the control plane looks after; `follows` is where its desired state is."""
     by_service: dict[str, list[Replica]] = {}
-    for replica in control.ports.engine.observe():
+    for replica in control.ports.runtime.observe():
         by_service.setdefault(replica.service, []).append(replica)
     up_to_date = control.up_to_date
     now = _Now(

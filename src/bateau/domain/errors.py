@@ -9,7 +9,7 @@ BateauError                 message, hint: all that a user ever sees of it
 │   ├── ChecksumMismatch    what arrived is not what was promised
 │   ├── DiskFull            told before the first byte where the size is known
 │   └── NotAModel           the file is no GGUF, or is cut short
-├── EngineError             a replica could not be started or stopped
+├── ReplicaError             a replica could not be started or stopped
 └── ControlError            the control plane could not be reached, or one runs already
 ```
 """
@@ -52,7 +52,7 @@ class NotAModel(SourceError):
     """The file is no GGUF, or is cut short."""
 
 
-class EngineError(BateauError):
+class ReplicaError(BateauError):
     """A replica could not be started or stopped."""
 
 

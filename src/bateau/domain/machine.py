@@ -1,4 +1,4 @@
-"""What a machine has. Observed by observe.machine; read by place and by the local engine's templates."""
+"""What a machine has. Observed by observe.machine; read by place and by the local runtime's templates."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,6 @@
 """What shall run: services with every field filled in.
 
-Made by hydrate from specs; read by place, by the engines' templates, by plan and by the faces.
+Made by hydrate from specs; read by place, by the templates of runtimes, by plan and by the faces.
 """
 
 from collections.abc import Mapping

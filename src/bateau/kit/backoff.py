@@ -1,6 +1,6 @@
 """How long to wait before the next try: nothing, one second, two, four, up to a ceiling.
 
-Called by engines (restarts) and by whoever tries again over a network. Takes no clock and draws no random number.
+Called by runtimes (restarts) and by whoever tries again over a network. Takes no clock and draws no random number.
 
 Invariant: the same failures and the same seed give the same delay, so that a look at a log explains the wait.
 Refused: full random jitter; two runs of one test would differ, and a seed by name spreads a herd as well.

@@ -1,6 +1,6 @@
 """Ask a process whether it is well: by HTTP, by a TCP connect, or by gRPC health.
 
-Made by wiring, called by engines through ports.probe. One connection for each probe, closed after it.
+Made by wiring, called by runtimes through ports.probe. One connection for each probe, closed after it.
 
 Invariant: never raises for what the other side does or fails to do; the answer is None or one line.
 Refused: connections kept between probes; llama.cpp's server closes idle ones after 5 s, so that every second probe

@@ -1,4 +1,4 @@
-"""What a clock offers. Used by control and engines; satisfied by wiring (the real one) and testing.ManualClock."""
+"""What a clock offers. Used by control and runtimes; satisfied by wiring (the real one) and testing.ManualClock."""
 
 from typing import Protocol
 

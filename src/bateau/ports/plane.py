@@ -11,7 +11,7 @@ class Plane(Protocol):
     """Sends requests to the endpoints it was told of."""
 
     def template(self) -> ProcessTemplate:
-        """Return how its proxy runs, for the engine to supervise."""
+        """Return how its proxy runs, for the runtime to supervise."""
         ...
 
     async def publish(self, traffic: Traffic) -> None:

@@ -1,4 +1,4 @@
-"""What a prober offers. Used by engines; satisfied by observe.probes and testing.FakeProbe."""
+"""What a prober offers. Used by runtimes; satisfied by observe.probes and testing.FakeProbe."""
 
 from typing import Protocol
 

@@ -1,4 +1,4 @@
-"""How an engine turns a service into a process. Satisfied by engines.local.templates; pure."""
+"""How a runtime turns a service into a process. Satisfied by runtimes.local.templates; pure."""
 
 from collections.abc import Mapping
 from typing import Protocol
@@ -22,6 +22,6 @@ class Templates(Protocol):
     ) -> ProcessTemplate:
         """Return the template. `addresses` maps service keys to the URLs that users of them call.
 
-        Raises EngineError where the engine is not installed or cannot run this service.
+        Raises ReplicaError where the engine is not installed or cannot run this service.
         """
         ...

@@ -1,19 +1,19 @@
 """Stand-ins for the outer world, shipped so that tests of what builds on Bateau need no processes and no network."""
 
 from bateau.testing.clock import ManualClock
-from bateau.testing.engine import FakeEngine
 from bateau.testing.memory import FakeMemory
 from bateau.testing.plane import FakePlane
 from bateau.testing.probe import FakeProbe
+from bateau.testing.runtime import FakeRuntime
 from bateau.testing.source import FakeSource, model_file
 from bateau.testing.templates import FakeTemplates
 from bateau.testing.texts import FakeTexts
 
 __all__ = [
-    "FakeEngine",
     "FakeMemory",
     "FakePlane",
     "FakeProbe",
+    "FakeRuntime",
     "FakeSource",
     "FakeTemplates",
     "FakeTexts",

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import replace
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.process import ProcessTemplate
@@ -16,10 +16,10 @@ from bateau.domain.spec import AppSpec
 
 
 class FakeTemplates:
-    """Satisfies `bateau.ports.templates.Templates`. `refusals` maps service keys to the EngineError they get."""
+    """Satisfies `bateau.ports.templates.Templates`. `refusals` maps service keys to the ReplicaError they get."""
 
     def __init__(self) -> None:
-        self.refusals: dict[str, EngineError] = {}
+        self.refusals: dict[str, ReplicaError] = {}
 
     def template(
         self,
@@ -29,7 +29,7 @@ class FakeTemplates:
         capacity: ModelCapacity | None,
         addresses: Mapping[str, str],
     ) -> ProcessTemplate:
-        """Return the template. Raises EngineError where the test wants the service refused."""
+        """Return the template. Raises ReplicaError where the test wants the service refused."""
         if service.key in self.refusals:
             raise self.refusals[service.key]
         used = {key: addresses.get(key) for key in getattr(service.spec, "uses", ())}

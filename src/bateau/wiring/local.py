@@ -26,10 +26,10 @@ from bateau.control.rollback import RolledBack
 from bateau.control.status import status
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
-from bateau.engines.local import LocalEngine
-from bateau.engines.local.templates import LocalTemplates
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
+from bateau.runtimes.local import LocalRuntime
+from bateau.runtimes.local.templates import LocalTemplates
 from bateau.sources.git import GitReference
 from bateau.sources.http import shown
 from bateau.sources.models import Models
@@ -99,7 +99,7 @@ class Settings:
 
 
 class LocalPlatform:
-    """A control plane with its engine, plane, sources and API, from `open` to `close`.
+    """A control plane with its runtime, plane, sources and API, from `open` to `close`.
 
     `webhook` is where deliveries of a forge go, None where no repository is followed.
     """
@@ -111,7 +111,7 @@ class LocalPlatform:
         self._adopted = False
         self.clock = SystemClock()
         self.since = self.clock.wall()
-        self.engine = local_engine(settings)
+        self.runtime = local_runtime(settings)
         self.plane = EnvoyPlane(
             binary=envoy_binary(),
             cache=where.cache,
@@ -132,7 +132,7 @@ class LocalPlatform:
             Ports(
                 texts=self._repository or self._applied or files,
                 source=models(settings.directory, settings.environ),
-                engine=self.engine,
+                runtime=self.runtime,
                 templates=LocalTemplates(settings.directory),
                 plane=self.plane,
                 memory=StateFile(where.state / "control.json"),
@@ -155,7 +155,7 @@ class LocalPlatform:
             await self._repository.open()
         await self.control.adopt()
         self._adopted = True
-        if not any(replica.service == GATEWAY for replica in self.engine.observe()):
+        if not any(replica.service == GATEWAY for replica in self.runtime.observe()):
             check_port_free(*self.settings.listen)
 
     async def run(self) -> None:
@@ -203,7 +203,7 @@ class LocalPlatform:
     async def close(self) -> None:
         """Let go; what runs goes on running unless it was stopped before."""
         await self.plane.close()
-        await self.engine.close()
+        await self.runtime.close()
         if self._revisions:
             self._revisions.close()
         self._lock.close()
@@ -297,10 +297,10 @@ def take_lock(settings: Settings) -> IO[str]:
     return lock
 
 
-def local_engine(settings: Settings) -> LocalEngine:
-    """Return the engine of an instance."""
+def local_runtime(settings: Settings) -> LocalRuntime:
+    """Return the runtime of an instance."""
     where = settings.paths
-    return LocalEngine(
+    return LocalRuntime(
         state=where.state,
         runtime=where.runtime,
         logs=where.logs,
@@ -313,14 +313,14 @@ def local_engine(settings: Settings) -> LocalEngine:
 async def stop_leftovers(settings: Settings) -> int:
     """Stop what a control plane that is gone left running; return how many replicas that were."""
     lock = take_lock(settings)
-    engine = local_engine(settings)
+    runtime = local_runtime(settings)
     try:
-        await engine.adopt()
-        replicas = engine.observe()
-        await asyncio.gather(*(engine.stop(replica.id) for replica in replicas))
+        await runtime.adopt()
+        replicas = runtime.observe()
+        await asyncio.gather(*(runtime.stop(replica.id) for replica in replicas))
         return len(replicas)
     finally:
-        await engine.close()
+        await runtime.close()
         lock.close()
 
 

@@ -1,5 +1,5 @@
 """Log files of replicas, for the faces."""
 
-from bateau.engines.local.logs import follow, tail
+from bateau.runtimes.local.logs import follow, tail
 
 __all__ = ["follow", "tail"]

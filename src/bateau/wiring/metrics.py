@@ -25,7 +25,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
     """Return the Prometheus page of an instance."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="The version that runs.")
-    replicas = control.ports.engine.observe()
+    replicas = control.ports.runtime.observe()
     _add_replicas(page, replicas)
     envoy = await plane.admin.text(f"/stats/prometheus?filter={_ENVOY_FILTER}")
     if envoy is not None:

@@ -1,6 +1,6 @@
 """The Envoy plane: endpoints in, a configured and running gateway out.
 
-Called by control through ports.plane. Envoy itself is run by the engine, from `template`.
+Called by control through ports.plane. Envoy itself is run by the runtime, from `template`.
 
 Invariant: a control plane that dies costs no request: Envoy goes on with what it has, and the next control plane
 sends only what differs.

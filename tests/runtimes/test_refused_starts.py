@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
-from bateau.engines.local import LocalEngine
-from engines.rig import Rig, look, shell, until_state, until_true
+from bateau.runtimes.local import LocalRuntime
+from runtimes.rig import Rig, look, shell, until_state, until_true
 
 NOBODY = 65534
 
@@ -30,51 +30,51 @@ def executable(path: Path, text: str, mode: int = 0o755) -> str:
     return str(path)
 
 
-async def check(rig: Rig, engine: LocalEngine, template: ProcessTemplate, message: str) -> None:
+async def check(rig: Rig, runtime: LocalRuntime, template: ProcessTemplate, message: str) -> None:
     """Assert that the start is refused with this message, a hint, and no trace."""
-    with pytest.raises(EngineError) as refusal:
-        await engine.start("app.a.0", "app/a", template)
+    with pytest.raises(ReplicaError) as refusal:
+        await runtime.start("app.a.0", "app/a", template)
     assert refusal.value.message == message
     assert refusal.value.hint
-    assert engine.observe() == []
+    assert runtime.observe() == []
     assert not rig.record("app.a.0").exists()
     assert rig.pids() == set()
 
 
 async def test_a_program_that_is_not_there_is_named(rig: Rig) -> None:
-    engine = rig.engine()
-    await check(rig, engine, program("no-such-program"), "program no-such-program is not on the PATH")
-    await check(rig, engine, program("/no/such/program"), "program /no/such/program does not exist")
+    runtime = rig.runtime()
+    await check(rig, runtime, program("no-such-program"), "program no-such-program is not on the PATH")
+    await check(rig, runtime, program("/no/such/program"), "program /no/such/program does not exist")
 
 
 async def test_a_file_that_may_not_be_executed_is_named(rig: Rig) -> None:
     path = executable(rig.folder / "tool", "#!/bin/sh\n", mode=0o644)
-    await check(rig, rig.engine(), program(path), f"program {path} may not be executed")
+    await check(rig, rig.runtime(), program(path), f"program {path} may not be executed")
 
 
 async def test_a_folder_is_no_program(rig: Rig) -> None:
-    await check(rig, rig.engine(), program(str(rig.folder)), f"{rig.folder} is a folder, not a program")
+    await check(rig, rig.runtime(), program(str(rig.folder)), f"{rig.folder} is a folder, not a program")
 
 
 async def test_a_script_whose_interpreter_is_missing_is_told_apart_from_a_missing_script(rig: Rig) -> None:
     path = executable(rig.folder / "script", "#!/no/such/interpreter\n")
     message = f"{path} cannot be started: the interpreter or loader that it names does not exist"
-    await check(rig, rig.engine(), program(path), message)
+    await check(rig, rig.runtime(), program(path), message)
 
 
 async def test_a_file_of_another_machine_is_named(rig: Rig) -> None:
     path = executable(rig.folder / "alien", "\x00\x01 not ELF")
-    await check(rig, rig.engine(), program(path), f"{path} is no program that this machine can run")
+    await check(rig, rig.runtime(), program(path), f"{path} is no program that this machine can run")
 
 
 async def test_a_working_directory_that_is_missing_or_no_folder_is_named(rig: Rig) -> None:
-    engine, missing, file = rig.engine(), rig.folder / "missing", rig.folder / "file"
+    runtime, missing, file = rig.runtime(), rig.folder / "missing", rig.folder / "file"
     file.touch()
-    await check(rig, engine, program("true", directory=missing), f"working directory {missing} does not exist")
-    await check(rig, engine, program("true", directory=file), f"working directory {file} is no folder")
+    await check(rig, runtime, program("true", directory=missing), f"working directory {missing} does not exist")
+    await check(rig, runtime, program("true", directory=file), f"working directory {file} is no folder")
     below = file / "below"
     message = f"working directory {below} cannot be read: Not a directory"
-    await check(rig, engine, program("true", directory=below), message)
+    await check(rig, runtime, program("true", directory=below), message)
 
 
 @pytest.fixture
@@ -99,55 +99,55 @@ async def test_a_working_directory_that_may_not_be_entered_is_named(closed_folde
     folder = Path(tempfile.mkdtemp(prefix="bt-"))
     try:
         rig = Rig(folder, "test-closed")  # belongs to the user that the closed folder is closed to
-        engine = rig.engine()
+        runtime = rig.runtime()
         message = f"working directory {closed_folder} may not be entered"
-        await check(rig, engine, program("true", directory=closed_folder), message)
+        await check(rig, runtime, program("true", directory=closed_folder), message)
         message = f"working directory {closed_folder}/in cannot be read: Permission denied"
-        await check(rig, engine, program("true", directory=closed_folder / "in"), message)
-        await engine.close()
+        await check(rig, runtime, program("true", directory=closed_folder / "in"), message)
+        await runtime.close()
     finally:
         shutil.rmtree(folder)
 
 
 async def test_a_socket_path_longer_than_the_kernel_takes_is_refused(rig: Rig) -> None:
     deep = Rig(rig.folder / ("x" * 90), rig.instance)
-    engine = deep.engine()
+    runtime = deep.runtime()
     path = deep.folder / "run" / "app.a.0.sock"
     message = f"the socket path {path} has {len(str(path))} bytes, the kernel takes 107"
-    await check(rig, engine, shell("true", uses_socket=True), message)
-    await engine.close()
+    await check(rig, runtime, shell("true", uses_socket=True), message)
+    await runtime.close()
 
 
 async def test_a_port_that_the_template_does_not_have_is_refused(rig: Rig) -> None:
     message = "replica app.a.0 uses port grpc, which it does not have"
-    await check(rig, rig.engine(), shell("echo {port:grpc}", port_names=("http",)), message)
+    await check(rig, rig.runtime(), shell("echo {port:grpc}", port_names=("http",)), message)
 
 
 async def test_an_id_that_is_taken_or_no_file_name_is_refused(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    with pytest.raises(EngineError, match=r"replica app\.a\.0 exists already"):
-        await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    with pytest.raises(EngineError, match="cannot name a replica"):
-        await engine.start("../a", "app/a", shell("exec sleep 100"))
-    assert [replica.id for replica in engine.observe()] == ["app.a.0"]
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
+    with pytest.raises(ReplicaError, match=r"replica app\.a\.0 exists already"):
+        await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
+    with pytest.raises(ReplicaError, match="cannot name a replica"):
+        await runtime.start("../a", "app/a", shell("exec sleep 100"))
+    assert [replica.id for replica in runtime.observe()] == ["app.a.0"]
 
 
 async def test_a_folder_that_others_may_write_to_is_refused(rig: Rig) -> None:
     (rig.folder / "run").mkdir()
     (rig.folder / "run").chmod(0o777)
     message = f"the folder {rig.folder / 'run'} may be written to by others"
-    await check(rig, rig.engine(), program("true"), message)
+    await check(rig, rig.runtime(), program("true"), message)
 
 
 async def test_a_program_removed_later_is_told_in_back_off(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     path = executable(rig.folder / "tool", "#!/bin/sh\nsleep 0.2\nexit 1\n")
-    await engine.start("app.a.0", "app/a", program(path))
+    await runtime.start("app.a.0", "app/a", program(path))
     Path(path).unlink()  # noqa: ASYNC240 - a local file of a few bytes
-    await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
-    await until_true(lambda: look(engine, "app.a.0").reason == f"program {path} does not exist")
-    assert look(engine, "app.a.0").pid is None
+    await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
+    await until_true(lambda: look(runtime, "app.a.0").reason == f"program {path} does not exist")
+    assert look(runtime, "app.a.0").pid is None
 
 
 async def test_a_replica_sees_our_environment_without_our_own_secrets(
@@ -157,9 +157,9 @@ async def test_a_replica_sees_our_environment_without_our_own_secrets(
     monkeypatch.setenv("BATEAU_ADMIN_KEY", "ours")
     monkeypatch.setenv("NOTIFY_SOCKET", "/run/notify")
     monkeypatch.setenv("FROM_OUTSIDE", "kept")
-    engine = rig.engine(secrets={"db": "s3cret"}.get)
+    runtime = rig.runtime(secrets={"db": "s3cret"}.get)
     template = shell("env; exec sleep 100", environment={"OWN": "a", "PASSWORD": "{secret:db}"})
-    await engine.start("app.a.0", "app/a", replace(template, revision="r7"))
+    await runtime.start("app.a.0", "app/a", replace(template, revision="r7"))
     await until_true(lambda: "PASSWORD" in rig.log("app.a.0").read_text())
     seen = dict(line.split("=", 1) for line in rig.log("app.a.0").read_text().splitlines())
     wanted = {"FROM_OUTSIDE": "kept", "OWN": "a", "PASSWORD": "s3cret", "BATEAU_REPLICA": "app.a.0"}
@@ -169,8 +169,8 @@ async def test_a_replica_sees_our_environment_without_our_own_secrets(
 
 
 async def test_a_secret_that_is_not_known_is_named_and_stays_out_of_arguments(rig: Rig) -> None:
-    engine = rig.engine(secrets={"db": "s3cret"}.get)
+    runtime = rig.runtime(secrets={"db": "s3cret"}.get)
     message = "replica app.a.0 needs the secret other, which is not known"
-    await check(rig, engine, shell("true", environment={"X": "{secret:other}"}), message)
-    await engine.start("app.a.0", "app/a", shell("echo '{secret:db}'; exec sleep 100"))
+    await check(rig, runtime, shell("true", environment={"X": "{secret:other}"}), message)
+    await runtime.start("app.a.0", "app/a", shell("echo '{secret:db}'; exec sleep 100"))
     await until_true(lambda: rig.log("app.a.0").read_text() == "{secret:db}\n")

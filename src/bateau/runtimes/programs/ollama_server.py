@@ -1,6 +1,6 @@
 """One replica of a model behind Ollama: its server, with the model pulled and named as clients name it.
 
-Run by the local engine as `python -m bateau.engines.ollama_server` where the program `ollama` is installed.
+Run by the local runtime as `python -m bateau.runtimes.programs.ollama_server` where the program `ollama` is installed.
 Source: Ollama's documentation of `ollama serve`, `pull` and `cp`.
 
 Invariant: the server ends with this process, in the same session.

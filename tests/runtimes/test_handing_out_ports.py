@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from bateau.engines.local.ports import PORT_MAX, PORT_MIN, LoopbackPorts
+from bateau.runtimes.local.ports import PORT_MAX, PORT_MIN, LoopbackPorts
 
 
 def test_no_port_is_given_twice() -> None:

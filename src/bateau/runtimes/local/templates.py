@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import PurePath
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
@@ -36,7 +36,7 @@ class LocalTemplates:
         capacity: ModelCapacity | None,
         addresses: Mapping[str, str],
     ) -> ProcessTemplate:
-        """Return how to run one replica of `service`. Raises EngineError where its program is not installed."""
+        """Return how to run one replica of `service`. Raises ReplicaError where its program is not installed."""
         if isinstance(service.spec, AppSpec):
             return self._app(service, service.spec, addresses)
         if service.spec.engine == "vllm":
@@ -44,7 +44,7 @@ class LocalTemplates:
         if service.spec.engine == "ollama":
             return self._ollama(service, service.spec)
         if file is None or capacity is None:
-            raise EngineError(f"the model of {service.name} is not here yet")
+            raise ReplicaError(f"the model of {service.name} is not here yet")
         return _llamacpp(service, service.spec, file, capacity)
 
     def _app(self, service: Service, spec: AppSpec, addresses: Mapping[str, str]) -> ProcessTemplate:
@@ -102,7 +102,7 @@ class LocalTemplates:
                 command=(
                     sys.executable,
                     "-m",
-                    "bateau.engines.ollama_server",
+                    "bateau.runtimes.programs.ollama_server",
                     *("--program", program),
                     *("--model", spec.source.removeprefix("ollama://")),
                     *("--alias", service.name),
@@ -123,7 +123,7 @@ class LocalTemplates:
     def _installed(self, service: Service, program: str, hint: str) -> str:
         found = self._find_program(program)
         if found is None:
-            raise EngineError(
+            raise ReplicaError(
                 f"{service.name} wants engine {program}, but there is no program `{program}` on PATH",
                 hint=hint,
             )
@@ -131,7 +131,7 @@ class LocalTemplates:
 
 
 def _llamacpp(service: Service, spec: ModelSpec, file: ModelFile, capacity: ModelCapacity) -> ProcessTemplate:
-    command = [sys.executable, "-m", "bateau.engines.llamacpp_server", "--model", str(file.path)]
+    command = [sys.executable, "-m", "bateau.runtimes.programs.llamacpp_server", "--model", str(file.path)]
     command += ["--alias", service.name, "--socket", "{socket}", "--parallel", str(capacity.slots)]
     command += ["--context", str(capacity.context)]
     if file.header.embedding:

@@ -1,4 +1,4 @@
-"""What the engine remembers of a replica, as one JSON file each: enough to adopt it or to start it again.
+"""What the runtime remembers of a replica, as one JSON file each: enough to adopt it or to start it again.
 
 Called by the supervisor (write, remove) and by adoption (read).
 
@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.spec import Resources
 
@@ -53,7 +53,7 @@ class DamagedRecordError(Exception):
 
 
 class Records:
-    """The folder of records. OSError of a full or read-only disk becomes EngineError."""
+    """The folder of records. OSError of a full or read-only disk becomes ReplicaError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -82,7 +82,7 @@ class Records:
         return aside
 
     def write(self, record: Record) -> None:
-        """Store a record for good: it is on the disk when this returns. Raises EngineError."""
+        """Store a record for good: it is on the disk when this returns. Raises ReplicaError."""
         path = self._path(record.id)
         aside = path.with_suffix(".new")
         text = json.dumps(_to_tree(record), indent=1)
@@ -97,19 +97,19 @@ class Records:
         except OSError as error:
             with contextlib.suppress(OSError):
                 aside.unlink()
-            raise EngineError(
+            raise ReplicaError(
                 f"replica {record.id} cannot be remembered in {path}: {error.strerror}",
                 hint="make room there, or make the folder writable",
             ) from error
 
     def remove(self, replica_id: str) -> None:
-        """Forget a replica. Raises EngineError."""
+        """Forget a replica. Raises ReplicaError."""
         path = self._path(replica_id)
         try:
             path.unlink(missing_ok=True)
             self._sync_folder()
         except OSError as error:
-            raise EngineError(
+            raise ReplicaError(
                 f"the record {path} cannot be removed: {error.strerror}", hint="make the folder writable"
             ) from error
 

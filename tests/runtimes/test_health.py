@@ -4,7 +4,7 @@ import pytest
 
 from bateau.domain.process import ProbePlan, ProbeTarget
 from bateau.domain.replica import ReplicaState
-from bateau.engines.local.health import Health
+from bateau.runtimes.local.health import Health
 
 PLAN = ProbePlan(
     target=ProbeTarget(kind="tcp", address="127.0.0.1:1"),

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from zlib import crc32
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 
 LOOPBACK = "127.0.0.1"
 PORT_MIN = 20000
@@ -32,7 +32,7 @@ class LoopbackPorts:
         self._owners.update(dict.fromkeys(ports.values(), replica_id))
 
     def hand_out(self, replica_id: str, names: Sequence[str], *, preferred: Mapping[str, int]) -> dict[str, int]:
-        """Return a free port for each name: the preferred one where it is free. Raises EngineError when none is."""
+        """Return a free port for each name: the preferred one where it is free. Raises ReplicaError when none is."""
         self.release(replica_id)
         # All wishes first: a new port for one name must not be the one that the next name had.
         ports = {name: preferred[name] for name in names if name in preferred and self._is_free(preferred[name])}
@@ -55,7 +55,7 @@ class LoopbackPorts:
             port = low + (first + step) % size
             if self._is_free(port):
                 return port
-        raise EngineError(
+        raise ReplicaError(
             f"no loopback port between {low} and {high} is free",
             hint="see what listens there with `ss -ltn`",
         )

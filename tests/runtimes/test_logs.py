@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.process import ProcessTemplate
-from bateau.engines.local import follow, tail
-from bateau.engines.local.logs import open_log, rotate_if_full
-from engines.rig import Rig, look, until_true
+from bateau.runtimes.local import follow, tail
+from bateau.runtimes.local.logs import open_log, rotate_if_full
+from runtimes.rig import Rig, look, until_true
 
 
 def write(path: Path, *lines: str) -> None:
@@ -140,8 +140,8 @@ for number in range(2000):
 print("done", flush=True)
 time.sleep(100)
 """
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", ProcessTemplate(revision="r1", command=(sys.executable, "-c", program)))
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", ProcessTemplate(revision="r1", command=(sys.executable, "-c", program)))
     path = rig.log("app.a.0")
     seen: list[str] = []
 
@@ -166,11 +166,11 @@ time.sleep(100)
 
 
 async def test_the_engine_rotates_by_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bateau.engines.local.engine.LOG_LOOK_S", 0.05)
-    engine = rig.engine(log_bytes_max=10)
+    monkeypatch.setattr("bateau.runtimes.local.runtime.LOG_LOOK_S", 0.05)
+    runtime = rig.runtime(log_bytes_max=10)
     template = ProcessTemplate(revision="r1", command=("sh", "-c", "echo more than ten bytes; exec sleep 100"))
-    await engine.start("app.a.0", "app/a", template)
+    await runtime.start("app.a.0", "app/a", template)
     rotated = rig.log("app.a.0").with_name("app.a.0.log.1")
     await until_true(lambda: rotated.exists() and rig.log("app.a.0").read_text() == "")
     assert rotated.read_text() == "more than ten bytes\n"
-    assert look(engine, "app.a.0").log_path == str(rig.log("app.a.0"))
+    assert look(runtime, "app.a.0").log_path == str(rig.log("app.a.0"))

@@ -1,6 +1,6 @@
 """Compare what was remembered with what runs: which replicas go on, which have died, which processes are strays.
 
-Called once by the engine, before the first look at its replicas.
+Called once by the runtime, before the first look at its replicas.
 
 Invariant: a process is adopted only when its boot, its start in clock ticks and its marks all agree with the record.
 Sends no signal and changes nothing but the names of damaged files.
@@ -11,8 +11,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bateau.engines.local.process import MARK_INSTANCE, MARK_REPLICA, Process, boot_id, marked, marks_of, stat_of
-from bateau.engines.local.records import DamagedRecordError, Record, Records
+from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, Process, boot_id, marked, marks_of, stat_of
+from bateau.runtimes.local.records import DamagedRecordError, Record, Records
 
 log = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 Called by the supervisor (stop, restart) and by adoption (strays).
 
-Invariant: `end` returns when no process of the session and none with the replica's mark runs, or raises EngineError.
+Invariant: `end` returns when no process of the session and none with the replica's mark runs, or raises ReplicaError.
 Refused: killing the process group alone; shells with job control and daemons that fork twice leave it.
 """
 
@@ -10,8 +10,8 @@ import asyncio
 import signal
 from dataclasses import dataclass
 
-from bateau.domain.errors import EngineError
-from bateau.engines.local.process import MARK_INSTANCE, MARK_REPLICA, Process, Stat, every_process, marks_of, stat_of
+from bateau.domain.errors import ReplicaError
+from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, Process, Stat, every_process, marks_of, stat_of
 
 KILL_TIMEOUT_S = 20.0
 
@@ -45,7 +45,7 @@ async def end(leader: Process | None, kin: Kin, *, stop_timeout_s: float) -> int
     """End a replica; return how many processes its leader had left behind.
 
     The whole of it has `stop_timeout_s` seconds to end after SIGTERM. A stopped process is continued, or it would
-    never see the signal. Raises EngineError when the kernel cannot kill a process.
+    never see the signal. Raises ReplicaError when the kernel cannot kill a process.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + stop_timeout_s
@@ -84,7 +84,7 @@ async def _kill(leader: Process | None, kin: Kin) -> None:
         finally:
             _release(left)
         if stuck and loop.time() >= deadline:
-            raise EngineError(
+            raise ReplicaError(
                 f"process {stuck[0]} of replica {kin.replica_id} does not end, even by SIGKILL",
                 hint="it waits in the kernel, for a disk or a device; look at `cat /proc/PID/stack` and dmesg",
             )

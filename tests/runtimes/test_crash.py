@@ -5,10 +5,10 @@ import random
 import sys
 
 from bateau.domain.replica import ReplicaState
-from bateau.engines.local import LocalEngine
-from bateau.engines.local.adoption import look
-from bateau.engines.local.records import Records
-from engines.rig import Rig, until
+from bateau.runtimes.local import LocalRuntime
+from bateau.runtimes.local.adoption import look
+from bateau.runtimes.local.records import Records
+from runtimes.rig import Rig, until
 
 ROUNDS = 15
 
@@ -17,27 +17,27 @@ CONTROL_PLANE = """
 import asyncio, random, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
-from engines.rig import Rig, shell
+from runtimes.rig import Rig, shell
 async def main():
     choose = random.Random(int(sys.argv[3]))
-    engine = Rig(Path(sys.argv[1]), sys.argv[2]).engine()
-    await engine.adopt()
+    runtime = Rig(Path(sys.argv[1]), sys.argv[2]).runtime()
+    await runtime.adopt()
     print("up", flush=True)
     while True:
         replica_id = f"app.a.{choose.randrange(4)}"
-        if any(replica.id == replica_id for replica in engine.observe()):
+        if any(replica.id == replica_id for replica in runtime.observe()):
             if choose.random() < 0.5:
-                await engine.stop(replica_id)
+                await runtime.stop(replica_id)
         else:
             template = shell("exec sleep 107" if choose.random() < 0.7 else "exit 1", port_names=("http",))
-            await engine.start(replica_id, "app/a", template)
+            await runtime.start(replica_id, "app/a", template)
         await asyncio.sleep(choose.random() * 0.01)
 asyncio.run(main())
 """
 
 
-async def until_none_is_stopping(engine: LocalEngine) -> None:
-    await until(engine, lambda: all(each.state is not ReplicaState.STOPPING for each in engine.observe()))
+async def until_none_is_stopping(runtime: LocalRuntime) -> None:
+    await until(runtime, lambda: all(each.state is not ReplicaState.STOPPING for each in runtime.observe()))
 
 
 async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_processes(rig: Rig) -> None:
@@ -54,7 +54,7 @@ async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_
         plane.kill()
         await plane.communicate()
 
-        engine = rig.engine()
+        runtime = rig.runtime()
         findings = look(Records(rig.folder / "state" / "replicas"), rig.instance)
         remembered = {
             found.record.id: found.process.pid
@@ -64,17 +64,17 @@ async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_
         for found in findings.replicas:
             if found.process is not None:
                 found.process.close(reap=False)
-        await engine.adopt()
-        observed = {replica.id: replica.pid for replica in engine.observe()}
+        await runtime.adopt()
+        observed = {replica.id: replica.pid for replica in runtime.observe()}
         alive = {replica_id: pid for replica_id, pid in remembered.items() if pid in rig.pids()}
         assert {**observed, **alive} == observed, f"round {number}: a replica was lost, or has another pid"
         adopted += len(alive)
-        await until_none_is_stopping(engine)
-        running = {replica.pid for replica in engine.observe() if replica.pid is not None}
+        await until_none_is_stopping(runtime)
+        running = {replica.pid for replica in runtime.observe() if replica.pid is not None}
         assert rig.pids() <= running, f"round {number}: something runs twice, or unknown"
-        await engine.close()
+        await runtime.close()
     assert adopted >= ROUNDS, "the test has hardly tested anything"
-    last = rig.engine()
+    last = rig.runtime()
     await last.adopt()
     await asyncio.gather(*(last.stop(replica.id) for replica in last.observe()))
     assert rig.pids() == set()

@@ -11,18 +11,18 @@ import pytest
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.domain.spec import Resources
-from bateau.engines.local.process import stat_of
+from bateau.runtimes.local.process import stat_of
 from bateau.testing import FakeProbe, ManualClock
-from engines.rig import Rig, look, server, shell, until, until_state, until_true
+from runtimes.rig import Rig, look, server, shell, until, until_state, until_true
 
 
 async def test_a_server_becomes_ready_once_it_answers(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("model.chat.0", "model/chat", server())
-    starting = look(engine, "model.chat.0")
+    runtime = rig.runtime()
+    await runtime.start("model.chat.0", "model/chat", server())
+    starting = look(runtime, "model.chat.0")
     assert starting.state is ReplicaState.STARTING
     assert starting.pid is not None
-    ready = await until_state(engine, "model.chat.0", ReplicaState.READY)
+    ready = await until_state(runtime, "model.chat.0", ReplicaState.READY)
     assert ready.service == "model/chat"
     assert ready.reason is None
     assert ready.addresses == {"socket": str(rig.folder / "run" / "model.chat.0.sock")}
@@ -34,9 +34,9 @@ def link_of(pid: int, descriptor: int) -> str:
 
 
 async def test_each_replica_leads_a_session_of_its_own(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    pid = look(engine, "app.a.0").pid
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
+    pid = look(runtime, "app.a.0").pid
     assert pid is not None
     stat = stat_of(pid)
     assert stat is not None
@@ -46,66 +46,66 @@ async def test_each_replica_leads_a_session_of_its_own(rig: Rig) -> None:
 
 
 async def test_without_a_probe_a_replica_is_ready_and_says_so(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    replica = look(engine, "app.a.0")
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
+    replica = look(runtime, "app.a.0")
     assert (replica.state, replica.reason) == (ReplicaState.READY, "no probe")
 
 
 async def test_stop_leaves_no_process_no_socket_and_no_record(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("model.chat.0", "model/chat", server())
-    await until_state(engine, "model.chat.0", ReplicaState.READY)
+    runtime = rig.runtime()
+    await runtime.start("model.chat.0", "model/chat", server())
+    await until_state(runtime, "model.chat.0", ReplicaState.READY)
     assert rig.record("model.chat.0").exists()
-    await asyncio.gather(engine.stop("model.chat.0"), engine.stop("model.chat.0"))
-    assert engine.observe() == []
+    await asyncio.gather(runtime.stop("model.chat.0"), runtime.stop("model.chat.0"))
+    assert runtime.observe() == []
     assert rig.pids() == set()
     assert not rig.record("model.chat.0").exists()
     assert list((rig.folder / "run").iterdir()) == []
 
 
 async def test_a_crash_is_told_with_code_and_last_lines_and_mended_after_a_wait(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     once = rig.folder / "once"
     script = f"test -e {once} && exec sleep 100; touch {once}; echo one; echo two; exit 3"
-    await engine.start("app.a.0", "app/a", shell(script))
-    waiting = await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    await runtime.start("app.a.0", "app/a", shell(script))
+    waiting = await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
     assert (waiting.reason, waiting.pid, waiting.last_log) == ("exited with code 3", None, ("one", "two"))
-    ready = await until_state(engine, "app.a.0", ReplicaState.READY)
+    ready = await until_state(runtime, "app.a.0", ReplicaState.READY)
     assert ready.restarts == 1
     assert ready.pid is not None
 
 
 async def test_death_by_signal_is_named(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    pid = look(engine, "app.a.0").pid
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
+    pid = look(runtime, "app.a.0").pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
-    waiting = await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    waiting = await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
     assert waiting.reason == "killed by signal 9 (SIGKILL)"
     await until_true(lambda: stat_of(pid) is None)  # reaped
 
 
 async def test_failures_in_a_row_wait_longer_each_and_a_long_healthy_run_is_forgiven(rig: Rig) -> None:
     clock = ManualClock()
-    engine = rig.engine(clock=clock)
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
+    runtime = rig.runtime(clock=clock)
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
 
     async def kill_and_wait() -> None:
-        pid = look(engine, "app.a.0").pid
+        pid = look(runtime, "app.a.0").pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
-        await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+        await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
         await until_true(lambda: rig.pids() == set())
 
     async def is_back_after(seconds: float) -> None:
         clock.advance(seconds - 0.01)
         await asyncio.sleep(0.6)  # longer than the supervisor takes to look at its clock again
-        assert look(engine, "app.a.0").state is ReplicaState.BACKOFF
+        assert look(runtime, "app.a.0").state is ReplicaState.BACKOFF
         clock.set_wall(-1000)
         clock.advance(0.01)
-        await until_state(engine, "app.a.0", ReplicaState.READY)
+        await until_state(runtime, "app.a.0", ReplicaState.READY)
 
     await kill_and_wait()
     await is_back_after(1.0)
@@ -113,73 +113,73 @@ async def test_failures_in_a_row_wait_longer_each_and_a_long_healthy_run_is_forg
     await is_back_after(2.0)
     clock.advance(60.0)
     await kill_and_wait()
-    await until_state(engine, "app.a.0", ReplicaState.READY)
-    assert look(engine, "app.a.0").restarts == 3
+    await until_state(runtime, "app.a.0", ReplicaState.READY)
+    assert look(runtime, "app.a.0").restarts == 3
 
 
 async def test_a_sick_server_takes_no_requests_and_is_ready_again_when_well(rig: Rig) -> None:
     sick = rig.folder / "sick"
-    engine = rig.engine()
-    await engine.start("model.chat.0", "model/chat", server(sick=sick, failure_threshold=1000))
-    pid = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    runtime = rig.runtime()
+    await runtime.start("model.chat.0", "model/chat", server(sick=sick, failure_threshold=1000))
+    pid = (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid
     sick.touch()
-    unready = await until_state(engine, "model.chat.0", ReplicaState.UNREADY)
+    unready = await until_state(runtime, "model.chat.0", ReplicaState.UNREADY)
     assert unready.reason == "answered 503: Loading model"
     sick.unlink()
-    assert (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid == pid
+    assert (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid == pid
 
 
 async def test_a_hanging_server_is_restarted(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("model.chat.0", "model/chat", server(timeout_s=0.1, failure_threshold=3))
-    pid = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    runtime = rig.runtime()
+    await runtime.start("model.chat.0", "model/chat", server(timeout_s=0.1, failure_threshold=3))
+    pid = (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    waiting = await until_state(engine, "model.chat.0", ReplicaState.BACKOFF)
+    waiting = await until_state(runtime, "model.chat.0", ReplicaState.BACKOFF)
     assert waiting.reason == "failed 3 probes in a row: no answer within 0.1 s"
     assert stat_of(pid) is None
-    assert (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid != pid
+    assert (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid != pid
 
 
 async def test_a_server_that_never_gets_ready_is_restarted_and_says_why(rig: Rig) -> None:
     sick = rig.folder / "sick"
     sick.touch()
-    engine = rig.engine()
-    await engine.start("model.chat.0", "model/chat", server(sick=sick, start_timeout_s=0.5))
-    waiting = await until_state(engine, "model.chat.0", ReplicaState.BACKOFF)
+    runtime = rig.runtime()
+    await runtime.start("model.chat.0", "model/chat", server(sick=sick, start_timeout_s=0.5))
+    waiting = await until_state(runtime, "model.chat.0", ReplicaState.BACKOFF)
     assert waiting.reason == "not ready within 0.5 s: answered 503: Loading model"
     assert waiting.last_log == ("listening",)
 
 
 async def test_a_process_deaf_to_sigterm_is_killed_after_its_stop_timeout(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     deaf = (
         "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(99)"
     )
     template = ProcessTemplate(revision="r1", command=(sys.executable, "-S", "-c", deaf), stop_timeout_s=0.2)
-    await engine.start("app.a.0", "app/a", template)
+    await runtime.start("app.a.0", "app/a", template)
     await until_true(lambda: rig.log("app.a.0").read_text() == "deaf\n")
-    await engine.stop("app.a.0")
+    await runtime.stop("app.a.0")
     assert rig.pids() == set()
 
 
 async def test_a_stopped_process_is_continued_so_that_it_can_end_by_itself(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell("trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.05; done"))
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell("trap 'echo bye; exit' TERM; echo up; while :; do sleep 0.05; done"))
     await until_true(lambda: rig.log("app.a.0").read_text() == "up\n")
-    pid = look(engine, "app.a.0").pid
+    pid = look(runtime, "app.a.0").pid
     assert pid is not None
     os.kill(pid, signal.SIGSTOP)
-    await engine.stop("app.a.0")
+    await runtime.stop("app.a.0")
     assert rig.log("app.a.0").read_text().endswith("bye\n")
 
 
 async def test_grandchildren_may_end_in_peace_before_they_are_killed(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     child = "trap 'sleep 0.2; echo child done; exit' TERM; echo up; while :; do sleep 0.05; done"
-    await engine.start("app.a.0", "app/a", shell(f'sh -c "{child}" & wait'))
+    await runtime.start("app.a.0", "app/a", shell(f'sh -c "{child}" & wait'))
     await until_true(lambda: rig.log("app.a.0").read_text() == "up\n")
-    await engine.stop("app.a.0")
+    await runtime.stop("app.a.0")
     assert rig.log("app.a.0").read_text().endswith("child done\n")
 
 
@@ -187,9 +187,9 @@ async def test_grandchildren_may_end_in_peace_before_they_are_killed(rig: Rig) -
     "escape", ["setsid sleep 101 & exec sleep 100", "(setsid sh -c 'sleep 101 & sleep 102 &' &); exec sleep 100"]
 )
 async def test_what_forks_out_of_the_session_is_ended_with_the_replica(rig: Rig, escape: str) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell(escape))
-    leader = look(engine, "app.a.0").pid
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell(escape))
+    leader = look(runtime, "app.a.0").pid
     assert leader is not None
 
     def outside() -> list[int]:
@@ -197,40 +197,40 @@ async def test_what_forks_out_of_the_session_is_ended_with_the_replica(rig: Rig,
         return [stat.pid for stat in stats if stat is not None and stat.session not in {leader, os.getsid(0)}]
 
     await until_true(lambda: len(outside()) >= escape.count("sleep 10") - 1)
-    await engine.stop("app.a.0")
+    await runtime.stop("app.a.0")
     assert rig.pids() == set()
 
 
 async def test_a_member_of_the_session_is_ended_even_without_our_marks(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     pidfile = rig.folder / "pid"
-    await engine.start("app.a.0", "app/a", shell(f"env -i sleep 103 & echo $! > {pidfile}; wait"))
+    await runtime.start("app.a.0", "app/a", shell(f"env -i sleep 103 & echo $! > {pidfile}; wait"))
     await until_true(lambda: pidfile.exists() and pidfile.read_text().endswith("\n"))
-    await engine.stop("app.a.0")
+    await runtime.stop("app.a.0")
     stat = stat_of(int(pidfile.read_text()))
     assert stat is None or stat.ended
 
 
 async def test_a_program_that_goes_to_the_background_is_told_to_stay(rig: Rig) -> None:
-    engine = rig.engine()
-    await engine.start("app.a.0", "app/a", shell("setsid sleep 104 & sleep 0.1"))
-    waiting = await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", shell("setsid sleep 104 & sleep 0.1"))
+    waiting = await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
     assert waiting.reason == "exited with code 0"
     told = "exited with code 0 and left processes behind, which were ended: it must stay in the foreground"
-    await until(engine, lambda: look(engine, "app.a.0").reason == told)
+    await until(runtime, lambda: look(runtime, "app.a.0").reason == told)
 
 
 async def test_ports_are_handed_out_once_and_kept_over_a_restart(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     template = shell("echo {port:http} {port:admin}; exec sleep 100", port_names=("http", "admin"))
-    await engine.start("app.a.0", "app/a", template)
-    await engine.start("app.a.1", "app/a", template)
-    first, second = engine.observe()
+    await runtime.start("app.a.0", "app/a", template)
+    await runtime.start("app.a.1", "app/a", template)
+    first, second = runtime.observe()
     assert len({*first.addresses.values(), *second.addresses.values()}) == 4
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
-    await until_state(engine, "app.a.0", ReplicaState.BACKOFF)
-    again = await until_state(engine, "app.a.0", ReplicaState.READY)
+    await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
+    again = await until_state(runtime, "app.a.0", ReplicaState.READY)
     assert again.addresses == first.addresses
     line = " ".join(address.removeprefix("127.0.0.1:") for address in first.addresses.values())
     await until_true(lambda: rig.log("app.a.0").read_text() == f"{line}\n{line}\n")
@@ -238,36 +238,36 @@ async def test_ports_are_handed_out_once_and_kept_over_a_restart(rig: Rig) -> No
 
 async def test_the_address_of_the_probe_names_the_port_that_was_handed_out(rig: Rig) -> None:
     probe = FakeProbe()
-    engine = rig.engine(prober=probe)
+    runtime = rig.runtime(prober=probe)
     plan = ProbePlan(target=ProbeTarget(kind="grpc", address="127.0.0.1:{port:grpc}", path="/x"), interval_s=0.1)
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100", port_names=("grpc",), probe=plan))
-    address = (await until_state(engine, "app.a.0", ReplicaState.READY)).addresses["grpc"]
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100", port_names=("grpc",), probe=plan))
+    address = (await until_state(runtime, "app.a.0", ReplicaState.READY)).addresses["grpc"]
     assert probe.asked[0] == ProbeTarget(kind="grpc", address=address, path="/x")
     probe.answers[address] = "answered NOT_SERVING"
-    assert (await until_state(engine, "app.a.0", ReplicaState.UNREADY)).reason == "answered NOT_SERVING"
+    assert (await until_state(runtime, "app.a.0", ReplicaState.UNREADY)).reason == "answered NOT_SERVING"
 
 
 async def test_every_change_wakes_who_listens(rig: Rig) -> None:
-    engine = rig.engine()
+    runtime = rig.runtime()
     states: list[ReplicaState] = []
 
     def wake() -> None:
-        states.extend(replica.state for replica in engine.observe())
+        states.extend(replica.state for replica in runtime.observe())
 
-    engine.on_change(wake)
-    await engine.start("model.chat.0", "model/chat", server())
-    await until_state(engine, "model.chat.0", ReplicaState.READY)
-    await engine.stop("model.chat.0")
+    runtime.on_change(wake)
+    await runtime.start("model.chat.0", "model/chat", server())
+    await until_state(runtime, "model.chat.0", ReplicaState.READY)
+    await runtime.stop("model.chat.0")
     assert list(dict.fromkeys(states)) == [ReplicaState.STARTING, ReplicaState.READY, ReplicaState.STOPPING]
 
 
 async def test_limits_that_are_not_held_are_told_as_such(rig: Rig, v1_mount: Path) -> None:
-    from bateau.engines.local.limits import Cgroups
+    from bateau.runtimes.local.limits import Cgroups
 
-    engine = rig.engine(cgroups=Cgroups(mount=v1_mount))
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100", resources=Resources(memory=2**29)))
-    await engine.start("app.b.0", "app/b", shell("exec sleep 100"))
-    limited, free = engine.observe()
+    runtime = rig.runtime(cgroups=Cgroups(mount=v1_mount))
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100", resources=Resources(memory=2**29)))
+    await runtime.start("app.b.0", "app/b", shell("exec sleep 100"))
+    limited, free = runtime.observe()
     assert limited.limits == "not enforced: this machine has cgroup v1, Bateau uses cgroup v2"
     assert free.limits is None
 
@@ -280,17 +280,17 @@ def v1_mount(tmp_path: Path) -> Path:
 
 async def test_a_server_that_is_killed_for_the_first_time_is_started_at_once_and_then_waits(rig: Rig) -> None:
     clock = ManualClock()
-    engine = rig.engine(clock=clock)
-    await engine.start("model.chat.0", "model/chat", server())
-    first = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    runtime = rig.runtime(clock=clock)
+    await runtime.start("model.chat.0", "model/chat", server())
+    first = (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
     # The clock stands still: whatever starts now starts without any delay.
-    await until(engine, lambda: look(engine, "model.chat.0").pid not in (None, first))
-    second = (await until_state(engine, "model.chat.0", ReplicaState.READY)).pid
+    await until(runtime, lambda: look(runtime, "model.chat.0").pid not in (None, first))
+    second = (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid
     assert second is not None
     os.kill(second, signal.SIGKILL)
-    waiting = await until_state(engine, "model.chat.0", ReplicaState.BACKOFF)
+    waiting = await until_state(runtime, "model.chat.0", ReplicaState.BACKOFF)
     assert waiting.restarts == 1
     clock.advance(2.0)
-    await until_state(engine, "model.chat.0", ReplicaState.READY)
+    await until_state(runtime, "model.chat.0", ReplicaState.READY)

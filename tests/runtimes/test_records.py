@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.spec import Resources
-from bateau.engines.local.records import DamagedRecordError, Identity, Record, Records
+from bateau.runtimes.local.records import DamagedRecordError, Identity, Record, Records
 
 FULL = Record(
     id="model.chat.0",
@@ -66,7 +66,7 @@ def test_a_record_under_the_name_of_another_is_damage(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_gone_is_told_in_one_sentence(tmp_path: Path) -> None:
-    with pytest.raises(EngineError) as refusal:
+    with pytest.raises(ReplicaError) as refusal:
         Records(tmp_path / "gone").write(BARE)
     path = tmp_path / "gone" / "app.a.0.json"
     assert refusal.value.message == f"replica app.a.0 cannot be remembered in {path}: No such file or directory"

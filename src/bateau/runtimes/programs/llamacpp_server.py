@@ -1,6 +1,7 @@
 """One replica of a model: llama.cpp's own HTTP server, from the wheel xllamacpp, on a unix socket.
 
-Run by the local engine as `python -m bateau.engines.llamacpp_server`; nothing of the control plane is in this process.
+Run by the local runtime as `python -m bateau.runtimes.programs.llamacpp_server`; nothing of the
+control plane is in this process.
 
 Invariant: the server is reachable only through its socket; the gateway stands in front of it.
 """

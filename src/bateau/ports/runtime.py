@@ -1,6 +1,6 @@
-"""What an engine offers: it keeps replicas running, restarts them, and says how they are.
+"""What a runtime offers: it keeps replicas running, restarts them, and says how they are.
 
-Used by control; satisfied by engines.local.LocalEngine and testing.FakeEngine.
+Used by control; satisfied by runtimes.local.LocalRuntime and testing.FakeRuntime.
 """
 
 from collections.abc import Callable, Sequence
@@ -10,7 +10,7 @@ from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 
 
-class Engine(Protocol):
+class Runtime(Protocol):
     """Keeps the replicas it was told of running until it is told to stop them."""
 
     def on_change(self, wake: Callable[[], None]) -> None:
@@ -26,7 +26,7 @@ class Engine(Protocol):
         ...
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Make a replica. Returns once the process exists; readiness shows in `observe`. Raises EngineError."""
+        """Make a replica. Returns once the process exists; readiness shows in `observe`. Raises ReplicaError."""
         ...
 
     async def stop(self, replica_id: str) -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
-from bateau.engines.local.process import boot_id, stat_of
-from engines.rig import Rig, look, server, shell, until_state, until_true
+from bateau.runtimes.local.process import boot_id, stat_of
+from runtimes.rig import Rig, look, server, shell, until_state, until_true
 
 
 @pytest.fixture
@@ -34,7 +34,7 @@ def change(rig: Rig, replica_id: str, **values: Any) -> None:
 
 
 async def test_what_runs_goes_on_with_the_same_pid_ports_and_condition(rig: Rig) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("model.chat.0", "model/chat", server())
     await first.start("app.a.0", "app/a", shell("exec sleep 100", port_names=("http",)))
     before = await until_state(first, "model.chat.0", ReplicaState.READY)
@@ -42,7 +42,7 @@ async def test_what_runs_goes_on_with_the_same_pid_ports_and_condition(rig: Rig)
     await first.close()
     assert rig.pids() == {before.pid, app.pid}
 
-    second = rig.engine()
+    second = rig.runtime()
     assert second.observe() == []
     await second.adopt()
     after = look(second, "model.chat.0")
@@ -59,12 +59,12 @@ async def test_an_adopted_replica_that_dies_is_started_again(rig: Rig) -> None:
         *(sys.executable, "-c", BIRTH, str(rig.folder), rig.instance), stdout=asyncio.subprocess.PIPE
     )
     pid = int((await birth.communicate())[0])
-    engine = rig.engine()
-    await engine.adopt()
-    assert look(engine, "app.a.0").pid == pid
+    runtime = rig.runtime()
+    await runtime.adopt()
+    assert look(runtime, "app.a.0").pid == pid
     os.kill(pid, signal.SIGKILL)
-    assert (await until_state(engine, "app.a.0", ReplicaState.BACKOFF)).reason == "exited (code unknown: adopted)"
-    again = await until_state(engine, "app.a.0", ReplicaState.READY)
+    assert (await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)).reason == "exited (code unknown: adopted)"
+    again = await until_state(runtime, "app.a.0", ReplicaState.READY)
     assert (again.adopted, again.restarts) == (False, 1)
 
 
@@ -72,18 +72,18 @@ BIRTH = """
 import asyncio, sys
 from pathlib import Path
 sys.path.insert(0, "tests")
-from engines.rig import Rig, shell
+from runtimes.rig import Rig, shell
 async def main():
-    engine = Rig(Path(sys.argv[1]), sys.argv[2]).engine()
-    await engine.start("app.a.0", "app/a", shell("exec sleep 100"))
-    print(engine.observe()[0].pid)
-    await engine.close()
+    runtime = Rig(Path(sys.argv[1]), sys.argv[2]).runtime()
+    await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
+    print(runtime.observe()[0].pid)
+    await runtime.close()
 asyncio.run(main())
 """
 
 
 async def test_what_died_meanwhile_is_started_again_after_its_wait(rig: Rig) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("setsid sleep 105 & exec sleep 100"))
     await until_true(lambda: len(rig.pids()) == 2)
     pid = look(first, "app.a.0").pid
@@ -91,7 +91,7 @@ async def test_what_died_meanwhile_is_started_again_after_its_wait(rig: Rig) -> 
     await first.close()
     os.kill(pid, signal.SIGKILL)
     await until_true(lambda: pid not in rig.pids())
-    second = rig.engine()
+    second = rig.runtime()
     await second.adopt()
     waiting = look(second, "app.a.0")
     assert (waiting.state, waiting.reason) == (ReplicaState.BACKOFF, "exited while no control plane ran")
@@ -101,7 +101,7 @@ async def test_what_died_meanwhile_is_started_again_after_its_wait(rig: Rig) -> 
 
 
 async def test_after_a_boot_replicas_are_started_at_once(rig: Rig, stranger: int) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("exec sleep 100"))
     await first.stop("app.a.0")
     await first.start("app.a.0", "app/a", shell("exec sleep 100"))
@@ -111,7 +111,7 @@ async def test_after_a_boot_replicas_are_started_at_once(rig: Rig, stranger: int
     stat = stat_of(stranger)
     assert stat is not None
     change(rig, "app.a.0", process={"pid": stranger, "start_ticks": stat.start_ticks, "boot_id": "another"})
-    second = rig.engine()
+    second = rig.runtime()
     await second.adopt()
     assert look(second, "app.a.0").reason == "the machine was started anew"
     assert (await until_state(second, "app.a.0", ReplicaState.READY)).pid != stranger
@@ -119,7 +119,7 @@ async def test_after_a_boot_replicas_are_started_at_once(rig: Rig, stranger: int
 
 @pytest.mark.parametrize("same_ticks", [True, False])
 async def test_a_reused_pid_is_neither_adopted_nor_ended(rig: Rig, stranger: int, same_ticks: bool) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("exec sleep 100"))
     text = rig.record("app.a.0").read_text()
     await first.stop("app.a.0")
@@ -128,7 +128,7 @@ async def test_a_reused_pid_is_neither_adopted_nor_ended(rig: Rig, stranger: int
     assert stat is not None
     ticks = stat.start_ticks if same_ticks else stat.start_ticks - 1
     change(rig, "app.a.0", process={"pid": stranger, "start_ticks": ticks, "boot_id": boot_id()})
-    second = rig.engine()
+    second = rig.runtime()
     await second.adopt()
     assert look(second, "app.a.0").state is ReplicaState.BACKOFF
     assert look(second, "app.a.0").adopted is False
@@ -145,14 +145,14 @@ ctypes.memset(start, 0, end - start)
 print("wiped", flush=True)
 time.sleep(100)
 """
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", ProcessTemplate(revision="r1", command=(sys.executable, "-S", "-c", wipe)))
     await until_true(lambda: rig.log("app.a.0").read_text() == "wiped\n")
     pid = look(first, "app.a.0").pid
     assert pid is not None
     assert rig.pids() == set()
     await first.close()
-    second = rig.engine()
+    second = rig.runtime()
     await second.adopt()
     assert look(second, "app.a.0").pid == pid
     await second.stop("app.a.0")
@@ -161,13 +161,13 @@ time.sleep(100)
 
 @pytest.mark.parametrize("damage", ["", '{"version": 1, "id": "app', "[]", '{"version": 99}', "\x00\xff"])
 async def test_a_damaged_record_is_set_aside_and_told(rig: Rig, damage: str, caplog: pytest.LogCaptureFixture) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("exec sleep 100"))
     await first.start("app.b.0", "app/b", shell("exec sleep 100"))
     kept = look(first, "app.b.0").pid
     await first.close()
     rig.record("app.a.0").write_text(damage)
-    second = rig.engine()
+    second = rig.runtime()
     with caplog.at_level(logging.WARNING):
         await second.adopt()
     assert "A record is damaged" in caplog.text
@@ -179,19 +179,19 @@ async def test_a_damaged_record_is_set_aside_and_told(rig: Rig, damage: str, cap
 
 async def test_a_record_that_cannot_be_read_is_set_aside(rig: Rig) -> None:
     rig.record("app.a.0").mkdir(parents=True)
-    engine = rig.engine()
-    await engine.adopt()
-    assert engine.observe() == []
+    runtime = rig.runtime()
+    await runtime.adopt()
+    assert runtime.observe() == []
     assert rig.record("app.a.0").with_suffix(".damaged").is_dir()
 
 
 async def test_a_process_born_in_the_instant_before_a_crash_is_ended(rig: Rig) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("sleep 106 & exec sleep 100"))
     await until_true(lambda: len(rig.pids()) == 2)
     await first.close()
     rig.record("app.a.0").unlink()
-    second = rig.engine()
+    second = rig.runtime()
     await second.adopt()
     assert second.observe() == []
     assert rig.pids() == set()
@@ -199,9 +199,9 @@ async def test_a_process_born_in_the_instant_before_a_crash_is_ended(rig: Rig) -
 
 async def test_another_instance_on_the_machine_is_left_alone(rig: Rig) -> None:
     other = Rig(rig.folder / "other", f"{rig.instance}-other")
-    theirs = other.engine()
+    theirs = other.runtime()
     await theirs.start("app.a.0", "app/a", shell("exec sleep 100"))
-    ours = rig.engine()
+    ours = rig.runtime()
     await ours.adopt()
     await ours.start("app.a.0", "app/a", shell("exec sleep 100"))
     await ours.stop("app.a.0")
@@ -211,7 +211,7 @@ async def test_another_instance_on_the_machine_is_left_alone(rig: Rig) -> None:
 
 
 async def test_a_stop_that_was_cut_short_is_finished(rig: Rig) -> None:
-    first = rig.engine()
+    first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("trap '' TERM; echo up; while :; do sleep 0.05; done"))
     await until_true(lambda: rig.log("app.a.0").exists() and rig.log("app.a.0").read_text() == "up\n")
     stop = asyncio.create_task(first.stop("app.a.0"))
@@ -222,7 +222,7 @@ async def test_a_stop_that_was_cut_short_is_finished(rig: Rig) -> None:
     pid = rig.pids()
     assert pid
     change(rig, "app.a.0", template={**json.loads(rig.record("app.a.0").read_text())["template"], "stop_timeout_s": 0})
-    second = rig.engine()
+    second = rig.runtime()
     await second.adopt()
     await until_true(lambda: second.observe() == [])
     assert rig.pids() == set()

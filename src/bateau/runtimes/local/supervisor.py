@@ -1,6 +1,6 @@
 """Keep one replica: watch its process, probe it, start it again when it ends, end it when told to.
 
-Made by the engine, one for each replica. Hands its process to ending, its probes to health.
+Made by the runtime, one for each replica. Hands its process to ending, its probes to health.
 
 Invariant: at most one process leads the replica. The next is started only when nothing of the last one runs, so that
 no forgotten worker holds the port.
@@ -13,20 +13,20 @@ from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from pathlib import Path
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.engines.local.ending import Kin, end
-from bateau.engines.local.health import Health
-from bateau.engines.local.launch import Site, launch
-from bateau.engines.local.limits import ENFORCED, Leaf
-from bateau.engines.local.logs import tail
-from bateau.engines.local.process import Process
-from bateau.engines.local.records import Record
 from bateau.kit.backoff import Backoff
 from bateau.kit.quantity import format_bytes
 from bateau.ports.clock import Clock
 from bateau.ports.probe import Prober
+from bateau.runtimes.local.ending import Kin, end
+from bateau.runtimes.local.health import Health
+from bateau.runtimes.local.launch import Site, launch
+from bateau.runtimes.local.limits import ENFORCED, Leaf
+from bateau.runtimes.local.logs import tail
+from bateau.runtimes.local.process import Process
+from bateau.runtimes.local.records import Record
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ class Supervisor:
         )
 
     def start(self) -> None:
-        """Start the first process. Raises EngineError; then nothing was made."""
+        """Start the first process. Raises ReplicaError; then nothing was made."""
         self._record = replace(self._record, since=self._clock.wall())
         self._launch()
         self._task = self._spawn(self._keep())
@@ -104,7 +104,7 @@ class Supervisor:
         self._task = self._spawn(self._keep())
 
     async def stop(self) -> None:
-        """End the replica, and forget it; waiters share one end. Raises EngineError when something cannot be ended."""
+        """End the replica, and forget it; waiters share one end. Raises ReplicaError when something cannot be ended."""
         if self._stop_task is None or (self._stop_task.done() and self._stop_task.exception() is not None):
             self._stop_task = self._spawn(self._stop())
         await asyncio.shield(self._stop_task)
@@ -135,7 +135,7 @@ class Supervisor:
         )
         try:
             self._launch()
-        except EngineError as error:
+        except ReplicaError as error:
             self._wait_for_next_start(error.message, at_once=False)
 
     def _launch(self) -> None:
@@ -204,7 +204,7 @@ class Supervisor:
         record = replace(self._record, ready=True, since=self.view.since)
         try:
             self._site.records.write(record)
-        except EngineError as error:
+        except ReplicaError as error:
             # It serves; the next control plane will merely have to probe it before it knows.
             log.warning("A replica's record could not be updated: %s", error.message)
         else:
@@ -223,7 +223,7 @@ class Supervisor:
             self._show(self.view.state, reason=why)
         try:
             left_behind = await end(process, self._kin(), stop_timeout_s=self._record.template.stop_timeout_s)
-        except EngineError as error:
+        except ReplicaError as error:
             self._show(self.view.state, reason=error.message)
             await process.wait()
             left_behind = 0
@@ -265,13 +265,13 @@ class Supervisor:
         self._record = replace(self._record, stopping=True)
         try:
             self._site.records.write(self._record)
-        except EngineError as error:
+        except ReplicaError as error:
             # A full disk must not keep a process alive; a crash from here on would start the replica again.
             log.warning("A replica's record could not be updated: %s", error.message)
         process = self._process
         try:
             await end(process, self._kin(), stop_timeout_s=self._record.template.stop_timeout_s)
-        except EngineError as error:
+        except ReplicaError as error:
             self._show(ReplicaState.STOPPING, reason=error.message)
             raise
         self._process = None
@@ -315,6 +315,6 @@ class Supervisor:
         if task.cancelled():
             return
         error = task.exception()
-        if error is not None and not isinstance(error, EngineError):
+        if error is not None and not isinstance(error, ReplicaError):
             log.error("The supervision of replica %s has failed", self._record.id, exc_info=error)
             self._show(self.view.state, reason=f"its supervision has failed: {error!r}")

@@ -1,4 +1,4 @@
-"""A local engine in a folder of its own, real servers to run in it, and waits that end with their condition."""
+"""A local runtime in a folder of its own, real servers to run in it, and waits that end with their condition."""
 
 import asyncio
 import sys
@@ -10,9 +10,9 @@ from typing import Any
 
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.engines.local.engine import LocalEngine
-from bateau.engines.local.process import marked
 from bateau.observe.probes import NetworkProber
+from bateau.runtimes.local.process import marked
+from bateau.runtimes.local.runtime import LocalRuntime
 
 WAIT_S = 15.0
 
@@ -71,19 +71,19 @@ class Rig:
     def __init__(self, folder: Path, instance: str) -> None:
         self.folder = folder
         self.instance = instance
-        self._engines: list[LocalEngine] = []
+        self._engines: list[LocalRuntime] = []
 
-    def engine(self, **options: Any) -> LocalEngine:
+    def runtime(self, **options: Any) -> LocalRuntime:
         options = {"clock": SystemClock(), "prober": NetworkProber(), **options}
-        engine = LocalEngine(
+        runtime = LocalRuntime(
             state=self.folder / "state",
             runtime=self.folder / "run",
             logs=self.folder / "logs",
             instance=self.instance,
             **options,
         )
-        self._engines.append(engine)
-        return engine
+        self._engines.append(runtime)
+        return runtime
 
     def log(self, replica_id: str) -> Path:
         return self.folder / "logs" / f"{replica_id}.log"
@@ -97,34 +97,34 @@ class Rig:
 
     async def end(self) -> None:
         """Stop all and let go; the caller then looks for what is left."""
-        for engine in self._engines:
-            await asyncio.gather(*(engine.stop(replica.id) for replica in engine.observe()))
-            await engine.close()
+        for runtime in self._engines:
+            await asyncio.gather(*(runtime.stop(replica.id) for replica in runtime.observe()))
+            await runtime.close()
 
 
-async def until(engine: LocalEngine, condition: Callable[[], bool]) -> None:
-    """Return when the condition holds; it is looked at whenever the engine tells of a change."""
+async def until(runtime: LocalRuntime, condition: Callable[[], bool]) -> None:
+    """Return when the condition holds; it is looked at whenever the runtime tells of a change."""
     changed = asyncio.Event()
-    engine.on_change(changed.set)
+    runtime.on_change(changed.set)
     async with asyncio.timeout(WAIT_S):
         while not condition():
             await changed.wait()
             changed.clear()
 
 
-async def until_state(engine: LocalEngine, replica_id: str, state: ReplicaState) -> Replica:
+async def until_state(runtime: LocalRuntime, replica_id: str, state: ReplicaState) -> Replica:
     """Return the replica once it is in this state."""
-    await until(engine, lambda: look(engine, replica_id).state is state)
-    return look(engine, replica_id)
+    await until(runtime, lambda: look(runtime, replica_id).state is state)
+    return look(runtime, replica_id)
 
 
 async def until_true(condition: Callable[[], bool]) -> None:
-    """Return when something outside of the engine holds: a file, a process."""
+    """Return when something outside of the runtime holds: a file, a process."""
     async with asyncio.timeout(WAIT_S):
         while not condition():  # noqa: ASYNC110 - nobody tells of it
             await asyncio.sleep(0.01)
 
 
-def look(engine: LocalEngine, replica_id: str) -> Replica:
-    """Return what the engine knows of a replica."""
-    return next(replica for replica in engine.observe() if replica.id == replica_id)
+def look(runtime: LocalRuntime, replica_id: str) -> Replica:
+    """Return what the runtime knows of a replica."""
+    return next(replica for replica in runtime.observe() if replica.id == replica_id)

@@ -1,13 +1,13 @@
-"""An engine without processes: replicas are values that a test moves from state to state.
+"""A runtime without processes: replicas are values that a test moves from state to state.
 
-Invariant: behaves as `engines.local.LocalEngine` where both are asked the same (one test suite is run against both).
+Invariant: behaves as `runtimes.local.LocalRuntime` where both are asked the same (one test suite is run against both).
 Refused: imitating back-off and probes; tests of the loop say when a replica is ready, or dies, themselves.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.ports.clock import Clock
@@ -17,11 +17,11 @@ PORT_FIRST = 20000
 PID_FIRST = 1001
 
 
-class FakeEngine:
-    """Satisfies `bateau.ports.engine.Engine`.
+class FakeRuntime:
+    """Satisfies `bateau.ports.runtime.Runtime`.
 
     `left_running` is what `adopt` finds. With `auto_ready` a started replica is ready at once; without it a test calls
-    `become_ready`. `refusals` maps ids to the message of the EngineError that their `start` raises.
+    `become_ready`. `refusals` maps ids to the message of the ReplicaError that their `start` raises.
     """
 
     def __init__(
@@ -52,11 +52,11 @@ class FakeEngine:
         return [self._replicas[replica_id] for replica_id in sorted(self._replicas)]
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Make a replica. Raises EngineError where the id is taken, or the test wants it refused."""
+        """Make a replica. Raises ReplicaError where the id is taken, or the test wants it refused."""
         if replica_id in self._replicas:
-            raise EngineError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
+            raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
         if replica_id in self.refusals:
-            raise EngineError(self.refusals[replica_id])
+            raise ReplicaError(self.refusals[replica_id])
         self.templates[replica_id] = template
         self._put(
             Replica(

@@ -1,6 +1,6 @@
 """Run replicas as processes of this machine: each in its own session, alive without the control plane, adopted after.
 
-Made by wiring; called by control through ports.engine. Hands each replica to a Supervisor of its own.
+Made by wiring; called by control through ports.runtime. Hands each replica to a Supervisor of its own.
 
 Invariant: `observe` tells what is known now and touches neither disk nor network.
 Refused: systemd as the supervisor; containers and many machines have no user instance of it, and readiness by probe,
@@ -14,20 +14,20 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
-from bateau.engines.local.adoption import Findings, look
-from bateau.engines.local.ending import Kin, end
-from bateau.engines.local.launch import Site
-from bateau.engines.local.limits import Cgroups
-from bateau.engines.local.logs import LOG_BYTES_MAX, rotate_if_full
-from bateau.engines.local.ports import LoopbackPorts
-from bateau.engines.local.process import boot_id
-from bateau.engines.local.records import Record, Records
-from bateau.engines.local.supervisor import Supervisor
 from bateau.ports.clock import Clock
 from bateau.ports.probe import Prober
+from bateau.runtimes.local.adoption import Findings, look
+from bateau.runtimes.local.ending import Kin, end
+from bateau.runtimes.local.launch import Site
+from bateau.runtimes.local.limits import Cgroups
+from bateau.runtimes.local.logs import LOG_BYTES_MAX, rotate_if_full
+from bateau.runtimes.local.ports import LoopbackPorts
+from bateau.runtimes.local.process import boot_id
+from bateau.runtimes.local.records import Record, Records
+from bateau.runtimes.local.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +40,8 @@ def _no_secrets(_name: str) -> str | None:
     return None
 
 
-class LocalEngine:
-    """The engine of one machine; satisfies `bateau.ports.engine.Engine`.
+class LocalRuntime:
+    """The engine of one machine; satisfies `bateau.ports.runtime.Runtime`.
 
     `state` lasts (records of replicas), `runtime` holds their sockets and should be short, `logs` their logs. All are
     made, for their owner only, when they are missing. `instance` names this Bateau among those on the machine: its
@@ -90,7 +90,7 @@ class LocalEngine:
     async def adopt(self) -> None:
         """Take over what an earlier control plane has left: adopt what runs, revive what died, end strays.
 
-        What runs is not touched: same pid, no signal. Raises EngineError when our folders cannot be used.
+        What runs is not touched: same pid, no signal. Raises ReplicaError when our folders cannot be used.
         """
         self._prepare()
         findings = look(self._site.records, self._site.instance)
@@ -115,20 +115,20 @@ class LocalEngine:
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
         """Make a replica. Returns once its process exists; readiness shows in `observe`.
 
-        Raises EngineError with one sentence: no such program, no such folder, no free port, an id that is taken. Then
+        Raises ReplicaError with one sentence: no such program, no such folder, no free port, an id that is taken. Then
         nothing was made.
         """
         if not ID_PATTERN.fullmatch(replica_id):
-            raise EngineError(f"{replica_id!r} cannot name a replica", hint="use letters, digits, '.', '-' and '_'")
+            raise ReplicaError(f"{replica_id!r} cannot name a replica", hint="use letters, digits, '.', '-' and '_'")
         if replica_id in self._replicas:
-            raise EngineError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
+            raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
         self._prepare()
         supervisor = self._supervisor(Record(id=replica_id, service=service, template=template))
         # Known before its first change is told: whoever is woken then finds it in `observe`.
         self._replicas[replica_id] = supervisor
         try:
             supervisor.start()
-        except EngineError:
+        except ReplicaError:
             del self._replicas[replica_id]
             self._site.ports.release(replica_id)
             raise
@@ -136,7 +136,7 @@ class LocalEngine:
     async def stop(self, replica_id: str) -> None:
         """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when nothing of it is left.
 
-        An unknown id is no error: nothing is left of it. Raises EngineError when the kernel cannot end a process.
+        An unknown id is no error: nothing is left of it. Raises ReplicaError when the kernel cannot end a process.
         """
         supervisor = self._replicas.get(replica_id)
         if supervisor is None:
@@ -189,7 +189,7 @@ class LocalEngine:
         log.warning("Processes of replica %s run without a record and are ended", replica_id)
         try:
             await end(None, Kin(self._site.instance, replica_id), stop_timeout_s=STRAY_STOP_TIMEOUT_S)
-        except EngineError as error:
+        except ReplicaError as error:
             # One process stuck in the kernel must not keep all the others from being adopted.
             log.warning("A stray process could not be ended: %s", error.message)
 
@@ -199,7 +199,7 @@ class LocalEngine:
         async def finish() -> None:
             try:
                 await self.stop(replica_id)
-            except EngineError as error:
+            except ReplicaError as error:
                 log.warning("Replica %s could not be stopped: %s", supervisor.view.id, error.message)
 
         task = asyncio.get_running_loop().create_task(finish(), name=f"stop {replica_id}")
@@ -213,10 +213,10 @@ def _make_private(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.stat()
     except OSError as error:
-        raise EngineError(
+        raise ReplicaError(
             f"the folder {folder} cannot be used: {error.strerror}", hint="choose another, or make it writable"
         ) from error
     if status.st_uid != os.geteuid():
-        raise EngineError(f"the folder {folder} belongs to user {status.st_uid}", hint="remove it, or choose another")
+        raise ReplicaError(f"the folder {folder} belongs to user {status.st_uid}", hint="remove it, or choose another")
     if status.st_mode & 0o022:
-        raise EngineError(f"the folder {folder} may be written to by others", hint=f"chmod 700 {folder}")
+        raise ReplicaError(f"the folder {folder} may be written to by others", hint=f"chmod 700 {folder}")

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.spec import Resources
-from bateau.engines.local.limits import ENFORCED, Cgroups, Leaf
+from bateau.runtimes.local.limits import ENFORCED, Cgroups, Leaf
 
 HALF_GIB = 2**29
 

@@ -17,13 +17,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from bateau.domain.errors import EngineError
+from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProcessTemplate
-from bateau.engines.local.limits import Cgroups, Leaf
-from bateau.engines.local.logs import LOG_BYTES_MAX, open_log
-from bateau.engines.local.ports import LOOPBACK, LoopbackPorts
-from bateau.engines.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVISION, Process, boot_id
-from bateau.engines.local.records import Identity, Record, Records
+from bateau.runtimes.local.limits import Cgroups, Leaf
+from bateau.runtimes.local.logs import LOG_BYTES_MAX, open_log
+from bateau.runtimes.local.ports import LOOPBACK, LoopbackPorts
+from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVISION, Process, boot_id
+from bateau.runtimes.local.records import Identity, Record, Records
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
 PLACEHOLDER = re.compile(r"\{(socket|port:[^{}\s]+|secret:[^{}\s]+)\}")
@@ -81,7 +81,7 @@ class Launched:
 def launch(site: Site, record: Record) -> Launched:
     """Start the process of a record and store the record with its identity.
 
-    Ports of the record are taken again where they are free. Raises EngineError; then nothing runs and the stored
+    Ports of the record are taken again where they are free. Raises ReplicaError; then nothing runs and the stored
     record is as it was.
     """
     template = record.template
@@ -95,7 +95,7 @@ def launch(site: Site, record: Record) -> Launched:
     leaf = site.cgroups.prepare(record.id, template.resources)
     try:
         pid = _spawn(site, record, command, environment)
-    except EngineError:
+    except ReplicaError:
         if isinstance(leaf, Leaf):
             leaf.remove()
         raise
@@ -103,7 +103,7 @@ def launch(site: Site, record: Record) -> Launched:
     process = Process.open(pid)
     if process is None:
         # Only where SIGCHLD is ignored, so that the kernel reaps our children itself.
-        raise EngineError(f"{command[0]} ended at once", hint=f"see {site.log_path(record.id)}")
+        raise ReplicaError(f"{command[0]} ended at once", hint=f"see {site.log_path(record.id)}")
     record = replace(
         record,
         process=Identity(pid=pid, start_ticks=process.start_ticks, boot_id=boot_id()),
@@ -111,7 +111,7 @@ def launch(site: Site, record: Record) -> Launched:
     )
     try:
         site.records.write(record)
-    except EngineError:
+    except ReplicaError:
         process.send_to_group(signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED)
         process.close(reap=False)
@@ -122,13 +122,13 @@ def launch(site: Site, record: Record) -> Launched:
 def _spawn(site: Site, record: Record, command: list[str], environment: Mapping[str, str]) -> int:
     template = record.template
     if not command:
-        raise EngineError(f"replica {record.id} has no command", hint="set spec.command")
+        raise ReplicaError(f"replica {record.id} has no command", hint="set spec.command")
     _check_directory(template.working_directory)
     log_path = site.log_path(record.id)
     try:
         log = open_log(log_path, bytes_max=site.log_bytes_max)
     except OSError as error:
-        raise EngineError(
+        raise ReplicaError(
             f"the log {log_path} cannot be opened: {error.strerror}", hint="make room, or make the folder writable"
         ) from error
     with log:
@@ -152,7 +152,7 @@ def _spawn(site: Site, record: Record, command: list[str], environment: Mapping[
 
 def _explained(
     error: Exception, program: str, template: ProcessTemplate, environment: Mapping[str, str]
-) -> EngineError:
+) -> ReplicaError:
     """Say in one sentence why a program could not be started. The cases are those of execve(2)."""
     # As the kernel does: a relative path is looked up in the directory that the program runs in.
     path = Path(template.working_directory or ".") / program
@@ -177,7 +177,7 @@ def _explained(
         case _:
             says = f"{program} cannot be started: {error}"
             hint = "arguments and environment may hold no NUL character"
-    return EngineError(says, hint=hint)
+    return ReplicaError(says, hint=hint)
 
 
 def _check_directory(directory: str | None) -> None:
@@ -187,13 +187,13 @@ def _check_directory(directory: str | None) -> None:
     try:
         mode = Path(directory).stat().st_mode
     except FileNotFoundError:
-        raise EngineError(f"working directory {directory} does not exist", hint=hint) from None
+        raise ReplicaError(f"working directory {directory} does not exist", hint=hint) from None
     except OSError as error:
-        raise EngineError(f"working directory {directory} cannot be read: {error.strerror}", hint=hint) from error
+        raise ReplicaError(f"working directory {directory} cannot be read: {error.strerror}", hint=hint) from error
     if not stat_modes.S_ISDIR(mode):
-        raise EngineError(f"working directory {directory} is no folder", hint=hint)
+        raise ReplicaError(f"working directory {directory} is no folder", hint=hint)
     if not os.access(directory, os.X_OK, effective_ids=True):
-        raise EngineError(f"working directory {directory} may not be entered", hint=hint)
+        raise ReplicaError(f"working directory {directory} may not be entered", hint=hint)
 
 
 def _make_way_for_socket(site: Site, record: Record) -> None:
@@ -202,7 +202,7 @@ def _make_way_for_socket(site: Site, record: Record) -> None:
     path = site.socket_path(record.id)
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES_MAX:
-        raise EngineError(
+        raise ReplicaError(
             f"the socket path {path} has {length} bytes, the kernel takes {SOCKET_PATH_BYTES_MAX}",
             hint="use a shorter name, or a shorter runtime folder (XDG_RUNTIME_DIR)",
         )
@@ -211,7 +211,7 @@ def _make_way_for_socket(site: Site, record: Record) -> None:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
-        raise EngineError(
+        raise ReplicaError(
             f"there is no place for the socket {path}: {error.strerror}", hint="remove what is in the way"
         ) from error
 
@@ -254,7 +254,7 @@ class _Words:
 
     def _port(self, name: str) -> str:
         if name not in self.record.ports:
-            raise EngineError(
+            raise ReplicaError(
                 f"replica {self.record.id} uses port {name}, which it does not have",
                 hint=f"its ports are: {', '.join(self.record.ports) or 'none'}",
             )
@@ -263,7 +263,7 @@ class _Words:
     def _secret(self, name: str) -> str:
         secret = self.site.secrets(name)
         if secret is None:
-            raise EngineError(
+            raise ReplicaError(
                 f"replica {self.record.id} needs the secret {name}, which is not known", hint="set it and try again"
             )
         return secret

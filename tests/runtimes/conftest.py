@@ -1,4 +1,4 @@
-"""Every test has an engine's folders of its own, and must leave no process behind."""
+"""Every test has an runtime's folders of its own, and must leave no process behind."""
 
 import contextlib
 import os
@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest_asyncio
 
-from engines.rig import Rig
+from runtimes.rig import Rig
 
 
 @pytest_asyncio.fixture
