@@ -6,6 +6,7 @@ import pytest
 
 from bateau.domain.manifest import Manifest
 from bateau.render import repeated, validate
+from bateau.render.definitions import Definitions
 from bateau.wiring.schemas import load_schemas
 
 CRD: dict[str, Any] = {
@@ -29,6 +30,8 @@ CRD: dict[str, Any] = {
                                     "kind": {"type": "string", "default": "boat"},
                                     "port": {"x-kubernetes-int-or-string": True},
                                     "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True},
+                                    "crew": {"type": "array", "items": {"type": "string"}},
+                                    "berths": {"type": "object", "additionalProperties": {"type": "string"}},
                                 },
                             }
                         },
@@ -48,8 +51,18 @@ def _said(tree: dict[str, Any]) -> list[tuple[str, str | None, str]]:
 @pytest.mark.parametrize(
     ("tree", "verdict", "path", "part"),
     [
-        ({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": 1}}, "error", "data.a", "not of type"),
-        ({"apiVersion": "v1", "kind": "ConfigMap", "dat": {}}, "error", "dat", "'dat' was unexpected"),
+        (
+            {"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": 1}},
+            "error",
+            "data.a",
+            "must be a string, but is the integer 1",
+        ),
+        (
+            {"apiVersion": "v1", "kind": "ConfigMap", "dat": {}},
+            "error",
+            "dat",
+            "unknown field `dat`; did you mean `data`?",
+        ),
         ({"apiVersion": "v2", "kind": "ConfigMap"}, "error", "apiVersion", "serves ConfigMap as v1 and not as v2"),
         ({"apiVersion": "x.dev/v1", "kind": "Boat"}, "not checked", "apiVersion", "no schema of Boat in x.dev/v1"),
         ({"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": {"size": 0}}, "error", "spec.size", "0"),
@@ -57,7 +70,7 @@ def _said(tree: dict[str, Any]) -> list[tuple[str, str | None, str]]:
             {"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": {"size": 1, "x": 1}},
             "error",
             "spec.x",
-            "was unexpected",
+            "unknown field `spec.x`",
         ),
     ],
 )
@@ -70,7 +83,7 @@ def test_mistakes_are_found(tree: dict[str, Any], verdict: str, path: str | None
 def test_rules_of_a_crd_are_not_checked_and_said() -> None:
     spec = {"size": 1, "port": "http", "free": {"x": 1}}
     assert _said({"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": spec}) == [
-        ("not checked", None, "not checked: the CEL rules in the schema of Ship")
+        ("not checked", None, "the CEL rules in the schema of Ship")
     ]
 
 
@@ -87,3 +100,90 @@ def test_one_object_described_twice_is_said() -> None:
 def test_a_version_without_schemas_is_named() -> None:
     with pytest.raises(KeyError, match=r"none of 1\.2"):
         load_schemas("1.2")
+
+
+_LABELS = {"app": "a"}
+_POD = {"metadata": {"labels": _LABELS}, "spec": {"containers": [{"name": "a"}]}}
+
+
+def _deployment(**spec: Any) -> dict[str, Any]:
+    given = {"selector": {"matchLabels": _LABELS}, "template": _POD, **spec}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "spec": given}
+
+
+def _pod_with(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Pod", "spec": {"containers": [{"name": "a"}], **spec}}
+
+
+def _ship(**spec: Any) -> dict[str, Any]:
+    return {"apiVersion": "acme.dev/v1", "kind": "Ship", "spec": {"size": 1, **spec}}
+
+
+_ROLE_BINDING = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding"}
+_CRON_JOB = {"apiVersion": "batch/v1", "kind": "CronJob"}
+
+
+@pytest.mark.parametrize(
+    ("tree", "path"),
+    [
+        (_deployment(selector=None), "spec.selector"),
+        (_deployment(template=None), "spec.template"),
+        ({"apiVersion": "apps/v1", "kind": "Deployment", "spec": None}, "spec"),
+        ({**_ROLE_BINDING, "roleRef": None}, "roleRef"),
+        ({**_CRON_JOB, "spec": {"schedule": "@daily", "jobTemplate": None}}, "spec.jobTemplate"),
+        (_pod_with(containers=[{"name": "a"}, None]), "spec.containers[1]"),
+        (_pod_with(containers=[{"name": "a", "livenessProbe": {"tcpSocket": {"port": None}}}]),
+         "spec.containers[0].livenessProbe.tcpSocket.port"),
+        ({"apiVersion": "v1", "kind": "Service", "spec": {"ports": [None]}}, "spec.ports[0]"),
+        (_ship(crew=[None]), "spec.crew[0]"),
+        (_ship(size=None), "spec.size"),
+    ],
+)  # fmt: skip
+def test_a_null_is_rejected_where_a_value_is_required(tree: dict[str, Any], path: str) -> None:
+    """F8: required objects, their fields and items of lists, in Kubernetes' own kinds and in those of a CRD."""
+    errors = [(at, says) for verdict, at, says in _said(tree) if verdict == "error"]
+    assert [at for at, _ in errors] == [path]
+    assert f"`{path}` must" in errors[0][1]
+    assert "null" in errors[0][1]
+
+
+@pytest.mark.parametrize(
+    ("tree", "path", "kind"),
+    [
+        (_pod_with(containers=[{"name": "a", "args": ["--x", None]}]), "spec.containers[0].args[1]", "a string"),
+        (_pod_with(containers=None), "spec.containers", "a list"),
+        (_pod_with(containers=[{"name": None}]), "spec.containers[0].name", "a string"),
+    ],
+)
+def test_a_null_where_a_type_is_required_is_named_with_that_type(tree: dict[str, Any], path: str, kind: str) -> None:
+    assert _said(tree) == [("error", path, f"`{path}` must be {kind}, but is null")]
+
+
+@pytest.mark.parametrize(
+    "tree",
+    [
+        _deployment(strategy=None, replicas=None),
+        _deployment(strategy={"rollingUpdate": {"maxSurge": None}}),
+        _pod_with(volumes=None, containers=[{"name": "a", "env": None, "resources": {"limits": {"cpu": None}}}]),
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a", "labels": None, "creationTimestamp": None}},
+        {"apiVersion": "v1", "kind": "Event", "metadata": {"name": "a"}, "involvedObject": {}, "eventTime": None},
+        {"apiVersion": "events.k8s.io/v1", "kind": "Event", "eventTime": None},
+        {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "rules": None},
+    ],
+)
+def test_a_null_that_an_api_server_drops_passes(tree: dict[str, Any]) -> None:
+    """F8: an optional field, a map value, and a time that is not known."""
+    assert _said(tree) == []
+
+
+def test_a_null_that_an_api_server_drops_from_a_custom_resource_passes() -> None:
+    """F8: the rules of the CRD remain not checked; nothing else is said."""
+    tree = {**_ship(kind=None, port=None, berths={"a": None}), "metadata": {"name": "a", "finalizers": None}}
+    assert [said[0] for said in _said(tree)] == ["not checked"]
+
+
+def test_the_shipped_definitions_are_not_changed() -> None:
+    shipped = {"a": {"properties": {"b": {"$ref": "#/$defs/c"}}, "required": ["b"]}, "c": {"type": ["object", "null"]}}
+    before = repr(shipped)
+    assert Definitions(shipped).schema("a")["$defs"]["a"]["properties"]["b"]["not"] == {"type": "null"}
+    assert repr(shipped) == before

@@ -1,9 +1,9 @@
-"""Turn a structural schema of a CRD into JSON Schema that refuses unknown fields, as a strict API server does.
+"""Turn a structural schema of a CRD into JSON Schema that rejects unknown fields, as a strict API server does.
 
 Called by render.schemas. Source: kubernetes.io, "Extend the Kubernetes API with CustomResourceDefinitions".
 
-Invariant: what the server would take passes: a required field with a default may be absent, a null may stand where
-the server drops it.
+Invariant: an object that the API server accepts passes. A required field that has a default may be absent. A null is
+accepted in optional fields and in map values, where the server drops it, and rejected in required fields and lists.
 """
 
 from typing import Any, Final, cast
@@ -20,8 +20,8 @@ _METADATA: Final = {
         **{
             name: {"type": ["string", "null"]} for name in ("resourceVersion", "creationTimestamp", "deletionTimestamp")
         },
-        **{name: {"type": "integer"} for name in ("generation", "deletionGracePeriodSeconds")},
-        **{name: {"type": "array"} for name in ("ownerReferences", "finalizers", "managedFields")},
+        **{name: {"type": ["integer", "null"]} for name in ("generation", "deletionGracePeriodSeconds")},
+        **{name: {"type": ["array", "null"]} for name in ("ownerReferences", "finalizers", "managedFields")},
         "labels": _TEXTS,
         "annotations": _TEXTS,
     },
@@ -74,7 +74,8 @@ def _fields(schema: dict[str, Any], made: dict[str, Any], *, strict: bool) -> No
         }
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
-        made["additionalProperties"] = _converted(cast("dict[str, Any]", others), strict=strict)
+        values = cast("dict[str, Any]", others)
+        made["additionalProperties"] = _nullable(_converted(values, strict=strict), values, optional=True)
     elif strict and schema.get("type") == "object" and not schema.get("x-kubernetes-preserve-unknown-fields"):
         made["additionalProperties"] = bool(others)
     if schema.get("x-kubernetes-embedded-resource") and made.get("additionalProperties") is False:

@@ -6,19 +6,16 @@ Invariant: no manifest passes in silence for want of a schema: that is a finding
 never shown.
 """
 
-import re
 from collections import Counter
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any
 
 from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origins
-from bateau.kit.position import Position, below, child, item
+from bateau.kit.position import Position, below
+from bateau.render.rejections import rejections
 from bateau.render.schemas import Schemas
-
-_MESSAGE_CHARACTERS_MAX: Final = 200
-_UNKNOWN: Final = re.compile(r"Additional properties are not allowed \('([^']*)' w").match
 
 
 def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, ...]:
@@ -41,37 +38,25 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterable[Finding]:
     group, kind = manifest.group_kind
     version = str(manifest.tree["apiVersion"]).rpartition("/")[2]
     key = (group, version, kind)
-    validator = schemas.validator(key)
-    if isinstance(validator, str):
+    checker = schemas.checker(key)
+    if isinstance(checker, str):
         others = schemas.versions(group, kind)
         if others and version not in others:
             says = f"Kubernetes {schemas.version} serves {kind} as {', '.join(others)} and not as {version}"
             yield _finding(manifest, "error", says, "apiVersion")
         else:
-            yield _finding(manifest, "not checked", f"not checked: {validator}", "apiVersion")
+            yield _finding(manifest, "not checked", checker, "apiVersion")
         return
-    for error in validator.iter_errors(manifest.tree):
-        path = _path(error.instance_path)
-        says = error.message if kind != "Secret" else "does not have the form that a Secret needs"
-        # What is unknown is told of the mapping around it; it is the field itself that people look for.
-        unknown = _UNKNOWN(error.message)
-        at = child(path, unknown[1]) if unknown else path
-        yield _finding(manifest, "error", f"{path or 'the object'}: {says[:_MESSAGE_CHARACTERS_MAX]}", at)
+    for each in rejections(manifest.tree, checker, secret=kind == "Secret"):
+        yield _finding(manifest, "error", each.says, each.path)
     if schemas.has_rules(key):
-        yield _finding(manifest, "not checked", f"not checked: the CEL rules in the schema of {kind}", None)
+        yield _finding(manifest, "not checked", f"the CEL rules in the schema of {kind}", None)
 
 
 def _finding(manifest: Manifest, verdict: Verdict, says: str, path: str | None) -> Finding:
     name = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
     where = _place(manifest.origins, path or "")
     return Finding(rule="schema", subject=name, verdict=verdict, says=says, where=where, path=path or None)
-
-
-def _path(steps: Iterable[str | int]) -> str:
-    path = ""
-    for step in steps:
-        path = item(path, step) if isinstance(step, int) else child(path, step)
-    return path
 
 
 def _place(origins: Origins, path: str) -> Position | None:

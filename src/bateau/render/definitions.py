@@ -1,0 +1,86 @@
+"""Turn the shipped definitions of Kubernetes' kinds into schemas that reject null where an API server does.
+
+Called by render.schemas, once for each kind that is asked for. The shipped definitions allow null everywhere, because
+an API server drops a null in an optional field.
+
+Invariant: a required field and a list item reject null; an optional field and a map value accept it.
+Invariant: the shipped data is not changed.
+Refused: editing the data by hand. The data of the next version of Kubernetes would bring the nulls back.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final, cast
+
+_REFERENCE: Final = "#/$defs/"
+_NOT_NULL: Final = {"type": "null"}
+
+
+class Definitions:
+    """The definitions of one version of Kubernetes; `schema` returns one of them with all that it refers to."""
+
+    def __init__(self, shipped: Mapping[str, Any]) -> None:
+        self._shipped = shipped
+        self._strict: dict[str, Any] = {}
+
+    def schema(self, name: str) -> dict[str, Any]:
+        """Return a self-contained JSON Schema. Small: a compiler reads every definition that it is handed."""
+        needed: dict[str, Any] = {}
+        waiting = [name]
+        while waiting:
+            each = waiting.pop()
+            if each not in needed:
+                needed[each] = self._definition(each)
+                waiting += _references(needed[each])
+        return {"$ref": f"{_REFERENCE}{name}", "$defs": needed}
+
+    def _definition(self, name: str) -> Any:
+        if name not in self._strict:
+            self._strict[name] = self._converted(self._shipped[name])
+        return self._strict[name]
+
+    def _converted(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+        made = dict(schema)
+        if "oneOf" in made:
+            # Alternatives that all accept null reject it as ambiguous. Those of the shipped data differ by type alone.
+            made["type"] = sorted({kind for each in made.pop("oneOf") for kind in _types(each)})
+        if "properties" in made:
+            required = made.get("required", ())
+            fields = {name: self._converted(each) for name, each in made["properties"].items()}
+            made["properties"] = {
+                name: self._present(each) if name in required else each for name, each in fields.items()
+            }
+        if "items" in made:
+            made["items"] = self._present(self._converted(made["items"]))
+        if isinstance(made.get("additionalProperties"), Mapping):
+            made["additionalProperties"] = self._converted(made["additionalProperties"])
+        return made
+
+    def _present(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a schema that rejects null."""
+        reference = schema.get("$ref")
+        if reference is None:
+            return (
+                {**schema, "type": [each for each in _types(schema) if each != "null"]} if "type" in schema else schema
+            )
+        target = self._definition(reference.removeprefix(_REFERENCE))
+        # An API server writes and reads an absent time as null, and any JSON may be null.
+        if target.get("format") == "date-time" or "type" not in target:
+            return schema
+        return {**schema, "not": _NOT_NULL}
+
+
+def _types(schema: Mapping[str, Any]) -> list[str]:
+    types: str | list[str] = schema["type"]
+    return [types] if isinstance(types, str) else types
+
+
+def _references(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        for key, each in cast("Mapping[str, Any]", schema).items():
+            if key == "$ref" and isinstance(each, str):
+                yield each.removeprefix(_REFERENCE)
+            else:
+                yield from _references(each)
+    elif isinstance(schema, list):
+        for each in cast("list[Any]", schema):
+            yield from _references(each)
