@@ -10,7 +10,7 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 # figures only go down; an area that is done leaves the table.
 NOT_YET = {
     "cli+api": (84, 66),
-    "control": (108, 100),
+    "control": (108, 96),
     "docs": (148, 101),
     "domain": (37, 35),
     "hydrate": (29, 20),
@@ -25,7 +25,7 @@ NOT_YET = {
     "sources": (88, 92),
     "specs": (18, 10),
     "store": (7, 7),
-    "testing": (3, 9),
+    "testing": (3, 7),
     "traffic": (9, 6),
     "wiring": (30, 21),
 }

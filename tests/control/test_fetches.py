@@ -66,6 +66,71 @@ async def test_what_cannot_mend_itself_is_not_tried_again_until_the_text_changes
         await w.until(lambda: w.replicas("model/other"))
 
 
+async def test_a_bug_in_a_fetch_is_its_failure_is_logged_once_and_is_retried_with_back_off(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A6, and issue 8 part 1 item 2: such a fetch ran 807 times in 2 s, without a word in the status."""
+    async with world(chat=model(), other=model("other", source=OTHER)) as w:
+        w.source.fail(OTHER, RuntimeError("planted"))
+        await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)
+        assert "this is a bug in bateau: RuntimeError: planted" in str(w.service("model/other").reason)
+        await w.until(lambda: w.service("model/chat").state is ServiceState.READY)
+        await w.turns(20)
+        assert w.source.fetched == [OTHER]
+        for _ in range(10):
+            await w.pass_time(60.0)
+        assert 10 <= len(w.source.fetched) <= 12
+        assert caplog.text.count("Traceback") == 1
+        assert "never retrieved" not in caplog.text
+        w.source.failures.clear()
+        w.source.arrive(OTHER)
+        await w.pass_time(60.0)
+        await w.until(lambda: w.replicas("model/other"))
+
+
+async def test_a_bug_in_looking_a_model_up_stays_with_that_model() -> None:
+    async with world(chat=model()) as w:
+        w.source.unfindable[OTHER] = RuntimeError("planted")
+        w.texts.write("other", model("other", source=OTHER))
+        await w.turn()
+        assert "planted" in str(w.service("model/other").reason)
+        await w.until(lambda: w.service("model/chat").state is ServiceState.READY)
+        assert w.control.trouble is None
+        w.source.unfindable.clear()
+        w.source.arrive(OTHER)
+        await w.pass_time(60.0)
+        await w.until(lambda: w.replicas("model/other"))
+
+
+async def test_a_file_that_is_put_in_its_place_later_is_found() -> None:
+    """A4: a person fixes their own file without touching a spec."""
+    async with world() as w:
+        w.source.unfindable["./mine.gguf"] = SourceNotFound("./mine.gguf does not exist")
+        w.texts.write("mine", model("mine", source="./mine.gguf"))
+        await w.turn()
+        assert w.service("model/mine").reason == "./mine.gguf does not exist"
+        w.source.unfindable.clear()
+        w.source.arrive("./mine.gguf")
+        await w.pass_time(60.0)
+        await w.until(lambda: w.replicas("model/mine"))
+
+
+async def test_a_fetch_that_goes_on_is_pulling_again_and_no_longer_failed() -> None:
+    """A full disk is one state until there is room; then the bytes that arrive are another."""
+    async with world(other=model("other", source=OTHER)) as w:
+        await w.until(lambda: w.source.fetched)
+        w.source.report(OTHER, 100)
+        w.source.fail(OTHER, DiskFull("no room", hint="make room"))
+        await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)
+        w.source.failures.clear()
+        await w.pass_time(60.0)
+        await w.until(lambda: len(w.source.fetched) == 2)
+        w.source.report(OTHER, 100)
+        assert w.service("model/other").reason == "no room (make room)"
+        w.source.report(OTHER, 101)
+        assert (w.service("model/other").state, w.service("model/other").reason) == (ServiceState.PULLING, None)
+
+
 async def test_the_hint_of_a_failure_is_shown() -> None:
     async with world(other=model("other", source=OTHER)) as w:
         w.source.fail(OTHER, SourceDenied("the model is gated", hint="set HF_TOKEN"))

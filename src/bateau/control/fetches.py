@@ -1,8 +1,10 @@
-"""Keep the models that services need on their way, and say how far they are.
+"""Fetch the models that services need, and report how far each fetch is.
 
 Called by control.loop at every turn with the references that are wanted now.
 
-Invariant: what the network breaks is tried again, what cannot become right by waiting is not, until the specs change.
+Invariant: whatever a fetch ends with, also a bug, is noted as its failure, and no other fetch notices it.
+Invariant: a failure that time or another file can fix is retried with back-off; one that only another spec can fix is
+not retried until the specs change.
 """
 
 import asyncio
@@ -24,14 +26,14 @@ _RETRY = Backoff(initial_s=5.0, ceiling_s=60.0)
 
 @dataclass
 class FetchFailure:
-    """Why a model is not here. `retry_at` in monotonic seconds, None: never."""
+    """Why a model is not on this machine. `retry_at` in monotonic seconds; None: not before the specs change."""
 
     says: str
     retry_at: float | None
 
 
 class Fetches:
-    """One task for every model that is wanted and not here."""
+    """One task for every model that is wanted and not on this machine."""
 
     def __init__(self, source: Source, clock: Clock, wake: Callable[[], None]) -> None:
         self._source = source
@@ -41,15 +43,16 @@ class Fetches:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
+        self._bytes_seen: dict[str, int] = {}
         self.progress: dict[str, Progress] = {}
         self.failures: dict[str, FetchFailure] = {}
 
     def here(self, references: Mapping[str, str]) -> Mapping[str, ModelFile]:
-        """Return the models that are here by service key, and have nothing fetched."""
+        """Return the models on this machine by service key. Starts no fetch."""
         return {key: file for key, reference in references.items() if (file := self._here(reference))}
 
     def follow(self, references: Mapping[str, str]) -> Mapping[str, ModelFile]:
-        """Return the models that are here by service key, and have the others fetched."""
+        """Return the models on this machine by service key, and start a fetch for each of the others."""
         wanted = set(references.values())
         for reference in set(self._tasks) - wanted:
             task = self._tasks.pop(reference)
@@ -66,21 +69,21 @@ class Fetches:
         return {key: self._files[reference] for key, reference in references.items() if reference in self._files}
 
     def is_fetching(self, reference: str) -> bool:
-        """Whether a model is on its way."""
+        """Whether a model is being fetched."""
         return reference in self._tasks
 
     def forget_failures(self) -> None:
-        """Try again what has failed: what people wrote has changed."""
+        """Retry every failed fetch at the next turn: the specs have changed."""
         self.failures.clear()
         self._tries.clear()
 
     def retries_in(self) -> Iterable[float]:
-        """Return the seconds until each next try."""
+        """Return the seconds until each retry."""
         now = self._clock.monotonic()
         return [f.retry_at - now for f in self.failures.values() if f.retry_at is not None]
 
     async def close(self) -> None:
-        """Cancel what is on its way; what has arrived of it is kept for the next time."""
+        """Cancel every fetch. The bytes that have arrived are kept for the next one."""
         tasks = [*self._tasks.values(), *self._cancelled]
         for task in tasks:
             task.cancel()
@@ -91,7 +94,7 @@ class Fetches:
     def _here(self, reference: str) -> ModelFile | None:
         try:
             return self._source.find(reference)
-        except SourceError:
+        except Exception:  # noqa: BLE001 - `_look` notes why
             return None
 
     def _look(self, reference: str) -> None:
@@ -100,21 +103,21 @@ class Fetches:
             return
         try:
             found = self._source.find(reference)
-        except SourceError as error:
-            self._fail(reference, error)
+        except Exception as error:  # noqa: BLE001 - one model's bug must not keep the others from their services
+            # A look costs no network, and somebody may put the file there.
+            self._fail(reference, error, retry=True)
             return
         if found:
             self._files[reference] = found
-            self.failures.pop(reference, None)
+            self._forget(reference)
         else:
             self._tasks[reference] = asyncio.create_task(self._fetch(reference))
 
     async def _fetch(self, reference: str) -> None:
         try:
             self._files[reference] = await self._source.fetch(reference, self._on_progress)
-            self.failures.pop(reference, None)
-            self._tries.pop(reference, None)
-        except SourceError as error:
+            self._forget(reference)
+        except Exception as error:  # noqa: BLE001 - as above
             self._fail(reference, error)
         finally:
             if self._tasks.get(reference) is asyncio.current_task():
@@ -123,14 +126,30 @@ class Fetches:
             self._wake()
 
     def _on_progress(self, progress: Progress) -> None:
-        self.progress[progress.reference] = progress
+        reference = progress.reference
+        self.progress[reference] = progress
+        if progress.bytes_done > self._bytes_seen.get(reference, 0):
+            # Bytes that no try before had: whatever stopped those is over.
+            self._forget(reference)
+            self._bytes_seen[reference] = progress.bytes_done
 
-    def _fail(self, reference: str, error: SourceError) -> None:
-        says = f"{error.message} ({error.hint})" if error.hint else error.message
-        # The reference itself may hold credentials; the message names it as it may be shown.
-        logger.error("a model cannot be fetched: %s", says)
+    def _forget(self, reference: str) -> None:
+        self.failures.pop(reference, None)
+        self._tries.pop(reference, None)
+        self._bytes_seen.pop(reference, None)
+
+    def _fail(self, reference: str, error: Exception, *, retry: bool = False) -> None:
+        if isinstance(error, SourceError):
+            says = f"{error.message} ({error.hint})" if error.hint else error.message
+        else:
+            says = f"this is a bug in bateau: {type(error).__name__}: {error} (see the control plane's log)"
+        before = self.failures.get(reference)
+        if before is None or before.says != says:
+            # The reference itself may hold credentials; the message names it as it may be shown.
+            is_bug = not isinstance(error, SourceError)
+            logger.error("a model cannot be fetched: %s", says, exc_info=error if is_bug else None)
         retry_at = None
-        if isinstance(error, SourceUnreachable | DiskFull):
+        if retry or not isinstance(error, SourceError) or isinstance(error, SourceUnreachable | DiskFull):
             self._tries[reference] = self._tries.get(reference, 0) + 1
             retry_at = self._clock.monotonic() + _RETRY.delay_s(self._tries[reference])
         self.failures[reference] = FetchFailure(says=says, retry_at=retry_at)

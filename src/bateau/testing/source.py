@@ -1,52 +1,61 @@
-"""A source of models without network: a fetch waits until the test lets it arrive or fail.
+"""A source of models without a network: a fetch waits until the test lets it arrive or fail.
 
-Invariant: what has not arrived is not found.
+Invariant: a model that has not arrived is not found.
 """
 
 import asyncio
 from collections.abc import Callable
 from pathlib import PurePath
 
-from bateau.domain.errors import SourceError
 from bateau.domain.model_file import ModelFile, ModelHeader, Progress
 
 
 class FakeSource:
     """Satisfies `bateau.ports.source.Source`.
 
-    `files` holds what is here, by reference; `failures` the error that the next fetches of a reference raise at once;
-    `fetched` every fetch that began, in order. A reference in neither is on its way until `arrive` or `fail`.
+    `files` holds the models on this machine, by reference; `failures` the error that the next fetches of a reference
+    raise at once; `unfindable` the error that looking a reference up raises; `fetched` every fetch that began, in
+    order. Any other fetch waits until `arrive` or `fail`.
     """
 
     def __init__(self, *here: str) -> None:
         self.files: dict[str, ModelFile] = {reference: model_file(reference) for reference in here}
-        self.failures: dict[str, SourceError] = {}
+        self.failures: dict[str, Exception] = {}
+        self.unfindable: dict[str, Exception] = {}
         self.fetched: list[str] = []
         self._waiting: dict[str, asyncio.Future[ModelFile]] = {}
+        self._reports: dict[str, Callable[[Progress], None]] = {}
 
     def find(self, reference: str) -> ModelFile | None:
-        """Return the model if the test has put it here."""
+        """Return the model if the test has put it here. Raises the error that the test has set."""
+        if reference in self.unfindable:
+            raise self.unfindable[reference]
         return self.files.get(reference)
 
     async def fetch(self, reference: str, on_progress: Callable[[Progress], None]) -> ModelFile:
-        """Wait for the model. Raises the SourceError that the test has set."""
+        """Wait for the model. Raises the error that the test has set."""
         self.fetched.append(reference)
         if reference in self.failures:
             raise self.failures[reference]
         if reference in self.files:
             return self.files[reference]
+        self._reports[reference] = on_progress
         on_progress(Progress(reference=reference, bytes_done=0, bytes_total=None))
         arrival = self._waiting.setdefault(reference, asyncio.get_running_loop().create_future())
         return await asyncio.shield(arrival)
 
+    def report(self, reference: str, bytes_done: int) -> None:
+        """Report progress of a fetch that waits."""
+        self._reports[reference](Progress(reference=reference, bytes_done=bytes_done, bytes_total=None))
+
     def arrive(self, reference: str, file: ModelFile | None = None) -> None:
-        """Let a model be here from now on, for those who wait for it as well."""
+        """Let a model be here from now on, also for the fetches that wait for it."""
         self.files[reference] = file or model_file(reference)
         if waiting := self._waiting.pop(reference, None):
             waiting.set_result(self.files[reference])
 
-    def fail(self, reference: str, error: SourceError) -> None:
-        """Let a fetch that is on its way fail, and those after it."""
+    def fail(self, reference: str, error: Exception) -> None:
+        """Let the fetch that waits fail, and every fetch after it."""
         self.failures[reference] = error
         if waiting := self._waiting.pop(reference, None):
             waiting.set_exception(error)
