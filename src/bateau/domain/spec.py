@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from bateau.domain.chart import Chart
 from bateau.kit.position import Position
 from bateau.kit.schema import Bytes, Cores, Seconds, described
 
@@ -176,17 +177,6 @@ class Port:
     port: int | None = described(
         "Number that clients use. Absent: handed out once, and kept.", default=None, minimum=1, maximum=65535
     )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Chart:
-    """A Helm chart that lies in the repository; one from elsewhere is pulled into it first, to be reviewed."""
-
-    source: str = described(
-        "Directory or `.tgz` of the chart, relative to the file of the App.", examples=("charts/search",)
-    )
-    release: str | None = described("Name of the Helm release. Absent: the name of the App.", default=None)
-    values: Mapping[str, Any] = described("Values of the chart, over those that it brings.", default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

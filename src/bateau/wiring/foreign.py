@@ -7,18 +7,22 @@ import atexit
 import os
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from bateau.domain.errors import SourceError
 from bateau.ports.foreign import Foreign
 from bateau.sources.foreign import ForeignDocuments
 from bateau.sources.git import GitObjects
+from bateau.wiring.schemas import api_versions
 from bateau.wiring.work_tree import lay_out
 
 
 def foreign_documents(directory: Path, kubernetes: str) -> Foreign:
     """Return what reads the foreign documents below a directory, for a version of Kubernetes."""
-    return ForeignDocuments(directory, environ=os.environ, kubernetes=kubernetes)
+    return ForeignDocuments(
+        directory, environ=os.environ, kubernetes=kubernetes, serves=partial(api_versions, kubernetes)
+    )
 
 
 async def laid_out(objects: GitObjects, commit: str) -> Path:

@@ -23,6 +23,12 @@ def load_schemas(version: str = VERSIONS[-1], crds: Iterable[Mapping[str, Any]] 
     return Schemas(_kubernetes(version), crds) if crds else _built_in(version)
 
 
+def api_versions(version: str) -> tuple[str, ...]:
+    """Return what a Kubernetes version serves: "v1" and "apps/v1", each also with every kind, "apps/v1/Deployment"."""
+    kinds = sorted(_kubernetes(version)["kinds"])
+    return (*dict.fromkeys(kind.rpartition("/")[0] for kind in kinds), *kinds)
+
+
 @functools.cache
 def _built_in(version: str) -> Schemas:
     """Return the schemas of Kubernetes alone, once: what they compile is kept in them."""

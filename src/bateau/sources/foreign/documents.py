@@ -6,13 +6,13 @@ Invariant: the same files and the same service give the same objects in the same
 for alike is done once.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from bateau.domain.release import Service
 from bateau.domain.spec import AppSpec
 from bateau.ports.foreign import Expansion
-from bateau.sources.foreign.helm import expand_chart
+from bateau.sources.foreign.helm import Cluster, expand_chart
 from bateau.sources.foreign.kustomize import expand_kustomization
 from bateau.sources.foreign.plain import expand_files
 from bateau.sources.foreign.tree import Tree
@@ -21,10 +21,19 @@ from bateau.sources.foreign.tree import Tree
 class ForeignDocuments:
     """Satisfies ports.foreign.Foreign, over the directory whose files the specs were read from."""
 
-    def __init__(self, root: Path, *, environ: Mapping[str, str], kubernetes: str = "1.37") -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        environ: Mapping[str, str],
+        kubernetes: str = "1.37",
+        serves: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        """`serves` returns the API versions that Kubernetes serves: "apps/v1", "apps/v1/Deployment"."""
         self._tree = Tree(root)
         self._environ = environ
         self._kubernetes = kubernetes
+        self._serves = serves
         self._known: dict[str, Expansion] = {}
 
     def expand(self, service: Service, *, namespace: str) -> Expansion:
@@ -43,14 +52,8 @@ class ForeignDocuments:
         if spec.kustomization is not None:
             return expand_kustomization(self._tree, service, spec.kustomization, self._environ)
         if spec.chart is not None:
-            return expand_chart(
-                self._tree,
-                service,
-                spec.chart,
-                namespace=namespace,
-                kubernetes=self._kubernetes,
-                environ=self._environ,
-            )
+            cluster = Cluster(self._kubernetes, self._serves, namespace)
+            return expand_chart(self._tree, service, spec.chart, cluster=cluster, environ=self._environ)
         return Expansion()
 
 

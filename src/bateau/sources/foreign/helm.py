@@ -1,6 +1,7 @@
 """Turn a Helm chart into manifests: what `helm template` prints, and where each value came from.
 
-Called by documents.ForeignDocuments for `spec.chart`. Values travel in a file that goes away, never as arguments.
+Called by documents.ForeignDocuments for `spec.chart`. Values travel in files, never as arguments: value files as they
+are, and the values of the spec in a temporary file that is removed.
 Hooks of tests, deletions and rollbacks are left out, as nothing here tests, deletes or rolls back as Helm does; the
 others are applied as plain objects. Both are said, but for tests, which `helm install` does not run either.
 
@@ -12,20 +13,22 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
+from bateau.domain.chart import Chart
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import LazyOrigins
 from bateau.domain.problem import Problem
 from bateau.domain.release import Service
-from bateau.domain.spec import Chart
+from bateau.kit.position import item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.chart import ARCHIVES, ChartFiles
+from bateau.sources.foreign.chart_values import ChartValues, read_values
 from bateau.sources.foreign.helm_chain import chains
 from bateau.sources.foreign.helm_errors import problems_of
 from bateau.sources.foreign.helm_trace import HelmTrace
@@ -36,6 +39,10 @@ from bateau.sources.foreign.rendering import Rendered, Rendering, moving, read_r
 from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
 
 _SOURCE: Final = "spec.chart.source"
+_API_VERSIONS: Final = "spec.chart.apiVersions"
+_API_VERSION: Final = re.compile(
+    r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?v[0-9a-z]+(?:/[A-Za-z][A-Za-z0-9]*)?"
+).fullmatch
 _MISSING: Final = (
     "the chart is not rendered: Helm is not installed; your system's packages have it, "
     "or Go: `go install helm.sh/helm/v4/cmd/helm@latest`"
@@ -55,37 +62,56 @@ _MAKES_ANEW: Final = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
+class Cluster:
+    """The cluster that a chart is rendered for: its version ("1.37"), and the API versions that it serves."""
+
+    kubernetes: str
+    serves: Callable[[], Iterable[str]]
+    namespace: str
+
+    @property
+    def version(self) -> str:
+        """The version with a patch level, as clusters report it."""
+        return self.kubernetes if self.kubernetes.count(".") > 1 else f"{self.kubernetes}.0"
+
+
+@dataclass(frozen=True, slots=True)
 class Helm:
-    """Helm with one chart, release and namespace."""
+    """Helm with one chart, its value files, a release and a cluster."""
 
     program: Path
     environ: Mapping[str, str]
     chart: Path
+    value_files: Sequence[Path]
     release: str
-    namespace: str
-    kubernetes: str
+    cluster: Cluster
+    api_versions: Sequence[str]
 
     def template(self, values: Mapping[str, Any], *options: str, copy: Path | None = None) -> Ran:
-        """Return what the chart, or a copy of it, is rendered to with values."""
+        """Return what the chart, or a copy of it, renders to with the value files and, over them, `values`."""
         with tempfile.TemporaryDirectory(prefix="bateau-helm-") as folder:
             file = Path(folder, "values.json")
             file.touch(mode=0o600)
             file.write_text(json.dumps(values), encoding="utf-8")
             arguments = [
-                "template", f"--namespace={self.namespace}", f"--values={file}", f"--kube-version={self.kubernetes}",
+                "template", f"--namespace={self.cluster.namespace}", f"--kube-version={self.cluster.version}",
+                *(f"--api-versions={each}" for each in self.api_versions),
+                *(f"--values={_escaped(each)}" for each in (*self.value_files, file)),
                 "--include-crds", *options, "--", self.release, str(copy or self.chart),
             ]  # fmt: skip
             return run(self.program, arguments, folder=Path(folder), environ=self.environ)
 
 
 def expand_chart(
-    tree: Tree, service: Service, chart: Chart, *, namespace: str, kubernetes: str, environ: Mapping[str, str]
+    tree: Tree, service: Service, chart: Chart, *, cluster: Cluster, environ: Mapping[str, str]
 ) -> Expansion:
     """Return the objects of a chart."""
     files = _files(tree, service, chart)
-    problem = files if isinstance(files, Problem) else _unsound(service, chart, files)
-    if isinstance(files, Problem) or problem is not None:
-        return Expansion(problems=(problem,) if problem else ())
+    values = read_values(tree, service, chart)
+    problems = values if isinstance(values, list) else []
+    problems += [files] if isinstance(files, Problem) else _unsound(service, chart, files)
+    if problems or isinstance(files, Problem) or isinstance(values, list):
+        return Expansion(problems=tuple(problems))
     program = find("helm", environ)
     if program is None:
         where = named_at(service, "spec.chart")
@@ -95,18 +121,19 @@ def expand_chart(
         program=program,
         environ=environ,
         chart=Path(os.path.realpath(files.path)),
+        value_files=[Path(os.path.realpath(each)) for each in values.files],
         release=chart.release or service.name,
-        namespace=namespace,
-        kubernetes=kubernetes if kubernetes.count(".") > 1 else f"{kubernetes}.0",  # as clusters call themselves
+        cluster=cluster,
+        api_versions=list(dict.fromkeys((*cluster.serves(), *chart.api_versions))),
     )
-    ran = helm.template(chart.values)
+    ran = helm.template(values.written)
     if ran.failed:
-        return Expansion(problems=tuple(problems_of(ran.failed, files, partial(named_at, service))))
+        return Expansion(problems=tuple(problems_of(ran.failed, files, values.at, named_at(service, _SOURCE))))
     rendering, problems = read_rendering(ran.out, files)
     if problems:
         return Expansion(problems=tuple(problems))
-    unstable = _unstable(helm, chart, files, rendering)
-    trace = HelmTrace(service, files, helm.template, rendering, unstable)
+    unstable = _unstable(helm, values, files, rendering)
+    trace = HelmTrace(values, files, helm.template, rendering, unstable)
     kept, findings = _hooks(service, rendering)
     if not kept:
         says = "the chart gives no object with these values"
@@ -151,20 +178,33 @@ def _files(tree: Tree, service: Service, chart: Chart) -> ChartFiles | Problem:
     return Problem(where=where, says=f"`{source}` does not exist", hint=tree.instead(name) or _PULL_HINT)
 
 
-def _unsound(service: Service, chart: Chart, files: ChartFiles) -> Problem | None:
+def _unsound(service: Service, chart: Chart, files: ChartFiles) -> list[Problem]:
+    found: list[Problem] = []
     release = chart.release or service.name
     if not _RELEASE(release) or len(release) > _RELEASE_CHARACTERS_MAX:
         says = f"`{release}` is no name of a Helm release"
         hint = f"lower-case letters, digits, '-' and '.', at most {_RELEASE_CHARACTERS_MAX}"
-        return Problem(where=named_at(service, "spec.chart.release"), says=says, hint=hint)
-    return files.unsound(named_at(service, _SOURCE))
+        found.append(Problem(where=named_at(service, "spec.chart.release"), says=says, hint=hint))
+    for index, version in enumerate(chart.api_versions):
+        if not _API_VERSION(version):
+            says, hint = f"`{version}` is not an API version", "write GROUP/VERSION or GROUP/VERSION/KIND"
+            found.append(Problem(where=named_at(service, item(_API_VERSIONS, index)), says=says, hint=hint))
+    if problem := files.unsound(named_at(service, _SOURCE)):
+        found.append(problem)
+    return found
 
 
-def _unstable(helm: Helm, chart: Chart, files: ChartFiles, rendering: Rendering) -> Mapping[int, frozenset[str]]:
+def _escaped(path: Path) -> str:
+    """Return a path as Helm's list of files takes it: a list of comma-separated values, so a comma needs quotes."""
+    text = str(path)
+    return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
+
+
+def _unstable(helm: Helm, values: ChartValues, files: ChartFiles, rendering: Rendering) -> Mapping[int, frozenset[str]]:
     """Return the leaves that are another value at each rendering, by object. Looked for where a template may."""
     if not any(map(_MAKES_ANEW, files.templates())):
         return {}
-    again = helm.template(chart.values)
+    again = helm.template(values.written)
     second, problems = read_rendering(again.out, files)
     return {} if again.failed or problems else moving(rendering, second)
 

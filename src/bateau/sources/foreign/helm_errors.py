@@ -23,8 +23,8 @@ _NO_YAML: Final = re.compile(
 ).search
 
 
-def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position]) -> list[Problem]:
-    """Return what Helm complains of. `at` gives the place of a field of the spec: "spec.chart.values.image"."""
+def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position], source: Position) -> list[Problem]:
+    """Return what Helm complains of. `at` gives the place of a value ("image.tag"); `source` is the chart's."""
     says = _cleaned(words, chart)
     if says.startswith("panic:"):
         says = f"Helm itself breaks on it, {says.splitlines()[0]}"
@@ -46,7 +46,7 @@ def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position]) ->
         place = chart.place_of(last["file"])
         where = place.at(int(last["line"]), int(last["column"] or 0) + 1)  # Helm counts columns from 0
         return [Problem(where=where, says=place.says(f"Helm stops here: {_line(says[last.end() :])}"))]
-    return [Problem(where=at("spec.chart.source"), says=f"Helm cannot render this chart: {_line(says)}")]
+    return [Problem(where=source, says=f"Helm cannot render this chart: {_line(says)}")]
 
 
 def _cleaned(words: str, chart: ChartFiles) -> str:
@@ -74,9 +74,9 @@ def _dependency(name: str, chart: ChartFiles) -> Problem:
 
 
 def _of_schema(pointer: str, says: str, at: Callable[[str], Position]) -> Problem:
-    path = "spec.chart.values"
+    path = ""
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         path = item(path, int(name)) if name.isdigit() else child(path, name)
-    said = path.removeprefix("spec.chart.values").lstrip(".") or "the values"
-    return Problem(where=at(path), says=f"{said}: {says}", hint="the chart says so in its values.schema.json")
+    hint = "the chart says so in its values.schema.json"
+    return Problem(where=at(path), says=f"{path or 'the values'}: {says}", hint=hint)

@@ -1,42 +1,29 @@
 """Tell which values a rendered chart's leaves move with: change one value, render again, and look.
 
 Called by helm_chain, when somebody asks for the origins of a chart's manifests. First the values of the spec, one by
-one; then those that the chart brings, in groups that are halved, as most of them move nothing.
+one; then those of value files and of the chart itself, in groups that are halved, as most of them move nothing.
 
 Invariant: bounded in number and time; what was not tried is counted, so that the chain can say so. A rendering that
 fails teaches nothing.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bateau.domain.release import Service
-from bateau.domain.spec import AppSpec
-from bateau.kit.position import Position, leaves, nearest, steps
+from bateau.kit.position import leaves, nearest, steps
 from bateau.sources.foreign.chart import ChartFiles
+from bateau.sources.foreign.chart_values import ChartValues, Value, merged
 from bateau.sources.foreign.helm_lines import Line, find_lines
 from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX
-from bateau.sources.foreign.naming import named_at
 from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.rendering import Rendering, gone, moving, read_rendering
 
-_VALUES: Final = "spec.chart.values"
 _DEFAULTS_TRIALS_MAX: Final = 4 * TRIALS_MAX
 # The schema of the values would refuse many a change; nothing of these renderings is kept.
 _LENIENT: Final = "--skip-schema-validation"
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A leaf of the values: `path` in them, what it is called to people, where it stands."""
-
-    path: str
-    called: str
-    at: Position
-    value: Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +39,13 @@ class HelmTrace:
 
     def __init__(
         self,
-        service: Service,
+        values: ChartValues,
         chart: ChartFiles,
         template: Callable[..., Ran],
         rendering: Rendering,
         unstable: Mapping[int, frozenset[str]],
     ) -> None:
-        spec = service.spec
-        self._service = service
-        self._values: Mapping[str, Any] = spec.chart.values if isinstance(spec, AppSpec) and spec.chart else {}
+        self._values = values
         self._template = template
         self._defaults: Mapping[str, Any] = {}
         self._movers: dict[int, dict[str, list[Mover]]] | None = None
@@ -83,34 +68,32 @@ class HelmTrace:
         """Return the line of a template that gave a leaf, where that is known."""
         if self._lines is None:
             self._lines = find_lines(
-                self.chart, lambda copy: self._template(self._values, _LENIENT, copy=copy), self.rendering
+                self.chart, lambda copy: self._template(self._values.written, _LENIENT, copy=copy), self.rendering
             )
         return self._lines.get(number, {}).get(name)
 
     def _search(self) -> None:
         self._deadline = time.monotonic() + TRIALS_S_MAX
         document = self.chart.document("values.yaml")
-        self._defaults = mapping(document.tree) if document else {}
-        for value in self._written():
-            self._try([value], trials_max=TRIALS_MAX)
+        brought = mapping(document.tree if document else None)
+        self._defaults = merged((brought, self._values.from_files))
+        for value in self._values.of_spec():
+            if _changed(value.value) is not None:
+                self._try([value], trials_max=TRIALS_MAX)
+        self._halve([value for value in self._values.of_files() if _changed(value.value) is not None])
         positions = document.positions if document and not self.chart.archive else {}
-        brought = [
-            Value(
-                path,
-                f"{path} of the chart's values.yaml",
-                nearest(positions, path, self.chart.place("values.yaml").at()),
-                value,
-            )
-            for path, value in leaves(self._defaults)
-            if _changed(value) is not None and not _overridden(self._values, steps(path))
-        ]
-        self._halve(brought)
-
-    def _written(self) -> Iterator[Value]:
-        for path, value in leaves(self._values):
-            if _changed(value) is not None:
-                full = f"{_VALUES}{'' if path.startswith('[') else '.'}{path}"
-                yield Value(path, full, named_at(self._service, full), value)
+        self._halve(
+            [
+                Value(
+                    path,
+                    f"{path} of the chart's values.yaml",
+                    nearest(positions, path, self.chart.place("values.yaml").at()),
+                    value,
+                )
+                for path, value in leaves(brought)
+                if _changed(value) is not None and not _overridden(self._values.merged, steps(path))
+            ]
+        )
 
     def _halve(self, values: Sequence[Value]) -> None:
         """Try a group; only where something moves with it, or it cannot be rendered, try its halves."""
@@ -126,7 +109,7 @@ class HelmTrace:
             self.untried += len(values)
             return False
         self._trials += 1
-        tree: Any = self._values
+        tree: Any = self._values.written
         for each in values:
             tree = _with(tree, self._defaults, steps(each.path), _changed(each.value))
         ran = self._template(tree, _LENIENT)

@@ -1,0 +1,34 @@
+"""The fields of `spec.chart`: a Helm chart that lies in the repository, and the values it is rendered with.
+
+Part of domain.spec; read by kit.schema with the rest of an App, and by sources.foreign, which renders the chart.
+
+Invariant: every field has its documentation and its default here and nowhere else.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bateau.kit.schema import described
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chart:
+    """A Helm chart that lies in the repository; one from elsewhere is pulled into it first, to be reviewed."""
+
+    source: str = described(
+        "Directory or `.tgz` of the chart, relative to the file of the App.", examples=("charts/search",)
+    )
+    release: str | None = described("Name of the Helm release. Absent: the name of the App.", default=None)
+    value_files: tuple[str, ...] = described(
+        "Value files, relative to the file of the App. A later file overrides an earlier one; `values` overrides all.",
+        default=(),
+        examples=(("values.yaml", "values-prod.yaml"),),
+    )
+    values: Mapping[str, Any] = described("Values of the chart, over those that it brings.", default_factory=dict)
+    api_versions: tuple[str, ...] = described(
+        "API versions of the CRDs on the cluster. Templates find them in `.Capabilities.APIVersions`, beside those of "
+        "Kubernetes.",
+        default=(),
+        examples=(("monitoring.coreos.com/v1", "cert-manager.io/v1/Certificate"),),
+    )
