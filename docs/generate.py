@@ -36,7 +36,7 @@ def generate(folder: Path) -> None:
         "gateway-errors.md": table(("status", "code", "answer"), gateway_errors()),
         "control-api.md": table(("request", "answered by"), control_api()),
         "errors.md": errors(),
-        "mistakes.md": mistakes(ROOT / "tests" / "mistakes"),
+        "spec-errors.md": spec_errors(ROOT / "tests" / "mistakes"),
         "benchmarks.md": benchmarks(ROOT / "bench" / "results"),
     }
     for name, text in texts.items():
@@ -127,7 +127,7 @@ def errors() -> str:
     return f"```text\n{tree[1]}```\n"
 
 
-def mistakes(folder: Path) -> str:
+def spec_errors(folder: Path) -> str:
     """Return every mistake that has a test, with the very message that it gets."""
     parts: list[str] = []
     for path in sorted(folder.glob("*.yaml")):

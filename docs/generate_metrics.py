@@ -31,9 +31,9 @@ async def _sample_page() -> str:
     from bateau.testing import FakeRuntime
     from bateau.wiring.metrics import metrics_page
 
-    engine = FakeRuntime()
-    await engine.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
-    instance = await metrics_page(cast("Any", _Instance(engine)), cast("Any", _Plane(_envoy_sample())))
+    runtime = FakeRuntime()
+    await runtime.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
+    instance = await metrics_page(cast("Any", _Instance(runtime)), cast("Any", _Plane(_envoy_sample())))
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()
@@ -61,9 +61,9 @@ def _comments(text: str, word: str) -> list[tuple[str, str]]:
 class _Instance:
     """As much of a control plane as the metrics page reads."""
 
-    def __init__(self, engine: object) -> None:
+    def __init__(self, runtime: object) -> None:
         self.ports = self
-        self.engine = engine
+        self.runtime = runtime
 
 
 class _Plane:

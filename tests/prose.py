@@ -34,7 +34,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "of ours": (r"\bof (?:ours|yours|theirs|somebody(?:'s| else's)?)\b", "Bateau's, third-party"),
     "somebody": (r"\bsomebody\b", "someone, or name the person's part: the author, the operator"),
     "a file a service": (
-        rf"\b(?:an?|one|two|three|[\d,]*\d) \w+ an? {_COUNTED}\b|\b[KMG]i?B an? \w+",
+        rf"\b(?:an?|one|two|three|[\d,]*\d) (?!if\b|when\b|in\b|of\b|for\b)\w+ an? {_COUNTED}\b|\b[KMG]i?B an? \w+",
         "one file per service",
     ),
     "the way of": (

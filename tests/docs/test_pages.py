@@ -132,6 +132,7 @@ def test_tests_that_the_table_of_faults_names_exist():
     named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
     assert named
     for file, function in named:
+        assert (ROOT / file).exists(), file
         assert not function or re.search(rf"^(async )?def {function}\(", (ROOT / file).read_text(), re.MULTILINE), (
             function
         )

@@ -35,8 +35,8 @@ def test_exit_codes_in_the_reference_are_those_of_the_edge(generated: Path):
     assert re.findall(r"^\| (\d+) ", text, re.MULTILINE) == ["0", "1", "2", "3", "4", "5", "130", "70"]
 
 
-def test_every_mistake_that_has_a_test_is_in_the_reference(generated: Path):
-    text = (generated / "mistakes.md").read_text()
+def test_every_spec_error_that_has_a_test_is_in_the_reference(generated: Path):
+    text = (generated / "spec-errors.md").read_text()
     tested = list((Path(__file__).parents[1] / "mistakes").glob("*.yaml"))
     assert tested
     assert len(re.findall(r"^## ", text, re.MULTILINE)) == len(tested)
