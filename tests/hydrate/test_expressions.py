@@ -77,7 +77,10 @@ def test_two_dollars_stand_for_a_plain_one(text: str, value: str) -> None:
     ("text", "says"),
     [
         ("${ spec.replicas", "does not close"),
-        ("${ 'a } ", "does not close"),
+        ("${ 'a } ", "a string in it opens with ' and is not closed"),
+        ("${ spec.replicas // } ", "the brace stands in a comment"),
+        ("${ env(spec.on ? 'A' : 'B') }", "env() takes the name of a variable in quotes"),
+        ("${ env('A', 'B') }", "env"),
         ("${ nobody }", "nobody"),
         ("${ spec.absent }", "absent"),
         ("${ 1 / 0 }", "zero"),
@@ -121,3 +124,38 @@ def test_a_variable_that_is_not_utf8_is_named() -> None:
 def test_what_has_no_form_within_text_is_refused(text: str, kind: str) -> None:
     with pytest.raises(CelError, match=f"with text around it gives {kind}"):
         expand(text, NAMES)
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${ \"call env('A')\" }", "call env('A')"),
+        ("${ \"env('A') is \" + env('A') }", "env('A') is a"),
+        ("${ '😀' + env( // env('B')\n 'A') + r'\\d' + env(\"A\") }", "😀a\\da"),
+        ("${ ['A'].map(x, env('A') + x)[0] }", "aA"),
+        ("${ {'env': 1}.env }", 1),
+        ("${ metadata.labels.optMap(m, env('A')).orValue('') }", None),
+    ],
+)
+def test_env_is_read_where_it_is_called_and_nowhere_else(text: str, value: Any) -> None:
+    """Issue 8, part 1, item 14: a call inside a string literal is text."""
+    if value is None:
+        with pytest.raises(CelError):
+            expand(text, NAMES, variables={"A": "a"})
+    else:
+        assert expand(text, NAMES, variables={"A": "a"}) == value
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("${ '''it's } ''' }!", "it's } !"),
+        ("${ r'\\d}' }!", "\\d}!"),
+        ("${ 1 // don't } count\n + 1 }!", "2!"),
+        ("${ 'http://x/}' }!", "http://x/}!"),
+        ("${ br'}' == b'}' }!", "true!"),
+        ("${ {'a': '${ b }'}['a'] }!", "${ b }!"),
+    ],
+)
+def test_a_brace_closes_an_expression_only_where_cel_ends(text: str, value: str) -> None:
+    assert expand(text, NAMES) == value

@@ -7,14 +7,15 @@ the environment itself. Later ones win.
 Refused: merging lists; whoever reads one file could not tell what the list is.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Any, cast
 
+from bateau.domain.expression import paths_read
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
+from bateau.kit.cel_reading import Step
 from bateau.kit.position import below, child
 from bateau.kit.suggest import did_you_mean, listed
 
@@ -73,14 +74,10 @@ def context(
     return found, problems
 
 
-_READ_VALUE: Final = re.compile(r"""\bvalues((?:\.[A-Za-z_]\w*|\['[^']*'\]|\["[^"]*"\]|\[\d+\])+)""")
-_STEP: Final = re.compile(r"""\.(\w+)|\['([^']*)'\]|\["([^"]*)"\]|\[(\d+)\]""")
-
-
 def values_read(text: str, found: Context) -> list[Origin]:
     """Return where the values were written that the expressions of a text read."""
     read: dict[str, Origin] = {}
-    for steps in _paths_read(text):
+    for steps in _values_steps(text):
         path = _there(steps, found)
         at = [path] if path in found.value_origins else [each for each in found.value_origins if below(each, path)]
         read |= {each: found.value_origins[each][-1] for each in at if path}
@@ -92,11 +89,11 @@ def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | Non
 
     That is what has no such key, the key, and the keys that there are.
     """
-    for steps in _paths_read(text):
+    for steps in _values_steps(text):
         value: Any = found.values
         at = "values"
         for step in steps:
-            if not isinstance(value, dict):
+            if not isinstance(value, dict) or not isinstance(step, str):
                 break
             fields = cast("dict[str, Any]", value)
             if step not in fields:
@@ -105,17 +102,17 @@ def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | Non
     return None
 
 
-def _paths_read(text: str) -> list[list[str]]:
-    """Return the steps of each path below `values` that a text speaks of: `values.a['b'].c` and its like."""
-    return [["".join(step) for step in _STEP.findall(path)] for path in _READ_VALUE.findall(text)]
+def _values_steps(text: str) -> list[Sequence[Step]]:
+    """Return the steps below `values` of each path that a text reads there: `values.a['b'].c`, not all of `values`."""
+    return [path.steps for path in paths_read(text) if path.name == "values" and path.steps]
 
 
-def _there(steps: Sequence[str], found: Context) -> str:
-    """Return the path of the value that steps lead to, as far as they lead: what is behind is a function's name."""
+def _there(steps: Sequence[Step], found: Context) -> str:
+    """Return the path of the value that steps lead to, as far as they lead: a list is replaced as a whole."""
     value: Any = found.values
     path = ""
     for step in steps:
-        if not isinstance(value, dict) or step not in value:
+        if not isinstance(value, dict) or not isinstance(step, str) or step not in value:
             break
         value = cast("dict[str, Any]", value)[step]
         path = child(path, step)

@@ -5,18 +5,18 @@ Called by hydrate.evaluation and hydrate.manifests for every text with one. What
 Invariant: a string that is one expression keeps the expression's type; one with text around it becomes a string.
 """
 
-import re
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from bateau.domain.expression import ENV, paths_read
 from bateau.kit.cel import CelError, evaluate
-from bateau.kit.cel_tokens import free_names
+from bateau.kit.cel_function import Function
+from bateau.kit.cel_reading import reading
+from bateau.kit.cel_text import parts
 
-_ENV: Final = re.compile(r"""\benv\(\s*(["'])([A-Za-z_]\w*)\1\s*\)""")
-_READ: Final = "env__"  # what `env` was asked for, as one more name
-_OPEN = "${"
-_ESCAPED = "$${"
+_READ: Final = "env__"  # the variables that an expression reads, as one more name
+_LOOKED_UP: Final = Function(ENV.name, ("map", "string"), "string", dict[str, str].__getitem__)
 
 
 def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] | None = None) -> Any:
@@ -27,26 +27,22 @@ def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] 
     >>> expand("${ 1 + 1 }", {}), expand("v${ 1 + 1 }", {}), expand("$${x}", {})
     (2, 'v2', '${x}')
     """
-    parts = _parts(text)
-    if len(parts) == 1 and parts[0][0]:
-        return _evaluated(parts[0][1], names, variables or {})
+    found = parts(text)
+    if len(found) == 1 and found[0].is_expression:
+        return _evaluated(found[0].text, names, variables or {})
     return "".join(
-        _text(_evaluated(part, names, variables or {})) if is_expression else part for is_expression, part in parts
+        _text(_evaluated(part.text, names, variables or {})) if part.is_expression else part.text for part in found
     )
 
 
 @lru_cache(maxsize=8192)
 def names_in(text: str) -> frozenset[str]:
-    """Return the names that the expressions of a text read; none where they cannot be taken apart.
+    """Return the names that the expressions of a text read; none of those that do not compile.
 
     >>> sorted(names_in("${ spec.replicas } of ${ values.all.map(x, x) }, metadata"))
     ['spec', 'values']
     """
-    try:
-        parts = _parts(text)
-    except CelError:
-        return frozenset()
-    return frozenset(name for is_expression, part in parts if is_expression for name in free_names(part))
+    return frozenset(path.name for path in paths_read(text))
 
 
 def names_hint(error: CelError, names: Iterable[str]) -> str | None:
@@ -55,21 +51,23 @@ def names_hint(error: CelError, names: Iterable[str]) -> str | None:
 
 
 def _evaluated(expression: str, names: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
-    """Evaluate one expression; `env("NAME")` is looked up first, since only names that were declared may be read."""
+    """Evaluate one expression. The values of `env("NAME")` are bound, so that they may be long and hold anything."""
+    if ENV.name not in expression:
+        return evaluate(expression, names)
+    calls = [call for call in reading(expression, names, (ENV,)).calls if call.function == ENV.name]
     read: dict[str, str] = {}
-
-    def bound(match: re.Match[str]) -> str:
-        name = match[2]
+    for call in sorted(calls, key=lambda call: call.at, reverse=True):
+        name = call.arguments.get(0)
+        if not isinstance(name, str):
+            raise CelError('env() takes the name of a variable in quotes, such as env("REGION")')
         if name not in variables:
             raise CelError(f"env({name!r}) is not there: declare it in spec.env of the environment, and set it")
         if not _is_text(variables[name]):
             raise CelError(f"env({name!r}) is not UTF-8")
         read[name] = variables[name]
-        return f"{_READ}.{name}"
-
-    # The values are bound and not written into the expression, so that they may be long and hold anything.
-    rewritten = _ENV.sub(bound, expression)
-    return evaluate(rewritten, {**names, _READ: read} if read else names)
+        # The call becomes env(env__, "NAME"): `at` is the offset of its bracket.
+        expression = f"{expression[: call.at + 1]}{_READ}, {expression[call.at + 1 :]}"
+    return evaluate(expression, {**names, _READ: read}, (_LOOKED_UP,)) if read else evaluate(expression, names)
 
 
 def _is_text(value: str) -> bool:
@@ -79,48 +77,6 @@ def _is_text(value: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-def _parts(text: str) -> list[tuple[bool, str]]:
-    """Split into (is it an expression, text)."""
-    parts: list[tuple[bool, str]] = []
-    rest = text
-    while rest:
-        start = rest.find(_OPEN)
-        if start < 0:
-            return [*parts, (False, rest)]
-        if rest[max(0, start - 1) :].startswith(_ESCAPED):
-            parts.append((False, rest[: start - 1] + _OPEN))
-            rest = rest[start + len(_OPEN) :]
-            continue
-        end = _end(rest, start + len(_OPEN))
-        if start:
-            parts.append((False, rest[:start]))
-        parts.append((True, rest[start + len(_OPEN) : end].strip()))
-        rest = rest[end + 1 :]
-    return parts
-
-
-def _end(text: str, start: int) -> int:
-    """Return where the brace that closes the expression stands; braces in strings and maps do not count."""
-    depth, quote, position = 0, "", start
-    while position < len(text):
-        letter = text[position]
-        if quote:
-            if letter == "\\":
-                position += 1
-            elif letter == quote:
-                quote = ""
-        elif letter in "\"'":
-            quote = letter
-        elif letter == "{":
-            depth += 1
-        elif letter == "}":
-            if depth == 0:
-                return position
-            depth -= 1
-        position += 1
-    raise CelError("an expression opens with '${' and does not close with '}'")
 
 
 def _text(value: Any) -> str:

@@ -1,35 +1,30 @@
 """Evaluate CEL expressions over plain values.
 
-Called by hydrate and policy. The one place that knows which CEL library is used: Google's cel-cpp, through
-cel-expr-python. Its string functions, optionals and macros are joined by Kubernetes' libraries (cel_kubernetes), and
-by functions of the caller. Sources: the Common Expression Language specification; Kubernetes' "CEL in Kubernetes".
+Called by hydrate and policy. kit.cel_library compiles; kit.cel_reading says what an expression reads.
 
 What an expression may cost is bounded: by its length, by the library's budget of 10,000 iterations, and by how much
-its text may make values grow (cel_tokens.growth).
+its text may make values grow (kit.cel_cost).
 
 Invariant: an expression sees only the names it was given.
-Refused: the library's math, base64, bindings and protobuf extensions; no API server has them.
 """
 
-import re
 from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from math import isfinite
 from typing import Any, Final, cast
 
+from bateau.kit.cel_cost import growth, may_grow
 from bateau.kit.cel_function import Function
-from bateau.kit.cel_kubernetes import KUBERNETES, wrapped_text
-from bateau.kit.cel_tokens import growth
+from bateau.kit.cel_kubernetes import wrapped_text
+from bateau.kit.cel_library import LENGTH_MAX, CelError, environment, program, run_error
+from bateau.kit.cel_reading import mere_path, reading
 from bateau.kit.position import leaves
 
-LENGTH_MAX: Final = 4096
+__all__ = ["LENGTH_MAX", "CelError", "Scope", "evaluate", "result_type"]
+
 GROWTH_MAX: Final = 1_000_000
 GROWN_MAX: Final = 250_000_000
 TEXT_MAX: Final = 1_000_000
-
-
-class CelError(ValueError):
-    """The expression does not compile or fails; the text is one line, without the library's frame."""
 
 
 class Scope:
@@ -40,25 +35,25 @@ class Scope:
         self._names = tuple(sorted(names))
         self._functions = functions
         self._values = names
-        self._activation = _environment(self._names, functions).Activation(dict(names))
+        self._activation = environment(self._names, functions).Activation(dict(names))
 
     def value(self, expression: str) -> Any:
         """Return the value of `expression`; other expressions may be given it. Raises CelError."""
         try:
-            program = compiled(expression, self._names, self._functions)
-            optional, growing = _risks(expression)
+            compiled = program(expression, self._names, self._functions)
+            optional, growing = _risks(expression, self._names, self._functions)
             if growing:
                 self._check_size(expression)
-            result = program.eval(self._activation)
+            result = compiled.eval(self._activation)
             if result.type().name() == "ERROR":
-                raise CelError(_run_error(str(result.plain_value())))
+                raise CelError(run_error(str(result.plain_value())))
             if optional and _holds_optional(result):
                 raise CelError(_OPTIONAL)
             value = result.plain_value()
             if value is True or value is False:
                 return value  # what nearly all rules give
         except RuntimeError as error:
-            raise CelError(_run_error(str(error))) from error
+            raise CelError(run_error(str(error))) from error
         except MemoryError as error:
             raise CelError("it takes more memory than there is") from error
         except TypeError as error:  # the library has no plain value for an optional
@@ -70,7 +65,8 @@ class Scope:
     def _check_size(self, expression: str) -> None:
         """Refuse what may make its values grow beyond what this machine should hold. Raises CelError."""
         longest, whole = self._sizes
-        most = growth(expression, longest) * ((whole if "map" in expression else longest) + len(expression))
+        found = reading(expression, self._names, self._functions)
+        most = growth(found, longest) * ((whole if found.maps else longest) + len(expression))
         if most > GROWN_MAX:
             raise CelError(f"the expression may make its values grow to {most:.0e} characters; at most {GROWN_MAX:.0e}")
 
@@ -82,13 +78,20 @@ class Scope:
 
 
 _OPTIONAL: Final = "the result is an optional, or holds one; end with `.orValue(…)` or `.hasValue()`"
-_MAY_BE_OPTIONAL: Final = re.compile(r"optional|\.\s*\?|\[\s*\?|[{,]\s*\?").search
 
 
 @lru_cache(maxsize=8192)
-def _risks(expression: str) -> tuple[bool, bool]:
-    """Whether the result may hold an optional, and whether values may grow."""
-    return bool(_MAY_BE_OPTIONAL(expression)), growth(expression) > 1
+def _risks(expression: str, names: tuple[str, ...], functions: tuple[Function, ...]) -> tuple[bool, bool]:
+    """Whether the result may hold an optional, and whether values may grow. Raises CelError."""
+    optional = "?" in expression or "opt" in expression
+    growing = may_grow(expression)
+    if not (optional or growing):
+        return False, False
+    found = reading(expression, names, functions)
+    times = growth(found)
+    if times > GROWTH_MAX:
+        raise CelError(f"the expression may make its values grow {times:.0e} times; at most {GROWTH_MAX:.0e}")
+    return found.optional, times > 1
 
 
 def _holds_optional(value: Any) -> bool:
@@ -151,13 +154,12 @@ def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Functio
     >>> evaluate("wrods", {"words": []})
     Traceback (most recent call last):
     ...
-    bateau.kit.cel.CelError: undeclared reference to 'wrods'
+    bateau.kit.cel_library.CelError: undeclared reference to 'wrods'
     """
     selected = _selected(expression, names)
     return _plain(Scope(names, functions).value(expression)) if selected is None else selected
 
 
-_FIELDS: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)+", re.ASCII).fullmatch
 _INTEGER_MAX: Final = 2**63
 
 
@@ -166,10 +168,11 @@ def _selected(expression: str, names: Mapping[str, Any]) -> str | int | None:
 
     Most expressions are of this kind, and the library takes longer to begin than all of them together.
     """
-    if not _FIELDS(expression):
+    steps = mere_path(expression)
+    if steps is None or len(steps) == 1:
         return None
     value: Any = names
-    for step in expression.split("."):
+    for step in steps:
         if not isinstance(value, dict) or step not in value:
             return None
         value = cast("dict[str, Any]", value)[step]
@@ -178,72 +181,12 @@ def _selected(expression: str, names: Mapping[str, Any]) -> str | int | None:
     return value if isinstance(value, int) and -_INTEGER_MAX <= value < _INTEGER_MAX else None
 
 
-@lru_cache(maxsize=8192)
-def compiled(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> Any:
-    """Return the library's program for `expression`, kept for the next time. `names` are sorted. Raises CelError."""
-    if len(expression) > LENGTH_MAX:
-        raise CelError(f"the expression has {len(expression)} characters; at most {LENGTH_MAX}")
-    if (times := growth(expression)) > GROWTH_MAX:
-        raise CelError(f"the expression may make its values grow {times:.0e} times; at most {GROWTH_MAX:.0e}")
-    try:
-        return _environment(names, functions).compile(expression)
-    except RuntimeError as error:
-        raise CelError(_compile_error(str(error))) from error
-
-
 def result_type(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> str:
     """Return the type that `expression` gives, as far as it is known: "BOOL", "STRING", "DYN". Raises CelError.
 
     >>> result_type("a == 1", ("a",)), result_type("a", ("a",))
     ('BOOL', 'DYN')
     """
-    return str(compiled(expression, names, functions).return_type().name())
-
-
-@lru_cache(maxsize=64)
-def _environment(names: tuple[str, ...], functions: tuple[Function, ...]) -> Any:
-    from cel_expr_python import cel
-    from cel_expr_python.ext import ext_optional, ext_strings
-
-    kinds: dict[str, Any] = {
-        "string": cel.Type.STRING,
-        "int": cel.Type.INT,
-        "double": cel.Type.DOUBLE,
-        "bool": cel.Type.BOOL,
-        "list": cel.Type.List(cel.Type.DYN),
-        "map": cel.Type.MAP,
-        "dyn": cel.Type.DYN,
-    }
-    overloads: dict[str, list[Any]] = {}
-    for each in (*KUBERNETES, *functions):
-        overload = cel.Overload(
-            each.id,
-            return_type=kinds[each.gives],
-            parameters=[kinds[kind] for kind in each.takes],
-            is_member=each.member,
-            impl=each.run,
-        )
-        overloads.setdefault(each.name, []).append(overload)
-    return cel.NewEnv(
-        variables=dict.fromkeys(names, cel.Type.DYN),
-        # Version 2 of the string library, as in Kubernetes: no `reverse`, which came with version 3.
-        extensions=[ext_strings.ExtStrings(2), ext_optional.ExtOptional()],
-        functions=[cel.FunctionDecl(name, each) for name, each in overloads.items()],
-    )
-
-
-def _compile_error(text: str) -> str:
-    """Return the message alone: the library adds its own frame, place and a picture of the expression."""
-    first = text.splitlines()[0]
-    found = re.sub(r"^.*?ERROR: <input>:\d+:\d+: ", "", first).replace(" (in container '')", "")
-    return re.sub(r" expecting \{.*$", "", found)
-
-
-def _run_error(text: str) -> str:
-    """Return the message without the library's code before and behind it.
-
-    >>> _run_error('INTERNAL: Iteration budget exceeded [INTERNAL]')
-    'Iteration budget exceeded'
-    """
-    first = (text.splitlines() or [""])[0]
-    return re.sub(r"\s*\[[A-Z_]+\]$", "", re.sub(r"^[A-Z_]+: ", "", first))
+    compiled = program(expression, names, functions)
+    _risks(expression, names, functions)
+    return str(compiled.return_type().name())

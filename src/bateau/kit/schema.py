@@ -13,6 +13,8 @@ import types
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
+from bateau.kit.cel_library import CelError
+from bateau.kit.cel_text import OPEN, parts
 from bateau.kit.position import Flaw, Position, child, item
 from bateau.kit.quantity import (
     QuantityError,
@@ -39,7 +41,6 @@ FORMATTERS: Final[Mapping[str, Callable[[Any], str]]] = {
     "cores": format_cores,
     "seconds": format_seconds,
 }
-EXPRESSION: Final = "${"
 
 
 def described(
@@ -212,7 +213,7 @@ class Checker:
     def _scalar(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
         if not _scalar(value):
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
-        elif self.expressions and isinstance(value, str) and EXPRESSION in value:
+        elif self.expressions and isinstance(value, str) and OPEN in value:
             self._expression(value, path)
         elif shape.of == "enum":
             if value not in shape.inner:
@@ -230,10 +231,11 @@ class Checker:
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", _type_hint(value, shape))
 
     def _expression(self, value: str, path: str) -> None:
-        # `$${` stands for a plain `${`. What lies between the braces is CEL's, and judged by hydrate.
-        _, opened, rest = value.replace("$" + EXPRESSION, "").rpartition(EXPRESSION)
-        if opened and "}" not in rest:
-            self._add(path, f"{path}: an expression opens with `${{` and does not close", "close it with `}`")
+        # What lies between the braces is CEL, and checked by hydrate.
+        try:
+            parts(value)
+        except CelError as error:
+            self._add(path, f"{path}: {error}", "close it with `}`")
 
     def _quantity(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
         if isinstance(value, bool):

@@ -17,6 +17,7 @@ from typing import Any, Final, NamedTuple, cast
 import orjson
 
 from bateau.domain.change import ABSENT, SECRET, FieldChange, Tree
+from bateau.domain.expression import reads_variables
 from bateau.domain.origin import Origin, Origins
 from bateau.kit.cel_quantity import parse_quantity
 from bateau.kit.concealed import holds, tree_without, without
@@ -29,7 +30,6 @@ _OF_VARIABLES: Final = frozenset(("env", "data", "stringData", "binaryData"))
 _SECRET_NAME: Final = re.compile(
     r"(?i)(passw|passphrase|(?:^|_)pass$|(?:^|_)pwd$|secret|token|credential|(?:api|private|access|signing)_?key)"
 )
-_READS_ENVIRONMENT: Final = re.compile(r"\benv\(")
 # Whoever stands alone before the @ is a user's name, but to a web server a token.
 _LOGIN: Final = re.compile(r"(\bhttps?://)[^/@\s]+@|(\b(?!https?:)[a-z][\w+.-]*://)[^/@\s]*:[^@\s]+@")
 # Where the types of Kubernetes itself have quantities; what stands at such a path of somebody's own kind may be text.
@@ -107,7 +107,7 @@ def _told(step: Origin, read: Collection[str]) -> Origin:
 
 def reads_environment(chain: Iterable[Origin]) -> bool:
     """Whether `env()` gave a value: what comes from there is where secrets come from, and never shown."""
-    return any(step.says and _READS_ENVIRONMENT.search(step.says) for step in chain)
+    return any(step.says and reads_variables(step.says) for step in chain)
 
 
 def _unread(value: Any, path: str, origins: Origins) -> Any:

@@ -27,11 +27,11 @@ from typing import Any, Final, cast
 
 from bateau.domain.finding import Finding
 from bateau.domain.spec import PolicyMatch, Rule, Waiver
-from bateau.kit.cel_tokens import fields_of, renamed
+from bateau.kit.cel_reading import renamed
 from bateau.policy.judging import EnvironmentView, names_behind
 from bateau.policy.kinds import RESOURCES
 from bateau.policy.matching import any_glob, stage_of
-from bateau.policy.written import Policy
+from bateau.policy.written import Policy, read_names
 
 API: Final = "admissionregistration.k8s.io/v1"
 _RENAMED: Final = {
@@ -192,21 +192,21 @@ class _Writer:
         ]
         found += [{"name": name, "expression": literal(value)} for name, value in literals.items() if name in names]
         found += [
-            {"name": variable.name, "expression": renamed(variable.expression, _RENAMED)}
+            {"name": variable.name, "expression": _at_server(variable.expression)}
             for variable in self.policy.spec.variables
             if variable.name in used
         ]
         return found
 
     def _variables_behind(self, expressions: list[str]) -> set[str]:
-        used = {name for each in expressions for name in fields_of(each, "variables")}
+        used = {name for each in expressions for name in read_names(each).fields_of("variables")}
         for variable in reversed(self.policy.spec.variables):
             if variable.name in used:
-                used |= fields_of(variable.expression, "variables")
+                used |= read_names(variable.expression).fields_of("variables")
         return used
 
     def _validation(self, rule: Rule, waivers: list[Waiver]) -> dict[str, Any]:
-        check = renamed(rule.check, _RENAMED)
+        check = _at_server(rule.check)
         lifted = [_lifted(waiver) for waiver in waivers if not waiver.rules or rule.name in waiver.rules]
         if lifted:
             check = " || ".join([f"({each})" for each in lifted] + [f"({_closed(check)})"])
@@ -214,9 +214,7 @@ class _Writer:
         plain = f"{label}: {' '.join(rule.message.split())}" if rule.name in self.policy.plain else label
         validation: dict[str, Any] = {"expression": check, "message": plain, "reason": "Invalid"}
         for message in self._message_expression(rule):
-            validation["messageExpression"] = (
-                f"{json.dumps(f'{label}: ')} + string({_closed(renamed(message, _RENAMED))})"
-            )
+            validation["messageExpression"] = f"{json.dumps(f'{label}: ')} + string({_closed(_at_server(message))})"
         return validation
 
     def _message_expression(self, rule: Rule) -> tuple[str, ...]:
@@ -237,6 +235,11 @@ class _Writer:
                 environment=None if self.environment is None else str(self.environment.get("name", "")),
             )
         )
+
+
+def _at_server(expression: str) -> str:
+    """Return an expression with the names that an API server has."""
+    return renamed(expression, read_names(expression), _RENAMED)
 
 
 def _conditions(match: PolicyMatch) -> list[dict[str, str]]:

@@ -17,10 +17,9 @@ from typing import Any
 from bateau.domain.finding import Finding
 from bateau.domain.spec import Rule, Waiver
 from bateau.kit.cel import CelError, Scope
-from bateau.kit.cel_tokens import fields_of, free_names
 from bateau.policy.matching import any_glob, lifts, matches
 from bateau.policy.subject import Subject
-from bateau.policy.written import AT_SERVER, Policy
+from bateau.policy.written import AT_SERVER, Policy, read_names
 
 EnvironmentView = Mapping[str, Any]
 
@@ -232,7 +231,7 @@ class _Names:
 
     def value(self, expression: str) -> Any:
         """Return the value of `expression`. Raises CelError."""
-        wanted = fields_of(expression, "variables")
+        wanted = read_names(expression).fields_of("variables")
         for name in sorted(wanted):
             self._evaluate(name)
         if self._scope is None:
@@ -260,12 +259,14 @@ class _Names:
 def names_behind(policy: Policy, expression: str) -> frozenset[str]:
     """Return the names that an expression reads, directly and through variables."""
     expressions = {variable.name: variable.expression for variable in policy.spec.variables}
-    names = set(free_names(expression))
-    wanted = set(fields_of(expression, "variables"))
+    found = read_names(expression)
+    names = set(found.names)
+    wanted = set(found.fields_of("variables"))
     seen: set[str] = set()
     while wanted:
         name = wanted.pop()
         seen.add(name)
-        names |= free_names(expressions[name])
-        wanted |= fields_of(expressions[name], "variables") - seen
+        found = read_names(expressions[name])
+        names |= found.names
+        wanted |= found.fields_of("variables") - seen
     return frozenset(names)

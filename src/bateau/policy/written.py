@@ -14,7 +14,8 @@ from typing import Final
 from bateau.domain.problem import Problem
 from bateau.domain.spec import PolicySpec, Spec
 from bateau.kit.cel import CelError, result_type
-from bateau.kit.cel_tokens import bound_names, fields_of, has_string
+from bateau.kit.cel_reading import Reading, reading
+from bateau.kit.cel_text import has_string
 from bateau.kit.position import Position, nearest
 from bateau.kit.schema import build
 from bateau.kit.suggest import did_you_mean
@@ -27,6 +28,11 @@ AT_SERVER: Final = ("authorizer", "namespaceObject", "oldObject", "request")
 ALL_NAMES: Final = tuple(sorted((*NAMES, *AT_SERVER)))
 # Names under which an API server gets what rules see here.
 RESERVED: Final = ("environment", "metadata", "params", "spec")
+
+
+def read_names(expression: str) -> Reading:
+    """Return what an expression of a policy reads. Raises CelError where it does not compile."""
+    return reading(expression, ALL_NAMES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,10 +153,11 @@ class _Reader:
         except CelError as error:
             self._add(path, f"{path} is no CEL: {error}", "see the names and functions that rules may use")
             return None
-        for unknown in sorted(fields_of(expression, "variables") - set(known)):
+        found = read_names(expression)
+        for unknown in sorted(found.fields_of("variables") - set(known)):
             says = f"{path} reads variables.{unknown}, which does not stand before it"
             self._add(path, says, did_you_mean(unknown, known) or "declare it in spec.variables")
-        for shadowed in sorted(bound_names(expression) & set(ALL_NAMES)):
+        for shadowed in sorted(found.bound & set(ALL_NAMES)):
             says = f"{path} uses `{shadowed}` as the variable of a macro, and rules see something else by that name"
             self._add(path, says, "call it by another name")
         return given

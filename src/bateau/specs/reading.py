@@ -13,8 +13,9 @@ from typing import Any, Final, cast, get_args
 
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import API_VERSION, KINDS, Kind, Metadata, Spec
+from bateau.kit.cel_text import OPEN
 from bateau.kit.position import Flaw, Position, nearest
-from bateau.kit.schema import EXPRESSION, Checker, shown
+from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.specs.references import reference_problems
@@ -167,7 +168,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind], "spec")
     problems += [_problem(flaw) for flaw in checker.flaws]
     name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
-    if isinstance(name, str) and EXPRESSION in name:
+    if isinstance(name, str) and OPEN in name:
         where = document.positions.get("metadata.name", document.position)
         says = "metadata.name is an expression; a name must be known before anything is evaluated"
         problems.append(Problem(where=where, says=says, hint="write the name itself"))

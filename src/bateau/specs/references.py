@@ -3,22 +3,18 @@
 Called by reading, with all specs of a tree.
 """
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from bateau.domain.expression import paths_read
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
+from bateau.kit.cel_text import expressions
 from bateau.kit.position import child, leaves
 from bateau.kit.suggest import closest, did_you_mean, listed
 
 _WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
-# A text in quotes is skipped, but for the one in `ports["name"]`; `$${` stands for a plain `${`.
-_EXPRESSION: Final = re.compile(r"(?<!\$)\$\{((?:'[^']*'|\"[^\"]*\"|[^}'\"])*)\}")
-_PORT: Final = re.compile(
-    r"\bports\.(?P<dotted>[A-Za-z_]\w*)|\bports\[(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\]|'[^']*'|\"[^\"]*\""
-)
 _USABLE: Final = {"model": "Model", "app": "App"}
 
 Found = tuple[Spec, Problem]
@@ -112,12 +108,10 @@ def _ports_used(text: str) -> list[str]:
     >>> _ports_used("${ ports.http } ${ ports['x-y'] } ${ 'ports.no' } $${ ports.no }")
     ['http', 'x-y']
     """
-    return [
-        match["dotted"] or match["quoted"]
-        for expression in _EXPRESSION.findall(text)
-        for match in _PORT.finditer(expression)
-        if match["dotted"] or match["quoted"]
-    ]
+    if "ports" not in text:
+        return []
+    found = [path.steps[0] for path in paths_read(text) if path.name == "ports" and path.steps]
+    return [step for step in found if isinstance(step, str)]
 
 
 def _used(spec: Spec, path: str, used: Any, names: _Names) -> list[Found]:
@@ -163,7 +157,7 @@ def _environment(spec: Spec, fields: dict[str, Any], known: _Names) -> list[Foun
     plain = [
         _at(spec, path, f"`${{ }}` in {path} is plain text and not evaluated", hint, severity=Severity.WARNING)
         for path, value in leaves(fields.get("values"), "spec.values")
-        if isinstance(value, str) and _EXPRESSION.search(value)
+        if isinstance(value, str) and expressions(value)
     ]
     return plain + [
         _at(

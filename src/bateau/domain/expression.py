@@ -1,0 +1,56 @@
+"""What the expressions of documents may see and call, and what a text with expressions reads.
+
+Read by specs (references), hydrate (evaluation, origins) and plan (which values are concealed).
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final
+
+from bateau.kit.cel import CelError
+from bateau.kit.cel_function import Function
+from bateau.kit.cel_reading import Path, reading
+from bateau.kit.cel_text import expressions
+
+# Everything that an expression sees anywhere: documents have `ports`, manifests `kind` and `object`.
+NAMES: Final = ("environment", "kind", "metadata", "object", "ports", "spec", "values")
+
+
+def _unbound(name: str) -> str:
+    raise ValueError(f"env({name!r}) has no values here")
+
+
+ENV: Final = Function("env", ("string",), "string", _unbound)
+
+
+@lru_cache(maxsize=8192)
+def paths_read(text: str) -> Sequence[Path]:
+    """Return the paths that the expressions of a text read; none of those that do not compile.
+
+    >>> [(path.name, path.steps) for path in paths_read("${ ports['x-y'] } ${ 'ports.no' } $${ ports.no }")]
+    [('ports', ('x-y',))]
+    """
+    found: list[Path] = []
+    for part in expressions(text):
+        try:
+            found += reading(part.text, NAMES, (ENV,)).paths
+        except CelError:
+            continue
+    return found
+
+
+@lru_cache(maxsize=8192)
+def reads_variables(text: str) -> bool:
+    """Whether an expression of a text calls `env()`, as far as it can be known: one that does not compile may.
+
+    >>> reads_variables("x${ env('A') }"), reads_variables("${ 'env(A)' }"), reads_variables("env('A')")
+    (True, False, False)
+    """
+    for part in expressions(text) if "env" in text else ():
+        try:
+            found = reading(part.text, NAMES, (ENV,))
+        except CelError:
+            return True
+        if any(call.function == ENV.name for call in found.calls):
+            return True
+    return False
