@@ -187,3 +187,38 @@ def test_the_shipped_definitions_are_not_changed() -> None:
     before = repr(shipped)
     assert Definitions(shipped).schema("a")["$defs"]["a"]["properties"]["b"]["not"] == {"type": "null"}
     assert repr(shipped) == before
+
+
+SOPS = {"mac": "ENC[AES256_GCM,data:xyz]", "version": "3.9.0", "age": [{"recipient": "age1x", "enc": "---"}]}
+
+
+def test_an_object_that_sops_has_encrypted_is_not_checked_in_its_encrypted_parts() -> None:
+    """F5: its metadata is not an unknown field, and an encrypted number is text."""
+    secret = {"apiVersion": "v1", "kind": "Secret", "data": {"a": "ENC[AES256_GCM,data:a]", "b": "ENC[AES256_GCM]"}}
+    says = "2 values encrypted with SOPS; decrypt them before the object is applied, as Flux and KSOPS do"
+    assert _said({**secret, "sops": SOPS}) == [("not checked", None, says)]
+    boat = _ship(size="ENC[AES256_GCM,data:1]", kind="boat")
+    assert [verdict for verdict, *_ in _said({**boat, "sops": SOPS})] == ["not checked", "not checked"]
+
+
+def test_the_plain_parts_of_an_object_that_sops_has_encrypted_are_checked() -> None:
+    secret = {"apiVersion": "v1", "kind": "Secret", "dta": {"a": "ENC[AES256_GCM,data:a]"}, "immutable": "no"}
+    assert sorted((path, says) for verdict, path, says in _said({**secret, "sops": SOPS}) if verdict == "error") == [
+        ("dta", "unknown field `dta`; did you mean `data`?"),
+        ("immutable", "`immutable` must be a boolean, but is a string"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "path", "says"),
+    [
+        ({"dta": {"a": "hunter2"}}, "dta", "unknown field `dta`; did you mean `data`?"),
+        ({"strings": "hunter2"}, "strings", "unknown field `strings`"),
+        ({"data": {"a": 1234567}}, "data.a", "`data.a` must be a string, but is an integer"),
+        ({"stringData": ["hunter2"]}, "stringData", "`stringData` must be a mapping, but is a list"),
+        ({"kind": "Secret", "sops": "hunter2"}, "sops", "unknown field `sops`"),
+    ],
+)
+def test_an_error_in_a_secret_names_the_field_and_hides_the_value(fields: Any, path: str, says: str) -> None:
+    """F5: every error was `does not have the form that a Secret needs`."""
+    assert _said({"apiVersion": "v1", "kind": "Secret", **fields}) == [("error", path, says)]

@@ -6,7 +6,7 @@ Made by hydrate and render as they make values; printed by explain, plan and pol
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from bateau.kit.position import Position, below
 
@@ -33,11 +33,30 @@ class Origin:
 Origins = Mapping[str, tuple[Origin, ...]]
 
 
-class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
-    """The chain of every leaf, worked out when the first is asked for: most are never explained."""
+class Places(Protocol):
+    """Where the parts of one object were written. Paths as in Origins; "" is the object itself.
 
-    def __init__(self, make: Callable[[], Origins]) -> None:
+    Unlike a chain, a place must not need a search: most findings are only placed, and never explained.
+    """
+
+    def at(self, path: str) -> Position | None:
+        """Return the place of a value, or the nearest place that is known."""
+        ...
+
+    def key_at(self, path: str) -> Position | None:
+        """Return the place of a field's name where it is known."""
+        ...
+
+
+class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
+    """The chain of every leaf, worked out when the first is asked for: most are never explained.
+
+    `places` answers where a part was written without working out the chains.
+    """
+
+    def __init__(self, make: Callable[[], Origins], places: Places | None = None) -> None:
         self._make = make
+        self.places = places
 
     @functools.cached_property
     def _chains(self) -> Origins:
@@ -90,6 +109,14 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
             continued |= {path}
         return OverlaidOrigins(self.base, {**kept, **over}, replaced=self._replaced | {path}, continued=continued)
 
+    def place(self, path: str, *, of_key: bool) -> Position | None:
+        """Return what `place` returns. The chains of `base` are not worked out for it."""
+        if self._hidden(path) and path not in self._around:
+            steps = self._over.get(path) or next((each for at, each in self._over.items() if below(at, path)), ())
+            if found := _last(steps):
+                return found
+        return place(self.base, path, of_key=of_key)
+
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
         if path in self._over:
             return self.over[path]
@@ -117,6 +144,24 @@ def overlaid(base: Origins, path: str, over: Origins) -> OverlaidOrigins:
     """Return origins in which the value at `path` is set anew; a chain at `path` itself goes on from that of `base`."""
     laid = base if isinstance(base, OverlaidOrigins) else OverlaidOrigins(base, {}, replaced=())
     return laid.set_at(path, over)
+
+
+def place(origins: Origins, path: str = "", *, of_key: bool = False) -> Position | None:
+    """Return where a field was written, else the nearest place that is known; without a path, the object's place.
+
+    `of_key`: the place of the field's name and not of its value, where both are known. Never starts a search for
+    origins.
+    """
+    if isinstance(origins, OverlaidOrigins):
+        return origins.place(path, of_key=of_key)
+    if isinstance(origins, LazyOrigins) and origins.places is not None:
+        return (origins.places.key_at(path) if of_key else None) or origins.places.at(path)
+    chain = origins.get(path) or next((each for at, each in origins.items() if path and below(at, path)), ())
+    return _last(chain or origins.get("metadata.name", ()))
+
+
+def _last(chain: tuple[Origin, ...]) -> Position | None:
+    return next((origin.at for origin in reversed(chain) if origin.at), None)
 
 
 def _ancestors(path: str) -> Iterator[str]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, cast
 
 from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origin, Origins
+from bateau.domain.origin import Origin, Origins, place
 from bateau.domain.release import Service
 from bateau.domain.spec import Spec
 from bateau.kit.position import Position
@@ -60,6 +60,8 @@ class Subject:
 
     def where(self, path: str | None) -> Position | None:
         """Return where the field `path` was written, or the nearest thing around it, or the object."""
+        if self.stage == "manifest":
+            return place(self.origins, path or "")
         around = path or ""
         while around:
             for origin in reversed(self.origins.get(around, ())):
@@ -68,10 +70,7 @@ class Subject:
             if found := self.positions.get(around):
                 return found
             around = around[: max(around.rfind("."), around.rfind("["), 0)]
-        if self.position is not None or not self.origins:
-            return self.position
-        first = self.origins.get("metadata.name", ())
-        return next((origin.at for origin in reversed(first) if origin.at is not None), None)
+        return self.position
 
 
 def of_spec(spec: Spec) -> Subject:

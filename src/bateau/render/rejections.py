@@ -27,10 +27,11 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """One error. `path` is the field it is about; `of_key`: it is about the field's name and not its value."""
+    """One error. `path` is the field it is about, `value` what it holds; `of_key`: its name is wrong, not its value."""
 
     path: str
     says: str
+    value: Any
     of_key: bool = False
 
 
@@ -41,14 +42,15 @@ def rejections(tree: Any, checker: Checker, *, secret: bool) -> Iterator[Rejecti
         kind = error.kind
         if isinstance(kind, _Kind.AdditionalProperties):
             known = checker.fields_at(error.schema_path)
-            yield from (_unknown(child(path, name), name, known) for name in kind.unexpected)
+            fields = cast("dict[str, Any]", error.instance)
+            yield from (_unknown(child(path, name), name, fields[name], known) for name in kind.unexpected)
         else:
-            yield Rejection(path, _says(path, error, secret=secret))
+            yield Rejection(path, _says(path, error, secret=secret), error.instance)
 
 
-def _unknown(path: str, name: str, known: list[str]) -> Rejection:
+def _unknown(path: str, name: str, value: Any, known: list[str]) -> Rejection:
     hint = did_you_mean(name, known)
-    return Rejection(path, f"unknown field `{path}`{f'; {hint}' if hint else ''}", of_key=True)
+    return Rejection(path, f"unknown field `{path}`{f'; {hint}' if hint else ''}", value, of_key=True)
 
 
 def _says(path: str, error: jsonschema_rs.ValidationError, *, secret: bool) -> str:

@@ -1,25 +1,28 @@
-"""Manifests against the schemas of a cluster, strictly: unknown fields are errors.
+"""Check manifests against the schemas of a cluster, strictly: unknown fields are errors.
 
-Called by control.path after render, for our own manifests and foreign ones alike.
+Called by control.assembly after render, for Bateau's own manifests and for foreign ones.
 
-Invariant: no manifest passes in silence for want of a schema: that is a finding "not checked". Values of a Secret are
-never shown.
+Invariant: a manifest, or a part of one, that could not be checked gives a finding "not checked".
+Invariant: a finding never shows a value of a Secret, and placing it never starts a search for origins.
 """
 
 from collections import Counter
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Final
 
 from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origins
-from bateau.kit.position import Position, below
+from bateau.domain.origin import place
+from bateau.kit.position import Position, leaves
 from bateau.render.rejections import rejections
 from bateau.render.schemas import Schemas
 
+_ENCRYPTED: Final = "ENC["
+_SOPS_HINT: Final = "decrypt them before the object is applied, as Flux and KSOPS do"
+
 
 def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, ...]:
-    """Return what the API server of the cluster would refuse, and what could not be checked."""
+    """Return an error for everything that the API server would reject, and a finding for what was not checked."""
     return tuple(finding for manifest in manifests for finding in _of(manifest, schemas))
 
 
@@ -30,38 +33,44 @@ def repeated(manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
     for manifest in manifests:
         seen[manifest.key] += 1
         if seen[manifest.key] == 2:  # noqa: PLR2004 - once is enough to say it
-            found.append(_finding(manifest, "error", "two manifests describe this object", "metadata.name"))
+            where = place(manifest.origins)
+            found.append(_finding(manifest, "error", "two manifests describe this object", where, "metadata.name"))
     return tuple(found)
 
 
-def _of(manifest: Manifest, schemas: Schemas) -> Iterable[Finding]:
+def is_encrypted(tree: Mapping[str, Any]) -> bool:
+    """Whether SOPS has encrypted values of an object: it then has added its own metadata as a top-level field."""
+    return isinstance(tree.get("sops"), Mapping)
+
+
+def _of(manifest: Manifest, schemas: Schemas) -> Iterator[Finding]:
+    tree, origins = manifest.tree, manifest.origins
+    encrypted = is_encrypted(tree)
+    if encrypted:
+        tree = {key: value for key, value in tree.items() if key != "sops"}
+        count = sum(isinstance(value, str) and value.startswith(_ENCRYPTED) for _, value in leaves(tree))
+        says = f"{count} value{'' if count == 1 else 's'} encrypted with SOPS; {_SOPS_HINT}"
+        yield _finding(manifest, "not checked", says, place(origins))
     group, kind = manifest.group_kind
-    version = str(manifest.tree["apiVersion"]).rpartition("/")[2]
+    version = str(tree["apiVersion"]).rpartition("/")[2]
     key = (group, version, kind)
     checker = schemas.checker(key)
     if isinstance(checker, str):
         others = schemas.versions(group, kind)
         if others and version not in others:
             says = f"Kubernetes {schemas.version} serves {kind} as {', '.join(others)} and not as {version}"
-            yield _finding(manifest, "error", says, "apiVersion")
+            yield _finding(manifest, "error", says, place(origins, "apiVersion"), "apiVersion")
         else:
-            yield _finding(manifest, "not checked", checker, "apiVersion")
+            yield _finding(manifest, "not checked", checker, place(origins), "apiVersion")
         return
-    for each in rejections(manifest.tree, checker, secret=kind == "Secret"):
-        yield _finding(manifest, "error", each.says, each.path)
+    for each in rejections(tree, checker, secret=kind == "Secret"):
+        if not (encrypted and isinstance(each.value, str) and each.value.startswith(_ENCRYPTED)):
+            where = place(origins, each.path, of_key=each.of_key)
+            yield _finding(manifest, "error", each.says, where, each.path)
     if schemas.has_rules(key):
-        yield _finding(manifest, "not checked", f"the CEL rules in the schema of {kind}", None)
+        yield _finding(manifest, "not checked", f"the CEL rules in the schema of {kind}", place(origins))
 
 
-def _finding(manifest: Manifest, verdict: Verdict, says: str, path: str | None) -> Finding:
+def _finding(manifest: Manifest, verdict: Verdict, says: str, where: Position | None, path: str = "") -> Finding:
     name = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
-    where = _place(manifest.origins, path or "")
     return Finding(rule="schema", subject=name, verdict=verdict, says=says, where=where, path=path or None)
-
-
-def _place(origins: Origins, path: str) -> Position | None:
-    """Return where the field, or else the first thing below it, was written."""
-    chain: Any = origins.get(path)
-    if not chain:
-        chain = next((each for at, each in origins.items() if below(at, path)), ()) or origins.get("metadata.name", ())
-    return next((origin.at for origin in reversed(chain) if origin.at), None)

@@ -29,7 +29,7 @@ from bateau.kit.position import item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.chart import ARCHIVES, ChartFiles
 from bateau.sources.foreign.chart_values import ChartValues, read_values
-from bateau.sources.foreign.helm_chain import chains
+from bateau.sources.foreign.helm_chain import TemplatePlaces, chains
 from bateau.sources.foreign.helm_errors import problems_of
 from bateau.sources.foreign.helm_trace import HelmTrace
 from bateau.sources.foreign.kustomization import is_elsewhere
@@ -144,7 +144,7 @@ def expand_chart(
             service=service.key,
             target="foreign",
             tree=each.found.tree,
-            origins=LazyOrigins(partial(chains, each, trace)),
+            origins=LazyOrigins(partial(chains, each, trace), TemplatePlaces(each, trace)),
         )
         for each in kept
     )

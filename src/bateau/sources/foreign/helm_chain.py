@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from bateau.domain.origin import Origin
-from bateau.kit.position import Position, leaves
+from bateau.kit.position import Position, below, leaves
 from bateau.sources.foreign.helm_trace import HelmTrace, Mover
 from bateau.sources.foreign.moves import same
 from bateau.sources.foreign.objects import read_objects
@@ -31,6 +31,31 @@ def chains(rendered: Rendered, trace: HelmTrace) -> Mapping[str, tuple[Origin, .
                 says = f"{says}; made anew at each rendering"
             made[path] = (*map(_step, movers), Origin("foreign", at, value, says))
     return made
+
+
+class TemplatePlaces:
+    """Satisfies domain.origin.Places for an object of a chart.
+
+    The place of the object is its template, known without another rendering; that of a value is its line there, for
+    which the chart is rendered once more.
+    """
+
+    def __init__(self, rendered: Rendered, trace: HelmTrace) -> None:
+        self._rendered = rendered
+        self._trace = trace
+
+    def at(self, path: str) -> Position:
+        """Return the line of the template that gave a value, or the first one below it, else the template."""
+        rendered = self._rendered
+        written = dict(_as_written(rendered, self._trace.chart.text(rendered.place) or ""))
+        if chain := written.get(path or "metadata.name"):
+            return chain[-1].at or rendered.place.at()
+        given = {at: name for name, (at, _) in rendered.leaves.items()} if path else {}
+        name = given.get(path) or next((name for at, name in given.items() if below(at, path)), None)
+        return rendered.place.at() if name is None else _template(rendered, name, self._trace)[0]
+
+    def key_at(self, path: str) -> None:
+        """Return nothing: a rendering shows which line gave a value, and not where in it the name is."""
 
 
 def _as_written(rendered: Rendered, text: str) -> Iterator[tuple[str, tuple[Origin, ...]]]:

@@ -24,7 +24,7 @@ from bateau.kit.position import Position
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.kustomization import NAMES, Reference, Walk, is_elsewhere, references, walk
-from bateau.sources.foreign.kustomize_chain import chains
+from bateau.sources.foreign.kustomize_chain import BuiltPlaces, chains
 from bateau.sources.foreign.kustomize_trace import KustomizeTrace
 from bateau.sources.foreign.naming import directory_of, named_at
 from bateau.sources.foreign.objects import read_objects
@@ -77,7 +77,10 @@ def expand_kustomization(tree: Tree, service: Service, folder: str, environ: Map
     trace = KustomizeTrace(tree, made_of, kustomize.build)
     manifests = (
         Manifest(
-            service=service.key, target="foreign", tree=each.tree, origins=LazyOrigins(partial(chains, each, trace))
+            service=service.key,
+            target="foreign",
+            tree=each.tree,
+            origins=LazyOrigins(partial(chains, each, trace), BuiltPlaces(each, trace)),
         )
         for each in found
     )

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any, Final
 
 from bateau.domain.origin import Origin
-from bateau.kit.position import Position, child, item, leaves, steps
+from bateau.kit.position import Position, below, child, item, leaves, steps
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.sources.foreign.kustomize_trace import Entry, KustomizeTrace, Traced
@@ -28,6 +28,37 @@ def chains(found: Found, trace: KustomizeTrace) -> Mapping[str, tuple[Origin, ..
         path: tuple(_chain(name, value, traced=traced, original=original, trace=trace))
         for name, (path, value) in aligned(found.tree).items()
     }
+
+
+class BuiltPlaces:
+    """Satisfies domain.origin.Places for an object of a kustomization.
+
+    The place of the object is the document that it was, or the generator that made it, and the place of a value that
+    the kustomization left as it was is in that document: all are known without a build. For a value that was changed
+    the builds of the search are needed.
+    """
+
+    def __init__(self, found: Found, trace: KustomizeTrace) -> None:
+        self._found = found
+        self._trace = trace
+
+    def at(self, path: str) -> Position:
+        """Return the place of a value, or of the nearest thing around it."""
+        original = self._trace.likely(self._found)
+        if not path:
+            return original.at("metadata.name") if original else self._trace.likely_generator(self._found)
+        known = dict(leaves(original.tree)) if original else {}
+        given = [(at, value) for at, value in leaves(self._found.tree) if at == path or below(at, path)]
+        changed = next((at for at, value in given if at not in known or not same(known[at], value)), None)
+        if original and not changed:
+            return original.at(path)
+        chain = chains(self._found, self._trace).get(changed or "", ())
+        return next((each.at for each in reversed(chain) if each.at), self.at(""))
+
+    def key_at(self, path: str) -> Position | None:
+        """Return the place of a field's name in the document that the object was."""
+        original = self._trace.likely(self._found)
+        return original.key_at(path) if original else None
 
 
 def _chain(name: str, value: Any, *, traced: Traced, original: Aligned, trace: KustomizeTrace) -> list[Origin]:

@@ -10,6 +10,7 @@ Refused: kustomize's own originAnnotations; for an object that was patched they 
 
 import contextlib
 import copy
+import functools
 import os
 import tempfile
 import time
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bateau.domain.problem import Problem
-from bateau.kit.position import child, item, steps
+from bateau.kit.position import Position, child, item, steps
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_writer import write, write_document
 from bateau.sources.foreign.kustomization import GENERATORS, Kustomization, Walk
@@ -91,6 +92,30 @@ class KustomizeTrace:
                 with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="bateau-kustomize-") as work:
                     self._search(Path(os.path.realpath(work)))
         return self._traced.get(found.key) or Traced()
+
+    def likely(self, found: Found) -> Found | None:
+        """Return the document that an object was by its kind and name, None where that could be several.
+
+        No build is needed for it: prefixes, suffixes and hashes stand around a name.
+        """
+        same = [each for each in self._documents if each.kind == found.kind]
+        named = [each for each in same if each.name == found.name] or [e for e in same if e.name in found.name]
+        return named[0] if len(named) == 1 else None
+
+    def likely_generator(self, found: Found) -> Position:
+        """Return the place of the generator that made an object, by its name; else the kustomization's beginning."""
+        made = [
+            each.kustomization.at(each.path)
+            for kustomization in self._made_of.kustomizations
+            for each in entries_of(kustomization)
+            if each.path.startswith(GENERATORS) and str(mapping(each.value).get("name")) in found.name
+        ]
+        return made[0] if len(made) == 1 else Position(self.top.name, 1, 1)
+
+    @functools.cached_property
+    def _documents(self) -> list[Found]:
+        read = (read_objects(name, self.text(name), dialect=KUSTOMIZE) for name in self._made_of.resources)
+        return [each for found, _ in read for each in found]
 
     def text(self, name: str) -> str:
         """Return the content of one of the files, empty where it cannot be read."""

@@ -74,10 +74,26 @@ class Found:
         return mapping(self.tree["metadata"].get("annotations"))
 
 
+@dataclass(frozen=True, slots=True)
+class FilePlaces:
+    """Satisfies domain.origin.Places for an object that stands in a file as it is."""
+
+    found: Found
+
+    def at(self, path: str) -> Position:
+        """Return the place of a value, or of the nearest thing around it; an object is where its name is."""
+        return self.found.at(path or "metadata.name")
+
+    def key_at(self, path: str) -> Position | None:
+        """Return the place of a field's name."""
+        return self.found.key_at(path)
+
+
 def in_file(found: Found) -> LazyOrigins:
     """Return the chains of an object that stands in a file as it is: of each leaf, its place there."""
     return LazyOrigins(
-        lambda: {path: (Origin("foreign", found.at(path), value),) for path, value in leaves(found.tree)}
+        lambda: {path: (Origin("foreign", found.at(path), value),) for path, value in leaves(found.tree)},
+        FilePlaces(found),
     )
 
 
