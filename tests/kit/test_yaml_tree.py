@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from bateau.kit import yaml_tree
 from bateau.kit.position import Position
-from bateau.kit.yaml_tree import plain_scalar, read_documents
+from bateau.kit.yaml_tree import Dialect, plain_scalar, read_documents
 
 
 def says(text: str) -> list[str]:
@@ -89,7 +89,7 @@ def test_long_keys_above_long_lists_are_refused_before_they_fill_the_memory():
 def test_the_python_parser_raises_for_no_text_either(text: str):
     """Where libyaml is missing, the Python parser takes its place."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+        patch.setattr(yaml_tree, "_LOADER", yaml_tree.loader_over(yaml.SafeLoader))
         documents, _ = read_documents("a.yaml", text)
     assert all(document.position.line >= 1 for document in documents)
 
@@ -98,5 +98,53 @@ def test_the_python_parser_raises_for_no_text_either(text: str):
 def test_both_parsers_read_the_same(text: str):
     native = read_documents("a.yaml", text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(yaml_tree, "_LOADER", yaml.SafeLoader)
+        patch.setattr(yaml_tree, "_LOADER", yaml_tree.loader_over(yaml.SafeLoader))
         assert read_documents("a.yaml", text) == native
+
+
+@pytest.mark.parametrize(
+    ("text", "tree", "flaws"),
+    [
+        ("a: !!str 5\nb: !!str on\n!!str 7: !!str\n", {"a": "5", "b": "on", "7": ""}, []),
+        ("a: !!int '3'\nb: !!float 3\nc: !!bool true\nd: !!null ~\n", {"a": 3, "b": 3, "c": True, "d": None}, []),
+        ("a: !!map {b: !!seq [c]}\n", {"a": {"b": ["c"]}}, []),
+        ("a: !!int x\n", {"a": "x"}, ["f:1:4 `x` is not a value of the tag `!!int`"]),
+        ("a: !!binary aGk=\nb: !x y\n", {"a": "aGk=", "b": "y"}, ["f:1:4 the tag `!!binary` is not known",
+                                                                   "f:2:4 the tag `!x` is not known"]),
+    ],
+)  # fmt: skip
+def test_a_tag_decides_the_type_of_its_value(text: str, tree: object, flaws: list[str]):
+    """F30: `!!str 5` is text."""
+    (document,), _ = read_documents("f", text)
+    assert document.tree == tree
+    assert [f"{flaw.position} {flaw.says}" for flaw in document.flaws] == flaws
+
+
+def test_objects_of_json_may_follow_each_other():
+    """F30: kubectl reads one JSON object after another; lines and columns stay those of the file."""
+    text = '{"a": 1}\n{\n\t"b": ["\\ud83d\\ude00", "\\/"]} {"c": 2}\n'
+    documents, unread = read_documents("f", text)
+    assert unread == []
+    assert [each.tree for each in documents] == [{"a": 1}, {"b": ["\U0001f600", "/"]}, {"c": 2}]
+    assert [str(each.position) for each in documents] == ["f:1:1", "f:2:1", "f:3:31"]
+    assert str(documents[1].positions["b[0]"]) == "f:3:8"
+
+
+@pytest.mark.parametrize("text", ["{a: 1}\n", '{"a": 1}\n---\n{"a": 1}\n', "# x\n{a: 1}\n"])
+def test_flow_mappings_that_are_not_a_row_of_json_are_yaml(text: str):
+    documents, unread = read_documents("f", text)
+    assert unread == []
+    assert {str(each.tree) for each in documents} == {"{'a': 1}"}
+
+
+def test_a_dialect_may_take_the_last_of_equal_keys_and_names_them():
+    """F30: Helm and kubectl take the last one."""
+    last = Dialect(value=plain_scalar, key=plain_scalar, last_wins=True)
+    (document,), _ = read_documents("f", "a: {x: {y: 1}, x: 2}\nb: 1\nb: [3]\n", dialect=last)
+    assert document.tree == {"a": {"x": 2}, "b": [3]}
+    assert document.flaws == []
+    assert [(str(each.position), each.says) for each in document.repeated] == [
+        ("f:1:16", "the key `x` stands here a second time"),
+        ("f:3:1", "the key `b` stands here a second time"),
+    ]
+    assert "a.x.y" not in document.positions

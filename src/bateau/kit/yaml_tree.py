@@ -9,9 +9,11 @@ Refused: PyYAML's constructors: they know no positions, read `on` as true, and l
 """
 
 import itertools
+import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import NoneType
 from typing import Any, Final
 
 import yaml
@@ -24,10 +26,16 @@ DEPTH_MAX: Final = 64
 KEY_CHARACTERS_MAX: Final = 1024
 PATH_CHARACTERS_MAX: Final = 2**24  # of all paths together: long keys above long lists multiply
 
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAGS: Final = "tag:yaml.org,2002:"
+_MERGE: Final = f"{_TAGS}merge"
 _DOCUMENT_START: Final = re.compile(r"^---(?=\s|$)|(?<=^\.\.\.\n)", re.MULTILINE)
 _UNPRINTABLE: Final = re.compile("[^\t\n\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _NOTHING: Final = re.compile(r"(?:\s*(?:#[^\n]*|%[^\n]*|\.\.\.)?(?:\n|$))*")
+_JSON: Final = json.JSONDecoder()
+_JSON_OBJECT: Final = re.compile(r"\s*\{").match
+_SURROGATES: Final = re.compile(
+    r"(?P<before>(?<!\\)(?:\\\\)*)\\u(?P<high>[dD][89abAB][0-9a-fA-F]{2})\\u(?P<low>[dD][c-fC-F][0-9a-fA-F]{2})"
+)
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _WORDS: Final[dict[str, Any]] = {
@@ -36,16 +44,28 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
 _DIGITS_MAX: Final = 300
+# Explicit tags of scalars, and the types of the values that they allow; `!!str` takes any.
+_TAGGED: Final[Mapping[str, tuple[type, ...]]] = {
+    "!!int": (int,),
+    "!!float": (int, float),
+    "!!bool": (bool,),
+    "!!null": (NoneType,),
+}
 _BYTE_FIRST: Final = 0xDC80  # how "surrogateescape" writes the bytes 0x80 to 0xFF (PEP 383)
 _BYTE_LAST: Final = 0xDCFF
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What unquoted scalars mean, as values and as keys. A key that does not come out as a string is a flaw."""
+    """What unquoted scalars mean, as values and as keys. A key that does not come out as a string is a flaw.
+
+    Of equal keys in a mapping the first one is read and the others are flaws; with `last_wins` the last one is read,
+    as Go's readers do, and the document lists the others in `repeated`.
+    """
 
     value: Callable[[str], Any]
     key: Callable[[str], Any]
+    last_wins: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +78,29 @@ class Unread:
 
 @dataclass(slots=True)
 class Document:
-    """One document: its tree, what is wrong with it as YAML, and the places of its values and keys by path."""
+    """One document: its tree, its flaws as YAML, and the places of its values and keys by path.
+
+    `repeated` are keys that occur more than once, where the dialect allows that.
+    """
 
     tree: Any
     position: Position
     flaws: list[Flaw] = field(default_factory=list[Flaw])
     positions: dict[str, Position] = field(default_factory=dict[str, Position])
     keys: dict[str, Position] = field(default_factory=dict[str, Position])
+    repeated: list[Flaw] = field(default_factory=list[Flaw])
+
+
+def loader_over(parser: Any) -> Any:
+    """Return a loader whose nodes have an empty tag unless the text has one: the dialect reads plain scalars."""
+
+    def resolve(_: Any, kind: type, value: Any, implicit: Any) -> str:
+        return _MERGE if kind is yaml.ScalarNode and value == "<<" and implicit[0] else ""
+
+    return type("Loader", (parser,), {"resolve": resolve})
+
+
+_LOADER: Any = loader_over(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 
 
 def read_documents(
@@ -95,11 +131,39 @@ def read_documents(
 
 def _parts(text: str) -> Iterator[tuple[str, int]]:
     """Yield each document's text with the number of lines before it."""
+    if (objects := _json_objects(text)) is not None:
+        yield from objects
+        return
     starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text)), len(text)]
     for start, end in itertools.pairwise(starts):
         part = text[start:end]
         if not _NOTHING.fullmatch(part.removeprefix("---")):
             yield part, text.count("\n", 0, start)
+
+
+def _json_objects(text: str) -> list[tuple[str, int]] | None:
+    """Return the objects of a text that is JSON, one after another as kubectl reads them; None where it is not.
+
+    Text before an object in its line becomes blanks, so that columns stay the same. A tab in JSON is white space, and
+    its pairs of surrogates, which YAML does not have, become the character that they stand for.
+    """
+    parts: list[tuple[str, int]] = []
+    end = 0
+    while start := _JSON_OBJECT(text, end):
+        try:
+            _, end = _JSON.raw_decode(text, start.end() - 1)
+        except (ValueError, RecursionError):
+            return None
+        line_start = text.rfind("\n", 0, start.end()) + 1
+        blanks = " " * (start.end() - 1 - line_start)
+        part = _SURROGATES.sub(_character, text[start.end() - 1 : end].replace("\t", " "))
+        parts.append((blanks + part, text.count("\n", 0, start.end())))
+    return parts if parts and not text[end:].strip() else None
+
+
+def _character(pair: re.Match[str]) -> str:
+    high, low = int(pair["high"], 16), int(pair["low"], 16)
+    return pair["before"] + chr(0x10000 + ((high & 0x3FF) << 10 | low & 0x3FF))
 
 
 class _Reader:
@@ -165,34 +229,38 @@ class _Reader:
 
     def _mapping(self, node: Any, path: str) -> dict[str, Any]:
         tree: dict[str, Any] = {}
+        first: dict[str, Position] = {}
         repeated: list[tuple[str, Any, Position]] = []
-        for key_node, value_node in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
+        keys = [None if each.tag == _MERGE else self._key(each) for each, _ in node.value]
+        last = {key: index for index, key in enumerate(keys)}
+        for index, (key_node, value_node) in enumerate(node.value):
+            key, at = keys[index], self._at(key_node.start_mark)
+            if key_node.tag == _MERGE:
                 self._merge(tree, value_node, path)
-                continue
-            key = self._key(key_node)
             if key is None:
                 continue
-            where = child(path, key)
-            if key in tree and where in self._document.keys:
-                repeated.append((key, key_node.start_mark, self._document.keys[where]))
-                continue
-            self._document.keys[where] = self._at(key_node.start_mark)
-            tree[key] = self._value(value_node, where)
+            if key in first:
+                repeated.append((key, key_node.start_mark, first[key]))
+            if last[key] == index if self._dialect.last_wins else key not in first:
+                where = child(path, key)
+                self._document.keys[where] = at
+                tree[key] = self._value(value_node, where)
+            first.setdefault(key, at)
         self._repeated(repeated, path)
         return tree
 
     def _repeated(self, repeated: list[tuple[str, Any, Position]], path: str) -> None:
-        """Two documents without `---` between them repeat most of their keys: one mistake, and not four."""
+        """Two documents without `---` between them repeat most of their keys: one error, and not four."""
+        found = self._document.repeated if self._dialect.last_wins else self.flaws
         if len(repeated) > 1 and not path:
             _, mark, _ = repeated[0]
             says = f"the keys {', '.join(f'`{key}`' for key, *_ in repeated)} stand here a second time"
             hint = "is a line `---` missing before this one?"
-            self.flaws.append(Flaw(position=self._at(mark), says=says, hint=hint))
+            found.append(Flaw(position=self._at(mark), says=says, hint=hint))
             return
         for key, mark, first in repeated:
             says = f"the key `{key}` stands here a second time"
-            self.flaws.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
+            found.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
 
     def _merge(self, tree: dict[str, Any], node: Any, path: str) -> None:
         """Take over what `<<` names; what is written beside it wins."""
@@ -224,11 +292,16 @@ class _Reader:
         return None
 
     def _scalar(self, node: Any, plain: Callable[[str], Any]) -> Any:
-        if node.tag.startswith("!"):
-            self.flaws.append(
-                Flaw(position=self._at(node.start_mark), says=f"the tag `{node.tag}` is not known", hint="remove it")
-            )
-        return node.value if node.style else plain(node.value)
+        tag = node.tag.replace(_TAGS, "!!")
+        if not tag:
+            return node.value if node.style else plain(node.value)
+        value = node.value if tag == "!!str" else plain(node.value)
+        if tag == "!!str" or type(value) in _TAGGED.get(tag, ()):
+            return value
+        known = tag in _TAGGED
+        says = f"`{node.value}` is not a value of the tag `{tag}`" if known else f"the tag `{tag}` is not known"
+        self.flaws.append(Flaw(position=self._at(node.start_mark), says=says, hint="remove it"))
+        return value
 
     def _at(self, mark: Any) -> Position:
         return Position(self._file, self._first_line + mark.line + 1, mark.column + 1)

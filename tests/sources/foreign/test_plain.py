@@ -84,6 +84,17 @@ def test_unquoted_words_mean_what_they_mean_to_kubectl(tmp_path: Path) -> None:
     ]
 
 
+def test_objects_of_json_follow_each_other_and_tags_decide_types(tmp_path: Path) -> None:
+    """F30: both are valid to kubectl."""
+    one = '{"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "%s"}}'
+    tagged = f"{CONFIG % 'c'}data: {{a: !!str 5, b: !!str on}}\n"
+    write(tmp_path, {"shop/x.json": f"{one % 'a'}\n{one % 'b'}", "shop/y.yaml": tagged})
+    manifests = sound(expand(tmp_path, "  manifests: [x.json, y.yaml]\n"))
+    assert kinds(manifests) == ["ConfigMap a", "ConfigMap b", "ConfigMap c"]
+    assert chain(manifests[1], "metadata.name") == ["shop/x.json:2:64 'b'"]
+    assert manifests[2].tree["data"] == {"a": "5", "b": "on"}
+
+
 @pytest.mark.parametrize(("text", "expected"), stories("no-manifests.txt"))
 def test_what_is_no_manifest_is_told_with_its_place(tmp_path: Path, text: str, expected: str) -> None:
     write(tmp_path, {"shop/x.yaml": text, "shop/good.yaml": CONFIG % "good"})

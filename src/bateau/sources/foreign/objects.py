@@ -21,14 +21,13 @@ from bateau.sources.foreign.tree import FILE_BYTES_MAX
 OURS: Final = "bateau.dev/"
 KUSTOMIZE_GROUP: Final = "kustomize.config.k8s.io/"
 _TEMPLATE: Final = re.compile(r"\{\{-?\s*(?:[.$(]|/\*|(?:if|else|end|range|with|include|template|define|toYaml|tpl)\b)")
-_EXPLICIT_TAG: Final = re.compile(r"(?:&\S+\s+)?(?P<tag>!!?\S+)").match
 _SWITCH_WORDS: Final = "[yYnN]|[yY]es|YES|[oO]n|ON|[nN]o|NO|[oO]ff|OFF"
 _SWITCH: Final = re.compile(rf"(?:&\S+\s+)?(?P<word>{_SWITCH_WORDS})(?![\w-])").match
 # Looked for in the whole text first: a walk over every value is for the few files that have such a thing.
 _MAY_SWITCH: Final = re.compile(
     rf"(?:^|[:?{{\[,-])\s*(?:&\S+\s+)?(?:{_SWITCH_WORDS})\s*(?:$|[,:}}\]#])", re.MULTILINE
 ).search
-_MAY_BE_UNHEARD: Final = re.compile(r"!!|\.(?:inf|Inf|INF|nan|NaN|NAN)\b").search
+_MAY_BE_UNHEARD: Final = re.compile(r"\.(?:inf|Inf|INF|nan|NaN|NAN)\b").search
 _MISPLACED: Final = "this looks like a template of a Helm chart, which is no manifest before Helm has filled it in"
 
 
@@ -109,13 +108,13 @@ def read_objects(
     if written and flaws and (template := _TEMPLATE.search(text)):
         return [], [_template(_position(file, text, template.start()))]
     problems = [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in flaws]
-    lines = _lines(text) if _MAY_BE_UNHEARD(text) else []
+    unheard = _MAY_BE_UNHEARD(text)
     found: list[Found] = []
     for document in documents:
         if document.flaws or document.tree is None:
             continue
-        if lines:
-            problems += _unheard(document, lines)
+        if unheard:
+            problems += _unheard(document)
         for each in _unpacked(Found(document.tree, document)):
             problem = _shape(each)
             if problem is None:
@@ -200,18 +199,13 @@ def _template(where: Position) -> Problem:
     return Problem(where=where, says=_MISPLACED, hint="name the chart with spec.chart")
 
 
-def _unheard(document: Document, lines: list[str]) -> Iterator[Problem]:
-    """Yield what kubectl reads and this reader does not: tags of types; and numbers that JSON has no form for."""
+def _unheard(document: Document) -> Iterator[Problem]:
+    """Yield the numbers that JSON has no form for."""
     for path, value in leaves(document.tree):
-        at = document.positions.get(path)
-        if at is None:
-            continue
-        if (match := _EXPLICIT_TAG(lines[at.line - 1], at.column - 1)) and match["tag"].startswith("!!"):
-            hint = "write the value itself: text in quotes, anything else without"
-            yield Problem(where=at, says=f"the tag `{match['tag']}` is not read here", hint=hint)
-        elif isinstance(value, float) and value - value != 0:
+        if isinstance(value, float) and value - value != 0:
             says = "JSON, and so Kubernetes, has no such number"
-            yield Problem(where=at, says=says, hint="put it in quotes if text is meant")
+            where = document.positions.get(path, document.position)
+            yield Problem(where=where, says=says, hint="put it in quotes if text is meant")
 
 
 def _lines(text: str) -> list[str]:
