@@ -1,12 +1,12 @@
-# One door for people and for CI. `make help` lists what there is.
+# The same commands for people and for CI. `make help` lists them.
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
-# pip, git and curl trust the platform's certificates; uv would bring its own and fail behind a company's proxy.
+# pip, git and curl trust the platform's certificates; uv would use its own and fail behind a company's proxy.
 export UV_SYSTEM_CERTS ?= true
 
-# The lock holds every package with its hash; the virtual environment is made anew whenever it changes.
+# The lock file lists every package with its hash; the virtual environment is recreated whenever it changes.
 .venv/.ready: requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3,11) <= sys.version_info[:2] <= (3,13))' \
 	  || { echo "Bateau needs Python 3.11 to 3.13; name one with make PYTHON=python3.12"; exit 1; }
@@ -28,18 +28,18 @@ check: .venv/.ready ## lint, types and import contracts
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 
-# Made anew with .venv, as it lies there; what was built once is in the cache.
+# Recreated with .venv, because it is inside it; a binary that was built once is in the cache.
 .venv/bin/helm: .venv/.ready .ci/helm
 	@.ci/helm $@
 
 test: .venv/.ready .venv/bin/helm ## every test, with the real Envoy and the real model (ARGS=-k name)
 	$(BIN)/pytest $(ARGS)
 
-fix: .venv/.ready ## format, and mend what can be mended by itself
+fix: .venv/.ready ## format, and apply automatic fixes
 	$(BIN)/ruff check --fix src tests bench
 	$(BIN)/ruff format src tests bench
 
-accept: .venv/.ready ## rewrite expected outputs after looking at them
+accept: .venv/.ready ## rewrite expected outputs; check the diff
 	$(BIN)/pytest tests/test_mistakes.py --accept
 
 docs: .venv/.ready ## build the documentation into docs/_build
@@ -51,11 +51,11 @@ bench: .venv/.ready ## measure every claim, side by side (minutes)
 wheel: .venv/.ready ## build the wheel into dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 
-lock: ## resolve requirements.lock anew
+lock: ## resolve requirements.lock again
 	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group docs --python-version 3.11 pyproject.toml -o requirements.lock
 
-clean: ## remove everything that was built
+clean: ## remove all build output
 	rm -rf .venv dist build docs/_build .pytest_cache .ruff_cache .hypothesis
 
-help: ## list what there is
+help: ## list all targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 10

@@ -1,7 +1,7 @@
-# ruff: noqa: INP001 - the name and place that Sphinx wants
+# ruff: noqa: INP001 - Sphinx requires this name and location
 """Sphinx's configuration. The tables of the reference are generated from the code before every build.
 
-Read by sphinx-build (`make docs`). No network at build time.
+Called by sphinx-build (`make docs`). No network at build time.
 """
 
 import sys
@@ -21,7 +21,7 @@ author = "the Bateau authors"
 release = version = __version__
 extensions = ["myst_parser"]
 myst_heading_anchors = 3
-# What is generated is included by the pages beside it.
+# The pages of the reference include the generated files.
 exclude_patterns = ["_build", "reference/generated"]
 html_theme = "furo"
 html_title = f"Bateau {release}"

@@ -1,10 +1,10 @@
-# ruff: noqa: INP001 - docs is no package; Sphinx's configuration finds this file beside itself
+# ruff: noqa: INP001 - docs is not a package; Sphinx's configuration finds this file beside itself
 """Turn the code into the tables of the reference: fields, commands, exit codes, metrics, answers, errors, figures.
 
-Called by conf.py before every build, and by tests/docs. The sentences around the tables stand in docs/reference.
+Called by conf.py before every build, and by tests/docs. The text around the tables is in docs/reference.
 
-Invariant: a table says what the code says; nothing in it is written by hand a second time.
-Refused: autodoc; people who write specs need fields and commands, and modules are documented where they stand.
+Invariant: every table is derived from the code; nothing in it is written by hand a second time.
+Refused: autodoc; people who write specs need fields and commands, and modules are documented in their own files.
 """
 
 import inspect
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parent.parent
 
 
 def generate(folder: Path) -> None:
-    """Write every table into `folder`; what did not change is not touched, so that Sphinx need not read it again."""
+    """Write every table into `folder`; unchanged files are not touched, so that Sphinx need not read them again."""
     folder.mkdir(parents=True, exist_ok=True)
     texts = {
         "fields.md": fields(),
@@ -104,7 +104,7 @@ def _contexts(context: click.Context) -> Iterator[click.Context]:
 def exit_codes() -> list[tuple[str, str]]:
     """Return (code, meaning) as the command line documents them.
 
-    Raises LookupError where a code is used and not documented.
+    Raises LookupError if a code is used but not documented.
     """
     from bateau.cli import exit_codes as module
 
@@ -118,7 +118,7 @@ def exit_codes() -> list[tuple[str, str]]:
 
 
 def errors() -> str:
-    """Return the tree of what may fail in the world. Raises LookupError where it is not drawn."""
+    """Return the tree of errors. Raises LookupError if the module does not draw it."""
     from bateau.domain import errors as module
 
     tree = re.search(r"```\n(.*?)```", inspect.getdoc(module) or "", re.DOTALL)
@@ -128,13 +128,13 @@ def errors() -> str:
 
 
 def spec_errors(folder: Path) -> str:
-    """Return every mistake that has a test, with the very message that it gets."""
+    """Return every spec error that has a test, with its exact message."""
     parts: list[str] = []
     for path in sorted(folder.glob("*.yaml")):
         said = path.with_suffix(".txt")
         if said.exists():
             title = path.stem.replace("-", " ").replace("_", " ")
-            # As plain text: some are no YAML, which is their mistake.
+            # As plain text: some are invalid YAML on purpose.
             texts = [each.read_text(encoding="utf-8", errors="replace").rstrip() for each in (path, said)]
             parts.append(f"## {title[:1].upper()}{title[1:]}\n\n" + "\n".join(f"````text\n{t}\n````\n" for t in texts))
     return "\n".join(parts)

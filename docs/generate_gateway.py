@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 - docs is no package; Sphinx's configuration finds this file beside itself
-"""Turn the configuration that Envoy gets into tables of what the endpoint answers by itself.
+# ruff: noqa: INP001 - docs is not a package; Sphinx's configuration finds this file beside itself
+"""Turn Envoy's configuration into tables of the responses that the endpoint gives by itself.
 
 Called by generate.
 
@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_WITHOUT_MODEL = {"-missing-": ", body without `model`", "-invalid-": ", body that is no JSON"}
+_WITHOUT_MODEL = {"-missing-": ", body without `model`", "-invalid-": ", body that is not JSON"}
 
 
 def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
@@ -25,7 +25,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")
             if direct is None:
-                yield request, "", "", f"goes on to `{route['route']['cluster']}`"
+                yield request, "", "", f"forwarded to `{route['route']['cluster']}`"
                 continue
             body = json.loads(direct["body"]["inline_string"])
             error: Mapping[str, Any] = body.get("error", {})
@@ -34,7 +34,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
 
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:
-    """Yield (status, code, answer) for what Envoy says when a request cannot be carried to its end."""
+    """Yield (status, code, answer) for Envoy's responses to requests that cannot be completed."""
     from bateau.traffic.envoy.listener import front_listener
 
     manager = front_listener("127.0.0.1", 8080)["filter_chains"][0]["filters"][0]["typed_config"]

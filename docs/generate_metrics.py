@@ -1,7 +1,7 @@
-# ruff: noqa: INP001 - docs is no package; Sphinx's configuration finds this file beside itself
+# ruff: noqa: INP001 - docs is not a package; Sphinx's configuration finds this file beside itself
 """Turn the code of the metrics page into a table of every family: name, type, labels, meaning.
 
-Called by generate. Feeds the real page one sample of everything that its code knows by name, and reads what it says.
+Called by generate. Feeds the real page one sample of every metric that its code knows by name, and reads the output.
 
 Invariant: help texts and types come from the page itself; tests/docs compares the names with a real instance.
 """
@@ -40,7 +40,7 @@ async def _sample_page() -> str:
 
 
 def _known(prefix: str) -> list[str]:
-    """Return the names that the page's code takes from elsewhere."""
+    """Return the metric names that the page's code translates."""
     from bateau.observe import metrics as module
 
     return sorted(set(re.findall(rf'"({prefix}\w+)"', inspect.getsource(module))))
@@ -59,7 +59,7 @@ def _comments(text: str, word: str) -> list[tuple[str, str]]:
 
 
 class _Instance:
-    """As much of a control plane as the metrics page reads."""
+    """The parts of a control plane that the metrics page reads."""
 
     def __init__(self, runtime: object) -> None:
         self.ports = self
@@ -67,7 +67,7 @@ class _Instance:
 
 
 class _Plane:
-    """As much of a plane as the metrics page reads."""
+    """The parts of a plane that the metrics page reads."""
 
     def __init__(self, text: str) -> None:
         self.admin = self

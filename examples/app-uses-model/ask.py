@@ -1,7 +1,7 @@
-# ruff: noqa: INP001 - a program, and no part of a package
-"""Answer GET /ask?q=QUESTION with what the model says. Standard library alone.
+# ruff: noqa: INP001 - a program, not part of a package
+"""Answer GET /ask?q=QUESTION with the model's answer. Standard library only.
 
-Run by Bateau, which sets BATEAU_CHAT_URL and BATEAU_CHAT_MODEL since the spec says `uses: [model/chat]`.
+Run by Bateau, which sets BATEAU_CHAT_URL and BATEAU_CHAT_MODEL because the spec has `uses: [model/chat]`.
 """
 
 import argparse
@@ -15,7 +15,7 @@ TIMEOUT_S = 300.0
 
 
 def ask(question: str) -> tuple[int, str]:
-    """Return the status and the text of the model's answer. Raises OSError where the gateway cannot be reached."""
+    """Return the status and the text of the model's answer. Raises OSError if the gateway cannot be reached."""
     url = urllib.parse.urlsplit(os.environ["BATEAU_CHAT_URL"])
     body = {
         "model": os.environ["BATEAU_CHAT_MODEL"],
@@ -64,7 +64,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    """Serve on the port that Bateau hands out."""
+    """Serve on the port that Bateau assigns."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True, help="loopback port to listen on")
     ThreadingHTTPServer(("127.0.0.1", parser.parse_args().port), Handler).serve_forever()

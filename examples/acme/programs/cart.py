@@ -1,5 +1,5 @@
-# ruff: noqa: INP001 - a program, and no part of a package
-"""Answer GET /total?basket=tea,cup with what is in the basket and what it costs. Standard library alone."""
+# ruff: noqa: INP001 - a program, not part of a package
+"""Answer GET /total?basket=tea,cup with the goods in the basket and their price. Standard library only."""
 
 import argparse
 import json
@@ -10,7 +10,7 @@ PRICES = {"cup": 9, "kettle": 49, "pot": 29, "tea": 7}  # euros
 
 
 def total(basket: str) -> dict[str, object]:
-    """Return the goods of a basket that there are, and the sum."""
+    """Return the known goods of a basket, and their total price."""
     goods = [each for each in basket.split(",") if each in PRICES]
     return {"goods": goods, "euros": sum(PRICES[each] for each in goods)}
 

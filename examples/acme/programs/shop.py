@@ -1,7 +1,7 @@
-# ruff: noqa: INP001, S310 - a program, and no part of a package; every URL is one that its spec gives
-"""A shop front: GET /?basket=tea,cup asks the cart, GET /ask?q=QUESTION asks the assistant. Standard library alone.
+# ruff: noqa: INP001, S310 - a program, not part of a package; every URL comes from its spec
+"""A shop front: GET /?basket=tea,cup asks the cart, GET /ask?q=QUESTION asks the assistant. Standard library only.
 
-`uses` in its spec gives it BATEAU_CART_URL, BATEAU_ASSISTANT_URL and BATEAU_ASSISTANT_MODEL, here as in a pod.
+`uses` in its spec sets BATEAU_CART_URL, BATEAU_ASSISTANT_URL and BATEAU_ASSISTANT_MODEL, here as in a pod.
 """
 
 import argparse
@@ -16,7 +16,7 @@ TIMEOUT_S = 120.0
 
 
 def front(basket: str) -> str:
-    """Return what a customer sees. Raises OSError where the cart does not answer."""
+    """Return the page for a customer. Raises OSError if the cart does not answer."""
     query = urllib.parse.urlencode({"basket": basket})
     found = _answer(urllib.request.Request(f"{os.environ['BATEAU_CART_URL']}/total?{query}"))
     goods = ", ".join(found["goods"]) or "nothing yet"
@@ -25,7 +25,7 @@ def front(basket: str) -> str:
 
 
 def ask(question: str) -> str:
-    """Return what the assistant says. Raises OSError where it does not answer."""
+    """Return the assistant's answer. Raises OSError if it does not answer."""
     body = {
         "model": os.environ["BATEAU_ASSISTANT_MODEL"],
         "messages": [{"role": "user", "content": question}],
