@@ -54,8 +54,8 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 def fields() -> str:
     """Return every field of every kind, as `bateau explain` documents it."""
-    from bateau.domain.spec import KINDS
     from bateau.specs import explain_field
+    from bateau.specs.kinds import KINDS
 
     header = ("field", "type", "default", "meaning")
     pages = {

@@ -14,7 +14,7 @@ from bateau.control.delivery import deliver
 from bateau.control.packing import Occasion, Packed, pack, read_sources
 from bateau.domain.change import object_name
 from bateau.domain.finding import Finding
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
 from bateau.ports.foreign import Expansion
@@ -197,7 +197,7 @@ def test_another_namespace_day_or_program_is_another_result() -> None:
 class NoProgram:
     """Satisfies `ports.foreign.Foreign` on a machine without Helm."""
 
-    def expand(self, service: Service, *, namespace: str) -> Expansion:
+    def expand(self, service: Workload, *, namespace: str) -> Expansion:
         says = f"not checked: helm is not installed, so nothing of it is in {namespace}"
         return Expansion(findings=(Finding(rule="foreign", subject=service.key, verdict="not checked", says=says),))
 

@@ -1,6 +1,5 @@
 """Steps in the right order: the gateway is told before anything starts or stops, and a drain is waited for."""
 
-from bateau.domain.errors import ReplicaError
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
 from control.world import World, app, model, world
@@ -179,11 +178,14 @@ async def test_a_gateway_that_cannot_start_is_told_and_tried_again() -> None:
 async def test_a_runtime_that_refuses_a_service_hinders_no_other() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
-        w.templates.refusals["model/other"] = ReplicaError("vllm is not installed", hint="pip install vllm")
-        w.texts.write("other", model("other"))
+        w.texts.write("other", model("other", engine="vllm"))
         await w.until(lambda: w.control.outcome and w.control.outcome.refused)
         found = w.service("model/other")
-        assert (found.state, found.reason) == (ServiceState.FAILED, "vllm is not installed. pip install vllm")
+        assert found.state is ServiceState.FAILED
+        assert found.reason == (
+            "other needs engine vllm, but there is no program `vllm` on PATH. install vLLM, or set engine: llama.cpp "
+            "with a GGUF source"
+        )
         assert w.service().state is ServiceState.READY
 
 

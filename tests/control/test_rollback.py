@@ -6,16 +6,16 @@ import pytest
 
 from bateau.control.history import HEALTHY_AFTER_S
 from bateau.domain.errors import ControlError
-from bateau.domain.spec import ModelSpec
+from bateau.domain.workload import ModelServer
 from control.world import World, app, model, world
 
 SOURCES = ("hf://org/repo/chat.gguf", "hf://org/repo/chat-2.gguf")
 
 
 def parallel(w: World) -> int:
-    spec = next(service.spec for service in w.control.release.services if service.key == "model/chat")
-    assert isinstance(spec, ModelSpec)
-    return spec.parallel
+    runs = next(service.runs for service in w.control.release.services if service.key == "model/chat")
+    assert isinstance(runs, ModelServer)
+    return runs.parallel
 
 
 async def healthy(w: World) -> None:
@@ -46,7 +46,7 @@ async def test_one_service_goes_back_and_the_others_stay(tmp_path: Path) -> None
         await w.turn()
         assert made.revision.id == 1
         assert parallel(w) == 1
-        assert next(s for s in w.control.release.services if s.key == "app/shop").spec.replicas == 2
+        assert next(s for s in w.control.release.services if s.key == "app/shop").replicas == 2
         assert w.revisions
         newest, older = w.revisions.history(limit=2)
         assert newest.pins == {"model/chat": 1}

@@ -13,12 +13,12 @@ from bateau.control.outside import Ports
 from bateau.control.path import GATEWAY
 from bateau.control.status import status
 from bateau.domain.endpoint import Backend, Traffic
-from bateau.domain.machine import Machine
+from bateau.domain.inventory import Machine
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus, Status
 from bateau.store.revisions import RevisionStore
-from bateau.testing import FakeMemory, FakePlane, FakeRuntime, FakeSource, FakeTemplates, FakeTexts, ManualClock
+from bateau.testing import FakeMemory, FakePlane, FakeRuntime, FakeSource, FakeTexts, ManualClock
 
 WAIT_S = 10.0
 PORT_FIRST = 30001
@@ -78,7 +78,6 @@ class World:
         self.runtime = _JournaledRuntime(self.journal, clock=self.clock)
         self.plane = _JournaledPlane(self.journal)
         self.memory = FakeMemory()
-        self.templates = FakeTemplates()
         self.secrets: dict[str, str] = {}
         self.memory_bytes = 16 * 2**30
         self.revisions = RevisionStore(history) if history else None
@@ -155,7 +154,7 @@ class World:
             texts=self.texts,
             source=self.source,
             runtime=self.runtime,
-            templates=self.templates,
+            directory=Path("/srv/specs"),
             plane=self.plane,
             memory=self.memory,
             clock=self.clock,

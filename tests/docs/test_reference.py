@@ -5,13 +5,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bateau.cli.group import COMMANDS
-from bateau.domain.spec import KINDS
 from bateau.kit.schema import fields_of
+from bateau.specs.kinds import KINDS
 
 
 def test_every_field_of_the_schema_is_in_the_reference(generated: Path):
     text = (generated / "fields.md").read_text()
-    for kind, cls in KINDS.items():
+    for kind, definition in KINDS.items():
+        cls = definition.schema
         section = text.partition(f"## {kind}\n")[2].partition("\n## ")[0]
         assert [name for name in fields_of(cls) if f"| `spec.{name}`" not in section] == []
 

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bateau.domain.spec import AppSpec, ModelSpec, Spec
+from bateau.domain.spec import Spec
+from bateau.domain.workload import Command, ModelServer
 from bateau.hydrate import hydrate
 from bateau.kit.position import Position
+from bateau.specs.kinds import KINDS
 
 Tree = dict[str, Any]
 
@@ -16,7 +18,7 @@ Tree = dict[str, Any]
 def spec(kind: Literal["Model", "App", "Policy"], name: str, tree: Tree, **labels: str) -> Spec:
     file = f"{name}.yaml"
     return Spec(
-        kind=kind,
+        definition=KINDS[kind],
         name=name,
         tree={"metadata": {"name": name, "labels": labels or None}, "spec": tree},
         position=Position(file, 1, 1),
@@ -36,17 +38,17 @@ def test_what_is_absent_gets_the_default_of_the_schema() -> None:
     release, problems = hydrate([model()])
     (service,) = release.services
     assert problems == ()
-    assert service.spec == ModelSpec(source="smollm2")
+    assert service.runs == ModelServer(source="smollm2", parallel=4)
+    assert (service.replicas, service.drain_timeout_s) == (1, 600.0)
     assert (service.key, service.labels) == ("model/chat", {})
 
 
 def test_units_become_numbers() -> None:
     release, _ = hydrate([model(resources={"memory": "2Gi", "cpu": "500m"}, drainTimeout="1m30s")])
     (service,) = release.services
-    assert isinstance(service.spec, ModelSpec)
-    assert service.spec.resources.memory == 2 * 2**30
-    assert service.spec.resources.cpu == 0.5
-    assert service.spec.drain_timeout == 90.0
+    assert service.resources.memory == 2 * 2**30
+    assert service.resources.cpu == 0.5
+    assert service.drain_timeout_s == 90.0
 
 
 def test_expressions_see_metadata_spec_and_ports() -> None:
@@ -59,10 +61,9 @@ def test_expressions_see_metadata_spec_and_ports() -> None:
     release, problems = hydrate([spec("App", "shop", tree, team="blue")])
     assert problems == ()
     (service,) = release.services
-    assert isinstance(service.spec, AppSpec)
-    assert service.spec.command == ("serve", "--port={port:http}", "blue")
-    assert service.spec.replicas == 3
-    assert service.spec.env == {"HOME": "/srv/shop", "PLAIN": "${HOME}"}
+    assert service.runs == Command(words=("serve", "--port={port:http}", "blue"))
+    assert service.replicas == 3
+    assert service.env == {"HOME": "/srv/shop", "PLAIN": "${HOME}"}
 
 
 def test_an_expression_that_fails_is_told_where_it_stands() -> None:
@@ -107,7 +108,8 @@ def test_policies_and_environments_are_no_services() -> None:
 def test_an_empty_spec_of_an_app_is_all_defaults() -> None:
     bare = spec("App", "shop", {})
     release, _ = hydrate([bare])
-    assert release.services[0].spec == AppSpec()
+    assert release.services[0].runs == Command(words=())
+    assert release.services[0].drain_timeout_s == 30.0
 
 
 @given(st.permutations(["a", "b", "c", "d"]))

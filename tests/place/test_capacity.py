@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from bateau.domain.machine import Machine
+from bateau.domain.inventory import Machine
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import Placement
 from bateau.domain.problem import Severity
-from bateau.domain.release import Release, Service
-from bateau.domain.spec import AppSpec, ModelSpec, Resources
+from bateau.domain.release import Release
+from bateau.domain.workload import Command, ModelServer, Resources, ServiceKey, Workload
 from bateau.kit.position import Position
 from bateau.kit.quantity import parse_bytes
 from bateau.place import place
@@ -20,20 +20,20 @@ GIB = 2**30
 MACHINE = Machine(cores=8, memory_bytes_total=16 * GIB)
 
 
-def service(name: str = "chat", **spec: Any) -> Service:
+def service(name: str = "chat", replicas: int = 1, resources: Resources | None = None, **runs: Any) -> Workload:
     lines = {"replicas": 5, "contextLength": 6, "source": 4}
-    return Service(
-        kind="Model",
-        name=name,
-        labels={},
-        spec=ModelSpec(source="m", **spec),
+    return Workload(
+        key=ServiceKey.of("Model", name),
+        runs=ModelServer(source="m", **runs),
+        replicas=replicas,
+        resources=resources or Resources(),
         position=Position("chat.yaml", 1, 1),
         positions={f"spec.{key}": Position("chat.yaml", line, 9) for key, line in lines.items()},
     )
 
 
-def placed(*services: Service, machine: Machine = MACHINE, file: ModelFile | None = None) -> Placement:
-    files = {each.key: file or model_file("m") for each in services}
+def placed(*services: Workload, machine: Machine = MACHINE, file: ModelFile | None = None) -> Placement:
+    files: dict[str, ModelFile] = {each.key: file or model_file("m") for each in services}
     return place(Release(services=services), files, machine)
 
 
@@ -151,7 +151,7 @@ def test_threads_are_the_cores_shared_among_the_replicas(spec: dict[str, Any], t
 
 
 def test_what_is_not_here_yet_or_no_model_has_no_capacity() -> None:
-    app = replace(service("shop"), kind="App", spec=AppSpec(command=("shop",)))
+    app = replace(service("shop"), runs=Command(words=("shop",)))
     release = Release(services=(service(), app))
     assert place(release, {}, MACHINE) == Placement()
     assert place(release, {"app/shop": model_file("m")}, MACHINE) == Placement()

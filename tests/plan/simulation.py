@@ -38,6 +38,7 @@ class Simulation:
                     revision=self.desired[step.service].revision,
                     state=ReplicaState.STARTING,
                     pid=1,
+                    drain_timeout_s=self.desired[step.service].drain_timeout_s,
                 )
             elif step.act == "drain":
                 self.draining_since.setdefault(step.replica, self.now)

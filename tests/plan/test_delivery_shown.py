@@ -14,8 +14,7 @@ from bateau.domain.change import Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.origin import Origin, Origins
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.release import Service
-from bateau.domain.spec import ModelSpec
+from bateau.domain.workload import ModelServer, ServiceKey, Workload
 from bateau.kit.position import Position
 from bateau.plan import Documents, compare
 from plan.objects import container, deployment, manifest, thing, written
@@ -35,12 +34,10 @@ FINDINGS = (
 )
 
 
-def chat(maximum: int, origins: Origins | None = None) -> Service:
-    return Service(
-        kind="Model",
-        name="chat",
-        labels={},
-        spec=ModelSpec(source="smollm2"),
+def chat(maximum: int, origins: Origins | None = None) -> Workload:
+    return Workload(
+        key=ServiceKey("model/chat"),
+        runs=ModelServer(source="smollm2"),
         position=Position("chat.yaml", 1, 1),
         positions={},
         tree={"kind": "Model", "spec": {"source": "smollm2", "scale": {"max": maximum}}},

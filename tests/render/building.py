@@ -2,6 +2,7 @@
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.domain.release import Release
+from bateau.domain.unit import Objects, Whereabouts
 from bateau.hydrate import hydrate
 from bateau.render import Rendering, render_service
 from bateau.specs import read
@@ -19,14 +20,14 @@ def release_of(*documents: str) -> Release:
 
 def render(release: Release, *, namespace: str = "default") -> Rendering:
     """Render every service of a release among the others."""
-    members = [member_of(service, namespace) for service in release.services]
+    members = [member_of(service, Whereabouts(namespace=namespace)) for service in release.services]
     around = Neighbourhood(members, release.environment, namespace)
     made = [
         render_service(s, around.of(s.key), doubled=around.doubles(s.key))
         for s in sorted(release.services, key=lambda each: each.key)
     ]
     return Rendering(
-        manifests=tuple(manifest for each in made for manifest in each.manifests),
+        body=Objects(manifests=tuple(manifest for each in made for manifest in each.manifests)),
         findings=tuple(finding for each in made for finding in each.findings),
     )
 

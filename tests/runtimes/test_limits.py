@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bateau.domain.spec import Resources
+from bateau.domain.workload import Resources
 from bateau.runtimes.local.limits import ENFORCED, Cgroups, Leaf
 
 HALF_GIB = 2**29

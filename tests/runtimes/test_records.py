@@ -6,7 +6,7 @@ import pytest
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
-from bateau.domain.spec import Resources
+from bateau.domain.workload import Resources
 from bateau.runtimes.local.records import DamagedRecordError, Identity, Record, Records
 
 FULL = Record(

@@ -10,7 +10,7 @@ import pytest
 
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import ReplicaState
-from bateau.domain.spec import Resources
+from bateau.domain.workload import Resources
 from bateau.runtimes.local.process import stat_of
 from bateau.testing import FakeProbe, ManualClock
 from runtimes.rig import Rig, look, server, shell, until, until_state, until_true

@@ -106,7 +106,7 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
             raise click.exceptions.Exit(EXIT_WRITTEN_WRONG)
         hint = did_you_mean(subject, names) or f"there is: {listed(asked.keys) or 'none'}"
         raise click.UsageError(f"no service {subject} below {directory}: {hint}{told}")
-    return _Subject("service", service.key, service.tree, service.origins, service.kind)
+    return _Subject("service", service.key, service.tree, service.origins, str(service.tree["kind"]))
 
 
 def _manifest(subject: str, directory: Path, environment: str | None, namespace: str) -> _Subject:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from bateau.control.endpoints import listen_key
 from bateau.domain.release import Release
-from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.domain.unit import Whereabouts
 from bateau.ports.memory import Memory
 
 _PORT_MAX = 65535
@@ -35,10 +35,10 @@ class AppPorts:
     def hand_out(self, release: Release) -> None:
         """Give every port of an app the number that its clients use. Raises ControlError where that cannot be kept."""
         wanted = {
-            listen_key(service.key, name): port.port
+            listen_key(service.key, name): port.number
             for service in release.services
-            if isinstance(service.spec, AppSpec)
-            for name, port in service.spec.ports.items()
+            for name, port in service.ports.items()
+            if port.protocol != "openai"
         }
         handed_out = {key: fixed or self.numbers.get(key) or self._free_port() for key, fixed in wanted.items()}
         kept = {**self.numbers, **handed_out}
@@ -46,16 +46,6 @@ class AppPorts:
             self.numbers = kept
             self._memory.save({**self._memory.load(), "app_ports": kept})
 
-    def addresses(self, release: Release, *, models: str) -> Mapping[str, str]:
-        """Return the URL that users of each service call; that of every model is `models`."""
-        found: dict[str, str] = {}
-        for service in release.services:
-            if isinstance(service.spec, ModelSpec):
-                found[service.key] = models
-                continue
-            for name, port in service.spec.ports.items():
-                number = self.numbers.get(listen_key(service.key, name))
-                scheme = "" if port.protocol in ("tcp", "grpc") else "http://"
-                if number and service.key not in found:
-                    found[service.key] = f"{scheme}127.0.0.1:{number}"
-        return found
+    def whereabouts(self, models_url: str) -> Whereabouts:
+        """Return where the services of this machine are called; every model is at `models_url`."""
+        return Whereabouts(models_url=models_url, ports=tuple(sorted(self.numbers.items())))

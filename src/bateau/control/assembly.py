@@ -14,7 +14,7 @@ from bateau.control.path import concealed
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.hydrate import ManifestPatches
 from bateau.kit.concealed import without
 from bateau.policy import Judge, Policy, Subject, of_manifest
@@ -71,7 +71,7 @@ class Assembly:
         self._schemas = rules.schemas
         self._foreign = foreign
 
-    def unit(self, service: Service, around: Surroundings, *, doubled: bool = False) -> Unit:
+    def unit(self, service: Workload, around: Surroundings, *, doubled: bool = False) -> Unit:
         """Return what a service becomes. `doubled`: a service of another kind has its name."""
         expansion = None
         if self._foreign and service.brings_documents:

@@ -16,6 +16,7 @@ from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.domain.change import Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
+from bateau.domain.unit import Whereabouts
 from bateau.hydrate import ManifestPatches
 from bateau.plan import Documents, Limits, compare
 from bateau.policy import judges_manifests
@@ -70,7 +71,9 @@ def deliver(
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
     line = Assembly(reading, environment, rules, written.policies, variables=variables, foreign=foreign)
     services = written.release.services
-    around = Neighbourhood((member_of(each, namespace) for each in services), environment, namespace)
+    around = Neighbourhood(
+        (member_of(each, Whereabouts(namespace=namespace)) for each in services), environment, namespace
+    )
     units = [line.unit(each, around.of(each.key), doubled=around.doubles(each.key)) for each in services]
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))

@@ -10,9 +10,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Traffic
-from bateau.domain.release import Release, Service
+from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.domain.workload import External, ServiceKey, Workload
 
 
 def endpoints(
@@ -36,10 +36,7 @@ def endpoints(
     backends: list[Backend] = []
     for service in release.services:
         listed = by_service.pop(service.key, [])
-        if isinstance(service.spec, ModelSpec):
-            backends.append(_model(service, service.spec, listed, draining, api_keys.get(service.key)))
-        else:
-            backends += _app(service, service.spec, listed, draining, app_ports)
+        backends += _backends(service, listed, draining, app_ports, api_keys.get(service.key))
     return Traffic(backends=(*backends, *_leaving(by_service, draining, before)))
 
 
@@ -52,39 +49,33 @@ def listen_key(service_key: str, port_name: str) -> str:
     return f"{service_key}/{port_name}"
 
 
-def _model(
-    service: Service, spec: ModelSpec, listed: Sequence[Replica], draining: Collection[str], api_key: str | None
-) -> Backend:
-    external = ExternalTarget(url=spec.source, api_key=api_key) if spec.engine == "external" else None
-    renamed = spec.external.model if spec.external else None
-    return Backend(
-        service=service.key,
-        name=service.name,
-        protocol="openai",
-        endpoints=_endpoints(listed, draining, None),
-        external=external,
-        upstream_model=renamed,
-    )
-
-
-def _app(
-    service: Service,
-    spec: AppSpec,
+def _backends(
+    service: Workload,
     listed: Sequence[Replica],
     draining: Collection[str],
     app_ports: Mapping[str, int],
-) -> list[Backend]:
-    return [
-        Backend(
-            service=service.key,
-            name=service.name,
-            protocol=port.protocol,
-            endpoints=_endpoints(listed, draining, name),
-            listen_port=app_ports.get(listen_key(service.key, name)),
-            port_name=name,
+    api_key: str | None,
+) -> Iterator[Backend]:
+    runs = service.runs
+    if isinstance(runs, External):
+        external = ExternalTarget(url=runs.url, api_key=api_key)
+        yield Backend(
+            service=service.key, name=service.name, protocol="openai", external=external, upstream_model=runs.model
         )
-        for name, port in spec.ports.items()
-    ]
+        return
+    for name, port in service.ports.items():
+        if port.protocol == "openai":
+            endpoints = _endpoints(listed, draining, None)
+            yield Backend(service=service.key, name=service.name, protocol="openai", endpoints=endpoints)
+        else:
+            yield Backend(
+                service=service.key,
+                name=service.name,
+                protocol=port.protocol,
+                endpoints=_endpoints(listed, draining, name),
+                listen_port=app_ports.get(listen_key(service.key, name)),
+                port_name=name,
+            )
 
 
 def _leaving(
@@ -95,9 +86,8 @@ def _leaving(
     A model cannot be asked for any more. An app's port stays open until then: closing it would cut what is in flight.
     """
     for key, found in sorted(by_service.items()):
-        if key.startswith("model/"):
-            gone = _endpoints(found, draining, None)
-            yield Backend(service=key, name=key.partition("/")[2], protocol="leaving", endpoints=gone)
+        if gone := _endpoints([replica for replica in found if "socket" in replica.addresses], draining, None):
+            yield Backend(service=key, name=ServiceKey(key).name, protocol="leaving", endpoints=gone)
         for backend in before.backends:
             if backend.service == key and backend.port_name:
                 yield replace(backend, endpoints=_endpoints(found, draining, backend.port_name))

@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from bateau.domain.errors import BateauError
-from bateau.domain.release import Release, Service
+from bateau.domain.release import Release
 from bateau.domain.revision import Draft, Revision
+from bateau.domain.workload import Workload
 from bateau.ports.clock import Clock
 from bateau.ports.revisions import Revisions
 
@@ -122,6 +123,6 @@ class History:
         logger.error("%s", self.trouble)
 
 
-def service_digest(service: Service) -> str:
+def service_digest(service: Workload) -> str:
     """Return the sha256 of all that a service is, defaults included; where it is written does not matter."""
     return hashlib.sha256(repr(service.tree).encode()).hexdigest()

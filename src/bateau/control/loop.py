@@ -35,8 +35,11 @@ from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError
 from bateau.domain.model_file import ModelFile
 from bateau.domain.plan import Draining, Step
-from bateau.domain.release import Release, Service
+from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.unit import Whereabouts
+from bateau.domain.workload import Workload
+from bateau.render import TARGETS
 
 logger = logging.getLogger(__name__)
 
@@ -151,10 +154,12 @@ class Control:
 
     def addresses(self) -> Mapping[str, str]:
         """Return the URL that users of each service call."""
-        return self._addresses(self.release)
+        target, where = TARGETS["process"], self._whereabouts()
+        made = {service.key: target.address(service, where) for service in self.release.services}
+        return {key: address.url for key, address in made.items() if address}
 
-    def _addresses(self, release: Release) -> Mapping[str, str]:
-        return self._app_ports.addresses(release, models=f"{self._ports.listen_url}/v1")
+    def _whereabouts(self) -> Whereabouts:
+        return self._app_ports.whereabouts(f"{self._ports.listen_url}/v1")
 
     async def _watch(self) -> None:
         while True:
@@ -176,7 +181,7 @@ class Control:
         self._app_ports.hand_out(self.release)
         files = self._fetches.follow(models_needed(self.release))
         await self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
-        outcome = self.outcome = walk(self.release, self._world(self.release, files), self._ports.templates)
+        outcome = self.outcome = walk(self.release, self._world(files))
         self._walked = True
         self._drains.follow(outcome.plan.steps)
         await self._publish()
@@ -189,13 +194,14 @@ class Control:
         self.trouble = trouble
         return min(self._pause(), RETRY_START_S) if trouble else self._pause()
 
-    def _world(self, release: Release, files: Mapping[str, ModelFile]) -> World:
+    def _world(self, files: Mapping[str, ModelFile]) -> World:
         return World(
             machine=self._ports.machine(),
             files=files,
             observed=self._ports.runtime.observe(),
             draining=self.draining,
-            addresses=self._addresses(release),
+            directory=self._ports.directory,
+            where=self._whereabouts(),
             gateway=self._ports.plane.template(),
         )
 
@@ -203,7 +209,7 @@ class Control:
         """Return what other texts would do to what runs. Nothing moves, and nothing is fetched."""
         written, desired = self.desired.instead(texts)
         files = self._fetches.here(models_needed(desired))
-        planned = walk(desired, self._world(desired, files), self._ports.templates)
+        planned = walk(desired, self._world(files))
         return preview(written, desired, self.release, planned=planned, now=self.outcome)
 
     def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
@@ -317,11 +323,11 @@ class Control:
         """Return how many replicas of what shall run are ready, by service."""
         return Counter(replica.service for replica in self._ours() if replica.state is ReplicaState.READY)
 
-    def _is_ready(self, service: Service, ready: Mapping[str, int]) -> bool:
+    def _is_ready(self, service: Workload, ready: Mapping[str, int]) -> bool:
         if not runs_here(service):
             return True
         made = self.outcome is not None and service.key in self.outcome.templates
-        return made and ready.get(service.key, 0) >= service.spec.replicas
+        return made and ready.get(service.key, 0) >= service.replicas
 
     def _everything_ready(self) -> bool:
         """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""

@@ -6,8 +6,9 @@ Called by control.delivery and control.packing, which know the members from serv
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from bateau.domain.release import Service
-from bateau.ports.target import Address
+from bateau.domain.inventory import Inventory
+from bateau.domain.unit import Address, Whereabouts
+from bateau.domain.workload import ServiceKey, Workload
 from bateau.render import TARGETS, Surroundings, doubled_names, used_by, users_of
 
 
@@ -15,17 +16,17 @@ from bateau.render import TARGETS, Surroundings, doubled_names, used_by, users_o
 class Member:
     """What others need to know of a service: where it is called, and what it uses."""
 
-    key: str
+    key: ServiceKey
     address: Address | None
-    uses: tuple[str, ...]
+    uses: tuple[ServiceKey, ...]
     brings_documents: bool = False
 
 
-def member_of(service: Service, namespace: str, target: str = "kubernetes") -> Member:
+def member_of(service: Workload, where: Whereabouts, target: str = "kubernetes") -> Member:
     """Return a service as its neighbours see it."""
     return Member(
         key=service.key,
-        address=TARGETS[target].address(service, namespace),
+        address=TARGETS[target].address(service, where),
         uses=used_by(service),
         brings_documents=service.brings_documents,
     )
@@ -36,14 +37,14 @@ class Neighbourhood:
 
     def __init__(self, members: Iterable[Member], environment: str | None, namespace: str) -> None:
         every = sorted(members, key=lambda member: member.key)
-        self._members = {member.key: member for member in every}
+        self._members: dict[str, Member] = {member.key: member for member in every}
         self._users = users_of((member.key, member.uses) for member in every)
         self._doubled = doubled_names(member.key for member in every if not member.brings_documents)
         self._environment = environment
         self._namespace = namespace
 
-    def of(self, key: str) -> Surroundings:
-        """Return what is around a member."""
+    def of(self, key: str, inventory: Inventory | None = None) -> Surroundings:
+        """Return what is around a member, on a site with this inventory."""
         return Surroundings(
             environment=self._environment,
             namespace=self._namespace,
@@ -51,6 +52,7 @@ class Neighbourhood:
                 used: self._members[used].address if used in self._members else None for used in self._members[key].uses
             },
             users=tuple(self._users.get(key, ())),
+            inventory=inventory or Inventory(),
         )
 
     def seen_by(self, key: str) -> tuple[object, ...]:

@@ -5,15 +5,15 @@ Made by wiring from real adapters, and by tests from those of `testing`; used th
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 
-from bateau.domain.machine import Machine
+from bateau.domain.inventory import Machine
 from bateau.ports.clock import Clock
 from bateau.ports.memory import Memory
 from bateau.ports.plane import Plane
 from bateau.ports.revisions import Revisions
 from bateau.ports.runtime import Runtime
 from bateau.ports.source import Source
-from bateau.ports.templates import Templates
 from bateau.ports.texts import Texts
 
 
@@ -28,7 +28,7 @@ class Ports:
     texts: Texts
     source: Source
     runtime: Runtime
-    templates: Templates
+    directory: PurePath
     plane: Plane
     memory: Memory
     clock: Clock

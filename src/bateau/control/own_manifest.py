@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.domain.manifest import Manifest
+from bateau.domain.unit import Whereabouts
 from bateau.hydrate import ManifestPatches, hydrate
 from bateau.render import render_service
 from bateau.specs import read
@@ -19,7 +20,9 @@ def manifest_of(
     kind, _, name = subject.partition("/")
     reading = read(texts)
     release, _ = hydrate(reading.specs, environment, variables)
-    around = Neighbourhood((member_of(each, namespace) for each in release.services), environment, namespace)
+    around = Neighbourhood(
+        (member_of(each, Whereabouts(namespace=namespace)) for each in release.services), environment, namespace
+    )
     patches = ManifestPatches(reading.specs, environment, variables)
     for service in release.services:
         if service.name == name and not service.brings_documents:

@@ -24,9 +24,10 @@ from bateau.control.path import in_order
 from bateau.control.piece import Piece, piece_from, piece_of, plain_piece
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.release import Service
 from bateau.domain.spec import Spec
-from bateau.hydrate import SERVICES, Hydrated, Hydration
+from bateau.domain.unit import Address, Whereabouts
+from bateau.domain.workload import ServiceKey, Workload
+from bateau.hydrate import HydratedService, Hydration
 from bateau.kit.archive import ArchiveError, compressed, decompressed
 from bateau.kit.packed import packed, unpacked
 from bateau.policy import of_service, of_spec
@@ -124,8 +125,8 @@ class _Packing:
         self._occasion = occasion
         self._memo = memo
         specs = sources.reading.specs
-        self._specs = {_name(spec): spec for spec in specs if spec.kind in SERVICES}
-        self._others = [spec for spec in specs if spec.kind not in SERVICES]
+        self._specs = {_name(spec): spec for spec in specs if spec.is_service}
+        self._others = [spec for spec in specs if not spec.is_service]
         self._hydration = Hydration(specs, environment, occasion.variables)
         self._policies, self._unsound = read_policies(specs)
         self._line = Assembly(
@@ -139,7 +140,7 @@ class _Packing:
         self._context = self._context_digest()
         self._rules = self._rules_digest()
         self._document_keys = {name: _joint(self._of_file(spec) + self._context) for name, spec in self._specs.items()}
-        self._hydrated: dict[str, Hydrated] = {}
+        self._hydrated: dict[str, HydratedService] = {}
         self._new: dict[bytes, bytes] = {}
 
     def packed(self) -> Packed:
@@ -251,12 +252,16 @@ class _Packing:
             for name, each in zip(group.names, found, strict=True):
                 if each is not None:
                     address, uses, matched = each
-                    members[name] = Member(key=name, address=address, uses=uses)
+                    members[name] = Member(
+                        key=ServiceKey(name),
+                        address=Address(**address) if address else None,
+                        uses=tuple(map(ServiceKey, uses)),
+                    )
                     spoken.update(matched)
                     continue
                 spoken.update(self._hydrated[name].matched)
                 if service := self._hydrated[name].service:
-                    members[name] = member_of(service, self._occasion.namespace)
+                    members[name] = member_of(service, Whereabouts(namespace=self._occasion.namespace))
         return dict(sorted(members.items())), frozenset(spoken)
 
     def _member(self, name: str, known: Mapping[bytes, bytes]) -> tuple[Any, ...] | None:
@@ -267,21 +272,21 @@ class _Packing:
         hydrated = self._hydrate(self._specs[name])
         if hydrated.service is None or hydrated.service.brings_documents:
             return None
-        member = member_of(hydrated.service, self._occasion.namespace)
-        made = (member.address, member.uses, tuple(sorted(hydrated.matched)))
+        member = member_of(hydrated.service, Whereabouts(namespace=self._occasion.namespace))
+        made = (_plain_address(member.address), tuple(map(str, member.uses)), tuple(sorted(hydrated.matched)))
         self._new[at] = packed(made)
         return made
 
     def _unit(self, name: str, around: Neighbourhood) -> Unit:
         return self._line.unit(self._service(name), around.of(name), doubled=around.doubles(name))
 
-    def _service(self, name: str) -> Service:
+    def _service(self, name: str) -> Workload:
         service = self._hydrate(self._specs[name]).service
         if service is None:
             raise AssertionError(f"{name} was hydrated before, and cannot be now")
         return service
 
-    def _hydrate(self, spec: Spec) -> Hydrated:
+    def _hydrate(self, spec: Spec) -> HydratedService:
         name = _name(spec)
         if name not in self._hydrated:
             self._hydrated[name] = self._hydration.service(spec)
@@ -334,8 +339,12 @@ def _number(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
 
 
+def _plain_address(address: Address | None) -> dict[str, str | None] | None:
+    return {"url": address.url, "says": address.says, "model": address.model} if address else None
+
+
 def _name(spec: Spec) -> str:
-    return f"{spec.kind.lower()}/{spec.name}"
+    return str(spec.key)
 
 
 def _key(what: bytes, digest: bytes) -> bytes:

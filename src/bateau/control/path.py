@@ -9,25 +9,37 @@ fit, is left as it is and hinders no other.
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from pathlib import PurePath
+from typing import assert_never
 
-from bateau.domain.errors import ReplicaError
+from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.domain.finding import Finding
-from bateau.domain.machine import Machine
+from bateau.domain.inventory import Inventory, Machine
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import Placement
 from bateau.domain.plan import Desired, Draining, Plan
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.process import ProcessTemplate
-from bateau.domain.release import Release, Service
+from bateau.domain.release import Release
 from bateau.domain.replica import Replica
-from bateau.domain.spec import ModelSpec
+from bateau.domain.unit import Whereabouts
+from bateau.domain.workload import (
+    Command,
+    Container,
+    Documents,
+    External,
+    ModelServer,
+    VirtualMachine,
+    Wasm,
+    Workload,
+)
 from bateau.hydrate import Hydration
 from bateau.kit.concealed import without
 from bateau.place import place
 from bateau.plan import plan
 from bateau.policy import Policy, judge, of_service, of_spec
 from bateau.policy import understand as read_policies
-from bateau.ports.templates import Templates
+from bateau.render import render_service
 from bateau.specs import Reading, read
 
 GATEWAY = "gateway/envoy"
@@ -35,13 +47,14 @@ GATEWAY = "gateway/envoy"
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is there now. `files` and `addresses` go by service key."""
+    """What is there now. `files` go by service key; `where` is how services are called here."""
 
     machine: Machine
+    directory: PurePath
+    where: Whereabouts
     files: Mapping[str, ModelFile] = field(default_factory=dict[str, ModelFile])
     observed: Sequence[Replica] = ()
     draining: Mapping[str, Draining] = field(default_factory=dict[str, Draining])
-    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
     gateway: ProcessTemplate | None = None
 
 
@@ -141,27 +154,26 @@ def as_problem(finding: Finding) -> Problem:
     return Problem(where=finding.where, says=says, severity=severity)
 
 
-def walk(release: Release, world: World, templates: Templates) -> Outcome:
+def walk(release: Release, world: World, target: str = "process") -> Outcome:
     """Turn a release into the steps that can be taken now."""
     placement = place(release, world.files, world.machine)
     refused = {key: problem.says for key, problem in placement.refused.items()}
     made: dict[str, ProcessTemplate] = {}
     desired: list[Desired] = []
+    members = [member_of(each, world.where, target) for each in release.services]
+    neighbourhood = Neighbourhood(members, release.environment, world.where.namespace)
+    inventory = Inventory(
+        machine=world.machine, directory=world.directory, files=world.files, capacities=placement.capacities
+    )
     for service in release.services:
-        if not runs_here(service) or service.key in refused:
+        if service.key in refused:
             continue
-        file = world.files.get(service.key)
-        if needs_file(service) and file is None:
-            continue
-        try:
-            template = templates.template(
-                service, file=file, capacity=placement.capacities.get(service.key), addresses=world.addresses
-            )
-        except ReplicaError as error:
-            refused[service.key] = f"{error.message}. {error.hint}" if error.hint else error.message
-            continue
-        made[service.key] = template
-        desired.append(_desired(service, template))
+        rendering = render_service(service, neighbourhood.of(service.key, inventory), target=target)
+        if isinstance(rendering.body, ProcessTemplate):
+            made[service.key] = rendering.body
+            desired.append(_desired(service, rendering.body))
+        elif wrong := next((finding for finding in rendering.findings if finding.verdict == "error"), None):
+            refused[service.key] = wrong.says
     if world.gateway:
         made[GATEWAY] = world.gateway
         desired.append(Desired(service=GATEWAY, revision=world.gateway.revision, replicas=1, surge=False))
@@ -170,33 +182,42 @@ def walk(release: Release, world: World, templates: Templates) -> Outcome:
     return Outcome(placement=placement, templates=made, refused=refused, plan=plan(desired, movable, world.draining))
 
 
-def runs_here(service: Service) -> bool:
+def runs_here(service: Workload) -> bool:
     """Whether a process of ours serves it."""
-    if isinstance(service.spec, ModelSpec):
-        return service.spec.engine != "external"
-    return service.spec.command is not None
+    match service.runs:
+        case Command() | ModelServer():
+            return True
+        case Container(command=command):
+            return command is not None
+        case External() | Wasm() | VirtualMachine() | Documents():
+            return False
+        case _:
+            assert_never(service.runs)
 
 
-def needs_file(service: Service) -> bool:
-    """Whether its model has to be on disk before it can start."""
-    return isinstance(service.spec, ModelSpec) and (service.spec.engine or "llama.cpp") == "llama.cpp"
+def model_source(service: Workload) -> str | None:
+    """Return the reference of the model that has to be on disk before it can start, None where there is none."""
+    match service.runs:
+        case ModelServer(engine="llama.cpp" | None, source=source):
+            return source
+        case _:
+            return None
 
 
 def models_needed(release: Release) -> Mapping[str, str]:
     """Return the reference of every model that has to be on disk, by service key."""
-    return {s.key: s.spec.source for s in release.services if needs_file(s) and isinstance(s.spec, ModelSpec)}
+    return {service.key: source for service in release.services if (source := model_source(service))}
 
 
-def key_variable(service: Service) -> str | None:
+def key_variable(service: Workload) -> str | None:
     """Return the environment variable that holds the API key of an external model, None where it has none."""
-    spec = service.spec
-    return spec.external.api_key_env if isinstance(spec, ModelSpec) and spec.external else None
+    return service.runs.api_key_variable if isinstance(service.runs, External) else None
 
 
-def _desired(service: Service, template: ProcessTemplate) -> Desired:
+def _desired(service: Workload, template: ProcessTemplate) -> Desired:
     return Desired(
         service=service.key,
         revision=template.revision,
-        replicas=service.spec.replicas,
-        drain_timeout_s=service.spec.drain_timeout,
+        replicas=service.replicas,
+        drain_timeout_s=service.drain_timeout_s,
     )

@@ -14,7 +14,7 @@ from bateau.control.provenance import written
 from bateau.domain.change import ObjectKey
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.archive import members
 from bateau.kit.position import Position
 from bateau.kit.yaml_writer import write
@@ -37,7 +37,9 @@ class Piece:
     matched: frozenset[int] = frozenset()
 
 
-def piece_of(service: Service, unit: Unit, judged: Iterable[Finding], *, explained: bool = True) -> tuple[Piece, bytes]:
+def piece_of(
+    service: Workload, unit: Unit, judged: Iterable[Finding], *, explained: bool = True
+) -> tuple[Piece, bytes]:
     """Return what is said of a unit, and its files. `judged` is what policies say of the service itself.
 
     Without `explained` there is no file that says where its fields came from.
@@ -70,7 +72,7 @@ def provenance_file(service: str) -> str:
 def plain_piece(piece: Piece) -> tuple[Any, ...]:
     """Return a piece as plain values."""
     unfit, judged = ([_plain(finding) for finding in found] for found in (piece.unfit, piece.judged))
-    return piece.service, piece.objects, unfit, judged, tuple(piece.matched)
+    return str(piece.service), piece.objects, unfit, judged, tuple(piece.matched)
 
 
 def piece_from(plain: tuple[Any, ...]) -> Piece:
@@ -90,7 +92,7 @@ def piece_from(plain: tuple[Any, ...]) -> Piece:
 def _plain(finding: Finding) -> tuple[Any, ...]:
     at = finding.where
     place = (at.file, at.line, at.column) if at else None
-    return finding.rule, finding.subject, finding.verdict, finding.says, place, finding.environment, finding.path
+    return finding.rule, str(finding.subject), finding.verdict, finding.says, place, finding.environment, finding.path
 
 
 def _finding(plain: tuple[Any, ...]) -> Finding:

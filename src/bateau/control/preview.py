@@ -7,10 +7,10 @@ Invariant: what a service would do is decided as the loop decides it: by the rev
 
 from dataclasses import dataclass
 
-from bateau.control.path import Outcome, Written, needs_file, runs_here
+from bateau.control.path import Outcome, Written, model_source, runs_here
 from bateau.domain.change import Delivery
-from bateau.domain.release import Release, Service
-from bateau.domain.spec import ModelSpec
+from bateau.domain.release import Release
+from bateau.domain.workload import External, Workload
 from bateau.kit.quantity import format_seconds
 from bateau.plan import Documents, compare
 
@@ -50,14 +50,14 @@ def preview(
     return Preview(written=written, delivery=delivery, effects=tuple(effects))
 
 
-def _does(service: Service, before: Service | None, planned: Outcome | None, now: Outcome | None) -> str:
-    if isinstance(service.spec, ModelSpec) and service.spec.engine == "external":
+def _does(service: Workload, before: Workload | None, planned: Outcome | None, now: Outcome | None) -> str:
+    if isinstance(service.runs, External):
         return "answers from elsewhere; no process of ours"
     if not runs_here(service):
         return "is not run on this machine: it is for clusters only"
-    count, had = service.spec.replicas, before.spec.replicas if before and runs_here(before) else 0
+    count, had = service.replicas, before.replicas if before and runs_here(before) else 0
     if before is None or not had:
-        fetched = ", once its model is here" if needs_file(service) and not _template(service.key, planned) else ""
+        fetched = ", once its model is here" if model_source(service) and not _template(service.key, planned) else ""
         return f"starts {_replicas(count)}{fetched}" if count else "starts no replica: replicas is 0"
     if planned and (refused := planned.refused.get(service.key)):
         return f"stays as it is: {refused}"
@@ -65,14 +65,14 @@ def _does(service: Service, before: Service | None, planned: Outcome | None, now
     scaled = [] if count == had else [f"starts {_replicas(count - had)} more"] if count > had else [_stops(had - count)]
     if new is not None and new == old:
         return "; ".join(scaled) or "no replica restarts"
-    if new is None and needs_file(service):
+    if new is None and model_source(service):
         return "; ".join(["replaces its replicas once its model is here", *scaled])
-    drains = f"each old one drains for at most {format_seconds(service.spec.drain_timeout)}"
+    drains = f"each old one drains for at most {format_seconds(service.drain_timeout_s)}"
     return "; ".join([f"replaces {_replicas(min(count, had) or had)}, one new for one old, and {drains}", *scaled])
 
 
-def _leaves(service: Service) -> str:
-    return _stops(service.spec.replicas) if runs_here(service) else "is gone; nothing of it ran here"
+def _leaves(service: Workload) -> str:
+    return _stops(service.replicas) if runs_here(service) else "is gone; nothing of it ran here"
 
 
 def _stops(count: int) -> str:

@@ -16,12 +16,12 @@ import orjson
 from bateau.domain.change import object_name
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, OverlaidOrigins
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import Position, leaves
 from bateau.render import MarkedOrigins, chain_from
 
 
-def written(service: Service, manifests: Iterable[Manifest]) -> bytes:
+def written(service: Workload, manifests: Iterable[Manifest]) -> bytes:
     """Return the provenance of a service and of its manifests."""
     objects = {object_name(manifest.key): _entries(manifest) for manifest in manifests}
     fields = {path: [_step(step) for step in chain] for path, chain in service.origins.items()}

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
-from bateau.hydrate import SERVICES, Hydration
+from bateau.domain.workload import Workload
+from bateau.hydrate import Hydration
 from bateau.specs import read
 
 
@@ -19,7 +19,7 @@ class Asked:
     `problems` are the mistakes of the texts and of this service in the environment.
     """
 
-    service: Service | None
+    service: Workload | None
     keys: Sequence[str]
     problems: tuple[Problem, ...]
 
@@ -28,7 +28,7 @@ def service_of(texts: Mapping[str, str], subject: str, environment: str | None, 
     """Return the service that people call "chat" or "model/chat"."""
     reading = read(texts)
     hydration = Hydration(reading.specs, environment, variables)
-    documents = {f"{spec.kind.lower()}/{spec.name}": spec for spec in reading.specs if spec.kind in SERVICES}
+    documents = {spec.key: spec for spec in reading.specs if spec.is_service}
     problems = [*reading.problems, *hydration.problems]
     service = None
     for key, spec in sorted(documents.items()):

@@ -16,8 +16,9 @@ from bateau.control.history import LOCAL, service_digest
 from bateau.control.outside import Ports
 from bateau.control.path import Written
 from bateau.domain.errors import BateauError, ControlError
-from bateau.domain.release import Release, Service
+from bateau.domain.release import Release
 from bateau.domain.revision import Revision
+from bateau.domain.workload import Workload
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.ports.revisions import Revisions
 
@@ -36,8 +37,8 @@ class Hold:
 class RolledBack:
     """One service, as it was and as it is held now."""
 
-    before: Service
-    after: Service
+    before: Workload
+    after: Workload
     revision: Revision
 
 
@@ -55,7 +56,7 @@ class Rollbacks:
         self._holds: dict[str, Hold] = {}
         self.not_held: dict[str, str] = {}  # why a hold of the last release could not be
         self._elsewhere: dict[str, Any] = {}  # what is remembered of other environments, as it was
-        self._services: dict[tuple[str, int], Service] = {}
+        self._services: dict[tuple[str, int], Workload] = {}
 
     @property
     def pins(self) -> Mapping[str, int]:
@@ -92,7 +93,7 @@ class Rollbacks:
 
     def held(self, release: Release) -> Release:
         """Return the release with the services as they were whose holds last."""
-        written = {service.key: service for service in release.services}
+        written: dict[str, Workload] = {service.key: service for service in release.services}
         self.not_held = {}
         for key, hold in self._lasting(release).items():
             try:
@@ -119,10 +120,12 @@ class Rollbacks:
         return RolledBack(before=before, after=after, revision=wanted)
 
     def _lasting(self, release: Release) -> dict[str, Hold]:
-        digests = {service.key: service_digest(service) for service in release.services if service.key in self._holds}
+        digests: dict[str, str] = {
+            service.key: service_digest(service) for service in release.services if service.key in self._holds
+        }
         return {key: hold for key, hold in self._holds.items() if digests.get(key) == hold.over}
 
-    def _target(self, revisions: Revisions, service: Service, to: int | None) -> Revision:
+    def _target(self, revisions: Revisions, service: Workload, to: int | None) -> Revision:
         hint = f"`bateau history --service {service.key}` lists them"
         if to is not None:
             found = revisions.get(to)
@@ -137,7 +140,7 @@ class Rollbacks:
             raise ControlError(f"there is no earlier healthy revision with another {service.key}", hint=hint)
         return found
 
-    def _service(self, key: str, revision: int) -> Service:
+    def _service(self, key: str, revision: int) -> Workload:
         """Return a service as a revision had it. Raises ControlError."""
         if (key, revision) not in self._services:
             if self._revisions is None:
@@ -153,7 +156,7 @@ class Rollbacks:
         return self._services[key, revision]
 
 
-def _found(name: str, release: Release) -> Service:
+def _found(name: str, release: Release) -> Workload:
     """Return the service that people call `chat` or `model/chat`. Raises ControlError."""
     found = [each for each in release.services if name in (each.key, each.name)]
     if len(found) == 1:

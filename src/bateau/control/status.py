@@ -11,12 +11,12 @@ from dataclasses import dataclass
 
 from bateau import __version__
 from bateau.control.loop import Control
-from bateau.control.path import GATEWAY, key_variable, needs_file, runs_here
+from bateau.control.path import GATEWAY, key_variable, model_source, runs_here
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.release import Service
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.spec import ModelSpec
 from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
+from bateau.domain.workload import External, ModelServer, Workload
+from bateau.kit.position import Position
 
 _LEFT_ALONE = "is left as it is: nothing that can be read says what shall run"
 _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
@@ -93,7 +93,8 @@ class _Now:
 def _held(control: Control) -> list[Problem]:
     """Say which services are not what is written for them, since somebody rolled them back."""
     written = control.desired.written
-    places = {service.key: service.position for service in written.release.services} if written else {}
+    services = written.release.services if written else ()
+    places: dict[str, Position] = {service.key: service.position for service in services}
     return [
         Problem(
             where=places.get(key),
@@ -166,15 +167,15 @@ def _gateway(now: _Now, replicas: list[Replica]) -> ServiceStatus:
     )
 
 
-def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceStatus:
-    control, spec = now.control, service.spec
+def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceStatus:
+    control = now.control
     draining = now.draining_of(replicas)
     rejected, hindered = now.rejected.get(service.key), _hindrance(control, service)
     staying = [replica for replica in replicas if replica.id not in draining]
-    state, reason = _state(staying, wanted=spec.replicas)
-    source = spec.source if isinstance(spec, ModelSpec) else None
+    state, reason = _state(staying, wanted=service.replicas)
+    source = _source(service)
     progress = control.fetches.progress.get(source or "")
-    if isinstance(spec, ModelSpec) and spec.engine == "external":
+    if isinstance(service.runs, External):
         state, reason = ServiceState.READY, "elsewhere; not probed"
     elif not runs_here(service):
         state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
@@ -190,9 +191,9 @@ def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceSta
         service=service.key,
         state=state,
         reason=reason,
-        replicas_wanted=0 if state is ServiceState.ELSEWHERE else spec.replicas,
+        replicas_wanted=0 if state is ServiceState.ELSEWHERE else service.replicas,
         replicas_ready=_ready(staying),
-        engine=(spec.engine or "llama.cpp") if isinstance(spec, ModelSpec) else "process",
+        engine=_engine(service),
         address=now.addresses.get(service.key),
         capacity=control.outcome.placement.capacities.get(service.key) if control.outcome else None,
         source=source,
@@ -206,21 +207,41 @@ def _service(now: _Now, service: Service, replicas: list[Replica]) -> ServiceSta
     )
 
 
-def _hindrance(control: Control, service: Service) -> str | None:
+def _hindrance(control: Control, service: Workload) -> str | None:
     """Return what keeps what shall run from being started, nearest cause first; None where nothing does."""
     if control.outcome and (refused := control.outcome.refused.get(service.key)):
         return refused
     if failure := control.failure(service.key):
         return failure
-    if isinstance(service.spec, ModelSpec) and needs_file(service):
-        fetch = control.fetches.failures.get(service.spec.source)
+    if source := model_source(service):
+        fetch = control.fetches.failures.get(source)
         return fetch.says if fetch else None
     return None
 
 
-def _is_pulling(control: Control, service: Service) -> bool:
-    spec = service.spec
-    return isinstance(spec, ModelSpec) and needs_file(service) and control.fetches.is_fetching(spec.source)
+def _is_pulling(control: Control, service: Workload) -> bool:
+    source = model_source(service)
+    return source is not None and control.fetches.is_fetching(source)
+
+
+def _source(service: Workload) -> str | None:
+    """Return where the model comes from; None for what serves none."""
+    match service.runs:
+        case ModelServer(source=source) | External(url=source):
+            return source
+        case _:
+            return None
+
+
+def _engine(service: Workload) -> str:
+    """Return what serves it, in one word."""
+    match service.runs:
+        case ModelServer(engine=engine):
+            return engine or "llama.cpp"
+        case External():
+            return "external"
+        case _:
+            return "process"
 
 
 def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str | None]:

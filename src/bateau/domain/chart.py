@@ -1,6 +1,6 @@
 """The fields of `spec.chart`: a Helm chart that lies in the repository, and the values it is rendered with.
 
-Part of domain.spec; read by kit.schema with the rest of an App, and by sources.foreign, which renders the chart.
+Part of domain.workload; read by kit.schema with the rest of an App, and by sources.foreign, which renders the chart.
 
 Invariant: every field has its documentation and its default here and nowhere else.
 """

@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bateau.domain.spec import Resources
+from bateau.domain.workload import Resources
+
+
+def port_word(name: str) -> str:
+    """Return the word that stands for the number of a port in a template.
+
+    >>> port_word("http")
+    '{port:http}'
+    """
+    return f"{{port:{name}}}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,3 +57,4 @@ class ProcessTemplate:
     probe: ProbePlan | None = None
     resources: Resources = field(default_factory=Resources)
     stop_timeout_s: float = 10.0
+    drain_timeout_s: float = 30.0

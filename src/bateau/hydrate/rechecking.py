@@ -3,18 +3,15 @@
 Called by hydrate.services, last before the service is built.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from typing import Any, Final, cast
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from bateau.domain.origin import Origins
 from bateau.domain.problem import Problem
-from bateau.domain.spec import KINDS, Metadata, Spec
+from bateau.domain.spec import Metadata, Remade, Spec
 from bateau.hydrate.environments import body_of
-from bateau.kit.position import Position, item, nearest
+from bateau.kit.position import Position, nearest
 from bateau.kit.schema import Checker
-from bateau.kit.suggest import listed
-
-_WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
 
 
 def wrong_values(
@@ -34,7 +31,7 @@ def wrong_values(
     if metadata is not spec.tree["metadata"]:
         named = {key: value for key, value in metadata.items() if value is not None}
         checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
-    checker.check(body, KINDS[spec.kind], "spec", known=body_of(spec))
+    checker.check(body, spec.definition.schema, "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 
 
@@ -47,27 +44,10 @@ def wrong_references(
     there: Callable[[], Collection[str]],
 ) -> list[Problem]:
     """Check references that expressions and patches have put in place; what is written was checked when it was read."""
-
-    def wrong(path: str, says: str, names: Iterable[str]) -> Problem:
-        hint = f"there is: {listed(sorted(names)) or 'nothing'}"
-        return Problem(where=nearest(positions, path, spec.position), says=says, hint=hint)
+    if body is body_of(spec):
+        return []
 
     def made(path: str) -> bool:
         return any(step.how in ("patch", "expression") for step in origins.get(path, ()))
 
-    found: list[Problem] = []
-    if spec.kind != "App" or body is body_of(spec):
-        return found
-    ports: Any = body.get("ports") or {}
-    health: Any = body.get("health") or {}
-    port = health.get("port") if isinstance(health, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-    if isinstance(port, str) and made("spec.health.port") and port not in ports:
-        found.append(wrong("spec.health.port", f"health.port is `{port}`, but there is no such port", ports))
-    for index, used in enumerate(cast("list[Any]", body.get("uses") or [])):
-        path = item("spec.uses", index)
-        if made(path) and used not in there():
-            found.append(wrong(path, f"uses `{used}`, but there is no such service", there()))
-    ran, runs = (any(each.get(way) is not None for way in _WAYS_TO_RUN) for each in (body_of(spec), body))
-    if ran and not runs:
-        found.append(wrong("spec", "nothing is left for the app to run", _WAYS_TO_RUN))
-    return found
+    return list(spec.definition.rechecks(Remade(spec, body, positions, made, there)))

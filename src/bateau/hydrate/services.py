@@ -9,12 +9,13 @@ Invariant: every leaf of a service's tree has the chain that made it.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
-from bateau.domain.release import Release, Service
-from bateau.domain.spec import KINDS, Spec
+from bateau.domain.release import Release
+from bateau.domain.spec import Hydrated, Spec
+from bateau.domain.workload import Workload
 from bateau.hydrate.defaults import filled
 from bateau.hydrate.environments import Context, context
 from bateau.hydrate.evaluation import Evaluation
@@ -24,8 +25,6 @@ from bateau.hydrate.rechecking import wrong_references, wrong_values
 from bateau.kit.concealed import without
 from bateau.kit.position import below, leaves
 from bateau.kit.schema import build
-
-SERVICES: Final = ("Model", "App")
 
 
 def hydrate(
@@ -45,10 +44,10 @@ def hydrate(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Hydrated:
+class HydratedService:
     """One document for one environment. `matched` are the numbers of the patches that speak of it."""
 
-    service: Service | None
+    service: Workload | None
     problems: tuple[Problem, ...] = ()
     matched: frozenset[int] = frozenset()
 
@@ -74,7 +73,7 @@ class Hydration:
     @cached_property
     def _there(self) -> frozenset[str]:
         """The keys of all services that are written; seldom needed."""
-        return frozenset(f"{spec.kind.lower()}/{spec.name}" for spec in self._specs if spec.kind in SERVICES)
+        return frozenset(spec.key for spec in self._specs if spec.is_service)
 
     @property
     def environment(self) -> Mapping[str, Any] | None:
@@ -93,21 +92,21 @@ class Hydration:
 
     def release(self, *, whole: bool) -> tuple[Release, tuple[Problem, ...]]:
         """Return the services of all documents, and every mistake; see `hydrate`."""
-        made = [self.service(spec) for spec in self._specs if spec.kind in SERVICES]
+        made = [self.service(spec) for spec in self._specs if spec.is_service]
         matched = frozenset[int]().union(*(each.matched for each in made))
         problems = [*self.problems, *(problem for each in made for problem in each.problems)]
         services = sorted((each.service for each in made if each.service), key=lambda service: service.key)
         release = Release(environment=self._name, services=tuple(services))
         return release, (*problems, *(self.unmatched(matched) if whole else ()))
 
-    def service(self, spec: Spec) -> Hydrated:
+    def service(self, spec: Spec) -> HydratedService:
         """Return the service of a document, or what is wrong with it in this environment."""
         if self.problems:
-            return Hydrated(service=None)
+            return HydratedService(service=None)
         wrong: list[Problem] = []
         chosen, matched = applicable(self._patches, of_spec(spec, self._context), wrong)
         service = _service(spec, self._context, chosen, wrong, lambda: self._there)
-        return Hydrated(
+        return HydratedService(
             service=service,
             problems=tuple(_in(self._context, problem) for problem in wrong),
             matched=frozenset(self._numbers[id(patch)] for patch in matched),
@@ -123,7 +122,7 @@ class Hydration:
 
 def _service(
     spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem], there: Callable[[], Collection[str]]
-) -> Service | None:
+) -> Workload | None:
     origins = _written_origins(spec)
     tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
     patched: dict[str, Patch] = {}
@@ -135,18 +134,22 @@ def _service(
     wrong += wrong_values(metadata, body, spec, positions, origins, unread=bool(wrong))
     if not wrong:  # references are looked for where the types are right
         wrong += wrong_references(body, spec, positions, origins=origins, there=there)
-    if wrong:
+    make = spec.definition.to_workload
+    if wrong or make is None:
         return None
+    schema = spec.definition.schema
     whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
-    return Service(
-        kind=cast("Any", spec.kind),
-        name=spec.name,
-        labels=cast("dict[str, str]", metadata.get("labels") or {}),
-        spec=build(body, KINDS[spec.kind]),
-        position=spec.position,
-        positions=positions,
-        tree={**whole, "spec": filled(body, KINDS[spec.kind], origins)},
-        origins=origins,
+    return make(
+        Hydrated(
+            key=spec.key,
+            fields=build(body, schema),
+            labels=cast("dict[str, str]", metadata.get("labels") or {}),
+            annotations=cast("dict[str, str]", metadata.get("annotations") or {}),
+            position=spec.position,
+            positions=positions,
+            tree={**whole, "spec": filled(body, schema, origins)},
+            origins=origins,
+        )
     )
 
 

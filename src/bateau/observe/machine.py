@@ -1,16 +1,18 @@
-"""What this machine has: cores and memory, as far as this process may use them.
+"""What this machine has: cores, memory and engines, as far as this process may use them.
 
 Called by control through wiring.
 Source: cgroup v2 `memory.max` and `cpu.max` (kernel documentation, admin-guide/cgroup-v2).
 """
 
 import os
+import shutil
 from pathlib import Path
 
 import psutil
 
-from bateau.domain.machine import Machine
+from bateau.domain.inventory import Machine
 
+_ENGINES = ("vllm", "ollama")
 _V2 = Path("/sys/fs/cgroup")
 _V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -20,7 +22,8 @@ def machine() -> Machine:
     memory = psutil.virtual_memory()
     limit = _memory_limit()
     total = min(memory.total, limit) if limit else memory.total
-    return Machine(cores=_cores(), memory_bytes_total=total)
+    programs = {name: path for name in _ENGINES if (path := shutil.which(name))}
+    return Machine(cores=_cores(), memory_bytes_total=total, programs=programs)
 
 
 def _cores() -> int:

@@ -8,12 +8,12 @@ Refused: shrinking context or slots silently until it fits: the one who wrote th
 
 from collections.abc import Mapping
 
-from bateau.domain.machine import Machine
+from bateau.domain.inventory import Machine
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import ModelCapacity, Placement
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.release import Release, Service
-from bateau.domain.spec import ModelSpec
+from bateau.domain.release import Release
+from bateau.domain.workload import ModelServer, Workload
 from bateau.kit.quantity import approximate_bytes
 
 CONTEXT_DEFAULT_MAX = 4096
@@ -33,15 +33,15 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
     for service in release.services:
         warnings += _for_clusters(service)
         file = files.get(service.key)
-        if not isinstance(service.spec, ModelSpec) or file is None:
+        if not isinstance(service.runs, ModelServer) or file is None:
             continue
-        capacity = _capacity(service.spec, file, machine)
+        capacity = _capacity(service, service.runs, file, machine)
         capacities[service.key] = capacity
-        warnings += _context_warnings(service, service.spec, file)
-        if problem := _does_not_fit(service, service.spec, capacity, machine):
+        warnings += _context_warnings(service, service.runs, file)
+        if problem := _does_not_fit(service, capacity, machine):
             refused[service.key] = problem
         else:
-            needed_bytes += (capacity.memory_bytes or 0) * service.spec.replicas
+            needed_bytes += (capacity.memory_bytes or 0) * service.replicas
     if needed_bytes > machine.memory_bytes_total:
         says = (
             f"all models together need about {approximate_bytes(needed_bytes)}, and this machine has "
@@ -52,7 +52,7 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
     return Placement(capacities=capacities, refused=refused, problems=tuple(warnings))
 
 
-def _for_clusters(service: Service) -> list[Problem]:
+def _for_clusters(service: Workload) -> list[Problem]:
     """Name what stands in a document and has no meaning on one machine."""
     return [
         Problem(
@@ -65,12 +65,12 @@ def _for_clusters(service: Service) -> list[Problem]:
     ]
 
 
-def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapacity:
+def _capacity(service: Workload, spec: ModelServer, file: ModelFile, machine: Machine) -> ModelCapacity:
     trained = file.header.context_length_trained
     context = spec.context_length or min(trained or CONTEXT_UNKNOWN, CONTEXT_DEFAULT_MAX)
     # Threads of llama.cpp wait for each other by spinning: more of them than cores, and all replicas crawl.
-    shared = machine.cores // max(1, spec.replicas)
-    threads = spec.threads or max(1, int(spec.resources.cpu or shared))
+    shared = machine.cores // max(1, service.replicas)
+    threads = spec.threads or max(1, int(service.resources.cpu or shared))
     cache = file.header.kv_bytes_per_token
     memory = None
     if cache is not None:
@@ -79,7 +79,7 @@ def _capacity(spec: ModelSpec, file: ModelFile, machine: Machine) -> ModelCapaci
     return ModelCapacity(slots=spec.parallel, context=context, threads=threads, memory_bytes=memory)
 
 
-def _context_warnings(service: Service, spec: ModelSpec, file: ModelFile) -> list[Problem]:
+def _context_warnings(service: Workload, spec: ModelServer, file: ModelFile) -> list[Problem]:
     trained = file.header.context_length_trained
     if not spec.context_length or not trained or spec.context_length <= trained:
         return []
@@ -93,7 +93,7 @@ def _context_warnings(service: Service, spec: ModelSpec, file: ModelFile) -> lis
     ]
 
 
-def _does_not_fit(service: Service, spec: ModelSpec, capacity: ModelCapacity, machine: Machine) -> Problem | None:
+def _does_not_fit(service: Workload, capacity: ModelCapacity, machine: Machine) -> Problem | None:
     """Return why the replicas cannot run here, by the one bound that they break first."""
     one = capacity.memory_bytes
     if one is None:
@@ -101,7 +101,7 @@ def _does_not_fit(service: Service, spec: ModelSpec, capacity: ModelCapacity, ma
     where = service.positions.get("spec.replicas") or service.positions.get("spec.source") or service.position
     shape = f"{capacity.slots} slots of {capacity.context:,} tokens"
     here = f"this machine has {approximate_bytes(machine.memory_bytes_total)}"
-    limit = spec.resources.memory
+    limit = service.resources.memory
     if one > machine.memory_bytes_total:
         says = f"a replica of {service.name} needs about {approximate_bytes(one)} ({shape}), but {here}"
         hint = "lower contextLength or parallel, or choose a smaller quantization"
@@ -110,9 +110,9 @@ def _does_not_fit(service: Service, spec: ModelSpec, capacity: ModelCapacity, ma
         says = f"a replica of {service.name} needs about {approximate_bytes(one)} ({shape}), but resources.memory is "
         says += approximate_bytes(limit)
         hint = f"set resources.memory to {_written(one)} or more, or lower contextLength or parallel"
-    elif one * spec.replicas > machine.memory_bytes_total:
-        every = approximate_bytes(one * spec.replicas)
-        says = f"{spec.replicas} replicas of {service.name} need about {every}, but {here}"
+    elif one * service.replicas > machine.memory_bytes_total:
+        every = approximate_bytes(one * service.replicas)
+        says = f"{service.replicas} replicas of {service.name} need about {every}, but {here}"
         hint = f"set replicas to {machine.memory_bytes_total // one} or less"
     else:
         return None

@@ -26,7 +26,7 @@ from bateau.domain.change import (
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.plan.difference import canonical, digest, field_changes
 from bateau.plan.effects import effect_of, is_workload, lost_with, rank, rank_reason, reason_of, references
 from bateau.plan.folding import fold
@@ -56,8 +56,8 @@ class Documents:
     `read` is what `env()` has given to either: it is never shown.
     """
 
-    desired: Sequence[Service] = ()
-    observed: Sequence[Service] = ()
+    desired: Sequence[Workload] = ()
+    observed: Sequence[Workload] = ()
     read: frozenset[str] = frozenset()
 
 
@@ -308,7 +308,7 @@ def _documents(documents: Documents) -> tuple[Change, ...]:
         some = new or old
         if some is None:
             continue
-        key = ("bateau.dev", some.kind, "", some.name)
+        key = ("bateau.dev", str(some.tree["kind"]), "", some.name)
         if new is None:
             found.append(Change(act="remove", key=key, service=name, reasons=("it is not written any more",)))
         elif old is None:

@@ -14,8 +14,6 @@ from typing import Literal
 
 from bateau.domain.plan import Desired, Draining, Plan, Step
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.spec import AppSpec, ModelSpec
-from bateau.kit.schema import fields_of
 
 # What was in flight when the gateway was told has had this long to show up in its counts.
 SETTLE_S = 1.0
@@ -30,7 +28,10 @@ def plan(desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapp
     steps: list[Step] = []
     for service, replicas in sorted(present.items()):
         target = wanted.get(service) or Desired(
-            service=service, revision="", replicas=0, drain_timeout_s=_gone(replicas)
+            service=service,
+            revision="",
+            replicas=0,
+            drain_timeout_s=max(replica.drain_timeout_s for replica in replicas),
         )
         steps += _service(target, replicas, draining)
     return Plan(steps=tuple(steps))
@@ -103,9 +104,3 @@ def _free_ids(service: str, replicas: Sequence[Replica], count: int) -> list[str
     prefix = service.replace("/", ".")
     free = (number for number in range(len(taken) + count) if number not in taken)
     return [f"{prefix}.{next(free)}" for _ in range(count)]
-
-
-def _gone(replicas: Sequence[Replica]) -> float:
-    """A service that no document names any more drains as long as the defaults say."""
-    kind = ModelSpec if any(r.service.startswith("model/") for r in replicas) else AppSpec
-    return float(fields_of(kind)["drainTimeout"].default)

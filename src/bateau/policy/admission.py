@@ -26,7 +26,7 @@ from datetime import date
 from typing import Any, Final, cast
 
 from bateau.domain.finding import Finding
-from bateau.domain.spec import PolicyMatch, Rule, Waiver
+from bateau.domain.rules import PolicyMatch, Rule, Waiver
 from bateau.kit.cel_reading import renamed
 from bateau.policy.judging import EnvironmentView, names_behind
 from bateau.policy.kinds import RESOURCES

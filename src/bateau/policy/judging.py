@@ -15,7 +15,7 @@ from datetime import date
 from typing import Any
 
 from bateau.domain.finding import Finding
-from bateau.domain.spec import Rule, Waiver
+from bateau.domain.rules import Rule, Waiver
 from bateau.kit.cel import CelError, Scope
 from bateau.policy.matching import any_glob, lifts, matches
 from bateau.policy.subject import Subject

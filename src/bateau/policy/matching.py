@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final, cast
 
-from bateau.domain.spec import PolicyMatch, Waiver
+from bateau.domain.rules import PolicyMatch, Waiver
 from bateau.policy.subject import Stage, Subject
 
 SERVICES: Final = frozenset({"Model", "App", "Database"})

@@ -12,8 +12,8 @@ from typing import Any, Literal, cast
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, Origins, place
-from bateau.domain.release import Service
 from bateau.domain.spec import Spec
+from bateau.domain.workload import Workload
 from bateau.kit.position import Position
 
 Stage = Literal["spec", "release", "manifest"]
@@ -75,11 +75,10 @@ class Subject:
 
 def of_spec(spec: Spec) -> Subject:
     """Return `spec` as it is written: expressions in `${ }` are still text."""
-    label = f"{spec.kind.lower()}/{spec.name}"
-    return Subject(stage="spec", label=label, tree=spec.tree, position=spec.position, positions=spec.positions)
+    return Subject(stage="spec", label=spec.key, tree=spec.tree, position=spec.position, positions=spec.positions)
 
 
-def of_service(service: Service) -> Subject:
+def of_service(service: Workload) -> Subject:
     """Return `service` as its environment has it."""
     return Subject(
         stage="release",

@@ -12,7 +12,8 @@ from datetime import date
 from typing import Final
 
 from bateau.domain.problem import Problem
-from bateau.domain.spec import PolicySpec, Spec
+from bateau.domain.rules import PolicySpec
+from bateau.domain.spec import Spec
 from bateau.kit.cel import CelError, result_type
 from bateau.kit.cel_reading import Reading, reading
 from bateau.kit.cel_text import has_string

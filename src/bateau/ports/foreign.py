@@ -9,7 +9,7 @@ from typing import Protocol
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class Expansion:
 class Foreign(Protocol):
     """Expands foreign documents. The same files and the same service give the same objects, in the same order."""
 
-    def expand(self, service: Service, *, namespace: str) -> Expansion:
+    def expand(self, service: Workload, *, namespace: str) -> Expansion:
         """Return the objects of `service`, whose spec names manifests, a kustomization or a chart.
 
         Never raises for what stands in the documents. Runs programs, and waits for them for a bounded time.

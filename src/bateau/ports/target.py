@@ -1,48 +1,55 @@
-"""What a render target offers: one service of a release becomes objects of one kind of cluster."""
+"""What a render target offers: one workload becomes a unit of one kind of site.
+
+Used by render and control; satisfied by the targets below render.
+"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from bateau.domain.finding import Finding
+from bateau.domain.inventory import Inventory
 from bateau.domain.manifest import Manifest
-from bateau.domain.release import Service
+from bateau.domain.unit import Address, Body, Objects, Whereabouts
+from bateau.domain.workload import ServiceKey, Workload
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendering:
-    """Objects, and a finding for everything that was asked for and is not in them."""
+    """What a workload becomes, and a finding for everything that was asked for and is not in it."""
 
-    manifests: tuple[Manifest, ...] = ()
+    body: Body | None = None
     findings: tuple[Finding, ...] = ()
 
-
-# The URL that users of a service call, and its origin in words.
-Address = tuple[str, str]
+    @property
+    def manifests(self) -> tuple[Manifest, ...]:
+        """The Kubernetes objects; none where it becomes something else."""
+        return self.body.manifests if isinstance(self.body, Objects) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a service is rendered among: where the services that it uses are called, and the keys of those that use it.
+    """What a workload is rendered among: where the services that it uses are called, and the keys of those that use it.
 
-    A service that has no address is in `addresses` with None.
+    A service that has no address is in `addresses` with None. `inventory` is what the site has.
     """
 
     environment: str | None
     namespace: str
     addresses: Mapping[str, Address | None]
-    users: Sequence[str]
+    users: Sequence[ServiceKey] = ()
+    inventory: Inventory = field(default_factory=Inventory)
 
 
 class Target(Protocol):
-    """Makes manifests of services. Pure: the same service and surroundings give the same objects."""
+    """Makes units of workloads. Pure: the same workload and surroundings give the same body."""
 
     name: str
 
-    def address(self, service: Service, namespace: str) -> Address | None:
-        """Return where users of `service` call it; None where it has no port."""
+    def address(self, workload: Workload, where: Whereabouts) -> Address | None:
+        """Return where users of `workload` call it; None where it has no port."""
         ...
 
-    def render(self, service: Service, around: Surroundings) -> Rendering:
-        """Return the objects of `service`; what cannot be expressed is a finding and never silence."""
+    def render(self, workload: Workload, around: Surroundings) -> Rendering:
+        """Return the body of the unit; what cannot be expressed is a finding and never silence."""
         ...

@@ -13,8 +13,8 @@ from typing import Any, Final, cast
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, overlaid
-from bateau.domain.release import Service
-from bateau.domain.spec import AppSpec
+from bateau.domain.unit import Objects
+from bateau.domain.workload import Workload
 from bateau.ports.foreign import Expansion
 from bateau.ports.target import Rendering
 from bateau.render.kubernetes.shape import selector_labels
@@ -35,7 +35,7 @@ _WAYS_TO_PODS: Final = (("spec", "template"), ("spec", "jobTemplate", "spec", "t
 _BUILT_IN: Final = frozenset({"", "apps", "batch", "autoscaling", "policy"})
 
 
-def taken_in(expansion: Expansion | None, service: Service, namespace: str, environment: str | None) -> Rendering:
+def taken_in(expansion: Expansion | None, service: Workload, namespace: str, environment: str | None) -> Rendering:
     """Return the objects of a service that brings foreign documents, and what could not be done."""
     if expansion is None:
         says = "not rendered: its foreign documents were not read here"
@@ -45,14 +45,16 @@ def taken_in(expansion: Expansion | None, service: Service, namespace: str, envi
         )  # fmt: skip
         return Rendering(findings=(finding,))
     manifests = tuple(_in_namespace(manifest, namespace) for manifest in expansion.manifests)
-    return Rendering(manifests=manifests, findings=(*expansion.findings, *_shut_out(service, manifests, environment)))
+    return Rendering(
+        body=Objects(manifests=manifests), findings=(*expansion.findings, *_shut_out(service, manifests, environment))
+    )
 
 
-def _shut_out(service: Service, manifests: Sequence[Manifest], environment: str | None) -> Iterator[Finding]:
+def _shut_out(service: Workload, manifests: Sequence[Manifest], environment: str | None) -> Iterator[Finding]:
     """Say where no pod has the labels by which the services that it `uses` know who may call them."""
     labels = selector_labels(service.key)
     pods = [_labels_of_pods(manifest.tree) for manifest in manifests]
-    uses = service.spec.uses if isinstance(service.spec, AppSpec) else ()
+    uses = service.uses
     if not uses or not manifests or any(labels.items() <= each.items() for each in pods):
         return
     told = ", ".join(f"{key}: {value}" for key, value in labels.items())

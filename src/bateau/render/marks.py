@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from bateau.domain.origin import LazyOrigins, Origin, Origins
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import below, child, item
 
 
@@ -51,7 +51,7 @@ _MARKS: Final = frozenset((From, Rule))
 class MarkedOrigins(LazyOrigins):
     """The chain of every leaf of a marked tree."""
 
-    def __init__(self, tree: Any, service: Service) -> None:
+    def __init__(self, tree: Any, service: Workload) -> None:
         super().__init__(lambda: dict(_chains(tree, "", None, service)))
         self._tree = tree
         self._service = service
@@ -70,7 +70,7 @@ Chain = tuple[str, tuple[Origin, ...]]
 
 
 def _chains(
-    tree: Any, path: str, mark: From | Rule | None, service: Service
+    tree: Any, path: str, mark: From | Rule | None, service: Workload
 ) -> Iterator[tuple[str, tuple[Origin, ...]]]:
     if isinstance(tree, From | Rule):
         yield from _chains(tree.value, path, tree, service)
@@ -87,7 +87,7 @@ def _chains(
         yield path, chain or _unmade(mark, tree, service)
 
 
-def _collect_marks(tree: Any, path: str, service: Service, marks: list[Mark], chains: list[Chain]) -> None:
+def _collect_marks(tree: Any, path: str, service: Workload, marks: list[Mark], chains: list[Chain]) -> None:
     places: Iterable[tuple[str, Any]]
     if type(tree) is dict:
         places = [(child(path, key), each) for key, each in cast("dict[str, Any]", tree).items()]
@@ -119,7 +119,7 @@ def chain_from(origins: Origins, field: str, value: Any, says: str | None) -> tu
     return chain
 
 
-def _unmade(mark: From, value: Any, service: Service) -> tuple[Origin, ...]:
+def _unmade(mark: From, value: Any, service: Workload) -> tuple[Origin, ...]:
     """Return the chain of a value whose field nobody made: it stands in the document, or is the schema's default."""
     at = service.positions.get(mark.path)
     first = Origin("written" if at else "default", at, value)

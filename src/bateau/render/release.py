@@ -12,18 +12,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from bateau.domain.finding import Finding
-from bateau.domain.release import Service
-from bateau.domain.spec import AppSpec
+from bateau.domain.unit import Objects
+from bateau.domain.workload import Documents, ServiceKey, Workload
 from bateau.ports.foreign import Expansion
 from bateau.ports.target import Rendering, Surroundings, Target
 from bateau.render.foreign import taken_in
 from bateau.render.kubernetes.target import Kubernetes
+from bateau.render.process.target import Process
 
-TARGETS: Final[Mapping[str, Target]] = {target.name: target for target in (Kubernetes(),)}
+TARGETS: Final[Mapping[str, Target]] = {target.name: target for target in (Kubernetes(), Process())}
 
 
 def render_service(
-    service: Service,
+    service: Workload,
     around: Surroundings,
     *,
     target: str = "kubernetes",
@@ -31,7 +32,7 @@ def render_service(
     doubled: bool = False,
 ) -> Rendering:
     """Return the manifests of one service. `doubled`: a service of another kind has its name."""
-    if service.brings_documents:
+    if target == "kubernetes" and isinstance(service.runs, Documents):
         made = taken_in(expansion, service, around.namespace, around.environment)
     elif doubled:
         # Objects are named for their service: an app and a model of one name would overwrite each other.
@@ -40,17 +41,20 @@ def render_service(
         return Rendering(findings=(finding,))
     else:
         made = TARGETS[target].render(service, around)
-    return Rendering(manifests=tuple(sorted(made.manifests, key=lambda each: each.key)), findings=made.findings)
+    if not made.manifests:
+        return made
+    manifests = tuple(sorted(made.manifests, key=lambda each: each.key))
+    return Rendering(body=Objects(manifests=manifests), findings=made.findings)
 
 
-def used_by(service: Service) -> tuple[str, ...]:
+def used_by(service: Workload) -> tuple[ServiceKey, ...]:
     """Return the keys of the services that a service uses, once each."""
-    return tuple(dict.fromkeys(service.spec.uses)) if isinstance(service.spec, AppSpec) else ()
+    return tuple(dict.fromkeys(service.uses))
 
 
-def users_of(uses: Iterable[tuple[str, Sequence[str]]]) -> Mapping[str, Sequence[str]]:
+def users_of(uses: Iterable[tuple[ServiceKey, Sequence[ServiceKey]]]) -> Mapping[str, Sequence[ServiceKey]]:
     """Turn (service, what it uses) round: who uses each service, in the order given."""
-    users: dict[str, list[str]] = {}
+    users: dict[str, list[ServiceKey]] = {}
     for key, used in uses:
         for each in used:
             users.setdefault(each, []).append(key)

@@ -5,9 +5,10 @@ Called by `bateau schema`, `bateau explain` and the reference in docs.
 
 from typing import Any
 
-from bateau.domain.spec import API_VERSION, KINDS, Metadata
+from bateau.domain.spec import API_VERSION, Metadata
 from bateau.kit.schema_docs import FieldPage, field_page, object_schema
 from bateau.kit.suggest import did_you_mean, listed
+from bateau.specs.kinds import KINDS
 
 
 def json_schema() -> dict[str, Any]:
@@ -18,7 +19,7 @@ def json_schema() -> dict[str, Any]:
         "type": "object",
         "required": ["apiVersion", "kind"],
         "properties": {"apiVersion": {"const": API_VERSION}, "kind": {"enum": list(KINDS)}},
-        "oneOf": [_document_schema(kind, cls) for kind, cls in KINDS.items()],
+        "oneOf": [_document_schema(name, kind.schema) for name, kind in KINDS.items()],
     }
 
 
@@ -34,7 +35,7 @@ def explain_field(subject: str) -> FieldPage:
     if first == "metadata":
         return field_page(Metadata, rest, root=f"{kind}.metadata")
     if first in ("", "spec"):
-        return field_page(KINDS[kind], rest, root=f"{kind}.spec")
+        return field_page(KINDS[kind].schema, rest, root=f"{kind}.spec")
     raise LookupError(f"{kind} has no field `{first}`: there is: metadata, spec")
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from bateau.domain.spec import Spec
 from bateau.kit.packed import packed, unpacked
 from bateau.kit.position import Position
+from bateau.specs.kinds import KINDS
 from bateau.specs.reading import FileReading
 
 
@@ -60,10 +61,16 @@ def taken_up(file: str, data: bytes) -> FileReading | None:
     if (found := unpacked(data)) is None:
         return None
     foreign, specs = found
+    if any(kind not in KINDS for kind, *_ in specs):
+        return None
     return FileReading(file=file, specs=tuple(_spec(file, *each) for each in specs), foreign=foreign)
 
 
 def _spec(file: str, kind: Any, name: str, tree: Any, place: tuple[int, int], positions: bytes) -> Spec:
     return Spec(
-        kind=kind, name=name, tree=tree, position=Position(file, *place), positions=PackedPositions(file, positions)
+        definition=KINDS[kind],
+        name=name,
+        tree=tree,
+        position=Position(file, *place),
+        positions=PackedPositions(file, positions),
     )

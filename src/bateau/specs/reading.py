@@ -9,15 +9,16 @@ Invariant: documents of other programs are left alone and counted.
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast, get_args
+from typing import Any, Final, cast
 
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.spec import API_VERSION, KINDS, Kind, Metadata, Spec
+from bateau.domain.spec import API_VERSION, Metadata, Spec
 from bateau.kit.cel_text import OPEN
 from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
 from bateau.kit.yaml_tree import Document, read_documents
+from bateau.specs.kinds import KINDS
 from bateau.specs.references import reference_problems
 
 GROUP: Final = "bateau.dev/"
@@ -165,7 +166,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
         problems.append(
             Problem(where=document.position, says="metadata is missing", hint="add `metadata: {name: ...}`")
         )
-    checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind], "spec")
+    checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind].schema, "spec")
     problems += [_problem(flaw) for flaw in checker.flaws]
     name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
     if isinstance(name, str) and OPEN in name:
@@ -178,7 +179,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     ):
         return None, problems
     spec = Spec(
-        kind=cast("Kind", kind),
+        definition=KINDS[kind],
         name=name,
         tree=tree,
         position=document.positions.get("metadata.name", document.position),
@@ -201,9 +202,9 @@ def _version_problems(document: Document) -> list[Problem]:
 
 def _kind_problem(document: Document, kind: Any) -> Problem:
     if kind is None:
-        return Problem(where=document.position, says="kind is missing", hint=f"one of: {' | '.join(get_args(Kind))}")
+        return Problem(where=document.position, says="kind is missing", hint=f"one of: {' | '.join(KINDS)}")
     near = did_you_mean(str(kind), KINDS)
-    hint = f"{near or 'one of:'} ({' | '.join(get_args(Kind))})" if near else f"one of: {' | '.join(get_args(Kind))}"
+    hint = f"{near or 'one of:'} ({' | '.join(KINDS)})" if near else f"one of: {' | '.join(KINDS)}"
     where = document.positions.get("kind", document.position)
     return Problem(where=where, says=f"kind is {shown(kind)}, which is not known", hint=hint)
 

@@ -6,7 +6,6 @@ from bateau.testing.plane import FakePlane
 from bateau.testing.probe import FakeProbe
 from bateau.testing.runtime import FakeRuntime
 from bateau.testing.source import FakeSource, model_file
-from bateau.testing.templates import FakeTemplates
 from bateau.testing.texts import FakeTexts
 
 __all__ = [
@@ -15,7 +14,6 @@ __all__ = [
     "FakeProbe",
     "FakeRuntime",
     "FakeSource",
-    "FakeTemplates",
     "FakeTexts",
     "ManualClock",
     "model_file",

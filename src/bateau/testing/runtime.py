@@ -67,6 +67,7 @@ class FakeRuntime:
                 pid=self._next_pid(),
                 addresses=self._addresses(replica_id, template),
                 since=self._clock.wall(),
+                drain_timeout_s=template.drain_timeout_s,
             )
         )
         if self._auto_ready:

@@ -14,7 +14,6 @@ from bateau.control.bundle import read_bundle
 from bateau.control.delivery import Rendered, deliver
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
-from bateau.domain.spec import brings_documents
 from bateau.kit.position import Flaw
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
@@ -42,7 +41,7 @@ async def rendered_at(question: Question, revision: str) -> Rendered:
     commit = await objects.id_of(revision)
     reading = read(await objects.texts_at(commit))
     foreign = None
-    if any(brings_documents(spec) for spec in reading.specs):
+    if any(spec.brings_documents for spec in reading.specs):
         foreign = foreign_documents(await laid_out(objects, commit), question.kubernetes)
     return _delivered(question, reading, foreign)
 

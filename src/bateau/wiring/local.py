@@ -29,7 +29,6 @@ from bateau.domain.status import Status
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.runtimes.local import LocalRuntime
-from bateau.runtimes.local.templates import LocalTemplates
 from bateau.sources.git import GitReference
 from bateau.sources.http import shown
 from bateau.sources.models import Models
@@ -133,7 +132,7 @@ class LocalPlatform:
                 texts=self._repository or self._applied or files,
                 source=models(settings.directory, settings.environ),
                 runtime=self.runtime,
-                templates=LocalTemplates(settings.directory),
+                directory=settings.directory,
                 plane=self.plane,
                 memory=StateFile(where.state / "control.json"),
                 clock=self.clock,

@@ -19,7 +19,6 @@ import bateau
 from bateau.control.assembly import Rules
 from bateau.control.bundle import bundle
 from bateau.control.packing import Occasion, Packed, Sources, pack, read_sources
-from bateau.domain.spec import brings_documents
 from bateau.kit.garbage import no_collections
 from bateau.ports.foreign import Foreign
 from bateau.ports.memo import Memo
@@ -120,7 +119,7 @@ class Packer:
         return self._foreign is not None
 
     def _foreign_documents(self) -> Foreign | None:
-        if not any(brings_documents(spec) for spec in self._sources.reading.specs):
+        if not any(spec.brings_documents for spec in self._sources.reading.specs):
             return None
         from bateau.wiring.foreign import foreign_documents  # most repositories have none
 

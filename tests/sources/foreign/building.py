@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.hydrate import hydrate
 from bateau.kit.position import leaves
 from bateau.ports.foreign import Expansion
@@ -16,7 +16,7 @@ from bateau.specs import read
 HEAD = "apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: shop}\n"
 
 
-def service_of(spec: str, file: str = "shop/app.yaml") -> Service:
+def service_of(spec: str, file: str = "shop/app.yaml") -> Workload:
     """Return the App `shop` with a spec in block style."""
     reading = read({file: f"{HEAD}spec:\n{spec}"})
     release, problems = hydrate(reading.specs)

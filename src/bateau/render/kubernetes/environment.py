@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bateau.domain.spec import AppSpec
+from bateau.domain.workload import ModelServer
 from bateau.kit.position import child
 from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Rule, plain
@@ -41,7 +41,7 @@ def variables_of(shape: Shape, doors: list[Door]) -> Variables:
     """Return the variables that the spec sets and those that `uses` and `ports` give; the spec's win."""
     made: dict[str, Any] = {}
     secret: list[str] = []
-    for name, value in shape.service.spec.env.items():
+    for name, value in shape.service.env.items():
         path = child("spec.env", name)
         if value and _SECRET.search(_HUMP.sub("_", name).upper()):
             secret.append(name)
@@ -51,7 +51,7 @@ def variables_of(shape: Shape, doors: list[Door]) -> Variables:
             shape.say(f"{path}: a variable's name has letters, digits, `_`, `-` and `.` only", path, verdict="error")
         else:
             made[name] = From(shape.with_ports(value), path)
-    given = _given(shape, doors) if isinstance(shape.service.spec, AppSpec) else {}
+    given = {} if isinstance(shape.service.runs, ModelServer) else _given(shape, doors)
     return Variables({**given, **made}, tuple(secret))
 
 
@@ -60,18 +60,15 @@ def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:
     for door in doors:
         made.setdefault("PORT", Rule(str(door.number.value), "number of the first port"))
         made[f"PORT_{_upper(door.key)}"] = Rule(str(door.number.value), f"number of port {door.key}")
-    uses = shape.service.spec.uses if isinstance(shape.service.spec, AppSpec) else ()
-    for index, used in enumerate(uses):
+    for index, used in enumerate(shape.service.uses):
         path = f"spec.uses[{index}]"
-        kind, _, name = used.partition("/")
         address = shape.around.addresses.get(used)
         if address is None:
-            shape.say(f"not rendered: {used} has no address to give in BATEAU_{_upper(name)}_URL", path)
+            shape.say(f"not rendered: {used} has no address to give in BATEAU_{_upper(used.name)}_URL", path)
             continue
-        url, says = address
-        made[f"BATEAU_{_upper(name)}_URL"] = From(url, path, says)
-        if kind == "model":
-            made[f"BATEAU_{_upper(name)}_MODEL"] = From(name, path, "name of the model")
+        made[f"BATEAU_{_upper(used.name)}_URL"] = From(address.url, path, address.says)
+        if address.model:
+            made[f"BATEAU_{_upper(used.name)}_MODEL"] = From(address.model, path, "name of the model")
     return made
 
 

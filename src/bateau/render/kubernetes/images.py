@@ -8,8 +8,7 @@ Invariant: a model that no image can fetch by itself gives a reason and no conta
 from dataclasses import dataclass
 from typing import Any, Final
 
-from bateau.domain.release import Service
-from bateau.domain.spec import ModelSpec
+from bateau.domain.workload import ModelServer, Workload
 from bateau.render.marks import From, Rule
 
 PORT: Final = 8080
@@ -29,9 +28,9 @@ class Server:
     arguments: list[Any]
 
 
-def server_of(service: Service, spec: ModelSpec) -> Server | str:
+def server_of(service: Workload, spec: ModelServer) -> Server | str:
     """Return what serves the model, or why nothing can."""
-    vendor = spec.accelerator.vendor if spec.accelerator else None
+    vendor = service.accelerator.vendor if service.accelerator else None
     file = spec.source.endswith(".gguf")
     engine = spec.engine or ("vllm" if vendor and not file else "llama.cpp")
     image = IMAGES.get((engine, vendor))
@@ -43,7 +42,7 @@ def server_of(service: Service, spec: ModelSpec) -> Server | str:
     return Server(engine, Rule(image, f"image of {engine} for {vendor or 'CPU'}"), arguments)
 
 
-def _llamacpp(service: Service, spec: ModelSpec) -> list[Any] | str:
+def _llamacpp(service: Workload, spec: ModelServer) -> list[Any] | str:
     source = spec.source
     made: list[Any] = []
     if source.startswith("hf://") and source.count("/") >= 4 and source.endswith(".gguf"):  # noqa: PLR2004
@@ -62,12 +61,12 @@ def _llamacpp(service: Service, spec: ModelSpec) -> list[Any] | str:
         made += _pair("--ctx-size", total, "spec.contextLength", "tokens of all slots together")
     if spec.threads:
         made += _pair("--threads", str(spec.threads), "spec.threads")
-    if spec.accelerator:
+    if service.accelerator:
         made += _constants("--n-gpu-layers", "999")
     return made
 
 
-def _vllm(service: Service, spec: ModelSpec) -> list[Any] | str:
+def _vllm(service: Workload, spec: ModelServer) -> list[Any] | str:
     source = spec.source
     if "://" in source.removeprefix("hf://") or source.removeprefix("hf://").count("/") != 1:
         return f'vLLM cannot fetch "{source}"; write hf://ORG/REPOSITORY'
@@ -77,8 +76,8 @@ def _vllm(service: Service, spec: ModelSpec) -> list[Any] | str:
     made += _pair("--max-num-seqs", str(spec.parallel), "spec.parallel")
     if spec.context_length:
         made += _pair("--max-model-len", str(spec.context_length), "spec.contextLength")
-    if spec.accelerator and spec.accelerator.count > 1:
-        made += _pair("--tensor-parallel-size", str(spec.accelerator.count), "spec.accelerator.count")
+    if service.accelerator and service.accelerator.count > 1:
+        made += _pair("--tensor-parallel-size", str(service.accelerator.count), "spec.accelerator.count")
     return made
 
 

@@ -8,7 +8,7 @@ Invariant: every pod passes the Pod Security Standard `restricted`.
 from collections.abc import Mapping
 from typing import Any, Final
 
-from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.domain.workload import Container, ModelServer
 from bateau.kit.position import child, item
 from bateau.kit.quantity import format_bytes, format_cores
 from bateau.render.kubernetes.environment import Variables
@@ -33,17 +33,17 @@ _USER: Final = 65532
 
 def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server | None) -> dict[str, Any]:
     """Return the marked spec of the pod."""
-    spec = shape.service.spec
+    service, runs = shape.service, shape.service.runs
     name = From(shape.service.name, "metadata.name")
     container: dict[str, Any] = {
         "name": name,
-        "image": server.image if server else From(getattr(spec, "image", ""), "spec.image"),
+        "image": server.image if server else From(runs.image if isinstance(runs, Container) else "", "spec.image"),
     }
     if server:
         container["args"] = server.arguments
-    if isinstance(spec, AppSpec) and spec.command:
+    if isinstance(runs, Container) and runs.command:
         container["command"] = [
-            _word(shape.with_ports(word), item("spec.command", index)) for index, word in enumerate(spec.command)
+            _word(shape.with_ports(word), item("spec.command", index)) for index, word in enumerate(runs.command)
         ]
     if doors:
         container["ports"] = [{"name": door.name, "containerPort": door.number} for door in doors]
@@ -52,7 +52,7 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
     if variables.secret:
         container["env"] = [_secret(variable, name) for variable in variables.secret]
     if server:
-        container.setdefault("env", []).extend(_caches(spec.env))
+        container.setdefault("env", []).extend(_caches(service.env))
     container["resources"] = _resources(shape)
     container |= _probes(shape, doors)
     container["lifecycle"] = Rule({"preStop": {"sleep": {"seconds": _END_SECONDS}}}, "let endpoints learn of the end")
@@ -92,9 +92,8 @@ def _rights(doors: list[Door], *, own_image: bool) -> Rule:
 
 
 def _grace(shape: Shape) -> From:
-    spec = shape.service.spec
-    stop = spec.stop_timeout if isinstance(spec, AppSpec) else 10.0
-    whole = shape.seconds(spec.drain_timeout + stop + _END_SECONDS, "spec.drainTimeout").value
+    stop = shape.service.stop_timeout_s
+    whole = shape.seconds(shape.service.drain_timeout_s + stop + _END_SECONDS, "spec.drainTimeout").value
     return From(whole, "spec.drainTimeout", f"drainTimeout, {stop:g} s to stop and {_END_SECONDS} s for endpoints")
 
 
@@ -116,13 +115,13 @@ def _caches(written: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def _resources(shape: Shape) -> dict[str, Any]:
-    spec = shape.service.spec
+    spec = shape.service
     amounts: dict[str, Any] = {}
     if spec.resources.cpu:
         amounts["cpu"] = From(format_cores(spec.resources.cpu), "spec.resources.cpu")
     if spec.resources.memory:
         amounts["memory"] = From(format_bytes(spec.resources.memory), "spec.resources.memory")
-    if isinstance(spec, ModelSpec) and spec.accelerator:
+    if spec.accelerator:
         resource = _GPU_RESOURCES[spec.accelerator.vendor]
         amounts[resource] = From(spec.accelerator.count, "spec.accelerator.count")
         if spec.accelerator.memory:
@@ -137,12 +136,12 @@ def _resources(shape: Shape) -> dict[str, Any]:
 
 
 def _probes(shape: Shape, doors: list[Door]) -> dict[str, Any]:
-    health = shape.service.spec.health
+    health = shape.service.health
     door = next((each for each in doors if each.key == health.port), doors[0] if doors else None)
     if door is None:
         return {}
     action: dict[str, Any]
-    if isinstance(shape.service.spec, ModelSpec):
+    if isinstance(shape.service.runs, ModelServer):
         path = From(health.path, "spec.health.path") if health.path else Rule("/health", "path of the engine")
         action = {"httpGet": {"path": path, "port": door.number}}
     elif health.path:

@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from bateau.domain.finding import Finding
-from bateau.domain.release import Service
-from bateau.domain.spec import AppSpec, ModelSpec
+from bateau.domain.unit import Address
+from bateau.domain.workload import External, ModelServer, ServiceKey, Workload
 from bateau.kit.position import child, nearest
 from bateau.ports.target import Surroundings
 from bateau.render.kubernetes.images import PORT
@@ -53,7 +53,7 @@ class Door:
 class Shape:
     """One service on its way to objects."""
 
-    service: Service
+    service: Workload
     around: Surroundings
     findings: list[Finding] = field(default_factory=list[Finding])
     numbers: Mapping[str, str] = field(default_factory=dict[str, str])  # of ports, by the spec's name of them
@@ -134,7 +134,7 @@ class Shape:
 
     def notes(self) -> Mapping[str, str]:
         """Return the user's annotations."""
-        return self.service.tree.get("metadata", {}).get("annotations") or {}
+        return self.service.annotations
 
     def seconds(self, value: float, path: str, *, least: int = 1) -> From:
         """Return a duration in whole seconds, rounded up."""
@@ -144,36 +144,35 @@ class Shape:
         return From(whole, path, "in whole seconds, rounded up" if whole != value else None)
 
 
-def selector_of(service: Service) -> dict[str, Any]:
+def selector_of(service: Workload) -> dict[str, Any]:
     """Return the labels that pick the pods of a service."""
     return {
         "app.kubernetes.io/name": From(service.name, "metadata.name"),
-        "app.kubernetes.io/component": Rule(service.kind.lower(), "kind of the service"),
+        "app.kubernetes.io/component": Rule(service.key.kind, "kind of the service"),
     }
 
 
-def selector_labels(key: str) -> dict[str, str]:
+def selector_labels(key: ServiceKey) -> dict[str, str]:
     """Return the same for a service of which only the key is known.
 
-    >>> selector_labels("app/shop")
+    >>> selector_labels(ServiceKey("app/shop"))
     {'app.kubernetes.io/name': 'shop', 'app.kubernetes.io/component': 'app'}
     """
-    kind, _, name = key.partition("/")
-    return {"app.kubernetes.io/name": name, "app.kubernetes.io/component": kind}
+    return {"app.kubernetes.io/name": key.name, "app.kubernetes.io/component": key.kind}
 
 
-def doors_of(service: Service) -> list[Door]:
+def doors_of(service: Workload) -> list[Door]:
     """Return the ports of a service. A port without a number gets one from 8080 on that no other port has."""
-    if not isinstance(service.spec, AppSpec):
+    if isinstance(service.runs, ModelServer | External):
         return [Door("http", Rule("http", "port of the server"), Rule(PORT, "port of the server"), "http")]
-    ports = service.spec.ports
-    taken = {port.port for port in ports.values()}
+    ports = service.ports
+    taken = {port.number for port in ports.values()}
     doors: list[Door] = []
     following = PORT_FIRST
     for key, port in ports.items():
         path = child("spec.ports", key)
-        if port.port:
-            number: From | Rule = From(port.port, f"{path}.port")
+        if port.number:
+            number: From | Rule = From(port.number, f"{path}.port")
         else:
             while following in taken:
                 following += 1
@@ -184,14 +183,14 @@ def doors_of(service: Service) -> list[Door]:
     return doors
 
 
-def address_of(service: Service, namespace: str) -> tuple[str, str] | None:
+def address_of(service: Workload, namespace: str) -> Address | None:
     """Return the URL that users of a service call, with its origin in words; None where it has no port."""
-    spec = service.spec
-    if isinstance(spec, ModelSpec) and spec.engine == "external":
-        return spec.source, "URL of a model that runs elsewhere"
+    if isinstance(service.runs, External):
+        return Address(url=service.runs.url, says="URL of a model that runs elsewhere", model=service.name)
     doors = doors_of(service)
     if not doors:
         return None
     scheme = "" if doors[0].protocol in ("tcp", "grpc") else "http://"
-    path = "/v1" if service.kind == "Model" else ""
-    return f"{scheme}{service.name}.{namespace}.svc:{doors[0].number.value}{path}", f"DNS name of {service.key}"
+    serves_model = isinstance(service.runs, ModelServer)
+    url = f"{scheme}{service.name}.{namespace}.svc:{doors[0].number.value}{'/v1' if serves_model else ''}"
+    return Address(url=url, says=f"DNS name of {service.key}", model=service.name if serves_model else None)

@@ -6,11 +6,21 @@ Invariant: a service is rendered whole or not at all, and what is left out is a 
 Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is installed once for a cluster.
 """
 
-from typing import Any
+from typing import Any, assert_never
 
 from bateau.domain.manifest import Manifest
-from bateau.domain.release import Service
-from bateau.domain.spec import AppSpec, ModelSpec, Scale
+from bateau.domain.unit import Objects, Whereabouts
+from bateau.domain.workload import (
+    Command,
+    Container,
+    Documents,
+    External,
+    ModelServer,
+    Scale,
+    VirtualMachine,
+    Wasm,
+    Workload,
+)
 from bateau.ports.target import Address, Rendering, Surroundings
 from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
@@ -19,6 +29,7 @@ from bateau.render.kubernetes.shape import Door, Shape, address_of, doors_of, se
 from bateau.render.marks import From, MarkedOrigins, Rule, plain
 
 _IDLE_SECONDS_MAX = 3600
+_FIELD_OF = {Command: "command", Wasm: "wasm", VirtualMachine: "vm", Documents: "manifests"}
 
 
 class Kubernetes:
@@ -26,36 +37,41 @@ class Kubernetes:
 
     name = "kubernetes"
 
-    def address(self, service: Service, namespace: str) -> Address | None:
+    def address(self, workload: Workload, where: Whereabouts) -> Address | None:
         """Return the URL of the Service, or of a model that runs elsewhere."""
-        return address_of(service, namespace)
+        return address_of(workload, where.namespace)
 
-    def render(self, service: Service, around: Surroundings) -> Rendering:
-        """Return the objects of `service`; what cannot be expressed is a finding and never silence."""
-        shape = Shape(service, around)
+    def render(self, workload: Workload, around: Surroundings) -> Rendering:
+        """Return the objects of `workload`; what cannot be expressed is a finding and never silence."""
+        shape = Shape(workload, around)
         server: Server | None = None
-        spec = service.spec
-        if isinstance(spec, ModelSpec):
-            if spec.engine == "external":
+        runs = workload.runs
+        match runs:
+            case ModelServer():
+                found = server_of(workload, runs)
+                if isinstance(found, str):
+                    shape.say(f"not rendered: {found}", "spec.source", verdict="error")
+                    return Rendering(findings=tuple(shape.findings))
+                server = found
+            case Container():
+                pass
+            case External():
                 shape.say("not rendered: the model runs elsewhere; apps that use it get its URL", "spec.engine")
                 return Rendering(findings=tuple(shape.findings))
-            found = server_of(service, spec)
-            if isinstance(found, str):
-                shape.say(f"not rendered: {found}", "spec.source", verdict="error")
+            case Command() | Wasm() | VirtualMachine() | Documents():
+                field = _FIELD_OF[type(runs)]
+                shape.say(f"not rendered: the app runs spec.{field}, and this target needs spec.image", f"spec.{field}")
                 return Rendering(findings=tuple(shape.findings))
-            server = found
-        elif spec.image is None:
-            runs = next((each for each in ("command", "wasm", "vm") if getattr(spec, each) is not None), "nothing")
-            shape.say(f"not rendered: the app runs spec.{runs}, and this target needs spec.image", f"spec.{runs}")
-            return Rendering(findings=tuple(shape.findings))
+            case _:
+                assert_never(runs)
         shape.check_labels()
         _say_left_out(shape)
         trees = _objects(shape, server)
         manifests = tuple(
-            Manifest(service=service.key, target=self.name, tree=plain(tree), origins=MarkedOrigins(tree, service))
+            Manifest(service=workload.key, target=self.name, tree=plain(tree), origins=MarkedOrigins(tree, workload))
             for tree in trees
         )
-        return Rendering(manifests=manifests, findings=tuple(shape.findings))
+        return Rendering(body=Objects(manifests=manifests), findings=tuple(shape.findings))
 
 
 def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
@@ -81,7 +97,7 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
             {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}, "no replica leaves early"
         ),
         "progressDeadlineSeconds": From(
-            max(600, int(shape.service.spec.health.start_timeout) * 2),
+            max(600, int(shape.service.health.start_timeout) * 2),
             "spec.health.startTimeout",
             "twice, at least 600",
         ),
@@ -123,7 +139,7 @@ def _network_policy(shape: Shape, doors: list[Door]) -> dict[str, Any]:
 
 def _scale_of(shape: Shape) -> Scale | None:
     """Return the bounds an autoscaler can keep, or None where there is none."""
-    scale = shape.service.spec.scale if isinstance(shape.service.spec, ModelSpec) else None
+    scale = shape.service.scale
     if scale is None:
         return None
     if scale.min == 0:
@@ -134,15 +150,15 @@ def _scale_of(shape: Shape) -> Scale | None:
         shape.say("not rendered: spec.scale.queue; Kubernetes queues no requests", "spec.scale.queue")
     if scale.max <= max(scale.min, 1):
         return None
-    if not shape.service.spec.resources.cpu:
+    if not shape.service.resources.cpu:
         shape.say("scaling follows CPU, and spec.resources.cpu says of how much", "spec.scale")
     return scale
 
 
 def _replicas(shape: Shape) -> From:
     """Return how many there are where nothing scales them: with bounds that are one number, that number."""
-    spec = shape.service.spec
-    scale = spec.scale if isinstance(spec, ModelSpec) else None
+    spec = shape.service
+    scale = spec.scale
     if scale is None or scale.max > max(scale.min, 1):
         return From(spec.replicas, "spec.replicas")
     return From(max(scale.min, 1), "spec.scale.min", "at least 1" if scale.min < 1 else None)
@@ -171,12 +187,10 @@ def _autoscaler(shape: Shape, scale: Scale) -> dict[str, Any]:
 
 def _say_left_out(shape: Shape) -> None:
     """Say which fields plain Kubernetes has no word for."""
-    spec = shape.service.spec
-    if isinstance(spec, AppSpec):
-        if spec.working_directory:
-            shape.say("not rendered: spec.workingDirectory; the image says where it runs", "spec.workingDirectory")
-        return
-    if spec.limits is not None:
+    runs, service = shape.service.runs, shape.service
+    if isinstance(runs, Container) and runs.working_directory:
+        shape.say("not rendered: spec.workingDirectory; the image says where it runs", "spec.workingDirectory")
+    if service.limits is not None:
         shape.say("not rendered: spec.limits; limits of a key are kept by the gateway", "spec.limits")
-    if spec.rollout is not None and (spec.rollout.strategy != "rolling" or spec.rollout.judge):
+    if service.rollout is not None and (service.rollout.strategy != "rolling" or service.rollout.judge):
         shape.say("not rendered: spec.rollout; a Deployment only rolls, and judges by its probes", "spec.rollout")

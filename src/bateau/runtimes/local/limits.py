@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bateau.domain.spec import Resources
+from bateau.domain.workload import Resources
 
 MOUNT = Path("/sys/fs/cgroup")
 PERIOD_US = 100_000

@@ -17,9 +17,10 @@ from typing import Any
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
-from bateau.domain.spec import Resources
+from bateau.domain.workload import Resources
 
-VERSION = 1
+VERSION = 2
+VERSIONS_READ = (1, 2)  # 1 had no drain timeout
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,13 +149,14 @@ def _to_tree(record: Record) -> dict[str, Any]:
             "probe": None if template.probe is None else asdict(template.probe),
             "resources": asdict(template.resources),
             "stop_timeout_s": template.stop_timeout_s,
+            "drain_timeout_s": template.drain_timeout_s,
         },
     }
 
 
 def _from_tree(tree: Any) -> Record:
     rest = dict(tree)
-    if rest.pop("version") != VERSION:
+    if rest.pop("version") not in VERSIONS_READ:
         raise ValueError("another version")
     process = rest.pop("process")
     return Record(

@@ -64,6 +64,7 @@ class Supervisor:
             restarts=record.restarts,
             since=record.since or clock.wall(),
             log_path=str(site.log_path(record.id)),
+            drain_timeout_s=record.template.drain_timeout_s,
         )
 
     def start(self) -> None:

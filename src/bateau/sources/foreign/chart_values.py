@@ -14,7 +14,7 @@ from typing import Any, Final, Protocol
 
 from bateau.domain.chart import Chart
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import Position, item, leaves, nearest, steps
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
@@ -67,7 +67,7 @@ class _SpecLayer:
     """The values that stand in the spec."""
 
     tree: Mapping[str, Any]
-    service: Service
+    service: Workload
 
     def of(self, path: str) -> tuple[str, Position]:
         full = _VALUES if not path else f"{_VALUES}{path}" if path.startswith("[") else f"{_VALUES}.{path}"
@@ -107,7 +107,7 @@ class ChartValues:
         return next((layer for layer in reversed(self._layers) if _holds(layer.tree, at)), self._layers[-1])
 
 
-def read_values(tree: Tree, service: Service, chart: Chart) -> ChartValues | list[Problem]:
+def read_values(tree: Tree, service: Workload, chart: Chart) -> ChartValues | list[Problem]:
     """Return the values that the spec names, or everything that is wrong with the files of them."""
     problems: list[Problem] = []
     files: list[Path] = []

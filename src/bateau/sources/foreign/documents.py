@@ -9,8 +9,7 @@ for alike is done once.
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from bateau.domain.release import Service
-from bateau.domain.spec import AppSpec
+from bateau.domain.workload import Documents, Workload
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.helm import Cluster, expand_chart
 from bateau.sources.foreign.kustomize import expand_kustomization
@@ -36,16 +35,16 @@ class ForeignDocuments:
         self._serves = serves
         self._known: dict[str, Expansion] = {}
 
-    def expand(self, service: Service, *, namespace: str) -> Expansion:
+    def expand(self, service: Workload, *, namespace: str) -> Expansion:
         """Return the objects of `service`, or why there are none; what was asked before is not worked out again."""
         key = _identity(service, namespace)
         if key not in self._known:
             self._known[key] = self._expand(service, namespace)
         return self._known[key]
 
-    def _expand(self, service: Service, namespace: str) -> Expansion:
-        spec = service.spec
-        if not isinstance(spec, AppSpec):
+    def _expand(self, service: Workload, namespace: str) -> Expansion:
+        spec = service.runs
+        if not isinstance(spec, Documents):
             return Expansion()
         if spec.manifests is not None:
             return expand_files(self._tree, service, spec.manifests)
@@ -57,10 +56,9 @@ class ForeignDocuments:
         return Expansion()
 
 
-def _identity(service: Service, namespace: str) -> str:
+def _identity(service: Workload, namespace: str) -> str:
     """Return all that the result depends on: what is named, and the places that problems and origins point at."""
-    spec = service.spec
-    named = (spec.manifests, spec.kustomization, spec.chart) if isinstance(spec, AppSpec) else None
+    named = service.runs
     prefixes = ("spec.manifests", "spec.kustomization", "spec.chart")
     places = [(path, chain) for path, chain in sorted(service.origins.items()) if path.startswith(prefixes)]
     return repr((service.key, service.position, namespace, named, places))

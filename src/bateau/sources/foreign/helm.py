@@ -24,7 +24,7 @@ from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import LazyOrigins
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.chart import ARCHIVES, ChartFiles
@@ -103,7 +103,7 @@ class Helm:
 
 
 def expand_chart(
-    tree: Tree, service: Service, chart: Chart, *, cluster: Cluster, environ: Mapping[str, str]
+    tree: Tree, service: Workload, chart: Chart, *, cluster: Cluster, environ: Mapping[str, str]
 ) -> Expansion:
     """Return the objects of a chart."""
     files = _files(tree, service, chart)
@@ -151,7 +151,7 @@ def expand_chart(
     return Expansion(manifests=tuple(manifests), findings=(*findings, *_warnings(service, rendering, unstable)))
 
 
-def _files(tree: Tree, service: Service, chart: Chart) -> ChartFiles | Problem:
+def _files(tree: Tree, service: Workload, chart: Chart) -> ChartFiles | Problem:
     """Return the chart that the spec names, or what is wrong with that."""
     where, source = named_at(service, _SOURCE), chart.source
     if is_elsewhere(source):
@@ -178,7 +178,7 @@ def _files(tree: Tree, service: Service, chart: Chart) -> ChartFiles | Problem:
     return Problem(where=where, says=f"`{source}` does not exist", hint=tree.instead(name) or _PULL_HINT)
 
 
-def _unsound(service: Service, chart: Chart, files: ChartFiles) -> list[Problem]:
+def _unsound(service: Workload, chart: Chart, files: ChartFiles) -> list[Problem]:
     found: list[Problem] = []
     release = chart.release or service.name
     if not _RELEASE(release) or len(release) > _RELEASE_CHARACTERS_MAX:
@@ -209,7 +209,7 @@ def _unstable(helm: Helm, values: ChartValues, files: ChartFiles, rendering: Ren
     return {} if again.failed or problems else moving(rendering, second)
 
 
-def _hooks(service: Service, rendering: Rendering) -> tuple[list[Rendered], list[Finding]]:
+def _hooks(service: Workload, rendering: Rendering) -> tuple[list[Rendered], list[Finding]]:
     """Return the objects that are applied, and what is said of hooks."""
     kept: list[Rendered] = []
     findings: list[Finding] = []
@@ -224,7 +224,7 @@ def _hooks(service: Service, rendering: Rendering) -> tuple[list[Rendered], list
     return kept, findings
 
 
-def _hook(service: Service, each: Rendered, events: set[str], *, left_out: bool) -> Finding:
+def _hook(service: Workload, each: Rendered, events: set[str], *, left_out: bool) -> Finding:
     named = f"{each.found.kind[1]} {each.found.name} is a hook of Helm ({', '.join(sorted(events))})"
     if left_out:
         says = f"{named}; it is left out, as nothing here deletes or rolls back as Helm does"
@@ -233,7 +233,7 @@ def _hook(service: Service, each: Rendered, events: set[str], *, left_out: bool)
     return Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=each.place.at())
 
 
-def _warnings(service: Service, rendering: Rendering, unstable: Mapping[int, frozenset[str]]) -> Iterator[Finding]:
+def _warnings(service: Workload, rendering: Rendering, unstable: Mapping[int, frozenset[str]]) -> Iterator[Finding]:
     """Yield a warning for each object that is another one at each rendering."""
     for number, names in sorted(unstable.items()):
         each = rendering.objects[number]

@@ -19,7 +19,7 @@ from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import LazyOrigins
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import Position
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.ports.foreign import Expansion
@@ -53,7 +53,7 @@ class Kustomize:
         return run(self._program, [self._verb, "."], folder=folder, environ=self._environ)
 
 
-def expand_kustomization(tree: Tree, service: Service, folder: str, environ: Mapping[str, str]) -> Expansion:
+def expand_kustomization(tree: Tree, service: Workload, folder: str, environ: Mapping[str, str]) -> Expansion:
     """Return the objects of the kustomization in `folder`."""
     where = named_at(service, _PATH)
     name = _folder(tree, service, folder, where)
@@ -87,7 +87,7 @@ def expand_kustomization(tree: Tree, service: Service, folder: str, environ: Map
     return Expansion(manifests=tuple(manifests))
 
 
-def _folder(tree: Tree, service: Service, folder: str, where: Position) -> str | Problem:
+def _folder(tree: Tree, service: Workload, folder: str, where: Position) -> str | Problem:
     """Return the name of the directory of the kustomization, or what is wrong with it."""
     if is_elsewhere(folder):
         hint = "vendor it: copy it into the repository, where it is reviewed, and name the copy"

@@ -5,17 +5,17 @@ Called by plain, kustomize and helm, for their problems and origins.
 
 from pathlib import PurePosixPath
 
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import Position, nearest
 
 
-def named_at(service: Service, path: str) -> Position:
+def named_at(service: Workload, path: str) -> Position:
     """Return the place that gave a field its value: a patch's, where one did; else the nearest in the document."""
     chain = service.origins.get(path, ())
     patched = next((origin.at for origin in reversed(chain) if origin.at), None)
     return patched or nearest(service.positions, path, service.position)
 
 
-def directory_of(service: Service) -> str:
+def directory_of(service: Workload) -> str:
     """Return the directory that the paths of a spec are relative to: that of its file."""
     return str(PurePosixPath(service.position.file).parent)

@@ -12,7 +12,7 @@ from typing import Final
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
-from bateau.domain.release import Service
+from bateau.domain.workload import Workload
 from bateau.kit.position import Position, item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.naming import directory_of, named_at
@@ -22,7 +22,7 @@ from bateau.sources.foreign.tree import FILES_MAX, OUTSIDE_HINT, Tree, is_glob
 _ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
-def expand_files(tree: Tree, service: Service, patterns: tuple[str, ...]) -> Expansion:
+def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Expansion:
     """Return the objects of all files that the patterns name."""
     problems: list[Problem] = []
     names: dict[str, Position] = {}
@@ -76,7 +76,7 @@ def _files(tree: Tree, pattern: str, *, below: str, where: Position) -> list[str
     return [name]
 
 
-def _warnings(service: Service, text: str, objects: list[Found]) -> Iterator[Finding]:
+def _warnings(service: Workload, text: str, objects: list[Found]) -> Iterator[Finding]:
     for word, value, at in switches(text, objects):
         meaning = str(value).lower()
         says = (

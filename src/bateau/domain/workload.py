@@ -1,0 +1,240 @@
+"""The normal form of a service, the same for every kind of document, and the parts that it consists of.
+
+Made by specs.kinds at the end of hydration; read by place, render, policy, plan and control. The parts are schemas too:
+documents of several kinds contain them.
+
+Invariant: no code after hydrate asks which kind a workload came from; it matches on `runs`, and the type checker lists
+every place that has to handle a new variant.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from bateau.domain.chart import Chart
+from bateau.domain.origin import Origin, Origins
+from bateau.kit.position import Position
+from bateau.kit.schema import Bytes, Cores, Seconds, described
+
+
+class ServiceKey(str):
+    """What a service is called everywhere: its kind in lower case and its name.
+
+    >>> ServiceKey("model/chat").name
+    'chat'
+    >>> ServiceKey.of("App", "shop") == "app/shop"
+    True
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, kind: str, name: str) -> "ServiceKey":
+        """Return the key of a document."""
+        return cls(f"{kind.lower()}/{name}")
+
+    @property
+    def kind(self) -> str:
+        """The kind in lower case, for people and labels: no decision hangs on it."""
+        return self.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The name of the document."""
+        return self.partition("/")[2]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resources:
+    """What one replica may use, as Kubernetes' limits."""
+
+    cpu: Cores | None = described("CPU limit of a replica, in cores.", default=None, examples=("500m", "2"))
+    memory: Bytes | None = described("Memory limit of a replica.", default=None, examples=("512Mi", "2Gi"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Health:
+    """How a replica is probed. What is absent is guessed from the protocol of the port, and said."""
+
+    path: str | None = described(
+        "HTTP path that answers 2xx or 3xx when the replica can serve. Absent: a TCP connect, or gRPC health.",
+        default=None,
+        pattern=r"/.*",
+        pattern_says="a path that begins with '/'",
+        examples=("/healthz",),
+    )
+    port: str | None = described("Name of the port to probe. Absent: the first port.", default=None, examples=("http",))
+    interval: Seconds = described("Time between two probes.", default=5.0, minimum=0.1)
+    timeout: Seconds = described("Time after which a probe without answer has failed.", default=5.0, minimum=0.1)
+    failure_threshold: int = described(
+        "Failed probes in a row until a replica is restarted (liveness).", default=3, minimum=1
+    )
+    start_timeout: Seconds = described(
+        "Time a replica may take until its first good probe, then it is restarted.", default=120.0, minimum=0.1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accelerator:
+    """The accelerator of one replica."""
+
+    vendor: Literal["nvidia", "amd", "intel"] = described("Maker of the accelerator.", default="nvidia")
+    count: int = described("How many whole accelerators.", default=1, minimum=1)
+    memory: Bytes | None = described("Memory needed on each.", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Queue:
+    """Requests that may wait."""
+
+    max: int = described("How many requests may wait.", default=64, minimum=0)
+    wait: Seconds = described("How long a request may wait.", default=60.0, minimum=0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """How the number of replicas follows load."""
+
+    min: int = described("Fewest replicas; 0 lets the model sleep.", default=1, minimum=0)
+    max: int = described("Most replicas.", default=1, minimum=1)
+    idle_after: Seconds = described("Time without requests until a replica may go.", default=300.0, minimum=1)
+    queue: Queue | None = described("Bounds of what waits for a replica.", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyLimits:
+    """Limits that each API key has for itself."""
+
+    requests_per_minute: int | None = described("Requests a minute.", default=None, minimum=1)
+    tokens_per_minute: int | None = described("Tokens a minute, in and out.", default=None, minimum=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """Limits on use."""
+
+    per_key: KeyLimits | None = described("Limits of each API key.", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """How a new revision replaces the old one."""
+
+    strategy: Literal["rolling", "blueGreen"] = described("The way of the rollout.", default="rolling")
+    judge: tuple[str, ...] = described("CEL conditions that green must hold against blue.", default=())
+
+
+# "openai": requests name the service in their body, and the front endpoint passes them on.
+PortProtocol = Literal["openai", "http", "grpc", "websocket", "tcp"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A port that a workload listens on. `number` is what clients use; None where it is handed out."""
+
+    protocol: PortProtocol
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """A program of the machine. `working_directory` is relative to the file of the document."""
+
+    words: tuple[str, ...]
+    working_directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """A container image. `command` runs in it, and as a process where a site has no containers."""
+
+    image: str
+    command: tuple[str, ...] | None = None
+    working_directory: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelServer:
+    """A model behind an engine. `engine` is None where the site chooses; lengths are in tokens."""
+
+    source: str
+    engine: Literal["llama.cpp", "vllm", "ollama"] | None = None
+    context_length: int | None = None
+    parallel: int = 4
+    threads: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class External:
+    """An OpenAI-compatible API that runs elsewhere. `api_key_variable` names where its key is, and is no key."""
+
+    url: str
+    model: str | None = None
+    api_key_variable: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wasm:
+    """A WebAssembly component."""
+
+    component: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VirtualMachine:
+    """A virtual machine."""
+
+    image: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Documents:
+    """Kubernetes objects that are written elsewhere: exactly one of the three is set."""
+
+    manifests: tuple[str, ...] | None = None
+    kustomization: str | None = None
+    chart: Chart | None = None
+
+
+Runs = Command | Container | ModelServer | External | Wasm | VirtualMachine | Documents
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """A service with every field filled in.
+
+    `tree` is the whole document as it would be written with nothing left out (camelCase, "2Gi", defaults filled in),
+    and `origins` has the chain of every leaf of `tree`. `positions` has the places of what stands in the document
+    itself.
+    """
+
+    key: ServiceKey
+    runs: Runs
+    position: Position
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+    annotations: Mapping[str, str] = field(default_factory=dict[str, str])
+    ports: Mapping[str, Port] = field(default_factory=dict[str, Port])
+    uses: tuple[ServiceKey, ...] = ()
+    env: Mapping[str, str] = field(default_factory=dict[str, str])
+    replicas: int = 1
+    scale: Scale | None = None
+    health: Health = field(default_factory=Health)
+    resources: Resources = field(default_factory=Resources)
+    accelerator: Accelerator | None = None
+    drain_timeout_s: float = 30.0
+    stop_timeout_s: float = 10.0
+    rollout: Rollout | None = None
+    limits: Limits | None = None
+    positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
+    tree: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
+
+    @property
+    def name(self) -> str:
+        """The name of the document."""
+        return self.key.name
+
+    @property
+    def brings_documents(self) -> bool:
+        """Whether it is made of Kubernetes objects that are written elsewhere."""
+        return isinstance(self.runs, Documents)

@@ -1,0 +1,252 @@
+"""Turn one workload into the template of a process.
+
+Called by render.release. Which programs and models are there comes in with the inventory.
+
+Invariant: the same workload, model, capacity and addresses give the same template, hence the same revision: a control
+plane that was restarted recognises what runs.
+"""
+
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any, assert_never
+
+from bateau.domain.finding import Finding
+from bateau.domain.model_file import ModelFile
+from bateau.domain.placement import ModelCapacity
+from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate, port_word
+from bateau.domain.unit import Address, Whereabouts
+from bateau.domain.workload import (
+    Command,
+    Container,
+    Documents,
+    External,
+    ModelServer,
+    VirtualMachine,
+    Wasm,
+    Workload,
+)
+from bateau.kit.position import nearest
+from bateau.ports.target import Rendering, Surroundings
+
+_PROGRAMS = "bateau.runtimes.programs"
+_VLLM_STOP_S = 30.0
+_OLLAMA_STOP_S = 15.0
+
+
+class Process:
+    """Supervised processes: llama.cpp, vLLM, Ollama and commands."""
+
+    name = "process"
+
+    def address(self, workload: Workload, where: Whereabouts) -> Address | None:
+        """Return the URL of the endpoint for models, else that of the first port that has a number."""
+        numbers = dict(where.ports)
+        for name, port in workload.ports.items():
+            if port.protocol == "openai":
+                return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
+            if number := numbers.get(f"{workload.key}/{name}"):
+                scheme = "" if port.protocol in ("tcp", "grpc") else "http://"
+                return Address(url=f"{scheme}127.0.0.1:{number}", says=f"loopback port of {workload.key}")
+        if isinstance(workload.runs, External):
+            return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
+        return None
+
+    def render(self, workload: Workload, around: Surroundings) -> Rendering:
+        """Return the template; nothing where it does not run on a machine, a finding where it cannot."""
+        runs = workload.runs
+        match runs:
+            case Command():
+                made = _command(workload, runs.words, runs.working_directory, around)
+            case Container():
+                if runs.command is None:
+                    return Rendering()
+                made = _command(workload, runs.command, runs.working_directory, around)
+            case ModelServer():
+                made = _model(workload, runs, around)
+            case External() | Wasm() | VirtualMachine() | Documents():
+                return Rendering()
+            case _:
+                assert_never(runs)
+        return made if isinstance(made, Rendering) else Rendering(body=made)
+
+
+def _model(workload: Workload, runs: ModelServer, around: Surroundings) -> ProcessTemplate | Rendering:
+    match runs.engine:
+        case "vllm":
+            return _vllm(workload, runs, around)
+        case "ollama":
+            return _ollama(workload, runs, around)
+        case "llama.cpp" | None:
+            file = around.inventory.files.get(workload.key)
+            capacity = around.inventory.capacities.get(workload.key)
+            if file is None or capacity is None:
+                return Rendering()  # it is on its way
+            return _llamacpp(workload, runs, file, capacity)
+        case _:
+            assert_never(runs.engine)
+
+
+def _command(
+    workload: Workload, words: tuple[str, ...], working_directory: str | None, around: Surroundings
+) -> ProcessTemplate:
+    base = (around.inventory.directory or PurePath()) / PurePath(workload.position.file).parent
+    return _revised(
+        ProcessTemplate(
+            revision="",
+            command=words,
+            environment=_environment(workload, around.addresses),
+            working_directory=str(base / working_directory if working_directory else base),
+            port_names=tuple(workload.ports),
+            probe=_port_probe(workload),
+            resources=workload.resources,
+            drain_timeout_s=workload.drain_timeout_s,
+            stop_timeout_s=workload.stop_timeout_s,
+        )
+    )
+
+
+def _environment(workload: Workload, addresses: Mapping[str, Address | None]) -> dict[str, str]:
+    environment = dict(workload.env)
+    for used in workload.uses:
+        name, address = _upper(used.name), addresses.get(used)
+        environment.setdefault(f"BATEAU_{name}_URL", address.url if address else "")
+        if address and address.model:
+            environment.setdefault(f"BATEAU_{name}_MODEL", address.model)
+    for name in workload.ports:
+        environment.setdefault(f"PORT_{_upper(name)}", port_word(name))
+    if workload.ports:
+        # What most servers look for by themselves.
+        environment.setdefault("PORT", port_word(next(iter(workload.ports))))
+    return environment
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_")
+
+
+def _vllm(workload: Workload, runs: ModelServer, around: Surroundings) -> ProcessTemplate | Rendering:
+    program = _installed("vllm", around)
+    if program is None:
+        return _missing(workload, "vllm", "install vLLM, or set engine: llama.cpp with a GGUF source")
+    command = [program, "serve", runs.source.removeprefix("hf://"), "--served-model-name", workload.name]
+    command += ["--uds", "{socket}", "--max-num-seqs", str(runs.parallel)]
+    if runs.context_length:
+        command += ["--max-model-len", str(runs.context_length)]
+    return _revised(
+        ProcessTemplate(
+            revision="",
+            command=tuple(command),
+            environment=workload.env,
+            uses_socket=True,
+            probe=_probe(workload, ProbeTarget(kind="http", address="{socket}", path="/health")),
+            resources=workload.resources,
+            drain_timeout_s=workload.drain_timeout_s,
+            stop_timeout_s=_VLLM_STOP_S,
+        )
+    )
+
+
+def _ollama(workload: Workload, runs: ModelServer, around: Surroundings) -> ProcessTemplate | Rendering:
+    program = _installed("ollama", around)
+    if program is None:
+        return _missing(workload, "ollama", "install Ollama, or set engine: llama.cpp")
+    environment = {"OLLAMA_NUM_PARALLEL": str(runs.parallel), **workload.env}
+    if runs.context_length:
+        environment.setdefault("OLLAMA_CONTEXT_LENGTH", str(runs.context_length))
+    address = f"127.0.0.1:{port_word('http')}"
+    return _revised(
+        ProcessTemplate(
+            revision="",
+            command=(
+                sys.executable,
+                "-m",
+                f"{_PROGRAMS}.ollama_server",
+                *("--program", program),
+                *("--model", runs.source.removeprefix("ollama://")),
+                *("--alias", workload.name),
+                *("--port", port_word("http")),
+            ),
+            environment=environment,
+            port_names=("http",),
+            # Answers 200 only once the model is there under the name that clients use.
+            probe=_probe(workload, ProbeTarget(kind="http", address=address, path=f"/v1/models/{workload.name}")),
+            resources=workload.resources,
+            drain_timeout_s=workload.drain_timeout_s,
+            stop_timeout_s=_OLLAMA_STOP_S,
+        )
+    )
+
+
+def _installed(program: str, around: Surroundings) -> str | None:
+    return around.inventory.machine.programs.get(program) if around.inventory.machine else None
+
+
+def _missing(workload: Workload, program: str, hint: str) -> Rendering:
+    says = f"{workload.name} needs engine {program}, but there is no program `{program}` on PATH. {hint}"
+    where = nearest(workload.positions, "spec.engine", workload.position)
+    return Rendering(findings=(Finding(rule="render", subject=workload.key, verdict="error", says=says, where=where),))
+
+
+def _llamacpp(workload: Workload, runs: ModelServer, file: ModelFile, capacity: ModelCapacity) -> ProcessTemplate:
+    command = [sys.executable, "-m", f"{_PROGRAMS}.llamacpp_server", "--model", str(file.path)]
+    command += ["--alias", workload.name, "--socket", "{socket}", "--parallel", str(capacity.slots)]
+    command += ["--context", str(capacity.context)]
+    if file.header.embedding:
+        command.append("--embedding")
+    threads = ("--threads", str(capacity.threads))
+    # Threads that nobody wrote follow the number of replicas: no reason to restart those that run.
+    path = workload.health.path or "/health"
+    template = _revised(
+        ProcessTemplate(
+            revision="",
+            command=(*command, *threads) if runs.threads else tuple(command),
+            environment=workload.env,
+            uses_socket=True,
+            probe=_probe(workload, ProbeTarget(kind="http", address="{socket}", path=path)),
+            resources=workload.resources,
+            drain_timeout_s=workload.drain_timeout_s,
+            stop_timeout_s=workload.stop_timeout_s,
+        )
+    )
+    return template if runs.threads else dataclasses.replace(template, command=(*template.command, *threads))
+
+
+def _port_probe(workload: Workload) -> ProbePlan | None:
+    health = workload.health
+    name = health.port or next(iter(workload.ports), None)
+    if name is None:
+        return None
+    address = f"127.0.0.1:{port_word(name)}"
+    if health.path:
+        return _probe(workload, ProbeTarget(kind="http", address=address, path=health.path))
+    kind = "grpc" if workload.ports[name].protocol == "grpc" else "tcp"
+    return _probe(workload, ProbeTarget(kind=kind, address=address))
+
+
+def _probe(workload: Workload, target: ProbeTarget) -> ProbePlan:
+    health = workload.health
+    return ProbePlan(
+        target=target,
+        interval_s=health.interval,
+        timeout_s=health.timeout,
+        failure_threshold=health.failure_threshold,
+        start_timeout_s=health.start_timeout,
+    )
+
+
+def _revised(template: ProcessTemplate) -> ProcessTemplate:
+    """Name the template by its content. How it is probed and stopped is no reason to restart it."""
+    content: dict[str, Any] = {
+        "command": template.command,
+        "environment": dict(template.environment),
+        "workingDirectory": template.working_directory,
+        "ports": template.port_names,
+        "resources": dataclasses.asdict(template.resources),
+    }
+    canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    revision = hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
+    return dataclasses.replace(template, revision=revision)

@@ -1,0 +1,9 @@
+"""The kinds of documents that people write: one module each, and a row here."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bateau.domain.spec import Kind
+from bateau.specs.kinds import app, environment, model, policy
+
+KINDS: Final[Mapping[str, Kind]] = {each.name: each for each in (model.KIND, app.KIND, environment.KIND, policy.KIND)}

@@ -1,0 +1,238 @@
+"""App: any service that is not a model; its schema, what it refers to, and the workload that it becomes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal, cast
+
+from bateau.domain.expression import paths_read
+from bateau.domain.problem import Problem
+from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
+from bateau.domain.workload import (
+    Chart,
+    Command,
+    Container,
+    Documents,
+    Health,
+    Resources,
+    Runs,
+    ServiceKey,
+    VirtualMachine,
+    Wasm,
+    Workload,
+)
+from bateau.domain.workload import Port as WorkloadPort
+from bateau.kit.position import child, item, nearest
+from bateau.kit.schema import Seconds, described
+from bateau.kit.suggest import did_you_mean, listed
+from bateau.specs.kinds.wrong import at, ports_hint, strings
+
+WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
+_DOCUMENTS: Final = ("manifests", "kustomization", "chart")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port that an App listens on. Its number is handed out, unless `port` fixes it."""
+
+    protocol: Literal["http", "grpc", "websocket", "tcp"] = described("What is spoken on it.", default="http")
+    port: int | None = described(
+        "Number that clients use. Absent: handed out once, and kept.", default=None, minimum=1, maximum=65535
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class AppSpec:
+    """Any other service: a command, its ports, its health and what it uses."""
+
+    command: tuple[str, ...] | None = described(
+        "Program and arguments. `${ ports.NAME }` is the port a replica must listen on. Beside `image`: what runs on "
+        "this machine, and in the image on clusters.",
+        default=None,
+        examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
+    )
+    image: str | None = described("Container image; on clusters only.", default=None)
+    wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
+    vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
+    manifests: tuple[str, ...] | None = described(
+        "Files of Kubernetes manifests, or globs of them, relative to the file of the App; on clusters only.",
+        default=None,
+        examples=(("legacy/*.yaml",),),
+    )
+    kustomization: str | None = described(
+        "Directory of a kustomization, relative to the file of the App; on clusters only.",
+        default=None,
+        examples=("legacy/overlays/prod",),
+    )
+    chart: Chart | None = described("Helm chart; on clusters only.", default=None)
+    ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)
+    health: Health = described("How replicas are probed.", default_factory=Health)
+    uses: tuple[str, ...] = described(
+        "What the app calls: `model/NAME` or `app/NAME`. Each gives it `BATEAU_NAME_URL` in its environment.",
+        default=(),
+        examples=(("model/chat",),),
+    )
+    replicas: int = described("How many replicas run.", default=1, minimum=0, maximum=1000)
+    env: Mapping[str, str] = described("Environment variables.", default_factory=dict)
+    working_directory: str | None = described(
+        "Directory to run in, relative to the file that says so. Absent: the directory of that file.", default=None
+    )
+    resources: Resources = described("What one replica may use.", default_factory=Resources)
+    drain_timeout: Seconds = described(
+        "Time that requests and connections have to end before a replica that leaves is stopped.",
+        default=30.0,
+        minimum=0,
+    )
+    stop_timeout: Seconds = described("Time between SIGTERM and SIGKILL.", default=10.0, minimum=0)
+
+
+def to_workload(document: Hydrated) -> Workload:
+    """Return the workload of an App."""
+    spec: AppSpec = document.fields
+    return Workload(
+        key=document.key,
+        labels=document.labels,
+        annotations=document.annotations,
+        runs=_runs(spec),
+        ports={name: WorkloadPort(protocol=port.protocol, number=port.port) for name, port in spec.ports.items()},
+        uses=tuple(map(ServiceKey, spec.uses)),
+        env=spec.env,
+        replicas=spec.replicas,
+        health=spec.health,
+        resources=spec.resources,
+        drain_timeout_s=spec.drain_timeout,
+        stop_timeout_s=spec.stop_timeout,
+        position=document.position,
+        positions=document.positions,
+        tree=document.tree,
+        origins=document.origins,
+    )
+
+
+def _runs(spec: AppSpec) -> Runs:
+    if any(getattr(spec, each) is not None for each in _DOCUMENTS):
+        return Documents(manifests=spec.manifests, kustomization=spec.kustomization, chart=spec.chart)
+    if spec.image is not None:
+        return Container(image=spec.image, command=spec.command, working_directory=spec.working_directory)
+    if spec.wasm is not None:
+        return Wasm(component=spec.wasm)
+    if spec.vm is not None:
+        return VirtualMachine(image=spec.vm)
+    return Command(words=spec.command or (), working_directory=spec.working_directory)
+
+
+def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+    """Find what does not fit together in an App, and what it uses that is not there."""
+    problems: list[Problem] = []
+    ways = [way for way in WAYS_TO_RUN if fields.get(way) is not None]
+    if not ways:
+        hint = "add `command: [program, argument]`"
+        problems.append(
+            at(spec, "spec", "an App needs one of command, image, wasm, vm, manifests, kustomization or chart", hint)
+        )
+    elif len(ways) > 1 and ways != ["command", "image"]:  # the command runs here, and in the image on a cluster
+        says = f"{' and '.join(ways)} exclude each other"
+        problems.append(at(spec, f"spec.{ways[1]}", says, "keep one of them"))
+    if fields.get("command") == []:
+        problems.append(at(spec, "spec.command", "command is empty", "write `command: [program, argument]`"))
+    ports = fields.get("ports")
+    ports_there = list(cast("dict[str, Any]", ports)) if isinstance(ports, dict) else []
+    for index, name in enumerate(ports_there):
+        for other in ports_there[:index]:
+            if _upper(name) == _upper(other):
+                says = f"port `{name}` and port `{other}` have one variable, PORT_{_upper(name)}"
+                problems.append(at(spec, child("spec.ports", name), says, "rename one"))
+    health = fields.get("health")
+    probed = cast("dict[str, Any]", health).get("port") if isinstance(health, dict) else None
+    if isinstance(probed, str) and probed not in ports_there:
+        problems.append(
+            at(
+                spec,
+                "spec.health.port",
+                f"health.port is `{probed}`, but there is no such port",
+                ports_hint(probed, ports_there),
+            )
+        )
+    for path, text in strings(fields.get("command"), "spec.command") + strings(fields.get("env"), "spec.env"):
+        problems += [
+            at(spec, path, f"`${{ ports.{used} }}` names a port that is not there", ports_hint(used, ports_there))
+            for used in _ports_used(text)
+            if used not in ports_there
+        ]
+    uses = fields.get("uses")
+    for index, used in enumerate(cast("list[Any]", uses) if isinstance(uses, list) else []):
+        problems += _used(spec, f"spec.uses[{index}]", used, names)
+    return problems
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_")
+
+
+def _ports_used(text: str) -> list[str]:
+    """Return the names of the ports that the expressions of a text speak of.
+
+    >>> _ports_used("${ ports.http } ${ ports['x-y'] } ${ 'ports.no' } $${ ports.no }")
+    ['http', 'x-y']
+    """
+    if "ports" not in text:
+        return []
+    found = [path.steps[0] for path in paths_read(text) if path.name == "ports" and path.steps]
+    return [step for step in found if isinstance(step, str)]
+
+
+def _used(spec: Spec, path: str, used: Any, names: Names) -> list[Problem]:
+    if not isinstance(used, str) or "${" in used:
+        return []
+    prefix, slash, name = used.partition("/")
+    if used in names.services and names.services[used] is not spec:
+        return []
+    known = [key for key, other in names.services.items() if other is not spec]
+    if not slash or prefix not in names.service_kinds:
+        near = next((one for one in known if one.partition("/")[2] == (name or used)), None)
+        hint = f"did you mean `{near}`?" if near else "write `model/NAME` or `app/NAME`"
+        return [at(spec, path, f"uses `{used}`, which names no kind that can be used", hint)]
+    if names.service_kinds[prefix] == spec.kind and name == spec.name:
+        return [at(spec, path, f"{spec.name} uses itself", "remove it")]
+    if name not in names.doubtful:
+        hint = did_you_mean(used, known) or f"there is: {listed(known) or 'no Model and no other App'}"
+        return [at(spec, path, f"uses `{used}`, but there is no such {names.service_kinds[prefix]}", hint)]
+    return []
+
+
+def rechecks(remade: Remade) -> list[Problem]:
+    """Check references that expressions and patches have put in place; what is written was checked when it was read."""
+    spec, body = remade.spec, remade.body
+
+    def wrong(path: str, says: str, names: Iterable[str]) -> Problem:
+        hint = f"there is: {listed(sorted(names)) or 'nothing'}"
+        return Problem(where=nearest(remade.positions, path, spec.position), says=says, hint=hint)
+
+    found: list[Problem] = []
+    ports: Any = body.get("ports") or {}
+    health: Any = body.get("health") or {}
+    port = health.get("port") if isinstance(health, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(port, str) and remade.made("spec.health.port") and port not in ports:
+        found.append(wrong("spec.health.port", f"health.port is `{port}`, but there is no such port", ports))
+    for index, used in enumerate(cast("list[Any]", body.get("uses") or [])):
+        path = item("spec.uses", index)
+        if remade.made(path) and used not in remade.services():
+            found.append(wrong(path, f"uses `{used}`, but there is no such service", remade.services()))
+    ran, runs = (any(each.get(way) is not None for way in WAYS_TO_RUN) for each in (spec.fields, body))
+    if ran and not runs:
+        found.append(wrong("spec", "nothing is left for the app to run", WAYS_TO_RUN))
+    return found
+
+
+def brings_documents(fields: Mapping[str, Any]) -> bool:
+    """Whether an App, as it is written, names manifests, a kustomization or a chart."""
+    return any(each in fields for each in _DOCUMENTS)
+
+
+KIND: Final = Kind(
+    name="App",
+    schema=AppSpec,
+    references=references,
+    rechecks=rechecks,
+    to_workload=to_workload,
+    brings_documents=brings_documents,
+)

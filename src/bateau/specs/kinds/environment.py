@@ -1,0 +1,87 @@
+"""Environment: a context to hydrate for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.spec import Kind, Names, Spec
+from bateau.kit.cel_text import expressions
+from bateau.kit.position import leaves
+from bateau.kit.schema import described
+from bateau.kit.suggest import did_you_mean, listed
+from bateau.specs.kinds.wrong import at
+
+
+@dataclass(frozen=True, kw_only=True)
+class Match:
+    """Which objects a patch or policy speaks of."""
+
+    kind: str | None = described(
+        "Kind of the object. `Model`, `App` or absent: what is written here; any other kind: Kubernetes manifests that "
+        "were rendered, or came from a chart or another foreign document.",
+        default=None,
+        examples=("Model", "App", "Deployment"),
+    )
+    name: str | None = described("Name, or a glob of names.", default=None, examples=("chat", "shop-*"))
+    labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
+    when: str | None = described(
+        "CEL that must be true of the document: it sees `metadata`, `spec`, `kind`, `values` and `environment`; of a "
+        "manifest also the whole as `object`.",
+        default=None,
+        examples=("has(spec.accelerator)",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patch:
+    """A change to the objects that match."""
+
+    match: Match = described("Which objects.", default_factory=Match)
+    set: Mapping[str, Any] = described(
+        "Values by path: `spec.replicas`, `spec.command[0]`, `spec.ports.http.port`.", default_factory=dict
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnvironmentSpec:
+    """A context to hydrate for."""
+
+    from_: tuple[str, ...] = described(
+        "Environments whose values and patches this one builds on, in order; its own come last and win.",
+        default=(),
+        examples=(("base",),),
+    )
+    labels: Mapping[str, str] = described("Labels that expressions see as `environment.labels`.", default_factory=dict)
+    env: tuple[str, ...] = described(
+        "Environment variables that expressions may read by `env(name)`. No other can be read.", default=()
+    )
+    after: tuple[str, ...] = described("Environments that come before, in the order of promotion.", default=())
+    clusters: tuple[str, ...] = described("Where it runs.", default=())
+    values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
+    patches: tuple[Patch, ...] = described("Changes to what is written.", default=())
+
+
+def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+    """Find the environments that are named and not there, and expressions that nobody evaluates."""
+    others = sorted(names.environments - {spec.name})
+    after = fields.get("after")
+    hint = "write it where the value is used, or in a patch"
+    plain = [
+        at(spec, path, f"`${{ }}` in {path} is plain text and not evaluated", hint, severity=Severity.WARNING)
+        for path, value in leaves(fields.get("values"), "spec.values")
+        if isinstance(value, str) and expressions(value)
+    ]
+    return plain + [
+        at(
+            spec,
+            f"spec.after[{index}]",
+            f"after `{name}`, but there is no such Environment",
+            did_you_mean(name, others) or f"there is: {listed(others) or 'no other Environment'}",
+        )
+        for index, name in enumerate(cast("list[Any]", after) if isinstance(after, list) else [])
+        if isinstance(name, str) and "${" not in name and name not in others and name not in names.doubtful
+    ]
+
+
+KIND = Kind(name="Environment", schema=EnvironmentSpec, references=references)
