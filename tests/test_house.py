@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 SOURCE = ROOT / "src/bateau"
 MODULES = sorted(SOURCE.rglob("*.py"))
 LINES_MAX = 400
-HEAVY = ("aiohttp", "cel_expr_python", "grpc", "huggingface_hub", "psutil", "pypi_simple", "watchfiles")
+HEAVY = ("aiohttp", "cel_expr_python", "grpc", "psutil", "watchfiles")
 
 
 def test_the_import_contracts_hold() -> None:

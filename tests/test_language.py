@@ -21,7 +21,7 @@ NOT_YET = {
     "ports": (8, 13),
     "render": (6, 8),
     "runtimes": (28, 23),
-    "sources": (88, 95),
+    "sources": (73, 93),
     "specs": (18, 10),
     "store": (7, 7),
     "testing": (3, 7),

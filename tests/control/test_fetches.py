@@ -131,6 +131,16 @@ async def test_a_fetch_that_goes_on_is_pulling_again_and_no_longer_failed() -> N
         assert (w.service("model/other").state, w.service("model/other").reason) == (ServiceState.PULLING, None)
 
 
+async def test_a_server_that_says_when_to_come_back_is_not_asked_earlier() -> None:
+    async with world(other=model("other", source=OTHER)) as w:
+        w.source.fail(OTHER, SourceUnreachable("too many requests", retry_after_s=600.0))
+        await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)
+        await w.pass_time(590.0)
+        assert w.source.fetched == [OTHER]
+        await w.pass_time(20.0)
+        await w.until(lambda: len(w.source.fetched) == 2)
+
+
 async def test_the_hint_of_a_failure_is_shown() -> None:
     async with world(other=model("other", source=OTHER)) as w:
         w.source.fail(OTHER, SourceDenied("the model is gated", hint="set HF_TOKEN"))

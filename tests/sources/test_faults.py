@@ -108,9 +108,9 @@ async def test_endless_redirects_end_at_once(origin: Origin, models: Make) -> No
     ("location", "says"),
     [
         ("http://models.invalid/m.gguf?token=hush", "http://models.invalid/m.gguf is plain http"),
-        ("ftp://models.invalid/m.gguf?token=hush", "which is no http URL"),
-        ("http://[::1/m.gguf?token=hush", "is no URL"),
-        ("http://127.0.0.1:99999/m.gguf?token=hush", "is no URL"),
+        ("ftp://models.invalid/m.gguf?token=hush", "which is not an http URL"),
+        ("http://[::1/m.gguf?token=hush", "is not a URL"),
+        ("http://127.0.0.1:99999/m.gguf?token=hush", "is not a URL"),
     ],
 )
 async def test_a_redirect_that_must_not_be_followed_is_not(

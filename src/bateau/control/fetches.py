@@ -151,5 +151,6 @@ class Fetches:
         retry_at = None
         if retry or not isinstance(error, SourceError) or isinstance(error, SourceUnreachable | DiskFull):
             self._tries[reference] = self._tries.get(reference, 0) + 1
-            retry_at = self._clock.monotonic() + _RETRY.delay_s(self._tries[reference])
+            asked_s = error.retry_after_s if isinstance(error, SourceUnreachable) else None
+            retry_at = self._clock.monotonic() + max(_RETRY.delay_s(self._tries[reference]), asked_s or 0.0)
         self.failures[reference] = FetchFailure(says=says, retry_at=retry_at)

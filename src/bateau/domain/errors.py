@@ -37,7 +37,14 @@ class SourceDenied(SourceError):
 
 
 class SourceUnreachable(SourceError):
-    """No network, no such host, or a cut connection: trying again may help."""
+    """No network, no such host, a cut connection or an overloaded server: a retry may help.
+
+    `retry_after_s` is how many seconds the server asks to wait; None where it does not say.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.retry_after_s = retry_after_s
 
 
 class ChecksumMismatch(SourceError):

@@ -8,7 +8,6 @@ a cut, Ctrl-C, kill -9 and a full disk, and is gone on with; `bateau models rm` 
 Refused: several connections for one file; they make resuming and checking hard, to gain what a CDN gives anyway.
 """
 
-import asyncio
 import errno
 import hashlib
 import logging
@@ -16,7 +15,6 @@ import re
 import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,21 +22,16 @@ from bateau.domain.errors import ChecksumMismatch, DiskFull, SourceDenied, Sourc
 from bateau.sources import wheel
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import Cache
-from bateau.sources.http import (
-    CONNECT_TIMEOUT_S,
-    SILENCE_TIMEOUT_S,
-    in_thread,
-    not_trusted,
-    session,
-    shown,
-    status_error,
-)
+from bateau.sources.http import in_thread, shown, status_error
 from bateau.sources.lock import held
 from bateau.sources.part import Part
+from bateau.sources.patience import Patience, Tries
 from bateau.sources.redirect import answer
+from bateau.sources.session import Session
+from bateau.sources.settings import Settings
 
 if TYPE_CHECKING:
-    from aiohttp import ClientResponse, ClientSession
+    from aiohttp import ClientResponse
 
 logger = logging.getLogger(__name__)
 
@@ -58,29 +51,6 @@ class AccessExpired(SourceUnreachable):
         self.position = position
 
 
-class _NobodyThere(SourceUnreachable):
-    """No connection could be made."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """When to try again. `tries` in a row without a new byte are the end; delays in seconds double to a ceiling.
-
-    `tries_first` are for an address that has never answered: most likely nobody is there.
-    """
-
-    tries: int = 5
-    tries_first: int = 2
-    delay_s_first: float = 0.5
-    delay_s_ceiling: float = 8.0
-    connect_s: float = CONNECT_TIMEOUT_S
-    silence_s: float = SILENCE_TIMEOUT_S
-
-    def delay_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row."""
-        return min(self.delay_s_first * 2.0 ** (failures - 1), self.delay_s_ceiling)
-
-
 def free_bytes(path: Path) -> int:
     """Return the bytes a user may still write to the file system of `path`."""
     return shutil.disk_usage(path).free
@@ -90,10 +60,11 @@ class Downloader:
     """Fetches artifacts into a cache."""
 
     def __init__(
-        self, cache: Cache, *, patience: Patience | None = None, free: Callable[[Path], int] = free_bytes
+        self, cache: Cache, settings: Settings, *, patience: Patience, free: Callable[[Path], int] = free_bytes
     ) -> None:
         self._cache = cache
-        self._patience = patience or Patience()
+        self._settings = settings
+        self._patience = patience
         self._free = free
 
     async def fetch(self, artifact: Artifact, *, reference: str, report: Report) -> str:
@@ -170,27 +141,18 @@ class Downloader:
 
     async def _receive(self, artifact: Artifact, part: Part, report: Report) -> None:
         """Receive until the end of the file; go on after every cut, as long as each try brings something new."""
-        best, failures, answered = part.position, 0, False
-        async with session(connect_s=self._patience.connect_s, silence_s=self._patience.silence_s) as http:
+        tries = Tries(self._patience, position=part.position)
+        connect_s, silence_s = self._patience.connect_s, self._patience.silence_s
+        async with Session(self._settings, connect_s=connect_s, silence_s=silence_s) as http:
             while True:
                 try:
-                    await self._try(http, artifact, part, report)
+                    return await self._try(http, artifact, part, report)
                 except AccessExpired:
                     raise
                 except SourceUnreachable as error:
-                    answered = answered or not isinstance(error, _NobodyThere)
-                    failures = 1 if part.position > best else failures + 1
-                    best = max(best, part.position)
-                    if failures >= (self._patience.tries if answered else self._patience.tries_first):
-                        raise
-                    logger.info("%s; trying again", error.message)
-                    await asyncio.sleep(self._patience.delay_s(failures))
-                else:
-                    return
+                    await tries.wait(error, position=part.position)
 
-    async def _try(self, http: "ClientSession", artifact: Artifact, part: Part, report: Report) -> None:
-        from aiohttp import ClientError
-
+    async def _try(self, http: Session, artifact: Artifact, part: Part, report: Report) -> None:
         if part.position and not (part.etag or artifact.sha256):
             part.restart(etag=None)  # nothing would tell whether what comes now belongs to what is here
         if part.position and part.position == artifact.size_bytes and artifact.sha256:
@@ -202,10 +164,8 @@ class Downloader:
             if part.etag:
                 headers["If-Range"] = part.etag
         try:
-            async with answer(http, artifact.url, headers=headers) as response:
+            async with answer(http, artifact.url, says=shown(artifact.url), headers=headers) as response:
                 await self._take(response, artifact, part, report)
-        except (TimeoutError, ClientError) as error:
-            raise _no_answer(error, says=shown(artifact.url)) from error
         except OSError as error:
             if error.errno in _FULL:
                 raise self._disk_full((artifact.size_bytes or 0) - part.position, says=artifact.file_name) from error
@@ -216,7 +176,7 @@ class Downloader:
         if part.position and response.status == _RANGE_WRONG:
             part.restart(etag=None)
             raise SourceUnreachable(f"{says}: the file is shorter than what has arrived of it; starting again")
-        error = status_error(response.status, says=says)
+        error = status_error(response.status, says=says, headers=response.headers)
         if isinstance(error, SourceDenied) and part.position:
             raise AccessExpired(says, position=part.position)
         if error:
@@ -284,18 +244,6 @@ def _begin(response: "ClientResponse", part: Part, *, says: str) -> None:
     part.is_joined = True
 
 
-def _no_answer(error: Exception, *, says: str) -> SourceError:
-    """Return what it means that no answer came, or not all of one."""
-    from aiohttp import ClientConnectorCertificateError, ClientConnectorError
-
-    if isinstance(error, TimeoutError):
-        return SourceUnreachable(f"{says}: no answer in time")
-    if isinstance(error, ClientConnectorCertificateError):
-        return not_trusted(error.host, says=says)
-    kind = _NobodyThere if isinstance(error, ClientConnectorError) else SourceUnreachable
-    return kind(f"{says}: {_says(error)}")
-
-
 def _check_range(content_range: str, position: int, *, says: str) -> None:
     match = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", content_range)
     if match is None or int(match[1]) != position:
@@ -307,12 +255,6 @@ def _check_range(content_range: str, position: int, *, says: str) -> None:
 def _strong(etag: str | None) -> str | None:
     """Only a strong ETag may stand in If-Range (RFC 9110, 13.1.5)."""
     return etag if etag and not etag.startswith("W/") else None
-
-
-def _says(error: Exception) -> str:
-    # The text of some aiohttp errors holds the whole URL, whose query may be a secret.
-    text = getattr(error, "strerror", None) or (str(error) if "://" not in str(error) else "")
-    return text or type(error).__name__
 
 
 def _size(size_bytes: int) -> str:

@@ -1,25 +1,21 @@
-"""How Bateau speaks HTTP to where models come from: sessions, and what a refusal means.
+"""The rules for URLs of sources, and the meaning of a refusal.
 
-Called by download and the resolvers.
+Called by download, the resolvers and session.
 
-Invariant: plain http is spoken to this machine only; a message never holds a query or credentials, which may be secret.
+Invariant: plain HTTP is used on this machine only; a message never holds a query or credentials, which may be secret.
 """
 
 import asyncio
 import base64
-import concurrent.futures
 import contextlib
 import ipaddress
 import re
-import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeVar
+from collections.abc import Callable, Mapping
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 CONNECT_TIMEOUT_S = 15.0
 SILENCE_TIMEOUT_S = 30.0
@@ -28,18 +24,6 @@ _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE, _TOO_MANY, _SERVER = 401, 403, 404
 _REQUEST_TIMEOUT = 408
 
 _Result = TypeVar("_Result")
-
-
-def session(*, connect_s: float = CONNECT_TIMEOUT_S, silence_s: float = SILENCE_TIMEOUT_S) -> "ClientSession":
-    """Return a session with timeouts in seconds on connecting and on silence, and none on the whole."""
-    from aiohttp import ClientSession, ClientTimeout
-
-    return ClientSession(
-        timeout=ClientTimeout(total=None, sock_connect=connect_s, sock_read=silence_s),
-        headers={"User-Agent": "bateau", "Accept-Encoding": "identity"},
-        auto_decompress=False,
-        trust_env=True,  # the proxies of HTTPS_PROXY and its kin
-    )
 
 
 def is_loopback(host: str | None) -> bool:
@@ -57,7 +41,7 @@ def is_loopback(host: str | None) -> bool:
 
 
 def shown(url: str) -> str:
-    """Return `url` without credentials, query and fragment; also where it is no URL at all.
+    """Return `url` without credentials, query and fragment; also where it is not a URL at all.
 
     >>> shown("https://user:secret@example.org/a?token=b#c"), shown("pypi:https://user:secret@[x/a?token=b")
     ('https://example.org/a', 'pypi:https://[x/a')
@@ -69,7 +53,7 @@ def shown(url: str) -> str:
 def without_credentials(url: str) -> tuple[str, dict[str, str]]:
     """Return `url` without user and password, and the header that carries them instead (RFC 7617).
 
-    Raises SourceError where it is no URL.
+    Raises SourceError where it is not a URL.
 
     >>> without_credentials("https://u:p@example.org/a")
     ('https://example.org/a', {'Authorization': 'Basic dTpw'})
@@ -77,34 +61,43 @@ def without_credentials(url: str) -> tuple[str, dict[str, str]]:
     try:
         parts = urlsplit(url)
     except ValueError as error:
-        raise SourceError(f"{shown(url)} is no URL: {error}") from error
+        raise SourceError(f"{shown(url)} is not a URL: {error}") from error
     user, _, host = parts.netloc.rpartition("@")
     if not user:
         return url, {}
-    encoded = base64.b64encode(unquote(user).encode()).decode()
-    return urlunsplit(parts._replace(netloc=host)), {"Authorization": f"Basic {encoded}"}
+    name, _, password = user.partition(":")
+    authorization = basic_authorization(unquote(name), unquote(password))
+    return urlunsplit(parts._replace(netloc=host)), {"Authorization": authorization}
+
+
+def basic_authorization(user: str | None, password: str | None) -> str:
+    """Return the value of an Authorization header (RFC 7617)."""
+    pair = f"{user or ''}:{password or ''}"
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def refuse_plain_http(url: str) -> None:
-    """Raise SourceError where `url` would carry a model over plain http from another machine."""
+    """Raise SourceError where `url` would carry a model over plain HTTP from another machine."""
     parts = urlsplit(url)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise SourceError(
-            f"{shown(url)} is plain http, which anyone on the way can change",
-            hint="use https; http is for this machine's own addresses only",
+            f"{shown(url)} is plain http, which anybody on the network can change",
+            hint="use https; http is accepted from this machine's own addresses only",
         )
 
 
 def not_trusted(host: str, *, says: str) -> SourceError:
-    """Return what it means that nobody whom this machine trusts has signed the certificate of `host`."""
+    """Return the error for a certificate of `host` that this machine does not trust."""
     return SourceError(
         f"{says}: the certificate of {host} is not trusted",
         hint="if your own authority signed it, set SSL_CERT_FILE to its certificates",
     )
 
 
-def status_error(status: int, *, says: str, hint: str | None = None) -> SourceError | None:
-    """Return what the status of an answer means, or None where it is good. `hint` is for refused credentials."""
+def status_error(
+    status: int, *, says: str, hint: str | None = None, headers: Mapping[str, str] | None = None
+) -> SourceError | None:
+    """Return the error for the status of an answer, or None where it is good. `hint` is for refused credentials."""
     if status < _UNAUTHORIZED - 1:
         return None
     if status in {_UNAUTHORIZED, _FORBIDDEN}:
@@ -112,42 +105,35 @@ def status_error(status: int, *, says: str, hint: str | None = None) -> SourceEr
     if status in {_NOT_FOUND, _GONE}:
         return SourceNotFound(f"{says}: not found (HTTP {status})")
     if status in {_TOO_MANY, _REQUEST_TIMEOUT} or status >= _SERVER:
-        return SourceUnreachable(f"{says}: the server cannot answer now (HTTP {status})")
+        return SourceUnreachable(
+            f"{says}: the server cannot answer now (HTTP {status})", retry_after_s=_retry_after_s(headers or {})
+        )
     return SourceError(f"{says}: the server refuses (HTTP {status})")
 
 
-async def in_daemon_thread(function: Callable[[], _Result]) -> _Result:
-    """Run `function`, which waits for the network, in a thread that is left to itself when cancelled.
+def _retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """Return the seconds until the server wants to be asked again, if it says so.
 
-    A thread of the executor would hold up the end of the process until its timeout.
+    Sources: RFC 9110, 10.2.3, and the RateLimit header of Hugging Face (draft-ietf-httpapi-ratelimit-headers).
+
+    >>> _retry_after_s({"Retry-After": "2"}), _retry_after_s({"RateLimit": '"api";r=0;t=55'}), _retry_after_s({})
+    (2.0, 55.0, None)
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[_Result] = loop.create_future()
-
-    def deliver(result: Callable[[], _Result]) -> None:
-        if not future.done():
-            try:
-                future.set_result(result())
-            except Exception as error:  # noqa: BLE001 - carried over to who awaits it
-                future.set_exception(error)
-
-    def run() -> None:
-        done: concurrent.futures.Future[_Result] = concurrent.futures.Future()
-        try:
-            done.set_result(function())
-        except Exception as error:  # noqa: BLE001 - carried over to who awaits it
-            done.set_exception(error)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(deliver, done.result)
-
-    threading.Thread(target=run, daemon=True).start()
-    return await future
+    asked = headers.get("Retry-After", "").strip()
+    if asked.isdecimal():
+        return float(asked)
+    # A date counts from the server's own clock, which need not be ours.
+    with contextlib.suppress(ValueError):
+        left = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
+        return max(left.total_seconds(), 0.0)
+    limit = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
+    return float(limit[1]) if limit else None
 
 
 async def in_thread(function: Callable[[], _Result], *, stop: Callable[[], None] | None = None) -> _Result:
     """Run `function` in a thread; when cancelled, wait until it has ended, so that it never outlives its files.
 
-    What may take long gives `stop`, which makes it end soon.
+    Give `stop` for a function that may run long; calling it should make the function end soon.
     """
     task = asyncio.ensure_future(asyncio.to_thread(function))
     try:

@@ -1,22 +1,26 @@
 """Resolve `hf://ORG/REPO/FILE.gguf[@REVISION]`, `hf://ORG/REPO[:QUANT][@REVISION]`.
 
-Called by models. URLs, metadata and listings are huggingface_hub's; the download is ours, as for every scheme.
+Called by models. Source: the HTTP API of the hub (https://huggingface.co/docs/hub/api): `/api/models` lists the files
+of a repository, a HEAD request for `/resolve` gives size and checksum of one.
 
-Invariant: the token goes to the endpoint alone: the storage that it redirects to gives no token back.
-Refused: hf_hub_download; its cache, locks and progress would stand beside ours.
+Invariant: the token goes to the endpoint alone, never to the storage that the endpoint redirects to.
 """
 
+import json
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from urllib.parse import quote
 
-from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.sources.artifact import Artifact
 from bateau.sources.header import split_not_supported
-from bateau.sources.http import in_daemon_thread, refuse_plain_http, shown, status_error
+from bateau.sources.http import refuse_plain_http, shown, status_error
+from bateau.sources.page import page
+from bateau.sources.redirect import answer
+from bateau.sources.session import Session
 from bateau.sources.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -26,11 +30,12 @@ _REFERENCE = re.compile(
 )
 _SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_BRANCH = "main"
 _ENDPOINT = "https://huggingface.co"
-_TIMEOUT_S = 20.0
+_LISTING_BYTES_MAX = 64 * 2**20  # repositories with tens of thousands of files exist
+_UNAUTHORIZED = 401
 _QUANT_DEFAULT = "Q4_K_M"  # what llama.cpp's own `-hf` chooses first
-
-_Result = TypeVar("_Result")
+_TOKEN_HINT = "accept the model's terms on its page, and set HF_TOKEN to a token that may read it"  # noqa: S105
 
 
 async def resolve(reference: str, settings: Settings) -> Artifact:
@@ -46,42 +51,77 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
         raise SourceNotFound(
             f"{shown(reference)} names no *.gguf file", hint=f"leave it out to choose: hf://{match['repo']}"
         )
-    return await in_daemon_thread(
-        lambda: _resolve(
-            settings, repo=match["repo"], file_name=file_name, quant=match["quant"], revision=match["revision"]
-        )
-    )
-
-
-def _resolve(
-    settings: Settings, *, repo: str, file_name: str | None, quant: str | None, revision: str | None
-) -> Artifact:
-    from huggingface_hub import get_hf_file_metadata, hf_hub_url  # pyright: ignore[reportUnknownVariableType] - user_agent is a bare dict
-
     endpoint = settings.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
     refuse_plain_http(endpoint)
-    token = _token(settings)
-    says = f"hf://{repo}"
-    if file_name is None:
-        names = _asked(lambda: _names(repo, endpoint=endpoint, token=token, revision=revision), says=says)
-        file_name = _choose(names, repo=repo, quant=quant)
-        logger.info("%s: chose %s", says, file_name)
-    if _SPLIT.search(file_name):
-        raise split_not_supported(f"{says}/{file_name}")
-    url = hf_hub_url(repo, file_name, revision=revision, endpoint=endpoint)
-    metadata = _asked(
-        lambda: get_hf_file_metadata(url, token=token or False, timeout=_TIMEOUT_S, endpoint=endpoint),
-        says=f"{says}/{file_name}",
-    )
-    # The ETag of a file in large-file storage is its sha256; that of a small one is a Git hash, which checks nothing.
-    sha256 = metadata.etag if metadata.etag and _SHA256.fullmatch(metadata.etag) else None
-    return Artifact(
-        url=url,
-        file_name=file_name.rpartition("/")[2],
-        headers={"Authorization": f"Bearer {token}"} if token else {},
-        size_bytes=metadata.size,
-        sha256=sha256,
-    )
+    async with Session(settings) as http:
+        hub = _Hub(http, endpoint, match["repo"], token=_token(settings), revision=match["revision"])
+        if file_name is None:
+            file_name = _choose(await hub.names(), repo=match["repo"], quant=match["quant"])
+            logger.info("%s: chose %s", hub.says, file_name)
+        if _SPLIT.search(file_name):
+            raise split_not_supported(f"{hub.says}/{file_name}")
+        return await hub.artifact(file_name)
+
+
+class _Hub:
+    """One repository on a hub, at one revision."""
+
+    def __init__(self, http: Session, endpoint: str, repo: str, *, token: str | None, revision: str | None) -> None:
+        self._http = http
+        self._endpoint = endpoint
+        self._repo = repo
+        self._revision = quote(revision, safe="") if revision else None
+        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.says = f"hf://{repo}"
+
+    async def names(self) -> list[str]:
+        """Return the GGUF files that are models. Raises the SourceError family."""
+        url = f"{self._endpoint}/api/models/{self._repo}"
+        url += f"/revision/{self._revision}" if self._revision else ""
+        found = await page(self._http, url, says=self.says, headers=self._headers, bytes_max=_LISTING_BYTES_MAX)
+        _refuse(found.status, found.headers, says=self.says)
+        try:
+            names = [str(sibling["rfilename"]) for sibling in json.loads(found.body)["siblings"]]
+        except (ValueError, KeyError, TypeError) as error:
+            raise SourceError(f"{self.says}: the hub's answer is not understood ({type(error).__name__})") from error
+        return sorted(name for name in names if name.lower().endswith(".gguf") and "mmproj" not in name.lower())
+
+    async def artifact(self, file_name: str) -> Artifact:
+        """Return one file with its size and checksum. Raises the SourceError family."""
+        url = f"{self._endpoint}/{self._repo}/resolve/{self._revision or _BRANCH}/{quote(file_name)}"
+        says = f"{self.says}/{file_name}"
+        async with answer(self._http, url, says=says, headers=self._headers, head_of_origin=True) as response:
+            headers = response.headers
+            _refuse(response.status, headers, says=says)
+        size = headers.get("X-Linked-Size") or headers.get("Content-Length") or ""
+        etag = (headers.get("X-Linked-Etag") or headers.get("ETag") or "").removeprefix("W/").strip('"')
+        return Artifact(
+            url=url,
+            file_name=file_name.rpartition("/")[2],
+            headers=self._headers,
+            size_bytes=int(size) if size.isdecimal() else None,
+            # The ETag of a file in large-file storage is its sha256; that of a small one is a Git hash.
+            sha256=etag if _SHA256.fullmatch(etag) else None,
+        )
+
+
+def _refuse(status: int, headers: Mapping[str, str], *, says: str) -> None:
+    """Raise the error that an answer of the hub stands for; X-Error-Code is more precise than the status."""
+    code, text = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "")
+    if status < _UNAUTHORIZED - 1:
+        return
+    if code == "GatedRepo":
+        raise SourceDenied(f"{says} is gated: access denied", hint=_TOKEN_HINT)
+    if code == "RevisionNotFound":
+        raise SourceNotFound(f"{says} has no such revision")
+    if code == "EntryNotFound":
+        raise SourceNotFound(f"{says} has no such file", hint="leave the file out to choose one")
+    if code == "RepoNotFound" or (status == _UNAUTHORIZED and "Invalid credentials" not in text):
+        # The hub answers 401 both where there is nothing and where a token is missing.
+        raise SourceNotFound(f"{says} does not exist, or is private", hint="for a private one set HF_TOKEN")
+    error = status_error(status, says=says, hint=_TOKEN_HINT, headers=headers)
+    if error:
+        raise error
 
 
 def _token(settings: Settings) -> str | None:
@@ -94,14 +134,6 @@ def _token(settings: Settings) -> str | None:
         return path.read_text(encoding="utf-8").strip() or None
     except (OSError, UnicodeDecodeError):
         return None
-
-
-def _names(repo: str, *, endpoint: str, token: str | None, revision: str | None) -> list[str]:
-    from huggingface_hub import HfApi
-
-    info = HfApi(endpoint=endpoint, token=token or False).model_info(repo, revision=revision, timeout=_TIMEOUT_S)
-    names = [sibling.rfilename for sibling in info.siblings or ()]
-    return sorted(name for name in names if name.lower().endswith(".gguf") and "mmproj" not in name.lower())
 
 
 def _choose(names: list[str], *, repo: str, quant: str | None) -> str:
@@ -132,32 +164,3 @@ def _choose(names: list[str], *, repo: str, quant: str | None) -> str:
 
 def _quant(name: str) -> str:
     return re.split(r"[-.]", name.removesuffix(".gguf"))[-1]
-
-
-def _asked(ask: Callable[[], _Result], *, says: str) -> _Result:
-    """Ask the hub, and turn its errors into ours."""
-    from huggingface_hub import errors
-
-    hint = "accept the model's terms on its page, and set HF_TOKEN to a token that may read it"
-    try:
-        return ask()
-    except errors.GatedRepoError as error:
-        raise SourceDenied(f"{says} is gated: access denied", hint=hint) from error
-    except errors.RepositoryNotFoundError as error:
-        # The hub answers 401 both where there is nothing and where a token is missing.
-        raise SourceNotFound(f"{says} does not exist, or is private", hint="for a private one set HF_TOKEN") from error
-    except errors.RevisionNotFoundError as error:
-        raise SourceNotFound(f"{says} has no such revision") from error
-    except errors.EntryNotFoundError as error:
-        raise SourceNotFound(f"{says} has no such file", hint="leave the file out to choose one") from error
-    except errors.HFValidationError as error:
-        raise SourceNotFound(f"{says} is no name that a repository can have") from error
-    except errors.OfflineModeIsEnabled as error:
-        raise SourceError(f"{says} is not on this machine, and HF_HUB_OFFLINE is set") from error
-    except errors.HfHubHTTPError as error:
-        status = error.response.status_code
-        raise status_error(status, says=says, hint=hint) or SourceError(f"{says}: HTTP {status}") from error
-    except (errors.HTTPError, OSError) as error:  # pyright: ignore[reportPrivateImportUsage] - of whichever httpx it uses
-        raise SourceUnreachable(f"{says}: the hub cannot be reached ({type(error).__name__})") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise SourceError(f"{says}: the hub's answer is not understood ({type(error).__name__})") from error

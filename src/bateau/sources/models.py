@@ -19,9 +19,10 @@ from bateau.sources import catalogue, hugging_face, oci, ollama, pypi, web
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import Cache, CachedModel, Removed, digest_prefix
 from bateau.sources.catalogue import CatalogueEntry
-from bateau.sources.download import AccessExpired, Downloader, Patience, free_bytes
+from bateau.sources.download import AccessExpired, Downloader, free_bytes
 from bateau.sources.header import model_header
 from bateau.sources.http import shown
+from bateau.sources.patience import Patience, Tries
 from bateau.sources.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -66,7 +67,8 @@ class Models:
     ) -> None:
         self._settings = Settings(base=base, environ=environ, index_url=index_url)
         self._cache = Cache(cache)
-        self._downloader = Downloader(self._cache, patience=patience, free=free)
+        self._patience = patience or Patience()
+        self._downloader = Downloader(self._cache, self._settings, patience=self._patience, free=free)
         self._flights: dict[str, _Flight] = {}
 
     def find(self, reference: str) -> ModelFile | None:
@@ -161,7 +163,7 @@ class Models:
     async def _bring(self, source: str, scheme: str, report: Callable[[int, int | None], None]) -> str:
         position = -1
         while True:
-            artifact = await RESOLVERS[scheme](source, self._settings)
+            artifact = await self._resolve(source, scheme)
             logger.info("fetching %s from %s", artifact.file_name, shown(artifact.url))
             try:
                 return await self._downloader.fetch(artifact, reference=source, report=report)
@@ -170,6 +172,14 @@ class Models:
                 if error.position <= position:
                     raise
                 position = error.position
+
+    async def _resolve(self, source: str, scheme: str) -> Artifact:
+        tries = Tries(self._patience)
+        while True:
+            try:
+                return await RESOLVERS[scheme](source, self._settings)
+            except SourceUnreachable as error:
+                await tries.wait(error)
 
     def _refuse_offline(self, source: str, scheme: str) -> None:
         variables = ("BATEAU_OFFLINE", "HF_HUB_OFFLINE") if scheme == "hf://" else ("BATEAU_OFFLINE",)

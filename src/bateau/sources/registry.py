@@ -8,22 +8,19 @@ Invariant: credentials go to the registry's host, or over https to the realm tha
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 from urllib.parse import urljoin
 
-from bateau.domain.errors import SourceDenied, SourceError, SourceUnreachable
+from bateau.domain.errors import SourceDenied, SourceError
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import read_json
-from bateau.sources.http import is_loopback, session, shown, status_error
-from bateau.sources.redirect import answer
+from bateau.sources.http import is_loopback, shown, status_error
+from bateau.sources.page import Page, page
+from bateau.sources.session import Session
 from bateau.sources.settings import Settings
-
-if TYPE_CHECKING:
-    from aiohttp import ClientSession
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 INDEX = "application/vnd.oci.image.index.v1+json"
@@ -87,7 +84,7 @@ async def layers(
 
     Raises the SourceError family.
     """
-    async with session() as http:
+    async with Session(settings) as http:
         ask = _Asking(http, repository, says=says, basic=_basic(repository.host, settings))
         tree = await ask.manifest(tag)
         inner = _objects(tree, "manifests", says=says)
@@ -104,7 +101,7 @@ async def layers(
 class _Asking:
     """A registry being asked, with the token it has given."""
 
-    def __init__(self, http: "ClientSession", repository: Repository, *, says: str, basic: str | None) -> None:
+    def __init__(self, http: Session, repository: Repository, *, says: str, basic: str | None) -> None:
         self._http = http
         self._repository = repository
         self._says = says
@@ -112,21 +109,18 @@ class _Asking:
         self.headers: dict[str, str] = {}
 
     async def manifest(self, tag: str) -> Mapping[str, Any]:
-        status, body, challenge = await self._get(tag)
-        if status == _UNAUTHORIZED and challenge:
-            self.headers = {"Authorization": await self._answer(challenge)}
-            status, body, _ = await self._get(tag)
-        error = status_error(status, says=self._says, hint=f"log in with `docker login {self._repository.host}`")
-        if error:
-            raise error
-        match = _DIGEST.fullmatch(tag)
-        if match and hashlib.sha256(body).hexdigest() != match[1]:
-            raise SourceError(f"{self._says}: the manifest that the registry sends has another digest")
-        return _tree(body, says=self._says)
-
-    async def _get(self, tag: str) -> tuple[int, bytes, str]:
+        """Return the manifest of a tag or digest. Raises the SourceError family."""
         url = f"{self._repository.url}manifests/{tag}"
-        return await self._request(url, headers={"Accept": _ACCEPT, **self.headers}, params={})
+        found = await self._get(url, headers={"Accept": _ACCEPT})
+        challenge = found.headers.get("WWW-Authenticate", "")
+        if found.status == _UNAUTHORIZED and challenge:
+            self.headers = {"Authorization": await self._answer(challenge)}
+            found = await self._get(url, headers={"Accept": _ACCEPT, **self.headers})
+        self._refuse(found)
+        match = _DIGEST.fullmatch(tag)
+        if match and hashlib.sha256(found.body).hexdigest() != match[1]:
+            raise SourceError(f"{self._says}: the manifest that the registry sends has another digest")
+        return self._tree(found)
 
     async def _answer(self, challenge: str) -> str:
         """Return the Authorization that a WWW-Authenticate asks for."""
@@ -135,53 +129,42 @@ class _Asking:
         if scheme.lower() == "basic" and self._basic:
             return f"Basic {self._basic}"
         if scheme.lower() != "bearer" or "realm" not in values:
-            raise SourceDenied(
-                f"{self._says}: the registry wants credentials",
-                hint=f"log in with `docker login {self._repository.host}`",
-            )
+            raise SourceDenied(f"{self._says}: the registry requires credentials", hint=self._hint)
         try:
             realm = urljoin(self._repository.url, values["realm"])
         except ValueError as error:
-            raise SourceError(f"{self._says}: the registry sends to a realm that is no URL") from error
+            raise SourceError(f"{self._says}: the registry names a realm that is not a URL") from error
         params = {"scope": values.get("scope") or f"repository:{self._repository.name}:pull"}
         if "service" in values:
             params["service"] = values["service"]
         headers = {"Authorization": f"Basic {self._basic}"} if self._basic else {}
-        status, body, _ = await self._request(realm, headers=headers, params=params)
-        error = status_error(status, says=self._says, hint=f"log in with `docker login {self._repository.host}`")
-        if error:
-            raise error
-        tree = _tree(body, says=self._says)
+        found = await self._get(realm, headers=headers, params=params)
+        self._refuse(found)
+        tree = self._tree(found)
         token = tree.get("token") or tree.get("access_token")
         if not isinstance(token, str):
-            raise SourceDenied(f"{self._says}: {shown(realm)} gives no token")
+            raise SourceDenied(f"{self._says}: {shown(realm)} returns no token")
         return f"Bearer {token}"
 
-    async def _request(
-        self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str]
-    ) -> tuple[int, bytes, str]:
-        from aiohttp import ClientError
+    @property
+    def _hint(self) -> str:
+        return f"log in with `docker login {self._repository.host}`"
 
-        try:
-            async with answer(self._http, url, headers=headers, params=params) as response:
-                body = await response.content.read(_MANIFEST_BYTES_MAX)
-                while len(body) < _MANIFEST_BYTES_MAX and (chunk := await response.content.read(_MANIFEST_BYTES_MAX)):
-                    body += chunk
-                return response.status, body, response.headers.get("WWW-Authenticate", "")
-        except TimeoutError as error:
-            raise SourceUnreachable(f"{self._says}: no answer in time") from error
-        except ClientError as error:
-            raise SourceUnreachable(f"{self._says}: the registry cannot be reached ({type(error).__name__})") from error
+    async def _get(self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str] | None = None) -> Page:
+        return await page(
+            self._http, url, says=self._says, headers=headers, params=params, bytes_max=_MANIFEST_BYTES_MAX
+        )
 
+    def _refuse(self, found: Page) -> None:
+        error = status_error(found.status, says=self._says, hint=self._hint, headers=found.headers)
+        if error:
+            raise error
 
-def _tree(body: bytes, *, says: str) -> Mapping[str, Any]:
-    try:
-        tree = json.loads(body)
-    except ValueError as error:
-        raise SourceError(f"{says}: the registry answers with something that is no JSON") from error
-    if not isinstance(tree, dict):
-        raise SourceError(f"{says}: the registry answers with something that is no manifest")
-    return cast("Mapping[str, Any]", tree)
+    def _tree(self, found: Page) -> Mapping[str, Any]:
+        tree = found.json(says=self._says)
+        if not isinstance(tree, dict):
+            raise SourceError(f"{self._says}: the answer of the registry is not a JSON object")
+        return cast("Mapping[str, Any]", tree)
 
 
 def _objects(tree: Mapping[str, Any], key: str, *, says: str) -> list[Mapping[str, Any]]:
@@ -191,7 +174,7 @@ def _objects(tree: Mapping[str, Any], key: str, *, says: str) -> list[Mapping[st
         items = cast("list[Any]", items)
         if all(isinstance(item, dict) for item in items):
             return items
-    raise SourceError(f"{says}: `{key}` in the manifest is no list of objects")
+    raise SourceError(f"{says}: `{key}` in the manifest is not a list of objects")
 
 
 def _layer(item: Mapping[str, Any], *, says: str) -> Layer:

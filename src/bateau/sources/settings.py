@@ -1,13 +1,16 @@
-"""What the environment says about where models come from.
+"""The settings of the environment that concern sources.
 
-Made by models; read by every resolver.
+Made by models; read by every resolver and by session.
 
-Invariant: nothing is read from the process's own environment; whoever makes it decides.
+Invariant: the process's own environment is not read; the caller decides which variables exist.
 """
 
+import netrc
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from bateau.sources.http import basic_authorization
 
 _FALSE = frozenset({"", "0", "false", "no", "off"})
 
@@ -23,6 +26,15 @@ class Settings:
     def flag(self, name: str) -> bool:
         """Whether the variable is set to something that means yes."""
         return self.environ.get(name, "").strip().lower() not in _FALSE
+
+    def netrc(self, host: str | None) -> dict[str, str]:
+        """Return the Authorization header for `host` from NETRC or ~/.netrc, as pip and curl find it; empty if none."""
+        path = Path(self.environ.get("NETRC") or self.home / ".netrc")
+        try:
+            found = netrc.netrc(path).authenticators(host or "")
+        except (OSError, UnicodeDecodeError, netrc.NetrcParseError):
+            return {}
+        return {"Authorization": basic_authorization(found[0], found[2])} if found else {}
 
     @property
     def home(self) -> Path:

@@ -14,7 +14,7 @@ from bateau.sources.http import refuse_plain_http, shown, without_credentials
 from bateau.sources.settings import Settings
 
 
-async def resolve(reference: str, _settings: Settings) -> Artifact:
+async def resolve(reference: str, settings: Settings) -> Artifact:
     """Return the file at a URL. Raises SourceError."""
     url, fragment = urldefrag(reference)
     url, headers = without_credentials(url)
@@ -28,4 +28,5 @@ async def resolve(reference: str, _settings: Settings) -> Artifact:
             raise SourceError(f"{shown(url)}: `#{fragment}` is not understood", hint="write #sha256= and 64 hex digits")
         sha256 = match[1].lower()
     name = unquote(urlsplit(url).path.rpartition("/")[2]) or shown(url)
+    headers = headers or settings.netrc(urlsplit(url).hostname)
     return Artifact(url=url, file_name=name, headers=headers, sha256=sha256)

@@ -1,0 +1,55 @@
+"""Read a small answer as a whole: a manifest, a listing, an index page.
+
+Called by the resolvers.
+
+Invariant: no answer is held in memory beyond the bytes that its caller allows.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bateau.domain.errors import SourceError
+from bateau.sources.redirect import answer
+from bateau.sources.session import Session
+
+_CHUNK_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """An answer. `url` is where it came from, after redirects."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self, *, says: str) -> Any:
+        """Return the body as JSON. Raises SourceError."""
+        try:
+            return json.loads(self.body)
+        except ValueError as error:
+            raise SourceError(f"{says}: the answer is not JSON") from error
+
+
+async def page(
+    http: Session,
+    url: str,
+    *,
+    says: str,
+    headers: Mapping[str, str],
+    params: Mapping[str, str] | None = None,
+    bytes_max: int,
+) -> Page:
+    """Return the answer to GET `url`, whatever its status. Raises the SourceError family."""
+    async with answer(http, url, says=says, headers=headers, params=params) as response:
+        if response.headers.get("Content-Encoding", "identity") != "identity":
+            raise SourceError(f"{says}: the server sends a compressed answer, though asked not to")
+        body = bytearray()
+        async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
+            body += chunk
+            if len(body) > bytes_max:
+                raise SourceError(f"{says}: the answer is larger than {bytes_max} bytes")
+        return Page(url=str(response.url), status=response.status, headers=response.headers, body=bytes(body))
