@@ -143,8 +143,5 @@ def test_a_dialect_may_take_the_last_of_equal_keys_and_names_them():
     (document,), _ = read_documents("f", "a: {x: {y: 1}, x: 2}\nb: 1\nb: [3]\n", dialect=last)
     assert document.tree == {"a": {"x": 2}, "b": [3]}
     assert document.flaws == []
-    assert [(str(each.position), each.says) for each in document.repeated] == [
-        ("f:1:16", "the key `x` stands here a second time"),
-        ("f:3:1", "the key `b` stands here a second time"),
-    ]
+    assert document.repeated == {"a.x": Position("f", 1, 16), "b": Position("f", 3, 1)}
     assert "a.x.y" not in document.positions

@@ -80,7 +80,7 @@ class Unread:
 class Document:
     """One document: its tree, its flaws as YAML, and the places of its values and keys by path.
 
-    `repeated` are keys that occur more than once, where the dialect allows that.
+    `repeated` are paths of keys that occur more than once, where the dialect allows that, with their last places.
     """
 
     tree: Any
@@ -88,7 +88,7 @@ class Document:
     flaws: list[Flaw] = field(default_factory=list[Flaw])
     positions: dict[str, Position] = field(default_factory=dict[str, Position])
     keys: dict[str, Position] = field(default_factory=dict[str, Position])
-    repeated: list[Flaw] = field(default_factory=list[Flaw])
+    repeated: dict[str, Position] = field(default_factory=dict[str, Position])
 
 
 def loader_over(parser: Any) -> Any:
@@ -251,16 +251,18 @@ class _Reader:
 
     def _repeated(self, repeated: list[tuple[str, Any, Position]], path: str) -> None:
         """Two documents without `---` between them repeat most of their keys: one error, and not four."""
-        found = self._document.repeated if self._dialect.last_wins else self.flaws
+        if self._dialect.last_wins:
+            self._document.repeated |= {child(path, key): self._at(mark) for key, mark, _ in repeated}
+            return
         if len(repeated) > 1 and not path:
             _, mark, _ = repeated[0]
             says = f"the keys {', '.join(f'`{key}`' for key, *_ in repeated)} stand here a second time"
             hint = "is a line `---` missing before this one?"
-            found.append(Flaw(position=self._at(mark), says=says, hint=hint))
+            self.flaws.append(Flaw(position=self._at(mark), says=says, hint=hint))
             return
         for key, mark, first in repeated:
             says = f"the key `{key}` stands here a second time"
-            found.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
+            self.flaws.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
 
     def _merge(self, tree: dict[str, Any], node: Any, path: str) -> None:
         """Take over what `<<` names; what is written beside it wins."""

@@ -13,6 +13,7 @@ from typing import Any, Final
 from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import place
+from bateau.kit.flux_variable import flux_variable
 from bateau.kit.position import Position, leaves
 from bateau.render.rejections import rejections
 from bateau.render.schemas import Schemas
@@ -64,11 +65,18 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterator[Finding]:
             yield _finding(manifest, "not checked", checker, place(origins), "apiVersion")
         return
     for each in rejections(tree, checker, secret=kind == "Secret"):
-        if not (encrypted and isinstance(each.value, str) and each.value.startswith(_ENCRYPTED)):
+        if not _is_replaced_later(each.value, manifest, encrypted=encrypted):
             where = place(origins, each.path, of_key=each.of_key)
             yield _finding(manifest, "error", each.says, where, each.path)
     if schemas.has_rules(key):
         yield _finding(manifest, "not checked", f"the CEL rules in the schema of {kind}", place(origins))
+
+
+def _is_replaced_later(value: Any, manifest: Manifest, *, encrypted: bool) -> bool:
+    """Whether SOPS or Flux replaces a value before it is applied. Of both, a finding says that it was not checked."""
+    if encrypted and isinstance(value, str) and value.startswith(_ENCRYPTED):
+        return True
+    return manifest.target == "foreign" and flux_variable(value) is not None
 
 
 def _finding(manifest: Manifest, verdict: Verdict, says: str, where: Position | None, path: str = "") -> Finding:

@@ -140,12 +140,12 @@ def test_an_object_that_a_value_switches_on_says_so(tmp_path: Path) -> None:
 def test_hooks_are_told_and_those_of_tests_and_deletions_left_out() -> None:
     applied, left_out = expand(DATA, SEARCH).findings
     assert applied.says == (
-        "Job acme-pre-install-pre-upgrade is a hook of Helm (pre-install, pre-upgrade); it is applied as a plain "
-        "object: together with the others, and not removed afterwards"
+        "Job acme-pre-install-pre-upgrade is a Helm hook (pre-install, pre-upgrade); it is applied as a plain object, "
+        "together with the others, and is not deleted afterwards"
     )
     assert left_out.says == (
-        "Job acme-post-delete is a hook of Helm (post-delete); it is left out, as nothing here deletes or rolls back "
-        "as Helm does"
+        "Job acme-post-delete is a Helm hook (post-delete); it is left out, because Bateau does not delete or roll "
+        "back as Helm does"
     )
     assert {applied.verdict, left_out.verdict} == {"warning"}
     assert {str(applied.where), str(left_out.where)} == {f"{TEMPLATES}/hooks.yaml:1:1"}
@@ -221,8 +221,8 @@ def test_what_is_made_anew_each_time_is_told(tmp_path: Path) -> None:
     (finding,) = expansion.findings
     assert (str(finding.where), finding.path) == ("shop/chart/templates/x.yaml:1:1", "data.password")
     assert finding.says == (
-        "ConfigMap small: data.password is made anew at each rendering, so that every plan shows a change; "
-        "give the chart a value for it"
+        "ConfigMap small: data.password changes with each rendering, so every plan shows a change; "
+        "set a value for it in spec.chart.values"
     )
     (origin,) = manifest.origins["data.password"]
     assert origin.says == f"{UNKNOWN}; made anew at each rendering"

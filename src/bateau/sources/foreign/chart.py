@@ -90,15 +90,24 @@ class ChartFiles:
 
     def templates(self) -> Iterator[str]:
         """Yield the text of all templates, those of the charts in it included."""
+        yield from (text for name, text in self._texts() if "/templates/" in f"/{name}")
+
+    def value_files(self) -> Iterator[str]:
+        """Yield the text of every values.yaml, those of the charts in it included."""
+        yield from (text for name, text in self._texts() if PurePosixPath(name).name == "values.yaml")
+
+    def _texts(self) -> Iterator[tuple[str, str]]:
+        """Yield the paths in the chart, or in an archive of it, and the texts of all files."""
         if self.archive:
-            yield from (text for name, text in self._members(self.name).items() if "templates/" in name)
+            yield from self.members()
             return
         for path in sorted(self.path.rglob("*")):
-            name = str(PurePosixPath(self.name, path.relative_to(self.path).as_posix()))
+            inside = path.relative_to(self.path).as_posix()
+            name = str(PurePosixPath(self.name, inside))
             if path.name.endswith(ARCHIVES):
-                yield from (text for inside, text in self._members(name).items() if "templates/" in inside)
-            elif "/templates/" in name and path.is_file():
-                yield self.text(Place(name)) or ""
+                yield from self._members(name).items()
+            elif path.is_file():
+                yield inside, self.text(Place(name)) or ""
 
     def unsound(self, where: Position) -> Problem | None:
         """Return why the chart is not handed to Helm: links out of the tree, or more files than are looked at."""

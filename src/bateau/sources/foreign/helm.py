@@ -2,8 +2,6 @@
 
 Called by documents.ForeignDocuments for `spec.chart`. Values travel in files, never as arguments: value files as they
 are, and the values of the spec in a temporary file that is removed.
-Hooks of tests, deletions and rollbacks are left out, as nothing here tests, deletes or rolls back as Helm does; the
-others are applied as plain objects. Both are said, but for tests, which `helm install` does not run either.
 
 Invariant: what comes out is what Helm printed; no cluster is asked, nothing is fetched.
 Refused: Helm's own release objects; what runs is known by its manifests alone.
@@ -28,14 +26,16 @@ from bateau.domain.workload import Workload
 from bateau.kit.position import item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.chart import ARCHIVES, ChartFiles
-from bateau.sources.foreign.chart_values import ChartValues, read_values
+from bateau.sources.foreign.chart_values import read_values
 from bateau.sources.foreign.helm_chain import TemplatePlaces, chains
 from bateau.sources.foreign.helm_errors import problems_of
 from bateau.sources.foreign.helm_trace import HelmTrace
+from bateau.sources.foreign.helm_unstable import unstable, warnings
+from bateau.sources.foreign.hooks import without_others
 from bateau.sources.foreign.kustomization import is_elsewhere
 from bateau.sources.foreign.naming import directory_of, named_at
 from bateau.sources.foreign.program import Ran, find, run
-from bateau.sources.foreign.rendering import Rendered, Rendering, moving, read_rendering
+from bateau.sources.foreign.rendering import Rendering, read_rendering
 from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
 
 _SOURCE: Final = "spec.chart.source"
@@ -52,13 +52,6 @@ _PULL_HINT: Final = (
 )
 _RELEASE: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*").fullmatch
 _RELEASE_CHARACTERS_MAX: Final = 53
-_TESTS: Final = frozenset(("test", "test-success", "test-failure"))
-_APPLIED: Final = frozenset(("pre-install", "post-install", "pre-upgrade", "post-upgrade"))
-# Functions of templates that give something else each time, or look at a cluster.
-_MAKES_ANEW: Final = re.compile(
-    r"\b(?:rand(?:Alpha|Numeric|AlphaNum|Ascii|Bytes|Int)|uuidv4|shuffle|now|ago|htpasswd|bcrypt|encryptAES|"
-    r"gen(?:PrivateKey|CA|CAWithKey|SelfSignedCert|SelfSignedCertWithKey|SignedCert|SignedCertWithKey))\b"
-).search
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +125,16 @@ def expand_chart(
     rendering, problems = read_rendering(ran.out, files)
     if problems:
         return Expansion(problems=tuple(problems))
-    unstable = _unstable(helm, values, files, rendering)
-    trace = HelmTrace(values, files, helm.template, rendering, unstable)
-    kept, findings = _hooks(service, rendering)
+    changing = unstable(files, values, helm.template, rendering)
+    trace = HelmTrace(values, files, helm.template, rendering, changing)
+    objects = rendering.objects
+    kept, findings = without_others(
+        [each.found for each in objects],
+        service=service.key,
+        at=lambda number, _: objects[number].place.at(),
+        of_chart=True,
+    )
+    findings += [*_repeated(service, rendering), *warnings(service.key, rendering, changing)]
     if not kept:
         says = "the chart gives no object with these values"
         where = named_at(service, "spec.chart")
@@ -143,12 +143,27 @@ def expand_chart(
         Manifest(
             service=service.key,
             target="foreign",
-            tree=each.found.tree,
-            origins=LazyOrigins(partial(chains, each, trace), TemplatePlaces(each, trace)),
+            tree=objects[number].found.tree,
+            origins=LazyOrigins(partial(chains, objects[number], trace), TemplatePlaces(objects[number], trace)),
         )
-        for each in kept
+        for number in kept
     )
-    return Expansion(manifests=tuple(manifests), findings=(*findings, *_warnings(service, rendering, unstable)))
+    return Expansion(manifests=tuple(manifests), findings=tuple(findings))
+
+
+def _repeated(service: Workload, rendering: Rendering) -> Iterator[Finding]:
+    """Yield a warning for each document of the output that has a key twice: Helm and kubectl take the last one."""
+    for each in {id(each.found.document): each for each in rendering.objects}.values():
+        if keys := each.found.document.repeated:
+            named, line = ", ".join(f"`{key}`" for key in keys), min(keys.values()).line
+            says = (
+                f"{each.found.kind[1]} {each.found.name} has {named} more than once in the output of `helm template` "
+                f"(line {line}); Helm and kubectl use the last one"
+            )
+            where = each.place.at()
+            yield Finding(
+                rule="foreign", subject=service.key, verdict="warning", says=each.place.says(says), where=where
+            )
 
 
 def _files(tree: Tree, service: Workload, chart: Chart) -> ChartFiles | Problem:
@@ -198,51 +213,3 @@ def _escaped(path: Path) -> str:
     """Return a path as Helm's list of files takes it: a list of comma-separated values, so a comma needs quotes."""
     text = str(path)
     return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text
-
-
-def _unstable(helm: Helm, values: ChartValues, files: ChartFiles, rendering: Rendering) -> Mapping[int, frozenset[str]]:
-    """Return the leaves that are another value at each rendering, by object. Looked for where a template may."""
-    if not any(map(_MAKES_ANEW, files.templates())):
-        return {}
-    again = helm.template(values.written)
-    second, problems = read_rendering(again.out, files)
-    return {} if again.failed or problems else moving(rendering, second)
-
-
-def _hooks(service: Workload, rendering: Rendering) -> tuple[list[Rendered], list[Finding]]:
-    """Return the objects that are applied, and what is said of hooks."""
-    kept: list[Rendered] = []
-    findings: list[Finding] = []
-    for each in rendering.objects:
-        events = {event.strip() for event in str(each.found.annotations.get("helm.sh/hook", "")).split(",")} - {""}
-        if not events or not events <= _TESTS:
-            left_out = bool(events) and events.isdisjoint(_APPLIED | {"crd-install"})
-            if not left_out:
-                kept.append(each)
-            if events:
-                findings.append(_hook(service, each, events, left_out=left_out))
-    return kept, findings
-
-
-def _hook(service: Workload, each: Rendered, events: set[str], *, left_out: bool) -> Finding:
-    named = f"{each.found.kind[1]} {each.found.name} is a hook of Helm ({', '.join(sorted(events))})"
-    if left_out:
-        says = f"{named}; it is left out, as nothing here deletes or rolls back as Helm does"
-    else:
-        says = f"{named}; it is applied as a plain object: together with the others, and not removed afterwards"
-    return Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=each.place.at())
-
-
-def _warnings(service: Workload, rendering: Rendering, unstable: Mapping[int, frozenset[str]]) -> Iterator[Finding]:
-    """Yield a warning for each object that is another one at each rendering."""
-    for number, names in sorted(unstable.items()):
-        each = rendering.objects[number]
-        paths = [path for name, (path, _) in each.leaves.items() if name in names]
-        what = f"{paths[0]} and others are" if len(paths) > 1 else f"{paths[0]} is"
-        says = (
-            f"{each.found.kind[1]} {each.found.name}: {what} made anew at each rendering, "
-            "so that every plan shows a change; give the chart a value for it"
-        )
-        yield Finding(
-            rule="foreign", subject=service.key, verdict="warning", says=says, where=each.place.at(), path=paths[0]
-        )

@@ -23,12 +23,14 @@ from bateau.domain.workload import Workload
 from bateau.kit.position import Position
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.hooks import without_others
 from bateau.sources.foreign.kustomization import NAMES, Reference, Walk, is_elsewhere, references, walk
 from bateau.sources.foreign.kustomize_chain import BuiltPlaces, chains
 from bateau.sources.foreign.kustomize_trace import KustomizeTrace
 from bateau.sources.foreign.naming import directory_of, named_at
 from bateau.sources.foreign.objects import read_objects
 from bateau.sources.foreign.program import Ran, find, run
+from bateau.sources.foreign.substitution import kept_as_text
 from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
 
 _PATH: Final = "spec.kustomization"
@@ -75,16 +77,15 @@ def expand_kustomization(tree: Tree, service: Workload, folder: str, environ: Ma
     if wrong:  # of what was printed: its lines are nobody's
         return Expansion(problems=tuple(replace(each, where=Position(top, 1, 1)) for each in wrong))
     trace = KustomizeTrace(tree, made_of, kustomize.build)
-    manifests = (
-        Manifest(
-            service=service.key,
-            target="foreign",
-            tree=each.tree,
-            origins=LazyOrigins(partial(chains, each, trace), BuiltPlaces(each, trace)),
-        )
-        for each in found
-    )
-    return Expansion(manifests=tuple(manifests))
+    places = [BuiltPlaces(each, trace) for each in found]
+    kept, findings = without_others(found, service=service.key, at=lambda number, path: places[number].at(path))
+    manifests: list[Manifest] = []
+    for number in kept:
+        each = found[number]
+        findings += kept_as_text(tree, each, service=service.key, at=places[number].at)
+        origins = LazyOrigins(partial(chains, each, trace), places[number])
+        manifests.append(Manifest(service=service.key, target="foreign", tree=each.tree, origins=origins))
+    return Expansion(manifests=tuple(manifests), findings=tuple(findings))
 
 
 def _folder(tree: Tree, service: Workload, folder: str, where: Position) -> str | Problem:

@@ -15,8 +15,10 @@ from bateau.domain.problem import Problem
 from bateau.domain.workload import Workload
 from bateau.kit.position import Position, item
 from bateau.ports.foreign import Expansion
+from bateau.sources.foreign.hooks import without_others
 from bateau.sources.foreign.naming import directory_of, named_at
 from bateau.sources.foreign.objects import Found, in_file, read_objects, switches
+from bateau.sources.foreign.substitution import kept_as_text
 from bateau.sources.foreign.tree import FILES_MAX, OUTSIDE_HINT, Tree, is_glob
 
 _ENDINGS: Final = (".yaml", ".yml", ".json")
@@ -49,9 +51,11 @@ def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Ex
         if not found and not wrong:
             says = f"{name} has no object in it"
             findings.append(Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where))
-        manifests += [
-            Manifest(service=service.key, target="foreign", tree=each.tree, origins=in_file(each)) for each in found
-        ]
+        kept, of_hooks = without_others(found, service=service.key, at=lambda number, path, f=found: f[number].at(path))
+        findings += of_hooks
+        for each in map(found.__getitem__, kept):
+            findings += kept_as_text(tree, each, service=service.key, at=each.at)
+            manifests.append(Manifest(service=service.key, target="foreign", tree=each.tree, origins=in_file(each)))
     return Expansion(manifests=() if problems else tuple(manifests), problems=tuple(problems), findings=tuple(findings))
 
 

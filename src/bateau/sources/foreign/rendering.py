@@ -6,15 +6,17 @@ Called by helm for the chart as it is, and by helm_trace for the chart with one 
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Final
 
 from bateau.domain.problem import Problem
+from bateau.kit.yaml_go import KUBECTL
 from bateau.sources.foreign.chart import ChartFiles, Place
 from bateau.sources.foreign.moves import Aligned, aligned, moved
 from bateau.sources.foreign.objects import Found, read_objects
 
+_HELM: Final = replace(KUBECTL, last_wins=True)  # and so does kubectl, to which Helm's output is piped
 _SOURCE_LINE: Final = re.compile(r"^---\n# Source: (?P<source>[^\n]+)$", re.MULTILINE)
 
 
@@ -45,7 +47,7 @@ def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Proble
     """Return the objects of a rendering. What is wrong with them is said of their templates."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     starts = [(text.count("\n", 0, match.start()) + 1, match["source"]) for match in _SOURCE_LINE.finditer(text)]
-    found, wrong = read_objects("helm template", text, written=False)
+    found, wrong = read_objects("helm template", text, dialect=_HELM, written=False)
 
     def source_at(line: int) -> str:
         return next((source for start, source in reversed(starts) if start <= line), "")

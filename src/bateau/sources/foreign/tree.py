@@ -5,7 +5,9 @@ Called by plain, kustomize and helm.
 Invariant: no file is read whose real place is outside of the directory, whatever links, `..` or absolute paths say.
 """
 
+import contextlib
 import fnmatch
+import functools
 import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
@@ -18,6 +20,8 @@ from bateau.kit.suggest import did_you_mean
 FILE_BYTES_MAX: Final = 16 * 2**20
 FILES_MAX: Final = 2000
 OUTSIDE_HINT: Final = "copy what is needed below the directory of the specs, so that it is reviewed with them"
+_SEARCHED_FILES_MAX: Final = 20_000
+_SEARCHED_BYTES_MAX: Final = 2**20
 _MAGIC: Final = frozenset("*?[")
 
 
@@ -68,6 +72,29 @@ class Tree:
             return f"there is no directory `{PurePosixPath(name).parent}`"
         names = sorted(os.listdir(folder))  # noqa: PTH208 - names are what is compared
         return did_you_mean(PurePosixPath(name).name, names)
+
+    @functools.cached_property
+    def substitutes(self) -> bool:
+        """Whether a Flux Kustomization below the tree substitutes variables (`postBuild`).
+
+        Looked for once, in the YAML files outside hidden directories, up to a bound.
+        """
+        for number, path in enumerate(self._yaml_files("")):
+            if number >= _SEARCHED_FILES_MAX:
+                break
+            with contextlib.suppress(OSError):
+                if (self.root / path).stat().st_size <= _SEARCHED_BYTES_MAX:
+                    content = (self.root / path).read_bytes()
+                    if b"postBuild:" in content and b"kustomize.toolkit.fluxcd.io/" in content:
+                        return True
+        return False
+
+    def _yaml_files(self, folder: str) -> Iterator[str]:
+        for each in self._entries(folder):
+            if each.is_file(follow_symlinks=False) and each.name.endswith((".yaml", ".yml")):
+                yield str(PurePosixPath(folder, each.name))
+        for name in self._folders(folder):
+            yield from self._yaml_files(name)
 
     def _inside(self, path: Path) -> bool:
         return Path(os.path.realpath(path)).is_relative_to(self._real)

@@ -1,0 +1,20 @@
+"""Recognise the variables that Flux substitutes in manifests before it applies them: `${cluster_name:=dev}`.
+
+Called by sources.foreign, which reports them, and by render.validation, which cannot check a field that has one.
+"""
+
+import re
+from typing import Any, Final
+
+# Names and functions as in https://fluxcd.io/flux/components/kustomize/kustomizations/; `$${` is escaped.
+_VARIABLE: Final = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*(?:[-:=+?#%/^,@][^}]*)?\}").search
+
+
+def flux_variable(value: Any) -> str | None:
+    """Return the first variable in a text, None where the value has none.
+
+    >>> flux_variable("app.${domain:=example.org}"), flux_variable("$${HOME}"), flux_variable("$(HOME)")
+    ('${domain:=example.org}', None, None)
+    """
+    match = _VARIABLE(value) if isinstance(value, str) else None
+    return match[0] if match else None
