@@ -14,8 +14,6 @@ NOT_YET = {
     "domain": (37, 35),
     "hydrate": (29, 19),
     "kit": (31, 17),
-    "observe": (3, 3),
-    "place": (1, 1),
     "plan": (21, 32),
     "policy": (14, 6),
     "ports": (8, 13),
@@ -23,8 +21,6 @@ NOT_YET = {
     "runtimes": (28, 23),
     "sources": (73, 93),
     "specs": (18, 10),
-    "store": (7, 7),
-    "testing": (3, 7),
     "traffic": (9, 6),
     "wiring": (30, 21),
 }

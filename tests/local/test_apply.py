@@ -190,7 +190,7 @@ def test_a_damaged_history_hinders_nothing_but_rollback(stack: Stack) -> None:
     assert "no history is kept" in stack.bateau("status").out
     back = stack.bateau("rollback", "web")
     assert back.code == 3
-    assert "is no database" in back.err
+    assert "is not a database" in back.err
 
 
 def test_mistakes_and_other_owners_change_nothing(stack: Stack) -> None:

@@ -134,7 +134,7 @@ async def test_a_connection_is_closed_after_each_probe() -> None:
 
 async def test_refused_connections_are_told(closed_port: int, socket_path: str) -> None:
     assert await http(f"127.0.0.1:{closed_port}") == "connection refused"
-    assert await http(socket_path) == "connection refused: its socket is not there"
+    assert await http(socket_path) == "connection refused: its socket does not exist"
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(socket_path)
     assert await http(socket_path) == "connection refused"
@@ -178,7 +178,7 @@ async def test_grpc_health_is_asked_over_tcp_and_unix_sockets(socket_path: str, 
     prober = NetworkProber()
     tcp, unix = (ProbeTarget(kind="grpc", address=address) for address in (f"127.0.0.1:{closed_port}", socket_path))
     assert await prober.probe(tcp, 5.0) == "connection refused"
-    assert await prober.probe(unix, 5.0) == "connection refused: its socket is not there"
+    assert await prober.probe(unix, 5.0) == "connection refused: its socket does not exist"
 
     server = grpc.aio.server()
     servicer = cast("Any", health).aio.HealthServicer()
@@ -204,4 +204,4 @@ async def test_a_grpc_server_without_the_health_service_is_told(socket_path: str
         line = await NetworkProber().probe(ProbeTarget(kind="grpc", address=socket_path), 5.0)
     finally:
         await server.stop(None)
-    assert line == "offers no gRPC health service (grpc.health.v1.Health)"
+    assert line == "does not implement the gRPC health service (grpc.health.v1.Health)"

@@ -176,7 +176,7 @@ def test_whatever_record_has_returned_survives_kill_9(tmp_path: Path):
 def test_a_file_without_room_is_said_and_keeps_what_it_has(tmp_path: Path):
     store = RevisionStore(tmp_path / "revisions.sqlite", bytes_max=100_000)
     first = store.record(draft())
-    with pytest.raises(ControlError, match="has no room left") as caught:
+    with pytest.raises(ControlError, match="has no space left") as caught:
         store.record(draft(content={"a": "".join(map(chr, range(200, 90_000, 1))).encode("utf-8", "ignore").hex()}))
     assert caught.value.hint == "free some space; nothing was half written"
     assert [each.id for each in store.history()] == [first.id]
@@ -213,7 +213,7 @@ def test_a_disk_that_refuses_to_write_is_said(tmp_path: Path):
 
 def test_a_file_that_is_no_database_is_said(tmp_path: Path):
     (tmp_path / "text").write_bytes(b"not a database at all" * 100)
-    with pytest.raises(ControlError, match="is no database"):
+    with pytest.raises(ControlError, match="is not a database"):
         RevisionStore(tmp_path / "text")
     with pytest.raises(ControlError, match="cannot be opened"):
         RevisionStore(tmp_path)
@@ -221,9 +221,9 @@ def test_a_file_that_is_no_database_is_said(tmp_path: Path):
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path: Path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ControlError, match="cannot make") as caught:
+    with pytest.raises(ControlError, match="cannot create") as caught:
         RevisionStore(tmp_path / "file" / "state" / "r.sqlite")
-    assert caught.value.hint == "set XDG_STATE_HOME to a directory that can be written"
+    assert caught.value.hint == "set XDG_STATE_HOME to a writable directory"
 
 
 def test_a_place_that_cannot_be_written_is_said():
@@ -250,7 +250,7 @@ def test_a_file_of_a_newer_bateau_is_left_alone(tmp_path: Path):
     other.commit()
     other.close()
     before = shutil.copy(path, tmp_path / "copy")
-    with pytest.raises(ControlError, match="made by a newer Bateau"):
+    with pytest.raises(ControlError, match="created by a newer Bateau"):
         RevisionStore(path)
     assert Path(before).read_bytes() == path.read_bytes()
 

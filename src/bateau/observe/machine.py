@@ -1,4 +1,4 @@
-"""What this machine has: cores, memory and engines, as far as this process may use them.
+"""Measure this machine: the cores, memory and engines that this process may use.
 
 Called by control through wiring.
 Source: cgroup v2 `memory.max` and `cpu.max` (kernel documentation, admin-guide/cgroup-v2).
@@ -18,7 +18,7 @@ _V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def machine() -> Machine:
-    """Look at the machine now."""
+    """Return the current cores and memory."""
     memory = psutil.virtual_memory()
     limit = _memory_limit()
     total = min(memory.total, limit) if limit else memory.total

@@ -1,10 +1,10 @@
-"""Merge what Envoy, the model servers and the control plane count into one Prometheus page.
+"""Merge the counters of Envoy, the model servers and the control plane into one Prometheus page.
 
-Called by wiring for `/metrics`. Nothing here is on the way of a request: counters are read when someone scrapes.
+Called by wiring for `/metrics`. No request waits for it: counters are read when someone scrapes.
 Sources: Prometheus text exposition format 0.0.4; OpenTelemetry semantic conventions for generative AI metrics
 (gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
 
-Invariant: every family has its HELP and TYPE once, and what could not be scraped is left out and counted, not zero.
+Invariant: every family has its HELP and TYPE once. A server that cannot be scraped is left out and counted, not zero.
 """
 
 import re
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 _SAMPLE = re.compile(r"^(?P<name>[a-zA-Z_:][\w:]*)(?:\{(?P<labels>.*)\})? (?P<value>\S+)")
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
 
-# llama.cpp's own names, with what they become. Its colons are reserved for recording rules.
+# llama.cpp's own names, and the names on the page. Colons are reserved for recording rules.
 _LLAMACPP = {
     "llamacpp:prompt_tokens_total": (
         "bateau_model_prompt_tokens_total",
         "counter",
-        "Prompt tokens computed, without those from the cache.",
+        "Prompt tokens computed, excluding those from the cache.",
     ),
     "llamacpp:prompt_tokens_cached_total": (
         "bateau_model_prompt_tokens_cached_total",
@@ -31,25 +31,25 @@ _LLAMACPP = {
     "llamacpp:tokens_predicted_seconds_total": (
         "bateau_model_generation_seconds_total",
         "counter",
-        "Seconds spent on generating.",
+        "Seconds spent on generation.",
     ),
-    "llamacpp:n_decode_total": ("bateau_model_decodes_total", "counter", "Calls of llama_decode."),
-    "llamacpp:requests_processing": ("bateau_model_requests_processing", "gauge", "Requests in a slot now."),
-    "llamacpp:requests_deferred": ("bateau_model_requests_waiting", "gauge", "Requests that wait for a slot now."),
+    "llamacpp:n_decode_total": ("bateau_model_decodes_total", "counter", "Calls to llama_decode."),
+    "llamacpp:requests_processing": ("bateau_model_requests_processing", "gauge", "Requests currently in a slot."),
+    "llamacpp:requests_deferred": ("bateau_model_requests_waiting", "gauge", "Requests currently waiting for a slot."),
 }
 _ENVOY_PASSED = {
     "envoy_cluster_upstream_rq_total": ("counter", "Requests sent to replicas."),
-    "envoy_cluster_upstream_rq_retry": ("counter", "Requests sent again to another replica."),
+    "envoy_cluster_upstream_rq_retry": ("counter", "Requests retried on another replica."),
     "envoy_cluster_upstream_rq_active": ("gauge", "Requests in flight."),
     "envoy_cluster_upstream_cx_active": ("gauge", "Connections open."),
-    "envoy_cluster_membership_healthy": ("gauge", "Replicas that take requests."),
+    "envoy_cluster_membership_healthy": ("gauge", "Replicas that accept requests."),
 }
 _MS = 1000.0
 
 
 @dataclass
 class Page:
-    """A page of metrics in the making."""
+    """A page of metrics under construction."""
 
     _families: dict[str, tuple[str, str, list[str]]] = field(default_factory=dict[str, tuple[str, str, list[str]]])
 
@@ -70,7 +70,7 @@ class Page:
 
 
 def add_envoy(page: Page, text: str) -> None:
-    """Add Envoy's counters: requests and times by model, and what is passed on as it is."""
+    """Add Envoy's counters: requests and times by model, and the counters that keep their names."""
     for name, labels, value in _samples(text):
         if name == "envoy_bateau_requests":
             shown = {"gen_ai_request_model": labels["route"], "http_response_status_code": labels["code"]}
@@ -110,7 +110,7 @@ def add_llamacpp(page: Page, text: str, *, model: str, replica: str) -> None:
 
 
 def _add_seconds(page: Page, family: str, name: str, labels: Mapping[str, str], value: str, *, says: str) -> None:
-    """Turn one sample of Envoy's histogram in milliseconds into one of ours in seconds."""
+    """Convert one sample of Envoy's histogram from milliseconds to seconds."""
     shown = {"gen_ai_request_model": labels["route"]}
     if name.endswith("_bucket"):
         edge = labels["le"]

@@ -1,10 +1,10 @@
-"""Ask a process whether it is well: by HTTP, by a TCP connect, or by gRPC health.
+"""Probe the health of a process: by HTTP, by a TCP connection, or by gRPC health checking.
 
-Made by wiring, called by runtimes through ports.probe. One connection for each probe, closed after it.
+Created by wiring, called by runtimes through ports.probe. Each probe opens and closes its own connection.
 
-Invariant: never raises for what the other side does or fails to do; the answer is None or one line.
-Refused: connections kept between probes; llama.cpp's server closes idle ones after 5 s, so that every second probe
-would fail for no reason, and a server that takes no new connections would pass.
+Invariant: a probe never raises, whatever the other side does; the answer is None or one line.
+Refused: keeping connections between probes. llama.cpp's server closes idle ones after 5 s, so every second probe would
+fail for no reason, and a server that accepts no new connections would pass.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class NetworkProber:
     """Probes over loopback and unix sockets; satisfies `bateau.ports.probe.Prober`."""
 
     async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
-        """Return None when the target is well, else one line that says what is wrong. Never raises."""
+        """Return None if the target is healthy, otherwise the failure in one line. Never raises."""
         try:
             async with asyncio.timeout(timeout_s):
                 if target.kind == "http":
@@ -44,11 +44,11 @@ class NetworkProber:
         except OSError as error:
             return _said_of(error)
         except ValueError:
-            return f"cannot be asked: {target.address!r} is no address"
+            return f"cannot be probed: {target.address!r} is not an address"
 
 
 async def _ask_http(target: ProbeTarget) -> str | None:
-    """2xx and 3xx are well, as for the probes of Kubernetes; a redirect is not followed."""
+    """2xx and 3xx are healthy, as for the probes of Kubernetes; a redirect is not followed."""
     unix = _is_path(target.address)
     connector: aiohttp.BaseConnector
     if unix:
@@ -91,15 +91,15 @@ async def _ask_tcp(target: ProbeTarget) -> str | None:
 
 
 async def _ask_grpc(target: ProbeTarget, timeout_s: float) -> str | None:
-    """Ask for the health of the whole server, as in the gRPC health checking protocol (service name "")."""
-    import grpc.aio  # slow to import, and most probes are none of its
+    """Request the health of the whole server, as in the gRPC health checking protocol (service name "")."""
+    import grpc.aio  # slow to import, and most probes do not need it
 
     address = f"unix:{target.address}" if _is_path(target.address) else target.address
     options = (
-        # A channel of its own: in the shared pool it would inherit the back-off of the last refused connection.
+        # A separate channel: in the shared pool it would inherit the back-off of the last refused connection.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.enable_http_proxy", 0),
-        # gRPC's name for how long it tries to connect, 20 s otherwise: it would hold on to a silent server after us.
+        # gRPC's name for the connect timeout, 20 s by default: it would keep trying a silent server after the probe.
         ("grpc.min_reconnect_backoff_ms", max(1, round(timeout_s * 1000))),
     )
     async with grpc.aio.insecure_channel(address, options=options) as channel:
@@ -110,7 +110,7 @@ async def _ask_grpc(target: ProbeTarget, timeout_s: float) -> str | None:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 return await _ask_tcp(target) or "closed the connection without an answer"
             if error.code() is grpc.StatusCode.UNIMPLEMENTED:
-                return "offers no gRPC health service (grpc.health.v1.Health)"
+                return "does not implement the gRPC health service (grpc.health.v1.Health)"
             return _one_line(f"answered {error.code().name}: {error.details() or ''}")
     status = answer[1] if len(answer) > 1 and answer[0] == 0x08 else 0  # noqa: PLR2004 - key of field 1, varint
     return None if status == GRPC_SERVING else f"answered {GRPC_STATUSES.get(status, f'status {status}')}"
@@ -131,12 +131,12 @@ def _said_of(error: OSError) -> str:
     if error.errno == errno.ECONNREFUSED:
         return REFUSED
     if error.errno == errno.ENOENT:
-        return f"{REFUSED}: its socket is not there"
+        return f"{REFUSED}: its socket does not exist"
     return _one_line(f"cannot be reached: {error.strerror or error}")
 
 
 def _said_in(body: bytes) -> str:
-    """Return the message of an error body: that of OpenAI's form, or the first line of a text."""
+    """Return the message of an error body: that of OpenAI's format, or the first line of a text."""
     text = body.decode("utf-8", "replace").strip()
     with contextlib.suppress(ValueError):
         tree: Any = json.loads(text)

@@ -1,9 +1,9 @@
-"""Give every model its slots, context and threads, and say before the first request whether it fits.
+"""Assign slots, context and threads to every model, and determine before the first request whether it fits.
 
 Called by control.path, after hydrate and before plan.
 
-Invariant: a model that cannot fit is not started, and hinders no other; the message has both figures.
-Refused: shrinking context or slots silently until it fits: the one who wrote them would find out from a cut answer.
+Invariant: a model that does not fit is not started, and blocks no other model; the message has both figures.
+Refused: silently reducing context or slots until the model fits; its author would learn it from a truncated answer.
 """
 
 from collections.abc import Mapping
@@ -25,7 +25,7 @@ OVERHEAD_SHARE = 0.1
 
 
 def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) -> Placement:
-    """Return the capacity of every llama.cpp model whose file is here (`files` by service key)."""
+    """Return the capacity of every llama.cpp model whose file is on this machine (`files` by service key)."""
     capacities: dict[str, ModelCapacity] = {}
     refused: dict[str, Problem] = {}
     warnings: list[Problem] = []
@@ -44,7 +44,7 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
             needed_bytes += (capacity.memory_bytes or 0) * service.replicas
     if needed_bytes > machine.memory_bytes_total:
         says = (
-            f"all models together need about {approximate_bytes(needed_bytes)}, and this machine has "
+            f"all models together need about {approximate_bytes(needed_bytes)}, but this machine has "
             f"{approximate_bytes(machine.memory_bytes_total)}"
         )
         hint = "lower replicas, parallel or contextLength"
@@ -53,11 +53,11 @@ def place(release: Release, files: Mapping[str, ModelFile], machine: Machine) ->
 
 
 def _for_clusters(service: Workload) -> list[Problem]:
-    """Name what stands in a document and has no meaning on one machine."""
+    """Warn about fields that have no effect on one machine."""
     return [
         Problem(
             where=service.positions[f"spec.{name}"],
-            says=f"spec.{name} of {service.key} is for clusters: on this machine nothing acts on it",
+            says=f"spec.{name} of {service.key} applies to clusters only and has no effect on this machine",
             severity=Severity.WARNING,
         )
         for name in ("accelerator", "scale")
@@ -68,7 +68,7 @@ def _for_clusters(service: Workload) -> list[Problem]:
 def _capacity(service: Workload, spec: ModelServer, file: ModelFile, machine: Machine) -> ModelCapacity:
     trained = file.header.context_length_trained
     context = spec.context_length or min(trained or CONTEXT_UNKNOWN, CONTEXT_DEFAULT_MAX)
-    # Threads of llama.cpp wait for each other by spinning: more of them than cores, and all replicas crawl.
+    # Threads of llama.cpp wait for each other by spinning: with more threads than cores, all replicas become slow.
     shared = machine.cores // max(1, service.replicas)
     threads = spec.threads or max(1, int(service.resources.cpu or shared))
     cache = file.header.kv_bytes_per_token
@@ -94,7 +94,7 @@ def _context_warnings(service: Workload, spec: ModelServer, file: ModelFile) -> 
 
 
 def _does_not_fit(service: Workload, capacity: ModelCapacity, machine: Machine) -> Problem | None:
-    """Return why the replicas cannot run here, by the one bound that they break first."""
+    """Return why the replicas do not fit on this machine: the first limit that they exceed."""
     one = capacity.memory_bytes
     if one is None:
         return None
@@ -120,5 +120,5 @@ def _does_not_fit(service: Workload, capacity: ModelCapacity, machine: Machine) 
 
 
 def _written(size: int) -> str:
-    """Return a size that can be put into a spec: whole MiB, rounded up."""
+    """Return a size in the format of a spec: whole MiB, rounded up."""
     return f"{-(-size // 2**20)}Mi"

@@ -1,8 +1,8 @@
-"""The texts that were applied: the desired state of an instance that follows neither a directory nor a repository.
+"""Store the applied specs: the desired state of an instance that follows neither a directory nor a repository.
 
-Called by control through ports.texts; `apply` writes them, through the control plane where one runs.
+Called by control through ports.texts. `apply` writes them, through the control plane if one is running.
 
-Invariant: the file is always whole, and outlives the directory that it was applied from.
+Invariant: the file is never half-written, and outlives the directory that the specs were applied from.
 """
 
 import asyncio
@@ -17,14 +17,14 @@ from bateau.store.state_file import StateFile
 
 @dataclass(frozen=True, kw_only=True)
 class Applied:
-    """What `apply` gives: texts by file name, and the commit that holds just these, None where none does."""
+    """The input of `apply`: texts by file name, and the commit with exactly these texts; None if no commit has them."""
 
     texts: Mapping[str, str]
     commit: str | None = None
 
 
 class AppliedTexts:
-    """Satisfies `ports.texts.Texts`. `directory` is where the programs of apps lie."""
+    """Satisfies `ports.texts.Texts`. `directory` contains the programs of apps."""
 
     def __init__(self, path: Path, *, directory: Path) -> None:
         self._file = StateFile(path)
@@ -33,30 +33,30 @@ class AppliedTexts:
 
     @property
     def place(self) -> str:
-        """Where they were applied from."""
+        """The directory that the specs were applied from."""
         return str(self._directory)
 
     @property
     def commit_id(self) -> str | None:
-        """The commit that was applied; None where the work tree differed from it, or is of no repository."""
+        """The commit that was applied; None if the work tree differed from it, or is not in a repository."""
         commit = self._file.load().get("commit")
         return commit if isinstance(commit, str) else None
 
     def read(self) -> Mapping[str, str]:
-        """Return what was applied last. Raises ControlError where nothing was."""
+        """Return the texts that were applied last. Raises ControlError if none were applied."""
         texts: Any = self._file.load().get("texts")
         if not isinstance(texts, dict):
-            raise ControlError("nothing was applied yet", hint="bateau apply")
-        return texts  # pyright: ignore[reportUnknownVariableType] - written by `apply` alone
+            raise ControlError("no specs were applied yet", hint="run `bateau apply ENVIRONMENT`")
+        return texts  # pyright: ignore[reportUnknownVariableType] - only `apply` writes it
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield whenever something was applied."""
+        """Yield after every `apply`."""
         while True:
             await self._changed.wait()
             self._changed.clear()
             yield
 
     def apply(self, given: Applied) -> None:
-        """Make `given` the desired state. Raises ControlError where it cannot be written."""
+        """Make `given` the desired state. Raises ControlError if it cannot be written."""
         self._file.save({"texts": dict(given.texts), "commit": given.commit})
         self._changed.set()

@@ -1,11 +1,12 @@
-"""Keep results by a digest of everything they follow from, in one SQLite file that may be deleted at any time.
+"""Cache results by a digest of their inputs, in one SQLite file that can be deleted at any time.
 
 Called by control.packing through ports.memo.
 
-Invariant: it never fails: a file that is damaged, locked or full is as good as an empty one, and results are worked out
-again. A file that has grown to `BYTES_MAX` is begun anew.
-Invariant: what is found is what was put: SQLite does not see a flipped bit in a value, so each has a checksum.
-Invariant: one process writes at a time; two that write the same key write the same bytes.
+Invariant: it never fails. A damaged, locked or full file counts as an empty one, and results are computed again. A file
+that has grown to `BYTES_MAX` is replaced by an empty one.
+Invariant: `get` returns the bytes that were put. SQLite does not notice a flipped bit in a value, so each value has a
+checksum.
+Invariant: one process writes at a time; two processes that write the same key write the same bytes.
 """
 
 import contextlib
@@ -31,14 +32,14 @@ class MemoFile:
         self._connection = self._opened()
 
     def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return what is kept of `keys`; nothing where the file cannot be read, or a value is damaged."""
+        """Return the stored values of `keys`; none if the file cannot be read, or the value is damaged."""
         found: dict[bytes, bytes] = {}
         if self._connection is None:
             return found
         with contextlib.suppress(sqlite3.Error):
             for some in _portions(keys):
                 marks = ",".join("?" * len(some))
-                query = f"SELECT key, value FROM entries WHERE key IN ({marks})"  # noqa: S608 - only marks are put in
+                query = f"SELECT key, value FROM entries WHERE key IN ({marks})"  # noqa: S608 - only question marks are inserted
                 for key, value in self._connection.execute(query, some):
                     content = value[_CHECKSUM_BYTES:]
                     if value[:_CHECKSUM_BYTES] == _checksum(key, content):
@@ -46,7 +47,7 @@ class MemoFile:
         return found
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
-        """Keep `entries`, and begin anew where it is too much."""
+        """Store `entries`, and start with an empty file if it has grown too large."""
         if self._connection is None or not entries:
             return
         with contextlib.suppress(sqlite3.Error), self._connection:
@@ -59,7 +60,7 @@ class MemoFile:
             self._connection = self._opened()
 
     def _size(self) -> int:
-        """Return the bytes of the file, those that still stand in its log included."""
+        """Return the size of the file in bytes, including those still in its log."""
         if self._connection is None:
             return 0
         try:
@@ -71,14 +72,14 @@ class MemoFile:
         return int(pages) * int(size)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._connection is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._connection.close()
             self._connection = None
 
     def _opened(self) -> sqlite3.Connection | None:
-        """Return the file, made anew where it is damaged or of another version; None where that cannot be."""
+        """Return the open file, recreated if it is damaged or of another version; None if that fails."""
         for _ in range(2):
             with contextlib.suppress(OSError, sqlite3.OperationalError):  # locked, read-only: work without it
                 self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -88,16 +89,16 @@ class MemoFile:
                 except sqlite3.OperationalError:
                     raise
                 except sqlite3.DatabaseError:
-                    pass  # no database
+                    pass  # not a database
                 self._path.unlink(missing_ok=True)
         return None
 
 
 def _connected(path: Path) -> sqlite3.Connection | None:
-    """Return the file as a database of ours, None where it is of another version. Raises sqlite3.Error."""
+    """Return the file as a database, or None if it is of another version. Raises sqlite3.Error."""
     connection = sqlite3.connect(path, timeout=_BUSY_S)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")  # what a power cut loses is worked out again
+    connection.execute("PRAGMA synchronous = OFF")  # results lost in a power cut are computed again
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if version == 0:
         connection.execute("CREATE TABLE IF NOT EXISTS entries (key BLOB PRIMARY KEY, value BLOB NOT NULL) STRICT")

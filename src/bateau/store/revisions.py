@@ -1,11 +1,11 @@
-"""Remember every revision of every environment in one SQLite file: what ran, when, from which commit and by whom.
+"""Store every revision of every environment in one SQLite file: its services, time, commit and author.
 
-Called by apply, rollback and history through ports.revisions, one call a thread at a time.
+Called by apply, rollback and history through ports.revisions, one call at a time.
 
-Invariant: what `record` or `mark` has returned from survives kill -9 and power loss (WAL, synchronous=FULL); a reader
-in another process never waits for the writer.
-Invariant: the same content is kept once, and is checked against its digest whenever it is read.
-Refused: a row for every manifest; a release is read back whole or not at all.
+Invariant: once `record` or `mark` has returned, the revision survives kill -9 and power loss (WAL, synchronous=FULL). A
+reader in another process never waits for the writer.
+Invariant: the same content is stored once, and is checked against its digest on every read.
+Refused: a row for every manifest; a release is read completely or not at all.
 """
 
 import hashlib
@@ -28,16 +28,16 @@ _UNPACKED_BYTES_MAX: Final = 2**30
 
 
 class RevisionStore:
-    """Satisfies `ports.revisions.Revisions`. `bytes_max` bounds the file; 0 is no bound."""
+    """Satisfies `ports.revisions.Revisions`. `bytes_max` limits the size of the file; 0 means no limit."""
 
     def __init__(self, path: Path, *, bytes_max: int = 0) -> None:
-        """Open the file, and make it where there is none. Raises ControlError."""
+        """Open the file, and create it if it does not exist. Raises ControlError."""
         self._path = path
         self._lock = threading.Lock()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise ControlError(f"cannot make {path.parent}: {error.strerror}", hint=_WRITABLE) from error
+            raise ControlError(f"cannot create {path.parent}: {error.strerror}", hint=_WRITABLE) from error
         with self._failures("open"):
             self._connection = sqlite3.connect(
                 path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -58,10 +58,10 @@ class RevisionStore:
             page = self._connection.execute("PRAGMA page_size").fetchone()[0]
             self._connection.execute(f"PRAGMA max_page_count = {max(bytes_max // page, 1)}")
         migrate(self._connection, file=str(self._path))
-        self._path.chmod(0o600)  # environment variables of services may stand in it
+        self._path.chmod(0o600)  # it may contain environment variables of services
 
     def record(self, draft: Draft) -> Revision:
-        """Keep a new revision, and return it with its id. Raises ControlError."""
+        """Store a new revision, and return it with its id. Raises ControlError."""
         packed = _packed(draft.content)
         digest = content_digest(draft.content)
         with self._writing("record a revision") as connection:
@@ -96,7 +96,7 @@ class RevisionStore:
         )
 
     def mark(self, revision_id: int, *, when_s: float, says: str, outcome: Outcome | None = None) -> None:
-        """Add an event to a revision; with `outcome`, that is what came of it. Raises ControlError."""
+        """Add an event to a revision, and set its outcome if `outcome` is given. Raises ControlError."""
         with self._writing("mark a revision") as connection:
             if connection.execute("SELECT 1 FROM revisions WHERE id = ?", (revision_id,)).fetchone() is None:
                 raise ControlError(f"there is no revision {revision_id}", hint="`bateau history` lists them")
@@ -109,10 +109,10 @@ class RevisionStore:
     ) -> Revision | None:
         """Return the newest healthy revision: of those with `service`, and older than `before`.
 
-        With both, the service was another one then than it is in `before`: what a rollback of it goes back to.
+        With both, only revisions whose `service` differs from the one in `before` count: the target of a rollback.
         """
         query = (
-            f"SELECT {_COLUMNS} FROM revisions r WHERE environment = :environment AND outcome = 'healthy'"  # noqa: S608 - the columns are ours
+            f"SELECT {_COLUMNS} FROM revisions r WHERE environment = :environment AND outcome = 'healthy'"  # noqa: S608 - the columns are constants
             " AND (:before IS NULL OR id < :before)"
             " AND (:service IS NULL OR EXISTS (SELECT 1 FROM services s WHERE s.revision = r.id AND s.key = :service"
             " AND s.digest IS NOT (SELECT digest FROM services WHERE revision = :before AND key = :service)))"
@@ -126,19 +126,19 @@ class RevisionStore:
     ) -> Sequence[Revision]:
         """Return revisions, newest first, with their events. Raises ControlError."""
         query = (
-            f"SELECT {_COLUMNS} FROM revisions r WHERE (:environment IS NULL OR environment = :environment)"  # noqa: S608 - the columns are ours
+            f"SELECT {_COLUMNS} FROM revisions r WHERE (:environment IS NULL OR environment = :environment)"  # noqa: S608 - the columns are constants
             " AND (:service IS NULL OR EXISTS (SELECT 1 FROM services s WHERE s.revision = r.id AND s.key = :service))"
             " ORDER BY id DESC LIMIT :limit"
         )
         return self._select(query, {"environment": environment, "service": service, "limit": limit})
 
     def get(self, revision_id: int) -> Revision | None:
-        """Return one revision with its events, or None where there is none. Raises ControlError."""
-        found = self._select(f"SELECT {_COLUMNS} FROM revisions WHERE id = :id", {"id": revision_id})  # noqa: S608 - the columns are ours
+        """Return one revision with its events, or None if it does not exist. Raises ControlError."""
+        found = self._select(f"SELECT {_COLUMNS} FROM revisions WHERE id = :id", {"id": revision_id})  # noqa: S608 - constants
         return found[0] if found else None
 
     def content(self, revision_id: int) -> Mapping[str, str]:
-        """Return the texts that were recorded. Raises ControlError where there are none, or they are damaged."""
+        """Return the recorded texts. Raises ControlError if the revision does not exist or is damaged."""
         query = "SELECT digest, packed FROM revisions JOIN contents USING (digest) WHERE id = ?"
         with self._lock, self._failures("read a revision"):
             row = self._connection.execute(query, (revision_id,)).fetchone()
@@ -149,17 +149,19 @@ class RevisionStore:
         except (zlib.error, ValueError):
             texts = {}
         if content_digest(texts) != row[0]:
-            raise ControlError(f"revision {revision_id} in {self._path} is damaged", hint="go back to another revision")
+            raise ControlError(
+                f"revision {revision_id} in {self._path} is damaged", hint="roll back to another revision"
+            )
         return texts
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         with self._lock:
             self._connection.close()
 
     def _select(self, query: str, names: Mapping[str, Any]) -> list[Revision]:
         with self._lock, self._failures("read revisions"):
-            self._connection.execute("BEGIN")  # one look: a mark in between would not fit its event
+            self._connection.execute("BEGIN")  # one snapshot: a mark in between would not match its event
             try:
                 return [self._revision(row) for row in self._connection.execute(query, names).fetchall()]
             finally:
@@ -188,7 +190,7 @@ class RevisionStore:
 
     @contextmanager
     def _writing(self, doing: str) -> Generator[sqlite3.Connection]:
-        """All of it or nothing."""
+        """Run the block in one transaction."""
         with self._lock, self._failures(doing):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
@@ -210,29 +212,29 @@ class RevisionStore:
             raise ControlError(f"cannot {doing}: {self._path}: {error.strerror}", hint=_WRITABLE) from error
 
 
-_WRITABLE: Final = "set XDG_STATE_HOME to a directory that can be written"
+_WRITABLE: Final = "set XDG_STATE_HOME to a writable directory"
 _MEANINGS: Final[Mapping[int, tuple[str, str]]] = {
-    sqlite3.SQLITE_FULL: ("has no room left", "free some space; nothing was half written"),
+    sqlite3.SQLITE_FULL: ("has no space left", "free some space; nothing was half written"),
     sqlite3.SQLITE_IOERR: (
         "cannot be read or written: the disk fails or is full",
-        "free some space, or look at the disk",
+        "free some space, or check the disk",
     ),
     sqlite3.SQLITE_READONLY: ("is read-only", _WRITABLE),
     sqlite3.SQLITE_PERM: ("is not permitted", _WRITABLE),
     sqlite3.SQLITE_CANTOPEN: ("cannot be opened", _WRITABLE),
-    sqlite3.SQLITE_BUSY: ("is held by another process", "end the other command, then try again"),
-    sqlite3.SQLITE_NOTADB: ("is no database", "move the file away; what it held cannot be read"),
-    sqlite3.SQLITE_CORRUPT: ("is damaged", "move the file away, or put a copy from a backup in its place"),
+    sqlite3.SQLITE_BUSY: ("is locked by another process", "end the other command, then try again"),
+    sqlite3.SQLITE_NOTADB: ("is not a database", "move the file away; its content cannot be read"),
+    sqlite3.SQLITE_CORRUPT: ("is damaged", "move the file away, or restore it from a backup"),
 }
 
 
 def _meaning(error: sqlite3.Error) -> tuple[str, str | None]:
-    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the others say more
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the low byte is the kind, the others are details
     return _MEANINGS.get(code, (f"fails: {error}", None))
 
 
 def content_digest(content: Mapping[str, str]) -> str:
-    """Return the sha256 of texts, whatever their order.
+    """Return the sha256 of texts, regardless of their order.
 
     >>> content_digest({"a": "1", "b": "2"}) == content_digest({"b": "2", "a": "1"})
     True

@@ -1,8 +1,8 @@
-"""The tables of the revisions' database, and how an older file becomes a newer one.
+"""Define the tables of the revisions' database, and migrate older files.
 
 Called by revisions when it opens the file.
 
-Invariant: a step that was released is never edited; a change is a new step at the end; all run in one transaction.
+Invariant: a released step is never edited; a change is a new step at the end; all steps run in one transaction.
 """
 
 import sqlite3
@@ -45,10 +45,10 @@ STEPS: Final[tuple[tuple[str, ...], ...]] = (
 
 
 def migrate(connection: sqlite3.Connection, *, file: str, steps: tuple[tuple[str, ...], ...] = STEPS) -> None:
-    """Bring the database to the newest version. Raises ControlError where a newer Bateau made it, and sqlite3.Error."""
+    """Migrate the database to the newest version. Raises ControlError if a newer Bateau made it, and sqlite3.Error."""
     if _version(connection) == len(steps):
         return  # a reader needs no lock
-    connection.execute("BEGIN IMMEDIATE")  # two processes that open a new file take turns
+    connection.execute("BEGIN IMMEDIATE")  # so that two processes can open a new file
     try:
         connection.execute("CREATE TABLE IF NOT EXISTS migrations (version INTEGER PRIMARY KEY) STRICT")
         version = _version(connection)
@@ -67,7 +67,7 @@ def migrate(connection: sqlite3.Connection, *, file: str, steps: tuple[tuple[str
 def _refuse_newer(version: int, known: int, file: str) -> None:
     if version > known:
         raise ControlError(
-            f"{file} has version {version} and was made by a newer Bateau; this one reads up to {known}",
+            f"{file} has version {version} and was created by a newer Bateau; this one reads up to version {known}",
             hint="install the newer version",
         )
 

@@ -1,8 +1,8 @@
-"""Keep a small tree of plain values in one JSON file.
+"""Store a small tree of plain values in one JSON file.
 
 Called by control through ports.memory.
 
-Invariant: the file is always whole: it is written beside and renamed, so kill -9 leaves the old or the new.
+Invariant: the file is never half-written: a temporary file is renamed, so kill -9 leaves the old or the new content.
 """
 
 import json
@@ -24,18 +24,18 @@ class StateFile:
         self._path = path
 
     def load(self) -> dict[str, Any]:
-        """Return the tree, or an empty one where there is none or it cannot be read."""
+        """Return the tree, or an empty one if the file does not exist or cannot be read."""
         try:
             tree = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            logger.warning("%s cannot be read, and what was remembered in it is gone: %s", self._path, error)
+            logger.warning("%s cannot be read; its saved state is lost: %s", self._path, error)
             return {}
         return cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Write the tree. Raises ControlError where the disk is full or read-only."""
+        """Write the tree. Raises ControlError if the disk is full or read-only."""
         partial = self._path.with_suffix(".partial")
         try:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
@@ -47,5 +47,5 @@ class StateFile:
         except OSError as error:
             raise ControlError(
                 f"cannot write {self._path}: {error.strerror}",
-                hint="free some space, or set XDG_STATE_HOME to a directory that can be written",
+                hint="free some space, or set XDG_STATE_HOME to a writable directory",
             ) from error

@@ -1,4 +1,4 @@
-"""Stand-ins for the outer world, shipped so that tests of what builds on Bateau need no processes and no network."""
+"""Fakes of the ports, shipped so that tests of code that builds on Bateau need no processes and no network."""
 
 from bateau.testing.clock import ManualClock
 from bateau.testing.memory import FakeMemory

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test turns it.
+"""A clock that moves only when a test advances it.
 
 Invariant: `monotonic` never goes back; `wall` may, as on a real machine.
 """
@@ -19,17 +19,17 @@ class ManualClock:
         self._wall = wall
 
     def monotonic(self) -> float:
-        """Return the seconds that the test has let pass."""
+        """Return the seconds that the test has advanced the clock."""
         return self._monotonic
 
     def wall(self) -> float:
-        """Return what the clock on the wall shows, in seconds since the epoch."""
+        """Return the wall-clock time, in seconds since the epoch."""
         return self._wall
 
     def advance(self, seconds: float) -> None:
-        """Let time pass on both clocks."""
+        """Advance both clocks."""
         if seconds < 0:
-            raise ValueError("time goes forward only; set_wall may go back")
+            raise ValueError("advance needs a positive number of seconds; set_wall can go back")
         self._monotonic += seconds
         self._wall += seconds
 

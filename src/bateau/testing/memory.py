@@ -1,6 +1,6 @@
-"""What a control plane remembers, kept in a value that a test can hand to the next control plane.
+"""The saved state of a control plane, in a value that a test can pass to the next control plane.
 
-Invariant: what is loaded is a copy, as from a disk: changing it changes nothing that is kept.
+Invariant: `load` returns a copy, as from a disk: changing it does not change the saved state.
 """
 
 import json
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class FakeMemory:
-    """Satisfies `bateau.ports.memory.Memory`. Like the real one it keeps only what JSON can hold.
+    """Satisfies `bateau.ports.memory.Memory`. Like the real one, it stores only JSON values.
 
     >>> memory = FakeMemory()
     >>> memory.save({"ports": {"app/shop/http": 2000}})
@@ -22,11 +22,11 @@ class FakeMemory:
         self.saves = 0
 
     def load(self) -> dict[str, Any]:
-        """Return what was saved last."""
+        """Return the tree that was saved last."""
         loaded: dict[str, Any] = json.loads(self._kept)
         return loaded
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Keep `tree` instead of what was kept before."""
+        """Replace the saved tree by `tree`."""
         self._kept = json.dumps(tree)
         self.saves += 1

@@ -1,6 +1,6 @@
-"""A traffic plane that only remembers what it was told.
+"""A traffic plane that only records its input.
 
-Invariant: like the real one, it says nothing (None) of what is in flight while its proxy cannot be asked.
+Invariant: like the real one, it reports the requests in flight as unknown (None) while its proxy does not answer.
 """
 
 from collections.abc import Mapping
@@ -12,7 +12,7 @@ from bateau.domain.process import ProcessTemplate
 class FakePlane:
     """Satisfies `bateau.ports.plane.Plane`.
 
-    `in_flight` is what `load` answers, None where the proxy cannot be asked; `published` holds every Traffic in order.
+    `in_flight` is the result of `load`, None if the proxy does not answer. `published` has every Traffic in order.
     """
 
     def __init__(self, *, revision: str = "gateway-1") -> None:
@@ -24,7 +24,7 @@ class FakePlane:
 
     @property
     def traffic(self) -> Traffic:
-        """What was published last."""
+        """The Traffic that was published last."""
         return self.published[-1]
 
     def template(self) -> ProcessTemplate:
@@ -32,7 +32,7 @@ class FakePlane:
         return ProcessTemplate(revision=self.revision, command=("envoy",))
 
     async def publish(self, traffic: Traffic) -> None:
-        """Remember `traffic`."""
+        """Record `traffic`."""
         self.published.append(traffic)
 
     def rejected(self) -> Mapping[str, str]:
@@ -40,7 +40,7 @@ class FakePlane:
         return dict(self.rejections)
 
     def acknowledged(self) -> bool:
-        """Whether its proxy can be asked."""
+        """Whether its proxy answers."""
         return self.in_flight is not None
 
     async def load(self) -> Load | None:
@@ -48,5 +48,5 @@ class FakePlane:
         return None if self.in_flight is None else Load(in_flight=dict(self.in_flight))
 
     async def close(self) -> None:
-        """Remember that the channel is closed."""
+        """Record that the channel is closed."""
         self.closed = True

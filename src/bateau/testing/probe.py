@@ -1,20 +1,20 @@
-"""A prober that answers what a test has told it.
+"""A prober with answers that a test sets.
 
-Invariant: an address that nobody spoke of is well.
+Invariant: an address without an answer is healthy.
 """
 
 from bateau.domain.process import ProbeTarget
 
 
 class FakeProbe:
-    """Satisfies `bateau.ports.probe.Prober`. `answers` maps addresses to None (well) or to what is wrong."""
+    """Satisfies `bateau.ports.probe.Prober`. `answers` maps addresses to None (healthy) or to the failure."""
 
     def __init__(self) -> None:
         self.answers: dict[str, str | None] = {}
         self.asked: list[ProbeTarget] = []
 
     async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
-        """Return the answer set for the target's address at once; the timeout is of no effect."""
+        """Return the answer for the target's address at once; the timeout has no effect."""
         del timeout_s
         self.asked.append(target)
         return self.answers.get(target.address)

@@ -1,7 +1,7 @@
 """A runtime without processes: replicas are values that a test moves from state to state.
 
-Invariant: behaves as `runtimes.local.LocalRuntime` where both are asked the same (one test suite is run against both).
-Refused: imitating back-off and probes; tests of the loop say when a replica is ready, or dies, themselves.
+Invariant: it behaves like `runtimes.local.LocalRuntime`; one test suite runs against both.
+Refused: imitating back-off and probes; tests of the loop decide themselves when a replica is ready, or dies.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,8 +20,8 @@ PID_FIRST = 1001
 class FakeRuntime:
     """Satisfies `bateau.ports.runtime.Runtime`.
 
-    `left_running` is what `adopt` finds. With `auto_ready` a started replica is ready at once; without it a test calls
-    `become_ready`. `refusals` maps ids to the message of the ReplicaError that their `start` raises.
+    `adopt` finds the replicas in `left_running`. With `auto_ready` a started replica is ready at once; without it a
+    test calls `become_ready`. `refusals` maps ids to the message of the ReplicaError that their `start` raises.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class FakeRuntime:
         self.stopped: list[str] = []
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever a replica's condition has changed."""
+        """Call `wake` whenever the state of a replica has changed."""
         self._wakes.append(wake)
 
     async def adopt(self) -> None:
@@ -48,11 +48,11 @@ class FakeRuntime:
             self._put(replace(replica, adopted=replica.pid is not None))
 
     def observe(self) -> Sequence[Replica]:
-        """Return every replica there is, in the order of their ids."""
+        """Return every replica, ordered by id."""
         return [self._replicas[replica_id] for replica_id in sorted(self._replicas)]
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Make a replica. Raises ReplicaError where the id is taken, or the test wants it refused."""
+        """Create a replica. Raises ReplicaError if the id is taken, or if it is in `refusals`."""
         if replica_id in self._replicas:
             raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
         if replica_id in self.refusals:
@@ -74,7 +74,7 @@ class FakeRuntime:
             self.become_ready(replica_id)
 
     async def stop(self, replica_id: str) -> None:
-        """End a replica; an unknown id is no error."""
+        """Stop a replica; an unknown id is ignored."""
         if replica_id in self._replicas:
             self.move(replica_id, ReplicaState.STOPPING)
             del self._replicas[replica_id]
@@ -82,7 +82,7 @@ class FakeRuntime:
             self._wake()
 
     async def close(self) -> None:
-        """Let go of everything without stopping any replica."""
+        """Release everything without stopping any replica."""
         self._replicas.clear()
         self._wakes.clear()
 
@@ -91,12 +91,12 @@ class FakeRuntime:
         self.move(replica_id, ReplicaState.READY)
 
     def crash(self, replica_id: str, reason: str = "exited with code 1", *, last_log: Sequence[str] = ()) -> None:
-        """Let the process of a replica die."""
+        """Kill the process of a replica."""
         self._replicas[replica_id] = replace(self._replicas[replica_id], pid=None, last_log=tuple(last_log))
         self.move(replica_id, ReplicaState.BACKOFF, reason)
 
     def restart(self, replica_id: str) -> None:
-        """Let a replica that died come back, starting, with a new process."""
+        """Restart a replica that died, with a new process."""
         replica = self._replicas[replica_id]
         self._replicas[replica_id] = replace(
             replica, pid=self._next_pid(), restarts=replica.restarts + 1, adopted=False

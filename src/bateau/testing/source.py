@@ -1,6 +1,6 @@
-"""A source of models without a network: a fetch waits until the test lets it arrive or fail.
+"""A source of models without a network: a fetch waits until the test completes it or lets it fail.
 
-Invariant: a model that has not arrived is not found.
+Invariant: `find` does not return a model before it has arrived.
 """
 
 import asyncio
@@ -13,9 +13,9 @@ from bateau.domain.model_file import ModelFile, ModelHeader, Progress
 class FakeSource:
     """Satisfies `bateau.ports.source.Source`.
 
-    `files` holds the models on this machine, by reference; `failures` the error that the next fetches of a reference
-    raise at once; `unfindable` the error that looking a reference up raises; `fetched` every fetch that began, in
-    order. Any other fetch waits until `arrive` or `fail`.
+    `files` has the models on this machine, by reference; `failures` the error that the next fetches of a reference
+    raise at once; `unfindable` the error that `find` raises for a reference; `fetched` every started fetch, in order.
+    Any other fetch waits until `arrive` or `fail`.
     """
 
     def __init__(self, *here: str) -> None:
@@ -27,7 +27,7 @@ class FakeSource:
         self._reports: dict[str, Callable[[Progress], None]] = {}
 
     def find(self, reference: str) -> ModelFile | None:
-        """Return the model if the test has put it here. Raises the error that the test has set."""
+        """Return the model if the test has added it. Raises the error that the test has set."""
         if reference in self.unfindable:
             raise self.unfindable[reference]
         return self.files.get(reference)
@@ -45,17 +45,17 @@ class FakeSource:
         return await asyncio.shield(arrival)
 
     def report(self, reference: str, bytes_done: int) -> None:
-        """Report progress of a fetch that waits."""
+        """Report progress of a waiting fetch."""
         self._reports[reference](Progress(reference=reference, bytes_done=bytes_done, bytes_total=None))
 
     def arrive(self, reference: str, file: ModelFile | None = None) -> None:
-        """Let a model be here from now on, also for the fetches that wait for it."""
+        """Add a model, and complete the fetches that wait for it."""
         self.files[reference] = file or model_file(reference)
         if waiting := self._waiting.pop(reference, None):
             waiting.set_result(self.files[reference])
 
     def fail(self, reference: str, error: Exception) -> None:
-        """Let the fetch that waits fail, and every fetch after it."""
+        """Let the waiting fetch fail, and every later fetch."""
         self.failures[reference] = error
         if waiting := self._waiting.pop(reference, None):
             waiting.set_exception(error)

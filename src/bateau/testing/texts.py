@@ -1,6 +1,6 @@
 """Spec files in memory, that a test writes and the loop reads.
 
-Invariant: every `write` and `remove` is a sign that something changed; none is lost.
+Invariant: every `write` and `remove` reports a change; none is lost.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ class FakeTexts:
 
     @property
     def place(self) -> str:
-        """A directory that there is not."""
+        """A directory that does not exist."""
         return "/specs"
 
     @property
@@ -28,7 +28,7 @@ class FakeTexts:
         return None
 
     def read(self) -> Mapping[str, str]:
-        """Return the files as they are now. Raises `trouble` where the test has set it."""
+        """Return the current files. Raises `trouble` if the test has set it."""
         if self.trouble:
             raise self.trouble
         return dict(self._files)
@@ -51,5 +51,5 @@ class FakeTexts:
         self._changed.set()
 
     def touch(self) -> None:
-        """Say that something may have changed, though nothing has."""
+        """Report a change although no file has changed."""
         self._changed.set()
