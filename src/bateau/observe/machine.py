@@ -18,7 +18,7 @@ _V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def machine() -> Machine:
-    """Return the current cores and memory."""
+    """Return the current cores, memory and engines."""
     memory = psutil.virtual_memory()
     limit = _memory_limit()
     total = min(memory.total, limit) if limit else memory.total
