@@ -14,6 +14,7 @@ from bateau.control.delivery import deliver
 from bateau.control.packing import Occasion, Packed, pack, read_sources
 from bateau.domain.change import object_name
 from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
 from bateau.domain.workload import Workload
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
@@ -216,3 +217,38 @@ def test_a_patch_of_what_could_not_be_made_is_not_checked_and_no_mistake() -> No
         assert [problem.severity for problem in problems] == ["warning"]
         assert "not checked: the patch matches none" in problems[0].says
         assert not wrong
+
+
+class Crd:
+    """Satisfies `ports.foreign.Foreign` with an App that brings one CRD of a scope."""
+
+    def __init__(self, scope: str) -> None:
+        self.tree: dict[str, Any] = {
+            "apiVersion": "apiextensions.k8s.io/v1",
+            "kind": "CustomResourceDefinition",
+            "metadata": {"name": "boats.acme.dev"},
+            "spec": {
+                "group": "acme.dev",
+                "names": {"kind": "Boat", "plural": "boats"},
+                "scope": scope,
+                "versions": [{"name": "v1", "served": True, "storage": True}],
+            },
+        }
+
+    def expand(self, service: Workload, *, namespace: str) -> Expansion:
+        del namespace
+        return Expansion(
+            manifests=(Manifest(service=service.key, target="foreign", tree=self.tree, origins={}),),
+        )
+
+
+def test_results_are_kept_by_the_crds_of_the_environment() -> None:
+    """F16: schemas come from CRDs, so another CRD is another key."""
+    memo, texts = DictMemo(), {"a.yaml": app("a")}
+    texts["crd.yaml"] = HEAD + "kind: App\nmetadata: {name: crd}\nspec: {manifests: [x.yaml]}\n"
+    occasion = Occasion(rules=RULES, namespace="default", variables={}, program=b"p")
+    kept: list[set[bytes]] = []
+    for scope in ("Cluster", "Cluster", "Namespaced"):
+        pack(read_sources(texts, memo, b"p"), None, occasion, memo, foreign=Crd(scope))
+        kept.append({key for key in memo.entries if key.startswith(b"piece")})
+    assert [len(each) for each in kept] == [1, 1, 2]

@@ -149,9 +149,7 @@ rules: [{name: one, check: "true", message: no}]
 """
     trees, findings = _rendered(text)
     assert trees == []
-    assert findings == [
-        "house/*: speaks of Service of serving.knative.dev, and the resource of that kind is not known here"
-    ]
+    assert findings == ["house/*: matches Service of serving.knative.dev, whose resource is not known here"]
     large = """
 match: {kinds: [Service]}
 params: {most: [99999999999999999999]}

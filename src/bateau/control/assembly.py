@@ -2,13 +2,14 @@
 
 Called by control.delivery, which keeps them, and by control.packing, which packs them.
 
-Invariant: a unit follows from its service, its surroundings and the rules, and from nothing else: that is what makes it
-safe to keep it by a digest of these.
+Invariant: a unit follows from its service, its surroundings, the rules and the CRDs of its environment, and from
+nothing else: that is why it is safe to keep it by a digest of these.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Final
 
 from bateau.control.path import concealed
 from bateau.domain.finding import Finding
@@ -52,6 +53,9 @@ def is_lacking(said: Iterable[Problem | Finding]) -> bool:
     return any(isinstance(each, Problem) or each.verdict == "not checked" for each in said)
 
 
+CRD: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
+
+
 class Assembly:
     """Everything that the services of one environment share on their way to manifests."""
 
@@ -71,12 +75,30 @@ class Assembly:
         self._schemas = rules.schemas
         self._foreign = foreign
 
+    @property
+    def schemas(self) -> Schemas:
+        """The schemas that manifests are checked against."""
+        return self._schemas
+
+    def include_crds(self, services: Iterable[tuple[Workload, Surroundings]]) -> None:
+        """Add the CRDs that services bring to the schemas, for all units of the environment. Called before `unit`."""
+        if self._foreign is None:
+            return
+        brought = [
+            self._foreign.expand(service, namespace=around.namespace).manifests
+            for service, around in services
+            if service.brings_documents
+        ]
+        crds = [each for manifests in brought for each in manifests if each.group_kind == CRD]
+        if crds:
+            self._schemas = self._schemas.with_crds(each.tree for each in self.patches.applied(crds).manifests)
+
     def unit(self, service: Workload, around: Surroundings, *, doubled: bool = False) -> Unit:
         """Return what a service becomes. `doubled`: a service of another kind has its name."""
         expansion = None
         if self._foreign and service.brings_documents:
             expansion = self._foreign.expand(service, namespace=around.namespace)
-        rendering = render_service(service, around, expansion=expansion, doubled=doubled)
+        rendering = render_service(service, around, expansion=expansion, scopes=self._schemas.scope, doubled=doubled)
         patched = self.patches.applied(rendering.manifests)
         return Unit(
             manifests=patched.manifests,

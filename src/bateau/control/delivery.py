@@ -74,6 +74,7 @@ def deliver(
     around = Neighbourhood(
         (member_of(each, Whereabouts(namespace=namespace)) for each in services), environment, namespace
     )
+    line.include_crds((each, around.of(each.key)) for each in services)
     units = [line.unit(each, around.of(each.key), doubled=around.doubles(each.key)) for each in services]
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))

@@ -138,7 +138,6 @@ class _Packing:
             foreign=foreign,
         )
         self._context = self._context_digest()
-        self._rules = self._rules_digest()
         self._document_keys = {name: _joint(self._of_file(spec) + self._context) for name, spec in self._specs.items()}
         self._hydrated: dict[str, HydratedService] = {}
         self._new: dict[bytes, bytes] = {}
@@ -146,7 +145,10 @@ class _Packing:
     def packed(self) -> Packed:
         members, spoken = self._members()
         around = Neighbourhood(members.values(), self._environment, self._occasion.namespace)
-        keys = {name: self._piece_key(member, around) for name, member in members.items()}
+        brought = [name for name, member in members.items() if member.brings_documents]
+        self._line.include_crds((self._service(name), around.of(name)) for name in brought)
+        rules = self._rules_digest()
+        keys = {name: self._piece_key(member, rules, around) for name, member in members.items()}
         groups = [_Group(names, keys) for names in _grouped(members)]
         known = self._memo.get(group.key for group in groups if group.key)
         made = [self._group(group, known.get(group.key), keys, around) for group in groups]
@@ -292,12 +294,12 @@ class _Packing:
             self._hydrated[name] = self._hydration.service(spec)
         return self._hydrated[name]
 
-    def _piece_key(self, member: Member, around: Neighbourhood) -> bytes:
+    def _piece_key(self, member: Member, rules: bytes, around: Neighbourhood) -> bytes:
         """Return the key of a piece; an empty one where files are read that no digest here covers."""
         if member.brings_documents:
             return b""
         neighbours = repr(around.seen_by(member.key)).encode()
-        return _joint(self._document_keys[member.key] + self._rules + neighbours)
+        return _joint(self._document_keys[member.key] + rules + neighbours)
 
     def _context_digest(self) -> bytes:
         """Return what stands for the environment: its documents, and the variables that it may read."""
@@ -307,8 +309,9 @@ class _Packing:
         return _digest(self._occasion.program, name, self._occasion.namespace.encode(), variables, *environments)
 
     def _rules_digest(self) -> bytes:
+        """Return what stands for schemas, CRDs among them, and policies."""
         rules = self._occasion.rules
-        said = repr((rules.schemas.version, rules.today, bool(rules.starter), self._environment)).encode()
+        said = repr((self._line.schemas.digest, rules.today, bool(rules.starter), self._environment)).encode()
         return _digest(said, *(self._of_file(spec) for spec in self._others if spec.kind == "Policy"))
 
     def _of_file(self, spec: Spec) -> bytes:

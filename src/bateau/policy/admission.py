@@ -25,11 +25,11 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final, cast
 
+from bateau.domain.api_resources import resources_of
 from bateau.domain.finding import Finding
 from bateau.domain.rules import PolicyMatch, Rule, Waiver
 from bateau.kit.cel_reading import renamed
 from bateau.policy.judging import EnvironmentView, names_behind
-from bateau.policy.kinds import RESOURCES
 from bateau.policy.matching import any_glob, stage_of
 from bateau.policy.written import Policy, read_names
 
@@ -117,15 +117,12 @@ class _Writer:
             return [{"apiGroups": groups, "apiVersions": ["*"], "operations": operations, "resources": ["*"]}]
         found: dict[tuple[str, str], list[str]] = {}
         for kind in match.kinds:
-            if kind not in RESOURCES:
-                self._not_checked("*", f"speaks of {kind}, and the resource of that kind is not known here")
-                continue
-            group, version, resource = RESOURCES[kind]
-            if match.groups and group not in match.groups:
-                says = f"speaks of {kind} of {', '.join(match.groups)}, and the resource of that kind is not known here"
-                self._not_checked("*", says)
-            else:
-                found.setdefault((group, version), []).append(resource)
+            resources = [each for each in resources_of(kind) if not match.groups or each.group in match.groups]
+            if not resources:
+                of = f" of {', '.join(match.groups)}" if match.groups else ""
+                self._not_checked("*", f"matches {kind}{of}, whose resource is not known here")
+            for each in resources:
+                found.setdefault((each.group, each.version), []).append(each.plural)
         return [
             {"apiGroups": [group], "apiVersions": [version], "operations": operations, "resources": sorted(resources)}
             for (group, version), resources in sorted(found.items())

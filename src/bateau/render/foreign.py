@@ -1,52 +1,46 @@
-"""Take foreign objects in among those that are rendered: the same namespace, and nothing else is touched.
+"""Include foreign objects in a release: they get the namespace of the environment, and nothing else is changed.
 
 Called by render.release.
 
-Invariant: what a chart or a kustomization says stays as it says it; only a namespace that is absent is filled in, as
-`kubectl apply -n` would.
+Invariant: a namespace is set only where the object has none and its kind is known to be namespaced, as `kubectl apply
+-n` would do. Where the scope is not known, render.validation reports it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final, cast
 
+from bateau.domain.api_resources import Scope
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, overlaid
 from bateau.domain.unit import Objects
 from bateau.domain.workload import Workload
 from bateau.ports.foreign import Expansion
-from bateau.ports.target import Rendering
+from bateau.ports.target import Rendering, Surroundings
 from bateau.render.kubernetes.shape import selector_labels
 
-# Kinds of Kubernetes that have no namespace (kubectl api-resources --namespaced=false, 1.37). A kind that neither this
-# table nor a built-in group knows is left as it is: its CRD decides, and it is not here.
-_CLUSTER_SCOPED: Final = frozenset(
-    {
-        *("Namespace", "Node", "PersistentVolume", "ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"),
-        *("APIService", "StorageClass", "VolumeAttachment", "CSIDriver", "CSINode", "PriorityClass", "RuntimeClass"),
-        *("IngressClass", "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration", "FlowSchema"),
-        *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding", "PriorityLevelConfiguration", "DeviceClass"),
-        *("MutatingAdmissionPolicy", "MutatingAdmissionPolicyBinding", "CertificateSigningRequest", "ResourceSlice"),
-        *("ClusterTrustBundle", "IPAddress", "ServiceCIDR", "VolumeAttributesClass", "StorageVersionMigration"),
-    }
-)
+Scopes = Callable[[str, str], Scope | None]
+
 _WAYS_TO_PODS: Final = (("spec", "template"), ("spec", "jobTemplate", "spec", "template"), ())
-_BUILT_IN: Final = frozenset({"", "apps", "batch", "autoscaling", "policy"})
 
 
-def taken_in(expansion: Expansion | None, service: Workload, namespace: str, environment: str | None) -> Rendering:
-    """Return the objects of a service that brings foreign documents, and what could not be done."""
+def included(expansion: Expansion | None, service: Workload, around: Surroundings, scopes: Scopes) -> Rendering:
+    """Return the objects of a service that brings foreign documents, and a finding for everything that was not done.
+
+    `scopes` returns the scope of a group and kind, None where it is not known.
+    """
     if expansion is None:
         says = "not rendered: its foreign documents were not read here"
         finding = Finding(
             rule="foreign", subject=service.key, verdict="not checked", says=says, where=service.position,
-            environment=environment,
+            environment=around.environment,
         )  # fmt: skip
         return Rendering(findings=(finding,))
-    manifests = tuple(_in_namespace(manifest, namespace) for manifest in expansion.manifests)
+    manifests = tuple(_in_namespace(manifest, around.namespace, scopes) for manifest in expansion.manifests)
     return Rendering(
-        body=Objects(manifests=manifests), findings=(*expansion.findings, *_shut_out(service, manifests, environment))
+        body=Objects(manifests=manifests),
+        findings=(*expansion.findings, *_shut_out(service, manifests, around.environment)),
     )
 
 
@@ -76,11 +70,9 @@ def _labels_of_pods(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _in_namespace(manifest: Manifest, namespace: str) -> Manifest:
-    group, kind = manifest.group_kind
+def _in_namespace(manifest: Manifest, namespace: str, scopes: Scopes) -> Manifest:
     metadata = cast("dict[str, Any]", manifest.tree["metadata"])
-    built_in = group in _BUILT_IN or group.endswith(".k8s.io")
-    if metadata.get("namespace") or not built_in or kind in _CLUSTER_SCOPED:
+    if metadata.get("namespace") or scopes(*manifest.group_kind) != "Namespaced":
         return manifest
     tree = {**manifest.tree, "metadata": {**metadata, "namespace": namespace}}
     origin = Origin("rule", None, namespace, "namespace of the environment")

@@ -16,7 +16,7 @@ from bateau.domain.unit import Objects
 from bateau.domain.workload import Documents, ServiceKey, Workload
 from bateau.ports.foreign import Expansion
 from bateau.ports.target import Rendering, Surroundings, Target
-from bateau.render.foreign import taken_in
+from bateau.render.foreign import Scopes, included
 from bateau.render.kubernetes.target import Kubernetes
 from bateau.render.process.target import Process
 
@@ -29,11 +29,16 @@ def render_service(
     *,
     target: str = "kubernetes",
     expansion: Expansion | None = None,
+    scopes: Scopes = lambda _group, _kind: None,
     doubled: bool = False,
 ) -> Rendering:
-    """Return the manifests of one service. `doubled`: a service of another kind has its name."""
+    """Return the manifests of one service.
+
+    `expansion`: the objects that it brings, whose namespace `scopes` decides. `doubled`: a service of another kind has
+    its name.
+    """
     if target == "kubernetes" and isinstance(service.runs, Documents):
-        made = taken_in(expansion, service, around.namespace, around.environment)
+        made = included(expansion, service, around, scopes)
     elif doubled:
         # Objects are named for their service: an app and a model of one name would overwrite each other.
         says = f"not rendered: app/{service.name} and model/{service.name} would be the same objects; rename one"

@@ -1,20 +1,27 @@
 """The schemas of one cluster: those of Kubernetes, and those of its CRDs.
 
-Built by wiring from data; asked by render.validation.
+Built by wiring from data, extended by control.assembly with the CRDs that apps bring; asked by render.validation.
 
 Invariant: kinds are known by group, version and kind, because many kinds exist in two groups. Nothing is fetched.
+Invariant: the scope of a kind comes from its CRD or from Kubernetes' own table. It is never guessed from the group:
+GatewayClass and VolumeSnapshotClass are in groups that end in .k8s.io, and no Kubernetes has them built in.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from hashlib import blake2b
+from typing import Any, Final, cast
 
 import jsonschema_rs
 
+from bateau.domain.api_resources import API_RESOURCES, Scope
 from bateau.render.crd_schema import json_schema
 from bateau.render.definitions import Definitions
 
+# Group, version and kind.
 Key = tuple[str, str, str]
+_CRD: Final = ("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,10 @@ class Checker:
         """Yield everything in a manifest that the schema rejects."""
         return self.validator.iter_errors(tree)
 
+    def accepts(self, tree: Any) -> bool:
+        """Whether a manifest is valid."""
+        return self.validator.is_valid(tree)
+
     def fields_at(self, schema_path: Iterable[str | int]) -> list[str]:
         """Return the fields of the mapping whose keyword (the last step of the path) rejected something."""
         *way, _ = schema_path
@@ -37,57 +48,109 @@ class Checker:
         return list(found.get("properties", ()))
 
 
-class Schemas:
-    """Checkers by group, version and kind, compiled when first asked for.
+class _Kubernetes:
+    """What one version of Kubernetes serves; its checkers are compiled once, whatever CRDs stand beside them."""
 
-    `kubernetes` is {"version", "kinds": {"apps/v1/Deployment": name}, "$defs"}; `crds` are trees of
-    CustomResourceDefinitions.
+    def __init__(self, shipped: Mapping[str, Any]) -> None:
+        self.version: str = shipped["version"]
+        self.names: dict[Key, str] = {_key(text): name for text, name in shipped["kinds"].items()}
+        self._definitions = Definitions(shipped["$defs"])
+        self._checkers: dict[Key, Checker | str] = {}
+        self.extended: dict[bytes, Schemas] = {}
+
+    def checker(self, key: Key) -> Checker | str:
+        if key not in self._checkers:
+            name = self.names.get(key)
+            self._checkers[key] = _unknown(key) if name is None else _compiled(key, self._definitions.schema(name))
+        return self._checkers[key]
+
+
+class Schemas:
+    """Checkers by group, version and kind, compiled when first asked for, and the scope of each kind.
+
+    `shipped` is {"version", "kinds": {"apps/v1/Deployment": name}, "$defs"}.
     """
 
-    def __init__(self, kubernetes: Mapping[str, Any], crds: Iterable[Mapping[str, Any]] = ()) -> None:
-        self.version: str = kubernetes["version"]
-        self._definitions = Definitions(kubernetes["$defs"])
-        self._names: dict[Key, str] = {_key(text): name for text, name in kubernetes["kinds"].items()}
+    def __init__(self, shipped: "Mapping[str, Any] | _Kubernetes", crds: Iterable[Mapping[str, Any]] = ()) -> None:
+        self._kubernetes = shipped if isinstance(shipped, _Kubernetes) else _Kubernetes(shipped)
+        self.version = self._kubernetes.version
+        self.digest = self.version.encode()
+        self._checkers: dict[Key, Checker | str] = {}
+        self._scopes: dict[tuple[str, str], Scope] = {}
         self._crds: dict[Key, Any] = {}
-        self._versions: dict[tuple[str, str], list[str]] = {}
         for crd in crds:
             spec: dict[str, Any] = crd["spec"]
-            for version in spec["versions"]:
-                if version.get("served", True):
-                    key = (spec["group"], version["name"], spec["names"]["kind"])
-                    self._crds[key] = version.get("schema", {}).get("openAPIV3Schema")
-        for group, version, kind in (*self._names, *self._crds):
-            self._versions.setdefault((group, kind), []).append(version)
-        self._checkers: dict[Key, Checker | str] = {}
+            group, kind = spec["group"], spec["names"]["kind"]
+            self._scopes[group, kind] = "Cluster" if spec["scope"] == "Cluster" else "Namespaced"
+            for version in cast("list[dict[str, Any]]", spec["versions"]):
+                if version["served"]:
+                    schema: dict[str, Any] = version.get("schema") or {}
+                    self._crds[group, version["name"], kind] = schema.get("openAPIV3Schema")
+
+    def with_crds(self, crds: Iterable[Mapping[str, Any]]) -> "Schemas":
+        """Return the schemas of Kubernetes and of these CRDs, given as trees; `digest` stands for all of them.
+
+        A CRD that its own schema rejects is left out. The same CRDs give the same value, so that environments share
+        what was compiled.
+        """
+        checker = self._kubernetes.checker(_CRD)
+        sound = [crd for crd in crds if _key_of(crd) == _CRD and isinstance(checker, Checker) and checker.accepts(crd)]
+        texts = sorted(json.dumps(crd, sort_keys=True, default=str).encode() for crd in sound)
+        digest = blake2b(b"\0".join((self.version.encode(), *texts)), digest_size=16).digest()
+        known = self._kubernetes.extended
+        if digest not in known:
+            known[digest] = Schemas(self._kubernetes, sound)
+            known[digest].digest = digest
+        return known[digest]
 
     def checker(self, key: Key) -> Checker | str:
         """Return the checker of a kind, or why there is none."""
+        if key not in self._crds:
+            return self._kubernetes.checker(key)
         if key not in self._checkers:
-            self._checkers[key] = self._compiled(key)
+            schema = self._crds[key]
+            self._checkers[key] = _compiled(key, json_schema(schema)) if schema else _unknown(key)
         return self._checkers[key]
 
-    def versions(self, group: str, kind: str) -> list[str]:
-        """Return the versions in which the cluster serves a kind."""
-        return self._versions.get((group, kind), [])
+    def versions(self, group: str, kind: str) -> tuple[str, list[str]]:
+        """Return who serves a kind, in words, and the versions that it is served in."""
+        for who, keys in ((f"the CRD of {kind}", self._crds), (f"Kubernetes {self.version}", self._kubernetes.names)):
+            if found := [version for each, version, name in keys if (each, name) == (group, kind)]:
+                return who, found
+        return "", []
+
+    def scope(self, group: str, kind: str) -> Scope | None:
+        """Return whether objects of a kind are in a namespace; None where that is not known."""
+        resource = API_RESOURCES.get((group, kind))
+        return self._scopes.get((group, kind)) or (resource.scope if resource else None)
+
+    def kinds(self) -> frozenset[tuple[str, str]]:
+        """Return group and kind of everything that the cluster is known to serve."""
+        return frozenset((group, kind) for group, _, kind in (*self._kubernetes.names, *self._crds))
 
     def has_rules(self, key: Key) -> bool:
         """Whether the schema holds CEL rules, which are not evaluated here."""
         return _holds_rules(self._crds.get(key))
 
-    def _compiled(self, key: Key) -> Checker | str:
-        if name := self._names.get(key):
-            schema = self._definitions.schema(name)
-        elif self._crds.get(key):
-            schema = json_schema(self._crds[key])
-        else:
-            return f"no schema of {key[2]} in {key[0] or 'the core group'}/{key[1]} is known"
-        try:
-            compiled = jsonschema_rs.Draft202012Validator(
-                schema, validate_formats=False, offline=True, pattern_options=jsonschema_rs.RegexOptions()
-            )
-        except (ValueError, jsonschema_rs.ValidationError) as error:
-            return f"the schema of {key[2]} cannot be compiled: {str(error).splitlines()[0]}"
-        return Checker(schema, compiled)
+
+def _compiled(key: Key, schema: dict[str, Any]) -> Checker | str:
+    try:
+        compiled = jsonschema_rs.Draft202012Validator(
+            schema, validate_formats=False, offline=True, pattern_options=jsonschema_rs.RegexOptions()
+        )
+    except (ValueError, jsonschema_rs.ValidationError) as error:
+        return f"the schema of {key[2]} cannot be compiled: {str(error).splitlines()[0]}"
+    return Checker(schema, compiled)
+
+
+def _unknown(key: Key) -> str:
+    group, version, kind = key
+    return f"no schema of {kind} in {group or 'the core group'}/{version} is known"
+
+
+def _key_of(tree: Mapping[str, Any]) -> Key:
+    group, _, version = str(tree.get("apiVersion")).rpartition("/")
+    return (group, version, str(tree.get("kind")))
 
 
 def _key(text: str) -> Key:

@@ -19,6 +19,7 @@ from bateau.render.rejections import rejections
 from bateau.render.schemas import Schemas
 
 _ENCRYPTED: Final = "ENC["
+_NO_NAMESPACE: Final = "the object gets no namespace; bring its CRD in an App, or write metadata.namespace"
 _SOPS_HINT: Final = "decrypt them before the object is applied, as Flux and KSOPS do"
 
 
@@ -56,14 +57,19 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterator[Finding]:
     version = str(tree["apiVersion"]).rpartition("/")[2]
     key = (group, version, kind)
     checker = schemas.checker(key)
+    unscoped = schemas.scope(group, kind) is None and not tree["metadata"].get("namespace")
     if isinstance(checker, str):
-        others = schemas.versions(group, kind)
-        if others and version not in others:
-            says = f"Kubernetes {schemas.version} serves {kind} as {', '.join(others)} and not as {version}"
+        server, versions = schemas.versions(group, kind)
+        if versions and version not in versions:
+            says = f"{server} serves {kind} as {', '.join(versions)} and not as {version}"
             yield _finding(manifest, "error", says, place(origins, "apiVersion"), "apiVersion")
         else:
-            yield _finding(manifest, "not checked", checker, place(origins), "apiVersion")
+            says = f"{checker}{f', and neither is its scope: {_NO_NAMESPACE}' if unscoped else ''}"
+            yield _finding(manifest, "not checked", says, place(origins), "apiVersion")
         return
+    if unscoped:
+        says = f"the scope of {kind} is not known: {_NO_NAMESPACE}"
+        yield _finding(manifest, "not checked", says, place(origins), "metadata.namespace")
     for each in rejections(tree, checker, secret=kind == "Secret"):
         if not _is_replaced_later(each.value, manifest, encrypted=encrypted):
             where = place(origins, each.path, of_key=each.of_key)

@@ -1,12 +1,12 @@
 """Load the schemas that are shipped with Bateau.
 
-Called by the faces that check manifests. Hands over to render, which reads no files.
+Called by wiring.delivery, wiring.packing and wiring.written. Hands over to render, which reads no files.
 """
 
 import functools
 import json
 import lzma
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from typing import Any
 
@@ -15,12 +15,11 @@ from bateau.render import Schemas
 VERSIONS = ("1.36", "1.37")
 
 
-def load_schemas(version: str = VERSIONS[-1], crds: Iterable[Mapping[str, Any]] = ()) -> Schemas:
-    """Return the strict schemas of a Kubernetes version, and those of CRDs. Raises KeyError for a version we lack."""
+def load_schemas(version: str = VERSIONS[-1]) -> Schemas:
+    """Return the strict schemas of a Kubernetes version. Raises KeyError for a version whose schemas are missing."""
     if version not in VERSIONS:
-        raise KeyError(f"there are schemas of Kubernetes {', '.join(VERSIONS)}, and none of {version}")
-    crds = tuple(crds)
-    return Schemas(_kubernetes(version), crds) if crds else _built_in(version)
+        raise KeyError(f"Bateau has schemas of Kubernetes {', '.join(VERSIONS)}, and none of {version}")
+    return _built_in(version)
 
 
 def api_versions(version: str) -> tuple[str, ...]:
@@ -31,7 +30,7 @@ def api_versions(version: str) -> tuple[str, ...]:
 
 @functools.cache
 def _built_in(version: str) -> Schemas:
-    """Return the schemas of Kubernetes alone, once: what they compile is kept in them."""
+    """Return the schemas once: they keep what they compile."""
     return Schemas(_kubernetes(version))
 
 
