@@ -17,7 +17,7 @@ from typing import Any
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.listen import free_port
-from bateau.wiring.local import envoy_binary
+from bateau.wiring.local import SystemClock, envoy_binary
 from bench.report import figure
 
 ROUNDS = 5
@@ -50,15 +50,20 @@ async def _measure() -> None:
         listen=("127.0.0.1", front),
         control_socket=folder / "control.sock",
         concurrency=1,
+        clock=SystemClock(),
     )
     endpoint = Endpoint(replica="model.chat.0", address=f"127.0.0.1:{upstream}")
     backend = Backend(service="model/chat", name="chat", protocol="openai", endpoints=(endpoint,))
-    await plane.publish(Traffic(backends=(backend,)))
+    plane.publish(Traffic(backends=(backend,)))
+    command = [
+        word.replace("{replica}", "gateway.envoy.0").replace("{socket}", str(folder / "admin.sock"))
+        for word in plane.template().command
+    ]
     # Three programs for the whole run: nothing here waits for their output.
     processes = [
         _envoy(folder, "upstream", _static(upstream, _direct_route())),
         _envoy(folder, "bare", _static(bare, _proxy_route(), cluster_port=upstream)),
-        _start(plane.template().command),
+        _start(command),
     ]
     try:
         await asyncio.sleep(2)

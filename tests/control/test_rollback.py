@@ -170,6 +170,6 @@ async def test_what_the_gateway_rejects_is_not_rolled_out(tmp_path: Path) -> Non
         await w.turn()
         assert not w.status.rolled_out
         assert w.service().rejected == "the port is taken"
-        w.plane.rejections, w.plane.in_flight = {}, None  # nothing was acknowledged yet
+        w.plane.rejections, w.plane.accepted = {}, False  # nothing was acknowledged yet
         await w.turn()
         assert not w.status.rolled_out

@@ -60,11 +60,11 @@ class _JournaledPlane(FakePlane):
         super().__init__()
         self._journal = journal
 
-    async def publish(self, traffic: Traffic) -> None:
+    def publish(self, traffic: Traffic) -> None:
         endpoints = [endpoint for backend in traffic.backends for endpoint in backend.endpoints]
         words = [f"{each.replica}{' draining' if each.draining else ''}" for each in endpoints]
         self._journal.append(f"publish [{', '.join(words)}]")
-        await super().publish(traffic)
+        super().publish(traffic)
 
 
 class World:

@@ -8,17 +8,21 @@ import socket
 import tempfile
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
-from bateau.domain.endpoint import Backend, Endpoint, Traffic
+from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
 from bateau.traffic.envoy import EnvoyPlane
-from bateau.wiring.local import envoy_binary
+from bateau.traffic.envoy.admin import EnvoyAdmin
+from bateau.wiring.local import SystemClock, envoy_binary
 
 WAIT_S = 15.0
+# Envoy acknowledges what it is sent without delay; what it waits for was not sent, or in the wrong order.
+ANSWER_S = 4.0
+REPLICA = "gateway.envoy.0"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,8 @@ class Gateway:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.plane = self._new_plane()
+        self.proxies = (Proxy(replica=REPLICA, address=str(self.base / f"{REPLICA}.sock")),)
+        self.admin = EnvoyAdmin(self.base / f"{REPLICA}.sock")
         self._process: asyncio.subprocess.Process | None = None
         self._session: aiohttp.ClientSession | None = None
 
@@ -64,16 +70,23 @@ class Gateway:
         return (self.base / "envoy.log").read_text()
 
     async def open(self) -> None:
-        await self.publish()
+        self.published = self.traffic()
+        self.plane.publish(self.published)
         with (self.base / "envoy.log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *self.plane.template().command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+                *self.command(REPLICA), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             self.url, connector=connector, timeout=aiohttp.ClientTimeout(total=WAIT_S * 2)
         )
         await eventually(self.is_ready)
+
+    def command(self, replica: str) -> list[str]:
+        """Return how to run a proxy, as the runtime fills the template in."""
+        socket = str(self.base / f"{replica}.sock")
+        words = self.plane.template().command
+        return [word.replace("{replica}", replica).replace("{socket}", socket) for word in words]
 
     async def close(self) -> None:
         if self._session:
@@ -91,13 +104,23 @@ class Gateway:
         await self.plane.close()
         await eventually(self.is_disconnected)
         self.plane = self._new_plane()
-        await self.publish(*backends)
+        self.published = self.traffic(*backends)
+        self.plane.publish(self.published)
         if before_connected:
             await before_connected(self)
-        await eventually(self.plane.load)
+        await eventually(self.is_accepted)
+
+    def traffic(self, *backends: Backend) -> Traffic:
+        return Traffic(backends=backends, proxies=self.proxies)
 
     async def publish(self, *backends: Backend) -> None:
-        await self.plane.publish(Traffic(backends=backends))
+        """Publish, and wait until the proxies have answered for it: for a moment, or the test fails."""
+        self.published = self.traffic(*backends)
+        self.plane.publish(self.published)
+        await eventually(self.is_accepted, within_s=ANSWER_S)
+
+    async def is_accepted(self) -> bool:
+        return self.plane.observe().accepted
 
     async def ask(self, method: str, path: str, **options: Any) -> Answer:
         async with self.session.request(method, path, **options) as response:
@@ -108,7 +131,7 @@ class Gateway:
         return await self.ask("POST", "/v1/chat/completions", json=body, **options)
 
     async def is_ready(self) -> bool:
-        return (await self.plane.admin.text("/ready") or "").startswith("LIVE")
+        return (await self.admin.text("/ready") or "").startswith("LIVE")
 
     async def is_connected(self) -> bool:
         return await self.stat("control_plane.connected_state") == 1
@@ -118,14 +141,26 @@ class Gateway:
 
     async def stat(self, name: str) -> int:
         """Return one of Envoy's counters or gauges, 0 where there is none yet."""
-        text = await self.plane.admin.text("/stats?format=json")
+        text = await self.admin.text("/stats?format=json")
         stats = json.loads(text or "{}").get("stats", [])
         return next((int(stat["value"]) for stat in stats if stat.get("name") == name), 0)
 
     async def in_flight(self, replica: str) -> int:
-        load = await self.plane.load()
-        assert load is not None
+        load = await self.load()
         return load.in_flight.get(replica, 0)
+
+    async def load(self) -> Load:
+        """Return the load as it is from now on: it was measured after this was called."""
+        before = self.plane.observe().load
+        since = max(time.monotonic(), before.seen_at if before else 0.0)
+        if not self.published.wants_load:
+            self.plane.publish(replace(self.published, measure_load=True))
+
+        async def measured() -> Load | None:
+            load = self.plane.observe().load
+            return load if load and load.seen_at > since else None
+
+        return await eventually(measured)
 
     def _new_plane(self) -> EnvoyPlane:
         return EnvoyPlane(
@@ -135,6 +170,7 @@ class Gateway:
             listen=("127.0.0.1", self.port),
             control_socket=self.base / "control.sock",
             concurrency=2,
+            clock=SystemClock(),
         )
 
 

@@ -1,5 +1,6 @@
 """The channel between control plane and Envoy: what is sent, what is not, and what happens when one end is gone."""
 
+import asyncio
 import json
 import logging
 import socket
@@ -9,7 +10,7 @@ from typing import Any
 import pytest
 
 from bateau.domain.endpoint import Backend
-from traffic.gateway import Gateway, eventually, free_port, model
+from traffic.gateway import REPLICA, Gateway, eventually, free_port, model
 from traffic.load import Load
 from traffic.upstream import Stream, Upstream, upstream
 
@@ -100,11 +101,10 @@ async def test_what_is_in_flight_is_unknown_until_envoy_has_taken_what_was_publi
     gateway: Gateway, first: Upstream, second: Upstream
 ) -> None:
     await gateway.publish(model("chat", first.endpoint(), second.endpoint()))
-    assert await gateway.plane.load() is not None
+    assert await gateway.in_flight(first.name) == 0
     await gateway.restart_control(
         model("chat", first.endpoint(draining=True), second.endpoint()), before_connected=_load_is_unknown
     )
-    await eventually(gateway.plane.load)
     for _ in range(10):
         assert (await gateway.chat()).tree == {"upstream": second.name}
     assert await gateway.in_flight(first.name) == 0
@@ -118,7 +118,7 @@ async def test_the_channel_opens_only_with_something_to_say(gateway: Gateway) ->
 
 
 async def test_only_its_user_can_open_the_sockets(gateway: Gateway) -> None:
-    for name in ("xds.sock", "envoy-admin.sock"):
+    for name in ("xds.sock", f"{REPLICA}.sock"):
         assert (gateway.base / name).stat().st_mode & 0o777 == 0o600, name
 
 
@@ -134,7 +134,7 @@ async def test_what_envoy_rejects_is_reported_and_the_rest_goes_on(
 
         async def reported() -> bool:
             lines = [record.getMessage() for record in caplog.records]
-            return any("rejected its configuration" in line and "app/shop/http" in line for line in lines)
+            return any("rejected app/shop" in line for line in lines)
 
         await eventually(reported)
     assert (await gateway.chat()).status == 200
@@ -190,12 +190,14 @@ def _app(port: int, *upstreams: Upstream) -> Backend:
 
 
 async def _load_is_unknown(gateway: Gateway) -> None:
-    assert await gateway.plane.load() is None
+    while not (state := gateway.plane.observe()).accepted:
+        assert state.load is None
+        await asyncio.sleep(0.01)
 
 
 async def _taken(gateway: Gateway) -> dict[str, str]:
     """Return when Envoy took each cluster and route table that it has."""
-    dump: dict[str, Any] = json.loads(await gateway.plane.admin.text("/config_dump") or "{}")
+    dump: dict[str, Any] = json.loads(await gateway.admin.text("/config_dump") or "{}")
     found: dict[str, str] = {}
     for part in dump["configs"]:
         for cluster in part.get("dynamic_active_clusters", []):

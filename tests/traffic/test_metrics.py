@@ -29,7 +29,7 @@ llamacpp:something_new 5
 
 async def _page(gateway: Gateway, **more: str) -> str:
     page = Page()
-    text = await gateway.plane.admin.text("/stats/prometheus")
+    text = await gateway.admin.text("/stats/prometheus")
     assert text is not None
     add_envoy(page, text)
     for replica, counters in more.items():

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bateau.traffic.envoy import EnvoyPlane
-from bateau.wiring.local import envoy_binary
+from bateau.wiring.local import SystemClock, envoy_binary
 from bateau.wiring.metrics import metrics_page
 from control.world import app, model, world
 
@@ -25,6 +25,7 @@ def plane() -> Iterator[EnvoyPlane]:
         listen=("127.0.0.1", 9),
         control_socket=folder / "control.sock",
         concurrency=1,
+        clock=SystemClock(),
     )
     shutil.rmtree(folder)
 

@@ -43,10 +43,10 @@ class Drains:
             elif step.act == "keep":
                 self._since.pop(step.replica, None)
 
-    async def measure(self, present: Iterable[str], plane: Plane) -> None:
-        """Forget replicas that are gone, and ask what is in flight on the others."""
+    def measure(self, present: Iterable[str], plane: Plane) -> None:
+        """Forget replicas that are gone, and note how many requests are in flight on the others."""
         there = set(present)
         self._since = {replica: since for replica, since in self._since.items() if replica in there}
         if self._since:
-            load = await plane.load()
+            load = plane.observe().load
             self._in_flight = load.in_flight if load else None

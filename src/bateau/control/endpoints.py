@@ -9,7 +9,7 @@ is in flight on it goes on to be counted.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Traffic
+from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Traffic
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import External, ServiceKey, Workload
@@ -23,8 +23,9 @@ def endpoints(
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
     before: Traffic,
+    gateway: str,
 ) -> Traffic:
-    """Return the traffic.
+    """Return the traffic. `gateway` is the key of the service whose replicas are the proxies.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
     secrets of external targets by service key; `before` is the traffic until now.
@@ -33,11 +34,15 @@ def endpoints(
     for replica in replicas:
         if replica.state in (ReplicaState.READY, ReplicaState.UNREADY):
             by_service.setdefault(replica.service, []).append(replica)
+    proxies = tuple(
+        Proxy(replica=each.id, address=each.addresses.get("socket"), draining=each.id in draining)
+        for each in by_service.pop(gateway, [])
+    )
     backends: list[Backend] = []
     for service in release.services:
         listed = by_service.pop(service.key, [])
         backends += _backends(service, listed, draining, app_ports, api_keys.get(service.key))
-    return Traffic(backends=(*backends, *_leaving(by_service, draining, before)))
+    return Traffic(backends=(*backends, *_leaving(by_service, draining, before)), proxies=proxies)
 
 
 def listen_key(service_key: str, port_name: str) -> str:

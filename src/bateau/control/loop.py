@@ -84,6 +84,7 @@ class Control:
         self.desired.remember()
         self._app_ports.remember()
         self._ports.runtime.on_change(self.wake)
+        self._ports.plane.on_change(self.wake)
         await self._ports.runtime.adopt()
 
     async def run(self) -> None:
@@ -180,11 +181,11 @@ class Control:
             return RETRY_START_S
         self._app_ports.hand_out(self.release)
         files = self._fetches.follow(models_needed(self.release))
-        await self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
+        self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
         outcome = self.outcome = walk(self.release, self._world(files))
         self._walked = True
         self._drains.follow(outcome.plan.steps)
-        await self._publish()
+        self._publish()
         for step in outcome.plan.steps:
             if step.act == "start":
                 await self._start(step, outcome)
@@ -252,14 +253,15 @@ class Control:
 
     @property
     def up_to_date(self) -> bool:
-        """Whether the gateway has been told of everything that is so now."""
-        return self._traffic() == self._published
+        """Whether everything that is so now is published, and a gateway that runs has accepted or rejected it."""
+        running = any(r.service == GATEWAY and r.state is ReplicaState.READY for r in self._ports.runtime.observe())
+        return self._traffic() == self._published and (not running or self._ports.plane.observe().accepted)
 
     @property
     def rolled_out(self) -> bool:
         """Whether every replica of what shall run is ready, and the gateway has taken that it is."""
-        plane = self._ports.plane
-        taken = plane.acknowledged() and not plane.rejected()
+        plane = self._ports.plane.observe()
+        taken = plane.accepted and not plane.rejected
         return taken and self._walked and self._everything_ready() and self.up_to_date
 
     def _traffic(self) -> Traffic:
@@ -270,12 +272,13 @@ class Control:
             app_ports=self._app_ports.numbers,
             api_keys=self._api_keys(),
             before=self._published or Traffic(),
+            gateway=GATEWAY,
         )
 
-    async def _publish(self) -> None:
+    def _publish(self) -> None:
         traffic = self._traffic()
-        if self._ports.plane.rejected() or traffic != self._published:
-            await self._ports.plane.publish(traffic)
+        if traffic != self._published:
+            self._ports.plane.publish(traffic)
             self._published = traffic
 
     def _api_keys(self) -> Mapping[str, str]:
@@ -352,6 +355,4 @@ class Control:
         retries += self._fetches.retries_in()
         if (healthy_in := self.desired.history.healthy_in()) is not None:
             retries.append(healthy_in)
-        if self._ports.plane.rejected():
-            retries.append(RETRY_START_S)
         return max(0.1, min([RESYNC_S, *retries]))

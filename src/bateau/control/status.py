@@ -33,7 +33,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         left_alone=control.left_alone,
         addresses=control.addresses(),
         draining=control.draining.keys(),
-        rejected=control.ports.plane.rejected(),
+        rejected=control.ports.plane.observe().rejected,
         rolled_out=control.ready_services() if up_to_date else frozenset[str](),
     )
     gateway = _gateway(now, by_service.pop(GATEWAY, []))

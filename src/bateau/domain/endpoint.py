@@ -1,4 +1,4 @@
-"""Where requests for a service may go: the one endpoint model that every plane is fed from.
+"""The endpoint model that every plane is fed from, and the state that a plane reports.
 
 Made by control from replicas and specs; read by the planes (Envoy now; gRPC xDS and DNS later).
 """
@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-# "leaving": nobody is sent there any more, but what is in flight is counted.
+# "leaving": the service gets no new requests; those in flight are counted until they end.
 Protocol = Literal["openai", "leaving", "http", "grpc", "websocket", "tcp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One replica's address ("127.0.0.1:PORT" or the path of a unix socket), and whether it still takes requests."""
+    """One replica's address: "127.0.0.1:PORT" or the path of a unix socket. A draining one gets no new requests."""
 
     replica: str
     address: str
@@ -22,7 +22,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExternalTarget:
-    """An OpenAI-compatible API elsewhere. `api_key` is a secret: never in repr, logs or the state on disk."""
+    """An OpenAI-compatible API elsewhere. `api_key` is a secret: it appears in no repr, log or file."""
 
     url: str
     api_key: str | None = None
@@ -35,9 +35,9 @@ class ExternalTarget:
 class Backend:
     """All endpoints of one service.
 
-    `service` is "model/chat" or "app/shop". A model is reached by its name in the body of a request, an app's port
-    (`port_name`) by a loopback port of its own (`listen_port`). `upstream_model` is the model's name over there, where
-    it differs. `created` is in seconds since the epoch, None where unknown.
+    `service` is "model/chat" or "app/shop". Clients reach a model by its name in the request body, and an app's port
+    (`port_name`) at a loopback port of its own (`listen_port`). `upstream_model` is the name that an external API has
+    for the model, where it differs. `created` is in seconds since the epoch, None where unknown.
     """
 
     service: str
@@ -52,14 +52,58 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Proxy:
+    """One running process of a plane. `address` is the path of its admin socket, None where it has none of its own.
+
+    A proxy with `draining` takes no new connections and finishes the requests and streams that it has.
+    """
+
+    replica: str
+    address: str | None = None
+    draining: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Everything a plane has to know, as one value."""
+    """Everything that a plane needs to know, as one value.
+
+    `proxies` are the plane's own processes. A plane measures its load while any endpoint or proxy drains;
+    `measure_load` asks for it at other times too.
+    """
 
     backends: tuple[Backend, ...] = ()
+    proxies: tuple[Proxy, ...] = ()
+    measure_load: bool = False
+
+    @property
+    def wants_load(self) -> bool:
+        """Whether the plane should measure how many requests are in flight."""
+        draining = any(endpoint.draining for backend in self.backends for endpoint in backend.endpoints)
+        return self.measure_load or draining or any(proxy.draining for proxy in self.proxies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Load:
-    """What the plane sees now: requests in flight by replica id."""
+    """Requests in flight by replica id (for tcp: connections), seen at `seen_at` in monotonic seconds.
+
+    It has an entry for each endpoint and each proxy of the published traffic. A replica without an entry gets no
+    requests through the plane.
+    """
 
     in_flight: Mapping[str, int]
+    seen_at: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlaneState:
+    """What is known of a plane now.
+
+    `accepted`: a proxy is connected, and every connected one has answered for all that was published last, by
+    accepting or by rejecting it. `rejected` maps the key of a service to the reason, only for what is published now;
+    what belongs to no service is under "gateway/NAME" with the name of the plane. `load` was measured after the
+    proxies had acknowledged what was published last; None means unknown.
+    """
+
+    accepted: bool
+    rejected: Mapping[str, str]
+    load: Load | None

@@ -43,9 +43,9 @@ class ProbePlan:
 class ProcessTemplate:
     """A command and all that its supervision needs.
 
-    In `command` and `environment` the words `{socket}` (path of the replica's own unix socket) and `{port:NAME}`
-    (a loopback port handed out to the replica under NAME) are replaced when a replica starts; likewise in
-    `probe.target.address`. In `environment` alone, `{secret:NAME}` is replaced too, and never stored.
+    In `command` and `environment` the words `{replica}` (its id), `{socket}` (path of the replica's own unix socket)
+    and `{port:NAME}` (a loopback port handed out to the replica under NAME) are replaced when a replica starts;
+    likewise in `probe.target.address`. In `environment` alone, `{secret:NAME}` is replaced too, and never stored.
     """
 
     revision: str

@@ -69,9 +69,9 @@ class Page:
         return "\n".join(lines) + "\n"
 
 
-def add_envoy(page: Page, text: str) -> None:
-    """Add Envoy's counters: requests and times by model, and the counters that keep their names."""
-    for name, labels, value in _samples(text):
+def add_envoy(page: Page, *texts: str) -> None:
+    """Add the counters of every Envoy, summed: requests and times by model, and the counters that keep their names."""
+    for name, labels, value in _summed(texts):
         if name == "envoy_bateau_requests":
             shown = {"gen_ai_request_model": labels["route"], "http_response_status_code": labels["code"]}
             page.add(
@@ -120,6 +120,18 @@ def _add_seconds(page: Page, family: str, name: str, labels: Mapping[str, str], 
         page.add(family, shown, f"{float(value) / _MS:g}", kind="histogram", says=says, suffix="_sum")
     elif name.endswith("_count"):
         page.add(family, shown, value, kind="histogram", says=says, suffix="_count")
+
+
+def _summed(texts: Sequence[str]) -> Iterable[tuple[str, Mapping[str, str], str]]:
+    """Sum samples over the proxies of one gateway: two run while one replaces the other."""
+    found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
+    for text in texts:
+        for name, labels, value in _samples(text):
+            found.setdefault((name, tuple(labels.items())), []).append(value)
+    for (name, labels), values in found.items():
+        # Each proxy knows all replicas.
+        total = max if name == "envoy_cluster_membership_healthy" else sum
+        yield name, dict(labels), values[0] if len(values) == 1 else f"{total(map(float, values)):.15g}"
 
 
 def _samples(text: str) -> Iterable[tuple[str, Mapping[str, str], str]]:

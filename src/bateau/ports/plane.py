@@ -1,38 +1,41 @@
-"""What a traffic plane offers. Used by control; satisfied by traffic.envoy.EnvoyPlane and testing.FakePlane."""
+"""What a traffic plane offers: traffic goes in, and its state is observed.
 
-from collections.abc import Mapping
+Used by control. Satisfied by traffic.envoy.EnvoyPlane and testing.FakePlane.
+"""
+
+from collections.abc import Callable
 from typing import Protocol
 
-from bateau.domain.endpoint import Load, Traffic
+from bateau.domain.endpoint import PlaneState, Traffic
 from bateau.domain.process import ProcessTemplate
 
 
 class Plane(Protocol):
-    """Sends requests to the endpoints it was told of."""
+    """Sends requests to the endpoints of the traffic that was published last."""
 
-    def template(self) -> ProcessTemplate:
-        """Return how its proxy runs, for the runtime to supervise."""
+    name: str
+
+    def template(self) -> ProcessTemplate | None:
+        """Return how the plane's proxy runs, for the runtime to supervise; None where the plane has no process."""
         ...
 
-    async def publish(self, traffic: Traffic) -> None:
-        """Make `traffic` what the proxy does. Nothing in flight is cut.
+    def publish(self, traffic: Traffic) -> None:
+        """Replace the traffic. Does not wait, and cuts no request in flight; the newest value wins.
 
-        The first call opens the control channel: a proxy that asked earlier would be told that everything is gone.
+        The first call opens the control channel: a proxy that connects to a server without state would be told that
+        everything it has is gone. A backend that cannot be rendered is left out and reported in `observe().rejected`;
+        all others are published.
         """
         ...
 
-    def rejected(self) -> Mapping[str, str]:
-        """Return what the proxy would not take, by service key, and why. It is tried again at the next publish."""
+    def observe(self) -> PlaneState:
+        """Return what is known now. Does no I/O."""
         ...
 
-    def acknowledged(self) -> bool:
-        """Whether the proxy is there and has answered for all that was published, by taking or by rejecting it."""
-        ...
-
-    async def load(self) -> Load | None:
-        """Return the requests in flight, or None where the proxy cannot be asked or lacks what was published."""
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` from the event loop whenever what `observe` returns has changed."""
         ...
 
     async def close(self) -> None:
-        """Close the control channel; the proxy keeps what it has."""
+        """Close the control channel; the proxies keep what they have."""
         ...

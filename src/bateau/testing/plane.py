@@ -1,52 +1,71 @@
-"""A traffic plane that only records its input.
+"""A traffic plane without a proxy, for tests: it records the traffic and reports the state that a test sets.
 
-Invariant: like the real one, it reports the requests in flight as unknown (None) while its proxy does not answer.
+Invariant: as in the real plane, the load is None (unknown) while its proxy has not accepted the traffic.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
-from bateau.domain.endpoint import Load, Traffic
+from bateau.domain.endpoint import Load, PlaneState, Traffic
 from bateau.domain.process import ProcessTemplate
 
 
 class FakePlane:
     """Satisfies `bateau.ports.plane.Plane`.
 
-    `in_flight` is the result of `load`, None if the proxy does not answer. `published` has every Traffic in order.
+    `published` holds every Traffic in order. `in_flight` holds the counts of replicas that are not idle, None where
+    they are unknown; `rejections` are reported while their service is published. A test that sets an attribute calls
+    `change` to wake whoever listens.
     """
+
+    name = "envoy"
 
     def __init__(self, *, revision: str = "gateway-1") -> None:
         self.revision = revision
         self.published: list[Traffic] = []
         self.in_flight: dict[str, int] | None = {}
+        self.accepted = True
         self.closed = False
         self.rejections: dict[str, str] = {}
+        self._wakes: list[Callable[[], None]] = []
 
     @property
     def traffic(self) -> Traffic:
-        """The Traffic that was published last."""
+        """The traffic that was published last."""
         return self.published[-1]
 
     def template(self) -> ProcessTemplate:
         """Return a template that names the revision and runs nothing."""
         return ProcessTemplate(revision=self.revision, command=("envoy",))
 
-    async def publish(self, traffic: Traffic) -> None:
+    def publish(self, traffic: Traffic) -> None:
         """Record `traffic`."""
         self.published.append(traffic)
+        self.change()
 
-    def rejected(self) -> Mapping[str, str]:
-        """Return the rejections that the test has set."""
-        return dict(self.rejections)
+    def observe(self) -> PlaneState:
+        """Return the state that the test has set."""
+        accepted = self.accepted and bool(self.published) and not self.closed
+        known = self.in_flight if accepted and self.traffic.wants_load else None
+        load = None if known is None else Load(in_flight={**self._idle(), **known}, seen_at=0.0)
+        return PlaneState(accepted=accepted, rejected=self._rejected(), load=load)
 
-    def acknowledged(self) -> bool:
-        """Whether its proxy answers."""
-        return self.in_flight is not None
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` after each publish, and when a test calls `change`."""
+        self._wakes.append(wake)
 
-    async def load(self) -> Load | None:
-        """Return the requests in flight that the test has set."""
-        return None if self.in_flight is None else Load(in_flight=dict(self.in_flight))
+    def change(self) -> None:
+        """Wake whoever listens."""
+        for wake in self._wakes:
+            wake()
 
     async def close(self) -> None:
         """Record that the channel is closed."""
         self.closed = True
+
+    def _rejected(self) -> Mapping[str, str]:
+        there = {backend.service for backend in self.traffic.backends} if self.published else set[str]()
+        return {key: why for key, why in self.rejections.items() if key in there or key == f"gateway/{self.name}"}
+
+    def _idle(self) -> Mapping[str, int]:
+        endpoints = [endpoint.replica for backend in self.traffic.backends for endpoint in backend.endpoints]
+        return dict.fromkeys([*endpoints, *(proxy.replica for proxy in self.traffic.proxies)], 0)

@@ -118,6 +118,7 @@ class LocalPlatform:
             listen=settings.listen,
             control_socket=where.control_socket,
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
+            clock=self.clock,
         )
         # Taken out of our own environment now, before anything is started that would inherit it.
         secret = _secrets(settings.environ)

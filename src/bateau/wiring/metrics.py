@@ -27,15 +27,14 @@ async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="The version that runs.")
     replicas = control.ports.runtime.observe()
     _add_replicas(page, replicas)
-    envoy = await plane.admin.text(f"/stats/prometheus?filter={_ENVOY_FILTER}")
-    if envoy is not None:
-        add_envoy(page, envoy)
+    envoys = await plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}")
+    add_envoy(page, *(text for text in envoys if text is not None))
     servers = [r for r in replicas if r.service.startswith("model/") and r.addresses.get("socket") and r.pid]
     texts = await asyncio.gather(*(_scrape(Path(replica.addresses["socket"])) for replica in servers))
     for replica, text in zip(servers, texts, strict=True):
         if text is not None:
             add_llamacpp(page, text, model=replica.service.partition("/")[2], replica=replica.id)
-    failed = sum(text is None for text in (envoy, *texts))
+    failed = sum(text is None for text in (*envoys, *texts))
     page.add("bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be read for this page.")
     return page.text()
 

@@ -26,7 +26,7 @@ from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVI
 from bateau.runtimes.local.records import Identity, Record, Records
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
-PLACEHOLDER = re.compile(r"\{(socket|port:[^{}\s]+|secret:[^{}\s]+)\}")
+PLACEHOLDER = re.compile(r"\{(replica|socket|port:[^{}\s]+|secret:[^{}\s]+)\}")
 # Credentials of the control plane itself, and what service managers say to one process only.
 WITHHELD = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID"})
 WITHHELD_PREFIXES = ("BATEAU_", "LISTEN_FD", "LISTEN_PID", "WATCHDOG_USEC")
@@ -244,6 +244,8 @@ class _Words:
 
         def value(match: re.Match[str]) -> str:
             word, _, name = match[1].partition(":")
+            if word == "replica":
+                return self.record.id
             if word == "socket":
                 return str(self.site.socket_path(self.record.id)) if self.record.template.uses_socket else match[0]
             if word == "port":

@@ -1,15 +1,19 @@
 """Ask a running Envoy about itself, over its admin socket.
 
-Called by plane (requests in flight) and by wiring for metrics.
+Called by load (requests in flight) and by plane (metrics).
 """
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 _TIMEOUT_S = 3.0
+_ACTIVE = r"^(http\..*\.downstream_rq_active|tcp\..*\.downstream_cx_active)$"
+# The admin interface counts the very request that asks.
+_ADMIN = "http.admin."
 
 
 class EnvoyAdmin:
@@ -25,27 +29,44 @@ class EnvoyAdmin:
             connector = aiohttp.UnixConnector(path=str(self._socket), force_close=True)
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                session.get(f"http://envoy{path}") as response,
+                session.get("http://envoy" + path) as response,
             ):
                 return await response.text() if response.status == 200 else None  # noqa: PLR2004
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 
-    async def requests_in_flight(self) -> dict[str, int] | None:
-        """Return active requests (for tcp: connections) by the replica's id, or None where Envoy does not answer."""
-        text = await self.text("/clusters?format=json")
-        if text is None:
+    async def upstream_in_flight(self) -> Mapping[str, int] | None:
+        """Return active requests (for tcp: connections) by the replica that works on them; None without an answer."""
+        clusters = await self._json("/clusters?format=json")
+        if clusters is None:
             return None
         found: dict[str, int] = {}
-        for cluster in json.loads(text).get("cluster_statuses", []):
+        for cluster in clusters.get("cluster_statuses", []):
             for host in cluster.get("host_statuses", []):
-                replica = host.get("hostname")
-                if replica:
+                if replica := host.get("hostname"):
                     found[replica] = found.get(replica, 0) + _active(host)
         return found
+
+    async def downstream_in_flight(self) -> int | None:
+        """Return the requests, streams and tcp connections of clients that this Envoy has; None without an answer.
+
+        An idle keep-alive connection is not counted: nothing is lost when it closes.
+        """
+        stats = await self._json("/stats?format=json&filter=" + _ACTIVE)
+        return None if stats is None else sum(value for name, value in _stats(stats) if not name.startswith(_ADMIN))
+
+    async def _json(self, path: str) -> dict[str, Any] | None:
+        text = await self.text(path)
+        return None if text is None else json.loads(text)
 
 
 def _active(host: dict[str, Any]) -> int:
     stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", [])}
     # Requests for HTTP; a tcp proxy has connections only.
     return max(stats.get("rq_active", 0), stats.get("cx_active", 0) if stats.get("rq_total", 0) == 0 else 0)
+
+
+def _stats(tree: dict[str, Any]) -> Iterator[tuple[str, int]]:
+    for stat in tree.get("stats", []):
+        if "name" in stat:
+            yield str(stat["name"]), int(stat["value"])

@@ -25,10 +25,14 @@ _SERIALIZED_FILE_MIN_BYTES = 20
 
 
 class EnvoyApi:
-    """The message types of one Envoy binary."""
+    """The message types of one Envoy binary. `digest` is that of the binary: another release has another."""
 
     def __init__(self, binary: Path, cache: Path) -> None:
         files = _load(binary, cache)
+        found = hashlib.blake2b(str(binary.stat().st_size).encode(), digest_size=8)
+        for name in sorted(files):
+            found.update(files[name].SerializeToString(deterministic=True))
+        self.digest = found.hexdigest()
         self._pool = descriptor_pool.DescriptorPool(_Descriptors(files))
 
     def encode(self, type_name: str, value: dict[str, Any]) -> bytes:

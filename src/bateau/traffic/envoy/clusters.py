@@ -1,24 +1,32 @@
-"""The services behind the gateway: a cluster for each, and its endpoints.
+"""The services behind the gateway: one cluster for each, and its endpoints.
 
-Called by resources. Endpoints change often and clusters rarely: replacing a cluster would open all connections anew.
+Called by resources. Endpoints change often and clusters rarely: replacing a cluster would open all connections again.
 
-Invariant: a replica that drains stays listed, so that what is in flight on it can be counted, but gets nothing new.
+Invariant: a draining replica stays listed, so that its requests in flight can be counted, but gets no new ones.
 """
 
 import ssl
+from dataclasses import dataclass
+from pathlib import PurePath
 from typing import Any
 from urllib.parse import urlsplit
 
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 
+CONTROL_CLUSTER = "bateau-control"
+
 _UNLIMITED = 1_000_000
 
 
+class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
+    """A backend has a value that cannot be rendered; the message says which, and holds no secret."""
+
+
 def cluster(backend: Backend) -> dict[str, Any]:
-    """Return the Cluster of a service: least-request over all ready endpoints, or the one target elsewhere."""
+    """Return the Cluster of a service: least-request over all ready endpoints, or the one external target."""
     found: dict[str, Any] = {
-        "name": backend.service if backend.port_name is None else app_cluster(backend),
+        "name": cluster_name(backend),
         "connect_timeout": "2s",
         "circuit_breakers": {
             "thresholds": [
@@ -56,17 +64,35 @@ def cluster(backend: Backend) -> dict[str, Any]:
     return found
 
 
-def app_cluster(backend: Backend) -> str:
-    """Return the cluster's name for one port of an App."""
-    return f"{backend.service}/{backend.port_name}"
+def cluster_name(backend: Backend) -> str:
+    """Return the name of a backend's cluster: the service, with the name of the port where it is an app's."""
+    return backend.service if backend.port_name is None else f"{backend.service}/{backend.port_name}"
+
+
+def control_cluster(socket: PurePath) -> dict[str, Any]:
+    """Return the Cluster of the control API, for metrics and webhooks."""
+    return unix_cluster(CONTROL_CLUSTER, socket, {"http_protocol_options": {}})
+
+
+def unix_cluster(name: str, path: PurePath, protocol: dict[str, Any]) -> dict[str, Any]:
+    """Return the Cluster of one unix socket that speaks `protocol`, an ExplicitHttpConfig."""
+    return {
+        "name": name,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": _protocol_options({"explicit_http_config": protocol}),
+        "load_assignment": {
+            "cluster_name": name,
+            "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(path)}}}}]}],
+        },
+    }
 
 
 def load_assignment(backend: Backend) -> dict[str, Any]:
     """Return the ClusterLoadAssignment of a service, in the order of replica ids."""
-    name = backend.service if backend.port_name is None else app_cluster(backend)
     endpoints = sorted(backend.endpoints, key=lambda endpoint: endpoint.replica)
     return {
-        "cluster_name": name,
+        "cluster_name": cluster_name(backend),
         "endpoints": [{"lb_endpoints": [_lb_endpoint(endpoint) for endpoint in endpoints]}] if endpoints else [],
     }
 
@@ -102,10 +128,42 @@ def _protocol_options(options: dict[str, Any]) -> dict[str, Any]:
     return {name: {"@type": TYPE + name, **options}}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExternalUrl:
+    """The parts of an external target's URL. `path` has no slash at its end."""
+
+    tls: bool
+    host: str
+    port: int
+    authority: str
+    path: str
+
+    @classmethod
+    def parse(cls, text: str) -> "ExternalUrl":
+        """Return the parts of a URL. Raises UnusableBackend, which says what is wrong and does not show the URL.
+
+        >>> ExternalUrl.parse("https://api.example.org/v1/").port
+        443
+        """
+        try:
+            url = urlsplit(text)
+            host, port = url.hostname, url.port
+        except ValueError as error:
+            raise UnusableBackend(f"its URL is not valid: {error}") from None
+        if url.scheme not in ("http", "https"):
+            raise UnusableBackend("its URL is not valid: it must begin with http:// or https://")
+        if not host or port == 0:
+            raise UnusableBackend(f"its URL is not valid: it has no {'port' if host else 'host'}")
+        tls = url.scheme == "https"
+        authority = url.netloc.rpartition("@")[2]
+        return cls(
+            tls=tls, host=host, port=port or (443 if tls else 80), authority=authority, path=url.path.rstrip("/")
+        )
+
+
 def _external(target: ExternalTarget, name: str) -> dict[str, Any]:
-    url = urlsplit(target.url)
-    port = url.port or (443 if url.scheme == "https" else 80)
-    host = url.hostname or ""
+    url = ExternalUrl.parse(target.url)
+    endpoint = {"address": socket_address(url.host, url.port), "hostname": url.authority}
     options: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
     upstream_filters: list[dict[str, Any]] = []
     if target.api_key:
@@ -138,22 +196,20 @@ def _external(target: ExternalTarget, name: str) -> dict[str, Any]:
         "type": "STRICT_DNS",
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [
-                {"lb_endpoints": [{"endpoint": {"address": socket_address(host, port), "hostname": url.netloc}}]}
-            ],
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
         },
         "typed_extension_protocol_options": _protocol_options(options),
     }
-    if url.scheme == "https":
+    if url.tls:
         found["transport_socket"] = {
             "name": "envoy.transport_sockets.tls",
             "typed_config": {
                 "@type": TYPE + "envoy.extensions.transport_sockets.tls.v3.UpstreamTlsContext",
-                "sni": host,
+                "sni": url.host,
                 "common_tls_context": {
                     "validation_context": {
                         "trusted_ca": {"filename": _trusted_authorities()},
-                        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": host}}],
+                        "match_typed_subject_alt_names": [{"san_type": "DNS", "matcher": {"exact": url.host}}],
                     }
                 },
             },
@@ -166,7 +222,7 @@ def _trusted_authorities() -> str:
 
 
 def api_key_secret(backend: Backend) -> dict[str, Any] | None:
-    """Return the Secret that holds the key of an external target, or None where it has none."""
+    """Return the Secret with the API key of an external target, or None where it has none."""
     if backend.external is None or backend.external.api_key is None:
         return None
     return {

@@ -1,9 +1,9 @@
-"""The listeners and their filter chains.
+"""The listeners and their filters.
 
-Called by bootstrap (the one front listener, which never changes) and by resources (a listener a port of an App).
+Called by resources: the front listener of all models with its filters, and one listener for each port of an App.
 
-Invariant: nothing that changes while Envoy runs stands in the front listener; routes, clusters and endpoints come by
-discovery, so no change drains a connection.
+Invariant: nothing that changes while Envoy runs is part of the front listener; its filters, routes, clusters and
+endpoints come by discovery of their own, so no change of them drains a connection.
 Refused: Lua for reading the body. It is cheaper on big bodies, but takes broken JSON and does not decode escapes.
 """
 
@@ -16,8 +16,8 @@ MODEL_HEADER = "x-bateau-model"
 METADATA_NAMESPACE = "bateau"
 MISSING_MODEL = "-missing-"
 INVALID_BODY = "-invalid-"
-FRONT_ROUTES = "front"
-# They read the model out of the body, for which the body is gathered.
+FRONT = "front"  # the listener, and its routes
+# They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
 # Bodies up to 20 MB must pass, and a body is buffered whole for reading the model and for retries.
@@ -26,12 +26,19 @@ RETRY_AFTER_S = 2
 
 
 def front_listener(address: str, port: int) -> dict[str, Any]:
-    """Return the listener that clients of models speak to."""
+    """Return the Listener that clients of models connect to."""
+    discovered = [
+        {
+            "name": each["name"],
+            "config_discovery": {"config_source": ads(), "type_urls": [each["typed_config"]["@type"]]},
+        }
+        for each in front_filters()
+    ]
     return {
-        "name": "front",
+        "name": FRONT,
         "address": socket_address(address, port),
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
-        "filter_chains": [{"filters": [_http_connection_manager("front", FRONT_ROUTES, _model_filters())]}],
+        "filter_chains": [{"filters": [_http_connection_manager(FRONT, FRONT, discovered)]}],
     }
 
 
@@ -116,8 +123,11 @@ def _http_filter(name: str, type_name: str, config: dict[str, Any]) -> dict[str,
     }
 
 
-def _model_filters() -> list[dict[str, Any]]:
-    """Read `model` from the body into a header that routes match on; a header of the client's own is overwritten."""
+def front_filters() -> list[dict[str, Any]]:
+    """Return the HTTP filters of the front listener, each a TypedExtensionConfig.
+
+    They read `model` from the body into a header that routes match on; such a header of a client is overwritten.
+    """
 
     def model(value: str | None = None) -> dict[str, Any]:
         found: dict[str, Any] = {"metadata_namespace": METADATA_NAMESPACE, "key": "model"}

@@ -1,31 +1,47 @@
-"""The Envoy plane: endpoints in, a configured and running gateway out.
+"""The Envoy plane: traffic in, configured gateways out.
 
 Called by control through ports.plane. Envoy itself is run by the runtime, from `template`.
 
-Invariant: a control plane that dies costs no request: Envoy goes on with what it has, and the next control plane
+Invariant: a control plane that dies costs no request: Envoy continues with what it has, and the next control plane
 sends only what differs.
+Invariant: nothing here waits for Envoy. Acknowledgements, rejections and loads are observed, and whoever asked to be
+woken is woken when they change.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from bateau.domain.endpoint import Load, Traffic
+from bateau.domain.endpoint import PlaneState, Proxy, Traffic
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
+from bateau.ports.clock import Clock
 from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.traffic.envoy.ads import AdsServer
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.bootstrap import bootstrap
+from bateau.traffic.envoy.load import LoadMeter
 from bateau.traffic.envoy.resources import ResourceBuilder
 
 logger = logging.getLogger(__name__)
 
+# An Envoy that was started before proxies had ids of their own calls itself so, and has its admin socket there.
+_FIRST_NODE = "gateway"
+_FIRST_ADMIN = "envoy-admin.sock"
+# A rejected resource is sent again after this time: a port that was taken may be free by then.
+_RETRY_S = 10.0
+_REOPEN_S = 1.0
+# How long a proxy that drains, and connections of a listener that is gone, have for what is in flight.
+_DRAIN_S = 600
+
 
 class EnvoyPlane:
-    """One Envoy on this machine, configured over xDS."""
+    """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`."""
+
+    name = "envoy"
 
     def __init__(
         self,
@@ -36,34 +52,37 @@ class EnvoyPlane:
         listen: tuple[str, int],
         control_socket: Path,
         concurrency: int,
+        clock: Clock,
     ) -> None:
         self._binary = binary
+        self._runtime = runtime
         self._concurrency = concurrency
-        self._bootstrap_path = runtime / "envoy.json"
-        admin_socket = runtime / "envoy-admin.sock"
-        self._admin_socket = admin_socket
-        api = EnvoyApi(binary, cache)
-        config = bootstrap(
-            listen_address=listen[0],
-            listen_port=listen[1],
-            admin_socket=admin_socket,
-            xds_socket=runtime / "xds.sock",
-            control_socket=control_socket,
+        self._gateway = f"gateway/{self.name}"
+        self._api = EnvoyApi(binary, cache)
+        self._bootstrap = bootstrap(xds_socket=runtime / "xds.sock")
+        self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
+        self._builder = ResourceBuilder(
+            api=self._api, listen=listen, control_socket=control_socket, gateway=self._gateway
         )
-        api.encode("envoy.config.bootstrap.v3.Bootstrap", config)
-        self._bootstrap = json.dumps(config, indent=1)
-        self._bootstrap_path.write_text(self._bootstrap)
-        self._builder = ResourceBuilder(api)
-        self.admin = EnvoyAdmin(admin_socket)
-        self._ads = AdsServer(runtime / "xds.sock", on_rejected=_report_rejection)
-        self._publishing = asyncio.Lock()
+        self._ads = AdsServer(runtime / "xds.sock", on_change=self._look)
+        self._meter = LoadMeter(clock, may_ask=self._all_connected, on_change=self._look)
+        self._proxies: Sequence[Proxy] = ()
+        self._failed: Mapping[str, str] = {}
+        self._state = PlaneState(accepted=False, rejected={}, load=None)
+        self._wakes: list[Callable[[], None]] = []
+        self._opening: asyncio.Task[None] | None = None
+        self._retrying: asyncio.TimerHandle | None = None
 
     def template(self) -> ProcessTemplate:
-        """Return how to run Envoy with the bootstrap file that was written at the start."""
+        """Return how to run Envoy; `{replica}` and `{socket}` are what differs from one proxy to the next."""
         command = (
             str(self._binary),
-            "--config-path",
-            str(self._bootstrap_path),
+            "--config-yaml",
+            json.dumps(self._bootstrap),
+            "--service-cluster",
+            "bateau",
+            "--service-node",
+            "{replica}",
             "--concurrency",
             str(self._concurrency),
             "--disable-hot-restart",
@@ -72,49 +91,115 @@ class EnvoyPlane:
             # A client that left before the first token has no time to first token; Envoy would log each as an error.
             "--component-log-level",
             "misc:critical",
-            # Requests that run when Envoy is asked to end have this long.
             "--drain-time-s",
-            "1",
+            str(_DRAIN_S),
+            # Whoever is connected to a listener that goes away is asked to connect again with its next answer.
+            "--drain-strategy",
+            "immediate",
         )
-        digest = hashlib.blake2b("\0".join((*command, self._bootstrap)).encode(), digest_size=8)
+        digest = hashlib.blake2b("\0".join((*command, self._api.digest)).encode(), digest_size=8)
         return ProcessTemplate(
             revision=digest.hexdigest(),
             command=command,
+            uses_socket=True,
             probe=ProbePlan(
-                target=ProbeTarget(kind="http", address=str(self._admin_socket), path="/ready"),
+                target=ProbeTarget(kind="http", address="{socket}", path="/ready"),
                 interval_s=5.0,
                 start_timeout_s=30.0,
             ),
             stop_timeout_s=5.0,
         )
 
-    async def publish(self, traffic: Traffic) -> None:
-        """Send what changed to Envoy; the first call opens the control channel."""
-        async with self._publishing:
-            await self._ads.serve(self._builder.build(traffic))
+    def publish(self, traffic: Traffic) -> None:
+        """Have every proxy get what it lacks of `traffic`; the first call opens the control channel."""
+        built = self._builder.build(traffic)
+        self._proxies, self._failed = traffic.proxies, built.failed
+        self._ads.update(built.resources, draining={proxy.replica for proxy in traffic.proxies if proxy.draining})
+        self._meter.follow(traffic, {proxy.replica: self._admin_socket(proxy) for proxy in traffic.proxies})
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
+        self._look()
 
-    def rejected(self) -> Mapping[str, str]:
-        """Return what Envoy would not take, by service, and why: a port that is taken, for one."""
-        return {"/".join(name.split("/")[:2]): message for name, message in self._ads.rejections.items()}
+    def observe(self) -> PlaneState:
+        """Return what is known now."""
+        return self._state
 
-    def acknowledged(self) -> bool:
-        """Whether an Envoy is connected and has answered for every cluster and endpoint that was published."""
-        return self._ads.acknowledged
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` from the event loop whenever the state has changed."""
+        self._wakes.append(wake)
 
-    async def load(self) -> Load | None:
-        """Return requests in flight by replica, as Envoy counts them; None until it has taken what was published.
+    async def ask(self, path: str) -> Sequence[str | None]:
+        """Return what the admin interface of each proxy answers to a GET; None for one that does not answer.
 
-        One that is not connected yet may still send requests to a replica that it was not told to leave alone.
+        Without any proxy there is one None: a gateway that is down is not one that has nothing to say.
         """
-        if not self._ads.acknowledged:
-            return None
-        in_flight = await self.admin.requests_in_flight()
-        return None if in_flight is None else Load(in_flight=in_flight)
+        admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._proxies]
+        return await asyncio.gather(*(admin.text(path) for admin in admins)) or [None]
 
     async def close(self) -> None:
         """Close the control channel."""
+        if self._retrying:
+            self._retrying.cancel()
+        await self._meter.close()
+        if self._opening:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
         await self._ads.close()
 
+    async def _open(self) -> None:
+        says = ""
+        while True:
+            try:
+                return await self._ads.open()
+            except (OSError, RuntimeError) as error:
+                if str(error) != says:
+                    logger.error("the gateway's control channel cannot be opened, and is tried again: %s", error)
+                says = str(error)
+            await asyncio.sleep(_REOPEN_S)
 
-def _report_rejection(message: str) -> None:
-    logger.error("the gateway rejected its configuration and keeps the last good one: %s", message)
+    def _look(self) -> None:
+        """Note what has changed, and tell whoever asked to be woken."""
+        rejected = dict(self._failed)
+        for subscriber in self._ads.subscribers:
+            for resource, message in subscriber.rejections():
+                rejected.setdefault(resource.service, message)
+        state = PlaneState(accepted=self._accepted(), rejected=rejected, load=self._meter.load)
+        before, self._state = self._state, state
+        for service, message in rejected.items():
+            if before.rejected.get(service) != message and service not in self._failed:
+                logger.error("the gateway rejected %s and keeps its last good version: %s", service, message)
+        if rejected.keys() - self._failed.keys() and self._retrying is None:
+            self._retrying = asyncio.get_running_loop().call_later(_RETRY_S, self._retry)
+        if _differs(before, state):
+            for wake in self._wakes:
+                wake()
+
+    def _retry(self) -> None:
+        self._retrying = None
+        self._ads.retry()
+        self._look()
+
+    def _accepted(self) -> bool:
+        """Whether every connected proxy has answered for everything, and none that should take requests is missing."""
+        connected = {subscriber.node for subscriber in self._ads.subscribers}
+        missing = [proxy for proxy in self._proxies if not proxy.draining and _node(proxy) not in connected]
+        return bool(connected) and not missing and all(each.settled for each in self._ads.subscribers)
+
+    def _all_connected(self) -> bool:
+        """Whether every proxy, also one that drains, has answered for everything; an unknown one could not be asked."""
+        connected = {subscriber.node for subscriber in self._ads.subscribers}
+        return self._accepted() and connected == {_node(proxy) for proxy in self._proxies}
+
+    def _admin_socket(self, proxy: Proxy) -> Path:
+        return Path(proxy.address) if proxy.address else self._runtime / _FIRST_ADMIN
+
+
+def _node(proxy: Proxy) -> str:
+    return proxy.replica if proxy.address else _FIRST_NODE
+
+
+def _differs(before: PlaneState, now: PlaneState) -> bool:
+    """Whether anything but the time of the load has changed."""
+    loads = [state.load.in_flight if state.load else None for state in (before, now)]
+    return loads[0] != loads[1] or (before.accepted, before.rejected) != (now.accepted, now.rejected)

@@ -3,77 +3,153 @@
 Called by plane on every publish. Pure: the same traffic gives the same bytes.
 
 Invariant: a resource's version is the hash of its bytes, so a control plane that was restarted sends nothing again.
+Invariant: a backend that cannot be rendered is left out and reported, and costs no other backend anything.
 """
 
 import hashlib
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any
 
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.traffic.envoy.api import EnvoyApi
-from bateau.traffic.envoy.clusters import api_key_secret, app_cluster, cluster, load_assignment
-from bateau.traffic.envoy.listener import TYPE, app_http_listener, app_tcp_listener
-from bateau.traffic.envoy.routes import app_routes, front_routes
+from bateau.traffic.envoy.clusters import (
+    UnusableBackend,
+    api_key_secret,
+    cluster,
+    cluster_name,
+    control_cluster,
+    load_assignment,
+)
+from bateau.traffic.envoy.listener import (
+    TYPE,
+    app_http_listener,
+    app_tcp_listener,
+    front_filters,
+    front_listener,
+)
+from bateau.traffic.envoy.routes import app_routes, front_routes, model_route
+
+logger = logging.getLogger(__name__)
 
 CLUSTER = TYPE + "envoy.config.cluster.v3.Cluster"
 ENDPOINTS = TYPE + "envoy.config.endpoint.v3.ClusterLoadAssignment"
 LISTENER = TYPE + "envoy.config.listener.v3.Listener"
 ROUTES = TYPE + "envoy.config.route.v3.RouteConfiguration"
 SECRET = TYPE + "envoy.extensions.transport_sockets.tls.v3.Secret"
+EXTENSION = TYPE + "envoy.config.core.v3.TypedExtensionConfig"
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """One resource in wire form."""
+    """One resource in wire form, and the key of the service that it belongs to."""
 
     version: str
     body: bytes
+    service: str
 
 
 Resources = Mapping[str, Mapping[str, Resource]]
+_Rendered = tuple[tuple[str, str, Resource], ...]  # type URL, name, resource
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """Resources by type URL and name, and why services are not among them."""
+
+    resources: Resources
+    failed: Mapping[str, str]
 
 
 @dataclass(slots=True)
 class ResourceBuilder:
-    """Builds resources by the API of one Envoy, and keeps the encoded form of what did not change."""
+    """Builds resources by the API of one Envoy, and keeps the encoded form of what did not change.
+
+    `gateway` is the key under which trouble with what belongs to no service is reported.
+    """
 
     api: EnvoyApi
-    _encoded: dict[str, Resource] = field(default_factory=dict[str, Resource])
+    listen: tuple[str, int]
+    control_socket: PurePath
+    gateway: str
+    _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
+    _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
+    _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
-    def build(self, traffic: Traffic) -> Resources:
-        """Return resources by type URL and name."""
-        models = [backend for backend in traffic.backends if backend.protocol == "openai"]
-        apps = [backend for backend in traffic.backends if backend.port_name]
-        secrets = [secret for backend in models if (secret := api_key_secret(backend))]
-        encoded: dict[str, Resource] = {}
-        built = {
-            CLUSTER: self._encode(CLUSTER, map(cluster, traffic.backends), encoded),
-            ENDPOINTS: self._encode(
-                ENDPOINTS, (load_assignment(b) for b in traffic.backends if b.external is None), encoded
-            ),
-            SECRET: self._encode(SECRET, secrets, encoded),
-            LISTENER: self._encode(LISTENER, (_listener(app) for app in apps if app.listen_port), encoded),
-            ROUTES: self._encode(ROUTES, [front_routes(models)], encoded),
+    def build(self, traffic: Traffic) -> Built:
+        """Return the resources of a traffic, and the backends that could not be rendered."""
+        rendered: dict[Backend, _Rendered] = {}
+        failed: dict[str, str] = {}
+        for backend in traffic.backends:
+            try:
+                rendered[backend] = self._rendered.get(backend) or tuple(self._render(backend))
+            except UnusableBackend as error:
+                failed[backend.service] = str(error)
+                self._tell(backend.service, str(error))
+            except Exception as error:  # noqa: BLE001 - a bug in one backend must not take the others off the air
+                failed[backend.service] = says = f"this is a bug in bateau: {type(error).__name__}: {error}"
+                self._tell(backend.service, says, error)
+        self._rendered = rendered
+        self._told = {told for told in self._told if failed.get(told[0]) == told[1]}
+        built: dict[str, dict[str, Resource]] = {
+            type_url: {} for type_url in (CLUSTER, ENDPOINTS, SECRET, EXTENSION, LISTENER, ROUTES)
         }
-        self._encoded = encoded
-        return built
+        models = [backend for backend in rendered if backend.protocol == "openai"]
+        for type_url, name, resource in (
+            *self._front(models),
+            *(each for found in rendered.values() for each in found),
+        ):
+            built[type_url][name] = resource
+        return Built(built, failed)
 
-    def _encode(self, type_url: str, values: Any, encoded: dict[str, Resource]) -> dict[str, Resource]:
-        found: dict[str, Resource] = {}
-        for value in values:
+    def _front(self, models: list[Backend]) -> Iterator[tuple[str, str, Resource]]:
+        """Yield what belongs to no service: the listener that clients of models speak to, and its parts."""
+        values = [
+            (CLUSTER, control_cluster(self.control_socket)),
+            (LISTENER, front_listener(*self.listen)),
+            (ROUTES, front_routes(models)),
+            *((EXTENSION, each) for each in front_filters()),
+        ]
+        before, self._shared = self._shared, {}
+        for type_url, value in values:
             key = type_url + repr(value)
-            resource = self._encoded.get(key)
-            if resource is None:
-                body = self.api.encode(type_url.removeprefix(TYPE), value)
-                resource = Resource(hashlib.blake2b(body, digest_size=8).hexdigest(), body)
-            encoded[key] = resource
-            found[value.get("name") or value["cluster_name"]] = resource
-        return found
+            resource = before.get(key) or self._encode(type_url, value, self.gateway)
+            self._shared[key] = resource
+            yield type_url, value["name"], resource
+
+    def _render(self, backend: Backend) -> Iterator[tuple[str, str, Resource]]:
+        """Yield all resources of one backend, or raise what is wrong with it."""
+        service, name = backend.service, cluster_name(backend)
+        yield CLUSTER, name, self._encode(CLUSTER, cluster(backend), service)
+        if backend.external is None:
+            yield ENDPOINTS, name, self._encode(ENDPOINTS, load_assignment(backend), service)
+        if secret := api_key_secret(backend):
+            yield SECRET, secret["name"], self._encode(SECRET, secret, service)
+        if backend.port_name and backend.listen_port:
+            yield LISTENER, name, self._encode(LISTENER, _listener(name, backend), service)
+        if backend.protocol == "openai":
+            # The routes of all models are one resource; that of this model is tried here, where it fails alone.
+            tried = {
+                "name": name,
+                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": [model_route(backend)]}],
+            }
+            self._encode(ROUTES, tried, service)
+
+    def _encode(self, type_url: str, value: dict[str, Any], service: str) -> Resource:
+        body = self.api.encode(type_url.removeprefix(TYPE), value)
+        return Resource(hashlib.blake2b(body, digest_size=8).hexdigest(), body, service)
+
+    def _tell(self, service: str, says: str, bug: Exception | None = None) -> None:
+        """Log once why a backend is left out."""
+        if (service, says) not in self._told:
+            self._told.add((service, says))
+            logger.error("%s is not published to the gateway: %s", service, says, exc_info=bug)
 
 
-def _listener(app: Backend) -> dict[str, Any]:
-    name, port = app_cluster(app), app.listen_port or 0
+def _listener(name: str, app: Backend) -> dict[str, Any]:
+    port = app.listen_port or 0
     if app.protocol == "tcp":
         return app_tcp_listener(name, port, cluster=name, metrics_name=name)
     return app_http_listener(name, port, route_config=app_routes(name, cluster=name), metrics_name=name)

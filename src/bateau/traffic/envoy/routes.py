@@ -10,13 +10,13 @@ Invariant: only hosts of this machine are served, so that a web page cannot reac
 import json
 from collections.abc import Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend, ExternalTarget
-from bateau.traffic.envoy.bootstrap import CONTROL_CLUSTER
+from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl
 from bateau.traffic.envoy.listener import (
     BODY_BYTES_MAX,
-    FRONT_ROUTES,
+    FRONT,
     INVALID_BODY,
     MISSING_MODEL,
     MODEL_FILTERS,
@@ -66,7 +66,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
             invalid_request(_no_such_model(names), code="model_not_found", param="model"),
             name="unknown",
         ),
-        *(_model_route(model) for model in models),
+        *(model_route(model) for model in models),
         _answer(
             _model_header(MISSING_MODEL),
             400,
@@ -104,7 +104,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
         ),
     ]
     return {
-        "name": FRONT_ROUTES,
+        "name": FRONT,
         "max_direct_response_body_size_bytes": 4 * 1024 * 1024,
         "virtual_hosts": [
             {
@@ -157,7 +157,8 @@ def app_routes(name: str, *, cluster: str) -> dict[str, Any]:
     }
 
 
-def _model_route(model: Backend) -> dict[str, Any]:
+def model_route(model: Backend) -> dict[str, Any]:
+    """Return the Route of one model. Raises UnusableBackend."""
     route: dict[str, Any] = {
         "cluster": model.service,
         "timeout": "0s",
@@ -196,8 +197,7 @@ def _disabled() -> dict[str, Any]:
 
 
 def _rewrite_for(target: ExternalTarget, route: dict[str, Any]) -> None:
-    base = urlsplit(target.url).path.rstrip("/")
-    route["prefix_rewrite"] = f"{base}/"
+    route["prefix_rewrite"] = f"{ExternalUrl.parse(target.url).path}/"
     route["auto_host_rewrite"] = True
 
 
