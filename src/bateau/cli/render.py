@@ -72,8 +72,7 @@ def command(
                 _write_all(below, {f"{service.replace('/', '-')}.yaml": text for service, text in _texts(packed)})
                 click.echo(f"{_count(packed)} in {below}", err=True)
             else:
-                for _, text in _texts(packed):
-                    click.echo(text, nl=False)
+                _print(packed)
     return written_code(wrong=any(packed.wrong for packed in found), mistaken=False)
 
 
@@ -103,6 +102,13 @@ def _texts(packed: "Packed") -> Iterator[tuple[str, bytes]]:
     for service, text in manifests_of(packed):
         if text:
             yield service, text
+
+
+def _print(packed: "Packed") -> None:
+    from bateau.control.bundle import manifests_in_order
+
+    for text in manifests_in_order(packed):
+        click.echo(text, nl=False)
 
 
 def _count(packed: "Packed") -> str:

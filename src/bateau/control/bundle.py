@@ -3,8 +3,8 @@
 Called by `render --bundle`, by `plan --against` and by `explain --bundle`, through wiring. The agent of a cluster
 applies it without the repository. A bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
 
-  bundle.json                   what is in it: apiVersion, environment, services, objects (group, kind, namespace,
-                                name, and a digest of 16 bytes), how many findings
+  bundle.json                   what is in it: apiVersion, environment, services, objects in the order in which they are
+                                applied (group, kind, namespace, name, and a digest of 16 bytes), how many findings
   findings.json                 what target, schemas and policies say
   manifests/app/shop.yaml       one file for each service
   provenance/app/shop.json      where its fields came from
@@ -22,14 +22,17 @@ import orjson
 from bateau.control.packing import Packed
 from bateau.control.piece import manifests_file, provenance_file
 from bateau.control.provenance import Provenance
-from bateau.domain.change import object_name
+from bateau.domain.apply_order import rank
+from bateau.domain.change import ObjectKey, object_name
 from bateau.domain.errors import ControlError
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.kit.archive import archive, compressed, files_in, members
 from bateau.kit.yaml_tree import read_documents
+from bateau.kit.yaml_writer import split_documents
 
-API_VERSION: Final = "bateau.dev/bundle/v1"
+API_VERSION: Final = "bateau.dev/bundle/v2"
+_READABLE: Final = ("bateau.dev/bundle/v1", API_VERSION)  # v1 had the objects by service
 _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 
@@ -43,7 +46,7 @@ def bundle(packed: Packed, *, version: str, namespace: str, kubernetes: str, com
         "kubernetes": kubernetes,
         "commit": commit,
         "services": [piece.service for piece in packed.pieces],
-        "objects": [[*key, digest.hex()] for piece in packed.pieces for key, digest in piece.objects],
+        "objects": [[*key, digest.hex()] for key, digest in _in_order(packed)],
         "findings": {verdict: sum(f.verdict == verdict for f in packed.findings) for verdict in _VERDICTS},
     }
     findings = [_finding(finding) for finding in packed.findings]
@@ -56,6 +59,21 @@ def manifests_of(packed: Packed) -> Iterator[tuple[str, bytes]]:
     files = files_in(b"".join(packed.frames))
     for piece in packed.pieces:
         yield piece.service, files[manifests_file(piece.service)]
+
+
+def manifests_in_order(packed: Packed) -> Iterator[bytes]:
+    """Yield the YAML of each manifest in the order in which they are applied: all namespaces first."""
+    found: list[tuple[int, bytes]] = []
+    for (_, text), piece in zip(manifests_of(packed), packed.pieces, strict=True):
+        documents = [each.encode() for each in split_documents(text.decode())]
+        ranks = (rank(*key[:2]) for key, _ in piece.objects)
+        found += zip(ranks, documents, strict=True)
+    yield from (document for _, document in sorted(found, key=lambda pair: pair[0]))
+
+
+def _in_order(packed: Packed) -> list[tuple[ObjectKey, bytes]]:
+    """Return the objects with their digests in the order in which they are applied, and within it by service."""
+    return sorted((each for piece in packed.pieces for each in piece.objects), key=lambda pair: rank(*pair[0][:2]))
 
 
 def _json(tree: Any) -> bytes:
@@ -87,8 +105,8 @@ def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tu
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         hint = "make one with `bateau render ENV --bundle FILE`"
         raise ControlError(f"{name} is no bundle, or is damaged: {error}", hint=hint) from error
-    if form != API_VERSION:
-        raise ControlError(f"{name} is a bundle of form {form}", hint=f"this version reads {API_VERSION}")
+    if form not in _READABLE:
+        raise ControlError(f"{name} is a bundle of form {form}", hint=f"this version reads {' and '.join(_READABLE)}")
     if environment and about.get("environment") != environment:
         raise ControlError(f"{name} is a bundle of {about.get('environment')}, not of {environment}")
     return manifests

@@ -34,6 +34,15 @@ def write(documents: Iterable[Any]) -> str:
     return "".join(f"---\n{write_document(document)}" for document in documents)
 
 
+def split_documents(text: str) -> list[str]:
+    r"""Return the documents of a stream that `write` made, each with its `---`: no line inside one begins with that.
+
+    >>> split_documents(write([{"a": "---"}, {"b": "x\n---\ny"}]))
+    ['---\na: "---"\n', '---\nb: |-\n  x\n  ---\n  y\n']
+    """
+    return [f"---\n{part}" for part in re.split(r"^---\n", text, flags=re.MULTILINE)[1:]]
+
+
 def write_document(tree: Any) -> str:
     """Return one document in block style, keys in the order of the mapping.
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
+from bateau.domain.apply_order import rank, rank_reason
 from bateau.domain.change import (
     ABSENT,
     SECRET,
@@ -28,7 +29,7 @@ from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.workload import Workload
 from bateau.plan.difference import canonical, digest, field_changes
-from bateau.plan.effects import effect_of, is_workload, lost_with, rank, rank_reason, reason_of, references
+from bateau.plan.effects import effect_of, is_workload, lost_with, reason_of, references
 from bateau.plan.folding import fold
 
 # Edits that some effect has, the strongest first.
@@ -283,19 +284,19 @@ def _with_readers(changes: list[Change], wanted: Mapping[ObjectKey, Manifest]) -
 
 def _order(change: Change) -> tuple[Any, ...]:
     removal = change.act == "remove"
-    return (removal, -rank(change.key) if removal else rank(change.key), change.key)
+    return (removal, -rank(*change.key[:2]) if removal else rank(*change.key[:2]), change.key)
 
 
 def _steps(changes: Sequence[Change]) -> tuple[ChangeStep, ...]:
     """Return the steps: first all that comes, then, the other way round, all that goes."""
     coming = [
-        ChangeStep(act="recreate" if c.act == "recreate" else "apply", key=c.key, reason=rank_reason(c.key))
+        ChangeStep(act="recreate" if c.act == "recreate" else "apply", key=c.key, reason=rank_reason(*c.key[:2]))
         for c in changes
         if c.act != "remove"
     ]
     going = [(c.key, "not wanted any more") for c in changes if c.act == "remove"]
     going += [(c.renamed_from, f"renamed to {c.key[3]}") for c in changes if c.renamed_from]
-    going.sort(key=lambda pair: (-rank(pair[0]), pair[0]))
+    going.sort(key=lambda pair: (-rank(*pair[0][:2]), pair[0]))
     return (*coming, *(ChangeStep(act="remove", key=key, reason=reason) for key, reason in going))
 
 

@@ -1,6 +1,6 @@
 """Say what an edit does to a running object: in place, a restart of its pods, or a new object.
 
-Called by plan.delivery for every edit, for the order of steps and for what is lost by a removal.
+Called by plan.delivery for every edit, and for what is lost by a removal.
 Sources: `ValidateUpdate` in k8s.io/kubernetes/pkg/apis/*/validation (late 2026); kubernetes.io, "Immutable Secrets".
 
 Invariant: a kind that no table knows gives "unknown" and never "in place".
@@ -49,25 +49,6 @@ _GROUPS_KNOWN: Final = {
     "gateway.networking.k8s.io",
 }  # fmt: skip
 
-# What must be there before what. Removals go the other way.
-_RANKS: Final[Sequence[tuple[str, frozenset[str]]]] = (
-    ("namespaces come first", frozenset({"Namespace"})),
-    ("definitions come before what they define", frozenset({"CustomResourceDefinition"})),
-    ("classes come before what is of their class", frozenset({"StorageClass", "PriorityClass", "RuntimeClass",
-     "IngressClass", "GatewayClass", "PersistentVolume", "ResourceQuota", "LimitRange"})),
-    ("accounts and rights come before who uses them", frozenset({"ServiceAccount", "Role", "ClusterRole",
-     "RoleBinding", "ClusterRoleBinding"})),
-    ("configuration comes before who reads it", frozenset({"ConfigMap", "Secret", "PersistentVolumeClaim"})),
-    ("names come before who calls them", frozenset({"Service", "Endpoints", "EndpointSlice"})),
-    ("workloads come after what they need", frozenset({"Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job",
-     "CronJob", "Pod"})),
-    ("other kinds come after workloads", frozenset()),
-    ("policies come last: what they judge is there", frozenset({"NetworkPolicy", "PodDisruptionBudget",
-     "HorizontalPodAutoscaler", "ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding",
-     "ValidatingWebhookConfiguration", "MutatingWebhookConfiguration"})),
-)  # fmt: skip
-_OTHERS: Final = next(rank for rank, (_, kinds) in enumerate(_RANKS) if not kinds)
-_RANK_OF: Final = {kind: rank for rank, (_, kinds) in enumerate(_RANKS) for kind in kinds}
 _LOST: Final[Mapping[GroupKind, str]] = {
     ("", "Namespace"): "everything in the namespace goes with it",
     ("apiextensions.k8s.io", "CustomResourceDefinition"): "every object of this kind goes with it",
@@ -116,16 +97,6 @@ def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str]) -> str:
 def lost_with(key: ObjectKey) -> str | None:
     """Return what goes with an object that is removed, where that is more than itself."""
     return _LOST.get(key[:2])
-
-
-def rank(key: ObjectKey) -> int:
-    """Return the place of a kind in the order of steps, from 0."""
-    return _RANK_OF.get(key[1], _OTHERS)
-
-
-def rank_reason(key: ObjectKey) -> str:
-    """Return why the kind has its place in the order."""
-    return _RANKS[rank(key)][0]
 
 
 def is_workload(key: ObjectKey) -> bool:

@@ -2,7 +2,7 @@
 
 Called by control.assembly after hydrate, before policy and plan.
 
-Invariant: manifests come sorted by service, kind and name, in whatever order the services stand.
+Invariant: manifests are in the order in which they are applied, and within it by kind, namespace and name.
 Invariant: a service is rendered from itself and its surroundings, and from nothing else.
 Refused: templates of text; they lose where a value came from, and quote by luck.
 """
