@@ -6,15 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
+from bateau.cli.manifest_name import ManifestName, choose
 from bateau.cli.options import directory_option, json_option
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from bateau.domain.manifest import Manifest
     from bateau.domain.origin import Origins
 
 _KINDS = ("Model", "App", "Environment", "Policy")
@@ -42,22 +41,30 @@ def command(
       bateau explain chat spec.replicas --env prod
       bateau explain chat --env prod                     every field of it
       bateau explain Deployment/chat spec.replicas       the same for a Kubernetes manifest
+      bateau explain Deployment/shop/chat                KIND/NAMESPACE/NAME, if several namespaces have it
       bateau explain Deployment/chat --bundle prod.tar.zst
     """
-    kind = subject.partition(".")[0]
-    if path is None and kind in _KINDS:
+    kind, slash, _ = subject.partition("/")
+    if path is None and not slash and subject.partition(".")[0] in _KINDS:
         _document(subject, as_json=as_json)
         return
-    made_of, slash, _ = subject.partition("/")
     if bundle:
         from bateau.wiring.delivery import bundle_at
 
-        found = _among(subject, bundle_at(bundle), f"in {bundle}")
-    elif slash and made_of.lower() not in ("model", "app"):
-        found = _manifest(subject, directory, environment, namespace)
+        asked = ManifestName.read(subject, _given(namespace))
+        manifest = choose(asked, bundle_at(bundle), where=f"in {bundle}")
+        found = _Subject("manifest", subject, manifest.tree, manifest.origins, None)
+    elif slash and kind.lower() not in ("model", "app"):
+        found = _manifest(ManifestName.read(subject, _given(namespace)), directory, environment, namespace)
     else:
         found = _service(subject, directory, environment)
     _origin(found, path or "", environment, as_json=as_json)
+
+
+def _given(namespace: str) -> str | None:
+    """Return the namespace if it was written: the default is for objects without one, and selects none."""
+    source = click.get_current_context().get_parameter_source("namespace")
+    return None if source is ParameterSource.DEFAULT else namespace
 
 
 @dataclass(frozen=True)
@@ -109,29 +116,19 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
     return _Subject("service", service.key, service.tree, service.origins, str(service.tree["kind"]))
 
 
-def _manifest(subject: str, directory: Path, environment: str | None, namespace: str) -> _Subject:
-    """Look among what our own services make first: that is known without a look at anything else."""
+def _manifest(asked: ManifestName, directory: Path, environment: str | None, namespace: str) -> _Subject:
+    """Look among the manifests that Bateau itself makes first: they are known without running another program."""
     from bateau.wiring.explaining import own_manifest
 
-    if own := own_manifest(directory, subject, environment, namespace=namespace):
-        return _Subject("manifest", subject, own.tree, own.origins, None)
+    if own := own_manifest(directory, asked.name, asked.fits, environment, namespace=namespace):
+        return _Subject("manifest", asked.text, own.tree, own.origins, None)
     from bateau.wiring.delivery import rendered
     from bateau.wiring.question import Question
 
     made = rendered(Question(directory=directory, environment=environment, namespace=namespace))
-    left_out = "; what has mistakes is left out, see `bateau check`" if made.written.wrong else ""
-    return _among(subject, made.manifests, f"of what is below {directory}", left_out)
-
-
-def _among(subject: str, manifests: "Iterable[Manifest]", where: str, left_out: str = "") -> _Subject:
-    from bateau.kit.suggest import did_you_mean, listed
-
-    names = {f"{m.tree['kind']}/{m.tree['metadata']['name']}": m for m in manifests}
-    manifest = next((m for name, m in names.items() if name.lower() == subject.lower()), None)
-    if manifest is None:
-        hint = did_you_mean(subject, names) or f"there is: {listed(names) or 'none'}"
-        raise click.UsageError(f"no manifest {subject} {where}: {hint}{left_out}")
-    return _Subject("manifest", subject, manifest.tree, manifest.origins, None)
+    left_out = " (documents with errors are left out; see `bateau check`)" if made.written.wrong else ""
+    manifest = choose(asked, made.manifests, where=f"below {directory}{left_out}")
+    return _Subject("manifest", asked.text, manifest.tree, manifest.origins, None)
 
 
 def _origin(found: _Subject, path: str, environment: str | None, *, as_json: bool) -> None:

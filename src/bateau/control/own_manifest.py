@@ -1,9 +1,9 @@
-"""From texts to one manifest that a service of ours makes, and no further: for questions about its fields.
+"""Render the one manifest that a question is about, if Bateau itself makes it and not a foreign document.
 
-Called by `explain`. control.assembly goes the same way for all, and judges what it finds.
+Called by `explain`, which needs an answer at once. control.assembly renders everything in the same way, and checks it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.domain.manifest import Manifest
@@ -14,10 +14,15 @@ from bateau.specs import read
 
 
 def manifest_of(
-    texts: Mapping[str, str], subject: str, environment: str | None, variables: Mapping[str, str], *, namespace: str
+    texts: Mapping[str, str],
+    name: str,
+    fits: Callable[[Manifest], bool],
+    environment: str | None,
+    variables: Mapping[str, str],
+    *,
+    namespace: str,
 ) -> Manifest | None:
-    """Return the manifest that people call "Deployment/shop"; None where no service of ours makes it."""
-    kind, _, name = subject.partition("/")
+    """Return the manifest that `fits`, of the services with `name`; None if Bateau makes no such manifest."""
     reading = read(texts)
     release, _ = hydrate(reading.specs, environment, variables)
     around = Neighbourhood(
@@ -27,7 +32,6 @@ def manifest_of(
     for service in release.services:
         if service.name == name and not service.brings_documents:
             made = render_service(service, around.of(service.key), doubled=around.doubles(service.key))
-            for manifest in patches.applied(made.manifests).manifests:
-                if str(manifest.tree["kind"]).lower() == kind.lower():
-                    return manifest
+            if found := next(filter(fits, patches.applied(made.manifests).manifests), None):
+                return found
     return None

@@ -4,6 +4,7 @@ Called by that command. Imports little: a question about one value is answered a
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from bateau.control.releasing import Asked, service_of
@@ -16,12 +17,14 @@ def asked_of(directory: Path, subject: str, environment: str | None) -> Asked:
     return service_of(SpecFiles(directory, default={}).read(), subject, environment, os.environ)
 
 
-def own_manifest(directory: Path, subject: str, environment: str | None, *, namespace: str) -> Manifest | None:
-    """Return the manifest that is called `subject` ("Deployment/shop"), None where no service of ours makes it.
+def own_manifest(
+    directory: Path, name: str, fits: Callable[[Manifest], bool], environment: str | None, *, namespace: str
+) -> Manifest | None:
+    """Return the manifest that `fits` and that Bateau makes for a service with `name`; None if there is none.
 
     Raises ControlError where the directory cannot be read.
     """
     from bateau.control.own_manifest import manifest_of  # only for this question
 
     texts = SpecFiles(directory, default={}).read()
-    return manifest_of(texts, subject, environment, os.environ, namespace=namespace)
+    return manifest_of(texts, name, fits, environment, os.environ, namespace=namespace)
