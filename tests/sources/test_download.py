@@ -242,7 +242,7 @@ async def test_credentials_do_not_follow_a_redirect_to_another_host(origin: Orig
 async def test_what_is_no_model_is_not_kept(origin: Origin, models: Make, tmp_path: Path) -> None:
     for path, data, says in (
         ("/page", b"<!doctype html><p>log in", "looks like an HTML page"),
-        ("/short", BIG[:-1], "cut short"),
+        ("/short", BIG[:-1], "truncated"),
     ):
         origin.paths[path] = data
         with pytest.raises(NotAModel, match=says):

@@ -86,7 +86,7 @@ async def test_what_is_gguf_but_no_model_is_said_so(
 
 def test_files_that_are_no_model_or_not_there(models: Make, tmp_path: Path) -> None:
     (tmp_path / "m.gguf").write_bytes(gguf()[:-1])
-    with pytest.raises(NotAModel, match=r"m\.gguf is cut short"):
+    with pytest.raises(NotAModel, match=r"m\.gguf is truncated"):
         models().find("./m.gguf")
     with pytest.raises(SourceNotFound, match="does not exist"):
         models().find("./other.gguf")

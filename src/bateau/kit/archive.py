@@ -1,10 +1,10 @@
-"""Files in a tar archive (POSIX.1-2001) that is compressed by Zstandard (RFC 8878), part by part.
+"""Write files to a tar archive (POSIX.1-2001) that is compressed with Zstandard (RFC 8878), part by part.
 
-Called by control.piece, control.packing and control.bundle. Each part is a Zstandard frame of its own with whole files
-in it, so that parts that were made before are put together without a look into them; `tar --zstd` reads the whole.
+Called by control.piece, control.packing and control.bundle. Each part is a separate Zstandard frame with whole files in
+it, so existing parts are combined without decompressing them. `tar --zstd` reads the result.
 
 Invariant: the same files give the same bytes: no times, no owners.
-Refused: one frame for all; it is three times smaller, and one changed file changes every byte behind it.
+Refused: one frame for all files; it is three times smaller, but one changed file changes every byte after it.
 """
 
 import tarfile
@@ -18,30 +18,30 @@ _LEVEL: Final = 3
 _BLOCK: Final = 512
 _NAME_MAX: Final = 100
 _SIZE_MAX: Final = 8**11 - 1
-# Behind the checksum: a file, no link, the form, and no names and numbers of owners and devices.
+# After the checksum: type "file", no link, the format, and no names and numbers of owners and devices.
 _BEHIND: Final = b"0" + bytes(100) + b"ustar\x0000" + bytes(64 + 16 + 155 + 12)
 _UNPACKED_BYTES_MAX: Final = 2**30
 _COMPRESSOR: Final = zstd.ZstdCompressor(level=_LEVEL)
 
 
 class ArchiveError(ValueError):
-    """It is no archive of this form, or is damaged; the text says how."""
+    """The data is damaged, or not an archive of this format; the text says how."""
 
 
 def members(files: Mapping[str, bytes]) -> bytes:
-    """Return files, in their order, as they stand in the archive before it is compressed."""
+    """Return the archive entries of files, in their order, before compression."""
     return b"".join(_member(name, content) for name, content in files.items())
 
 
 def compressed(data: bytes) -> bytes:
-    """Return bytes as a frame. Frames one after another are one archive."""
+    """Return bytes as a frame. Concatenated frames are one archive."""
     return _COMPRESSOR.compress(data, zstd.ZstdCompressor.FLUSH_FRAME)
 
 
 def decompressed(data: bytes) -> bytes:
-    """Return what is in all frames. Raises ArchiveError where one is damaged, or too large to be honest."""
+    """Return the content of all frames. Raises ArchiveError if one is damaged, or suspiciously large."""
     if not data:
-        return b""  # no frames, and no end of one either
+        return b""  # no frames, so no end of one either
     try:
         with zstd.ZstdFile(BytesIO(data)) as file:
             whole = file.read(_UNPACKED_BYTES_MAX + 1)
@@ -53,22 +53,22 @@ def decompressed(data: bytes) -> bytes:
 
 
 def archive(frames: Iterable[bytes]) -> bytes:
-    """Return the archive of frames."""
+    """Return the archive that consists of frames."""
     return b"".join((*frames, compressed(bytes(2 * _BLOCK))))
 
 
 def files_in(data: bytes) -> dict[str, bytes]:
     """Return the files of an archive, or of frames of one. Raises ArchiveError.
 
-    Links, devices and sparse files are passed over.
+    Links, devices and sparse files are skipped.
     """
     whole = BytesIO(decompressed(data) + bytes(2 * _BLOCK))
     found: dict[str, bytes] = {}
     try:
-        # No other compression inside: what it would grow to is not bounded.
+        # No other compression inside: its unpacked size would not be limited.
         with tarfile.open(fileobj=whole, mode="r:") as archived:
             for member in archived:
-                # A sparse file may say that it is as large as it likes.
+                # A sparse file may claim any size.
                 plain = member.isreg() and not member.issparse()
                 content = archived.extractfile(member) if plain else None
                 if content:
@@ -84,7 +84,7 @@ def _member(name: str, content: bytes) -> bytes:
 
 
 def _header(name: str, size: int) -> bytes:
-    """Return the header of a file. A name that fits is put in by hand, as tarfile does it, in a tenth of its time."""
+    """Return the header of a file. A short name is formatted here: the result of tarfile, in a tenth of its time."""
     if not name.isascii() or len(name) > _NAME_MAX or size > _SIZE_MAX:
         info = tarfile.TarInfo(name)
         info.size, info.mode = size, 0o644

@@ -1,9 +1,9 @@
-"""How long to wait before the next try: nothing, one second, two, four, up to a ceiling.
+"""Compute the delay before the next retry: none, one second, two, four, up to a ceiling.
 
-Called by runtimes (restarts) and by whoever tries again over a network. Takes no clock and draws no random number.
+Called by runtimes (restarts) and by every retry over a network. Takes no clock and draws no random number.
 
-Invariant: the same failures and the same seed give the same delay, so that a look at a log explains the wait.
-Refused: full random jitter; two runs of one test would differ, and a seed by name spreads a herd as well.
+Invariant: the same failures and the same seed give the same delay, so that a log explains the wait.
+Refused: full random jitter; two runs of one test would differ, and a seed by name spreads retries as well.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from zlib import crc32
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backoff:
-    """Exponential delays in seconds. `jitter` is the share of a delay that the seed may take away, 0 to 1."""
+    """Exponential delays in seconds. `jitter` is the largest share of a delay that the seed may subtract, 0 to 1."""
 
     initial_s: float = 1.0
     ceiling_s: float = 60.0
@@ -20,7 +20,7 @@ class Backoff:
     jitter: float = 0.0
 
     def delay_s(self, failures: int, *, seed: str = "") -> float:
-        """Return the seconds to wait after so many failures in a row; none after none.
+        """Return the seconds to wait after so many consecutive failures; 0 without failures.
 
         >>> [Backoff().delay_s(failures) for failures in (0, 1, 2, 3, 7, 5000)]
         [0.0, 1.0, 2.0, 4.0, 60.0, 60.0]

@@ -11,7 +11,7 @@ _VARIABLE: Final = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*(?:[-:=+?#%/^,@][^}]*)?\}
 
 
 def flux_variable(value: Any) -> str | None:
-    """Return the first variable in a text, None where the value has none.
+    """Return the first variable in a text, or None.
 
     >>> flux_variable("app.${domain:=example.org}"), flux_variable("$${HOME}"), flux_variable("$(HOME)")
     ('${domain:=example.org}', None, None)

@@ -1,8 +1,8 @@
-"""Do much work on values that refer to no circles without Python's collector looking through them again and again.
+"""Run allocation-heavy work without Python's cyclic collector, which would scan the new values again and again.
 
-Called by wiring around work that makes many trees and ends.
+Called by wiring around work that makes many trees without reference cycles, and then ends.
 
-Invariant: the collector is as it was afterwards, also when the work fails.
+Invariant: the collector's state is restored afterwards, even if the work fails.
 """
 
 import gc
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_collections() -> Generator[None]:
-    """Keep the cyclic collector off. Reference counting goes on: memory is given back as ever."""
+    """Disable the cyclic collector. Reference counting continues to free memory."""
     was_on = gc.isenabled()
     gc.disable()
     try:

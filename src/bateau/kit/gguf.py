@@ -1,10 +1,10 @@
-"""Read the header of a GGUF file: what the model is, and whether the whole file is there.
+"""Read the header of a GGUF file: the properties of the model, and whether the file is complete.
 
-Called by sources for every model before it is handed on. Knows the file format and nothing of Bateau.
+Called by sources for every model before it is used. Knows the file format and nothing about Bateau.
 Format: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little endian.
 
-Invariant: memory and time stay bounded whatever the file announces; only the few values below are kept.
-Refused: the `gguf` package; it pulls in numpy and maps the whole file to answer six questions.
+Invariant: memory and time stay bounded, whatever the file announces; only the few values below are kept.
+Refused: the `gguf` package; it depends on numpy and maps the whole file to answer six questions.
 """
 
 import struct
@@ -21,9 +21,9 @@ Value = Scalar | tuple[Scalar, ...] | None
 _BUFFER_BYTES: Final = 1 << 20
 _KEY_BYTES_MAX: Final = 65_535  # docs/gguf.md: "up to 2^16-1 bytes long"
 _KEPT_STRING_BYTES_MAX: Final = 4_096
-_KEPT_ARRAY_ITEMS_MAX: Final = 1_024  # lists are of one item a layer
+_KEPT_ARRAY_ITEMS_MAX: Final = 1_024  # lists have one item per layer
 _KEPT_VALUES_MAX: Final = 256
-# Far above what models have: some tens of keys, thousands of tensors, half a million tokens and as many merges.
+# Far more than models have: some tens of keys, thousands of tensors, half a million tokens and as many merges.
 _KEYS_MAX: Final = 65_536
 _TENSORS_MAX: Final = 1 << 20
 _ITEMS_MAX: Final = 1 << 23
@@ -75,7 +75,7 @@ _FIXED: Final[Mapping[int, str]] = {
     12: "<d",
 }
 
-# ggml's tensor types: (elements of a block, bytes of a block), after ggml.h and ggml-common.h.
+# ggml's tensor types: (elements per block, bytes per block), from ggml.h and ggml-common.h.
 _BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
     0: (1, 4),  # F32
     1: (1, 2),  # F16
@@ -126,15 +126,15 @@ _OTHER_FORMATS: Final[tuple[tuple[bytes, str], ...]] = (
 
 
 class GgufError(Exception):
-    """The file is no GGUF, is cut short, or cannot be understood. The message is half a sentence: "is ..."."""
+    """The file is not a GGUF, is truncated, or cannot be parsed. The message continues a sentence: "is ..."."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gguf:
-    """What a header says. Lengths in tokens; None where the header is silent.
+    """The content of a header. Lengths are in tokens; None if the header has no value.
 
-    `kv_bytes_per_token` is the f16 KV cache of one token over all layers with attention. It is an upper bound where
-    the model slides a window over the context, and None where the header does not give the shape of its heads.
+    `kv_bytes_per_token` is the f16 KV cache of one token over all layers with attention. It is an upper bound if the
+    model uses a sliding window, and None if the header does not give the shape of its heads.
     """
 
     version: int
@@ -151,9 +151,9 @@ class Gguf:
 
 
 def read_gguf(path: Path) -> Gguf:
-    """Read the header of the file at `path`, and check that every tensor it announces lies within the file.
+    """Read the header of the file at `path`, and check that every tensor it announces is inside the file.
 
-    Raises GgufError where it is no whole GGUF, OSError where it cannot be read.
+    Raises GgufError if it is not a complete GGUF, OSError if it cannot be read.
     """
     size_bytes = path.stat().st_size
     with path.open("rb", buffering=_BUFFER_BYTES) as file:
@@ -167,13 +167,13 @@ def read_gguf(path: Path) -> Gguf:
         values = _values(reader, key_count)
         bytes_expected = _bytes_expected(reader, tensor_count, values)
     if size_bytes < bytes_expected:
-        msg = f"is cut short: {bytes_expected} bytes expected, {size_bytes} there"
+        msg = f"is truncated: expected {bytes_expected} bytes, found {size_bytes}"
         raise GgufError(msg)
     return _header(values, version=version, tensor_count=tensor_count, bytes_expected=bytes_expected)
 
 
 class _Reader:
-    """Reads forward only, and knows where the file ends."""
+    """Reads forward only, and knows the end of the file."""
 
     def __init__(self, file: BinaryIO, size_bytes: int) -> None:
         self._file = file
@@ -190,7 +190,7 @@ class _Reader:
 
     def skip(self, count: int) -> None:
         self._claim(count)
-        # A short hop stays within the buffer when read; a seek on a buffered file may throw the buffer away.
+        # A short read stays within the buffer; a seek on a buffered file may discard the buffer.
         if count < _BUFFER_BYTES // 16:
             self._file.read(count)
         else:
@@ -207,7 +207,7 @@ class _Reader:
         return self.take(length).decode("utf-8", "replace")
 
     def announced(self, count: int, *, of: str, bytes_min: int, limit: int) -> None:
-        """Refuse a count before it is followed: more than the file can hold, or more than any model has."""
+        """Reject a count before it is used: more than the file can hold, or more than any model has."""
         if count * bytes_min > self._size_bytes - self.position:
             raise self._cut(self.position + count * bytes_min)
         if count > limit:
@@ -225,19 +225,19 @@ class _Reader:
             raise self._cut(self.position)
 
     def _cut(self, needed: int) -> GgufError:
-        return GgufError(f"is cut short within its header: at least {needed} bytes expected, {self._size_bytes} there")
+        return GgufError(f"is truncated in its header: expected at least {needed} bytes, found {self._size_bytes}")
 
 
 def _version(reader: _Reader, head: bytes) -> int:
     if not head.startswith(MAGIC):
-        msg = f"is not a GGUF: it looks like {_looks_like(head)}"
+        msg = f"is not a GGUF file: it looks like {_looks_like(head)}"
         raise GgufError(msg)
     reader.skip(len(MAGIC))
     version = reader.number("<I")
     if version not in _VERSIONS:
         swapped = int.from_bytes(version.to_bytes(4, "little"), "big")
         says = f"big-endian GGUF version {swapped}" if swapped in _VERSIONS else f"GGUF version {version}"
-        msg = f"is {says}; only little-endian versions 2 and 3 are read"
+        msg = f"is {says}; only little-endian versions 2 and 3 are supported"
         raise GgufError(msg)
     return version
 
@@ -266,18 +266,18 @@ def _values(reader: _Reader, count: int) -> Mapping[str, Value]:
             continue
         values[key] = _value(reader, kind)
         if len(values) > _KEPT_VALUES_MAX:
-            msg = f"describes its shape by more than {_KEPT_VALUES_MAX} keys"
+            msg = f"describes its shape with more than {_KEPT_VALUES_MAX} keys"
             raise GgufError(msg)
     return values
 
 
 def _wanted(key: str) -> bool:
-    # The architecture is not known yet: the keys that begin with it are told by how they end.
+    # The architecture is not known yet, so the keys that begin with it are recognised by their ending.
     return key in _KEPT_KEYS or (len(key) <= _KEPT_KEY_CHARS_MAX and key.endswith(_KEPT_ENDINGS))
 
 
 def _value(reader: _Reader, kind: int) -> Value:
-    """Read a value that is small enough to keep; skip what is not and give None."""
+    """Read a value that is small enough to keep; skip a larger one and return None."""
     if kind == _STRING:
         length = reader.number("<Q")
         if length > _KEPT_STRING_BYTES_MAX:
@@ -330,7 +330,7 @@ def _skip_items(reader: _Reader, item_kind: int, *, count: int, depth: int) -> N
 
 
 def _bytes_expected(reader: _Reader, tensor_count: int, values: Mapping[str, Value]) -> int:
-    """Return the least size of the file, in bytes, that holds all the tensors it announces."""
+    """Return the smallest size of the file, in bytes, that contains all the tensors it announces."""
     end = 0
     for _ in range(tensor_count):
         reader.string(_KEY_BYTES_MAX, "tensor name")
@@ -341,14 +341,14 @@ def _bytes_expected(reader: _Reader, tensor_count: int, values: Mapping[str, Val
         elements = 1
         for _ in range(dimensions):
             elements *= reader.number("<Q")
-        # A type newer than this table counts as nothing: its offset alone must lie within the file.
+        # A type newer than this table counts as 0 bytes: only its offset must be inside the file.
         block, block_bytes = _BLOCKS.get(reader.number("<I"), (1, 0))
         end = max(end, reader.number("<Q") + -(-elements // block) * block_bytes)
     alignment = values.get("general.alignment") or _ALIGNMENT_DEFAULT
     if not isinstance(alignment, int) or alignment < 1:
         msg = f"has general.alignment {alignment!r}"
         raise GgufError(msg)
-    # Padding after the last tensor may be missing in files of some writers; the tensors themselves may not.
+    # Some writers omit the padding after the last tensor; the tensors themselves must be complete.
     start = -(-reader.position // alignment) * alignment
     return start + end if tensor_count else reader.position
 
@@ -387,7 +387,7 @@ def _integer(values: Mapping[str, Value], key: str) -> int | None:
 
 
 def _kv_bytes_per_token(values: Mapping[str, Value], architecture: str) -> int | None:
-    """Sum keys and values of all layers, as f16. Layers without KV heads (recurrent, convolution) count nothing."""
+    """Sum keys and values of all layers, as f16. Layers without KV heads (recurrent, convolution) count 0."""
     layers = _integer(values, f"{architecture}.block_count")
     if layers is None or layers > _KEPT_ARRAY_ITEMS_MAX:
         return None
@@ -409,7 +409,7 @@ def _kv_bytes_per_token(values: Mapping[str, Value], architecture: str) -> int |
 
 
 def _per_layer(value: Value, layers: int) -> tuple[int, ...] | None:
-    """Spread one number over all layers; keep a list that is given layer by layer."""
+    """Apply one number to all layers; keep a list that has one item per layer."""
     if isinstance(value, tuple):
         return tuple(item for item in value if isinstance(item, int)) or None
     return (value,) * layers if isinstance(value, int) else None

@@ -1,9 +1,9 @@
-"""Plain values as bytes that are read back quickly and exactly: lone surrogates, NaN and long integers included.
+"""Serialise plain values to bytes, fast and exactly: lone surrogates, NaN and long integers included.
 
-Called by what keeps results in a cache of this user's own.
+Called by the code that caches results for this user.
 
-Invariant: bytes that hold no value give None; nothing raises.
-Refused: pickle, which runs what it reads; JSON, which knows no NaN, no tuples and no bytes.
+Invariant: invalid bytes give None; nothing raises.
+Refused: pickle, which executes its input; JSON, which has no NaN, no tuples and no bytes.
 """
 
 import marshal
@@ -16,7 +16,7 @@ def packed(value: Any) -> bytes:
 
 
 def unpacked(data: bytes) -> Any:
-    """Return the value, None where there is none. Only for what this user wrote.
+    """Return the value, or None if there is none. Only for bytes that this user wrote.
 
     >>> unpacked(packed({"a": (1, b"x")})), unpacked(b"?")
     ({'a': (1, b'x')}, None)

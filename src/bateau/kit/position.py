@@ -1,9 +1,9 @@
-"""Where a piece of text stands (file, line and column), and where a field stands in a tree (its path).
+"""Locate text in a file (file, line and column), and a field in a tree (its path).
 
-Called by every stage that reads or reports what people wrote. Knows nothing of YAML or of Bateau.
+Called by every stage that reads or reports on texts. Knows nothing about YAML or Bateau.
 
 Invariant: lines and columns count from 1, as editors and compilers print them; a path has one spelling.
-Refused: JSON Pointer (RFC 6901) for paths; people say `spec.scale.max`, not `/spec/scale/max`.
+Refused: JSON Pointer (RFC 6901) for paths; people write `spec.scale.max`, not `/spec/scale/max`.
 """
 
 import functools
@@ -34,7 +34,7 @@ class Position:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flaw:
-    """Something wrong in a text or a tree: what it is, how to mend it, and whether it only deserves a warning."""
+    """An error in a text or a tree: a message, a hint with the fix, and whether it is only a warning."""
 
     position: Position | None
     says: str
@@ -54,7 +54,7 @@ def child(path: str, key: str) -> str:
 
 @functools.lru_cache(maxsize=16384)
 def _step(key: str) -> str:
-    """Return how a key is written behind a path. The same few keys come again and again."""
+    """Return the spelling of a key after a path. Cached, because the same few keys occur again and again."""
     if not key or _NEEDS_BRACKETS(key):
         escaped = key.replace("\\", "\\\\").replace("'", "\\'")
         return f"['{escaped}']"
@@ -71,7 +71,7 @@ def item(path: str, index: int) -> str:
 
 
 def below(path: str, around: str) -> bool:
-    """Whether a path leads into what is at another.
+    """Whether a path is inside the field at another path.
 
     >>> below("spec.ports[0].name", "spec.ports"), below("spec.ports", "spec.ports"), below("spec.portsX", "spec.ports")
     (True, False, False)
@@ -80,7 +80,7 @@ def below(path: str, around: str) -> bool:
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield path and value of every leaf of the tree at `path`; an empty mapping or list is one.
+    """Yield path and value of every leaf of the tree at `path`; an empty mapping or list is a leaf.
 
     >>> list(leaves({"a": [1, {}]}, "spec"))
     [('spec.a[0]', 1), ('spec.a[1]', {})]
@@ -96,7 +96,7 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def steps(path: str) -> tuple[str | int, ...]:
-    """Take a path apart. Raises ValueError where it is malformed.
+    """Split a path into its steps. Raises ValueError if it is malformed.
 
     >>> steps("metadata.labels['app.kubernetes.io/name'][0]")
     ('metadata', 'labels', 'app.kubernetes.io/name', 0)
@@ -118,7 +118,7 @@ def steps(path: str) -> tuple[str | int, ...]:
 
 
 def nearest(positions: Mapping[str, Position], path: str, default: Position) -> Position:
-    """Return the place of `path`, or of the nearest thing around it that stands in the file."""
+    """Return the position of `path`, or of the nearest enclosing field that is in the file."""
     while path:
         if found := positions.get(path):
             return found

@@ -1,10 +1,10 @@
-"""Turn quantities as Kubernetes writes them (`500m`, `2Gi`) and durations (`1h30m`) into numbers, and back.
+"""Convert Kubernetes quantities (`500m`, `2Gi`) and durations (`1h30m`) to numbers, and back.
 
 Called by kit.schema for every field with a unit, and by the faces to print figures.
 Sources: kubernetes.io, "Quantity" in k8s.io/apimachinery/pkg/api/resource; Go's time.ParseDuration.
 
-Invariant: the arithmetic is exact; only the last step makes a float of cores or seconds.
-Refused: guessing. `2GB` could mean 2 * 10^9 or 2 * 2^30 bytes, and 30 could be seconds or milliseconds: we ask.
+Invariant: the arithmetic is exact; only the last step converts cores or seconds to a float.
+Refused: guessing. `2GB` could mean 2 * 10^9 or 2 * 2^30 bytes, and 30 could be seconds or milliseconds; the hint asks.
 """
 
 import re
@@ -18,6 +18,7 @@ BYTES_MAX: Final = 2**63 - 1
 _BINARY: Final = {suffix: 1024**power for power, suffix in enumerate(("Ki", "Mi", "Gi", "Ti", "Pi", "Ei"), start=1)}
 _DECIMAL: Final = {suffix: 1000**power for power, suffix in enumerate(("k", "M", "G", "T", "P", "E"), start=1)}
 _SMALL: Final = {"m": Fraction(1, 1000), "u": Fraction(1, 10**6), "n": Fraction(1, 10**9)}
+_SMALL_WORDS: Final = {"m": "thousandths", "u": "millionths", "n": "billionths"}
 _SUFFIXES: Final[dict[str, Fraction]] = {
     "": Fraction(1),
     **{suffix: Fraction(factor) for suffix, factor in (_BINARY | _DECIMAL).items()},
@@ -46,7 +47,7 @@ _DURATION_WORDS: Final = {
 
 
 class QuantityError(ValueError):
-    """A text that is no quantity of its kind: `says` completes "memory is ...", `hint` says how to write it."""
+    """A text that is not a valid quantity: `says` completes "memory is ...", `hint` shows the right form."""
 
     def __init__(self, says: str, hint: str) -> None:
         super().__init__(f"{says} ({hint})")
@@ -65,7 +66,7 @@ def parse_bytes(value: str | float) -> int:
     if suffix in _SMALL:
         amount = text.removesuffix(suffix)
         raise QuantityError(
-            f'"{text}", which is less than a byte: `{suffix}` divides',
+            f'"{text}", but the suffix `{suffix}` means {_SMALL_WORDS[suffix]} of a byte',
             f"did you mean `{amount}Mi` ({amount} * 2^20 bytes) or `{amount}M` ({amount} * 10^6 bytes)?",
         )
     size = number * _SUFFIXES[suffix]
@@ -85,7 +86,7 @@ def parse_cores(value: str | float) -> float:
     text = _written(value)
     number, suffix = _number_and_suffix(text, kind="a number of cores", hint=_cores_hint)
     if suffix and suffix not in _SMALL:
-        raise QuantityError(f'"{text}", which is a size and no number of cores', _cores_hint(text))
+        raise QuantityError(f'"{text}", which is a size, not a number of cores', _cores_hint(text))
     cores = number * _SUFFIXES[suffix]
     if cores < 0:
         raise QuantityError(f'"{text}", and cores cannot be negative', _cores_hint(text))
@@ -93,7 +94,7 @@ def parse_cores(value: str | float) -> float:
 
 
 def parse_seconds(value: str | float) -> float:
-    """Return a duration in seconds. Only 0 may go without a unit. Raises QuantityError.
+    """Return a duration in seconds. Only 0 needs no unit. Raises QuantityError.
 
     >>> parse_seconds("1h30m"), parse_seconds("250ms"), parse_seconds("1.5s"), parse_seconds(0)
     (5400.0, 0.25, 1.5, 0.0)
@@ -128,7 +129,7 @@ def format_bytes(size: int) -> str:
 
 
 def approximate_bytes(size: int) -> str:
-    """Return a size as people compare it: three digits, in powers of two.
+    """Return a size for people: three digits, in powers of two.
 
     >>> approximate_bytes(75815385875), approximate_bytes(2147483648), approximate_bytes(512)
     ('70.6 GiB', '2 GiB', '512 B')
@@ -198,7 +199,7 @@ def _number_and_suffix(text: str, *, kind: str, hint: Callable[[str], str]) -> t
 
 
 def _shown(text: str) -> str:
-    return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'  # noqa: PLR2004 - as much as a line bears
+    return f'"{text}"' if len(text) <= 40 else f'"{text[:37]}..."'  # noqa: PLR2004 - fits on a line
 
 
 def _size_hint(text: str) -> str:

@@ -1,4 +1,4 @@
-"""What a schema says of itself: JSON Schema for editors, and the page of one field.
+"""Generate documentation from a schema: JSON Schema for editors, and the page of one field.
 
 Called by specs for `bateau schema`, `bateau explain` and the reference.
 Source: JSON Schema 2020-12.
@@ -12,13 +12,13 @@ from bateau.kit.position import steps
 from bateau.kit.schema import FORMATTERS, Field, Shape, fields_of, in_words, shape_of
 from bateau.kit.suggest import did_you_mean, listed
 
-# An expression may stand for any scalar; its value is checked when it has one.
+# An expression can replace any scalar; its value is checked when it is evaluated.
 _EXPRESSION = {"type": "string", "pattern": "\\$\\{"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class FieldPage:
-    """The documentation of one field. `default` is in written form, None where there is none."""
+    """The documentation of one field. `default` is as written in YAML, None if the field has none."""
 
     path: str
     type: str
@@ -45,7 +45,7 @@ def object_schema(cls: type) -> dict[str, Any]:
 def field_page(cls: type, path: str, *, root: str) -> FieldPage:
     """Return the page of the field at `path` ("spec.scale.max" with its root kind named `root`).
 
-    Raises LookupError, with a hint, where there is no such field.
+    Raises LookupError, with a hint, if the field does not exist.
     """
     at = root
     page = FieldPage(
@@ -67,7 +67,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
         fields: Mapping[str, Field] = fields_of(shape.inner) if shape.of == "object" else {}
         declared = fields.get(str(step))
         if declared is None:
-            hint = did_you_mean(str(step), fields) or f"there is: {listed(fields) or 'nothing below it'}"
+            hint = did_you_mean(str(step), fields) or f"available: {listed(fields) or 'no fields'}"
             raise LookupError(f"{at} has no field `{step}`: {hint}")
         at, shape = f"{at}.{step}", shape_of(declared.type)
         page = _page(declared, at)
@@ -75,7 +75,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
 
 
 def written(value: Any, shape: Shape) -> str | None:
-    """Return a value as it would be written in YAML, None for nothing.
+    """Return a value as it is written in YAML, None for an empty one.
 
     >>> from bateau.kit.schema import Seconds
     >>> written(600.0, shape_of(Seconds)), written((), shape_of(tuple[str, ...])), written(True, shape_of(bool))

@@ -1,9 +1,9 @@
-"""Turn a word that is not known into the one that was probably meant.
+"""Suggest the known word that was probably meant by an unknown one.
 
 Called by every stage that reads names: fields, enum values, references, paths.
 
 Invariant: the order of the candidates never changes the answer.
-Refused: difflib; its ratio finds `replicas` for `applications`, and misses two letters that changed places.
+Refused: difflib; its ratio finds `replicas` for `applications`, and misses two swapped letters.
 """
 
 from collections.abc import Iterable
@@ -13,10 +13,10 @@ _SEPARATORS = str.maketrans("", "", "-_ ./")
 
 
 def closest(word: str, candidates: Iterable[str]) -> str | None:
-    """Return the candidate that `word` most likely meant, or None where nothing is near.
+    """Return the candidate that `word` most likely meant, or None if none is similar.
 
     Spelling variants (`context_length`, `ContextLength`) count as equal; otherwise about one edit
-    (insert, delete, replace, swap of neighbours) in every three letters is forgiven.
+    (insert, delete, replace, swap of neighbours) for every three letters is allowed.
 
     >>> closest("replcias", ["replicas", "resources"])
     'replicas'
@@ -54,7 +54,7 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
 
 
 def listed(names: Iterable[str], *, limit: int = 12) -> str:
-    """Return names as a list for people, cut at `limit`.
+    """Return names as a list for people, truncated after `limit`.
 
     >>> listed(["a", "b", "c"], limit=2)
     'a, b and 1 more'
@@ -72,7 +72,7 @@ def _plain(word: str) -> str:
 
 def _distance(left: str, right: str) -> int:
     """Edits from one word to the other: optimal string alignment, so that a swap of neighbours is one."""
-    # What both begin and end with costs nothing: most names of a tree differ in a few letters only.
+    # A common prefix and suffix cost nothing: most names of a tree differ in a few letters only.
     start, end, shorter = 0, 0, min(len(left), len(right))
     while start < shorter and left[start] == right[start]:
         start += 1

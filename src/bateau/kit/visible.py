@@ -1,17 +1,17 @@
-"""Show text that others wrote without letting it steer the terminal.
+"""Escape control characters, so that text from other people cannot control the terminal.
 
-Called by what prints specs, manifests and bundles: a name or a value in them may hold escape sequences.
+Called by the code that prints specs, manifests and bundles: a name or a value may contain escape sequences.
 """
 
 import re
 from typing import Final
 
-# The control characters of ASCII and Latin-1 but for line feed and tab, and those that turn the direction of text.
+# The control characters of ASCII and Latin-1, except line feed and tab, and those that change the direction of text.
 _STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 
 def visible(text: str) -> str:
-    r"""Return the text with control characters written out.
+    r"""Return the text with control characters escaped.
 
     >>> visible("shop\x1b[2J"), visible("a\tb\u202e")
     ('shop\\x1b[2J', 'a\tb\\u202e')

@@ -1,10 +1,10 @@
-"""What unquoted scalars mean to Go's readers of YAML: `kubectl` and Helm, and kustomize, which differs from them.
+"""Interpret unquoted scalars like Go's YAML parsers: `kubectl` and Helm, and kustomize, which differs from them.
 
 Called by sources.foreign through yaml_tree.Dialect. kubectl and Helm read YAML 1.1's words and numbers (`on` is true,
-`0644` is 420), kustomize the numbers alone. Looked at with kubectl 1.37.1, kustomize 5.8.1 and Helm 4.3.1, 2026-11.
+`0644` is 420), kustomize only the numbers. Verified with kubectl 1.37.1, kustomize 5.8.1 and Helm 4.3.1, 2026-11.
 
-Invariant: a scalar that these programs refuse as a number of JSON (infinite, or none) comes out as that float, so that
-the caller can refuse it with its place.
+Invariant: a scalar that these programs reject because JSON has no such number (infinite, NaN) is returned as that
+float, so that the caller can reject it with its position.
 """
 
 import re
@@ -20,7 +20,7 @@ _WORDS: Final[dict[str, Any]] = {
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
 _SWITCHES: Final[dict[str, Any]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
-# The forms of strconv.ParseInt with base 0, underscores gone: a leading zero is octal.
+# The forms of strconv.ParseInt with base 0, without underscores: a leading zero means octal.
 _INTEGER: Final = re.compile(
     r"(?P<sign>[-+]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
 )
@@ -32,7 +32,7 @@ _INTEGER_END: Final = 2**64
 
 
 def kubectl_scalar(text: str) -> Any:
-    """Return what an unquoted scalar means to kubectl and Helm.
+    """Return the value of an unquoted scalar in kubectl and Helm.
 
     >>> [kubectl_scalar(text) for text in ("on", "n", "true", "~", "0644", "0o17", "1_000", "1e3", "1.50", "12:30")]
     [True, False, True, None, 420, 15, 1000, 1000, 1.5, '12:30']
@@ -43,7 +43,7 @@ def kubectl_scalar(text: str) -> Any:
 
 
 def kustomize_scalar(text: str) -> Any:
-    """Return what an unquoted scalar means to kustomize.
+    """Return the value of an unquoted scalar in kustomize.
 
     >>> [kustomize_scalar(text) for text in ("on", "true", "0644", "08", "5.", "+")]
     ['on', True, 420, 8, 5, '+']
@@ -63,8 +63,8 @@ def kustomize_scalar(text: str) -> Any:
         return text
     value = float(digits)
     if value in {float("inf"), float("-inf")}:
-        return text  # too large for a number, so it stays text there
-    # JSON has one kind of number: what is written without a fraction arrives as an integer.
+        return text  # too large for a number, so these programs keep the text
+    # JSON has one kind of number: a number without a fraction becomes an integer.
     return int(value) if value.is_integer() and abs(value) < -_INTEGER_MIN else value
 
 
@@ -75,11 +75,11 @@ def _integer(match: re.Match[str]) -> int:
 
 
 def _key(value: Any, text: str) -> Any:
-    """Return the string that JSON has as the key; null stays None, and is refused as these programs do."""
+    """Return the string that JSON uses as the key; null stays None, and is rejected as by these programs."""
     if isinstance(value, bool):
         return "true" if value else "false"
     return value if value is None else str(value) if isinstance(value, int | str) else text
 
 
 KUBECTL: Final = Dialect(value=kubectl_scalar, key=lambda text: _key(kubectl_scalar(text), text))
-KUSTOMIZE: Final = Dialect(value=kustomize_scalar, key=kustomize_scalar)  # it takes no key that is no string
+KUSTOMIZE: Final = Dialect(value=kustomize_scalar, key=kustomize_scalar)  # it accepts only strings as keys

@@ -1,11 +1,11 @@
-r"""Turn plain trees into YAML that every reader reads back as the same values.
+r"""Write plain trees as YAML that every parser reads as the same values.
 
-Called by the faces and the bundle, for manifests. Knows nothing of Kubernetes or of Bateau.
+Called by the faces and the bundle, for manifests. Knows nothing about Kubernetes or Bateau.
 
-Invariant: PyYAML (YAML 1.1), ruamel.yaml (1.2) and kubectl (go-yaml) all give back what was written; the same tree
+Invariant: PyYAML (YAML 1.1), ruamel.yaml (1.2) and kubectl (go-yaml) all read the same values back; the same tree
 gives the same bytes.
-Refused: PyYAML's dump, which writes `y`, `1e3` and `0o17` bare although other readers take them for a boolean and
-numbers. Plain scalars here are a short list of what is safe, and all else stands in quotes.
+Refused: PyYAML's dump, which does not quote `y`, `1e3` and `0o17`, although other parsers read them as a boolean and
+numbers. Here only a short list of safe scalars is unquoted.
 """
 
 import functools
@@ -14,23 +14,23 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-# Begins with a letter, `/` or `_`: no number, date or base-60 figure of any version of YAML does.
+# Starts with a letter, `/` or `_`: no number, date or base-60 integer of any version of YAML does.
 _PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_/]))*").fullmatch
 _WORDS: Final = frozenset(("y", "n", "yes", "no", "on", "off", "true", "false", "null", "inf", "nan"))
-# What a reader may strip, fold, refuse or take for the end of a line.
+# Characters that a parser may strip, fold, reject or read as the end of a line.
 _ESCAPED: Final = re.compile('["\\\\\0-\x1f\x7f-\xa0\xad\u2028\u2029\u200e\u200f\ufeff\ufffe\uffff]')
 _SHORT: Final = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0"}
-# Lines that begin and end with what is seen, no blank line at either end but the last line's own end.
+# Lines that start and end with a visible character; no blank line at either end, except the end of the last line.
 _LITERAL: Final = re.compile(r"\S[^\n]*(?:\n|\n+\S[^\n]*)*").fullmatch
 _RISKY_IN_LITERAL: Final = re.compile(
     "[\0-\x09\x0b-\x1f\x7f-\xa0\xad\u2028\u2029\u200e\u200f\ufeff\ufffe\uffff]| \n| $|\n "
 )
-_MAPPINGS: Final = (dict, Mapping)  # the first answers at once, the second asks the class's registry
-_KEY_CHARACTERS_MAX: Final = 120  # libyaml looks 1,024 bytes ahead for the colon, others less
+_MAPPINGS: Final = (dict, Mapping)  # the first check is fast, the second searches the class's registry
+_KEY_CHARACTERS_MAX: Final = 120  # libyaml searches 1,024 bytes for the colon, others less
 
 
 def write(documents: Iterable[Any]) -> str:
-    """Return a stream of documents, each after its own `---`. Raises ValueError for what is no plain tree."""
+    """Return a stream of documents, each after its own `---`. Raises ValueError or TypeError as `write_document`."""
     return "".join(f"---\n{write_document(document)}" for document in documents)
 
 
@@ -46,8 +46,8 @@ def split_documents(text: str) -> list[str]:
 def write_document(tree: Any) -> str:
     """Return one document in block style, keys in the order of the mapping.
 
-    Raises ValueError for lone surrogates, which no encoding of YAML can hold, and TypeError for values that are no
-    mapping, list, string, number, boolean or None.
+    Raises ValueError for lone surrogates, which no encoding of YAML can represent, and TypeError for values other than
+    mappings, lists, strings, numbers, booleans and None.
 
     >>> print(write_document({"a": ["y", 1, {"b": "1e3"}], "c": {}}), end="")
     a:
@@ -67,13 +67,13 @@ def write_document(tree: Any) -> str:
 
 
 def _mapping(tree: Any, indent: str, out: list[str], *, first: str) -> None:
-    """Write the pairs; `first` stands before the first one instead of the indent (after `- `)."""
+    """Write the pairs; `first` replaces the indent of the first pair (after `- `)."""
     start = first or indent
     deeper = f"{indent}  "
     for key, value in tree.items():
         written = _string(key)
         if type(value) is str and "\n" not in value and len(written) <= _KEY_CHARACTERS_MAX:
-            out.append(f"{start}{written}: {_string(value)}\n")  # nine of ten
+            out.append(f"{start}{written}: {_string(value)}\n")  # nine out of ten
             start = indent
             continue
         if len(written) > _KEY_CHARACTERS_MAX:
@@ -127,26 +127,26 @@ def _scalar(value: Any) -> str:
         return "{}"
     if isinstance(value, list | tuple):
         return "[]"
-    raise TypeError(f"{type(value).__name__} is no part of a plain tree")
+    raise TypeError(f"{type(value).__name__} is not allowed in a plain tree")
 
 
 def _float(value: float) -> str:
     if not math.isfinite(value):
         return ".nan" if math.isnan(value) else ".inf" if value > 0 else "-.inf"
     digits, exponent, power = repr(value).partition("e")
-    # YAML 1.1 takes a number with an exponent for a string unless it has a point and a sign.
+    # YAML 1.1 reads a number with an exponent as a string unless it has a point and a sign.
     return f"{digits if '.' in digits else f'{digits}.0'}{exponent}{power}"
 
 
 @functools.lru_cache(maxsize=65536)
 def _string(value: str) -> str:
-    """Return the string plain where every reader agrees that it is one, else in double quotes on one line."""
+    """Return the string unquoted if every parser reads it as a string, else in double quotes on one line."""
     if _PLAIN(value) and value.lower() not in _WORDS:
         return value
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{value!r} holds half of a character") from error
+        raise ValueError(f"{value!r} contains half of a surrogate pair") from error
     return f'"{_ESCAPED.sub(_escape, value)}"'
 
 
@@ -159,12 +159,12 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def _literal(value: str, indent: str) -> str | None:
-    """Return the string as a literal block with its lines, or None where a reader might change it."""
+    """Return the string as a literal block with its lines, or None if a parser might change it."""
     if value.endswith("\n\n") or not _LITERAL(value) or _RISKY_IN_LITERAL.search(value):
         return None
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError(f"{value!r} holds half of a character") from error
+        raise ValueError(f"{value!r} contains half of a surrogate pair") from error
     lines = [f"{indent}{line}\n" if line else "\n" for line in value.removesuffix("\n").split("\n")]
     return f"{'|' if value.endswith(chr(10)) else '|-'}\n{''.join(lines)}"
