@@ -1,9 +1,10 @@
 """What is packed says what delivery says; and what was kept of earlier runs changes no byte."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
-from typing import Any
+from typing import Any, cast
 
+import pytest
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,8 @@ from bateau.domain.change import object_name
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.workload import Workload
+from bateau.kit.archive import decompressed
+from bateau.kit.packed import unpacked
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
 from bateau.ports.foreign import Expansion
@@ -252,3 +255,50 @@ def test_results_are_kept_by_the_crds_of_the_environment() -> None:
         pack(read_sources(texts, memo, b"p"), None, occasion, memo, foreign=Crd(scope))
         kept.append({key for key in memo.entries if key.startswith(b"piece")})
     assert [len(each) for each in kept] == [1, 1, 2]
+
+
+def everything(value: Any) -> Iterator[bytes]:
+    """Yield every text in what a memo holds, compressed as it may be."""
+    if isinstance(value, bytes):
+        yield decompressed(value) if value.startswith(ZSTD_MAGIC) else value
+    elif isinstance(value, str):
+        yield value.encode()
+    elif isinstance(value, tuple | list):
+        for each in cast("list[Any]", value):
+            yield from everything(each)
+
+
+ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+PLANTED = "tr0ub4dor-and-3"
+EXTERNAL = "apiVersion: bateau.dev/v1alpha1\nkind: Model\nmetadata: {name: m}\n"
+PATCH = {"match": {"kind": "Deployment", "name": "c"}, "set": {"metadata.annotations.token": "${ env('N') }"}}
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        {"a.yaml": app("a", env={"A": "${ env('N') }"})},
+        {"a.yaml": app("a", env={"A": "${ env('N') }", "B": "${ spec.env.A.split('-')[1] + spec.env.A }"})},
+        {"a.yaml": app("a", image="r.example/${ env('N') }:1")},
+        {
+            "m.yaml": EXTERNAL + "spec: {engine: external, source: \"https://h.example/${ env('N') }/v1\"}",
+            "a.yaml": app("a", uses=["model/m"]),
+        },
+        {"c.yaml": app("c")},
+    ],
+)
+def test_what_env_has_read_is_kept_in_no_memo_and_everything_else_is(texts: dict[str, str]) -> None:
+    """Issue 8, part 1, item 13."""
+    environment = {"kind": "Environment", "metadata": {"name": "prod"}, "spec": {"env": ["N"], "patches": [PATCH]}}
+    texts = {**texts, "b.yaml": app("b"), "e.yaml": HEAD + yaml.safe_dump(environment)}
+    if "c.yaml" not in texts:
+        texts = {**texts, "c.yaml": app("c")}
+    memo = DictMemo()
+    first = packed(texts, memo, variables={"N": PLANTED})
+    assert any(PLANTED.encode() in text for _, text in manifests_of(first))
+    found = list(everything([unpacked(value) for value in memo.entries.values()]))
+    assert not [text for text in found if PLANTED.encode() in text]
+    assert any(b"r.example/b:1" in text for text in found)
+    again = packed(texts, memo, variables={"N": PLANTED})
+    assert bundled(again) == bundled(first)
+    assert bundled(packed(texts, memo, variables={"N": "other-value"})) != bundled(first)

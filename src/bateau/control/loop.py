@@ -184,6 +184,7 @@ class Control:
         self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
         outcome = self.outcome = walk(self.release, self._world(files))
         self._walked = True
+        self._ports.runtime.supply(outcome.templates.values())
         self._drains.follow(outcome.plan.steps)
         self._publish()
         for step in outcome.plan.steps:

@@ -14,12 +14,16 @@ from bateau.render import TARGETS, Surroundings, doubled_names, used_by, users_o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """What others need to know of a service: where it is called, and what it uses."""
+    """What others need to know of a service: where it is called, and what it uses.
+
+    `withheld`: it holds what `env()` has read, so that nothing of it is kept on disk.
+    """
 
     key: ServiceKey
     address: Address | None
     uses: tuple[ServiceKey, ...]
     brings_documents: bool = False
+    withheld: bool = False
 
 
 def member_of(service: Workload, where: Whereabouts, target: str = "kubernetes") -> Member:
@@ -29,6 +33,7 @@ def member_of(service: Workload, where: Whereabouts, target: str = "kubernetes")
         address=TARGETS[target].address(service, where),
         uses=used_by(service),
         brings_documents=service.brings_documents,
+        withheld=bool(service.withheld),
     )
 
 
@@ -61,6 +66,10 @@ class Neighbourhood:
             return ()  # most know of nobody, and nobody of them
         around = self.of(key)
         return (tuple(around.addresses.items()), around.users, self.doubles(key))
+
+    def withheld_from(self, key: str) -> bool:
+        """Whether something that a member uses is withheld from the disk, and with it what the member sees of it."""
+        return any(used in self._members and self._members[used].withheld for used in self._members[key].uses)
 
     def doubles(self, key: str) -> bool:
         """Whether a member of another kind has the same name."""

@@ -166,7 +166,7 @@ class _Packing:
         single = self._memo.get(_key(b"piece", keys[name]) for name in group.names if keys[name])
         made = [self._piece(name, keys[name], single, around) for name in group.names]
         pieces, frame = [piece for piece, _ in made], compressed(b"".join(files for _, files in made))
-        if group.key and not any(piece.problems for piece in pieces):
+        if group.key and all(map(self._may_be_kept, pieces)):
             self._new[group.key] = packed(([plain_piece(piece) for piece in pieces], frame))
         return pieces, frame
 
@@ -182,7 +182,7 @@ class _Packing:
         judged = self._line.judged([of_spec(self._specs[name]), of_service(service)])
         explained = self._occasion.explains_foreign or not service.brings_documents
         piece, files = piece_of(service, self._unit(name, around), judged, explained=explained)
-        if key and not piece.problems:
+        if key and self._may_be_kept(piece):
             self._new[at] = packed((plain_piece(piece), compressed(files)))
         return piece, files
 
@@ -275,9 +275,15 @@ class _Packing:
         if hydrated.service is None or hydrated.service.brings_documents:
             return None
         member = member_of(hydrated.service, Whereabouts(namespace=self._occasion.namespace))
+        if member.withheld:
+            return None
         made = (_plain_address(member.address), tuple(map(str, member.uses)), tuple(sorted(hydrated.matched)))
         self._new[at] = packed(made)
         return made
+
+    def _may_be_kept(self, piece: Piece) -> bool:
+        """Whether nothing is wrong with a piece, and no patch of it has put in what `env()` has read."""
+        return not piece.problems and not self._line.patches.read_variables(piece.matched)
 
     def _unit(self, name: str, around: Neighbourhood) -> Unit:
         return self._line.unit(self._service(name), around.of(name), doubled=around.doubles(name))
@@ -295,8 +301,12 @@ class _Packing:
         return self._hydrated[name]
 
     def _piece_key(self, member: Member, rules: bytes, around: Neighbourhood) -> bytes:
-        """Return the key of a piece; an empty one where files are read that no digest here covers."""
-        if member.brings_documents:
+        """Return the key of a piece; an empty one where it must not be kept.
+
+        That is where files are read that no digest here covers, and where it holds what `env()` has read, of its own or
+        in the address of a neighbour.
+        """
+        if member.brings_documents or member.withheld or around.withheld_from(member.key):
             return b""
         neighbours = repr(around.seen_by(member.key)).encode()
         return _joint(self._document_keys[member.key] + rules + neighbours)

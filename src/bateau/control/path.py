@@ -13,6 +13,7 @@ from pathlib import PurePath
 from typing import assert_never
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
+from bateau.control.withholding import sealed
 from bateau.domain.finding import Finding
 from bateau.domain.inventory import Inventory, Machine
 from bateau.domain.model_file import ModelFile
@@ -170,7 +171,7 @@ def walk(release: Release, world: World, target: str = "process") -> Outcome:
             continue
         rendering = render_service(service, neighbourhood.of(service.key, inventory), target=target)
         if isinstance(rendering.body, ProcessTemplate):
-            made[service.key] = rendering.body
+            made[service.key] = sealed(rendering.body, service.withheld)
             desired.append(_desired(service, rendering.body))
         elif wrong := next((finding for finding in rendering.findings if finding.verdict == "error"), None):
             refused[service.key] = wrong.says

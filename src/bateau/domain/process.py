@@ -3,9 +3,10 @@
 Made by the local runtime (models, apps) and by the Envoy plane (its proxy); run and kept by the local runtime.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from bateau.domain.workload import Resources
 
@@ -39,13 +40,27 @@ class ProbePlan:
     start_timeout_s: float = 120.0
 
 
+# The words in a template's texts that stand for something else. Other braces may be JSON in an argument.
+WORD: Final = re.compile(r"\{(replica|socket|port:[^{}\s]+|withheld:[^{}\s]+)\}")
+
+
+def withheld_word(key: str) -> str:
+    """Return the word for a value that is kept in memory only. A key has no space and no brace.
+
+    >>> withheld_word("spec.env.TOKEN")
+    '{withheld:spec.env.TOKEN}'
+    """
+    return f"{{withheld:{key}}}"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessTemplate:
     """A command and all that its supervision needs.
 
     In `command` and `environment` the words `{replica}` (its id), `{socket}` (path of the replica's own unix socket)
     and `{port:NAME}` (a loopback port handed out to the replica under NAME) are replaced when a replica starts;
-    likewise in `probe.target.address`. In `environment` alone, `{secret:NAME}` is replaced too, and never stored.
+    likewise in `probe.target.address`. In them, in `working_directory` and in `probe.target.path`, `{withheld:KEY}`
+    stands for a value that is kept in memory only: `withheld[KEY]`, or None where the template was read from disk.
     """
 
     revision: str
@@ -58,3 +73,9 @@ class ProcessTemplate:
     resources: Resources = field(default_factory=Resources)
     stop_timeout_s: float = 10.0
     drain_timeout_s: float = 30.0
+    withheld: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything that was withheld from the disk is known."""
+        return all(value is not None for value in self.withheld.values())

@@ -205,7 +205,7 @@ class Workload:
 
     `tree` is the whole document as it would be written with nothing left out (camelCase, "2Gi", defaults filled in),
     and `origins` has the chain of every leaf of `tree`. `positions` has the places of what stands in the document
-    itself.
+    itself. `withheld` has, by path, the leaves that follow from what `env()` has read: they are kept in memory only.
     """
 
     key: ServiceKey
@@ -228,6 +228,7 @@ class Workload:
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     tree: Mapping[str, Any] = field(default_factory=dict[str, Any])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
+    withheld: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @property
     def name(self) -> str:

@@ -10,6 +10,7 @@ Refused: one pass in the order of the text; whether a field is written before an
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
+from bateau.domain.expression import paths_read, reads_variables
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
@@ -17,7 +18,8 @@ from bateau.hydrate.environments import Context, missing_value, values_read
 from bateau.hydrate.expressions import expand, names_hint, names_in
 from bateau.hydrate.patches import names_for
 from bateau.kit.cel import CelError
-from bateau.kit.position import child, item, leaves, nearest
+from bateau.kit.cel_reading import Path
+from bateau.kit.position import below, child, item, leaves, nearest
 from bateau.kit.suggest import did_you_mean, listed
 
 _OF_PORTS: Final = ("spec.command[", "spec.env.", "spec.env[", "metadata.annotations")
@@ -40,6 +42,7 @@ class Evaluation:
         self._positions = positions
         self._spec = spec
         self._waiting: dict[str, str] = {}  # texts by path
+        self._withheld: dict[str, Origin] = {}  # by path, the expression that gave a leaf what `env()` has read
 
     def expanded(self, metadata: Any, body: Any, wrong: list[Problem]) -> tuple[Any, Any]:
         """Return both with their expressions evaluated, and note what each of them read."""
@@ -60,6 +63,17 @@ class Evaluation:
                 del self._waiting[path]
             metadata, body = (_put(part, path, made) for path, part in (("metadata", metadata), ("spec", body)))
         return metadata, body
+
+    def withheld(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the leaves of the document that follow from what `env()` has read."""
+        if not self._withheld:
+            return {}
+        return {
+            path: value
+            for part in ("metadata", "spec")
+            for path, value in leaves(tree.get(part), part)
+            if self._of(path)
+        }
 
     def _see(self, metadata: Any, body: Any) -> None:
         # Ports are words that the engine replaces when it hands out their numbers.
@@ -115,10 +129,35 @@ class Evaluation:
         chain = self._origins.get(path, ())
         last = chain[-1] if chain else None
         read = values_read(text, self._found)
+        passed_on = self._passed_on(text)
         self._origins.pop(path, None)
         for leaf, value in leaves(result, path):
             made = Origin("expression", last.at if last else None, value, text.strip())
-            self._origins[leaf] = (*chain[:-1], made, *read)
+            self._origins[leaf] = (*chain[:-1], made, *read, *passed_on)
+            if passed_on or reads_variables(text):
+                self._withheld[leaf] = made
+
+    def _passed_on(self, text: str) -> list[Origin]:
+        """Return the expressions that gave the fields which a text reads what `env()` has read."""
+        if not self._withheld:
+            return []
+        paths = [_path(path) for path in paths_read(text) if path.name in ("metadata", "spec")]
+        return [made for leaf, made in self._withheld.items() if any(_overlap(leaf, path) for path in paths)]
+
+    def _of(self, path: str) -> bool:
+        return any(_overlap(path, leaf) for leaf in self._withheld)
+
+
+def _path(read: Path) -> str:
+    """Return the path of the field that an expression reads."""
+    path = read.name
+    for step in read.steps:
+        path = item(path, step) if isinstance(step, int) else child(path, step)
+    return path
+
+
+def _overlap(one: str, other: str) -> bool:
+    return one == other or below(one, other) or below(other, one)
 
 
 def _changed(value: Any, path: str, change: Callable[[str, str], Any]) -> Any:

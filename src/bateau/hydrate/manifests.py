@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
+from bateau.domain.expression import reads_variables
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, overlaid
 from bateau.domain.problem import Problem, Severity
@@ -40,6 +41,7 @@ class ManifestPatches:
         self._patches = [patch for patch in every if speaks_of_manifests(patch)]
         self._kinds = {str(patch.match["kind"]) for patch in self._patches}
         self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
+        self._reading = frozenset(number for number, patch in enumerate(self._patches) if _reads_variables(patch))
 
     @property
     def read(self) -> frozenset[str]:
@@ -50,6 +52,10 @@ class ManifestPatches:
     def environment(self) -> Mapping[str, Any] | None:
         """What policies see of the environment; None where there is none."""
         return self._context.seen if self._context.name else None
+
+    def read_variables(self, matched: Collection[int]) -> bool:
+        """Whether any of these patches sets what `env()` has read."""
+        return not self._reading.isdisjoint(matched)
 
     def __bool__(self) -> bool:
         return bool(self._patches)
@@ -85,6 +91,10 @@ class ManifestPatches:
                 says = "not checked: the patch matches none of the manifests that could be made here"
                 found.append(Problem(where=problem.where, says=says, severity=Severity.WARNING))
         return list({problem.where: problem for problem in reversed(found)}.values())[::-1]
+
+
+def _reads_variables(patch: Patch) -> bool:
+    return any(isinstance(value, str) and reads_variables(value) for _, value in leaves(patch.value))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ Invariant: every leaf of a service's tree has the chain that made it.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, cast
 
@@ -138,8 +138,9 @@ def _service(
     if wrong or make is None:
         return None
     schema = spec.definition.schema
-    whole = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
-    return make(
+    tree = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
+    tree["spec"] = filled(body, schema, origins)
+    made = make(
         Hydrated(
             key=spec.key,
             fields=build(body, schema),
@@ -147,10 +148,12 @@ def _service(
             annotations=cast("dict[str, str]", metadata.get("annotations") or {}),
             position=spec.position,
             positions=positions,
-            tree={**whole, "spec": filled(body, schema, origins)},
+            tree=tree,
             origins=origins,
         )
     )
+    withheld = evaluation.withheld(tree)
+    return replace(made, withheld=withheld) if withheld else made
 
 
 def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:

@@ -3,7 +3,7 @@
 Used by control; satisfied by runtimes.local.LocalRuntime and testing.FakeRuntime.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from bateau.domain.process import ProcessTemplate
@@ -27,6 +27,10 @@ class Runtime(Protocol):
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
         """Make a replica. Returns once the process exists; readiness shows in `observe`. Raises ReplicaError."""
+        ...
+
+    def supply(self, templates: Iterable[ProcessTemplate]) -> None:
+        """Give adopted replicas the values that are kept in memory only, from the templates of their revisions."""
         ...
 
     async def stop(self, replica_id: str) -> None:

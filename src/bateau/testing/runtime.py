@@ -4,7 +4,7 @@ Invariant: it behaves like `runtimes.local.LocalRuntime`; one test suite runs ag
 Refused: imitating back-off and probes; tests of the loop decide themselves when a replica is ready, or dies.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from bateau.domain.errors import ReplicaError
@@ -72,6 +72,9 @@ class FakeRuntime:
         )
         if self._auto_ready:
             self.become_ready(replica_id)
+
+    def supply(self, templates: Iterable[ProcessTemplate]) -> None:
+        """Nothing is kept on disk here, so nothing is missing."""
 
     async def stop(self, replica_id: str) -> None:
         """Stop a replica; an unknown id is ignored."""

@@ -13,12 +13,13 @@ import re
 import signal
 import stat as stat_modes
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
-from bateau.domain.process import ProbePlan, ProcessTemplate
+from bateau.domain.process import WORD, ProbePlan
+from bateau.kit.concealed import without
 from bateau.runtimes.local.limits import Cgroups, Leaf
 from bateau.runtimes.local.logs import LOG_BYTES_MAX, open_log
 from bateau.runtimes.local.ports import LOOPBACK, LoopbackPorts
@@ -26,7 +27,6 @@ from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVI
 from bateau.runtimes.local.records import Identity, Record, Records
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
-PLACEHOLDER = re.compile(r"\{(replica|socket|port:[^{}\s]+|secret:[^{}\s]+)\}")
 # Credentials of the control plane itself, and what service managers say to one process only.
 WITHHELD = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID"})
 WITHHELD_PREFIXES = ("BATEAU_", "LISTEN_FD", "LISTEN_PID", "WATCHDOG_USEC")
@@ -42,7 +42,6 @@ class Site:
     records: Records
     ports: LoopbackPorts
     cgroups: Cgroups
-    secrets: Callable[[str], str | None]
     log_bytes_max: int = LOG_BYTES_MAX
 
     def log_path(self, replica_id: str) -> Path:
@@ -65,8 +64,13 @@ class Site:
         plan = record.template.probe
         if plan is None:
             return None
-        address = _Words(self, record).fill(plan.target.address)
-        return replace(plan, target=replace(plan.target, address=address))
+        words = _Words(self, record)
+        target = replace(plan.target, address=words.fill(plan.target.address))
+        try:
+            target = replace(target, path=words.fill(target.path))
+        except ReplicaError:  # the path is not known until it is supplied
+            target = replace(target, kind="tcp")
+        return replace(plan, target=target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,14 +95,15 @@ def launch(site: Site, record: Record) -> Launched:
     _make_way_for_socket(site, record)
     command = [words.fill(word) for word in template.command]
     environment = _environment(site, record, words)
+    directory = template.working_directory and words.fill(template.working_directory)
     site.probe_plan(record)
     leaf = site.cgroups.prepare(record.id, template.resources)
     try:
-        pid = _spawn(site, record, command, environment)
-    except ReplicaError:
+        pid = _spawn(site, record, command, environment, directory=directory)
+    except ReplicaError as error:
         if isinstance(leaf, Leaf):
             leaf.remove()
-        raise
+        raise words.concealed(error) from error
     limits = leaf.attach(pid) if isinstance(leaf, Leaf) else leaf
     process = Process.open(pid)
     if process is None:
@@ -119,11 +124,12 @@ def launch(site: Site, record: Record) -> Launched:
     return Launched(process, record, limits)
 
 
-def _spawn(site: Site, record: Record, command: list[str], environment: Mapping[str, str]) -> int:
-    template = record.template
+def _spawn(
+    site: Site, record: Record, command: list[str], environment: Mapping[str, str], *, directory: str | None
+) -> int:
     if not command:
         raise ReplicaError(f"replica {record.id} has no command", hint="set spec.command")
-    _check_directory(template.working_directory)
+    _check_directory(directory)
     log_path = site.log_path(record.id)
     try:
         log = open_log(log_path, bytes_max=site.log_bytes_max)
@@ -138,24 +144,22 @@ def _spawn(site: Site, record: Record, command: list[str], environment: Mapping[
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                cwd=template.working_directory,
+                cwd=directory,
                 env=environment,
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
-            raise _explained(error, command[0], template, environment) from error
+            raise _explained(error, command[0], directory, environment) from error
     # It is reaped through its pidfd. Popen must not think that it runs when it is collected: it would warn, and wait
     # for the pid later on its own.
     child.returncode = 0
     return child.pid
 
 
-def _explained(
-    error: Exception, program: str, template: ProcessTemplate, environment: Mapping[str, str]
-) -> ReplicaError:
+def _explained(error: Exception, program: str, directory: str | None, environment: Mapping[str, str]) -> ReplicaError:
     """Say in one sentence why a program could not be started. The cases are those of execve(2)."""
     # As the kernel does: a relative path is looked up in the directory that the program runs in.
-    path = Path(template.working_directory or ".") / program
+    path = Path(directory or ".") / program
     match error:
         case FileNotFoundError() if "/" in program and path.exists():
             says = f"{program} cannot be started: the interpreter or loader that it names does not exist"
@@ -223,7 +227,7 @@ def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in WITHHELD and not name.startswith(WITHHELD_PREFIXES)
     }
-    given = {name: words.fill(value, secrets=True) for name, value in record.template.environment.items()}
+    given = {name: words.fill(value) for name, value in record.template.environment.items()}
     marks = {
         MARK_INSTANCE: site.instance,
         MARK_REPLICA: record.id,
@@ -239,20 +243,35 @@ class _Words:
     site: Site
     record: Record
 
-    def fill(self, text: str, *, secrets: bool = False) -> str:
-        """Replace the words in a text. `secrets` only for environments: arguments are seen by everyone in `ps`."""
+    def fill(self, text: str) -> str:
+        """Replace the words in a text, and in the values that stand for words. Raises ReplicaError."""
 
-        def value(match: re.Match[str]) -> str:
-            word, _, name = match[1].partition(":")
-            if word == "replica":
-                return self.record.id
-            if word == "socket":
-                return str(self.site.socket_path(self.record.id)) if self.record.template.uses_socket else match[0]
-            if word == "port":
-                return self._port(name)
-            return self._secret(name) if secrets else match[0]
+        def withheld(match: re.Match[str]) -> str:
+            _, _, key = match[1].partition("withheld:")
+            if not key or key not in self.record.template.withheld:
+                return match[0]
+            value = self.record.template.withheld[key]
+            if value is None:
+                raise ReplicaError(
+                    f"replica {self.record.id} needs {key}, which follows from env() and is kept in memory only",
+                    hint="it starts as soon as the specs can be read with the variables that they declare",
+                )
+            return value
 
-        return PLACEHOLDER.sub(value, text)
+        return WORD.sub(self._value, WORD.sub(withheld, text))
+
+    def concealed(self, error: ReplicaError) -> ReplicaError:
+        """Return the error without the values that are kept in memory only."""
+        values = [value for value in self.record.template.withheld.values() if value]
+        return ReplicaError(without(error.message, values), hint=error.hint and without(error.hint, values))
+
+    def _value(self, match: re.Match[str]) -> str:
+        word, _, name = match[1].partition(":")
+        if word == "replica":
+            return self.record.id
+        if word == "socket" and self.record.template.uses_socket:
+            return str(self.site.socket_path(self.record.id))
+        return self._port(name) if word == "port" else match[0]
 
     def _port(self, name: str) -> str:
         if name not in self.record.ports:
@@ -261,11 +280,3 @@ class _Words:
                 hint=f"its ports are: {', '.join(self.record.ports) or 'none'}",
             )
         return str(self.record.ports[name])
-
-    def _secret(self, name: str) -> str:
-        secret = self.site.secrets(name)
-        if secret is None:
-            raise ReplicaError(
-                f"replica {self.record.id} needs the secret {name}, which is not known", hint="set it and try again"
-            )
-        return secret

@@ -2,8 +2,8 @@
 
 Called by the supervisor (write, remove) and by adoption (read).
 
-Invariant: a file is whole or absent: written aside, synced, renamed. Files are for their owner only (0600), as
-environments may hold secrets.
+Invariant: a file is whole or absent: written aside, synced, renamed. Files are for their owner only (0600), and hold
+no value that follows from `env()`: only the keys of what was withheld.
 Refused: one database for all; a damaged file must cost one replica, and people should see what is there with `cat`.
 """
 
@@ -150,6 +150,7 @@ def _to_tree(record: Record) -> dict[str, Any]:
             "resources": asdict(template.resources),
             "stop_timeout_s": template.stop_timeout_s,
             "drain_timeout_s": template.drain_timeout_s,
+            "withheld": sorted(template.withheld),
         },
     }
 
@@ -179,5 +180,6 @@ def _template_from_tree(tree: Any) -> ProcessTemplate:
         port_names=tuple(rest.pop("port_names")),
         resources=Resources(**rest.pop("resources")),
         probe=probe,
+        withheld=dict.fromkeys(rest.pop("withheld", ())),
         **rest,
     )

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
@@ -36,16 +36,12 @@ STRAY_STOP_TIMEOUT_S = 5.0
 LOG_LOOK_S = 5.0
 
 
-def _no_secrets(_name: str) -> str | None:
-    return None
-
-
 class LocalRuntime:
     """The engine of one machine; satisfies `bateau.ports.runtime.Runtime`.
 
     `state` lasts (records of replicas), `runtime` holds their sockets and should be short, `logs` their logs. All are
     made, for their owner only, when they are missing. `instance` names this Bateau among those on the machine: its
-    processes carry it as a mark. `secrets` gives what `{secret:NAME}` in a template's environment stands for.
+    processes carry it as a mark.
     """
 
     def __init__(
@@ -57,7 +53,6 @@ class LocalRuntime:
         prober: Prober,
         clock: Clock,
         instance: str,
-        secrets: Callable[[str], str | None] = _no_secrets,
         cgroups: Cgroups | None = None,
         log_bytes_max: int = LOG_BYTES_MAX,
     ) -> None:
@@ -69,7 +64,6 @@ class LocalRuntime:
             records=Records(self._records_folder),
             ports=LoopbackPorts(instance),
             cgroups=cgroups or Cgroups(),
-            secrets=secrets,
             log_bytes_max=log_bytes_max,
         )
         self._prober = prober
@@ -132,6 +126,14 @@ class LocalRuntime:
             del self._replicas[replica_id]
             self._site.ports.release(replica_id)
             raise
+
+    def supply(self, templates: Iterable[ProcessTemplate]) -> None:
+        """Give adopted replicas the values that their records do not hold, from the templates of their revisions."""
+        missing = [each for each in self._replicas.values() if not each.template.is_complete]
+        if missing:
+            known = {template.revision: template.withheld for template in templates if template.is_complete}
+            for supervisor in missing:
+                supervisor.supply(known.get(supervisor.template.revision, {}))
 
     async def stop(self, replica_id: str) -> None:
         """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when nothing of it is left.

@@ -9,15 +9,16 @@ Refused: one loop over all replicas; a probe that hangs, or a stop that takes it
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
-from bateau.domain.process import ProbePlan
+from bateau.domain.process import ProbePlan, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.kit.backoff import Backoff
 from bateau.kit.quantity import format_bytes
+from bateau.kit.suggest import listed
 from bateau.ports.clock import Clock
 from bateau.ports.probe import Prober
 from bateau.runtimes.local.ending import Kin, end
@@ -54,6 +55,7 @@ class Supervisor:
         self._due = 0.0
         self._task: asyncio.Task[None] | None = None
         self._stop_task: asyncio.Task[None] | None = None
+        self._supplied = asyncio.Event()
         self.view = Replica(
             id=record.id,
             service=record.service,
@@ -66,6 +68,18 @@ class Supervisor:
             log_path=str(site.log_path(record.id)),
             drain_timeout_s=record.template.drain_timeout_s,
         )
+
+    @property
+    def template(self) -> ProcessTemplate:
+        """What its processes are made from."""
+        return self._record.template
+
+    def supply(self, values: Mapping[str, str | None]) -> None:
+        """Take the values that the record does not hold. A replica that waits for them starts now."""
+        template = replace(self.template, withheld={key: values.get(key) for key in self.template.withheld})
+        if template.is_complete:
+            self._record = replace(self._record, template=template)
+            self._supplied.set()
 
     def start(self) -> None:
         """Start the first process. Raises ReplicaError; then nothing was made."""
@@ -124,6 +138,7 @@ class Supervisor:
         while True:
             if self._process is None:
                 await self._wait_until_due()
+                await self._wait_for_values()
                 self._start_again()
             if self._process is not None:
                 why = await self._watch(self._process)
@@ -159,11 +174,14 @@ class Supervisor:
 
     async def _watch(self, process: Process) -> str:
         """Return why the process has ended, or must end."""
-        plan, health = self._site.probe_plan(self._record), self._health
-        if plan is None or health is None:
+        health = self._health
+        if health is None:
             await process.wait()
             return process.exit_text()
         while not await process.wait(health.delay_s(self._clock.monotonic())):
+            plan = self._site.probe_plan(self._record)  # it may have been completed meanwhile
+            if plan is None:
+                continue
             await self._probe(process, plan, timeout_s=health.timeout_s(self._clock.monotonic()))
             if health.restart_reason is not None and not process.exited:
                 return health.restart_reason
@@ -256,6 +274,13 @@ class Supervisor:
     async def _wait_until_due(self) -> None:
         while (left := self._due - self._clock.monotonic()) > 0:  # noqa: ASYNC110 - no event tells of a clock
             await asyncio.sleep(min(left, CLOCK_LOOK_S))
+
+    async def _wait_for_values(self) -> None:
+        """Wait for what the record does not hold: a start without it would only fail."""
+        if not self.template.is_complete:
+            missing = listed(sorted(key for key, value in self.template.withheld.items() if value is None))
+            self._show(ReplicaState.BACKOFF, reason=f"waits for {missing}: values from env() are not kept on disk")
+            await self._supplied.wait()
 
     async def _stop(self) -> None:
         self._show(ReplicaState.STOPPING)

@@ -1,0 +1,52 @@
+"""Replace what follows from `env()` in a process template by words, so that records on disk hold no value of it.
+
+Called by control.path for every template. The local runtime puts the values back when it starts a process.
+
+Invariant: with its words replaced again, the template is what it was; its revision stays.
+Refused: to withhold whole templates; what is no secret should be readable in a record.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from bateau.domain.process import ProcessTemplate, withheld_word
+from bateau.kit.concealed import CHARACTERS_MIN
+
+_NOT_IN_WORDS: Final = re.compile(r"[{}\s]")
+
+
+def sealed(template: ProcessTemplate, values: Mapping[str, Any]) -> ProcessTemplate:
+    """Return the template with words for `values`, the leaves of its workload that follow from `env()`, by path."""
+    texts = {path: value for path, value in values.items() if isinstance(value, str) and value}
+    if not texts:
+        return template
+    withheld: dict[str, str | None] = {}
+
+    def seal(text: str) -> str:
+        path = next((path for path, value in texts.items() if _holds(text, value)), None)
+        if path is None:
+            return text
+        key = _NOT_IN_WORDS.sub("_", path)
+        while withheld.get(key, text) != text:
+            key += "'"
+        withheld[key] = text
+        return withheld_word(key)
+
+    probe = template.probe
+    return replace(
+        template,
+        command=tuple(map(seal, template.command)),
+        environment={name: seal(value) for name, value in template.environment.items()},
+        working_directory=template.working_directory and seal(template.working_directory),
+        probe=probe and replace(probe, target=replace(probe.target, path=seal(probe.target.path))),
+        withheld=withheld,
+    )
+
+
+def _holds(text: str, value: str) -> bool:
+    """Whether a text of a template is a value, or has one in it or is a part of one, of some length."""
+    if text == value:
+        return True
+    return min(len(text), len(value)) >= CHARACTERS_MIN and (value in text or text in value)
