@@ -9,20 +9,20 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 # Areas that are still to be rewritten: words that are not used here, and clauses that begin with "what is". The
 # figures only go down; an area that is done leaves the table.
 NOT_YET = {
-    "cli+api": (84, 66),
-    "control": (108, 98),
-    "domain": (36, 34),
+    "cli+api": (82, 64),
+    "control": (106, 98),
+    "domain": (35, 34),
     "hydrate": (28, 19),
     "kit": (14, 8),
-    "plan": (20, 32),
-    "policy": (14, 6),
-    "ports": (8, 13),
+    "plan": (20, 30),
+    "policy": (13, 6),
+    "ports": (7, 13),
     "render": (8, 9),
     "runtimes": (26, 22),
-    "sources": (70, 92),
+    "sources": (67, 86),
     "specs": (24, 20),
-    "traffic": (9, 6),
-    "wiring": (30, 21),
+    "traffic": (7, 6),
+    "wiring": (29, 21),
 }
 
 AREAS = passages_by_area()

@@ -131,6 +131,20 @@ async def test_a_fetch_that_goes_on_is_pulling_again_and_no_longer_failed() -> N
         assert (w.service("model/other").state, w.service("model/other").reason) == (ServiceState.PULLING, None)
 
 
+async def test_a_model_whose_replica_fails_is_verified_once_and_fetched_again_if_it_is_damaged() -> None:
+    """A4: content that changed within its size shows only when it is loaded."""
+    async with world(chat=model()) as w:
+        await w.until(w.replicas)
+        assert w.source.verified == []
+        w.source.damaged.add(SOURCE)
+        w.runtime.crash(next(iter(w.replicas())))
+        await w.until(lambda: w.source.fetched == [SOURCE])
+        assert w.source.verified == [SOURCE]
+        w.source.arrive(SOURCE)
+        await w.turns(10)
+        assert w.source.verified == [SOURCE]
+
+
 async def test_a_server_that_says_when_to_come_back_is_not_asked_earlier() -> None:
     async with world(other=model("other", source=OTHER)) as w:
         w.source.fail(OTHER, SourceUnreachable("too many requests", retry_after_s=600.0))

@@ -26,3 +26,10 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
             await asyncio.sleep(0.01)
+
+
+def cut(path: Path, size_bytes: int) -> None:
+    """Give a file another size, as a full disk or a broken copy does."""
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.truncate(size_bytes)

@@ -21,7 +21,7 @@ from bateau.domain.errors import (
     SourceUnreachable,
 )
 from bateau.domain.model_file import Progress
-from bateau.sources.download import Patience
+from bateau.sources.download import Patience, free_bytes
 from bateau.sources.models import Models
 from sources.gguf_bytes import gguf
 from sources.origin import MIB, Origin
@@ -34,6 +34,10 @@ DIGEST = hashlib.sha256(BIG).hexdigest()
 
 def litter(tmp_path: Path) -> list[str]:
     return sorted(path.name for path in (tmp_path / "cache/partial").iterdir())
+
+
+def half_written(folder: Path) -> list[str]:
+    return [path.name for path in folder.rglob(".*")]
 
 
 async def test_a_file_is_fetched_once_and_found_afterwards(origin: Origin, models: Make, tmp_path: Path) -> None:
@@ -199,6 +203,25 @@ async def test_a_disk_that_fills_up_in_the_middle_keeps_what_came(origin: Origin
             await source.fetch(origin.url("/m.gguf"), ignore)
     assert int(origin.gets("/m.gguf")[-1].headers["Range"][6:-1]) >= MIB
     assert source.remove(origin.url("/m.gguf")).freed_bytes >= MIB
+
+
+@pytest.mark.parametrize("left_bytes", [0, 4096, 3 * 4096, MIB])
+async def test_a_full_disk_is_one_error_and_is_over_once_there_is_room(
+    origin: Origin, small_disk: Path, left_bytes: int
+) -> None:
+    """Whichever write comes first: a note of the cache, the lock, or the file itself."""
+    origin.paths["/m.gguf"] = gguf(floats=MIB // 2)
+    origin.lengths = left_bytes != MIB  # without a length, nothing is known before the disk is full
+    source = Models(cache=small_disk / "cache", base=small_disk, environ={})
+    filler = small_disk / "filler"
+    filler.write_bytes(bytes(free_bytes(small_disk) - left_bytes))
+    for _ in range(2):
+        with pytest.raises(DiskFull) as caught:
+            await source.fetch(origin.url("/m.gguf"), ignore)
+        assert "make room" in str(caught.value.hint)
+    assert half_written(small_disk) == []
+    filler.unlink()
+    assert content(await source.fetch(origin.url("/m.gguf"), ignore)) == origin.paths["/m.gguf"]
 
 
 async def test_access_that_expires_in_the_middle_can_be_tried_again(origin: Origin, models: Make) -> None:

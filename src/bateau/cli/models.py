@@ -28,15 +28,21 @@ def list_models(as_json: bool) -> None:
     if as_json:
         click.echo(encode({"cached": cached, "catalogue": catalogue}))
         return
-    here = {reference for model in cached for reference in model.references}
+    state = {reference: "damaged" if model.damaged else "yes" for model in cached for reference in model.references}
     rows = [
-        (", ".join(model.references) or "-", size(model.size_bytes), f"sha256:{model.sha256[:12]}") for model in cached
+        (
+            ", ".join(model.references) or "-",
+            size(model.size_bytes),
+            f"sha256:{model.sha256[:12]}",
+            "damaged: pull it again" if model.damaged else "",
+        )
+        for model in cached
     ]
     if rows:
-        click.echo(table(("ON THIS MACHINE", "SIZE", "CONTENT"), rows))
+        click.echo(table(("ON THIS MACHINE", "SIZE", "CONTENT", ""), rows))
         click.echo()
     rows = [
-        (e.name, size(e.size_bytes), "yes" if e.source in here or e.name in here else "", e.licence, e.summary)
+        (e.name, size(e.size_bytes), state.get(e.source) or state.get(e.name, ""), e.licence, e.summary)
         for e in catalogue
     ]
     click.echo(table(("CATALOGUE", "SIZE", "HERE", "LICENCE", ""), rows))

@@ -42,6 +42,8 @@ class Fetches:
         self._files: dict[str, ModelFile] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._cancelled: set[asyncio.Task[None]] = set()
+        self._doubted: dict[str, ModelFile] = {}
+        self._verifying: set[asyncio.Task[None]] = set()
         self._tries: dict[str, int] = {}
         self._bytes_seen: dict[str, int] = {}
         self.progress: dict[str, Progress] = {}
@@ -68,6 +70,16 @@ class Fetches:
             self._look(reference)
         return {key: self._files[reference] for key, reference in references.items() if reference in self._files}
 
+    def doubt(self, references: Iterable[str]) -> None:
+        """Have models that were found verified by their digest, each file once: a replica failed to run them."""
+        for reference in references:
+            file = self._files.get(reference)
+            if file is not None and self._doubted.get(reference) != file:
+                self._doubted[reference] = file
+                task = asyncio.create_task(self._verify(reference))
+                self._verifying.add(task)
+                task.add_done_callback(self._verifying.discard)
+
     def is_fetching(self, reference: str) -> bool:
         """Whether a model is being fetched."""
         return reference in self._tasks
@@ -84,7 +96,7 @@ class Fetches:
 
     async def close(self) -> None:
         """Cancel every fetch. The bytes that have arrived are kept for the next one."""
-        tasks = [*self._tasks.values(), *self._cancelled]
+        tasks = [*self._tasks.values(), *self._cancelled, *self._verifying]
         for task in tasks:
             task.cancel()
         for task in tasks:
@@ -112,6 +124,15 @@ class Fetches:
             self._forget(reference)
         else:
             self._tasks[reference] = asyncio.create_task(self._fetch(reference))
+
+    async def _verify(self, reference: str) -> None:
+        try:
+            if not await self._source.verify(reference):
+                self._wake()
+        except SourceError as error:
+            logger.error("a model cannot be verified: %s", error.message)
+        except Exception as error:
+            logger.error("a model cannot be verified: this is a bug in bateau", exc_info=error)
 
     async def _fetch(self, reference: str) -> None:
         try:

@@ -180,7 +180,10 @@ class Control:
             self.trouble = trouble
             return RETRY_START_S
         self._app_ports.hand_out(self.release)
-        files = self._fetches.follow(models_needed(self.release))
+        models = models_needed(self.release)
+        files = self._fetches.follow(models)
+        failing = {r.service for r in self._ports.runtime.observe() if r.state is ReplicaState.BACKOFF}
+        self._fetches.doubt(source for service, source in models.items() if service in failing)
         self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
         outcome = self.outcome = walk(self.release, self._world(files))
         self._walked = True

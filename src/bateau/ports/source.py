@@ -1,4 +1,4 @@
-"""What a source of models offers. Used by control; satisfied by sources.Models and testing.FakeSource."""
+"""The port of a source of models. Used by control; satisfied by sources.Models and testing.FakeSource."""
 
 from collections.abc import Callable
 from typing import Protocol
@@ -10,11 +10,21 @@ class Source(Protocol):
     """Fetches models by reference into a cache by content."""
 
     def find(self, reference: str) -> ModelFile | None:
-        """Return the model if it is here already, without network."""
+        """Return the model if it is on this machine, whole. Uses no network.
+
+        Raises the `SourceError` family.
+        """
+        ...
+
+    async def verify(self, reference: str) -> bool:
+        """Compare a fetched model with its digest. Where it differs, drop it and return False.
+
+        Raises the `SourceError` family.
+        """
         ...
 
     async def fetch(self, reference: str, on_progress: Callable[[Progress], None]) -> ModelFile:
-        """Return the model, fetching it first where it is not here. Waiters for one reference share one download.
+        """Return the model; fetch it first if it is not on this machine. Waiters for one reference share one download.
 
         Raises the `SourceError` family.
         """

@@ -1,43 +1,64 @@
-"""Keep models on disk by what they contain, and remember which reference led to which content.
+"""Keep models on disk by content, and remember which reference led to which content.
 
 Called by models and download. The layout below the cache directory:
 
-    blobs/sha256/DIGEST   whole files, checked, never changed
-    refs/KEY.json         reference -> digest; KEY is a hash of it, and the file holds it without its secrets
-    partial/KEY.part      what has arrived of a file, KEY.json where it came from, KEY.lock while someone fetches it
+    blobs/sha256/DIGEST   whole files, verified, never changed
+    refs/KEY.json         reference -> digest and size; KEY is a hash of the reference, which stands in the file without
+                          its secrets
+    partial/KEY.part      the bytes that have arrived of a file; KEY.json: where it comes from; KEY.lock: somebody
+                          fetches it now
 
 Invariant: a file appears below blobs/ only whole, by a rename on one file system; nothing outside the cache is removed.
+Invariant: a name below blobs/ is not trusted: content whose size differs from the noted one counts as damaged.
 Refused: the huggingface_hub cache; its layout knows repositories and revisions, not the other five schemes.
 """
 
+import errno
 import hashlib
 import json
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bateau.domain.errors import SourceError, SourceNotFound
+from bateau.domain.errors import DiskFull, SourceError, SourceNotFound
 from bateau.sources.http import shown
 from bateau.sources.lock import tried
 
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+ROOM_HINT = (
+    "make room (`bateau models list`, `bateau models rm`) or set XDG_CACHE_HOME to a larger disk; "
+    "a download resumes from the bytes that have arrived"
+)
+_FORMAT = 2
+_CHUNK_BYTES = 1 << 20
 _DIGEST_CHARS_MIN = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedModel:
-    """One file in the cache, and the references that lead to it."""
+    """One file in the cache, and the references that lead to it. `damaged`: it must be fetched again."""
 
     references: tuple[str, ...]
     size_bytes: int
     sha256: str
+    damaged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Note:
+    """The content that a reference led to. `checked`: its source promised the digest."""
+
+    sha256: str
+    checked: bool
+    size_bytes: int | None  # None in notes of 0.1, which had no size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """What was removed. `freed_bytes` is 0 where another reference still needs the content."""
+    """The result of a removal. `freed_bytes` is 0 where another reference still needs the content."""
 
     references: tuple[str, ...]
     freed_bytes: int
@@ -53,7 +74,7 @@ class Cache:
         self.partial = directory / "partial"
 
     def make(self) -> None:
-        """Make the directories. Raises SourceError where that cannot be."""
+        """Make the directories. Raises SourceError where that fails, DiskFull where there is no room."""
         with self.writing():
             for path in (self._blobs, self._refs, self.partial):
                 path.mkdir(parents=True, exist_ok=True)
@@ -62,10 +83,12 @@ class Cache:
 
     @contextmanager
     def writing(self) -> Generator[None]:
-        """Turn what the file system refuses into a SourceError."""
+        """Turn an error of the file system into a SourceError, and a full disk into DiskFull."""
         try:
             yield
         except OSError as error:
+            if error.errno in FULL:
+                raise DiskFull(f"the disk of {self.directory} is full: {error.strerror}", hint=ROOM_HINT) from error
             raise SourceError(
                 f"cannot write to the model cache {self.directory}: {error.strerror}",
                 hint="set XDG_CACHE_HOME to a directory that can be written",
@@ -75,14 +98,40 @@ class Cache:
         """Return where the content with this digest lies, or would lie."""
         return self._blobs / sha256
 
-    def digest(self, reference: str) -> str | None:
-        """Return the digest that `reference` led to, if its content is here."""
-        digest = read_json(self._ref(reference)).get("sha256")
-        return digest if isinstance(digest, str) and _is_digest(digest) and self.blob(digest).is_file() else None
+    def note(self, reference: str) -> Note | None:
+        """Return the note about `reference`, if there is content of that digest, whole or not."""
+        tree = read_json(self._ref(reference))
+        digest, size = tree.get("sha256"), tree.get("size_bytes")
+        if not isinstance(digest, str) or not _is_digest(digest) or not self.blob(digest).is_file():
+            return None
+        return Note(
+            sha256=digest, checked=tree.get("checked") is True, size_bytes=size if isinstance(size, int) else None
+        )
 
-    def was_checked(self, reference: str) -> bool:
-        """Whether the source of `reference` promised a checksum, which the content then had."""
-        return read_json(self._ref(reference)).get("checked") is True
+    def is_cut(self, note: Note) -> bool:
+        """Whether the content has another size than when it was noted."""
+        return note.size_bytes is not None and _size_of(self.blob(note.sha256)) != note.size_bytes
+
+    def is_sound(self, sha256: str, *, stopped: Callable[[], bool]) -> bool:
+        """Read the whole content and compare it with its digest.
+
+        Raises SourceError where it cannot be read, and soon after `stopped` returns true.
+        """
+        found = hashlib.sha256()
+        try:
+            with self.blob(sha256).open("rb") as file:
+                while chunk := file.read(_CHUNK_BYTES):
+                    if stopped():
+                        raise InterruptedError(errno.EINTR, "stopped")
+                    found.update(chunk)
+        except OSError as error:
+            raise SourceError(f"{self.blob(sha256)} cannot be read: {error.strerror}") from error
+        return found.hexdigest() == sha256
+
+    def drop(self, sha256: str) -> None:
+        """Remove damaged content. The notes stay, so that what led there is still known."""
+        with self.writing():
+            _unlink(self.blob(sha256))
 
     def add(self, path: Path, *, sha256: str) -> None:
         """Move the whole, checked file at `path` (below `partial`) to its place."""
@@ -93,22 +142,25 @@ class Cache:
     def remember(self, reference: str, sha256: str, *, checked: bool) -> None:
         """Note which content `reference` leads to, and whether its source promised that checksum."""
         with self.writing():
-            write_json(self._ref(reference), {"reference": shown(reference), "sha256": sha256, "checked": checked})
+            size_bytes = self.blob(sha256).stat().st_size
+            tree = {"format": _FORMAT, "reference": shown(reference), "sha256": sha256, "checked": checked}
+            write_json(self._ref(reference), {**tree, "size_bytes": size_bytes})
 
     def models(self) -> list[CachedModel]:
-        """Return what is here, by reference."""
+        """Return the files in the cache, by reference. Damage shows here only as another size than the noted one."""
         references: dict[str, set[str]] = {}
-        for reference, digest in self._references():
-            references.setdefault(digest, set()).add(reference)
-        found = [
-            CachedModel(
-                references=tuple(sorted(references.get(path.name, ()))),
-                size_bytes=path.stat().st_size,
-                sha256=path.name,
-            )
-            for path in _entries(self._blobs)
-            if _is_digest(path.name)
-        ]
+        sizes: dict[str, set[int]] = {}
+        for tree in self._notes():
+            references.setdefault(tree["sha256"], set()).add(str(tree["reference"]))
+            if isinstance(tree.get("size_bytes"), int):
+                sizes.setdefault(tree["sha256"], set()).add(tree["size_bytes"])
+        found: list[CachedModel] = []
+        for path in _entries(self._blobs):
+            size_bytes = _size_of(path)
+            if _is_digest(path.name) and size_bytes is not None:
+                names = tuple(sorted(references.get(path.name, ())))
+                damaged = bool(sizes.get(path.name, {size_bytes}) - {size_bytes})
+                found.append(CachedModel(references=names, size_bytes=size_bytes, sha256=path.name, damaged=damaged))
         return sorted(found, key=lambda model: (model.references, model.sha256))
 
     def remove(self, reference: str) -> Removed:
@@ -154,14 +206,14 @@ class Cache:
         exact = self._ref(reference)
         return exact if exact.exists() else next(said, exact)
 
-    def _references(self) -> list[tuple[str, str]]:
+    def _notes(self) -> list[Mapping[str, Any]]:
         trees = [read_json(path) for path in _entries(self._refs) if path.suffix == ".json"]
-        return [(str(tree["reference"]), str(tree["sha256"])) for tree in trees if {"reference", "sha256"} <= set(tree)]
+        return [tree for tree in trees if "reference" in tree and isinstance(tree.get("sha256"), str)]
 
     def _remove_ref(self, ref: Path, digest: str) -> int:
         with self.writing():
             ref.unlink(missing_ok=True)
-            needed = any(other == digest for _, other in self._references())
+            needed = any(tree["sha256"] == digest for tree in self._notes())
             return 0 if needed else _unlink(self.blob(digest))
 
     def _remove_partial(self, reference: str) -> int | None:
@@ -193,8 +245,11 @@ def digest_prefix(text: str) -> str | None:
 def write_json(path: Path, tree: Mapping[str, Any]) -> None:
     """Put `tree` at `path`, all of it or nothing, whoever else writes there. Raises OSError."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    fresh.write_text(json.dumps(tree), encoding="utf-8")
-    fresh.replace(path)
+    try:
+        fresh.write_text(json.dumps(tree), encoding="utf-8")
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
@@ -218,9 +273,13 @@ def _is_digest(text: str) -> bool:
 
 
 def _unlink(path: Path) -> int:
+    size_bytes = _size_of(path)
+    path.unlink(missing_ok=True)
+    return size_bytes or 0
+
+
+def _size_of(path: Path) -> int | None:
     try:
-        size_bytes = path.stat().st_size
-        path.unlink()
+        return path.stat().st_size
     except FileNotFoundError:
-        return 0
-    return size_bytes
+        return None

@@ -8,7 +8,7 @@ a cut, Ctrl-C, kill -9 and a full disk, and is gone on with; `bateau models rm` 
 Refused: several connections for one file; they make resuming and checking hard, to gain what a CDN gives anyway.
 """
 
-import errno
+import asyncio
 import hashlib
 import logging
 import re
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from bateau.domain.errors import ChecksumMismatch, DiskFull, SourceDenied, SourceError, SourceUnreachable
 from bateau.sources import wheel
 from bateau.sources.artifact import Artifact
-from bateau.sources.cache import Cache
+from bateau.sources.cache import FULL, ROOM_HINT, Cache
 from bateau.sources.http import in_thread, shown, status_error
 from bateau.sources.lock import held
 from bateau.sources.part import Part
@@ -37,7 +37,6 @@ logger = logging.getLogger(__name__)
 
 _CHUNK_BYTES = 1 << 20
 _OK, _PARTIAL, _RANGE_WRONG = 200, 206, 416
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 Report = Callable[[int, int | None], None]
 """Takes the bytes done, and the bytes in all or None."""
@@ -57,12 +56,19 @@ def free_bytes(path: Path) -> int:
 
 
 class Downloader:
-    """Fetches artifacts into a cache."""
+    """Fetches artifacts into a cache. `is_whole` decides from a file's own header whether it is complete."""
 
     def __init__(
-        self, cache: Cache, settings: Settings, *, patience: Patience, free: Callable[[Path], int] = free_bytes
+        self,
+        cache: Cache,
+        settings: Settings,
+        *,
+        patience: Patience,
+        is_whole: Callable[[Path], bool],
+        free: Callable[[Path], int] = free_bytes,
     ) -> None:
         self._cache = cache
+        self._is_whole = is_whole
         self._settings = settings
         self._patience = patience
         self._free = free
@@ -79,21 +85,30 @@ class Downloader:
 
         with self._cache.writing():
             async with held(part.path.with_suffix(".lock"), while_waiting=watch):
-                digest = self._here(artifact, reference)
+                digest = await asyncio.to_thread(self._here, artifact, reference)
                 if digest is None:
                     try:
                         digest = await self._fetch(artifact, part, report)
                     finally:
                         part.close()
-                if self._cache.digest(reference) is None:
-                    self._cache.remember(reference, digest, checked=artifact.sha256 is not None)
+                self._cache.remember(reference, digest, checked=artifact.sha256 is not None)
         return digest
 
     def _here(self, artifact: Artifact, reference: str) -> str | None:
-        """Return the digest where another process was quicker, or another reference led to the same content."""
-        if artifact.sha256 and not artifact.is_wheel and self._cache.blob(artifact.sha256).is_file():
-            return artifact.sha256
-        return self._cache.digest(reference)
+        """Return the digest where another process was quicker, or another reference led to the same content.
+
+        Damaged content is dropped: a name in the cache proves nothing.
+        """
+        note = self._cache.note(reference)
+        digest = artifact.sha256 if artifact.sha256 and not artifact.is_wheel else note and note.sha256
+        if digest is None or not self._cache.blob(digest).is_file():
+            return None
+        is_cut = note is not None and note.sha256 == digest and self._cache.is_cut(note)
+        if not is_cut and self._is_whole(self._cache.blob(digest)):
+            return digest
+        logger.warning("the cached copy of %s is damaged; fetching it again", shown(reference))
+        self._cache.drop(digest)
+        return None
 
     async def _fetch(self, artifact: Artifact, part: Part, report: Report) -> str:
         part.open(has_checksum=artifact.sha256 is not None)
@@ -131,7 +146,7 @@ class Downloader:
             )
             self._cache.add(target, sha256=digest)
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise self._disk_full(member.file_size, says=member.filename) from error
             raise
         finally:
@@ -167,7 +182,7 @@ class Downloader:
             async with answer(http, artifact.url, says=shown(artifact.url), headers=headers) as response:
                 await self._take(response, artifact, part, report)
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise self._disk_full((artifact.size_bytes or 0) - part.position, says=artifact.file_name) from error
             raise
 
@@ -223,9 +238,7 @@ class Downloader:
     def _disk_full(self, needed: int, *, says: str) -> DiskFull:
         free = self._free(self._cache.directory)
         return DiskFull(
-            f"{says} needs {_size(needed)}, but {self._cache.directory} has {_size(free)} free",
-            hint="make room (`bateau models list`, `bateau models rm`) or set XDG_CACHE_HOME to a larger disk; "
-            "what has arrived is kept and gone on with",
+            f"{says} needs {_size(needed)}, but {self._cache.directory} has {_size(free)} free", hint=ROOM_HINT
         )
 
 

@@ -7,21 +7,22 @@ Invariant: `find` never touches the network; a file that a person has on disk is
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from bateau.domain.errors import SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.errors import NotAModel, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.model_file import ModelFile, Progress
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.sources import catalogue, hugging_face, oci, ollama, pypi, web
 from bateau.sources.artifact import Artifact
-from bateau.sources.cache import Cache, CachedModel, Removed, digest_prefix
+from bateau.sources.cache import Cache, CachedModel, Note, Removed, digest_prefix
 from bateau.sources.catalogue import CatalogueEntry
 from bateau.sources.download import AccessExpired, Downloader, free_bytes
 from bateau.sources.header import model_header
-from bateau.sources.http import shown
+from bateau.sources.http import in_thread, shown
 from bateau.sources.patience import Patience, Tries
 from bateau.sources.settings import Settings
 
@@ -44,7 +45,7 @@ RESOLVERS: Mapping[str, Resolve] = {
 class _Flight:
     """One download and all who wait for it."""
 
-    task: asyncio.Task[str]
+    task: asyncio.Task[None]
     reports: list[Callable[[int, int | None], None]] = field(default_factory=list[Callable[[int, int | None], None]])
 
 
@@ -68,19 +69,24 @@ class Models:
         self._settings = Settings(base=base, environ=environ, index_url=index_url)
         self._cache = Cache(cache)
         self._patience = patience or Patience()
-        self._downloader = Downloader(self._cache, self._settings, patience=self._patience, free=free)
+        self._downloader = Downloader(
+            self._cache, self._settings, patience=self._patience, is_whole=_is_whole, free=free
+        )
         self._flights: dict[str, _Flight] = {}
 
     def find(self, reference: str) -> ModelFile | None:
-        """Return the model if it is on this machine. Raises SourceNotFound for a reference that names nothing."""
+        """Return the model if it is on this machine, whole. A damaged copy in the cache counts as missing.
+
+        Raises SourceNotFound for a reference that names nothing, NotAModel for a file of the user's that is not one.
+        """
         source = self._source(reference)
         if isinstance(source, Path):
-            return _model_file(reference, source, sha256=None)
-        digest = self._cache.digest(source)
-        return self._cached(reference, source, digest) if digest else None
+            return _own_file(reference, source)
+        note = self._cache.note(source)
+        return self._cached(reference, note) if note and not self._is_damaged(note) else None
 
     async def fetch(self, reference: str, on_progress: OnProgress) -> ModelFile:
-        """Return the model, fetching it first where it is not here. Raises the SourceError family.
+        """Return the model; fetch it first if it is not on this machine, whole. Raises the SourceError family.
 
         Waiters for one reference share one download; it ends when the last of them is cancelled.
         """
@@ -92,12 +98,34 @@ class Models:
         def report(done: int, total: int | None) -> None:
             on_progress(Progress(reference=reference, bytes_done=done, bytes_total=total))
 
-        digest = await self._join(source, report)
-        return await asyncio.to_thread(self._cached, reference, source, digest)
+        await self._join(source, report)
+        found = await asyncio.to_thread(self.find, reference)
+        if found is None:
+            raise SourceUnreachable(f"{shown(reference)} was removed from the cache while it was fetched")
+        return found
+
+    async def verify(self, reference: str) -> bool:
+        """Compare a model in the cache with its digest, and drop it where it differs: then return False.
+
+        A user's own file has no digest to compare with. Raises the SourceError family.
+        """
+        source = self._source(reference)
+        note = None if isinstance(source, Path) else self._cache.note(source)
+        if note is None:
+            return True
+        stop = threading.Event()
+        if await in_thread(lambda: self._cache.is_sound(note.sha256, stopped=stop.is_set), stop=stop.set):
+            return True
+        logger.warning("the cached copy of %s is damaged: its content has another sha256", shown(reference))
+        self._cache.drop(note.sha256)
+        return False
 
     def list(self) -> list[CachedModel]:
-        """Return what is in the cache."""
-        return self._cache.models()
+        """Return the models in the cache, also the damaged ones."""
+        return [
+            model if _is_whole(self._cache.blob(model.sha256)) else replace(model, damaged=True)
+            for model in self._cache.models()
+        ]
 
     def remove(self, reference: str) -> Removed:
         """Remove a reference, or the content whose sha256 begins so, from the cache; nothing outside of it.
@@ -116,19 +144,28 @@ class Models:
         """Return the short names that are known."""
         return catalogue.catalogue()
 
-    def _cached(self, reference: str, source: str, digest: str) -> ModelFile:
-        # A checksum that nobody promised has checked nothing.
-        sha256 = digest if self._cache.was_checked(source) else None
-        return _model_file(reference, self._cache.blob(digest), sha256=sha256)
+    def _is_damaged(self, note: Note) -> bool:
+        return self._cache.is_cut(note) or not _is_whole(self._cache.blob(note.sha256))
 
-    async def _join(self, source: str, report: Callable[[int, int | None], None]) -> str:
+    def _cached(self, reference: str, note: Note) -> ModelFile:
+        path, says = self._cache.blob(note.sha256), shown(reference)
+        return ModelFile(
+            reference=says,
+            path=path,
+            size_bytes=path.stat().st_size,
+            # A checksum that nobody promised has verified nothing.
+            sha256=note.sha256 if note.checked else None,
+            header=model_header(path, says=says),
+        )
+
+    async def _join(self, source: str, report: Callable[[int, int | None], None]) -> None:
         flight = self._flights.get(source)
         if flight is None:
             flight = _Flight(asyncio.create_task(self._download(source)))
             self._flights[source] = flight
         flight.reports.append(report)
         try:
-            return await asyncio.shield(flight.task)
+            await asyncio.shield(flight.task)
         finally:
             flight.reports.remove(report)
             if not flight.reports:
@@ -139,7 +176,7 @@ class Models:
                     # Whatever it ends with has nobody left to tell.
                     await asyncio.gather(flight.task, return_exceptions=True)
 
-    async def _download(self, source: str) -> str:
+    async def _download(self, source: str) -> None:
         def report(done: int, total: int | None) -> None:
             flight = self._flights.get(source)
             for each in list(flight.reports) if flight else ():
@@ -155,10 +192,9 @@ class Models:
         try:
             await asyncio.to_thread(model_header, self._cache.blob(digest), says=shown(source))
         except SourceError:
-            # What is no model is of no use to anyone, and must be fetched anew once its source is mended.
+            # A file that is not a model is of no use, and must be fetched again once its source is fixed.
             self._cache.discard(source, digest)
             raise
-        return digest
 
     async def _bring(self, source: str, scheme: str, report: Callable[[int, int | None], None]) -> str:
         position = -1
@@ -185,10 +221,12 @@ class Models:
         variables = ("BATEAU_OFFLINE", "HF_HUB_OFFLINE") if scheme == "hf://" else ("BATEAU_OFFLINE",)
         for variable in variables:
             if self._settings.flag(variable):
-                raise SourceError(f"{shown(source)} is not on this machine, and {variable} is set", hint=self._here())
+                state = "is damaged in the cache" if self._cache.note(source) else "is not on this machine"
+                raise SourceError(f"{shown(source)} {state}, and {variable} is set", hint=self._here())
 
     def _here(self) -> str:
-        here = listed(shown(reference) for model in self._cache.models() for reference in model.references)
+        whole = (model for model in self.list() if not model.damaged)
+        here = listed(shown(reference) for model in whole for reference in model.references)
         return f"on this machine: {here}" if here else "no model is on this machine yet"
 
     def _source(self, reference: str) -> Path | str:
@@ -218,10 +256,22 @@ def _scheme(reference: str) -> str:
     return next((scheme for scheme in RESOLVERS if reference.startswith(scheme)), "")
 
 
-def _model_file(reference: str, path: Path, *, sha256: str | None) -> ModelFile:
-    says = shown(reference) if _scheme(reference) else reference
-    header = model_header(path, says=says)
-    return ModelFile(reference=says, path=path, size_bytes=path.stat().st_size, sha256=sha256, header=header)
+def _own_file(reference: str, path: Path) -> ModelFile:
+    try:
+        header = model_header(path, says=reference)
+    except NotAModel as error:
+        error.hint = error.hint or f"replace {path} with a complete GGUF file"
+        raise
+    return ModelFile(reference=reference, path=path, size_bytes=path.stat().st_size, sha256=None, header=header)
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether the header of a file can be read, and all its tensors lie within it. Raises SourceError if unreadable."""
+    try:
+        model_header(path, says=path.name)
+    except NotAModel:
+        return False
+    return True
 
 
 def _unknown(reference: str) -> SourceNotFound:

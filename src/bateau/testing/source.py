@@ -14,15 +14,18 @@ class FakeSource:
     """Satisfies `bateau.ports.source.Source`.
 
     `files` has the models on this machine, by reference; `failures` the error that the next fetches of a reference
-    raise at once; `unfindable` the error that `find` raises for a reference; `fetched` every started fetch, in order.
-    Any other fetch waits until `arrive` or `fail`.
+    raise at once; `unfindable` the error that `find` raises for a reference; `damaged` the references that `verify`
+    finds damaged; `fetched` and `verified` every started fetch and verification, in order. Any other fetch waits until
+    `arrive` or `fail`.
     """
 
     def __init__(self, *here: str) -> None:
         self.files: dict[str, ModelFile] = {reference: model_file(reference) for reference in here}
         self.failures: dict[str, Exception] = {}
         self.unfindable: dict[str, Exception] = {}
+        self.damaged: set[str] = set()
         self.fetched: list[str] = []
+        self.verified: list[str] = []
         self._waiting: dict[str, asyncio.Future[ModelFile]] = {}
         self._reports: dict[str, Callable[[Progress], None]] = {}
 
@@ -31,6 +34,15 @@ class FakeSource:
         if reference in self.unfindable:
             raise self.unfindable[reference]
         return self.files.get(reference)
+
+    async def verify(self, reference: str) -> bool:
+        """Return whether the model is sound; one in `damaged` is gone afterwards."""
+        self.verified.append(reference)
+        if reference not in self.damaged:
+            return True
+        self.damaged.discard(reference)
+        del self.files[reference]
+        return False
 
     async def fetch(self, reference: str, on_progress: Callable[[Progress], None]) -> ModelFile:
         """Wait for the model. Raises the error that the test has set."""

@@ -1,0 +1,36 @@
+"""`bateau models`, on caches in temporary directories."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bateau.cli.group import bateau
+from bateau.sources.models import Models
+from sources.gguf_bytes import gguf
+from sources.origin import Origin
+from sources.reading import cut, ignore
+
+
+@pytest.fixture
+def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Models]:
+    """The cache that the commands use."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    return lambda: Models(cache=tmp_path / "xdg/bateau/models", base=tmp_path, environ={})
+
+
+async def test_list_names_a_damaged_model(origin: Origin, cached: Callable[[], Models]) -> None:
+    """A4: a cut copy was listed as if it were whole."""
+    origin.paths["/m.gguf"] = gguf()
+    path = Path((await cached().fetch(origin.url("/m.gguf"), ignore)).path)
+    whole = CliRunner().invoke(bateau, ["models", "list"]).output
+    assert "damaged" not in whole
+    cut(path, 100)
+    line = next(
+        line for line in CliRunner().invoke(bateau, ["models", "list"]).output.splitlines() if "/m.gguf" in line
+    )
+    assert line.endswith("damaged: pull it again")
+    tree = json.loads(CliRunner().invoke(bateau, ["models", "list", "--json"]).output)
+    assert [model["damaged"] for model in tree["cached"]] == [True]
