@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import tempfile
 import time
@@ -47,6 +48,26 @@ class Answer:
         return error
 
 
+class ProxyProcess:
+    """One running Envoy."""
+
+    def __init__(self, proxy: Proxy, process: asyncio.subprocess.Process) -> None:
+        self.proxy = proxy
+        self._process = process
+        self.admin = EnvoyAdmin(Path(proxy.address or ""))
+
+    def send(self, number: signal.Signals) -> None:
+        self._process.send_signal(number)
+
+    async def is_ready(self) -> bool:
+        return (await self.admin.text("/ready") or "").startswith("LIVE")
+
+    async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
+        if self._process.returncode is None:
+            self._process.send_signal(number)
+        await self._process.wait()
+
+
 class Gateway:
     """One Envoy and the control plane that feeds it; `restart_control` makes a new control plane for the same Envoy."""
 
@@ -54,10 +75,9 @@ class Gateway:
         self.base = Path(tempfile.mkdtemp(prefix="bt-"))
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.plane = self._new_plane()
-        self.proxies = (Proxy(replica=REPLICA, address=str(self.base / f"{REPLICA}.sock")),)
-        self.admin = EnvoyAdmin(self.base / f"{REPLICA}.sock")
-        self._process: asyncio.subprocess.Process | None = None
+        self.plane = self.new_plane()
+        self.published = Traffic()
+        self._proxies: dict[str, ProxyProcess] = {}
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -69,31 +89,49 @@ class Gateway:
     def log(self) -> str:
         return (self.base / "envoy.log").read_text()
 
+    @property
+    def admin(self) -> EnvoyAdmin:
+        return self._proxies[REPLICA].admin
+
     async def open(self) -> None:
         self.published = self.traffic()
         self.plane.publish(self.published)
-        with (self.base / "envoy.log").open("wb") as log:
-            self._process = await asyncio.create_subprocess_exec(
-                *self.command(REPLICA), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
-            )
         connector = aiohttp.TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             self.url, connector=connector, timeout=aiohttp.ClientTimeout(total=WAIT_S * 2)
         )
-        await eventually(self.is_ready)
+        await self.start(REPLICA)
 
-    def command(self, replica: str) -> list[str]:
-        """Return how to run a proxy, as the runtime fills the template in."""
-        socket = str(self.base / f"{replica}.sock")
+    async def start(self, replica: str) -> ProxyProcess:
+        """Start a proxy as the runtime does, and return when it is ready; `publish` names it from then on."""
+        address = str(self.base / f"{replica}.sock")
         words = self.plane.template().command
-        return [word.replace("{replica}", replica).replace("{socket}", socket) for word in words]
+        command = [word.replace("{replica}", replica).replace("{socket}", address) for word in words]
+        with (self.base / "envoy.log").open("ab") as log:
+            process = await asyncio.create_subprocess_exec(
+                *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        made = self._proxies[replica] = ProxyProcess(Proxy(replica=replica, address=address), process)
+        await eventually(made.is_ready)
+        return made
+
+    def send(self, replica: str, number: signal.Signals) -> None:
+        """Send a signal to a proxy."""
+        self._proxies[replica].send(number)
+
+    def drain(self, replica: str) -> None:
+        """Have the traffic say from now on that a proxy drains."""
+        self._proxies[replica].proxy = replace(self._proxies[replica].proxy, draining=True)
+
+    async def end(self, replica: str, number: signal.Signals = signal.SIGKILL) -> None:
+        """End a proxy; the traffic does not name it from now on."""
+        await self._proxies.pop(replica).end(number)
 
     async def close(self) -> None:
         if self._session:
             await self._session.close()
-        if self._process and self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+        for replica in list(self._proxies):
+            await self.end(replica)
         await self.plane.close()
         shutil.rmtree(self.base, ignore_errors=True)
 
@@ -103,7 +141,7 @@ class Gateway:
         """End the control plane, and start another that knows `backends`; return when Envoy has them."""
         await self.plane.close()
         await eventually(self.is_disconnected)
-        self.plane = self._new_plane()
+        self.plane = self.new_plane()
         self.published = self.traffic(*backends)
         self.plane.publish(self.published)
         if before_connected:
@@ -111,7 +149,7 @@ class Gateway:
         await eventually(self.is_accepted)
 
     def traffic(self, *backends: Backend) -> Traffic:
-        return Traffic(backends=backends, proxies=self.proxies)
+        return Traffic(backends=backends, proxies=tuple(each.proxy for each in self._proxies.values()))
 
     async def publish(self, *backends: Backend) -> None:
         """Publish, and wait until the proxies have answered for it: for a moment, or the test fails."""
@@ -129,9 +167,6 @@ class Gateway:
     async def chat(self, model: str = "chat", **options: Any) -> Answer:
         body = {"model": model, "messages": [{"role": "user", "content": "hello"}]}
         return await self.ask("POST", "/v1/chat/completions", json=body, **options)
-
-    async def is_ready(self) -> bool:
-        return (await self.admin.text("/ready") or "").startswith("LIVE")
 
     async def is_connected(self) -> bool:
         return await self.stat("control_plane.connected_state") == 1
@@ -162,7 +197,7 @@ class Gateway:
 
         return await eventually(measured)
 
-    def _new_plane(self) -> EnvoyPlane:
+    def new_plane(self) -> EnvoyPlane:
         return EnvoyPlane(
             binary=envoy_binary(),
             cache=self.base / "cache",

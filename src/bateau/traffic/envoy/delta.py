@@ -143,9 +143,11 @@ class Subscriber:
             self._send_difference(type_url)
             if not self._has_answered(type_url):
                 return
+        if not self._has_asked():
+            return
         for type_url in _TARGETS:
             self._send_difference(type_url)
-        self.settled = self._has_asked() and all(self._has_answered(type_url) for type_url in _TARGETS)
+        self.settled = all(self._has_answered(type_url) for type_url in _TARGETS)
 
     def _has_asked(self) -> bool:
         """Whether Envoy has asked for everything that it will want: what a listener refers to comes after it."""
@@ -165,7 +167,7 @@ class Subscriber:
 
     def _needed(self, type_url: str) -> Mapping[str, Resource]:
         """Return what Envoy has to answer for: it will ask for the endpoints of each cluster that it accepts."""
-        if type_url != ENDPOINTS:
+        if type_url != ENDPOINTS or CLUSTER not in self._types:
             return self._wanted(type_url)
         names, clusters = self._of(ENDPOINTS).names, self._of(CLUSTER)
         refused = {name for name, r in self._wanted(CLUSTER).items() if clusters.has_rejected(name, r)}
@@ -256,6 +258,7 @@ def _unsubscribe(subscription: _Subscription, names: Iterable[str]) -> None:
     for name in names:
         if name == _WILDCARD:
             subscription.wildcard = False
+            subscription.held = {n: v for n, v in subscription.held.items() if n in subscription.names}
             continue
         subscription.names.discard(name)
         for known in (subscription.held, subscription.rejected):
