@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -43,6 +44,64 @@ def test_documents_of_other_programs_are_left_alone_and_counted():
     assert reading.problems == ()
     assert reading.foreign == ("k8s.yaml", "k8s.yaml", "list.yaml", "template.yaml", "values.yaml")
     assert [spec.name for spec in reading.specs] == ["chat"]
+
+
+@pytest.mark.parametrize("kind", ["App", "Model", "Environment", "Policy"])
+def test_a_document_without_the_group_is_for_another_program(kind: str):
+    """F18: Kyverno, Cilium and others have kinds of these names."""
+    texts = {
+        "a.yaml": f"kind: {kind}\nspec: {{a: b}}\n---\nkind: {kind}\nmetadata: {{}}\n",
+        "b.yaml": f"apiVersion: example.org/v1\nkind: {kind}\nmetadata: {{name: a}}\n",
+        "c.yaml": f"apiVersion: data.dev/v1\nkind: {kind}ish\nmetadata: {{name: a}}\n",
+        "d.yaml": f"apiVersion: v1\nkind: {kind}\nmetadata: {{name: a}}\n",
+    }
+    reading = read(texts)
+    assert reading.problems == ()
+    assert reading.foreign == ("a.yaml", "a.yaml", "b.yaml", "c.yaml", "d.yaml")
+
+
+def test_a_document_whose_version_was_forgotten_is_a_warning():
+    """F18."""
+    (problem,) = read({"a.yaml": f"{MODEL}---\nkind: Policy\nmetadata: {{name: a}}\nspec: {{}}\n"}).problems
+    assert problem.severity is Severity.WARNING
+    assert str(problem.where) == "a.yaml:11:1"
+    assert problem.says == "this Policy has no apiVersion, so it is not read as a spec"
+    assert problem.hint is not None and ".bateauignore" in problem.hint
+
+
+def test_a_misspelt_group_is_an_error():
+    """F18."""
+    for version in ("bateau.dv/v1alpha1", "batteau.dev/v1alpha1", "bateau.dev/v1", "Bateau.dev/v1alpha1"):
+        (problem,) = read({"a.yaml": MODEL.replace("bateau.dev/v1alpha1", version)}).problems
+        assert problem.severity is Severity.ERROR
+        assert problem.hint == "use `bateau.dev/v1alpha1`"
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("a: 1\n".encode("utf-16"), "the file is UTF-16, so it is not read"),
+        ("a: é\n".encode("utf-16-be"), "the character U+0000 is not allowed in YAML, so the file is not read"),
+        ("a: é\n".encode("latin-1"), "the byte 0xE9 is not UTF-8, so the file is not read"),
+        (b"\x1f\x8b\x08\0binary", "the character U+001F is not allowed in YAML, so the file is not read"),
+        (
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n",
+            "the file is a pointer of Git LFS, so it is not read",
+        ),
+    ],
+)
+def test_a_file_that_is_not_text_is_a_warning_unless_it_names_the_group(content: bytes, says: str):
+    """F18: test data deep in the repository of another program stopped everything."""
+    (problem,) = read({"x/data.yaml": content.decode("utf-8", "surrogateescape"), "chat.yaml": MODEL}).problems
+    assert (problem.says, problem.severity) == (says, Severity.WARNING)
+    assert problem.hint is not None and ".bateauignore" in problem.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "latin-1"])
+def test_a_file_that_is_not_text_and_names_the_group_is_an_error(encoding: str):
+    text = MODEL.replace("smollm2", "é")
+    (problem,) = read({"chat.yaml": text.encode(encoding).decode("utf-8", "surrogateescape")}).problems
+    assert problem.severity is Severity.ERROR
 
 
 def test_a_broken_file_that_speaks_of_us_is_a_problem():

@@ -1,5 +1,6 @@
 """What people give by mistake through the real commands: it is named, and nothing is taken for something else."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,6 +39,32 @@ def test_a_file_in_utf_16_is_a_mistake_and_is_not_gone(specs: Path) -> None:
     assert "shop.yaml:1:1  the file is UTF-16, and specs are UTF-8" in done.stdout
 
 
+def test_files_of_other_programs_stop_nothing_and_can_be_excluded(specs: Path) -> None:
+    """F18."""
+    (specs / "testdata").mkdir()
+    (specs / "testdata" / "utf16.yaml").write_bytes("a: b".encode("utf-16"))
+    (specs / "testdata" / "policy.yaml").write_text("kind: Policy\nmetadata: {name: x}\nspec: {a: b}\n")
+    done = bateau(specs, "check")
+    assert done.returncode == 0, done.stdout
+    assert (
+        "testdata/policy.yaml:1:1  warning: this Policy has no apiVersion, so it is not read as a spec" in done.stdout
+    )
+    assert "testdata/utf16.yaml:1:1  warning: the file is UTF-16, so it is not read" in done.stdout
+    (specs / "testdata" / "broken.yaml").write_text(APP.replace("image", "imgae"))
+    assert bateau(specs, "check").returncode == 1
+    (specs / ".bateauignore").write_text("testdata/\n")
+    done = bateau(specs, "check")
+    assert done.stdout.splitlines() == [
+        "no mistakes, no warnings, 1 service",
+        "3 files skipped by .bateauignore",
+        "for prod",
+    ]
+    done = bateau(specs, "check", "--json")
+    assert json.loads(done.stdout)["ignored"] == 3
+    for words in (("render", "prod"), ("explain", "shop", "spec.image", "--env", "prod"), ("admission", "prod")):
+        assert bateau(specs, *words).returncode == 0
+
+
 def test_links_and_pipes_that_are_not_read_are_named(specs: Path) -> None:
     (specs.parent / "outside.yaml").write_text(APP.replace("shop", "other"))
     (specs / "gone.yaml").symlink_to("nowhere")
@@ -46,9 +73,9 @@ def test_links_and_pipes_that_are_not_read_are_named(specs: Path) -> None:
     done = bateau(specs, "check")
     assert done.returncode == 0
     assert done.stdout.splitlines()[:3] == [
-        "gone.yaml:1:1  warning: it is a link that leads to no file, and is not read",
-        "out.yaml:1:1  warning: it is a link out of the directory, and is not read",
-        "pipe.yaml:1:1  warning: it is no file, and is not read",
+        "gone.yaml:1:1  warning: this is a link to a file that does not exist, so it is not read",
+        "out.yaml:1:1  warning: this is a link to a file outside the directory, so it is not read",
+        "pipe.yaml:1:1  warning: this is not a regular file, so it is not read",
     ]
 
 

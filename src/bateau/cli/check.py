@@ -37,6 +37,7 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
             "environments": [name for name in found.environments if name],
             "services": [service.key for service in first.release.services],
             "foreign": first.foreign,
+            "ignored": found.ignored,
         }
         click.echo(encode(tree))
         return written_code(wrong=found.wrong, mistaken=found.mistaken)
@@ -46,6 +47,8 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
         click.echo(render(found.problems))
     brought = any(service.brings_documents for service in first.release.services)
     click.echo(_summary(found.problems, len(first.release.services), first.foreign, brought=brought))
+    if found.ignored:
+        click.echo(f"{_count(found.ignored, 'file')} skipped by .bateauignore")
     names = [name for name in found.environments if name]
     if names:
         click.echo(f"for {', '.join(names)}")

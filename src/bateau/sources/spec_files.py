@@ -1,38 +1,38 @@
 """Read the spec files below a directory, and watch them.
 
-Called by control through ports.texts.
+Called by control through ports.texts, and by the commands that render specs.
 
-Invariant: hidden directories, virtual environments and dependencies of other tools are not looked into, and links are
-not followed out of the tree.
+Invariant: which files are read is decided by spec_names alone, and a link is followed only to a file of the directory.
 """
 
 import os
 import time
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
+from typing import Final
 
 from bateau.domain.errors import ControlError
+from bateau.sources.spec_names import ENDINGS, IGNORE_FILE, READ_BYTES_MAX, SpecNames, is_hidden, is_spec_file
 
-_SKIPPED = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
-_ENDINGS = (".yaml", ".yml")
-_READ_BYTES_MAX = 4 * 2**20  # whatever is longer than specs may be, the reader tells by so much of it
-DEBOUNCE_MS = 50
-HOLD_S = 1.0
-_LOOK_S = 5.0
+DEBOUNCE_MS: Final = 50
+HOLD_S: Final = 1.0
+_LOOK_S: Final = 5.0
 
 
 class SpecFiles:
-    """All *.yaml and *.yml below a directory; file names are relative to it.
+    """All *.yaml and *.yml files below a directory that `.bateauignore` does not exclude. Names are relative to it.
 
-    `default` is served where no file speaks of Bateau, and only until one does: whoever empties or removes a spec later
-    wants less to run, not something else.
+    `default` is returned while no file mentions Bateau, and not again after one did: a user who empties or removes a
+    spec later wants fewer services, not another one.
     """
 
     def __init__(self, directory: Path, *, default: Mapping[str, str]) -> None:
         self._directory = directory
         self._default = default
         self._known: dict[str, str] = {}
-        self.passed_over: list[tuple[str, str]] = []  # names of what was not read, and why
+        self._names = SpecNames()
+        self._ignored: list[str] = []  # files, and directories that end with "/"
+        self.unread: list[tuple[str, str]] = []  # names of files that cannot be read, and the reason
         self._holds = False  # whether a file that was emptied a moment ago is read as it was before
 
     @property
@@ -42,11 +42,11 @@ class SpecFiles:
 
     @property
     def commit_id(self) -> str | None:
-        """Files on disk are of no commit: they may have been edited since."""
+        """None: files on disk may have been edited since any commit."""
         return None
 
     def read(self) -> Mapping[str, str]:
-        """Return the files' content by name. Raises ControlError where the directory or a file cannot be read."""
+        """Return the content of each file by its name. Raises ControlError if the directory or a file is unreadable."""
         try:
             found = self._paths()
             self._holds = False
@@ -54,18 +54,31 @@ class SpecFiles:
         except FileNotFoundError as error:
             if not self._directory.is_dir():
                 raise self._gone() from error
-            return self.read()  # a file went away between listing and reading
+            return self.read()  # a file was removed after it was listed
         except OSError as error:
-            raise ControlError(f"cannot read {error.filename}: {error.strerror}") from error
+            hint = f"make it readable, or exclude it in {IGNORE_FILE}"
+            raise ControlError(f"cannot read {error.filename}: {error.strerror}", hint=hint) from error
         self._known = texts
         if any("bateau.dev/" in text for text in texts.values()):
             self._default = dict[str, str]()
             return texts
         return {**texts, **self._default}
 
+    def count_ignored(self) -> int:
+        """Return how many spec files `.bateauignore` excluded from the last reading."""
+        count = 0
+        for name in self._ignored:
+            if not name.endswith("/"):
+                count += 1
+                continue
+            for _, folders, files in os.walk(self._directory / name):
+                folders[:] = [folder for folder in folders if not is_hidden(folder)]
+                count += sum(map(is_spec_file, files))
+        return count
+
     async def changes(self) -> AsyncIterator[None]:
-        """Yield when a spec file was written, made or removed, and when the directory goes or comes back."""
-        # Only who watches needs them: `explain` and `check` begin without.
+        """Yield when a spec file is written, created or removed, and when the directory vanishes or reappears."""
+        # `explain` and `check` do not watch, and start without these.
         import asyncio
 
         from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its stop event is untyped
@@ -79,7 +92,7 @@ class SpecFiles:
                 continue
             async for changed in awatch(
                 self._directory,
-                watch_filter=lambda _change, path: path.endswith(_ENDINGS),
+                watch_filter=lambda _change, path: path.endswith((*ENDINGS, IGNORE_FILE)),
                 debounce=DEBOUNCE_MS * 4,
                 step=DEBOUNCE_MS,
                 rust_timeout=int(_LOOK_S * 1000),
@@ -92,7 +105,7 @@ class SpecFiles:
                         await asyncio.sleep(HOLD_S)
                         yield
                 if self._identity() != watched:
-                    yield  # another directory has its name now, or none: what was watched is no more
+                    yield  # another directory has the name now, or none has
                     break
 
     def _identity(self) -> tuple[int, int] | None:
@@ -103,48 +116,77 @@ class SpecFiles:
         return status.st_dev, status.st_ino
 
     def _gone(self) -> ControlError:
-        return ControlError(
-            f"{self._directory} does not exist any more", hint="what runs goes on; make it again, or `bateau down`"
-        )
+        hint = "running services continue; create it again, or run `bateau down`"
+        return ControlError(f"{self._directory} no longer exists", hint=hint)
 
     def _paths(self) -> dict[str, str]:
         """Return the path of each spec file by its name, in the order of the names."""
         if not self._directory.is_dir():
             raise FileNotFoundError(self._directory)
+        self._names = SpecNames(self._patterns())
+        self._ignored = []
+        self.unread = []
         found: dict[str, str] = {}
-        self.passed_over = []
+        links: dict[str, str] = {}
         waiting = [""]
         while waiting:
             below = waiting.pop()
             with os.scandir(self._directory / below) as entries:
                 for entry in entries:
-                    if entry.name.startswith("."):
-                        continue
+                    name = f"{below}{entry.name}"
                     if entry.is_dir(follow_symlinks=False):
-                        if entry.name not in _SKIPPED:
-                            waiting.append(f"{below}{entry.name}/")
-                    elif entry.name.endswith(_ENDINGS):
-                        if why := self._not_read(entry):
-                            self.passed_over.append((f"{below}{entry.name}", why))
+                        if self._is_searched(name, entry.name):
+                            waiting.append(f"{name}/")
+                    elif is_spec_file(entry.name) and not self._is_ignored(name):
+                        if entry.is_symlink():
+                            links[name] = entry.path
+                        elif entry.is_file():
+                            found[name] = entry.path
                         else:
-                            found[f"{below}{entry.name}"] = entry.path
+                            self.unread.append((name, "is not a regular file"))
+        found |= self._followed(links, found)
         return dict(sorted(found.items()))
 
-    def _not_read(self, entry: os.DirEntry[str]) -> str | None:
-        """Return why it is not read: it is no file, or a link that leads nowhere, or out of the tree."""
-        if not entry.is_symlink():
-            return None if entry.is_file() else "is no file"
-        target = Path(entry.path).resolve()
-        if not target.is_file():
-            return "is a link that leads to no file"
-        return None if target.is_relative_to(self._directory.resolve()) else "is a link out of the directory"
+    def _is_searched(self, folder: str, name: str) -> bool:
+        if is_hidden(name):
+            return False
+        if self._names.is_ignored(folder, directory=True):
+            self._ignored.append(f"{folder}/")
+            return False
+        return True
+
+    def _is_ignored(self, name: str) -> bool:
+        if self._names.is_ignored(name):
+            self._ignored.append(name)
+            return True
+        return False
+
+    def _patterns(self) -> str:
+        path = self._directory / IGNORE_FILE
+        if not path.is_file() or not path.resolve().is_relative_to(self._directory.resolve()):
+            return ""
+        return path.read_bytes().decode("utf-8", "surrogateescape")
+
+    def _followed(self, links: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
+        """Return the links to files of the directory that are not read already, and note the others in `unread`."""
+        found: dict[str, str] = {}
+        top = self._directory.resolve() if links else self._directory
+        for name, path in links.items():
+            target = Path(path).resolve()
+            if not target.is_file():
+                self.unread.append((name, "is a link to a file that does not exist"))
+            elif not target.is_relative_to(top):
+                self.unread.append((name, "is a link to a file outside the directory"))
+            elif target.relative_to(top).as_posix() not in files:
+                found[name] = path
+        return found
 
     def _content(self, name: str, path: str) -> str:
-        with open(path, "rb") as file:  # noqa: PTH123 - a Path takes longer to make than a file to open
+        with open(path, "rb") as file:  # noqa: PTH123 - making a Path takes longer than opening the file
             status = os.fstat(file.fileno())
             if status.st_size == 0 and self._known.get(name) and time.time() - status.st_mtime < HOLD_S:
-                # `generate > chat.yaml` empties the file before it writes: nothing is stopped for that.
+                # `generate > chat.yaml` empties the file before it writes; no service is stopped for that.
                 self._holds = True
                 return self._known[name]
-            # So much and no more at once: what is asked for is set aside, however short the file is.
-            return file.read(min(status.st_size, _READ_BYTES_MAX) + 1).decode("utf-8", "surrogateescape")
+            # Never more than the file holds: the buffer is allocated at once.
+            return file.read(min(status.st_size + 1, READ_BYTES_MAX)).decode("utf-8", "surrogateescape")

@@ -14,15 +14,19 @@ from typing import Any, Final, cast
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import API_VERSION, Metadata, Spec
 from bateau.kit.cel_text import OPEN
+from bateau.kit.git_lfs import is_pointer
 from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
-from bateau.kit.yaml_tree import Document, read_documents
+from bateau.kit.yaml_tree import Document, Unread, read_documents
 from bateau.specs.kinds import KINDS
 from bateau.specs.references import reference_problems
 
 GROUP: Final = "bateau.dev/"
+IGNORE_FILE: Final = ".bateauignore"
 _UTF_16: Final = ("\udcff\udcfe", "\udcfe\udcff")  # its marks of byte order, as UTF-8 that cannot be decoded
+_NOT_TEXT: Final = re.compile("[\0\udc80-\udcff]")
+_EXCLUDE_HINT: Final = f"save it as UTF-8 if it has specs; otherwise exclude it in {IGNORE_FILE}"
 _TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec")
 # What the API server adds to documents that come back from a cluster.
 _IGNORED: Final = ("status",)
@@ -63,17 +67,17 @@ def read(texts: Mapping[str, str]) -> Reading:
 
 def read_file(file: str, text: str) -> FileReading:
     """Read one text: everything that can be said of it without the others."""
-    if text.startswith(_UTF_16):
-        says = "the file is UTF-16, and specs are UTF-8"
-        wrong = Problem(where=Position(file, 1, 1), says=says, hint=f"iconv -f UTF-16 -t UTF-8 {file}")
-        return FileReading(file=file, problems=(wrong,))
+    if (unreadable := _unreadable(file, text)) is not None:
+        return FileReading(file=file, problems=(unreadable,))
     documents, unread = read_documents(file, text)
     ours = [document for document in documents if _is_ours(document.tree)]
     foreign = len(documents) - len(ours)
     if unread and not ours and GROUP not in text:
-        # A template of another program is no YAML, and no business of ours.
-        return FileReading(file=file, foreign=foreign + 1)
+        # Templates of other programs are often not valid YAML. Only a file that is not text at all is worth a warning.
+        warnings = _not_text(unread) if _NOT_TEXT.search(text) else ()
+        return FileReading(file=file, foreign=foreign + 1, problems=warnings)
     problems = [_problem(flaw) for broken in unread for flaw in broken.flaws]
+    problems += [_without_version(document) for document in documents if _lacks_version(document.tree)]
     unnamed = [broken.text for broken in unread]  # may name what others refer to
     specs: list[Spec] = []
     unsound: set[int] = set()
@@ -126,19 +130,52 @@ def _any_error(problems: list[Problem]) -> bool:
     return any(problem.severity is Severity.ERROR for problem in problems)
 
 
+def _unreadable(file: str, text: str) -> Problem | None:
+    """Return why a file has no text that can be read: an error if it mentions Bateau, else a warning."""
+    where = Position(file, 1, 1)
+    if is_pointer(text):
+        says = "the file is a pointer of Git LFS, so it is not read"
+        hint = f"run `git lfs pull`; keep specs out of LFS, or exclude the file in {IGNORE_FILE}"
+        return Problem(where=where, says=says, hint=hint, severity=Severity.WARNING)
+    if not text.startswith(_UTF_16):
+        return None
+    if GROUP in text.encode("utf-8", "surrogateescape").decode("utf-16", "replace"):
+        says, hint = "the file is UTF-16, and specs are UTF-8", f"iconv -f UTF-16 -t UTF-8 {file}"
+        return Problem(where=where, says=says, hint=hint)
+    says = "the file is UTF-16, so it is not read"
+    return Problem(where=where, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING)
+
+
+def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
+    flaw = unread[0].flaws[0]
+    says = f"{flaw.says}, so the file is not read"
+    return (Problem(where=flaw.position, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING),)
+
+
 def _is_ours(tree: Any) -> bool:
-    """Whether a document is meant for us: by its group, or by what it would be with one letter mended."""
-    if not isinstance(tree, dict):
+    """Whether a document is Bateau's: by its group, or by a misspelt one above a kind of Bateau."""
+    document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+    version, kind = document.get("apiVersion"), document.get("kind")
+    if not isinstance(version, str):
         return False
-    document = cast("dict[str, Any]", tree)
-    version = document.get("apiVersion")
-    if isinstance(version, str):
-        group = version.partition("/")[0]
-        return version.startswith(GROUP) or closest(group, [GROUP.strip("/")]) is not None
-    kind = document.get("kind")
-    return (
-        version is None and isinstance(kind, str) and kind in KINDS and ("metadata" in document or "spec" in document)
-    )
+    if version.startswith(GROUP):
+        return True
+    near = closest(version.partition("/")[0], [GROUP.strip("/")]) is not None
+    return near and isinstance(kind, str) and closest(kind, KINDS) is not None
+
+
+def _lacks_version(tree: Any) -> bool:
+    """Whether a document looks like one of Bateau whose apiVersion was forgotten."""
+    document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+    kind, metadata = document.get("kind"), document.get("metadata")
+    ours = isinstance(kind, str) and kind in KINDS
+    return ours and "apiVersion" not in document and isinstance(metadata, dict) and "name" in metadata
+
+
+def _without_version(document: Document) -> Problem:
+    says = f"this {document.tree['kind']} has no apiVersion, so it is not read as a spec"
+    hint = f"add `apiVersion: {API_VERSION}`; if it is for another program, exclude the file in {IGNORE_FILE}"
+    return Problem(where=document.position, says=says, hint=hint, severity=Severity.WARNING)
 
 
 def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
@@ -192,8 +229,6 @@ def _version_problems(document: Document) -> list[Problem]:
     version = document.tree.get("apiVersion")
     if version == API_VERSION:
         return []
-    if version is None:
-        return [Problem(where=document.position, says="apiVersion is missing", hint=f"add `apiVersion: {API_VERSION}`")]
     where = document.positions.get("apiVersion", document.position)
     return [
         Problem(where=where, says=f"apiVersion is {shown(version)}, which is not known", hint=f"use `{API_VERSION}`")

@@ -26,6 +26,7 @@ class Checked:
 
     environments: dict[str | None, Written]
     problems: tuple[Problem, ...]
+    ignored: int = 0  # files that `.bateauignore` excludes
 
     @property
     def empty(self) -> bool:
@@ -56,16 +57,16 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
     names: list[str | None] = [*environments] or [None]
     foreign = foreign_documents(directory, VERSIONS[-1])
     found = {name: check(reading, name, rules, variables=os.environ, foreign=foreign) for name in names}
-    every = (*_passed_over(files), *(problem for written in found.values() for problem in written.problems))
+    every = (*_unread(files), *(problem for written in found.values() for problem in written.problems))
     seen = dict.fromkeys(every)
-    return Checked(environments=found, problems=in_order(seen))
+    return Checked(environments=found, problems=in_order(seen), ignored=files.count_ignored())
 
 
-def _passed_over(files: SpecFiles) -> list[Problem]:
-    """Say which files were not read: what stands in them would otherwise be gone without a word."""
+def _unread(files: SpecFiles) -> list[Problem]:
+    """Report the files that were not read, since a spec in them would be missing."""
     return [
-        Problem(where=Position(name, 1, 1), says=f"it {why}, and is not read", severity=Severity.WARNING)
-        for name, why in files.passed_over
+        Problem(where=Position(name, 1, 1), says=f"this {why}, so it is not read", severity=Severity.WARNING)
+        for name, why in files.unread
     ]
 
 
