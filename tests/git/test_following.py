@@ -17,7 +17,7 @@ Follow = Callable[..., GitTexts]
 
 
 async def test_a_pushed_commit_is_what_is_read(workshop: Workshop, follow: Follow):
-    first = workshop.commit("one", shop=SPEC.format(1))
+    workshop.commit("one", shop=SPEC.format(1))
     texts = follow(f"{workshop.url}@main")
     port: Texts = texts
     await texts.refresh()
@@ -25,7 +25,6 @@ async def test_a_pushed_commit_is_what_is_read(workshop: Workshop, follow: Follo
     workshop.commit("two", shop=SPEC.format(2))
     await texts.refresh()
     assert port.read() == {"shop.yaml": SPEC.format(2)}
-    assert await texts.texts_at("HEAD~1") == await texts.texts_at(first) == {"shop.yaml": SPEC.format(1)}
     assert texts.commit is not None
     assert (texts.commit.subject, texts.commit.author) == ("two", "Ada <ada@example.org>")
 
@@ -138,29 +137,36 @@ async def test_an_unreachable_host_is_said_without_credentials(follow: Follow):
     assert texts.place == "git+http://127.0.0.1:1/acme.git"
 
 
-async def test_everything_a_commit_may_not_hold_is_named_at_once(workshop: Workshop, follow: Follow):
-    workshop.commit("one", shop="a: 1\n")
-    texts = follow(workshop.url)
-    await texts.refresh()
-    texts.read()
+async def test_files_that_are_no_specs_never_stop_a_commit(workshop: Workshop, follow: Follow):
+    """F7: only specs are read here, so nothing else has to be readable."""
     (workshop.directory / "out.yaml").symlink_to("../../etc/passwd")
     (workshop.directory / "in.yaml").symlink_to("shop.yaml")
-    (workshop.directory / "large.yaml").write_bytes(b"#" * (8 * 2**20 + 1))
-    (workshop.directory / "lfs.yaml").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
+    (workshop.directory / "dump.sql").write_bytes(b"#" * (8 * 2**20 + 1))
+    (workshop.directory / "lfs.png").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n")
     workshop.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor")
-    workshop.git("add", "out.yaml", "in.yaml", "large.yaml", "lfs.yaml")
-    workshop.git("commit", "-q", "-m", "bad")
+    workshop.git("add", "out.yaml", "in.yaml", "dump.sql", "lfs.png")
+    (workshop.directory / "shop.yaml").write_text("a: 1\n")
+    workshop.git("add", "shop.yaml")
+    workshop.git("commit", "-q", "-m", "one")
+    texts = follow(workshop.url)
     await texts.refresh()
-    with pytest.raises(SourceError) as caught:
-        texts.read()
-    for says in (
-        "out.yaml is a link to ../../etc/passwd, which is not in the repository",
-        "large.yaml has 8,388,609 bytes",
-        "lfs.yaml is a Git LFS pointer",
-        "vendor is a submodule",
+    assert texts.read() == {"shop.yaml": "a: 1\n"}
+
+
+async def test_an_ignore_file_holds_for_a_followed_repository(workshop: Workshop, follow: Follow):
+    """F18."""
+    (workshop.directory / "deploy/testdata").mkdir(parents=True)
+    (workshop.directory / "deploy/testdata/a.yaml").write_text("a: 1\n")
+    (workshop.directory / "deploy/shop.yaml").write_text("a: 1\n")
+    (workshop.directory / "deploy/.bateauignore").write_text("testdata\n")
+    workshop.commit("one")
+    for folder, expected in (
+        ("#subdirectory=deploy", {"shop.yaml"}),
+        ("", {"deploy/shop.yaml", "deploy/testdata/a.yaml"}),
     ):
-        assert says in caught.value.message
-    assert "in.yaml" not in caught.value.message
+        texts = follow(workshop.url + folder)
+        await texts.refresh()
+        assert texts.read().keys() == expected
 
 
 async def test_only_commits_of_allowed_signers_are_followed(workshop: Workshop, follow: Follow, tmp_path: Path):
@@ -218,7 +224,7 @@ async def test_a_commit_on_a_branch_touches_no_work_tree(workshop: Workshop, env
 async def test_what_names_no_commit_is_refused(workshop: Workshop, environ: Mapping[str, str], revision: str):
     workshop.commit("one")
     repository = await GitObjects.of_clone(workshop.directory, environ=environ)
-    with pytest.raises(SourceNotFound, match="names no commit"):
+    with pytest.raises(SourceNotFound, match="is not"):
         await repository.texts_at(revision)
 
 

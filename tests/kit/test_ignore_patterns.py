@@ -18,8 +18,14 @@ PARTS = st.sampled_from(
     ["a", "b", "foo", "*", "**", "*.yaml", "f*", "?", "[ab]", "[!a]", "[^a-c]*", "x y", "x\\ y.yaml", "\\[z]*",
      "\\#h.yaml", "\\!b.yaml", "[z]*", "a**", "[[:upper:]]*", "[]-a]", "[[]z*", "d[--0]1.yaml", "*a*"]
 )  # fmt: skip
+
+
+def pattern(negated: str, root: str, parts: list[str], tail: str) -> str:
+    return negated + root + "/".join(parts) + tail
+
+
 PATTERNS = st.builds(
-    lambda negated, root, parts, tail: negated + root + "/".join(parts) + tail,
+    pattern,
     st.sampled_from(["", "", "!"]),
     st.sampled_from(["", "", "/"]),
     st.lists(PARTS, min_size=1, max_size=3),

@@ -54,7 +54,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
         directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
     older, newer = _range(commits)
-    desired = asyncio.run(rendered_at(question, newer or "HEAD")) if commits else rendered(question)
+    desired = rendered_at(question, newer or "HEAD") if commits else rendered(question)
     commit = asyncio.run(commit_of(question, newer or "HEAD")) if status_of else ""
     prefix = asyncio.run(prefix_of(directory)) if form == "sarif" else ""
     if desired.written.wrong:
@@ -66,9 +66,7 @@ def command(  # noqa: PLR0917 - click hands them over by name
             click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
         status = plan_status(desired)
     else:
-        observed = (
-            manifests_at(against, environment) if against else asyncio.run(rendered_at(question, older or "HEAD"))
-        )
+        observed = manifests_at(against, environment) if against else rendered_at(question, older or "HEAD")
         delivery = difference(desired, observed, environment=environment, removals_confirmed=yes_remove)
         click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
         status = plan_status(desired, delivery, removals_confirmed=yes_remove)

@@ -81,7 +81,7 @@ def _read(text: str) -> Iterator[_Pattern]:
         else:
             parts = [None if name == "**" else _part(name) for name in names]
             if parts[-1] is None:
-                parts.append(_ANY)  # `a/**` is what is in `a`, and not `a`
+                parts.append(_ANY)  # `a/**` matches the files in `a`, and not `a` itself
         yield _Pattern(negated, directory, anywhere, tuple(parts))
 
 

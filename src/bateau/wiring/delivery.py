@@ -3,6 +3,7 @@
 Called by those commands.
 """
 
+import asyncio
 import os
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
@@ -18,10 +19,10 @@ from bateau.kit.position import Flaw
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.ports.foreign import Foreign
-from bateau.sources.git import GitObjects
+from bateau.sources.git import GitObjects, Listing
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import Reading, read
-from bateau.wiring.foreign import foreign_documents, laid_out
+from bateau.wiring.foreign import foreign_documents, foreign_documents_at
 from bateau.wiring.policies import starter_policies
 from bateau.wiring.question import Question
 from bateau.wiring.schemas import load_schemas
@@ -30,20 +31,25 @@ _FLAWS_SHOWN = 10
 
 
 def rendered(question: Question) -> Rendered:
-    """Render what stands in the directory now."""
+    """Render the specs of the directory."""
     reading = read(SpecFiles(question.directory, default={}).read())
     return _delivered(question, reading, foreign_documents(question.directory, question.kubernetes))
 
 
-async def rendered_at(question: Question, revision: str) -> Rendered:
-    """Render what stood in the directory at a commit. Raises the SourceError family."""
-    objects = await GitObjects.of_clone(question.directory, environ=os.environ)
-    commit = await objects.id_of(revision)
-    reading = read(await objects.texts_at(commit))
+def rendered_at(question: Question, revision: str) -> Rendered:
+    """Render the specs of the directory at a commit. Raises the SourceError family."""
+    objects, commit, texts, listing = asyncio.run(_at(question.directory, revision))
+    reading = read(texts)
     foreign = None
     if any(spec.brings_documents for spec in reading.specs):
-        foreign = foreign_documents(await laid_out(objects, commit), question.kubernetes)
+        foreign = foreign_documents_at(objects, listing, commit, question.kubernetes)
     return _delivered(question, reading, foreign)
+
+
+async def _at(directory: Path, revision: str) -> tuple[GitObjects, str, Mapping[str, str], Listing]:
+    objects = await GitObjects.of_clone(directory, environ=os.environ)
+    commit = await objects.id_of(revision)
+    return objects, commit, await objects.texts_at(commit), await objects.listing(commit)
 
 
 async def commit_of(question: Question, revision: str) -> str:

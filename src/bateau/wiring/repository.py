@@ -17,8 +17,8 @@ from typing import Final
 
 from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.revision import Commit
-from bateau.sources.git import Following, GitReference, GitTexts, Push, is_git, parse
-from bateau.wiring.work_tree import lay_out
+from bateau.kit.suggest import listed
+from bateau.sources.git import Following, GitReference, GitTexts, LaidOut, Push, WorkTree, is_git, parse
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class FollowedRepository:
         """
         following = following or following_of(reference)
         self._texts = GitTexts(reference, cache=cache, environ=environ, following=following)
-        self._directory = directory
+        self._tree = WorkTree(directory)
         self._sound = sound
         self._repair_s = repair_s
         self._laid_out: Commit | None = None
@@ -118,14 +118,24 @@ class FollowedRepository:
                 if commit is None:
                     return
             try:
-                written = await asyncio.to_thread(lay_out, self._directory, await self._texts.files(commit))
+                laid_out = await self._texts.lay_out(commit, self._tree)
             except ControlError as error:
                 self._stuck = error
                 raise
             new = commit is not self._laid_out
             self._stuck, self._laid_out, self._seen = None, commit, texts
-            for name in () if new else written:
+            if new:
+                await self._warn(commit, laid_out)
+            for name in () if new else laid_out.written:
                 logger.warning("%s was edited by hand: it is what commit %s has again", name, commit.short)
+
+    async def _warn(self, commit: Commit, laid_out: LaidOut) -> None:
+        """Name the files of a commit whose content is elsewhere: a program that needs them fails."""
+        if submodules := await self._texts.submodules(commit):
+            logger.warning("commit %s: submodules are left empty: %s", commit.short, listed(submodules))
+        if laid_out.pointers:
+            names = listed(laid_out.pointers)
+            logger.warning("commit %s: files in Git LFS are pointers, without their content: %s", commit.short, names)
 
     async def _keep_laid_out(self) -> None:
         """Put back what somebody has edited in the files of the commit, and lay out what could not be before."""

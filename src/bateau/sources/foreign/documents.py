@@ -9,12 +9,15 @@ for alike is done once.
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from bateau.domain.errors import BateauError
+from bateau.domain.problem import Problem
 from bateau.domain.workload import Documents, Workload
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.helm import Cluster, expand_chart
 from bateau.sources.foreign.kustomize import expand_kustomization
+from bateau.sources.foreign.naming import named_at
 from bateau.sources.foreign.plain import expand_files
-from bateau.sources.foreign.tree import Tree
+from bateau.sources.foreign.tree import Files, Tree
 
 
 class ForeignDocuments:
@@ -27,9 +30,13 @@ class ForeignDocuments:
         environ: Mapping[str, str],
         kubernetes: str = "1.37",
         serves: Callable[[], Iterable[str]] = tuple,
+        files: Files | None = None,
     ) -> None:
-        """`serves` returns the API versions that Kubernetes serves: "apps/v1", "apps/v1/Deployment"."""
-        self._tree = Tree(root)
+        """`serves` returns the API versions that Kubernetes serves: "apps/v1", "apps/v1/Deployment".
+
+        `files` puts files into `root` when they are named; without it, all are there.
+        """
+        self._tree = Tree(root, files)
         self._environ = environ
         self._kubernetes = kubernetes
         self._serves = serves
@@ -39,7 +46,11 @@ class ForeignDocuments:
         """Return the objects of `service`, or why there are none; what was asked before is not worked out again."""
         key = _identity(service, namespace)
         if key not in self._known:
-            self._known[key] = self._expand(service, namespace)
+            try:
+                self._known[key] = self._expand(service, namespace)
+            except BateauError as error:  # a file that cannot be read concerns the App that names it, and no other one
+                wrong = Problem(where=named_at(service, "spec"), says=error.message, hint=error.hint)
+                self._known[key] = Expansion(problems=(wrong,))
         return self._known[key]
 
     def _expand(self, service: Workload, namespace: str) -> Expansion:

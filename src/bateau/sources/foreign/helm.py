@@ -176,6 +176,7 @@ def _files(tree: Tree, service: Workload, chart: Chart) -> ChartFiles | Problem:
     if name is None:
         says = f"`{source}` is outside of the directory that the specs are read from"
         return Problem(where=where, says=says, hint=OUTSIDE_HINT)
+    tree.need_all(name)
     path = tree.root / name
     if path.is_dir():
         if (path / "Chart.yaml").is_file():

@@ -7,13 +7,14 @@ Invariant: a file is named by its real place below the tree, so that a copy of a
 Refused: to let kustomize find out; it clones, and says where at best which file was concerned.
 """
 
+import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from bateau.domain.problem import Problem
-from bateau.kit.position import Position, child, item, nearest
+from bateau.kit.position import Position, child, item, leaves, nearest
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.sources.foreign.objects import mapping, sequence
@@ -135,7 +136,7 @@ class _Walker:
         if real in self._seen:
             return
         self._seen.add(real)
-        name = next((each for each in NAMES if (self._tree.root / real / each).is_file()), None)
+        name = next((each for each in NAMES if self._tree.is_file(f"{real}/{each}")), None)
         if name is None:
             says = f"the directory {real} has no kustomization.yaml"
             self._problem(where, says, self._tree.instead(f"{real}/kustomization.yaml"))
@@ -145,7 +146,9 @@ class _Walker:
             found = Kustomization(name, real, document)
             self.walk.kustomizations.append(found)
             self._refused_fields(found)
-            for each in references(found.tree):
+            named = [*references(found.tree)]
+            self._need(found, [each.value for each in named])
+            for each in named:
                 self._follow(found, each)
 
     def _refused_fields(self, found: Kustomization) -> None:
@@ -159,7 +162,7 @@ class _Walker:
         if reference.sort in {"plugin", "patch"} and "\n" in value:
             if reference.sort == "plugin":
                 documents, _ = read_documents(found.name, value, dialect=KUSTOMIZE)
-                self._plugins([(document, where) for document in documents])
+                self._plugins(found, [(document, where) for document in documents])
             return
         if is_elsewhere(value):
             self._problem(where, f"`{value}` is fetched from elsewhere, and nothing is fetched here", _ELSEWHERE_HINT)
@@ -171,12 +174,17 @@ class _Walker:
         elif (self._tree.root / name).is_dir():
             self.enter(name, where)
         elif (self._tree.root / name).is_file():
-            self._file(name, reference.sort, where)
+            self._file(found, name, reference.sort, where)
         else:
             says = f"`{value}` does not exist below {found.folder}"
             self._problem(where, says, self._tree.instead(name))
 
-    def _file(self, name: str, sort: _Sort, where: Position) -> None:
+    def _need(self, found: Kustomization, paths: Iterable[str]) -> None:
+        """Have the files of these paths put into the directory, all at once, if any are missing."""
+        names = {os.path.normpath(f"{found.folder}/{path}") for path in paths if "\n" not in path}
+        self._tree.need([name for name in names if name.partition("/")[0] not in {"..", ""}])
+
+    def _file(self, found: Kustomization, name: str, sort: _Sort, where: Position) -> None:
         if self._tree.name_of(self._tree.root / name) != name:
             self.walk.linked = True
         if len(self.walk.files) >= FILES_MAX:
@@ -185,13 +193,16 @@ class _Walker:
         if sort == "resource" and name not in self.walk.files:
             self.walk.resources.append(name)
         if sort == "plugin":
-            self._plugins([(document, document.position) for document in self._documents(name, where)])
+            self._plugins(found, [(document, document.position) for document in self._documents(name, where)])
         self.walk.files.add(name)
 
-    def _plugins(self, documents: list[tuple[Document, Position]]) -> None:
+    def _plugins(self, found: Kustomization, documents: list[tuple[Document, Position]]) -> None:
         """Refuse generators and transformers that are programs, containers or charts."""
         for document, where in documents:
             tree = mapping(document.tree)
+            # Those of kustomize itself have fields for files; which ones, each kind decides.
+            words = (value for _, value in leaves(tree) if isinstance(value, str))
+            self._need(found, {part for word in words for part in (word, word.rpartition("=")[2])})
             kind = str(tree.get("kind"))
             annotations = mapping(mapping(tree.get("metadata")).get("annotations"))
             if kind == "HelmChartInflationGenerator":

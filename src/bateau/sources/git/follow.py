@@ -21,10 +21,11 @@ from typing import Final
 from bateau.domain.errors import BateauError, DiskFull, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.revision import Commit
 from bateau.kit.backoff import Backoff
-from bateau.sources.git.objects import GitFile, GitObjects
+from bateau.sources.git.objects import GitObjects
 from bateau.sources.git.process import Git
 from bateau.sources.git.reference import GitReference
 from bateau.sources.git.webhook import Push
+from bateau.sources.git.work_tree import LaidOut, WorkTree
 from bateau.sources.lock import held
 
 logger = logging.getLogger(__name__)
@@ -140,33 +141,14 @@ class GitTexts:
         """The specs of the last good commit, whatever the trouble since; None before there is one."""
         return self._texts
 
-    async def files(self, commit: Commit) -> Mapping[str, GitFile]:
-        """Return every file of a commit by its path, as a checkout has them. Raises SourceError."""
-        found, problems = await self._objects.tree_at(commit.id, wanted=lambda _: True)
-        for problem in problems:
-            logger.warning("%s: %s %s", self.place, problem.where.file if problem.where else "", problem.says)
-        return found
+    async def lay_out(self, commit: Commit, tree: WorkTree) -> LaidOut:
+        """Make the files of a directory those of a commit. Raises SourceError, and ControlError for the disk."""
+        return await tree.lay_out(await self._objects.listing(commit.id), self._objects.blobs, commit.id)
 
-    async def texts_at(self, revision: str) -> Mapping[str, str]:
-        """Return the specs of another commit of the history that is here, for `plan A..B`. Raises SourceError."""
-        return await self._objects.texts_at(await self._local(revision))
-
-    async def commit_at(self, revision: str) -> Commit:
-        """Return a commit of the history that is here. Raises SourceError."""
-        return await self._objects.commit(await self._local(revision))
-
-    async def _local(self, revision: str) -> str:
-        """HEAD is the last good commit here; an id names what was fetched; anything else is asked for."""
-        head, tail = (revision[:4], revision[4:]) if revision.startswith("HEAD") else ("", revision)
-        if head:
-            if self.commit is None:
-                raise SourceNotFound(f"{self.place} has no commit yet")
-            return self.commit.id + tail
-        try:
-            return await self._objects.id_of(revision)
-        except SourceNotFound:
-            async with self._turn, self._repository():
-                return await self._fetched(revision, deepen=False)
+    async def submodules(self, commit: Commit) -> list[str]:
+        """Return the paths of the submodules of a commit, whose files are not in it. Raises SourceError."""
+        listing = await self._objects.listing(commit.id)
+        return [path for path, entry in listing.entries.items() if entry.is_submodule]
 
     async def _advance(self) -> None:
         async with self._repository():

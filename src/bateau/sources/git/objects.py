@@ -1,54 +1,32 @@
-"""Read commits and the texts in them out of a repository, bare or a clone, without a checkout.
+"""Read commits, and the specs in them, from a repository without a checkout. It may be bare.
 
-Called by follow, by promote and by `plan A..B`; branch makes commits over it.
+Called by follow and by `promote`, `plan` and `render`; branch makes commits with it.
 
-Invariant: only what the commit itself holds is read: links are not followed, submodules not entered, no filter is run.
-Refused: `git archive`; attributes in the repository (export-subst, export-ignore) would change what is read.
+Invariant: what is read is what a checkout has: attributes that only concern archives (export-ignore, export-subst) do
+not apply. No filter of the repository is run, so line endings are those of the commit.
+Refused: `git archive`, to which those attributes apply.
 """
 
-import posixpath
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.errors import SourceError, SourceNotFound
-from bateau.domain.problem import Problem
+from bateau.domain.errors import SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.revision import Commit, Signature
-from bateau.kit.position import Position
 from bateau.ports.repository import Change
 from bateau.sources.git import branch
-from bateau.sources.git.process import Git
+from bateau.sources.git.blobs import Blobs
+from bateau.sources.git.listing import Entry, Listing, shown
+from bateau.sources.git.process import DAMAGED_HINT, Git
 from bateau.sources.git.reference import COMMIT_ID, is_revision
+from bateau.sources.spec_names import IGNORE_FILE, READ_BYTES_MAX, SpecNames
 
-ENDINGS: Final = (".yaml", ".yml")
-FILE_BYTES_MAX: Final = 8 * 2**20
-BYTES_MAX: Final = 256 * 2**20
-FILES_MAX: Final = 100_000
-_SKIPPED: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
-_LFS: Final = b"version https://git-lfs.github.com/spec/"
-_LINK, _SUBMODULE, _EXECUTABLE = "120000", "160000", "100755"
+_LINK_BYTES_MAX: Final = 4096  # as Linux has it
 _STATES: Final[Mapping[str, Signature]] = {"G": "good", "U": "unknown signer", "N": "unsigned"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """A file of a commit; `path` from the folder that is read, `size_bytes` None for a submodule."""
-
-    path: str
-    mode: str
-    id: str
-    size_bytes: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class GitFile:
-    """What a file of a commit holds: its content, or where it leads if it is a `link`."""
-
-    content: bytes
-    executable: bool = False
-    link: bool = False
+_REVISION_HINT: Final = "write a branch, a tag, a commit id, or HEAD~1"
+_SHALLOW_HINT: Final = (
+    "deepen it: `git fetch --unshallow`; in CI, set `fetch-depth: 0` of actions/checkout, or `GIT_DEPTH: 0` for GitLab"
+)
 
 
 class GitObjects:
@@ -60,6 +38,8 @@ class GitObjects:
     def __init__(self, git: Git, *, subdirectory: str = "") -> None:
         self._git = git
         self._subdirectory = subdirectory
+        self._listed: tuple[str, Listing] | None = None  # of the commit that was asked for last
+        self.blobs = Blobs(git)
 
     @classmethod
     async def of_clone(cls, directory: Path, *, environ: Mapping[str, str]) -> "GitObjects":
@@ -104,14 +84,19 @@ class GitObjects:
     async def id_of(self, revision: str) -> str:
         """Return the id of the commit that `revision` names. Raises SourceNotFound."""
         if not is_revision(revision):
-            raise SourceNotFound(f"`{revision}` names no commit", hint="write a branch, a tag, an id or HEAD~1")
-        out = await self._git.asks(
-            "rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", doing=f"look for {revision}"
-        )
+            raise SourceNotFound(f"`{revision}` is not the name of a commit", hint=_REVISION_HINT)
+        doing = f"look for {revision}"
+        out = await self._git.asks("rev-parse", "--verify", "--quiet", f"{revision}^{{commit}}", doing=doing)
         found = (out or b"").decode().strip()
-        if not COMMIT_ID.fullmatch(found):
-            raise SourceNotFound(f"`{revision}` names no commit here", hint="write a branch, a tag, an id or HEAD~1")
-        return found
+        if COMMIT_ID.fullmatch(found):
+            return found
+        if await self._git.asks("rev-parse", "--is-shallow-repository", doing=doing) == b"true\n":
+            raise SourceNotFound(f"`{revision}` is not in this clone, which is shallow", hint=_SHALLOW_HINT)
+        named = await self._git.asks("rev-parse", "--verify", "--quiet", revision, doing=doing)
+        if named is not None and not COMMIT_ID.fullmatch(revision):
+            says = f"`{revision}` is {named.decode().strip()[:12]}, a commit that this repository does not have"
+            raise SourceError(says, hint=DAMAGED_HINT)
+        raise SourceNotFound(f"`{revision}` is not a commit of this repository", hint=_REVISION_HINT)
 
     async def is_clean(self) -> bool:
         """Whether the work tree holds what HEAD does; files that Git ignores do not count. Raises SourceError."""
@@ -146,124 +131,82 @@ class GitObjects:
         return _STATES.get(state, "bad"), signer or None
 
     async def texts_at(self, revision: str) -> Mapping[str, str]:
-        """Return the spec files of a commit. Raises SourceError that names every file that cannot be read."""
+        """Return the spec files of a commit, as SpecFiles reads them from a checkout. Raises the SourceError family."""
         commit_id = await self.id_of(revision)
-        files, problems = await self.tree_at(commit_id, wanted=lambda path: path.endswith(ENDINGS))
-        if problems:
-            raise SourceError(
-                f"commit {commit_id[:12]} cannot be read: "
-                + "; ".join(f"{p.where and p.where.file} {p.says}" for p in problems),
-                hint=problems[0].hint,
-            )
-        # Links are not followed: what they lead to within the tree is read anyway.
-        return {n: each.content.decode("utf-8", "surrogateescape") for n, each in files.items() if not each.link}
+        listing = await self.listing(commit_id)
+        names = SpecNames(await self._ignore_patterns(listing, commit_id))
+        read: dict[str, Entry] = {}
+        links: dict[str, Entry] = {}
+        for path, entry in listing.entries.items():
+            if not entry.is_submodule and names.is_read(path):
+                (links if entry.is_link else read)[path] = entry
+        for path in links:
+            found = listing.find(path)
+            if found.entry is not None and found.entry.is_file and found.path not in read:
+                links[path] = found.entry
+        read |= {path: entry for path, entry in links.items() if entry.is_file}
+        entries = [read[path] for path in sorted(read)]
+        contents = await self.blobs.heads(entries, commit_id, bytes_max=READ_BYTES_MAX)
+        texts = (content.decode("utf-8", "surrogateescape") for content in contents)
+        return dict(zip(sorted(read), texts, strict=True))
 
-    async def tree_at(
-        self, commit_id: str, *, wanted: Callable[[str], bool]
-    ) -> tuple[dict[str, GitFile], tuple[Problem, ...]]:
-        """Return files and links as a checkout would have them, by path, and what is wrong with the tree.
+    async def listing(self, commit_id: str) -> Listing:
+        """Return all names in the folder of a commit. Raises the SourceError family."""
+        if self._listed is None or self._listed[0] != commit_id:
+            entries = await self._entries(commit_id)
+            links = [entry for entry in entries if entry.is_link]
+            self._listed = commit_id, Listing(entries, await self._targets(links, commit_id))
+        return self._listed[1]
 
-        A link that leads out of the tree is wrong, and left out.
-        """
-        entries = [entry for entry in await self._entries(commit_id) if not _is_hidden(entry.path)]
-        problems = [_submodule(entry) for entry in entries if entry.mode == _SUBMODULE]
-        links = [entry for entry in entries if entry.mode == _LINK]
-        found: dict[str, GitFile] = {}
-        for link, target in zip(links, await self._contents(links), strict=True):
-            leads_out = self._link(link, target.decode("utf-8", "surrogateescape"))
-            problems += leads_out
-            if not leads_out and wanted(link.path):
-                found[link.path] = GitFile(target, link=True)
-        files = [entry for entry in entries if entry.mode not in {_LINK, _SUBMODULE} and wanted(entry.path)]
-        large = [entry for entry in files if (entry.size_bytes or 0) > FILE_BYTES_MAX]
-        problems += [
-            _problem(each, f"has {each.size_bytes or 0:,} bytes; more than {FILE_BYTES_MAX:,} are not read", "split it")
-            for each in large
-        ]
-        total = sum(entry.size_bytes or 0 for entry in files)
-        if total > BYTES_MAX or len(files) > FILES_MAX:
-            says = f"{len(files):,} files of {total:,} bytes are more than is read"
-            return {}, (Problem(where=None, says=says, hint="follow a #subdirectory= of the repository"), *problems)
-        files = [entry for entry in files if entry not in large]
-        for entry, content in zip(files, await self._contents(files), strict=True):
-            if content.startswith(_LFS):
-                says = "is a Git LFS pointer, and not the file it points to"
-                problems.append(_problem(entry, says, "specs are small: keep them out of LFS (.gitattributes)"))
-            else:
-                found[entry.path] = GitFile(content, executable=entry.mode == _EXECUTABLE)
-        return dict(sorted(found.items())), tuple(problems)
+    async def large_files(self) -> Path | None:
+        """Return the directory in which Git LFS keeps files that it has fetched; None if there is none."""
+        out = await self._git.asks("rev-parse", "--git-common-dir", doing="look for Git LFS")
+        if out is None:
+            return None
+        path = self._git.directory / out.decode("utf-8", "surrogateescape").rstrip("\n") / "lfs" / "objects"
+        return path if path.is_dir() else None
 
     async def commit_on_branch(self, base: str, change: Change) -> Commit:
         """Make a commit above `base` on a new branch; paths are from the repository's top. Raises SourceError."""
         made = await branch.commit_on_branch(self._git, await self.id_of(base), change)
         return await self.commit(made)
 
+    async def _targets(self, links: Sequence[Entry], commit_id: str) -> dict[str, str]:
+        """Return the targets of links by path. A target that is damaged concerns nobody until the link is used."""
+        try:
+            contents = await self.blobs.heads(links, commit_id, bytes_max=_LINK_BYTES_MAX)
+        except SourceUnreachable:
+            raise
+        except SourceError:
+            if len(links) == 1:
+                return {}
+            each = [await self._targets([link], commit_id) for link in links]
+            return {path: target for targets in each for path, target in targets.items()}
+        targets = (content.decode("utf-8", "surrogateescape") for content in contents)
+        return dict(zip((link.path for link in links), targets, strict=True))
+
+    async def _ignore_patterns(self, listing: Listing, commit_id: str) -> str:
+        found = listing.find(IGNORE_FILE)
+        if found.entry is None or not found.entry.is_file:
+            return ""
+        (content,) = await self.blobs.heads([found.entry], commit_id, bytes_max=READ_BYTES_MAX)
+        return content.decode("utf-8", "surrogateescape")
+
     async def _entries(self, commit_id: str) -> list[Entry]:
-        where = f"{commit_id}:{self._subdirectory}"
-        if await self._git.asks("cat-file", "-e", where, doing="look for the folder") is None:
-            raise SourceNotFound(
-                f"commit {commit_id[:12]} has no folder {self._subdirectory}", hint="look at #subdirectory="
+        doing = f"list the files of commit {commit_id[:12]}"
+        if self._subdirectory:
+            # Without a "/" at the end, it lists the directory itself.
+            out = await self._git.run(
+                "ls-tree", "-d", "-z", "--full-tree", commit_id, "--", self._subdirectory, doing=doing
             )
-        out = await self._git.run(
-            "ls-tree", "-r", "-l", "-z", "--full-tree", where, doing=f"list commit {commit_id[:12]}"
-        )
+            if not out:
+                says = f"commit {commit_id[:12]} has no directory {shown(self._subdirectory)}"
+                raise SourceNotFound(says, hint="check #subdirectory= of the URL, or the directory of the command")
+        where = f"{commit_id}:{self._subdirectory}" if self._subdirectory else commit_id
+        out = await self._git.run("ls-tree", "-r", "-z", "--full-tree", where, doing=doing)
         entries: list[Entry] = []
         for line in out.split(b"\0")[:-1]:
             fields, _, path = line.partition(b"\t")
-            mode, _, object_id, size = fields.decode().split()
-            name = path.decode("utf-8", "surrogateescape")
-            entries.append(Entry(path=name, mode=mode, id=object_id, size_bytes=None if size == "-" else int(size)))
+            mode, _, object_id = fields.decode().split()
+            entries.append(Entry(path=path.decode("utf-8", "surrogateescape"), mode=mode, id=object_id))
         return sorted(entries, key=lambda entry: entry.path)
-
-    async def _contents(self, entries: list[Entry]) -> list[bytes]:
-        """Return the blobs in one run of git."""
-        if not entries:
-            return []
-        asked = "".join(f"{entry.id}\n" for entry in entries).encode()
-        out = await self._git.run("cat-file", "--batch", stdin=asked, doing="read files")
-        contents: list[bytes] = []
-        at = 0
-        for entry in entries:
-            end = out.index(b"\n", at)
-            header = out[at:end].split()
-            if header[1:2] != [b"blob"]:
-                raise SourceError(f"cannot read {entry.path}: its content is missing from the repository")
-            size = int(header[2])
-            contents.append(out[end + 1 : end + 1 + size])
-            at = end + size + 2
-        return contents
-
-    def _link(self, link: Entry, target: str) -> list[Problem]:
-        """A link within leads to what is read anyway; one that leads out would read the machine's files."""
-        top = posixpath.join("/", self._subdirectory, posixpath.dirname(link.path))
-        climbs = target.startswith("/") or _climbs_out(top, target)
-        if not climbs:
-            return []
-        says = f"is a link to {target}, which is not in the repository"
-        return [_problem(link, says, "put the file itself into the repository")]
-
-
-def _climbs_out(folder: str, target: str) -> bool:
-    depth = len([part for part in folder.split("/") if part])
-    for part in target.split("/"):
-        depth += -1 if part == ".." else 0 if part in {"", "."} else 1
-        if depth < 0:
-            return True
-    return False
-
-
-def _is_hidden(path: str) -> bool:
-    """The same folders are looked into as in a directory on disk."""
-    return any(part.startswith(".") or part in _SKIPPED for part in path.split("/"))
-
-
-def _submodule(entry: Entry) -> Problem:
-    says = (
-        "is a submodule: another repository, whose content this commit does not hold and whose signature nobody checked"
-    )
-    return _problem(entry, says, "put the files into this repository, or follow the other one too")
-
-
-def _problem(entry: Entry, says: str, hint: str) -> Problem:
-    name = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", "?", entry.path)
-    return Problem(where=Position(name, 1, 1), says=says, hint=hint)

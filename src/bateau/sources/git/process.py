@@ -17,11 +17,12 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from bateau.domain.errors import DiskFull, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 
 TIMEOUT_S: Final = 60.0
+DAMAGED_HINT: Final = "the clone is damaged or incomplete: see `git fsck`, and clone the repository again"
 # What git and ssh need of ours: where programs, keys and credential helpers are, and the way out.
 _KEPT: Final = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
@@ -67,6 +68,14 @@ _MEANINGS: Final[Sequence[tuple[re.Pattern[str], type[SourceError], str | None]]
         SourceUnreachable,
         None,
     ),
+    (
+        re.compile(
+            r"bad object|bad tree|is corrupt|hash mismatch|is empty|[Nn]ot a valid object|[Nn]ot a tree object|"
+            r"[Uu]nable to (read|find|unpack)|[Cc]ould not read [0-9a-f]{40}|inflate: |missing (blob|tree|commit)"
+        ),
+        SourceError,
+        DAMAGED_HINT,
+    ),
 )
 
 
@@ -87,30 +96,37 @@ class Git:
         doing: str,
         timeout_s: float = TIMEOUT_S,
         variables: Mapping[str, str] | None = None,
+        into: IO[bytes] | None = None,
     ) -> bytes:
-        """Return what `git ARGUMENTS` prints. `doing` names the act in messages: "read commit 1a2b".
+        """Return the output of `git ARGUMENTS`, or write it `into` a file. `doing` is for messages: "read commit 1a2b".
 
         Raises the SourceError family.
         """
-        status, out, err = await self._run(arguments, stdin, timeout_s, variables or {}, doing)
+        status, out, err = await self._run(arguments, stdin, timeout_s, variables or {}, doing, into)
         if status:
             raise self._failure(doing, err)
         return out
 
     async def asks(self, *arguments: str, doing: str) -> bytes | None:
-        """Return what git prints, or None where it says no (status 1 or 128). Raises where git cannot be run."""
+        """Return the output of git, or None if it fails (status 1 or 128). Raises SourceError if git cannot be run."""
         status, out, _ = await self._run(arguments, b"", TIMEOUT_S, {}, doing)
         return out if status == 0 else None
 
     async def _run(
-        self, arguments: Sequence[str], stdin: bytes, timeout_s: float, variables: Mapping[str, str], doing: str
+        self,
+        arguments: Sequence[str],
+        stdin: bytes,
+        timeout_s: float,
+        variables: Mapping[str, str],
+        doing: str,
+        into: IO[bytes] | None = None,
     ) -> tuple[int, bytes, str]:
         try:
             process = await asyncio.create_subprocess_exec(
                 "git",
                 *arguments,
                 stdin=asyncio.subprocess.PIPE,
-                stdout=asyncio.subprocess.PIPE,
+                stdout=into or asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 env={**self._environment(), **variables},
                 cwd=self.directory,
@@ -133,7 +149,7 @@ class Git:
         except BaseException:
             await _end(process)
             raise
-        return process.returncode or 0, out, err.decode("utf-8", "replace")
+        return process.returncode or 0, out or b"", err.decode("utf-8", "replace")
 
     def _environment(self) -> dict[str, str]:
         settings = {**_SETTINGS, **self.settings}
