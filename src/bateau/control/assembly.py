@@ -18,7 +18,7 @@ from bateau.domain.problem import Problem
 from bateau.domain.workload import Workload
 from bateau.hydrate import ManifestPatches
 from bateau.kit.concealed import without
-from bateau.policy import Judge, Policy, Subject, of_manifest
+from bateau.policy import Judge, Policy, Subject, judges_manifests, of_manifest
 from bateau.ports.foreign import Foreign
 from bateau.render import Schemas, Surroundings, render_service, validate
 from bateau.specs import Reading
@@ -70,7 +70,9 @@ class Assembly:
         foreign: Foreign | None = None,
     ) -> None:
         self.patches = ManifestPatches(reading.specs, environment, variables)
-        self._judge = Judge([*policies, *rules.starter], today=rules.today, environment=self.patches.environment)
+        every = [*policies, *rules.starter]
+        self._judge = Judge(every, today=rules.today, environment=self.patches.environment)
+        self._judges_manifests = any(judges_manifests(policy.spec.match) for policy in every)
         self._read = self.patches.read
         self._schemas = rules.schemas
         self._foreign = foreign
@@ -104,10 +106,15 @@ class Assembly:
             manifests=patched.manifests,
             unrendered=concealed(rendering.findings, self._read),
             unsound=concealed(validate(patched.manifests, self._schemas), self._read),
-            judged=self.judged(of_manifest(manifest) for manifest in patched.manifests),
+            judged=self._judged_as_served(patched.manifests),
             problems=tuple(map(self._told, (*(expansion.problems if expansion else ()), *patched.problems))),
             matched=patched.matched,
         )
+
+    def _judged_as_served(self, manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
+        if not self._judges_manifests:
+            return ()
+        return self.judged(of_manifest(each, self._schemas.with_defaults(each.tree)) for each in manifests)
 
     def standing(self) -> tuple[Finding, ...]:
         """Return what policies say of themselves."""

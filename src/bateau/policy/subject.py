@@ -61,7 +61,7 @@ class Subject:
     def where(self, path: str | None) -> Position | None:
         """Return where the field `path` was written, or the nearest thing around it, or the object."""
         if self.stage == "manifest":
-            return place(self.origins, path or "")
+            return place(self.origins, path or "") or self.position
         around = path or ""
         while around:
             for origin in reversed(self.origins.get(around, ())):
@@ -91,8 +91,12 @@ def of_service(service: Workload) -> Subject:
     )
 
 
-def of_manifest(manifest: Manifest) -> Subject:
-    """Return `manifest`; its findings point at what it was made from."""
+def of_manifest(manifest: Manifest, tree: Mapping[str, Any] | None = None) -> Subject:
+    """Return `manifest`; its findings point at the place that it was made from.
+
+    `tree` is the object as an API server shows it to its policies, with defaults, if that is known.
+    """
     _, kind, namespace, name = manifest.key
     label = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
-    return Subject(stage="manifest", label=label, tree=manifest.tree, origins=manifest.origins, owner=manifest.service)
+    seen = manifest.tree if tree is None else tree
+    return Subject(stage="manifest", label=label, tree=seen, origins=manifest.origins, owner=manifest.service)

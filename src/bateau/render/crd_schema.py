@@ -1,11 +1,14 @@
 """Turn a structural schema of a CRD into JSON Schema that rejects unknown fields, as a strict API server does.
 
+Also: fill in its defaults.
+
 Called by render.schemas. Source: kubernetes.io, "Extend the Kubernetes API with CustomResourceDefinitions".
 
 Invariant: an object that the API server accepts passes. A required field that has a default may be absent. A null is
 accepted in optional fields and in map values, where the server drops it, and rejected in required fields and lists.
 """
 
+from collections.abc import Mapping
 from typing import Any, Final, cast
 
 _KEPT: Final = (
@@ -37,6 +40,27 @@ def json_schema(structural: dict[str, Any]) -> dict[str, Any]:
     properties.setdefault("apiVersion", {"type": "string"})
     properties.setdefault("kind", {"type": "string"})
     properties["metadata"] = _METADATA
+    return made
+
+
+def with_defaults(structural: Mapping[str, Any], value: Any) -> Any:
+    """Return a custom resource, or a part of one, as the API server has it: nulls dropped, defaults filled in."""
+    if isinstance(value, list):
+        items: dict[str, Any] = structural.get("items") or {}
+        return [with_defaults(items, each) for each in cast("list[Any]", value)]
+    if not isinstance(value, Mapping):
+        return value
+    properties: dict[str, dict[str, Any]] = structural.get("properties") or {}
+    others: Any = structural.get("additionalProperties")
+    rest = cast("dict[str, Any]", others) if isinstance(others, dict) else {}
+    made: dict[str, Any] = {}
+    for name, each in cast("Mapping[str, Any]", value).items():
+        schema = properties.get(name) or rest
+        if each is not None or schema.get("nullable"):
+            made[name] = with_defaults(schema, each)
+    for name, schema in properties.items():
+        if name not in made and "default" in schema:
+            made[name] = with_defaults(schema, schema["default"])
     return made
 
 

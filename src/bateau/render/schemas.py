@@ -15,8 +15,10 @@ from typing import Any, Final, cast
 
 import jsonschema_rs
 
+from bateau.domain.api_defaults import with_defaults
 from bateau.domain.api_resources import API_RESOURCES, Scope
 from bateau.render.crd_schema import json_schema
+from bateau.render.crd_schema import with_defaults as with_crd_defaults
 from bateau.render.definitions import Definitions
 
 # Group, version and kind.
@@ -127,6 +129,16 @@ class Schemas:
     def kinds(self) -> frozenset[tuple[str, str]]:
         """Return group and kind of everything that the cluster is known to serve."""
         return frozenset((group, kind) for group, _, kind in (*self._kubernetes.names, *self._crds))
+
+    def with_defaults(self, tree: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return an object as the API server shows it to its policies: nulls dropped, defaults filled in.
+
+        An object whose kind is not known is returned as it is.
+        """
+        key = _key_of(tree)
+        if key in self._crds:
+            return with_crd_defaults(self._crds[key] or {}, tree)
+        return with_defaults(tree) if key in self._kubernetes.names else tree
 
     def has_rules(self, key: Key) -> bool:
         """Whether the schema holds CEL rules, which are not evaluated here."""
