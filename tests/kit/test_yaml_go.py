@@ -65,6 +65,23 @@ def test_kustomize_reads_what_we_read(manifest: Path) -> None:
     assert named(ours.tree["values"]) == named(theirs.tree["values"])
 
 
+@pytest.mark.parametrize("block", ["|", "|-", "|+", ">", ">-", "|2"])
+@pytest.mark.parametrize("end", ["", "\n", "\n\n", "\r\n"])
+def test_a_block_at_the_end_of_a_file_is_read_as_they_read_it(tmp_path: Path, block: str, end: str) -> None:
+    """F24: kubectl ends the last line of a file, kustomize does not."""
+    path = tmp_path / "block.yaml"
+    text = f"{HEAD}values: {{}}\n".replace("values: {}", f"values:\n  a: {block}\n    one\n    two{end}")
+    path.write_text(text, newline="")
+    (tmp_path / "kustomization.yaml").write_text("resources: [block.yaml]\n")
+    theirs = json.loads(run(path, "annotate", "--local", "-f", str(path), "a=b", "-o", "json"))
+    (ours,), _ = read_documents("block.yaml", text, dialect=KUBECTL)
+    (specs,), _ = read_documents("block.yaml", text)
+    assert ours.tree["values"] == specs.tree["values"] == theirs["values"]
+    (built,), _ = read_documents("out.yaml", run(path, "kustomize", str(tmp_path)), dialect=KUBECTL)
+    (ours,), _ = read_documents("block.yaml", text, dialect=KUSTOMIZE)
+    assert ours.tree["values"] == built.tree["values"]
+
+
 @pytest.mark.parametrize("word", [".inf", "-.Inf", "+.INF", ".nan"])
 def test_what_json_has_no_number_for_comes_out_as_that_float(word: str) -> None:
     assert isinstance(kubectl_scalar(word), float)

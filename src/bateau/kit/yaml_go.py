@@ -82,4 +82,5 @@ def _key(value: Any, text: str) -> Any:
 
 
 KUBECTL: Final = Dialect(value=kubectl_scalar, key=lambda text: _key(kubectl_scalar(text), text))
-KUSTOMIZE: Final = Dialect(value=kustomize_scalar, key=kustomize_scalar)  # it accepts only strings as keys
+# It accepts only strings as keys, and takes the end of a file as it is.
+KUSTOMIZE: Final = Dialect(value=kustomize_scalar, key=kustomize_scalar, ends_lines=False)

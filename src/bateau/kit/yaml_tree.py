@@ -60,12 +60,14 @@ class Dialect:
     """What unquoted scalars mean, as values and as keys. A key that does not come out as a string is a flaw.
 
     Of equal keys in a mapping the first one is read and the others are flaws; with `last_wins` the last one is read,
-    as Go's readers do, and the document lists the others in `repeated`.
+    as Go's readers do, and the document lists the others in `repeated`. With `ends_lines`, the last line of a file ends
+    even without a line break: it matters to a `|` block there.
     """
 
     value: Callable[[str], Any]
     key: Callable[[str], Any]
     last_wins: bool = False
+    ends_lines: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,11 @@ def read_documents(
     unread: list[Unread] = []
     # Line breaks of other systems count as one, as editors show them; the mark of byte order is no text.
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    dialect = dialect or Dialect(value=plain_scalar, key=plain_scalar)
+    if dialect.ends_lines and not text.endswith("\n"):
+        text += "\n"
     for part, first_line in _parts(text):
-        reader = _Reader(file, first_line, dialect or Dialect(value=plain_scalar, key=plain_scalar))
+        reader = _Reader(file, first_line, dialect)
         document = reader.read(part)
         if document is not None:
             document.flaws += reader.flaws
