@@ -92,6 +92,23 @@ def test_a_remark_about_an_object_of_a_kustomization_is_placed_in_its_file(tmp_p
     assert runs() == 1
 
 
+def test_equal_names_in_two_bases_are_told_apart_by_one_more_build(tmp_path: Path, runs: Count) -> None:
+    """F22: the name of an object is that of two documents, or contains the names of two."""
+    files = {"shop/kustomization.yaml": "resources: [../a, ../b]\n"}
+    for name in ("a", "b"):
+        boats = "".join(
+            f"---\napiVersion: boats.dev/v1\nkind: Boat\nmetadata:\n  name: {each}\n" for each in ("x", "xx")
+        )
+        files |= {
+            f"{name}/boats.yaml": boats,
+            f"{name}/kustomization.yaml": f"resources: [boats.yaml]\nnamePrefix: {name}-\n",
+        }
+    checked = _checked(tmp_path / "repo", files, "kustomization: shop")
+    places = [each.partition("  ")[0] for each in _shown(checked)]
+    assert places == ["a/boats.yaml:5:9", "a/boats.yaml:10:9", "b/boats.yaml:5:9", "b/boats.yaml:10:9"]
+    assert runs() == 2
+
+
 def test_an_object_that_a_kustomization_generates_is_where_its_generator_is(tmp_path: Path, runs: Count) -> None:
     files = {"shop/kustomization.yaml": "configMapGenerator:\n  - name: a\n    literals: [b=1]\n"}
     write(tmp_path, files)

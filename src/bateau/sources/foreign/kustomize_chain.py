@@ -33,9 +33,8 @@ def chains(found: Found, trace: KustomizeTrace) -> Mapping[str, tuple[Origin, ..
 class BuiltPlaces:
     """Satisfies domain.origin.Places for an object of a kustomization.
 
-    The place of the object is the document that it was, or the generator that made it, and the place of a value that
-    the kustomization left as it was is in that document: all are known without a build. For a value that was changed
-    the builds of the search are needed.
+    The place of the object is its document or its generator, and the place of a value that the kustomization did not
+    change is in that document: neither needs a search. The place of a changed value does.
     """
 
     def __init__(self, found: Found, trace: KustomizeTrace) -> None:
@@ -44,21 +43,28 @@ class BuiltPlaces:
 
     def at(self, path: str) -> Position:
         """Return the place of a value, or of the nearest thing around it."""
-        original = self._trace.likely(self._found)
+        source = self._trace.source(self._found)
+        original = source if isinstance(source, Found) else None
         if not path:
-            return original.at("metadata.name") if original else self._trace.likely_generator(self._found)
+            return _beginning(source, self._trace)
         known = dict(leaves(original.tree)) if original else {}
         given = [(at, value) for at, value in leaves(self._found.tree) if at == path or below(at, path)]
         changed = next((at for at, value in given if at not in known or not same(known[at], value)), None)
         if original and not changed:
             return original.at(path)
         chain = chains(self._found, self._trace).get(changed or "", ())
-        return next((each.at for each in reversed(chain) if each.at), self.at(""))
+        return next((each.at for each in reversed(chain) if each.at), _beginning(source, self._trace))
 
     def key_at(self, path: str) -> Position | None:
         """Return the place of a field's name in the document that the object was."""
-        original = self._trace.likely(self._found)
-        return original.key_at(path) if original else None
+        source = self._trace.source(self._found)
+        return source.key_at(path) if isinstance(source, Found) else None
+
+
+def _beginning(source: Found | Entry | None, trace: KustomizeTrace) -> Position:
+    if isinstance(source, Found):
+        return source.at("metadata.name")
+    return source.kustomization.at(source.path) if source else Position(trace.top.name, 1, 1)
 
 
 def _chain(name: str, value: Any, *, traced: Traced, original: Aligned, trace: KustomizeTrace) -> list[Origin]:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bateau.domain.problem import Problem
-from bateau.kit.position import Position, child, item, steps
+from bateau.kit.position import child, item, steps
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_writer import write, write_document
 from bateau.sources.foreign.kustomization import GENERATORS, Kustomization, Walk
@@ -76,6 +76,7 @@ class KustomizeTrace:
         self._originals: list[Found] = []
         self._generators: dict[str, Entry] = {}
         self._traced: dict[tuple[str, str, str, str], Traced] | None = None
+        self._searched = False
         self.untried = 0
 
     @property
@@ -84,33 +85,29 @@ class KustomizeTrace:
         return self._made_of.kustomizations[0]
 
     def of(self, found: Found) -> Traced:
-        """Return what is known of an object."""
-        if self._traced is None:
-            self._traced = {}
-            if not self._made_of.linked:  # a copy would have to have the links, too
-                # A file that went away meanwhile, or a full disk, leaves what is known so far.
-                with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="bateau-kustomize-") as work:
-                    self._search(Path(os.path.realpath(work)))
-        return self._traced.get(found.key) or Traced()
+        """Return everything that is known about an object, after a search."""
+        if not self._searched:
+            self._searched = True
+            self._in_copy(self._search)
+        return (self._traced or {}).get(found.key) or Traced()
 
-    def likely(self, found: Found) -> Found | None:
-        """Return the document that an object was by its kind and name, None where that could be several.
+    def source(self, found: Found) -> Found | Entry | None:
+        """Return the document that an object was, or the generator that made it; None if neither is known.
 
-        No build is needed for it: prefixes, suffixes and hashes stand around a name.
+        Kind and name decide, which needs no build: prefixes, suffixes and hashes surround a name. If they fit several
+        documents, one build with marked documents decides.
         """
         same = [each for each in self._documents if each.kind == found.kind]
         named = [each for each in same if each.name == found.name] or [e for e in same if e.name in found.name]
-        return named[0] if len(named) == 1 else None
-
-    def likely_generator(self, found: Found) -> Position:
-        """Return the place of the generator that made an object, by its name; else the kustomization's beginning."""
-        made = [
-            each.kustomization.at(each.path)
-            for kustomization in self._made_of.kustomizations
-            for each in entries_of(kustomization)
-            if each.path.startswith(GENERATORS) and str(mapping(each.value).get("name")) in found.name
-        ]
-        return made[0] if len(made) == 1 else Position(self.top.name, 1, 1)
+        made = [each for each in self._made if str(mapping(each.value).get("name")) in found.name]
+        if len(named) == 1:
+            return named[0]
+        if not named and len(made) == 1:
+            return made[0]
+        if self._traced is None:
+            self._in_copy(None)
+        traced = (self._traced or {}).get(found.key)
+        return (traced.original or traced.generator) if traced else None
 
     @functools.cached_property
     def _documents(self) -> list[Found]:
@@ -122,16 +119,32 @@ class KustomizeTrace:
         text = self._tree.text(name, where=None)
         return "" if isinstance(text, Problem) else text
 
-    def _search(self, work: Path) -> None:
-        self._copy(work)
-        base = self._built(work)
-        if base is None or self._traced is None:
+    @functools.cached_property
+    def _made(self) -> list[Entry]:
+        entries = (entry for each in self._made_of.kustomizations for entry in entries_of(each))
+        return [entry for entry in entries if entry.path.startswith(GENERATORS)]
+
+    def _in_copy(self, then: Callable[[Path, Mapping[str, Found]], None] | None) -> None:
+        """Build a copy with marked documents, note what each object was, and continue with the copy."""
+        self._traced = {}
+        if self._made_of.linked:  # a copy would need the links, too
             return
+        # If a file was removed meanwhile, or the disk is full, the origins found so far remain.
+        with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="bateau-kustomize-") as folder:
+            work = Path(os.path.realpath(folder))
+            self._copy(work)
+            base = self._built(work)
+            if base is None:
+                return
+            for mark, each in base.items():
+                original = self._originals[int(mark)] if mark.isdigit() else None
+                generator = self._generators.get(mark)
+                self._traced[each.key] = Traced(original=original, generator=generator, leaves=_unmarked(each))
+            if then:
+                then(work, base)
+
+    def _search(self, work: Path, base: Mapping[str, Found]) -> None:
         by_mark = {mark: _unmarked(each) for mark, each in base.items()}
-        for mark, each in base.items():
-            original = self._originals[int(mark)] if mark.isdigit() else None
-            traced = Traced(original=original, generator=self._generators.get(mark), leaves=by_mark[mark])
-            self._traced[each.key] = traced
         entries = [entry for each in reversed(self._made_of.kustomizations) for entry in entries_of(each)]
         deadline = time.monotonic() + TRIALS_S_MAX
         for number, entry in enumerate(entries):
@@ -161,6 +174,7 @@ class KustomizeTrace:
 
     def _copy(self, work: Path) -> None:
         """Copy all files, objects and generators with their marks."""
+        self._originals.clear()
         for name in sorted(self._made_of.files):
             path = work / name
             path.parent.mkdir(parents=True, exist_ok=True)
