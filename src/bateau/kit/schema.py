@@ -54,8 +54,12 @@ def described(
     maximum: float | None = None,
     examples: tuple[Any, ...] = (),
     unsupported: str | None = None,
+    form: Callable[[str], tuple[str, str] | None] | None = None,
 ) -> Any:
-    """Declare a field: its documentation, default, bounds, and (`unsupported`) that nothing acts on it yet."""
+    """Declare a field: its documentation, default, bounds, and (`unsupported`) that nothing acts on it yet.
+
+    `form` returns what is wrong with a text of it, and how to fix that; None for a text in the right form.
+    """
     return dataclasses.field(
         default=default,
         default_factory=default_factory,
@@ -67,6 +71,7 @@ def described(
             "maximum": maximum,
             "examples": examples,
             "unsupported": unsupported,
+            "form": form,
         },
     )
 
@@ -251,6 +256,9 @@ class Checker:
     def _bounds(self, value: Any, path: str, meta: Mapping[str, Any], *, unit: str = "") -> None:
         show = FORMATTERS.get(unit, _number)
         least, most, pattern = meta.get("minimum"), meta.get("maximum"), meta.get("pattern")
+        wrong = meta["form"](value) if meta.get("form") else None
+        if wrong:
+            self._add(path, f"{path}: {wrong[0]}", wrong[1])
         if least is not None and value < least:
             self._add(path, f"{path} is {show(value)}, less than {show(least)}", f"use {show(least)} or more")
         if most is not None and value > most:

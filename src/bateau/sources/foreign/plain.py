@@ -16,6 +16,7 @@ from bateau.domain.workload import Workload
 from bateau.kit.position import Position, item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.hooks import without_others
+from bateau.sources.foreign.kustomization import is_elsewhere
 from bateau.sources.foreign.naming import directory_of, named_at
 from bateau.sources.foreign.objects import Found, in_file, read_objects, switches
 from bateau.sources.foreign.substitution import kept_as_text
@@ -61,6 +62,9 @@ def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Ex
 
 def _files(tree: Tree, pattern: str, *, below: str, where: Position) -> list[str] | Problem:
     """Return the names of the files of one pattern: a file whatever its ending, and YAML and JSON of a glob."""
+    if is_elsewhere(pattern):
+        says = f"`{pattern}` is fetched from elsewhere, and nothing is fetched here"
+        return Problem(where=where, says=says, hint="copy it into the repository, where it is reviewed")
     name = tree.named(pattern, below=below)
     if name is None:
         return Problem(

@@ -24,6 +24,7 @@ from bateau.domain.workload import Port as WorkloadPort
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.url import wrong_image
 from bateau.specs.kinds.wrong import at, ports_hint, strings
 
 WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
@@ -50,7 +51,7 @@ class AppSpec:
         default=None,
         examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
     )
-    image: str | None = described("Container image; on clusters only.", default=None)
+    image: str | None = described("Container image; on clusters only.", default=None, form=wrong_image)
     wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
     vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
     manifests: tuple[str, ...] | None = described(

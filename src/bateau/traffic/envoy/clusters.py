@@ -9,9 +9,9 @@ import ssl
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
-from urllib.parse import urlsplit
 
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget
+from bateau.kit.url import UrlError, parsed
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 
 CONTROL_CLUSTER = "bateau-control"
@@ -146,19 +146,12 @@ class ExternalUrl:
         443
         """
         try:
-            url = urlsplit(text)
-            host, port = url.hostname, url.port
-        except ValueError as error:
-            raise UnusableBackend(f"its URL is not valid: {error}") from None
-        if url.scheme not in ("http", "https"):
-            raise UnusableBackend("its URL is not valid: it must begin with http:// or https://")
-        if not host or port == 0:
-            raise UnusableBackend(f"its URL is not valid: it has no {'port' if host else 'host'}")
+            url = parsed(text)
+        except UrlError as error:
+            raise UnusableBackend(f"its URL is not valid: {error.says}") from None
         tls = url.scheme == "https"
-        authority = url.netloc.rpartition("@")[2]
-        return cls(
-            tls=tls, host=host, port=port or (443 if tls else 80), authority=authority, path=url.path.rstrip("/")
-        )
+        port = url.port or (443 if tls else 80)
+        return cls(tls=tls, host=url.host, port=port, authority=url.authority, path=url.path.rstrip("/"))
 
 
 def _external(target: ExternalTarget, name: str) -> dict[str, Any]:
