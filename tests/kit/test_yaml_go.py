@@ -70,7 +70,7 @@ def test_kustomize_reads_what_we_read(manifest: Path) -> None:
 def test_a_block_at_the_end_of_a_file_is_read_as_they_read_it(tmp_path: Path, block: str, end: str) -> None:
     """F24: kubectl ends the last line of a file, kustomize does not."""
     path = tmp_path / "block.yaml"
-    text = f"{HEAD}values: {{}}\n".replace("values: {}", f"values:\n  a: {block}\n    one\n    two{end}")
+    text = f"{HEAD}values:\n  a: {block}\n    one\n    two{end}"
     path.write_text(text, newline="")
     (tmp_path / "kustomization.yaml").write_text("resources: [block.yaml]\n")
     theirs = json.loads(run(path, "annotate", "--local", "-f", str(path), "a=b", "-o", "json"))
