@@ -13,16 +13,16 @@ NOT_YET = {
     "control": (106, 98),
     "domain": (35, 34),
     "hydrate": (28, 19),
-    "kit": (14, 8),
+    "kit": (15, 12),
     "plan": (20, 30),
     "policy": (13, 6),
     "ports": (7, 13),
     "render": (8, 9),
     "runtimes": (26, 22),
-    "sources": (64, 77),
-    "specs": (22, 20),
+    "sources": (47, 63),
+    "specs": (21, 23),
     "traffic": (7, 6),
-    "wiring": (27, 16),
+    "wiring": (19, 12),
 }
 
 AREAS = passages_by_area()

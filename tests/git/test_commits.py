@@ -187,7 +187,7 @@ def test_a_tree_that_git_does_not_check_out_is_refused(workshop: Workshop, envir
     )
     commit = workshop.git("commit-tree", "-m", "bad", done.stdout.strip())
     objects = asyncio.run(GitObjects.of_clone(workshop.directory, environ=environ))
-    with pytest.raises(SourceError, match="which `git checkout` refuses too"):
+    with pytest.raises(SourceError, match="which `git checkout` also rejects"):
         asyncio.run(objects.texts_at(commit))
 
 

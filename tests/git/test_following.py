@@ -10,7 +10,7 @@ import pytest
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.ports.repository import Change
 from bateau.ports.texts import Texts
-from bateau.sources.git import Following, GitObjects, GitTexts
+from bateau.sources.git import Following, GitObjects, GitTexts, WorkTree
 from git.workshop import SPEC, Workshop
 
 Follow = Callable[..., GitTexts]
@@ -112,7 +112,7 @@ async def test_what_is_away_keeps_the_last_good_commit_also_over_a_restart(works
     assert texts.read() == {"shop.yaml": "a: 1\n"}
     workshop.git("branch", "-D", "release")
     await texts.refresh()
-    with pytest.raises(SourceNotFound, match="there is no release any more"):
+    with pytest.raises(SourceNotFound, match="release no longer exists"):
         texts.read()
     workshop.directory.rename(workshop.directory.with_name("moved"))
     again = follow(f"{workshop.url}@release")
@@ -124,7 +124,7 @@ async def test_what_is_away_keeps_the_last_good_commit_also_over_a_restart(works
 
 
 async def test_nothing_fetched_yet_is_said(follow: Follow):
-    with pytest.raises(SourceUnreachable, match="was not fetched yet"):
+    with pytest.raises(SourceUnreachable, match="has not been fetched yet"):
         follow("git+https://127.0.0.1:1/acme.git").read()
 
 
@@ -188,7 +188,7 @@ async def test_only_commits_of_allowed_signers_are_followed(workshop: Workshop, 
     assert (texts.commit.signature, texts.commit.signer) == ("good", "ada@example.org")
     signed("eve", "a: 2\n")
     await texts.refresh()
-    with pytest.raises(SourceDenied, match="is signed by nobody in signers"):
+    with pytest.raises(SourceDenied, match="is signed with a key that is not in signers"):
         texts.read()
     workshop.commit("plain", shop="a: 3\n")
     await texts.refresh()
@@ -226,6 +226,40 @@ async def test_what_names_no_commit_is_refused(workshop: Workshop, environ: Mapp
     repository = await GitObjects.of_clone(workshop.directory, environ=environ)
     with pytest.raises(SourceNotFound, match="is not"):
         await repository.texts_at(revision)
+
+
+async def test_a_damaged_cache_is_fetched_again(workshop: Workshop, follow: Follow, tmp_path: Path):
+    """F19: the cache is Bateau's own, so nobody else would repair it."""
+    (workshop.directory / "serve").write_text("#!/bin/sh\n")
+    (workshop.directory / "link").symlink_to("serve")
+    workshop.commit("one", shop="a: 1\n")
+    texts = follow(workshop.url)
+    await texts.refresh()
+    assert texts.commit is not None
+    (cache,) = (tmp_path / "cache/git").glob("*.git")
+
+    def damage(name: str) -> None:
+        object_id = workshop.git("rev-parse", f"HEAD:{name}")
+        (cache / "objects" / object_id[:2] / object_id[2:]).unlink()
+
+    for name in ("serve", "link"):
+        damage(name)
+        await texts.lay_out(texts.commit, WorkTree(tmp_path / f"laid-out-{name}"))
+        assert (tmp_path / f"laid-out-{name}" / "link").read_text() == "#!/bin/sh\n"
+    damage("shop.yaml")
+    again = follow(workshop.url)
+    await again.refresh()
+    assert again.trouble is None
+    assert again.read() == {"shop.yaml": "a: 1\n"}
+    damage("shop.yaml")
+    workshop.directory.rename(tmp_path / "moved")
+    away = follow(workshop.url)
+    await away.refresh()
+    with pytest.raises(SourceNotFound, match="cannot fetch"):
+        away.read()
+    (tmp_path / "moved").rename(workshop.directory)
+    await away.refresh()
+    assert away.read() == {"shop.yaml": "a: 1\n"}
 
 
 async def test_locks_that_a_killed_fetch_left_do_not_stop_the_next(workshop: Workshop, follow: Follow, tmp_path: Path):

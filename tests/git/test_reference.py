@@ -25,18 +25,18 @@ def test_a_reference_is_taken_apart(text: str, expected: GitReference):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("git+https://h.org/a.git@--upload-pack=x", "`--upload-pack=x` is no branch, tag or commit"),
-        ("git+ssh://-oProxyCommand=x/a.git", "names no host"),
-        ("git+ssh://-l@h.org/a.git", "the user's name is not understood"),
-        ("git+ssh://git:hunter2@h.org/a.git", "holds a password"),
-        ("git+ext::sh -c id", "`ext` is not spoken"),
+        ("git+https://h.org/a.git@--upload-pack=x", "`--upload-pack=x` is not the name of a branch, a tag or a commit"),
+        ("git+ssh://-oProxyCommand=x/a.git", "does not have a host"),
+        ("git+ssh://-l@h.org/a.git", "the name of the user is not valid"),
+        ("git+ssh://git:hunter2@h.org/a.git", "has a password"),
+        ("git+ext::sh -c id", "`ext` is not supported"),
         ("git+http://h.org/a.git", "is plain http"),
-        ("git+https://h.org/", "names no repository"),
-        ("git+https://h.org/a.git#subdirectory=../x", "leads out of the repository"),
-        ("git+https://h.org/a.git#sub=x", "what stands behind # is not understood"),
+        ("git+https://h.org/", "does not name a repository"),
+        ("git+https://h.org/a.git#subdirectory=../x", "is outside the repository"),
+        ("git+https://h.org/a.git#sub=x", "the part after # is not valid"),
         ("git+https://h.org/a.git?x=hunter2", "has a query"),
-        ("git+https://h.org:port/a.git", "is no URL"),
-        ("git+file://h.org/a.git", "names a host"),
+        ("git+https://h.org:port/a.git", "is not a URL"),
+        ("git+file://h.org/a.git", "has a host, which a file URL cannot have"),
     ],
 )
 def test_a_reference_that_is_wrong_is_refused(text: str, says: str):

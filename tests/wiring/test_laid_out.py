@@ -189,3 +189,32 @@ async def test_modes_and_links_are_those_of_a_checkout_and_are_put_back(tmp_path
     await until(lambda: (laid_out / "serve").is_symlink() and (laid_out / "bin/serve").stat().st_mode & 0o111 != 0)
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
+
+
+async def test_files_without_their_content_are_laid_out_as_in_a_clone_and_reported(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """F3 and F7: hidden files are there, and submodules, Git LFS and large files stop nothing."""
+    workshop = Workshop(tmp_path / "acme")
+    (workshop.directory / ".env").write_text("A=1\n")
+    (workshop.directory / "weights.bin").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
+    (workshop.directory / "dump.sql").write_bytes(b"#" * (33 * 2**20))
+    workshop.git("update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},vendor/other")
+    workshop.git("add", ".env", "weights.bin", "dump.sql")
+    (workshop.directory / "web.yaml").write_text(SPEC)
+    workshop.git("add", "web.yaml")
+    workshop.git("commit", "-q", "-m", "one")
+    laid_out = tmp_path / "source"
+    repository = FollowedRepository(
+        parse(f"{workshop.url}@main"), cache=tmp_path / "cache", directory=laid_out, environ=os.environ
+    )
+    await repository.open()
+    assert (laid_out / ".env").read_text() == "A=1\n"
+    assert (laid_out / "dump.sql").stat().st_size == 33 * 2**20
+    assert [*(laid_out / "vendor/other").iterdir()] == []
+    assert "submodules are left empty: vendor/other" in caplog.text
+    assert "files in Git LFS are pointers, without their content: weights.bin" in caplog.text
+    workshop.git("rm", "-q", "--cached", "vendor/other")
+    workshop.git("commit", "-q", "-m", "two")
+    await anext(repository.changes())
+    assert not (laid_out / "vendor").exists()

@@ -148,7 +148,7 @@ async def test_what_is_genuine_and_about_something_else_is_taken_and_left(worksh
     [
         (push(MAIN, secret="another secret"), (401, "the signature is wrong")),
         (Delivery(headers={"X-GitHub-Event": "push"}, body=b"{}"), (401, "there is no signature")),
-        (delivery(b"{", secret=SECRET), (400, "the body is no JSON; set the content type application/json")),
+        (delivery(b"{", secret=SECRET), (400, "the body is not JSON; set the content type application/json")),
         (
             Delivery(headers={"Content-Encoding": "gzip"}, body=b"{}"),
             (400, "the body broke off, or is not encoded as it says"),
@@ -192,7 +192,7 @@ async def test_a_sender_who_breaks_off_is_no_trouble(
 @pytest.mark.parametrize("secret", [None, ""])
 async def test_without_a_secret_nothing_is_believed(workshop: Workshop, socket: Path, secret: str | None):
     async with scene(workshop, socket, secret=secret) as s:
-        assert await s.post(push(MAIN, secret="")) == (503, "no secret is set, so no webhook is believed")
+        assert await s.post(push(MAIN, secret="")) == (503, "no secret is set, so all webhooks are rejected")
         gitlab = {"X-Gitlab-Event": "Push Hook", "X-Gitlab-Token": ""}
         assert (await s.post(Delivery(headers=gitlab, body=push(MAIN, secret="").body)))[0] == 503
         assert not await s.is_looked_at()

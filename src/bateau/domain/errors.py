@@ -5,6 +5,7 @@ BateauError                 message, hint: all that a user ever sees of it
 ├── SourceError             a model could not be fetched
 │   ├── SourceNotFound      the reference names nothing
 │   ├── SourceDenied        credentials are missing or refused
+│   ├── SourceDamaged       a repository lacks objects that it should have
 │   ├── SourceUnreachable   no network, no such host, cut in the middle: trying again may help
 │   ├── ChecksumMismatch    what arrived is not what was promised
 │   ├── DiskFull            told before the first byte where the size is known
@@ -34,6 +35,10 @@ class SourceNotFound(SourceError):
 
 class SourceDenied(SourceError):
     """Credentials are missing or refused."""
+
+
+class SourceDamaged(SourceError):
+    """A Git repository is damaged or incomplete: it lacks objects that it should have."""
 
 
 class SourceUnreachable(SourceError):

@@ -66,7 +66,7 @@ def read(texts: Mapping[str, str]) -> Reading:
 
 
 def read_file(file: str, text: str) -> FileReading:
-    """Read one text: everything that can be said of it without the others."""
+    """Read one text: the specs in it, and the problems that show without the other texts."""
     if (unreadable := _unreadable(file, text)) is not None:
         return FileReading(file=file, problems=(unreadable,))
     documents, unread = read_documents(file, text)
@@ -153,7 +153,7 @@ def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
 
 
 def _is_ours(tree: Any) -> bool:
-    """Whether a document is Bateau's: by its group, or by a misspelt one above a kind of Bateau."""
+    """Whether a document is Bateau's: it has the group, or a misspelt one with a kind of Bateau."""
     document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
     version, kind = document.get("apiVersion"), document.get("kind")
     if not isinstance(version, str):

@@ -1,4 +1,4 @@
-"""Put together what `plan`, `check` and `explain` need: texts of a directory or a commit, schemas, policies.
+"""Render the specs of a directory or a commit, with schemas and policies, for `plan`, `check` and `explain`.
 
 Called by those commands.
 """
@@ -58,7 +58,7 @@ async def commit_of(question: Question, revision: str) -> str:
 
 
 async def prefix_of(directory: Path) -> str:
-    """Return the path of a directory from the top of its repository, ending in "/"; empty where there is none."""
+    """Return the path of a directory from the top of its repository, ending in "/"; empty outside a repository."""
     try:
         return (await GitObjects.of_clone(directory, environ=os.environ)).path_of("")
     except SourceError:
@@ -66,9 +66,9 @@ async def prefix_of(directory: Path) -> str:
 
 
 def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | Mapping[str, Any]]:
-    """Return what a bundle, or the YAML files below a directory, hold for an environment.
+    """Return the objects for an environment in a bundle, or in the YAML files below a directory.
 
-    Raises ControlError where it cannot be read, holds nothing, or is a bundle of another environment.
+    Raises ControlError if they cannot be read, there are none, or the bundle is for another environment.
     """
     if not path.is_dir():
         return bundle_at(path, environment=environment)
@@ -80,7 +80,7 @@ def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | Map
 
 
 def bundle_at(path: Path, *, environment: str | None = None) -> tuple[Manifest, ...]:
-    """Return the manifests of a bundle, of `environment` if that is given. Raises ControlError where it is none."""
+    """Return the manifests of a bundle, for `environment` if it is given. Raises ControlError for any other file."""
     try:
         return read_bundle(path.read_bytes(), str(path), environment=environment)
     except OSError as error:
@@ -90,20 +90,23 @@ def bundle_at(path: Path, *, environment: str | None = None) -> tuple[Manifest, 
 def objects_in(directory: Path) -> list[Mapping[str, Any]]:
     """Return every Kubernetes object in the YAML files below a directory, as kubectl reads them.
 
-    Raises ControlError where any of them is no YAML.
+    Raises ControlError if any of them cannot be read or is not YAML.
     """
     found: list[Mapping[str, Any]] = []
     flaws: list[Flaw] = []
     for path in sorted((*directory.rglob("*.yaml"), *directory.rglob("*.yml"))):
-        text = path.read_text("utf-8", "surrogateescape")
+        try:
+            text = path.read_text("utf-8", "surrogateescape") if not path.is_dir() else ""
+        except OSError as error:
+            raise ControlError(f"cannot read {path}: {error.strerror}") from error
         documents, unread = read_documents(str(path.relative_to(directory)), text, dialect=KUBECTL)
         flaws += [flaw for each in (*documents, *unread) for flaw in each.flaws]
         every: list[Any] = [document.tree for document in documents]
         found += [cast("dict[str, Any]", tree) for tree in every if isinstance(tree, dict) and "kind" in tree]
     if flaws:
-        told = [f"{flaw.position}: {flaw.says}" for flaw in flaws[:_FLAWS_SHOWN]]
+        says = [f"{flaw.position}: {flaw.says}" for flaw in flaws[:_FLAWS_SHOWN]]
         more = f"; and {len(flaws) - _FLAWS_SHOWN} more" if len(flaws) > _FLAWS_SHOWN else ""
-        raise ControlError(f"{directory} cannot be read: {'; '.join(told)}{more}", hint=flaws[0].hint)
+        raise ControlError(f"{directory} cannot be read: {'; '.join(says)}{more}", hint=flaws[0].hint)
     return found
 
 

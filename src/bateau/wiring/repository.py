@@ -1,11 +1,11 @@
 """Follow a Git repository as the desired state of this machine.
 
-Called by wiring.local. The specs come from the commit; what apps need beside them (their programs and files) is laid
-out in a directory that follows the commit, so that a working directory means the same as in a clone.
+Called by wiring.local. The specs come from the commit. The other files of apps, such as their programs, are laid out in
+a directory that follows the commit, so that a working directory is the same as in a clone.
 
-Invariant: the directory is changed before the loop hears of a new commit, and only where a commit could be read whole.
-Invariant: a commit with mistakes is named and changes nothing, not even a program that may start again.
-Invariant: a commit whose files cannot be laid out is not followed until they can: that is tried again, and said.
+Invariant: the directory changes before the loop sees a new commit.
+Invariant: a commit with errors is reported and changes nothing, not even a program that restarts.
+Invariant: a commit whose files cannot be laid out is reported, retried, and not followed until it succeeds.
 """
 
 import asyncio
@@ -27,12 +27,12 @@ _REPAIR_S: Final = 30.0
 
 
 def repository_of(place: str) -> GitReference | None:
-    """Return the repository that `place` means, None where it means a directory. Raises SourceError."""
+    """Return the repository that `place` names, or None if it names a directory. Raises SourceError."""
     return parse(place) if is_git(place) else None
 
 
 class FollowedRepository:
-    """The texts of a repository's commit, with its files in `directory`. Satisfies `ports.texts.Texts`."""
+    """The specs of a commit, with its files in `directory`. Satisfies `ports.texts.Texts`."""
 
     def __init__(
         self,
@@ -45,9 +45,9 @@ class FollowedRepository:
         sound: Callable[[Mapping[str, str]], bool] = lambda _: True,
         repair_s: float = _REPAIR_S,
     ) -> None:
-        """Follow `reference`; every `repair_s` seconds, files that were edited by hand are put back.
+        """Follow `reference`. Every `repair_s` seconds, files that were edited by hand are restored.
 
-        `sound` tells whether specs are without mistakes, and allowed: others change nothing.
+        `sound` returns whether specs have no errors and no policy forbids them; a commit with others changes nothing.
         """
         following = following or following_of(reference)
         self._texts = GitTexts(reference, cache=cache, environ=environ, following=following)
@@ -55,13 +55,13 @@ class FollowedRepository:
         self._sound = sound
         self._repair_s = repair_s
         self._laid_out: Commit | None = None
-        self._seen: Mapping[str, str] | None = None  # the specs of the commit that was dealt with last
-        self._laying = asyncio.Lock()  # a new commit and a repair never write at once
+        self._seen: Mapping[str, str] | None = None  # the specs of the commit that was handled last
+        self._laying = asyncio.Lock()  # a new commit and a repair never write at the same time
         self._stuck: ControlError | None = None
 
     @property
     def place(self) -> str:
-        """The reference, the commit that is followed, and a newer one that is not."""
+        """The reference, the followed commit, and a newer commit that is not followed."""
         newest, followed = self._texts.commit, self._laid_out
         at = f"{self._texts.place} at {followed.short}" if followed else self._texts.place
         if newest is None or (followed and newest.id == followed.id):
@@ -74,22 +74,22 @@ class FollowedRepository:
         return self._texts.commit_id
 
     async def open(self) -> None:
-        """Fetch for the first time. Raises BateauError where there is no commit to begin with."""
+        """Fetch for the first time. Raises BateauError if there is no commit to start with."""
         await self._texts.refresh()
         if self._texts.commit is None:
             raise self._texts.trouble or ControlError(f"{self._texts.place} could not be read")
         await self._lay_out()
 
     def read(self) -> Mapping[str, str]:
-        """Return the specs of the last commit. Raises BateauError where its files cannot be laid out."""
+        """Return the specs of the last commit. Raises BateauError if its files cannot be laid out."""
         if self._stuck:
             raise self._stuck
         newest = self._texts.read()
-        # While the files of a new one are written, the one before is what counts.
+        # While the files of a new commit are being written, the previous commit counts.
         return newest if self._seen is None else dict(self._seen)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Yield when a new commit, or a new trouble, is there."""
+        """Yield when there is a new commit or a new trouble."""
         repairs = asyncio.create_task(self._keep_laid_out())
         try:
             async for _ in self._texts.changes():
@@ -100,18 +100,18 @@ class FollowedRepository:
             repairs.cancel()
 
     def heed(self, push: Push) -> bool:
-        """Look at the repository at once where the push may be of what is followed; return whether it may be."""
+        """Poll the repository at once if the push may have moved the followed ref; return whether it may have."""
         return self._texts.heed(push)
 
     async def _lay_out(self) -> None:
-        """Make the directory what the last sound commit is, and name what was edited by hand. Raises BateauError."""
+        """Lay out the last sound commit, and log the files that were edited by hand. Raises BateauError."""
         async with self._laying:
             commit, texts = self._texts.commit, self._texts.texts
             if commit is None or texts is None:
                 return
             if texts is not self._seen and not self._sound(texts):
-                logger.warning("commit %s of %s has mistakes: it changes nothing", commit.short, commit.author)
-                self._seen = texts  # so that the mistakes are told
+                logger.warning("commit %s of %s has errors and changes nothing", commit.short, commit.author)
+                self._seen = texts  # the loop reads and reports the errors
                 return
             if texts is self._seen:
                 commit = self._laid_out  # a repair
@@ -127,10 +127,10 @@ class FollowedRepository:
             if new:
                 await self._warn(commit, laid_out)
             for name in () if new else laid_out.written:
-                logger.warning("%s was edited by hand: it is what commit %s has again", name, commit.short)
+                logger.warning("%s was edited by hand and is restored from commit %s", name, commit.short)
 
     async def _warn(self, commit: Commit, laid_out: LaidOut) -> None:
-        """Name the files of a commit whose content is elsewhere: a program that needs them fails."""
+        """Log the files whose content is not in the commit: a program that needs them fails."""
         if submodules := await self._texts.submodules(commit):
             logger.warning("commit %s: submodules are left empty: %s", commit.short, listed(submodules))
         if laid_out.pointers:
@@ -138,7 +138,7 @@ class FollowedRepository:
             logger.warning("commit %s: files in Git LFS are pointers, without their content: %s", commit.short, names)
 
     async def _keep_laid_out(self) -> None:
-        """Put back what somebody has edited in the files of the commit, and lay out what could not be before."""
+        """Restore files that were edited by hand, and retry a commit that could not be laid out."""
         while True:
             await asyncio.sleep(self._repair_s)
             await self._try_to_lay_out()
@@ -153,6 +153,6 @@ class FollowedRepository:
 def following_of(
     reference: GitReference, allowed_signers: Path | None = None, *, rewritten_history: bool = False
 ) -> Following:
-    """To look at a repository on this disk costs nothing; a host far away is asked once a minute."""
+    """Return how to follow a repository: one on the local disk is polled more often than a remote one."""
     following = Following(allowed_signers=allowed_signers, rewritten_history=rewritten_history)
     return replace(following, interval_s=_LOCAL_INTERVAL_S) if reference.url.startswith("file:") else following

@@ -1,4 +1,4 @@
-"""Read what is written below a directory, for commands that act on nothing.
+"""Check the specs below a directory, without acting on them.
 
 Called by check.
 """

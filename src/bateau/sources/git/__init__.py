@@ -1,4 +1,4 @@
-"""Git as the source of specs: a repository followed, commits compared, a promotion made, webhooks believed or not."""
+"""Git as the source of specs: follow a repository, read and compare commits, promote, and verify webhooks."""
 
 from bateau.sources.git.commit_files import CommitFiles
 from bateau.sources.git.follow import Following, GitTexts

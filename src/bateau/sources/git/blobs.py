@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.errors import SourceError
+from bateau.domain.errors import SourceDamaged, SourceError
 from bateau.kit.suggest import listed
 from bateau.sources.git.listing import Entry, shown
 from bateau.sources.git.process import DAMAGED_HINT, Git
@@ -84,7 +84,7 @@ class Blobs:
         if missing := [entry for entry, line in zip(entries, lines, strict=True) if line[1:2] != [b"blob"]]:
             names = listed([shown(entry.path) for entry in missing], limit=_NAMED_MAX)
             says = f"commit {commit_id[:12]} cannot be read: this repository does not have the content of {names}"
-            raise SourceError(says, hint=DAMAGED_HINT)
+            raise SourceDamaged(says, hint=DAMAGED_HINT)
         return [int(line[2]) for line in lines]
 
     async def _run(self, *arguments: str, stdin: bytes, entries: Collection[Entry]) -> bytes:

@@ -1,10 +1,10 @@
-"""Make a commit on a new branch out of texts: what `bateau promote` leaves ready for a pull request.
+"""Turn texts into a commit on a new branch, ready for a pull request of `bateau promote`.
 
 Called by objects, which knows the repository.
 
-Invariant: no work tree, no index and no existing branch is touched; until the last step nothing refers to what was
-made.
-Refused: a temporary clone with a checkout; ten times slower, and it would run the user's hooks and filters.
+Invariant: no work tree, no index and no existing branch is touched. Nothing refers to the new objects until the last
+step.
+Refused: a temporary clone with a checkout. It is ten times slower and would run the user's hooks and filters.
 """
 
 import re
@@ -22,18 +22,18 @@ _NO_OBJECT: Final = "0" * 40
 
 
 async def commit_on_branch(git: Git, base: str, change: Change) -> str:
-    """Return the id of a new commit above the commit `base`. Raises SourceError where the branch exists already."""
+    """Return the id of a new commit above the commit `base`. Raises SourceError if the branch exists already."""
     author = _AUTHOR.fullmatch(change.author)
     if author is None:
-        raise SourceError(f"`{change.author}` is no author", hint="write Name <mail@example.org>")
+        raise SourceError(f"`{change.author}` is not an author", hint="write Name <mail@example.org>")
     if not is_ref(change.branch):
-        raise SourceError(
-            f"`{change.branch}` is no name for a branch", hint="letters, digits and . _ / + - may stand in it"
-        )
+        raise SourceError(f"`{change.branch}` is not a branch name", hint="use letters, digits and . _ / + -")
     target = f"refs/heads/{change.branch}"
-    doing = f"make branch {change.branch}"
+    doing = f"create branch {change.branch}"
     if await git.asks("rev-parse", "--verify", "--quiet", target, doing=doing) is not None:
-        raise SourceError(f"branch {change.branch} exists already", hint="remove it, or name another one")
+        raise SourceError(
+            f"branch {change.branch} exists already", hint="delete it, or choose another name with --branch"
+        )
     with tempfile.TemporaryDirectory(prefix="bateau-index-") as folder:
         index = {"GIT_INDEX_FILE": str(Path(folder, "index"))}
         await git.run("read-tree", base, doing=doing, variables=index)
@@ -44,7 +44,7 @@ async def commit_on_branch(git: Git, base: str, change: Change) -> str:
         await git.run("update-index", "-z", "--index-info", stdin=b"".join(lines), doing=doing, variables=index)
         tree = (await git.run("write-tree", doing=doing, variables=index)).decode().strip()
     if tree == (await git.run("rev-parse", f"{base}^{{tree}}", doing=doing)).decode().strip():
-        raise SourceError(f"branch {change.branch} would change nothing")
+        raise SourceError(f"branch {change.branch} would not change anything")
     who = {
         f"GIT_{role}_{what}": value
         for role in ("AUTHOR", "COMMITTER")
@@ -54,7 +54,7 @@ async def commit_on_branch(git: Git, base: str, change: Change) -> str:
         "commit-tree", "-p", base, "-F", "-", tree, stdin=change.message.encode(), doing=doing, variables=who
     )
     commit_id = made.decode().strip()
-    # The zeros say that there must be no such branch yet: two promotions at once cannot overwrite each other.
+    # The zeros demand that the branch does not exist yet, so two simultaneous promotions cannot overwrite each other.
     await git.run("update-ref", "--no-deref", target, commit_id, "0" * len(commit_id), doing=doing, variables=who)
     return commit_id
 
@@ -67,7 +67,7 @@ async def _modes(git: Git, base: str, doing: str) -> dict[str, str]:
 
 async def _index_line(git: Git, path: str, text: str | None, modes: dict[str, str], doing: str) -> bytes:
     if any(part in {"", ".", ".."} or part.lower() == ".git" for part in path.split("/")) or "\0" in path:
-        raise SourceError(f"`{path}` is no path in a repository")
+        raise SourceError(f"`{path}` is not a path in a repository")
     encoded = path.encode("utf-8", "surrogateescape")
     if text is None:
         if path not in modes:
@@ -75,6 +75,6 @@ async def _index_line(git: Git, path: str, text: str | None, modes: dict[str, st
         return b"0 " + _NO_OBJECT.encode() + b"\t" + encoded + b"\0"
     mode = modes.get(path, "100644")
     if not mode.startswith("100"):
-        raise SourceError(f"{path} is a link or a submodule, and is not written to")
+        raise SourceError(f"{path} is a link or a submodule, so it cannot be changed")
     blob = (await git.run("hash-object", "-w", "--stdin", stdin=text.encode(), doing=doing)).decode().strip()
     return f"{mode} {blob}\t".encode() + encoded + b"\0"

@@ -1,11 +1,11 @@
-"""Lay files of a commit out in a directory when somebody asks for them.
+"""Lay out files of a commit in a directory when a reader asks for them.
 
 Called by wiring for `plan`. sources.foreign names the files, charts and directories that Apps bring, and reads them
 below the directory afterwards.
 
 Invariant: only files that were named are read, so that any other file of the repository may be missing or too large.
 Invariant: a name is a file, a directory or nothing, exactly as in a checkout.
-Refused: to lay out the whole commit first; most of a large repository is not about deployment.
+Refused: laying out the whole commit first. Most files of a large repository are not about deployment.
 """
 
 import asyncio

@@ -1,24 +1,33 @@
 """Follow a Git repository: the commit at a branch, a tag or an id is the desired state.
 
-Called by control through ports.texts; wiring calls `refresh` once before the loop starts, and `heed` for a webhook.
+Called by control through ports.texts. wiring calls `refresh` once before the loop starts, and `heed` for a webhook.
 
-Invariant: what cannot be reached, read or trusted changes nothing: the last good commit stays, also over a restart, and
-`read` raises the trouble so that it is said.
-Invariant: a history that was rewritten is not followed, unless it goes back to an ancestor: that is a rollback.
-Refused: `git clone --mirror`; every branch of a large repository would be fetched for the sake of one.
+Invariant: a commit that cannot be fetched, read or trusted changes nothing. The last good commit stays, also after a
+restart, and `read` raises the trouble so that it is reported.
+Invariant: a rewritten history is not followed, unless it goes back to an ancestor, which is a rollback.
+Refused: `git clone --mirror`. It would fetch every branch of a large repository to follow one.
 """
 
 import asyncio
 import contextlib
 import hashlib
 import logging
+import shutil
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.errors import BateauError, DiskFull, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.errors import (
+    BateauError,
+    DiskFull,
+    SourceDamaged,
+    SourceDenied,
+    SourceError,
+    SourceNotFound,
+    SourceUnreachable,
+)
 from bateau.domain.revision import Commit
 from bateau.kit.backoff import Backoff
 from bateau.sources.git.objects import GitObjects
@@ -33,12 +42,12 @@ logger = logging.getLogger(__name__)
 _GOOD: Final = "refs/bateau/good"
 _FETCHED: Final = "refs/bateau/fetched"
 _FETCH_TIMEOUT_S: Final = 600.0
-_DEPTH: Final = "50"  # enough to see most rollbacks without asking for more
+_DEPTH: Final = "50"  # enough to recognise most rollbacks without a second fetch
 
 
 @dataclass(frozen=True, kw_only=True)
 class Following:
-    """How a repository is followed. `allowed_signers` is a file as ssh-keygen reads it; without, nothing is checked."""
+    """How to follow a repository. Without `allowed_signers`, a file for ssh-keygen, signatures are not verified."""
 
     interval_s: float = 60.0
     backoff: Backoff = field(default_factory=lambda: Backoff(initial_s=5.0, ceiling_s=600.0, jitter=0.2))
@@ -49,7 +58,7 @@ class Following:
 class GitTexts:
     """The specs at a Git reference. Satisfies `ports.texts.Texts`.
 
-    `commit` is the last good commit; `trouble` why a newer one is not followed, or None.
+    `commit` is the last good commit; `trouble` is the reason why a newer one is not followed, or None.
     """
 
     def __init__(
@@ -62,7 +71,7 @@ class GitTexts:
         self._git = Git(directory=self._directory, environ=environ, url=reference.url, secret=reference.secret)
         self._objects = GitObjects(self._git, subdirectory=reference.subdirectory)
         self._texts: Mapping[str, str] | None = None
-        self._untold = False  # texts that nobody has read yet go before the trouble
+        self._unread = False  # texts that were not read yet are returned before the trouble is raised
         self._poked = asyncio.Event()
         self._turn = asyncio.Lock()
         self._failures = 0
@@ -80,23 +89,23 @@ class GitTexts:
         return self.commit.id if self.commit else None
 
     def read(self) -> Mapping[str, str]:
-        """Return the specs of the last good commit. Raises BateauError: why a newer one is not followed.
+        """Return the specs of the last good commit. Raises BateauError if a newer one is not followed.
 
-        The trouble comes second where the good texts were not read yet, as after a restart with the host away.
+        Texts that were not read yet are returned first, for example after a restart while the host is unreachable.
         """
         if self._texts is None:
-            raise self.trouble or SourceUnreachable(f"{self.place} was not fetched yet")
-        if self.trouble and not self._untold:
+            raise self.trouble or SourceUnreachable(f"{self.place} has not been fetched yet")
+        if self.trouble and not self._unread:
             raise self.trouble
         if self.trouble:
-            self._poked.set()  # so that `changes` comes round, and the trouble is read too
-        self._untold = False
+            self._poked.set()  # `changes` then yields again, and the trouble is read, too
+        self._unread = False
         return dict(self._texts)
 
     async def changes(self) -> AsyncIterator[None]:
-        """Look at the repository again and again; yield when a commit or a trouble is new."""
+        """Poll the repository, and yield when there is a new commit or a new trouble."""
         while True:
-            # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
+            # Not wait_for: in Python 3.11, it swallows a cancellation that arrives together with the event.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self.pause_s()):
                     await self._poked.wait()
@@ -107,23 +116,23 @@ class GitTexts:
                 yield
 
     def poke(self) -> None:
-        """Look at once, and not only when the interval is over."""
+        """Poll at once, before the interval has passed."""
         self._poked.set()
 
     def heed(self, push: Push) -> bool:
-        """Look at once where the push may have moved what is followed; return whether it may have."""
+        """Poll at once if the push may have moved the followed ref, and return whether it may have."""
         if not self._reference.may_be_moved_by(push.ref):
             return False
         self.poke()
         return True
 
     def pause_s(self) -> float:
-        """Return the seconds until the next look: the interval, and longer after failures in a row."""
+        """Return the seconds until the next poll: the interval, or longer after consecutive failures."""
         delay_s = self._following.backoff.delay_s(self._failures, seed=self.place)
         return max(delay_s, self._following.interval_s) if self._failures else self._following.interval_s
 
     async def refresh(self) -> None:
-        """Fetch once. Never raises for the world's sake: what failed stands in `trouble`."""
+        """Fetch once. An expected failure is not raised but kept in `trouble`."""
         async with self._turn:
             try:
                 await self._advance()
@@ -138,11 +147,19 @@ class GitTexts:
 
     @property
     def texts(self) -> Mapping[str, str] | None:
-        """The specs of the last good commit, whatever the trouble since; None before there is one."""
+        """The specs of the last good commit, also while there is trouble; None before the first one."""
         return self._texts
 
     async def lay_out(self, commit: Commit, tree: WorkTree) -> LaidOut:
-        """Make the files of a directory those of a commit. Raises SourceError, and ControlError for the disk."""
+        """Make the files of a directory those of a commit. Raises SourceError, and ControlError for disk errors."""
+        try:
+            return await self._laid_out(commit, tree)
+        except SourceDamaged:
+            async with self._turn, self._repository():
+                await self._renew()
+            return await self._laid_out(commit, tree)
+
+    async def _laid_out(self, commit: Commit, tree: WorkTree) -> LaidOut:
         return await tree.lay_out(await self._objects.listing(commit.id), self._objects.blobs, commit.id)
 
     async def submodules(self, commit: Commit) -> list[str]:
@@ -155,32 +172,37 @@ class GitTexts:
             await self._recall()
             if self._reference.is_pinned and self.commit is not None:
                 return  # an id never means another commit
-            found = await self._fetched(self._reference.ref or "HEAD", deepen=False)
-            if self.commit is not None and found == self.commit.id and self._texts is not None:
-                return
-            commit = await self._trusted(await self._objects.commit(found))
-            await self._refuse_rewritten(commit)
-            texts = await self._objects.texts_at(commit.id)
-            await self._git.run("update-ref", _GOOD, commit.id, doing="remember the commit")
-            logger.info("%s is at %s: %s", self.place, commit.short, commit.subject)
-            self._take(commit, texts)
+            try:
+                await self._follow(await self._fetched(self._reference.ref or "HEAD", deepen=False))
+            except SourceDamaged:
+                await self._follow(await self._renew())
+
+    async def _follow(self, found: str) -> None:
+        if self.commit is not None and found == self.commit.id and self._texts is not None:
+            return
+        commit = await self._trusted(await self._objects.commit(found))
+        await self._refuse_rewritten(commit)
+        texts = await self._objects.texts_at(commit.id)
+        await self._git.run("update-ref", _GOOD, commit.id, doing="remember the commit")
+        logger.info("%s is at %s: %s", self.place, commit.short, commit.subject)
+        self._take(commit, texts)
 
     def _take(self, commit: Commit, texts: Mapping[str, str]) -> None:
-        self.commit, self._texts, self._untold = commit, texts, True
+        self.commit, self._texts, self._unread = commit, texts, True
 
     async def _recall(self) -> None:
-        """After a restart, take up the last good commit before the host is asked."""
+        """After a restart, read the last good commit before the host is contacted."""
         if (
             self.commit is not None
-            or await self._git.asks("rev-parse", "--verify", "--quiet", _GOOD, doing="look") is None
+            or await self._git.asks("rev-parse", "--verify", "--quiet", _GOOD, doing="read the cache") is None
         ):
             return
-        with contextlib.suppress(SourceError):  # a damaged cache is fetched anew
+        with contextlib.suppress(SourceError):  # the fetch replaces a damaged cache
             commit = await self._trusted(await self._objects.commit(_GOOD))
             self._take(commit, await self._objects.texts_at(commit.id))
 
     async def _fetched(self, ref: str, *, deepen: bool) -> str:
-        """Fetch `ref` and return the commit's id; the fetch is what tells a vanished ref from a host that is away."""
+        """Fetch `ref` and return the id of its commit. Raises SourceNotFound if the host no longer has the ref."""
         doing = f"fetch {self.place}"
         depth = ("--unshallow",) if deepen else (f"--depth={_DEPTH}",)
         try:
@@ -190,10 +212,33 @@ class GitTexts:
             )  # fmt: skip
         except SourceError as error:
             if "find remote ref" in error.message or "not our ref" in error.message:
-                hint = "push it again, or follow another one"
-                raise SourceNotFound(f"{self.place}: there is no {ref} any more", hint=hint) from error
+                hint = "push it again, or follow another ref"
+                raise SourceNotFound(f"{self.place}: {ref} no longer exists", hint=hint) from error
             raise
         return await self._objects.id_of(_FETCHED)
+
+    async def _renew(self) -> str:
+        """Replace a damaged cache by a new one. Return the id of the fetched commit."""
+        logger.warning("%s: the cache in %s is damaged, and is fetched again", self.place, self._directory)
+        self._objects = GitObjects(self._git, subdirectory=self._reference.subdirectory)  # it remembers listings
+        damaged = self._directory.with_suffix(".damaged")
+        await asyncio.to_thread(shutil.rmtree, damaged, ignore_errors=True)
+        self._directory.rename(damaged)
+        try:
+            await self._create()
+            found = await self._fetched(self._reference.ref or "HEAD", deepen=False)
+        except SourceError:
+            await asyncio.to_thread(shutil.rmtree, self._directory, ignore_errors=True)
+            damaged.rename(self._directory)  # better than none, while the host is unreachable
+            raise
+        await asyncio.to_thread(shutil.rmtree, damaged, ignore_errors=True)
+        if self.commit is not None:
+            await self._git.asks("update-ref", _GOOD, self.commit.id, doing="remember the commit")
+        return found
+
+    async def _create(self) -> None:
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._git.run("init", "--quiet", "--bare", "--template=", ".", doing="create the cache")
 
     async def _trusted(self, commit: Commit) -> Commit:
         signers = self._following.allowed_signers
@@ -201,29 +246,31 @@ class GitTexts:
             return commit
         signers = await asyncio.to_thread(signers.absolute)
         if not signers.is_file():
-            raise SourceError(
-                f"the file of allowed signers, {signers}, is not there", hint="nothing is followed unchecked"
-            )
+            hint = "create it; without it, no commit is followed"
+            raise SourceError(f"the file of allowed signers, {signers}, does not exist", hint=hint)
         state, signer = await self._objects.signature(commit, signers)
         if state != "good":
-            says = {"unsigned": "is not signed", "bad": "has a signature that is wrong or has expired"}
+            says = {"unsigned": "is not signed", "bad": "has an invalid or expired signature"}
             raise SourceDenied(
                 f"commit {commit.short} of {commit.author} "
                 + says.get(
-                    state, f"is signed by nobody in {signers.name}" if state != "not ssh" else "has no ssh signature"
+                    state,
+                    f"is signed with a key that is not in {signers.name}"
+                    if state != "not ssh"
+                    else "does not have an ssh signature",
                 ),
-                hint="sign with a key in the file of allowed signers: git commit -S, with gpg.format=ssh",
+                hint="sign with a key in the file of allowed signers: `git commit -S`, with gpg.format=ssh",
             )
         return replace(commit, signature=state, signer=signer)
 
     async def _refuse_rewritten(self, commit: Commit) -> None:
-        """A forced push to an ancestor goes back; one to other commits may be an accident or an attack."""
+        """Accept a forced push to an ancestor only. One to other commits may be an accident or an attack."""
         last = self.commit
         if last is None or last.id == commit.id or self._following.rewritten_history:
             return
         if await self._objects.is_ancestor(last.id, commit.id) or await self._objects.is_ancestor(commit.id, last.id):
             return
-        out = await self._git.asks("rev-parse", "--is-shallow-repository", doing="look")
+        out = await self._git.asks("rev-parse", "--is-shallow-repository", doing="compare commits")
         if out and out.strip() == b"true":
             await self._fetched(self._reference.ref or "HEAD", deepen=True)
             if await self._objects.is_ancestor(last.id, commit.id) or await self._objects.is_ancestor(
@@ -231,21 +278,23 @@ class GitTexts:
             ):
                 return
         raise SourceError(
-            f"{self.place} was rewritten by a forced push: {commit.short} does not build on {last.short}",
-            hint=f"push a commit above {last.short}, push that commit back, or give --allow-rewritten-history to `up`",
+            f"{self.place} was rewritten by a forced push: {commit.short} is not a descendant of {last.short}",
+            hint=f"push {last.short} or a descendant of it, or start `up` with --allow-rewritten-history",
         )
 
     @asynccontextmanager
     async def _repository(self) -> AsyncGenerator[None]:
-        """Hold the bare repository, made where it is missing; a second process waits here."""
+        """Lock the bare repository, and create it if it is missing. A second process waits here."""
         try:
             self._directory.mkdir(parents=True, exist_ok=True, mode=0o700)
             async with held(self._directory.with_suffix(".lock"), while_waiting=lambda: None):
-                # Whoever left these was killed: the lock is ours.
+                # A process that was killed left these: this one holds the lock.
                 for stale in (*self._directory.glob("*.lock"), *self._directory.glob("refs/bateau/*.lock")):
                     stale.unlink(missing_ok=True)
-                await self._git.run("init", "--quiet", "--bare", "--template=", ".", doing="make the cache")
+                await self._create()
                 yield
         except OSError as error:
             kind = DiskFull if error.errno == 28 else SourceError  # noqa: PLR2004 - ENOSPC
-            raise kind(f"cannot write {self._directory}: {error.strerror}", hint="free some space there") from error
+            raise kind(
+                f"cannot write {self._directory}: {error.strerror}", hint="check its permissions, and free some space"
+            ) from error

@@ -3,7 +3,7 @@
 Made by objects; read by work_tree and commit_files.
 
 Invariant: a link is followed as the file system of a checkout would follow it, and never out of the folder.
-Refused: trees that `git checkout` refuses too, such as one with a file named `.git`.
+Refused: trees that `git checkout` also rejects, such as one with a file named `.git`.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from bateau.domain.errors import SourceError
+from bateau.domain.errors import SourceDamaged, SourceError
 from bateau.sources.git.process import DAMAGED_HINT
 
 _LINK, _SUBMODULE, _EXECUTABLE = "120000", "160000", "100755"
@@ -65,7 +65,7 @@ class Listing:
     """Everything in a commit below one folder, by its path from there. `targets` has the target of each link."""
 
     def __init__(self, entries: Iterable[Entry], targets: Mapping[str, str]) -> None:
-        """Raises SourceError for names that no checkout may have."""
+        """Raises SourceError for names that a checkout cannot have."""
         self.entries: Mapping[str, Entry] = {entry.path: entry for entry in entries}
         self._targets = targets
         self._children: dict[str, dict[str, bool]] = {"": {}}
@@ -108,7 +108,7 @@ class Listing:
         """Return the target of a link. Raises SourceError if the repository does not have it."""
         if link.path not in self._targets:
             says = f"the repository does not have the target of the link {shown(link.path)}"
-            raise SourceError(says, hint=DAMAGED_HINT)
+            raise SourceDamaged(says, hint=DAMAGED_HINT)
         return self._targets[link.path]
 
     def is_folder(self, path: str) -> bool:
@@ -147,7 +147,7 @@ def _is_refused(name: str) -> bool:
 
 
 def _refused(path: str) -> SourceError:
-    return SourceError(f"the commit has a file `{shown(path)}`, which `git checkout` refuses too", hint="rename it")
+    return SourceError(f"the commit has a file `{shown(path)}`, which `git checkout` also rejects", hint="rename it")
 
 
 def shown(path: str) -> str:

@@ -2,8 +2,8 @@
 
 Called by follow and by `promote`, `plan` and `render`; branch makes commits with it.
 
-Invariant: what is read is what a checkout has: attributes that only concern archives (export-ignore, export-subst) do
-not apply. No filter of the repository is run, so line endings are those of the commit.
+Invariant: a commit has the same files as its checkout. Attributes that only concern archives (export-ignore,
+export-subst) do not apply. No filter of the repository runs, so line endings are those of the commit.
 Refused: `git archive`, to which those attributes apply.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.errors import SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.errors import SourceDamaged, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.revision import Commit, Signature
 from bateau.ports.repository import Change
 from bateau.sources.git import branch
@@ -32,7 +32,7 @@ _SHALLOW_HINT: Final = (
 class GitObjects:
     """The commits of one repository. Satisfies `ports.repository.Repository`.
 
-    `subdirectory` is the folder that `texts_at` reads; names are relative to it.
+    `subdirectory` is the folder that `texts_at` and `listing` read. Names are relative to it.
     """
 
     def __init__(self, git: Git, *, subdirectory: str = "") -> None:
@@ -43,17 +43,17 @@ class GitObjects:
 
     @classmethod
     async def of_clone(cls, directory: Path, *, environ: Mapping[str, str]) -> "GitObjects":
-        """Return the repository that `directory` lies in; the directory is what is read. Raises SourceError."""
+        """Return the repository of a work tree, to read `directory` of it. Raises SourceError."""
         git = Git(directory=directory, environ=environ)
         out = await git.run("rev-parse", "--show-prefix", doing=f"read {directory} as a Git repository")
         return cls(git, subdirectory=out.decode("utf-8", "surrogateescape").rstrip("\n").rstrip("/"))
 
     def path_of(self, name: str) -> str:
-        """Return the path from the repository's top of a file that `texts_at` calls `name`."""
+        """Return the path, from the top of the repository, of a file that `texts_at` calls `name`."""
         return f"{self._subdirectory}/{name}" if self._subdirectory else name
 
     async def author(self) -> str:
-        """Return who makes commits here, as "Name <mail>". Raises SourceError where git does not know."""
+        """Return the author of new commits, as "Name <mail>". Raises SourceError if git has none configured."""
         name, mail = [
             (await self._git.asks("config", "--get", f"user.{key}", doing="look for the author") or b"")
             .decode()
@@ -62,7 +62,7 @@ class GitObjects:
         ]
         if not name or not mail:
             hint = "git config user.name NAME; git config user.email MAIL"
-            raise SourceError("git does not know who makes the commit", hint=hint)
+            raise SourceError("git has no author for the commit", hint=hint)
         return f"{name} <{mail}>"
 
     async def commit(self, revision: str) -> Commit:
@@ -95,19 +95,19 @@ class GitObjects:
         named = await self._git.asks("rev-parse", "--verify", "--quiet", revision, doing=doing)
         if named is not None and not COMMIT_ID.fullmatch(revision):
             says = f"`{revision}` is {named.decode().strip()[:12]}, a commit that this repository does not have"
-            raise SourceError(says, hint=DAMAGED_HINT)
+            raise SourceDamaged(says, hint=DAMAGED_HINT)
         raise SourceNotFound(f"`{revision}` is not a commit of this repository", hint=_REVISION_HINT)
 
     async def is_clean(self) -> bool:
-        """Whether the work tree holds what HEAD does; files that Git ignores do not count. Raises SourceError."""
+        """Whether the work tree has no changes since HEAD, except in files that Git ignores. Raises SourceError."""
         return not await self._git.run("status", "--porcelain", "--untracked-files=all", doing="compare the work tree")
 
     async def is_ancestor(self, older: str, newer: str) -> bool:
-        """Whether `newer` builds on `older`, as far as the history is here."""
+        """Whether `newer` builds on `older`, as far as this repository has the history."""
         return await self._git.asks("merge-base", "--is-ancestor", older, newer, doing="compare commits") is not None
 
     async def signature(self, commit: Commit, allowed_signers: Path) -> tuple[Signature, str | None]:
-        """Return the state of the commit's ssh signature, and the principal who signed. Only this commit is judged.
+        """Return the state of the commit's ssh signature, and the principal who signed. No other commit is checked.
 
         `allowed_signers` is an absolute path.
         """
@@ -167,7 +167,7 @@ class GitObjects:
         return path if path.is_dir() else None
 
     async def commit_on_branch(self, base: str, change: Change) -> Commit:
-        """Make a commit above `base` on a new branch; paths are from the repository's top. Raises SourceError."""
+        """Make a commit above `base` on a new branch. Paths are from the top of the repository. Raises SourceError."""
         made = await branch.commit_on_branch(self._git, await self.id_of(base), change)
         return await self.commit(made)
 

@@ -1,10 +1,10 @@
-"""Run the `git` program, and say in one sentence why it failed.
+"""Run the `git` program, and explain a failure in one sentence.
 
-Called by objects, branch and follow. The one place where a process is started.
+Called by objects, blobs, branch and follow. The only module that starts git.
 
-Invariant: no shell; an environment of our own making, so that a variable of a hook (GIT_DIR) changes nothing; git never
-asks; a secret travels in a variable of the environment, and neither in an argument nor in a message.
-Refused: a Git library; none in Python speaks every transport, checks signatures and reads the user's credential
+Invariant: git runs without a shell and never prompts. Its environment is built here, so a variable of a hook (GIT_DIR)
+has no effect. A secret travels in an environment variable, never in an argument or a message.
+Refused: a Git library. None in Python supports every transport, verifies signatures and reads the user's credential
 helpers.
 """
 
@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Final
 
-from bateau.domain.errors import DiskFull, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+from bateau.domain.errors import DiskFull, SourceDamaged, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 
 TIMEOUT_S: Final = 60.0
 DAMAGED_HINT: Final = "the clone is damaged or incomplete: see `git fsck`, and clone the repository again"
-# What git and ssh need of ours: where programs, keys and credential helpers are, and the way out.
+# Variables that git and ssh need: the locations of programs, keys and credential helpers, and the proxies.
 _KEPT: Final = (
     "PATH", "HOME", "USER", "LOGNAME", "TMPDIR", "XDG_CONFIG_HOME", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR",
     "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "ALL_PROXY", "https_proxy", "http_proxy", "no_proxy", "all_proxy",
@@ -35,30 +35,30 @@ _SETTINGS: Final[Mapping[str, str]] = {
     "core.quotePath": "false",
     "gc.auto": "0",
     "maintenance.auto": "false",
-    "http.lowSpeedLimit": "1000",  # bytes a second, over ...
-    "http.lowSpeedTime": "30",  # ... so many seconds
+    "http.lowSpeedLimit": "1000",  # bytes per second, for ...
+    "http.lowSpeedTime": "30",  # ... this many seconds
     "protocol.version": "2",
     "log.showSignature": "false",
 }
-# git's messages under LC_ALL=C, the more specific ones first.
+# Messages of git with LC_ALL=C, the more specific ones first.
 _MEANINGS: Final[Sequence[tuple[re.Pattern[str], type[SourceError], str | None]]] = (
     (
         re.compile(
             r"Authentication failed|could not read (Username|Password)|Permission denied|error: 40[13]|Host key"
         ),
         SourceDenied,
-        "give it credentials: a credential helper for https, a key and a known host for ssh",
+        "set up credentials: a credential helper for https, a key and a known host for ssh",
     ),
     (re.compile(r"No space left|Disk quota"), DiskFull, "free some space"),
     (
         re.compile(r"dubious ownership"),
         SourceDenied,
-        "the repository is another user's: see safe.directory in git-config",
+        "the repository belongs to another user: see safe.directory in git-config",
     ),
     (
         re.compile(r"repository '.*' not found|does not appear to be a git repository|does not exist|error: 404"),
         SourceNotFound,
-        "look at the URL; a private repository is not found without credentials either",
+        "check the URL; without credentials, a private repository is not found either",
     ),
     (
         re.compile(
@@ -73,7 +73,7 @@ _MEANINGS: Final[Sequence[tuple[re.Pattern[str], type[SourceError], str | None]]
             r"bad object|bad tree|is corrupt|hash mismatch|is empty|[Nn]ot a valid object|[Nn]ot a tree object|"
             r"[Uu]nable to (read|find|unpack)|[Cc]ould not read [0-9a-f]{40}|inflate: |missing (blob|tree|commit)"
         ),
-        SourceError,
+        SourceDamaged,
         DAMAGED_HINT,
     ),
 )
@@ -81,7 +81,7 @@ _MEANINGS: Final[Sequence[tuple[re.Pattern[str], type[SourceError], str | None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Git:
-    """git over one repository's directory. `secret` ("user:password") is for `url` alone."""
+    """git in the directory of one repository. `secret` ("user:password") is sent to `url` only."""
 
     directory: Path
     environ: Mapping[str, str] = field(repr=False)
@@ -139,7 +139,7 @@ class Git:
                 f"cannot {doing}: the program `git` is not installed", hint="install git 2.31 or newer"
             ) from error
         except OSError as error:
-            raise SourceError(f"cannot {doing}: git does not start: {error.strerror}") from error
+            raise SourceError(f"cannot {doing}: git did not start: {error.strerror}") from error
         try:
             async with asyncio.timeout(timeout_s):
                 out, err = await process.communicate(stdin)
@@ -156,14 +156,14 @@ class Git:
         if self.secret and self.url:
             encoded = base64.b64encode(self.secret.encode()).decode()
             settings[f"http.{self.url}.extraHeader"] = f"Authorization: Basic {encoded}"
-            settings["http.followRedirects"] = "false"  # the header would go along
+            settings["http.followRedirects"] = "false"  # the header would be sent to the new host, too
         variables = {name: self.environ[name] for name in _KEPT if name in self.environ}
         variables |= {
             "LC_ALL": "C",
             "GIT_TERMINAL_PROMPT": "0",
-            "GIT_ASKPASS": "true",  # answers nothing, and opens no window
+            "GIT_ASKPASS": "true",  # gives no answer, and opens no window
             "SSH_ASKPASS_REQUIRE": "never",
-            "GIT_ALLOW_PROTOCOL": "https:ssh:file:http",  # http is let through for this machine only, in reference
+            "GIT_ALLOW_PROTOCOL": "https:ssh:file:http",  # reference accepts http for this machine only
             "GIT_OPTIONAL_LOCKS": "0",
             "GIT_LFS_SKIP_SMUDGE": "1",
             "GIT_CONFIG_COUNT": str(len(settings)),
@@ -182,11 +182,11 @@ class Git:
         return SourceError(f"cannot {doing}: {says}")
 
     def _cleaned(self, err: str) -> str:
-        """Return the line that tells most, without credentials: git repeats URLs as it was given them."""
+        """Return the most useful line, without credentials: git repeats the URLs that it was given."""
         lines = [line.strip() for line in err.splitlines() if line.strip()]
         telling = [line for line in lines if re.match(r"(fatal|error|remote|ssh|Host key)[: ]", line)] or lines
         chosen = next(
-            (line for line in telling if line.startswith("fatal")), telling[-1] if telling else "git says nothing"
+            (line for line in telling if line.startswith("fatal")), telling[-1] if telling else "git printed no message"
         )
         if "Could not read from remote" in chosen and len(telling) > 1:
             chosen = telling[0]
@@ -197,8 +197,8 @@ class Git:
 
 
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """Kill git and what it started: a fetch that is cut leaves only a lock file, which the next one removes."""
+    """Kill git and its children. An interrupted fetch leaves only a lock file, which the next one removes."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    # Children that hold the pipes are gone too, so reading to the end cannot hang.
+    # Children that hold the pipes have ended too, so reading to the end cannot hang.
     await process.communicate()

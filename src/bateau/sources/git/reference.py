@@ -1,9 +1,9 @@
-"""Turn `git+https://host/acme.git@main#subdirectory=deploy` into what git is told, and what people are shown.
+"""Turn `git+https://host/acme.git@main#subdirectory=deploy` into a URL for git and a text for users.
 
 Called by wiring and by the follower. Pure.
 
 Invariant: `url` and `shown` never hold a password; `secret` is never printed.
-Refused: bare `git@host:path`; one spelling a thing, and it could not be told from a file name.
+Refused: bare `git@host:path`. There is one spelling for each thing, and this one looks like a file name.
 """
 
 import re
@@ -27,7 +27,7 @@ COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitReference:
-    """A repository, what is followed in it (None: its default branch), and the folder that holds the specs."""
+    """A repository, the ref to follow (None: its default branch), and the folder that holds the specs."""
 
     url: str
     ref: str | None = None
@@ -36,7 +36,7 @@ class GitReference:
 
     @property
     def shown(self) -> str:
-        """The reference as people may see it."""
+        """The reference for messages, without secrets."""
         folder = f"#subdirectory={self.subdirectory}" if self.subdirectory else ""
         return f"git+{self.url}{f'@{self.ref}' if self.ref else ''}{folder}"
 
@@ -46,9 +46,9 @@ class GitReference:
         return self.ref is not None and COMMIT_ID.fullmatch(self.ref) is not None
 
     def may_be_moved_by(self, pushed: str) -> bool:
-        """Whether the push of a whole ref ("refs/heads/main") may have moved what is followed.
+        """Whether the push of a full ref ("refs/heads/main") may have moved the followed ref.
 
-        Which branch is the default one only the host knows, so a push to any may be one to it.
+        Only the host knows which branch is the default, so a push to any branch may concern it.
 
         >>> v1 = GitReference(url="https://example.org/acme.git", ref="v1")
         >>> v1.may_be_moved_by("refs/tags/v1"), v1.may_be_moved_by("refs/heads/v2")
@@ -69,7 +69,7 @@ def is_git(text: str) -> bool:
 
 
 def parse(text: str) -> GitReference:
-    """Take a reference apart. Raises SourceError.
+    """Parse a reference. Raises SourceError.
 
     >>> parse("git+https://example.org/acme.git@release/1.0#subdirectory=deploy/prod")
     GitReference(url='https://example.org/acme.git', ref='release/1.0', subdirectory='deploy/prod')
@@ -81,19 +81,19 @@ def parse(text: str) -> GitReference:
         parts = urlsplit(text.removeprefix("git+"))
         port = parts.port
     except ValueError as error:
-        raise SourceError(f"{named} is no URL", hint=f"write {_FORM}") from error
+        raise SourceError(f"{named} is not a URL", hint=f"write {_FORM}") from error
     if parts.query:
-        raise SourceError(f"{named} has a query, which no repository needs", hint=f"write {_FORM}")
+        raise SourceError(f"{named} has a query, which repositories do not use", hint=f"write {_FORM}")
     address, secret = _address(parts.scheme, parts.netloc, port, named)
     path, separator, ref = parts.path.rpartition("@")
     path, ref = (path, unquote(ref)) if separator else (parts.path, "")
     if separator and not is_ref(ref):
         raise SourceError(
-            f"{named}: `{ref}` is no branch, tag or commit",
-            hint="names are letters, digits and . _ / + -; an @ in the path is written %40",
+            f"{named}: `{ref}` is not the name of a branch, a tag or a commit",
+            hint="use letters, digits and . _ / + -; write %40 for an @ in the path",
         )
     if not path.strip("/") or any(ord(character) < ord("!") for character in unquote(path)):
-        raise SourceError(f"{named} names no repository", hint=f"write {_FORM}")
+        raise SourceError(f"{named} does not name a repository", hint=f"write {_FORM}")
     return GitReference(
         url=f"{parts.scheme}://{address}{path}",
         ref=ref or None,
@@ -103,7 +103,7 @@ def parse(text: str) -> GitReference:
 
 
 def is_ref(text: str) -> bool:
-    """Whether `text` can name a branch, a tag or a commit, after git-check-ref-format and a little stricter.
+    """Whether `text` can name a branch, a tag or a commit: git-check-ref-format, a little stricter.
 
     >>> [is_ref(each) for each in ("main", "release/1.0", "--upload-pack=x", "a..b", "a.lock")]
     [True, True, False, False, False]
@@ -112,7 +112,7 @@ def is_ref(text: str) -> bool:
 
 
 def is_revision(text: str) -> bool:
-    """Whether `text` is a ref, or one with ancestors counted back.
+    """Whether `text` is a ref, or an ancestor of one.
 
     >>> is_revision("HEAD~2^"), is_revision("HEAD:secret"), is_revision("-p")
     (True, False, False)
@@ -128,34 +128,36 @@ def _sound(text: str) -> bool:
 
 
 def _address(scheme: str, netloc: str, port: int | None, named: str) -> tuple[str, str | None]:
-    """Return user, host and port as git is told them, and the secret that it is told in another way."""
+    """Return user, host and port for the URL, and the secret, which git gets in another way."""
     userinfo, _, host = netloc.rpartition("@")
     if scheme == "file":
         if netloc:
-            raise SourceError(f"{named} names a host", hint="write git+file:///ABSOLUTE/PATH")
+            raise SourceError(
+                f"{named} has a host, which a file URL cannot have", hint="write git+file:///ABSOLUTE/PATH"
+            )
         return "", None
     bare = host if port is None else host.rpartition(":")[0]
     if scheme not in {"https", "ssh", "http"}:
-        raise SourceError(f"{named}: `{scheme}` is not spoken", hint="there is git+https, git+ssh and git+file")
+        raise SourceError(f"{named}: `{scheme}` is not supported", hint="use git+https, git+ssh or git+file")
     if not _HOST.fullmatch(host):
-        raise SourceError(f"{named} names no host", hint=f"write {_FORM}")
+        raise SourceError(f"{named} does not have a host", hint=f"write {_FORM}")
     if scheme == "http" and not is_loopback(bare.strip("[]")):
-        raise SourceError(f"{named} is plain http, which anyone on the way can change", hint="use git+https")
+        raise SourceError(f"{named} is plain http, so anyone on the network can change it", hint="use git+https")
     if scheme != "ssh":
         return host, unquote(userinfo) if userinfo else None
     user, _, password = userinfo.partition(":")
     if password:
-        raise SourceError(f"{named} holds a password, which ssh does not take", hint="use a key, or git+https")
+        raise SourceError(f"{named} has a password, which ssh does not accept", hint="use a key, or git+https")
     if user and not _USER.fullmatch(user):
-        raise SourceError(f"{named}: the user's name is not understood", hint="write git+ssh://git@HOST/PATH.git")
+        raise SourceError(f"{named}: the name of the user is not valid", hint="write git+ssh://git@HOST/PATH.git")
     return f"{user}@{host}" if user else host, None
 
 
 def _subdirectory(fragment: str, named: str) -> str:
     pairs = parse_qsl(fragment, keep_blank_values=True)
     if fragment and [name for name, _ in pairs] != ["subdirectory"]:
-        raise SourceError(f"{named}: what stands behind # is not understood", hint="write #subdirectory=FOLDER")
+        raise SourceError(f"{named}: the part after # is not valid", hint="write #subdirectory=FOLDER")
     folder = pairs[0][1].strip("/") if pairs else ""
     if any(part in {"", ".", ".."} for part in folder.split("/")) and folder:
-        raise SourceError(f"{named}: the subdirectory leads out of the repository", hint="write a plain path")
+        raise SourceError(f"{named}: the subdirectory is outside the repository", hint="write a path without `..`")
     return folder

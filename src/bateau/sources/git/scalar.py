@@ -1,8 +1,8 @@
-"""Write one scalar so that every YAML reader reads the same value back, in the manner of the one it replaces.
+"""Write one scalar so that every YAML reader reads the same value back, in the style of the scalar that it replaces.
 
 Called by promotion.
 
-Invariant: a string is left plain only where neither YAML 1.1 nor 1.2 could take it for anything else.
+Invariant: a string is left plain only if neither YAML 1.1 nor 1.2 reads it as another type.
 """
 
 import json
@@ -32,7 +32,7 @@ def written(value: Any, *, style: str | None = None) -> str:
 
 
 def _escaped(match: re.Match[str]) -> str:
-    """Escape a character as YAML does. JSON would write two surrogates above U+FFFF, which are no YAML."""
+    """Escape a character as YAML does. Above U+FFFF, JSON would write two surrogates, which YAML does not allow."""
     code = ord(match[0])
     if match[0] in '\\"':
         return f"\\{match[0]}"

@@ -1,9 +1,9 @@
-"""Decide whether a webhook is the forge's own, and what was pushed.
+"""Verify that a webhook comes from the forge, and read which ref was pushed.
 
 Called by the endpoint that pokes the follower. Pure: headers and body in, a value out.
 
-Invariant: nothing of the body is read before its signature holds; secrets are compared in constant time.
-Invariant: a webhook only says "look now": what is then followed is what git itself fetches.
+Invariant: the body is not parsed before its signature is verified. Secrets are compared in constant time.
+Invariant: a webhook only triggers a fetch. The followed commit is always the one that git fetches.
 Sources: GitHub "Validating webhook deliveries", GitLab "Webhooks", Gitea "Webhooks" (hex HMAC-SHA256 of the raw body).
 """
 
@@ -14,13 +14,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
-BODY_BYTES_MAX: Final = 25 * 2**20  # GitHub's own bound
+BODY_BYTES_MAX: Final = 25 * 2**20  # the limit of GitHub
 _NOTHING: Final = frozenset("0")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """A ref was pushed. `ref` is whole ("refs/heads/main"); `commit` is None where it was removed."""
+    """A ref was pushed. `ref` is the full name ("refs/heads/main"); `commit` is None if the ref was deleted."""
 
     ref: str
     commit: str | None
@@ -33,27 +33,27 @@ class Push:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unheeded:
-    """Genuine, and about something else: a ping, an issue."""
+    """A genuine webhook about another event: a ping, an issue."""
 
     event: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """Not to be believed, or not to be understood. `status` is the HTTP status to answer with."""
+    """A webhook that is not genuine, or not understood. `status` is the HTTP status of the answer."""
 
     says: str
     status: int
 
 
 def received(headers: Mapping[str, str], body: bytes, *, secret: str) -> Push | Unheeded | Refused:
-    """Return what a webhook of GitHub, GitLab or Gitea says.
+    """Return the content of a webhook of GitHub, GitLab or Gitea.
 
     >>> received({"X-Gitlab-Token": "guess", "X-Gitlab-Event": "Push Hook"}, b"{}", secret="s3cret")
     Refused(says='the token is wrong', status=401)
     """
     if not secret:
-        return Refused(says="no secret is set, so no webhook is believed", status=503)
+        return Refused(says="no secret is set, so all webhooks are rejected", status=503)
     if len(body) > BODY_BYTES_MAX:
         return Refused(says=f"the body has more than {BODY_BYTES_MAX:,} bytes", status=413)
     lowered = {name.lower(): value for name, value in headers.items()}
@@ -69,14 +69,14 @@ _EVENTS: Final = ("x-gitea-event", "x-github-event", "x-gitlab-event")
 
 
 def _forged(headers: Mapping[str, str], body: bytes, secret: str) -> str | None:
-    """Return why the webhook is not believed, or None."""
+    """Return why the webhook is rejected, or None."""
     expected = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
     if "x-gitlab-token" in headers:
         return None if _same(headers["x-gitlab-token"], secret) else "the token is wrong"
     given = headers.get("x-hub-signature-256", headers.get("x-gitea-signature"))
     if given is None:
         if "x-hub-signature" in headers:
-            return "the signature is SHA-1 only, which is not believed"
+            return "the signature is SHA-1 only, which is not accepted"
         return "there is no signature"
     return None if _same(given.removeprefix("sha256="), expected) else "the signature is wrong"
 
@@ -89,10 +89,10 @@ def _push(body: bytes) -> Push | Refused:
     try:
         tree: Any = json.loads(body)
     except (ValueError, RecursionError):
-        return Refused(says="the body is no JSON; set the content type application/json", status=400)
+        return Refused(says="the body is not JSON; set the content type application/json", status=400)
     fields = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
     ref, after = fields.get("ref"), fields.get("after")
     if not isinstance(ref, str) or not ref.startswith("refs/"):
-        return Refused(says="the body names no ref", status=400)
+        return Refused(says="the body does not name a ref", status=400)
     gone = not isinstance(after, str) or set(after) <= _NOTHING
     return Push(ref=ref, commit=None if gone else cast("str", after))

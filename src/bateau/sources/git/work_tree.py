@@ -186,7 +186,7 @@ def _remove_if_empty(folder: Path) -> bool:
 
 
 def _marks(path: Path) -> tuple[int, ...]:
-    """Return what changes whenever a file does. The inode's time of change cannot be set by a program."""
+    """Return the marks of a file, of which one changes with every edit: no program can set the ctime of an inode."""
     status = path.lstat()
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode
 
