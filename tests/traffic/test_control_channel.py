@@ -110,6 +110,31 @@ async def test_what_is_in_flight_is_unknown_until_envoy_has_taken_what_was_publi
     assert await gateway.in_flight(first.name) == 0
 
 
+async def test_another_listen_address_moves_the_port_of_the_same_envoy_and_cuts_no_stream(
+    gateway: Gateway, first: Upstream
+) -> None:
+    """Issue 8: another `--listen` replaced Envoy, and curl ended after 23 of 30 lines."""
+    stream, chat = Stream(), model("chat", first.endpoint())
+    await gateway.publish(chat)
+    before, old = gateway.plane.template(), gateway.port
+    first.answer = stream.answer
+    async with gateway.session.post("/v1/chat/completions", json={"model": "chat"}) as response:
+        await stream.begun.wait()
+        gateway.port = free_port()
+        try:
+            await gateway.restart_control(chat)
+            assert gateway.plane.template() == before, "the gateway would be replaced"
+            answer = await gateway.ask("GET", f"http://127.0.0.1:{gateway.port}/healthz")
+            assert answer.status == 200
+            assert await _refuses(old)
+            stream.send(b"whole")
+            stream.end()
+            assert await response.read() == b"whole"
+        finally:
+            gateway.port = old
+            await gateway.restart_control(chat)
+
+
 async def test_the_channel_opens_only_with_something_to_say(gateway: Gateway) -> None:
     await gateway.plane.close()
     assert not (gateway.base / "xds.sock").exists()

@@ -73,5 +73,11 @@ def test_a_port_that_shares_itself_is_taken_all_the_same() -> None:
             check_port_free("127.0.0.1", int(listener.getsockname()[1]))
 
 
+def test_a_port_that_the_instances_own_gateway_has_is_free_for_it(taken: int) -> None:
+    check_port_free("127.0.0.1", taken, but_for=[os.getpid()])
+    with pytest.raises(ControlError, match="is taken by"):
+        check_port_free("127.0.0.1", taken, but_for=[os.getpid() + 1])
+
+
 def test_a_free_port_passes() -> None:
     check_port_free("127.0.0.1", free_port())

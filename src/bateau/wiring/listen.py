@@ -5,8 +5,10 @@ Called by the commands that start a gateway.
 Invariant: nothing but loopback is listened on while there are no keys.
 """
 
+import contextlib
 import ipaddress
 import socket
+from collections.abc import Collection, Mapping
 
 from bateau.domain.errors import ControlError
 
@@ -54,8 +56,8 @@ def _split(text: str) -> tuple[str, str]:
     return host, port
 
 
-def check_port_free(address: str, port: int) -> None:
-    """Raise ControlError, naming who has it, where the port is taken.
+def check_port_free(address: str, port: int, *, but_for: Collection[int] = ()) -> None:
+    """Raise ControlError, naming who has it, where the port is taken by anyone but the processes `but_for`.
 
     Envoy itself would not notice: its sockets share their port (SO_REUSEPORT) with any other Envoy of the same user.
     """
@@ -68,8 +70,12 @@ def check_port_free(address: str, port: int) -> None:
         except PermissionError as error:
             raise ControlError(f"port {port} may not be used by this user", hint="choose one above 1023") from error
         except OSError as error:
+            holders = _holders(port)
+            if holders and holders.keys() <= set(but_for):
+                return
+            by = next((f" by {name} (pid {pid})" for pid, name in holders.items() if pid not in but_for), "")
             raise ControlError(
-                f"port {port} on {address} is taken{_holder(port)}",
+                f"port {port} on {address} is taken{by}",
                 hint=f"stop that program, or choose another port: --listen 127.0.0.1:{free_port()}",
             ) from error
 
@@ -81,14 +87,14 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _holder(port: int) -> str:
+def _holders(port: int) -> Mapping[int, str]:
+    """Return the names of the processes that listen on a port by pid, as far as this user may see them."""
     import psutil
 
-    try:
+    found: dict[int, str] = {}
+    with contextlib.suppress(psutil.Error):
         for connection in psutil.net_connections(kind="tcp"):
-            if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
-                name = psutil.Process(connection.pid).name() if connection.pid else None
-                return f" by {name} (pid {connection.pid})" if name else ""
-    except psutil.Error:
-        return ""
-    return ""
+            listens = connection.status == psutil.CONN_LISTEN
+            if listens and connection.laddr and connection.laddr.port == port and connection.pid:
+                found[connection.pid] = psutil.Process(connection.pid).name()
+    return found

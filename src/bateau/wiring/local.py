@@ -155,8 +155,8 @@ class LocalPlatform:
             await self._repository.open()
         await self.control.adopt()
         self._adopted = True
-        if not any(replica.service == GATEWAY for replica in self.runtime.observe()):
-            check_port_free(*self.settings.listen)
+        gateways = [replica.pid for replica in self.runtime.observe() if replica.service == GATEWAY and replica.pid]
+        check_port_free(*self.settings.listen, but_for=gateways)
 
     async def run(self) -> None:
         """Run the loop until cancelled."""

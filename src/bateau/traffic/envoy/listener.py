@@ -16,6 +16,7 @@ MODEL_HEADER = "x-bateau-model"
 METADATA_NAMESPACE = "bateau"
 MISSING_MODEL = "-missing-"
 INVALID_BODY = "-invalid-"
+LOOPBACK = "127.0.0.1"
 FRONT = "front"  # the listener, and its routes
 # They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
@@ -51,7 +52,7 @@ def app_http_listener(name: str, port: int, *, route_config: dict[str, Any], met
     manager["typed_config"]["delayed_close_timeout"] = "0s"
     return {
         "name": name,
-        "address": socket_address("127.0.0.1", port),
+        "address": socket_address(LOOPBACK, port),
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
         "filter_chains": [{"filters": [manager]}],
     }
@@ -61,7 +62,7 @@ def app_tcp_listener(name: str, port: int, *, cluster: str, metrics_name: str) -
     """Return the loopback listener of an App's tcp port: balanced by connection."""
     return {
         "name": name,
-        "address": socket_address("127.0.0.1", port),
+        "address": socket_address(LOOPBACK, port),
         "filter_chains": [
             {
                 "filters": [

@@ -23,8 +23,10 @@ from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.traffic.envoy.ads import AdsServer
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.bootstrap import bootstrap
+from bateau.traffic.envoy.handover import SETTLE_S, steer
+from bateau.traffic.envoy.listener import LOOPBACK
 from bateau.traffic.envoy.load import LoadMeter
-from bateau.traffic.envoy.resources import ResourceBuilder
+from bateau.traffic.envoy.resources import ResourceBuilder, Resources
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +68,12 @@ class EnvoyPlane:
         )
         self._ads = AdsServer(runtime / "xds.sock", on_change=self._look)
         self._meter = LoadMeter(clock, may_ask=self._all_connected, on_change=self._look)
-        self._proxies: Sequence[Proxy] = ()
+        self._listen = listen
+        self._traffic = Traffic()
+        self._resources: Resources = {}
+        self._steered: frozenset[str] = frozenset()  # draining proxies that new connections no longer go to
+        self._leaving: frozenset[str] = frozenset()  # those of them that have no listeners any longer
+        self._handing_over: asyncio.TimerHandle | None = None
         self._failed: Mapping[str, str] = {}
         self._state = PlaneState(accepted=False, rejected={}, load=None)
         self._wakes: list[Callable[[], None]] = []
@@ -113,8 +120,10 @@ class EnvoyPlane:
     def publish(self, traffic: Traffic) -> None:
         """Have every proxy get what it lacks of `traffic`; the first call opens the control channel."""
         built = self._builder.build(traffic)
-        self._proxies, self._failed = traffic.proxies, built.failed
-        self._ads.update(built.resources, draining={proxy.replica for proxy in traffic.proxies if proxy.draining})
+        self._traffic, self._resources, self._failed = traffic, built.resources, built.failed
+        self._leaving &= _draining(traffic)
+        self._hand_over(traffic)
+        self._ads.update(self._resources, draining=self._leaving)
         self._meter.follow(traffic, {proxy.replica: self._admin_socket(proxy) for proxy in traffic.proxies})
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
@@ -133,19 +142,38 @@ class EnvoyPlane:
 
         Without any proxy there is one None: a gateway that is down is not one that has nothing to say.
         """
-        admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._proxies]
+        admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._traffic.proxies]
         return await asyncio.gather(*(admin.text(path) for admin in admins)) or [None]
 
     async def close(self) -> None:
         """Close the control channel."""
-        if self._retrying:
-            self._retrying.cancel()
+        for timer in (self._retrying, self._handing_over):
+            if timer:
+                timer.cancel()
         await self._meter.close()
         if self._opening:
             self._opening.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._opening
         await self._ads.close()
+
+    def _hand_over(self, traffic: Traffic) -> None:
+        """Have new connections go to the other proxies, before those that begin to drain close their sockets."""
+        before, self._steered = self._steered, _draining(traffic)
+        if self._steered <= before:
+            return
+        if any(not proxy.draining for proxy in traffic.proxies):
+            ports = [each.listen_port for each in traffic.backends if each.listen_port]
+            for address, port in (self._listen, *((LOOPBACK, port) for port in ports)):
+                steer(address, port, sockets=self._concurrency)
+        if self._handing_over:
+            self._handing_over.cancel()
+        self._handing_over = asyncio.get_running_loop().call_later(SETTLE_S, self._close_listeners)
+
+    def _close_listeners(self) -> None:
+        self._leaving = self._steered
+        self._ads.update(self._resources, draining=self._leaving)
+        self._look()
 
     async def _open(self) -> None:
         says = ""
@@ -183,16 +211,21 @@ class EnvoyPlane:
     def _accepted(self) -> bool:
         """Whether every connected proxy has answered for everything, and none that should take requests is missing."""
         connected = {subscriber.node for subscriber in self._ads.subscribers}
-        missing = [proxy for proxy in self._proxies if not proxy.draining and _node(proxy) not in connected]
-        return bool(connected) and not missing and all(each.settled for each in self._ads.subscribers)
+        missing = [proxy for proxy in self._traffic.proxies if not proxy.draining and _node(proxy) not in connected]
+        settled = all(subscriber.settled for subscriber in self._ads.subscribers)
+        return bool(connected) and not missing and settled and self._leaving == _draining(self._traffic)
 
     def _all_connected(self) -> bool:
         """Whether every proxy, also one that drains, has answered for everything; an unknown one could not be asked."""
         connected = {subscriber.node for subscriber in self._ads.subscribers}
-        return self._accepted() and connected == {_node(proxy) for proxy in self._proxies}
+        return self._accepted() and connected == {_node(proxy) for proxy in self._traffic.proxies}
 
     def _admin_socket(self, proxy: Proxy) -> Path:
         return Path(proxy.address) if proxy.address else self._runtime / _FIRST_ADMIN
+
+
+def _draining(traffic: Traffic) -> frozenset[str]:
+    return frozenset(_node(proxy) for proxy in traffic.proxies if proxy.draining)
 
 
 def _node(proxy: Proxy) -> str:
