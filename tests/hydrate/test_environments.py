@@ -96,8 +96,9 @@ def test_two_patches_of_equal_rank_are_a_mistake_with_both_places():
     reading = read({"a.yaml": CHAT.replace("${ values.region }-", ""), "b.yaml": twice})
     _, problems = hydrate(reading.specs, "prod")
     (problem,) = problems
-    assert problem.says == "in environment prod: two patches of equal rank set spec.replicas of Model chat"
+    assert problem.says == "two patches of equal rank set spec.replicas of Model chat"
     assert (str(problem.where), "b.yaml:6:50" in str(problem.hint)) == ("b.yaml:7:50", True)
+    assert problem.environments == ("prod",)
 
 
 def test_a_patch_that_matches_nothing_is_named_although_another_sets_the_same_path():
@@ -116,17 +117,17 @@ def test_a_patch_that_matches_nothing_is_named_although_another_sets_the_same_pa
         ("  patches: [{match: {name: nobody}, set: {spec.replicas: 2}}]\n", "the patch matches no document"),
         (
             "  patches: [{set: {spec.replicas: [1]}}]\n",
-            "in environment prod: spec.replicas is a list; expected a whole number",
+            "spec.replicas is a list; expected a whole number",
         ),
-        ("  patches: [{set: {spec.replcias: 2}}]\n", "in environment prod: unknown field `replcias` in spec"),
-        ("  patches: [{set: {kind: App}}]\n", "in environment prod: the path `kind` cannot be set"),
+        ("  patches: [{set: {spec.replcias: 2}}]\n", "unknown field `replcias` in spec"),
+        ("  patches: [{set: {kind: App}}]\n", "the path `kind` cannot be set"),
         (
             "  patches: [{set: {'spec.source.x': 1}}]\n",
-            "in environment prod: the patch cannot be applied: spec.source is no mapping, so it has no `x`",
+            "the patch cannot be applied: spec.source is no mapping, so it has no `x`",
         ),
         (
             "  patches: [{match: {when: 'spec.nothing'}, set: {spec.replicas: 2}}]\n",
-            'in environment prod: when of this patch fails for Model chat: Key not found in map : "nothing"',
+            'when of this patch fails for Model chat: Key not found in map : "nothing"',
         ),
     ],
 )
@@ -136,8 +137,9 @@ def test_a_patch_that_cannot_be_is_named(body: str, says: str):
 
 
 def test_a_value_that_one_environment_lacks_is_named_with_it():
-    _, problems = hydrated(CHAT, environment("prod", "  values: {}\n"))
-    assert problems == ["in environment prod: spec.env.REGION: values has no `region`"]
+    reading = read({"a.yaml": CHAT, "b.yaml": environment("prod", "  values: {}\n")})
+    _, (problem,) = hydrate(reading.specs, "prod")
+    assert (problem.says, problem.environments) == ("spec.env.REGION: values has no `region`", ("prod",))
 
 
 def test_environments_in_a_circle_are_named():
@@ -193,9 +195,9 @@ def test_expressions_that_read_each_other_in_a_circle_are_named():
     patch = "  patches: [{match: {name: zed}, set: {metadata.labels.tier: '${ spec.env.A }'}}]"
     _, problems = hydrated(ZED, environment("prod", f"{patch}\n"))
     assert [problem.partition(": it reads a field")[0] for problem in problems] == [
-        "in environment prod: metadata.labels.tier",
-        "in environment prod: spec.env.A",
-        "in environment prod: spec.env.B",
+        "metadata.labels.tier",
+        "spec.env.A",
+        "spec.env.B",
     ]
 
 
@@ -254,7 +256,7 @@ def test_a_patch_of_a_key_with_a_dot_is_in_the_chain_of_its_leaf():
 def test_a_fault_beside_a_value_that_may_be_missing_is_what_is_told():
     text = CHAT.replace("${ values.region }", "${ has(values.x) ? values.x : string(1 / 0) }")
     _, problems = hydrated(text, environment("prod", "  values: {}\n"))
-    assert problems == ["in environment prod: spec.env.REGION: divide by zero"]
+    assert problems == ["spec.env.REGION: divide by zero"]
 
 
 @pytest.mark.parametrize(

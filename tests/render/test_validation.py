@@ -5,6 +5,8 @@ from typing import Any
 import pytest
 
 from bateau.domain.manifest import Manifest
+from bateau.domain.origin import Origin
+from bateau.kit.position import Position
 from bateau.render import repeated, validate
 from bateau.render.definitions import Definitions
 from bateau.wiring.schemas import VERSIONS, api_versions, load_schemas
@@ -96,10 +98,24 @@ def test_values_of_a_secret_are_not_shown() -> None:
     assert "hunter2" not in repr(_said({"apiVersion": "v1", "kind": "Secret", "data": "hunter2"}))
 
 
-def test_one_object_described_twice_is_said() -> None:
+def test_an_object_that_is_described_twice_is_reported_once_with_every_app_and_place() -> None:
+    """F11: neither the other place nor the other app was named."""
     tree = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "a"}}
-    manifest = Manifest(service=None, target="foreign", tree=tree, origins={})
-    assert [f.says for f in repeated([manifest] * 3)] == ["two manifests describe this object"]
+    manifests = [
+        Manifest(
+            service=f"app/{name}",
+            target="foreign",
+            tree=tree,
+            origins={"metadata.name": (Origin("foreign", Position(f"{name}.yaml", 3, 19), "a"),)},
+        )
+        for name in ("x", "y", "z")
+    ]
+    (finding,) = repeated(manifests)
+    assert (str(finding.where), finding.service) == ("y.yaml:3:19", "app/y")
+    assert finding.says == (
+        "3 manifests describe this object: that of app/x at x.yaml:3:19 and that of app/y at y.yaml:3:19 "
+        "and that of app/z at z.yaml:3:19"
+    )
 
 
 def test_a_version_without_schemas_is_named() -> None:

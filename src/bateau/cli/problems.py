@@ -1,4 +1,4 @@
-"""How a mistake looks in a terminal: the place, what is wrong, and how to mend it.
+"""Print problems in a terminal: the place, the services and environments, the message, and how to fix it.
 
 Called by every command that reads specs, and by `up` and `status` for what the control plane reports.
 """
@@ -8,6 +8,7 @@ from typing import Any
 
 from bateau.api.encoding import plain
 from bateau.domain.problem import Problem
+from bateau.kit.suggest import listed
 from bateau.kit.visible import visible
 
 
@@ -15,9 +16,11 @@ def render(problems: Iterable[Problem]) -> str:
     """Return one or two lines for each problem.
 
     >>> from bateau.kit.position import Position
-    >>> print(render([Problem(where=Position("chat.yaml", 7, 14), says="it is wrong", hint="mend it")]))
+    >>> print(render([Problem(where=Position("chat.yaml", 7, 14), says="it is wrong", hint="fix it")]))
     chat.yaml:7:14  it is wrong
-      hint: mend it
+      hint: fix it
+    >>> print(render([Problem(where=None, says="it is wrong", services=("app/a",), environments=("prod", "staging"))]))
+    app/a in prod, staging: it is wrong
     """
     return render_trees([plain(problem) for problem in problems])
 
@@ -31,5 +34,7 @@ def _one(tree: Mapping[str, Any]) -> str:
     where = tree["where"]
     place = f"{where['file']}:{where['line']}:{where['column']}  " if where else ""
     warning = "warning: " if tree["severity"] == "warning" else ""
+    services, environments = listed(tree.get("services", ())), listed(tree.get("environments", ()))
+    about = " ".join(each for each in (services, f"in {environments}" if environments else "") if each)
     hint = f"\n  hint: {tree['hint']}" if tree["hint"] else ""
-    return visible(f"{place}{warning}{tree['says']}{hint}")
+    return visible(f"{place}{warning}{about}{': ' if about else ''}{tree['says']}{hint}")

@@ -83,11 +83,12 @@ def _commit(packer: "Packer", directory: Path) -> str | None:
 
 
 def _tell(found: "list[Packed]") -> None:
-    """Print problems and findings; what all environments share, once."""
+    """Print problems and findings; those that all environments share, once."""
     from bateau.cli.findings import findings_text
     from bateau.cli.problems import render as render_problems
+    from bateau.control.folding import folded
 
-    problems = list(dict.fromkeys(problem for packed in found for problem in packed.problems))
+    problems = folded({packed.environment: packed.problems for packed in found})
     findings = list(dict.fromkeys(finding for packed in found for finding in packed.findings))
     if problems:
         click.echo(render_problems(problems), err=True)

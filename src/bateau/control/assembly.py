@@ -97,9 +97,10 @@ class Assembly:
 
     def unit(self, service: Workload, around: Surroundings, *, doubled: bool = False) -> Unit:
         """Return what a service becomes. `doubled`: a service of another kind has its name."""
-        expansion = None
+        expansion, brought = None, ()
         if self._foreign and service.brings_documents:
             expansion = self._foreign.expand(service, namespace=around.namespace)
+            brought = expansion.problems
         rendering = render_service(service, around, expansion=expansion, scopes=self._schemas.scope, doubled=doubled)
         patched = self.patches.applied(rendering.manifests)
         return Unit(
@@ -107,7 +108,7 @@ class Assembly:
             unrendered=concealed(rendering.findings, self._read),
             unsound=concealed(validate(patched.manifests, self._schemas), self._read),
             judged=self._judged_as_served(patched.manifests),
-            problems=tuple(map(self._told, (*(expansion.problems if expansion else ()), *patched.problems))),
+            problems=tuple(self._of(service, each) for each in (*brought, *patched.problems)),
             matched=patched.matched,
         )
 
@@ -124,8 +125,7 @@ class Assembly:
         """Return what policies say of documents, services or manifests."""
         return concealed(self._judge.of(subjects), self._read)
 
-    def _told(self, problem: Problem) -> Problem:
-        if not self._read:
-            return problem
+    def _of(self, service: Workload, problem: Problem) -> Problem:
+        """Return a problem with its service, and with nothing in it that `env()` has read."""
         hint = problem.hint and without(problem.hint, self._read)
-        return replace(problem, says=without(problem.says, self._read), hint=hint)
+        return replace(problem, says=without(problem.says, self._read), hint=hint, services=(str(service.key),))

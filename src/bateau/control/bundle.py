@@ -88,6 +88,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "says": finding.says,
         "where": str(finding.where) if finding.where else None,
         "path": finding.path,
+        "service": finding.service,
     }
 
 

@@ -143,16 +143,17 @@ def concealed(findings: Iterable[Finding], read: Collection[str]) -> tuple[Findi
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
     """Return problems by their places; those without one come last."""
-    return tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says)))
+    return tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says, p.services, p.environments)))
 
 
 def as_problem(finding: Finding) -> Problem:
-    """Return a verdict as people read it among the mistakes; what was not checked, or excepted, is a warning."""
+    """Return a finding as a problem; "not checked" and "excepted" are warnings."""
     verdict = "" if finding.verdict in ("error", "warning") else f"{finding.verdict}: "
     severity = Severity.ERROR if finding.verdict == "error" else Severity.WARNING
     policy = "policy " if "/" in finding.rule else ""
     says = f"{policy}{finding.rule}, {finding.subject}: {verdict}{finding.says}"
-    return Problem(where=finding.where, says=says, severity=severity)
+    services = (finding.service,) if finding.service and finding.service != finding.subject else ()
+    return Problem(where=finding.where, says=says, severity=severity, services=services)
 
 
 def walk(release: Release, world: World, target: str = "process") -> Outcome:

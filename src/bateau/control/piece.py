@@ -92,11 +92,12 @@ def piece_from(plain: tuple[Any, ...]) -> Piece:
 def _plain(finding: Finding) -> tuple[Any, ...]:
     at = finding.where
     place = (at.file, at.line, at.column) if at else None
-    return finding.rule, str(finding.subject), finding.verdict, finding.says, place, finding.environment, finding.path
+    about = (finding.rule, str(finding.subject), finding.verdict, finding.says)
+    return (*about, place, finding.environment, finding.path, finding.service)
 
 
 def _finding(plain: tuple[Any, ...]) -> Finding:
-    rule, subject, verdict, says, place, environment, path = plain
+    rule, subject, verdict, says, place, environment, path, service = plain
     return Finding(
         rule=rule,
         subject=subject,
@@ -105,4 +106,5 @@ def _finding(plain: tuple[Any, ...]) -> Finding:
         where=Position(*place) if place else None,
         environment=environment,
         path=path,
+        service=service,
     )

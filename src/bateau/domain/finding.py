@@ -13,7 +13,10 @@ Verdict = Literal["error", "warning", "excepted", "not checked"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """One verdict. `rule` is "house-rules/owner" or "schema"; `subject` "app/shop" or "Deployment shop"."""
+    """One verdict. `rule` is "house-rules/owner" or "schema"; `subject` "app/shop" or "Deployment shop".
+
+    `service` is the key of the service whose object it is about, where the subject is not that service.
+    """
 
     rule: str
     subject: str
@@ -22,3 +25,4 @@ class Finding:
     where: Position | None = None
     environment: str | None = None
     path: str | None = None
+    service: str | None = None

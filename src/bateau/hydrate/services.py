@@ -194,8 +194,7 @@ def _patched(
 
 
 def _in(found: Context, problem: Problem) -> Problem:
-    """Name the environment in which a mistake shows, and nothing that `env()` has read in it."""
-    where = f"in environment {found.name}: " if found.name else ""
-    read = found.read
-    says, hint = without(problem.says, read), without(problem.hint or "", read)
-    return Problem(where=problem.where, says=f"{where}{says}", hint=hint or None, severity=problem.severity)
+    """Return a problem that names the environment in which it occurs, and nothing that `env()` has read there."""
+    says, hint = without(problem.says, found.read), without(problem.hint or "", found.read)
+    environments = (found.name,) if found.name else ()
+    return replace(problem, says=says, hint=hint or None, environments=environments)

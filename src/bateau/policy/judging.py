@@ -196,6 +196,7 @@ class _Judging:
             where=subject.where(rule.path),
             environment=self.environment_name,
             path=rule.path,
+            service=None if subject.owner is None else str(subject.owner),
         )
 
     def _finding(self, rule: str, subject: str, verdict: Any, says: str) -> Finding:

@@ -6,7 +6,6 @@ Invariant: a manifest, or a part of one, that could not be checked gives a findi
 Invariant: a finding never shows a value of a Secret, and placing it never starts a search for origins.
 """
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
@@ -29,14 +28,17 @@ def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, 
 
 
 def repeated(manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
-    """Name each object that more than one manifest describes, once."""
-    seen: Counter[tuple[str, str, str, str]] = Counter()
-    found: list[Finding] = []
+    """Return an error for each object that more than one manifest describes; it names their services and places."""
+    described: dict[tuple[str, str, str, str], list[Manifest]] = {}
     for manifest in manifests:
-        seen[manifest.key] += 1
-        if seen[manifest.key] == 2:  # noqa: PLR2004 - once is enough to say it
-            where = place(manifest.origins)
-            found.append(_finding(manifest, "error", "two manifests describe this object", where, "metadata.name"))
+        described.setdefault(manifest.key, []).append(manifest)
+    found: list[Finding] = []
+    for same in described.values():
+        if len(same) > 1:
+            second = same[1]
+            sources = " and ".join(f"that of {each.service} at {place(each.origins)}" for each in same)
+            says = f"{len(same)} manifests describe this object: {sources}"
+            found.append(_finding(second, "error", says, place(second.origins), "metadata.name"))
     return tuple(found)
 
 
@@ -87,4 +89,7 @@ def _is_replaced_later(value: Any, manifest: Manifest, *, encrypted: bool) -> bo
 
 def _finding(manifest: Manifest, verdict: Verdict, says: str, where: Position | None, path: str = "") -> Finding:
     name = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
-    return Finding(rule="schema", subject=name, verdict=verdict, says=says, where=where, path=path or None)
+    service = None if manifest.service is None else str(manifest.service)
+    return Finding(
+        rule="schema", subject=name, verdict=verdict, says=says, where=where, path=path or None, service=service
+    )

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from bateau.control.assembly import Rules
 from bateau.control.delivery import check
-from bateau.control.path import Written, in_order
+from bateau.control.folding import folded
+from bateau.control.path import Written
 from bateau.domain.problem import Problem, Severity
 from bateau.kit.position import Position
 from bateau.sources.spec_files import SpecFiles
@@ -57,9 +58,9 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
     names: list[str | None] = [*environments] or [None]
     foreign = foreign_documents(directory, VERSIONS[-1])
     found = {name: check(reading, name, rules, variables=os.environ, foreign=foreign) for name in names}
-    every = (*_unread(files), *(problem for written in found.values() for problem in written.problems))
-    seen = dict.fromkeys(every)
-    return Checked(environments=found, problems=in_order(seen), ignored=files.count_ignored())
+    unread = _unread(files)
+    problems = folded({name: (*unread, *written.problems) for name, written in found.items()})
+    return Checked(environments=found, problems=problems, ignored=files.count_ignored())
 
 
 def _unread(files: SpecFiles) -> list[Problem]:
