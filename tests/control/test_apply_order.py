@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from bateau.control.bundle import manifests_in_order, read_bundle
+from bateau.control.bundle import manifests_in_order, manifests_of, read_bundle
 from bateau.control.packing import Packed
 from bateau.kit.archive import archive, compressed, files_in, members
 from bateau.wiring.packing import Packer
@@ -59,6 +59,13 @@ def test_what_is_printed_can_be_applied_from_top_to_bottom(packed: Packed) -> No
     """F17: `bateau render | kubectl apply -f -` failed the first time: Namespaces and CRDs came after their objects."""
     text = b"".join(manifests_in_order(packed)).decode()
     assert [named(tree) for tree in yaml.safe_load_all(text)] == ORDER
+
+
+def test_each_file_has_the_same_order(packed: Packed) -> None:
+    """F17: `bateau render -o` and the files of a bundle."""
+    for _, text in manifests_of(packed):
+        names = [named(tree) for tree in yaml.safe_load_all(text)]
+        assert names == [each for each in ORDER if each in names]
 
 
 def test_a_bundle_lists_its_objects_in_the_same_order(packer: Packer, packed: Packed) -> None:

@@ -15,6 +15,7 @@ Invariant: the files stand in the frames that packing made, so that what has not
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any, Final, cast
 
 import orjson
@@ -26,7 +27,7 @@ from bateau.domain.apply_order import rank
 from bateau.domain.change import ObjectKey, object_name
 from bateau.domain.errors import ControlError
 from bateau.domain.finding import Finding
-from bateau.domain.manifest import Manifest
+from bateau.domain.manifest import Manifest, numbered
 from bateau.kit.archive import archive, compressed, files_in, members
 from bateau.kit.yaml_tree import read_documents
 from bateau.kit.yaml_writer import split_documents
@@ -118,7 +119,7 @@ def _manifests(files: Mapping[str, bytes], service: str) -> Iterator[Manifest]:
     documents, unread = read_documents(service, text.decode(), bytes_max=len(text))
     if unread:
         raise ValueError(f"the manifests of {service} are damaged")
-    for document in documents:
-        manifest = Manifest(service=service, target="bundle", tree=cast("dict[str, Any]", document.tree), origins={})
-        origins = Provenance(provenance, object_name(manifest.key), manifest.tree)
-        yield Manifest(service=service, target="bundle", tree=manifest.tree, origins=origins)
+    trees = [cast("dict[str, Any]", document.tree) for document in documents]
+    manifests = numbered(Manifest(service=service, target="bundle", tree=tree, origins={}) for tree in trees)
+    for manifest in manifests:
+        yield replace(manifest, origins=Provenance(provenance, object_name(manifest.key), manifest.tree))

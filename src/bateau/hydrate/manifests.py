@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.domain.expression import reads_variables
-from bateau.domain.manifest import Manifest
+from bateau.domain.manifest import Manifest, name_of
 from bateau.domain.origin import Origin, overlaid
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
@@ -109,9 +109,7 @@ class PatchedManifests:
 def _subject(manifest: Manifest, found: Context) -> Patched:
     tree = manifest.tree
     labels = cast("dict[str, Any]", tree["metadata"].get("labels") or {})
-    return Patched(
-        kind=str(tree["kind"]), name=str(tree["metadata"]["name"]), labels=labels, names=lambda: _names(tree, found)
-    )
+    return Patched(kind=str(tree["kind"]), name=name_of(tree), labels=labels, names=lambda: _names(tree, found))
 
 
 def _names(tree: Mapping[str, Any], found: Context) -> dict[str, Any]:
@@ -126,7 +124,7 @@ def _names(tree: Mapping[str, Any], found: Context) -> dict[str, Any]:
 
 
 def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Problem]) -> Manifest:
-    called = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
+    called = f"{manifest.group_kind[1]} {manifest.name}"
     if any(overlap(patch.steps, each) for each in _IDENTITY):
         hint = "it is, or holds, what makes the object this object: version, kind, name, namespace"
         wrong.append(Problem(where=patch.at, says=f"`{patch.path}` of {called} cannot be set", hint=hint))

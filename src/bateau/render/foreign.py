@@ -12,8 +12,8 @@ from typing import Any, Final, cast
 
 from bateau.domain.api_resources import Scope
 from bateau.domain.finding import Finding
-from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origin, overlaid
+from bateau.domain.manifest import Manifest, numbered
+from bateau.domain.origin import Origin, overlaid, place
 from bateau.domain.unit import Objects
 from bateau.domain.workload import Workload
 from bateau.ports.foreign import Expansion
@@ -37,11 +37,26 @@ def included(expansion: Expansion | None, service: Workload, around: Surrounding
             environment=around.environment,
         )  # fmt: skip
         return Rendering(findings=(finding,))
-    manifests = tuple(_in_namespace(manifest, around.namespace, scopes) for manifest in expansion.manifests)
-    return Rendering(
-        body=Objects(manifests=manifests),
-        findings=(*expansion.findings, *_shut_out(service, manifests, around.environment)),
+    manifests = tuple(numbered(_in_namespace(each, around.namespace, scopes) for each in expansion.manifests))
+    findings = (
+        *expansion.findings,
+        *_generated(service, manifests),
+        *_shut_out(service, manifests, around.environment),
     )
+    return Rendering(body=Objects(manifests=manifests), findings=findings)
+
+
+def _generated(service: Workload, manifests: Sequence[Manifest]) -> Iterator[Finding]:
+    """Report each object that Kubernetes names itself: it is another object each time."""
+    for manifest in manifests:
+        if manifest.is_generated:
+            says = (
+                f"{manifest.group_kind[1]} {manifest.name} is created again each time, under a new name "
+                "(metadata.generateName); `kubectl apply` rejects it, `kubectl create` accepts it"
+            )
+            path = "metadata.generateName"
+            where = place(manifest.origins, path)
+            yield Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where, path=path)
 
 
 def _shut_out(service: Workload, manifests: Sequence[Manifest], environment: str | None) -> Iterator[Finding]:

@@ -11,7 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from bateau.domain.apply_order import rank
 from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest, name_of
 from bateau.domain.unit import Objects
 from bateau.domain.workload import Documents, ServiceKey, Workload
 from bateau.ports.foreign import Expansion
@@ -48,8 +50,11 @@ def render_service(
         made = TARGETS[target].render(service, around)
     if not made.manifests:
         return made
-    manifests = tuple(sorted(made.manifests, key=lambda each: each.key))
-    return Rendering(body=Objects(manifests=manifests), findings=made.findings)
+    return Rendering(body=Objects(manifests=tuple(sorted(made.manifests, key=_order))), findings=made.findings)
+
+
+def _order(manifest: Manifest) -> tuple[object, ...]:
+    return (rank(*manifest.group_kind), *manifest.key[:3], name_of(manifest.tree), manifest.ordinal)
 
 
 def used_by(service: Workload) -> tuple[ServiceKey, ...]:

@@ -131,11 +131,11 @@ class Schemas:
         return frozenset((group, kind) for group, _, kind in (*self._kubernetes.names, *self._crds))
 
     def with_defaults(self, tree: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return an object as the API server shows it to its policies: nulls dropped, defaults filled in.
+        """Return an object as the API server shows it to its policies: named, nulls dropped, defaults filled in.
 
-        An object whose kind is not known is returned as it is.
+        An object whose kind is not known gets no defaults.
         """
-        key = _key_of(tree)
+        tree, key = _named(tree), _key_of(tree)
         if key in self._crds:
             return with_crd_defaults(self._crds[key] or {}, tree)
         return with_defaults(tree) if key in self._kubernetes.names else tree
@@ -158,6 +158,14 @@ def _compiled(key: Key, schema: dict[str, Any]) -> Checker | str:
 def _unknown(key: Key) -> str:
     group, version, kind = key
     return f"no schema of {kind} in {group or 'the core group'}/{version} is known"
+
+
+def _named(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return an object with a name such as the API server makes from `generateName`: five characters are appended."""
+    metadata = cast("Mapping[str, Any]", tree.get("metadata") or {})
+    if metadata.get("name") or not metadata.get("generateName"):
+        return tree
+    return {**tree, "metadata": {**metadata, "name": f"{metadata['generateName']}00000"}}
 
 
 def _key_of(tree: Mapping[str, Any]) -> Key:

@@ -31,7 +31,8 @@ def repeated(manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
     """Return an error for each object that more than one manifest describes; it names their services and places."""
     described: dict[tuple[str, str, str, str], list[Manifest]] = {}
     for manifest in manifests:
-        described.setdefault(manifest.key, []).append(manifest)
+        if not manifest.is_generated:
+            described.setdefault(manifest.key, []).append(manifest)
     found: list[Finding] = []
     for same in described.values():
         if len(same) > 1:
@@ -88,7 +89,7 @@ def _is_replaced_later(value: Any, manifest: Manifest, *, encrypted: bool) -> bo
 
 
 def _finding(manifest: Manifest, verdict: Verdict, says: str, where: Position | None, path: str = "") -> Finding:
-    name = f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}"
+    name = f"{manifest.group_kind[1]} {manifest.name}"
     service = None if manifest.service is None else str(manifest.service)
     return Finding(
         rule="schema", subject=name, verdict=verdict, says=says, where=where, path=path or None, service=service

@@ -116,11 +116,11 @@ def _failure(tree: Tree, made_of: Walk, words: str) -> Problem:
     if logged := _LOGGED(says):
         says = json.loads(logged["words"])
     says = says.removeprefix("error: ").removeprefix("Error: ")
-    return Problem(
-        where=_spoken_of(tree, made_of, says),
-        says=f"kustomize cannot build this: {says[:_WORDS_MAX]}",
-        hint=f"`kubectl kustomize {made_of.kustomizations[0].folder}` says the same",
-    )
+    hint = f"`kubectl kustomize {made_of.kustomizations[0].folder}` says the same"
+    if "missing metadata.name" in says:
+        hint = "kustomize does not support generateName; include that file with spec.manifests of another App"
+    where = _spoken_of(tree, made_of, says)
+    return Problem(where=where, says=f"kustomize cannot build this: {says[:_WORDS_MAX]}", hint=hint)
 
 
 def _spoken_of(tree: Tree, made_of: Walk, says: str) -> Position:

@@ -3,7 +3,7 @@
 Called by plain, kustomize and helm: for files that people wrote, and for what programs print. Lists are unpacked, as
 kubectl does it.
 
-Invariant: what comes out has apiVersion, kind and metadata.name, so that it is a Manifest.
+Invariant: every object has apiVersion, kind and a name (metadata.name or metadata.generateName), as a Manifest needs.
 """
 
 import re
@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+from bateau.domain.manifest import name_of
 from bateau.domain.origin import LazyOrigins, Origin
 from bateau.domain.problem import Problem
 from bateau.kit.position import Flaw, Position, item, leaves, nearest
@@ -59,8 +60,8 @@ class Found:
 
     @property
     def name(self) -> str:
-        """The object's name."""
-        return str(self.tree["metadata"]["name"])
+        """The object's name for people: "migrate-*" where Kubernetes makes it."""
+        return name_of(self.tree)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -176,14 +177,13 @@ def _shape(found: Found) -> Problem | None:
         hint = "name its directory with spec.kustomization"
         return Problem(where=found.at("kind"), says="this is a kustomization and no manifest", hint=hint)
     metadata = mapping(found.tree.get("metadata"))
-    for path, value in (("apiVersion", version), ("kind", kind), ("metadata.name", metadata.get("name"))):
+    named = "generateName" if metadata.get("generateName") and not metadata.get("name") else "name"
+    names = (f"metadata.{named}", metadata.get(named))
+    for path, value in (("apiVersion", version), ("kind", kind), names):
         if "{{" in str(value):
             return _template(found.at(path))
         if isinstance(value, str) and value:
             continue
-        if path == "metadata.name" and value is None and "generateName" in metadata:
-            says = "metadata.generateName gives the object a new name each time, so it cannot be planned"
-            return Problem(where=found.at("metadata.generateName"), says=says, hint="give it a name of its own")
         says = f"the document has no {path}" if value is None else f"{path} must be text, and is {value!r}"
         return Problem(where=found.at(path), says=says, hint=_hint(path, found.tree))
     return None
@@ -192,7 +192,11 @@ def _shape(found: Found) -> Problem | None:
 def _hint(path: str, tree: Mapping[str, Any]) -> str | None:
     if "resources" in tree and "kind" not in tree:
         return "is it a kustomization? name its directory with spec.kustomization"
-    return "is it a manifest? every one has apiVersion, kind and metadata.name" if path != "metadata.name" else None
+    return (
+        "is it a manifest? every one has apiVersion, kind and metadata.name"
+        if not path.startswith("metadata.")
+        else None
+    )
 
 
 def _template(where: Position) -> Problem:
