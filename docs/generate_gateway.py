@@ -20,7 +20,8 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
     from bateau.domain.endpoint import Backend
     from bateau.traffic.envoy.routes import front_routes
 
-    for host in front_routes([Backend(service="model/chat", name="chat", protocol="openai")])["virtual_hosts"]:
+    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
+    for host in front_routes([model])["virtual_hosts"]:
         for route in host["routes"]:
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")

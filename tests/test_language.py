@@ -9,12 +9,12 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 # Areas that are still to be rewritten: words that are not used here, and clauses that begin with "what is". The
 # figures only go down; an area that is done leaves the table.
 NOT_YET = {
-    "cli+api": (82, 64),
-    "control": (106, 98),
-    "domain": (35, 34),
-    "hydrate": (28, 19),
+    "cli+api": (80, 63),
+    "control": (105, 98),
+    "domain": (32, 34),
+    "hydrate": (27, 19),
     "kit": (15, 12),
-    "plan": (20, 30),
+    "plan": (18, 28),
     "policy": (13, 6),
     "ports": (7, 13),
     "render": (8, 9),

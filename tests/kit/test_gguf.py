@@ -22,7 +22,8 @@ def write(tmp_path: Path, data: bytes) -> Path:
 def test_what_serving_needs_is_read(tmp_path: Path, version: int) -> None:
     header = read_gguf(write(tmp_path, gguf(version=version)))
     assert (header.version, header.architecture, header.name) == (version, "llama", "Tiny")
-    assert (header.context_length, header.chat_template, header.embedding) == (512, True, False)
+    assert (header.context_length, header.chat_template) == (512, True)
+    assert (header.pooling, header.causal) == (None, True)
     # 2 layers x 2 KV heads x (16 + 16) wide x 2 bytes
     assert header.kv_bytes_per_token == 256
 
@@ -44,8 +45,14 @@ def test_without_the_shape_of_heads_the_cache_is_unknown_and_not_zero(tmp_path: 
     assert not header.chat_template
 
 
-def test_a_pooling_type_makes_an_embedding_model(tmp_path: Path) -> None:
-    assert read_gguf(write(tmp_path, gguf({"general.architecture": "bert", "bert.pooling_type": 1}))).embedding
+@pytest.mark.parametrize(
+    ("number", "pooling"),
+    [(0, "none"), (1, "mean"), (2, "cls"), (3, "last"), (4, "rank"), (5, None), (2**32 - 1, None)],
+)
+def test_the_pooling_type_is_a_value(tmp_path: Path, number: int, pooling: str | None) -> None:
+    """A5: one flag stood for everything that does not chat."""
+    values = {"general.architecture": "bert", "bert.pooling_type": number}
+    assert read_gguf(write(tmp_path, gguf(values))).pooling == pooling
 
 
 def test_a_file_cut_short_says_what_is_there_and_what_should_be(tmp_path: Path) -> None:
@@ -115,17 +122,15 @@ BYTE, STRING, ARRAY = 0, 8, 9
 
 
 @pytest.mark.parametrize(
-    ("extra", "embedding"),
+    ("extra", "causal"),
     [
-        ({"llama.pooling_type": 0}, False),
-        ({"llama.attention.causal": False}, True),
-        ({"llama.attention.causal": True}, False),
+        ({"llama.pooling_type": 0}, True),
+        ({"llama.attention.causal": False}, False),
+        ({"llama.attention.causal": True}, True),
     ],
 )
-def test_looking_both_ways_makes_an_embedding_model(
-    tmp_path: Path, extra: Mapping[str, Any], *, embedding: bool
-) -> None:
-    assert read_gguf(write(tmp_path, gguf({**LLAMA, **extra}))).embedding is embedding
+def test_a_model_that_looks_both_ways_is_not_causal(tmp_path: Path, extra: Mapping[str, Any], *, causal: bool) -> None:
+    assert read_gguf(write(tmp_path, gguf({**LLAMA, **extra}))).causal is causal
 
 
 def test_without_kv_heads_every_head_counts(tmp_path: Path) -> None:

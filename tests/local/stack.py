@@ -8,6 +8,8 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -101,6 +103,16 @@ class Stack:
 
     def up(self, *args: str) -> "Finished":
         return self.bateau("up", str(self.specs), "--detach", "--listen", f"127.0.0.1:{self.port}", *args)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the JSON that the endpoint answers, whatever the status."""
+        data = json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data, {"content-type": "application/json"})
+        try:
+            with urllib.request.urlopen(request, timeout=READY_S) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as error:
+            return json.load(error)
 
     def status(self) -> dict[str, Any]:
         done = self.bateau("status", "--json")

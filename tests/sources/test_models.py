@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,24 @@ async def test_what_is_gguf_but_no_model_is_said_so(
     with pytest.raises(NotAModel, match=says):
         await models().fetch(origin.url("/m.gguf"), ignore)
     assert models().list() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ({}, "generate"),
+        ({"llama.pooling_type": 0}, "generate"),
+        ({"llama.pooling_type": 1}, "embed"),
+        ({"llama.pooling_type": 3}, "embed"),
+        ({"llama.attention.causal": False}, "embed"),
+        ({"llama.pooling_type": 4}, "rerank"),
+    ],
+)
+def test_the_header_decides_what_a_model_does(models: Make, tmp_path: Path, values: dict[str, Any], task: str) -> None:
+    (tmp_path / "m.gguf").write_bytes(gguf({**LLAMA, **values}))
+    found = models().find("./m.gguf")
+    assert found
+    assert found.header.task == task
 
 
 def test_files_that_are_no_model_or_not_there(models: Make, tmp_path: Path) -> None:

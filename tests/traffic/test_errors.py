@@ -2,10 +2,12 @@
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bateau.domain.model_file import ModelTask
 from traffic.gateway import Gateway, model
 from traffic.upstream import Upstream
 
@@ -21,6 +23,29 @@ async def test_an_unknown_model_is_404_and_names_those_there_are(gateway: Gatewa
     assert answer.error["code"] == "model_not_found"
     assert '"chat", "embed"' in answer.error["message"]
     assert not first.seen
+
+
+@pytest.mark.parametrize(
+    ("task", "path", "says"),
+    [
+        ("rerank", "/v1/embeddings", "ranks documents: send requests to /v1/rerank."),
+        ("embed", "/v1/chat/completions", "creates embeddings: send requests to /v1/embeddings."),
+        ("generate", "/v1/rerank", "generates text: send requests to /v1/chat/completions."),
+    ],
+)
+async def test_a_task_that_a_model_does_not_have_is_400_and_names_the_one_it_has(
+    gateway: Gateway, first: Upstream, task: ModelTask, path: str, says: str
+) -> None:
+    """A5: llama.cpp answers with zeros, or with a flag that nobody can set."""
+    await gateway.publish(replace(model("m", first.endpoint()), task=task), model("other", first.endpoint()))
+    body = b'{"model": "m"}'
+    answer = await gateway.ask("POST", path, data=body, headers={"content-type": "application/json"})
+    assert (answer.status, answer.error["code"], answer.error["param"]) == (400, "unsupported_by_model", "model")
+    assert answer.error["message"] == f'The model "m" {says}'
+    assert not first.seen
+    body = b'{"model": "other"}'
+    answer = await gateway.ask("POST", path, data=body, headers={"content-type": "application/json"})
+    assert answer.status == 200
 
 
 async def test_without_any_model_the_404_says_so(gateway: Gateway) -> None:

@@ -12,6 +12,12 @@ from bateau.cli.options import is_terminal
 from bateau.cli.table import size
 
 GATEWAY = "gateway/envoy"
+# By the task of a model: a path, and the fields of a request beside `model`.
+_EXAMPLES = {
+    "generate": ("chat/completions", '"messages":[{"role":"user","content":"hi"}]'),
+    "embed": ("embeddings", '"input":"hi"'),
+    "rerank": ("rerank", '"query":"fruit","documents":["an apple","a car"]'),
+}
 
 
 class Presenter:
@@ -102,7 +108,7 @@ def is_terminal_err() -> bool:
 def endpoint_lines(tree: dict[str, Any]) -> str:
     """Return what a person needs to call the models."""
     url = tree["listen"]
-    names = [s["service"].partition("/")[2] for s in tree["services"] if s["service"].startswith("model/")]
+    models = [service for service in tree["services"] if service["service"].startswith("model/")]
     lines = [
         f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic (/v1/messages)",
         f"{'metrics':<10} {url}/metrics",
@@ -112,9 +118,11 @@ def endpoint_lines(tree: dict[str, Any]) -> str:
         for s in tree["services"]
         if s["service"].startswith("app/") and s["address"]
     ]
-    if names:
-        body = f'{{"model":"{names[0]}","messages":[{{"role":"user","content":"hi"}}]}}'
-        lines.append(f"{'try':<10} curl {url}/v1/chat/completions -H content-type:application/json -d '{body}'")
+    if models:
+        tried = next((model for model in models if model["task"] == "generate"), models[0])
+        path, fields = _EXAMPLES[tried["task"] or "generate"]
+        body = f'{{"model":"{tried["service"].partition("/")[2]}",{fields}}}'
+        lines.append(f"{'try':<10} curl {url}/v1/{path} -H content-type:application/json -d '{body}'")
     lines.append(f"{'':<10} export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=none")
     return "\n".join(lines)
 

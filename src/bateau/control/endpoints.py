@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Traffic
+from bateau.domain.model_file import ModelTask
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import External, ServiceKey, Workload
@@ -22,13 +23,14 @@ def endpoints(
     draining: Collection[str],
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
+    tasks: Mapping[str, ModelTask],
     before: Traffic,
     gateway: str,
 ) -> Traffic:
     """Return the traffic. `gateway` is the key of the service whose replicas are the proxies.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
-    secrets of external targets by service key; `before` is the traffic until now.
+    secrets of external targets and `tasks` what models do, by service key; `before` is the traffic until now.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -41,7 +43,8 @@ def endpoints(
     backends: list[Backend] = []
     for service in release.services:
         listed = by_service.pop(service.key, [])
-        backends += _backends(service, listed, draining, app_ports, api_keys.get(service.key))
+        found = _backends(service, listed, draining, app_ports, api_keys.get(service.key))
+        backends += (replace(each, task=tasks.get(service.key)) for each in found)
     return Traffic(backends=(*backends, *_leaving(by_service, draining, before)), proxies=proxies)
 
 

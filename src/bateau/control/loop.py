@@ -33,7 +33,7 @@ from bateau.control.preview import Preview, preview
 from bateau.control.rollback import RolledBack
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError
-from bateau.domain.model_file import ModelFile
+from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.plan import Draining, Step
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
@@ -74,6 +74,7 @@ class Control:
         self._stopping: dict[str, asyncio.Task[None]] = {}
         self._app_ports = AppPorts(ports.memory, ports.free_port)
         self._published: Traffic | None = None
+        self._tasks: Mapping[str, ModelTask] = {}
 
     def wake(self) -> None:
         """Have the loop look again soon."""
@@ -144,6 +145,11 @@ class Control:
         return self._fetches
 
     @property
+    def tasks(self) -> Mapping[str, ModelTask]:
+        """What the models do, by service key, as far as their files are known."""
+        return self._tasks
+
+    @property
     def ports(self) -> Ports:
         """What this control plane works with."""
         return self._ports
@@ -182,6 +188,10 @@ class Control:
         self._app_ports.hand_out(self.release)
         models = models_needed(self.release)
         files = self._fetches.follow(models)
+        # A file that is missing for a while changes no route of the replicas that run.
+        tasks: dict[str, ModelTask] = {key: task for key, task in self._tasks.items() if key in models}
+        tasks.update((key, file.header.task) for key, file in files.items())
+        self._tasks = tasks
         failing = {r.service for r in self._ports.runtime.observe() if r.state is ReplicaState.BACKOFF}
         self._fetches.doubt(source for service, source in models.items() if service in failing)
         self._drains.measure((r.id for r in self._ports.runtime.observe()), self._ports.plane)
@@ -275,6 +285,7 @@ class Control:
             draining=self.draining.keys(),
             app_ports=self._app_ports.numbers,
             api_keys=self._api_keys(),
+            tasks=self._tasks,
             before=self._published or Traffic(),
             gateway=GATEWAY,
         )

@@ -197,6 +197,7 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
         address=now.addresses.get(service.key),
         capacity=control.outcome.placement.capacities.get(service.key) if control.outcome else None,
         source=source,
+        task=control.tasks.get(service.key),
         pulled_bytes=progress.bytes_done if progress else None,
         pull_bytes_total=progress.bytes_total if progress else None,
         replicas=tuple(replicas),

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bateau.domain.model_file import ModelTask
+
 # "leaving": the service gets no new requests; those in flight are counted until they end.
 Protocol = Literal["openai", "leaving", "http", "grpc", "websocket", "tcp"]
 
@@ -37,7 +39,8 @@ class Backend:
 
     `service` is "model/chat" or "app/shop". Clients reach a model by its name in the request body, and an app's port
     (`port_name`) at a loopback port of its own (`listen_port`). `upstream_model` is the name that an external API has
-    for the model, where it differs. `created` is in seconds since the epoch, None where unknown.
+    for the model, where it differs. `task` is what the model does, None where unknown. `created` is in seconds since
+    the epoch, None where unknown.
     """
 
     service: str
@@ -48,6 +51,7 @@ class Backend:
     upstream_model: str | None = None
     listen_port: int | None = None
     port_name: str | None = None
+    task: ModelTask | None = None
     created: int | None = None
 
 

@@ -5,6 +5,10 @@ Made by sources; read by place (does it fit?) and by the local runtime (how to s
 
 from dataclasses import dataclass
 from pathlib import PurePath
+from typing import Literal
+
+ModelTask = Literal["generate", "embed", "rerank"]
+"""What a model does: generate text, turn a text into a vector, or score documents for a query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +20,7 @@ class ModelHeader:
     context_length_trained: int | None
     kv_bytes_per_token: int | None
     chat_template: bool
-    embedding: bool
+    task: ModelTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
+from bateau.domain.model_file import ModelTask
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.problem import Problem
 from bateau.domain.replica import Replica
@@ -45,6 +46,7 @@ class ServiceStatus:
     address: str | None = None
     capacity: ModelCapacity | None = None
     source: str | None = None
+    task: ModelTask | None = None  # what a model does, once its file is known
     pulled_bytes: int | None = None
     pull_bytes_total: int | None = None
     replicas: tuple[Replica, ...] = ()

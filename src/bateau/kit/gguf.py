@@ -111,6 +111,8 @@ _BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
     39: (32, 17),  # MXFP4
 }
 
+_POOLINGS: Final = ("none", "mean", "cls", "last", "rank")  # llama_pooling_type of llama.h
+
 _OTHER_FORMATS: Final[tuple[tuple[bytes, str], ...]] = (
     (b"version https://git-lfs", "a Git LFS pointer, not the file it points to"),
     (b"<!doctype html", "an HTML page"),
@@ -144,7 +146,8 @@ class Gguf:
     context_length: int | None
     kv_bytes_per_token: int | None
     chat_template: bool
-    embedding: bool
+    pooling: str | None  # of the outputs of all tokens into one: "none", "mean", "cls", "last", "rank"
+    causal: bool  # False: every token sees every other, so that the model cannot generate
     split_count: int
     tensor_count: int
     bytes_expected: int
@@ -358,8 +361,6 @@ def _header(values: Mapping[str, Value], *, version: int, tensor_count: int, byt
     if architecture is None:
         msg = "has no general.architecture in its header"
         raise GgufError(msg)
-    pooling = values.get(f"{architecture}.pooling_type")
-    causal = values.get(f"{architecture}.attention.causal")
     return Gguf(
         version=version,
         architecture=architecture,
@@ -368,12 +369,16 @@ def _header(values: Mapping[str, Value], *, version: int, tensor_count: int, byt
         context_length=_integer(values, f"{architecture}.context_length"),
         kv_bytes_per_token=_kv_bytes_per_token(values, architecture),
         chat_template="tokenizer.chat_template" in values,
-        # llama.cpp's pooling types: 0 none, 1 mean, 2 CLS, 3 last, 4 rank.
-        embedding=bool(pooling) or causal is False,
+        pooling=_pooling(_integer(values, f"{architecture}.pooling_type")),
+        causal=values.get(f"{architecture}.attention.causal") is not False,
         split_count=_integer(values, "split.count") or 1,
         tensor_count=tensor_count,
         bytes_expected=bytes_expected,
     )
+
+
+def _pooling(number: int | None) -> str | None:
+    return _POOLINGS[number] if number is not None and 0 <= number < len(_POOLINGS) else None
 
 
 def _text(values: Mapping[str, Value], key: str) -> str | None:

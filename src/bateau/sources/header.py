@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from bateau.domain.errors import NotAModel, SourceError, SourceNotFound
-from bateau.domain.model_file import ModelHeader
+from bateau.domain.model_file import ModelHeader, ModelTask
 from bateau.kit.gguf import Gguf, GgufError, read_gguf
 
 # general.type, after docs/gguf.md and gguf-py's GGUFType
@@ -48,8 +48,14 @@ def model_header(path: Path, *, says: str) -> ModelHeader:
         context_length_trained=gguf.context_length,
         kv_bytes_per_token=gguf.kv_bytes_per_token,
         chat_template=gguf.chat_template,
-        embedding=gguf.embedding,
+        task=_task(gguf),
     )
+
+
+def _task(gguf: Gguf) -> ModelTask:
+    if gguf.pooling == "rank":
+        return "rerank"
+    return "embed" if gguf.pooling in {"mean", "cls", "last"} or not gguf.causal else "generate"
 
 
 def split_not_supported(says: str) -> SourceError:

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable
 from pathlib import PurePath
 
-from bateau.domain.model_file import ModelFile, ModelHeader, Progress
+from bateau.domain.model_file import ModelFile, ModelHeader, ModelTask, Progress
 
 
 class FakeSource:
@@ -79,6 +79,7 @@ def model_file(
     size_bytes: int = 100 * 2**20,
     context_length_trained: int | None = 2048,
     kv_bytes_per_token: int | None = 23_040,
+    task: ModelTask = "generate",
 ) -> ModelFile:
     """Return a small chat model's file."""
     return ModelFile(
@@ -92,6 +93,6 @@ def model_file(
             context_length_trained=context_length_trained,
             kv_bytes_per_token=kv_bytes_per_token,
             chat_template=True,
-            embedding=False,
+            task=task,
         ),
     )

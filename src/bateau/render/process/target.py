@@ -195,8 +195,8 @@ def _llamacpp(workload: Workload, runs: ModelServer, file: ModelFile, capacity: 
     command = [sys.executable, "-m", f"{_PROGRAMS}.llamacpp_server", "--model", str(file.path)]
     command += ["--alias", workload.name, "--socket", "{socket}", "--parallel", str(capacity.slots)]
     command += ["--context", str(capacity.context)]
-    if file.header.embedding:
-        command.append("--embedding")
+    if file.header.task != "generate":
+        command += ["--task", file.header.task]
     threads = ("--threads", str(capacity.threads))
     # Threads that nobody wrote follow the number of replicas: no reason to restart those that run.
     path = workload.health.path or "/health"

@@ -18,6 +18,8 @@ from typing import Any
 def main() -> int:
     """Serve until SIGTERM, which ends the process after the requests in flight had their chance to be drained."""
     options = _parser().parse_args()
+    # Set before the library is loaded: the reason for an abort is then the last line of the log, not a backtrace.
+    os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     import xllamacpp as _xllamacpp
 
     xllamacpp: Any = _xllamacpp  # it has no type information
@@ -35,7 +37,12 @@ def main() -> int:
     params.endpoint_metrics = True
     params.endpoint_slots = False
     params.ui = False
-    params.embedding = options.embedding
+    if options.task != "generate":
+        params.embedding = True
+        # A text is pooled into one vector or score, and has to be in one batch for that.
+        params.n_batch = params.n_ubatch = max(options.context, params.n_ubatch)
+    if options.task == "rerank":
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     params.use_jinja = True
     # The control plane has chosen context and slots for this machine; llama.cpp must not shrink them silently.
     params.fit_params = False
@@ -70,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--http-threads", type=int, default=512, help="connections served at once")
     parser.add_argument("--prompt-cache-mib", type=int, default=256, help="memory for prompts of finished requests")
-    parser.add_argument("--embedding", action="store_true", help="serve embeddings")
+    parser.add_argument("--task", choices=("generate", "embed", "rerank"), default="generate", help="what to serve")
     return parser
 
 

@@ -25,6 +25,7 @@ from bateau.traffic.envoy.listener import (
     TYPE,
 )
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
+from bateau.traffic.envoy.tasks import other_tasks
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may be started again on another replica as long as no byte of it was seen.
@@ -66,7 +67,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
             invalid_request(_no_such_model(names), code="model_not_found", param="model"),
             name="unknown",
         ),
-        *(model_route(model) for model in models),
+        *(route for model in models for route in (*other_tasks(model), model_route(model))),
         _answer(
             _model_header(MISSING_MODEL),
             400,

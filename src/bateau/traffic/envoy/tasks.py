@@ -1,0 +1,48 @@
+"""Refuse requests for what a model does not do, in a sentence that names what it does.
+
+Called by routes, before the route of the model.
+
+Invariant: a model whose task is unknown gets every request.
+Refused: leaving it to llama.cpp; a reranker that is asked for embeddings answers 200 with zeros, and other models
+answer 501 with a flag that nobody can set.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from bateau.domain.endpoint import Backend
+from bateau.domain.model_file import ModelTask
+from bateau.traffic.envoy.listener import MODEL_HEADER
+from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
+
+# The first path of each is the one to recommend.
+_PATHS: Final[Mapping[ModelTask, tuple[str, ...]]] = {
+    "generate": ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"),
+    "embed": ("/v1/embeddings",),
+    "rerank": ("/v1/rerank", "/v1/reranking"),
+}
+_DOES: Final[Mapping[ModelTask, str]] = {
+    "generate": "generates text",
+    "embed": "creates embeddings",
+    "rerank": "ranks documents",
+}
+
+
+def other_tasks(model: Backend) -> list[dict[str, Any]]:
+    """Return a Route for each path of a task that `model` does not have."""
+    if model.task is None:
+        return []
+    says = f"The model {json.dumps(model.name)} {_DOES[model.task]}: send requests to {_PATHS[model.task][0]}."
+    body = invalid_request(says, code="unsupported_by_model", param="model")
+    return [
+        {
+            "name": "-unsupported-",
+            "match": {"path": path, "headers": [{"name": MODEL_HEADER, "string_match": {"exact": model.name}}]},
+            "direct_response": direct_response(400, body),
+            "response_headers_to_add": json_content_type(),
+        }
+        for task, paths in _PATHS.items()
+        if task != model.task
+        for path in paths
+    ]
