@@ -1,3 +1,3 @@
-"""Bateau carries AI services from a Git repository to where they run, and keeps them there."""
+"""Bateau deploys AI services from a Git repository and keeps them running."""
 
 __version__ = "0.1.0"

@@ -60,7 +60,7 @@ def test_apply_shows_asks_carries_out_and_rollback_goes_back(stack: Stack) -> No
     unasked = apply(stack)
     assert unasked.code == 2
     assert "app/web starts 1 replica" in unasked.out
-    assert "nobody to ask" in unasked.err
+    assert "confirmation needs a terminal" in unasked.err
     assert stack.ask_status() is None
 
     done = apply(stack, "--yes")
@@ -171,7 +171,7 @@ def test_a_mistake_in_what_is_written_does_not_hold_a_rollback_up(stack: Stack) 
     say(stack, "two")
     wait_for(lambda: len(outcomes(stack)) == 2 and answer(stack) == "two")
     stack.write(BAD, "bad.yaml")
-    wait_for(lambda: "has mistakes" in stack.bateau("status").out)
+    wait_for(lambda: "have errors" in stack.bateau("status").out)
     back = stack.bateau("rollback", "web")
     assert back.code == 0, back.err
     assert answer(stack) == "one"
@@ -240,7 +240,7 @@ def test_an_apply_that_another_has_replaced_says_so(stack: Stack) -> None:
     assert apply(stack, "--yes").code == 0
     _, said = first.communicate(timeout=30)
     assert first.returncode == 3
-    assert "something else was applied meanwhile" in said
+    assert "another `apply` has replaced these specs" in said
 
 
 def test_a_rollback_is_judged_by_its_service_alone(stack: Stack) -> None:
@@ -268,7 +268,7 @@ def test_after_a_dead_control_plane_the_plan_is_against_what_it_left(stack: Stac
     done = apply(stack, "--yes")
     assert done.code == 0, done.err
     assert "nothing changes" in done.out
-    assert "a control plane that is gone has left replicas" in done.err
+    assert "replicas of an earlier control plane are still running" in done.err
     assert stack.pids("app/web") == pids
 
 

@@ -114,7 +114,7 @@ def test_a_control_plane_that_hangs_is_named_with_its_pid(app: Stack):
     finally:
         os.kill(pid, signal.SIGCONT)
     assert done.code == 3
-    assert f"(pid {pid}) lives and does not answer" in done.err
+    assert f"(pid {pid}) is running but does not answer" in done.err
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])

@@ -156,7 +156,7 @@ def test_where_a_directory_is_served_there_is_no_webhook(stack: Stack):
     done = stack.bateau("up", str(stack.specs), "--detach", "--listen", f":{stack.port}", BATEAU_WEBHOOK_SECRET=SECRET)
     assert done.code == 0, done.err
     answer = posted(stack, push("refs/heads/main", secret=SECRET))
-    assert answer == (404, {"says": "no repository is followed"})
+    assert answer == (404, {"says": "this instance does not follow a repository"})
 
 
 def test_a_repository_that_is_not_there_is_named(stack: Stack, tmp_path: Path):
@@ -169,4 +169,4 @@ def test_a_repository_that_is_not_there_is_named(stack: Stack, tmp_path: Path):
 def test_what_is_no_directory_is_named(stack: Stack):
     done = stack.bateau("up", "nowhere", "--listen", f":{stack.port}")
     assert done.code == 2
-    assert "nowhere is no directory" in done.err
+    assert "nowhere is not a directory" in done.err

@@ -132,7 +132,7 @@ def test_a_plan_is_not_made_against_nothing_or_another_environment(specs: Path) 
 def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
     done = bateau(specs, "render", "prod", "-o", ".")
     assert done.returncode == 2
-    assert ". holds specs: choose a directory of its own" in done.stderr
+    assert ". contains specs: use another directory" in done.stderr
     assert sorted(path.name for path in specs.iterdir()) == ["prod.yaml", "shop.yaml"]
 
 
@@ -144,7 +144,7 @@ def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
         (("logs", "shop", "-n", "-1"), "-1 is not in the range"),
         (("plan", "prod", "HEAD...HEAD"), "HEAD...HEAD has three dots"),
         (("admission", "nope"), "there is no Environment nope"),
-        (("check", "../empty"), "there is no spec below"),
+        (("check", "../empty"), "no specs found below"),
     ],
 )
 def test_odd_options_are_refused(specs: Path, words: tuple[str, ...], says: str) -> None:

@@ -151,7 +151,7 @@ async def test_what_is_genuine_and_about_something_else_is_taken_and_left(worksh
         (delivery(b"{", secret=SECRET), (400, "the body is not JSON; set the content type application/json")),
         (
             Delivery(headers={"Content-Encoding": "gzip"}, body=b"{}"),
-            (400, "the body broke off, or is not encoded as it says"),
+            (400, "the body is incomplete, or does not match its declared encoding"),
         ),
     ],
 )
@@ -172,7 +172,7 @@ async def test_a_body_beyond_the_bound_is_refused_before_it_ends(workshop: Works
 
     async with scene(workshop, socket) as s:
         signed = push(MAIN, secret=SECRET).headers
-        assert await s.post_data(endless(), signed) == (413, "the body has more than 26,214,400 bytes")
+        assert await s.post_data(endless(), signed) == (413, "the body is larger than 26,214,400 bytes")
         more.set()
 
 
@@ -203,7 +203,7 @@ async def test_where_no_repository_is_followed_there_is_no_webhook(socket: Path)
         sent = push(MAIN, secret=SECRET)
         url = "http://control/-/webhooks/git"
         async with session.post(url, data=sent.body, headers=sent.headers) as response:
-            assert (response.status, await response.json()) == (404, {"says": "no repository is followed"})
+            assert (response.status, await response.json()) == (404, {"says": "this instance does not follow a repository"})
         async with session.get(url) as response:
             assert response.status == 405
 

@@ -1,4 +1,4 @@
-"""Ask a running control plane, over its socket. Standard library alone, so that `bateau status` is quick.
+"""Call a running control plane over its socket. Uses only the standard library, so that `bateau status` is fast.
 
 Called by the commands.
 """
@@ -24,30 +24,30 @@ class ApiClient:
         self._instance = instance
 
     def status(self) -> dict[str, Any]:
-        """Return the status as a tree with camelCase keys. Raises ControlError where nothing answers."""
+        """Return the status as a tree with camelCase keys. Raises ControlError if no control plane answers."""
         return cast("dict[str, Any]", self._ask("GET", "/v1/status"))
 
     def stop(self) -> None:
-        """Ask the control plane to stop everything and end."""
+        """Ask the control plane to stop everything and exit."""
         self._ask("POST", "/v1/stop")
 
     def preview(self, texts: Mapping[str, str]) -> dict[str, Any]:
-        """Return what other texts would do to what runs. Raises ControlError."""
+        """Return the effect that other texts would have on the running services. Raises ControlError."""
         return cast("dict[str, Any]", self._ask("POST", "/v1/preview", {"texts": dict(texts)}))
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
-        """Make texts the desired state, and return what stands for them in the status.
+        """Make texts the desired state, and return their digest, which appears in the status.
 
-        Raises ControlError where the instance follows something else.
+        Raises ControlError if the instance follows a directory or a repository.
         """
         return str(self._ask("POST", "/v1/apply", {"texts": dict(texts), "commit": commit})["written"])
 
     def rollback(self, service: str, *, to: int | None) -> dict[str, Any]:
-        """Have a service go back to an earlier revision. Raises ControlError."""
+        """Roll a service back to an earlier revision. Raises ControlError."""
         return cast("dict[str, Any]", self._ask("POST", "/v1/rollback", {"service": service, "to": to}))
 
     def answers(self) -> bool:
-        """Whether there is a control plane."""
+        """Whether a control plane answers."""
         try:
             self.status()
         except ControlError:

@@ -1,4 +1,4 @@
-"""The JSON form of what the control plane says. Its one home.
+"""Encode values as JSON: the only place that defines the wire format of the control API.
 
 Called by the server, by `--json` and by the client.
 """
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def encode(value: Any) -> str:
-    """Return a dataclass (or plain values) as JSON, in camelCase as the documents are.
+    """Return a dataclass (or plain values) as JSON, in camelCase like the documents.
 
     >>> from bateau.domain.model_file import Progress
     >>> encode(Progress(reference="m", bytes_done=1, bytes_total=None))
@@ -25,12 +25,12 @@ def exact(value: Any, *, indented: bool = False) -> str:
     >>> exact({"b": 2**70, "a": 1})
     '{"a":1,"b":1180591620717411303424}'
     """
-    import orjson  # not for `status`, which is to be quick
+    import orjson  # imported here because `status` does not need it and must be fast
 
     form = orjson.OPT_INDENT_2 if indented else orjson.OPT_SORT_KEYS
     try:
         return orjson.dumps(value, default=str, option=form | orjson.OPT_NON_STR_KEYS).decode()
-    except TypeError:  # beyond 64 bits, which orjson does not write
+    except TypeError:  # beyond 64 bits, which orjson does not support
         if indented:
             return json.dumps(value, default=str, indent=2, ensure_ascii=False)
         return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False, separators=(",", ":"))

@@ -1,9 +1,9 @@
-"""What can be asked of a running control plane beyond its status: to preview, to apply and to roll back.
+"""Define the operations of a running control plane: preview, apply and rollback.
 
 Called by api.server, which serves these routes on the socket that only its user can open.
 
-Invariant: what people wrote wrong comes back as problems with status 200; what the control plane refuses is a 409 with
-one message and how to mend it.
+Invariant: errors in the specs are returned as problems with status 200. A refused operation is a 409 with one message
+and a hint.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -21,14 +21,14 @@ BODY_BYTES_MAX: Final = 256 * 2**20
 
 
 class Operator(Protocol):
-    """A control plane that can be told what to do. All raise BateauError."""
+    """A control plane that accepts operations. All raise BateauError."""
 
     def preview(self, texts: Mapping[str, str]) -> Preview:
-        """Return what other texts would do to what runs."""
+        """Return the effect that other texts would have on the running services."""
         ...
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
-        """Make texts the desired state, and return what stands for them in the status."""
+        """Make texts the desired state, and return their digest, which appears in the status."""
         ...
 
     def rollback(self, service: str, *, to: int | None) -> RolledBack:

@@ -1,4 +1,4 @@
-"""The JSON form of a preview and of a rollback.
+"""Convert a preview and a rollback to JSON.
 
 Called by api.operations; read by `apply` and `rollback`.
 """
@@ -14,7 +14,7 @@ from bateau.plan import Documents, compare
 
 
 def preview_tree(preview: Preview) -> dict[str, Any]:
-    """Return a preview: rows of edits with their origins, and what each service does."""
+    """Return a preview: rows of edits with their origins, and the effect on each service."""
     written = preview.written
     return {
         "environment": written.release.environment,
@@ -30,7 +30,7 @@ def preview_tree(preview: Preview) -> dict[str, Any]:
 
 
 def rolled_back_tree(made: RolledBack) -> dict[str, Any]:
-    """Return a rollback: the service, the revision it went back to, and the edits that this is."""
+    """Return a rollback: the service, its target revision, and the resulting edits."""
     delivery = compare((), (), documents=Documents(desired=[made.after], observed=[made.before]))
     return {
         "service": made.before.key,

@@ -1,10 +1,10 @@
-"""Findings and problems as SARIF 2.1.0, for code scanning and editors.
+"""Convert findings and problems to SARIF 2.1.0, for code scanning and editors.
 
 Called by `check --sarif` and `plan --sarif`.
 Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0 plus Errata 01", 3.27 (result).
 
-Invariant: what was not checked is a result of kind "open"; what has an exception is a suppressed result.
-Refused: a place of our own making; a finding without file and line has its subject as logical location.
+Invariant: a finding "not checked" is a result of kind "open"; a finding with an exception is a suppressed result.
+Refused: inventing a position; a finding without file and line has its subject as logical location.
 """
 
 from collections.abc import Iterable
@@ -25,9 +25,9 @@ _LEVELS: Final = {"error": "error", "warning": "warning", "excepted": "note", "n
 
 
 def sarif(findings: Iterable[Finding], problems: Iterable[Problem], *, version: str, prefix: str = "") -> str:
-    """Return one SARIF log of one run. `version` is that of the tool.
+    """Return a SARIF log of one run. `version` is that of the tool.
 
-    `prefix` leads from the top of the repository, which viewers take for the root, to where the files are.
+    `prefix` is the path from the top of the repository, which viewers use as the root, to the files.
     """
     results = [_of_problem(replace(each, where=_below(prefix, each.where))) for each in problems]
     results += [_of_finding(replace(each, where=_below(prefix, each.where))) for each in findings]
@@ -97,6 +97,6 @@ def _location(where: Position | None, logical: dict[str, str] | None) -> dict[st
 
 
 def _fingerprint(rule: str, where: Position | None, *parts: str) -> str:
-    """Return what a result keeps when lines above it come and go."""
+    """Return an identity of a result that does not change when lines above it change."""
     text = "\0".join((rule, where.file if where else "", *parts))
     return blake2b(text.encode(), digest_size=16).hexdigest()

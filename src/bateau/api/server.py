@@ -1,10 +1,9 @@
-"""The control plane's HTTP API, on a unix socket that only its user can open.
+"""Serve the control plane's HTTP API on a unix socket that only its user can open.
 
-Called by the commands that run a control plane. The gateway passes `/metrics` and the webhook on to it and nothing
-else.
+Called by the commands that run a control plane. The gateway forwards only `/metrics` and the webhook to it.
 
-Invariant: no request to a model ever comes here.
-Invariant: a stranger's body is read up to its bound and no further, and only where somebody waits for it.
+Invariant: no request to a model ever arrives here.
+Invariant: an untrusted body is read only up to its limit, and only if a handler needs it.
 """
 
 import asyncio
@@ -21,7 +20,7 @@ from bateau.ports.webhook import Webhook
 
 
 class ApiServer:
-    """Answers about one control plane, and stops it when asked."""
+    """Serves the status and the operations of one control plane."""
 
     def __init__(
         self,
@@ -84,20 +83,22 @@ class ApiServer:
 
     async def _post_webhook(self, request: web.Request) -> web.Response:
         if self._webhook is None:
-            return web.json_response({"says": "no repository is followed"}, status=404)
+            return web.json_response({"says": "this instance does not follow a repository"}, status=404)
         try:
             body = await _body(request, bytes_max=self._webhook.body_bytes_max)
         except (ConnectionError, web.RequestPayloadError):
-            return web.json_response({"says": "the body broke off, or is not encoded as it says"}, status=400)
+            return web.json_response(
+                {"says": "the body is incomplete, or does not match its declared encoding"}, status=400
+            )
         if body is None:
-            says = f"the body has more than {self._webhook.body_bytes_max:,} bytes"
+            says = f"the body is larger than {self._webhook.body_bytes_max:,} bytes"
             return web.json_response({"says": says}, status=413)
         answer = self._webhook.received(request.headers, body)
         return web.json_response({"says": answer.says}, status=answer.status)
 
 
 async def _body(request: web.Request, *, bytes_max: int) -> bytes | None:
-    """Return the whole body, None where it is longer than it may be. Raises ConnectionError and RequestPayloadError."""
+    """Return the whole body, or None if it is too long. Raises ConnectionError and RequestPayloadError."""
     body = bytearray()
     async for part in request.content.iter_any():
         body += part

@@ -1,4 +1,4 @@
-"""The command line: one file a command, each held to a name in the table of `group`.
+"""The command line: one file per command, each listed in the table of `group`.
 
 `main` is the edge: the only place where errors become text and exit codes.
 """

@@ -1,4 +1,4 @@
-"""`bateau admission`: the policies as an API server takes them."""
+"""`bateau admission`: print the policies as ValidatingAdmissionPolicies."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from bateau.cli.options import directory_option
 
 @click.command()
 @click.argument("environment", required=False)
-@click.option("--starter", is_flag=True, help="The policies that come with Bateau, too.")
+@click.option("--starter", is_flag=True, help="Include Bateau's starter set of policies.")
 @directory_option
 def command(environment: str | None, starter: bool, directory: Path) -> int:
     """Print the policies as ValidatingAdmissionPolicies with their bindings, for the cluster of ENVIRONMENT.
@@ -19,7 +19,7 @@ def command(environment: str | None, starter: bool, directory: Path) -> int:
       bateau admission prod | kubectl apply --server-side -f -
 
     The rules are the same text. Parameters and the environment are written into them, so print them again when they
-    change. What an API server cannot judge alike (specs, services, objects beside the one that it is given) is told.
+    change. Rules that an API server cannot evaluate (over specs, services or other objects) are reported and left out.
     """
     from bateau.cli.findings import findings_text
     from bateau.cli.problems import render

@@ -1,4 +1,4 @@
-"""`bateau apply`: show what would change on this machine, ask, carry it out, and wait until it is healthy."""
+"""`bateau apply`: show the plan for this machine, ask, apply it, and wait until the services are healthy."""
 
 import json
 import sys
@@ -19,19 +19,19 @@ if TYPE_CHECKING:
 @directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
-@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
-@click.option("--dry-run", is_flag=True, help="Show what would change, and end.")
+@click.option("--yes", "-y", is_flag=True, help="Apply without confirmation.")
+@click.option("--dry-run", is_flag=True, help="Show the plan and exit.")
 @json_option
 def command(
     environment: str | None, directory: Path, name: str, listen: str, yes: bool, dry_run: bool, as_json: bool
 ) -> int:
-    """Make what is written for ENVIRONMENT run on this machine.
+    """Run ENVIRONMENT on this machine.
 
-    Shows the plan, asks, carries it out, and waits until every replica is ready. Unlike `up`, it follows nothing
-    afterwards: what runs stays as it was applied until the next `apply` or `rollback`.
+    Shows the plan, asks for confirmation, applies it, and waits until every replica is ready. Unlike `up`, it does not
+    follow the specs afterwards: the services stay as applied until the next `apply` or `rollback`.
 
-    Exit code 0: it runs, or nothing changes; 1 or 5: mistakes, or a policy forbids it, and nothing was touched; 3: it
-    did not become healthy.
+    Exit code 0: every service runs, or nothing changes; 1 or 5: errors, or a policy forbids the change, and nothing was
+    changed; 3: not healthy.
     """
     from bateau.cli.detached import start_detached
     from bateau.cli.instance import client, instance_paths, status_of
@@ -51,13 +51,9 @@ def command(
     if running is None:
         where = instance_paths(name)
         if left_running(where):
-            click.echo(
-                "a control plane that is gone has left replicas: what still runs and is the same goes on", err=True
-            )
+            click.echo("replicas of an earlier control plane are still running; unchanged ones will continue", err=True)
         for key, revision in held(where, environment).items():
-            says = (
-                f"{key} was rolled back to revision {revision}, and stays there unless something else is written for it"
-            )
+            says = f"{key} was rolled back to revision {revision}, and stays there until its spec changes"
             click.echo(says, err=True)
     if tree["wrong"]:
         return say.end("nothing was applied", written_code(wrong=True, mistaken=tree["mistaken"]))
@@ -66,7 +62,7 @@ def command(
     pending = running is None or tree["pending"]
     if pending and not yes and (refused := _refused()):
         return say.end(refused, EXIT_USAGE)
-    # Also where nothing changes: another text of the same meaning is what is written from now on.
+    # Even if nothing changes: the specs from now on are this text, although it means the same.
     commit = commit_holding(directory, texts)
     presenter = Presenter()
     if running is None:
@@ -80,7 +76,7 @@ def command(
 
 
 class _Saying:
-    """What is told: the plan on stdout; or with `as_json` one tree there when it ends, and all else on stderr."""
+    """Prints the plan to stdout; with `as_json`, one tree to stdout at the end, and everything else to stderr."""
 
     def __init__(self, tree: dict[str, Any], *, as_json: bool) -> None:
         self._tree = tree
@@ -96,7 +92,7 @@ class _Saying:
             click.echo(preview_text(self._tree), err=self._as_json)
 
     def end(self, says: str | None, code: int, **more: Any) -> int:
-        """Say how it ended, and return `code`."""
+        """Print the outcome, and return `code`."""
         if self._as_json:
             from bateau.api.encoding import encode
 
@@ -107,19 +103,19 @@ class _Saying:
 
 
 def _check_whose(tree: dict[str, Any], name: str, directory: Path, environment: str | None) -> None:
-    """Raise ControlError where the instance gets its desired state from elsewhere."""
+    """Raise ControlError if the instance gets its desired state from another source."""
     from bateau.domain.errors import ControlError
 
     if tree["follows"] != "applied":
         raise ControlError(
-            f"{name} follows {tree['directory']}: what stands there is applied by itself",
-            hint="save or commit the change there; or apply beside it: bateau apply --name other --listen :8081",
+            f"{name} follows {tree['directory']}, so its specs cannot be applied by hand",
+            hint="save or commit the change there; or use another instance: bateau apply --name other --listen :8081",
         )
     if Path(tree["directory"]) != directory or tree["environment"] != environment:
         served = f" for {tree['environment']}" if tree["environment"] else ""
         raise ControlError(
             f"{name} was applied from {tree['directory']}{served}",
-            hint="`bateau down` first, or choose another instance with --name",
+            hint="run `bateau down` first, or use another instance with --name",
         )
 
 
@@ -136,21 +132,21 @@ def _preview(name: str, texts: Any, environment: str | None, *, running: bool) -
 
 
 def _refused() -> str | None:
-    """Ask; return what is said where the answer is no."""
+    """Ask for confirmation; return the message if it is refused."""
     if not sys.stdin.isatty():
-        return "not applied: there is nobody to ask; look at the plan and give --yes"
+        return "not applied: confirmation needs a terminal; check the plan and use --yes"
     return None if click.confirm("apply this?", err=True) else "not applied"
 
 
 def _ended(say: _Saying, rollout: "Rollout", *, pending: bool) -> int:
-    """Say how it ended."""
+    """Print the outcome, and return the exit code."""
     from bateau.cli.detached import still_running
 
     facts = {"applied": rollout.done, "failed": rollout.failed, "status": rollout.status}
     if rollout.failed:
         says = (
-            f"not healthy: {', '.join(rollout.failed)}; what ran before goes on where it could\n"
-            f"  hint: see `bateau logs {rollout.failed[0].partition('/')[2]}`; go back with `bateau rollback`"
+            f"not healthy: {', '.join(rollout.failed)}; previous replicas continue where possible\n"
+            f"  hint: see `bateau logs {rollout.failed[0].partition('/')[2]}`, or roll back with `bateau rollback`"
         )
         return say.end(says, EXIT_WORLD_FAILED, **facts)
     if rollout.not_taken_up:

@@ -1,4 +1,4 @@
-"""Ask a model through its gateway, and take the answer as it comes.
+"""Send a chat request through the gateway, and stream the answer.
 
 Called by `run` and by `up --ask`.
 Source: OpenAI API reference, chat completions, streaming; `timings` is llama.cpp's own addition.
@@ -17,7 +17,7 @@ Message = dict[str, str]
 
 @dataclass
 class Answer:
-    """An answer in the making, and its figures: times in seconds, None where the engine does not tell."""
+    """A streamed answer and its figures: times in seconds, None if the engine does not report them."""
 
     text: str = ""
     tokens_in: int | None = None
@@ -27,7 +27,7 @@ class Answer:
     pieces: list[str] = field(default_factory=list[str])
 
     def figures(self) -> str:
-        """Return one line of figures; what is not known is not shown."""
+        """Return one line with the known figures."""
         parts: list[str] = []
         if self.tokens_in is not None:
             parts.append(f"{self.tokens_in} tokens in, {self.tokens_out} out")
@@ -39,7 +39,7 @@ class Answer:
 
 
 async def ask(base_url: str, model: str, messages: Sequence[Message], answer: Answer) -> AsyncIterator[str]:
-    """Yield the pieces of the answer as they come, and fill in `answer`. Raises ControlError."""
+    """Yield the pieces of the answer as they arrive, and fill in `answer`. Raises ControlError."""
     import aiohttp
 
     body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
@@ -64,7 +64,7 @@ async def ask(base_url: str, model: str, messages: Sequence[Message], answer: An
                     yield piece
     except aiohttp.ClientError as error:
         raise ControlError(
-            f"the gateway broke off: {error}", hint="`bateau status` and `bateau logs` say why"
+            f"the gateway closed the connection: {error}", hint="see `bateau status` and `bateau logs`"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""`bateau check`: everything that can be known about specs without acting on them."""
+"""`bateau check`: check specs without applying them."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
 
 @click.command()
 @directory_argument
-@click.option("--starter", is_flag=True, help="Judge by the policies that come with Bateau, too.")
+@click.option("--starter", is_flag=True, help="Also check Bateau's starter set of policies.")
 @json_option
 def command(directory: Path, starter: bool, as_json: bool) -> int:
-    """Check every spec below DIRECTORY for every environment, offline, and report all mistakes at once.
+    """Check every spec below DIRECTORY for every environment, offline, and report all errors at once.
 
-    Exit code 0: no mistakes (there may be warnings); 1: mistakes; 5: only policies forbid it.
+    Exit code 0: no errors (there may be warnings); 1: errors; 5: only policies are violated.
     """
     from bateau.wiring.written import check_directory
 
     found = check_directory(directory, starter=starter)
     first = next(iter(found.environments.values()))
     if found.empty:
-        raise click.UsageError(f"there is no spec below {directory}")
+        raise click.UsageError(f"no specs found below {directory}")
     if as_json:
         from bateau.api.encoding import encode
 
@@ -60,10 +60,10 @@ def _summary(problems: "Sequence[Problem]", services: int, foreign: int, *, brou
 
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     warnings = len(problems) - errors
-    parts = [_count(errors, "mistake"), _count(warnings, "warning"), _count(services, "service")]
+    parts = [_count(errors, "error"), _count(warnings, "warning"), _count(services, "service")]
     if foreign:
-        # Which of them an app brings along, the environments decide; those that none brings are left alone.
-        parts.append(f"{_count(foreign, 'foreign document')}{'' if brought else ' left alone'}")
+        # The environments decide which of them belong to an app; the others are ignored.
+        parts.append(f"{_count(foreign, 'foreign document')}{'' if brought else ' ignored'}")
     return ", ".join(parts)
 
 

@@ -26,7 +26,7 @@ namespace_option = click.option(
 
 
 def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add where the specs lie, and what their manifests are held to."""
+    """Add the directory of the specs, and the schemas and policies for their manifests."""
     for option in (
         click.option(
             "--kubernetes",
@@ -35,7 +35,7 @@ def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
             type=click.Choice(["1.36", "1.37"]),
             help="Version of the schemas.",
         ),
-        click.option("--starter", is_flag=True, help="Judge by the policies that come with Bateau, too."),
+        click.option("--starter", is_flag=True, help="Also check Bateau's starter set of policies."),
         namespace_option,
         directory_option,
     ):

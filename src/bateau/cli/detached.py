@@ -1,8 +1,8 @@
-"""Start a control plane that outlives the command, and wait for what it brings up.
+"""Start a control plane that outlives the command, and wait for its services.
 
 Called by `up --detach` and `apply`.
 
-Invariant: Ctrl-C while it comes up ends it again; a control plane that ends by itself is quoted.
+Invariant: Ctrl-C during the start stops the control plane again. If the control plane exits, its log is printed.
 """
 
 import contextlib
@@ -29,10 +29,9 @@ _TIMEOUT_S = 900.0
 def start_detached(
     name: str, arguments: Sequence[str], presenter: Presenter, *, given: str | None = None
 ) -> dict[str, Any]:
-    """Start `bateau up` with `arguments` in a session of its own; return the status once everything has settled.
+    """Start `bateau up` with `arguments` in its own session; return the status once everything has settled.
 
-    `given` is what it reads on stdin. Raises ControlError where that takes too long, and click's Exit where it ends by
-    itself, with its code.
+    `given` is its stdin. Raises ControlError if that takes too long, and click's Exit with its code if it exits.
     """
     where = instance_paths(name)
     make(where)
@@ -49,12 +48,12 @@ def start_detached(
     def ended() -> None:
         if process.poll() is not None:
             click.echo(where.control_log.read_bytes()[started_at:].decode(errors="replace").strip(), err=True)
-            # Below zero stands for a signal that ended it, which is no code to leave with.
+            # A negative value is the signal that killed it, and not a valid exit code.
             raise click.exceptions.Exit(process.returncode if process.returncode > 0 else EXIT_WORLD_FAILED)
 
     try:
         if process.stdin:
-            with contextlib.suppress(BrokenPipeError), process.stdin:  # it has ended, and is quoted below
+            with contextlib.suppress(BrokenPipeError), process.stdin:  # it has exited; its log is printed below
                 process.stdin.write((given or "").encode())
         return watch(name, settled, presenter, meanwhile=ended, pid=process.pid)
     except KeyboardInterrupt:
@@ -71,9 +70,9 @@ def watch(
     meanwhile: Callable[[], None] = lambda: None,
     pid: int | None = None,
 ) -> dict[str, Any]:
-    """Show how things change until `done` of the status is true, and return that status. Raises ControlError.
+    """Show changes until `done` is true for the status, and return that status. Raises ControlError.
 
-    With `pid`, what another control plane says is passed over.
+    With `pid`, the status of another control plane is ignored.
     """
     ask = client(name)
     deadline = time.monotonic() + _TIMEOUT_S
@@ -91,17 +90,17 @@ def watch(
                 return tree
         time.sleep(_POLL_S)
     raise ControlError(
-        f"not everything is ready after {_TIMEOUT_S / 60:.0f} minutes; it goes on in the background",
+        f"not every service is ready after {_TIMEOUT_S / 60:.0f} minutes; the start continues in the background",
         hint="watch it with `bateau status --watch`",
     )
 
 
 def still_running(tree: dict[str, Any]) -> str:
-    """Return the line that says how to go on from here."""
-    return f"It keeps running (pid {tree['pid']})  ·  bateau status · bateau logs NAME -f · bateau down"
+    """Return the line that names the next commands."""
+    return f"Running in the background (pid {tree['pid']})  ·  bateau status · bateau logs NAME -f · bateau down"
 
 
 def begin_log(path: Path) -> None:
-    """Put a log that has grown large aside, once, when a control plane begins."""
+    """Rotate a large log once, when a control plane starts."""
     if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.1"))

@@ -1,4 +1,4 @@
-"""`bateau down`: stop everything, and leave nothing behind."""
+"""`bateau down`: stop every process of an instance."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ def command(name: str) -> None:
     tree = status_of(name)
     if tree is None:
         count = _stop_leftovers(name)
-        message = f"stopped {count} processes that a dead control plane had left"
+        message = f"stopped {count} processes left by a dead control plane"
         click.echo(f"{name} was not up" if not count else message)
         return
     client(name).stop()
@@ -33,8 +33,8 @@ def command(name: str) -> None:
     while _alive(int(tree["pid"])) and where.control_socket.exists():
         if time.monotonic() > deadline:
             raise ControlError(
-                f"the control plane (pid {tree['pid']}) has not ended within {_STOP_TIMEOUT_S:.0f} s",
-                hint=f"see {where.control_log}; kill -9 {tree['pid']} and run `bateau down` again",
+                f"the control plane (pid {tree['pid']}) has not exited within {_STOP_TIMEOUT_S:.0f} s",
+                hint=f"see {where.control_log}; run `kill -9 {tree['pid']}`, then `bateau down` again",
             )
         time.sleep(_POLL_S)
     while _alive(int(tree["pid"])) and time.monotonic() < deadline:

@@ -1,8 +1,8 @@
-"""Where every command ends: what was raised becomes one message and an exit code.
+"""Run a command, and convert an exception into one message and an exit code.
 
 Called by the console script and `python -m bateau`.
 
-Invariant: no traceback reaches a user; a bug's goes to a file that the message names.
+Invariant: users never see a traceback; the traceback of a bug goes to a file that the message names.
 """
 
 import io
@@ -18,7 +18,7 @@ from bateau.kit.visible import visible
 
 
 def main() -> None:
-    """Run the command line and leave with its exit code."""
+    """Run the command line and exit with its code."""
     color = False if "NO_COLOR" in os.environ else None
     try:
         code = bateau.main(standalone_mode=False, color=color)
@@ -36,7 +36,7 @@ def main() -> None:
         show_error(error)
         sys.exit(EXIT_WORLD_FAILED)
     except BrokenPipeError:
-        # The reader of our output has gone (`| head`): nothing is wrong, and nothing more can be written.
+        # The reader of the output has exited (`| head`). This is not an error, but no more output can be written.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
     except Exception as error:  # noqa: BLE001 - the edge: a bug must not show its traceback
@@ -45,7 +45,7 @@ def main() -> None:
 
 
 def show_error(error: BateauError) -> None:
-    """Print what failed and how to mend it."""
+    """Print the error and its hint."""
     color = False if "NO_COLOR" in os.environ else None
     click.echo(f"{click.style('error:', fg='red', bold=True)} {visible(error.message)}", err=True, color=color)
     if error.hint:
@@ -64,4 +64,4 @@ def _report_bug(error: Exception) -> None:
         report.write(f"command: {sys.argv[1:2]}\n")
         traceback.print_exception(error, file=report)
     click.echo(f"error: this is a bug in bateau: {type(error).__name__}: {error}", err=True)
-    click.echo(f"  hint: please report it with {report.name}, after reading what is in it", err=True)
+    click.echo(f"  hint: please report it and attach {report.name}; read the file first", err=True)

@@ -1,10 +1,10 @@
-"""What the exit status of a command says.
+"""Define the exit codes of the commands.
 
 Called by the commands and by edge.
 
-Exit codes: 0 done, 1 what people wrote is wrong, 2 usage, 3 the world failed, 4 changes are pending
-(`plan --exit-code`), 5 only policies forbid it, 130 Ctrl-C, 70 a bug of ours (EX_SOFTWARE of sysexits.h), with what to
-report.
+Exit codes: 0 success, 1 the specs have errors, 2 wrong usage, 3 a failure outside the specs (network, disk, a replica
+or the control plane), 4 changes are pending (`plan --exit-code`), 5 only policies forbid the change, 130 Ctrl-C, 70 a
+bug in Bateau (EX_SOFTWARE of sysexits.h).
 
 Invariant: a code means the same in every command.
 """
@@ -19,7 +19,7 @@ EXIT_INTERRUPTED = 130
 
 
 def written_code(*, wrong: bool, mistaken: bool) -> int:
-    """Return the code for what people wrote: `wrong` in any way, or `mistaken` beyond what policies say."""
+    """Return the code for specs: `wrong` if they have any error, `mistaken` if they have errors beside policies."""
     if not wrong:
         return 0
     return EXIT_WRITTEN_WRONG if mistaken else EXIT_FORBIDDEN

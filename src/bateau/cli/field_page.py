@@ -1,4 +1,4 @@
-"""The page of one field, as `kubectl explain` shows it.
+"""Format the page of one field, in the style of `kubectl explain`.
 
 Called by `explain`.
 """

@@ -1,4 +1,4 @@
-"""How verdicts look in a terminal.
+"""Format findings for a terminal.
 
 Called by `render` and `plan`.
 """
@@ -10,7 +10,7 @@ from bateau.kit.visible import visible
 
 
 def findings_text(findings: Iterable[Finding]) -> str:
-    """Return a line for each verdict, errors first."""
+    """Return one line per finding, errors first."""
     order = {"error": 0, "warning": 1, "not checked": 2, "excepted": 3}
     ranked = sorted(findings, key=lambda f: (order[f.verdict], f.subject, f.rule, f.says))
     return visible("\n".join(f"{f.where or '-'}  {f.verdict}: {f.subject}: {f.says} [{f.rule}]" for f in ranked))

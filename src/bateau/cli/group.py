@@ -1,4 +1,4 @@
-"""The table of commands; each is imported when it is called, so that `--help` is quick.
+"""The table of commands. Each is imported when it is called, so that `--help` is fast.
 
 Called by edge.
 """
@@ -10,23 +10,23 @@ import click
 
 from bateau import __version__
 
-# Name, its line in --help. The command is `command` in bateau.cli.NAME.
+# Name and line in --help. The command is `command` in bateau.cli.NAME.
 COMMANDS: Mapping[str, str] = {
-    "up": "Serve what the specs below a directory say.",
+    "up": "Serve the specs below a directory, or of a Git repository.",
     "down": "Stop everything that `up` started.",
-    "run": "Talk to a model: once, in a pipe, or in a conversation.",
-    "status": "Show every service: state, replicas, why.",
-    "history": "Show what was released, when and by whom.",
-    "logs": "Show what a service printed.",
-    "models": "List, fetch and remove models.",
-    "check": "Check specs without acting on them.",
-    "plan": "Show what a change of specs would change.",
-    "apply": "Make what is written run on this machine: plan, ask, wait for health.",
-    "rollback": "Have a service go back to what it was when it was last healthy.",
+    "run": "Chat with a model: one answer, in a pipe, or a conversation.",
+    "status": "Show every service: state, replicas, and why it is not ready.",
+    "history": "Show the released revisions, with time and author.",
+    "logs": "Show the output of a service.",
+    "models": "List, download and remove models.",
+    "check": "Check specs without applying them.",
+    "plan": "Show the effect of a change of specs.",
+    "apply": "Run an environment on this machine: plan, confirm, wait until healthy.",
+    "rollback": "Roll one service back to its last healthy revision.",
     "render": "Render the Kubernetes manifests of an environment.",
-    "admission": "Print the policies as an API server takes them.",
-    "promote": "Carry what one environment pins over to the next.",
-    "explain": "Document a field, or say where a value came from.",
+    "admission": "Print the policies as ValidatingAdmissionPolicies.",
+    "promote": "Copy the versions that one environment pins to another.",
+    "explain": "Document a field, or show where a value came from.",
     "schema": "Print the JSON Schema of specs, for editors.",
     "completion": "Print a completion script for bash, zsh or fish.",
     "version": "Print the version.",
@@ -67,4 +67,4 @@ class _Table(click.Group):
 @click.command(cls=_Table, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, message="bateau %(version)s")
 def bateau() -> None:
-    """Carry AI services from a Git repository to where they run, and keep them there."""
+    """Deploy AI services from a Git repository, and keep them running."""

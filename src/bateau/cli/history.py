@@ -1,4 +1,4 @@
-"""`bateau history`: what was released, when, from which commit and by whom."""
+"""`bateau history`: list the released revisions with time, commit and author."""
 
 import datetime as dt
 

@@ -1,6 +1,6 @@
 """Find a running instance.
 
-Called by the commands that ask one.
+Called by the commands that query one.
 """
 
 import os
@@ -26,9 +26,9 @@ def client(name: str) -> ApiClient:
 
 
 def status_of(name: str) -> dict[str, Any] | None:
-    """Return the status; None where there is no control plane. One that is coming up is waited for.
+    """Return the status, or None if no control plane is running. Waits for one that is starting.
 
-    Raises ControlError where it lives and does not answer.
+    Raises ControlError if it is running but does not answer.
     """
     deadline = time.monotonic() + _ANSWER_TIMEOUT_S
     while True:
@@ -40,7 +40,7 @@ def status_of(name: str) -> dict[str, Any] | None:
                 return None
             if time.monotonic() > deadline:
                 raise ControlError(
-                    f"the control plane (pid {holder}) lives and does not answer",
-                    hint=f"kill -9 {holder}, then `bateau down` again: it stops what that one has left",
+                    f"the control plane (pid {holder}) is running but does not answer",
+                    hint=f"run `kill -9 {holder}`, then `bateau down`, which stops its replicas",
                 ) from None
             time.sleep(_POLL_S)

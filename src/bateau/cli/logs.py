@@ -1,4 +1,4 @@
-"""`bateau logs`: what a service printed."""
+"""`bateau logs`: show the output of a service."""
 
 import asyncio
 from pathlib import Path
@@ -13,12 +13,12 @@ _LOOK_S = 1.0
 @click.command()
 @click.argument("service")
 @name_option
-@click.option("--follow", "-f", is_flag=True, help="Go on as new lines come, until Ctrl-C.")
+@click.option("--follow", "-f", is_flag=True, help="Print new lines as they arrive, until Ctrl-C.")
 @click.option(
     "--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many lines from the end."
 )
 def command(service: str, name: str, follow: bool, lines: int) -> None:
-    """Show what SERVICE printed: chat, app/shop, a replica (model.chat.0), gateway, or control."""
+    """Show the output of SERVICE: chat, app/shop, a replica (model.chat.0), gateway, or control."""
     from bateau.wiring.logs import tail
 
     files = _files(service, name)
@@ -31,7 +31,7 @@ def command(service: str, name: str, follow: bool, lines: int) -> None:
 
 
 async def _follow(service: str, name: str, files: dict[str, Path]) -> None:
-    """Follow the files of a service; replicas that come later are followed too."""
+    """Follow the files of a service, including those of replicas that start later."""
     from bateau.wiring.logs import follow
 
     async def one(label: str, path: Path) -> None:
@@ -55,7 +55,7 @@ def _shown(label: str, line: str, *, prefixed: bool) -> str:
 
 
 def _files(service: str, name: str) -> dict[str, Path]:
-    """Find log files by what they are called: the files outlive the control plane and the replicas."""
+    """Find log files by name: the files outlive the control plane and the replicas."""
     from bateau.cli.instance import instance_paths
 
     where = instance_paths(name)
@@ -68,13 +68,13 @@ def _files(service: str, name: str) -> dict[str, Path]:
         from bateau.kit.suggest import did_you_mean, listed
 
         names = sorted({label.rpartition(".")[0].partition(".")[2] for label in found} | {"control"})
-        hint = did_you_mean(service, names) or f"there is: {listed(names)}"
+        hint = did_you_mean(service, names) or f"available: {listed(names)}"
         raise click.UsageError(f"no log of {service} in {name}: {hint}")
     return chosen
 
 
 def _matches(label: str, wanted: str) -> bool:
-    """Whether a log called `label` ("model.chat.0") is meant by a replica's id, a service's key or its name."""
+    """Whether a replica's id, a service's key or its name selects the log `label` ("model.chat.0")."""
     service = label.rpartition(".")[0]
     kind, _, name = service.partition(".")
     return wanted in (label, service, name) or wanted == kind == "gateway"

@@ -19,7 +19,7 @@ _LISTED_MAX: Final = 8
 
 @dataclass(frozen=True)
 class ManifestName:
-    """What people write for an object. Without `namespace`, any namespace fits; `text` is as it was written."""
+    """The name of an object on the command line. Without `namespace`, any namespace fits; `text` is the original."""
 
     text: str
     kind: str
@@ -63,7 +63,7 @@ def choose(asked: ManifestName, manifests: "Iterable[Manifest]", *, where: str) 
 
 
 def _apart(manifests: "Iterable[Manifest]") -> list[str]:
-    """Return the shortest names that tell objects apart: with the namespace, and with the group where that differs."""
+    """Return the shortest names that distinguish objects: with the namespace, and with the group if groups differ."""
     keys = [manifest.key for manifest in manifests]
     groups = {group for group, *_ in keys}
     return [

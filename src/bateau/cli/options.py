@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they mean.
+"""Options that several commands share.
 
 Called by the commands.
 """
@@ -32,7 +32,7 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the directory where specs lie."""
+    """Add the argument for the directory of the specs."""
     return click.argument(
         "directory",
         default=".",
@@ -41,13 +41,13 @@ def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--directory`, for commands whose arguments are something else."""
+    """Add `--directory`, for commands with other arguments."""
     return click.option(
         "--directory",
         "-C",
         default=".",
         type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
-        help="Where the specs lie.",
+        help="Directory of the specs.",
     )(command)
 
 
@@ -58,5 +58,5 @@ def _checked_name(_context: click.Context, _parameter: click.Parameter, value: s
 
 
 def is_terminal() -> bool:
-    """Whether a person watches: colours, progress bars and repainting make sense."""
+    """Whether a person is watching, so that colours, progress bars and repainting are useful."""
     return sys.stdout.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,4 +1,4 @@
-"""Tell a person what changes, as it changes: a line an event, and a bar while a model is pulled.
+"""Print changes of the status as they happen: one line per event, and a progress bar during a download.
 
 Called by `up` and `run` with one status tree after another.
 """
@@ -21,7 +21,7 @@ _EXAMPLES = {
 
 
 class Presenter:
-    """Prints what differs from the last status it was shown. Everything goes to stderr: stdout is for answers."""
+    """Prints the differences from the previous status. Everything goes to stderr: stdout is for answers."""
 
     def __init__(self) -> None:
         self._shown: dict[str, tuple[Any, ...]] = {}
@@ -30,7 +30,7 @@ class Presenter:
         self._started: dict[str, float] = {}
 
     def show(self, tree: dict[str, Any]) -> None:
-        """Print what is new."""
+        """Print the differences from the previous status."""
         if tree["problems"] != self._problems:
             self._show_problems(tree)
         for service in (*tree["services"], tree["gateway"]):
@@ -49,15 +49,15 @@ class Presenter:
         if self._problems:
             click.echo(render_trees(self._problems), err=True)
         if has_errors:
-            click.echo("what is written has mistakes; what runs goes on as it was", err=True)
+            click.echo("The specs have errors. Running services were not changed.", err=True)
         elif had_errors:
-            click.echo("the mistakes are mended", err=True)
+            click.echo("The errors in the specs are fixed.", err=True)
 
     def _show_service(self, service: dict[str, Any]) -> None:
         name, state = service["service"], service["state"]
         if state == "Pulling":
             self._show_pull(name, service)
-        # While it starts, "503: loading" is how it should be.
+        # While it starts, "503: loading" is expected.
         reason = None if state == "Starting" else service["reason"]
         ready, wanted, draining = service["replicasReady"], service["replicasWanted"], len(service["draining"])
         facts = (state, ready, wanted, reason, draining)
@@ -101,12 +101,12 @@ class Presenter:
 
 
 def is_terminal_err() -> bool:
-    """Whether progress can be painted over."""
+    """Whether a progress bar can be repainted."""
     return sys.stderr.isatty() and is_terminal()
 
 
 def endpoint_lines(tree: dict[str, Any]) -> str:
-    """Return what a person needs to call the models."""
+    """Return the lines with the addresses of the endpoint, the metrics and the apps."""
     url = tree["listen"]
     models = [service for service in tree["services"] if service["service"].startswith("model/")]
     lines = [
@@ -130,7 +130,7 @@ def endpoint_lines(tree: dict[str, Any]) -> str:
 def _replicas(service: dict[str, Any]) -> str:
     ready, wanted = service["replicasReady"], service["replicasWanted"]
     if service["engine"] == "external":
-        return "elsewhere"
+        return "external"
     shown = _count(wanted, "replica")
     return shown if ready == wanted else f"{ready} of {shown}"
 
@@ -143,7 +143,7 @@ def _capacity(service: dict[str, Any]) -> str:
     return (
         f"{service['engine']} on cpu, {_count(capacity['threads'], 'thread')}, "
         f"{_count(capacity['slots'], 'slot')} of "
-        f"{capacity['context']:,} tokens, about {memory} a replica"
+        f"{capacity['context']:,} tokens, about {memory} per replica"
     )
 
 

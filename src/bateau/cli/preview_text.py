@@ -1,6 +1,6 @@
-"""What would change on this machine, as people read it in a terminal.
+"""Format the effect on this machine for a terminal.
 
-Called by `apply` and `rollback` with the JSON form of it.
+Called by `apply` and `rollback` with a preview in JSON form.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ from bateau.cli.table import edit_lines
 
 
 def preview_text(tree: dict[str, Any]) -> str:
-    """Return the headline, a line for each edit with where it comes from, and what each service does."""
+    """Return the headline, one line per edit with its origin, and the effect on each service."""
     lines = [tree["headline"], *rows_text(tree["rows"])]
     lines += [f"  {effect['service']} {effect['does']}" for effect in tree["effects"]]
     return "\n".join(lines)

@@ -1,6 +1,6 @@
-"""Print problems in a terminal: the place, the services and environments, the message, and how to fix it.
+"""Format problems for a terminal: the position, the services and environments, the message, and a hint with the fix.
 
-Called by every command that reads specs, and by `up` and `status` for what the control plane reports.
+Called by every command that reads specs, and by `up` and `status` for the problems that the control plane reports.
 """
 
 from collections.abc import Iterable, Mapping
@@ -13,7 +13,7 @@ from bateau.kit.visible import visible
 
 
 def render(problems: Iterable[Problem]) -> str:
-    """Return one or two lines for each problem.
+    """Return one or two lines per problem.
 
     >>> from bateau.kit.position import Position
     >>> print(render([Problem(where=Position("chat.yaml", 7, 14), says="it is wrong", hint="fix it")]))

@@ -1,4 +1,4 @@
-"""`bateau render`: the Kubernetes manifests of environments, as files or as bundles."""
+"""`bateau render`: write the Kubernetes manifests of environments, as files or as bundles."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from bateau.control.packing import Packed
     from bateau.wiring.packing import Packer
 
-_LISTING = ".bateau-rendered"  # the files that were written beside it
+_LISTING = ".bateau-rendered"  # lists the files that render wrote to the directory
 
 
 @click.command()
 @click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]...")
 @delivery_options
-@click.option("--output", "-o", type=click.Path(file_okay=False, path_type=Path), help="Write a file a service there.")
+@click.option(
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write one file per service to this directory.",
+)
 @click.option(
     "--bundle", "bundle_path", type=click.Path(path_type=Path), metavar="FILE",
-    help="Write one file that an agent applies: manifests, where their fields came from, findings.",
+    help="Write one file for an agent to apply: manifests, the origins of their fields, and findings.",
 )  # fmt: skip
-@click.option("--no-cache", is_flag=True, help="Work everything out anew.")
+@click.option("--no-cache", is_flag=True, help="Do not use cached results.")
 def command(
     environments: tuple[str, ...], directory: Path, namespace: str, starter: bool, kubernetes: str,
     output: Path | None, bundle_path: Path | None, no_cache: bool,
@@ -36,12 +41,12 @@ def command(
 
     \b
       bateau render prod                          to standard output
-      bateau render prod -o out/                  a file for each service
+      bateau render prod -o out/                  one file per service
       bateau render prod --bundle prod.tar.zst    the same bytes for the same specs
       bateau render staging prod -o out/          out/staging/ and out/prod/; likewise with --bundle out/
 
-    What was worked out before is taken from a cache, by a digest of everything that it follows from. Exit code 0: done;
-    1: mistakes, or what cannot be rendered; 5: only policies forbid it. With mistakes nothing is written.
+    Earlier results are cached by a digest of all their inputs. Exit code 0: done; 1: errors, or an object cannot be
+    rendered; 5: only policies forbid it. If there are errors, nothing is written.
     """
     from bateau.wiring.packing import Packer, cache_directory, fresh_directory
     from bateau.wiring.question import Question
@@ -119,13 +124,13 @@ def _count(packed: "Packed") -> str:
 
 
 def _write_all(directory: Path, files: "Mapping[str, bytes]") -> None:
-    """Write files, and remove those of an earlier run that are no more; what others have put beside them stays.
+    """Write files, and remove obsolete ones of an earlier run. Other files stay.
 
-    Raises ControlError where the disk does not let us.
+    Raises ControlError if a file cannot be written or removed.
     """
     listing = directory / _LISTING
     before = set(_listed(listing))
-    # First, so that what is written and not yet listed as written can never be left behind.
+    # First, so that no written file can be missing from the listing.
     _write(listing, "\n".join(sorted(before | files.keys())).encode())
     for name, content in files.items():
         _write(directory / name, content)
@@ -135,15 +140,15 @@ def _write_all(directory: Path, files: "Mapping[str, bytes]") -> None:
 
 
 def _refuse_among_specs(output: Path, directory: Path, texts: "Mapping[str, str]") -> None:
-    """Raise UsageError where spec files lie in the directory that is to be written."""
+    """Raise UsageError if the output directory contains spec files."""
     below, top = output.resolve(), directory.resolve()
     known = {top / name for name, text in texts.items() if "bateau.dev/" in text}
     if any(path.parent == below for path in known):
-        raise click.UsageError(f"{output} holds specs: choose a directory of its own for the manifests")
+        raise click.UsageError(f"{output} contains specs: use another directory for the manifests")
 
 
 def _listed(listing: Path) -> list[str]:
-    """Return the names in the listing; what is no plain name of a file of ours is none."""
+    """Return the names in the listing; other lines are ignored."""
     try:
         names = listing.read_text("utf-8", "replace").split("\n")
     except OSError:
@@ -158,7 +163,7 @@ def _remove(path: Path) -> None:
         path.unlink(missing_ok=True)
     except OSError as error:
         raise ControlError(f"cannot remove {path}: {error.strerror}") from error
-    click.echo(f"removed {path}: nothing is rendered into it any more", err=True)
+    click.echo(f"removed {path}: its service no longer exists", err=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -1,4 +1,4 @@
-"""`bateau rollback`: a service goes back to what it was when it was last healthy."""
+"""`bateau rollback`: roll one service back to its last healthy revision."""
 
 import datetime as dt
 
@@ -12,15 +12,14 @@ from bateau.cli.options import json_option, name_option
 @click.argument("service")
 @name_option
 @click.option("--env", "environment", metavar="NAME", help="The environment that the instance must serve.")
-@click.option(
-    "--to", type=click.IntRange(1, 2**63 - 1), metavar="REVISION", help="This revision instead of the last healthy one."
-)
+@click.option("--to", type=click.IntRange(1, 2**63 - 1), metavar="REVISION", help="Roll back to this revision.")
 @json_option
 def command(service: str, name: str, environment: str | None, to: int | None, as_json: bool) -> int:
-    """Have SERVICE go back to the last healthy revision in which it was another, and wait until it is ready.
+    """Roll SERVICE back to its most recent healthy revision that differs from the current one.
 
-    The other services stay as they are. It lasts, also over edits of other services and a restart, until something
-    else is written for SERVICE. Exit code 3: there is nothing to go back to, or it did not become healthy.
+    Waits until SERVICE is ready. Other services are not changed. The rollback survives restarts and edits of other
+    services, and ends when the spec of SERVICE changes. Exit code 3: no earlier revision exists, or SERVICE did not
+    become healthy.
     """
     from bateau.api.encoding import encode
     from bateau.cli.instance import client
@@ -32,12 +31,14 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
     ask = client(name)
     serves = ask.status()["environment"]
     if environment is not None and environment != serves:
-        raise ControlError(f"{name} serves {serves or 'no environment'}, not {environment}", hint="choose with --name")
+        raise ControlError(
+            f"{name} serves {serves or 'no environment'}, not {environment}", hint="choose an instance with --name"
+        )
     made = ask.rollback(service, to=to)
     when = dt.datetime.fromtimestamp(made["whenS"], tz=dt.UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
     commit = f", commit {made['commit'][:12]}" if made["commit"] else ""
     if not as_json:
-        click.echo(f"{made['service']} goes back to revision {made['revision']} of {when}{commit}")
+        click.echo(f"{made['service']} is rolled back to revision {made['revision']} of {when}{commit}")
         click.echo("\n".join(rows_text(made["rows"])))
     rollout = wait_for_service(name, Presenter(), made["service"])
     if as_json:
@@ -46,5 +47,5 @@ def command(service: str, name: str, environment: str | None, to: int | None, as
         click.echo(f"not healthy: {', '.join(rollout.failed)}", err=True)
         return EXIT_WORLD_FAILED
     if not as_json:
-        click.echo(f"{made['service']} is ready; it stays so until something else is written for it", err=True)
+        click.echo(f"{made['service']} is ready; it stays at this revision until its spec changes", err=True)
     return 0

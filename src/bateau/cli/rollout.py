@@ -1,4 +1,4 @@
-"""Wait until what was applied or rolled back is ready, or will not be.
+"""Wait until applied or rolled-back services are ready, or have failed.
 
 Called by `apply` and `rollback`.
 """
@@ -18,7 +18,7 @@ _STEADY_S = 1.0
 
 @dataclass(frozen=True)
 class Rollout:
-    """How it ended: the last status, the services that fail, and why it was not taken up, if it was not."""
+    """The outcome: the last status, the failing services, and the reason if the specs were not applied."""
 
     status: dict[str, Any]
     failed: list[str]
@@ -26,17 +26,21 @@ class Rollout:
 
     @property
     def done(self) -> bool:
-        """Whether all of it runs."""
+        """Whether every service runs."""
         return not self.failed and self.not_taken_up is None
 
 
 def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
-    """Show progress until it is known what becomes of the texts for which `written` stands. Raises ControlError."""
+    """Show progress until the outcome of the texts with digest `written` is known. Raises ControlError."""
 
     def refused(tree: dict[str, Any]) -> str | None:
         if any(problem["severity"] == "error" for problem in tree["problems"]):
-            return "it was not taken up; what ran before goes on"
-        return "something else was applied meanwhile" if tree["takenUp"] and tree["written"] != written else None
+            return "not applied: the specs have errors; running services were not changed"
+        return (
+            "not applied: another `apply` has replaced these specs"
+            if tree["takenUp"] and tree["written"] != written
+            else None
+        )
 
     def ready(tree: dict[str, Any]) -> bool:
         return tree["rolledOut"] and tree["takenUp"] and tree["written"] == written
@@ -53,7 +57,7 @@ def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
 
 
 def wait_for_service(name: str, presenter: Presenter, service: str) -> Rollout:
-    """Show progress until it is known what becomes of one service; the others do not matter. Raises ControlError."""
+    """Show progress until the outcome of one service is known; the others do not matter. Raises ControlError."""
 
     def found(tree: dict[str, Any]) -> dict[str, Any]:
         return next((each for each in tree["services"] if each["service"] == service), tree["gateway"])
@@ -64,13 +68,13 @@ def wait_for_service(name: str, presenter: Presenter, service: str) -> Rollout:
 
 
 class _Steady:
-    """Whether something has been so for a moment: what has no probe is ready before it can fall over."""
+    """Whether a condition has been true for a moment: a replica without a probe is ready before it can crash."""
 
     def __init__(self) -> None:
         self._since: float | None = None
 
     def is_so(self, now: bool) -> bool:
-        """Take note of how it is now, and return whether it has been so for long enough."""
+        """Record the current condition, and return whether it has been true for long enough."""
         if not now:
             self._since = None
         elif self._since is None:
@@ -82,7 +86,10 @@ def _watched(name: str, done: Callable[[dict[str, Any]], bool], presenter: Prese
     try:
         return watch(name, done, presenter)
     except KeyboardInterrupt:
-        click.echo("\nit goes on by itself: see `bateau status`, go back with `bateau rollback`", err=True)
+        click.echo(
+            "\nThe rollout continues in the background: see `bateau status`, or roll back with `bateau rollback`",
+            err=True,
+        )
         raise
 
 
@@ -93,6 +100,6 @@ def _fails(service: dict[str, Any]) -> bool:
         return True
     falling = [replica for replica in service["replicas"] if replica["state"] == "BackOff"]
     if falling:
-        # Once is no verdict: what it needs may have come up a moment later.
+        # One crash is not a failure: a dependency may start a moment later.
         return any(replica["restarts"] for replica in falling)
     return service["state"] == "Failed"

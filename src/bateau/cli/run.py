@@ -1,4 +1,4 @@
-"""`bateau run MODEL`: talk to a model, once or in a conversation."""
+"""`bateau run MODEL`: chat with a model, once or in a conversation."""
 
 import asyncio
 import logging
@@ -29,19 +29,19 @@ _POLL_S = 0.03
 @click.argument("prompt", required=False)
 @name_option
 def command(model: str, prompt: str | None, name: str) -> int:
-    """Talk to MODEL: a model that runs, a catalogue name, or a source (pypi:, hf://, a path ...).
+    """Chat with MODEL: a running model, a catalogue name, or a source (pypi:, hf://, a path ...).
 
     \b
       bateau run smollm2                          a conversation
       bateau run smollm2 "Why is the sky blue?"   one answer
       git diff | bateau run smollm2 "Write a commit message"
     """
-    # What goes wrong is told by the status that is shown; the log of an instance for one call is nobody's.
+    # The status reports failures; nobody reads the log of an instance that lives for one call.
     logging.getLogger("bateau").addHandler(logging.NullHandler())
     piped = "" if sys.stdin.isatty() else sys.stdin.read()
     question = "\n\n".join(part for part in (prompt, piped.strip()) if part)
     if not question and not sys.stdin.isatty():
-        raise click.UsageError("nothing to ask: give a prompt, or pipe one in")
+        raise click.UsageError("the prompt is empty: give one as an argument or on stdin")
     return asyncio.run(_run(model, question, name))
 
 
@@ -51,7 +51,7 @@ async def _run(model: str, question: str, name: str) -> int:
     asked_to_end = False
 
     def end() -> None:
-        """End once; what is being stopped by then is left to be stopped."""
+        """End once; a second signal does not interrupt the stop."""
         nonlocal asked_to_end
         if not asked_to_end and task:
             asked_to_end = True
@@ -115,7 +115,7 @@ async def _converse(base_url: str, model: str, end: Callable[[], None]) -> int:
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if current and current.cancelling():
-                raise  # not the answer alone is to end
+                raise  # the whole command is to end, not only the answer
             click.echo(" (stopped)")
         except BateauError as error:
             click.echo(f"{error.message}", err=True)
@@ -134,7 +134,7 @@ async def _print_pieces(pieces: "AsyncIterator[str]") -> None:
 
 @asynccontextmanager
 async def _served(model: str, name: str) -> "AsyncGenerator[tuple[str, str]]":
-    """Give the URL and name of the model: where it runs already, else started for this call alone."""
+    """Yield the URL and name of the model; start it for this call if it is not running."""
     running = _running(model, name)
     if running:
         yield running
@@ -164,7 +164,7 @@ def _running(model: str, name: str) -> tuple[str, str] | None:
 
 @asynccontextmanager
 async def _ephemeral(model: str) -> "AsyncGenerator[tuple[str, str]]":
-    """Run a platform of its own for one model, and leave nothing of it behind."""
+    """Run a temporary platform for one model, and remove it afterwards."""
     from bateau.wiring.listen import free_port
     from bateau.wiring.local import LocalPlatform, Settings, stop_leftovers
 

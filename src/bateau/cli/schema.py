@@ -1,4 +1,4 @@
-"""`bateau schema`: JSON Schema for editors."""
+"""`bateau schema`: print the JSON Schema for editors."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""`bateau status`: one line a service."""
+"""`bateau status`: print one line per service."""
 
 import time
 from typing import Any
@@ -13,7 +13,7 @@ _REFRESH_S = 1.0
 @click.command()
 @name_option
 @json_option
-@click.option("--watch", "-w", is_flag=True, help="Show it again every second, until Ctrl-C.")
+@click.option("--watch", "-w", is_flag=True, help="Refresh every second, until Ctrl-C.")
 def command(name: str, as_json: bool, watch: bool) -> None:
     """Show every service: its state, its replicas, and why it is not ready."""
     from bateau.cli.instance import client
@@ -55,7 +55,7 @@ def status_text(tree: dict[str, Any]) -> str:
 
         lines.append("\n" + render_trees(tree["problems"]))
         if any(problem["severity"] == "error" for problem in tree["problems"]):
-            lines.append(f"What is written has mistakes; what runs goes on as it was. Followed: {tree['directory']}")
+            lines.append(f"The specs in {tree['directory']} have errors. Running services were not changed.")
     return "\n".join(lines)
 
 

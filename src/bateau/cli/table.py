@@ -1,6 +1,6 @@
-"""Columns of text for people.
+"""Format columns of text.
 
-Called by the commands that list things.
+Called by the commands that print lists.
 """
 
 from collections.abc import Iterable, Sequence
@@ -48,7 +48,7 @@ def plain_columns(rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def edit_lines(edits: Iterable[tuple[str, str, str, str]]) -> list[str]:
-    """Return a line for each edit: its sign, what it is of, what it does, and where that comes from.
+    """Return one line per edit: its sign, its subject, its effect, and its origin.
 
     >>> edit_lines([("+", "app/shop", "create", "shop.yaml:1"), ("-", "app/cart", "remove", "")])
     ['+ app/shop  create   shop.yaml:1', '- app/cart  remove']
@@ -67,7 +67,7 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def size(size_bytes: int | None) -> str:
-    """Return a size as people read it, in powers of ten as disks and downloads are told.
+    """Return a size for people, in powers of ten like the sizes of disks and downloads.
 
     >>> size(98362432), size(None)
     ('98 MB', 'unknown')

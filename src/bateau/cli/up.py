@@ -1,4 +1,4 @@
-"""`bateau up`: serve what is written, until Ctrl-C or detached."""
+"""`bateau up`: serve specs, until Ctrl-C or detached."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from bateau.cli.options import name_option
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform, Settings
 
-# Served where no spec is found: a model that is small, free and on every index.
+# Served if no spec is found: a model that is small, free and on every index.
 DEFAULT_SPEC = """\
 apiVersion: bateau.dev/v1alpha1
 kind: Model
@@ -33,26 +33,30 @@ spec: {source: smollm2}
 @click.option("--env", "environment", metavar="NAME", help="The environment to hydrate for.")
 @click.option(
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
-    help="With a Git URL: follow only commits signed by one of these (a file as for ssh-keygen).",
+    help="With a Git URL: follow only commits signed by one of these keys (a file in the format of ssh-keygen).",
 )  # fmt: skip
 @click.option(
     "--allow-rewritten-history", "rewritten_history", is_flag=True,
-    help="With a Git URL: follow a forced push to commits that do not build on the last one, too.",
+    help="With a Git URL: also follow a forced push to commits that do not build on the last one.",
 )  # fmt: skip
-@click.option("--detach", "-d", is_flag=True, help="Return when everything is ready; it keeps running.")
+@click.option(
+    "--detach", "-d", is_flag=True, help="Return when everything is ready, and keep running in the background."
+)
 @click.option(
     "--ask", "question", metavar="TEXT", help="Ask the first model TEXT when it is ready, and print the answer."
 )
 @click.option("--control", is_flag=True, hidden=True, help="Be the control plane that --detach has started.")
-@click.option("--applied", is_flag=True, hidden=True, help="Serve what `apply` gives on stdin, and follow nothing.")
-def command(  # noqa: PLR0917 - click hands them over by name
+@click.option(
+    "--applied", is_flag=True, hidden=True, help="Serve the specs that `apply` writes to stdin, and follow nothing."
+)
+def command(  # noqa: PLR0917 - click passes them by name
     place: str, name: str, listen: str, environment: str | None, allowed_signers: Path | None,
     rewritten_history: bool, detach: bool, question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
-    """Serve every spec below DIRECTORY; with none in it, the catalogue's default model.
+    """Serve every spec below DIRECTORY, or the catalogue's default model if there is none.
 
-    Saved changes are followed. What an earlier control plane left running is adopted. With a Git URL
-    (git+https://host/acme.git@branch#subdirectory=deploy) the commit is the desired state, and every push is followed.
+    Saved changes are applied. Running replicas of an earlier control plane are adopted. With a Git URL
+    (git+https://host/acme.git@branch#subdirectory=deploy) the commit is the desired state, and every push is applied.
     """
     from bateau.cli.instance import instance_paths
     from bateau.wiring.listen import parse_listen
@@ -79,9 +83,9 @@ def command(  # noqa: PLR0917 - click hands them over by name
         directory = instance_paths(name).state / "source"
     elif allowed_signers or rewritten_history:
         option = "--allowed-signers" if allowed_signers else "--allow-rewritten-history"
-        raise click.UsageError(f"{option} goes with a Git URL: files on disk have no commits")
+        raise click.UsageError(f"{option} needs a Git URL: files on disk have no commits")
     elif not directory.is_dir():
-        raise click.UsageError(f"{place} is no directory; for a repository write git+https://... or git+file://...")
+        raise click.UsageError(f"{place} is not a directory; for a repository, use git+https://... or git+file://...")
     settings = Settings(
         instance=name,
         directory=directory,
@@ -116,7 +120,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         loop.add_signal_handler(number, stop.set)
     running: asyncio.Task[None] | None = None
     try:
-        # First, so that `down` and `status` reach a control plane that is still coming up.
+        # First, so that `down` and `status` reach a control plane that is still starting.
         await api.open()
         if not await _opened(platform, stop):
             return 0
@@ -139,7 +143,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
 
 
 async def _opened(platform: "LocalPlatform", stop: asyncio.Event) -> bool:
-    """Bring it up; return False where it was asked to stop before that was done. What ran goes then, too."""
+    """Start the platform; return False if it was asked to stop during the start, which also stops its replicas."""
     opening = asyncio.create_task(platform.open())
     await _until(stop, opening)
     if opening.done():
@@ -151,7 +155,7 @@ async def _opened(platform: "LocalPlatform", stop: asyncio.Event) -> bool:
 
 
 async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:
-    """Wait for the wish to stop, or for the loop to fail."""
+    """Wait for the request to stop, or for the loop to fail."""
     stopped = asyncio.create_task(stop.wait())
     await asyncio.wait({stopped, running}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -196,7 +200,7 @@ async def _ask(tree: dict[str, Any], question: str) -> None:
 
     model = next((s["service"].partition("/")[2] for s in tree["services"] if s["service"].startswith("model/")), None)
     if model is None:
-        click.echo("there is no model to ask", err=True)
+        click.echo("the specs have no model to ask", err=True)
         return
     click.echo(click.style(f">>> {question}", bold=True))
     answer = Answer()
@@ -210,7 +214,7 @@ async def _ask(tree: dict[str, Any], question: str) -> None:
 
 
 def _detach(name: str, arguments: list[str], question: str | None) -> int:
-    """Start a control plane in a session of its own, and show how it comes up."""
+    """Start a control plane in its own session, and show its progress."""
     from bateau.cli.detached import start_detached, still_running
     from bateau.cli.presenter import Presenter, endpoint_lines
 
@@ -225,7 +229,7 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
 
 
 def _set_up_logging(*, to_terminal: bool, file: Path | None, settings: "Settings") -> None:
-    """In the foreground the log goes to a file and the presenter to the terminal; detached, stderr is that file."""
+    """In the foreground, log to a file and show progress in the terminal; detached, stderr is that file."""
     from bateau.cli.detached import begin_log
     from bateau.wiring.paths import make
 
