@@ -70,8 +70,7 @@ class _Plane:
     """The parts of a plane that the metrics page reads."""
 
     def __init__(self, text: str) -> None:
-        self.admin = self
         self._text = text
 
-    async def text(self, _path: str) -> str:
-        return self._text
+    async def ask(self, _path: str) -> list[str]:
+        return [self._text]
