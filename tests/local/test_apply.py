@@ -160,7 +160,7 @@ def test_ctrl_c_while_it_rolls_out_leaves_it_to_itself_and_says_so(stack: Stack)
     begun.send_signal(signal.SIGINT)
     _, said = begun.communicate(timeout=30)
     assert begun.returncode == 130
-    assert "it goes on by itself" in said
+    assert "continues in the background" in said
     wait_for(lambda: answer(stack) == "two")
 
 
