@@ -203,7 +203,8 @@ async def test_where_no_repository_is_followed_there_is_no_webhook(socket: Path)
         sent = push(MAIN, secret=SECRET)
         url = "http://control/-/webhooks/git"
         async with session.post(url, data=sent.body, headers=sent.headers) as response:
-            assert (response.status, await response.json()) == (404, {"says": "this instance does not follow a repository"})
+            assert response.status == 404
+            assert await response.json() == {"says": "this instance does not follow a repository"}
         async with session.get(url) as response:
             assert response.status == 405
 
