@@ -12,7 +12,8 @@ from datetime import date
 from pathlib import Path
 
 from bateau.control.assembly import Rules
-from bateau.control.delivery import deliver, difference
+from bateau.control.comparison import difference
+from bateau.control.delivery import deliver
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
 from bench.report import figure

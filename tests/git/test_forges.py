@@ -37,6 +37,9 @@ class Server:
             return web.json_response(
                 self.comments[2 * page - 2 : 2 * page], headers=link if 2 * page < len(self.comments) else {}
             )
+        if request.method == "DELETE":
+            self.comments = [each for each in self.comments if each["id"] != int(request.path.rpartition("/")[2])]
+            return web.Response(status=204)
         if request.method in {"PATCH", "PUT"}:
             found = next(each for each in self.comments if each["id"] == int(request.path.rpartition("/")[2]))
             found["body"] = body["body"]
@@ -102,6 +105,19 @@ async def test_one_comment_is_made_then_updated_in_place_and_found_on_any_page(
         "<!-- bateau: plan dev -->\nother",
     ]
     assert {method for method, _, _ in server.asked[asked:]} == {"GET"}, "what is equal is not written again"
+
+
+@pytest.mark.parametrize("name", ["github", "gitea", "gitlab"])
+async def test_a_comment_of_several_pages_is_several_comments_and_those_left_over_are_deleted(
+    server: Server, session: ClientSession, name: str
+):
+    forge = forges(session, server.url)[name]
+    await forge.upsert_comment(7, "plan prod", "one", "two", "three")
+    await forge.upsert_comment(7, "plan prod", "one", "2")
+    marks = ["<!-- bateau: plan prod -->", "<!-- bateau: plan prod page 2 -->"]
+    assert [each["body"] for each in server.comments[5:]] == [f"{marks[0]}\none", f"{marks[1]}\n2"]
+    await forge.upsert_comment(7, "plan prod", "one")
+    assert [each["body"] for each in server.comments[5:]] == [f"{marks[0]}\none"]
 
 
 async def test_a_comment_stays_under_the_forges_limit(server: Server, session: ClientSession):

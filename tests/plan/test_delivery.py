@@ -78,18 +78,18 @@ def test_what_only_counts_pods_is_in_place(before: Any, after: Any) -> None:
     ],
     ids=["selector", "clusterIP", "volumeClaimTemplates", "roleRef", "immutable ConfigMap"],
 )
-def test_what_cannot_be_changed_is_made_anew_with_a_reason(before: Any, after: Any, path: str) -> None:
+def test_what_cannot_be_changed_is_recreated_with_a_reason(before: Any, after: Any, path: str) -> None:
     change = only(plan([after], [before]))
     assert (change.act, change.effect) == ("recreate", "recreate")
     assert path in change.reasons[0]
-    assert "removed and made anew" in change.reasons[0]
+    assert "deleted and recreated" in change.reasons[0]
 
 
 def test_an_edit_of_a_kind_that_nothing_is_known_of_is_not_checked() -> None:
     change = only(plan([thing("a", "Widget", "x.io/v1", spec=1)], [thing("a", "Widget", "x.io/v1", spec=2)]))
     assert (change.effect, change.reasons) == (
         "unknown",
-        ("not checked: what the owner of Widget (x.io) does with spec",),
+        ("not checked: the effect of spec depends on the operator of Widget (x.io)",),
     )
 
 
@@ -177,7 +177,7 @@ def test_many_removals_need_their_exact_number() -> None:
     assert plan(observed[7:], observed[5:]).needs_confirmation is None
     asked = plan(observed[3:], observed)
     assert (asked.needs_confirmation, len(asked.removals)) == (3, 3)
-    assert [problem.hint for problem in asked.problems] == ["look at the list, then give --yes-remove 3"]
+    assert [problem.hint for problem in asked.problems] == ["check the list, then confirm with --yes-remove 3"]
     assert plan(observed[3:], observed, limits=Limits(removals_confirmed=3)).problems == ()
     assert "not 4" in plan(observed[3:], observed, limits=Limits(removals_confirmed=4)).problems[0].says
 
@@ -207,7 +207,7 @@ def test_who_reads_changed_configuration_is_said() -> None:
     assert changes["conf"].reasons == (
         "Deployment a restarts and reads it",
         "Deployment b does not restart; its mounted files follow within about a minute",
-        "Deployment c does not restart, and reads it as a variable only when it does",
+        "Deployment c does not restart; it reads a variable only when it starts",
     )
 
 
@@ -235,7 +235,7 @@ def test_two_manifests_for_one_object_are_a_problem() -> None:
     trees = [thing("a", data={"k": "1"}), thing("a", data={"k": "2"})]
     there, back = plan(trees, []), plan(trees[::-1], [])
     assert there == back
-    assert "ConfigMap a stands twice" in there.problems[0].says
+    assert "two desired manifests describe ConfigMap a" in there.problems[0].says
 
 
 def test_what_is_no_object_is_a_problem_and_hinders_no_other() -> None:

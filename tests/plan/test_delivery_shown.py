@@ -1,16 +1,18 @@
 """A plan as text, JSON, Markdown and SARIF; whole outputs stand in tests/golden/plan."""
 
 import json
+import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bateau.api.plan_json import plan_json
-from bateau.api.plan_markdown import CHARACTERS_MAX, plan_markdown
+from bateau.api.plan_markdown import CHARACTERS_MAX, plan_markdown, plan_pages
 from bateau.api.sarif import sarif
 from bateau.cli.plan_text import plan_text
-from bateau.domain.change import Delivery
+from bateau.domain.change import Baseline, Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.origin import Origin, Origins
 from bateau.domain.problem import Problem, Severity
@@ -131,19 +133,67 @@ def test_every_removal_is_on_a_line_however_many() -> None:
 
 def test_nothing_to_do_is_said() -> None:
     assert plan_text(compare([manifest(thing("a"))], [thing("a")], environment="prod")) == (
-        "prod: nothing changes, 1 object is as wanted"
+        "prod: nothing changes, 1 object is up to date"
     )
 
 
 def test_a_comment_stays_under_its_limit_and_counts_what_it_leaves_out() -> None:
     observed = [thing(f"c{n}", data={"n": "x" * 50 + str(n)}) for n in range(3000)]
+    observed += [thing(f"d{n}", data={"n": "x" * 50}) for n in range(3000)]
     desired = [manifest(thing(f"d{n}", data={"n": f"y{n}" * 9})) for n in range(3000)]
     text = plan_markdown(compare(desired, observed))
     assert len(text) < CHARACTERS_MAX
-    shown = text.count("removed") + sum(line.startswith("- `-`") for line in text.splitlines())
-    assert shown > 100
-    assert "**Left out for length:** 1 created, " in text
-    assert text.index("Removes 3,000 of 3,000 objects") < 200
+    assert all(f"`c{n}`" in text for n in range(3000))
+    assert re.search(r"\*\*Left out for length:\*\* [0-9,]+ changed\. ", text)
+    assert text.index("Removes 3,000 of 6,000 objects") < 200
+
+
+def test_f1_removals_come_first_and_remarks_are_one_line_per_kind() -> None:
+    """F1: 420 Certificates without a schema filled the comment, and the two removals were left out of it."""
+    certificates = [thing(f"c{n}", "Certificate", "cert-manager.io/v1") for n in range(420)]
+    findings = [
+        Finding(rule="schema", subject=f"Certificate c{n}", verdict="not checked", says="no schema of Certificate")
+        for n in range(420)
+    ]
+    gone = [thing("old", "Namespace"), thing("data", "PersistentVolumeClaim")]
+    desired = [manifest(each) for each in certificates]
+    known = compare(desired, [*certificates, *gone], environment="prod")
+    delivery = replace(known, baseline=Baseline(side="commit abc", findings=tuple(findings)))
+    lines = plan_markdown(delivery).splitlines()
+    assert len(lines) < 15
+    assert [line[:19] for line in lines if line.startswith("- ")] == [
+        "- `-` `Namespace ol",
+        "- `-` `PersistentVo",
+        "- ❔ not checked: `s",
+    ]
+    assert "Certificate c0, Certificate c1, Certificate c10 and 417 more` (420 remarks)" in lines[-1]
+    text = plan_text(delivery).splitlines()
+    assert text[1].startswith("- Namespace old")
+    assert "  not caused by this change: 420 not checked (schema, Certificate)" in text
+
+
+def test_f1_new_remarks_come_after_the_changes() -> None:
+    """F1: everything that is not a change stood before the changes."""
+    findings = [
+        Finding(rule="schema", subject=f"Certificate c{n}", verdict="not checked", says="no schema of Certificate")
+        for n in range(3000)
+    ]
+    text = plan_markdown(compare([manifest(thing("new"))], [thing("old", data={"k": "1"})], findings=findings))
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert [line[:6] for line in lines] == ["- `-` ", "- `+` ", "- ❔ no"]
+    errors = [replace(finding, verdict="error") for finding in findings]
+    text = plan_markdown(compare([manifest(thing("new"))], [thing("old", data={"k": "1"})], findings=errors))
+    lines = [line for line in text.splitlines() if line.startswith("- ")]
+    assert [line[:6] for line in lines] == ["- `-` ", "- ❌ er", "- `+` "]
+
+
+def test_removals_that_do_not_fit_one_comment_fill_several() -> None:
+    observed = [thing(f"{'n' * 50}{n}") for n in range(3000)]
+    pages = plan_pages(compare([], observed, environment="prod"))
+    assert len(pages) > 1
+    assert all(len(page) <= CHARACTERS_MAX for page in pages)
+    assert all(f"{'n' * 50}{n}`" in "".join(pages) for n in range(3000))
+    assert plan_markdown(compare([], observed, environment="prod")) == "\n".join(pages)
 
 
 def test_values_cannot_break_out_of_a_comment() -> None:

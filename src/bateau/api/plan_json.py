@@ -1,25 +1,29 @@
 """The JSON form of a delivery plan. Its one home.
 
-Called by `plan --json`, by the HTTP API and by what reads a plan in a pipeline.
+Called by `plan --json`.
 
 Invariant: every change, step and removal is in it, folded or not; a field that is absent has no `before` or `after`.
-Refused: JSON Patch (RFC 6902); it cannot say why, nor what an edit does to a running pod.
+Refused: JSON Patch (RFC 6902); it cannot give a reason, nor the effect of an edit on a running pod.
 
-Shape (all keys camelCase; `object` is {group, kind, namespace, name, shown}):
+Shape (all keys camelCase; `object` is {group, kind, namespace, name, shown}; `new` is false for a finding or a problem
+that the observed side has as well):
 
-    {"environment", "pending", "summary": {"servicesChanged", "servicesSame", "objectsSame", "objectsObserved"},
+    {"environment", "pending", "blocked",
+     "summary": {"servicesChanged", "servicesSame", "objectsSame", "objectsObserved", "errorsOld", "errorsFixed"},
+     "removals": [object], "needsConfirmation",
+     "gaps": [{"service", "side", "reason", "mayGo": [object], "mayExist": [object]}],
      "documents": [change], "changes": [change], "steps": [{"act", "object", "reason"}],
-     "folds": [{"act", "effect", "objects", "edit", "reasons", "origins"}],
-     "removals": [object], "needsConfirmation", "leftAlone": [object], "findings": [...], "problems": [...]}
-    change: {"act", "object", "service", "effect", "reasons", "renamedFrom", "fields": [edit], "origins"}
+     "folds": [{"act", "effect", "destructive", "objects", "edit", "reasons", "renamedFrom", "origins"}],
+     "leftAlone": [object], "findings": [{..., "new"}], "problems": [{..., "new"}]}
+    change: {"act", "object", "service", "effect", "destructive", "reasons", "renamedFrom", "fields": [edit], "origins"}
     edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}]}
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from bateau.api.encoding import exact, plain
-from bateau.domain.change import ABSENT, Change, Delivery, FieldChange, Fold, ObjectKey, object_name
+from bateau.domain.change import ABSENT, Change, Delivery, FieldChange, Fold, Gap, ObjectKey, object_name
 from bateau.domain.origin import Origin
 
 
@@ -33,21 +37,39 @@ def plan_tree(delivery: Delivery) -> dict[str, Any]:
     return {
         "environment": delivery.environment,
         "pending": delivery.pending,
+        "blocked": delivery.wrong or delivery.forbidden,
         "summary": {
             "servicesChanged": list(delivery.services_changed),
             "servicesSame": delivery.services_same,
             "objectsSame": delivery.objects_same,
             "objectsObserved": delivery.objects_observed,
+            "errorsOld": delivery.baseline.errors,
+            "errorsFixed": delivery.baseline.errors_fixed,
         },
+        "removals": [_object(key) for key in delivery.removals],
+        "needsConfirmation": delivery.needs_confirmation,
+        "gaps": [_gap(gap) for gap in delivery.gaps],
         "documents": [_change(change) for change in delivery.documents],
         "changes": [_change(change) for change in delivery.changes],
         "steps": [{"act": s.act, "object": _object(s.key), "reason": s.reason} for s in delivery.steps],
         "folds": [_fold(fold) for fold in delivery.folds],
-        "removals": [_object(key) for key in delivery.removals],
-        "needsConfirmation": delivery.needs_confirmation,
         "leftAlone": [_object(key) for key in delivery.left_alone],
-        "findings": plain(delivery.findings),
-        "problems": plain(delivery.problems),
+        "findings": _marked(delivery.findings, delivery.baseline.findings),
+        "problems": _marked(delivery.problems, delivery.baseline.problems),
+    }
+
+
+def _marked(new: Iterable[Any], known: Iterable[Any]) -> list[dict[str, Any]]:
+    return [{**plain(each), "new": is_new} for some, is_new in ((new, True), (known, False)) for each in some]
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {
+        "service": gap.service,
+        "side": gap.side,
+        "reason": gap.reason,
+        "mayGo": [_object(key) for key in gap.may_go],
+        "mayExist": [_object(key) for key in gap.may_exist],
     }
 
 
@@ -62,6 +84,7 @@ def _change(change: Change) -> dict[str, Any]:
         "object": _object(change.key),
         "service": change.service,
         "effect": change.effect,
+        "destructive": change.destructive,
         "reasons": list(change.reasons),
         "renamedFrom": _object(change.renamed_from) if change.renamed_from else None,
         "fields": [_edit(edit) for edit in change.fields],
@@ -85,6 +108,7 @@ def _fold(fold: Fold) -> dict[str, Any]:
     return {
         "act": fold.act,
         "effect": fold.effect,
+        "destructive": fold.destructive,
         "objects": [_object(key) for key in fold.objects],
         "edit": _edit(fold.edit) if fold.edit else None,
         "reasons": list(fold.reasons),

@@ -2,43 +2,67 @@
 
 Called by cli.plan_text, api.plan_markdown and api.plan_status.
 
-Invariant: a secret is said to change and never shown; an object that goes is always named.
-Refused: whole values; a line holds what a person reads at a glance, and `--json` has the rest.
+Invariant: a secret is reported as changed and never shown; an object that is removed is always named.
+Refused: whole values; a line is read at a glance, and `--json` has the rest.
 """
 
 import re
 from typing import Any, Final
 
 from bateau.api.encoding import exact
-from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, object_name
+from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, Gap, object_name
 from bateau.domain.origin import Origin
 
-SIGNS: Final = {"create": "+", "change": "~", "recreate": "!", "rename": ">", "remove": "-"}
+SIGNS: Final = {"create": "+", "change": "~", "replace": "~", "recreate": "!", "rename": ">", "remove": "-"}
 _PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
 _OBJECTS_SHOWN: Final = 3
 _VALUE_CHARACTERS: Final = 60
 
 
 def headline(delivery: Delivery) -> str:
-    """Return the first line: how much changes, and how much does not."""
+    """Return the first line: the numbers of services that change and that do not."""
     where = f"{delivery.environment}: " if delivery.environment else ""
-    if not delivery.planned:
-        return f"{where}no plan: what is written has mistakes, or a policy forbids it"
-    if not delivery.pending:
-        what, _, same = _counts(delivery)
-        return f"{where}nothing changes, {counted(same, what)} {'is' if same == 1 else 'are'} as wanted"
-    return f"{where}{change_words(delivery)}"
+    what, _, same = _counts(delivery)
+    apart = f", {len(delivery.gaps):,} not compared" if delivery.gaps else ""
+    if delivery.pending:
+        return f"{where}{change_words(delivery)}{apart}"
+    if delivery.gaps and not same:
+        return f"{where}not compared"
+    return f"{where}nothing changes, {counted(same, what)} {'is' if same == 1 else 'are'} up to date{apart}"
 
 
 def change_words(delivery: Delivery) -> str:
-    """Return how much of what is pending: "3 services change, 41 do not"."""
+    """Return the numbers of a pending plan: "3 services change, 41 do not"."""
     what, changed, same = _counts(delivery)
     act, rest = ("changes" if changed == 1 else "change"), ("does" if same == 1 else "do")
     return f"{counted(changed, what)} {act}, {same:,} {rest} not"
 
 
+def removal_words(delivery: Delivery) -> str:
+    """Return how many objects are removed, and which of them delete data or other objects with them."""
+    destructive = {change.renamed_from or change.key for change in delivery.changes if change.destructive}
+    named = [object_name(key) for key in delivery.removals if key in destructive]
+    more = f" and {len(named) - _OBJECTS_SHOWN:,} more" if len(named) > _OBJECTS_SHOWN else ""
+    contents = f", and with them the contents of {', '.join(named[:_OBJECTS_SHOWN])}{more}" if named else ""
+    return f"removes {len(delivery.removals):,} of {counted(delivery.objects_observed, 'object')}{contents}"
+
+
+def gap_words(gap: Gap) -> str:
+    """Return which service was not compared, and why."""
+    says = f"{gap.service or 'not compared'}: {gap.side} could not be rendered: {gap.reason}"
+    may_exist = f" ({counted(len(gap.may_exist), 'desired object')} not compared)" if gap.may_exist else ""
+    return f"{says}{may_exist}"
+
+
+def baseline_words(delivery: Delivery) -> str:
+    """Return how many errors do not block the change, since both sides have them."""
+    known = delivery.baseline
+    those = f"{counted(known.errors, 'error')} not caused by this change"
+    return f"{those}: {known.side} has {'it' if known.errors == 1 else 'them'} as well"
+
+
 def _counts(delivery: Delivery) -> tuple[str, int, int]:
-    """Return what is counted, how many change and how many do not: services, or objects where no service is known."""
+    """Return the noun, how many change and how many do not: services, or objects if no service is known."""
     changed, same = len(delivery.services_changed), delivery.services_same
     if not changed and (delivery.pending or not same):
         return "object", len(delivery.changes), delivery.objects_same
@@ -63,7 +87,7 @@ def names(fold: Fold, *, shown: int = _OBJECTS_SHOWN) -> str:
 
 
 def edit_words(edit: FieldChange) -> str:
-    """Return what happens to a field: "scale.max 4 -> 6". The `spec.` that nearly all have is left out."""
+    """Return the edit of a field: "scale.max 4 -> 6". The `spec.` that nearly all have is left out."""
     path = edit.shown.removeprefix("spec.")
     if edit.secret:
         act = "set" if edit.before is ABSENT else "removed" if edit.after is ABSENT else "changed"
@@ -74,7 +98,7 @@ def edit_words(edit: FieldChange) -> str:
         return f"{path} - {value_words(edit.before)}"
     before, after = value_words(edit.before), value_words(edit.after)
     if before == after:
-        # Cut or written alike: show what tells them apart.
+        # Equal once they are cut or written out: show the part that differs.
         before, after = exact(edit.before), exact(edit.after)
         if min(len(before), len(after)) > _VALUE_CHARACTERS:
             before, after = _around(before, after)
@@ -82,7 +106,7 @@ def edit_words(edit: FieldChange) -> str:
 
 
 def value_words(value: Any) -> str:
-    """Return a value on one line, cut where it is long; strings that look like something else keep their quotes."""
+    """Return a value on one line, cut if it is long; strings that look like another type keep their quotes."""
     value = with_port_names(value)
     if isinstance(value, str) and value and value.isprintable() and not _looks_typed(value):
         text = value
@@ -92,12 +116,12 @@ def value_words(value: Any) -> str:
 
 
 def with_port_names(value: Any) -> Any:
-    """Return a text as it was written where it stands for a port whose number is handed out at the start."""
+    """Return a text with `${ ports.NAME }` for each port whose number is assigned at the start."""
     return _PORT_WORD.sub(r"${ ports.\1 }", value) if isinstance(value, str) else value
 
 
 def origin_words(origins: tuple[Origin, ...], *, shown: int = _OBJECTS_SHOWN) -> str:
-    """Return where values came from: the places, and the expression or the rule when all share it."""
+    """Return the origin of values: the places, and the expression or the rule if all share it."""
     places = list(dict.fromkeys(f"{o.at.file}:{o.at.line}" for o in origins if o.at))
     more = f" and {len(places) - shown:,} more" if len(places) > shown else ""
     says = {o.says or ("default" if o.how == "default" else "") for o in origins}
@@ -106,15 +130,17 @@ def origin_words(origins: tuple[Origin, ...], *, shown: int = _OBJECTS_SHOWN) ->
 
 
 def fold_words(fold: Fold) -> tuple[str, str, str]:
-    """Return the three columns of a fold: which objects, what happens, and where it comes from."""
-    listed = len(fold.objects) if fold.act in ("remove", "recreate", "rename") else _OBJECTS_SHOWN
+    """Return the three columns of a fold: the objects, the act or the edit, and its origin."""
+    listed = _OBJECTS_SHOWN if fold.act in ("create", "change") else len(fold.objects)
     if fold.edit:
         effect = f"  ({fold.effect})" if fold.effect in ("restart", "unknown") else ""
         return names(fold, shown=listed), f"{edit_words(fold.edit)}{effect}", origin_words(fold.origins)
-    old = f"renamed from {object_name(fold.renamed_from)}: " if fold.renamed_from else ""
-    word = {"create": "create", "remove": "remove", "recreate": "recreate", "rename": "", "change": "change"}[fold.act]
     reasons = "; ".join(fold.reasons)
-    said = f"{word}: {reasons}" if word and reasons else f"{old}{reasons}" if old else word
+    if fold.renamed_from:
+        act = "replaces" if fold.act == "replace" else "renamed from"
+        said = f"{act} {object_name(fold.renamed_from)}{f': {reasons}' if reasons else ''}"
+    else:
+        said = f"{fold.act}: {reasons}" if reasons else fold.act
     return names(fold, shown=listed), said, origin_words(fold.origins)
 
 
@@ -132,7 +158,7 @@ def _looks_typed(value: str) -> bool:
 
 
 def _around(before: str, after: str) -> tuple[str, str]:
-    """Return the part of two long texts where they first differ."""
+    """Return the part of two long texts around the first difference."""
     same = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
     start = max(0, same - 10)
     return tuple(f"…{text[start : start + _VALUE_CHARACTERS - 2]}…" for text in (before, after))  # pyright: ignore[reportReturnType] - two go in, two come out

@@ -1,19 +1,23 @@
 """A delivery plan as people read it in a terminal.
 
-Called by `bateau plan`. Returns text; printing and colour by the caller.
+Called by `bateau plan`. Returns text; the caller prints it, and the problems after it.
 
-Invariant: every removal is on a line of its own; what is summed up is counted.
+Invariant: every removal is on a line of its own, and everything that is summed up is counted.
 Refused: unified diffs of manifests; at a thousand services nobody reads them.
 """
 
-from bateau.api.plan_words import SIGNS, counted, fold_words, headline
-from bateau.cli.problems import render
+from collections.abc import Iterator
+
+from bateau.api.plan_remarks import Remark, remarks
+from bateau.api.plan_words import SIGNS, baseline_words, counted, fold_words, gap_words, headline, removal_words
 from bateau.cli.table import edit_lines
 from bateau.domain.change import Delivery, Fold, object_name
 from bateau.domain.finding import Finding
 from bateau.kit.visible import visible
 
-_UNFIT_SHOWN = 5
+# Up to so many findings of one rule and kind have a line each.
+_ERRORS_ALONE = 20
+_REMARKS_ALONE = 3
 
 
 def plan_text(delivery: Delivery, *, objects: bool = False) -> str:
@@ -21,10 +25,14 @@ def plan_text(delivery: Delivery, *, objects: bool = False) -> str:
     lines = [headline(delivery)]
     shown = [fold for fold in delivery.folds if objects or not _told_by_document(fold, delivery)]
     lines += edit_lines((SIGNS[fold.act], *fold_words(fold)) for fold in shown)
+    for gap in delivery.gaps:
+        lines += [visible(f"? {line}") for line in (gap_words(gap), *map(_may_go, map(object_name, gap.may_go)))]
     lines += [f"  {visible(line)}" for line in _notes(delivery, hidden=len(shown) < len(delivery.folds))]
-    if delivery.problems:
-        lines.append(render(delivery.problems))
     return "\n".join(lines)
+
+
+def _may_go(name: str) -> str:
+    return f"{name}  may be removed"
 
 
 def _told_by_document(fold: Fold, delivery: Delivery) -> bool:
@@ -36,46 +44,51 @@ def _told_by_document(fold: Fold, delivery: Delivery) -> bool:
     return all(makers.get(key) in told for key in fold.objects)
 
 
-def _notes(delivery: Delivery, *, hidden: bool) -> list[str]:
-    lines: list[str] = []
+def _notes(delivery: Delivery, *, hidden: bool) -> Iterator[str]:
     restarts = [object_name(c.key) for c in delivery.changes if c.effect == "restart"]
     if restarts:
-        lines.append(f"restarts: {_some(restarts)}")
+        yield f"restarts: {_some(restarts)}"
     in_place = sum(c.effect == "in place" for c in delivery.changes)
     if in_place:
-        lines.append(f"in place: {counted(in_place, 'object')}")
+        yield f"in place: {counted(in_place, 'object')}"
     for change in delivery.changes:
         if change.act == "change":
-            lines += [
-                f"{object_name(change.key)}: {reason}"
-                for reason in change.reasons
-                if not reason.startswith("its pods are replaced")
-            ]
+            for reason in change.reasons:
+                if not reason.startswith("its pods are replaced"):
+                    yield f"{object_name(change.key)}: {reason}"
     if hidden:
-        lines.append("objects: what follows from the services above is summed up; --objects lists it")
-    # Rules of policies have a slash in their names; what target and schemas say is told in its own words.
-    judged = tuple(finding for finding in delivery.findings if "/" in finding.rule)
-    if judged:
-        lines.append(_policy(judged))
-    lines += _unfit([finding for finding in delivery.findings if "/" not in finding.rule])
+        yield "objects: edits that follow from the services above are summed up; --objects lists them"
     if delivery.left_alone:
-        lines.append(f"left alone, not ours: {_some([object_name(key) for key in delivery.left_alone])}")
+        yield f"left alone, not managed by Bateau: {_some([object_name(key) for key in delivery.left_alone])}"
+    yield from _findings(delivery)
     if delivery.removals:
-        asked = any("would be removed" in problem.says for problem in delivery.problems)
-        asks = f"; confirm with --yes-remove {delivery.needs_confirmation}" if asked else ""
-        lines.append(f"removes {len(delivery.removals):,} of {counted(delivery.objects_observed, 'object')}{asks}")
-    return lines
+        confirm = f"; confirm with --yes-remove {delivery.needs_confirmation}" if delivery.unconfirmed else ""
+        yield f"{removal_words(delivery)}{confirm}"
 
 
-def _unfit(findings: list[Finding]) -> list[str]:
-    """Return what could not be rendered, or breaks a schema: all that forbids, and the first of what does not."""
-    errors = [finding for finding in findings if finding.verdict == "error"]
-    others = [finding for finding in findings if finding.verdict != "error"]
-    shown = [*errors, *others[:_UNFIT_SHOWN]]
-    lines = [f"{finding.rule}: {finding.subject}: {finding.says}" for finding in shown]
-    if len(others) > _UNFIT_SHOWN:
-        lines.append(f"and {len(others) - _UNFIT_SHOWN:,} more such remarks; `bateau render` lists them")
-    return lines
+def _findings(delivery: Delivery) -> Iterator[str]:
+    """Yield a summary of the policies, and every other new finding; the known ones are folded and counted."""
+    errors = [finding for finding in delivery.findings if finding.verdict == "error"]
+    yield from map(_remark, remarks(errors, alone_max=_ERRORS_ALONE))
+    judged = tuple(finding for finding in delivery.findings if finding.of_policy)
+    if judged:
+        yield _policy(judged)
+    others = [each for each in delivery.findings if each.verdict != "error" and not each.of_policy]
+    yield from map(_remark, remarks(others, alone_max=_REMARKS_ALONE))
+    if delivery.baseline.errors:
+        yield baseline_words(delivery)
+    known = remarks(delivery.baseline.findings, alone_max=0)
+    if known:
+        counts = (f"{len(each.findings):,} {each.first.verdict} ({each.first.rule}, {each.kind})" for each in known)
+        yield f"not caused by this change: {_some(list(counts))}"
+
+
+def _remark(remark: Remark) -> str:
+    first, number = remark.first, len(remark.findings)
+    verdict = f"{first.verdict}: " if first.verdict == "error" else ""
+    count = f" ({number:,} times)" if number > 1 else ""
+    where = f"   {first.where.file}:{first.where.line}" if number == 1 and first.where else ""
+    return f"{verdict}{first.rule}: {remark.subject}{count}: {remark.says}{where}"
 
 
 def _policy(findings: tuple[Finding, ...]) -> str:
@@ -88,7 +101,7 @@ def _policy(findings: tuple[Finding, ...]) -> str:
         )
         if number
     ]
-    told = [f for f in findings if f.verdict in counts]
+    told = [f for f in findings if f.verdict == "warning"]
     named = [f"{f.rule}: {f.subject}{f' {f.where.file}:{f.where.line}' if f.where else ''}" for f in told]
     whole = ", ".join([counted(counts["error"], "error"), counted(counts["warning"], "warning"), *rest])
     return f"policy: {whole}" + (f"  ({_some(named)})" if named else "")

@@ -1,24 +1,24 @@
-"""The way from what people wrote to what a cluster would be given, and to what that would change.
+"""Render the specs of an environment into the manifests of a cluster, and collect everything that is wrong with them.
 
-Called by the commands `check`, `plan` and `explain`, through wiring; `render` goes by control.packing. Pure but for
-what `foreign` reads.
+Called by the commands `check`, `plan` and `explain`, through wiring; `render` uses control.packing. Pure but for the
+files that `foreign` reads.
 
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
 
-from bateau.control.assembly import Assembly, Rules, is_lacking
+from bateau.control.assembly import Assembly, Rules, Unit, is_lacking
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.control.path import Written, as_problem, in_order, understood
-from bateau.domain.change import Delivery
+from bateau.control.unrendered import unrendered
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
+from bateau.domain.problem import Problem
 from bateau.domain.unit import Whereabouts
 from bateau.hydrate import ManifestPatches
-from bateau.plan import Documents, Limits, compare
+from bateau.plan import Unrendered
 from bateau.policy import judges_manifests
 from bateau.ports.foreign import Foreign
 from bateau.render import repeated
@@ -27,9 +27,12 @@ from bateau.specs import Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Rendered:
-    """The manifests of an environment, and everything that is said of them.
+    """The manifests of an environment, and the findings about them.
 
-    `unrendered` is what the target could not express, `unsound` what the schemas say, `judged` what the policies say.
+    `unrendered` come from the target, `unsound` from the schemas, `judged` from the policies. `missing` are the
+    services that could not be rendered; its side names the directory or the commit. `absent`: there is no such
+    environment. `services_known` is false for manifests that were rendered before. `texts` are the spec files;
+    `foreign_problems` are those of foreign documents that could not be read.
     """
 
     written: Written
@@ -37,6 +40,11 @@ class Rendered:
     unrendered: tuple[Finding, ...]
     unsound: tuple[Finding, ...]
     judged: tuple[Finding, ...]
+    missing: Unrendered = field(default_factory=Unrendered)
+    absent: bool = False
+    services_known: bool = True
+    texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    foreign_problems: frozenset[Problem] = frozenset()
 
     @property
     def findings(self) -> tuple[Finding, ...]:
@@ -78,9 +86,10 @@ def deliver(
     units = [line.unit(each, around.of(each.key), doubled=around.doubles(each.key)) for each in services]
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))
+    by_key: dict[str, Unit] = {each.key: unit for each, unit in zip(services, units, strict=True)}
     wrong = [problem for unit in units for problem in unit.problems]
     made = all(unit.manifests or not is_lacking((*unit.problems, *unit.unrendered)) for unit in units)
-    whole = made and not written.mistaken  # else what a patch is for may be what could not be read
+    whole = made and not written.mistaken  # else a patch may be for a document that could not be read
     wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
     if wrong:
         written = replace(written, problems=in_order((*written.problems, *wrong)))
@@ -89,8 +98,11 @@ def deliver(
         manifests=manifests,
         unrendered=tuple(finding for unit in units for finding in unit.unrendered),
         unsound=(*repeated(manifests), *(finding for unit in units for finding in unit.unsound)),
-        # Without repetitions: what is said of a policy, each unit says.
+        # Without repetitions: each unit repeats the findings about a policy itself.
         judged=tuple(dict.fromkeys(finding for unit in units for finding in unit.judged)),
+        missing=unrendered(reading, written, by_key, environment),
+        absent=environment not in (None, *written.environments) and environment not in reading.doubtful,
+        foreign_problems=frozenset(p for unit in units if not unit.manifests for p in unit.problems),
     )
 
 
@@ -132,38 +144,3 @@ def check(
 
 def _any_error(findings: Iterable[Finding]) -> bool:
     return any(finding.verdict == "error" for finding in findings)
-
-
-def unplanned(desired: Rendered, *, environment: str | None) -> Delivery:
-    """Return a delivery that says what is wrong with what is written, and nothing of its effect."""
-    told = {as_problem(finding) for finding in desired.written.findings}
-    return Delivery(
-        environment=environment,
-        planned=False,
-        findings=(*desired.written.findings, *desired.findings),
-        problems=tuple(problem for problem in desired.written.problems if problem not in told),
-    )
-
-
-def difference(
-    desired: Rendered,
-    observed: Rendered | Iterable[Manifest | Mapping[str, Any]],
-    *,
-    environment: str | None,
-    removals_confirmed: int | None = None,
-) -> Delivery:
-    """Return what `desired` would change of `observed`: another rendering, or objects whose services are not known."""
-    known = isinstance(observed, Rendered)
-    documents = Documents(
-        desired=desired.written.release.services if known else (),
-        observed=observed.written.release.services if known else (),
-        read=desired.written.read | (observed.written.read if known else frozenset[str]()),
-    )
-    return compare(
-        desired.manifests,
-        observed.manifests if known else observed,
-        environment=environment,
-        documents=documents,
-        findings=(*desired.written.findings, *desired.findings),
-        limits=Limits(removals_confirmed=removals_confirmed),
-    )

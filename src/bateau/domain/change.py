@@ -1,23 +1,24 @@
-"""What would change, object by object and field by field, each with its reason and its origin.
+"""The changes of a plan, object by object and field by field, each with its reason and its origin.
 
-Made by plan from desired and observed manifests; printed by the faces, carried out by the engine of a cluster.
+Made by plan from desired and observed manifests; printed by the faces and applied by the runtime of a cluster.
 
 Invariant: no value of a secret is in here; plan has put SECRET in its place.
 Refused: text diffs. They show that a line moved and not that a Deployment restarts.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Literal
 
 from bateau.domain.finding import Finding
 from bateau.domain.origin import Origin
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 
-Act = Literal["create", "change", "recreate", "rename", "remove"]
+# "replace": a generator (kustomize's configMapGenerator) made the object again under another hash in its name.
+Act = Literal["create", "change", "recreate", "rename", "replace", "remove"]
 
-# "unknown": nothing is known of what the owner of the kind does with an edit, and that is said.
+# "unknown": the kind belongs to a third-party operator, so the effect of an edit is not known.
 Effect = Literal["in place", "restart", "recreate", "unknown"]
 
 # Group, kind, namespace and name, as Manifest.key.
@@ -28,15 +29,15 @@ Tree = Mapping[str, Any]
 
 
 class Absent(Enum):
-    """The value of a field that is not there; null is a value."""
+    """The value of a field that does not exist; null is a value."""
 
     ABSENT = "absent"
 
 
 ABSENT = Absent.ABSENT
 
-# Stands where the value of a secret would stand.
-SECRET = "(secret)"  # noqa: S105 - it is what is shown instead of one
+# Replaces the value of a secret.
+SECRET = "(secret)"  # noqa: S105 - a placeholder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +45,8 @@ class FieldChange:
     """One edit. `path` is exact (indices), `shown` names the items of lists ("env[name=LOG_LEVEL].value").
 
     Indices are those of the desired tree, the last one of a removed item is that of the observed tree.
-    `origins` is the chain of the new value; of the old one where the field goes. `effect` is None for documents of
-    ours: what an edit does is said by the objects that are made from it.
+    `origins` is the chain of the new value, or of the old one where the field is removed. `effect` is None for
+    Bateau's own documents and for replaced objects: the objects that follow from them say it.
     """
 
     path: str
@@ -59,7 +60,11 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """What happens to one object. `reasons` say why it restarts, is made anew, or goes, and what is lost."""
+    """The change of one object. `reasons` say why it restarts, is recreated or removed, and name the loss.
+
+    `renamed_from` is the object that is removed once the new one exists. A `destructive` change deletes data or other
+    objects together with this one: a Namespace, a PersistentVolumeClaim, a CustomResourceDefinition.
+    """
 
     act: Act
     key: ObjectKey
@@ -69,11 +74,12 @@ class Change:
     reasons: tuple[str, ...] = ()
     renamed_from: ObjectKey | None = None
     origins: tuple[Origin, ...] = ()
+    destructive: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangeStep:
-    """One thing to do to one object, in the order in which it may be done."""
+    """One action on one object. The order of the steps is the order in which they may be done."""
 
     act: Literal["apply", "recreate", "remove"]
     key: ObjectKey
@@ -82,9 +88,9 @@ class ChangeStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """Edits or acts that are equal, and all the objects that they happen to.
+    """Equal edits or acts, and all the objects that have them.
 
-    `edit` is None for what happens to whole objects. `origins` has the last step of each object's chain, once each.
+    `edit` is None for an act on whole objects. `origins` has the telling step of each object's chain, once each.
     """
 
     act: Act
@@ -94,21 +100,56 @@ class Fold:
     origins: tuple[Origin, ...] = ()
     reasons: tuple[str, ...] = ()
     renamed_from: ObjectKey | None = None
+    destructive: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """A service that was not compared, because `side` ("commit 783ef3920a76") of it could not be rendered.
+
+    `may_go` are observed objects that the service may no longer have; `may_exist` are desired objects that may be
+    observed already. `service` is None for objects whose service is not known.
+    """
+
+    service: str | None
+    side: str
+    reason: str
+    may_go: tuple[ObjectKey, ...] = ()
+    may_exist: tuple[ObjectKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The findings and problems that `side` has as well. They do not block the change.
+
+    `errors_fixed` is the number of errors that only `side` has.
+    """
+
+    side: str = ""
+    findings: tuple[Finding, ...] = ()
+    problems: tuple[Problem, ...] = ()
+    errors_fixed: int = 0
+
+    @property
+    def errors(self) -> int:
+        """The number of errors that both sides have."""
+        found = sum(finding.verdict == "error" for finding in self.findings)
+        return found + sum(problem.severity is Severity.ERROR for problem in self.problems)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """The whole effect of a desired state on an observed one, before anything moves.
 
-    `documents` are changes of our own documents (services), `changes` those of objects in the order of their steps.
-    `folds` are both, most dangerous first. `removals` names every object that goes, also by a rename;
-    `needs_confirmation` is their number when it must be given to go on, else None. `left_alone` is observed, not
-    desired, and not ours. Where it is not `planned`, what is written is too wrong to be compared, and only `findings`
-    and `problems` say anything.
+    `documents` are changes of Bateau's own documents (services), `changes` those of objects in the order of their
+    steps. `folds` are both, most dangerous first. `removals` names every object that is removed, also by a rename or
+    a destructive recreation, the destructive ones first; an object that a generator replaces is not among them.
+    `needs_confirmation` is their number if that must be given to proceed, else None; `removals_confirmed` is the
+    number that was given. `left_alone` is observed, not desired, and not managed by Bateau. `gaps` could not be
+    compared. `findings` and `problems` are those that the change adds; `baseline` has those of both sides.
     """
 
     environment: str | None = None
-    planned: bool = True
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()
@@ -119,18 +160,38 @@ class Delivery:
     objects_observed: int = 0
     removals: tuple[ObjectKey, ...] = ()
     needs_confirmation: int | None = None
+    removals_confirmed: int | None = None
     left_alone: tuple[ObjectKey, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     findings: tuple[Finding, ...] = ()
     problems: tuple[Problem, ...] = ()
+    baseline: Baseline = field(default_factory=Baseline)
 
     @property
     def pending(self) -> bool:
         """Whether anything would change."""
         return bool(self.changes or self.documents)
 
+    @property
+    def unconfirmed(self) -> bool:
+        """Whether removals need a confirmation that was not given."""
+        return self.needs_confirmation not in {None, self.removals_confirmed}
+
+    @property
+    def wrong(self) -> bool:
+        """Whether the change adds an error, or cannot be planned safely: no policy is needed to block it."""
+        if any(problem.severity is Severity.ERROR for problem in self.problems):
+            return True
+        return any(finding.verdict == "error" and not finding.of_policy for finding in self.findings)
+
+    @property
+    def forbidden(self) -> bool:
+        """Whether the change adds a violation of a policy."""
+        return any(finding.verdict == "error" and finding.of_policy for finding in self.findings)
+
 
 def object_name(key: ObjectKey) -> str:
-    """Return how people call an object: our documents as everywhere, others by kind, namespace and name.
+    """Return the display name of an object: kind and name for Bateau's documents, else kind, namespace and name.
 
     >>> object_name(("apps", "Deployment", "prod", "shop"))
     'Deployment prod/shop'

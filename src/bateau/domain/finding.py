@@ -1,6 +1,6 @@
-"""What a policy or a schema says of a spec, a service or a manifest.
+"""The verdict of a policy or a schema on a spec, a service or a manifest.
 
-Made by policy and render's validation; printed by check and plan. "Not checked" is a finding too, never silence.
+Made by policy and render's validation; printed by check and plan. "Not checked" is a finding too.
 """
 
 from dataclasses import dataclass
@@ -26,3 +26,8 @@ class Finding:
     environment: str | None = None
     path: str | None = None
     service: str | None = None
+
+    @property
+    def of_policy(self) -> bool:
+        """Whether a policy says it: the names of its rules have a slash; "schema", "render" and "foreign" have none."""
+        return "/" in self.rule

@@ -1,21 +1,20 @@
-"""Compare what shall be with what is, object by object, and put what changes in an order with reasons.
+"""Compare the desired objects with the observed ones, and order the changes, each with its reason.
 
-Called by control for `plan` and `apply`, with manifests that were rendered, and with manifests of a folder, of another
-commit or of a live cluster on the other side.
+Called by control for `plan` and `apply`. The desired manifests were rendered; the observed ones are those of a
+directory, of another commit or of a live cluster.
 
 Invariant: the order of the manifests never changes the plan; equal sides give no change.
-Invariant: whatever goes is in `removals`, one by one; what Bateau does not own is left alone and said.
-Refused: pruning by label alone; an object goes because it was there before and is not wanted now, and it is listed.
+Invariant: every object that is removed is named; an object that Bateau does not manage is left alone and reported.
+Refused: pruning by label alone; an object is removed because it was observed and is no longer desired.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, NamedTuple, cast
 
 from bateau.domain.apply_order import rank, rank_reason
 from bateau.domain.change import (
     ABSENT,
-    SECRET,
     Change,
     ChangeStep,
     Delivery,
@@ -28,38 +27,30 @@ from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.workload import Workload
-from bateau.plan.difference import canonical, digest, field_changes
-from bateau.plan.effects import effect_of, is_workload, lost_with, reason_of, references
+from bateau.plan.difference import canonical, field_changes
+from bateau.plan.effects import effect_of, is_destructive, is_workload, lost_with, reason_of, references
 from bateau.plan.folding import fold
+from bateau.plan.gaps import Apart, Unrendered, gaps
+from bateau.plan.pairing import Sides, paired
+from bateau.plan.removals import Limits, confirmation, removals_of, unconfirmed
 
 # Edits that some effect has, the strongest first.
 _STRENGTH: Final[Sequence[Effect]] = ("recreate", "restart", "unknown", "in place")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Limits:
-    """How much may go without being asked about, and what is ours to remove.
-
-    More than `removals_share_max` of what is observed (0 to 1) and at least `removals_min` objects need the exact
-    number as `removals_confirmed`. With `owner` (a label and its value) only objects that have it are removed.
-    """
-
-    removals_share_max: float = 0.2
-    removals_min: int = 3
-    removals_confirmed: int | None = None
-    owner: tuple[str, str] | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Documents:
-    """Services as they shall be and as they were last released, where that is known.
+    """The desired services, and the observed ones if they are known.
 
-    `read` is what `env()` has given to either: it is never shown.
+    `read` is what `env()` gave to either; it is never shown. The services that could not be rendered are in
+    `desired_unrendered` and `observed_unrendered`.
     """
 
     desired: Sequence[Workload] = ()
     observed: Sequence[Workload] = ()
     read: frozenset[str] = frozenset()
+    desired_unrendered: Unrendered = field(default_factory=Unrendered)
+    observed_unrendered: Unrendered = field(default_factory=Unrendered)
 
 
 def compare(
@@ -71,34 +62,25 @@ def compare(
     findings: Iterable[Finding] = (),
     limits: Limits | None = None,
 ) -> Delivery:
-    """Return the whole effect of `desired` on `observed`. What is wrong with either side is in its problems."""
+    """Return the whole effect of `desired` on `observed`. Its problems name the errors of either side."""
     limits, documents = limits or Limits(), documents or Documents()
     problems: list[Problem] = []
-    wanted = _by_key(desired, "desired", problems)
-    present = _by_key(map(_as_manifest, observed), "observed", problems)
-    scaled = _scaled(wanted.values())
-    changes: list[Change] = []
-    left_alone: list[ObjectKey] = []
-    for key, manifest in wanted.items():
-        change = _change(key, manifest, present.get(key), scaled=key in scaled, read=documents.read)
-        if change:
-            changes.append(change)
-    for key in present.keys() - wanted.keys():
-        if limits.owner and not _owned(present[key].tree, limits.owner):
-            left_alone.append(key)
-        else:
-            changes.append(_removal(key, present[key]))
-    changes = _with_readers(_renames(changes, wanted, present), wanted)
+    present, repeated = _by_key(map(_as_manifest, observed), "observed", problems)
+    wanted, _ = _by_key(desired, "desired", problems, repeated=repeated)
+    parts = _parts(wanted, present, documents, limits)
+    changes = _with_readers(paired(parts.changes, Sides(wanted, present, documents.read)), wanted)
     changes.sort(key=_order)
-    ours = _documents(documents)
-    removals = tuple(sorted(gone for c in changes if (gone := c.key if c.act == "remove" else c.renamed_from)))
-    confirm = _confirmation(len(removals), len(present), limits)
+    ours = _documents(documents, parts.apart)
+    removals = removals_of(changes)
+    confirm = confirmation(removals, len(present), limits)
     if confirm is not None and limits.removals_confirmed != confirm:
-        problems.append(_unconfirmed(confirm, len(present), limits.removals_confirmed))
+        problems.append(unconfirmed(removals, len(present), limits.removals_confirmed))
+    found = gaps((documents.desired_unrendered, documents.observed_unrendered), parts.apart)
     moved = {c.service for c in (*changes, *ours) if c.service}
     services = {m.service for m in (*wanted.values(), *present.values()) if m.service}
     services |= {s.key for s in (*documents.desired, *documents.observed)}
-    touched = {c.key for c in changes if c.act != "remove"}
+    unknown = {gap.service for gap in found} | {each.service for each in parts.apart}
+    touched = {c.key for c in changes if c.act != "remove"} | {each.key for each in parts.apart}
     return Delivery(
         environment=environment,
         documents=ours,
@@ -106,24 +88,66 @@ def compare(
         steps=_steps(changes),
         folds=fold((*ours, *changes)),
         services_changed=tuple(sorted(moved)),
-        services_same=len(services - moved),
+        services_same=len(services - moved - unknown),
         objects_same=sum(key not in touched for key in wanted),
         objects_observed=len(present),
-        removals=removals,
+        removals=tuple(removals),
         needs_confirmation=confirm,
-        left_alone=tuple(sorted(left_alone)),
+        removals_confirmed=limits.removals_confirmed,
+        left_alone=tuple(sorted(parts.left_alone)),
+        gaps=found,
         findings=tuple(findings),
         problems=tuple(sorted(problems, key=lambda p: (p.severity, p.says))),
     )
+
+
+class _Parts(NamedTuple):
+    """The objects that come, change or go; those that are not Bateau's; those that cannot be compared."""
+
+    changes: list[Change]
+    left_alone: list[ObjectKey]
+    apart: list[Apart]
+
+
+def _parts(
+    wanted: Mapping[ObjectKey, Manifest], present: Mapping[ObjectKey, Manifest], documents: Documents, limits: Limits
+) -> _Parts:
+    rendered = [{s.key for s in side} for side in (documents.desired, documents.observed)]
+    scaled = _scaled(wanted.values())
+    parts = _Parts([], [], [])
+    for key, manifest in wanted.items():
+        if key not in present:
+            side = documents.observed_unrendered
+            if reason := side.reason(manifest.service, rendered[1]):
+                parts.apart.append(Apart(key, manifest.service, side, reason, going=False))
+                continue
+        change = _change(key, manifest, present.get(key), scaled=key in scaled, read=documents.read)
+        if change:
+            parts.changes.append(change)
+    for key in present.keys() - wanted.keys():
+        side, service = documents.desired_unrendered, present[key].service
+        if limits.owner and not _owned(present[key].tree, limits.owner):
+            parts.left_alone.append(key)
+        elif reason := side.reason(service, rendered[0]):
+            parts.apart.append(Apart(key, service, side, reason, going=True))
+        else:
+            parts.changes.append(_removal(key, present[key]))
+    return parts
 
 
 def _as_manifest(each: Manifest | Tree) -> Manifest:
     return each if isinstance(each, Manifest) else Manifest(service=None, target="observed", tree=each, origins={})
 
 
-def _by_key(manifests: Iterable[Manifest], side: str, problems: list[Problem]) -> dict[ObjectKey, Manifest]:
-    """Return the manifests by what makes them one object. Of two for the same object, either order picks the same."""
+def _by_key(
+    manifests: Iterable[Manifest], side: str, problems: list[Problem], *, repeated: Collection[ObjectKey] = ()
+) -> tuple[dict[ObjectKey, Manifest], set[ObjectKey]]:
+    """Return the manifests by their keys, and the keys that several have. In either order the same one is chosen.
+
+    A key that is `repeated` on the other side is not a new error.
+    """
     found: dict[ObjectKey, Manifest] = {}
+    several: set[ObjectKey] = set()
     for manifest in manifests:
         lacking = _lacking(manifest.tree)
         if lacking:
@@ -134,11 +158,13 @@ def _by_key(manifests: Iterable[Manifest], side: str, problems: list[Problem]) -
         if key in found:
             first, second = sorted((found[key], manifest), key=lambda m: (canonical(m.tree), m.service or ""))
             found[key] = first
-            if side == "desired" or canonical(first.tree) != canonical(second.tree):
-                problems.append(_twice(key, side, first, second))
+            several.add(key)
+            error = side == "desired" and key not in repeated
+            if error or canonical(first.tree) != canonical(second.tree):
+                problems.append(_twice(key, side, (first, second), error=error))
         else:
             found[key] = manifest
-    return found
+    return found, several
 
 
 def _lacking(tree: Tree) -> str | None:
@@ -150,11 +176,11 @@ def _lacking(tree: Tree) -> str | None:
     return None
 
 
-def _twice(key: ObjectKey, side: str, first: Manifest, second: Manifest) -> Problem:
-    makers = " and ".join(sorted({m.service or "a foreign document" for m in (first, second)}))
-    severity = Severity.ERROR if side == "desired" else Severity.WARNING
-    says = f"{object_name(key)} stands twice among the {side} manifests, from {makers}"
-    return Problem(where=_place(second), says=says, hint="keep one, or give one another name", severity=severity)
+def _twice(key: ObjectKey, side: str, two: tuple[Manifest, Manifest], *, error: bool) -> Problem:
+    makers = " and ".join(sorted({m.service or "a foreign document" for m in two}))
+    severity = Severity.ERROR if error else Severity.WARNING
+    says = f"two {side} manifests describe {object_name(key)}; they come from {makers}"
+    return Problem(where=_place(two[1]), says=says, hint="keep one, or rename one", severity=severity)
 
 
 def _place(manifest: Manifest) -> Any:
@@ -163,7 +189,7 @@ def _place(manifest: Manifest) -> Any:
 
 
 def _scaled(manifests: Iterable[Manifest]) -> set[ObjectKey]:
-    """Return what an autoscaler counts: there the number of replicas is not ours."""
+    """Return the objects whose number of replicas an autoscaler decides."""
     found: set[ObjectKey] = set()
     for manifest in manifests:
         if manifest.tree["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
@@ -194,21 +220,34 @@ def _change(
     fields = tuple(replace(each, effect=effect_of(key, each, present.tree)) for each in found)
     effect: Effect | None = next((each for each in _STRENGTH if any(f.effect == each for f in fields)), None)
     reasons = tuple(
-        reason_of(key, each, [f.shown for f in fields if f.effect == each])
+        reason_of(key, each, [f.shown for f in fields if f.effect == each], present.tree)
         for each in _STRENGTH[:-1]
         if any(f.effect == each for f in fields)
     )
     if effect == "recreate":
         reasons = reasons[:1]
-    act = "recreate" if effect == "recreate" else "change"
-    return Change(act=act, key=key, service=wanted.service, fields=fields, effect=effect, reasons=reasons)
+    recreated = effect == "recreate"
+    return Change(
+        act="recreate" if recreated else "change",
+        key=key,
+        service=wanted.service,
+        fields=fields,
+        effect=effect,
+        reasons=reasons,
+        destructive=recreated and is_destructive(key, present.tree),
+    )
 
 
 def _removal(key: ObjectKey, present: Manifest) -> Change:
-    lost = lost_with(key)
-    reasons = ("it is not wanted any more", *([lost] if lost else []))
-    origins = present.origins.get("metadata.name", ())
-    return Change(act="remove", key=key, service=present.service, reasons=reasons, origins=origins)
+    lost = lost_with(key, present.tree)
+    return Change(
+        act="remove",
+        key=key,
+        service=present.service,
+        reasons=("it is no longer in the desired state", *([lost] if lost else [])),
+        origins=present.origins.get("metadata.name", ()),
+        destructive=is_destructive(key, present.tree),
+    )
 
 
 def _owned(tree: Tree, owner: tuple[str, str]) -> bool:
@@ -216,51 +255,11 @@ def _owned(tree: Tree, owner: tuple[str, str]) -> bool:
     return isinstance(labels, Mapping) and cast("Tree", labels).get(owner[0]) == owner[1]
 
 
-def _renames(
-    changes: Iterable[Change], wanted: Mapping[ObjectKey, Manifest], present: Mapping[ObjectKey, Manifest]
-) -> list[Change]:
-    """Join what comes and what goes with the same content. Where several could be meant, none is."""
-    coming: dict[tuple[Any, ...], list[Change]] = {}
-    going: dict[tuple[Any, ...], list[Change]] = {}
-    kept: list[Change] = []
-    for change in changes:
-        if change.act == "create":
-            coming.setdefault((*change.key[:3], _nameless(wanted[change.key].tree)), []).append(change)
-        elif change.act == "remove":
-            going.setdefault((*change.key[:3], _nameless(present[change.key].tree)), []).append(change)
-        else:
-            kept.append(change)
-    for content in coming.keys() | going.keys():
-        new, old = coming.get(content, []), going.get(content, [])
-        if len(new) == len(old) == 1:
-            says = f"the same content had the name {old[0].key[3]}; that one goes when the new one is there"
-            reasons = (says, *old[0].reasons[1:])
-            kept.append(replace(new[0], act="rename", renamed_from=old[0].key, reasons=reasons))
-        else:
-            kept += [*new, *old]
-    return kept
-
-
-def _nameless(tree: Tree) -> bytes:
-    """Return what stands for the content of an object whatever its name is, and wherever the name is repeated."""
-    metadata = cast("Tree", tree["metadata"])
-    name = metadata["name"]
-    own = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
-    content = {key: value for key, value in tree.items() if key not in ("metadata", "status")}
-    return digest(_without(name, {**content, "metadata": own}))
-
-
-def _without(name: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {key: _without(name, each) for key, each in cast("Tree", value).items()}
-    if isinstance(value, list | tuple):
-        return [_without(name, each) for each in cast("Sequence[Any]", value)]
-    return SECRET if value == name else value
-
-
 def _with_readers(changes: list[Change], wanted: Mapping[ObjectKey, Manifest]) -> list[Change]:
-    """Say of changed configuration who reads it, and when what changed is seen there."""
-    changed = {c.key: c for c in changes if c.key[:2] in (("", "ConfigMap"), ("", "Secret")) and c.act == "change"}
+    """Add to changed configuration which workloads read it, and when they see the change."""
+    changed = {
+        c.key: c for c in changes if c.key[:2] in (("", "ConfigMap"), ("", "Secret")) and c.act in ("change", "replace")
+    }
     if not changed:
         return changes
     restarting = {c.key for c in changes if c.effect in ("restart", "recreate")}
@@ -275,10 +274,12 @@ def _with_readers(changes: list[Change], wanted: Mapping[ObjectKey, Manifest]) -
             who = object_name(key)
             if key in restarting:
                 said[source][f"{who} restarts and reads it"] = None
+            elif changed[source].act == "replace":
+                said[source][f"{who} reads it from its next pod on"] = None
             elif way == "file":
                 said[source][f"{who} does not restart; its mounted files follow within about a minute"] = None
             else:
-                said[source][f"{who} does not restart, and reads it as a {way} only when it does"] = None
+                said[source][f"{who} does not restart; it reads a {way} only when it starts"] = None
     return [replace(c, reasons=(*c.reasons, *said[c.key])) if c.key in said else c for c in changes]
 
 
@@ -288,19 +289,21 @@ def _order(change: Change) -> tuple[Any, ...]:
 
 
 def _steps(changes: Sequence[Change]) -> tuple[ChangeStep, ...]:
-    """Return the steps: first all that comes, then, the other way round, all that goes."""
+    """Return the steps: first every object that is applied, then, in reverse order, every object that is removed."""
     coming = [
         ChangeStep(act="recreate" if c.act == "recreate" else "apply", key=c.key, reason=rank_reason(*c.key[:2]))
         for c in changes
         if c.act != "remove"
     ]
-    going = [(c.key, "not wanted any more") for c in changes if c.act == "remove"]
-    going += [(c.renamed_from, f"renamed to {c.key[3]}") for c in changes if c.renamed_from]
+    going = [(c.key, "no longer in the desired state") for c in changes if c.act == "remove"]
+    words = {"rename": "renamed to", "replace": "replaced by"}
+    going += [(c.renamed_from, f"{words[c.act]} {c.key[3]}") for c in changes if c.renamed_from]
     going.sort(key=lambda pair: (-rank(*pair[0][:2]), pair[0]))
     return (*coming, *(ChangeStep(act="remove", key=key, reason=reason) for key, reason in going))
 
 
-def _documents(documents: Documents) -> tuple[Change, ...]:
+def _documents(documents: Documents, apart: list[Apart]) -> tuple[Change, ...]:
+    """Return the changes of services; add those that cannot be compared to `apart`."""
     wanted = {s.key: s for s in documents.desired}
     present = {s.key: s for s in documents.observed}
     found: list[Change] = []
@@ -310,23 +313,20 @@ def _documents(documents: Documents) -> tuple[Change, ...]:
         if some is None:
             continue
         key = ("bateau.dev", str(some.tree["kind"]), "", some.name)
-        if new is None:
-            found.append(Change(act="remove", key=key, service=name, reasons=("it is not written any more",)))
-        elif old is None:
-            found.append(Change(act="create", key=key, service=name, origins=new.origins.get("metadata.name", ())))
+        if new is None or old is None:
+            missing, rendered = documents.desired_unrendered, wanted
+            if new is not None:
+                missing, rendered = documents.observed_unrendered, present
+            if reason := missing.reason(name, rendered):
+                apart.append(Apart(key, name, missing, reason, going=new is None))
+            elif new is None:
+                found.append(Change(act="remove", key=key, service=name, reasons=("its document was deleted",)))
+            else:
+                origins = new.origins.get("metadata.name", ())
+                found.append(Change(act="create", key=key, service=name, origins=origins))
         elif canonical(new.tree) != canonical(old.tree):
-            origins = (old.origins, new.origins)
-            fields = field_changes(old.tree, new.tree, group_kind=key[:2], origins=origins, read=documents.read)
+            sides = (old.origins, new.origins)
+            fields = field_changes(old.tree, new.tree, group_kind=key[:2], origins=sides, read=documents.read)
             if fields:
                 found.append(Change(act="change", key=key, service=name, fields=fields))
     return tuple(found)
-
-
-def _confirmation(removed: int, observed: int, limits: Limits) -> int | None:
-    too_many = removed >= limits.removals_min and removed > limits.removals_share_max * observed
-    return removed if too_many else None
-
-
-def _unconfirmed(removed: int, observed: int, given: int | None) -> Problem:
-    says = f"{removed} of {observed} objects would be removed" + (f", not {given}" if given is not None else "")
-    return Problem(where=None, says=says, hint=f"look at the list, then give --yes-remove {removed}")

@@ -1,10 +1,11 @@
 """Compare two trees and say which fields differ, each with its path, both values and its origin.
 
-Called by plan.delivery for every object that is not equal byte for byte. Knows of Kubernetes what server_fields says.
+Called by plan.delivery and plan.pairing for objects that are not equal byte for byte. The only knowledge of
+Kubernetes in here comes from server_fields.
 
-Invariant: the edits of a tree, applied to the observed one, give the desired one; no edits means no effect.
-Invariant: what stands in a Secret, or in a variable that is named like one, is in no edit.
-Refused: the shortest edit script of a list; items are matched by what names them, as the API server does.
+Invariant: the edits of a tree, applied to the observed one, give the desired one; without edits there is no effect.
+Invariant: no edit has a value of a Secret, or of a variable that is named like one.
+Refused: the shortest edit script of a list; items are matched by their names, as the API server does.
 """
 
 import json
@@ -24,15 +25,15 @@ from bateau.kit.concealed import holds, tree_without, without
 from bateau.kit.position import below, child, item, steps
 from bateau.plan.server_fields import Node, is_negligible, server_fields
 
-# What names an item of a list, in the order in which it is tried.
+# The fields that name an item of a list, in the order in which they are tried.
 _NAMES: Final = ("name", "mountPath", "devicePath", "containerPort", "port", "key", "topologyKey", "ip")
 _OF_VARIABLES: Final = frozenset(("env", "data", "stringData", "binaryData"))
 _SECRET_NAME: Final = re.compile(
     r"(?i)(passw|passphrase|(?:^|_)pass$|(?:^|_)pwd$|secret|token|credential|(?:api|private|access|signing)_?key)"
 )
-# Whoever stands alone before the @ is a user's name, but to a web server a token.
+# A single word before the @ is a user's name, except for a web server, where it is a token.
 _LOGIN: Final = re.compile(r"(\bhttps?://)[^/@\s]+@|(\b(?!https?:)[a-z][\w+.-]*://)[^/@\s]*:[^@\s]+@")
-# Where the types of Kubernetes itself have quantities; what stands at such a path of somebody's own kind may be text.
+# Paths at which the built-in types of Kubernetes have quantities. In a custom resource the same path may be text.
 _QUANTITIES: Final = re.compile(
     r"""(?:^|\.)(?:containers|initContainers|ephemeralContainers)\[\d+\]\.resources\.(?:limits|requests)(?:\.[^.\[]+|\['[^']+'\])$
     |^spec\.(?:volumeClaimTemplates\[\d+\]\.spec\.)?resources\.(?:limits|requests)\.storage$
@@ -57,7 +58,7 @@ def canonical(tree: Any) -> bytes:
     try:
         return orjson.dumps(tree, default=_plain, option=orjson.OPT_SORT_KEYS)
     except TypeError:
-        # Keys that are no strings, integers of more than 64 bits: slower, and as exact.
+        # Keys that are not strings, integers of more than 64 bits: slower, and as exact.
         return json.dumps(_textual(tree), sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -81,7 +82,8 @@ def field_changes(
 ) -> tuple[FieldChange, ...]:
     """Compare an observed object with the desired one.
 
-    `origins` are of both, in this order; chains of what goes are taken from the first. `read` is what `env()` gave.
+    `origins` are of both, in this order; the chain of a removed field is taken from the first. `read` is what
+    `env()` gave.
     """
     sealed = group_kind == ("", "Secret")
     if sealed:
@@ -106,7 +108,7 @@ def _told(step: Origin, read: Collection[str]) -> Origin:
 
 
 def reads_environment(chain: Iterable[Origin]) -> bool:
-    """Whether `env()` gave a value: what comes from there is where secrets come from, and never shown."""
+    """Whether `env()` gave a value: secrets come from there, so it is never shown."""
     return any(step.says and reads_variables(step.says) for step in chain)
 
 
@@ -120,7 +122,7 @@ def _unread(value: Any, path: str, origins: Origins) -> Any:
 
 
 def is_secret(tree: Tree, path: str) -> bool:
-    """Whether the leaf at `path` is never to be shown: what stands in a Secret, or is named like one."""
+    """Whether the leaf at `path` is never to be shown: it is in a Secret, or is named like one."""
     if tree.get("kind") == "Secret" and path.startswith(("data", "stringData")):
         return True
     return bool(_SECRET_NAME.search(_variable(path, tree) or ""))
@@ -146,7 +148,7 @@ def _mappings(path: str, shown: str, before: Tree, after: Tree, table: Node | No
 
 
 def _one_sided(here: tuple[str, str], old: Any, new: Any, node: Node | None) -> Iterator[Edit]:
-    """Yield what is left of a value on one side when what is negligible in it is left out."""
+    """Yield a value that only one side has, without its negligible fields."""
     there = old if new is ABSENT else new
     if isinstance(there, Mapping) and there and node and node.children:
         fields = cast("Tree", there)
@@ -262,7 +264,7 @@ def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, se
         before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
     else:
         before, after = (_sealed(value, around=edit.path) for value in (edit.before, edit.after))
-        # The chain of a collection is that of the first thing in it, which may be what was sealed.
+        # The chain of a collection is that of the first thing in it, which may be the sealed one.
         several = any(isinstance(value, Mapping | list) for value in (edit.before, edit.after))
         sealed_in = several and (before, after) != (edit.before, edit.after)
         values = (SECRET if sealed_in else _sealed(each.value) for each in chain)
@@ -284,7 +286,7 @@ def _variable(path: str, desired: Tree) -> str | None:
 
 
 def _sealed(value: Any, *, around: str = "") -> Any:
-    """Return the value that stands at a path without what is named like a secret, or is a login in a URL."""
+    """Return the value at a path without the secrets in it: fields named like one, and logins in URLs."""
     if isinstance(value, str):
         return _LOGIN.sub(lambda found: f"{found[1] or found[2]}{SECRET}@", value)
     if isinstance(value, Mapping):

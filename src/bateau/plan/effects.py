@@ -1,9 +1,9 @@
 """Say what an edit does to a running object: in place, a restart of its pods, or a new object.
 
-Called by plan.delivery for every edit, and for what is lost by a removal.
+Called by plan.delivery for every edit, and for the loss that comes with a removal.
 Sources: `ValidateUpdate` in k8s.io/kubernetes/pkg/apis/*/validation (late 2026); kubernetes.io, "Immutable Secrets".
 
-Invariant: a kind that no table knows gives "unknown" and never "in place".
+Invariant: a kind that is in no table gives "unknown" and never "in place".
 Refused: learning it from a dry run; see plan.server_fields.
 """
 
@@ -49,18 +49,40 @@ _GROUPS_KNOWN: Final = {
     "gateway.networking.k8s.io",
 }  # fmt: skip
 
-_LOST: Final[Mapping[GroupKind, str]] = {
-    ("", "Namespace"): "everything in the namespace goes with it",
-    ("apiextensions.k8s.io", "CustomResourceDefinition"): "every object of this kind goes with it",
-    ("", "PersistentVolumeClaim"): "its data may be lost",
-    ("", "PersistentVolume"): "its data may be lost",
-    ("apps", "StatefulSet"): "its pods stop; its volumes stay unless their retention policy says otherwise",
-    ("", "Secret"): "what is in it cannot be had back",
+# Kinds whose removal deletes data, or other objects, with them. It is never done without confirmation.
+_DATA: Final = "its data may be lost"
+_DEPLOYED: Final = "the objects that it deploys may be deleted with it"
+_DESTRUCTIVE: Final[Mapping[GroupKind, str]] = {
+    ("", "Namespace"): "every object in the namespace is deleted with it",
+    ("", "PersistentVolume"): _DATA,
+    ("", "PersistentVolumeClaim"): _DATA,
+    ("apiextensions.k8s.io", "CustomResourceDefinition"): "every object of this kind is deleted with it",
+    ("snapshot.storage.k8s.io", "VolumeSnapshot"): _DATA,
+    ("snapshot.storage.k8s.io", "VolumeSnapshotContent"): _DATA,
+    ("argoproj.io", "Application"): _DEPLOYED,
+    ("argoproj.io", "ApplicationSet"): _DEPLOYED,
+    ("helm.toolkit.fluxcd.io", "HelmRelease"): _DEPLOYED,
+    ("kustomize.toolkit.fluxcd.io", "Kustomization"): _DEPLOYED,
+    ("cdi.kubevirt.io", "DataVolume"): _DATA,
+    ("clickhouse.altinity.com", "ClickHouseInstallation"): _DATA,
+    ("cluster.x-k8s.io", "Cluster"): "the cluster and its machines are deleted with it",
+    ("elasticsearch.k8s.elastic.co", "Elasticsearch"): _DATA,
+    ("kafka.strimzi.io", "KafkaTopic"): _DATA,
+    ("kubevirt.io", "VirtualMachine"): _DATA,
+    ("pgv2.percona.com", "PerconaPGCluster"): _DATA,
+    ("postgresql.cnpg.io", "Cluster"): _DATA,
+    ("psmdb.percona.com", "PerconaServerMongoDB"): _DATA,
+    ("pxc.percona.com", "PerconaXtraDBCluster"): _DATA,
 }
+_LOST: Final[Mapping[GroupKind, str]] = {
+    ("apps", "StatefulSet"): "its pods stop; its volumes are kept",
+    ("", "Secret"): "its values cannot be recovered",
+}
+_VOLUMES_DELETED: Final = "its volumes are deleted with it"
 
 
 def effect_of(key: ObjectKey, change: FieldChange, observed: Tree) -> Effect | None:
-    """Say what one edit does. None for documents of ours: their objects say it."""
+    """Return the effect of one edit; None for Bateau's own documents, whose objects say it."""
     group, kind = key[:2]
     if group == "bateau.dev":
         return None
@@ -77,26 +99,44 @@ def effect_of(key: ObjectKey, change: FieldChange, observed: Tree) -> Effect | N
 
 
 def _allowed(kind: str, change: FieldChange) -> bool:
-    """A Service may be given an address, and a claim its volume, where there was none."""
+    """Whether the field was empty: a Service may be given an address, and a claim its volume."""
     return kind in ("Service", "PersistentVolumeClaim") and change.before in (ABSENT, "", None)
 
 
-def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str]) -> str:
+def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str], observed: Tree) -> str:
     """Return the effect in words; `paths` are those that have it."""
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004 - a line
     if effect == "recreate":
-        lost = f"; {_LOST[key[:2]]}" if key[:2] in _LOST else ""
-        return f"{shown} cannot be changed in a {key[1]} that is there: it is removed and made anew{lost}"
+        lost = lost_with(key, observed)
+        return (
+            f"{shown} cannot be changed in an existing {key[1]}: the object is deleted and recreated"
+            f"{f'; {lost}' if lost else ''}"
+        )
     if effect == "restart":
         return f"its pods are replaced: {shown}"
     if effect == "unknown":
-        return f"not checked: what the owner of {key[1]} ({key[0]}) does with {shown}"
+        return f"not checked: the effect of {shown} depends on the operator of {key[1]} ({key[0]})"
     return "in place"
 
 
-def lost_with(key: ObjectKey) -> str | None:
-    """Return what goes with an object that is removed, where that is more than itself."""
-    return _LOST.get(key[:2])
+def lost_with(key: ObjectKey, tree: Tree) -> str | None:
+    """Return the loss that comes with the removal of an object, beyond the object itself."""
+    if _deletes_volumes(key, tree):
+        return _VOLUMES_DELETED
+    return _DESTRUCTIVE.get(key[:2]) or _LOST.get(key[:2])
+
+
+def is_destructive(key: ObjectKey, tree: Tree) -> bool:
+    """Whether the removal of an object deletes data, or other objects, with it."""
+    return key[:2] in _DESTRUCTIVE or _deletes_volumes(key, tree)
+
+
+def _deletes_volumes(key: ObjectKey, tree: Tree) -> bool:
+    spec: Any = tree.get("spec")
+    if key[:2] != ("apps", "StatefulSet") or not isinstance(spec, Mapping):
+        return False
+    policy: Any = cast("Tree", spec).get("persistentVolumeClaimRetentionPolicy")
+    return isinstance(policy, Mapping) and cast("Tree", policy).get("whenDeleted") == "Delete"
 
 
 def is_workload(key: ObjectKey) -> bool:

@@ -3,7 +3,7 @@
 Called by plan.delivery. A thousand services that get the same new label are one line to read, not a thousand.
 
 Invariant: every object and every edit of the changes is in exactly one fold; removals are never folded together.
-Refused: folding edits that only look alike; before, after, effect and the rule that made the value must be equal.
+Refused: folding edits that are only similar; before, after, effect and the rule that made the value must be equal.
 """
 
 from collections.abc import Iterable, Sequence
@@ -13,17 +13,17 @@ from typing import Any, Final
 from bateau.domain.change import Absent, Change, Fold
 from bateau.domain.origin import Origin
 from bateau.plan.difference import canonical
-from bateau.plan.effects import lost_with
 
-_DANGER: Final = {"remove": 1, "recreate": 2, "rename": 3, "change": 5, "create": 8}
+_DANGER: Final = {"remove": 1, "recreate": 2, "rename": 3, "replace": 5, "change": 5, "create": 8}
+_ALONE: Final = ("remove", "recreate", "rename", "replace")
 _BY_EFFECT: Final = {"recreate": 2, "restart": 4, "unknown": 5, None: 6, "in place": 7}
 
 
 def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
-    """Return the folds of all changes. What is removed, renamed or made anew stays one by one, with its edits."""
+    """Return the folds of all changes. An object that is removed, renamed or recreated is not folded with others."""
     groups: dict[tuple[Any, ...], list[Fold]] = {}
     for change in changes:
-        alone = change.act in ("remove", "recreate", "rename")
+        alone = change.act in _ALONE
         if alone or not change.fields:
             where = change.key if alone else change.key[:3]
             whole = Fold(
@@ -33,6 +33,7 @@ def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
                 reasons=change.reasons,
                 renamed_from=change.renamed_from,
                 origins=change.origins[-1:],
+                destructive=change.destructive,
             )
             groups.setdefault((change.act, where), []).append(whole)
         for edit in change.fields:
@@ -47,13 +48,14 @@ def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
                     objects=(change.key,),
                     edit=edit,
                     origins=_telling(edit.origins),
+                    destructive=change.destructive,
                 )
             )
     return tuple(sorted(map(_merged, groups.values()), key=_order))
 
 
 def _telling(chain: Sequence[Origin]) -> tuple[Origin, ...]:
-    """Return the last step that has a place, as that is where a person would go; else the last."""
+    """Return the last step that has a place, which is where a person would go; else the last."""
     placed = [each for each in chain if each.at is not None]
     return tuple((placed or list(chain))[-1:])
 
@@ -78,9 +80,9 @@ def _merged(parts: Sequence[Fold]) -> Fold:
 
 def _order(fold: Fold) -> tuple[Any, ...]:
     danger = _BY_EFFECT[fold.effect] if fold.act == "change" else _DANGER[fold.act]
-    if fold.act in ("remove", "recreate") and lost_with(fold.objects[0]):
+    if fold.destructive:
         danger = 0
-    # An object that is made anew stands before its edits, and they before the next object.
+    # An object that is recreated comes before its edits, and they before the next object.
     whole = fold.objects[0] if fold.act != "change" else ()
     return (
         danger,

@@ -183,7 +183,7 @@ _TABLES: Final[dict[tuple[str, str], dict[str, Any]]] = {
 
 
 def server_fields(group: str, kind: str) -> Node:
-    """Return the table of a kind; of a kind that is not in it, what every object has."""
+    """Return the table of a kind; for a kind that is not in it, the fields that every object has."""
     return _COMPILED.get((group, kind), _PLAIN)
 
 

@@ -46,6 +46,9 @@ class Forge(Protocol):
         """Show a state beside a commit."""
         ...
 
-    async def upsert_comment(self, pull_request: int, marker: str, body: str) -> None:
-        """Write the comment that bears the hidden `marker`, over the one that is there."""
+    async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
+        """Write the comments that bear the hidden `marker`, one per page, over the existing ones.
+
+        Comments of an earlier text that had more pages are deleted.
+        """
         ...

@@ -36,13 +36,15 @@ _IGNORED: Final = ("status",)
 class Reading:
     """What stands in the texts: the specs without mistakes, and the mistakes of the others.
 
-    `foreign` names the file of every document that is not ours. Where it is not `whole`, documents may be missing.
+    `foreign` names the file of every document that is not ours. Where it is not `whole`, documents may be missing;
+    `doubtful` are the names that they may have.
     """
 
     specs: tuple[Spec, ...]
     problems: tuple[Problem, ...]
     foreign: tuple[str, ...]
     whole: bool = True
+    doubtful: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,7 +121,8 @@ def link(files: Iterable[FileReading]) -> Reading:
     problems.sort(key=lambda problem: (problem.where or Position("", 0, 0), problem.says))
     foreign = tuple(each.file for each in every for _ in range(each.foreign))
     whole = not _any_error(problems)
-    return Reading(specs=sound, problems=tuple(problems), foreign=foreign, whole=whole)
+    doubtful |= {spec.name for spec in unique if id(spec) in unsound}
+    return Reading(specs=sound, problems=tuple(problems), foreign=foreign, whole=whole, doubtful=doubtful)
 
 
 def _words(texts: list[str]) -> frozenset[str]:

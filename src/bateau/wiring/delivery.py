@@ -6,13 +6,16 @@ Called by those commands.
 import asyncio
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
 from bateau.control.assembly import Rules
 from bateau.control.bundle import read_bundle
+from bateau.control.comparison import difference, taken, unread
 from bateau.control.delivery import Rendered, deliver
+from bateau.domain.change import Delivery
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
 from bateau.kit.position import Flaw
@@ -30,26 +33,60 @@ from bateau.wiring.schemas import load_schemas
 _FLAWS_SHOWN = 10
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Side:
+    """The specs of the directory or of a commit, with the files that its apps name. `name` is for people."""
+
+    name: str
+    texts: Mapping[str, str]
+    reading: Reading
+    foreign: Foreign | None
+
+
 def rendered(question: Question) -> Rendered:
     """Render the specs of the directory."""
-    reading = read(SpecFiles(question.directory, default={}).read())
-    return _delivered(question, reading, foreign_documents(question.directory, question.kubernetes))
+    return _delivered(question, _now(question))
 
 
 def rendered_at(question: Question, revision: str) -> Rendered:
     """Render the specs of the directory at a commit. Raises the SourceError family."""
-    objects, commit, texts, listing = asyncio.run(_at(question.directory, revision))
-    reading = read(texts)
-    foreign = None
-    if any(spec.brings_documents for spec in reading.specs):
-        foreign = foreign_documents_at(objects, listing, commit, question.kubernetes)
-    return _delivered(question, reading, foreign)
+    return _delivered(question, _at(question, revision))
 
 
-async def _at(directory: Path, revision: str) -> tuple[GitObjects, str, Mapping[str, str], Listing]:
-    objects = await GitObjects.of_clone(directory, environ=os.environ)
-    commit = await objects.id_of(revision)
-    return objects, commit, await objects.texts_at(commit), await objects.listing(commit)
+def planned(
+    question: Question, *, commits: tuple[str, str] | None, against: Path | None, confirmed: int | None = None
+) -> Delivery:
+    """Return the changes between two commits, or from the last commit or `against` to the directory.
+
+    `against` is a bundle or a directory of manifests. `confirmed` is the number of removals that was agreed to. Raises
+    ControlError and the SourceError family.
+    """
+    older, newer = commits or ("", "")
+    desired = _at(question, newer or "HEAD") if commits else _now(question)
+    made = _delivered(question, desired)
+    if against:
+        manifests = manifests_at(against, question.environment)
+        observed = taken(
+            manifests,
+            str(against),
+            desired.reading,
+            _rules(question),
+            environment=question.environment,
+            variables=os.environ,
+        )
+    else:
+        observed = _observed(question, older or "HEAD", made)
+    return difference(made, observed, environment=question.environment, confirmed=confirmed)
+
+
+def _observed(question: Question, revision: str, desired: Rendered) -> Rendered:
+    """Render the older commit. Raises the SourceError family, unless `desired` has errors to report first."""
+    try:
+        return rendered_at(question, revision)
+    except SourceError as error:
+        if not desired.wrong:
+            raise
+        return unread(revision, error.message, environment=question.environment)
 
 
 async def commit_of(question: Question, revision: str) -> str:
@@ -75,7 +112,7 @@ def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | Map
     found = objects_in(path)
     if not found:
         hint = "write it with `bateau render ENV -o DIRECTORY`"
-        raise ControlError(f"there is no Kubernetes object below {path} to compare with", hint=hint)
+        raise ControlError(f"`--against` needs Kubernetes objects, and there are none below {path}", hint=hint)
     return found
 
 
@@ -110,12 +147,43 @@ def objects_in(directory: Path) -> list[Mapping[str, Any]]:
     return found
 
 
-def _delivered(question: Question, reading: Reading, foreign: Foreign | None) -> Rendered:
-    rules = Rules(
+def _now(question: Question) -> _Side:
+    texts = SpecFiles(question.directory, default={}).read()
+    foreign = foreign_documents(question.directory, question.kubernetes)
+    return _Side(name="the working tree", texts=texts, reading=read(texts), foreign=foreign)
+
+
+def _at(question: Question, revision: str) -> _Side:
+    objects, commit, texts, listing = asyncio.run(_commit(question.directory, revision))
+    reading = read(texts)
+    foreign = None
+    if any(spec.brings_documents for spec in reading.specs):
+        foreign = foreign_documents_at(objects, listing, commit, question.kubernetes)
+    called = "" if commit.startswith(revision) else f" ({revision})"
+    return _Side(name=f"commit {commit[:12]}{called}", texts=texts, reading=reading, foreign=foreign)
+
+
+async def _commit(directory: Path, revision: str) -> tuple[GitObjects, str, Mapping[str, str], Listing]:
+    objects = await GitObjects.of_clone(directory, environ=os.environ)
+    commit = await objects.id_of(revision)
+    return objects, commit, await objects.texts_at(commit), await objects.listing(commit)
+
+
+def _rules(question: Question) -> Rules:
+    return Rules(
         schemas=load_schemas(question.kubernetes),
         today=datetime.now(tz=UTC).date(),
         starter=starter_policies() if question.starter else (),
     )
-    return deliver(
-        reading, question.environment, rules, variables=os.environ, namespace=question.namespace, foreign=foreign
+
+
+def _delivered(question: Question, side: _Side) -> Rendered:
+    made = deliver(
+        side.reading,
+        question.environment,
+        _rules(question),
+        variables=os.environ,
+        namespace=question.namespace,
+        foreign=side.foreign,
     )
+    return replace(made, texts=side.texts, missing=replace(made.missing, side=side.name))

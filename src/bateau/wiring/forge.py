@@ -7,6 +7,7 @@ Invariant: tokens come from the environment and travel in headers only.
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -49,13 +50,16 @@ def pull_request(url: str) -> PullRequest:
     return PullRequest(forge=forge, address=address, repository=match["repository"], number=int(match["number"]))
 
 
-async def comment(url: str, marker: str, body: str) -> None:
-    """Write the comment that bears `marker`, over the one that is there. Raises ControlError and SourceError."""
+async def comment(url: str, marker: str, pages: Sequence[str]) -> None:
+    """Write the comments that bear `marker`, one per page, over the existing ones.
+
+    Raises ControlError and SourceError.
+    """
     import aiohttp
 
     where = pull_request(url)
     async with aiohttp.ClientSession() as session:
-        await _forge(session, where).upsert_comment(where.number, marker, body)
+        await _forge(session, where).upsert_comment(where.number, marker, *pages)
 
 
 async def set_status(url: str, commit: str, state: State, *, name: str, description: str) -> None:

@@ -9,7 +9,7 @@ Invariant: whatever was written is written once: only what the forge has refused
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -31,6 +31,20 @@ _KINDS: Final[Mapping[int, type[SourceError]]] = {
     404: SourceNotFound,
     429: SourceUnreachable,
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comments:
+    """Where the comments of a pull request are listed and made (`all`), and each by its id (`one`, ending in "/").
+
+    `update` is the method that replaces a comment, `characters_max` the length that the forge takes.
+    """
+
+    all: str
+    one: str
+    query: str
+    update: str
+    characters_max: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +79,31 @@ class Conversation:
                 if isinstance(each, dict):
                     yield cast("dict[str, Any]", each)
 
+    async def write_pages(self, where: Comments, marker: str, pages: Sequence[str]) -> None:
+        """Write the comments that bear `marker`, one per page, over the existing ones; delete those left over.
+
+        Raises the SourceError family.
+        """
+        marks = [hidden(marker), *(hidden(f"{marker} page {number}") for number in range(2, len(pages) + 1))]
+        ours = re.compile(re.escape(hidden(marker).removesuffix(" -->")) + r"(?: page \d+)? -->")
+        found: dict[str, dict[str, Any]] = {}
+        stale: list[dict[str, Any]] = []
+        async for each in self.items(f"{where.all}?{where.query}"):
+            match = None if each.get("system") else ours.match(str(each.get("body", "")))
+            if match and match[0] in marks:
+                found.setdefault(match[0], each)
+            elif match:
+                stale.append(each)
+        for mark, page in zip(marks, pages, strict=True):
+            body = shortened(f"{mark}\n{page}", where.characters_max)
+            known = found.get(mark)
+            if known is None:
+                await self.send("POST", where.all, json={"body": body})
+            elif known["body"] != body:
+                await self.send(where.update, f"{where.one}{int(known['id'])}", json={"body": body})
+        for each in stale:
+            await self.send("DELETE", f"{where.one}{int(each['id'])}")
+
     async def _ask(self, method: str, url: str, json: Mapping[str, Any] | None) -> tuple[Any, str | None]:
         from aiohttp import ClientError, ClientTimeout
 
@@ -80,7 +119,8 @@ class Conversation:
                     timeout=ClientTimeout(total=TIMEOUT_S),
                 ) as answer:
                     if answer.status < 300:  # noqa: PLR2004 - success
-                        body: Any = await answer.json(content_type=None)
+                        # 204: a comment was deleted, and there is no body.
+                        body: Any = await answer.json(content_type=None) if answer.status != 204 else None  # noqa: PLR2004
                         return body, self._next(answer)
                     error = await _refusal(answer, method, url)
                     pause_s = _pause_s(answer)

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from bateau.domain.errors import SourceError
 from bateau.ports.repository import State
-from bateau.sources.forge.conversation import Conversation, hidden, shortened
+from bateau.sources.forge.conversation import Comments, Conversation, shortened
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -46,17 +46,16 @@ class GitHub:
             "POST", f"{self._base}/statuses/{quote(commit, safe='')}", json=body | ({"target_url": url} if url else {})
         )
 
-    async def upsert_comment(self, pull_request: int, marker: str, body: str) -> None:
-        """Write the comment that begins with the hidden `marker`, over the one that is there."""
-        mark = hidden(marker)
-        json = {"body": shortened(f"{mark}\n{body}", BODY_CHARACTERS_MAX)}
-        comments = f"{self._base}/issues/{pull_request}/comments"
-        async for each in self._talk.items(f"{comments}?per_page=100"):
-            if str(each.get("body", "")).startswith(mark):
-                if each["body"] != json["body"]:
-                    await self._talk.send("PATCH", f"{self._base}/issues/comments/{int(each['id'])}", json=json)
-                return
-        await self._talk.send("POST", comments, json=json)
+    async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
+        """Write the comments that begin with the hidden `marker`, one per page, over the existing ones."""
+        where = Comments(
+            all=f"{self._base}/issues/{pull_request}/comments",
+            one=f"{self._base}/issues/comments/",
+            query="per_page=100",
+            update="PATCH",
+            characters_max=BODY_CHARACTERS_MAX,
+        )
+        await self._talk.write_pages(where, marker, pages)
 
 
 class Gitea(GitHub):

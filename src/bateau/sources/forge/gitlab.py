@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 from bateau.domain.errors import SourceError
 from bateau.ports.repository import State
-from bateau.sources.forge.conversation import Conversation, hidden, shortened
+from bateau.sources.forge.conversation import Comments, Conversation, shortened
 
 if TYPE_CHECKING:
     from aiohttp import ClientSession
@@ -60,14 +60,14 @@ class GitLab:
             if "Cannot transition status" not in error.message:  # what GitLab says where the state is that already
                 raise
 
-    async def upsert_comment(self, pull_request: int, marker: str, body: str) -> None:
-        """Write the note that begins with the hidden `marker`, over the one that is there."""
-        mark = hidden(marker)
-        json = {"body": shortened(f"{mark}\n{body}", BODY_CHARACTERS_MAX)}
+    async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
+        """Write the notes that begin with the hidden `marker`, one per page, over the existing ones."""
         notes = f"{self._base}/merge_requests/{pull_request}/notes"
-        async for each in self._talk.items(f"{notes}?per_page=100&sort=asc"):
-            if str(each.get("body", "")).startswith(mark) and not each.get("system"):
-                if each["body"] != json["body"]:
-                    await self._talk.send("PUT", f"{notes}/{int(each['id'])}", json=json)
-                return
-        await self._talk.send("POST", notes, json=json)
+        where = Comments(
+            all=notes,
+            one=f"{notes}/",
+            query="per_page=100&sort=asc",
+            update="PUT",
+            characters_max=BODY_CHARACTERS_MAX,
+        )
+        await self._talk.write_pages(where, marker, pages)

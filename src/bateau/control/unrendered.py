@@ -1,0 +1,53 @@
+"""Say which services of a directory or a commit could not be rendered, and why.
+
+Called by control.delivery, for the comparison of two sides. Pure.
+
+Invariant: a service that is missing because of an error, or of a program that is not installed, has a reason here.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from bateau.control.assembly import Unit, is_lacking
+from bateau.control.path import Written
+from bateau.domain.finding import Finding
+from bateau.domain.problem import Problem, Severity
+from bateau.plan import Unrendered
+from bateau.specs import Reading
+
+
+def unrendered(reading: Reading, written: Written, units: Mapping[str, Unit], environment: str | None) -> Unrendered:
+    """Return the services without manifests that should have some; `units` go by the key of their service.
+
+    A service whose unit may rightly be empty is not among them.
+    """
+    errors = [problem for problem in written.problems if problem.severity is Severity.ERROR]
+    missing = {spec.key: spec for spec in reading.specs if spec.is_service and spec.key not in units}
+    several = len(missing) > 1 and not units
+    if environment is not None and (environment not in written.environments or several):
+        return Unrendered(everything=_words(errors[0]) if errors else f"there is no Environment {environment}")
+    reasons: dict[str, str] = {
+        key: _words(_nearest(errors, spec.position.file)) for key, spec in missing.items() if errors
+    }
+    for key, unit in units.items():
+        said = [*unit.problems, *unit.unrendered]
+        if not unit.manifests and (is_lacking(said) or _any_error(said)):
+            reasons[key] = _words(_first(said))
+    return Unrendered(reasons=reasons, names=reading.doubtful, partial=not reading.whole)
+
+
+def _nearest(errors: Sequence[Problem], file: str) -> Problem:
+    return next((each for each in errors if each.where and each.where.file == file), errors[0])
+
+
+def _first(said: Sequence[Problem | Finding]) -> Problem | Finding:
+    return next((each for each in said if _any_error([each])), said[0])
+
+
+def _any_error(said: Sequence[Problem | Finding]) -> bool:
+    return any(
+        each.severity is Severity.ERROR if isinstance(each, Problem) else each.verdict == "error" for each in said
+    )
+
+
+def _words(said: Problem | Finding) -> str:
+    return f"{said.where}: {said.says}" if said.where else said.says
