@@ -19,8 +19,8 @@ NOT_YET = {
     "ports": (7, 13),
     "render": (8, 9),
     "runtimes": (26, 23),
-    "sources": (47, 62),
-    "specs": (21, 23),
+    "sources": (46, 62),
+    "specs": (20, 23),
     "traffic": (9, 18),
     "wiring": (19, 12),
 }

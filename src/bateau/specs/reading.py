@@ -156,7 +156,7 @@ def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
 
 
 def _is_ours(tree: Any) -> bool:
-    """Whether a document is Bateau's: it has the group, or a misspelt one with a kind of Bateau."""
+    """Whether a document is Bateau's: its group is right, or misspelt and its kind is one of Bateau."""
     document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
     version, kind = document.get("apiVersion"), document.get("kind")
     if not isinstance(version, str):

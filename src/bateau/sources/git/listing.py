@@ -3,7 +3,7 @@
 Made by objects; read by work_tree and commit_files.
 
 Invariant: a link is followed as the file system of a checkout would follow it, and never out of the folder.
-Refused: trees that `git checkout` also rejects, such as one with a file named `.git`.
+Refused: trees that `git checkout` also rejects, for example because a file is named `.git`.
 """
 
 import re
