@@ -21,7 +21,7 @@ from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.rendering import Rendering, gone, moving, read_rendering
 
-_DEFAULTS_TRIALS_MAX: Final = 4 * TRIALS_MAX
+_DEFAULTS_TRIALS_MAX: Final = 3 * TRIALS_MAX
 # The schema of the values would refuse many a change; nothing of these renderings is kept.
 _LENIENT: Final = "--skip-schema-validation"
 

@@ -13,7 +13,8 @@ from bateau.kit.position import child, item
 from bateau.sources.foreign.objects import mapping, sequence
 
 TRIALS_MAX: Final = 64
-TRIALS_S_MAX: Final = 10.0
+# The number of trials ends a search, so that two runs find the same; the time is for programs that hardly move.
+TRIALS_S_MAX: Final = 60.0
 
 # Path with names of items for their numbers -> path, and value.
 Aligned = Mapping[str, tuple[str, Any]]
