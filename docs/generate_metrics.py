@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import re
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 
 _HISTOGRAMS = ("envoy_bateau_request_duration", "envoy_bateau_time_to_first_token")
@@ -26,14 +27,22 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 
 
 async def _sample_page() -> str:
+    from bateau.control.loop import Counts
     from bateau.domain.process import ProcessTemplate
     from bateau.observe.metrics import Page, add_llamacpp
-    from bateau.testing import FakeRuntime
+    from bateau.runtimes.local import LocalRuntime
+    from bateau.testing import FakeKeeper, ManualClock
     from bateau.wiring.metrics import metrics_page
 
-    runtime = FakeRuntime()
-    await runtime.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
-    instance = await metrics_page(cast("Any", _Instance(runtime)), cast("Any", _Plane(_envoy_sample())))
+    keeper = FakeKeeper()
+    await keeper.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
+    runtime = LocalRuntime(keeper, ManualClock())
+    control = SimpleNamespace(
+        observed=runtime.observe(),
+        counts=Counts(),
+        ports=SimpleNamespace(site=SimpleNamespace(runtime=runtime)),
+    )
+    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())))
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()
@@ -56,14 +65,6 @@ def _envoy_sample() -> str:
 
 def _comments(text: str, word: str) -> list[tuple[str, str]]:
     return sorted(re.findall(rf"^# {word} (\S+) (.*)$", text, re.MULTILINE))
-
-
-class _Instance:
-    """The parts of a control plane that the metrics page reads."""
-
-    def __init__(self, runtime: object) -> None:
-        self.ports = self
-        self.runtime = runtime
 
 
 class _Plane:

@@ -2,8 +2,8 @@
 
 from hypothesis import strategies as st
 
-from bateau.domain.plan import Desired, Draining
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.runtimes.local.steps import Desired, Draining
 
 SERVICES = ("model/chat", "app/shop", "gateway/envoy")
 REVISIONS = ("a", "b", "c")
@@ -11,14 +11,14 @@ DRAIN_TIMEOUT_S = 30.0
 
 
 def desired(service: str = "model/chat", *, surge: bool = True) -> st.SearchStrategy[Desired]:
-    """Draw what a service shall be."""
+    """Draw what a service should be."""
     return st.builds(
         Desired,
         service=st.just(service),
         revision=st.sampled_from(REVISIONS),
         replicas=st.integers(0, 3) if surge else st.just(1),
         drain_timeout_s=st.sampled_from([0.0, DRAIN_TIMEOUT_S]),
-        surge=st.just(surge),
+        max_surge=st.integers(1, 2) if surge else st.just(0),
     )
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from bateau.api.client import ApiClient
 from bateau.api.server import ApiServer
+from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
 from control.world import app, model, world
@@ -32,7 +33,9 @@ async def serving(path: Path, status: Status) -> AsyncGenerator[asyncio.Event, N
         return "# HELP x X.\n# TYPE x gauge\nx 1\n"
 
     stop = asyncio.Event()
-    server = ApiServer(path, status=lambda: status, metrics=metrics, stop=stop)
+    snapshots = Snapshots()
+    snapshots.take(status)
+    server = ApiServer(path, snapshots=snapshots, metrics=metrics, stop=stop)
     await server.open()
     try:
         yield stop

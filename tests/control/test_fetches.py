@@ -137,7 +137,7 @@ async def test_a_model_whose_replica_fails_is_verified_once_and_fetched_again_if
         await w.until(w.replicas)
         assert w.source.verified == []
         w.source.damaged.add(SOURCE)
-        w.runtime.crash(next(iter(w.replicas())))
+        w.keeper.crash(next(iter(w.replicas())))
         await w.until(lambda: w.source.fetched == [SOURCE])
         assert w.source.verified == [SOURCE]
         w.source.arrive(SOURCE)
@@ -187,7 +187,7 @@ async def test_a_model_that_is_fetched_anew_leaves_its_replicas_serving() -> Non
         await w.turns()
         assert [e.draining for e in w.backend().endpoints] == [False, False]
         w.source.arrive(OTHER)
-        await w.until(lambda: len(w.replicas()) == 4)
+        await w.until(lambda: len(w.replicas()) == 3)  # maxSurge is 1
 
 
 async def test_an_external_model_needs_no_file_and_no_process() -> None:

@@ -42,7 +42,7 @@ async def test_one_service_goes_back_and_the_others_stay(tmp_path: Path) -> None
         await healthy(w)
         await write(w, "chat", model(parallel=2))
         await write(w, "shop", app(replicas=2))
-        made = w.control.rollback("chat")
+        made = await w.control.rollback("chat")
         await w.turn()
         assert made.revision.id == 1
         assert parallel(w) == 1
@@ -59,7 +59,7 @@ async def test_it_lasts_over_a_restart_and_edits_of_others_and_ends_when_it_is_w
     async with world(history=tmp_path / "h", chat=model(parallel=1), shop=app()) as w:
         await healthy(w)
         await write(w, "chat", model(parallel=2))
-        w.control.rollback("model/chat")
+        await w.control.rollback("model/chat")
         await w.restart()
         await w.turn()
         assert parallel(w) == 1
@@ -77,14 +77,14 @@ async def test_going_back_twice_goes_further_back_and_never_forth(tmp_path: Path
             await healthy(w)
             await write(w, "chat", model(parallel=slots))
         await healthy(w)
-        assert w.control.rollback("chat").revision.id == 2
+        assert (await w.control.rollback("chat")).revision.id == 2
         await w.until(lambda: parallel(w) == 2)
         await healthy(w)
-        assert w.control.rollback("chat").revision.id == 1
+        assert (await w.control.rollback("chat")).revision.id == 1
         await w.until(lambda: parallel(w) == 1)
         await healthy(w)
         with pytest.raises(ControlError, match="no earlier healthy revision"):
-            w.control.rollback("chat")
+            await w.control.rollback("chat")
 
 
 async def test_a_revision_that_is_named_need_not_have_been_healthy(tmp_path: Path) -> None:
@@ -92,11 +92,11 @@ async def test_a_revision_that_is_named_need_not_have_been_healthy(tmp_path: Pat
         await w.turn()  # its model cannot be fetched, so it is never healthy
         await write(w, "chat", model(parallel=2))
         with pytest.raises(ControlError, match="no earlier healthy"):
-            w.control.rollback("chat")
-        w.control.rollback("chat", to=1)
+            await w.control.rollback("chat")
+        await w.control.rollback("chat", to=1)
         assert parallel(w) == 1
         with pytest.raises(ControlError, match="no revision 99"):
-            w.control.rollback("chat", to=99)
+            await w.control.rollback("chat", to=99)
 
 
 async def test_a_mistake_in_what_is_written_does_not_hinder_it(tmp_path: Path) -> None:
@@ -105,7 +105,7 @@ async def test_a_mistake_in_what_is_written_does_not_hinder_it(tmp_path: Path) -
         await write(w, "chat", model(parallel=2))
         w.texts.write("chat", model(parallel="many"))
         await w.until(lambda: w.status.problems)
-        w.control.rollback("chat")
+        await w.control.rollback("chat")
         await w.turn()
         assert parallel(w) == 1
 
@@ -114,7 +114,7 @@ async def test_what_is_not_there_is_named(tmp_path: Path) -> None:
     async with world(history=tmp_path / "h", chat=model()) as w:
         await healthy(w)
         with pytest.raises(ControlError, match="there is no service chta") as told:
-            w.control.rollback("chta")
+            await w.control.rollback("chta")
         assert "chat" in (told.value.hint or "")
 
 
@@ -123,10 +123,10 @@ async def test_a_replica_that_falls_over_soon_makes_no_revision_healthy(tmp_path
         assert w.revisions
         await w.until(lambda: w.status.rolled_out)
         await w.pass_time(HEALTHY_AFTER_S - 1)
-        w.runtime.crash("model.chat.0")
+        w.keeper.crash("model.chat.0")
         await w.turn()
         assert not w.status.rolled_out
-        w.runtime.restart("model.chat.0")
+        w.keeper.restart("model.chat.0")
         await w.until(lambda: w.status.rolled_out)
         await w.pass_time(HEALTHY_AFTER_S - 1)
         assert w.revisions.history(limit=1)[0].outcome == "applied"
@@ -142,7 +142,7 @@ async def test_a_revision_that_is_soon_replaced_was_healthy_if_all_of_it_was_rea
         await write(w, "chat", model(parallel=2))
         assert w.revisions
         assert [each.outcome for each in w.revisions.history()] == ["applied", "healthy"]
-        assert w.control.rollback("chat").revision.id == 1
+        assert (await w.control.rollback("chat")).revision.id == 1
 
 
 async def test_what_is_held_in_one_environment_is_not_in_another(tmp_path: Path) -> None:
@@ -153,7 +153,7 @@ async def test_what_is_held_in_one_environment_is_not_in_another(tmp_path: Path)
     async with world(history=tmp_path / "h", environments=environments, chat=model(parallel=1)) as w:
         await healthy(w)
         await write(w, "chat", model(parallel=2))
-        w.control.rollback("chat")
+        await w.control.rollback("chat")
         await w.restart(environment="prod")
         await w.turn()
         assert parallel(w) == 2

@@ -27,14 +27,14 @@ async def test_what_is_written_runs_and_is_reached() -> None:
 async def test_a_mistake_leaves_what_runs_as_it_was_and_is_in_the_status() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
-        before, published = w.runtime.observe(), len(w.plane.published)
+        before, published = w.keeper.observe(), len(w.plane.published)
         w.texts.write("chat", model(replicas="many"))
         await w.until(lambda: w.status.problems)
         await w.turns()
         assert "spec.replicas" in w.status.problems[0].says
         assert w.status.problems[0].where
         assert w.status.problems[0].where.file == "chat.yaml"
-        assert w.runtime.observe() == before
+        assert w.keeper.observe() == before
         assert len(w.plane.published) == published
         assert w.service().state is ServiceState.READY
 
@@ -62,7 +62,7 @@ async def test_a_file_that_is_removed_takes_its_service_with_it() -> None:
     async with world(chat=model(), shop=app()) as w:
         await w.until(lambda: w.replicas() and w.replicas("app/shop"))
         w.texts.remove("chat")
-        await w.until(lambda: w.control.draining)
+        await w.until(lambda: w.draining)
         assert w.service().state is ServiceState.LEAVING
         await w.pass_time(1.0)
         await w.until(lambda: not w.replicas())
@@ -111,7 +111,7 @@ async def test_a_control_plane_that_meets_broken_specs_goes_on_with_the_last_goo
         await w.turns()
         assert {replica.pid for replica in w.replicas().values()} == pids
         assert len(w.backend().endpoints) == 2
-        w.runtime.crash("model.chat.1")
+        w.keeper.crash("model.chat.1")
         await w.until(lambda: len(w.backend().endpoints) == 1)
 
 
@@ -120,13 +120,13 @@ async def test_a_control_plane_without_memory_stops_nothing_for_broken_specs() -
         await w.until(w.replicas)
         w.memory.save({})
         w.texts.write("chat", model(replicas="many"))
-        before = w.runtime.observe()
+        before = w.keeper.observe()
         published = len(w.plane.published)
         await w.restart()
         await w.until(lambda: any(problem.where for problem in w.status.problems))
         await w.pass_time(3600.0)
-        assert [replica.id for replica in w.runtime.observe()] == [replica.id for replica in before]
-        assert not w.control.draining
+        assert [replica.id for replica in w.keeper.observe()] == [replica.id for replica in before]
+        assert not w.draining
         assert len(w.plane.published) == published  # the gateway goes on with what it has
         assert w.service().state is ServiceState.READY
         assert w.service().reason == "is left as it is: nothing that can be read says what shall run"
@@ -147,7 +147,7 @@ async def test_what_only_a_policy_forbids_by_now_goes_on_after_a_restart() -> No
         await w.pass_time(3600.0)
         assert list(w.replicas()) == ["model.chat.0"]
         assert len(w.backend().endpoints) == 1
-        w.runtime.crash("model.chat.0")
+        w.keeper.crash("model.chat.0")
         await w.until(lambda: not any(not each.draining for each in w.backend().endpoints))
 
 
@@ -168,8 +168,8 @@ async def test_a_bug_in_one_turn_ends_no_control_plane() -> None:
 async def test_what_runs_is_adopted_and_not_started_anew() -> None:
     async with world(chat=model(), shop=app()) as w:
         await w.until(lambda: w.replicas() and w.replicas("app/shop"))
-        before = {replica.id: replica.pid for replica in w.runtime.observe()}
+        before = {replica.id: replica.pid for replica in w.keeper.observe()}
         await w.restart()
         await w.turns()
-        assert {replica.id: replica.pid for replica in w.runtime.observe()} == before
-        assert all(replica.adopted for replica in w.runtime.observe())
+        assert {replica.id: replica.pid for replica in w.keeper.observe()} == before
+        assert all(replica.adopted for replica in w.keeper.observe())

@@ -10,15 +10,18 @@ import yaml
 
 from bateau.control.loop import Control
 from bateau.control.outside import Ports
-from bateau.control.path import GATEWAY
+from bateau.control.reading import InProcess
+from bateau.control.site import Site
 from bateau.control.status import status
 from bateau.domain.endpoint import Backend, Traffic
+from bateau.domain.event import Event
 from bateau.domain.inventory import Machine
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus, Status
+from bateau.runtimes.local import LocalRuntime
 from bateau.store.revisions import RevisionStore
-from bateau.testing import FakeMemory, FakePlane, FakeRuntime, FakeSource, FakeTexts, ManualClock
+from bateau.testing import FakeKeeper, FakeMemory, FakePlane, FakeSource, FakeTexts, ManualClock
 
 WAIT_S = 10.0
 PORT_FIRST = 30001
@@ -41,7 +44,7 @@ def external(name: str = "big", **spec: Any) -> str:
     return model(name, source="https://api.example.com/v1", engine="external", **spec)
 
 
-class _JournaledRuntime(FakeRuntime):
+class _JournaledKeeper(FakeKeeper):
     def __init__(self, journal: list[str], **more: Any) -> None:
         super().__init__(**more)
         self._journal = journal
@@ -56,8 +59,8 @@ class _JournaledRuntime(FakeRuntime):
 
 
 class _JournaledPlane(FakePlane):
-    def __init__(self, journal: list[str]) -> None:
-        super().__init__()
+    def __init__(self, journal: list[str], **more: Any) -> None:
+        super().__init__(**more)
         self._journal = journal
 
     def publish(self, traffic: Traffic) -> None:
@@ -75,8 +78,9 @@ class World:
         self.clock = ManualClock(monotonic=100.0, wall=1_700_000_000.0)
         self.texts = FakeTexts(**texts)
         self.source = FakeSource(SOURCE)
-        self.runtime = _JournaledRuntime(self.journal, clock=self.clock)
-        self.plane = _JournaledPlane(self.journal)
+        self.keeper = _JournaledKeeper(self.journal, clock=self.clock)
+        self.plane = _JournaledPlane(self.journal, clock=self.clock)
+        self.events: list[Event] = []
         self.memory = FakeMemory()
         self.secrets: dict[str, str] = {}
         self.memory_bytes = 16 * 2**30
@@ -101,8 +105,8 @@ class World:
     async def restart(self, *, environment: str | None = None) -> None:
         """End the control plane, and begin another that knows only what is remembered and what runs."""
         await self.end()
-        left = self.runtime.observe()
-        self.runtime = _JournaledRuntime(self.journal, clock=self.clock, left_running=left)
+        left = self.keeper.observe()
+        self.keeper = _JournaledKeeper(self.journal, clock=self.clock, left_running=left)
         self.control = self._control(environment)
         await self.begin()
 
@@ -115,9 +119,9 @@ class World:
 
     async def turn(self) -> None:
         """Let one whole turn of the loop pass."""
-        goal = self.control.turns + 2  # the one that may be under way began before what the test has changed
+        goal = self.control.counts.turns + 3  # the one that may be under way began before what the test has changed
         async with asyncio.timeout(WAIT_S):
-            while self.control.turns < goal:
+            while self.control.counts.turns < goal:
                 assert self._running
                 assert not self._running.done(), self._running.exception()
                 self.control.wake()
@@ -141,36 +145,59 @@ class World:
         return next(each for each in self.status.services if each.service == key)
 
     def replicas(self, key: str = "model/chat") -> Mapping[str, Replica]:
-        return {replica.id: replica for replica in self.runtime.observe() if replica.service == key}
+        return {replica.id: replica for replica in self.keeper.observe() if replica.service == key}
 
     def backend(self, key: str = "model/chat") -> Backend:
         return next(each for each in self.plane.traffic.backends if each.service == key)
 
+    @property
+    def draining(self) -> list[str]:
+        """The replicas that get no new requests."""
+        return [replica.id for replica in self.control.observed.replicas if replica.draining]
+
     def gateway(self) -> Mapping[str, Replica]:
-        return self.replicas(GATEWAY)
+        return self.replicas("gateway/envoy")
 
     def _control(self, environment: str | None = None) -> Control:
+        runtime = LocalRuntime(self.keeper, self.clock)
         ports = Ports(
+            site=Site(
+                name="test",
+                target="process",
+                runtime=runtime,
+                planes=(self.plane,),
+                machine=lambda: Machine(cores=4, memory_bytes_total=self.memory_bytes),
+                directory=Path("/srv/specs"),
+            ),
             texts=self.texts,
+            reader=InProcess(environment),
             source=self.source,
-            runtime=self.runtime,
-            directory=Path("/srv/specs"),
-            plane=self.plane,
             memory=self.memory,
             clock=self.clock,
-            machine=lambda: Machine(cores=4, memory_bytes_total=self.memory_bytes),
-            free_port=self._free_port,
+            numbers=self,
             secret=self.secrets.get,
             listen_url="http://127.0.0.1:8080",
             environment=environment,
             revisions=self.revisions,
             who="ada",
+            events=(self,),
         )
-        return Control(ports)
+        control = Control(ports)
+        control.status = lambda: status(control, instance="test", since=0.0)
+        return control
 
-    def _free_port(self) -> int:
+    def emit(self, event: Event) -> None:
+        """Keep what happened."""
+        self.events.append(event)
+
+    def take(self, owner: str) -> int:
+        """Hand out the next port, whoever asks."""
+        del owner
         self._ports_given += 1
         return PORT_FIRST + self._ports_given - 1
+
+    def keep(self, owner: str, number: int) -> None:
+        """Nothing else hands out ports here."""
 
 
 @contextlib.asynccontextmanager

@@ -45,7 +45,7 @@ class FakeRig:
         self.plane = FakePlane()
         self.plane.accepted = False
         self.plane.rejections = {BAD.service: "no such port"}
-        self.proxy = Proxy(replica=REPLICA)
+        self.proxy = Proxy(service="gateway/envoy", replica=REPLICA)
 
     async def connect(self) -> None:
         self.plane.accepted = True
@@ -58,7 +58,7 @@ class EnvoyRig:
     def __init__(self) -> None:
         self.gateway = Gateway()
         self.plane = self.gateway.plane
-        self.proxy = Proxy(replica=REPLICA, address=str(self.gateway.base / f"{REPLICA}.sock"))
+        self.proxy = Proxy(service="gateway/envoy", replica=REPLICA, address=str(self.gateway.base / f"{REPLICA}.sock"))
 
     async def connect(self) -> None:
         await self.gateway.start(REPLICA)

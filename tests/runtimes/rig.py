@@ -11,8 +11,8 @@ from typing import Any
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.observe.probes import NetworkProber
+from bateau.runtimes.local.keeper import ProcessKeeper
 from bateau.runtimes.local.process import marked
-from bateau.runtimes.local.runtime import LocalRuntime
 
 WAIT_S = 15.0
 
@@ -71,11 +71,11 @@ class Rig:
     def __init__(self, folder: Path, instance: str) -> None:
         self.folder = folder
         self.instance = instance
-        self._engines: list[LocalRuntime] = []
+        self._engines: list[ProcessKeeper] = []
 
-    def runtime(self, **options: Any) -> LocalRuntime:
+    def runtime(self, **options: Any) -> ProcessKeeper:
         options = {"clock": SystemClock(), "prober": NetworkProber(), **options}
-        runtime = LocalRuntime(
+        runtime = ProcessKeeper(
             state=self.folder / "state",
             runtime=self.folder / "run",
             logs=self.folder / "logs",
@@ -102,7 +102,7 @@ class Rig:
             await runtime.close()
 
 
-async def until(runtime: LocalRuntime, condition: Callable[[], bool]) -> None:
+async def until(runtime: ProcessKeeper, condition: Callable[[], bool]) -> None:
     """Return when the condition holds; it is looked at whenever the runtime tells of a change."""
     changed = asyncio.Event()
     runtime.on_change(changed.set)
@@ -112,7 +112,7 @@ async def until(runtime: LocalRuntime, condition: Callable[[], bool]) -> None:
             changed.clear()
 
 
-async def until_state(runtime: LocalRuntime, replica_id: str, state: ReplicaState) -> Replica:
+async def until_state(runtime: ProcessKeeper, replica_id: str, state: ReplicaState) -> Replica:
     """Return the replica once it is in this state."""
     await until(runtime, lambda: look(runtime, replica_id).state is state)
     return look(runtime, replica_id)
@@ -125,6 +125,6 @@ async def until_true(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def look(runtime: LocalRuntime, replica_id: str) -> Replica:
+def look(runtime: ProcessKeeper, replica_id: str) -> Replica:
     """Return what the runtime knows of a replica."""
     return next(replica for replica in runtime.observe() if replica.id == replica_id)

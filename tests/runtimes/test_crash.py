@@ -5,7 +5,7 @@ import random
 import sys
 
 from bateau.domain.replica import ReplicaState
-from bateau.runtimes.local import LocalRuntime
+from bateau.runtimes.local import ProcessKeeper
 from bateau.runtimes.local.adoption import look
 from bateau.runtimes.local.records import Records
 from runtimes.rig import Rig, until
@@ -36,7 +36,7 @@ asyncio.run(main())
 """
 
 
-async def until_none_is_stopping(runtime: LocalRuntime) -> None:
+async def until_none_is_stopping(runtime: ProcessKeeper) -> None:
     await until(runtime, lambda: all(each.state is not ReplicaState.STOPPING for each in runtime.observe()))
 
 

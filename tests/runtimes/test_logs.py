@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.process import ProcessTemplate
-from bateau.runtimes.local import follow, tail
-from bateau.runtimes.local.logs import open_log, rotate_if_full
+from bateau.runtimes.local.logs import follow, open_log, rotate_if_full, tail
 from runtimes.rig import Rig, look, until_true
 
 
@@ -166,7 +165,7 @@ time.sleep(100)
 
 
 async def test_the_engine_rotates_by_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bateau.runtimes.local.runtime.LOG_LOOK_S", 0.05)
+    monkeypatch.setattr("bateau.runtimes.local.keeper.LOG_LOOK_S", 0.05)
     runtime = rig.runtime(log_bytes_max=10)
     template = ProcessTemplate(revision="r1", command=("sh", "-c", "echo more than ten bytes; exec sleep 100"))
     await runtime.start("app.a.0", "app/a", template)

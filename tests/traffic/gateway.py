@@ -111,7 +111,9 @@ class Gateway:
             process = await asyncio.create_subprocess_exec(
                 *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
-        made = self._proxies[replica] = ProxyProcess(Proxy(replica=replica, address=address), process)
+        made = self._proxies[replica] = ProxyProcess(
+            Proxy(service="gateway/envoy", replica=replica, address=address), process
+        )
         await eventually(made.is_ready)
         return made
 

@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from bateau.api.server import ApiServer
+from bateau.control.snapshots import Snapshots
 from bateau.sources.git import Following
 from bateau.sources.git.webhook import BODY_BYTES_MAX
 from bateau.wiring.repository import FollowedRepository, repository_of
@@ -85,13 +86,10 @@ async def scene(
 
 @contextlib.asynccontextmanager
 async def api(socket: Path, webhook: GitWebhook | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
-    def status() -> Any:
-        raise NotImplementedError
-
     async def metrics() -> str:
         return ""
 
-    server = ApiServer(socket, status=status, metrics=metrics, stop=asyncio.Event(), webhook=webhook)
+    server = ApiServer(socket, snapshots=Snapshots(), metrics=metrics, stop=asyncio.Event(), webhook=webhook)
     await server.open()
     try:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:

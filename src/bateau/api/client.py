@@ -23,9 +23,13 @@ class ApiClient:
         self._path = path
         self._instance = instance
 
-    def status(self) -> dict[str, Any]:
-        """Return the status as a tree with camelCase keys. Raises ControlError if no control plane answers."""
-        return cast("dict[str, Any]", self._ask("GET", "/v1/status"))
+    def status(self, *, after: int | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+        """Return the status as a tree with camelCase keys. Raises ControlError where nothing answers.
+
+        With `after`, the number of a snapshot that the caller has, wait up to `wait_s` seconds for another.
+        """
+        query = "" if after is None else f"?after={after}&wait={wait_s:g}"
+        return cast("dict[str, Any]", self._ask("GET", f"/v1/status{query}", patience_s=wait_s))
 
     def stop(self) -> None:
         """Ask the control plane to stop everything and exit."""
@@ -54,32 +58,37 @@ class ApiClient:
             return False
         return True
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        connection = _UnixConnection(self._path)
+    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float = 0.0) -> Any:
+        connection = _UnixConnection(self._path, timeout_s=_TIMEOUT_S + patience_s)
         try:
             connection.request(method, path, body=None if body is None else json.dumps(body))
             response = connection.getresponse()
-            tree: Any = json.loads(response.read())
-        except (OSError, http.client.HTTPException, ValueError) as error:
+            data = response.read()
+        except (FileNotFoundError, ConnectionRefusedError) as error:
             raise ControlError(
-                f"no control plane answers for {self._instance}",
-                hint="start one with `bateau up`"
-                if isinstance(error, FileNotFoundError | ConnectionRefusedError)
-                else str(error),
+                f"no control plane answers for {self._instance}", hint="start one with `bateau up`"
             ) from error
+        except (OSError, http.client.HTTPException) as error:
+            says = f"the control plane of {self._instance} does not answer: {error or type(error).__name__}"
+            raise ControlError(says, hint="`bateau logs control` shows what it does") from error
         finally:
             connection.close()
+        try:
+            tree: Any = json.loads(data)
+        except ValueError as error:
+            says = f"the control plane of {self._instance} gave an answer that is not JSON (status {response.status})"
+            raise ControlError(says, hint="`bateau logs control` shows what it does") from error
         if response.status >= _REFUSED:
             raise ControlError(str(tree["error"]), hint=tree.get("hint"))
         return tree
 
 
 class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT_S)
+    def __init__(self, path: Path, *, timeout_s: float) -> None:
+        super().__init__("localhost", timeout=timeout_s)
         self._path = path
 
     def connect(self) -> None:
         self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(_TIMEOUT_S)
+        self.sock.settimeout(self.timeout)
         self.sock.connect(str(self._path))

@@ -1,11 +1,12 @@
-"""Define the operations of a running control plane: preview, apply and rollback.
+"""What a running control plane can be asked to do: preview, apply and roll back.
 
 Called by api.server, which serves these routes on the socket that only its user can open.
 
-Invariant: errors in the specs are returned as problems with status 200. A refused operation is a 409 with one message
-and a hint.
+Invariant: errors in specs are returned as problems with status 200; what the control plane refuses is a 409 with one
+message and its fix; a request of the wrong form is a 400; a bug is a 500 and stands in the log with its traceback.
 """
 
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol
 
@@ -13,9 +14,12 @@ from aiohttp import web
 
 from bateau.api.encoding import encode
 from bateau.api.preview_json import preview_tree, rolled_back_tree
+from bateau.api.requests import ApplyRequest, MalformedRequestError, PreviewRequest, RollbackRequest, parsed
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
 from bateau.domain.errors import BateauError
+
+logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 256 * 2**20
 
@@ -23,15 +27,15 @@ BODY_BYTES_MAX: Final = 256 * 2**20
 class Operator(Protocol):
     """A control plane that accepts operations. All raise BateauError."""
 
-    def preview(self, texts: Mapping[str, str]) -> Preview:
-        """Return the effect that other texts would have on the running services."""
+    async def preview(self, texts: Mapping[str, str]) -> Preview:
+        """Return what other texts would do to the running services."""
         ...
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
-        """Make texts the desired state, and return their digest, which appears in the status."""
+        """Make texts the desired state, and return their digest, as the status shows it."""
         ...
 
-    def rollback(self, service: str, *, to: int | None) -> RolledBack:
+    async def rollback(self, service: str, *, to: int | None) -> RolledBack:
         """Hold a service at an earlier revision."""
         ...
 
@@ -40,36 +44,46 @@ def routes(operator: Operator) -> list[web.RouteDef]:
     """Return the routes."""
 
     async def preview(request: web.Request) -> web.Response:
-        body = await request.json()
-        return _answer(preview_tree(operator.preview(body["texts"])))
+        asked = parsed(PreviewRequest, await request.read())
+        return _answer(preview_tree(await operator.preview(asked.texts)))
 
     async def apply(request: web.Request) -> web.Response:
-        body = await request.json()
-        return _answer({"written": operator.apply(body["texts"], commit=body.get("commit"))})
+        asked = parsed(ApplyRequest, await request.read())
+        return _answer({"written": operator.apply(asked.texts, commit=asked.commit)})
 
     async def rollback(request: web.Request) -> web.Response:
-        body = await request.json()
-        return _answer(rolled_back_tree(operator.rollback(body["service"], to=body.get("to"))))
+        asked = parsed(RollbackRequest, await request.read())
+        return _answer(rolled_back_tree(await operator.rollback(asked.service, to=asked.to)))
 
     return [
-        web.post("/v1/preview", _guarded(preview)),
-        web.post("/v1/apply", _guarded(apply)),
-        web.post("/v1/rollback", _guarded(rollback)),
+        web.post("/v1/preview", guarded(preview)),
+        web.post("/v1/apply", guarded(apply)),
+        web.post("/v1/rollback", guarded(rollback)),
     ]
 
 
-def _guarded(
-    handler: Callable[[web.Request], Awaitable[web.Response]],
-) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def guarded(request: web.Request) -> web.Response:
+def guarded(
+    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    """Turn what a handler raises into the answer that its caller can act on."""
+
+    async def guarded_handler(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
+        except MalformedRequestError as error:
+            return _answer({"error": str(error), "hint": "see the OpenAPI document for its form"}, status=400)
         except BateauError as error:
             return _answer({"error": error.message, "hint": error.hint}, status=409)
-        except (ValueError, KeyError, TypeError) as error:
-            return _answer({"error": f"the request is malformed: {error}", "hint": None}, status=400)
+        except web.HTTPException:
+            raise
+        except (ConnectionResetError, ConnectionAbortedError):
+            raise  # the caller has left
+        except Exception as error:
+            logger.exception("%s %s failed", request.method, request.path)
+            says = f"this is a bug in bateau: {type(error).__name__}: {error}"
+            return _answer({"error": says, "hint": "`bateau logs control` has the details to report"}, status=500)
 
-    return guarded
+    return guarded_handler
 
 
 def _answer(tree: Any, *, status: int = 200) -> web.Response:

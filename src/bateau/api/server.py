@@ -12,10 +12,10 @@ from pathlib import Path
 
 from aiohttp import web
 
-from bateau.api.encoding import encode
-from bateau.api.operations import BODY_BYTES_MAX, Operator, routes
+from bateau.api.operations import BODY_BYTES_MAX, Operator, guarded, routes
+from bateau.api.status_routes import status_routes
+from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
-from bateau.domain.status import Status
 from bateau.ports.webhook import Webhook
 
 
@@ -26,14 +26,14 @@ class ApiServer:
         self,
         socket: Path,
         *,
-        status: Callable[[], Status],
+        snapshots: Snapshots,
         metrics: Callable[[], Awaitable[str]],
         stop: asyncio.Event,
         webhook: Webhook | None = None,
         operator: Operator | None = None,
     ) -> None:
         self._socket = socket
-        self._status = status
+        self._snapshots = snapshots
         self._metrics = metrics
         self._stop = stop
         self._webhook = webhook
@@ -47,8 +47,8 @@ class ApiServer:
             app.add_routes(routes(self._operator))
         app.add_routes(
             [
-                web.get("/v1/status", self._get_status),
-                web.get("/metrics", self._get_metrics),
+                *status_routes(self._snapshots),
+                web.get("/metrics", guarded(self._get_metrics)),
                 web.post("/v1/stop", self._post_stop),
                 web.post("/-/webhooks/git", self._post_webhook),
             ]
@@ -68,9 +68,6 @@ class ApiServer:
         if self._runner:
             await self._runner.cleanup()
             self._socket.unlink(missing_ok=True)
-
-    async def _get_status(self, _: web.Request) -> web.Response:
-        return web.Response(text=encode(self._status()), content_type="application/json")
 
     async def _get_metrics(self, _: web.Request) -> web.Response:
         return web.Response(

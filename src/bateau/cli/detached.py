@@ -21,7 +21,8 @@ from bateau.cli.presenter import Presenter
 from bateau.domain.errors import ControlError
 from bateau.wiring.paths import make
 
-_POLL_S = 0.05
+_CONNECT_S = 0.05
+_WAIT_S = 1.0  # a steady status is shown again after this long, for who waits for it to stay so
 _LOG_BYTES_MAX = 8 * 2**20
 _TIMEOUT_S = 900.0
 
@@ -76,19 +77,23 @@ def watch(
     """
     ask = client(name)
     deadline = time.monotonic() + _TIMEOUT_S
+    number: int | None = None
     while time.monotonic() < deadline:
         meanwhile()
         try:
-            tree = ask.status()
+            tree = ask.status(after=number, wait_s=_WAIT_S)
         except ControlError:
             if pid is None:
                 raise
-            tree = None
-        if tree and pid in (None, tree["pid"]):
-            presenter.show(tree)
-            if done(tree):
-                return tree
-        time.sleep(_POLL_S)
+            time.sleep(_CONNECT_S)  # it is starting, and has no socket yet
+            continue
+        if pid not in (None, tree["pid"]):
+            time.sleep(_CONNECT_S)
+            continue
+        number = tree["number"]
+        presenter.show(tree)
+        if done(tree):
+            return tree
     raise ControlError(
         f"not every service is ready after {_TIMEOUT_S / 60:.0f} minutes; the start continues in the background",
         hint="watch it with `bateau status --watch`",

@@ -1,11 +1,14 @@
 """`bateau logs`: show the output of a service."""
 
 import asyncio
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bateau.cli.options import name_option
+
+if TYPE_CHECKING:
+    from bateau.ports.logs import Logs
 
 _LOOK_S = 1.0
 
@@ -19,55 +22,54 @@ _LOOK_S = 1.0
 )
 def command(service: str, name: str, follow: bool, lines: int) -> None:
     """Show the output of SERVICE: chat, app/shop, a replica (model.chat.0), gateway, or control."""
-    from bateau.wiring.logs import tail
-
-    files = _files(service, name)
-    prefixed = len(files) > 1
-    for label, path in files.items():
-        for line in tail(path, lines):
+    found = _found(service, name)
+    prefixed = len(found) > 1
+    for label, logs in found.items():
+        for line in logs.tail(label, lines):
             click.echo(_shown(label, line, prefixed=prefixed))
     if follow:
-        asyncio.run(_follow(service, name, files))
+        asyncio.run(_follow(service, name, found))
 
 
-async def _follow(service: str, name: str, files: dict[str, Path]) -> None:
-    """Follow the files of a service, including those of replicas that start later."""
-    from bateau.wiring.logs import follow
+async def _follow(service: str, name: str, found: "dict[str, Logs]") -> None:
+    """Follow the logs of a service; replicas that start later are followed too."""
 
-    async def one(label: str, path: Path) -> None:
-        async for line in follow(path):
+    async def one(label: str, logs: "Logs") -> None:
+        async for line in logs.follow(label):
             click.echo(_shown(label, line, prefixed=len(followed) > 1))
 
     followed: dict[str, asyncio.Task[None]] = {}
     while True:
-        for label, path in files.items():
+        for label, logs in found.items():
             if label not in followed:
-                followed[label] = asyncio.create_task(one(label, path))
+                followed[label] = asyncio.create_task(one(label, logs))
         for task in followed.values():
             if task.done():
                 task.result()
         await asyncio.sleep(_LOOK_S)
-        files = _files(service, name)
+        found = _found(service, name)
 
 
 def _shown(label: str, line: str, *, prefixed: bool) -> str:
     return f"{click.style(label, fg='cyan')}  {line}" if prefixed else line
 
 
-def _files(service: str, name: str) -> dict[str, Path]:
-    """Find log files by name: the files outlive the control plane and the replicas."""
+def _found(service: str, name: str) -> "dict[str, Logs]":
+    """Return the logs that a name stands for: they outlive the control plane and the replicas."""
     from bateau.cli.instance import instance_paths
+    from bateau.wiring.logs import control_log_of, logs_of
 
     where = instance_paths(name)
     if service == "control":
-        return {"control": where.control_log}
-    found = {path.stem: path for path in sorted(where.logs.glob("*.log"))}
+        return {"control": control_log_of(where)}
+    logs = logs_of(where)
+    ids = logs.ids()
     wanted = service.replace("/", ".")
-    chosen = {label: path for label, path in found.items() if _matches(label, wanted)}
+    chosen = {label: logs for label in ids if _matches(label, wanted)}
     if not chosen:
         from bateau.kit.suggest import did_you_mean, listed
 
-        names = sorted({label.rpartition(".")[0].partition(".")[2] for label in found} | {"control"})
+        names = sorted({label.rpartition(".")[0].partition(".")[2] for label in ids} | {"control"})
         hint = did_you_mean(service, names) or f"available: {listed(names)}"
         raise click.UsageError(f"no log of {service} in {name}: {hint}")
     return chosen

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
 
 _EPHEMERAL = "run-"
-_POLL_S = 0.03
 
 
 @click.command()
@@ -202,18 +201,28 @@ async def _until_ready(platform: Any, running: "asyncio.Task[None]") -> None:
     from bateau.domain.errors import ControlError
 
     presenter = Presenter()
+    number = 0
     while True:
-        tree = plain(platform.status())
+        snapshot = await _next(platform, running, number)
+        number = snapshot.number
+        tree = plain(snapshot)
         service = tree["services"][0] if tree["services"] else None
         if service and service["state"] == "Failed":
             raise ControlError(f"{service['service']}: {service['reason']}", hint=_last_log(service))
-        if running.done():
-            running.result()
         if is_terminal():
             presenter.show(tree)
         if service and tree["settled"] and service["replicasReady"] and tree["gateway"]["replicasReady"]:
             return
-        await asyncio.sleep(_POLL_S)
+
+
+async def _next(platform: Any, running: "asyncio.Task[None]", number: int) -> Any:
+    """Return the next snapshot; raises what the loop has ended with, where it has."""
+    waiting = asyncio.ensure_future(platform.control.snapshots.after(number))
+    await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
+    if running.done():
+        waiting.cancel()
+        running.result()
+    return await waiting
 
 
 def _last_log(service: dict[str, Any]) -> str | None:

@@ -1,26 +1,29 @@
 """`bateau status`: print one line per service."""
 
-import time
 from typing import Any
 
 import click
 
 from bateau.cli.options import is_terminal, json_option, name_option
 
-_REFRESH_S = 1.0
+_WAIT_S = 60.0
 
 
 @click.command()
 @name_option
 @json_option
-@click.option("--watch", "-w", is_flag=True, help="Refresh every second, until Ctrl-C.")
+@click.option("--watch", "-w", is_flag=True, help="Refresh on every change, until Ctrl-C.")
 def command(name: str, as_json: bool, watch: bool) -> None:
     """Show every service: its state, its replicas, and why it is not ready."""
     from bateau.cli.instance import client
 
     ask = client(name)
+    number: int | None = None
     while True:
-        tree = ask.status()
+        tree = ask.status(after=number, wait_s=_WAIT_S)
+        if tree["number"] == number:
+            continue
+        number = tree["number"]
         if as_json:
             import json
 
@@ -31,7 +34,6 @@ def command(name: str, as_json: bool, watch: bool) -> None:
             click.echo(status_text(tree))
         if not watch:
             return
-        time.sleep(_REFRESH_S)
 
 
 def status_text(tree: dict[str, Any]) -> str:

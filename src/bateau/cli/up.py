@@ -3,7 +3,6 @@
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
@@ -109,7 +108,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     stop = asyncio.Event()
     api = ApiServer(
         settings.paths.control_socket,
-        status=platform.status,
+        snapshots=platform.control.snapshots,
         metrics=platform.metrics,
         stop=stop,
         webhook=platform.webhook,
@@ -120,6 +119,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         loop.add_signal_handler(number, stop.set)
     running: asyncio.Task[None] | None = None
     try:
+        platform.control.take_snapshot()
         # First, so that `down` and `status` reach a control plane that is still starting.
         await api.open()
         if not await _opened(platform, stop):
@@ -134,7 +134,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, _kill_all, platform)
+            loop.add_signal_handler(number, platform.runtime.kill)
         await platform.stop()
     finally:
         await api.close()
@@ -163,23 +163,15 @@ async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:
         running.result()
 
 
-def _kill_all(platform: "LocalPlatform") -> None:
-    for replica in platform.runtime.observe():
-        if replica.pid:
-            try:
-                os.killpg(replica.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                continue
-
-
 async def _show(platform: "LocalPlatform", question: str | None) -> None:
     from bateau.api.encoding import plain
     from bateau.cli.presenter import Presenter, endpoint_lines
 
     presenter = Presenter()
-    told = False
+    told, number = False, 0
     while True:
-        tree = plain(platform.status())
+        snapshot = await platform.control.snapshots.after(number)
+        number, tree = snapshot.number, plain(snapshot)
         presenter.show(tree)
         if not told and tree["settled"]:
             told = True
@@ -190,8 +182,6 @@ async def _show(platform: "LocalPlatform", question: str | None) -> None:
             click.echo(
                 f"Watching {tree['directory']}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True
             )
-        pulling = any(service["state"] == "Pulling" for service in tree["services"])
-        await asyncio.sleep(0.1 if not told or pulling else 0.5)
 
 
 async def _ask(tree: dict[str, Any], question: str) -> None:

@@ -5,13 +5,14 @@ Called by control.loop.
 Invariant: a number that was handed out is kept, also for an app that is gone: clients find it again when it comes back.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, cast
 
 from bateau.control.endpoints import listen_key
 from bateau.domain.release import Release
 from bateau.domain.unit import Whereabouts
 from bateau.ports.memory import Memory
+from bateau.ports.numbers import PortNumbers
 
 _PORT_MAX = 65535
 
@@ -19,9 +20,9 @@ _PORT_MAX = 65535
 class AppPorts:
     """Numbers by port ("app/shop/http"), remembered over restarts."""
 
-    def __init__(self, memory: Memory, free_port: Callable[[], int]) -> None:
+    def __init__(self, memory: Memory, numbers: PortNumbers) -> None:
         self._memory = memory
-        self._free_port = free_port
+        self._handed_out = numbers
         self.numbers: Mapping[str, int] = {}
 
     def remember(self) -> None:
@@ -31,6 +32,8 @@ class AppPorts:
         self.numbers = {
             key: number for key, number in numbers.items() if type(number) is int and 0 < number <= _PORT_MAX
         }
+        for key, number in self.numbers.items():
+            self._handed_out.keep(f"clients of {key}", number)
 
     def hand_out(self, release: Release) -> None:
         """Give every port of an app the number that its clients use. Raises ControlError where that cannot be kept."""
@@ -40,7 +43,10 @@ class AppPorts:
             for name, port in service.ports.items()
             if port.protocol != "openai"
         }
-        handed_out = {key: fixed or self.numbers.get(key) or self._free_port() for key, fixed in wanted.items()}
+        handed_out = {
+            key: fixed or self.numbers.get(key) or self._handed_out.take(f"clients of {key}")
+            for key, fixed in wanted.items()
+        }
         kept = {**self.numbers, **handed_out}
         if kept != self.numbers:
             self.numbers = kept

@@ -7,6 +7,7 @@ that only a newer version sees, neither. Where what ran can no longer be read, `
 Invariant: what a policy forbids by now, and did not when it was taken up, goes on.
 """
 
+import asyncio
 import hashlib
 import logging
 from collections.abc import Callable, Mapping
@@ -15,7 +16,7 @@ from typing import Any, cast
 
 from bateau.control.history import History
 from bateau.control.outside import Ports
-from bateau.control.path import Written, understand
+from bateau.control.path import Written
 from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.release import Release
@@ -36,12 +37,14 @@ class DesiredState:
         self._ports = ports
         self._on_change = on_change
         self._rollbacks = Rollbacks(ports, self.understood)
+        self._changing = asyncio.Lock()
         self._texts: Mapping[str, str] = {}  # those of `written`
         self._good: Written | None = None  # what was written last without mistakes
         self._good_texts: Mapping[str, str] = {}
         self._kept = True  # whether the next control plane would know all of it
         self.history = History(ports.revisions, ports.clock, who=ports.who)
-        self.stale = True  # something may be written that was not read yet
+        self.stale = True  # the specs may have changed since they were read
+        self.read_once = False  # whether they were read at all
         self.read_at = ports.clock.monotonic()
         self.written: Written | None = None
         self.written_digest: str | None = None  # of the texts that were read last
@@ -55,7 +58,7 @@ class DesiredState:
     @property
     def taken_up(self) -> bool:
         """Whether what shall run is what is written now."""
-        return self.known and self.written is self._good and not self.stale
+        return self.known and self.written is self._good and not self.stale and not self._changing.locked()
 
     @property
     def held(self) -> Mapping[str, int]:
@@ -67,64 +70,71 @@ class DesiredState:
         """The services that a rollback should hold and cannot, and why."""
         return self._rollbacks.not_held
 
-    def understood(self, texts: Mapping[str, str]) -> Written:
+    async def understood(self, texts: Mapping[str, str]) -> Written:
         """Return what texts say for the environment of this control plane, today."""
         today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
-        return understand(texts, self._ports.environment, self._ports.variables, today=today)
+        return await self._ports.reader.understood(texts, today=today)
 
-    def instead(self, texts: Mapping[str, str]) -> tuple[Written, Release]:
+    async def instead(self, texts: Mapping[str, str]) -> tuple[Written, Release]:
         """Return what other texts say, and what would run then."""
-        written = self.understood(texts)
-        return written, self._rollbacks.held(written.release)
+        written = await self.understood(texts)
+        return written, await self._rollbacks.held(written.release)
 
-    def remember(self) -> None:
+    async def remember(self) -> None:
         """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
         remembered = self._ports.memory.load()
         self._rollbacks.remember(remembered.get("rollbacks"))
         texts: Any = remembered.get("texts")
         if isinstance(texts, dict):
             known = {str(name): str(text) for name, text in cast("dict[str, Any]", texts).items()}
-            last_good = self.understood(known)
+            last_good = await self.understood(known)
             if not last_good.mistaken:
                 self._good, self._good_texts = last_good, known
-                self.release = self._rollbacks.held(last_good.release)
+                self.release = await self._rollbacks.held(last_good.release)
 
     def forget(self) -> None:
         """Have the next control plane begin anew; what was rolled back stays so."""
         remembered = self._ports.memory.load()
         self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
 
-    def read(self) -> None:
-        """Take up what is written now. Raises BateauError where it cannot be read, or not be remembered."""
-        self.read_at = self._ports.clock.monotonic()
-        texts = self._ports.texts.read()
-        if self.written is None or texts != self._texts:
-            self.written, self._texts = self.understood(texts), texts
-            self.written_digest = texts_digest(texts)
-            if not self.written.wrong:
-                self._good, self._good_texts = self.written, texts
-                self._take_up(self.written)
-        self.keep()
-        self.stale = False
+    async def read(self) -> None:
+        """Read the specs, and apply them where they have no errors. Raises BateauError.
 
-    def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
+        That is raised where they cannot be read, or the new state cannot be remembered.
+        """
+        async with self._changing:
+            self.read_at = self._ports.clock.monotonic()
+            self.stale = False
+            texts = await self._ports.reader.read(self._ports.texts)
+            if self.written is None or texts != self._texts:
+                written = await self.understood(texts)
+                self.written, self._texts = written, texts
+                self.written_digest = texts_digest(texts)
+                if not written.wrong:
+                    self._good, self._good_texts = written, texts
+                    await self._take_up(written)
+            self.read_once = True
+            self.keep()
+
+    async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at the last healthy one in which it was another. Raises ControlError.
 
         It lasts until something else is written for the service.
         """
-        if self._good is None:
-            raise ControlError("nothing runs yet that could be rolled back")
-        made = self._rollbacks.back(service, self._good.release, self.release, to=to)
-        says = f"{made.before.key} goes back to revision {made.revision.id}, as {self._ports.who} asked"
-        self.history.note_rolled_back(self.release.environment, says)
-        logger.info("%s", says)
-        self._take_up(self._good, says)
-        try:
-            self.keep()
-        except BateauError as error:
-            logger.error("%s; that is tried again", error.message)
-            self.stale = True
-        return made
+        async with self._changing:
+            if self._good is None:
+                raise ControlError("nothing runs yet that could be rolled back")
+            made = await self._rollbacks.back(service, self._good.release, self.release, to=to)
+            says = f"{made.before.key} goes back to revision {made.revision.id}, as {self._ports.who} asked"
+            self.history.note_rolled_back(self.release.environment, says)
+            logger.info("%s", says)
+            await self._take_up(self._good, says)
+            try:
+                self.keep()
+            except BateauError as error:
+                logger.error("%s; that is tried again", error.message)
+                self.stale = True
+            return made
 
     def keep(self) -> None:
         """Remember it for the next control plane, unless that was done. Raises BateauError where the disk is full."""
@@ -133,10 +143,10 @@ class DesiredState:
             self._ports.memory.save({**self._ports.memory.load(), **kept})
             self._kept = True
 
-    def _take_up(self, good: Written, says: str | None = None) -> None:
+    async def _take_up(self, good: Written, says: str | None = None) -> None:
         """Make what is written, with what a rollback holds, what shall run."""
         self._rollbacks.end_for(good.release)
-        self.release = self._rollbacks.held(good.release)
+        self.release = await self._rollbacks.held(good.release)
         self._on_change()
         self.history.take(self.release, self._good_texts, commit=self._ports.texts.commit_id, pins=self.held, says=says)
         self._kept = False

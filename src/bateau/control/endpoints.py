@@ -20,14 +20,13 @@ def endpoints(
     release: Release,
     replicas: Sequence[Replica],
     *,
-    draining: Collection[str],
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
     tasks: Mapping[str, ModelTask],
     before: Traffic,
-    gateway: str,
+    proxies: Collection[str],
 ) -> Traffic:
-    """Return the traffic. `gateway` is the key of the service whose replicas are the proxies.
+    """Return the traffic. `proxies` are the keys of the services whose replicas are the planes' own processes.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
     secrets of external targets and `tasks` what models do, by service key; `before` is the traffic until now.
@@ -36,16 +35,22 @@ def endpoints(
     for replica in replicas:
         if replica.state in (ReplicaState.READY, ReplicaState.UNREADY):
             by_service.setdefault(replica.service, []).append(replica)
-    proxies = tuple(
-        Proxy(replica=each.id, address=each.addresses.get("socket"), draining=each.id in draining)
-        for each in by_service.pop(gateway, [])
-    )
+    own = [replica for key in sorted(proxies) for replica in by_service.pop(key, [])]
     backends: list[Backend] = []
     for service in release.services:
         listed = by_service.pop(service.key, [])
-        found = _backends(service, listed, draining, app_ports, api_keys.get(service.key))
+        found = _backends(service, listed, app_ports, api_keys.get(service.key))
         backends += (replace(each, task=tasks.get(service.key)) for each in found)
-    return Traffic(backends=(*backends, *_leaving(by_service, draining, before)), proxies=proxies)
+    return Traffic(backends=(*backends, *_leaving(by_service, before)), proxies=tuple(map(_proxy, own)))
+
+
+def _proxy(replica: Replica) -> Proxy:
+    return Proxy(
+        replica=replica.id,
+        service=replica.service,
+        address=replica.addresses.get("socket"),
+        draining=replica.draining,
+    )
 
 
 def listen_key(service_key: str, port_name: str) -> str:
@@ -60,7 +65,6 @@ def listen_key(service_key: str, port_name: str) -> str:
 def _backends(
     service: Workload,
     listed: Sequence[Replica],
-    draining: Collection[str],
     app_ports: Mapping[str, int],
     api_key: str | None,
 ) -> Iterator[Backend]:
@@ -73,40 +77,38 @@ def _backends(
         return
     for name, port in service.ports.items():
         if port.protocol == "openai":
-            endpoints = _endpoints(listed, draining, None)
+            endpoints = _endpoints(listed, None)
             yield Backend(service=service.key, name=service.name, protocol="openai", endpoints=endpoints)
         else:
             yield Backend(
                 service=service.key,
                 name=service.name,
                 protocol=port.protocol,
-                endpoints=_endpoints(listed, draining, name),
+                endpoints=_endpoints(listed, name),
                 listen_port=app_ports.get(listen_key(service.key, name)),
                 port_name=name,
             )
 
 
-def _leaving(
-    by_service: Mapping[str, Sequence[Replica]], draining: Collection[str], before: Traffic
-) -> Iterator[Backend]:
+def _leaving(by_service: Mapping[str, Sequence[Replica]], before: Traffic) -> Iterator[Backend]:
     """Replicas of services that no document names any more are counted until they are drained.
 
     A model cannot be asked for any more. An app's port stays open until then: closing it would cut what is in flight.
     """
     for key, found in sorted(by_service.items()):
-        if gone := _endpoints([replica for replica in found if "socket" in replica.addresses], draining, None):
+        if gone := _endpoints([replica for replica in found if "socket" in replica.addresses], None):
             yield Backend(service=key, name=ServiceKey(key).name, protocol="leaving", endpoints=gone)
         for backend in before.backends:
             if backend.service == key and backend.port_name:
-                yield replace(backend, endpoints=_endpoints(found, draining, backend.port_name))
+                yield replace(backend, endpoints=_endpoints(found, backend.port_name))
 
 
-def _endpoints(listed: Sequence[Replica], draining: Collection[str], port_name: str | None) -> tuple[Endpoint, ...]:
+def _endpoints(listed: Sequence[Replica], port_name: str | None) -> tuple[Endpoint, ...]:
     found: list[Endpoint] = []
     for replica in listed:
         address = replica.addresses.get(port_name) if port_name else _model_address(replica)
         if address:
-            marked = replica.id in draining or replica.state is ReplicaState.UNREADY
+            marked = replica.draining or replica.state is ReplicaState.UNREADY
             found.append(Endpoint(replica=replica.id, address=address, draining=marked))
     return tuple(found)
 

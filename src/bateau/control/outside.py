@@ -3,16 +3,16 @@
 Made by wiring from real adapters, and by tests from those of `testing`; used throughout control.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import PurePath
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
-from bateau.domain.inventory import Machine
+from bateau.control.reading import Reader
+from bateau.control.site import Site
 from bateau.ports.clock import Clock
+from bateau.ports.events import Events
 from bateau.ports.memory import Memory
-from bateau.ports.plane import Plane
+from bateau.ports.numbers import PortNumbers
 from bateau.ports.revisions import Revisions
-from bateau.ports.runtime import Runtime
 from bateau.ports.source import Source
 from bateau.ports.texts import Texts
 
@@ -21,23 +21,21 @@ from bateau.ports.texts import Texts
 class Ports:
     """The ports of one control plane, and the settings that go with them.
 
-    `variables` are what `env()` finds; `who` is written into the history. `no_history` says why there are no
-    `revisions` where there should be.
+    `who` is written into the history. `no_history` says why there are no `revisions` where there should be.
+    `numbers` hands out the loopback ports of apps.
     """
 
+    site: Site
     texts: Texts
+    reader: Reader
     source: Source
-    runtime: Runtime
-    directory: PurePath
-    plane: Plane
     memory: Memory
     clock: Clock
-    machine: Callable[[], Machine]
-    free_port: Callable[[], int]
+    numbers: PortNumbers
     secret: Callable[[str], str | None]
     listen_url: str
     environment: str | None = None
-    variables: Mapping[str, str] = field(default_factory=dict[str, str])
     revisions: Revisions | None = None
     no_history: str = ""
     who: str = "unknown"
+    events: Sequence[Events] = ()

@@ -6,11 +6,12 @@ Invariant: a mistake in what is written gives no steps at all; a service whose m
 fit, is left as it is and hinders no other.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import PurePath
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.control.withholding import sealed
@@ -18,12 +19,10 @@ from bateau.domain.finding import Finding
 from bateau.domain.inventory import Inventory, Machine
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import Placement
-from bateau.domain.plan import Desired, Draining, Plan
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.release import Release
-from bateau.domain.replica import Replica
-from bateau.domain.unit import Whereabouts
+from bateau.domain.unit import Unit, Whereabouts
 from bateau.domain.workload import (
     Command,
     Container,
@@ -37,26 +36,24 @@ from bateau.domain.workload import (
 from bateau.hydrate import Hydration
 from bateau.kit.concealed import without
 from bateau.place import place
-from bateau.plan import plan
 from bateau.policy import Policy, judge, of_service, of_spec
 from bateau.policy import understand as read_policies
+from bateau.ports.target import Surroundings
 from bateau.render import render_service
 from bateau.specs import Reading, read
 
-GATEWAY = "gateway/envoy"
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What is there now. `files` go by service key; `where` is how services are called here."""
+    """What a site has now. `files` go by service key; `where` is how services are called there."""
 
+    target: str
     machine: Machine
     directory: PurePath
     where: Whereabouts
     files: Mapping[str, ModelFile] = field(default_factory=dict[str, ModelFile])
-    observed: Sequence[Replica] = ()
-    draining: Mapping[str, Draining] = field(default_factory=dict[str, Draining])
-    gateway: ProcessTemplate | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +82,16 @@ class Written:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What follows from what is written and what is there."""
+    """What follows from a release on a site.
+
+    `units` go by service key. `refused` says why a service has none. Those in `held` may get one later: their replicas
+    stay.
+    """
 
     placement: Placement
-    templates: Mapping[str, ProcessTemplate]
+    units: Mapping[str, Unit]
     refused: Mapping[str, str]
-    plan: Plan
+    held: frozenset[str]
 
 
 def understand(
@@ -156,32 +157,83 @@ def as_problem(finding: Finding) -> Problem:
     return Problem(where=finding.where, says=says, severity=severity, services=services)
 
 
-def walk(release: Release, world: World, target: str = "process") -> Outcome:
-    """Turn a release into the steps that can be taken now."""
-    placement = place(release, world.files, world.machine)
-    refused = {key: problem.says for key, problem in placement.refused.items()}
-    made: dict[str, ProcessTemplate] = {}
-    desired: list[Desired] = []
-    members = [member_of(each, world.where, target) for each in release.services]
+def walk(release: Release, world: World) -> Outcome:
+    """Turn a release into the units of a site.
+
+    A service for which that fails, also by a bug, is refused with the reason, and keeps no other from its unit.
+    """
+    refused: dict[str, str] = {}
+    units: dict[str, Unit] = {}
+    placement = _placed(release, world, refused)
+    members = _contained(release, refused, lambda service: member_of(service, world.where, world.target)).values()
     neighbourhood = Neighbourhood(members, release.environment, world.where.namespace)
     inventory = Inventory(
         machine=world.machine, directory=world.directory, files=world.files, capacities=placement.capacities
     )
+
+    def made(service: Workload) -> Unit | str | None:
+        return unit_of(service, neighbourhood.of(service.key, inventory), world.target)
+
+    for key, unit in _contained(release, refused, made).items():
+        if isinstance(unit, Unit):
+            units[key] = unit
+        elif unit is not None:
+            refused[key] = unit
+    held = frozenset(str(service.key) for service in release.services if runs_here(service)) - units.keys()
+    return Outcome(placement=placement, units=units, refused=refused, held=held)
+
+
+_Made = TypeVar("_Made")
+
+
+def _contained(release: Release, refused: dict[str, str], make: Callable[[Workload], _Made]) -> dict[str, _Made]:
+    """Return what is made of each service that is not refused; one for which that fails by a bug is refused."""
+    found: dict[str, _Made] = {}
     for service in release.services:
         if service.key in refused:
             continue
-        rendering = render_service(service, neighbourhood.of(service.key, inventory), target=target)
-        if isinstance(rendering.body, ProcessTemplate):
-            made[service.key] = sealed(rendering.body, service.withheld)
-            desired.append(_desired(service, rendering.body))
-        elif wrong := next((finding for finding in rendering.findings if finding.verdict == "error"), None):
-            refused[service.key] = wrong.says
-    if world.gateway:
-        made[GATEWAY] = world.gateway
-        desired.append(Desired(service=GATEWAY, revision=world.gateway.revision, replicas=1, surge=False))
-    settled_elsewhere = {s.key for s in release.services if runs_here(s)} - set(made)
-    movable = [replica for replica in world.observed if replica.service not in settled_elsewhere]
-    return Outcome(placement=placement, templates=made, refused=refused, plan=plan(desired, movable, world.draining))
+        try:
+            found[service.key] = make(service)
+        except Exception as error:
+            refused[service.key] = f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details"
+            logger.exception("%s is left as it is", service.key)
+    return found
+
+
+def _placed(release: Release, world: World, refused: dict[str, str]) -> Placement:
+    """Place all services together; where a bug prevents that, each for itself, to find the one it comes from."""
+    try:
+        placement = place(release, world.files, world.machine)
+    except Exception:  # noqa: BLE001 - it comes again below, where it is reported with its service
+        alone = _contained(
+            release,
+            refused,
+            lambda service: place(replace(release, services=(service,)), world.files, world.machine),
+        ).values()
+        placement = Placement(
+            capacities={key: capacity for each in alone for key, capacity in each.capacities.items()},
+            refused={key: problem for each in alone for key, problem in each.refused.items()},
+            problems=tuple(problem for each in alone for problem in each.problems),
+        )
+    refused |= {key: problem.says for key, problem in placement.refused.items()}
+    return placement
+
+
+def unit_of(service: Workload, around: Surroundings, target: str) -> Unit | str | None:
+    """Return the unit of a service, why there is none, or None where it has none yet, or none on such a site."""
+    rendering = render_service(service, around, target=target)
+    if rendering.body is None:
+        wrong = next((finding for finding in rendering.findings if finding.verdict == "error"), None)
+        return wrong.says if wrong else None
+    return Unit(
+        key=service.key,
+        target=target,
+        body=sealed(rendering.body, service.withheld)
+        if isinstance(rendering.body, ProcessTemplate)
+        else rendering.body,
+        replicas=service.replicas,
+        drain_timeout_s=service.drain_timeout_s,
+    )
 
 
 def runs_here(service: Workload) -> bool:
@@ -214,12 +266,3 @@ def models_needed(release: Release) -> Mapping[str, str]:
 def key_variable(service: Workload) -> str | None:
     """Return the environment variable that holds the API key of an external model, None where it has none."""
     return service.runs.api_key_variable if isinstance(service.runs, External) else None
-
-
-def _desired(service: Workload, template: ProcessTemplate) -> Desired:
-    return Desired(
-        service=service.key,
-        revision=template.revision,
-        replicas=service.replicas,
-        drain_timeout_s=service.drain_timeout_s,
-    )

@@ -84,5 +84,5 @@ def _replicas(count: int) -> str:
 
 
 def _template(key: str, outcome: Outcome | None) -> str | None:
-    made = outcome.templates.get(key) if outcome else None
+    made = outcome.units.get(key) if outcome else None
     return made.revision if made else None

@@ -8,7 +8,7 @@ Refused: going back to the texts of a revision; the services that nobody complai
 """
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -48,7 +48,7 @@ class Rollbacks:
     An instance may serve another environment tomorrow: what is held goes by the environment, too.
     """
 
-    def __init__(self, ports: Ports, understand: Callable[[Mapping[str, str]], Written]) -> None:
+    def __init__(self, ports: Ports, understand: Callable[[Mapping[str, str]], Awaitable[Written]]) -> None:
         self._revisions = ports.revisions
         self._no_history = ports.no_history or "this control plane keeps no history"
         self._environment = ports.environment or LOCAL
@@ -91,25 +91,25 @@ class Rollbacks:
             logger.info("%s is written anew: its rollback to revision %d ends", key, self._holds[key].revision)
         self._holds = kept
 
-    def held(self, release: Release) -> Release:
+    async def held(self, release: Release) -> Release:
         """Return the release with the services as they were whose holds last."""
         written: dict[str, Workload] = {service.key: service for service in release.services}
         self.not_held = {}
         for key, hold in self._lasting(release).items():
             try:
-                written[key] = self._service(key, hold.revision)
+                written[key] = await self._service(key, hold.revision)
             except BateauError as error:
                 logger.error("%s cannot be held at revision %d: %s", key, hold.revision, error.message)
                 self.not_held[key] = error.message
         return replace(release, services=tuple(written.values()))
 
-    def back(self, service: str, written: Release, running: Release, *, to: int | None) -> RolledBack:
+    async def back(self, service: str, written: Release, running: Release, *, to: int | None) -> RolledBack:
         """Hold `service` at revision `to`, or at the last healthy one in which it was another. Raises ControlError."""
         if self._revisions is None:
             raise ControlError(f"{self._no_history}, so there is nothing to go back to")
         before = _found(service, running)
         wanted = self._target(self._revisions, before, to)
-        after = self._service(before.key, wanted.pins.get(before.key, wanted.id))
+        after = await self._service(before.key, wanted.pins.get(before.key, wanted.id))
         if service_digest(after) == service_digest(before):
             raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
         over = service_digest(_found(before.key, written))
@@ -140,12 +140,12 @@ class Rollbacks:
             raise ControlError(f"there is no earlier healthy revision with another {service.key}", hint=hint)
         return found
 
-    def _service(self, key: str, revision: int) -> Workload:
+    async def _service(self, key: str, revision: int) -> Workload:
         """Return a service as a revision had it. Raises ControlError."""
         if (key, revision) not in self._services:
             if self._revisions is None:
                 raise ControlError(self._no_history)
-            written = self._understand(self._revisions.content(revision))
+            written = await self._understand(self._revisions.content(revision))
             found = next((each for each in written.release.services if each.key == key), None)
             forbids = next((f for f in written.findings if f.subject == key and f.verdict == "error"), None)
             if forbids:

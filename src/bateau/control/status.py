@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from bateau import __version__
 from bateau.control.loop import Control
-from bateau.control.path import GATEWAY, key_variable, model_source, runs_here
+from bateau.control.path import key_variable, model_source, runs_here
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
@@ -25,24 +25,25 @@ _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
 def status(control: Control, *, instance: str, since: float, follows: Follows = "directory") -> Status:
     """Return the status of everything the control plane looks after; `follows` is where its desired state is."""
     by_service: dict[str, list[Replica]] = {}
-    for replica in control.ports.runtime.observe():
+    for replica in control.observed.replicas:
         by_service.setdefault(replica.service, []).append(replica)
     up_to_date = control.up_to_date
     now = _Now(
         control=control,
         left_alone=control.left_alone,
         addresses=control.addresses(),
-        draining=control.draining.keys(),
-        rejected=control.ports.plane.observe().rejected,
+        rejected=control.planes.observe().rejected,
         rolled_out=control.ready_services() if up_to_date else frozenset[str](),
     )
-    gateway = _gateway(now, by_service.pop(GATEWAY, []))
+    proxies = sorted(control.planes.proxies)
+    gateway = _gateway(now, proxies, [each for key in proxies for each in by_service.pop(key, [])])
     services = [_service(now, service, by_service.pop(service.key, [])) for service in control.release.services]
     services += [_unwritten(now, key, found) for key, found in sorted(by_service.items())]
     written = control.desired.written
     warnings = control.outcome.placement.problems if control.outcome else ()
     settled = (
-        control.turns > 0
+        control.desired.read_once
+        and control.counts.turns > 0
         and (now.left_alone or up_to_date)
         and gateway.state not in _UNSETTLED
         and all(service.state not in _UNSETTLED and not service.draining for service in services)
@@ -82,12 +83,11 @@ class _Now:
     control: Control
     left_alone: bool
     addresses: Mapping[str, str]
-    draining: Collection[str]
     rejected: Mapping[str, str]
     rolled_out: Collection[str]
 
     def draining_of(self, replicas: Sequence[Replica]) -> tuple[str, ...]:
-        return tuple(replica.id for replica in replicas if replica.id in self.draining)
+        return tuple(replica.id for replica in replicas if replica.draining)
 
 
 def _held(control: Control) -> list[Problem]:
@@ -145,7 +145,7 @@ def _no_history(control: Control) -> list[Problem]:
     return [Problem(where=None, says=says, severity=Severity.WARNING)] if says else []
 
 
-def _gateway(now: _Now, replicas: list[Replica]) -> ServiceStatus:
+def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> ServiceStatus:
     control = now.control
     state, reason = _state(replicas, wanted=1)
     ours = {service.key for service in control.release.services}
@@ -155,9 +155,9 @@ def _gateway(now: _Now, replicas: list[Replica]) -> ServiceStatus:
     elif now.left_alone and not replicas:
         state, reason = ServiceState.FAILED, "it is not started before what is written can be read"
     return ServiceStatus(
-        service=GATEWAY,
+        service=proxies[0] if proxies else "gateway",
         state=state,
-        reason=control.failure(GATEWAY) or reason,
+        reason=next(filter(None, map(control.failure, proxies)), None) or reason,
         replicas_wanted=1,
         replicas_ready=_ready(replicas),
         engine="envoy",

@@ -57,12 +57,15 @@ class Backend:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Proxy:
-    """One running process of a plane. `address` is the path of its admin socket, None where it has none of its own.
+    """One running process of a plane; `service` is the key of the plane's proxies ("gateway/envoy").
+
+    `address` is the path of its admin socket, None where it has none of its own.
 
     A proxy with `draining` takes no new connections and finishes the requests and streams that it has.
     """
 
     replica: str
+    service: str
     address: str | None = None
     draining: bool = False
 

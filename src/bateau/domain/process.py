@@ -58,9 +58,10 @@ class ProcessTemplate:
     """A command and all that its supervision needs.
 
     In `command` and `environment` the words `{replica}` (its id), `{socket}` (path of the replica's own unix socket)
-    and `{port:NAME}` (a loopback port handed out to the replica under NAME) are replaced when a replica starts;
-    likewise in `probe.target.address`. In them, in `working_directory` and in `probe.target.path`, `{withheld:KEY}`
-    stands for a value that is kept in memory only: `withheld[KEY]`, or None where the template was read from disk.
+    and `{port:NAME}` (a loopback port handed out to the replica under NAME) are replaced when a replica starts; also in
+    the addresses of `probe` and of `metrics` (its Prometheus page). In them, in `working_directory` and in
+    `probe.target.path`, `{withheld:KEY}` stands for a value that is kept in memory only: `withheld[KEY]`, or None where
+    the template was read from disk.
     """
 
     revision: str
@@ -70,6 +71,7 @@ class ProcessTemplate:
     port_names: tuple[str, ...] = ()
     uses_socket: bool = False
     probe: ProbePlan | None = None
+    metrics: ProbeTarget | None = None
     resources: Resources = field(default_factory=Resources)
     stop_timeout_s: float = 10.0
     drain_timeout_s: float = 30.0

@@ -40,4 +40,5 @@ class Replica:
     last_log: tuple[str, ...] = ()
     limits: str | None = None  # "enforced by cgroup", "not enforced: ..." or None where there are none
     adopted: bool = False
+    draining: bool = False  # it gets no new requests
     drain_timeout_s: float = 30.0  # of the document that it was made for

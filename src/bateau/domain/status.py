@@ -60,6 +60,7 @@ class ServiceStatus:
 class Status:
     """Everything. `problems` are mistakes in what is written now; while there are errors, `services` are as before."""
 
+    number: int = 0  # of the snapshot; it grows by one with each change
     version: str
     instance: str
     pid: int

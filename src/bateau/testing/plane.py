@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 
 from bateau.domain.endpoint import Load, PlaneState, Traffic
 from bateau.domain.process import ProcessTemplate
+from bateau.ports.clock import Clock
+from bateau.testing.clock import ManualClock
 
 
 class FakePlane:
@@ -19,8 +21,9 @@ class FakePlane:
 
     name = "envoy"
 
-    def __init__(self, *, revision: str = "gateway-1") -> None:
+    def __init__(self, *, revision: str = "gateway-1", clock: Clock | None = None) -> None:
         self.revision = revision
+        self._clock = clock or ManualClock()
         self.published: list[Traffic] = []
         self.in_flight: dict[str, int] | None = {}
         self.accepted = True
@@ -46,7 +49,7 @@ class FakePlane:
         """Return the state that the test has set."""
         accepted = self.accepted and bool(self.published) and not self.closed
         known = self.in_flight if accepted and self.traffic.wants_load else None
-        load = None if known is None else Load(in_flight={**self._idle(), **known}, seen_at=0.0)
+        load = None if known is None else Load(in_flight={**self._idle(), **known}, seen_at=self._clock.monotonic())
         return PlaneState(accepted=accepted, rejected=self._rejected(), load=load)
 
     def on_change(self, wake: Callable[[], None]) -> None:

@@ -1,134 +1,87 @@
-"""A runtime without processes: replicas are values that a test moves from state to state.
+"""A runtime without processes: units become replicas that are ready at the next look.
 
-Invariant: it behaves like `runtimes.local.LocalRuntime`; one test suite runs against both.
-Refused: imitating back-off and probes; tests of the loop decide themselves when a replica is ready, or dies.
+Invariant: keeps what every runtime promises; tests/ports/test_runtime.py is run against it and the real ones.
+Refused: imitating probes, drains and back-off; tests of these use the local runtime over a FakeKeeper.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
-from bateau.domain.errors import ReplicaError
-from bateau.domain.process import ProcessTemplate
+from bateau.domain.endpoint import Load
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.ports.clock import Clock
-from bateau.testing.clock import ManualClock
-
-PORT_FIRST = 20000
-PID_FIRST = 1001
+from bateau.domain.unit import Unit
+from bateau.ports.runtime import Observed
 
 
 class FakeRuntime:
-    """Satisfies `bateau.ports.runtime.Runtime`.
+    """Satisfies `bateau.ports.runtime.Runtime`. `refusals` maps service keys to why nothing of them starts."""
 
-    `adopt` finds the replicas in `left_running`. With `auto_ready` a started replica is ready at once; without it a
-    test calls `become_ready`. `refusals` maps ids to the message of the ReplicaError that their `start` raises.
-    """
+    name = "fake"
 
-    def __init__(
-        self, *, clock: Clock | None = None, auto_ready: bool = True, left_running: Sequence[Replica] = ()
-    ) -> None:
-        self._clock = clock or ManualClock()
-        self._auto_ready = auto_ready
-        self._left_running = tuple(left_running)
-        self._replicas: dict[str, Replica] = {}
-        self._wakes: list[Callable[[], None]] = []
-        self._ports_given = 0
-        self._pids_given = 0
+    def __init__(self) -> None:
         self.refusals: dict[str, str] = {}
-        self.templates: dict[str, ProcessTemplate] = {}
-        self.stopped: list[str] = []
+        self._replicas: dict[str, Replica] = {}
+        self._units: dict[str, Unit] = {}
+        self._wakes: list[Callable[[], None]] = []
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever the state of a replica has changed."""
+        """Call `wake` whenever what `observe` returns has changed."""
         self._wakes.append(wake)
 
     async def adopt(self) -> None:
-        """Find the replicas given as `left_running`."""
-        for replica in self._left_running:
-            self._put(replace(replica, adopted=replica.pid is not None))
+        """Find nothing."""
 
-    def observe(self) -> Sequence[Replica]:
-        """Return every replica, ordered by id."""
-        return [self._replicas[replica_id] for replica_id in sorted(self._replicas)]
+    def apply(self, units: Sequence[Unit], *, held: Collection[str] = ()) -> None:
+        """Make `units` what runs."""
+        self._units = {unit.key: unit for unit in units}
+        wanted = {
+            f"{unit.key.replace('/', '.')}.{number}": unit
+            for unit in units
+            if unit.key not in self.refusals
+            for number in range(unit.replicas)
+        }
+        kept = {
+            replica.id: replica
+            for replica in self._replicas.values()
+            if replica.service in held or replica.service in self.refusals or replica.id in wanted
+        }
+        made = {replica_id: self._made(replica_id, unit, kept.get(replica_id)) for replica_id, unit in wanted.items()}
+        replicas = {**kept, **made}
+        if replicas != self._replicas:
+            self._replicas = replicas
+            for wake in self._wakes:
+                wake()
 
-    async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Create a replica. Raises ReplicaError if the id is taken, or if it is in `refusals`."""
-        if replica_id in self._replicas:
-            raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
-        if replica_id in self.refusals:
-            raise ReplicaError(self.refusals[replica_id])
-        self.templates[replica_id] = template
-        self._put(
-            Replica(
-                id=replica_id,
-                service=service,
-                revision=template.revision,
-                state=ReplicaState.STARTING,
-                pid=self._next_pid(),
-                addresses=self._addresses(replica_id, template),
-                since=self._clock.wall(),
-                drain_timeout_s=template.drain_timeout_s,
-            )
-        )
-        if self._auto_ready:
-            self.become_ready(replica_id)
+    def note_load(self, load: Load | None) -> None:
+        """Nothing drains here."""
 
-    def supply(self, templates: Iterable[ProcessTemplate]) -> None:
-        """Nothing is kept on disk here, so nothing is missing."""
+    def observe(self) -> Observed:
+        """Return the replicas; a refused unit keeps those that it had."""
+        replicas = tuple(self._replicas[each] for each in sorted(self._replicas))
+        failures = {key: says for key, says in self.refusals.items() if key in self._units}
+        return Observed(replicas=replicas, failures=failures, moving=frozenset(failures))
 
-    async def stop(self, replica_id: str) -> None:
-        """Stop a replica; an unknown id is ignored."""
-        if replica_id in self._replicas:
-            self.move(replica_id, ReplicaState.STOPPING)
-            del self._replicas[replica_id]
-            self.stopped.append(replica_id)
-            self._wake()
+    async def metrics(self) -> Mapping[str, str | None]:
+        """Return nothing."""
+        return {}
+
+    async def remove(self, services: Collection[str] | None = None) -> Mapping[str, str]:
+        """Remove replicas."""
+        self._replicas = {
+            key: each for key, each in self._replicas.items() if services is not None and each.service not in services
+        }
+        return {}
+
+    def kill(self) -> None:
+        """Remove every replica."""
+        self._replicas.clear()
 
     async def close(self) -> None:
-        """Release everything without stopping any replica."""
-        self._replicas.clear()
+        """Let go."""
         self._wakes.clear()
 
-    def become_ready(self, replica_id: str) -> None:
-        """Let a replica answer its probe."""
-        self.move(replica_id, ReplicaState.READY)
-
-    def crash(self, replica_id: str, reason: str = "exited with code 1", *, last_log: Sequence[str] = ()) -> None:
-        """Kill the process of a replica."""
-        self._replicas[replica_id] = replace(self._replicas[replica_id], pid=None, last_log=tuple(last_log))
-        self.move(replica_id, ReplicaState.BACKOFF, reason)
-
-    def restart(self, replica_id: str) -> None:
-        """Restart a replica that died, with a new process."""
-        replica = self._replicas[replica_id]
-        self._replicas[replica_id] = replace(
-            replica, pid=self._next_pid(), restarts=replica.restarts + 1, adopted=False
-        )
-        self.move(replica_id, ReplicaState.STARTING)
-        if self._auto_ready:
-            self.become_ready(replica_id)
-
-    def move(self, replica_id: str, state: ReplicaState, reason: str | None = None) -> None:
-        """Put a replica into a state."""
-        self._put(replace(self._replicas[replica_id], state=state, reason=reason, since=self._clock.wall()))
-
-    def _put(self, replica: Replica) -> None:
-        self._replicas[replica.id] = replica
-        self._wake()
-
-    def _wake(self) -> None:
-        for wake in self._wakes:
-            wake()
-
-    def _next_pid(self) -> int:
-        self._pids_given += 1
-        return PID_FIRST + self._pids_given - 1
-
-    def _addresses(self, replica_id: str, template: ProcessTemplate) -> Mapping[str, str]:
-        addresses: dict[str, str] = {}
-        for name in template.port_names:
-            addresses[name] = f"127.0.0.1:{PORT_FIRST + self._ports_given}"
-            self._ports_given += 1
-        if template.uses_socket:
-            addresses["socket"] = f"/run/bateau/{replica_id}.sock"
-        return addresses
+    def _made(self, replica_id: str, unit: Unit, known: Replica | None) -> Replica:
+        if known is not None and known.revision == unit.revision:
+            return known
+        fresh = Replica(id=replica_id, service=unit.key, revision=unit.revision, state=ReplicaState.READY, pid=1)
+        return replace(known, revision=unit.revision) if known else fresh

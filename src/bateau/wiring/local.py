@@ -5,7 +5,6 @@ Called by the commands. The only place, with its neighbours, that knows the conc
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 """
 
-import asyncio
 import fcntl
 import getpass
 import logging
@@ -13,22 +12,22 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any
 
 from bateau.control.desired import texts_digest
 from bateau.control.loop import Control
 from bateau.control.outside import Ports
-from bateau.control.path import GATEWAY, Written, understand
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
+from bateau.control.site import Site
 from bateau.control.status import status
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
-from bateau.runtimes.local import LocalRuntime
+from bateau.observe.scrape import prometheus_page
+from bateau.runtimes.local import LocalRuntime, ProcessKeeper
 from bateau.sources.git import GitReference
 from bateau.sources.http import shown
 from bateau.sources.models import Models
@@ -41,6 +40,7 @@ from bateau.wiring.history import history_path
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, make, paths
+from bateau.wiring.reading import WorkerReader
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
@@ -110,7 +110,10 @@ class LocalPlatform:
         self._adopted = False
         self.clock = SystemClock()
         self.since = self.clock.wall()
-        self.runtime = local_runtime(settings)
+        self._reader = WorkerReader(settings.environment, settings.environ)
+        self._reader.start()
+        keeper = local_keeper(settings)
+        self.runtime = LocalRuntime(keeper, self.clock)
         self.plane = EnvoyPlane(
             binary=envoy_binary(),
             cache=where.cache,
@@ -123,31 +126,36 @@ class LocalPlatform:
         # Taken out of our own environment now, before anything is started that would inherit it.
         secret = _secrets(settings.environ)
         webhook_secret = secret(SECRET_VARIABLE)
-        self._repository = _repository(settings)
+        self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
         self._revisions, no_history = _revisions(where)
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
+                site=Site(
+                    name="local",
+                    target="process",
+                    runtime=self.runtime,
+                    planes=(self.plane,),
+                    machine=machine,
+                    directory=settings.directory,
+                ),
                 texts=self._repository or self._applied or files,
+                reader=self._reader,
                 source=models(settings.directory, settings.environ),
-                runtime=self.runtime,
-                directory=settings.directory,
-                plane=self.plane,
                 memory=StateFile(where.state / "control.json"),
                 clock=self.clock,
-                machine=machine,
-                free_port=free_port,
+                numbers=keeper.ports,
                 secret=secret,
                 listen_url=settings.listen_url,
                 environment=settings.environment,
-                variables=settings.environ,
                 revisions=self._revisions,
                 no_history=no_history,
                 who=_user(),
             )
         )
+        self.control.status = self.status
 
     async def open(self) -> None:
         """Adopt what runs. Raises ControlError where the port is someone else's."""
@@ -155,27 +163,32 @@ class LocalPlatform:
             await self._repository.open()
         await self.control.adopt()
         self._adopted = True
-        gateways = [replica.pid for replica in self.runtime.observe() if replica.service == GATEWAY and replica.pid]
+        proxies = self.control.planes.proxies
+        replicas = self.runtime.observe().replicas
+        gateways = [replica.pid for replica in replicas if replica.service in proxies and replica.pid]
         check_port_free(*self.settings.listen, but_for=gateways)
 
     async def run(self) -> None:
         """Run the loop until cancelled."""
         await self.control.run()
 
-    async def stop(self) -> None:
-        """Stop every replica, also those that an earlier control plane left and that were not adopted yet."""
+    async def stop(self) -> Mapping[str, str]:
+        """Stop every replica, also those that an earlier control plane left and that were not adopted yet.
+
+        Returns what could not be stopped by replica id, with the reason.
+        """
         if not self._adopted:
             await self.control.adopt()
-        await self.control.stop_all()
+        return await self.control.stop_all()
 
     def status(self) -> Status:
         """Return how everything is."""
         follows = "repository" if self._repository else "applied" if self._applied else "directory"
         return status(self.control, instance=self.settings.instance, since=self.since, follows=follows)
 
-    def preview(self, texts: Mapping[str, str]) -> Preview:
+    async def preview(self, texts: Mapping[str, str]) -> Preview:
         """Return what other texts would do to what runs."""
-        return self.control.preview(texts)
+        return await self.control.preview(texts)
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
         """Make texts the desired state, and return what stands for them in the status.
@@ -192,9 +205,9 @@ class LocalPlatform:
         self.control.look_again()  # from here on nobody is told that everything is as it should be
         return texts_digest(texts)
 
-    def rollback(self, service: str, *, to: int | None) -> RolledBack:
+    async def rollback(self, service: str, *, to: int | None) -> RolledBack:
         """Hold a service at an earlier revision. Raises ControlError."""
-        return self.control.rollback(service, to=to)
+        return await self.control.rollback(service, to=to)
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
@@ -202,6 +215,7 @@ class LocalPlatform:
 
     async def close(self) -> None:
         """Let go; what runs goes on running unless it was stopped before."""
+        self._reader.close()
         await self.plane.close()
         await self.runtime.close()
         if self._revisions:
@@ -243,7 +257,7 @@ def _default_texts(settings: Settings) -> Mapping[str, str]:
     return {} if served_specs else settings.default_texts
 
 
-def _repository(settings: Settings) -> FollowedRepository | None:
+def _repository(settings: Settings, sound: Callable[[Mapping[str, str]], bool]) -> FollowedRepository | None:
     if settings.repository is None:
         return None
     return FollowedRepository(
@@ -254,14 +268,8 @@ def _repository(settings: Settings) -> FollowedRepository | None:
         following=following_of(
             settings.repository, settings.allowed_signers, rewritten_history=settings.rewritten_history
         ),
-        sound=lambda texts: not _understood(texts, settings).wrong,
+        sound=sound,
     )
-
-
-def _understood(texts: Mapping[str, str], settings: Settings) -> Written:
-    """Return what texts say for the environment of an instance, today."""
-    today = datetime.fromtimestamp(time.time(), tz=UTC).date()
-    return understand(texts, settings.environment, settings.environ, today=today)
 
 
 def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:
@@ -297,28 +305,34 @@ def take_lock(settings: Settings) -> IO[str]:
     return lock
 
 
-def local_runtime(settings: Settings) -> LocalRuntime:
-    """Return the runtime of an instance."""
+def local_keeper(settings: Settings) -> ProcessKeeper:
+    """Return the keeper of an instance's processes."""
     where = settings.paths
-    return LocalRuntime(
+    return ProcessKeeper(
         state=where.state,
         runtime=where.runtime,
         logs=where.logs,
         prober=NetworkProber(),
         clock=SystemClock(),
         instance=str(where.state),
+        scrape=prometheus_page,
     )
 
 
 async def stop_leftovers(settings: Settings) -> int:
-    """Stop what a control plane that is gone left running; return how many replicas that were."""
+    """Stop the replicas that a dead control plane left running; return how many there were.
+
+    Raises ControlError, after all others were stopped, where one cannot be stopped.
+    """
     lock = take_lock(settings)
-    runtime = local_runtime(settings)
+    runtime = LocalRuntime(local_keeper(settings), SystemClock())
     try:
         await runtime.adopt()
-        replicas = runtime.observe()
-        await asyncio.gather(*(runtime.stop(replica.id) for replica in replicas))
-        return len(replicas)
+        count = len(runtime.observe().replicas)
+        failed = await runtime.remove()
+        if failed:
+            raise ControlError(f"{len(failed)} of {count} replicas could not be stopped: {'; '.join(failed.values())}")
+        return count
     finally:
         await runtime.close()
         lock.close()

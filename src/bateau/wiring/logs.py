@@ -1,5 +1,18 @@
-"""Log files of replicas, for the faces."""
+"""The logs of an instance, for the faces: they outlive its control plane.
 
-from bateau.runtimes.local.logs import follow, tail
+Called by the command `logs`.
+"""
 
-__all__ = ["follow", "tail"]
+from bateau.ports.logs import Logs
+from bateau.runtimes.local import LogFolder
+from bateau.wiring.paths import Paths
+
+
+def logs_of(where: Paths) -> Logs:
+    """Return the logs of an instance."""
+    return LogFolder(where.logs)
+
+
+def control_log_of(where: Paths) -> Logs:
+    """Return the log of the control plane itself; its id is "control"."""
+    return LogFolder(where.control_log.parent)

@@ -5,38 +5,48 @@ Called by the API's `/metrics`, when someone scrapes.
 
 import asyncio
 from collections.abc import Sequence
-from pathlib import Path
-
-import aiohttp
 
 from bateau import __version__
 from bateau.control.loop import Control
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.workload import ServiceKey
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
 from bateau.traffic.envoy import EnvoyPlane
 
 _ENVOY_FILTER = (
     "bateau\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|membership_healthy$"
 )
-_TIMEOUT_S = 2.0
 
 
 async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
     """Return the Prometheus page of an instance."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="The version that runs.")
-    replicas = control.ports.runtime.observe()
+    replicas = control.observed.replicas
     _add_replicas(page, replicas)
-    envoys = await plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}")
+    _add_control(page, control)
+    envoys, texts = await asyncio.gather(
+        plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
+    )
     add_envoy(page, *(text for text in envoys if text is not None))
-    servers = [r for r in replicas if r.service.startswith("model/") and r.addresses.get("socket") and r.pid]
-    texts = await asyncio.gather(*(_scrape(Path(replica.addresses["socket"])) for replica in servers))
-    for replica, text in zip(servers, texts, strict=True):
-        if text is not None:
-            add_llamacpp(page, text, model=replica.service.partition("/")[2], replica=replica.id)
-    failed = sum(text is None for text in (*envoys, *texts))
+    services = {replica.id: ServiceKey(replica.service) for replica in replicas}
+    for replica_id, text in texts.items():
+        if text is not None and replica_id in services:
+            add_llamacpp(page, text, model=services[replica_id].name, replica=replica_id)
+    failed = sum(text is None for text in (*envoys, *texts.values()))
     page.add("bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be read for this page.")
     return page.text()
+
+
+def _add_control(page: Page, control: Control) -> None:
+    counts = control.counts
+    for name, value, says in (
+        ("bateau_control_turns_total", counts.turns, "Turns of the control loop."),
+        ("bateau_control_turn_seconds_total", round(counts.turn_s, 6), "Seconds spent in turns of the control loop."),
+        ("bateau_control_failed_turns_total", counts.failed_turns, "Turns of the control loop that ended with a bug."),
+        ("bateau_control_reads_total", counts.reads, "Times that the specs were read."),
+    ):
+        page.add(name, {}, value, kind="counter", says=says)
 
 
 def _add_replicas(page: Page, replicas: Sequence[Replica]) -> None:
@@ -53,17 +63,3 @@ def _add_replicas(page: Page, replicas: Sequence[Replica]) -> None:
         page.add(
             "bateau_replica_restarts_total", labels, replica.restarts, kind="counter", says="Restarts of a replica."
         )
-
-
-async def _scrape(socket: Path) -> str | None:
-    try:
-        async with (
-            aiohttp.ClientSession(
-                connector=aiohttp.UnixConnector(path=str(socket), force_close=True),
-                timeout=aiohttp.ClientTimeout(total=_TIMEOUT_S),
-            ) as session,
-            session.get("http://replica/metrics") as response,
-        ):
-            return await response.text() if response.status == 200 else None  # noqa: PLR2004
-    except (aiohttp.ClientError, OSError, TimeoutError):
-        return None

@@ -109,7 +109,7 @@ class FollowedRepository:
             commit, texts = self._texts.commit, self._texts.texts
             if commit is None or texts is None:
                 return
-            if texts is not self._seen and not self._sound(texts):
+            if texts is not self._seen and not await asyncio.to_thread(self._sound, texts):
                 logger.warning("commit %s of %s has errors and changes nothing", commit.short, commit.author)
                 self._seen = texts  # the loop reads and reports the errors
                 return

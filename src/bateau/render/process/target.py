@@ -207,6 +207,7 @@ def _llamacpp(workload: Workload, runs: ModelServer, file: ModelFile, capacity: 
             environment=workload.env,
             uses_socket=True,
             probe=_probe(workload, ProbeTarget(kind="http", address="{socket}", path=path)),
+            metrics=ProbeTarget(kind="http", address="{socket}", path="/metrics"),
             resources=workload.resources,
             drain_timeout_s=workload.drain_timeout_s,
             stop_timeout_s=workload.stop_timeout_s,

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
-from bateau.domain.process import WORD, ProbePlan
+from bateau.domain.process import WORD, ProbePlan, ProbeTarget
 from bateau.kit.concealed import without
 from bateau.runtimes.local.limits import Cgroups, Leaf
 from bateau.runtimes.local.logs import LOG_BYTES_MAX, open_log
@@ -71,6 +71,11 @@ class Site:
         except ReplicaError:  # the path is not known until it is supplied
             target = replace(target, kind="tcp")
         return replace(plan, target=target)
+
+    def metrics_target(self, record: Record) -> ProbeTarget | None:
+        """Return where a replica's Prometheus page is, with its address filled in."""
+        target = record.template.metrics
+        return None if target is None else replace(target, address=_Words(self, record).fill(target.address))
 
 
 @dataclass(frozen=True, slots=True)

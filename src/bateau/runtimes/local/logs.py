@@ -12,7 +12,7 @@ Refused: a logging process per replica; one more process to supervise for each o
 import asyncio
 import contextlib
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -57,6 +57,28 @@ def rotate_if_full(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
             if os.fstat(source.fileno()).st_size == source.tell():
                 os.truncate(path, 0)
                 return True
+
+
+class LogFolder:
+    """The logs of one instance; satisfies `bateau.ports.logs.Logs`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def ids(self) -> Sequence[str]:
+        """Return the ids of all replicas that have a log."""
+        return sorted(path.stem for path in self._folder.glob("*.log"))
+
+    def tail(self, replica_id: str, lines: int) -> Sequence[str]:
+        """Return the last lines of a log, oldest first. Raises OSError where it may not be read."""
+        return tail(self._path(replica_id), lines)
+
+    def follow(self, replica_id: str) -> AsyncGenerator[str]:
+        """Yield each new line as it is written."""
+        return follow(self._path(replica_id))
+
+    def _path(self, replica_id: str) -> Path:
+        return self._folder / f"{replica_id}.log"
 
 
 def tail(path: Path, lines: int) -> tuple[str, ...]:

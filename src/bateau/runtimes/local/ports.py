@@ -1,6 +1,6 @@
-"""Hand out loopback ports to replicas: each to one replica, and the same ones again when it restarts.
+"""Hand out loopback ports: each to one replica, and the same ones again when it restarts; or to the clients of an app.
 
-Called by launch and adoption.
+Called by launch and adoption, and by control through ports.numbers.
 
 Invariant: two replicas never hold one port, and a port is handed out only when nothing listens on it.
 Refused: asking the kernel for port 0; such a port lies in the range of outgoing connections, where any client on the
@@ -42,6 +42,16 @@ class LoopbackPorts:
                 ports[name] = self._next_free()
                 self._owners[ports[name]] = replica_id
         return ports
+
+    def take(self, owner: str) -> int:
+        """Return a port that nobody has. Raises ReplicaError when none is free."""
+        port = self._next_free()
+        self._owners[port] = owner
+        return port
+
+    def keep(self, owner: str, number: int) -> None:
+        """Note that a port is the owner's already."""
+        self._owners[number] = owner
 
     def release(self, replica_id: str) -> None:
         """Take back all ports of a replica."""

@@ -20,7 +20,7 @@ from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.workload import Resources
 
 VERSION = 2
-VERSIONS_READ = (1, 2)  # 1 had no drain timeout
+VERSIONS_READ = (1, 2)  # 1 had no drain timeout and no metrics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +147,7 @@ def _to_tree(record: Record) -> dict[str, Any]:
             "port_names": list(template.port_names),
             "uses_socket": template.uses_socket,
             "probe": None if template.probe is None else asdict(template.probe),
+            "metrics": None if template.metrics is None else asdict(template.metrics),
             "resources": asdict(template.resources),
             "stop_timeout_s": template.stop_timeout_s,
             "drain_timeout_s": template.drain_timeout_s,
@@ -174,7 +175,9 @@ def _template_from_tree(tree: Any) -> ProcessTemplate:
     if probe is not None:
         times = dict(probe)
         probe = ProbePlan(target=ProbeTarget(**times.pop("target")), **times)
+    metrics = rest.pop("metrics", None)
     return ProcessTemplate(
+        metrics=None if metrics is None else ProbeTarget(**metrics),
         command=tuple(rest.pop("command")),
         environment=dict(rest.pop("environment")),
         port_names=tuple(rest.pop("port_names")),

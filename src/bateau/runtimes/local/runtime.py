@@ -1,224 +1,214 @@
-"""Run replicas as processes of this machine: each in its own session, alive without the control plane, adopted after.
+"""Keep units running as replicas of this machine: which are started, drained and stopped, and in which order.
 
-Made by wiring; called by control through ports.runtime. Hands each replica to a Supervisor of its own.
+Made by wiring; called by control through ports.runtime. Hands each replica to a keeper, which restarts and probes it.
 
-Invariant: `observe` tells what is known now and touches neither disk nor network.
-Refused: systemd as the supervisor; containers and many machines have no user instance of it, and readiness by probe,
-ports and rollouts would stay here anyway.
+Invariant: nothing here waits: a start or a stop is a task whose end is observed. Held by tests/ports/test_runtime.py.
+Invariant: what fails for one unit, an expected error or a bug, is reported with its reason, retried after a back-off,
+and stops no other unit. Held by tests/runtimes/test_contained.py.
 """
 
 import asyncio
 import logging
-import os
-import re
-from collections.abc import Callable, Iterable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from bateau.domain.errors import ReplicaError
+from bateau.domain.endpoint import Load
+from bateau.domain.errors import BateauError
 from bateau.domain.process import ProcessTemplate
-from bateau.domain.replica import Replica
+from bateau.domain.unit import Unit
+from bateau.kit.backoff import Backoff
 from bateau.ports.clock import Clock
-from bateau.ports.probe import Prober
-from bateau.runtimes.local.adoption import Findings, look
-from bateau.runtimes.local.ending import Kin, end
-from bateau.runtimes.local.launch import Site
-from bateau.runtimes.local.limits import Cgroups
-from bateau.runtimes.local.logs import LOG_BYTES_MAX, rotate_if_full
-from bateau.runtimes.local.ports import LoopbackPorts
-from bateau.runtimes.local.process import boot_id
-from bateau.runtimes.local.records import Record, Records
-from bateau.runtimes.local.supervisor import Supervisor
+from bateau.ports.keeper import Keeper
+from bateau.ports.runtime import Observed
+from bateau.runtimes.local.drains import Drains
+from bateau.runtimes.local.rolling import next_steps
+from bateau.runtimes.local.steps import Desired, Step
 
 log = logging.getLogger(__name__)
 
-ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
-STRAY_STOP_TIMEOUT_S = 5.0
-LOG_LOOK_S = 5.0
+DRAIN_LOOK_S = 0.5
+_RETRY = Backoff(initial_s=1.0, ceiling_s=60.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a step failed, how often in a row, and when it is tried again (monotonic seconds)."""
+
+    says: str
+    times: int
+    retry_at: float
+    revision: str
 
 
 class LocalRuntime:
-    """The engine of one machine; satisfies `bateau.ports.runtime.Runtime`.
+    """The runtime of one machine; satisfies `bateau.ports.runtime.Runtime`."""
 
-    `state` lasts (records of replicas), `runtime` holds their sockets and should be short, `logs` their logs. All are
-    made, for their owner only, when they are missing. `instance` names this Bateau among those on the machine: its
-    processes carry it as a mark.
-    """
+    name = "local"
 
-    def __init__(
-        self,
-        *,
-        state: Path,
-        runtime: Path,
-        logs: Path,
-        prober: Prober,
-        clock: Clock,
-        instance: str,
-        cgroups: Cgroups | None = None,
-        log_bytes_max: int = LOG_BYTES_MAX,
-    ) -> None:
-        self._records_folder = state / "replicas"
-        self._site = Site(
-            instance=instance,
-            runtime=runtime,
-            logs=logs,
-            records=Records(self._records_folder),
-            ports=LoopbackPorts(instance),
-            cgroups=cgroups or Cgroups(),
-            log_bytes_max=log_bytes_max,
-        )
-        self._prober = prober
+    def __init__(self, keeper: Keeper, clock: Clock) -> None:
+        self._keeper = keeper
         self._clock = clock
-        self._replicas: dict[str, Supervisor] = {}
+        self._drains = Drains(clock)
+        self._units: dict[str, Unit] = {}
+        self._failures: dict[str, _Failure] = {}  # of starts by service, of stops by replica
+        self._tasks: dict[str, asyncio.Task[None]] = {}  # by replica
+        self._moving: frozenset[str] = frozenset()
         self._wakes: list[Callable[[], None]] = []
-        self._rotation: asyncio.Task[None] | None = None
-        self._cleanups: set[asyncio.Task[None]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        keeper.on_change(self._changed)
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` from the event loop whenever a replica's condition has changed."""
+        """Call `wake` whenever what `observe` returns has changed, or work is due."""
         self._wakes.append(wake)
 
-    def observe(self) -> Sequence[Replica]:
-        """Return every replica there is, in the order of their ids."""
-        return [self._replicas[replica_id].view for replica_id in sorted(self._replicas)]
-
     async def adopt(self) -> None:
-        """Take over what an earlier control plane has left: adopt what runs, revive what died, end strays.
+        """Take over what an earlier control plane left. Raises ReplicaError."""
+        await self._keeper.adopt()
 
-        What runs is not touched: same pid, no signal. Raises ReplicaError when our folders cannot be used.
-        """
-        self._prepare()
-        findings = look(self._site.records, self._site.instance)
-        await self._end_strays(findings)
-        adopted: list[Supervisor] = []
-        for found in findings.replicas:
-            supervisor = self._supervisor(found.record)
-            self._replicas[found.record.id] = supervisor
-            self._site.ports.reserve(found.record.id, found.record.ports)
-            if found.process is not None:
-                supervisor.adopt(found.process)
-            if found.record.stopping:
-                self._finish_stop(found.record.id, supervisor)
-            elif found.process is not None:
-                adopted.append(supervisor)
-            else:
-                known = found.record.process
-                supervisor.revive(found.why or "", at_once=known is None or known.boot_id != boot_id())
-        await asyncio.gather(*(supervisor.first_look() for supervisor in adopted))
-        self._changed()
+    def apply(self, units: Sequence[Unit], *, held: Collection[str] = ()) -> None:
+        """Make `units` what runs, as far as that is possible now. Does not wait."""
+        self._units = {unit.key: unit for unit in units}
+        self._keeper.supply(unit.body for unit in units if isinstance(unit.body, ProcessTemplate))
+        replicas = self._keeper.observe()
+        self._drains.keep({replica.id for replica in replicas})
+        self._forgive(present={replica.id for replica in replicas})
+        movable = [replica for replica in replicas if replica.service not in held]
+        steps = next_steps(map(_desired, units), movable, self._drains.now)
+        self._drains.follow(steps)
+        for step in steps:
+            self._carry_out(step)
+        self._moving = frozenset(step.service for step in steps)
+        self._look_again()
 
-    async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Make a replica. Returns once its process exists; readiness shows in `observe`.
+    def note_load(self, load: Load | None) -> None:
+        """Take the requests in flight that the planes see."""
+        self._drains.note(load)
 
-        Raises ReplicaError with one sentence: no such program, no such folder, no free port, an id that is taken. Then
-        nothing was made.
-        """
-        if not ID_PATTERN.fullmatch(replica_id):
-            raise ReplicaError(f"{replica_id!r} cannot name a replica", hint="use letters, digits, '.', '-' and '_'")
-        if replica_id in self._replicas:
-            raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
-        self._prepare()
-        supervisor = self._supervisor(Record(id=replica_id, service=service, template=template))
-        # Known before its first change is told: whoever is woken then finds it in `observe`.
-        self._replicas[replica_id] = supervisor
-        try:
-            supervisor.start()
-        except ReplicaError:
-            del self._replicas[replica_id]
-            self._site.ports.release(replica_id)
-            raise
+    def observe(self) -> Observed:
+        """Return what is known now."""
+        draining = self._drains.now
+        replicas = tuple(replace(each, draining=each.id in draining) for each in self._keeper.observe())
+        by_id: dict[str, str] = {replica.id: replica.service for replica in replicas}
+        failures = {by_id.get(key, key): failure.says for key, failure in self._failures.items()}
+        return Observed(replicas=replicas, failures=failures, moving=self._moving, seen_at=self._clock.monotonic())
 
-    def supply(self, templates: Iterable[ProcessTemplate]) -> None:
-        """Give adopted replicas the values that their records do not hold, from the templates of their revisions."""
-        missing = [each for each in self._replicas.values() if not each.template.is_complete]
-        if missing:
-            known = {template.revision: template.withheld for template in templates if template.is_complete}
-            for supervisor in missing:
-                supervisor.supply(known.get(supervisor.template.revision, {}))
+    async def metrics(self) -> Mapping[str, str | None]:
+        """Return the Prometheus page of every replica that has one; None where it cannot be read."""
+        return await self._keeper.metrics()
 
-    async def stop(self, replica_id: str) -> None:
-        """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when nothing of it is left.
+    async def remove(self, services: Collection[str] | None = None) -> Mapping[str, str]:
+        """Stop replicas without draining; what cannot be stopped is returned with the reason."""
+        chosen = [each for each in self._keeper.observe() if services is None or each.service in services]
+        self._units = {key: unit for key, unit in self._units.items() if services is not None and key not in services}
+        ended = await asyncio.gather(*(self._keeper.stop(each.id) for each in chosen), return_exceptions=True)
+        failed: dict[str, str] = {}
+        for replica, error in zip(chosen, ended, strict=True):
+            if isinstance(error, BateauError):
+                failed[replica.id] = error.message
+            elif isinstance(error, Exception):
+                log.error("%s could not be stopped", replica.id, exc_info=error)
+                failed[replica.id] = _bug(error)
+            elif error is not None:
+                raise error
+        return failed
 
-        An unknown id is no error: nothing is left of it. Raises ReplicaError when the kernel cannot end a process.
-        """
-        supervisor = self._replicas.get(replica_id)
-        if supervisor is None:
-            return
-        await supervisor.stop()
-        if self._replicas.get(replica_id) is supervisor:
-            del self._replicas[replica_id]
-            self._changed()
+    def kill(self) -> None:
+        """End every replica at once."""
+        self._keeper.kill()
 
     async def close(self) -> None:
         """Let go of everything without stopping any replica."""
-        tasks = [*self._cleanups, *([self._rotation] if self._rotation is not None else [])]
+        if self._timer:
+            self._timer.cancel()
+        tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await asyncio.gather(*(supervisor.close() for supervisor in self._replicas.values()))
-        self._replicas.clear()
         self._wakes.clear()
-        self._rotation = None
+        await self._keeper.close()
 
-    def _supervisor(self, record: Record) -> Supervisor:
-        return Supervisor(self._site, record, prober=self._prober, clock=self._clock, changed=self._changed)
+    def _carry_out(self, step: Step) -> None:
+        if step.replica in self._tasks:
+            return
+        if step.act == "start":
+            unit = self._units[step.service]
+            failure = self._failures.get(step.service)
+            if failure and failure.revision == unit.revision and failure.retry_at > self._clock.monotonic():
+                return
+            self._spawn(step, step.service, unit.revision, self._start(step, unit))
+        elif step.act == "stop":
+            failure = self._failures.get(step.replica)
+            if failure is None or failure.retry_at <= self._clock.monotonic():
+                self._spawn(step, step.replica, "", self._keeper.stop(step.replica))
+
+    async def _start(self, step: Step, unit: Unit) -> None:
+        if not isinstance(unit.body, ProcessTemplate):
+            raise TypeError(f"{unit.key} was rendered for {unit.target}, which this machine does not run")
+        await self._keeper.start(step.replica, step.service, unit.body)
+
+    def _spawn(self, step: Step, owner: str, revision: str, work: Coroutine[object, object, None]) -> None:
+        async def carry_out() -> None:
+            try:
+                log.info("%s: %s, %s", step.replica, step.act, step.reason)
+                await work
+            except BateauError as error:
+                self._fail(owner, revision, f"{error.message} ({error.hint})" if error.hint else error.message)
+            except Exception as error:  # noqa: BLE001 - a bug in one unit must not stop the others
+                known = self._failures.get(owner)
+                self._fail(owner, revision, _bug(error), error=None if known and known.says == _bug(error) else error)
+            else:
+                self._failures.pop(owner, None)
+            finally:
+                self._tasks.pop(step.replica, None)
+                self._changed()
+
+        self._tasks[step.replica] = asyncio.get_running_loop().create_task(
+            carry_out(), name=f"{step.act} {step.replica}"
+        )
+
+    def _fail(self, owner: str, revision: str, says: str, *, error: Exception | None = None) -> None:
+        known = self._failures.get(owner)
+        times = known.times + 1 if known and known.revision == revision else 1
+        if known is None or known.says != says:
+            log.error("%s: %s", owner, says, exc_info=error)
+        retry_at = self._clock.monotonic() + _RETRY.delay_s(times)
+        self._failures[owner] = _Failure(says=says, times=times, retry_at=retry_at, revision=revision)
+
+    def _forgive(self, present: Collection[str]) -> None:
+        """Forget failures of what is no longer wanted, or no longer there."""
+        self._failures = {
+            owner: failure
+            for owner, failure in self._failures.items()
+            if owner in present or (owner in self._units and self._units[owner].revision == failure.revision)
+        }
+
+    def _look_again(self) -> None:
+        """Have the loop called when something is due: a drain to measure, a failed step to try again."""
+        if self._timer:
+            self._timer.cancel()
+            self._timer = None
+        now = self._clock.monotonic()
+        # One that is due was tried just now, or waits for its unit to be applied again.
+        due = [failure.retry_at - now for failure in self._failures.values() if failure.retry_at > now]
+        if self._drains.now:
+            due.append(DRAIN_LOOK_S)
+        if due:
+            self._timer = asyncio.get_running_loop().call_later(max(0.05, min(due)), self._changed)
 
     def _changed(self) -> None:
         for wake in self._wakes:
             wake()
 
-    def _prepare(self) -> None:
-        """Make our folders and begin to look after the logs."""
-        for folder in (self._records_folder, self._site.runtime, self._site.logs):
-            _make_private(folder)
-        if self._rotation is None:
-            self._rotation = asyncio.get_running_loop().create_task(self._rotate(), name="log rotation")
 
-    async def _rotate(self) -> None:
-        while True:
-            await asyncio.sleep(LOG_LOOK_S)
-            for replica_id in list(self._replicas):
-                path = self._site.log_path(replica_id)
-                try:
-                    await asyncio.to_thread(rotate_if_full, path, bytes_max=self._site.log_bytes_max)
-                except OSError as error:
-                    log.warning("The log %s could not be rotated: %s", path, error.strerror)
-
-    async def _end_strays(self, findings: Findings) -> None:
-        """End processes with our mark that no record explains: born in the instant before a crash."""
-        await asyncio.gather(*(self._end_stray(replica_id) for replica_id in findings.strays))
-
-    async def _end_stray(self, replica_id: str) -> None:
-        log.warning("Processes of replica %s run without a record and are ended", replica_id)
-        try:
-            await end(None, Kin(self._site.instance, replica_id), stop_timeout_s=STRAY_STOP_TIMEOUT_S)
-        except ReplicaError as error:
-            # One process stuck in the kernel must not keep all the others from being adopted.
-            log.warning("A stray process could not be ended: %s", error.message)
-
-    def _finish_stop(self, replica_id: str, supervisor: Supervisor) -> None:
-        """Go on with a stop that a crash cut short, beside everything else."""
-
-        async def finish() -> None:
-            try:
-                await self.stop(replica_id)
-            except ReplicaError as error:
-                log.warning("Replica %s could not be stopped: %s", supervisor.view.id, error.message)
-
-        task = asyncio.get_running_loop().create_task(finish(), name=f"stop {replica_id}")
-        self._cleanups.add(task)
-        task.add_done_callback(self._cleanups.discard)
+def _desired(unit: Unit) -> Desired:
+    return Desired(
+        service=unit.key,
+        revision=unit.revision,
+        replicas=unit.replicas,
+        drain_timeout_s=unit.drain_timeout_s,
+        max_surge=unit.max_surge,
+    )
 
 
-def _make_private(folder: Path) -> None:
-    """Make a folder for its owner alone; one that others may write to would give them our sockets and records."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        status = folder.stat()
-    except OSError as error:
-        raise ReplicaError(
-            f"the folder {folder} cannot be used: {error.strerror}", hint="choose another, or make it writable"
-        ) from error
-    if status.st_uid != os.geteuid():
-        raise ReplicaError(f"the folder {folder} belongs to user {status.st_uid}", hint="remove it, or choose another")
-    if status.st_mode & 0o022:
-        raise ReplicaError(f"the folder {folder} may be written to by others", hint=f"chmod 700 {folder}")
+def _bug(error: BaseException) -> str:
+    return f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details, and it is tried again"

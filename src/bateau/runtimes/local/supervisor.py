@@ -9,12 +9,13 @@ Refused: one loop over all replicas; a probe that hangs, or a stop that takes it
 
 import asyncio
 import logging
+import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
-from bateau.domain.process import ProbePlan, ProcessTemplate
+from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.kit.backoff import Backoff
 from bateau.kit.quantity import format_bytes
@@ -123,6 +124,15 @@ class Supervisor:
         if self._stop_task is None or (self._stop_task.done() and self._stop_task.exception() is not None):
             self._stop_task = self._spawn(self._stop())
         await asyncio.shield(self._stop_task)
+
+    def metrics_target(self) -> ProbeTarget | None:
+        """Return where the replica's Prometheus page is, None where it has none."""
+        return self._site.metrics_target(self._record)
+
+    def kill(self) -> None:
+        """Send SIGKILL to the process and its group."""
+        if self._process is not None:
+            self._process.send_to_group(signal.SIGKILL)
 
     async def close(self) -> None:
         """Let go without ending anything."""

@@ -3,9 +3,9 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from bateau.domain.plan import Desired, Draining, Plan, Step
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.plan import plan
+from bateau.runtimes.local.rolling import next_steps
+from bateau.runtimes.local.steps import Desired, Draining, Step
 
 
 @dataclass
@@ -25,8 +25,8 @@ class Simulation:
             for id_, since in self.draining_since.items()
         }
 
-    def plan(self) -> Plan:
-        return plan(self.desired.values(), list(self.replicas.values()), self.draining)
+    def plan(self) -> tuple[Step, ...]:
+        return next_steps(self.desired.values(), list(self.replicas.values()), self.draining)
 
     def carry_out(self, steps: Iterable[Step]) -> None:
         for step in steps:

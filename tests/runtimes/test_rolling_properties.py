@@ -5,10 +5,10 @@ from random import Random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bateau.domain.plan import Desired, Draining
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.plan import plan
-from plan.simulation import Simulation
+from bateau.runtimes.local.rolling import next_steps
+from bateau.runtimes.local.steps import Desired, Draining
+from runtimes.simulation import Simulation
 from strategies import SERVICES, desired, draining_of, replicas
 
 ROUNDS = 60
@@ -28,7 +28,7 @@ def test_no_plan_takes_a_ready_replica_from_its_clients_while_too_few_others_are
     target, found, draining = world
     simulation = _simulation([target], found, draining)
     ready_before = sum(replica.state is ReplicaState.READY for replica in found)
-    simulation.carry_out(simulation.plan().steps)
+    simulation.carry_out(simulation.plan())
     assert len(simulation.serving(target.service)) >= min(target.replicas, ready_before)
 
 
@@ -38,7 +38,7 @@ def test_nothing_is_stopped_in_the_middle_of_an_answer(
 ) -> None:
     target, found, draining = world
     by_id = {replica.id: replica for replica in found}
-    for step in plan([target], found, draining).steps:
+    for step in next_steps([target], found, draining):
         if step.act == "stop" and by_id[step.replica].state in (ReplicaState.READY, ReplicaState.UNREADY):
             state = draining[step.replica]
             assert state.in_flight == 0 or state.seconds >= target.drain_timeout_s
@@ -51,7 +51,7 @@ def test_every_step_is_of_a_replica_that_can_take_it(
 ) -> None:
     target, found, draining = world
     there = {replica.id: replica for replica in found}
-    steps = plan([target], found, draining).steps
+    steps = next_steps([target], found, draining)
     assert len({step.replica for step in steps}) == len(steps), "a replica gets one step at a time"
     for step in steps:
         assert (step.replica not in there) is (step.act == "start")
@@ -59,8 +59,24 @@ def test_every_step_is_of_a_replica_that_can_take_it(
             assert there[step.replica].state is not ReplicaState.STOPPING
             assert (step.replica in draining) or step.act in ("drain", "stop")
     started = sum(step.act == "start" for step in steps)
-    current = [r for r in found if r.revision == target.revision and r.state is not ReplicaState.STOPPING]
-    assert started == max(0, target.replicas - len(current))
+    living = [r for r in found if r.state is not ReplicaState.STOPPING]
+    current = [r for r in living if r.revision == target.revision]
+    missing = target.replicas - len(current)
+    assert started == max(0, min(missing, target.replicas + target.max_surge - len(living)))
+
+
+@given(worlds(), st.randoms(use_true_random=False))
+def test_a_rollout_never_runs_more_replicas_than_the_surge_allows(
+    world: tuple[Desired, list[Replica], dict[str, Draining]], chance: Random
+) -> None:
+    target, found, draining = world
+    simulation = _simulation([target], found, draining)
+    for _ in range(ROUNDS):
+        before = len(simulation.replicas)
+        simulation.carry_out(simulation.plan())
+        living = [r for r in simulation.replicas.values() if r.state is not ReplicaState.STOPPING]
+        assert len(living) <= max(before, target.replicas + target.max_surge)
+        _pass_time(simulation, chance)
 
 
 @given(st.data())
@@ -72,7 +88,7 @@ def test_the_order_of_what_is_seen_never_matters(data: st.DataObject) -> None:
     ]
     draining = data.draw(draining_of(found))
     shuffled = data.draw(st.permutations(found))
-    assert plan(targets, found, draining) == plan(data.draw(st.permutations(targets)), shuffled, draining)
+    assert next_steps(targets, found, draining) == next_steps(data.draw(st.permutations(targets)), shuffled, draining)
 
 
 @given(worlds(), st.randoms(use_true_random=False))
@@ -82,9 +98,9 @@ def test_plans_come_to_an_end_with_what_was_wanted(
     target, found, draining = world
     simulation = _simulation([target], found, draining)
     for _ in range(ROUNDS):
-        simulation.carry_out(simulation.plan().steps)
+        simulation.carry_out(simulation.plan())
         _pass_time(simulation, chance)
-    assert simulation.plan().steps == ()
+    assert simulation.plan() == ()
     there = list(simulation.replicas.values())
     assert [replica.revision for replica in there] == [target.revision] * target.replicas
     assert len(simulation.serving(target.service)) == target.replicas
@@ -97,12 +113,12 @@ def test_what_cannot_run_twice_never_does_and_comes_to_an_end_too(
     target, found, draining = world
     simulation = _simulation([target], found, draining)
     for _ in range(ROUNDS):
-        steps = simulation.plan().steps
+        steps = simulation.plan()
         if any(step.act == "start" for step in steps):
             assert not simulation.replicas
         simulation.carry_out(steps)
         _pass_time(simulation, chance)
-    assert simulation.plan().steps == ()
+    assert simulation.plan() == ()
     assert [replica.revision for replica in simulation.replicas.values()] == [target.revision]
 
 
@@ -111,13 +127,13 @@ def test_what_nobody_wants_any_more_goes_and_hinders_nobody(data: st.DataObject)
     found = [*data.draw(replicas("app/shop")), *data.draw(replicas("model/chat"))]
     target = data.draw(desired("model/chat"))
     draining = data.draw(draining_of(found))
-    alone = plan([target], [replica for replica in found if replica.service == "model/chat"], draining)
-    assert tuple(s for s in plan([target], found, draining).steps if s.service == "model/chat") == alone.steps
+    alone = next_steps([target], [replica for replica in found if replica.service == "model/chat"], draining)
+    assert tuple(s for s in next_steps([target], found, draining) if s.service == "model/chat") == alone
     simulation = _simulation([target], found, draining)
     chance = data.draw(st.randoms(use_true_random=False))
     simulation.now += 1000
     for _ in range(ROUNDS):
-        simulation.carry_out(simulation.plan().steps)
+        simulation.carry_out(simulation.plan())
         _pass_time(simulation, chance)
     assert {replica.service for replica in simulation.replicas.values()} <= {"model/chat"}
 

@@ -1,25 +1,29 @@
-"""Compare the replicas that shall be with those that are, and say what to do next.
+"""Compare the replicas that should exist with those that do, and return the next steps.
 
-Called by control.path at every turn of the loop: level-triggered, so a plan is made anew from what is there and never
-carried over. Restarting what died is the engine's work and no step.
+Called by runtime at every look: level-triggered, so that steps follow from what there is and are never carried over.
+Restarting what died is the keeper's work and no step. Pure.
 
-Invariant: a ready replica is only drained while as many others are ready as the service shall have; when those fail
+Invariant: a ready replica is only drained while as many others are ready as the service should have; when those fail
 before it is stopped, it is kept.
 Invariant: a replica is stopped only when it has nothing in flight, or its drain timeout is over, or it never was ready.
-Refused: stopping all and starting anew; the surge costs memory for one replica, a gap costs requests.
+Invariant: while a revision replaces another, at most `max_surge` replicas run beyond those wanted, also counting those
+that drain.
+Refused: stopping all and starting again; the surge costs memory for one replica, a gap costs requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
-from bateau.domain.plan import Desired, Draining, Plan, Step
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.runtimes.local.steps import Desired, Draining, Step
 
 # What was in flight when the gateway was told has had this long to show up in its counts.
 SETTLE_S = 1.0
 
 
-def plan(desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapping[str, Draining]) -> Plan:
+def next_steps(
+    desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapping[str, Draining]
+) -> tuple[Step, ...]:
     """Return the steps that can be taken now. `draining` maps ids of replicas that drain to how far they are."""
     wanted = {d.service: d for d in desired}
     present: dict[str, list[Replica]] = {service: [] for service in wanted}
@@ -34,7 +38,7 @@ def plan(desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapp
             drain_timeout_s=max(replica.drain_timeout_s for replica in replicas),
         )
         steps += _service(target, replicas, draining)
-    return Plan(steps=tuple(steps))
+    return tuple(steps)
 
 
 def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str, Draining]) -> list[Step]:
@@ -47,9 +51,8 @@ def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str
     steps = [
         Step(act="keep", service=target.service, replica=r.id, reason="wanted again") for r in keep if r.id in draining
     ]
-    missing = target.replicas - len(keep)
-    alone = target.surge or len(replicas) == len(keep)
-    if missing > 0 and alone:
+    missing = _may_start(target, kept=len(keep), living=len(living), present=len(replicas))
+    if missing > 0:
         why = "a new revision" if old else "scaled up" if current else "wanted"
         steps += [
             Step(act="start", service=target.service, replica=replica_id, reason=why)
@@ -62,6 +65,14 @@ def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str
     return steps
 
 
+def _may_start(target: Desired, *, kept: int, living: int, present: int) -> int:
+    """Return how many replicas may be started now."""
+    missing = target.replicas - kept
+    if target.max_surge == 0:
+        return missing if present == kept else 0
+    return min(missing, target.replicas + target.max_surge - living)
+
+
 def _may_leave(
     target: Desired, keep: Sequence[Replica], leaving: Sequence[Replica], draining: Mapping[str, Draining]
 ) -> set[str]:
@@ -69,7 +80,7 @@ def _may_leave(
     ready = [r for r in leaving if r.state is ReplicaState.READY]
     ready.sort(key=lambda r: r.id not in draining)
     enough = sum(r.state is ReplicaState.READY for r in keep) + len(ready) - target.replicas
-    return {r.id for r in (ready[: max(0, enough)] if target.surge else ready)}
+    return {r.id for r in (ready[: max(0, enough)] if target.max_surge else ready)}
 
 
 def _leave(target: Desired, replica: Replica, state: Draining | None, why: str, *, may_leave: bool) -> list[Step]:

@@ -1,15 +1,15 @@
 """Read a story (commands, `----`, what came out), tell it again, and compare.
 
-The commands: `want SERVICE REVISION REPLICAS [drain=SECONDS] [surge=no]`, `unwant SERVICE`, `ready ID...`, `dies ID`,
+The commands: `want SERVICE REVISION REPLICAS [drain=SECONDS] [surge=N]`, `unwant SERVICE`, `ready ID...`, `dies ID`,
 `restarts ID`, `unready ID`, `stopping ID`, `stopped ID`, `flight ID N|unknown`, `wait SECONDS`, `plan` (carries out
 what it prints; a stopped replica is gone at once) and `show`.
 """
 
 from collections.abc import Callable, Sequence
 
-from bateau.domain.plan import Desired
 from bateau.domain.replica import ReplicaState
-from plan.simulation import Simulation
+from bateau.runtimes.local.steps import Desired
+from runtimes.simulation import Simulation
 
 RULER = "----"
 _STATES = {
@@ -62,7 +62,7 @@ def _want(world: Simulation, arguments: Sequence[str]) -> list[str]:
         revision=revision,
         replicas=int(replicas),
         drain_timeout_s=float(options.get("drain", 30)),
-        surge=options.get("surge") != "no",
+        max_surge=int(options.get("surge", 1)),
     )
     return []
 
@@ -89,7 +89,7 @@ def _wait(world: Simulation, arguments: Sequence[str]) -> list[str]:
 
 
 def _plan(world: Simulation, _: Sequence[str]) -> list[str]:
-    steps = world.plan().steps
+    steps = world.plan()
     world.carry_out(steps)
     return [f"{step.act:5} {step.replica}: {step.reason}" for step in steps] or ["nothing to do"]
 

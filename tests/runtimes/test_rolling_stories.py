@@ -1,12 +1,12 @@
-"""Every story in tests/stories/plan goes as it is written. `pytest tests/plan --accept` writes what comes out now."""
+"""Every story in tests/stories/rolling goes as it is written. `--accept` writes what comes out now."""
 
 from pathlib import Path
 
 import pytest
 
-from plan.story import retell
+from runtimes.story import retell
 
-STORIES = sorted((Path(__file__).parent.parent / "stories/plan").glob("*.txt"))
+STORIES = sorted((Path(__file__).parent.parent / "stories/rolling").glob("*.txt"))
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)

@@ -1,0 +1,140 @@
+"""The OpenAPI document of the control API, made from the very types that requests are checked against.
+
+Called by `bateau schema --api`, and held by a golden file in tests.
+Source: OpenAPI Specification 3.1.
+
+Invariant: nothing in it is typed by hand but the paths and their one-line summaries.
+"""
+
+import dataclasses
+import enum
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any
+
+from bateau import __version__
+from bateau.api.requests import ApplyRequest, PreviewRequest, RollbackRequest
+from bateau.domain.status import Status
+from bateau.kit.schema_docs import object_schema
+
+_ERROR = {
+    "type": "object",
+    "properties": {"error": {"type": "string"}, "hint": {"type": ["string", "null"]}},
+    "required": ["error", "hint"],
+}
+_PLAIN: Mapping[Any, dict[str, Any]] = {
+    str: {"type": "string"},
+    int: {"type": "integer"},
+    float: {"type": "number"},
+    bool: {"type": "boolean"},
+    type(None): {"type": "null"},
+}
+
+
+def openapi() -> dict[str, Any]:
+    """Return the document."""
+    schemas: dict[str, Any] = {}
+    status = _schema(Status, schemas)
+    query = {"in": "query", "required": False, "schema": {"type": "number", "minimum": 0}}
+    after = {**query, "name": "after", "description": "Number of a snapshot that the caller has: wait for another."}
+    wait = {**query, "name": "wait", "description": "Seconds to wait at most; 60 where absent or more."}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Bateau control API", "version": __version__},
+        "paths": {
+            "/v1/status": {
+                "get": {
+                    "summary": "The latest snapshot of the status.",
+                    "parameters": [after, wait],
+                    "responses": {"200": _json("The snapshot.", status), "503": _json("It is starting.", _ERROR)},
+                }
+            },
+            "/v1/status/stream": {
+                "get": {
+                    "summary": "Every new snapshot, as Server-Sent Events.",
+                    "responses": {"200": {"description": "Events.", "content": {"text/event-stream": {}}}},
+                }
+            },
+            "/v1/preview": _post("What other texts would do to the running services.", PreviewRequest),
+            "/v1/apply": _post("Make texts the desired state.", ApplyRequest),
+            "/v1/rollback": _post("Roll one service back.", RollbackRequest),
+            "/v1/stop": {
+                "post": {
+                    "summary": "Stop everything, and end.",
+                    "responses": {"202": {"description": "It is stopping."}},
+                }
+            },
+            "/metrics": {
+                "get": {
+                    "summary": "Prometheus' page of the instance.",
+                    "responses": {
+                        "200": {"description": "Text exposition format 0.0.4.", "content": {"text/plain": {}}}
+                    },
+                }
+            },
+        },
+        "components": {"schemas": dict(sorted(schemas.items()))},
+    }
+
+
+def _post(summary: str, request: type) -> dict[str, Any]:
+    return {
+        "post": {
+            "summary": summary,
+            "requestBody": {"required": True, "content": {"application/json": {"schema": object_schema(request)}}},
+            "responses": {
+                "200": {"description": "It was done.", "content": {"application/json": {}}},
+                "400": _json("The request does not have the form that it needs.", _ERROR),
+                "409": _json("The control plane refuses it.", _ERROR),
+                "500": _json("A bug in Bateau.", _ERROR),
+            },
+        }
+    }
+
+
+def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"description": description, "content": {"application/json": {"schema": schema}}}
+
+
+def _schema(annotation: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of a type of an answer; those of dataclasses go into `schemas`."""
+    if annotation in _PLAIN:
+        return dict(_PLAIN[annotation])
+    if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
+        return _object(annotation, schemas)
+    if isinstance(annotation, type) and issubclass(annotation, enum.Enum):
+        return {"type": "string", "enum": [str(each.value) for each in annotation]}
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Literal:
+        return {"type": "string", "enum": list(arguments)}
+    if origin in (typing.Union, types.UnionType):
+        return {"anyOf": [_schema(each, schemas) for each in arguments]}
+    if origin is tuple:
+        return {"type": "array", "items": _schema(arguments[0], schemas)}
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        return {"type": "object", "additionalProperties": _schema(arguments[1], schemas)}
+    raise TypeError(f"an answer holds {annotation!r}, which has no schema yet")
+
+
+def _object(cls: type, schemas: dict[str, Any]) -> dict[str, Any]:
+    if cls.__name__ not in schemas:
+        schemas[cls.__name__] = {}  # while its own fields are looked at
+        hints = typing.get_type_hints(cls)
+        properties = {
+            _camel(each.name): _schema(hints[each.name], schemas)
+            for each in dataclasses.fields(typing.cast("Any", cls))
+        }
+        says = (cls.__doc__ or "").strip().splitlines()[0]
+        schemas[cls.__name__] = {
+            "type": "object",
+            "description": says,
+            "properties": properties,
+            "required": list(properties),
+        }
+    return {"$ref": f"#/components/schemas/{cls.__name__}"}
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)

@@ -1,0 +1,58 @@
+"""The requests that the control API takes, as one schema: they are checked against it, and OpenAPI is made from it.
+
+Called by api.operations (parse) and api.openapi.
+
+Invariant: a request is parsed before anything is done with it, so that what fails afterwards is never called malformed.
+Held by tests/api/test_requests.py.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from bateau.kit.position import Position
+from bateau.kit.schema import Checker, build, described
+
+_Request = TypeVar("_Request")
+
+
+class MalformedRequestError(Exception):
+    """A request that does not have the form that it needs; its text says where and how."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreviewRequest:
+    """What other texts would do to the running services."""
+
+    texts: Mapping[str, str] = described("Content of every spec file by its name.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApplyRequest:
+    """Make texts the desired state."""
+
+    texts: Mapping[str, str] = described("Content of every spec file by its name.")
+    commit: str | None = described("Commit that the texts are of. Absent: they are of none.", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RollbackRequest:
+    """Roll one service back."""
+
+    service: str = described("Name or key of the service.", examples=("chat", "model/chat"))
+    to: int | None = described("Revision. Absent: the last healthy one that differs.", default=None, minimum=1)
+
+
+def parsed(cls: type[_Request], body: bytes) -> _Request:
+    """Return the request in a body of JSON. Raises MalformedRequestError."""
+    try:
+        tree: Any = json.loads(body)
+    except ValueError as error:
+        raise MalformedRequestError(f"the request body is not JSON: {error}") from error
+    nowhere = Position("request", 1, 1)
+    checker = Checker(value_at=lambda _: nowhere, key_at=lambda _: nowhere, expressions=False)
+    checker.check(tree, cls, "body")
+    if checker.flaws:
+        raise MalformedRequestError("; ".join(flaw.says for flaw in checker.flaws))
+    return build(tree, cls)

@@ -1,0 +1,101 @@
+"""The traffic planes of a site as one: each gets the same traffic, and what they observe is put together.
+
+Called by control.loop.
+
+Invariant: a plane that fails, also by a bug, is reported and keeps no other from getting its traffic. Held by
+tests/control/test_contained.py.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from bateau.domain.endpoint import Load, PlaneState, Traffic
+from bateau.domain.unit import Unit
+from bateau.domain.workload import ServiceKey
+from bateau.ports.plane import Plane
+
+logger = logging.getLogger(__name__)
+
+PROXY_KIND = "gateway"
+# As long as a model's: a proxy that is replaced finishes the streams that it carries.
+PROXY_DRAIN_S = 600.0
+
+
+def proxy_key(plane: Plane) -> ServiceKey:
+    """Return what the proxies of a plane are called: "gateway/envoy"."""
+    return ServiceKey.of(PROXY_KIND, plane.name)
+
+
+class Planes:
+    """All planes of one site."""
+
+    def __init__(self, planes: Sequence[Plane]) -> None:
+        self._planes = tuple(planes)
+        self._published: dict[str, Traffic] = {}
+        self._failed: dict[str, str] = {}
+
+    @property
+    def proxies(self) -> frozenset[str]:
+        """The keys of the services whose replicas are proxies."""
+        return frozenset(proxy_key(plane) for plane in self._planes)
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` whenever what `observe` returns has changed."""
+        for plane in self._planes:
+            plane.on_change(wake)
+
+    def units(self) -> tuple[Unit, ...]:
+        """Return the units of the planes that have processes."""
+        return tuple(
+            Unit(key=proxy_key(plane), target="process", body=body, drain_timeout_s=PROXY_DRAIN_S)
+            for plane in self._planes
+            if (body := plane.template()) is not None
+        )
+
+    def publish(self, traffic: Traffic) -> None:
+        """Give every plane its traffic, unless it has it."""
+        for plane in self._planes:
+            key = proxy_key(plane)
+            own = replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == key))
+            if self._published.get(plane.name) == own and plane.name not in self._failed:
+                continue
+            try:
+                plane.publish(own)
+                self._published[plane.name] = own
+                self._failed.pop(plane.name, None)
+            except Exception as error:
+                says = f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details"
+                if self._failed.get(plane.name) != says:
+                    logger.error("%s cannot be given its traffic", key, exc_info=error)
+                self._failed[plane.name] = says
+
+    def has(self, traffic: Traffic) -> bool:
+        """Whether every plane was given this traffic."""
+        return not self._failed and all(
+            self._published.get(plane.name)
+            == replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == proxy_key(plane)))
+            for plane in self._planes
+        )
+
+    def observe(self) -> PlaneState:
+        """Return what all planes know together: load is unknown as soon as one cannot tell."""
+        states = [plane.observe() for plane in self._planes]
+        rejected = {key: says for state in states for key, says in state.rejected.items()}
+        rejected |= {f"{PROXY_KIND}/{name}": says for name, says in self._failed.items()}
+        return PlaneState(
+            accepted=all(state.accepted for state in states) and not self._failed,
+            rejected=rejected,
+            load=_together([state.load for state in states]),
+        )
+
+
+def _together(loads: Sequence[Load | None]) -> Load | None:
+    known = [load for load in loads if load is not None]
+    if not known or len(known) < len(loads):
+        return None
+    in_flight: dict[str, int] = {}
+    for load in known:
+        for replica, count in load.in_flight.items():
+            in_flight[replica] = in_flight.get(replica, 0) + count
+    return Load(in_flight=in_flight, seen_at=min(load.seen_at for load in known))

@@ -1,0 +1,40 @@
+"""How texts are read and understood: beside the loop, so that a large repository stops no probe.
+
+Used by control.desired and control.rollback. Satisfied by `InProcess` here, for tests and short commands, and by
+wiring.reading, which does it in a process of its own.
+"""
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Protocol
+
+from bateau.control.path import Written, understand
+from bateau.ports.texts import Texts
+
+
+class Reader(Protocol):
+    """Reads and understands texts for one environment."""
+
+    async def read(self, texts: Texts) -> Mapping[str, str]:
+        """Return the content of every spec file. Raises BateauError where the place cannot be read."""
+        ...
+
+    async def understood(self, texts: Mapping[str, str], *, today: date) -> Written:
+        """Return what texts say. Raises ControlError where that could not be worked out."""
+        ...
+
+
+class InProcess:
+    """Reads and understands in this very process."""
+
+    def __init__(self, environment: str | None = None, variables: Mapping[str, str] | None = None) -> None:
+        self._environment = environment
+        self._variables = variables or {}
+
+    async def read(self, texts: Texts) -> Mapping[str, str]:
+        """Return the content of every spec file."""
+        return texts.read()
+
+    async def understood(self, texts: Mapping[str, str], *, today: date) -> Written:
+        """Return what texts say."""
+        return understand(texts, self._environment, self._variables, today=today)

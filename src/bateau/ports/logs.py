@@ -1,0 +1,23 @@
+"""What replicas printed. Satisfied by runtimes.local.logs.LogFolder; used by the faces through wiring.
+
+The logs outlive the control plane and the replicas.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from typing import Protocol
+
+
+class Logs(Protocol):
+    """The logs of one site, by the id of the replica that wrote them ("model.chat.0")."""
+
+    def ids(self) -> Sequence[str]:
+        """Return the ids of all replicas that have a log, in their order."""
+        ...
+
+    def tail(self, replica_id: str, lines: int) -> Sequence[str]:
+        """Return the last lines of a log, oldest first; none where it does not exist."""
+        ...
+
+    def follow(self, replica_id: str) -> AsyncIterator[str]:
+        """Yield each new line as it is written; ends when the caller stops asking."""
+        ...

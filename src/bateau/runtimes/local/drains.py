@@ -1,0 +1,57 @@
+"""Which replicas get no new requests, since when, and what is still in flight on them.
+
+Called by runtime.
+
+Invariant: what no plane can tell is None, and never 0: nothing is stopped for want of an answer. Held by
+tests/runtimes/test_drains.py.
+"""
+
+import logging
+from collections.abc import Collection, Iterable, Mapping
+
+from bateau.domain.endpoint import Load
+from bateau.ports.clock import Clock
+from bateau.runtimes.local.steps import Draining, Step
+
+log = logging.getLogger(__name__)
+
+
+class Drains:
+    """The replicas that drain, by id."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._since: dict[str, float] = {}
+        self._load: Load | None = None
+
+    @property
+    def now(self) -> Mapping[str, Draining]:
+        """How far each drain is."""
+        at = self._clock.monotonic()
+        return {
+            replica: Draining(seconds=at - since, in_flight=self._in_flight(replica, since))
+            for replica, since in self._since.items()
+        }
+
+    def note(self, load: Load | None) -> None:
+        """Take the requests in flight that the planes see; None where they cannot tell."""
+        self._load = load
+
+    def keep(self, present: Collection[str]) -> None:
+        """Forget the replicas that no longer exist."""
+        self._since = {replica: since for replica, since in self._since.items() if replica in present}
+
+    def follow(self, steps: Iterable[Step]) -> None:
+        """Begin and end drains."""
+        for step in steps:
+            if step.act == "drain":
+                log.info("%s drains: %s", step.replica, step.reason)
+                self._since.setdefault(step.replica, self._clock.monotonic())
+            elif step.act == "keep":
+                self._since.pop(step.replica, None)
+
+    def _in_flight(self, replica: str, since: float) -> int | None:
+        """Return the requests in flight. What was counted before the drain began says nothing about it."""
+        if self._load is None or self._load.seen_at < since:
+            return None
+        return self._load.in_flight.get(replica, 0)

@@ -1,0 +1,250 @@
+"""Keep single replicas running on this machine, each in its own session, alive without the control plane.
+
+Made by wiring; called by runtime through ports.keeper. Hands each replica to a Supervisor of its own.
+
+Invariant: `observe` returns what is known now and touches neither disk nor network.
+Refused: systemd as the supervisor; containers and many machines have no user instance of it, and readiness by probe,
+ports and rollouts would stay here anyway.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bateau.domain.errors import ReplicaError
+from bateau.domain.process import ProbeTarget, ProcessTemplate
+from bateau.domain.replica import Replica
+from bateau.ports.clock import Clock
+from bateau.ports.probe import Prober
+from bateau.runtimes.local.adoption import Findings, look
+from bateau.runtimes.local.ending import Kin, end
+from bateau.runtimes.local.launch import Site
+from bateau.runtimes.local.limits import Cgroups
+from bateau.runtimes.local.logs import LOG_BYTES_MAX, rotate_if_full
+from bateau.runtimes.local.ports import LoopbackPorts
+from bateau.runtimes.local.process import boot_id
+from bateau.runtimes.local.records import Record, Records
+from bateau.runtimes.local.supervisor import Supervisor
+
+log = logging.getLogger(__name__)
+
+ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+STRAY_STOP_TIMEOUT_S = 5.0
+LOG_LOOK_S = 5.0
+
+
+async def _no_page(_target: ProbeTarget) -> str | None:
+    return None
+
+
+class ProcessKeeper:
+    """The replicas of one machine; satisfies `bateau.ports.keeper.Keeper`.
+
+    `state` lasts (records of replicas), `runtime` holds their sockets and should be short, `logs` their logs. All are
+    made, for their owner only, when they are missing. `instance` names this Bateau among those on the machine: its
+    processes carry it as a mark. `scrape` reads a Prometheus page.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: Path,
+        runtime: Path,
+        logs: Path,
+        prober: Prober,
+        clock: Clock,
+        instance: str,
+        cgroups: Cgroups | None = None,
+        log_bytes_max: int = LOG_BYTES_MAX,
+        scrape: Callable[[ProbeTarget], Awaitable[str | None]] = _no_page,
+    ) -> None:
+        self._records_folder = state / "replicas"
+        self._site = Site(
+            instance=instance,
+            runtime=runtime,
+            logs=logs,
+            records=Records(self._records_folder),
+            ports=LoopbackPorts(instance),
+            cgroups=cgroups or Cgroups(),
+            log_bytes_max=log_bytes_max,
+        )
+        self._prober = prober
+        self._scrape = scrape
+        self._clock = clock
+        self._replicas: dict[str, Supervisor] = {}
+        self._wakes: list[Callable[[], None]] = []
+        self._rotation: asyncio.Task[None] | None = None
+        self._cleanups: set[asyncio.Task[None]] = set()
+
+    @property
+    def ports(self) -> LoopbackPorts:
+        """The ports of this instance: replicas and clients of apps share them."""
+        return self._site.ports
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` from the event loop whenever a replica's condition has changed."""
+        self._wakes.append(wake)
+
+    def observe(self) -> Sequence[Replica]:
+        """Return every replica there is, in the order of their ids."""
+        return [self._replicas[replica_id].view for replica_id in sorted(self._replicas)]
+
+    async def adopt(self) -> None:
+        """Take over what an earlier control plane has left: adopt what runs, revive what died, end strays.
+
+        What runs is not touched: same pid, no signal. Raises ReplicaError when our folders cannot be used.
+        """
+        self._prepare()
+        findings = look(self._site.records, self._site.instance)
+        await self._end_strays(findings)
+        adopted: list[Supervisor] = []
+        for found in findings.replicas:
+            supervisor = self._supervisor(found.record)
+            self._replicas[found.record.id] = supervisor
+            self._site.ports.reserve(found.record.id, found.record.ports)
+            if found.process is not None:
+                supervisor.adopt(found.process)
+            if found.record.stopping:
+                self._finish_stop(found.record.id, supervisor)
+            elif found.process is not None:
+                adopted.append(supervisor)
+            else:
+                known = found.record.process
+                supervisor.revive(found.why or "", at_once=known is None or known.boot_id != boot_id())
+        await asyncio.gather(*(supervisor.first_look() for supervisor in adopted))
+        self._changed()
+
+    async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
+        """Make a replica. Returns once its process exists; readiness shows in `observe`.
+
+        Raises ReplicaError with one sentence: no such program, no such folder, no free port, an id that is taken. Then
+        nothing was made.
+        """
+        if not ID_PATTERN.fullmatch(replica_id):
+            raise ReplicaError(f"{replica_id!r} cannot name a replica", hint="use letters, digits, '.', '-' and '_'")
+        if replica_id in self._replicas:
+            raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
+        self._prepare()
+        supervisor = self._supervisor(Record(id=replica_id, service=service, template=template))
+        # Known before its first change is told: whoever is woken then finds it in `observe`.
+        self._replicas[replica_id] = supervisor
+        try:
+            supervisor.start()
+        except ReplicaError:
+            del self._replicas[replica_id]
+            self._site.ports.release(replica_id)
+            raise
+
+    def supply(self, templates: Iterable[ProcessTemplate]) -> None:
+        """Give adopted replicas the values that their records do not hold, from the templates of their revisions."""
+        missing = [each for each in self._replicas.values() if not each.template.is_complete]
+        if missing:
+            known = {template.revision: template.withheld for template in templates if template.is_complete}
+            for supervisor in missing:
+                supervisor.supply(known.get(supervisor.template.revision, {}))
+
+    async def stop(self, replica_id: str) -> None:
+        """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when nothing of it is left.
+
+        An unknown id is no error: nothing is left of it. Raises ReplicaError when the kernel cannot end a process.
+        """
+        supervisor = self._replicas.get(replica_id)
+        if supervisor is None:
+            return
+        await supervisor.stop()
+        if self._replicas.get(replica_id) is supervisor:
+            del self._replicas[replica_id]
+            self._changed()
+
+    async def metrics(self) -> Mapping[str, str | None]:
+        """Return the Prometheus page of every replica that has one; None where it cannot be read."""
+        targets = {
+            replica_id: target
+            for replica_id, supervisor in self._replicas.items()
+            if supervisor.view.pid is not None and (target := supervisor.metrics_target()) is not None
+        }
+        pages = await asyncio.gather(*(self._scrape(target) for target in targets.values()))
+        return dict(zip(targets, pages, strict=True))
+
+    def kill(self) -> None:
+        """Send SIGKILL to every replica, without waiting."""
+        for supervisor in self._replicas.values():
+            supervisor.kill()
+
+    async def close(self) -> None:
+        """Let go of everything without stopping any replica."""
+        tasks = [*self._cleanups, *([self._rotation] if self._rotation is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(supervisor.close() for supervisor in self._replicas.values()))
+        self._replicas.clear()
+        self._wakes.clear()
+        self._rotation = None
+
+    def _supervisor(self, record: Record) -> Supervisor:
+        return Supervisor(self._site, record, prober=self._prober, clock=self._clock, changed=self._changed)
+
+    def _changed(self) -> None:
+        for wake in self._wakes:
+            wake()
+
+    def _prepare(self) -> None:
+        """Make our folders and begin to look after the logs."""
+        for folder in (self._records_folder, self._site.runtime, self._site.logs):
+            _make_private(folder)
+        if self._rotation is None:
+            self._rotation = asyncio.get_running_loop().create_task(self._rotate(), name="log rotation")
+
+    async def _rotate(self) -> None:
+        while True:
+            await asyncio.sleep(LOG_LOOK_S)
+            for replica_id in list(self._replicas):
+                path = self._site.log_path(replica_id)
+                try:
+                    await asyncio.to_thread(rotate_if_full, path, bytes_max=self._site.log_bytes_max)
+                except OSError as error:
+                    log.warning("The log %s could not be rotated: %s", path, error.strerror)
+
+    async def _end_strays(self, findings: Findings) -> None:
+        """End processes with our mark that no record explains: born in the instant before a crash."""
+        await asyncio.gather(*(self._end_stray(replica_id) for replica_id in findings.strays))
+
+    async def _end_stray(self, replica_id: str) -> None:
+        log.warning("Processes of replica %s run without a record and are ended", replica_id)
+        try:
+            await end(None, Kin(self._site.instance, replica_id), stop_timeout_s=STRAY_STOP_TIMEOUT_S)
+        except ReplicaError as error:
+            # One process stuck in the kernel must not keep all the others from being adopted.
+            log.warning("A stray process could not be ended: %s", error.message)
+
+    def _finish_stop(self, replica_id: str, supervisor: Supervisor) -> None:
+        """Go on with a stop that a crash cut short, beside everything else."""
+
+        async def finish() -> None:
+            try:
+                await self.stop(replica_id)
+            except ReplicaError as error:
+                log.warning("Replica %s could not be stopped: %s", supervisor.view.id, error.message)
+
+        task = asyncio.get_running_loop().create_task(finish(), name=f"stop {replica_id}")
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
+
+
+def _make_private(folder: Path) -> None:
+    """Make a folder for its owner alone; one that others may write to would give them our sockets and records."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        status = folder.stat()
+    except OSError as error:
+        raise ReplicaError(
+            f"the folder {folder} cannot be used: {error.strerror}", hint="choose another, or make it writable"
+        ) from error
+    if status.st_uid != os.geteuid():
+        raise ReplicaError(f"the folder {folder} belongs to user {status.st_uid}", hint="remove it, or choose another")
+    if status.st_mode & 0o022:
+        raise ReplicaError(f"the folder {folder} may be written to by others", hint=f"chmod 700 {folder}")

@@ -1,0 +1,165 @@
+"""A failure, expected or a bug, stays in the service, plane or file that it came from: everything else continues.
+
+Each test plants a bug in one stage and looks at what a user sees (issue Part 1, item 2).
+"""
+
+from collections.abc import Mapping
+from datetime import date
+
+import pytest
+
+from bateau.control import path as path_module
+from bateau.control.path import Written
+from bateau.control.reading import InProcess
+from bateau.domain.endpoint import Traffic
+from bateau.domain.process import ProcessTemplate
+from bateau.domain.status import ServiceState
+from bateau.domain.workload import Workload
+from bateau.ports.target import Rendering, Surroundings
+from control.world import World, app, model, world
+
+BUG = "this is a bug in bateau: RuntimeError: planted"
+
+
+def planted(says: str = "planted") -> RuntimeError:
+    return RuntimeError(says)
+
+
+async def everything_else_serves(w: World) -> None:
+    """An app that was written after the bug struck gets ready, and requests reach it."""
+    w.texts.write("other", app("other"))
+    await w.until(lambda: any(s.service == "app/other" and s.rolled_out for s in w.status.services))
+
+
+async def test_a_bug_in_rendering_one_service_is_reported_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    render = path_module.render_service
+
+    def broken(service: Workload, around: Surroundings, *, target: str = "kubernetes") -> Rendering:
+        if service.name == "chat":
+            raise planted()
+        return render(service, around, target=target)
+
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        monkeypatch.setattr(path_module, "render_service", broken)
+        await everything_else_serves(w)
+        found = w.service("model/chat")
+        assert found.state is ServiceState.DEGRADED
+        assert BUG in (found.reason or "")
+        assert list(w.replicas()) == ["model.chat.0"], "what ran of it stays"
+
+
+async def test_a_bug_in_placing_one_service_is_reported_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    place = path_module.place
+
+    def broken(release: object, *rest: object) -> object:
+        if any(service.name == "chat" for service in getattr(release, "services", ())):
+            raise planted()
+        return place(release, *rest)  # type: ignore[arg-type]
+
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        monkeypatch.setattr(path_module, "place", broken)
+        await everything_else_serves(w)
+        assert BUG in (w.service("model/chat").reason or "")
+        assert w.service("app/shop").state is ServiceState.READY
+
+
+async def test_a_bug_in_starting_a_replica_backs_off_and_is_reported() -> None:
+    async with world(shop=app()) as w:
+        tries: list[str] = []
+        start = w.keeper.start
+
+        async def broken(replica_id: str, service: str, template: ProcessTemplate) -> None:
+            if service == "model/chat":
+                tries.append(replica_id)
+                raise planted()
+            await start(replica_id, service, template)
+
+        w.keeper.start = broken  # type: ignore[method-assign]
+        w.texts.write("chat", model())
+        await everything_else_serves(w)
+        assert BUG in (w.service("model/chat").reason or "")
+        await w.turns(50)
+        assert len(tries) == 1, "it waits before it tries again"
+        await w.pass_time(1.0)
+        assert len(tries) == 2
+
+
+async def test_a_bug_in_stopping_a_replica_backs_off_and_is_reported() -> None:
+    """Issue Part 1, item 2: a failing stop ran 587 times in 2 s."""
+    async with world(chat=model(replicas=2), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        tries: list[str] = []
+
+        async def broken(replica_id: str) -> None:
+            tries.append(replica_id)
+            raise planted()
+
+        w.keeper.stop = broken  # type: ignore[method-assign]
+        w.texts.write("chat", model(replicas=1))
+        await w.until(lambda: w.draining)
+        await w.pass_time(1.0)
+        await w.until(lambda: tries)
+        await everything_else_serves(w)
+        assert BUG in (w.control.failure("model/chat") or "")
+        await w.turns(50)
+        assert len(tries) == 1
+        await w.pass_time(1.0)
+        assert len(tries) == 2
+
+
+async def test_a_bug_in_a_plane_is_reported_and_keeps_no_replica_from_running() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        publish = w.plane.publish
+
+        def broken(_traffic: Traffic) -> None:
+            raise planted()
+
+        w.plane.publish = broken  # type: ignore[method-assign]
+        w.texts.write("other", app("other"))
+        await w.until(lambda: w.replicas("app/other"))
+        await w.until(lambda: w.status.gateway.state is ServiceState.DEGRADED)
+        assert BUG in (w.status.gateway.reason or "")
+        w.plane.publish = publish  # type: ignore[method-assign]
+        await w.until(lambda: w.status.rolled_out)
+
+
+async def test_a_bug_while_specs_are_read_changes_nothing_and_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+
+        async def broken(_self: InProcess, _texts: Mapping[str, str], *, today: date) -> Written:
+            raise planted(str(today)[:0] + "planted")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(InProcess, "understood", broken)
+            w.texts.write("chat", model(replicas=2))
+            await w.until(lambda: any(BUG in problem.says for problem in w.status.problems))
+            assert not w.status.taken_up
+            w.keeper.crash("model.chat.0", "exited with code 1")
+            await w.turn()
+            assert w.service().state is ServiceState.FAILED, "the running services are looked after"
+            w.keeper.restart("model.chat.0")
+        await w.until(lambda: len(w.replicas()) == 2)
+        assert not w.status.problems
+
+
+async def test_what_cannot_be_stopped_keeps_nothing_else_from_being_stopped() -> None:
+    """Issue Part 1, item 9: stop_all stops nothing when one replica cannot be ended."""
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        stop = w.keeper.stop
+
+        async def broken(replica_id: str) -> None:
+            if replica_id == "app.shop.0":
+                raise planted()
+            await stop(replica_id)
+
+        w.keeper.stop = broken  # type: ignore[method-assign]
+        await w.end()
+        failed = await w.control.stop_all()
+        assert list(failed) == ["app.shop.0"]
+        assert BUG in failed["app.shop.0"]
+        assert [replica.id for replica in w.keeper.observe()] == ["app.shop.0"]

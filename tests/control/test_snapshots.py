@@ -1,0 +1,68 @@
+"""The status is a numbered snapshot: made when something changed, and waited for by whoever wants the next."""
+
+import asyncio
+from dataclasses import replace
+
+from bateau.control.snapshots import Snapshots
+from control.world import app, model, world
+
+
+async def test_a_number_stands_for_one_content() -> None:
+    """Invariant of control.snapshots: an unchanged status gets no new number, a changed one does."""
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        status = w.status
+    snapshots = Snapshots()
+    assert snapshots.take(status).number == 1
+    assert snapshots.take(status).number == 1
+    assert snapshots.take(replace(status, settled=not status.settled)).number == 2
+    assert snapshots.take(status).number == 3
+
+
+async def test_who_waits_gets_the_next_snapshot_and_only_that() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        await w.turns()
+        latest = w.control.snapshots.latest
+        assert latest
+        waiting = asyncio.create_task(w.control.snapshots.after(latest.number))
+        await w.turns()
+        assert not waiting.done(), "nothing has changed"
+        w.keeper.crash("model.chat.0", "exited with code 1")
+        await w.turn()
+        assert (await waiting).number > latest.number
+
+
+async def test_a_number_of_an_earlier_control_plane_is_answered_at_once() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        async with asyncio.timeout(1.0):
+            assert (await w.control.snapshots.after(100_000)).number < 100_000
+
+
+async def test_quiet_turns_make_no_snapshot() -> None:
+    async with world(chat=model(replicas=2), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        await w.turns()
+        before = w.control.snapshots.latest
+        await w.turns(20)
+        assert w.control.snapshots.latest is before
+
+
+async def test_what_happens_is_told_as_events_once() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        w.keeper.crash("model.chat.0", "exited with code 1")
+        await w.turn()
+        w.keeper.restart("model.chat.0")
+        await w.until(lambda: w.status.rolled_out)
+        await w.turns()
+        told = [(event.subject, event.reason) for event in w.events if event.subject == "model.chat.0"]
+        assert told == [
+            ("model.chat.0", "Ready"),
+            ("model.chat.0", "BackOff"),
+            ("model.chat.0", "Restarted"),
+            ("model.chat.0", "Ready"),
+        ]
+        died = next(event for event in w.events if event.reason == "BackOff")
+        assert (died.says, died.warning, died.fields["service"]) == ("exited with code 1", True, "model/chat")

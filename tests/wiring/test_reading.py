@@ -1,0 +1,67 @@
+"""Specs are understood in a process of their own, which may die."""
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator
+from datetime import date
+from pathlib import Path
+
+import pytest_asyncio
+
+from bateau.domain.errors import ControlError
+from bateau.sources.spec_files import SpecFiles
+from bateau.wiring.reading import WorkerReader
+from control.world import app, model
+
+TODAY = date(2026, 11, 28)
+TEXTS = {"chat.yaml": model(replicas="${ 1 + 1 }"), "shop.yaml": app()}
+
+
+@pytest_asyncio.fixture
+async def reader() -> AsyncIterator[WorkerReader]:
+    made = WorkerReader(None, {})
+    yield made
+    made.close()
+
+
+async def test_it_says_what_the_texts_say(reader: WorkerReader, tmp_path: Path) -> None:
+    for name, text in TEXTS.items():
+        (tmp_path / name).write_text(text)
+    texts = await reader.read(SpecFiles(tmp_path, default={}))
+    written = await reader.understood(texts, today=TODAY)
+    assert [(service.key, service.replicas) for service in written.release.services] == [
+        ("app/shop", 1),
+        ("model/chat", 2),
+    ]
+    assert written.release.services[0].origins, "where values came from survives the way"
+
+
+async def test_a_process_that_ends_in_the_middle_is_an_error_and_the_next_try_has_a_new_one(
+    reader: WorkerReader,
+) -> None:
+    """Part 3: an expression that crashes the CEL library ends no control plane."""
+    await reader.understood(TEXTS, today=TODAY)
+    first = reader.pid
+    assert first
+    os.kill(first, signal.SIGSEGV)
+    error: ControlError | None = None
+    while error is None:  # the kernel may take a moment to end it
+        try:
+            await reader.understood(TEXTS, today=TODAY)
+        except ControlError as raised:
+            error = raised
+    assert error.message == "the process that evaluates the specs has ended before it was done"
+    assert not (await reader.understood(TEXTS, today=TODAY)).problems
+    assert reader.pid not in (None, first)
+
+
+async def test_it_ends_after_a_while_without_work() -> None:
+    reader = WorkerReader(None, {}, idle_s=0.2)
+    await reader.understood(TEXTS, today=TODAY)
+    assert reader.pid
+    async with asyncio.timeout(10):
+        while reader.pid:  # noqa: ASYNC110 - nothing tells of a timer's end
+            await asyncio.sleep(0.05)
+    assert (await reader.understood(TEXTS, today=TODAY)).release.services
+    reader.close()
