@@ -122,7 +122,7 @@ async def test_a_removed_apps_port_stays_open_until_its_connections_end() -> Non
         await w.until(lambda: not w.plane.traffic.backends)
 
 
-async def test_a_gateway_of_another_revision_is_replaced_one_after_the_other() -> None:
+async def test_a_gateway_of_another_revision_takes_over_before_the_old_one_leaves() -> None:
     async with world(chat=model()) as w:
         await w.until(w.gateway)
         w.plane.revision = "gateway-2"
@@ -131,7 +131,7 @@ async def test_a_gateway_of_another_revision_is_replaced_one_after_the_other() -
         w.clock.advance(1.0)
         await w.until(lambda: [r.revision for r in w.gateway().values()] == ["gateway-2"])
         moves = [line for line in w.journal if "gateway" in line]
-        assert moves == ["start gateway.envoy.0", "stop gateway.envoy.0", "start gateway.envoy.0"]
+        assert moves == ["start gateway.envoy.0", "start gateway.envoy.1", "stop gateway.envoy.0"]
 
 
 async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> None:

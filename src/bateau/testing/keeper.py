@@ -85,8 +85,8 @@ class FakeKeeper:
             self._wake()
 
     async def metrics(self) -> Mapping[str, str | None]:
-        """Return nothing: replicas that are values have no pages."""
-        return {}
+        """Return that no page can be read: replicas that are values have none."""
+        return {each: None for each, template in self.templates.items() if each in self._replicas and template.metrics}
 
     def kill(self) -> None:
         """End every replica."""
