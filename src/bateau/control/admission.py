@@ -29,7 +29,7 @@ def admission(
 ) -> Admission:
     """Return the policies among `texts`, and `starter`, for the cluster of an environment."""
     reading = read(texts)
-    policies, unsound = understand(reading.specs)
+    policies, unsound = understand(reading.specs, doubtful=reading.doubtful)
     hydration = Hydration(reading.specs, environment)
     where = hydration.environment
     made = [admission_policies(policy, today=today, environment=where) for policy in (*policies, *starter)]

@@ -6,7 +6,7 @@ files that `foreign` reads.
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from bateau.control.assembly import Assembly, Rules, Unit, is_lacking
@@ -15,9 +15,11 @@ from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.control.unrendered import unrendered
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.unit import Whereabouts
 from bateau.hydrate import ManifestPatches
+from bateau.kit.position import nearest
+from bateau.kit.suggest import did_you_mean
 from bateau.plan import Unrendered
 from bateau.policy import judges_manifests
 from bateau.ports.foreign import Foreign
@@ -93,6 +95,8 @@ def deliver(
     wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
     if wrong:
         written = replace(written, problems=in_order((*written.problems, *wrong)))
+    if whole:
+        written = replace(written, kinds=line.schemas.kind_names() | {each.group_kind[1] for each in manifests})
     return Rendered(
         written=written,
         manifests=manifests,
@@ -140,6 +144,33 @@ def check(
     judged = (*rendered.judged, *unseen)
     problems = (*written.problems, *map(as_problem, (*told, *rendered.unsound, *judged)))
     return replace(written, problems=in_order(problems), findings=(*written.findings, *judged))
+
+
+def unseen_kinds(found: Sequence[Written]) -> tuple[Problem, ...]:
+    """Return a problem for each kind in a policy that no object and no schema has in any of the environments.
+
+    A kind that is close to a known one is misspelt, which is an error; any other may come with a later object.
+    """
+    if any(written.kinds is None for written in found):
+        return ()
+    seen = frozenset[str]().union(*(written.kinds or () for written in found))
+    problems: list[Problem] = []
+    for policy in found[0].policies:
+        if not judges_manifests(policy.spec.match):
+            continue
+        for index, kind in enumerate(policy.spec.match.kinds):
+            if kind in seen:
+                continue
+            hint = did_you_mean(kind, seen)
+            problems.append(
+                Problem(
+                    where=nearest(policy.positions, f"spec.match.kinds[{index}]", policy.position),
+                    says=f"there is no object of kind `{kind}`, and no CRD that defines it",
+                    hint=hint or "check the spelling, or bring its CRD in an App",
+                    severity=Severity.ERROR if hint else Severity.WARNING,
+                )
+            )
+    return tuple(problems)
 
 
 def _any_error(findings: Iterable[Finding]) -> bool:

@@ -128,7 +128,7 @@ class _Packing:
         self._specs = {_name(spec): spec for spec in specs if spec.is_service}
         self._others = [spec for spec in specs if not spec.is_service]
         self._hydration = Hydration(specs, environment, occasion.variables)
-        self._policies, self._unsound = read_policies(specs)
+        self._policies, self._unsound = read_policies(specs, doubtful=sources.reading.doubtful)
         self._line = Assembly(
             sources.reading,
             environment,

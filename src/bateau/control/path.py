@@ -67,6 +67,7 @@ class Written:
     policies: tuple[Policy, ...] = ()
     environments: tuple[str, ...] = ()
     read: frozenset[str] = frozenset()  # what env() may have given: nothing that is said shows it
+    kinds: frozenset[str] | None = None  # of objects, and of schemas; None where not all objects could be rendered
 
     @property
     def wrong(self) -> bool:
@@ -121,7 +122,7 @@ def understood(
     hydration = Hydration(reading.specs, environment, variables)
     release, unmet = hydration.release(whole=reading.whole)
     read = hydration.read
-    policies, unsound = read_policies(reading.specs)
+    policies, unsound = read_policies(reading.specs, doubtful=reading.doubtful)
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
     findings = judge(subjects, [*policies, *starter], today=today, environment=hydration.environment)
     findings = concealed(findings, read)

@@ -157,7 +157,7 @@ def place(origins: Origins, path: str = "", *, of_key: bool = False) -> Position
     if isinstance(origins, LazyOrigins) and origins.places is not None:
         return (origins.places.key_at(path) if of_key else None) or origins.places.at(path)
     chain = origins.get(path) or next((each for at, each in origins.items() if path and below(at, path)), ())
-    return _last(chain or origins.get("metadata.name", ()))
+    return _last(chain) or _last(origins.get("metadata.name", ()))
 
 
 def _last(chain: tuple[Origin, ...]) -> Position | None:

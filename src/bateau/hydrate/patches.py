@@ -11,7 +11,7 @@ Invariant: `when` sees a document as it is written, so that no patch depends on 
 import fnmatch
 import functools
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -21,6 +21,7 @@ from bateau.hydrate.environments import Context, body_of
 from bateau.hydrate.paths import PathError, Step, parse_path
 from bateau.kit.cel import CelError, evaluate
 from bateau.kit.position import Position, child
+from bateau.kit.suggest import did_you_mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,10 +173,14 @@ def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool | 
     return verdict
 
 
-def unmatched(patches: Iterable[Patch], what: str) -> list[Problem]:
-    """Name each patch that changed nothing, once; `what` is what it was matched against."""
+def unmatched(patches: Iterable[Patch], what: str, names: Collection[str] = ()) -> list[Problem]:
+    """Report each patch that changed nothing, once.
+
+    `what` is what it was matched against, `names` are the names that those had.
+    """
     seen: dict[Any, Problem] = {}
     for patch in patches:
-        hint = "check kind, name and labels of its match, or remove the patch"
+        near = did_you_mean(str(patch.match.get("name", "")), names)
+        hint = near or "check kind, name and labels of its match, or remove the patch"
         seen.setdefault(patch.where, Problem(where=patch.where, says=f"the patch matches no {what}", hint=hint))
     return list(seen.values())

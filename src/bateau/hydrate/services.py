@@ -117,7 +117,7 @@ class Hydration:
         if self.problems:
             return []  # no document was looked at
         unused = (patch for number, patch in enumerate(self._patches) if number not in matched)
-        return unmatched(unused, "document")
+        return unmatched(unused, "document", [key.partition("/")[2] for key in self._there])
 
 
 def _service(

@@ -6,12 +6,12 @@ Invariant: every mistake that can be found without an object to judge is found h
 Refused: compiling at the first object; a policy that matches nothing would never be checked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.rules import PolicySpec
 from bateau.domain.spec import Spec
 from bateau.kit.cel import CelError, result_type
@@ -21,6 +21,7 @@ from bateau.kit.position import Position, nearest
 from bateau.kit.schema import build
 from bateau.kit.suggest import did_you_mean
 from bateau.policy.matching import OURS
+from bateau.policy.names import misnamed
 
 # What every rule sees here; `siblings` are the other manifests of the same service.
 NAMES: Final = ("environment", "kind", "metadata", "object", "params", "siblings", "spec", "variables")
@@ -47,16 +48,23 @@ class Policy:
     positions: dict[str, Position] = field(default_factory=dict[str, Position])
 
 
-def understand(specs: Iterable[Spec]) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
-    """Return the policies among `specs`, and what is wrong with the others. Takes what `specs.read` found sound."""
+def understand(
+    specs: Sequence[Spec], *, doubtful: Collection[str] = ()
+) -> tuple[tuple[Policy, ...], tuple[Problem, ...]]:
+    """Return the policies among `specs`, and the problems of all; a policy with an error is left out.
+
+    `specs` are all documents that `specs.read` found sound: policies refer to the others. `doubtful` are words of
+    documents that could not be read.
+    """
     policies: list[Policy] = []
     problems: list[Problem] = []
     for spec in specs:
         if spec.kind == "Policy":
             reader = _Reader(spec)
             policy = reader.read()
-            problems += reader.problems
-            if not reader.problems:
+            found = [*reader.problems, *misnamed(spec, policy.spec, specs, doubtful=doubtful)]
+            problems += found
+            if not any(problem.severity is Severity.ERROR for problem in found):
                 policies.append(policy)
     return tuple(policies), tuple(problems)
 
@@ -158,6 +166,9 @@ class _Reader:
         for unknown in sorted(found.fields_of("variables") - set(known)):
             says = f"{path} reads variables.{unknown}, which does not stand before it"
             self._add(path, says, did_you_mean(unknown, known) or "declare it in spec.variables")
+        for unknown in sorted(found.fields_of("params") - self._policy.params.keys()):
+            if near := did_you_mean(unknown, self._policy.params):
+                self._add(path, f"{path} reads params.{unknown}, which spec.params does not have", near)
         for shadowed in sorted(found.bound & set(ALL_NAMES)):
             says = f"{path} uses `{shadowed}` as the variable of a macro, and rules see something else by that name"
             self._add(path, says, "call it by another name")

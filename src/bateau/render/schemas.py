@@ -130,6 +130,10 @@ class Schemas:
         """Return group and kind of everything that the cluster is known to serve."""
         return frozenset((group, kind) for group, _, kind in (*self._kubernetes.names, *self._crds))
 
+    def kind_names(self) -> frozenset[str]:
+        """Return the kinds that the cluster is known to serve, whatever their groups."""
+        return frozenset(kind for _, kind in self.kinds())
+
     def with_defaults(self, tree: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return an object as the API server shows it to its policies: named, nulls dropped, defaults filled in.
 

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 from bateau.control.assembly import Rules
-from bateau.control.delivery import check
+from bateau.control.delivery import check, unseen_kinds
 from bateau.control.folding import folded
 from bateau.control.path import Written
 from bateau.domain.problem import Problem, Severity
@@ -58,8 +58,8 @@ def check_directory(directory: Path, *, starter: bool = False) -> Checked:
     names: list[str | None] = [*environments] or [None]
     foreign = foreign_documents(directory, VERSIONS[-1])
     found = {name: check(reading, name, rules, variables=os.environ, foreign=foreign) for name in names}
-    unread = _unread(files)
-    problems = folded({name: (*unread, *written.problems) for name, written in found.items()})
+    shared = (*_unread(files), *unseen_kinds(list(found.values())))
+    problems = folded({name: (*shared, *written.problems) for name, written in found.items()})
     return Checked(environments=found, problems=problems, ignored=files.count_ignored())
 
 

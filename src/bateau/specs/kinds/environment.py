@@ -1,11 +1,12 @@
 """Environment: a context to hydrate for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.spec import Kind, Names, Spec
+from bateau.domain.spec import LATER, Kind, Names, Spec
 from bateau.kit.cel_text import expressions
 from bateau.kit.position import leaves
 from bateau.kit.schema import described
@@ -57,13 +58,13 @@ class EnvironmentSpec:
         "Environment variables that expressions may read by `env(name)`. No other can be read.", default=()
     )
     after: tuple[str, ...] = described("Environments that come before, in the order of promotion.", default=())
-    clusters: tuple[str, ...] = described("Where it runs.", default=())
+    clusters: tuple[str, ...] = described("Clusters that it runs on.", default=(), unsupported=LATER)
     values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
     patches: tuple[Patch, ...] = described("Changes to what is written.", default=())
 
 
 def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
-    """Find the environments that are named and not there, and expressions that nobody evaluates."""
+    """Find names that refer to nothing, and expressions that are not evaluated."""
     others = sorted(names.environments - {spec.name})
     after = fields.get("after")
     hint = "write it where the value is used, or in a patch"
@@ -72,7 +73,7 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
         for path, value in leaves(fields.get("values"), "spec.values")
         if isinstance(value, str) and expressions(value)
     ]
-    return plain + [
+    return [*plain, *_misspelt_kinds(spec, fields, names)] + [
         at(
             spec,
             f"spec.after[{index}]",
@@ -82,6 +83,22 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
         for index, name in enumerate(cast("list[Any]", after) if isinstance(after, list) else [])
         if isinstance(name, str) and "${" not in name and name not in others and name not in names.doubtful
     ]
+
+
+def _misspelt_kinds(spec: Spec, fields: Mapping[str, Any], names: Names) -> Iterator[Problem]:
+    """Report kinds in patches that are not kinds of Kubernetes and close to one of a service.
+
+    Such a patch would wait for manifests of that kind, and change nothing.
+    """
+    patches: Any = fields.get("patches")
+    services = sorted(names.service_kinds.values())
+    for index, patch in enumerate(cast("list[Any]", patches) if isinstance(patches, list) else []):
+        match: Any = cast("dict[str, Any]", patch).get("match") if isinstance(patch, dict) else None
+        kind = cast("dict[str, Any]", match).get("kind") if isinstance(match, dict) else None
+        if not isinstance(kind, str) or kind in services or resources_of(kind):
+            continue
+        if hint := did_you_mean(kind, services):
+            yield at(spec, f"spec.patches[{index}].match.kind", f"there is no kind `{kind}`", hint)
 
 
 KIND = Kind(name="Environment", schema=EnvironmentSpec, references=references)
