@@ -42,7 +42,8 @@ class Manifest:
     @property
     def is_generated(self) -> bool:
         """Whether Kubernetes makes a new name, and so a new object, each time that this one is created."""
-        return not self.tree["metadata"].get("name")
+        metadata = cast("Mapping[str, Any]", self.tree.get("metadata") or {})
+        return "generateName" in metadata and not metadata.get("name")
 
     @functools.cached_property
     def key(self) -> tuple[str, str, str, str]:

@@ -3,7 +3,8 @@
 Called by control for `plan` and `apply`. The desired manifests were rendered; the observed ones are those of a
 directory, of another commit or of a live cluster.
 
-Invariant: the order of the manifests never changes the plan; equal sides give no change.
+Invariant: the order of the manifests never changes the plan; equal sides give no change. An object with a generateName
+is not compared: it is created each time.
 Invariant: every object that is removed is named; an object that Bateau does not manage is left alone and reported.
 Refused: pruning by label alone; an object is removed because it was observed and is no longer desired.
 """
@@ -65,10 +66,12 @@ def compare(
     """Return the whole effect of `desired` on `observed`. Its problems name the errors of either side."""
     limits, documents = limits or Limits(), documents or Documents()
     problems: list[Problem] = []
-    present, repeated = _by_key(map(_as_manifest, observed), "observed", problems)
-    wanted, _ = _by_key(desired, "desired", problems, repeated=repeated)
+    named, generated = _apart(desired)
+    present, repeated = _by_key(_apart(map(_as_manifest, observed))[0], "observed", problems)
+    wanted, _ = _by_key(named, "desired", problems, repeated=repeated)
     parts = _parts(wanted, present, documents, limits)
     changes = _with_readers(paired(parts.changes, Sides(wanted, present, documents.read)), wanted)
+    changes += map(_creation, generated)
     changes.sort(key=_order)
     ours = _documents(documents, parts.apart)
     removals = removals_of(changes)
@@ -133,6 +136,18 @@ def _parts(
         else:
             parts.changes.append(_removal(key, present[key]))
     return parts
+
+
+def _apart(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest]]:
+    """Return the manifests that identify an object, and those of objects that get a new name each time."""
+    every = list(manifests)
+    return [each for each in every if not each.is_generated], [each for each in every if each.is_generated]
+
+
+def _creation(manifest: Manifest) -> Change:
+    origins = manifest.origins.get("metadata.generateName", ())
+    reason = "each apply creates it again, under a new name (metadata.generateName)"
+    return Change(act="create", key=manifest.key, service=manifest.service, origins=origins, reasons=(reason,))
 
 
 def _as_manifest(each: Manifest | Tree) -> Manifest:
