@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from bateau.control.delivery import Rendered
-from bateau.wiring.delivery import rendered, rendered_at
+from bateau.domain.errors import ControlError
+from bateau.wiring.delivery import manifests_at, rendered, rendered_at
 from bateau.wiring.question import Question
 from git.workshop import Workshop
 from sources.foreign.programs import helm, kubectl
@@ -196,3 +197,14 @@ def test_a_directory_below_the_top_is_read_by_itself(workshop: Workshop) -> None
     directory, commit = both(workshop, "deploy")
     assert directory.manifests
     assert shown(commit) == shown(directory)
+
+
+def test_a_directory_that_is_named_like_a_manifest_is_not_read_as_one(tmp_path: Path) -> None:
+    (tmp_path / "out/odd.yaml").mkdir(parents=True)
+    (tmp_path / "out/odd.yaml/a.yaml").write_text(CONFIG % "a")
+    (found,) = manifests_at(tmp_path / "out", None)
+    assert isinstance(found, dict)
+    assert found["metadata"] == {"name": "a"}
+    (tmp_path / "out/gone.yaml").symlink_to("nowhere")
+    with pytest.raises(ControlError, match=r"cannot read .*gone\.yaml: No such file"):
+        manifests_at(tmp_path / "out", None)
