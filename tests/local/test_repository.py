@@ -142,7 +142,7 @@ async def test_a_push_is_live_at_once_where_the_forge_says_so(stack: Stack, repo
         assert (len(bridge.asked), repository.answer()) == (asked, "one")
 
         status, tree = await asyncio.to_thread(posted, stack, push("refs/heads/main", secret=SECRET))
-        assert (status, tree) == (202, {"says": "main was pushed, and is looked at"})
+        assert (status, tree) == (202, {"says": "main was pushed and is fetched"})
         await asyncio.to_thread(wait_for, lambda: repository.answer() == "two", timeout_s=20)
 
         for service in ("app/web", "gateway/envoy"):

@@ -39,7 +39,7 @@ def test_a_directory_that_cannot_be_made_names_the_variable(tmp_path: Path) -> N
     (tmp_path / "state").write_text("a file")
     with pytest.raises(ControlError) as caught:
         make(settings(tmp_path).paths)
-    assert caught.value.hint == "set XDG_STATE_HOME to a directory that can be written"
+    assert caught.value.hint == "set XDG_STATE_HOME to a writable directory"
 
 
 def test_an_instance_has_one_control_plane(tmp_path: Path) -> None:

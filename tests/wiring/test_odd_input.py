@@ -55,7 +55,7 @@ def test_files_of_other_programs_stop_nothing_and_can_be_excluded(specs: Path) -
     (specs / ".bateauignore").write_text("testdata/\n")
     done = bateau(specs, "check")
     assert done.stdout.splitlines() == [
-        "no mistakes, no warnings, 1 service",
+        "no errors, no warnings, 1 service",
         "3 files skipped by .bateauignore",
         "for prod",
     ]
@@ -121,7 +121,7 @@ def test_a_plan_is_not_made_against_nothing_or_another_environment(specs: Path) 
     (specs.parent / "empty").mkdir()
     done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "empty"))
     assert done.returncode == 3
-    assert "there is no Kubernetes object below" in done.stderr
+    assert "no Kubernetes object found below" in done.stderr
     (specs / "test.yaml").write_text(PROD.replace("prod", "test"))
     assert bateau(specs, "render", "test", "--bundle", str(specs.parent / "b")).returncode == 0
     done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "b"))

@@ -87,7 +87,7 @@ def test_promoting_twice_has_nothing_to_do(repository: Path):
 def test_an_environment_that_is_not_there_is_named(repository: Path):
     done = bateau(repository, "promote", "shop", "stagin", "prod")
     assert done.returncode == 3
-    assert "no Environment stagin" in done.stderr
+    assert "no valid Environment stagin" in done.stderr
 
 
 async def test_the_plan_is_one_comment_that_is_updated_in_place(repository: Path):
@@ -138,7 +138,7 @@ def test_without_a_token_it_is_said(repository: Path):
 def test_what_is_no_pull_request_is_said(repository: Path):
     done = bateau(repository, "plan", "prod", "--comment", "https://github.com/org/acme")
     assert done.returncode == 3
-    assert "is no pull request" in done.stderr
+    assert "is not a pull request" in done.stderr
 
 
 def test_what_is_carried_against_the_order_of_promotion_is_said(repository: Path):

@@ -102,7 +102,7 @@ async def test_a_push_of_what_is_followed_is_there_at_once(workshop: Workshop, s
     async with scene(workshop, socket) as s:
         coming = asyncio.ensure_future(anext(aiter(s.repository.changes())))
         commit = workshop.commit("two", shop=SPEC.format(2))
-        assert await s.post(push(MAIN, secret=SECRET)) == (202, "main was pushed, and is looked at")
+        assert await s.post(push(MAIN, secret=SECRET)) == (202, "main was pushed and is fetched")
         await asyncio.wait_for(coming, 20)
         assert s.repository.commit_id == commit
         assert s.repository.read() == {"shop.yaml": SPEC.format(2)}
@@ -135,9 +135,9 @@ async def test_what_is_genuine_and_about_something_else_is_taken_and_left(worksh
     async with scene(workshop, socket) as s:
         workshop.commit("two", shop=SPEC.format(2))
         ping = delivery(b"{}", secret=SECRET, event="ping")
-        assert await s.post(ping) == (200, "nothing is done about the event ping")
+        assert await s.post(ping) == (200, "nothing to do for the event ping")
         other = push("refs/heads/other", secret=SECRET)
-        assert await s.post(other) == (200, "other was pushed, which is not followed")
+        assert await s.post(other) == (200, "other was pushed, but is not followed")
         assert not await s.is_looked_at()
 
 
@@ -215,6 +215,6 @@ async def test_the_log_has_no_secret_and_says_a_refusal_once(
         for secret in ("guess", "guess", SECRET, "guess"):
             await s.post(push(MAIN, secret=secret))
     lines = [record.getMessage() for record in caplog.records if record.name == "bateau.wiring.webhook"]
-    refused = "a webhook was refused: the signature is wrong"
-    assert lines == [refused, "a webhook says that main was pushed", refused]
+    refused = "a webhook was rejected: the signature is wrong"
+    assert lines == [refused, "a webhook reports a push to main", refused]
     assert SECRET not in caplog.text

@@ -1,8 +1,8 @@
-"""Write the plan to where a pull request is talked about, and beside its commit.
+"""Write the plan as a comment on a pull request, and as a status of its commit.
 
 Called by `plan --comment` and `plan --status`.
 
-Invariant: tokens come from the environment and travel in headers only.
+Invariant: tokens come from the environment and are sent in headers only.
 """
 
 import os
@@ -24,7 +24,7 @@ _PULL: Final = re.compile(r"/(?P<repository>.+?)/(?P<way>pull|pulls|-/merge_requ
 
 @dataclass(frozen=True, kw_only=True)
 class PullRequest:
-    """A pull request by its URL: which kind of forge, where, and its number there."""
+    """A pull request by its URL: the kind of forge, its address, and the number."""
 
     forge: str
     address: str
@@ -33,7 +33,7 @@ class PullRequest:
 
 
 def pull_request(url: str) -> PullRequest:
-    """Take the URL of a pull request apart. Raises ControlError.
+    """Parse the URL of a pull request. Raises ControlError.
 
     >>> pull_request("https://git.example.org/group/acme/-/merge_requests/7")
     PullRequest(forge='gitlab', address='https://git.example.org', repository='group/acme', number=7)
@@ -42,8 +42,8 @@ def pull_request(url: str) -> PullRequest:
     match = _PULL.fullmatch(parts.path)
     if parts.scheme not in ("https", "http") or not parts.netloc or match is None:
         raise ControlError(
-            f"{url} is no pull request",
-            hint="give its URL: .../org/repo/pull/12 (GitHub), .../pulls/12 (Gitea), .../-/merge_requests/12 (GitLab)",
+            f"{url} is not a pull request",
+            hint="use its URL: .../org/repo/pull/12 (GitHub), .../pulls/12 (Gitea), .../-/merge_requests/12 (GitLab)",
         )
     forge = {"pull": "github", "pulls": "gitea", "-/merge_requests": "gitlab"}[match["way"]]
     address = f"{parts.scheme}://{parts.netloc}"
@@ -63,7 +63,7 @@ async def comment(url: str, marker: str, pages: Sequence[str]) -> None:
 
 
 async def set_status(url: str, commit: str, state: State, *, name: str, description: str) -> None:
-    """Show a state beside a commit of the pull request's repository, over the one of that name.
+    """Set the status of a commit of the pull request's repository, and replace an earlier one of that name.
 
     Raises ControlError and SourceError.
     """
@@ -75,7 +75,7 @@ async def set_status(url: str, commit: str, state: State, *, name: str, descript
 
 
 def _forge(session: "aiohttp.ClientSession", where: PullRequest, *, name: str = "bateau") -> Forge:
-    """Return the forge; `name` tells our status from those of others."""
+    """Return the forge; `name` distinguishes Bateau's status from others."""
     token = _token(f"{where.forge.upper()}_TOKEN")
     if where.forge == "gitlab":
         return GitLab(session, where.repository, token=token, url=where.address, name=name)

@@ -2,7 +2,7 @@
 
 Called by the commands that start a gateway.
 
-Invariant: nothing but loopback is listened on while there are no keys.
+Invariant: the gateway listens on loopback only, as long as there are no API keys.
 """
 
 import contextlib
@@ -33,13 +33,13 @@ def parse_listen(text: str) -> tuple[str, int]:
         loopback = ipaddress.ip_address(address).is_loopback
     except ValueError:
         raise ControlError(
-            f"--listen {text}: {host} is no IP address of this machine", hint="write --listen 127.0.0.1:8080"
+            f"--listen {text}: {host} is not an IP address of this machine", hint="write --listen 127.0.0.1:8080"
         ) from None
     if not loopback:
         raise ControlError(
-            f"--listen {text}: refused, since anyone who reaches {host} could use the models, and this version has no "
+            f"--listen {text} is refused: anyone who reaches {host} could use the models, because this version has no "
             "API keys yet",
-            hint="listen on 127.0.0.1, and let a proxy that checks keys (or ssh -L) stand in front of it",
+            hint="listen on 127.0.0.1, behind a proxy that checks keys or behind ssh -L",
         )
     return address, int(port_text) if port_text else PORT_DEFAULT
 
@@ -57,7 +57,7 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def check_port_free(address: str, port: int, *, but_for: Collection[int] = ()) -> None:
-    """Raise ControlError, naming who has it, where the port is taken by anyone but the processes `but_for`.
+    """Raise ControlError, naming the process, if the port is taken by any process except those in `but_for`.
 
     Envoy itself would not notice: its sockets share their port (SO_REUSEPORT) with any other Envoy of the same user.
     """
@@ -68,7 +68,7 @@ def check_port_free(address: str, port: int, *, but_for: Collection[int] = ()) -
             probe.bind((address, port))
             probe.listen(1)
         except PermissionError as error:
-            raise ControlError(f"port {port} may not be used by this user", hint="choose one above 1023") from error
+            raise ControlError(f"this user may not listen on port {port}", hint="use a port above 1023") from error
         except OSError as error:
             holders = _holders(port)
             if holders and holders.keys() <= set(but_for):
@@ -76,7 +76,7 @@ def check_port_free(address: str, port: int, *, but_for: Collection[int] = ()) -
             by = next((f" by {name} (pid {pid})" for pid, name in holders.items() if pid not in but_for), "")
             raise ControlError(
                 f"port {port} on {address} is taken{by}",
-                hint=f"stop that program, or choose another port: --listen 127.0.0.1:{free_port()}",
+                hint=f"stop that program, or use another port: --listen 127.0.0.1:{free_port()}",
             ) from error
 
 

@@ -66,12 +66,12 @@ class SystemClock:
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What a command line says about a control plane.
+    """The options of a control plane.
 
-    `default_texts` is served where no spec is found. With a `repository`, `directory` is where its files are laid out.
-    With `allowed_signers`, a file as ssh-keygen reads it, only commits that one of them has signed are followed. With
-    `rewritten_history`, so is a forced push to commits that do not build on the last one.
-    With `applied` that is the desired state, and the files in `directory` are not looked at.
+    `default_texts` is served if no spec is found. With a `repository`, its files are checked out to `directory`.
+    With `allowed_signers`, a file in the format of ssh-keygen, only commits signed by one of its keys are followed.
+    With `rewritten_history`, a forced push to commits that do not build on the last one is followed, too.
+    With `applied`, those texts are the desired state, and the files in `directory` are not read.
     """
 
     instance: str
@@ -158,7 +158,7 @@ class LocalPlatform:
         self.control.status = self.status
 
     async def open(self) -> None:
-        """Adopt what runs. Raises ControlError where the port is someone else's."""
+        """Adopt the running replicas. Raises ControlError if another program uses the port."""
         if self._repository:
             await self._repository.open()
         await self.control.adopt()
@@ -182,27 +182,27 @@ class LocalPlatform:
         return await self.control.stop_all()
 
     def status(self) -> Status:
-        """Return how everything is."""
+        """Return the status."""
         follows = "repository" if self._repository else "applied" if self._applied else "directory"
         return status(self.control, instance=self.settings.instance, since=self.since, follows=follows)
 
     async def preview(self, texts: Mapping[str, str]) -> Preview:
-        """Return what other texts would do to what runs."""
+        """Return the effect that other texts would have on the running services."""
         return await self.control.preview(texts)
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
-        """Make texts the desired state, and return what stands for them in the status.
+        """Make texts the desired state, and return their digest, which appears in the status.
 
-        Raises ControlError where a directory or a repository says what that is.
+        Raises ControlError if the instance follows a directory or a repository.
         """
         if self._applied is None:
             raise ControlError(
-                f"{self.settings.instance} follows {self.control.ports.texts.place}: what stands there is applied by "
-                "itself",
-                hint="save or commit the change there; or apply to another instance: bateau apply --name other",
+                f"{self.settings.instance} follows {self.control.ports.texts.place}, so its specs cannot be applied "
+                "by hand",
+                hint="save or commit the change there; or use another instance: bateau apply --name other",
             )
         self._applied.apply(Applied(texts=texts, commit=commit))
-        self.control.look_again()  # from here on nobody is told that everything is as it should be
+        self.control.look_again()  # from now on the status does not report the old texts as settled
         return texts_digest(texts)
 
     async def rollback(self, service: str, *, to: int | None) -> RolledBack:
@@ -214,7 +214,7 @@ class LocalPlatform:
         return await metrics_page(self.control, self.plane)
 
     async def close(self) -> None:
-        """Let go; what runs goes on running unless it was stopped before."""
+        """Release everything; the replicas continue unless they were stopped before."""
         self._reader.close()
         await self.plane.close()
         await self.runtime.close()
@@ -224,7 +224,7 @@ class LocalPlatform:
 
 
 def _applied(settings: Settings) -> AppliedTexts | None:
-    """Take up what `apply` gave; only who holds the lock does, so that it never replaces what another serves."""
+    """Store the texts given to `apply`. Needs the lock, so that it never replaces those of another control plane."""
     if settings.applied is None:
         return None
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
@@ -233,7 +233,7 @@ def _applied(settings: Settings) -> AppliedTexts | None:
 
 
 def _user() -> str:
-    """Return who runs this; in a container there may be no name for the number."""
+    """Return the name of the user; in a container the user ID may have no name."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):
@@ -241,7 +241,7 @@ def _user() -> str:
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
-    """Return the history; where it is damaged or cannot be written, None and why: what runs does not need it."""
+    """Return the history; None and the reason if it is damaged or read-only, because no running service needs it."""
     try:
         return RevisionStore(history_path(where)), ""
     except ControlError as error:
@@ -251,7 +251,7 @@ def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
 
 
 def _default_texts(settings: Settings) -> Mapping[str, str]:
-    """Return what is served where nothing is written; nothing, where an earlier control plane served real specs."""
+    """Return the default specs; none if an earlier control plane served real specs."""
     remembered: Any = StateFile(settings.paths.state / "control.json").load().get("texts")
     served_specs = isinstance(remembered, dict) and not settings.default_texts.keys() & remembered.keys()
     return {} if served_specs else settings.default_texts
@@ -273,7 +273,7 @@ def _repository(settings: Settings, sound: Callable[[Mapping[str, str]], bool]) 
 
 
 def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:
-    """Return what looks up secrets. What was asked for once is no replica's to inherit."""
+    """Return the lookup of secrets. A secret that was looked up is not inherited by any replica."""
 
     def secret(name: str) -> str | None:
         os.environ.pop(name, None)
@@ -283,7 +283,7 @@ def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:
 
 
 def take_lock(settings: Settings) -> IO[str]:
-    """Become the control plane of the instance. Raises ControlError where there is one."""
+    """Become the control plane of the instance. Raises ControlError if it already has one."""
     where = settings.paths
     make(where)
     lock = where.control_lock.open("a+", encoding="utf-8")
@@ -295,7 +295,7 @@ def take_lock(settings: Settings) -> IO[str]:
         lock.close()
         raise ControlError(
             f"{settings.instance} is up already{f' ({who})' if who else ''}",
-            hint="see `bateau status`, stop it with `bateau down`, or start another beside it: "
+            hint="see `bateau status`, stop it with `bateau down`, or start another instance: "
             f"bateau up --name other --listen 127.0.0.1:{free_port()}",
         ) from None
     lock.seek(0)

@@ -21,7 +21,7 @@ _ENVOY_FILTER = (
 async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
     """Return the Prometheus page of an instance."""
     page = Page()
-    page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="The version that runs.")
+    page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
     _add_control(page, control)
@@ -34,7 +34,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
         if text is not None and replica_id in services:
             add_llamacpp(page, text, model=services[replica_id].name, replica=replica_id)
     failed = sum(text is None for text in (*envoys, *texts.values()))
-    page.add("bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be read for this page.")
+    page.add("bateau_scrape_failures", {}, failed, kind="gauge", says="Sources that could not be scraped.")
     return page.text()
 
 

@@ -143,7 +143,7 @@ def _packed(environment: str | None) -> Packed:
 
 @functools.cache
 def program_digest() -> bytes:
-    """Return what stands for all code and data of this package: another one must not meet what this one kept."""
+    """Return a digest of all code and data of this package, so that one version never reads another's cache."""
     made = blake2b(digest_size=16)
     top = Path(str(resources.files("bateau")))
     for path in sorted(top.rglob("*")):

@@ -1,9 +1,9 @@
-"""Where things lie on disk.
+"""Define the directories and files of an instance.
 
 Called by wiring.local and by commands that work without a control plane.
 Source: XDG Base Directory Specification 0.8.
 
-Invariant: sockets lie in a directory that only its user can enter.
+Invariant: sockets are in a directory that only its user can enter.
 """
 
 import fcntl
@@ -37,28 +37,28 @@ class Paths:
 
     @property
     def control_log(self) -> Path:
-        """What the control plane logs."""
+        """The log of the control plane."""
         return self.state / "control.log"
 
     @property
     def logs(self) -> Path:
-        """What the replicas print."""
+        """The directory with the output of the replicas."""
         return self.state / "logs"
 
 
 def paths(instance: str, environ: Mapping[str, str]) -> Paths:
-    """Return the directories of `instance`; nothing is made yet."""
+    """Return the directories of `instance`; none is created yet."""
     home = Path(environ.get("HOME") or Path.home())
     state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state")
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
     runtime = environ.get("XDG_RUNTIME_DIR")
-    # Without a session manager there is no runtime directory; a private one below the temporary directory does.
+    # Without a session manager there is no runtime directory, so a private one below the temporary directory is used.
     base = Path(runtime) / "bateau" if runtime else Path(tempfile.gettempdir()) / f"bateau-{os.getuid()}"
     return Paths(state=state / "bateau" / instance, runtime=base / instance, cache=cache / "bateau")
 
 
 def make(found: Paths) -> None:
-    """Make the directories of an instance. Raises ControlError where that cannot be."""
+    """Create the directories of an instance. Raises ControlError if that fails."""
     for path, variable in (
         (found.runtime.parent, "XDG_RUNTIME_DIR"),
         (found.runtime, "XDG_RUNTIME_DIR"),
@@ -73,7 +73,7 @@ def make(found: Paths) -> None:
         except OSError as error:
             raise ControlError(
                 f"cannot write to {path}: {error.strerror}",
-                hint=f"set {variable} to a directory that can be written",
+                hint=f"set {variable} to a writable directory",
             ) from error
     owner = found.runtime.parent.stat()
     if owner.st_uid != os.getuid() or stat.S_IMODE(owner.st_mode) & 0o077:
@@ -87,7 +87,7 @@ def make(found: Paths) -> None:
 
 
 def lock_holder(found: Paths) -> int | None:
-    """Return the pid of the control plane that holds the instance's lock, None where nobody does."""
+    """Return the pid of the control plane that holds the instance's lock, or None."""
     try:
         with found.control_lock.open("r", encoding="utf-8") as lock:
             try:

@@ -1,9 +1,9 @@
-"""Load the starter set of policies that the package brings along.
+"""Load the starter set of policies, which is part of the package.
 
-Called by the commands that judge, and by tests. Hands documents to specs and policy.
+Called by the commands that evaluate policies, and by tests. Passes documents to specs and policy.
 
-Invariant: the starter set is data, read as a user's policies are; nothing in it is special.
-Refused: switching it on by itself; whoever wants it names it.
+Invariant: the starter set is data, read like a user's policies; nothing in it is special.
+Refused: enabling it by default; users ask for it with `--starter`.
 """
 
 from functools import cache

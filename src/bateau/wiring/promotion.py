@@ -20,9 +20,9 @@ from bateau.specs import read
 
 @dataclass(frozen=True, kw_only=True)
 class Promoted:
-    """What a promotion would change, and the commit that it made (None where there is nothing to change).
+    """The changes of a promotion, and its commit (None if nothing changes).
 
-    `backwards`: the source comes after the target, by what it says itself.
+    `backwards`: the source says that it comes after the target.
     """
 
     promotion: Promotion
@@ -40,9 +40,7 @@ async def promoted(directory: Path, *, service: str | None, source: str, target:
     missing = [name for name in (source, target) if name not in files]
     if missing:
         there = ", ".join(sorted(files)) or "none"
-        raise ControlError(
-            f"the last commit has no Environment {missing[0]} without mistakes", hint=f"there is: {there}"
-        )
+        raise ControlError(f"the last commit has no valid Environment {missing[0]}", hint=f"available: {there}")
     promotion = promote(
         Written(file=files[source], text=texts[files[source]], environment=source),
         Written(file=files[target], text=texts[files[target]], environment=target),

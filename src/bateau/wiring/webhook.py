@@ -1,9 +1,9 @@
-"""Turn a forge's delivery into a look at the repository that is followed.
+"""Fetch the followed repository when a forge reports a push.
 
-Put together by wiring.local, called by the control API through ports.webhook.
+Created by wiring.local, called by the control API through ports.webhook.
 
-Invariant: without a secret nothing is believed; what is not believed moves nothing.
-Invariant: the secret and the body stand in no log and no answer.
+Invariant: without a secret every webhook is rejected; a rejected webhook has no effect.
+Invariant: no log and no response contains the secret or the body.
 """
 
 import logging
@@ -31,18 +31,18 @@ class GitWebhook:
         self._refused_for: str | None = None
 
     def received(self, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
-        """Look at the repository at once where the forge itself says that what is followed was pushed."""
+        """Fetch the repository at once if the webhook is genuine and reports a push of the followed branch."""
         found = received(headers, body, secret=self._secret)
         if isinstance(found, Refused):
-            # Said once and not each time: anyone who reaches the endpoint could fill the log.
+            # Logged once and not each time: anyone who reaches the endpoint could fill the log.
             if self._refused_for != found.says:
-                logger.warning("a webhook was refused: %s", found.says)
+                logger.warning("a webhook was rejected: %s", found.says)
             self._refused_for = found.says
             return WebhookAnswer(status=found.status, says=found.says)
         self._refused_for = None
         if isinstance(found, Unheeded):
-            return WebhookAnswer(status=_DONE, says=f"nothing is done about the event {found.event}")
+            return WebhookAnswer(status=_DONE, says=f"nothing to do for the event {found.event}")
         if not self._repository.heed(found):
-            return WebhookAnswer(status=_DONE, says=f"{found.name} was pushed, which is not followed")
-        logger.info("a webhook says that %s was pushed", found.name)
-        return WebhookAnswer(status=_ACCEPTED, says=f"{found.name} was pushed, and is looked at")
+            return WebhookAnswer(status=_DONE, says=f"{found.name} was pushed, but is not followed")
+        logger.info("a webhook reports a push to %s", found.name)
+        return WebhookAnswer(status=_ACCEPTED, says=f"{found.name} was pushed and is fetched")

@@ -1,4 +1,4 @@
-"""Check the specs below a directory, without acting on them.
+"""Check the specs below a directory without applying them.
 
 Called by check.
 """
@@ -23,7 +23,7 @@ from bateau.wiring.schemas import VERSIONS, load_schemas
 
 @dataclass(frozen=True, kw_only=True)
 class Checked:
-    """What stands in a directory, for every environment that it has (None where it has none)."""
+    """The specs of a directory, for every environment in it (the key is None if it has none)."""
 
     environments: dict[str | None, Written]
     problems: tuple[Problem, ...]
@@ -31,25 +31,25 @@ class Checked:
 
     @property
     def empty(self) -> bool:
-        """Whether there is nothing of ours to check: no document, whole or broken, and no environment."""
+        """Whether the directory has no Bateau documents, valid or broken, and no environment."""
         first = next(iter(self.environments.values()))
         return not (self.problems or first.release.services or first.policies or first.environments)
 
     @property
     def wrong(self) -> bool:
-        """Whether there is any mistake."""
+        """Whether there is any error."""
         return any(problem.severity is Severity.ERROR for problem in self.problems)
 
     @property
     def mistaken(self) -> bool:
-        """Whether anything is wrong that no policy says."""
+        """Whether there is any error that does not come from a policy."""
         return any(written.mistaken for written in self.environments.values())
 
 
 def check_directory(directory: Path, *, starter: bool = False) -> Checked:
-    """Check every spec below `directory` for every environment; a mistake that all share is told once.
+    """Check every spec below `directory` for every environment; an error that all share is reported once.
 
-    `starter` adds the policies that come with the package.
+    `starter` adds the starter set of policies.
     """
     files = SpecFiles(directory, default={})
     reading = read(files.read())
