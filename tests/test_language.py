@@ -9,12 +9,12 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 # Areas that are still to be rewritten: words that are not used here, and clauses that begin with "what is". The
 # figures only go down; an area that is done leaves the table.
 NOT_YET = {
-    "cli+api": (19, 21),
-    "control": (105, 98),
-    "domain": (32, 36),
+    "cli+api": (3, 3),
+    "control": (101, 94),
+    "domain": (26, 29),
     "hydrate": (27, 19),
     "kit": (15, 12),
-    "plan": (18, 28),
+    "plan": (6, 3),
     "policy": (13, 6),
     "ports": (7, 13),
     "render": (8, 9),
@@ -22,7 +22,6 @@ NOT_YET = {
     "sources": (46, 62),
     "specs": (20, 23),
     "traffic": (9, 18),
-    "wiring": (19, 12),
 }
 
 AREAS = passages_by_area()
