@@ -121,7 +121,7 @@ def test_a_plan_is_not_made_against_nothing_or_another_environment(specs: Path) 
     (specs.parent / "empty").mkdir()
     done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "empty"))
     assert done.returncode == 3
-    assert "no Kubernetes object found below" in done.stderr
+    assert "needs Kubernetes objects, and there are none below" in done.stderr
     (specs / "test.yaml").write_text(PROD.replace("prod", "test"))
     assert bateau(specs, "render", "test", "--bundle", str(specs.parent / "b")).returncode == 0
     done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "b"))
