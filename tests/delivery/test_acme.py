@@ -172,6 +172,18 @@ def test_plan_compares_two_commits(acme: Path):
     assert "invoices:3.1.0 -> registry.example.org/invoices:3.1.1" in done.stdout
 
 
+def test_f25_the_right_column_is_the_value_of_a_chart_that_changed(acme: Path):
+    """F25: it was the line of the template, which nobody had edited."""
+    edit(acme, "charts/search/values.yaml", "pageSize: 20", "pageSize: 50")
+    (line,) = [line for line in bateau(acme, "plan", "prod").stdout.splitlines() if "args[3]" in line]
+    assert '"20" -> "50"' in line
+    assert "charts/search/values.yaml:11" in line
+    git(acme, "checkout", "--quiet", ".")
+    edit(acme, "charts/search/templates/deployment.yaml", '"--page-size", "', '"--page-size", "1')
+    (line,) = [line for line in bateau(acme, "plan", "prod").stdout.splitlines() if "args[3]" in line]
+    assert "charts/search/templates/deployment.yaml:25" in line, "here the template did change"
+
+
 def test_a_policy_forbids_with_its_own_exit_code(acme: Path):
     edit(acme, "services/cart.yaml", "team: sales, ", "")
     for words in (("check",), ("plan", "prod")):

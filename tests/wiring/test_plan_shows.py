@@ -138,7 +138,7 @@ def test_what_env_has_read_is_shown_by_no_policy_schema_or_cut_message(specs: Pa
 def test_what_follows_from_a_variable_elsewhere_is_not_shown(specs: Path) -> None:
     model = (
         "---\napiVersion: bateau.dev/v1alpha1\nkind: Model\nmetadata: {name: m}\n"
-        "spec: {engine: external, source: \"${ 'https://' + env('DSN') + '@example.org/v1' }\"}\n"
+        "spec: {engine: external, source: \"${ 'https://example.org/' + env('DSN') }\"}\n"
     )
     uses = SPECS.replace("  image:", "  uses: [model/m]\n  image:").replace('C: "1"', 'C: "<${ spec.env.A }>"')
     (specs / "a.yaml").write_text(uses + model)

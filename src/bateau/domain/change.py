@@ -46,7 +46,8 @@ class FieldChange:
 
     Indices are those of the desired tree, the last one of a removed item is that of the observed tree.
     `origins` is the chain of the new value, or of the old one where the field is removed. `effect` is None for
-    Bateau's own documents and for replaced objects: the objects that follow from them say it.
+    Bateau's own documents and for replaced objects: the objects that follow from them say it. `cause` is the step of
+    `origins` that changed, the place to review.
     """
 
     path: str
@@ -54,6 +55,7 @@ class FieldChange:
     before: Any
     after: Any
     origins: tuple[Origin, ...] = ()
+    cause: Origin | None = None
     effect: Effect | None = None
     secret: bool = False
 
@@ -90,7 +92,7 @@ class ChangeStep:
 class Fold:
     """Equal edits or acts, and all the objects that have them.
 
-    `edit` is None for an act on whole objects. `origins` has the telling step of each object's chain, once each.
+    `edit` is None for an act on whole objects. `origins` has the cause of each object's edit, once each.
     """
 
     act: Act

@@ -17,10 +17,12 @@ How = Literal["written", "default", "patch", "expression", "value", "rule", "for
 class Origin:
     """One step in the making of a value.
 
-    `how`: written in the document; the schema's default; set by a patch; result of an expression; a value of an
-    environment that the expression read; made by a rule of a render target; taken from a foreign document (a
-    manifest, a kustomization, a template), where `says` tells how far it is known.
-    `at` is None for defaults and rules. `says` is the expression, the patch's match, or the rule in words.
+    `how`: written in the document; the schema's default; set by a patch; result of an expression; a value that the
+    expression read from an environment, or the template from the values of its chart; made by a rule of a render
+    target; taken from a foreign document (a manifest, a kustomization, a template), where `says` tells how far it is
+    known.
+    `at` is None for defaults and rules, and for a search that ended early. `says` is the expression, the patch's match,
+    or the rule in words.
     """
 
     how: How

@@ -23,6 +23,7 @@ from bateau.domain.origin import Origin, Origins
 from bateau.kit.cel_quantity import parse_quantity
 from bateau.kit.concealed import holds, tree_without, without
 from bateau.kit.position import below, child, item, steps
+from bateau.plan.cause import cause_of
 from bateau.plan.server_fields import Node, is_negligible, server_fields
 
 # The fields that name an item of a list, in the order in which they are tried.
@@ -91,15 +92,17 @@ def field_changes(
     found: list[FieldChange] = []
     for edit in edits(before, after, server_fields(*group_kind)):
         old, new = (_chain(each, edit.path, sealed=sealed) for each in origins)
+        chain, other = (old, new) if edit.after is ABSENT else (new, old)
+        cause = cause_of(chain, other)
         if any(reads_environment(c) or holds(v, read) for c, v in ((old, edit.before), (new, edit.after))):
             # Both: where the one is a secret, the other was one, or is the same.
             values = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
         else:
             sides = zip((edit.before, edit.after), origins, strict=True)
             values = (tree_without(_unread(value, edit.path, side), read, SECRET) for value, side in sides)
-        chain = old if edit.after is ABSENT else new
         change = _without_secrets(Edit(edit.path, edit.shown, *values), chain, after, sealed=sealed)
-        found.append(replace(change, origins=tuple(_told(each, read) for each in change.origins)) if read else change)
+        told = tuple(_told(each, read) for each in change.origins) if read else change.origins
+        found.append(replace(change, origins=told, cause=None if cause is None else told[cause]))
     return tuple(found)
 
 
@@ -251,14 +254,15 @@ def _chain(origins: Origins, path: str, *, sealed: bool) -> tuple[Origin, ...]:
     around = path
     while around and around not in origins:
         around = around[: max(around.rfind("."), around.rfind("["), 0)]
-    chain = origins.get(around) or next((chain for each, chain in origins.items() if below(each, path)), ())
-    return tuple(Origin(each.how, each.at, SECRET) for each in chain) if sealed else chain
+    return origins.get(around) or next((chain for each, chain in origins.items() if below(each, path)), ())
 
 
 def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, sealed: bool) -> FieldChange:
     in_data = edit.path.startswith(("data", "stringData"))
     named = _SECRET_NAME.search(_variable(edit.path, desired) or "")
     secret = bool((sealed and in_data) or named or SECRET in (edit.before, edit.after))
+    if sealed:
+        chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
     if secret:
         chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
         before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))

@@ -11,7 +11,6 @@ from dataclasses import replace
 from typing import Any, Final
 
 from bateau.domain.change import Absent, Change, Fold
-from bateau.domain.origin import Origin
 from bateau.plan.difference import canonical
 
 _DANGER: Final = {"remove": 1, "recreate": 2, "rename": 3, "replace": 5, "change": 5, "create": 8}
@@ -47,17 +46,11 @@ def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
                     effect=edit.effect,
                     objects=(change.key,),
                     edit=edit,
-                    origins=_telling(edit.origins),
+                    origins=(edit.cause,) if edit.cause else (),
                     destructive=change.destructive,
                 )
             )
     return tuple(sorted(map(_merged, groups.values()), key=_order))
-
-
-def _telling(chain: Sequence[Origin]) -> tuple[Origin, ...]:
-    """Return the last step that has a place, which is where a person would go; else the last."""
-    placed = [each for each in chain if each.at is not None]
-    return tuple((placed or list(chain))[-1:])
 
 
 def _value(value: Any) -> tuple[str, bytes]:

@@ -162,8 +162,9 @@ def test_where_the_bounds_end_the_search_the_chain_says_so(tmp_path: Path) -> No
         patch.setattr(kustomize_trace, "TRIALS_MAX", 2)
         (manifest,) = sound(expand(tmp_path, "  kustomization: .\n"))
         assert chain(manifest, "spec.containers[0].image") == [
+            "None None the search ended early, so other entries or values may have set it",
             "shop/web.yaml:4:38 'image2'",
-            f"shop/kustomization.yaml:1:1 'image2:x' {UNKNOWN} (1 were not tried: it took too long)",
+            f"shop/kustomization.yaml:1:1 'image2:x' {UNKNOWN}",
         ]
     assert TRIALS_MAX > 2
 

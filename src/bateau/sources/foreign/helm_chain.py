@@ -12,7 +12,7 @@ from typing import Final
 from bateau.domain.origin import Origin
 from bateau.kit.position import Position, below, leaves
 from bateau.sources.foreign.helm_trace import HelmTrace, Mover
-from bateau.sources.foreign.moves import same
+from bateau.sources.foreign.moves import same, untried
 from bateau.sources.foreign.objects import read_objects
 from bateau.sources.foreign.rendering import Rendered
 
@@ -29,7 +29,7 @@ def chains(rendered: Rendered, trace: HelmTrace) -> Mapping[str, tuple[Origin, .
             at, says = _template(rendered, name, trace)
             if name in trace.unstable.get(rendered.number, ()):
                 says = f"{says}; made anew at each rendering"
-            made[path] = (*map(_step, movers), Origin("foreign", at, value, says))
+            made[path] = (*untried(trace.untried), *map(_step, movers), Origin("foreign", at, value, says))
     return made
 
 
@@ -76,15 +76,14 @@ def _as_written(rendered: Rendered, text: str) -> Iterator[tuple[str, tuple[Orig
 
 def _step(mover: Mover) -> Origin:
     verb = "the object is there with" if mover.whole else "moves with"
-    return Origin("foreign", mover.value.at, mover.value.value, f"{verb} {mover.value.called}")
+    return Origin("value", mover.value.at, mover.value.value, f"{verb} {mover.value.called}")
 
 
 def _template(rendered: Rendered, name: str, trace: HelmTrace) -> tuple[Position, str]:
     """Return the line of the template that gave a leaf where it is known, else the template's beginning."""
-    untried = f" ({trace.untried} values were not tried: it took too long)" if trace.untried else ""
     line = trace.line(rendered.number, name)
     if line is None:
-        return rendered.place.at(), rendered.place.says(f"template; which of its lines is not known{untried}")
+        return rendered.place.at(), rendered.place.says("template; which of its lines is not known")
     said = f"line {line.line} of the template" if line.place.inside else "template"
     said = f"{said}; below this line" if line.below else said
-    return line.place.at(line.line, line.column), line.place.says(f"{said}{untried}")
+    return line.place.at(line.line, line.column), line.place.says(said)

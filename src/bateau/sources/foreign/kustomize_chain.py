@@ -14,7 +14,7 @@ from bateau.kit.position import Position, below, child, item, leaves, steps
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.sources.foreign.kustomize_trace import Entry, KustomizeTrace, Traced
-from bateau.sources.foreign.moves import Aligned, aligned, same
+from bateau.sources.foreign.moves import Aligned, aligned, same, untried
 from bateau.sources.foreign.objects import Found, mapping, sequence
 
 _UNKNOWN: Final = "set by the kustomization; which of its entries is not known"
@@ -82,8 +82,8 @@ def _chain(name: str, value: Any, *, traced: Traced, original: Aligned, trace: K
         shown = value if number == len(movers) or isinstance(own, dict | list) else own
         chain.append(Origin("foreign", _entry_at(entry, name, value, trace), shown, f"set by `{entry.path}`"))
     if not chain or not same(chain[-1].value, value):
-        untried = f" ({trace.untried} were not tried: it took too long)" if trace.untried else ""
-        chain.append(Origin("foreign", Position(trace.top.name, 1, 1), value, f"{_UNKNOWN}{untried}"))
+        chain = [*untried(trace.untried), *chain]
+        chain.append(Origin("foreign", Position(trace.top.name, 1, 1), value, _UNKNOWN))
     return chain
 
 

@@ -9,6 +9,7 @@ container in front moves nothing but itself.
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, cast
 
+from bateau.domain.origin import Origin
 from bateau.kit.position import child, item
 from bateau.sources.foreign.objects import mapping, sequence
 
@@ -16,8 +17,18 @@ TRIALS_MAX: Final = 64
 # The number of trials ends a search, so that two runs find the same; the time is for programs that hardly move.
 TRIALS_S_MAX: Final = 60.0
 
+_UNTRIED: Final = "the search ended early, so other entries or values may have set it"
+
 # Path with names of items for their numbers -> path, and value.
 Aligned = Mapping[str, tuple[str, Any]]
+
+
+def untried(number: int) -> tuple[Origin, ...]:
+    """Return a step for a search that left out `number` trials.
+
+    It has no place and no number: these differ from run to run, and a plan of the same commits must not.
+    """
+    return (Origin("foreign", None, None, _UNTRIED),) if number else ()
 
 
 def aligned(tree: Any) -> Aligned:
