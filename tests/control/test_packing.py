@@ -47,12 +47,12 @@ class DictMemo:
 
 def packed(texts: Mapping[str, str], memo: Memo, environment: str | None = "prod", **more: Any) -> Packed:
     variables = more.get("variables", {})
-    occasion = Occasion(rules=RULES, namespace=more.get("namespace", "default"), variables=variables, program=b"p")
+    occasion = Occasion(rules=RULES, namespace=more.get("namespace"), variables=variables, program=b"p")
     return pack(read_sources(texts, memo, b"p"), environment, occasion, memo)
 
 
 def bundled(found: Packed) -> bytes:
-    return bundle(found, version="1", namespace="default", kubernetes="1.37", commit=None)
+    return bundle(found, version="1", kubernetes="1.37", commit=None)
 
 
 def app(name: str, **spec: Any) -> str:

@@ -21,7 +21,7 @@ def release_of(*documents: str) -> Release:
 def render(release: Release, *, namespace: str = "default") -> Rendering:
     """Render every service of a release among the others."""
     members = [member_of(service, Whereabouts(namespace=namespace)) for service in release.services]
-    around = Neighbourhood(members, release.environment, namespace)
+    around = Neighbourhood(members, release.environment)
     made = [
         render_service(s, around.of(s.key), doubled=around.doubles(s.key))
         for s in sorted(release.services, key=lambda each: each.key)

@@ -183,3 +183,23 @@ def test_a_command_means_on_a_cluster_what_it_means_here() -> None:
 def test_a_duration_beyond_what_kubernetes_holds_is_an_error() -> None:
     document = app("shop", "image: 'a/b:1', ports: {http: {}}, health: {interval: 999999h}")
     assert says(document)[0] == "spec.health.interval is 3599996400 s, more than Kubernetes can hold"
+
+
+def test_services_of_two_namespaces_call_each_other_and_nobody_else_does() -> None:
+    """F4: addresses, peers of network policies and equal names go by namespace."""
+    chat = model("chat", CHAT).replace("{name: chat", "{name: chat, namespace: models")
+    shop = app("shop", "image: 'r.example/shop:1', ports: {http: {protocol: http}}, uses: [model/chat, app/cart]")
+    cart = app("cart", "image: 'r.example/cart:1', ports: {http: {protocol: http}}")
+    twin = app("chat", "image: 'r.example/chat:1'")
+    rendering = render(release_of(chat, shop, cart, twin), namespace="web")
+    assert [finding.says for finding in rendering.findings if finding.verdict == "error"] == []
+    found = {(each.tree["kind"], each.key[2], each.key[3]): each.tree for each in rendering.manifests}
+    data = found["ConfigMap", "web", "shop"]["data"]
+    assert data["BATEAU_CHAT_URL"] == "http://chat.models.svc:8080/v1"
+    assert data["BATEAU_CART_URL"] == "http://cart.web.svc:8080"
+    (rule,) = found["NetworkPolicy", "models", "chat"]["spec"]["ingress"]
+    assert rule["from"][0]["namespaceSelector"] == {"matchLabels": {"kubernetes.io/metadata.name": "web"}}
+    assert "namespaceSelector" not in found["NetworkPolicy", "web", "cart"]["spec"]["ingress"][0]["from"][0]
+    assert {("Deployment", "models", "chat"), ("Deployment", "web", "chat")} <= set(found)
+    origins = next(each.origins for each in rendering.manifests if each.key[1:3] == ("Deployment", "models"))
+    assert [step.how for step in origins["metadata.namespace"]] == ["written"]

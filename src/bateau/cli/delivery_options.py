@@ -12,8 +12,8 @@ import click
 from bateau.cli.options import directory_option
 
 
-def _namespace(_context: click.Context, _option: click.Parameter, value: str) -> str:
-    if not _DNS_LABEL(value):
+def _namespace(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _DNS_LABEL(value):
         raise click.BadParameter("lower-case letters, digits and '-', starting and ending with a letter or digit")
     return value
 
@@ -21,7 +21,11 @@ def _namespace(_context: click.Context, _option: click.Parameter, value: str) ->
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?").fullmatch
 
 namespace_option = click.option(
-    "--namespace", "-n", default="default", show_default=True, callback=_namespace, help="Namespace of the manifests."
+    "--namespace",
+    "-n",
+    callback=_namespace,
+    show_default="spec.namespace of the environment, or default",
+    help="Namespace of services whose documents name none.",
 )
 
 

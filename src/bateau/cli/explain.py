@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from click.core import ParameterSource
 
 from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
@@ -30,8 +29,8 @@ _KINDS = ("Model", "App", "Environment", "Policy")
 )
 @json_option
 def command(
-    subject: str, path: str | None, directory: Path, environment: str | None, namespace: str, bundle: Path | None,
-    as_json: bool,
+    subject: str, path: str | None, directory: Path, environment: str | None, namespace: str | None,
+    bundle: Path | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Document a field, or say where a value came from.
 
@@ -51,20 +50,14 @@ def command(
     if bundle:
         from bateau.wiring.delivery import bundle_at
 
-        asked = ManifestName.read(subject, _given(namespace))
+        asked = ManifestName.read(subject, namespace)
         manifest = choose(asked, bundle_at(bundle), where=f"in {bundle}")
         found = _Subject("manifest", subject, manifest.tree, manifest.origins, None)
     elif slash and kind.lower() not in ("model", "app"):
-        found = _manifest(ManifestName.read(subject, _given(namespace)), directory, environment, namespace)
+        found = _manifest(ManifestName.read(subject, namespace), directory, environment, namespace)
     else:
-        found = _service(subject, directory, environment)
+        found = _service(subject, directory, environment, namespace)
     _origin(found, path or "", environment, as_json=as_json)
-
-
-def _given(namespace: str) -> str | None:
-    """Return the namespace if it was written: the default is for objects without one, and selects none."""
-    source = click.get_current_context().get_parameter_source("namespace")
-    return None if source is ParameterSource.DEFAULT else namespace
 
 
 @dataclass(frozen=True)
@@ -95,10 +88,10 @@ def _document(subject: str, *, as_json: bool) -> None:
     click.echo(field_page(field))
 
 
-def _service(subject: str, directory: Path, environment: str | None) -> _Subject:
+def _service(subject: str, directory: Path, environment: str | None, namespace: str | None) -> _Subject:
     from bateau.wiring.explaining import asked_of
 
-    asked = asked_of(directory, subject, environment)
+    asked = asked_of(directory, subject, environment, namespace=namespace)
     service = asked.service
     if service is None:
         from bateau.cli.problems import render
@@ -106,6 +99,9 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
         from bateau.kit.suggest import did_you_mean, listed
 
         names = [*asked.keys, *(key.partition("/")[2] for key in asked.keys)]
+        if (exclusion := asked.exclusion) is not None:
+            says = f"environment {exclusion.environment} leaves {subject} out: spec.exclude at {exclusion.at}"
+            raise click.UsageError(says)
         errors = [problem for problem in asked.problems if problem.severity is Severity.ERROR]
         told = f"\n{render(errors)}" if errors else ""
         if subject in names:
@@ -116,7 +112,7 @@ def _service(subject: str, directory: Path, environment: str | None) -> _Subject
     return _Subject("service", service.key, service.tree, service.origins, str(service.tree["kind"]))
 
 
-def _manifest(asked: ManifestName, directory: Path, environment: str | None, namespace: str) -> _Subject:
+def _manifest(asked: ManifestName, directory: Path, environment: str | None, namespace: str | None) -> _Subject:
     """Look among the manifests that Bateau itself makes first: they are known without running another program."""
     from bateau.wiring.explaining import own_manifest
 

@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 @click.option("--status", "status_of", metavar="URL", help="Set a commit status for this pull request, too.")
 @click.option("--yes-remove", type=int, metavar="N", help="Confirm the removal of exactly N objects.")
 def command(  # noqa: PLR0917 - click hands them over by name
-    environment: str | None, commits: str | None, directory: Path, namespace: str, starter: bool, kubernetes: str,
-    against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
+    environment: str | None, commits: str | None, directory: Path, namespace: str | None, starter: bool,
+    kubernetes: str, against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
     pull_request: str | None, status_of: str | None,
 ) -> int:  # fmt: skip
     """Show the effect of a change on ENVIRONMENT, before anything is applied.

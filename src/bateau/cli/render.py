@@ -34,7 +34,7 @@ _LISTING = ".bateau-rendered"  # lists the files that render wrote to the direct
 )  # fmt: skip
 @click.option("--no-cache", is_flag=True, help="Do not use cached results.")
 def command(
-    environments: tuple[str, ...], directory: Path, namespace: str, starter: bool, kubernetes: str,
+    environments: tuple[str, ...], directory: Path, namespace: str | None, starter: bool, kubernetes: str,
     output: Path | None, bundle_path: Path | None, no_cache: bool,
 ) -> int:  # fmt: skip
     """Render the Kubernetes manifests of each ENVIRONMENT, checked against strict schemas and the policies.

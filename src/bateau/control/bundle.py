@@ -37,13 +37,13 @@ _READABLE: Final = ("bateau.dev/bundle/v1", API_VERSION)  # v1 had the objects b
 _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 
-def bundle(packed: Packed, *, version: str, namespace: str, kubernetes: str, commit: str | None) -> bytes:
+def bundle(packed: Packed, *, version: str, kubernetes: str, commit: str | None) -> bytes:
     """Return the bundle of an environment. `version` is that of Bateau, `commit` the one that was read."""
     about = {
         "apiVersion": API_VERSION,
         "bateau": version,
         "environment": packed.environment,
-        "namespace": namespace,
+        "namespace": packed.namespace,
         "kubernetes": kubernetes,
         "commit": commit,
         "services": [piece.service for piece in packed.pieces],

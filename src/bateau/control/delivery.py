@@ -70,20 +70,18 @@ def deliver(
     rules: Rules,
     *,
     variables: Mapping[str, str] | None = None,
-    namespace: str = "default",
+    namespace: str | None = None,
     foreign: Foreign | None = None,
 ) -> Rendered:
     """Render the manifests of an environment, and hold them to schemas and policies.
 
     `reading` is of the texts of all environments: it is made once. `foreign` reads the foreign documents that apps
-    bring; without it, they are not checked.
+    bring; without it, they are not checked. `namespace` is that of services whose documents name none.
     """
-    written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
+    written = understood(reading, environment, variables, today=rules.today, starter=rules.starter, namespace=namespace)
     line = Assembly(reading, environment, rules, written.policies, variables=variables, foreign=foreign)
     services = written.release.services
-    around = Neighbourhood(
-        (member_of(each, Whereabouts(namespace=namespace)) for each in services), environment, namespace
-    )
+    around = Neighbourhood((member_of(each, Whereabouts()) for each in services), environment)
     line.include_crds((each, around.of(each.key)) for each in services)
     units = [line.unit(each, around.of(each.key), doubled=around.doubles(each.key)) for each in services]
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)

@@ -20,14 +20,12 @@ def manifest_of(
     environment: str | None,
     variables: Mapping[str, str],
     *,
-    namespace: str,
+    namespace: str | None,
 ) -> Manifest | None:
     """Return the manifest that `fits`, of the services with `name`; None if Bateau makes no such manifest."""
     reading = read(texts)
-    release, _ = hydrate(reading.specs, environment, variables)
-    around = Neighbourhood(
-        (member_of(each, Whereabouts(namespace=namespace)) for each in release.services), environment, namespace
-    )
+    release, _ = hydrate(reading.specs, environment, variables, namespace=namespace)
+    around = Neighbourhood((member_of(each, Whereabouts()) for each in release.services), environment)
     patches = ManifestPatches(reading.specs, environment, variables)
     for service in release.services:
         if service.name == name and not service.brings_documents:

@@ -50,7 +50,7 @@ class Occasion:
     """
 
     rules: Rules
-    namespace: str
+    namespace: str | None
     variables: Mapping[str, str]
     program: bytes
     explains_foreign: bool = True
@@ -66,9 +66,13 @@ class Sources:
 
 @dataclass(frozen=True, kw_only=True)
 class Packed:
-    """One environment, packed: `pieces` in the order of their services, and their files in compressed `frames`."""
+    """One environment, packed: `pieces` in the order of their services, and their files in compressed `frames`.
+
+    `namespace` is that of services whose documents name none.
+    """
 
     environment: str | None
+    namespace: str
     pieces: tuple[Piece, ...]
     frames: tuple[bytes, ...]
     problems: tuple[Problem, ...]
@@ -127,7 +131,7 @@ class _Packing:
         specs = sources.reading.specs
         self._specs = {_name(spec): spec for spec in specs if spec.is_service}
         self._others = [spec for spec in specs if not spec.is_service]
-        self._hydration = Hydration(specs, environment, occasion.variables)
+        self._hydration = Hydration(specs, environment, occasion.variables, namespace=occasion.namespace)
         self._policies, self._unsound = read_policies(specs, doubtful=sources.reading.doubtful)
         self._line = Assembly(
             sources.reading,
@@ -144,7 +148,7 @@ class _Packing:
 
     def packed(self) -> Packed:
         members, spoken = self._members()
-        around = Neighbourhood(members.values(), self._environment, self._occasion.namespace)
+        around = Neighbourhood(members.values(), self._environment)
         brought = [name for name, member in members.items() if member.brings_documents]
         self._line.include_crds((self._service(name), around.of(name)) for name in brought)
         rules = self._rules_digest()
@@ -207,6 +211,7 @@ class _Packing:
         )
         return Packed(
             environment=self._environment,
+            namespace=self._hydration.namespace or Whereabouts().namespace,
             pieces=tuple(pieces),
             frames=frames,
             problems=in_order(problems),
@@ -253,9 +258,10 @@ class _Packing:
                     self._new[group.key] = packed(found)
             for name, each in zip(group.names, found, strict=True):
                 if each is not None:
-                    address, uses, matched = each
+                    namespace, address, uses, matched = each
                     members[name] = Member(
                         key=ServiceKey(name),
+                        namespace=namespace,
                         address=Address(**address) if address else None,
                         uses=tuple(map(ServiceKey, uses)),
                     )
@@ -263,21 +269,22 @@ class _Packing:
                     continue
                 spoken.update(self._hydrated[name].matched)
                 if service := self._hydrated[name].service:
-                    members[name] = member_of(service, Whereabouts(namespace=self._occasion.namespace))
+                    members[name] = member_of(service, Whereabouts())
         return dict(sorted(members.items())), frozenset(spoken)
 
     def _member(self, name: str, known: Mapping[bytes, bytes]) -> tuple[Any, ...] | None:
-        """Return address, uses and patches of a service; None for one that is hydrated again every time."""
+        """Return namespace, address, uses and patches of a service; None for one that is hydrated again every time."""
         at = _key(b"member", self._document_keys[name])
         if at in known and (found := unpacked(known[at])) is not None:
             return found
         hydrated = self._hydrate(self._specs[name])
         if hydrated.service is None or hydrated.service.brings_documents:
             return None
-        member = member_of(hydrated.service, Whereabouts(namespace=self._occasion.namespace))
+        member = member_of(hydrated.service, Whereabouts())
         if member.withheld:
             return None
-        made = (_plain_address(member.address), tuple(map(str, member.uses)), tuple(sorted(hydrated.matched)))
+        uses = tuple(map(str, member.uses))
+        made = (member.namespace, _plain_address(member.address), uses, tuple(sorted(hydrated.matched)))
         self._new[at] = packed(made)
         return made
 
@@ -315,8 +322,8 @@ class _Packing:
         """Return what stands for the environment: its documents, and the variables that it may read."""
         environments = [self._of_file(spec) for spec in self._others if spec.kind == "Environment"]
         variables = repr(sorted(self._hydration.variables.items())).encode("utf-8", "surrogatepass")
-        name = repr(self._environment).encode()
-        return _digest(self._occasion.program, name, self._occasion.namespace.encode(), variables, *environments)
+        name = repr((self._environment, self._occasion.namespace)).encode()
+        return _digest(self._occasion.program, name, variables, *environments)
 
     def _rules_digest(self) -> bytes:
         """Return what stands for schemas, CRDs among them, and policies."""

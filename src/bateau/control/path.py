@@ -117,9 +117,13 @@ def understood(
     *,
     today: date,
     starter: Sequence[Policy] = (),
+    namespace: str | None = None,
 ) -> Written:
-    """Do what `understand` does with texts that were read already, once for all environments."""
-    hydration = Hydration(reading.specs, environment, variables)
+    """Do what `understand` does with texts that were read already, once for all environments.
+
+    `namespace` takes the place of the one that the environment names.
+    """
+    hydration = Hydration(reading.specs, environment, variables, namespace=namespace)
     release, unmet = hydration.release(whole=reading.whole)
     read = hydration.read
     policies, unsound = read_policies(reading.specs, doubtful=reading.doubtful)
@@ -167,7 +171,7 @@ def walk(release: Release, world: World) -> Outcome:
     units: dict[str, Unit] = {}
     placement = _placed(release, world, refused)
     members = _contained(release, refused, lambda service: member_of(service, world.where, world.target)).values()
-    neighbourhood = Neighbourhood(members, release.environment, world.where.namespace)
+    neighbourhood = Neighbourhood(members, release.environment)
     inventory = Inventory(
         machine=world.machine, directory=world.directory, files=world.files, capacities=placement.capacities
     )

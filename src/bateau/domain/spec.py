@@ -18,6 +18,9 @@ from bateau.kit.schema import described
 
 API_VERSION = "bateau.dev/v1alpha1"
 
+DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
+DNS_LABEL_SAYS = "lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63"
+
 LATER = "is read, but this version does not act on it yet"
 
 
@@ -27,9 +30,17 @@ class Metadata:
 
     name: str = described(
         "Name of the object: a DNS label, unique among documents of its kind.",
-        pattern=r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?",
-        pattern_says="lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63",
+        pattern=DNS_LABEL,
+        pattern_says=DNS_LABEL_SAYS,
         examples=("chat",),
+    )
+    namespace: str | None = described(
+        "Namespace of the service's objects on clusters; Model and App only. Absent: that of `--namespace`, else "
+        "`spec.namespace` of the Environment, else `default`.",
+        default=None,
+        pattern=DNS_LABEL,
+        pattern_says=DNS_LABEL_SAYS,
+        examples=("shop",),
     )
     labels: Mapping[str, str] = described("Labels to select and group objects by.", default_factory=dict)
     annotations: Mapping[str, str] = described("Free notes that tools may keep.", default_factory=dict)

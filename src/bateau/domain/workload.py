@@ -201,7 +201,7 @@ Runs = Command | Container | ModelServer | External | Wasm | VirtualMachine | Do
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A service with every field filled in.
+    """A service with every field filled in. Without a `namespace` it is in that of its site.
 
     `tree` is the whole document as it would be written with nothing left out (camelCase, "2Gi", defaults filled in),
     and `origins` has the chain of every leaf of `tree`. `positions` has the places of what stands in the document
@@ -211,6 +211,7 @@ class Workload:
     key: ServiceKey
     runs: Runs
     position: Position
+    namespace: str | None = None
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
     ports: Mapping[str, Port] = field(default_factory=dict[str, Port])

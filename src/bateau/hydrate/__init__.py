@@ -1,6 +1,7 @@
 """Spec x environment -> release; and the patches that an environment has for manifests."""
 
+from bateau.hydrate.environments import Exclusion
 from bateau.hydrate.manifests import ManifestPatches
 from bateau.hydrate.services import HydratedService, Hydration, hydrate
 
-__all__ = ["HydratedService", "Hydration", "ManifestPatches", "hydrate"]
+__all__ = ["Exclusion", "HydratedService", "Hydration", "ManifestPatches", "hydrate"]

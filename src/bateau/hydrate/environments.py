@@ -9,6 +9,7 @@ Refused: merging lists; whoever reads one file could not tell what the list is.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from bateau.domain.expression import paths_read
@@ -16,13 +17,25 @@ from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
 from bateau.kit.cel_reading import Step
-from bateau.kit.position import below, child
+from bateau.kit.position import Position, below, child, item
 from bateau.kit.suggest import did_you_mean, listed
+
+
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """A glob of the keys of services that an environment leaves out."""
+
+    pattern: str
+    environment: str
+    at: Position
 
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What services are hydrated for. `value_origins` goes by path below `values` ("chat.replicas")."""
+    """What services are hydrated for. `value_origins` goes by path below `values` ("chat.replicas").
+
+    `namespace` has the namespace of services that name none, with where it is written.
+    """
 
     name: str | None = None
     chain: tuple[Spec, ...] = ()
@@ -30,7 +43,13 @@ class Context:
     value_origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict[str, tuple[Origin, ...]])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
+    namespace: Origin | None = None
+    exclusions: tuple[Exclusion, ...] = ()
     others: tuple[str, ...] = ()  # those that could have been chosen, where none was
+
+    def exclusion(self, key: str) -> Exclusion | None:
+        """Return what leaves a service out of the environment."""
+        return next((each for each in self.exclusions if fnmatchcase(key, each.pattern)), None)
 
     @property
     def read(self) -> frozenset[str]:
@@ -44,11 +63,15 @@ class Context:
 
 
 def context(
-    name: str | None, environments: Mapping[str, Spec], variables: Mapping[str, str]
+    name: str | None, environments: Mapping[str, Spec], variables: Mapping[str, str], namespace: str | None = None
 ) -> tuple[Context, list[Problem]]:
-    """Return the context of an environment. `variables` holds what `env()` may find; only declared names are kept."""
+    """Return the context of an environment. `variables` holds what `env()` may find; only declared names are kept.
+
+    `namespace` takes the place of the one that the environment names.
+    """
+    given = Origin("rule", None, namespace, "the namespace of the command (--namespace)") if namespace else None
     if name is None:
-        return Context(others=tuple(sorted(environments))), []
+        return Context(namespace=given, others=tuple(sorted(environments))), []
     if name not in environments:
         hint = did_you_mean(name, environments) or f"there is: {listed(sorted(environments)) or 'no Environment'}"
         return Context(name=name), [Problem(where=None, says=f"there is no Environment {name}", hint=hint)]
@@ -58,11 +81,19 @@ def context(
     origins: dict[str, tuple[Origin, ...]] = {}
     labels: dict[str, str] = {}
     declared: set[str] = set()
+    exclusions: list[Exclusion] = []
+    named: Origin | None = None
     for spec in chain:
         body = body_of(spec)
         _merge(values, cast("dict[str, Any]", body.get("values") or {}), "", spec, origins)
         labels |= cast("dict[str, str]", body.get("labels") or {})
         declared |= set(cast("list[str]", body.get("env") or []))
+        if body.get("namespace"):
+            at = spec.positions.get("spec.namespace", spec.position)
+            named = Origin("value", at, body["namespace"], f"spec.namespace of {spec.name}")
+        for index, pattern in enumerate(cast("list[str]", body.get("exclude") or [])):
+            at = spec.positions.get(item("spec.exclude", index), spec.position)
+            exclusions.append(Exclusion(pattern, spec.name, at))
     found = Context(
         name=name,
         chain=tuple(chain),
@@ -70,6 +101,8 @@ def context(
         value_origins=origins,
         labels=labels,
         variables={key: value for key, value in variables.items() if key in declared},
+        namespace=given or named,
+        exclusions=tuple(exclusions),
     )
     return found, problems
 

@@ -17,13 +17,13 @@ from bateau.domain.release import Release
 from bateau.domain.spec import Hydrated, Spec
 from bateau.domain.workload import Workload
 from bateau.hydrate.defaults import filled
-from bateau.hydrate.environments import Context, context
+from bateau.hydrate.environments import Context, Exclusion, context
 from bateau.hydrate.evaluation import Evaluation
 from bateau.hydrate.patches import Patch, applicable, of_spec, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, set_at
 from bateau.hydrate.rechecking import wrong_references, wrong_values
 from bateau.kit.concealed import without
-from bateau.kit.position import below, leaves
+from bateau.kit.position import below, item, leaves, nearest
 from bateau.kit.schema import build
 
 
@@ -33,21 +33,27 @@ def hydrate(
     variables: Mapping[str, str] | None = None,
     *,
     whole: bool = True,
+    namespace: str | None = None,
 ) -> tuple[Release, tuple[Problem, ...]]:
     """Return the release of an environment, and every mistake that shows only now.
 
     Those are expressions that fail or give a value of the wrong type, patches that match nothing, contradict each
     other or lead nowhere. `variables` are what `env()` may find; only names that the environment declares are seen.
-    Where the specs are not `whole`, nothing is said of patches that match none of them.
+    Where the specs are not `whole`, nothing is said of patches that match none of them. `namespace` takes the place of
+    the one that the environment names.
     """
-    return Hydration(specs, environment, variables).release(whole=whole)
+    return Hydration(specs, environment, variables, namespace=namespace).release(whole=whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HydratedService:
-    """One document for one environment. `matched` are the numbers of the patches that speak of it."""
+    """One document for one environment. `matched` are the numbers of the patches that speak of it.
+
+    `exclusion` is what leaves it out of the environment.
+    """
 
     service: Workload | None
+    exclusion: Exclusion | None = None
     problems: tuple[Problem, ...] = ()
     matched: frozenset[int] = frozenset()
 
@@ -60,12 +66,17 @@ class Hydration:
     """
 
     def __init__(
-        self, specs: Iterable[Spec], environment: str | None, variables: Mapping[str, str] | None = None
+        self,
+        specs: Iterable[Spec],
+        environment: str | None,
+        variables: Mapping[str, str] | None = None,
+        *,
+        namespace: str | None = None,
     ) -> None:
         self._specs = list(specs)
         self._name = environment
         environments = {spec.name: spec for spec in self._specs if spec.kind == "Environment"}
-        self._context, problems = context(environment, environments, variables or {})
+        self._context, problems = context(environment, environments, variables or {}, namespace)
         self.problems = tuple(problems)
         self._patches = [patch for patch in patches_of(self._context) if not speaks_of_manifests(patch)]
         self._numbers = {id(patch): number for number, patch in enumerate(self._patches)}
@@ -90,6 +101,11 @@ class Hydration:
         """The variables that the environment declares, with their values."""
         return self._context.variables
 
+    @property
+    def namespace(self) -> str | None:
+        """The namespace of services whose documents name none; None where nothing names one."""
+        return str(self._context.namespace.value) if self._context.namespace else None
+
     def release(self, *, whole: bool) -> tuple[Release, tuple[Problem, ...]]:
         """Return the services of all documents, and every mistake; see `hydrate`."""
         made = [self.service(spec) for spec in self._specs if spec.is_service]
@@ -105,6 +121,9 @@ class Hydration:
             return HydratedService(service=None)
         wrong: list[Problem] = []
         chosen, matched = applicable(self._patches, of_spec(spec, self._context), wrong)
+        if exclusion := self._context.exclusion(spec.key):
+            numbers = frozenset(self._numbers[id(patch)] for patch in matched)
+            return HydratedService(service=None, matched=numbers, exclusion=exclusion)
         service = _service(spec, self._context, chosen, wrong, lambda: self._there)
         return HydratedService(
             service=service,
@@ -128,6 +147,7 @@ def _service(
     patched: dict[str, Patch] = {}
     for patch in chosen:
         tree = _patched(tree, patch, origins, patched, wrong)
+    tree = _in_namespace(tree, found, origins)
     positions = {**spec.positions, **{path: patch.at for path, patch in patched.items()}}
     evaluation = Evaluation(spec, found, origins, positions)
     metadata, body = evaluation.expanded(tree["metadata"], tree["spec"], wrong)
@@ -152,8 +172,30 @@ def _service(
             origins=origins,
         )
     )
-    withheld = evaluation.withheld(tree)
-    return replace(made, withheld=withheld) if withheld else made
+    if excluded := _uses_of_excluded(made, found):
+        wrong += excluded
+        return None
+    return replace(made, namespace=metadata.get("namespace"), withheld=evaluation.withheld(tree))
+
+
+def _in_namespace(tree: Any, found: Context, origins: dict[str, tuple[Origin, ...]]) -> Any:
+    """Put in the namespace of the environment where the document names none."""
+    if found.namespace is None or tree["metadata"].get("namespace") is not None:
+        return tree
+    origins["metadata.namespace"] = (found.namespace,)
+    return {**tree, "metadata": {**tree["metadata"], "namespace": found.namespace.value}}
+
+
+def _uses_of_excluded(service: Workload, found: Context) -> list[Problem]:
+    """Find what a service uses and the environment leaves out."""
+    problems: list[Problem] = []
+    for index, used in enumerate(service.uses if found.exclusions else ()):
+        if exclusion := found.exclusion(used):
+            where = nearest(service.positions, item("spec.uses", index), service.position)
+            says = f"uses `{used}`, which environment {exclusion.environment} leaves out (`{exclusion.pattern}`)"
+            hint = f"change spec.exclude at {exclusion.at}, or patch spec.uses of {service.key}"
+            problems.append(Problem(where=where, says=says, hint=hint))
+    return problems
 
 
 def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
@@ -167,10 +209,13 @@ def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
 def _patched(
     tree: Any, patch: Patch, origins: dict[str, tuple[Origin, ...]], patched: dict[str, Patch], wrong: list[Problem]
 ) -> Any:
-    if not (patch.steps[0] == "spec" and len(patch.steps) > 1) and not (
-        patch.steps[:2] in (("metadata", "labels"), ("metadata", "annotations")) and len(patch.steps) > 2  # noqa: PLR2004
+    steps = patch.steps
+    if not (
+        (steps[0] == "spec" and len(steps) > 1)
+        or (steps[:2] in (("metadata", "labels"), ("metadata", "annotations")) and len(steps) > 2)  # noqa: PLR2004
+        or steps == ("metadata", "namespace")
     ):
-        hint = "a path begins with `spec.`, `metadata.labels.` or `metadata.annotations.`"
+        hint = "a path begins with `spec.`, `metadata.labels.` or `metadata.annotations.`, or is `metadata.namespace`"
         wrong.append(Problem(where=patch.at, says=f"the path `{patch.path}` cannot be set", hint=hint))
         return tree
     try:

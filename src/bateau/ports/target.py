@@ -3,7 +3,7 @@
 Used by render and control; satisfied by the targets below render.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -29,15 +29,16 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a workload is rendered among: where the services that it uses are called, and the keys of those that use it.
+    """What a workload is rendered among: where the services that it uses are called, and those that use it.
 
+    `namespace` is its own; `users` has the namespace of each service that uses it, by key.
     A service that has no address is in `addresses` with None. `inventory` is what the site has.
     """
 
     environment: str | None
     namespace: str
     addresses: Mapping[str, Address | None]
-    users: Sequence[ServiceKey] = ()
+    users: Mapping[ServiceKey, str] = field(default_factory=dict[ServiceKey, str])
     inventory: Inventory = field(default_factory=Inventory)
 
 

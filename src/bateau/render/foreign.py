@@ -1,4 +1,4 @@
-"""Include foreign objects in a release: they get the namespace of the environment, and nothing else is changed.
+"""Include foreign objects in a release: they get the namespace of their App, and nothing else is changed.
 
 Called by render.release.
 
@@ -37,11 +37,13 @@ def included(expansion: Expansion | None, service: Workload, around: Surrounding
             environment=around.environment,
         )  # fmt: skip
         return Rendering(findings=(finding,))
-    manifests = tuple(numbered(_in_namespace(each, around.namespace, scopes) for each in expansion.manifests))
+    origins = service.origins.get("metadata.namespace") if service.namespace else None
+    chain = origins or (Origin("rule", None, around.namespace, "default namespace"),)
+    manifests = tuple(numbered(_in_namespace(each, around.namespace, chain, scopes) for each in expansion.manifests))
     findings = (
         *expansion.findings,
         *_generated(service, manifests),
-        *_shut_out(service, manifests, around.environment),
+        *_shut_out(service, manifests, around),
     )
     return Rendering(body=Objects(manifests=manifests), findings=findings)
 
@@ -59,18 +61,23 @@ def _generated(service: Workload, manifests: Sequence[Manifest]) -> Iterator[Fin
             yield Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where, path=path)
 
 
-def _shut_out(service: Workload, manifests: Sequence[Manifest], environment: str | None) -> Iterator[Finding]:
-    """Say where no pod has the labels by which the services that it `uses` know who may call them."""
+def _shut_out(service: Workload, manifests: Sequence[Manifest], around: Surroundings) -> Iterator[Finding]:
+    """Report if no pod has the namespace and labels by which the services that it `uses` know who may call them."""
     labels = selector_labels(service.key)
-    pods = [_labels_of_pods(manifest.tree) for manifest in manifests]
+    pods = [
+        _labels_of_pods(manifest.tree)
+        for manifest in manifests
+        if manifest.tree["metadata"].get("namespace", around.namespace) == around.namespace
+    ]
     uses = service.uses
     if not uses or not manifests or any(labels.items() <= each.items() for each in pods):
         return
     told = ", ".join(f"{key}: {value}" for key, value in labels.items())
-    says = f"{', '.join(uses)} lets in pods with the labels {told}; no pod of {service.key} has them"
+    says = f"{', '.join(uses)} lets in pods of namespace {around.namespace} with the labels {told}; "
+    says += f"{service.key} has no such pod"
     where = service.positions.get("spec.uses", service.position)
     yield Finding(
-        rule="render", subject=service.key, verdict="warning", says=says, where=where, environment=environment
+        rule="render", subject=service.key, verdict="warning", says=says, where=where, environment=around.environment
     )
 
 
@@ -85,12 +92,10 @@ def _labels_of_pods(tree: Mapping[str, Any]) -> Mapping[str, Any]:
     return {}
 
 
-def _in_namespace(manifest: Manifest, namespace: str, scopes: Scopes) -> Manifest:
+def _in_namespace(manifest: Manifest, namespace: str, chain: tuple[Origin, ...], scopes: Scopes) -> Manifest:
     metadata = cast("dict[str, Any]", manifest.tree["metadata"])
     if metadata.get("namespace") or scopes(*manifest.group_kind) != "Namespaced":
         return manifest
     tree = {**manifest.tree, "metadata": {**metadata, "namespace": namespace}}
-    origin = Origin("rule", None, namespace, "namespace of the environment")
-    return replace(
-        manifest, tree=tree, origins=overlaid(manifest.origins, "metadata.namespace", {"metadata.namespace": (origin,)})
-    )
+    origins = overlaid(manifest.origins, "metadata.namespace", {"metadata.namespace": chain})
+    return replace(manifest, tree=tree, origins=origins)

@@ -71,7 +71,7 @@ def users_of(uses: Iterable[tuple[ServiceKey, Sequence[ServiceKey]]]) -> Mapping
     return users
 
 
-def doubled_names(keys: Iterable[str]) -> frozenset[str]:
-    """Return the names that services of more than one kind have."""
-    names = Counter(key.partition("/")[2] for key in keys)
+def doubled_names(keys: Iterable[tuple[str, ServiceKey]]) -> frozenset[tuple[str, str]]:
+    """Return the namespaces and names that services of more than one kind have; takes namespaces and keys."""
+    names = Counter((namespace, key.name) for namespace, key in keys)
     return frozenset(name for name, count in names.items() if count > 1)

@@ -8,7 +8,7 @@ Invariant: documents of other programs are left alone and counted.
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.domain.problem import Problem, Severity
@@ -201,7 +201,13 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
         problems.append(_kind_problem(document, kind))
         return None, problems
     if "metadata" in tree:
-        checker.check(_without_server_fields(tree["metadata"]), Metadata, "metadata")
+        metadata = _without_server_fields(tree["metadata"])
+        checker.check(metadata, Metadata, "metadata")
+        if isinstance(metadata, dict) and "namespace" in metadata and not KINDS[kind].to_workload:
+            says = f"metadata.namespace has no effect on a document of kind {kind}"
+            problems.append(
+                replace(_at_key(document, "metadata.namespace", says, "remove it"), severity=Severity.WARNING)
+            )
     else:
         problems.append(
             Problem(where=document.position, says="metadata is missing", hint="add `metadata: {name: ...}`")
@@ -251,7 +257,7 @@ def _without_server_fields(metadata: Any) -> Any:
     """Drop what only an API server writes into metadata, so that `kubectl get -o yaml` can be read back."""
     if not isinstance(metadata, dict):
         return metadata
-    server = ("creationTimestamp", "generation", "managedFields", "namespace", "resourceVersion", "uid")
+    server = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
     return {key: value for key, value in cast("dict[str, Any]", metadata).items() if key not in server}
 
 

@@ -12,13 +12,14 @@ from bateau.domain.manifest import Manifest
 from bateau.sources.spec_files import SpecFiles
 
 
-def asked_of(directory: Path, subject: str, environment: str | None) -> Asked:
+def asked_of(directory: Path, subject: str, environment: str | None, *, namespace: str | None) -> Asked:
     """Return the service that is called `subject` below `directory`. Raises ControlError where it cannot be read."""
-    return service_of(SpecFiles(directory, default={}).read(), subject, environment, os.environ)
+    texts = SpecFiles(directory, default={}).read()
+    return service_of(texts, subject, environment, os.environ, namespace=namespace)
 
 
 def own_manifest(
-    directory: Path, name: str, fits: Callable[[Manifest], bool], environment: str | None, *, namespace: str
+    directory: Path, name: str, fits: Callable[[Manifest], bool], environment: str | None, *, namespace: str | None
 ) -> Manifest | None:
     """Return the manifest that `fits` and that Bateau makes for a service with `name`; None if there is none.
 

@@ -108,7 +108,6 @@ class Packer:
         return bundle(
             packed,
             version=bateau.__version__,
-            namespace=question.namespace,
             kubernetes=question.kubernetes,
             commit=commit,
         )

@@ -9,10 +9,10 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a command asks for."""
+    """What a command asks for. `namespace` is that of services whose documents name none, if the command names one."""
 
     directory: Path
     environment: str | None
-    namespace: str = "default"
+    namespace: str | None = None
     starter: bool = False
     kubernetes: str = "1.37"

@@ -92,7 +92,9 @@ class Shape:
         """Return a marked object with its metadata."""
         metadata: dict[str, Any] = {
             "name": From(self.service.name, "metadata.name"),
-            "namespace": Rule(self.around.namespace, "namespace of the environment"),
+            "namespace": From(self.service.namespace, "metadata.namespace")
+            if self.service.namespace
+            else Rule(self.around.namespace, "default namespace"),
             "labels": self.labels(),
         }
         notes = {key: text for key, text in self.notes().items() if _LABEL_KEY(key)} if annotated else {}

@@ -17,6 +17,7 @@ from bateau.domain.workload import (
     External,
     ModelServer,
     Scale,
+    ServiceKey,
     VirtualMachine,
     Wasm,
     Workload,
@@ -132,9 +133,19 @@ def _network_policy(shape: Shape, doors: list[Door]) -> dict[str, Any]:
         "policyTypes": Rule(["Ingress"], "who may call it is what `uses` says"),
     }
     if users and doors:
-        peers = [{"podSelector": Rule({"matchLabels": selector_labels(user)}, f"{user} uses it")} for user in users]
+        peers = [_peer(shape, user, namespace) for user, namespace in users.items()]
         spec["ingress"] = [{"from": peers, "ports": [{"port": door.number} for door in doors]}]
     return shape.document("networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
+
+
+def _peer(shape: Shape, user: ServiceKey, namespace: str) -> dict[str, Any]:
+    """Return the pods of a service that uses this one, also where they are in another namespace."""
+    pods = Rule({"matchLabels": selector_labels(user)}, f"{user} uses it")
+    if namespace == shape.around.namespace:
+        return {"podSelector": pods}
+    # Kubernetes labels every namespace with its name.
+    labels = Rule({"matchLabels": {"kubernetes.io/metadata.name": namespace}}, f"namespace of {user}")
+    return {"namespaceSelector": labels, "podSelector": pods}
 
 
 def _scale_of(shape: Shape) -> Scale | None:

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, cast
 
 from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.spec import LATER, Kind, Names, Spec
-from bateau.kit.cel_text import expressions
+from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, LATER, Kind, Names, Spec
+from bateau.kit.cel_text import OPEN, expressions
 from bateau.kit.position import leaves
 from bateau.kit.schema import described
 from bateau.kit.suggest import did_you_mean, listed
@@ -59,21 +60,64 @@ class EnvironmentSpec:
     )
     after: tuple[str, ...] = described("Environments that come before, in the order of promotion.", default=())
     clusters: tuple[str, ...] = described("Clusters that it runs on.", default=(), unsupported=LATER)
+    namespace: str | None = described(
+        "Namespace of the services whose documents name none, on clusters. `--namespace` takes its place.",
+        default=None,
+        pattern=DNS_LABEL,
+        pattern_says=DNS_LABEL_SAYS,
+        examples=("shop-prod",),
+    )
+    exclude: tuple[str, ...] = described(
+        "Services that are left out of this environment, and of those that build on it: keys, or globs of keys.",
+        default=(),
+        examples=(("app/debug", "model/*"),),
+    )
     values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
     patches: tuple[Patch, ...] = described("Changes to what is written.", default=())
 
 
 def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
     """Find names that refer to nothing, and expressions that are not evaluated."""
-    others = sorted(names.environments - {spec.name})
-    after = fields.get("after")
+    return [
+        *_plain_texts(spec, fields),
+        *_misspelt_kinds(spec, fields, names),
+        *_unknown_environments(spec, fields, names),
+        *_nothing_excluded(spec, fields, names),
+    ]
+
+
+def _plain_texts(spec: Spec, fields: Mapping[str, Any]) -> list[Problem]:
     hint = "write it where the value is used, or in a patch"
     plain = [
         at(spec, path, f"`${{ }}` in {path} is plain text and not evaluated", hint, severity=Severity.WARNING)
         for path, value in leaves(fields.get("values"), "spec.values")
         if isinstance(value, str) and expressions(value)
     ]
-    return [*plain, *_misspelt_kinds(spec, fields, names)] + [
+    namespace = fields.get("namespace")
+    if isinstance(namespace, str) and OPEN in namespace:
+        says = "spec.namespace is an expression, and expressions of an Environment are not evaluated"
+        plain.append(at(spec, "spec.namespace", says, "write the namespace itself"))
+    return plain
+
+
+def _nothing_excluded(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+    excluded = fields.get("exclude")
+    found: list[Problem] = []
+    for index, pattern in enumerate(cast("list[Any]", excluded) if isinstance(excluded, list) else []):
+        if not isinstance(pattern, str) or any(fnmatchcase(key, pattern) for key in names.services):
+            continue
+        if pattern.partition("/")[2] in names.doubtful or (any(each in pattern for each in "*?[") and names.doubtful):
+            continue
+        hint = did_you_mean(pattern, names.services) or f"there is: {listed(names.services) or 'no Model and no App'}"
+        says = f"exclude names `{pattern}`, but there is no such service"
+        found.append(at(spec, f"spec.exclude[{index}]", says, hint))
+    return found
+
+
+def _unknown_environments(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+    others = sorted(names.environments - {spec.name})
+    after = fields.get("after")
+    return [
         at(
             spec,
             f"spec.after[{index}]",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
@@ -143,8 +143,11 @@ def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Pro
     """Find what does not fit together in a Model."""
     problems: list[Problem] = []
     source, engine = fields.get("source"), fields.get("engine")
-    if isinstance(source, str) and OPEN not in source and (wrong := _wrong_endpoint(source, engine)):
-        problems.append(at(spec, "spec.source", *wrong))
+    if isinstance(source, str) and OPEN not in source and engine == "external":
+        if wrong := _wrong_endpoint(source):
+            problems.append(at(spec, "spec.source", *wrong))
+        elif unsent := _not_sent(source):
+            problems.append(at(spec, "spec.source", *unsent, severity=Severity.WARNING))
     if fields.get("external") is not None and engine != "external":
         problems.append(
             at(spec, "spec.external", "external has no meaning without engine: external", "add `engine: external`")
@@ -154,29 +157,33 @@ def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Pro
     return problems
 
 
-def _wrong_endpoint(source: str, engine: Any) -> Wrong | None:
-    """Return what is wrong with the URL of an external API. Its form was checked with the schema."""
-    if engine != "external":
+def _wrong_endpoint(source: str) -> Wrong | None:
+    """Return an error if the source of an external API is not a URL. The form of a URL is checked with the schema."""
+    if source.lower().startswith(("http://", "https://")):
         return None
-    if not source.lower().startswith(("http://", "https://")):
-        hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
-        return f'with engine external the source must be a URL, not "{source}"', hint
+    hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
+    return f'with engine external the source must be a URL, not "{source}"', hint
+
+
+def _not_sent(source: str) -> Wrong | None:
+    """Return which parts of the URL of an external API the gateway does not send."""
     try:
         url = parsed(source)
     except UrlError:
         return None
     if url.has_credentials:
-        return "the URL of the external API contains credentials", "remove them, and set external.apiKeyEnv"
+        return "the gateway does not send the credentials in the URL", "remove them, and set external.apiKeyEnv"
     if url.query or url.fragment:
-        return "the URL of the external API has a query or a fragment", "end it with the path, such as /v1"
+        return "the gateway does not send the query or fragment of the URL", "end the URL with its path, such as /v1"
     return None
 
 
 def rechecks(remade: Remade) -> list[Problem]:
     """Check the URL of an external API once more where patches and expressions have put it in place."""
-    if not (remade.made("spec.source") or remade.made("spec.engine")):
+    external = remade.body.get("engine") == "external"
+    if not external or not (remade.made("spec.source") or remade.made("spec.engine")):
         return []
-    wrong = _wrong_endpoint(str(remade.body.get("source")), remade.body.get("engine"))
+    wrong = _wrong_endpoint(str(remade.body.get("source")))
     if wrong is None:
         return []
     where = nearest(remade.positions, "spec.source", remade.spec.position)
