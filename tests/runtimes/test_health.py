@@ -76,6 +76,54 @@ def test_failures_in_a_row_restart_it_and_a_good_answer_clears_them() -> None:
     assert health.restart_reason == "failed 3 probes in a row: connection refused"
 
 
+def silent_while(shares: list[float], *, step_s: float = 10.0) -> Health:
+    """Return a replica that was silent again and again, with the share of a core that it used before each silence."""
+    health, now, cpu_s = ready(), 0.0, 0.0
+    for share in shares:
+        now, cpu_s = now + step_s, cpu_s + share * step_s
+        health.note(SILENT, now, cpu_s=cpu_s)
+    return health
+
+
+def test_a_replica_that_works_is_not_restarted_for_silence() -> None:
+    """A2: 600 requests at once: the probe waited behind them, and all were lost with the replica."""
+    health = silent_while([1.0] * 20)
+    assert (health.state, health.restart_reason) == (ReplicaState.READY, None)
+    assert health.reason == f"busy: {SILENT}"
+    health.note(None, 1000.0)
+    assert (health.state, health.reason) == (ReplicaState.READY, None)
+
+
+def test_a_replica_that_only_keeps_a_timer_is_restarted_for_silence() -> None:
+    health = silent_while([0.01] * 3)
+    assert (health.state, health.restart_reason) == (ReplicaState.UNREADY, f"failed 3 probes in a row: {SILENT}")
+
+
+def test_a_replica_that_stops_working_is_restarted_then() -> None:
+    health = silent_while([1.0] * 10 + [0.0])
+    assert (health.state, health.restart_reason) == (ReplicaState.UNREADY, None)
+    assert silent_while([1.0] * 10 + [0.0] * 2).restart_reason == f"failed 3 probes in a row: {SILENT}"
+
+
+def test_an_endless_loop_is_restarted_after_a_while() -> None:
+    assert silent_while([1.0] * 31).restart_reason is None
+    assert silent_while([1.0] * 33).restart_reason == f"failed 3 probes in a row: {SILENT}"
+
+
+def test_a_clear_no_counts_however_busy_the_replica_is() -> None:
+    health = silent_while([1.0] * 2)
+    for _ in range(2):
+        health.note(REFUSED, 30.0)
+    assert health.restart_reason == f"failed 3 probes in a row: {REFUSED}"
+
+
+def test_silence_counts_where_nobody_knows_whether_it_works() -> None:
+    health = ready()
+    for now in (10.0, 20.0, 30.0):
+        health.note(SILENT, now)
+    assert health.restart_reason == f"failed 3 probes in a row: {SILENT}"
+
+
 def test_a_threshold_of_one_is_said_as_one() -> None:
     health = Health(ProbePlan(target=PLAN.target, failure_threshold=1), started=0.0, was_ready=True)
     health.note(SILENT, 1.0)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -294,3 +295,38 @@ async def test_a_server_that_is_killed_for_the_first_time_is_started_at_once_and
     assert waiting.restarts == 1
     clock.advance(2.0)
     await until_state(runtime, "model.chat.0", ReplicaState.READY)
+
+
+# Answers its first probe, then takes connections and answers none; works, or waits, in a child of its own.
+DEAF = """
+import os, socket, subprocess, sys
+listener = socket.socket(socket.AF_UNIX); listener.bind(sys.argv[1]); listener.listen(64)
+connection, _ = listener.accept()
+connection.recv(4096)
+connection.sendall(b"HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\nok")
+connection.close()
+subprocess.run(["/bin/sh", "-c", sys.argv[2]])
+"""
+
+
+def deaf(script: str) -> ProcessTemplate:
+    template = server(interval_s=0.2, timeout_s=0.2)
+    return replace(template, command=(sys.executable, "-S", "-c", DEAF, "{socket}", script))
+
+
+async def test_a_replica_whose_workers_are_busy_is_not_restarted_for_silence(rig: Rig) -> None:
+    """A2: whatever holds up its probe, killing it would lose what it works on. Its workers count as it does."""
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", deaf("while :; do :; done"))
+    await until(runtime, lambda: str(look(runtime, "app.a.0").reason).startswith("busy: no answer"))
+    pid = look(runtime, "app.a.0").pid
+    await asyncio.sleep(4.0)  # ten probes
+    replica = look(runtime, "app.a.0")
+    assert (replica.state, replica.pid, replica.restarts) == (ReplicaState.READY, pid, 0)
+
+
+async def test_a_replica_that_is_silent_and_does_nothing_is_restarted(rig: Rig) -> None:
+    runtime = rig.runtime()
+    await runtime.start("app.a.0", "app/a", deaf("sleep 100"))
+    waiting = await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
+    assert waiting.reason == "failed 3 probes in a row: no answer within 0.2 s"

@@ -67,7 +67,10 @@ class Health:
     interval: Seconds = described("Time between two probes.", default=5.0, minimum=0.1)
     timeout: Seconds = described("Time after which a probe without answer has failed.", default=5.0, minimum=0.1)
     failure_threshold: int = described(
-        "Failed probes in a row until a replica is restarted (liveness).", default=3, minimum=1
+        "Failed probes in a row until a replica is restarted (liveness). A probe without an answer does not count "
+        "while the replica uses a CPU, for five minutes at most.",
+        default=3,
+        minimum=1,
     )
     start_timeout: Seconds = described(
         "Time a replica may take until its first good probe, then it is restarted.", default=120.0, minimum=0.1

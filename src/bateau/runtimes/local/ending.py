@@ -7,6 +7,7 @@ Refused: killing the process group alone; shells with job control and daemons th
 """
 
 import asyncio
+import os
 import signal
 from dataclasses import dataclass
 
@@ -35,6 +36,10 @@ class Kin:
         if leader is not None and leader.start_ticks != self.session_start_ticks:
             session = None  # the number has a new owner, so the session that we knew is empty
         return [stat for stat in every_process() if stat.session == session or self._carries_marks(stat.pid)]
+
+    def cpu_s(self) -> float:
+        """Return the seconds that the processes of the replica have spent on a CPU."""
+        return sum(stat.cpu_ticks for stat in self.find()) / os.sysconf("SC_CLK_TCK")
 
     def _carries_marks(self, pid: int) -> bool:
         marks = marks_of(pid) or {}

@@ -3,6 +3,8 @@
 Called by the supervisor, which owns the process, the prober and the clock.
 
 Invariant: pure; time is an argument, in seconds of a monotonic clock.
+Invariant: a replica that keeps silent while it works is neither restarted nor taken out of traffic for BUSY_S_MAX: its
+probe waits behind requests, and a restart would lose them all.
 Refused: separate readiness and liveness probes as in Kubernetes; one question asked twice costs twice, and the two
 answers differ only in how often one must fail.
 """
@@ -16,6 +18,11 @@ STARTING_DELAY_S_MIN = 0.05
 STARTING_DELAY_SHARE = 0.05
 # One slow answer may be a busy core; two in a row take a replica out of traffic.
 SILENCES_UNTIL_UNREADY = 2
+# The share of one core from which a silent replica counts as working: far above what timers and heartbeats of an idle
+# one need, far below what a busy one gets even on a machine that is short of CPUs.
+BUSY_SHARE = 0.05
+# After so long an endless loop is more likely than work.
+BUSY_S_MAX = 300.0
 
 
 class Health:
@@ -25,6 +32,8 @@ class Health:
         self._plan = plan
         self._started = started
         self._failures = 0
+        self._silent_since: float | None = None
+        self._last_silence: tuple[float, float | None] | None = None  # when, and the CPU seconds until then
         self.state = ReplicaState.READY if was_ready else ReplicaState.STARTING
         self.reason: str | None = None
         self.restart_reason: str | None = None
@@ -44,16 +53,23 @@ class Health:
         left = self._plan.start_timeout_s - (now - self._started)
         return min(self._plan.timeout_s, max(STARTING_DELAY_S_MIN, left))
 
-    def note(self, answer: str | None, now: float) -> None:
-        """Take in an answer: None when well, else what is wrong."""
+    def note(self, answer: str | None, now: float, *, cpu_s: float | None = None) -> None:
+        """Take in an answer: None when well, else one line. `cpu_s` are the CPU seconds used by then, if known."""
         if answer is None:
             self.state, self.reason, self._failures = ReplicaState.READY, None, 0
+            self._silent_since = self._last_silence = None
             return
         self.reason = answer
         if self.state is ReplicaState.STARTING:
             if now - self._started >= self._plan.start_timeout_s:
                 self.restart_reason = f"not ready within {self._plan.start_timeout_s:g} s: {answer}"
             return
+        if answer.startswith(NO_ANSWER):
+            if self._works(now, cpu_s):
+                self.reason = f"busy: {answer}"
+                return
+        else:
+            self._silent_since = self._last_silence = None
         self._failures += 1
         if not answer.startswith(NO_ANSWER) or self._failures >= SILENCES_UNTIL_UNREADY:
             self.state = ReplicaState.UNREADY
@@ -61,3 +77,13 @@ class Health:
             times = "a probe" if self._failures == 1 else f"{self._failures} probes in a row"
             self.state = ReplicaState.UNREADY
             self.restart_reason = f"failed {times}: {answer}"
+
+    def _works(self, now: float, cpu_s: float | None) -> bool:
+        """Whether a silent replica has used a CPU since its last silence, and has not been silent for too long."""
+        before, self._last_silence = self._last_silence, (now, cpu_s)
+        if self._silent_since is None or before is None:
+            self._silent_since = now
+            return False
+        if cpu_s is None or before[1] is None or now - self._silent_since > BUSY_S_MAX:
+            return False
+        return cpu_s - before[1] >= BUSY_SHARE * (now - before[0])

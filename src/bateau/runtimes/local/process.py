@@ -25,7 +25,11 @@ MARKS = (MARK_INSTANCE, MARK_REPLICA, MARK_REVISION)
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """What /proc/PID/stat says. `start_ticks` counts clock ticks from boot to the start of the process."""
+    """The content of /proc/PID/stat that matters here.
+
+    `start_ticks` counts clock ticks from boot to the start of the process, `cpu_ticks` those that it and the children
+    it has waited for spent on a CPU.
+    """
 
     pid: int
     condition: str
@@ -33,6 +37,7 @@ class Stat:
     group: int
     session: int
     start_ticks: int
+    cpu_ticks: int = 0
 
     @property
     def ended(self) -> bool:
@@ -54,7 +59,8 @@ def stat_of(pid: int) -> Stat | None:
         return None
     # The name stands in parentheses and may hold blanks and parentheses itself: count from the last one.
     fields = text[text.rindex(")") + 2 :].split()
-    return Stat(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]))
+    cpu_ticks = sum(map(int, fields[11:15]))
+    return Stat(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), cpu_ticks)
 
 
 def marks_of(pid: int) -> Mapping[str, str] | None:

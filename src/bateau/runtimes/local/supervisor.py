@@ -21,7 +21,7 @@ from bateau.kit.backoff import Backoff
 from bateau.kit.quantity import format_bytes
 from bateau.kit.suggest import listed
 from bateau.ports.clock import Clock
-from bateau.ports.probe import Prober
+from bateau.ports.probe import NO_ANSWER, Prober
 from bateau.runtimes.local.ending import Kin, end
 from bateau.runtimes.local.health import Health
 from bateau.runtimes.local.launch import Site, launch
@@ -211,7 +211,13 @@ class Supervisor:
             await asyncio.gather(asking, ending, return_exceptions=True)
         if process.exited:
             return
-        health.note(asking.result(), self._clock.monotonic())
+        answer = asking.result()
+        is_silent = answer is not None and answer.startswith(NO_ANSWER)
+        # In a thread, as it looks at every process of the machine; and only then, as silence is rare.
+        cpu_s = await asyncio.to_thread(self._kin().cpu_s) if is_silent else None
+        if process.exited:
+            return
+        health.note(answer, self._clock.monotonic(), cpu_s=cpu_s)
         self._note_healthy(healthy=health.state is ReplicaState.READY)
         if health.state is not self.view.state or health.reason != self.view.reason:
             self._show(health.state, reason=health.reason)

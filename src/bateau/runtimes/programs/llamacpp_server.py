@@ -31,7 +31,8 @@ def main() -> int:
     params.n_ctx = options.context * options.parallel
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
-    # One thread a connection: requests that wait for a slot, streams and probes must not keep each other out.
+    # Each connection holds one thread, also while its request waits for a slot. The gateway must open fewer connections
+    # to a replica than there are threads, or the health probe waits behind requests: see clusters of traffic.envoy.
     params.n_threads_http = options.http_threads
     params.cont_batching = True
     params.endpoint_metrics = True
