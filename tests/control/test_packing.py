@@ -201,7 +201,8 @@ def test_another_namespace_day_or_program_is_another_result() -> None:
 class NoProgram:
     """Satisfies `ports.foreign.Foreign` on a machine without Helm."""
 
-    def expand(self, service: Workload, *, namespace: str) -> Expansion:
+    def expand(self, service: Workload, *, namespace: str, api_versions: tuple[str, ...] = ()) -> Expansion:
+        del api_versions
         says = f"not checked: helm is not installed, so nothing of it is in {namespace}"
         return Expansion(findings=(Finding(rule="foreign", subject=service.key, verdict="not checked", says=says),))
 
@@ -238,8 +239,8 @@ class Crd:
             },
         }
 
-    def expand(self, service: Workload, *, namespace: str) -> Expansion:
-        del namespace
+    def expand(self, service: Workload, *, namespace: str, api_versions: tuple[str, ...] = ()) -> Expansion:
+        del namespace, api_versions
         return Expansion(
             manifests=(Manifest(service=service.key, target="foreign", tree=self.tree, origins={}),),
         )

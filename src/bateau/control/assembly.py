@@ -9,17 +9,17 @@ nothing else: that is why it is safe to keep it by a digest of these.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
-from typing import Final
+from typing import Any, Final
 
 from bateau.control.path import concealed
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
-from bateau.domain.workload import Workload
+from bateau.domain.workload import Documents, Workload
 from bateau.hydrate import ManifestPatches
 from bateau.kit.concealed import without
 from bateau.policy import Judge, Policy, Subject, judges_manifests, of_manifest
-from bateau.ports.foreign import Foreign
+from bateau.ports.foreign import Expansion, Foreign
 from bateau.render import Schemas, Surroundings, render_service, validate
 from bateau.specs import Reading
 
@@ -76,6 +76,7 @@ class Assembly:
         self._read = self.patches.read
         self._schemas = rules.schemas
         self._foreign = foreign
+        self._served: tuple[str, ...] = ()
 
     @property
     def schemas(self) -> Schemas:
@@ -83,23 +84,38 @@ class Assembly:
         return self._schemas
 
     def include_crds(self, services: Iterable[tuple[Workload, Surroundings]]) -> None:
-        """Add the CRDs that services bring to the schemas, for all units of the environment. Called before `unit`."""
+        """Add the CRDs that services bring to the schemas, for all units of the environment. Called before `unit`.
+
+        Charts come last: their templates find the API versions of the CRDs that lie beside them in the repository.
+        """
         if self._foreign is None:
             return
-        brought = [
-            self._foreign.expand(service, namespace=around.namespace).manifests
-            for service, around in services
-            if service.brings_documents
-        ]
-        crds = [each for manifests in brought for each in manifests if each.group_kind == CRD]
+        charts: list[tuple[Workload, Surroundings]] = []
+        others: list[tuple[Workload, Surroundings]] = []
+        for service, around in services:
+            if isinstance(service.runs, Documents):
+                (charts if service.runs.chart else others).append((service, around))
+        crds = self._crds_of(others)
         if crds:
-            self._schemas = self._schemas.with_crds(each.tree for each in self.patches.applied(crds).manifests)
+            self._schemas = self._schemas.with_crds(crds)
+            self._served = self._schemas.crd_versions()
+        if of_charts := self._crds_of(charts):
+            self._schemas = self._schemas.with_crds([*crds, *of_charts])
+
+    def _crds_of(self, services: Iterable[tuple[Workload, Surroundings]]) -> list[Mapping[str, Any]]:
+        found = [each for service, around in services for each in self._expanded(service, around).manifests]
+        return [each.tree for each in self.patches.applied([e for e in found if e.group_kind == CRD]).manifests]
+
+    def _expanded(self, service: Workload, around: Surroundings) -> Expansion:
+        if self._foreign is None:
+            return Expansion()
+        return self._foreign.expand(service, namespace=around.namespace, api_versions=self._served)
 
     def unit(self, service: Workload, around: Surroundings, *, doubled: bool = False) -> Unit:
         """Return what a service becomes. `doubled`: a service of another kind has its name."""
         expansion, brought = None, ()
         if self._foreign and service.brings_documents:
-            expansion = self._foreign.expand(service, namespace=around.namespace)
+            expansion = self._expanded(service, around)
             brought = expansion.problems
         rendering = render_service(service, around, expansion=expansion, scopes=self._schemas.scope, doubled=doubled)
         patched = self.patches.applied(rendering.manifests)

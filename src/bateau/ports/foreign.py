@@ -28,8 +28,10 @@ class Expansion:
 class Foreign(Protocol):
     """Expands foreign documents. The same files and the same service give the same objects, in the same order."""
 
-    def expand(self, service: Workload, *, namespace: str) -> Expansion:
+    def expand(self, service: Workload, *, namespace: str, api_versions: tuple[str, ...] = ()) -> Expansion:
         """Return the objects of `service`, whose spec names manifests, a kustomization or a chart.
+
+        The templates of a chart find `api_versions` ("a.dev/v1", "a.dev/v1/Thing") beside those of Kubernetes.
 
         Never raises for what stands in the documents. Runs programs, and waits for them for a bounded time.
         """

@@ -134,6 +134,11 @@ class Schemas:
         """Return the kinds that the cluster is known to serve, whatever their groups."""
         return frozenset(kind for _, kind in self.kinds())
 
+    def crd_versions(self) -> tuple[str, ...]:
+        """Return the API versions that the CRDs serve, each also with its kind: "a.dev/v1", "a.dev/v1/Thing"."""
+        found = [(f"{group}/{version}", f"{group}/{version}/{kind}") for group, version, kind in sorted(self._crds)]
+        return tuple(dict.fromkeys(each for pair in found for each in pair))
+
     def with_defaults(self, tree: Mapping[str, Any]) -> Mapping[str, Any]:
         """Return an object as the API server shows it to its policies: named, nulls dropped, defaults filled in.
 

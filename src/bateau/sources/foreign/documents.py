@@ -42,18 +42,18 @@ class ForeignDocuments:
         self._serves = serves
         self._known: dict[str, Expansion] = {}
 
-    def expand(self, service: Workload, *, namespace: str) -> Expansion:
+    def expand(self, service: Workload, *, namespace: str, api_versions: tuple[str, ...] = ()) -> Expansion:
         """Return the objects of `service`, or why there are none; what was asked before is not worked out again."""
-        key = _identity(service, namespace)
+        key = _identity(service, namespace, api_versions)
         if key not in self._known:
             try:
-                self._known[key] = self._expand(service, namespace)
+                self._known[key] = self._expand(service, namespace, api_versions)
             except BateauError as error:  # a file that cannot be read concerns the App that names it, and no other one
                 wrong = Problem(where=named_at(service, "spec"), says=error.message, hint=error.hint)
                 self._known[key] = Expansion(problems=(wrong,))
         return self._known[key]
 
-    def _expand(self, service: Workload, namespace: str) -> Expansion:
+    def _expand(self, service: Workload, namespace: str, api_versions: tuple[str, ...]) -> Expansion:
         spec = service.runs
         if not isinstance(spec, Documents):
             return Expansion()
@@ -62,14 +62,16 @@ class ForeignDocuments:
         if spec.kustomization is not None:
             return expand_kustomization(self._tree, service, spec.kustomization, self._environ)
         if spec.chart is not None:
-            cluster = Cluster(self._kubernetes, self._serves, namespace)
+            cluster = Cluster(self._kubernetes, lambda: (*self._serves(), *api_versions), namespace)
             return expand_chart(self._tree, service, spec.chart, cluster=cluster, environ=self._environ)
         return Expansion()
 
 
-def _identity(service: Workload, namespace: str) -> str:
-    """Return all that the result depends on: what is named, and the places that problems and origins point at."""
+def _identity(service: Workload, namespace: str, api_versions: tuple[str, ...]) -> str:
+    """Return everything that the result depends on: the fields that name files, and the places of these fields."""
     named = service.runs
+    if not (isinstance(named, Documents) and named.chart):
+        api_versions = ()  # only templates ask for them
     prefixes = ("spec.manifests", "spec.kustomization", "spec.chart")
     places = [(path, chain) for path, chain in sorted(service.origins.items()) if path.startswith(prefixes)]
-    return repr((service.key, service.position, namespace, named, places))
+    return repr((service.key, service.position, namespace, named, places, api_versions))
