@@ -22,11 +22,12 @@ export UV_SYSTEM_CERTS ?= true
 up: .venv/.ready ## serve a model, ask it a question, stay until Ctrl-C (ARGS=--detach returns)
 	@$(BIN)/bateau up examples/laptop --ask "Why is the sky blue?" $(ARGS)
 
-check: .venv/.ready ## lint, types and import contracts
+check: .venv/.ready ## lint, types, import contracts and the language of messages and docs
 	$(BIN)/ruff check src tests bench
 	$(BIN)/ruff format --check src tests bench
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+	$(BIN)/pytest -q tests/test_language.py
 
 # Recreated with .venv, because it is inside it; a binary that was built once is in the cache.
 .venv/bin/helm: .venv/.ready .ci/helm

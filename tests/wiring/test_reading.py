@@ -51,7 +51,7 @@ async def test_a_process_that_ends_in_the_middle_is_an_error_and_the_next_try_ha
             await reader.understood(TEXTS, today=TODAY)
         except ControlError as raised:
             error = raised
-    assert error.message == "the process that evaluates the specs has ended before it was done"
+    assert error.message == "the process that evaluates the specs exited before it was done"
     assert not (await reader.understood(TEXTS, today=TODAY)).problems
     assert reader.pid not in (None, first)
 

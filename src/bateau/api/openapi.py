@@ -119,7 +119,7 @@ def _schema(annotation: Any, schemas: dict[str, Any]) -> dict[str, Any]:
 
 def _object(cls: type, schemas: dict[str, Any]) -> dict[str, Any]:
     if cls.__name__ not in schemas:
-        schemas[cls.__name__] = {}  # while its own fields are looked at
+        schemas[cls.__name__] = {}  # so that a class that refers to itself ends here
         hints = typing.get_type_hints(cls)
         properties = {
             _camel(each.name): _schema(hints[each.name], schemas)

@@ -1,8 +1,8 @@
-"""The requests that the control API takes, as one schema: they are checked against it, and OpenAPI is made from it.
+"""Define the requests of the control API as one schema, for validation and for the OpenAPI document.
 
 Called by api.operations (parse) and api.openapi.
 
-Invariant: a request is parsed before anything is done with it, so that what fails afterwards is never called malformed.
+Invariant: a request is parsed before it is processed, so that a later failure is never reported as a malformed request.
 Held by tests/api/test_requests.py.
 """
 

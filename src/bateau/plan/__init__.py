@@ -1,4 +1,4 @@
-"""Desired x observed manifests -> what would change, in the order in which it may be carried out."""
+"""Desired x observed manifests -> the changes, in the order in which they may be carried out."""
 
 from bateau.plan.delivery import Documents, compare
 from bateau.plan.difference import digest, is_secret, reads_environment

@@ -29,10 +29,10 @@ class FakeRuntime:
         self._wakes.append(wake)
 
     async def adopt(self) -> None:
-        """Find nothing."""
+        """Do nothing: no earlier control plane exists."""
 
     def apply(self, units: Sequence[Unit], *, held: Collection[str] = ()) -> None:
-        """Make `units` what runs."""
+        """Make `units` the running ones."""
         self._units = {unit.key: unit for unit in units}
         wanted = {
             f"{unit.key.replace('/', '.')}.{number}": unit

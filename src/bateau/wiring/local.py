@@ -173,9 +173,9 @@ class LocalPlatform:
         await self.control.run()
 
     async def stop(self) -> Mapping[str, str]:
-        """Stop every replica, also those that an earlier control plane left and that were not adopted yet.
+        """Stop every replica, including those of an earlier control plane that were not adopted yet.
 
-        Returns what could not be stopped by replica id, with the reason.
+        Returns the reasons for the replicas that could not be stopped, by replica id.
         """
         if not self._adopted:
             await self.control.adopt()

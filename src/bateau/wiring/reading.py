@@ -2,9 +2,8 @@
 
 Made by wiring.local; used by control through control.reading.Reader.
 
-Invariant: a repository of any size stops no probe, and an expression that ends the process it is evaluated in ends no
-control plane: what could not be worked out is an error, and the next try has a new process. Held by
-tests/wiring/test_reading.py.
+Invariant: a repository of any size delays no probe. An expression that crashes its process does not end the control
+plane: the crash is reported as an error, and the next attempt uses a new process. Held by tests/wiring/test_reading.py.
 Refused: threads for the evaluation; they hold the interpreter's lock, and a crash in native code ends everything.
 """
 
@@ -26,8 +25,8 @@ from bateau.ports.texts import Texts
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 IDLE_S = 60.0
-_ENDED = "the process that evaluates the specs has ended before it was done"
-_ENDED_HINT = "an expression may have crashed it: undo the last change; it is tried again"
+_ENDED = "the process that evaluates the specs exited before it was done"
+_ENDED_HINT = "an expression may have crashed it: undo the last change; the evaluation is retried"
 
 
 class WorkerReader:
@@ -45,11 +44,11 @@ class WorkerReader:
         self._worker().submit(os.getpid)
 
     async def read(self, texts: Texts) -> Mapping[str, str]:
-        """Return the content of every spec file. Raises BateauError where the place cannot be read."""
+        """Return the content of every spec file. Raises BateauError if the files cannot be read."""
         return await asyncio.to_thread(texts.read)
 
     async def understood(self, texts: Mapping[str, str], *, today: date) -> Written:
-        """Return what texts say. Raises ControlError where the process ends before it has worked that out."""
+        """Return the texts as read and hydrated. Raises ControlError if the process exits before it is done."""
         if self._idle:
             self._idle.cancel()
         loop = asyncio.get_running_loop()
@@ -95,10 +94,10 @@ class WorkerReader:
 
 
 def _begin() -> None:
-    """Leave signals to the control plane, and end with it, however it ends."""
+    """Leave signals to the control plane, and exit when it exits, for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # it ended before that was said
+    if os.getppid() == 1:  # the control plane ended before the prctl call
         os._exit(0)
 
 
