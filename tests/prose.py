@@ -34,7 +34,7 @@ NOT_YET: dict[str, tuple[int, int]] = {
     "render": (8, 9),
     "runtimes": (29, 33),
     "sources": (46, 62),
-    "specs": (20, 23),
+    "specs": (21, 22),
     "traffic": (9, 18),
 }
 
