@@ -258,3 +258,34 @@ async def test_an_app_gets_the_address_of_what_it_uses() -> None:
         await w.until(lambda: w.replicas("app/shop"))
         assert w.service().address == "http://127.0.0.1:8080/v1"
         assert w.control.addresses()["model/chat"] == "http://127.0.0.1:8080/v1"
+
+
+async def test_nothing_is_settled_while_an_old_revision_serves() -> None:
+    """A3: `up --detach` returned, and a CI job tested the old revision and was green."""
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.settled)
+        w.keeper.hold = True
+        w.texts.write("chat", model(parallel=2))
+        await w.until(lambda: len(w.replicas()) == 2)
+        await w.turns()
+        assert w.service().state is ServiceState.READY
+        assert not w.status.settled
+        w.keeper.become_ready("model.chat.1")
+        await w.until(lambda: w.draining)
+        await w.pass_time(1.0)
+        await w.until(lambda: w.status.settled)
+        assert [replica.id for replica in w.replicas().values()] == ["model.chat.1"]
+
+
+async def test_a_new_revision_that_dies_is_degraded_and_settles() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.settled)
+        w.keeper.hold = True
+        w.texts.write("chat", model(parallel=2))
+        await w.until(lambda: len(w.replicas()) == 2)
+        w.keeper.crash("model.chat.1", "exited with code 1")
+        await w.until(lambda: w.status.settled)
+        assert w.service().state is ServiceState.DEGRADED
+        assert w.service().reason == (
+            "the previous revision serves; the new one does not get ready: exited with code 1"
+        )

@@ -48,9 +48,11 @@ class _JournaledKeeper(FakeKeeper):
     def __init__(self, journal: list[str], **more: Any) -> None:
         super().__init__(**more)
         self._journal = journal
+        self.hold = False  # what is started from now on stays Starting
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
         self._journal.append(f"start {replica_id}")
+        self._auto_ready = not self.hold
         await super().start(replica_id, service, template)
 
     async def stop(self, replica_id: str) -> None:

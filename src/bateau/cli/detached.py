@@ -23,7 +23,7 @@ from bateau.wiring.paths import make
 
 _CONNECT_S = 0.05
 _WAIT_S = 1.0  # a steady status is shown again after this long, for who waits for it to stay so
-_LOG_BYTES_MAX = 8 * 2**20
+LOG_BYTES_MAX = 8 * 2**20
 _TIMEOUT_S = 900.0
 
 
@@ -107,5 +107,5 @@ def still_running(tree: dict[str, Any]) -> str:
 
 def begin_log(path: Path) -> None:
     """Rotate a large log once, when a control plane starts."""
-    if path.exists() and path.stat().st_size > _LOG_BYTES_MAX:
+    if path.exists() and path.stat().st_size > LOG_BYTES_MAX:
         path.replace(path.with_suffix(".log.1"))

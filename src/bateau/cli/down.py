@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import time
 from pathlib import Path
 
@@ -25,6 +26,7 @@ def command(name: str) -> None:
     if tree is None:
         count = _stop_leftovers(name)
         message = f"stopped {count} processes left by a dead control plane"
+        shutil.rmtree(where.runtime, ignore_errors=True)
         click.echo(f"{name} was not up" if not count else message)
         return
     client(name).stop()
@@ -39,6 +41,7 @@ def command(name: str) -> None:
         time.sleep(_POLL_S)
     while _alive(int(tree["pid"])) and time.monotonic() < deadline:
         time.sleep(_POLL_S)
+    shutil.rmtree(where.runtime, ignore_errors=True)
     click.echo(f"{name} is down")
 
 

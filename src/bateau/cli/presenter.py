@@ -68,7 +68,9 @@ class Presenter:
         if name in self._pulls and state != "Pulling":
             self._end_pull(name, service)
         short = name.partition("/")[2]
-        if state == "Ready" and name != GATEWAY:
+        if state == "Done":
+            self._line(short, "Done", "it has ended, and is not started again")
+        elif state == "Ready" and name != GATEWAY:
             drains = f", {draining} draining" if draining else ""
             self._line(short, "Ready", f"{_replicas(service)}    {_capacity(service)}{drains}")
         elif state in ("Failed", "Degraded") or (before and state == "Starting" and name != GATEWAY):

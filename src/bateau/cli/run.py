@@ -271,15 +271,18 @@ def _dead_instances() -> list[str]:
 
     from bateau.cli.instance import instance_paths
 
-    base = instance_paths(INSTANCE_DEFAULT).runtime.parent
+    base = instance_paths(INSTANCE_DEFAULT).state.parent
     dead: list[str] = []
-    for lock in base.glob(f"{_EPHEMERAL}*/control.lock"):
+    for folder in base.glob(f"{_EPHEMERAL}*"):
+        lock = instance_paths(folder.name).control_lock
+        if not lock.exists():
+            continue
         with lock.open("a", encoding="utf-8") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
                 continue
-        dead.append(lock.parent.name)
+        dead.append(folder.name)
     return dead
 
 

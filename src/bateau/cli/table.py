@@ -11,6 +11,7 @@ from bateau.kit.visible import visible
 
 STATE_COLOURS = {
     "Ready": "green",
+    "Done": "green",
     "Starting": "cyan",
     "Pulling": "cyan",
     "Degraded": "yellow",

@@ -103,7 +103,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     from bateau.api.server import ApiServer
     from bateau.wiring.local import LocalPlatform
 
-    _set_up_logging(to_terminal=shows, file=settings.paths.control_log if shows else None, settings=settings)
+    _set_up_logging(settings)
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
     api = ApiServer(
@@ -218,15 +218,16 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
     return EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED if failed else 0
 
 
-def _set_up_logging(*, to_terminal: bool, file: Path | None, settings: "Settings") -> None:
-    """In the foreground, log to a file and show progress in the terminal; detached, stderr is that file."""
-    from bateau.cli.detached import begin_log
+def _set_up_logging(settings: "Settings") -> None:
+    """Log to a file; the terminal is the presenter's."""
+    from logging.handlers import RotatingFileHandler
+
+    from bateau.cli.detached import LOG_BYTES_MAX, begin_log
     from bateau.wiring.paths import make
 
     make(settings.paths)
-    if file:
-        begin_log(file)
-    handler = logging.FileHandler(file) if to_terminal and file else logging.StreamHandler(sys.stderr)
+    begin_log(settings.paths.control_log)
+    handler = RotatingFileHandler(settings.paths.control_log, maxBytes=LOG_BYTES_MAX, backupCount=2)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
     logging.getLogger("bateau").addHandler(handler)
     logging.getLogger("bateau").setLevel(logging.INFO)

@@ -343,7 +343,8 @@ class Control:
 
     def _ready_counts(self) -> Mapping[str, int]:
         """Return how many replicas of the desired revision are ready, by service."""
-        return Counter(r.service for r in self._wanted_replicas() if r.state is ReplicaState.READY and not r.draining)
+        good = (ReplicaState.READY, ReplicaState.DONE)
+        return Counter(r.service for r in self._wanted_replicas() if r.state in good and not r.draining)
 
     def _is_ready(self, service: Workload, ready: Mapping[str, int]) -> bool:
         if not runs_here(service):

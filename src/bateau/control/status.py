@@ -46,7 +46,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         and control.counts.turns > 0
         and (now.left_alone or up_to_date)
         and gateway.state not in _UNSETTLED
-        and all(service.state not in _UNSETTLED and not service.draining for service in services)
+        and all(_is_settled(service) for service in services)
     )
     return Status(
         version=__version__,
@@ -74,6 +74,16 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         written=control.desired.written_digest,
         rolled_out=control.rolled_out,
     )
+
+
+def _is_settled(service: ServiceStatus) -> bool:
+    """Whether nothing about a service will change by itself.
+
+    What is ready, and is not what should run, is about to be replaced: an old revision that serves settles nothing.
+    """
+    if service.state in _UNSETTLED or service.draining:
+        return False
+    return service.rolled_out or service.state is not ServiceState.READY or service.engine == "external"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,6 +197,11 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
         state, reason = ServiceState.FAILED, hindered
     elif not _ready(staying) and _is_pulling(control, service):
         state, reason = ServiceState.PULLING, None
+    elif state is ServiceState.READY and (failing := _failing_revision(control, service, staying)):
+        state, reason = (
+            ServiceState.DEGRADED,
+            f"the previous revision serves; the new one does not get ready: {failing}",
+        )
     return ServiceStatus(
         service=service.key,
         state=state,
@@ -206,6 +221,13 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
         hindered=hindered,
         rolled_out=service.key in now.rolled_out and not rejected,
     )
+
+
+def _failing_revision(control: Control, service: Workload, replicas: Sequence[Replica]) -> str | None:
+    """Return why a replica of the desired revision does not get ready, while those of another one serve."""
+    unit = control.outcome.units.get(service.key) if control.outcome else None
+    current = [each for each in replicas if unit is not None and each.revision == unit.revision]
+    return next((each.reason or "unknown" for each in current if each.state is ReplicaState.BACKOFF), None)
 
 
 def _hindrance(control: Control, service: Workload) -> str | None:
@@ -247,11 +269,16 @@ def _engine(service: Workload) -> str:
 
 def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str | None]:
     ready = _ready(replicas)
+    done = sum(replica.state is ReplicaState.DONE for replica in replicas)
+    if failed := next((each for each in replicas if each.state is ReplicaState.FAILED), None):
+        return ServiceState.FAILED, f"{failed.reason}; it is not started again"
+    if done and done >= wanted:
+        return ServiceState.DONE, None
     if wanted == 0:
         return ServiceState.STOPPED, "replicas: 0"
     troubled = next((r for r in replicas if r.reason and r.state is not ReplicaState.READY), None)
     reason = troubled.reason if troubled else None
-    if ready >= wanted:
+    if ready + done >= wanted:
         return ServiceState.READY, None
     if any(r.state is ReplicaState.BACKOFF for r in replicas):
         return (ServiceState.DEGRADED if ready else ServiceState.FAILED), reason

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from bateau.domain.workload import Resources
+from bateau.domain.workload import Resources, Restart
 
 
 def port_word(name: str) -> str:
@@ -75,6 +75,8 @@ class ProcessTemplate:
     resources: Resources = field(default_factory=Resources)
     stop_timeout_s: float = 10.0
     drain_timeout_s: float = 30.0
+    stop_signal: str = "SIGTERM"
+    restart: Restart = "always"
     withheld: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
 
     @property

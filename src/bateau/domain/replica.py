@@ -16,6 +16,8 @@ class ReplicaState(StrEnum):
     UNREADY = "Unready"  # was ready; probes fail now
     BACKOFF = "BackOff"  # died, waits before it is started again
     STOPPING = "Stopping"
+    DONE = "Done"  # a task that has ended well, and is not started again
+    FAILED = "Failed"  # a task that has ended badly, and is not started again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

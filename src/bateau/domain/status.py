@@ -25,6 +25,7 @@ class ServiceState(StrEnum):
     DEGRADED = "Degraded"  # some replicas are ready, not all
     FAILED = "Failed"
     STOPPED = "Stopped"  # replicas: 0
+    DONE = "Done"  # every replica is a task that has ended well
     ELSEWHERE = "Elsewhere"  # it runs on clusters only
     LEAVING = "Leaving"  # no document names it any more
 

@@ -64,6 +64,9 @@ class Health:
         examples=("/healthz",),
     )
     port: str | None = described("Name of the port to probe. Absent: the first port.", default=None, examples=("http",))
+    kind: Literal["http", "tcp", "grpc"] | None = described(
+        "How it is probed. Absent: `http` where `path` is set, `grpc` on a grpc port, else `tcp`.", default=None
+    )
     interval: Seconds = described("Time between two probes.", default=5.0, minimum=0.1)
     timeout: Seconds = described("Time after which a probe without answer has failed.", default=5.0, minimum=0.1)
     failure_threshold: int = described(
@@ -202,6 +205,11 @@ class Documents:
 Runs = Command | Container | ModelServer | External | Wasm | VirtualMachine | Documents
 
 
+StopSignal = Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"]
+# Whether a process that has ended is started again, as restartPolicy of Kubernetes.
+Restart = Literal["always", "onFailure", "never"]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Workload:
     """A service with every field filled in. Without a `namespace` it is in that of its site.
@@ -227,6 +235,8 @@ class Workload:
     accelerator: Accelerator | None = None
     drain_timeout_s: float = 30.0
     stop_timeout_s: float = 10.0
+    stop_signal: StopSignal = "SIGTERM"
+    restart: Restart = "always"
     rollout: Rollout | None = None
     limits: Limits | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])

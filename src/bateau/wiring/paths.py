@@ -16,6 +16,9 @@ from pathlib import Path
 
 from bateau.domain.errors import ControlError
 
+# A socket's path has at most 107 bytes, and the id of a replica up to 40 of them in practice.
+_RUNTIME_BYTES_MAX = 60
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:
@@ -47,14 +50,21 @@ class Paths:
 
 
 def paths(instance: str, environ: Mapping[str, str]) -> Paths:
-    """Return the directories of `instance`; none is created yet."""
+    """Return the directories of `instance`; none is created yet.
+
+    Sockets and locks are kept beside the state and not in XDG_RUNTIME_DIR, which is removed when its user logs out
+    while the instance may run on. Where that path is too long for a socket, and for an instance that an earlier release
+    has left there, the runtime directory is used.
+    """
     home = Path(environ.get("HOME") or Path.home())
-    state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state")
+    state = Path(environ.get("XDG_STATE_HOME") or home / ".local/state") / "bateau" / instance
     cache = Path(environ.get("XDG_CACHE_HOME") or home / ".cache")
-    runtime = environ.get("XDG_RUNTIME_DIR")
-    # Without a session manager there is no runtime directory, so a private one below the temporary directory is used.
-    base = Path(runtime) / "bateau" if runtime else Path(tempfile.gettempdir()) / f"bateau-{os.getuid()}"
-    return Paths(state=state / "bateau" / instance, runtime=base / instance, cache=cache / "bateau")
+    runtime_dir = environ.get("XDG_RUNTIME_DIR")
+    # Without a session manager there is no runtime directory; a private one below the temporary directory does.
+    base = Path(runtime_dir) / "bateau" if runtime_dir else Path(tempfile.gettempdir()) / f"bateau-{os.getuid()}"
+    lasting, passing = state / "run", base / instance
+    fits = len(os.fsencode(lasting)) <= _RUNTIME_BYTES_MAX and not (passing / "control.lock").exists()
+    return Paths(state=state, runtime=lasting if fits else passing, cache=cache / "bateau")
 
 
 def make(found: Paths) -> None:

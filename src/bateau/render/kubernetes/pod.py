@@ -144,9 +144,9 @@ def _probes(shape: Shape, doors: list[Door]) -> dict[str, Any]:
     if isinstance(shape.service.runs, ModelServer):
         path = From(health.path, "spec.health.path") if health.path else Rule("/health", "path of the engine")
         action = {"httpGet": {"path": path, "port": door.number}}
-    elif health.path:
-        action = {"httpGet": {"path": From(health.path, "spec.health.path"), "port": door.number}}
-    elif door.protocol == "grpc":
+    elif (health.kind or ("http" if health.path else None)) == "http":
+        action = {"httpGet": {"path": From(health.path or "/", "spec.health.path"), "port": door.number}}
+    elif health.kind == "grpc" or (health.kind is None and door.protocol == "grpc"):
         action = {"grpc": {"port": door.number}}
     else:
         action = {"tcpSocket": {"port": door.number}}

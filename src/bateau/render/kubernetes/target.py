@@ -201,6 +201,11 @@ def _say_left_out(shape: Shape) -> None:
     runs, service = shape.service.runs, shape.service
     if isinstance(runs, Container) and runs.working_directory:
         shape.say("not rendered: spec.workingDirectory; the image says where it runs", "spec.workingDirectory")
+    if service.restart != "always":
+        says = "not rendered: spec.restart; a Deployment starts it again and again. Bring a Job as spec.manifests"
+        shape.say(says, "spec.restart", verdict="error")
+    if service.stop_signal != "SIGTERM":
+        shape.say("not rendered: spec.stopSignal; the image says with which signal it is stopped", "spec.stopSignal")
     if service.limits is not None:
         shape.say("not rendered: spec.limits; limits of a key are kept by the gateway", "spec.limits")
     if service.rollout is not None and (service.rollout.strategy != "rolling" or service.rollout.judge):

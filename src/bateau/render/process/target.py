@@ -105,6 +105,8 @@ def _command(
             resources=workload.resources,
             drain_timeout_s=workload.drain_timeout_s,
             stop_timeout_s=workload.stop_timeout_s,
+            stop_signal=workload.stop_signal,
+            restart=workload.restart,
         )
     )
 
@@ -222,10 +224,9 @@ def _port_probe(workload: Workload) -> ProbePlan | None:
     if name is None:
         return None
     address = f"127.0.0.1:{port_word(name)}"
-    if health.path:
-        return _probe(workload, ProbeTarget(kind="http", address=address, path=health.path))
-    kind = "grpc" if workload.ports[name].protocol == "grpc" else "tcp"
-    return _probe(workload, ProbeTarget(kind=kind, address=address))
+    by_protocol = "grpc" if workload.ports[name].protocol == "grpc" else "tcp"
+    kind = health.kind or ("http" if health.path else by_protocol)
+    return _probe(workload, ProbeTarget(kind=kind, address=address, path=health.path or "/"))
 
 
 def _probe(workload: Workload, target: ProbeTarget) -> ProbePlan:

@@ -46,7 +46,9 @@ class Kin:
         return marks.get(MARK_INSTANCE) == self.instance and marks.get(MARK_REPLICA, "") == self.replica_id
 
 
-async def end(leader: Process | None, kin: Kin, *, stop_timeout_s: float) -> int:
+async def end(
+    leader: Process | None, kin: Kin, *, stop_timeout_s: float, stop_signal: signal.Signals = signal.SIGTERM
+) -> int:
     """End a replica; return how many processes its leader had left behind.
 
     The whole of it has `stop_timeout_s` seconds to end after SIGTERM. A stopped process is continued, or it would
@@ -57,7 +59,7 @@ async def end(leader: Process | None, kin: Kin, *, stop_timeout_s: float) -> int
     group = None
     if leader is not None and not leader.exited:
         group = leader.pid
-        leader.send_to_group(signal.SIGTERM)
+        leader.send_to_group(stop_signal)
         leader.send_to_group(signal.SIGCONT)
         await leader.wait(stop_timeout_s)
     left = await _hold(kin)

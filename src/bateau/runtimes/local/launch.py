@@ -29,6 +29,7 @@ from bateau.runtimes.local.records import Identity, Record, Records
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
 # Credentials of the control plane itself, and what service managers say to one process only.
 WITHHELD = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID"})
+_LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 WITHHELD_PREFIXES = ("BATEAU_", "LISTEN_FD", "LISTEN_PID", "WATCHDOG_USEC")
 
 
@@ -110,7 +111,13 @@ def launch(site: Site, record: Record) -> Launched:
             leaf.remove()
         raise words.concealed(error) from error
     limits = leaf.attach(pid) if isinstance(leaf, Leaf) else leaf
-    process = Process.open(pid)
+    try:
+        process = Process.open(pid)
+    except ReplicaError:
+        # Nobody could watch it. It is a child that was not reaped, so its number is still its own.
+        os.killpg(pid, signal.SIGKILL)
+        os.waitid(os.P_PID, pid, os.WEXITED)
+        raise
     if process is None:
         # Only where SIGCHLD is ignored, so that the kernel reaps our children itself.
         raise ReplicaError(f"{command[0]} ended at once", hint=f"see {site.log_path(record.id)}")
@@ -233,12 +240,24 @@ def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
         if name not in WITHHELD and not name.startswith(WITHHELD_PREFIXES)
     }
     given = {name: words.fill(value) for name, value in record.template.environment.items()}
+    # Without a terminal, Python keeps what a program prints until its buffer is full: its log would be empty.
+    defaults = {"PYTHONUNBUFFERED": "1"}
+    inherited |= _without_proxy_on_loopback(inherited)
     marks = {
         MARK_INSTANCE: site.instance,
         MARK_REPLICA: record.id,
         MARK_REVISION: record.template.revision,
     }
-    return {**inherited, **given, **marks}
+    return {**defaults, **inherited, **given, **marks}
+
+
+def _without_proxy_on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that keep calls to this machine from a proxy, with the hosts that they name already."""
+    found: dict[str, str] = {}
+    for name in ("NO_PROXY", "no_proxy"):
+        hosts = [host.strip() for host in environment.get(name, "").split(",") if host.strip()]
+        found[name] = ",".join([*hosts, *(host for host in _LOOPBACK_HOSTS if host not in hosts)])
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from bateau.domain.errors import ReplicaError
+
 MARK_INSTANCE = "BATEAU_INSTANCE"
 MARK_REPLICA = "BATEAU_REPLICA"
 MARK_REVISION = "BATEAU_REVISION"
@@ -111,11 +113,19 @@ class Process:
 
     @classmethod
     def open(cls, pid: int, *, start_ticks: int | None = None) -> "Process | None":
-        """Hold the process with this pid, or return None when it has ended or is another (other start ticks)."""
+        """Hold the process with this pid, or return None when it has ended or is another (other start ticks).
+
+        Raises ReplicaError where the kernel does not say which: nothing may be concluded then.
+        """
         try:
             pidfd = os.pidfd_open(pid)
-        except OSError:
+        except ProcessLookupError:
             return None
+        except OSError as error:  # too many open files, or a sandbox: whether it runs is not known
+            raise ReplicaError(
+                f"process {pid} cannot be watched: {error.strerror}",
+                hint="raise the limit of open files (ulimit -n), or allow pidfd_open(2) in the sandbox",
+            ) from error
         # The order matters: what stat says is said of the process behind the pidfd if that still runs afterwards.
         stat = stat_of(pid)
         if stat is None or (start_ticks is not None and stat.start_ticks != start_ticks):

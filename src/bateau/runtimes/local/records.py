@@ -46,6 +46,7 @@ class Record:
     since: float = 0.0
     ready: bool = False
     stopping: bool = False
+    ended: str | None = None  # how a task that is not started again has ended
     cgroup: str | None = None
 
 
@@ -138,6 +139,7 @@ def _to_tree(record: Record) -> dict[str, Any]:
         "since": record.since,
         "ready": record.ready,
         "stopping": record.stopping,
+        "ended": record.ended,
         "cgroup": record.cgroup,
         "template": {
             "revision": template.revision,
@@ -151,6 +153,8 @@ def _to_tree(record: Record) -> dict[str, Any]:
             "resources": asdict(template.resources),
             "stop_timeout_s": template.stop_timeout_s,
             "drain_timeout_s": template.drain_timeout_s,
+            "stop_signal": template.stop_signal,
+            "restart": template.restart,
             "withheld": sorted(template.withheld),
         },
     }

@@ -96,7 +96,7 @@ def _leave(target: Desired, replica: Replica, state: Draining | None, why: str, 
         return step("stop", f"{why}; its drain timeout is over")
     if state.in_flight == 0 and state.seconds >= SETTLE_S:
         return step("stop", f"{why}; nothing in flight")
-    if replica.state in (ReplicaState.BACKOFF, ReplicaState.STARTING):
+    if replica.state in (ReplicaState.BACKOFF, ReplicaState.STARTING, ReplicaState.DONE, ReplicaState.FAILED):
         return step("stop", f"{why}; it died")
     return []
 

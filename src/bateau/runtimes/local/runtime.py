@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from bateau.domain.endpoint import Load
 from bateau.domain.errors import BateauError
 from bateau.domain.process import ProcessTemplate
+from bateau.domain.replica import ReplicaState
 from bateau.domain.unit import Unit
 from bateau.kit.backoff import Backoff
 from bateau.ports.clock import Clock
@@ -77,6 +78,10 @@ class LocalRuntime:
         self._drains.follow(steps)
         for step in steps:
             self._carry_out(step)
+        # One that is stopping gets no step any longer, though its stop may have failed.
+        stopping = [each for each in replicas if each.state is ReplicaState.STOPPING and each.id in self._failures]
+        for replica in stopping:
+            self._carry_out(Step(act="stop", service=replica.service, replica=replica.id, reason="tried again"))
         self._moving = frozenset(step.service for step in steps)
         self._look_again()
 

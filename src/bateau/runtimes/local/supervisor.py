@@ -37,6 +37,8 @@ LAST_LOG_LINES = 10
 # Waits of the back-off look at the clock again after this many seconds, as that clock may be one that tests turn.
 CLOCK_LOOK_S = 0.5
 FIRST_PROBE_S_MAX = 2.0
+_ENDED_WELL = "exited with code 0"
+_ENDED_WELL_HINT = "for a task that ends set `restart: onFailure`; its standard input is closed, if it watches that"
 
 
 class Supervisor:
@@ -115,7 +117,13 @@ class Supervisor:
         self._task = self._spawn(self._keep())
 
     def revive(self, why: str, *, at_once: bool) -> None:
-        """Take over a replica whose process has died meanwhile: it is started again after its back-off."""
+        """Take over a replica whose process has died meanwhile: it is started again after its back-off.
+
+        A task that had ended, and is not to run again, stays as it is.
+        """
+        if self._record.ended is not None:
+            self._show_ended(self._record.ended)
+            return
         self._wait_for_next_start(why, at_once=at_once)
         self._task = self._spawn(self._keep())
 
@@ -153,6 +161,8 @@ class Supervisor:
             if self._process is not None:
                 why = await self._watch(self._process)
                 await self._clear_away(why, self._process)
+                if self._record.ended is not None:
+                    return
 
     def _start_again(self) -> None:
         restarts, quick_failures = self._record.restarts, self._record.quick_failures
@@ -257,20 +267,44 @@ class Supervisor:
         else:
             self._show(self.view.state, reason=why)
         try:
-            left_behind = await end(process, self._kin(), stop_timeout_s=self._record.template.stop_timeout_s)
+            left_behind = await self._end(process)
         except ReplicaError as error:
             self._show(self.view.state, reason=error.message)
             await process.wait()
             left_behind = 0
         self._process = None
         process.close(reap=True)
-        if left_behind and why == "exited with code 0":
-            why = f"{why} and left processes behind, which were ended: it must stay in the foreground"
         why += self._out_of_memory()
+        if had_exited and self._is_over(why):
+            self._finish(why)
+            return
+        if left_behind and why == _ENDED_WELL:
+            why = f"{why} and left processes behind, which were ended: it must stay in the foreground"
+        elif why == _ENDED_WELL:
+            why = f"{why} by itself: an app is kept running; {_ENDED_WELL_HINT}"
         if not had_exited:
             self._wait_for_next_start(why, at_once=False)
         elif why != self.view.reason:
             self._show(self.view.state, reason=why)
+
+    def _is_over(self, why: str) -> bool:
+        """Whether a process that has ended so is not started again."""
+        restart = self._record.template.restart
+        return restart == "never" or (restart == "onFailure" and why == _ENDED_WELL)
+
+    def _finish(self, why: str) -> None:
+        """Keep how a task has ended, also over a restart of the control plane: it is not run a second time."""
+        self._record = replace(self._record, ended=why)
+        try:
+            self._site.records.write(self._record)
+        except ReplicaError as error:
+            log.warning("How a replica ended could not be kept, so it may run again: %s", error.message)
+        self._show_ended(why)
+
+    def _show_ended(self, why: str) -> None:
+        state = ReplicaState.DONE if why == _ENDED_WELL else ReplicaState.FAILED
+        last_log = () if state is ReplicaState.DONE else self._last_log()
+        self._show(state, reason=None if state is ReplicaState.DONE else why, pid=None, last_log=last_log)
 
     def _out_of_memory(self) -> str:
         """Say if the kernel has killed in the replica's cgroup, which is removed."""
@@ -312,7 +346,7 @@ class Supervisor:
             log.warning("A replica's record could not be updated: %s", error.message)
         process = self._process
         try:
-            await end(process, self._kin(), stop_timeout_s=self._record.template.stop_timeout_s)
+            await self._end(process)
         except ReplicaError as error:
             self._show(ReplicaState.STOPPING, reason=error.message)
             raise
@@ -325,6 +359,15 @@ class Supervisor:
         self._site.socket_path(self._record.id).unlink(missing_ok=True)
         self._site.records.remove(self._record.id)
         self._site.ports.release(self._record.id)
+
+    async def _end(self, process: Process | None) -> int:
+        template = self._record.template
+        return await end(
+            process,
+            self._kin(),
+            stop_timeout_s=template.stop_timeout_s,
+            stop_signal=signal.Signals[template.stop_signal],
+        )
 
     def _kin(self) -> Kin:
         known = self._record.process

@@ -14,8 +14,10 @@ from bateau.domain.workload import (
     Documents,
     Health,
     Resources,
+    Restart,
     Runs,
     ServiceKey,
+    StopSignal,
     VirtualMachine,
     Wasm,
     Workload,
@@ -83,7 +85,13 @@ class AppSpec:
         default=30.0,
         minimum=0,
     )
-    stop_timeout: Seconds = described("Time between SIGTERM and SIGKILL.", default=10.0, minimum=0)
+    stop_timeout: Seconds = described("Time between the stop signal and SIGKILL.", default=10.0, minimum=0)
+    stop_signal: StopSignal = described("Signal that asks a replica to end; on this machine only.", default="SIGTERM")
+    restart: Restart = described(
+        "Whether a replica that has ended is started again. `onFailure` and `never` are for a task that ends, such as "
+        "a migration: it is `Done` then; on this machine only.",
+        default="always",
+    )
 
 
 def to_workload(document: Hydrated) -> Workload:
@@ -102,6 +110,8 @@ def to_workload(document: Hydrated) -> Workload:
         resources=spec.resources,
         drain_timeout_s=spec.drain_timeout,
         stop_timeout_s=spec.stop_timeout,
+        stop_signal=spec.stop_signal,
+        restart=spec.restart,
         position=document.position,
         positions=document.positions,
         tree=document.tree,
