@@ -25,15 +25,15 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 # "what is". The figures only go down; an area that is done leaves the table.
 NOT_YET: dict[str, tuple[int, int]] = {
     "cli+api": (3, 3),
-    "control": (81, 86),
+    "control": (80, 86),
     "domain": (23, 26),
     "hydrate": (27, 19),
     "kit": (15, 12),
     "policy": (14, 5),
     "ports": (8, 18),
     "render": (8, 9),
-    "runtimes": (29, 33),
-    "sources": (46, 62),
+    "runtimes": (29, 32),
+    "sources": (46, 61),
     "specs": (21, 22),
     "traffic": (9, 18),
 }

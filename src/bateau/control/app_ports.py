@@ -26,7 +26,7 @@ class AppPorts:
         self.numbers: Mapping[str, int] = {}
 
     def remember(self) -> None:
-        """Take up what was handed out by an earlier control plane."""
+        """Restore the ports that an earlier control plane handed out."""
         ports: Any = self._memory.load().get("app_ports")
         numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
         self.numbers = {

@@ -93,7 +93,7 @@ class DesiredState:
                 self.release = await self._rollbacks.held(last_good.release)
 
     def forget(self) -> None:
-        """Have the next control plane begin anew; what was rolled back stays so."""
+        """Have the next control plane start without remembered specs; rolled-back services stay so."""
         remembered = self._ports.memory.load()
         self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
 
