@@ -237,7 +237,7 @@ def test_patches_of_equal_rank_that_overlap_are_a_mistake(sets: tuple[str, str])
     ],
 )
 def test_every_way_to_read_a_value_is_in_the_chain(expression: str, read: list[str]):
-    values = "  values: {region: eu, a: {b: {c: x}, d: y}, l: [p, q]}\n"
+    values = "  values: {region: eu, a: {b: {c: x}, d: z}, l: [p, q]}\n"
     patch = f"  patches: [{{match: {{name: chat}}, set: {{spec.env.X: {json.dumps(f'${{ {expression} }}')}}}}}]\n"
     release, problems = hydrated(CHAT, environment("prod", values + patch))
     assert problems == []
@@ -246,7 +246,7 @@ def test_every_way_to_read_a_value_is_in_the_chain(expression: str, read: list[s
 
 
 def test_a_patch_of_a_key_with_a_dot_is_in_the_chain_of_its_leaf():
-    patch = "  patches: [{match: {name: chat}, set: {\"metadata.annotations['a.b/c']\": x, \"spec.env['a.b']\": y}}]\n"
+    patch = "  patches: [{match: {name: chat}, set: {\"metadata.annotations['a.b/c']\": x, \"spec.env['a.b']\": z}}]\n"
     release, problems = hydrated(CHAT, environment("prod", f"  values: {{region: eu}}\n{patch}"))
     assert problems == []
     for path in ("metadata.annotations['a.b/c']", "spec.env['a.b']"):

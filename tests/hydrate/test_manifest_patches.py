@@ -34,7 +34,7 @@ def patched(sets: str) -> tuple[Manifest, list[str]]:
     ["kind", "['kind']", "metadata", "", "metadata.name", "metadata['name']", ".metadata.name", "metadata.namespace"],
 )
 def test_what_makes_an_object_this_object_stays(path: str) -> None:
-    manifest, problems = patched(f'{{"{path}": {{x: y}}}}')
+    manifest, problems = patched(f'{{"{path}": {{x: z}}}}')
     assert manifest.tree == TREE
     assert problems == [f"`{path}` of ConfigMap a cannot be set"]
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from bateau.kit.yaml_go import KUBECTL, KUSTOMIZE, kubectl_scalar
-from bateau.kit.yaml_tree import read_documents
+from bateau.kit.yaml_go import KUBECTL, KUSTOMIZE, is_ambiguous, kubectl_scalar
+from bateau.kit.yaml_tree import plain_scalar, read_documents
 from sources.foreign.programs import kubectl
 
 WORDS = (
@@ -95,3 +97,11 @@ def named(values: dict[str, Any]) -> dict[str, Any]:
 
 def _small(value: Any) -> bool:
     return not isinstance(value, int | float) or abs(value) < 2**63
+
+
+@given(st.text(alphabet="-+.0123456789_xXoObBeEinfaNyYoOtTrRuUlL~ ", max_size=8))
+def test_a_scalar_that_is_not_ambiguous_means_the_same_in_yaml_1_2(text: str) -> None:
+    """F6: what passes in a spec is what kubectl and Helm read."""
+    here, there = plain_scalar(text), kubectl_scalar(text)
+    same = here == there and isinstance(here, bool | str) == isinstance(there, bool | str)
+    assert is_ambiguous(text) == (not same)

@@ -68,6 +68,20 @@ def kustomize_scalar(text: str) -> Any:
     return int(value) if value.is_integer() and abs(value) < -_INTEGER_MIN else value
 
 
+def is_ambiguous(text: str) -> bool:
+    """Whether an unquoted scalar means one thing to kubectl and Helm and another in YAML 1.2.
+
+    >>> [text for text in ("on", "0644", "1_000", "0b101", "0o644", "true", "1e3", "1.10", "v1") if is_ambiguous(text)]
+    ['on', '0644', '1_000', '0b101']
+    """
+    if text in _SWITCHES:
+        return True
+    if not text or text[0] not in "+-.0123456789":
+        return False
+    here, there = plain_scalar(text), kubectl_scalar(text)
+    return here != there or isinstance(here, str) != isinstance(there, str)
+
+
 def _integer(match: re.Match[str]) -> int:
     kind = str(match.lastgroup)
     number = int(match[kind], _BASES[kind])

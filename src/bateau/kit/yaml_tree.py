@@ -61,13 +61,15 @@ class Dialect:
 
     Of equal keys in a mapping the first one is read and the others are flaws; with `last_wins` the last one is read,
     as Go's readers do, and the document lists the others in `repeated`. With `ends_lines`, the last line of a file ends
-    even without a line break: it matters to a `|` block there.
+    even without a line break: it matters to a `|` block there. The document lists the unquoted scalars that are
+    ambiguous.
     """
 
     value: Callable[[str], Any]
     key: Callable[[str], Any]
     last_wins: bool = False
     ends_lines: bool = True
+    is_ambiguous: Callable[[str], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,7 @@ class Document:
     """One document: its tree, its flaws as YAML, and the places of its values and keys by path.
 
     `repeated` are paths of keys that occur more than once, where the dialect allows that, with their last places.
+    `ambiguous` and `ambiguous_keys` have the texts of values and keys that the dialect calls ambiguous, by path.
     """
 
     tree: Any
@@ -91,6 +94,8 @@ class Document:
     positions: dict[str, Position] = field(default_factory=dict[str, Position])
     keys: dict[str, Position] = field(default_factory=dict[str, Position])
     repeated: dict[str, Position] = field(default_factory=dict[str, Position])
+    ambiguous: dict[str, str] = field(default_factory=dict[str, str])
+    ambiguous_keys: dict[str, str] = field(default_factory=dict[str, str])
 
 
 def loader_over(parser: Any) -> Any:
@@ -221,6 +226,8 @@ class _Reader:
         if path:
             self._document.positions[path] = self._at(node.start_mark)
         if isinstance(node, yaml.ScalarNode):
+            if self._is_ambiguous(node):
+                self._document.ambiguous[path] = str(node.value)
             return self._scalar(node, self._dialect.value)
         if id(node) in self._ancestors:
             raise _TooLarge(node, "an alias stands inside what it names, so the document has no end", None)
@@ -249,6 +256,8 @@ class _Reader:
             if last[key] == index if self._dialect.last_wins else key not in first:
                 where = child(path, key)
                 self._document.keys[where] = at
+                if self._is_ambiguous(key_node):
+                    self._document.ambiguous_keys[where] = key
                 tree[key] = self._value(value_node, where)
             first.setdefault(key, at)
         self._repeated(repeated, path)
@@ -297,6 +306,10 @@ class _Reader:
             Flaw(position=self._at(node.start_mark), says="a key must be a plain word, and this is a collection")
         )
         return None
+
+    def _is_ambiguous(self, node: Any) -> bool:
+        test = self._dialect.is_ambiguous
+        return test is not None and not node.style and not node.tag and test(node.value)
 
     def _scalar(self, node: Any, plain: Callable[[str], Any]) -> Any:
         tag = node.tag.replace(_TAGS, "!!")

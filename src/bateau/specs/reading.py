@@ -18,7 +18,9 @@ from bateau.kit.git_lfs import is_pointer
 from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
-from bateau.kit.yaml_tree import Document, Unread, read_documents
+from bateau.kit.yaml_go import is_ambiguous
+from bateau.kit.yaml_tree import Dialect, Document, Unread, plain_scalar, read_documents
+from bateau.specs.ambiguity import ambiguous_scalars
 from bateau.specs.kinds import KINDS
 from bateau.specs.references import reference_problems
 
@@ -27,6 +29,7 @@ IGNORE_FILE: Final = ".bateauignore"
 _UTF_16: Final = ("\udcff\udcfe", "\udcfe\udcff")  # its marks of byte order, as UTF-8 that cannot be decoded
 _NOT_TEXT: Final = re.compile("[\0\udc80-\udcff]")
 _EXCLUDE_HINT: Final = f"save it as UTF-8 if it has specs; otherwise exclude it in {IGNORE_FILE}"
+_DIALECT: Final = Dialect(value=plain_scalar, key=plain_scalar, is_ambiguous=is_ambiguous)
 _TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec")
 # What the API server adds to documents that come back from a cluster.
 _IGNORED: Final = ("status",)
@@ -71,7 +74,7 @@ def read_file(file: str, text: str) -> FileReading:
     """Read one text: the specs in it, and the problems that show without the other texts."""
     if (unreadable := _unreadable(file, text)) is not None:
         return FileReading(file=file, problems=(unreadable,))
-    documents, unread = read_documents(file, text)
+    documents, unread = read_documents(file, text, dialect=_DIALECT)
     ours = [document for document in documents if _is_ours(document.tree)]
     foreign = len(documents) - len(ours)
     if unread and not ours and GROUP not in text:
@@ -213,7 +216,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
             Problem(where=document.position, says="metadata is missing", hint="add `metadata: {name: ...}`")
         )
     checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind].schema, "spec")
-    problems += [_problem(flaw) for flaw in checker.flaws]
+    problems += map(_problem, (*checker.flaws, *ambiguous_scalars(document, KINDS[kind].schema)))
     name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
     if isinstance(name, str) and OPEN in name:
         where = document.positions.get("metadata.name", document.position)

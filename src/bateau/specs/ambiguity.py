@@ -1,0 +1,94 @@
+"""Report unquoted scalars that kubectl and Helm read differently than Bateau.
+
+Called by reading. Specs are YAML 1.2: `0644` is 644 and `on` is text. kubectl and Helm read YAML 1.1: 420, and true. A
+value whose type the schema does not fix may end up there, so the one rule is that such a value has to be written
+clearly; and a number has to be the same number if the spec is applied to a cluster.
+
+Invariant: a scalar that passes means the same to Bateau, kubectl and Helm, or its field takes only text.
+Refused: reading such places as Helm does; a value can be copied from a place where it means one thing to one where it
+means the other.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from bateau.kit.position import Flaw, steps
+from bateau.kit.schema import Shape, fields_of, shape_of
+from bateau.kit.yaml_go import kubectl_scalar
+from bateau.kit.yaml_tree import Document, plain_scalar
+
+_OCTAL: Final = re.compile(r"\+?0+([1-7][0-7]*)").fullmatch
+
+
+_INTEGER_END: Final = 2**63
+
+
+def ambiguous_scalars(document: Document, schema: type) -> Iterator[Flaw]:
+    """Yield an error for every ambiguous value below `spec`, and a warning for every ambiguous key.
+
+    A key keeps its meaning here, and in what Bateau passes on; it changes if the spec itself is applied to a cluster.
+    """
+    for path, text in document.ambiguous.items():
+        shape = _shape_at(path, schema)
+        here, there = plain_scalar(text), kubectl_scalar(text)
+        if shape is None or shape.of in ("string", "enum", "boolean"):
+            continue  # a string takes it as it is written, and a boolean refuses it
+        if shape.of != "any" and (isinstance(here, str) or abs(here) >= _INTEGER_END):
+            continue  # the schema refuses it
+        says = f"{path} is `{text}`: {_shown(here)} in YAML 1.2, but {_shown(there)} to kubectl and Helm"
+        forms = list(dict.fromkeys((_form(there, text), _form(here, text))))
+        yield Flaw(position=document.positions[path], says=says, hint=f"write {' or '.join(forms)}")
+    for path, text in document.ambiguous_keys.items():
+        *around, _ = steps(path)
+        if tuple(around[:1]) == ("metadata",) or _is_open(_shape_of_steps(around, schema)):
+            says = f"the key `{text}` is text in YAML 1.2, but `{_key(text)}` to kubectl and Helm"
+            yield Flaw(position=document.keys[path], says=says, hint=f'write "{text}" in quotes', warning=True)
+
+
+def _shape_at(path: str, schema: type) -> Shape | None:
+    return _shape_of_steps(steps(path), schema)
+
+
+def _shape_of_steps(at: Sequence[str | int], schema: type) -> Shape | None:
+    """Return the shape that the schema gives a path; None outside of it."""
+    if not at or at[0] != "spec":
+        return None
+    shape = Shape("object", schema)
+    for step in at[1:]:
+        if shape.of == "any":
+            return shape
+        fields: Mapping[str, Any] = fields_of(shape.inner) if shape.of == "object" else {}
+        if shape.of == "object" and step in fields:
+            shape = shape_of(fields[str(step)].type)
+        elif shape.of in ("map", "list"):
+            shape = shape_of(shape.inner)
+        else:
+            return None
+    return shape
+
+
+def _is_open(shape: Shape | None) -> bool:
+    return shape is not None and shape.of in ("map", "any")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, int) and abs(value) >= _INTEGER_END:
+        return "a number beyond 64 bits"
+    return "text" if isinstance(value, str) else f"{value}"
+
+
+def _form(value: Any, text: str) -> str:
+    """Return how to write a value so that everybody reads it."""
+    if isinstance(value, str):
+        return f'"{text}"'
+    if isinstance(value, int) and abs(value) >= _INTEGER_END:
+        return f'"{text}"'
+    octal = _OCTAL(text)
+    return f"0o{octal[1]}" if octal and value == int(octal[1], 8) else _shown(value)
+
+
+def _key(text: str) -> str:
+    return _shown(kubectl_scalar(text))
