@@ -29,8 +29,7 @@ NOT_YET: dict[str, tuple[int, int]] = {
     "domain": (23, 26),
     "hydrate": (27, 19),
     "kit": (15, 12),
-    "policy": (14, 5),
-    "ports": (8, 18),
+    "policy": (13, 5),
     "render": (8, 9),
     "runtimes": (29, 32),
     "sources": (46, 61),
@@ -53,7 +52,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "of ours": (r"\bof (?:ours|yours|theirs|somebody(?:'s| else's)?)\b", "Bateau's, third-party"),
     "somebody": (r"\bsomebody\b", "someone, or name the person's part: the author, the operator"),
     "a file a service": (
-        rf"\b(?:an?|one|two|three|[\d,]*\d) (?!if\b|when\b|in\b|of\b|for\b)\w+ an? {_COUNTED}\b|\b[KMG]i?B an? \w+",
+        rf"\b(?:an?|one|two|three|[\d,]*\d) (?!(?:if|when|that|which|in|of|for|on|by|to|as|with|and|or)\b)\w+ an? {_COUNTED}\b|\b[KMG]i?B an? \w+",
         "one file per service",
     ),
     "the way of": (

@@ -93,6 +93,7 @@ def test_a_word_from_the_list_is_found(text: str, name: str):
         "See [the list](mistakes.md#alike).",
         "Available: http, grpc.",
         "It exits with 3 if a service failed.",
+        "Never reports a name that exists, nor one that a document may have.",
         "The model takes up 3 GB, at 40 requests a second.",
     ],
 )

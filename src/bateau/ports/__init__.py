@@ -1,1 +1,1 @@
-"""Who must offer what: small Protocols that control composes and the adapters satisfy."""
+"""Small Protocols that control composes and the adapters satisfy."""

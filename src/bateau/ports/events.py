@@ -1,4 +1,4 @@
-"""Where events go. Used by control; satisfied by observe.events and testing.FakeEvents."""
+"""The port of a sink of events. Used by control; satisfied by observe.events and testing.FakeEvents."""
 
 from typing import Protocol
 
@@ -6,8 +6,8 @@ from bateau.domain.event import Event
 
 
 class Events(Protocol):
-    """A sink of events. What it cannot keep it drops and reports itself: control never waits for it."""
+    """A sink of events. It drops and reports the events that it cannot store, so control never waits for it."""
 
     def emit(self, event: Event) -> None:
-        """Take an event. Never raises and never blocks."""
+        """Accept an event. Never raises and never blocks."""
         ...

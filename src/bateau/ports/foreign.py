@@ -1,4 +1,4 @@
-"""What turns foreign documents into manifests: plain files, a kustomization, a Helm chart.
+"""The port for foreign documents: it turns plain files, a kustomization or a Helm chart into manifests.
 
 Used by control.delivery; satisfied by sources.foreign.ForeignDocuments.
 """
@@ -14,10 +14,10 @@ from bateau.domain.workload import Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expansion:
-    """The objects of an App that brings foreign documents, as they stand there, with an origin for every leaf.
+    """The objects of an App that includes foreign documents, unchanged, with an origin for every leaf.
 
-    `problems` are mistakes in the documents or in what names them: with any, there are no manifests. `findings` say
-    what could not be done here: a program that is missing is a finding "not checked", and never silence.
+    `problems` are errors in the documents or in the spec that names them: with any, there are no manifests. `findings`
+    report the steps that were not possible: a missing program is a finding "not checked", and never ignored.
     """
 
     manifests: tuple[Manifest, ...] = ()
@@ -33,6 +33,6 @@ class Foreign(Protocol):
 
         The templates of a chart find `api_versions` ("a.dev/v1", "a.dev/v1/Thing") beside those of Kubernetes.
 
-        Never raises for what stands in the documents. Runs programs, and waits for them for a bounded time.
+        Never raises for the content of documents. Runs programs, and waits for them for a limited time.
         """
         ...

@@ -1,6 +1,6 @@
-"""What a keeper offers: it keeps single replicas running, restarts and probes them, and reports how they are.
+"""The port of a keeper, which keeps single replicas running: it restarts and probes them, and reports their state.
 
-Used by runtimes.local, which decides which replicas there are. Satisfied by runtimes.local.keeper and by
+Used by runtimes.local, which decides which replicas exist. Satisfied by runtimes.local.keeper and by
 testing.FakeKeeper.
 """
 
@@ -12,37 +12,37 @@ from bateau.domain.replica import Replica
 
 
 class Keeper(Protocol):
-    """Keeps the replicas that it was given running until it is told to stop them."""
+    """Keeps started replicas running until `stop`."""
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever a replica's condition has changed."""
+        """Call `wake` whenever the state of a replica has changed."""
         ...
 
     async def adopt(self) -> None:
-        """Find what an earlier control plane left running, before the first `observe`. Raises ReplicaError."""
+        """Find the running replicas of an earlier control plane, before the first `observe`. Raises ReplicaError."""
         ...
 
     def observe(self) -> Sequence[Replica]:
-        """Return every replica, in the order of their ids. No I/O: what is known now."""
+        """Return the known state of every replica, ordered by id. Does no I/O."""
         ...
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Make a replica. Returns once the process exists; readiness shows in `observe`. Raises ReplicaError."""
+        """Start a replica. Returns once the process exists; `observe` shows readiness. Raises ReplicaError."""
         ...
 
     def supply(self, templates: Iterable[ProcessTemplate]) -> None:
-        """Give adopted replicas the values that are kept in memory only, from the templates of their revisions."""
+        """Give adopted replicas the values that exist only in memory, from the templates of their revisions."""
         ...
 
     async def stop(self, replica_id: str) -> None:
-        """End a replica: its stop signal, then SIGKILL after its stop timeout. Returns when nothing of it is left.
+        """Stop a replica: its stop signal, then SIGKILL after its stop timeout. Returns when its processes are gone.
 
-        Raises ReplicaError where a process cannot be ended.
+        Raises ReplicaError if a process cannot be stopped.
         """
         ...
 
     async def metrics(self) -> Mapping[str, str | None]:
-        """Return the Prometheus page of every replica that has one; None where it cannot be read."""
+        """Return the Prometheus page of every replica that has one; None if it cannot be read."""
         ...
 
     def kill(self) -> None:
@@ -50,5 +50,5 @@ class Keeper(Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of everything without stopping any replica."""
+        """Release everything without stopping any replica."""
         ...

@@ -1,4 +1,4 @@
-"""What replicas printed. Satisfied by runtimes.local.logs.LogFolder; used by the faces through wiring.
+"""The port for the output of replicas. Satisfied by runtimes.local.logs.LogFolder; used by the faces through wiring.
 
 The logs outlive the control plane and the replicas.
 """
@@ -11,11 +11,11 @@ class Logs(Protocol):
     """The logs of one site, by the id of the replica that wrote them ("model.chat.0")."""
 
     def ids(self) -> Sequence[str]:
-        """Return the ids of all replicas that have a log, in their order."""
+        """Return the ids of all replicas that have a log, sorted."""
         ...
 
     def tail(self, replica_id: str, lines: int) -> Sequence[str]:
-        """Return the last lines of a log, oldest first; none where it does not exist."""
+        """Return the last lines of a log, oldest first; none if it does not exist."""
         ...
 
     def follow(self, replica_id: str) -> AsyncIterator[str]:

@@ -1,16 +1,16 @@
-"""What keeps results by a digest of everything they follow from. Satisfied by store.memo.MemoFile."""
+"""The port of a cache of results, by a digest of their inputs. Satisfied by store.memo.MemoFile."""
 
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 
 class Memo(Protocol):
-    """Bytes by key. What is lost or was never kept is worked out again, so that nothing here is ever an error."""
+    """Bytes by key. A missing result is computed again, so no call ever fails."""
 
     def get(self, keys: Iterable[bytes]) -> Mapping[bytes, bytes]:
-        """Return what is kept of `keys`."""
+        """Return the stored values of `keys`."""
         ...
 
     def put(self, entries: Mapping[bytes, bytes]) -> None:
-        """Keep `entries`."""
+        """Store `entries`."""
         ...

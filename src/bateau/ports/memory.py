@@ -1,4 +1,4 @@
-"""What the control plane remembers between two lives. Satisfied by store.StateFile and testing.FakeMemory."""
+"""The port for the saved state of a control plane. Satisfied by store.StateFile and testing.FakeMemory."""
 
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -8,9 +8,9 @@ class Memory(Protocol):
     """A small tree of plain values that survives kill -9."""
 
     def load(self) -> dict[str, Any]:
-        """Return what was saved last, or an empty dict where there is nothing readable."""
+        """Return the tree that was saved last, or an empty dict if none can be read."""
         ...
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Keep `tree` instead of what was kept before; all of it or nothing."""
+        """Replace the saved tree by `tree`, atomically."""
         ...

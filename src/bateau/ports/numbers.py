@@ -1,6 +1,7 @@
-"""Who hands out loopback ports. Satisfied by runtimes.local.ports.LoopbackPorts; used by control for the ports of apps.
+"""The port of an allocator of loopback ports.
 
-One allocator serves replicas and clients alike, so that neither is given what the other has.
+Satisfied by runtimes.local.ports.LoopbackPorts; used by control for the ports of apps. One allocator serves replicas and
+clients, so that neither gets a port of the other.
 """
 
 from typing import Protocol
@@ -10,9 +11,9 @@ class PortNumbers(Protocol):
     """Loopback ports by owner."""
 
     def take(self, owner: str) -> int:
-        """Return a free port, which is the owner's from now on. Raises ReplicaError where none is free."""
+        """Return a free port, which is the owner's from now on. Raises ReplicaError if none is free."""
         ...
 
     def keep(self, owner: str, number: int) -> None:
-        """Note that a port is the owner's already."""
+        """Record that a port belongs to an owner already."""
         ...

@@ -1,4 +1,4 @@
-"""What a traffic plane offers: traffic goes in, and its state is observed.
+"""The port of a traffic plane: control publishes traffic to it and observes its state.
 
 Used by control. Satisfied by traffic.envoy.EnvoyPlane and testing.FakePlane.
 """
@@ -16,26 +16,26 @@ class Plane(Protocol):
     name: str
 
     def template(self) -> ProcessTemplate | None:
-        """Return how the plane's proxy runs, for the runtime to supervise; None where the plane has no process."""
+        """Return the process of the plane's proxy, for the runtime to supervise; None if the plane has no process."""
         ...
 
     def publish(self, traffic: Traffic) -> None:
         """Replace the traffic. Does not wait, and cuts no request in flight; the newest value wins.
 
-        The first call opens the control channel: a proxy that connects to a server without state would be told that
-        everything it has is gone. A backend that cannot be rendered is left out and reported in `observe().rejected`;
-        all others are published.
+        The first call opens the control channel: a proxy that connects to a server without state would remove all its
+        resources. A backend that cannot be rendered is left out and reported in `observe().rejected`; all others are
+        published.
         """
         ...
 
     def observe(self) -> PlaneState:
-        """Return what is known now. Does no I/O."""
+        """Return the known state. Does no I/O."""
         ...
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` from the event loop whenever what `observe` returns has changed."""
+        """Call `wake` from the event loop whenever the result of `observe` has changed."""
         ...
 
     async def close(self) -> None:
-        """Close the control channel; the proxies keep what they have."""
+        """Close the control channel; the proxies keep their configuration."""
         ...

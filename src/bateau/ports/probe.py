@@ -1,16 +1,16 @@
-"""What a prober offers. Used by runtimes; satisfied by observe.probes and testing.FakeProbe."""
+"""The port of a prober. Used by runtimes; satisfied by observe.probes and testing.FakeProbe."""
 
 from typing import Protocol
 
 from bateau.domain.process import ProbeTarget
 
 NO_ANSWER = "no answer"
-"""How a line begins where the target kept silent: it may merely be busy, so one such line changes nothing yet."""
+"""The start of the line if the target did not answer. It may only be busy, so one such line changes nothing yet."""
 
 
 class Prober(Protocol):
-    """Asks a process whether it is well."""
+    """Probes the health of a process."""
 
     async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
-        """Return None when the target is well, else one line that says what is wrong. Never raises."""
+        """Return None if the target is healthy, otherwise the failure in one line. Never raises."""
         ...

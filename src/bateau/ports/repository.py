@@ -1,4 +1,4 @@
-"""What a Git repository and its forge offer. Satisfied by sources.git and sources.forge; used by plan and promote."""
+"""The ports of a Git repository and its forge. Satisfied by sources.git and sources.forge; used by plan and promote."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ State = Literal["pending", "success", "failure", "error"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A commit to be made: texts by path from the repository's top (None removes), on a new branch.
+    """A new commit: texts by path from the repository's top (None removes a file), on a new branch.
 
     `author` is "Name <mail>"; `when_s` seconds since the epoch.
     """
@@ -24,10 +24,10 @@ class Change:
 
 
 class Repository(Protocol):
-    """Commits that can be read, and made, without a work tree. All raise the SourceError family."""
+    """Reads and creates commits without a work tree. All methods raise the SourceError family."""
 
     async def commit(self, revision: str) -> Commit:
-        """Return the commit that a branch, a tag, `HEAD~1` or an id names."""
+        """Return the commit of a branch, a tag, `HEAD~1` or an ID."""
         ...
 
     async def texts_at(self, revision: str) -> Mapping[str, str]:
@@ -35,19 +35,19 @@ class Repository(Protocol):
         ...
 
     async def commit_on_branch(self, base: str, change: Change) -> Commit:
-        """Make a commit above `base` on a new branch. No work tree and no index is touched."""
+        """Create a commit on top of `base` on a new branch. Work tree and index are not changed."""
         ...
 
 
 class Forge(Protocol):
-    """Where pull requests are talked about. All raise the SourceError family."""
+    """The host of pull requests. All methods raise the SourceError family."""
 
     async def set_status(self, commit: str, state: State, *, description: str, url: str | None = None) -> None:
-        """Show a state beside a commit."""
+        """Set the status of a commit."""
         ...
 
     async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
-        """Write the comments that bear the hidden `marker`, one per page, over the existing ones.
+        """Write the comments with the hidden `marker`, one per page, and replace the existing ones.
 
         Comments of an earlier text that had more pages are deleted.
         """

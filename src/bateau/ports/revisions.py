@@ -1,4 +1,4 @@
-"""What a store of revisions offers. Used by rollback, promote and history; satisfied by store.RevisionStore."""
+"""The port of a store of revisions. Used by rollback, promote and history; satisfied by store.RevisionStore."""
 
 from collections.abc import Mapping, Sequence
 from typing import Protocol
@@ -7,14 +7,14 @@ from bateau.domain.revision import Draft, Outcome, Revision
 
 
 class Revisions(Protocol):
-    """Remembers what ran. Whatever a call has returned from survives kill -9. All raise ControlError."""
+    """Stores released revisions. Once a call has returned, its effect survives kill -9. All raise ControlError."""
 
     def record(self, draft: Draft) -> Revision:
-        """Keep a new revision, and return it with its id."""
+        """Store a new revision, and return it with its id."""
         ...
 
     def mark(self, revision_id: int, *, when_s: float, says: str, outcome: Outcome | None = None) -> None:
-        """Add an event to a revision; with `outcome`, that is what came of it."""
+        """Add an event to a revision, and set its outcome if `outcome` is given."""
         ...
 
     def last_healthy(
@@ -22,7 +22,7 @@ class Revisions(Protocol):
     ) -> Revision | None:
         """Return the newest healthy revision: of those with `service`, and older than `before`.
 
-        With both, the service was another one then than it is in `before`: what a rollback of it goes back to.
+        With both, only revisions whose `service` differs from the one in `before` count: the target of a rollback.
         """
         ...
 
@@ -33,9 +33,9 @@ class Revisions(Protocol):
         ...
 
     def get(self, revision_id: int) -> Revision | None:
-        """Return one revision with its events, or None where there is none."""
+        """Return one revision with its events, or None if it does not exist."""
         ...
 
     def content(self, revision_id: int) -> Mapping[str, str]:
-        """Return the texts that were recorded, checked against their digest."""
+        """Return the recorded texts, checked against their digest."""
         ...

@@ -1,6 +1,6 @@
-"""What a runtime offers: units go in, and the state of their replicas is observed.
+"""The port of a runtime: control applies units to it and observes the state of their replicas.
 
-Used by control. Satisfied by runtimes.local.LocalRuntime and testing.FakeRuntime; one suite is run against all of them.
+Used by control. Satisfied by runtimes.local.LocalRuntime and testing.FakeRuntime; one test suite covers both.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -14,12 +14,11 @@ from bateau.domain.unit import Unit
 
 @dataclass(frozen=True, kw_only=True)
 class Observed:
-    """What a runtime knows now.
+    """The state that a runtime has observed.
 
-    `replicas` are in the order of their ids. `failures` has, by service key, why something of it could not be started,
-    stopped or applied; it is tried again. `moving` has the services that are on their way to another state.
-    `seen_at` is in seconds of the monotonic clock. Where the site cannot be reached, `unknown` says why, and the
-    rest is what was seen last.
+    `replicas` are ordered by id. `failures` has, by service key, the reason why a start, stop or change failed; it is
+    retried. `moving` has the services that are changing to another state. `seen_at` is in seconds of the monotonic
+    clock. If the site cannot be reached, `unknown` has the reason, and the other fields have the last known state.
     """
 
     replicas: Sequence[Replica] = ()
@@ -30,49 +29,49 @@ class Observed:
 
 
 class Runtime(Protocol):
-    """Keeps units running on one site. Rolling, surge, draining, readiness and restarts are its own."""
+    """Keeps units running on one site. It is responsible for rolling, surge, draining, readiness and restarts."""
 
     name: str
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` from the event loop whenever what `observe` returns has changed, or work is due."""
+        """Call `wake` from the event loop whenever the result of `observe` has changed, or work is due."""
         ...
 
     async def adopt(self) -> None:
-        """Find what an earlier control plane left running, before the first `observe`. Raises ReplicaError."""
+        """Find the running replicas of an earlier control plane, before the first `observe`. Raises ReplicaError."""
         ...
 
     def apply(self, units: Sequence[Unit], *, held: Collection[str] = ()) -> None:
-        """Make `units` what runs. Does not wait.
+        """Make `units` the desired state. Does not wait.
 
-        A service without a unit is drained and removed, unless its key is in `held`: then its replicas stay as they
-        are. Applying the same units again changes nothing. What fails for one unit stops no other.
+        A service without a unit is drained and removed, unless its key is in `held`: then its replicas are not changed.
+        Applying the same units again changes nothing. A failure of one unit does not affect the others.
         """
         ...
 
     def note_load(self, load: Load | None) -> None:
-        """Take the requests in flight that the planes see; None where they cannot tell, which is not 0."""
+        """Accept the requests in flight that the planes report; None if they are unknown, which is not 0."""
         ...
 
     def observe(self) -> Observed:
-        """Return what is known now. Does no I/O."""
+        """Return the known state. Does no I/O."""
         ...
 
     async def metrics(self) -> Mapping[str, str | None]:
-        """Return the Prometheus page of every replica that has one, by replica id; None where it cannot be read."""
+        """Return the Prometheus page of every replica that has one, by replica id; None if it cannot be read."""
         ...
 
     async def remove(self, services: Collection[str] | None = None) -> Mapping[str, str]:
-        """Stop every replica of `services` (None: of all) without draining, and return when nothing of them is left.
+        """Stop every replica of `services` (None: of all) without draining; return when their processes are gone.
 
-        What cannot be stopped is returned by replica id with the reason; all others are stopped all the same.
+        Returns the reasons for the replicas that could not be stopped, by replica id; all others are stopped.
         """
         ...
 
     def kill(self) -> None:
-        """End every replica at once, without waiting: for a second Ctrl-C."""
+        """Kill every replica at once, without waiting: for a second Ctrl-C."""
         ...
 
     async def close(self) -> None:
-        """Let go of everything without stopping any replica."""
+        """Release everything without stopping any replica."""
         ...

@@ -7,7 +7,7 @@ from bateau.domain.model_file import ModelFile, Progress
 
 
 class Source(Protocol):
-    """Fetches models by reference into a cache by content."""
+    """Fetches models by reference into a content-addressed cache."""
 
     def find(self, reference: str) -> ModelFile | None:
         """Return the model if it is on this machine, whole. Uses no network.
@@ -17,7 +17,7 @@ class Source(Protocol):
         ...
 
     async def verify(self, reference: str) -> bool:
-        """Compare a fetched model with its digest. Where it differs, drop it and return False.
+        """Compare a fetched model with its digest. If it differs, remove it and return False.
 
         Raises the `SourceError` family.
         """

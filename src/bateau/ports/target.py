@@ -1,4 +1,4 @@
-"""What a render target offers: one workload becomes a unit of one kind of site.
+"""The port of a render target, which turns one workload into a unit for one kind of site.
 
 Used by render and control; satisfied by the targets below render.
 """
@@ -16,23 +16,23 @@ from bateau.domain.workload import ServiceKey, Workload
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rendering:
-    """What a workload becomes, and a finding for everything that was asked for and is not in it."""
+    """The body of a workload's unit, and a finding for every requested feature that it does not contain."""
 
     body: Body | None = None
     findings: tuple[Finding, ...] = ()
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
-        """The Kubernetes objects; none where it becomes something else."""
+        """The Kubernetes objects; none if the body is of another kind."""
         return self.body.manifests if isinstance(self.body, Objects) else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What a workload is rendered among: where the services that it uses are called, and those that use it.
+    """The context of a workload: the addresses of the services that it uses, and the services that use it.
 
-    `namespace` is its own; `users` has the namespace of each service that uses it, by key.
-    A service that has no address is in `addresses` with None. `inventory` is what the site has.
+    `namespace` is its own; `users` has the namespace of each service that uses it, by key. In `addresses`, a service
+    without an address has None. `inventory` describes the site.
     """
 
     environment: str | None
@@ -43,14 +43,14 @@ class Surroundings:
 
 
 class Target(Protocol):
-    """Makes units of workloads. Pure: the same workload and surroundings give the same body."""
+    """Renders workloads. Pure: the same workload and surroundings give the same body."""
 
     name: str
 
     def address(self, workload: Workload, where: Whereabouts) -> Address | None:
-        """Return where users of `workload` call it; None where it has no port."""
+        """Return the address of `workload` for its users; None if it has no port."""
         ...
 
     def render(self, workload: Workload, around: Surroundings) -> Rendering:
-        """Return the body of the unit; what cannot be expressed is a finding and never silence."""
+        """Return the body of the unit; a feature that the target cannot express is a finding, and never ignored."""
         ...

@@ -1,4 +1,4 @@
-"""Who is told of a forge's delivery. Satisfied by wiring.webhook.GitWebhook; used by the control API."""
+"""The port for webhooks of a forge. Satisfied by wiring.webhook.GitWebhook; used by the control API."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,20 +7,20 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebhookAnswer:
-    """What the forge is answered, with an HTTP status: 202 where the repository is looked at because of it."""
+    """The response to the forge, with an HTTP status: 202 if the repository is fetched because of it."""
 
     status: int
     says: str
 
 
 class Webhook(Protocol):
-    """The place where deliveries are believed or not."""
+    """Accepts or rejects webhooks."""
 
     @property
     def body_bytes_max(self) -> int:
-        """How long a body may be; of a longer one nothing is handed over."""
+        """The largest body; a longer one is not passed on."""
         ...
 
     def received(self, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
-        """Take a delivery as it came, and say what came of it. Never raises."""
+        """Handle a webhook, and return the response. Never raises."""
         ...
