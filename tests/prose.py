@@ -38,6 +38,7 @@ NOT_YET: dict[str, tuple[int, int]] = {
 }
 
 _BE = r"(?:is|are|was|were|be|been|being)"
+_BETWEEN = r"(?:if|when|that|which|in|of|for|on|by|to|as|with|and|or)"
 _COUNTED = r"(?:service|replica|environment|request|model|user|app|kind|object|document|field|file|instance|machine)"
 
 # Each pattern is case-insensitive, and a space in it stands for any white space.
@@ -52,7 +53,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "of ours": (r"\bof (?:ours|yours|theirs|somebody(?:'s| else's)?)\b", "Bateau's, third-party"),
     "somebody": (r"\bsomebody\b", "someone, or name the person's part: the author, the operator"),
     "a file a service": (
-        rf"\b(?:an?|one|two|three|[\d,]*\d) (?!(?:if|when|that|which|in|of|for|on|by|to|as|with|and|or)\b)\w+ an? {_COUNTED}\b|\b[KMG]i?B an? \w+",
+        rf"\b(?:an?|one|two|three|[\d,]*\d) (?!{_BETWEEN}\b)\w+ an? {_COUNTED}\b|\b[KMG]i?B an? \w+",
         "one file per service",
     ),
     "the way of": (

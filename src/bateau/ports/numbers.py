@@ -1,7 +1,7 @@
 """The port of an allocator of loopback ports.
 
-Satisfied by runtimes.local.ports.LoopbackPorts; used by control for the ports of apps. One allocator serves replicas and
-clients, so that neither gets a port of the other.
+Satisfied by runtimes.local.ports.LoopbackPorts; used by control for the ports of apps. One allocator serves replicas
+and clients, so that neither gets a port of the other.
 """
 
 from typing import Protocol
