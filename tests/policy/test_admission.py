@@ -103,18 +103,21 @@ exceptions:
         assert evaluate(first["expression"], {"object": {"kind": "Pod", "metadata": {"name": name}}}) is kept
     assert second["expression"] == "false"
     assert len(findings) == 2
-    assert "search ends after 2027-01-31; an API server has no clock" in findings[0]
+    assert "search ends after 2027-01-31, and a policy at an API server has no clock" in findings[0]
     assert "web is for files" in findings[1]
 
 
 def test_what_cannot_mean_the_same_is_said_and_not_rendered() -> None:
     for text, says in (
-        ("match: {kinds: [App]}\nrules: [{name: a, check: 'true', message: a}]", "before they are rendered"),
-        ("match: {kinds: [Environment]}\nrules: [{name: a, check: 'true', message: a}]", "before they are hydrated"),
+        ("match: {kinds: [App]}\nrules: [{name: a, check: 'true', message: a}]", "judges hydrated services"),
+        ("match: {kinds: [Environment]}\nrules: [{name: a, check: 'true', message: a}]", "judges documents as written"),
         ("match: {kinds: [Gizmo]}\nrules: [{name: a, check: 'true', message: a}]", "Gizmo"),
         ("match: {kinds: [Pod]}\nrules: [{name: a, check: size(siblings) > 0, message: a}]", "reads siblings"),
         ("match: {kinds: [Pod]}\nrules: [{name: a, check: environment.name == 'x', message: a}]", "reads environment"),
-        ("match: {environments: [x]}\nrules: [{name: a, check: 'true', message: a}]", "which one the cluster is"),
+        (
+            "match: {environments: [x]}\nrules: [{name: a, check: 'true', message: a}]",
+            "that of the cluster is not known",
+        ),
     ):
         trees, findings = _rendered(text)
         assert trees == []
@@ -149,10 +152,13 @@ rules: [{name: one, check: "true", message: no}]
 """
     trees, findings = _rendered(text)
     assert trees == []
-    assert findings == ["house/*: matches Service of serving.knative.dev, whose resource is not known here"]
+    assert findings == ["house/*: the policy matches Service of serving.knative.dev, whose resource is not known here"]
     large = """
 match: {kinds: [Service]}
 params: {most: [99999999999999999999]}
 rules: [{name: one, check: "size(params.most) > 0", message: no}]
 """
-    assert _rendered(large) == ([], ["house/one: reads params with a number beyond 64 bits, which CEL has none for"])
+    assert _rendered(large) == (
+        [],
+        ["house/one: the rule reads params with a number beyond 64 bits, which CEL cannot express"],
+    )

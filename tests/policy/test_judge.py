@@ -160,15 +160,15 @@ exceptions: [{owner: a, reason: b, until: '2027-02-31', rules: [typ]}]
     assert found == ()
     says = "\n".join(f"{each.where}: {each.says} ({each.hint})" for each in problems)
     for expected in (
-        "mixes our kinds (App)",
-        "the variable `spec` is already there",
+        "mixes Bateau's kinds (App)",
+        "the variable `spec` already exists",
         "reads variables.later",
         "undeclared reference to 'metdata",
         "two rules are named `typo`",
         "gives int; expected true or false",
         "undeclared reference to 'b'",
         "uses `kind` as the variable of a macro",
-        "'2027-02-31' is no date",
+        "'2027-02-31' is not a date",
         "did you mean `typo`?",
     ):
         assert expected in says, says

@@ -168,7 +168,7 @@ def test_a_variable_that_kubernetes_would_refuse_is_an_error(name: str) -> None:
 
 def test_ports_that_cannot_be_told_apart_are_an_error() -> None:
     assert says(app("shop", "image: 'a/b:1', ports: {BAD_NAME: {port: 8081}, p8081: {port: 9000}}")) == [
-        "two ports have the name p8081; Kubernetes tells them apart by it"
+        "two ports have the name p8081, by which Kubernetes distinguishes them"
     ]
 
 

@@ -73,3 +73,20 @@ def test_a_rule_sees_what_the_server_fills_in(tmp_path: Path, kind: str, check: 
     assert [each.says for each in found.problems if "house/rule" in each.says] == (
         [] if kept else [f"policy house/rule, {kind} default/shop: broken"]
     )
+
+
+def test_rules_over_an_object_that_its_schema_rejects_are_not_checked_and_no_errors(tmp_path: Path) -> None:
+    """F8: one null gave fifteen errors about rules of the starter set that could not be evaluated."""
+    (tmp_path / "k").mkdir()
+    broken = DEPLOYMENT.partition("  template:")[0] + "  template: null\n"
+    (tmp_path / "k" / "d.yaml").write_text(broken.replace("name: shop", "name: shop, labels: {team: a}"))
+    (tmp_path / "specs.yaml").write_text(SPECS.format(kind="Deployment", check="spec.replicas == 1"))
+    found = check_directory(tmp_path, starter=True).problems
+    assert [each.says for each in found if each.severity == "error" and "policy owners/" not in each.says] == [
+        "schema, Deployment shop: `spec.template` must not be null"
+    ]
+    unevaluated = [each.says for each in found if "rules cannot be evaluated" in each.says]
+    assert len(unevaluated) == len(set(unevaluated)) > 1
+    assert "policy probes/*, Deployment default/shop: not checked: rules cannot be evaluated on this object" in str(
+        found
+    )

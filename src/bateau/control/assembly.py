@@ -119,19 +119,28 @@ class Assembly:
             brought = expansion.problems
         rendering = render_service(service, around, expansion=expansion, scopes=self._schemas.scope, doubled=doubled)
         patched = self.patches.applied(rendering.manifests)
+        checked = [(manifest, validate([manifest], self._schemas)) for manifest in patched.manifests]
         return Unit(
             manifests=patched.manifests,
             unrendered=concealed(rendering.findings, self._read),
-            unsound=concealed(validate(patched.manifests, self._schemas), self._read),
-            judged=self._judged_as_served(patched.manifests),
+            unsound=concealed((finding for _, findings in checked for finding in findings), self._read),
+            judged=self._judged_as_served(checked),
             problems=tuple(self._of(service, each) for each in (*brought, *patched.problems)),
             matched=patched.matched,
         )
 
-    def _judged_as_served(self, manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
+    def _judged_as_served(self, checked: Iterable[tuple[Manifest, tuple[Finding, ...]]]) -> tuple[Finding, ...]:
+        """Return the findings of policies about manifests, which come with those of their schemas."""
         if not self._judges_manifests:
             return ()
-        return self.judged(of_manifest(each, self._schemas.with_defaults(each.tree)) for each in manifests)
+        return self.judged(
+            of_manifest(
+                manifest,
+                self._schemas.with_defaults(manifest.tree),
+                rejected=any(finding.verdict == "error" for finding in findings),
+            )
+            for manifest, findings in checked
+        )
 
     def standing(self) -> tuple[Finding, ...]:
         """Return what policies say of themselves."""

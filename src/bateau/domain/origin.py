@@ -77,7 +77,7 @@ class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
 class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
     """Origins with some replaced: what `base` has at, below and around a `replaced` path is hidden by `over`.
 
-    The chains of `continued` paths go on from those of `base`, which are asked for no sooner than these.
+    The chains of `continued` paths continue those of `base`, which are asked for no sooner than these.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
         }
 
     def set_at(self, path: str, over: Origins) -> "OverlaidOrigins":
-        """Return what follows when the value at `path` is set anew; flat, however often that is done."""
+        """Return the origins after the value at `path` is replaced; flat, however often that is done."""
         kept = {
             each: chain
             for each, chain in self._over.items()
@@ -143,7 +143,7 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
 
 
 def overlaid(base: Origins, path: str, over: Origins) -> OverlaidOrigins:
-    """Return origins in which the value at `path` is set anew; a chain at `path` itself goes on from that of `base`."""
+    """Return origins in which the value at `path` is replaced; a chain at `path` itself continues that of `base`."""
     laid = base if isinstance(base, OverlaidOrigins) else OverlaidOrigins(base, {}, replaced=())
     return laid.set_at(path, over)
 

@@ -1,4 +1,4 @@
-"""Rules over documents, as people write them in a Policy.
+"""Rules over documents, in the form of a Policy.
 
 Read by specs (as a schema) and by policy, which judges by them.
 """
@@ -12,11 +12,11 @@ from bateau.kit.schema import described
 
 @dataclass(frozen=True, kw_only=True)
 class PolicyMatch:
-    """Which objects a policy speaks of. All conditions must hold; one that is absent always does."""
+    """The objects that a policy matches. All conditions must hold; an absent condition always holds."""
 
     stage: Literal["spec", "release", "manifest"] | None = described(
-        "What is judged: documents as they are written (`spec`), services as an environment has them (`release`), or "
-        "Kubernetes objects (`manifest`). Absent: `release` for Model and App, `spec` for our other kinds, else "
+        "Stage that is judged: documents as written (`spec`), services hydrated for an environment (`release`), or "
+        "Kubernetes objects (`manifest`). Absent: `release` for Model and App, `spec` for Bateau's other kinds, else "
         "`manifest`.",
         default=None,
     )
@@ -40,14 +40,14 @@ class Rule:
         pattern_says="lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63",
         examples=("owner",),
     )
-    check: str = described("CEL that is true where the rule is kept.", examples=("has(metadata.labels.team)",))
+    check: str = described("CEL that is true if the object complies.", examples=("has(metadata.labels.team)",))
     message: str = described(
-        "What is said where it is not: CEL that gives a string, or plain text.",
+        "Message for an object that does not comply: CEL that gives a string, or plain text.",
         examples=("'every service names its team'",),
     )
-    severity: Literal["error", "warning"] = described("`error` blocks, `warning` is shown.", default="error")
+    severity: Literal["error", "warning"] = described("`error` blocks, `warning` is only shown.", default="error")
     path: str | None = described(
-        "Field that the rule is about, so that a finding points at it. Absent: the object.",
+        "Field that the rule is about; a finding points at it. Absent: the object.",
         default=None,
         examples=("spec.replicas",),
     )
@@ -65,7 +65,7 @@ class Variable:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiver:
-    """An exception: objects that need not keep a rule, who answers for it, and until when."""
+    """An exception: objects that need not comply with a rule, its owner, and its last day."""
 
     rules: tuple[str, ...] = described("Rules that it lifts. Absent: all of the policy.", default=())
     kinds: tuple[str, ...] = described("Kinds it is for. Absent: all.", default=())
@@ -74,11 +74,11 @@ class Waiver:
     environments: tuple[str, ...] = described("Environments, or globs, it is for. Absent: all.", default=())
     files: tuple[str, ...] = described("Files, or globs of files, it is for. Absent: all.", default=())
     owner: str = described(
-        "Who answers for it.", pattern=r"\S.*", pattern_says="a person or a team", examples=("team-payments",)
+        "Owner of the exception.", pattern=r"\S.*", pattern_says="a person or a team", examples=("team-payments",)
     )
     reason: str = described("Why it is needed.", pattern=r"\S.*", pattern_says="a sentence")
     until: str = described(
-        "Last day on which it holds. After it the rule binds again, and the exception itself is found.",
+        "Last day on which it holds. Afterwards the rule applies again, and a finding reports the exception.",
         pattern=r"\d{4}-\d{2}-\d{2}",
         pattern_says="a date such as 2027-03-31",
         examples=("2027-03-31",),
@@ -87,12 +87,10 @@ class Waiver:
 
 @dataclass(frozen=True, kw_only=True)
 class PolicySpec:
-    """Rules that every object it matches must keep."""
+    """Rules that every matching object must comply with."""
 
-    match: PolicyMatch = described("Which objects.", default_factory=PolicyMatch)
-    params: Mapping[str, Any] = described(
-        "Values that rules see as `params`; a caller may override them.", default_factory=dict
-    )
+    match: PolicyMatch = described("Objects that it matches.", default_factory=PolicyMatch)
+    params: Mapping[str, Any] = described("Values that rules see as `params`.", default_factory=dict)
     variables: tuple[Variable, ...] = described("Expressions that rules share.", default=())
     rules: tuple[Rule, ...] = described("The rules.", default=())
-    exceptions: tuple[Waiver, ...] = described("Objects that need not keep a rule, for a time.", default=())
+    exceptions: tuple[Waiver, ...] = described("Objects that need not comply with a rule, until a date.", default=())

@@ -1,7 +1,7 @@
 """Turn a policy into ValidatingAdmissionPolicies with their bindings.
 
-Called by whoever renders what a cluster gets. The rule's text stays as it is, but for its names: an API server has
-`object` and `variables` where rules here also have short names.
+Called by control.admission. The text of a rule stays as it is except for its names: an API server has `object` and
+`variables`, and rules here also have short names.
 
   here                     at the API server
   object                   object
@@ -10,11 +10,11 @@ Called by whoever renders what a cluster gets. The rule's text stays as it is, b
   params                   variables.params                       (written into the policy, types kept)
   environment              variables.environment                  (written into the policy, when given)
   variables.NAME           variables.NAME
-  siblings                 not there: a finding
+  siblings                 unavailable: a finding
 
 Source: admissionregistration.k8s.io/v1. One policy for each severity, as `validationActions` stand in the binding.
 
-Invariant: a rule is either at the API server with the same meaning, or there is a finding that says why not.
+Invariant: a rule has the same meaning at the API server, or a finding says why it is not there.
 Refused: paramKind with a ConfigMap; it would turn every parameter into a string.
 """
 
@@ -61,9 +61,10 @@ def admission_policies(
     environment: EnvironmentView | None = None,
     params: Mapping[str, Any] | None = None,
 ) -> tuple[tuple[Mapping[str, Any], ...], tuple[Finding, ...]]:
-    """Return the manifests of `policy`, and a "not checked" finding for all that an API server cannot do alike.
+    """Return the manifests of `policy`, and a "not checked" finding for everything that an API server cannot judge.
 
-    `environment` and `params` (over those of the policy) are written into the policies: render again when they change.
+    `environment` and `params` (which override those of the policy) are written into the manifests: render them again
+    when these change.
     """
     writer = _Writer(policy, today, environment, {**policy.spec.params, **(params or {})})
     return tuple(writer.write()), tuple(writer.findings)
@@ -80,12 +81,12 @@ class _Writer:
     def write(self) -> list[Mapping[str, Any]]:
         match = self.policy.spec.match
         if (stage := stage_of(match)) != "manifest":
-            what = "documents before they are hydrated" if stage == "spec" else "services before they are rendered"
-            self._not_checked("*", f"speaks of {what}, which an API server never sees")
+            what = "documents as written" if stage == "spec" else "hydrated services"
+            self._not_checked("*", f"the policy judges {what}, which an API server never sees")
             return []
         if match.environments:
             if self.environment is None:
-                self._not_checked("*", "speaks of some environments, and it is not known which one the cluster is")
+                self._not_checked("*", "the policy is for some environments, and that of the cluster is not known")
                 return []
             if not any_glob(match.environments, str(self.environment.get("name", ""))):
                 return []
@@ -109,7 +110,7 @@ class _Writer:
         return trees
 
     def _resource_rules(self) -> list[dict[str, Any]]:
-        """Return which resources are matched: known kinds, as far as the policy's groups let them."""
+        """Return the resources of the kinds that the policy matches, limited to its groups."""
         match = self.policy.spec.match
         operations = ["CREATE", "UPDATE"]
         if not match.kinds:
@@ -120,7 +121,7 @@ class _Writer:
             resources = [each for each in resources_of(kind) if not match.groups or each.group in match.groups]
             if not resources:
                 of = f" of {', '.join(match.groups)}" if match.groups else ""
-                self._not_checked("*", f"matches {kind}{of}, whose resource is not known here")
+                self._not_checked("*", f"the policy matches {kind}{of}, whose resource is not known here")
             for each in resources:
                 found.setdefault((each.group, each.version), []).append(each.plural)
         return [
@@ -129,21 +130,24 @@ class _Writer:
         ]
 
     def _carries(self, waiver: Waiver) -> bool:
-        """Whether the exception holds at the API server. Where it does not, the rule binds there, and that is said."""
+        """Whether the exception applies at the API server too; a finding says why one does not."""
         if date.fromisoformat(waiver.until) < self.today:
             return False
         if waiver.files:
-            self._not_checked("exceptions", f"the exception of {waiver.owner} is for files; an API server sees none")
+            self._not_checked(
+                "exceptions", f"the exception of {waiver.owner} is for files, which an API server never sees"
+            )
             return False
         if waiver.environments:
             if self.environment is None:
-                says = f"the exception of {waiver.owner} is for some environments; the cluster's is not known"
+                says = f"the exception of {waiver.owner} is for some environments, and that of the cluster is not known"
                 self._not_checked("exceptions", says)
                 return False
             if not any_glob(waiver.environments, str(self.environment.get("name", ""))):
                 return False
         says = (
-            f"the exception of {waiver.owner} ends after {waiver.until}; an API server has no clock: render again then"
+            f"the exception of {waiver.owner} ends after {waiver.until}, and a policy at an API server has no clock: "
+            "render it again then"
         )
         self._not_checked("exceptions", says)
         return True
@@ -151,13 +155,13 @@ class _Writer:
     def _can(self, rule: Rule) -> bool:
         names = names_behind(self.policy, rule.check)
         if "siblings" in names:
-            self._not_checked(rule.name, "reads siblings; an API server sees one object at a time")
+            self._not_checked(rule.name, "the rule reads siblings, and an API server sees one object at a time")
             return False
         if "params" in names and _is_large(self.params):
-            self._not_checked(rule.name, "reads params with a number beyond 64 bits, which CEL has none for")
+            self._not_checked(rule.name, "the rule reads params with a number beyond 64 bits, which CEL cannot express")
             return False
         if "environment" in names and self.environment is None:
-            self._not_checked(rule.name, "reads environment, and it is not known which one the cluster is")
+            self._not_checked(rule.name, "the rule reads environment, and that of the cluster is not known")
             return False
         return True
 
@@ -178,7 +182,7 @@ class _Writer:
         return {"apiVersion": API, "kind": "ValidatingAdmissionPolicy", "metadata": {"name": name}, "spec": spec}
 
     def _variables(self, expressions: list[str]) -> list[dict[str, str]]:
-        """Return the short names that are used, and then the policy's variables that are, in their order."""
+        """Return the short names that are used, then the policy's variables that are used, in their order."""
         names = {name for each in expressions for name in names_behind(self.policy, each)}
         used = self._variables_behind(expressions)
         literals = {"params": self.params, "environment": self.environment}
@@ -249,7 +253,7 @@ def _conditions(match: PolicyMatch) -> list[dict[str, str]]:
 
 
 def _lifted(waiver: Waiver) -> str:
-    """Return the CEL that is true of the objects an exception is for."""
+    """Return the CEL that is true for the objects of an exception."""
     parts: list[str] = []
     if waiver.kinds:
         parts.append(f"object.kind in {json.dumps(list(waiver.kinds))}")
@@ -266,7 +270,7 @@ def _matched(name: str, globs: tuple[str, ...]) -> str:
 
 
 def _pattern(glob: str) -> str:
-    """Return a glob in RE2's words.
+    """Return a glob as a pattern of RE2.
 
     >>> _pattern("shop-*.v[!0-9]")
     'shop-.*[.]v[^0-9]'
@@ -279,12 +283,12 @@ def _pattern(glob: str) -> str:
 
 
 def _closed(expression: str) -> str:
-    """Return an expression that more may stand behind: it may end in a comment."""
+    """Return an expression that can be continued, although it may end in a comment."""
     return f"{expression}\n" if "//" in expression else expression
 
 
 def _is_large(value: Any) -> bool:
-    """Whether a number in a tree is beyond 64 bits."""
+    """Whether a tree has a number beyond 64 bits."""
     if isinstance(value, Mapping):
         return any(map(_is_large, cast("Mapping[str, Any]", value).values()))
     if isinstance(value, list | tuple):
@@ -293,7 +297,7 @@ def _is_large(value: Any) -> bool:
 
 
 def literal(value: Any) -> str:
-    """Write a plain value as CEL. Scalars in maps and lists are `dyn`: an API server wants literals of one type.
+    """Return a plain value as CEL. Scalars in maps and lists are `dyn`: an API server wants literals of one type.
 
     >>> literal({"min": 2, "names": ["a"]})
     '{"min": dyn(2), "names": dyn([dyn("a")])}'

@@ -1,9 +1,10 @@
 """Turn objects and policies into findings.
 
-Called by control.path for specs before hydrate, for the services of each release, and for manifests. The same rules
-stand at an API server through policy.admission.
+Called by control.path for specs before hydrate and for the services of each release, and by control.assembly for
+manifests. policy.admission gives the same rules to an API server.
 
-Invariant: a rule that cannot be evaluated is an error, never a pass; what is not judged here is said.
+Invariant: a rule that cannot be evaluated is an error and never a pass; on an object that its schema rejects, and
+where only an API server can evaluate it, there is a finding "not checked".
 Invariant: the order of the objects never changes the answer. The date is a value: nothing here asks a clock.
 Refused: stopping at the first rule that fails; a review wants all of them.
 """
@@ -32,9 +33,9 @@ def judge(
     environment: EnvironmentView | None = None,
     params: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> tuple[Finding, ...]:
-    """Judge every subject by every policy that speaks of it.
+    """Judge every subject by every policy that matches it.
 
-    `environment` is what rules see by that name: at least `{"name": …}`; None where nothing is hydrated for one.
+    `environment` is the value that rules see by that name: at least `{"name": …}`; None if there is no environment.
     `params` overrides parameters, by the name of the policy. Findings of policies come first, then those of subjects in
     the order of policies, rules, subjects.
     """
@@ -59,7 +60,7 @@ class Judge:
         ]
 
     def standing(self) -> tuple[Finding, ...]:
-        """Return what is found of the policies themselves, whatever they judge."""
+        """Return the findings about the policies themselves, whatever they judge."""
         return tuple(finding for judging in self._judgings for finding in judging.expired())
 
     def of(self, subjects: Iterable[Subject]) -> tuple[Finding, ...]:
@@ -73,23 +74,24 @@ class Judge:
         for judging in self._judgings:
             policy = judging.policy
             matched = [subject for subject in ordered if matches(policy.spec.match, subject)]
-            if not judging.speaks_here(matched, findings):
+            if not judging.applies_here(matched, findings):
                 continue
             scopes = [_Names(policy, subject, judging, siblings.get(subject.owner or "", [])) for subject in matched]
             for rule in policy.spec.rules:
                 findings += judging.rule(rule, scopes)
-        return tuple(findings)
+        # One policy reports an object that its schema rejects once, and not for every rule.
+        return tuple(dict.fromkeys(findings))
 
 
 def _order(subject: Subject) -> tuple[str, str, str]:
-    """Order subjects by what they are. The place of a manifest is left out: to know it, its origins must be made."""
+    """Return the sort key of a subject. For a manifest it has no place, as equal places do not tell objects apart."""
     place = f"{subject.group}/{subject.namespace}" if subject.stage == "manifest" else str(subject.where(None))
     return (subject.stage, subject.label, place)
 
 
 @dataclass(frozen=True)
 class _Judging:
-    """One policy with everything that it sees beside its subjects."""
+    """One policy with everything that its rules see apart from their subjects."""
 
     policy: Policy
     today: date
@@ -100,25 +102,25 @@ class _Judging:
     def environment_name(self) -> str | None:
         return None if self.environment is None else str(self.environment.get("name", ""))
 
-    def speaks_here(self, matched: list[Subject], findings: list[Finding]) -> bool:
-        """Whether the policy is for this environment; where that cannot be known, say so."""
+    def applies_here(self, matched: list[Subject], findings: list[Finding]) -> bool:
+        """Whether the policy is for this environment; a finding reports where that is not known."""
         globs = self.policy.spec.match.environments
         if not globs or not matched:
             return bool(matched)
         if self.environment_name is None:
-            says = f"speaks of environments ({', '.join(globs)}), and nothing is hydrated for one here"
+            says = f"the policy is for some environments ({', '.join(globs)}), and no environment is chosen"
             findings.append(self._finding("*", f"policy/{self.policy.name}", "not checked", says))
             return False
         return any_glob(globs, self.environment_name)
 
     def expired(self) -> list[Finding]:
-        """Say which exceptions hold no more."""
+        """Return a warning for each exception that has ended."""
         found: list[Finding] = []
         for index, waiver in enumerate(self.policy.spec.exceptions):
             if not self._holds(waiver):
                 where = self.policy.positions.get(f"spec.exceptions[{index}].until", self.policy.position)
                 says = (
-                    f"the exception of {waiver.owner} ended on {waiver.until} ({waiver.reason}); the rule binds again"
+                    f"the exception of {waiver.owner} ended on {waiver.until} ({waiver.reason}); the rule applies again"
                 )
                 found.append(
                     Finding(
@@ -140,15 +142,15 @@ class _Judging:
 
     @functools.cached_property
     def _barred(self) -> Mapping[str, Finding]:
-        """Return what is said of rules that cannot be judged here at all, by their names."""
+        """Return a finding for each rule that cannot be evaluated here at all, by the rule's name."""
         found: dict[str, Finding] = {}
         for rule in self.policy.spec.rules:
             names = names_behind(self.policy, rule.check)
             says = None
             if at_server := sorted(names & set(AT_SERVER)):
-                says = f"reads {', '.join(at_server)}, which only an API server knows"
+                says = f"the rule reads {', '.join(at_server)}, which only an API server knows"
             elif self.environment is None and "environment" in names:
-                says = "reads environment, and nothing is hydrated for one here"
+                says = "the rule reads environment, and no environment is chosen"
             if says:
                 found[rule.name] = self._finding(rule.name, f"policy/{self.policy.name}", "not checked", says)
         return found
@@ -157,13 +159,16 @@ class _Judging:
         try:
             kept = scope.value(rule.check)
         except CelError as error:
+            if scope.subject.rejected:
+                says = "rules cannot be evaluated on this object, which its schema rejects"
+                return self._unevaluated(scope.subject, says)
             says = f"the rule cannot be evaluated: {error}"
-            # As at an API server, where what lifts a rule is looked at first.
+            # As at an API server, where an exception is evaluated before the rule.
             return self._lifted(rule, scope, says) or self._about(rule, scope.subject, "error", says)
         if kept is True:
             return None
         if kept is not False:
-            return self._about(rule, scope.subject, "error", f"the rule gives {kept!r}, neither true nor false")
+            return self._about(rule, scope.subject, "error", f"the rule gives {kept!r} instead of true or false")
         says = self._message(rule, scope)
         return self._lifted(rule, scope, says) or self._about(rule, scope.subject, rule.severity, says)
 
@@ -182,7 +187,7 @@ class _Judging:
         try:
             return str(scope.value(rule.message))
         except CelError as error:
-            return f"`{rule.check}` is not kept (its message cannot be evaluated: {error})"
+            return f"`{rule.check}` is violated (its message cannot be evaluated: {error})"
 
     def _holds(self, waiver: Waiver) -> bool:
         return date.fromisoformat(waiver.until) >= self.today
@@ -199,6 +204,17 @@ class _Judging:
             service=None if subject.owner is None else str(subject.owner),
         )
 
+    def _unevaluated(self, subject: Subject, says: str) -> Finding:
+        return Finding(
+            rule=f"{self.policy.name}/*",
+            subject=subject.label,
+            verdict="not checked",
+            says=says,
+            where=subject.where(None),
+            environment=self.environment_name,
+            service=None if subject.owner is None else str(subject.owner),
+        )
+
     def _finding(self, rule: str, subject: str, verdict: Any, says: str) -> Finding:
         return Finding(
             rule=f"{self.policy.name}/{rule}",
@@ -211,7 +227,7 @@ class _Judging:
 
 
 class _Names:
-    """What the expressions of one policy see of one subject. Variables are evaluated once, when first needed."""
+    """The names that the expressions of one policy see for one subject. Variables are evaluated once, when needed."""
 
     def __init__(self, policy: Policy, subject: Subject, judging: _Judging, siblings: list[Subject]) -> None:
         self.subject = subject
@@ -241,7 +257,7 @@ class _Names:
             return self._scope.value(expression)
         except CelError as error:
             for name in sorted(wanted & self._failed.keys()):
-                # As at an API server: a variable that fails is no matter until it is read.
+                # As at an API server, a variable that fails has no effect until it is read.
                 raise CelError(f"variables.{name}: {self._failed[name]}") from error
             raise
 

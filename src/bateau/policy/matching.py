@@ -1,8 +1,8 @@
-"""Decide whether a policy or an exception speaks of an object.
+"""Decide whether a policy matches an object, and whether an exception applies to it.
 
-Called by policy.judging. What an API server decides by itself is written in policy.admission.
+Called by policy.judging. policy.admission writes the same conditions for an API server.
 
-Invariant: globs are `*`, `?` and `[…]`, and see letter case; an absent condition always holds.
+Invariant: globs are `*`, `?` and `[…]` and are case-sensitive; an absent condition always holds.
 """
 
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ OURS: Final = SERVICES | {"Environment", "Cluster", "Policy"}
 
 
 def stage_of(match: PolicyMatch) -> Stage:
-    """Return what is judged, where the policy does not say so."""
+    """Return the stage that a policy judges, from its kinds if it does not name one."""
     if match.stage is not None:
         return match.stage
     if not match.kinds or not set(match.kinds) <= OURS:
@@ -26,12 +26,12 @@ def stage_of(match: PolicyMatch) -> Stage:
 
 
 def judges_manifests(match: PolicyMatch) -> bool:
-    """Whether the policy speaks of Kubernetes objects, so that they have to be rendered for it."""
+    """Whether the policy judges Kubernetes objects, so that they have to be rendered for it."""
     return stage_of(match) == "manifest"
 
 
 def matches(match: PolicyMatch, subject: Subject) -> bool:
-    """Whether the policy speaks of `subject`, leaving environments aside."""
+    """Whether the policy matches `subject`, whatever the environment."""
     found = subject.metadata.get("labels")
     labels: Mapping[str, Any] = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
     return (
@@ -45,7 +45,7 @@ def matches(match: PolicyMatch, subject: Subject) -> bool:
 
 
 def lifts(waiver: Waiver, *, rule: str, subject: Subject, environment: str | None) -> bool:
-    """Whether the exception is for this rule and `subject`, its date aside."""
+    """Whether the exception is for this rule and `subject`, whatever its date."""
     where = subject.where(None)
     return (
         (not waiver.rules or rule in waiver.rules)
@@ -58,6 +58,6 @@ def lifts(waiver: Waiver, *, rule: str, subject: Subject, environment: str | Non
 
 
 def any_glob(globs: Iterable[str], text: str) -> bool:
-    """Whether `text` matches one of `globs`; true where there are none."""
+    """Whether `text` matches one of `globs`; true if there are none."""
     globs = tuple(globs)
     return not globs or any(fnmatchcase(text, glob) for glob in globs)

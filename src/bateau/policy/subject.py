@@ -1,9 +1,9 @@
-"""One object to judge, whichever stage it comes from: a written spec, a hydrated service, or a manifest.
+"""One object to judge, whichever stage it comes from: a spec, a hydrated service, or a manifest.
 
 Made by the callers of judge, from specs, services and manifests; read by policy.judging and policy.matching.
 
-Invariant: `where` points at what people wrote whenever any of it is known.
-Refused: three ways of judging; a rule sees a document, and does not care who made it.
+Invariant: `where` points into the specs or the foreign documents whenever any part of the origin is known.
+Refused: a separate judge for each stage. A rule sees a document, whoever made it.
 """
 
 from collections.abc import Mapping
@@ -21,7 +21,10 @@ Stage = Literal["spec", "release", "manifest"]
 
 @dataclass(frozen=True, kw_only=True)
 class Subject:
-    """A document with its places. `owner` is the key of the service a manifest was made for."""
+    """A document with its places. `owner` is the key of the service of a manifest.
+
+    `rejected`: the schema rejects the manifest, so that a rule may find no form to rely on.
+    """
 
     stage: Stage
     label: str
@@ -30,10 +33,11 @@ class Subject:
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
     owner: str | None = None
+    rejected: bool = False
 
     @property
     def metadata(self) -> Mapping[str, Any]:
-        """The document's metadata; empty where there is none."""
+        """The document's metadata; empty if there is none."""
         found = self.tree.get("metadata")
         return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
 
@@ -44,7 +48,7 @@ class Subject:
 
     @property
     def namespace(self) -> str:
-        """Namespace; empty where the document names none."""
+        """Namespace; empty if the document has none."""
         return str(self.metadata.get("namespace", ""))
 
     @property
@@ -74,12 +78,12 @@ class Subject:
 
 
 def of_spec(spec: Spec) -> Subject:
-    """Return `spec` as it is written: expressions in `${ }` are still text."""
+    """Return `spec` as written: expressions in `${ }` are still text."""
     return Subject(stage="spec", label=spec.key, tree=spec.tree, position=spec.position, positions=spec.positions)
 
 
 def of_service(service: Workload) -> Subject:
-    """Return `service` as its environment has it."""
+    """Return `service`, hydrated for its environment."""
     return Subject(
         stage="release",
         label=service.key,
@@ -91,12 +95,15 @@ def of_service(service: Workload) -> Subject:
     )
 
 
-def of_manifest(manifest: Manifest, tree: Mapping[str, Any] | None = None) -> Subject:
+def of_manifest(manifest: Manifest, tree: Mapping[str, Any] | None = None, *, rejected: bool = False) -> Subject:
     """Return `manifest`; its findings point at the place that it was made from.
 
-    `tree` is the object as an API server shows it to its policies, with defaults, if that is known.
+    `tree` is the object as an API server shows it to its policies, with defaults, if that is known. `rejected`: the
+    schema rejects it.
     """
     _, kind, namespace, name = manifest.key
     label = f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
     seen = manifest.tree if tree is None else tree
-    return Subject(stage="manifest", label=label, tree=seen, origins=manifest.origins, owner=manifest.service)
+    return Subject(
+        stage="manifest", label=label, tree=seen, origins=manifest.origins, owner=manifest.service, rejected=rejected
+    )

@@ -1,9 +1,9 @@
 """Turn a Policy document into rules that are known to compile, or into problems.
 
-Called by the callers of judge, after specs has checked the document's shape.
+Called by control.path, control.packing, control.admission and wiring.policies, after specs has checked the schema.
 
-Invariant: every mistake that can be found without an object to judge is found here, all at once, with its place.
-Refused: compiling at the first object; a policy that matches nothing would never be checked.
+Invariant: every error that can be found without an object to judge is found here, all at once, with its place.
+Refused: compiling a rule at the first object. A policy that matches nothing would never be checked.
 """
 
 from collections.abc import Collection, Sequence
@@ -23,12 +23,12 @@ from bateau.kit.suggest import did_you_mean
 from bateau.policy.matching import OURS
 from bateau.policy.names import misnamed
 
-# What every rule sees here; `siblings` are the other manifests of the same service.
+# The names that every rule sees here; `siblings` are the other manifests of the same service.
 NAMES: Final = ("environment", "kind", "metadata", "object", "params", "siblings", "spec", "variables")
-# What only an API server knows: a rule that reads one is judged there alone.
+# The names that only an API server knows: a rule that reads one is judged only there.
 AT_SERVER: Final = ("authorizer", "namespaceObject", "oldObject", "request")
 ALL_NAMES: Final = tuple(sorted((*NAMES, *AT_SERVER)))
-# Names under which an API server gets what rules see here.
+# Names that become variables at an API server.
 RESERVED: Final = ("environment", "metadata", "params", "spec")
 
 
@@ -94,10 +94,10 @@ class _Reader:
         match = self._policy.match
         ours = [kind for kind in match.kinds if kind in OURS]
         if match.stage is None and ours and len(ours) < len(match.kinds):
-            says = f"spec.match.kinds mixes our kinds ({', '.join(ours)}) with those of Kubernetes"
-            self._add("spec.match.kinds", says, "write two policies, or say which is meant: `stage: manifest`")
+            says = f"spec.match.kinds mixes Bateau's kinds ({', '.join(ours)}) with kinds of Kubernetes"
+            self._add("spec.match.kinds", says, "write two policies")
         if match.stage == "manifest" and ours:
-            says = f"spec.match never matches: {', '.join(ours)} is no kind of a manifest"
+            says = f"spec.match never matches: no manifest has the kind {', '.join(ours)}"
             self._add("spec.match.kinds", says, "leave `stage` out, or name kinds of Kubernetes")
 
     def _check_variables(self) -> None:
@@ -105,8 +105,8 @@ class _Reader:
         for index, variable in enumerate(self._policy.variables):
             path = f"spec.variables[{index}]"
             if variable.name in RESERVED or variable.name in known:
-                says = f"the variable `{variable.name}` is already there"
-                self._add(f"{path}.name", says, f"names that rules see anyway: {', '.join(RESERVED)}")
+                says = f"the variable `{variable.name}` already exists"
+                self._add(f"{path}.name", says, f"choose a name other than {', '.join(RESERVED)} and the names before")
             self._compile(variable.expression, f"{path}.expression", known)
             known.append(variable.name)
 
@@ -117,18 +117,18 @@ class _Reader:
         for index, rule in enumerate(self._policy.rules):
             path = f"spec.rules[{index}]"
             if rule.name in names:
-                self._add(f"{path}.name", f"two rules are named `{rule.name}`", "give each its own name")
+                self._add(f"{path}.name", f"two rules are named `{rule.name}`", "give each rule its own name")
             names.add(rule.name)
             given = self._compile(rule.check, f"{path}.check", known)
             if given not in {None, "BOOL", "DYN"}:
                 says = f"{path}.check gives {str(given).lower()}; expected true or false"
-                self._add(f"{path}.check", says, "compare it with something: `== …`, `has(…)`")
+                self._add(f"{path}.check", says, "make it a comparison: `== …`, `has(…)`")
             if not self._message_is_cel(rule.message, f"{path}.message", known):
                 plain.add(rule.name)
         return frozenset(plain)
 
     def _message_is_cel(self, message: str, path: str, known: list[str]) -> bool:
-        """Whether it compiles to a string. Text without a string literal in it was never meant as CEL."""
+        """Whether a message is CEL that gives a string. Text without a string literal in it was never meant as CEL."""
         try:
             given = result_type(message, ALL_NAMES)
         except CelError:
@@ -151,7 +151,7 @@ class _Reader:
             try:
                 date.fromisoformat(waiver.until)
             except ValueError:
-                self._add(f"{path}.until", f"{waiver.until!r} is no date", "write a date such as 2027-03-31")
+                self._add(f"{path}.until", f"{waiver.until!r} is not a date", "write a date such as 2027-03-31")
             for unknown in (each for each in waiver.rules if each not in rules):
                 says = f"the exception is for the rule `{unknown}`, which this policy does not have"
                 self._add(f"{path}.rules", says, did_you_mean(unknown, rules))
@@ -160,18 +160,18 @@ class _Reader:
         try:
             given = result_type(expression, ALL_NAMES)
         except CelError as error:
-            self._add(path, f"{path} is no CEL: {error}", "see the names and functions that rules may use")
+            self._add(path, f"{path} is not valid CEL: {error}", f"rules see {', '.join(NAMES)}")
             return None
         found = read_names(expression)
         for unknown in sorted(found.fields_of("variables") - set(known)):
-            says = f"{path} reads variables.{unknown}, which does not stand before it"
+            says = f"{path} reads variables.{unknown}, which is not declared before it"
             self._add(path, says, did_you_mean(unknown, known) or "declare it in spec.variables")
         for unknown in sorted(found.fields_of("params") - self._policy.params.keys()):
             if near := did_you_mean(unknown, self._policy.params):
                 self._add(path, f"{path} reads params.{unknown}, which spec.params does not have", near)
         for shadowed in sorted(found.bound & set(ALL_NAMES)):
-            says = f"{path} uses `{shadowed}` as the variable of a macro, and rules see something else by that name"
-            self._add(path, says, "call it by another name")
+            says = f"{path} uses `{shadowed}` as the variable of a macro, but rules already have that name"
+            self._add(path, says, "choose another name")
         return given
 
     def _add(self, path: str, says: str, hint: str | None) -> None:

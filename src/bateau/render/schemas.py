@@ -93,7 +93,7 @@ class Schemas:
         """Return the schemas of Kubernetes and of these CRDs, given as trees; `digest` stands for all of them.
 
         A CRD that its own schema rejects is left out. The same CRDs give the same value, so that environments share
-        what was compiled.
+        the compiled schemas.
         """
         checker = self._kubernetes.checker(_CRD)
         sound = [crd for crd in crds if _key_of(crd) == _CRD and isinstance(checker, Checker) and checker.accepts(crd)]

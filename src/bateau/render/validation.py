@@ -23,7 +23,7 @@ _SOPS_HINT: Final = "decrypt them before the object is applied, as Flux and KSOP
 
 
 def validate(manifests: Iterable[Manifest], schemas: Schemas) -> tuple[Finding, ...]:
-    """Return an error for everything that the API server would reject, and a finding for what was not checked."""
+    """Return an error for everything that the API server would reject, and "not checked" for parts without a schema."""
     return tuple(finding for manifest in manifests for finding in _of(manifest, schemas))
 
 

@@ -33,7 +33,7 @@ class Variables:
 
     @property
     def digest(self) -> str:
-        """Return a digest of the plain values: pods start anew when it changes."""
+        """Return a digest of the plain values: pods restart when it changes."""
         return hashlib.sha256(json.dumps(plain(self.plain), sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -29,7 +29,7 @@ class Server:
 
 
 def server_of(service: Workload, spec: ModelServer) -> Server | str:
-    """Return what serves the model, or why nothing can."""
+    """Return the container that serves the model, or why there is none."""
     vendor = service.accelerator.vendor if service.accelerator else None
     file = spec.source.endswith(".gguf")
     engine = spec.engine or ("vllm" if vendor and not file else "llama.cpp")

@@ -25,7 +25,7 @@ _CONTAINER_RIGHTS: Final = Rule(
     },
     "secure by default",
 )
-# Endpoints and proxies learn of the end of a pod after it does: what comes in the meantime is still answered.
+# Endpoints and proxies learn of the end of a pod later than the pod: requests in the meantime are still answered.
 _END_SECONDS: Final = 5
 _UNPRIVILEGED_PORT: Final = 1024
 _USER: Final = 65532

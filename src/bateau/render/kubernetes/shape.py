@@ -1,8 +1,8 @@
-"""What all objects of one service share: names, labels, ports, and the findings made on the way.
+"""The parts that all objects of one service share: names, labels, ports and findings.
 
 Called by every module of this target.
 
-Invariant: selectors hold only labels of ours, which a label of the user's can never change.
+Invariant: selectors have only Bateau's labels, which a label in a spec can never change.
 """
 
 import math
@@ -63,7 +63,7 @@ class Shape:
         return _PORT_WORD.sub(lambda match: self.numbers.get(match[1], match[0]), text)
 
     def check_doors(self, doors: Sequence["Door"]) -> None:
-        """Say which ports cannot be told apart in Kubernetes."""
+        """Report the ports that Kubernetes cannot distinguish."""
         if len(doors) == 1:
             return
         for what, values in (
@@ -71,7 +71,7 @@ class Shape:
             ("name", [door.name.value for door in doors]),
         ):
             for value in sorted({each for each in values if values.count(each) > 1}):
-                says = f"two ports have the {what} {value}; Kubernetes tells them apart by it"
+                says = f"two ports have the {what} {value}, by which Kubernetes distinguishes them"
                 self.say(says, "spec.ports", verdict="error")
 
     def say(self, says: str, path: str = "spec", *, verdict: Literal["error", "warning"] = "warning") -> None:
@@ -110,7 +110,7 @@ class Shape:
         return selector_of(self.service)
 
     def labels(self) -> dict[str, Any]:
-        """Return the labels of every object: the user's that Kubernetes takes, then ours."""
+        """Return the labels of every object: the valid ones of the spec, then Bateau's."""
         made: dict[str, Any] = {}
         for key, value in self.service.labels.items():
             if _LABEL_KEY(key) and _LABEL_VALUE(value):
@@ -122,17 +122,17 @@ class Shape:
         return made
 
     def check_labels(self) -> None:
-        """Say which labels and annotations Kubernetes would refuse, and which labels are ours to give."""
+        """Report labels and annotations that Kubernetes would reject, and labels that Bateau sets itself."""
         for key, value in self.service.labels.items():
             where = child("metadata.labels", key)
             if not (_LABEL_KEY(key) and _LABEL_VALUE(value)):
-                self.say(f"not rendered: {where} is no label that Kubernetes takes", where)
+                self.say(f"not rendered: {where} is not a valid Kubernetes label", where)
             elif key in _LABELS_OF_OURS:
-                self.say(f"not rendered: {where} is a label that Bateau gives, and selects by", where)
+                self.say(f"not rendered: {where} is a label that Bateau sets and selects by", where)
         for key in self.notes():
             if not _LABEL_KEY(key):
                 where = child("metadata.annotations", key)
-                self.say(f"not rendered: {where} is no annotation that Kubernetes takes", where)
+                self.say(f"not rendered: {where} is not a valid Kubernetes annotation", where)
 
     def notes(self) -> Mapping[str, str]:
         """Return the user's annotations."""

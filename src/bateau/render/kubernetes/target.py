@@ -1,8 +1,8 @@
 """Turn one service into plain Kubernetes objects.
 
-Called by render.release. What each object holds stands in the modules beside this one.
+Called by render.release. The modules beside this one make the parts of each object.
 
-Invariant: a service is rendered whole or not at all, and what is left out is a finding.
+Invariant: a service is rendered whole or not at all, and a finding reports everything that is left out.
 Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is installed once for a cluster.
 """
 
@@ -34,7 +34,7 @@ _FIELD_OF = {Command: "command", Wasm: "wasm", VirtualMachine: "vm", Documents: 
 
 
 class Kubernetes:
-    """Deployment, Service and what belongs to them."""
+    """The objects of a service: Deployment, Service and those that they need."""
 
     name = "kubernetes"
 
@@ -43,7 +43,7 @@ class Kubernetes:
         return address_of(workload, where.namespace)
 
     def render(self, workload: Workload, around: Surroundings) -> Rendering:
-        """Return the objects of `workload`; what cannot be expressed is a finding and never silence."""
+        """Return the objects of `workload`, and a finding for everything that they cannot express."""
         shape = Shape(workload, around)
         server: Server | None = None
         runs = workload.runs
@@ -88,7 +88,7 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
     template: dict[str, Any] = {"metadata": {"labels": shape.labels()}, "spec": pod_of(shape, doors, variables, server)}
     if variables.plain:
         made.append(shape.document("v1", "ConfigMap", {"data": variables.plain}))
-        digest = Rule(variables.digest, "pods start anew when the ConfigMap changes")
+        digest = Rule(variables.digest, "pods restart when the ConfigMap changes")
         template["metadata"]["annotations"] = {"bateau.dev/config": digest}
     replicas = _replicas(shape)
     deployment: dict[str, Any] = {} if scale else {"replicas": replicas}
@@ -120,7 +120,7 @@ def _service(shape: Shape, doors: list[Door]) -> dict[str, Any]:
     for door in doors:
         port: dict[str, Any] = {"name": door.name, "port": door.number, "targetPort": door.number}
         if door.app_protocol:
-            port["appProtocol"] = Rule(door.app_protocol, f"what is spoken on port {door.key}")
+            port["appProtocol"] = Rule(door.app_protocol, f"protocol of port {door.key}")
         ports.append(port)
     return shape.document("v1", "Service", {"spec": {"selector": shape.selector(), "ports": ports}})
 

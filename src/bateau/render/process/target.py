@@ -1,9 +1,9 @@
 """Turn one workload into the template of a process.
 
-Called by render.release. Which programs and models are there comes in with the inventory.
+Called by render.release. The inventory names the programs and models that exist.
 
 Invariant: the same workload, model, capacity and addresses give the same template, hence the same revision: a control
-plane that was restarted recognises what runs.
+plane that was restarted recognises the running replicas.
 """
 
 import dataclasses
@@ -241,7 +241,7 @@ def _probe(workload: Workload, target: ProbeTarget) -> ProbePlan:
 
 
 def _revised(template: ProcessTemplate) -> ProcessTemplate:
-    """Name the template by its content. How it is probed and stopped is no reason to restart it."""
+    """Name the template by its content. A change of probes or of stopping does not restart a replica."""
     content: dict[str, Any] = {
         "command": template.command,
         "environment": dict(template.environment),
