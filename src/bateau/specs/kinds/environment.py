@@ -20,7 +20,7 @@ class Match:
     """Which objects a patch or policy speaks of."""
 
     kind: str | None = described(
-        "Kind of the object. `Model`, `App` or absent: what is written here; any other kind: Kubernetes manifests that "
+        "Kind of the object. `Model`, `App` or absent: documents of Bateau; any other kind: Kubernetes manifests that "
         "were rendered, or came from a chart or another foreign document.",
         default=None,
         examples=("Model", "App", "Deployment"),
@@ -73,7 +73,7 @@ class EnvironmentSpec:
         examples=(("app/debug", "model/*"),),
     )
     values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
-    patches: tuple[Patch, ...] = described("Changes to what is written.", default=())
+    patches: tuple[Patch, ...] = described("Changes to documents and manifests.", default=())
 
 
 def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
