@@ -92,6 +92,30 @@ def test_a_hanging_replica_is_restarted(stack: Stack):
     wait_for(lambda: stack.pids() and pid not in stack.pids().values())
 
 
+async def test_600_clients_at_one_replica_do_not_get_it_killed_for_being_busy(stack: Stack):
+    """A2: number 513 held up the health probe, and the replica was killed with everything it was doing."""
+    stack.write(CHAT + "  health: {interval: 500ms, timeout: 1s}\n")
+    assert stack.up().code == 0
+    before = stack.pids()
+    answers: list[int] = []
+
+    async def ask(session: aiohttp.ClientSession) -> None:
+        async with session.post(f"{stack.url}/v1/chat/completions", json=chat_body(max_tokens=48)) as response:
+            answers.append(response.status)
+
+    connector, timeout = aiohttp.TCPConnector(limit=0), aiohttp.ClientTimeout(total=None)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        asking = [asyncio.create_task(ask(session)) for _ in range(600)]
+        for _ in range(20):
+            await asyncio.sleep(1.0)
+            assert await asyncio.to_thread(stack.pids) == before, "the replica is not ready any more"
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+    assert set(answers) <= {200}
+    assert [replica["restarts"] for replica in stack.replicas()] == [0]
+
+
 def test_a_mistake_leaves_what_runs_and_is_named(stack: Stack):
     assert stack.up().code == 0
     before = stack.pids()

@@ -72,6 +72,9 @@ async def test_models_are_listed_in_openais_form(gateway: Gateway) -> None:
         ],
     }
     assert (await gateway.ask("GET", "/v1/models/small")).tree == listed["data"][1]
+    for path in ("/v1/models", "/v1/models/small"):  # A22: uptime checks send HEAD
+        head = await gateway.ask("HEAD", path)
+        assert (head.status, head.headers["content-type"], head.body) == (200, "application/json", b"")
     absent = await gateway.ask("GET", "/v1/models/large")
     assert (absent.status, absent.error["code"]) == (404, "model_not_found")
 

@@ -16,7 +16,17 @@ from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 
 CONTROL_CLUSTER = "bateau-control"
 
+_MODELS = ("openai", "leaving")
+
 _UNLIMITED = 1_000_000
+# llama.cpp's server has 512 threads and needs one for each connection, with or without a request on it; number 513
+# waits behind the others, and that may be the health probe. Half of them, since two gateways may run for a while.
+REPLICA_CONNECTIONS_MAX = 240
+# Beyond that, so many requests to a model wait in the gateway; the next one is answered 503.
+WAITING_MAX = 1024
+# Node and uvicorn close a connection that was idle for 5 s, gunicorn after 2 s; whoever closes later may send a request
+# into the close. So the gateway closes first.
+_APP_IDLE = "1.5s"
 
 
 class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
@@ -28,16 +38,7 @@ def cluster(backend: Backend) -> dict[str, Any]:
     found: dict[str, Any] = {
         "name": cluster_name(backend),
         "connect_timeout": "2s",
-        "circuit_breakers": {
-            "thresholds": [
-                {
-                    "max_connections": _UNLIMITED,
-                    "max_pending_requests": _UNLIMITED,
-                    "max_requests": _UNLIMITED,
-                    "max_retries": _UNLIMITED,
-                }
-            ]
-        },
+        "circuit_breakers": _limits(backend),
         "load_balancing_policy": {
             "policies": [
                 {
@@ -61,6 +62,25 @@ def cluster(backend: Backend) -> dict[str, Any]:
         found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}})
         if backend.protocol != "tcp":
             found["typed_extension_protocol_options"] = _protocol_options(_upstream_http(backend.protocol))
+    return found
+
+
+def _limits(backend: Backend) -> dict[str, Any]:
+    """Return the CircuitBreakers: bounds where a replica of ours would fall ill, none elsewhere."""
+    bounded = backend.protocol in _MODELS and backend.external is None
+    found: dict[str, Any] = {
+        "thresholds": [
+            {
+                "max_connections": _UNLIMITED,
+                "max_pending_requests": WAITING_MAX if bounded else _UNLIMITED,
+                "max_requests": _UNLIMITED,
+                "max_retries": _UNLIMITED,
+            }
+        ]
+    }
+    if bounded:
+        # Over HTTP/1.1 a connection carries one request at a time.
+        found["per_host_thresholds"] = [{"max_connections": REPLICA_CONNECTIONS_MAX}]
     return found
 
 
@@ -112,15 +132,18 @@ def _address(address: str) -> dict[str, Any]:
 
 
 def _upstream_http(protocol: str) -> dict[str, Any]:
-    if protocol in ("openai", "leaving"):
-        # llama.cpp closes a connection that was idle for 5 s or has carried 100 requests: be quicker than it.
+    if protocol in _MODELS:
+        # llama.cpp closes a connection that was idle for 5 s or has carried 100 requests; the gateway closes it first.
         return {
             "explicit_http_config": {"http_protocol_options": {}},
             "common_http_protocol_options": {"idle_timeout": "4s", "max_requests_per_connection": 90},
         }
     if protocol == "grpc":
         return {"explicit_http_config": {"http2_protocol_options": {}}}
-    return {"explicit_http_config": {"http_protocol_options": {}}}
+    return {
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": {"idle_timeout": _APP_IDLE},
+    }
 
 
 def _protocol_options(options: dict[str, Any]) -> dict[str, Any]:
@@ -187,6 +210,8 @@ def _external(target: ExternalTarget, name: str) -> dict[str, Any]:
         ]
     found: dict[str, Any] = {
         "type": "STRICT_DNS",
+        # Envoy acknowledges no cluster while one of them waits for its name server.
+        "wait_for_warm_on_init": False,
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],

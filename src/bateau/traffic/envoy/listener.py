@@ -9,7 +9,7 @@ Refused: Lua for reading the body. It is cheaper on big bodies, but takes broken
 
 from typing import Any
 
-from bateau.traffic.envoy.openai_errors import error_body
+from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, local_replies, status_filter
 
 TYPE = "type.googleapis.com/"
 MODEL_HEADER = "x-bateau-model"
@@ -21,9 +21,20 @@ FRONT = "front"  # the listener, and its routes
 # They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
-# Bodies up to 20 MB must pass, and a body is buffered whole for reading the model and for retries.
-BODY_BYTES_MAX = 32 * 1024 * 1024
-RETRY_AFTER_S = 2
+# One URL space that is Bateau's: there is one way to write each path.
+_OUR_PATHS = {
+    "normalize_path": True,
+    "merge_slashes": True,
+    "path_with_escaped_slashes_action": "REJECT_REQUEST",
+    "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+}
+# An app's paths and headers are its own. Registries, object stores and proxies have %2F, //, %5C and .. in theirs.
+_THEIR_PATHS = {
+    "normalize_path": False,
+    "merge_slashes": False,
+    "path_with_escaped_slashes_action": "KEEP_UNCHANGED",
+    "common_http_protocol_options": {"headers_with_underscores_action": "ALLOW"},
+}
 
 
 def front_listener(address: str, port: int) -> dict[str, Any]:
@@ -35,26 +46,34 @@ def front_listener(address: str, port: int) -> dict[str, Any]:
         }
         for each in front_filters()
     ]
+    config = {
+        "rds": {"route_config_name": FRONT, "config_source": ads()},
+        "local_reply_config": local_replies((*FRONT_ONLY, *ALL)),
+        **_OUR_PATHS,
+    }
     return {
         "name": FRONT,
         "address": socket_address(address, port),
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
-        "filter_chains": [{"filters": [_http_connection_manager(FRONT, FRONT, discovered)]}],
+        "filter_chains": [{"filters": [_http_connection_manager(FRONT, discovered, config)]}],
     }
 
 
 def app_http_listener(name: str, port: int, *, route_config: dict[str, Any], metrics_name: str) -> dict[str, Any]:
     """Return the loopback listener of an App's http, grpc or websocket port: balanced by request, HTTP/1.1 and h2c."""
-    manager = _http_connection_manager(metrics_name, None, [])
-    manager["typed_config"]["route_config"] = route_config
-    manager["typed_config"]["upgrade_configs"] = [{"upgrade_type": "websocket"}]
-    # After an upstream's close Envoy would swallow a client's data for a second.
-    manager["typed_config"]["delayed_close_timeout"] = "0s"
+    config = {
+        "route_config": route_config,
+        "upgrade_configs": [{"upgrade_type": "websocket"}],
+        # After an upstream's close Envoy would swallow a client's data for a second.
+        "delayed_close_timeout": "0s",
+        "local_reply_config": local_replies(ALL),
+        **_THEIR_PATHS,
+    }
     return {
         "name": name,
         "address": socket_address(LOOPBACK, port),
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
-        "filter_chains": [{"filters": [manager]}],
+        "filter_chains": [{"filters": [_http_connection_manager(metrics_name, [], config)]}],
     }
 
 
@@ -91,29 +110,23 @@ def ads() -> dict[str, Any]:
     return {"ads": {}, "resource_api_version": "V3"}
 
 
-def _http_connection_manager(name: str, routes: str | None, filters: list[dict[str, Any]]) -> dict[str, Any]:
+def _http_connection_manager(name: str, filters: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
     config: dict[str, Any] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "http_filters": [*filters, _http_filter("router", "router.v3.Router", {})],
-        # A prompt may take minutes before the first byte, and a stream may pause: no limit on silence. A client that
-        # does not finish its headers is cut.
+        # A prompt may take minutes before the first byte, and a stream may pause: silence has no limit. A client that
+        # does not finish its headers is disconnected.
         "stream_idle_timeout": "0s",
         "request_headers_timeout": "10s",
-        "local_reply_config": _local_replies(),
         "access_log": _request_metrics(),
         "server_header_transformation": "PASS_THROUGH",
         "generate_request_id": True,
         "always_set_request_id_in_response": True,
         "use_remote_address": True,
         "skip_xff_append": True,
-        "normalize_path": True,
-        "merge_slashes": True,
-        "path_with_escaped_slashes_action": "REJECT_REQUEST",
-        "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+        **more,
     }
-    if routes:
-        config["rds"] = {"route_config_name": routes, "config_source": ads()}
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
@@ -164,85 +177,6 @@ def front_filters() -> list[dict[str, Any]]:
     ]
 
 
-def _local_replies() -> dict[str, Any]:
-    """Map what Envoy answers by itself to OpenAI's error shape."""
-
-    def reply(
-        status: int, body: dict[str, Any], *, headers: dict[str, str] | None = None, only: dict[str, Any] | None = None
-    ) -> dict[str, Any]:
-        by_status = _status_is(status)
-        mapper: dict[str, Any] = {
-            "filter": {"and_filter": {"filters": [by_status, only]}} if only else by_status,
-            "body_format_override": {"json_format": body, "content_type": "application/json"},
-        }
-        if headers:
-            mapper["headers_to_add"] = [
-                {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-                for key, value in headers.items()
-            ]
-        return mapper
-
-    retry_after = {"retry-after": str(RETRY_AFTER_S)}
-    return {
-        "mappers": [
-            reply(
-                503,
-                error_body(
-                    "The control plane does not run, and metrics come from it. Models are served all the same.",
-                    kind="server_error",
-                    code="control_plane_down",
-                ),
-                headers=retry_after,
-                only={"header_filter": {"header": {"name": ":path", "string_match": {"exact": "/metrics"}}}},
-            ),
-            reply(
-                503,
-                error_body(
-                    "No replica of '%ROUTE_NAME%' can answer now (%RESPONSE_FLAGS%). Try again shortly; "
-                    "`bateau status` says why.",
-                    kind="server_error",
-                    code="no_ready_replica",
-                ),
-                headers=retry_after,
-            ),
-            reply(
-                413,
-                error_body(
-                    f"The request body is larger than {BODY_BYTES_MAX // 2**20} MiB.",
-                    kind="invalid_request_error",
-                    code="request_too_large",
-                ),
-            ),
-            reply(
-                504,
-                error_body("The replica did not answer in time.", kind="server_error", code="timeout"),
-                headers=retry_after,
-            ),
-            reply(
-                502,
-                error_body(
-                    "The replica broke off its answer (%RESPONSE_FLAGS%).", kind="server_error", code="bad_gateway"
-                ),
-            ),
-            reply(
-                400,
-                error_body(
-                    "The gateway could not read the request (%RESPONSE_CODE_DETAILS%).",
-                    kind="invalid_request_error",
-                    code="bad_request",
-                ),
-                # Not for the routes' own answers, which are local replies too.
-                only={"response_flag_filter": {"flags": ["DPE"]}},
-            ),
-        ]
-    }
-
-
-def _status_is(status: int) -> dict[str, Any]:
-    value = {"default_value": status, "runtime_key": f"bateau.status.{status}"}
-    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}
-
-
 def _request_metrics() -> list[dict[str, Any]]:
     """Count requests and time them by route, in Envoy: no log is read for it, and no Python is on the way.
 
@@ -270,7 +204,7 @@ def _request_metrics() -> list[dict[str, Any]]:
         _stats_logger({"counters": [requests], "histograms": [duration]}),
         {
             **_stats_logger({"histograms": [first_token]}),
-            "filter": {"and_filter": {"filters": [_status_is(200), model_was_read]}},
+            "filter": {"and_filter": {"filters": [status_filter(200), model_was_read]}},
         },
     ]
 

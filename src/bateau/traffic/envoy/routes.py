@@ -15,7 +15,6 @@ from urllib.parse import quote
 from bateau.domain.endpoint import Backend, ExternalTarget
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl
 from bateau.traffic.envoy.listener import (
-    BODY_BYTES_MAX,
     FRONT,
     INVALID_BODY,
     MISSING_MODEL,
@@ -25,12 +24,16 @@ from bateau.traffic.envoy.listener import (
     TYPE,
 )
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
+from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may be started again on another replica as long as no byte of it was seen.
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes"
+# What an app may have processed is not sent again, unless its method says that this is safe (RFC 9110, 9.2.1).
 _RETRY_ON_APP = "connect-failure,refused-stream,reset-before-request"
+_RETRY_ON_APP_SAFE = f"{_RETRY_ON_APP},reset"
+_SAFE_METHODS = "GET|HEAD"
 # Headers of a caller's that no replica needs: keys stay in the gateway, forged ones don't get through, and compressed
 # answers could not be read by later filters.
 _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER]
@@ -142,19 +145,19 @@ def app_routes(name: str, *, cluster: str) -> dict[str, Any]:
                 "name": name,
                 "domains": ["*"],
                 "routes": [
-                    {
-                        "name": name,
-                        "match": {"prefix": "/"},
-                        "route": {
-                            "cluster": cluster,
-                            "timeout": "0s",
-                            "idle_timeout": "0s",
-                            "retry_policy": _retries(_RETRY_ON_APP),
-                        },
-                    }
+                    _app_route(name, cluster, {"prefix": "/", "headers": [_safe_method()]}, _RETRY_ON_APP_SAFE),
+                    _app_route(name, cluster, {"prefix": "/"}, _RETRY_ON_APP),
                 ],
             }
         ],
+    }
+
+
+def _app_route(name: str, cluster: str, match: dict[str, Any], retry_on: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "match": match,
+        "route": {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s", "retry_policy": _retries(retry_on)},
     }
 
 
@@ -228,11 +231,15 @@ def _model_header(value: str) -> dict[str, Any]:
 
 
 def _get(path: str) -> dict[str, Any]:
-    return {"path": path, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    return {"path": path, "headers": [_safe_method()]}
 
 
 def _get_prefix(prefix: str) -> dict[str, Any]:
-    return {"prefix": prefix, "headers": [{"name": ":method", "string_match": {"exact": "GET"}}]}
+    return {"prefix": prefix, "headers": [_safe_method()]}
+
+
+def _safe_method() -> dict[str, Any]:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
 
 
 def _answer(match: dict[str, Any], status: int, body: dict[str, Any], *, name: str) -> dict[str, Any]:
