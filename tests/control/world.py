@@ -19,6 +19,7 @@ from bateau.domain.inventory import Machine
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus, Status
+from bateau.ports.memory import Memory
 from bateau.runtimes.local import LocalRuntime
 from bateau.store.revisions import RevisionStore
 from bateau.testing import FakeKeeper, FakeMemory, FakePlane, FakeSource, FakeTexts, ManualClock
@@ -75,7 +76,7 @@ class _JournaledPlane(FakePlane):
 class World:
     """One control plane after another may live in it: `end` the one and `begin` the next."""
 
-    def __init__(self, *, history: Path | None = None, **texts: str) -> None:
+    def __init__(self, *, history: Path | None = None, memory: Memory | None = None, **texts: str) -> None:
         self.journal: list[str] = []
         self.clock = ManualClock(monotonic=100.0, wall=1_700_000_000.0)
         self.texts = FakeTexts(**texts)
@@ -83,7 +84,7 @@ class World:
         self.keeper = _JournaledKeeper(self.journal, clock=self.clock)
         self.plane = _JournaledPlane(self.journal, clock=self.clock)
         self.events: list[Event] = []
-        self.memory = FakeMemory()
+        self.memory: Memory = memory or FakeMemory()
         self.secrets: dict[str, str] = {}
         self.memory_bytes = 16 * 2**30
         self.revisions = RevisionStore(history) if history else None
@@ -203,9 +204,11 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(*, history: Path | None = None, **texts: str) -> AsyncGenerator[World, None]:
+async def world(
+    *, history: Path | None = None, memory: Memory | None = None, **texts: str
+) -> AsyncGenerator[World, None]:
     """Run a control plane for the length of a block; with `history` it keeps revisions in that file."""
-    made = World(history=history, **texts)
+    made = World(history=history, memory=memory, **texts)
     await made.begin()
     try:
         await made.turn()

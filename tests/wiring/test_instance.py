@@ -90,4 +90,27 @@ def test_a_save_that_fails_says_so_and_keeps_the_old(tmp_path: Path) -> None:
     path.with_suffix(".partial").mkdir()
     with pytest.raises(ControlError, match="cannot write"):
         StateFile(path).save({"a": 2})
-    assert json.loads(path.read_text()) == {"a": 1}
+    assert json.loads(path.read_text()) == {"format": 2, "a": 1}
+
+
+def test_a_file_of_the_previous_format_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "control.json"
+    path.write_text('{"app_ports": {"app/shop/http": 30001}}')  # it had no number
+    assert StateFile(path).load() == {"app_ports": {"app/shop/http": 30001}}
+
+
+@pytest.mark.parametrize(
+    "content", ['{"format": 3, "texts": {"a.yaml": ""}}', '{"format": "x"}', '{"format": [2]}', "{"]
+)
+def test_what_cannot_be_read_is_kept_beside_the_file(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, content: str
+) -> None:
+    path = tmp_path / "control.json"
+    path.write_text(content)
+    file = StateFile(path)
+    assert file.load() == {}
+    assert path.read_text() == content  # another process may only look
+    assert "cannot be read" in caplog.text
+    file.save({"a": 1})
+    assert file.load() == {"a": 1}
+    assert (tmp_path / "control.damaged").read_text() == content

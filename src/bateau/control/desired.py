@@ -85,12 +85,13 @@ class DesiredState:
         remembered = self._ports.memory.load()
         self._rollbacks.remember(remembered.get("rollbacks"))
         texts: Any = remembered.get("texts")
-        if isinstance(texts, dict):
-            known = {str(name): str(text) for name, text in cast("dict[str, Any]", texts).items()}
-            last_good = await self.understood(known)
-            if not last_good.mistaken:
-                self._good, self._good_texts = last_good, known
-                self.release = await self._rollbacks.held(last_good.release)
+        plain = cast("dict[str, Any]", texts) if isinstance(texts, dict) else {}
+        known = {str(name): str(text) for name, text in plain.items()}
+        last_good = await self.understood(known)
+        await self._rollbacks.bring_up_to_date(last_good.release)
+        if isinstance(texts, dict) and not last_good.mistaken:
+            self._good, self._good_texts = last_good, known
+            self.release = await self._rollbacks.held(last_good.release)
 
     def forget(self) -> None:
         """Have the next control plane start without remembered specs; rolled-back services stay so."""

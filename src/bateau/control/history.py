@@ -8,20 +8,24 @@ is replaced sooner, when every replica of it was ready and none had to be restar
 """
 
 import hashlib
+import json
 import logging
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from bateau.domain.errors import BateauError
 from bateau.domain.release import Release
 from bateau.domain.revision import Draft, Revision
 from bateau.domain.workload import Workload
+from bateau.kit.position import leaves
 from bateau.ports.clock import Clock
 from bateau.ports.revisions import Revisions
 
 logger = logging.getLogger(__name__)
 
 HEALTHY_AFTER_S: Final = 10.0  # what a replica dies of at its start shows by then
+
+_DIGEST_FORMAT: Final = "2:"  # 1 had no mark, and changed with every field that a schema gained
 
 LOCAL = "local"  # the name in the history of specs that are served as they are written
 
@@ -124,5 +128,26 @@ class History:
 
 
 def service_digest(service: Workload) -> str:
-    """Return the sha256 of all that a service is, defaults included; where it is written does not matter."""
-    return hashlib.sha256(repr(service.tree).encode()).hexdigest()
+    """Return a digest of what a service's document says; where it is written does not matter.
+
+    Defaults are left out, so that a newer version with more fields gives the same digest. For what `env()` has read,
+    its expression stands: the value is kept nowhere, and changing it does not write the service anew.
+    """
+    says: dict[str, Any] = {}
+    filled_in = dict(leaves(service.tree))
+    for path, chain in service.origins.items():
+        if path in service.withheld:
+            says[path] = [step.says for step in chain if step.how == "expression"]
+        elif any(step.how != "default" for step in chain):
+            says[path] = filled_in.get(path, chain[-1].value)  # `scale: {}` was written, and is no leaf once filled in
+    canonical = json.dumps(says, sort_keys=True, separators=(",", ":"))
+    return _DIGEST_FORMAT + hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def is_current(digest: str) -> bool:
+    """Whether `service_digest` of this version could have returned a digest; others cannot be compared with it.
+
+    >>> is_current("2:e3b0"), is_current("e3b0")
+    (True, False)
+    """
+    return digest.startswith(_DIGEST_FORMAT)

@@ -3,6 +3,8 @@
 Called by control.desired for every release that it takes up, and by its `rollback`.
 
 Invariant: a service is held only while what is written for it is what was rolled back: writing it anew ends that.
+Invariant: digests of different formats are never compared: what the history has is read again instead. The digests
+there only make the search for a revision short.
 Invariant: what cannot be read back changes nothing: the service stays as it is written, and that is said.
 Refused: going back to the texts of a revision; the services that nobody complained about would go back as well.
 """
@@ -12,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from bateau.control.history import LOCAL, service_digest
+from bateau.control.history import LOCAL, is_current, service_digest
 from bateau.control.outside import Ports
 from bateau.control.path import Written
 from bateau.domain.errors import BateauError, ControlError
@@ -69,6 +71,31 @@ class Rollbacks:
         self._holds = dict(self.remembered_in(tree, self._environment))
         self._elsewhere.pop(self._environment, None)
 
+    async def bring_up_to_date(self, known: Release) -> None:
+        """Give holds of an earlier format a digest of today's, of what was written when the service was last released.
+
+        `known` is what the remembered texts say: it counts where the history has no answer.
+        """
+        for key, hold in list(self._holds.items()):
+            if is_current(hold.over):
+                continue
+            written = await self._last_written(key) or next((one for one in known.services if one.key == key), None)
+            if written:
+                self._holds[key] = replace(hold, over=service_digest(written))
+            else:
+                logger.error("%s cannot be held at revision %d: its last spec cannot be read", key, hold.revision)
+
+    async def _last_written(self, key: str) -> Workload | None:
+        """Return a service as it was written in the newest revision; None where that cannot be read."""
+        if self._revisions is None:
+            return None
+        try:
+            latest = next(iter(self._revisions.history(self._environment, service=key, limit=1)), None)
+            return await self._service(key, latest.id) if latest else None
+        except BateauError as error:
+            logger.warning("the last revision of %s cannot be read: %s", key, error.message)
+            return None
+
     @staticmethod
     def remembered_in(tree: Any, environment: str | None) -> Mapping[str, Hold]:
         """Return the holds of an environment in what `remembered` gave; none where it is damaged, which is logged."""
@@ -108,7 +135,7 @@ class Rollbacks:
         if self._revisions is None:
             raise ControlError(f"{self._no_history}, so there is nothing to go back to")
         before = _found(service, running)
-        wanted = self._target(self._revisions, before, to)
+        wanted = await self._target(self._revisions, before, to)
         after = await self._service(before.key, wanted.pins.get(before.key, wanted.id))
         if service_digest(after) == service_digest(before):
             raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
@@ -125,7 +152,7 @@ class Rollbacks:
         }
         return {key: hold for key, hold in self._holds.items() if digests.get(key) == hold.over}
 
-    def _target(self, revisions: Revisions, service: Workload, to: int | None) -> Revision:
+    async def _target(self, revisions: Revisions, service: Workload, to: int | None) -> Revision:
         hint = f"`bateau history --service {service.key}` lists them"
         if to is not None:
             found = revisions.get(to)
@@ -136,9 +163,19 @@ class Rollbacks:
         # What is held already goes further back: what it was rolled back from is no place to return to.
         before = latest.pins.get(service.key, latest.id) if latest else None
         found = revisions.last_healthy(self._environment, service=service.key, before=before) if latest else None
+        while found and await self._is_still(service, found):
+            found = revisions.last_healthy(self._environment, service=service.key, before=found.id)
         if found is None:
             raise ControlError(f"there is no earlier healthy revision with another {service.key}", hint=hint)
         return found
+
+    async def _is_still(self, service: Workload, revision: Revision) -> bool:
+        """Whether a service was in a revision what it is now, although another digest may be recorded there."""
+        try:
+            then = await self._service(service.key, revision.pins.get(service.key, revision.id))
+        except BateauError:
+            return False  # `back` says why it cannot be read
+        return service_digest(then) == service_digest(service)
 
     async def _service(self, key: str, revision: int) -> Workload:
         """Return a service as a revision had it. Raises ControlError."""

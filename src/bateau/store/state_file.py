@@ -3,18 +3,28 @@
 Called by control through ports.memory.
 
 Invariant: the file is never half-written: a temporary file is renamed, so kill -9 leaves the old or the new content.
+Invariant: content of an unknown format counts as none, and the first `save` keeps it beside the file, as `*.damaged`.
+Invariant: `load` changes no file: other processes read what a running control plane has written.
 """
 
+import contextlib
 import json
 import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from bateau.domain.errors import ControlError
 
 logger = logging.getLogger(__name__)
+
+FORMAT: Final = 2
+_FORMATS_READ: Final = (1, 2)  # 1 had no number; only the digests in it differ, and control tells those apart
+
+
+class _UnreadableError(Exception):
+    """The file has content that this version cannot read."""
 
 
 class StateFile:
@@ -22,28 +32,54 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._ours = False  # whether this instance has saved, so that what is there can be replaced
 
     def load(self) -> dict[str, Any]:
         """Return the tree, or an empty one if the file does not exist or cannot be read."""
         try:
-            tree = json.loads(self._path.read_text(encoding="utf-8"))
+            return self._read()
+        except _UnreadableError as error:
+            logger.error("%s cannot be read, so its saved state is not used: %s", self._path, error)
+            return {}
+
+    def _read(self) -> dict[str, Any]:
+        try:
+            tree: Any = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            logger.warning("%s cannot be read; its saved state is lost: %s", self._path, error)
-            return {}
-        return cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+            raise _UnreadableError(str(error)) from error
+        if not isinstance(tree, dict):
+            raise _UnreadableError("it does not contain a JSON object")
+        found = cast("dict[str, Any]", tree)
+        number = found.pop("format", 1)
+        if number not in _FORMATS_READ:
+            raise _UnreadableError(f"it has format {number}, and this version reads formats up to {FORMAT}")
+        return found
+
+    def _set_aside(self) -> None:
+        """Keep what cannot be read, for people and for the version that wrote it."""
+        try:
+            self._read()
+        except _UnreadableError:
+            aside = self._path.with_suffix(".damaged")
+            with contextlib.suppress(OSError):  # what cannot be renamed is replaced: the new state counts
+                self._path.replace(aside)
+                logger.error("%s could not be read and was renamed to %s", self._path, aside)
 
     def save(self, tree: Mapping[str, Any]) -> None:
         """Write the tree. Raises ControlError if the disk is full or read-only."""
+        if not self._ours:
+            self._set_aside()
         partial = self._path.with_suffix(".partial")
         try:
             descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                json.dump(tree, file)
+                json.dump({"format": FORMAT, **tree}, file, sort_keys=True)
                 file.flush()
                 os.fsync(file.fileno())
             partial.replace(self._path)
+            self._ours = True
         except OSError as error:
             raise ControlError(
                 f"cannot write {self._path}: {error.strerror}",
