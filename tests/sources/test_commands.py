@@ -1,5 +1,6 @@
 """`bateau models`, on caches in temporary directories."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,7 @@ from click.testing import CliRunner
 
 from bateau.cli.group import bateau
 from bateau.sources.models import Models
+from sources import test_patience
 from sources.gguf_bytes import gguf
 from sources.origin import Origin
 from sources.reading import cut, ignore
@@ -34,3 +36,14 @@ async def test_list_names_a_damaged_model(origin: Origin, cached: Callable[[], M
     assert line.endswith("damaged: pull it again")
     tree = json.loads(CliRunner().invoke(bateau, ["models", "list", "--json"]).output)
     assert [model["damaged"] for model in tree["cached"]] == [True]
+
+
+async def test_pull_says_why_it_waits(origin: Origin, cached: Callable[[], Models]) -> None:
+    """A22: a server that answers 429 says when to come back."""
+    assert cached().list() == []
+    origin.paths["/m.gguf"] = gguf()
+    test_patience.busy_at_first(origin, "/m.gguf", **{"Retry-After": "1"})
+    done = await asyncio.to_thread(CliRunner().invoke, bateau, ["models", "pull", origin.url("/m.gguf")])
+    assert done.exit_code == 0
+    assert f"{origin.url('/m.gguf')}: the server cannot answer now (HTTP 429); trying again in 1.0 s" in done.stderr
+    assert done.stdout.startswith(origin.url("/m.gguf"))

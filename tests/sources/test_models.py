@@ -120,6 +120,12 @@ def test_files_that_are_no_model_or_not_there(models: Make, tmp_path: Path) -> N
         ("huggingface", "known: smollm2"),
         ("hff://a/b", "did you mean `hf://`?"),
         ("Qwen/Qwen3", "hf://Qwen/Qwen3"),
+        ("hf.co/acme/demo:Q4_K_M", "write hf://acme/demo:Q4_K_M"),
+        ("https://huggingface.co/acme/demo", "write hf://acme/demo"),
+        ("https://huggingface.co/acme/demo/", "write hf://acme/demo"),
+        ("https://huggingface.co/acme/demo/blob/main/m-q4.gguf", "write hf://acme/demo/m-q4.gguf"),
+        ("https://huggingface.co/acme/demo/tree/v1.2", "write hf://acme/demo@v1.2"),
+        ("https://huggingface.co/acme/demo?show_file_info=m-q4.gguf", "write hf://acme/demo/m-q4.gguf"),
     ],
 )
 async def test_a_reference_that_names_nothing_says_what_would(models: Make, reference: str, hint: str) -> None:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from bateau.domain.errors import NotAModel, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.model_file import ModelFile, Progress
+from bateau.kit.hub_page import hub_reference
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.sources import catalogue, hugging_face, oci, ollama, pypi, web
 from bateau.sources.artifact import Artifact
@@ -231,6 +232,8 @@ class Models:
 
     def _source(self, reference: str) -> Path | str:
         """Return the file or the full reference that `reference` means."""
+        if pasted := hub_reference(reference):
+            raise SourceNotFound(f"{shown(reference)} is an address of Hugging Face", hint=f"write {pasted}")
         if _scheme(reference):
             try:
                 urlsplit(reference)

@@ -20,6 +20,7 @@ from bateau.domain.workload import (
 )
 from bateau.domain.workload import External as RunsElsewhere
 from bateau.kit.cel_text import OPEN
+from bateau.kit.hub_page import hub_reference
 from bateau.kit.position import nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.url import UrlError, Wrong, parsed
@@ -154,6 +155,9 @@ def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Pro
         )
     if isinstance(source, str) and not source.strip():
         problems.append(at(spec, "spec.source", "source is empty", "name a model, such as `smollm2`"))
+    # Ollama fetches `hf.co/ORG/REPO:QUANT` by itself.
+    if isinstance(source, str) and engine not in {"external", "ollama"} and (pasted := hub_reference(source)):
+        problems.append(at(spec, "spec.source", f"{source} is an address of Hugging Face", f"write {pasted}"))
     return problems
 
 
