@@ -5,6 +5,7 @@ The upstream is an Envoy that answers 1 kB by itself; the load comes from wrk (D
 
 import asyncio
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -16,8 +17,9 @@ from typing import Any
 
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.listen import free_port
-from bateau.wiring.local import SystemClock, envoy_binary
+from bateau.wiring.local import SystemClock
 from bench.report import figure
 
 ROUNDS = 5
@@ -44,7 +46,7 @@ async def _measure() -> None:
     script = folder / "post.lua"
     script.write_text(_SCRIPT % ("x" * 900))
     plane = EnvoyPlane(
-        binary=envoy_binary(),
+        binary=envoy_binary(os.environ),
         cache=folder,
         runtime=folder,
         listen=("127.0.0.1", front),
@@ -112,7 +114,7 @@ def _milliseconds(out: str, percentile: str) -> float:
 def _envoy(folder: Path, name: str, config: dict[str, Any]) -> subprocess.Popen[bytes]:
     path = folder / f"{name}.json"
     path.write_text(json.dumps(config))
-    command = [str(envoy_binary()), "--config-path", str(path), "--concurrency", "1", "--disable-hot-restart"]
+    command = [str(envoy_binary(os.environ)), "--config-path", str(path), "--concurrency", "1", "--disable-hot-restart"]
     return _start(command)
 
 

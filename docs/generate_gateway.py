@@ -9,7 +9,7 @@ Invariant: the routes are those of a real instance with one model named `chat`.
 import inspect
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _WITHOUT_MODEL = {"-missing-": ", body without `model`", "-invalid-": ", body that is not JSON"}
@@ -36,14 +36,13 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:
     """Yield (status, code, answer) for Envoy's responses to requests that cannot be completed."""
-    from bateau.traffic.envoy.listener import front_listener
+    from bateau.traffic.envoy.replies import ALL, FRONT_ONLY, RETRY_AFTER_S
 
-    manager = front_listener("127.0.0.1", 8080)["filter_chains"][0]["filters"][0]["typed_config"]
-    for mapper in manager["local_reply_config"]["mappers"]:
-        error = mapper["body_format_override"]["json_format"]["error"]
-        message = re.sub(r" ?\(%\w+%\)", "", error["message"]).replace("%ROUTE_NAME%", "chat")
-        retry = "".join(f" (`Retry-After: {h['header']['value']}`)" for h in mapper.get("headers_to_add", ()))
-        yield f"{_status(mapper['filter'])}{retry}", f"`{error['code']}`", message
+    for reply in (*FRONT_ONLY, *ALL):
+        message = re.sub(r" ?\(%\w+%\)", "", reply.text).replace("%ROUTE_NAME%", "chat")
+        status = f"{reply.status} or above" if reply.or_above else str(reply.status)
+        retry = f" (`Retry-After: {RETRY_AFTER_S}`)" if reply.again else ""
+        yield f"{status}{retry}", f"`{reply.code}`", message
 
 
 def control_api() -> Iterator[tuple[str, str]]:
@@ -57,14 +56,12 @@ def control_api() -> Iterator[tuple[str, str]]:
 
 def _match(match: Mapping[str, Any]) -> str:
     path = match.get("path") or f"{match['prefix']}*"
-    headers = {header["name"]: header["string_match"]["exact"] for header in match.get("headers", ())}
+    headers = {header["name"]: _text(header["string_match"]) for header in match.get("headers", ())}
     method = headers.pop(":method", "any other" if "prefix" in match and not headers else "any")
     model = next(iter(headers.values()), None)
     body = "" if model is None else _WITHOUT_MODEL.get(model, f', body with `"model": "{model}"`')
     return f"{method} `{path}`{body}"
 
 
-def _status(condition: Mapping[str, Any]) -> int:
-    parts: Sequence[Mapping[str, Any]] = condition.get("and_filter", {}).get("filters") or [condition]
-    found = next(part["status_code_filter"] for part in parts if "status_code_filter" in part)
-    return int(found["comparison"]["value"]["default_value"])
+def _text(match: Mapping[str, Any]) -> str:
+    return str(match.get("exact") or match["safe_regex"]["regex"].replace("|", " or "))

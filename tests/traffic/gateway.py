@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import os
 import shutil
 import signal
 import socket
@@ -18,7 +19,8 @@ import aiohttp
 from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.traffic.envoy.admin import EnvoyAdmin
-from bateau.wiring.local import SystemClock, envoy_binary
+from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.local import SystemClock
 
 WAIT_S = 15.0
 # Envoy acknowledges what it is sent without delay; what it waits for was not sent, or in the wrong order.
@@ -201,7 +203,7 @@ class Gateway:
 
     def new_plane(self) -> EnvoyPlane:
         return EnvoyPlane(
-            binary=envoy_binary(),
+            binary=envoy_binary(os.environ),
             cache=self.base / "cache",
             runtime=self.base,
             listen=("127.0.0.1", self.port),

@@ -1,5 +1,6 @@
 """The page for Prometheus when not all can be read: it counts the silence, and makes up no zeros."""
 
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -10,7 +11,8 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bateau.traffic.envoy import EnvoyPlane
-from bateau.wiring.local import SystemClock, envoy_binary
+from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.local import SystemClock
 from bateau.wiring.metrics import metrics_page
 from control.world import app, model, world
 
@@ -19,7 +21,7 @@ from control.world import app, model, world
 def plane() -> Iterator[EnvoyPlane]:
     folder = Path(tempfile.mkdtemp(prefix="bt-"))
     yield EnvoyPlane(
-        binary=envoy_binary(),
+        binary=envoy_binary(os.environ),
         cache=folder,
         runtime=folder,
         listen=("127.0.0.1", 9),

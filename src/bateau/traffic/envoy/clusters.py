@@ -171,7 +171,7 @@ class ExternalUrl:
         try:
             url = parsed(text)
         except UrlError as error:
-            raise UnusableBackend(f"its URL is not valid: {error.says}") from None
+            raise UnusableBackend(error.says) from None
         tls = url.scheme == "https"
         port = url.port or (443 if tls else 80)
         return cls(tls=tls, host=url.host, port=port, authority=url.authority, path=url.path.rstrip("/"))

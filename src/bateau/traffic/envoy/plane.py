@@ -16,7 +16,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from google.protobuf.json_format import ParseError
+
 from bateau.domain.endpoint import PlaneState, Proxy, Traffic
+from bateau.domain.errors import ControlError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.ports.clock import Clock
 from bateau.traffic.envoy.admin import EnvoyAdmin
@@ -41,7 +44,10 @@ _DRAIN_S = 600
 
 
 class EnvoyPlane:
-    """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`."""
+    """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`.
+
+    Raises ControlError where `binary` is not an Envoy that knows everything it will be sent.
+    """
 
     name = "envoy"
 
@@ -59,13 +65,19 @@ class EnvoyPlane:
         self._binary = binary
         self._runtime = runtime
         self._concurrency = concurrency
-        self._gateway = f"gateway/{self.name}"
-        self._api = EnvoyApi(binary, cache)
         self._bootstrap = bootstrap(xds_socket=runtime / "xds.sock")
-        self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
-        self._builder = ResourceBuilder(
-            api=self._api, listen=listen, control_socket=control_socket, gateway=self._gateway
-        )
+        try:
+            self._api = EnvoyApi(binary, cache)
+            self._builder = ResourceBuilder(
+                api=self._api, listen=listen, control_socket=control_socket, gateway=f"gateway/{self.name}"
+            )
+            self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
+            self._builder.build(Traffic())
+        except (OSError, KeyError, ValueError, ParseError) as error:
+            why = error.args[0] if isinstance(error, KeyError) else error
+            raise ControlError(
+                f"{binary} cannot be the gateway: {why}", hint="the gateway needs Envoy 1.40 or newer"
+            ) from error
         self._ads = AdsServer(runtime / "xds.sock", on_change=self._look)
         self._meter = LoadMeter(clock, may_ask=self._all_connected, on_change=self._look)
         self._listen = listen

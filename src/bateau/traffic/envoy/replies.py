@@ -76,6 +76,12 @@ ALL = (
     Reply(status=504, text="The replica did not answer in time.", code="timeout", again=True),
     Reply(status=502, text="The replica sent an answer that is not valid HTTP (%RESPONSE_FLAGS%).", code="bad_gateway"),
     Reply(
+        status=500,
+        text="The gateway could not complete the request (%RESPONSE_CODE_DETAILS%).",
+        code="gateway_error",
+        or_above=True,
+    ),
+    Reply(
         status=400,
         text="The gateway rejected the request (%RESPONSE_CODE_DETAILS%).",
         code="bad_request",

@@ -30,7 +30,7 @@ from bateau.traffic.envoy.listener import (
     front_filters,
     front_listener,
 )
-from bateau.traffic.envoy.routes import app_routes, front_routes, model_route
+from bateau.traffic.envoy.routes import app_routes, front_routes, model_routes
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class ResourceBuilder:
             # The routes of all models are one resource; that of this model is tried here, where it fails alone.
             tried = {
                 "name": name,
-                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": [model_route(backend)]}],
+                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": model_routes(backend)}],
             }
             self._encode(ROUTES, tried, service)
 

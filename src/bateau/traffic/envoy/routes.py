@@ -70,7 +70,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
             invalid_request(_no_such_model(names), code="model_not_found", param="model"),
             name="unknown",
         ),
-        *(route for model in models for route in (*other_tasks(model), model_route(model))),
+        *(route for model in models for route in model_routes(model)),
         _answer(
             _model_header(MISSING_MODEL),
             400,
@@ -161,8 +161,12 @@ def _app_route(name: str, cluster: str, match: dict[str, Any], retry_on: str) ->
     }
 
 
-def model_route(model: Backend) -> dict[str, Any]:
-    """Return the Route of one model. Raises UnusableBackend."""
+def model_routes(model: Backend) -> list[dict[str, Any]]:
+    """Return the Routes of one model. Raises UnusableBackend."""
+    return [*other_tasks(model), _model_route(model)]
+
+
+def _model_route(model: Backend) -> dict[str, Any]:
     route: dict[str, Any] = {
         "cluster": model.service,
         "timeout": "0s",
