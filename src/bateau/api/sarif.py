@@ -1,13 +1,17 @@
-"""Convert findings and problems to SARIF 2.1.0, for code scanning and editors.
+"""The findings of a plan as SARIF 2.1.0, for code scanning and editors.
 
-Called by `check --sarif` and `plan --sarif`.
-Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0 plus Errata 01", 3.27 (result).
+Called by `plan --sarif`.
+Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0 plus Errata 01", 3.27 (result); GitHub,
+"SARIF support for code scanning" (late 2026): it rejects a file with more than 25,000 results, or with one result that
+has no file.
 
-Invariant: a finding "not checked" is a result of kind "open"; a finding with an exception is a suppressed result.
-Refused: inventing a position; a finding without file and line has its subject as logical location.
+Invariant: at most RESULTS_MAX results, most severe first; those that are left out are counted in a result of their own.
+Invariant: a finding "not checked" is a result of kind "open"; one with an exception is a suppressed result.
+Invariant: every removal that nobody has confirmed is named.
+Refused: a result per removal that needs no confirmation; a change that was asked for is not a finding.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Final
@@ -15,26 +19,46 @@ from urllib.parse import quote
 
 import orjson
 
+from bateau.api.plan_remarks import Remark, remarks
+from bateau.api.plan_words import counted, gap_words
+from bateau.domain.change import Delivery, object_name
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem
 from bateau.kit.position import Position
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
-_WRITTEN: Final = "bateau/written"
+RESULTS_MAX: Final = 25_000
+_SPECS: Final = "bateau/specs"
+_REMOVAL: Final = "bateau/removal"
+_GAP: Final = "bateau/not-compared"
+_LEFT_OUT: Final = "bateau/left-out"
 _LEVELS: Final = {"error": "error", "warning": "warning", "excepted": "note", "not checked": "none"}
+_SEVERITY: Final = ("error", "warning", "note", "none")
+# Up to so many findings that something was not checked, of one rule and kind, have a result each.
+_NOT_CHECKED_ALONE: Final = 20
+_REMOVALS_ALONE: Final = 1_000
+_MESSAGE_CHARACTERS: Final = 900
+# The file of a result without a place, where no result has one.
+_NOWHERE: Final = "README.md"
 
 
-def sarif(findings: Iterable[Finding], problems: Iterable[Problem], *, version: str, prefix: str = "") -> str:
-    """Return a SARIF log of one run. `version` is that of the tool.
+def sarif(delivery: Delivery, *, version: str, prefix: str = "") -> str:
+    """Return one SARIF log of one run. `version` is that of the tool.
 
-    `prefix` is the path from the top of the repository, which viewers use as the root, to the files.
+    `prefix` leads from the top of the repository, which viewers take for the root, to the directory of the files.
     """
-    results = [_of_problem(replace(each, where=_below(prefix, each.where))) for each in problems]
-    results += [_of_finding(replace(each, where=_below(prefix, each.where))) for each in findings]
-    results.sort(key=lambda result: orjson.dumps(result, option=orjson.OPT_SORT_KEYS))
-    rules = sorted({result["ruleId"] for result in results})
+    known = delivery.baseline
+    results = [*_removals(delivery, prefix), *_gaps(delivery)]
+    for problems, state in ((delivery.problems, "new"), (known.problems, "unchanged")):
+        results += [_of_problem(each, prefix, state) for each in problems]
+    for findings, state in ((delivery.findings, "new"), (known.findings, "unchanged")):
+        results += _of_findings(findings, prefix, state)
+    results.sort(key=_order)
+    results = _limited(results)
+    _place(results)
+    rules = {rule: index for index, rule in enumerate(sorted({result["ruleId"] for result in results}))}
     for result in results:
-        result["ruleIndex"] = rules.index(result["ruleId"])
+        result["ruleIndex"] = rules[result["ruleId"]]
     run = {
         "tool": {"driver": {"name": "bateau", "semanticVersion": version, "rules": [{"id": rule} for rule in rules]}},
         "columnKind": "unicodeCodePoints",
@@ -43,48 +67,139 @@ def sarif(findings: Iterable[Finding], problems: Iterable[Problem], *, version: 
     return orjson.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, option=orjson.OPT_INDENT_2).decode()
 
 
-def _of_problem(problem: Problem) -> dict[str, Any]:
+def _order(result: dict[str, Any]) -> tuple[int, bool, bytes]:
+    level = _SEVERITY.index(result["level"])
+    return level, result["baselineState"] != "new", orjson.dumps(result, option=orjson.OPT_SORT_KEYS)
+
+
+def _limited(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if len(results) <= RESULTS_MAX:
+        return results
+    kept, rest = results[: RESULTS_MAX - 1], results[RESULTS_MAX - 1 :]
+    levels = ((level, sum(result["level"] == level for result in rest)) for level in _SEVERITY)
+    numbers = ", ".join(f"{number:,} of level {level}" for level, number in levels if number)
+    says = f"{counted(len(rest), 'result')} left out, as code scanning takes {RESULTS_MAX:,}: {numbers}"
+    return [*kept, _result(_LEFT_OUT, "note", says, state="new", marks=())]
+
+
+def _place(results: Iterable[dict[str, Any]]) -> None:
+    """Give every result a file: code scanning rejects all of them for one that has none."""
+    bare: list[dict[str, Any]] = []
+    files: list[str] = []
+    for result in results:
+        (location,) = result["locations"]
+        if "physicalLocation" not in location:
+            bare.append(location)
+        elif "uriBaseId" in (artifact := location["physicalLocation"]["artifactLocation"]):
+            files.append(artifact["uri"])
+    artifact = {"uri": min(files, default=_NOWHERE), "uriBaseId": "%SRCROOT%"}
+    for location in bare:
+        location["physicalLocation"] = {"artifactLocation": artifact, "region": {"startLine": 1, "startColumn": 1}}
+
+
+def _removals(delivery: Delivery, prefix: str) -> Iterator[dict[str, Any]]:
+    """Yield the removals that nobody has confirmed; of very many, several in one result."""
+    if not delivery.unconfirmed:
+        return
+    changes = {change.renamed_from or change.key: change for change in delivery.changes}
+    names = [object_name(key) for key in delivery.removals]
+    if len(names) > _REMOVALS_ALONE:
+        for text in _lines(names):
+            yield _result(_REMOVAL, "error", f"would be removed: {text}", state="new", marks=(text,))
+        return
+    for key, name in zip(delivery.removals, names, strict=True):
+        change = changes[key]
+        says = f"{name} would be removed: {'; '.join(change.reasons)}"
+        where = next((origin.at for origin in reversed(change.origins) if origin.at), None)
+        logical = {"fullyQualifiedName": name, "kind": "object"}
+        yield _result(_REMOVAL, "error", says, state="new", marks=(name,), where=_below(prefix, where), logical=logical)
+
+
+def _gaps(delivery: Delivery) -> Iterator[dict[str, Any]]:
+    """Yield the services that were not compared, with the objects that may be removed."""
+    for gap in delivery.gaps:
+        says, marks = gap_words(gap), (gap.service or "", gap.side)
+        yield _result(_GAP, "warning", says, state="new", marks=marks)
+        for text in _lines(map(object_name, gap.may_go)):
+            yield _result(_GAP, "warning", f"may be removed: {text}", state="new", marks=(*marks, text))
+
+
+def _lines(names: Iterable[str]) -> Iterator[str]:
+    """Yield all the names, in texts that viewers do not cut."""
+    line = ""
+    for name in names:
+        if line and len(line) + len(name) > _MESSAGE_CHARACTERS:
+            yield line
+            line = ""
+        line += f"{', ' if line else ''}{name}"
+    if line:
+        yield line
+
+
+def _of_problem(problem: Problem, prefix: str, state: str) -> dict[str, Any]:
     says = f"{problem.says}. {problem.hint}" if problem.hint else problem.says
-    return {
-        "ruleId": _WRITTEN,
-        "level": problem.severity.value,
-        "message": {"text": says},
-        "locations": [_location(problem.where, None)] if problem.where else [],
-        "partialFingerprints": {"bateau/v1": _fingerprint(_WRITTEN, problem.where, problem.says)},
-    }
+    where = _below(prefix, problem.where)
+    marks = (problem.says,)
+    rule = _REMOVAL if "--yes-remove" in (problem.hint or "") else _SPECS
+    return _result(rule, problem.severity.value, says, state=state, marks=marks, where=where)
 
 
-def _of_finding(finding: Finding) -> dict[str, Any]:
+def _of_findings(findings: Iterable[Finding], prefix: str, state: str) -> Iterator[dict[str, Any]]:
+    unchecked: list[Finding] = []
+    for finding in findings:
+        if finding.verdict == "not checked":
+            unchecked.append(finding)
+        else:
+            yield _of_finding(finding, prefix, state)
+    for remark in remarks(unchecked, alone_max=_NOT_CHECKED_ALONE):
+        if len(remark.findings) == 1:
+            yield _of_finding(remark.first, prefix, state)
+        else:
+            yield _of_remark(remark, prefix, state)
+
+
+def _of_finding(finding: Finding, prefix: str, state: str) -> dict[str, Any]:
     where = f" (environment {finding.environment})" if finding.environment else ""
-    result: dict[str, Any] = {
-        "ruleId": finding.rule,
-        "kind": "open" if finding.verdict == "not checked" else "fail",
-        "level": _LEVELS[finding.verdict],
-        "message": {"text": f"{finding.subject}: {finding.says}{where}"},
-        "locations": [_location(finding.where, _logical(finding))],
-        "partialFingerprints": {
-            "bateau/v1": _fingerprint(
-                finding.rule, finding.where, finding.subject, finding.path or "", finding.environment or ""
-            )
-        },
-    }
+    path = f".{finding.path}" if finding.path else ""
+    result = _result(
+        finding.rule,
+        _LEVELS[finding.verdict],
+        f"{finding.subject}: {finding.says}{where}",
+        state=state,
+        marks=(finding.subject, finding.path or "", finding.environment or ""),
+        where=_below(prefix, finding.where),
+        logical={"fullyQualifiedName": f"{finding.subject}{path}", "kind": "object"},
+    )
+    result["kind"] = "open" if finding.verdict == "not checked" else "fail"
     if finding.verdict == "excepted":
         result["suppressions"] = [{"kind": "external", "status": "accepted", "justification": finding.says}]
     return result
 
 
-def _logical(finding: Finding) -> dict[str, str]:
-    path = f".{finding.path}" if finding.path else ""
-    return {"fullyQualifiedName": f"{finding.subject}{path}", "kind": "object"}
+def _of_remark(remark: Remark, prefix: str, state: str) -> dict[str, Any]:
+    """Return one result for many findings that something was not checked."""
+    result = _result(
+        remark.first.rule,
+        "none",
+        f"{counted(len(remark.findings), 'finding')} about {remark.subject}: {remark.says}",
+        state=state,
+        marks=(remark.kind, remark.first.environment or ""),
+        where=_below(prefix, remark.first.where),
+    )
+    return result | {"kind": "open"}
 
 
-def _below(prefix: str, where: Position | None) -> Position | None:
-    if where is None or where.file.startswith("/"):
-        return where
-    return replace(where, file=f"{prefix}{where.file}")
-
-
-def _location(where: Position | None, logical: dict[str, str] | None) -> dict[str, Any]:
+def _result(
+    rule: str,
+    level: str,
+    says: str,
+    *,
+    state: str,
+    marks: tuple[str, ...],
+    where: Position | None = None,
+    logical: dict[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return a result. `marks` are what it keeps when lines above it come and go."""
     location: dict[str, Any] = {"logicalLocations": [logical]} if logical else {}
     if where:
         absolute = where.file.startswith("/")
@@ -93,10 +208,18 @@ def _location(where: Position | None, logical: dict[str, str] | None) -> dict[st
             "artifactLocation": {"uri": f"file://{quote(where.file)}"} if absolute else relative,
             "region": {"startLine": where.line, "startColumn": where.column},
         }
-    return location
+    text = "\0".join((rule, where.file if where else "", *marks))
+    return {
+        "ruleId": rule,
+        "level": level,
+        "message": {"text": says},
+        "locations": [location],
+        "partialFingerprints": {"bateau/v1": blake2b(text.encode(), digest_size=16).hexdigest()},
+        "baselineState": state,
+    }
 
 
-def _fingerprint(rule: str, where: Position | None, *parts: str) -> str:
-    """Return an identity of a result that does not change when lines above it change."""
-    text = "\0".join((rule, where.file if where else "", *parts))
-    return blake2b(text.encode(), digest_size=16).hexdigest()
+def _below(prefix: str, where: Position | None) -> Position | None:
+    if where is None or where.file.startswith("/"):
+        return where
+    return replace(where, file=f"{prefix}{where.file}")

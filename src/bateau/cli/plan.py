@@ -113,7 +113,7 @@ def _shown(delivery: "Delivery", form: str | None, *, objects: bool, prefix: str
         from bateau import __version__
         from bateau.api.sarif import sarif
 
-        return sarif(delivery.findings, delivery.problems, version=__version__, prefix=prefix)
+        return sarif(delivery, version=__version__, prefix=prefix)
     from bateau.cli.plan_text import plan_text
 
     return plan_text(delivery, objects=objects)
