@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import make_dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -124,12 +124,12 @@ def test_a_field_that_a_schema_gains_changes_no_digest(default: Any, nested: Any
     """Holds were undone by an upgrade, because their digests covered the defaults."""
     before = service(model(scale={}, resources={}))
     inner = make_dataclass(
-        "Inner", [("deep", type(nested), described("New.", default=nested))], frozen=True, kw_only=True
+        "Inner", [("deep", cast("type", type(nested)), described("New.", default=nested))], frozen=True, kw_only=True
     )
     gained = make_dataclass(
         "Gained",
         [
-            ("fresh", type(default), described("New.", default=default)),
+            ("fresh", cast("type", type(default)), described("New.", default=default)),
             ("resources", inner, described("New.", default=inner())),
         ],
         frozen=True,

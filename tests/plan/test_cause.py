@@ -12,8 +12,8 @@ TEMPLATE = Position("templates/x.yaml", 9, 1)
 
 def of_chart(tag: str, level: str = "info") -> tuple[Origin, ...]:
     return (
-        Origin("value", AT, tag, "moves with tag"),
-        Origin("value", Position("app.yaml", 7, 1), level, "moves with spec.chart.values.level"),
+        Origin("value", AT, tag, "depends on tag"),
+        Origin("value", Position("app.yaml", 7, 1), level, "depends on spec.chart.values.level"),
         Origin("foreign", TEMPLATE, f"shop:{tag}-{level}", "template"),
     )
 
@@ -50,7 +50,7 @@ def test_a_search_that_ended_early_says_nothing_in_a_plan() -> None:
 
 def test_the_cause_of_an_edit_of_a_secret_shows_no_value() -> None:
     chains = [
-        {"data.k": (Origin("value", AT, tag, f"moves with {tag}"), Origin("foreign", TEMPLATE, tag))} for tag in "ab"
+        {"data.k": (Origin("value", AT, tag, f"depends on {tag}"), Origin("foreign", TEMPLATE, tag))} for tag in "ab"
     ]
     before, after = (
         manifest(thing("s", "Secret", data={"k": value}), origins=chain)

@@ -45,8 +45,8 @@ ACCEPTED = {
 }
 REFUSED = {
     "chart: {source: ../helm-dependency}": "wordpress",
-    "manifests: [../jsonnet-guestbook/*]": "`../jsonnet-guestbook/*` matches no file of YAML or JSON",
-    "manifests: [../helm-guestbook/templates/*.yaml]": "looks like a template of a Helm chart",
+    "manifests: [../jsonnet-guestbook/*]": "`../jsonnet-guestbook/*` matches no YAML or JSON file",
+    "manifests: [../helm-guestbook/templates/*.yaml]": "looks like the template of a Helm chart",
     "manifests: [../kustomize-guestbook/*.yaml]": "this is a kustomization",
     "kustomization: ../guestbook": "the directory guestbook has no kustomization.yaml",
 }

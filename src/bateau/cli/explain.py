@@ -62,7 +62,7 @@ def command(
 
 @dataclass(frozen=True)
 class _Subject:
-    """What is explained: how it is called, its tree, and where each leaf came from. `kind` is None beyond our own."""
+    """The subject: its name, its tree and the origin of each leaf. `kind` is None for Kubernetes objects."""
 
     label: str
     key: str
@@ -105,9 +105,9 @@ def _service(subject: str, directory: Path, environment: str | None, namespace: 
         errors = [problem for problem in asked.problems if problem.severity is Severity.ERROR]
         told = f"\n{render(errors)}" if errors else ""
         if subject in names:
-            click.echo(f"{subject} has mistakes, and cannot be explained before they are mended{told}", err=True)
+            click.echo(f"{subject} cannot be explained, because it has errors{told}", err=True)
             raise click.exceptions.Exit(EXIT_WRITTEN_WRONG)
-        hint = did_you_mean(subject, names) or f"there is: {listed(asked.keys) or 'none'}"
+        hint = did_you_mean(subject, names) or f"available: {listed(asked.keys) or 'none'}"
         raise click.UsageError(f"no service {subject} below {directory}: {hint}{told}")
     return _Subject("service", service.key, service.tree, service.origins, str(service.tree["kind"]))
 
@@ -146,7 +146,7 @@ def _origin(found: _Subject, path: str, environment: str | None, *, as_json: boo
 
 
 def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
-    """Return tree and chains; at and below `path` without what a Secret holds, is named like one, or `env()` gave."""
+    """Return tree and chains; at and below `path`, values of Secrets, secret variables and `env()` are hidden."""
     from bateau.domain.change import SECRET
     from bateau.domain.origin import OverlaidOrigins
     from bateau.kit.position import leaves, steps
@@ -171,7 +171,7 @@ def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
 
 
 def _not_set(found: _Subject, path: str) -> None:
-    """Document a field of ours that nobody set. Raises UsageError where there is no such field."""
+    """Document a field that is not set. Raises UsageError if there is no such field."""
     if found.kind is None:
         from bateau.kit.suggest import did_you_mean
 
@@ -185,7 +185,7 @@ def _not_set(found: _Subject, path: str) -> None:
 
 
 def _value(tree: Any, path: str) -> Any:
-    """Follow a path through a tree; None where it leads to nothing."""
+    """Return the value at a path of a tree, or None if there is none."""
     from bateau.kit.position import steps
 
     if not path:
@@ -204,7 +204,7 @@ def _chain(origins: Any, path: str) -> list[tuple[str, Any]]:
 
 
 def _is_at(at: str, path: str) -> bool:
-    """Whether a path is another one, or below it."""
+    """Whether a path is equal to another one, or below it."""
     from bateau.kit.position import below
 
     return not path or at == path or below(at, path)

@@ -1,16 +1,16 @@
-"""One environment as a file: manifests, where their fields came from, what was found, and what made it.
+"""Pack one environment into a file: manifests, the origins of their fields, and the findings.
 
 Called by `render --bundle`, by `plan --against` and by `explain --bundle`, through wiring. The agent of a cluster
 applies it without the repository. A bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
 
-  bundle.json                   what is in it: apiVersion, environment, services, objects in the order in which they are
-                                applied (group, kind, namespace, name, and a digest of 16 bytes), how many findings
-  findings.json                 what target, schemas and policies say
+  bundle.json                   the contents: apiVersion, environment, services, objects in the order in which they are
+                                applied (group, kind, namespace, name, and a digest of 16 bytes), counts of findings
+  findings.json                 the findings of target, schemas and policies
   manifests/app/shop.yaml       one file for each service
-  provenance/app/shop.json      where its fields came from
+  provenance/app/shop.json      the origins of its fields
 
 Invariant: the same content gives the same bytes: no times, owners or host names, and services in a fixed order.
-Invariant: the files stand in the frames that packing made, so that what has not changed is taken as it was.
+Invariant: the files are in the frames that packing made, so that unchanged services are copied.
 """
 
 import json
@@ -33,7 +33,7 @@ from bateau.kit.yaml_tree import read_documents
 from bateau.kit.yaml_writer import split_documents
 
 API_VERSION: Final = "bateau.dev/bundle/v2"
-_READABLE: Final = ("bateau.dev/bundle/v1", API_VERSION)  # v1 had the objects by service
+_READABLE: Final = ("bateau.dev/bundle/v1", API_VERSION)  # v1 lists the objects by service
 _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 
@@ -96,7 +96,7 @@ def _finding(finding: Finding) -> dict[str, Any]:
 def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tuple[Manifest, ...]:
     """Return the manifests in the bundle that is called `name`, each field with where it came from.
 
-    Raises ControlError where it is none, is damaged, or is of another than the `environment` that is given.
+    Raises ControlError if it is not a bundle, is damaged, or is for another environment than `environment`.
     """
     try:
         files = files_in(data)
@@ -106,9 +106,9 @@ def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tu
         manifests = tuple(each for service in about["services"] for each in _manifests(files, service))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         hint = "make one with `bateau render ENV --bundle FILE`"
-        raise ControlError(f"{name} is no bundle, or is damaged: {error}", hint=hint) from error
+        raise ControlError(f"{name} is not a bundle, or is damaged: {error}", hint=hint) from error
     if form not in _READABLE:
-        raise ControlError(f"{name} is a bundle of form {form}", hint=f"this version reads {' and '.join(_READABLE)}")
+        raise ControlError(f"{name} has the bundle format {form}", hint=f"this version reads {' and '.join(_READABLE)}")
     if environment and about.get("environment") != environment:
         raise ControlError(f"{name} is a bundle of {about.get('environment')}, not of {environment}")
     return manifests

@@ -1,10 +1,10 @@
-"""Turn one service of a release into the manifests of a target, in one order.
+"""Render one service of a release into the objects of a target, in the order in which they are applied.
 
 Called by control.assembly after hydrate, before policy and plan.
 
 Invariant: manifests are in the order in which they are applied, and within it by kind, namespace and name.
 Invariant: a service is rendered from itself and its surroundings, and from nothing else.
-Refused: templates of text; they lose where a value came from, and quote by luck.
+Refused: text templates; they lose the origin of a value, and their quoting is fragile.
 """
 
 from collections import Counter
@@ -63,7 +63,7 @@ def used_by(service: Workload) -> tuple[ServiceKey, ...]:
 
 
 def users_of(uses: Iterable[tuple[ServiceKey, Sequence[ServiceKey]]]) -> Mapping[str, Sequence[ServiceKey]]:
-    """Turn (service, what it uses) round: who uses each service, in the order given."""
+    """Invert (service, services that it uses): return the users of each service, in the order given."""
     users: dict[str, list[ServiceKey]] = {}
     for key, used in uses:
         for each in used:

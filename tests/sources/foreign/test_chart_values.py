@@ -62,11 +62,11 @@ def test_values_are_those_that_helm_reads_from_the_same_files(tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("path", "expected"),
     [
-        ("data.size", "shop/app.yaml:8:28 3 moves with spec.chart.values.cache.size"),
-        ("data.level", "shop/base.yaml:1:8 'debug' moves with level of shop/base.yaml"),
-        ("data.host", "values/prod.yaml:3:9 'prod' moves with cache.host of values/prod.yaml"),
-        ("data.mode", "shop/base.yaml:5:7 420 moves with mode of shop/base.yaml"),
-        ("data.list", "values/prod.yaml:5:5 'd' moves with list[0] of values/prod.yaml"),
+        ("data.size", "shop/app.yaml:8:28 3 depends on spec.chart.values.cache.size"),
+        ("data.level", "shop/base.yaml:1:8 'debug' depends on level of shop/base.yaml"),
+        ("data.host", "values/prod.yaml:3:9 'prod' depends on cache.host of values/prod.yaml"),
+        ("data.mode", "shop/base.yaml:5:7 420 depends on mode of shop/base.yaml"),
+        ("data.list", "values/prod.yaml:5:5 'd' depends on list[0] of values/prod.yaml"),
     ],
 )
 def test_a_value_of_a_file_names_its_file_and_line(tmp_path: Path, path: str, expected: str) -> None:

@@ -1,4 +1,4 @@
-"""Charts: what Helm renders, each value with the line of its template and the values that it moves with."""
+"""Charts: what Helm renders, each value with the line of its template and the values that it depends on."""
 
 import os
 import subprocess
@@ -32,7 +32,7 @@ CHART = "apiVersion: v2\nname: small\nversion: 0.1.0\n"
 CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: small}\n"
 SMALL = "  chart:\n    source: chart\n"
 OF_CHART = "of the chart's values.yaml"
-UNKNOWN = "template; which of its lines is not known"
+UNKNOWN = "template; the line is not known"
 TEMPLATES = "charts/search/templates"
 
 
@@ -73,7 +73,7 @@ def test_words_are_read_as_helm_and_kubectl_do(rendered: dict[str, Manifest]) ->
             "Deployment",
             "spec.replicas",
             [
-                "shop/app.yaml:9:17 3 moves with spec.chart.values.replicas",
+                "shop/app.yaml:9:17 3 depends on spec.chart.values.replicas",
                 f"{TEMPLATES}/deployment.yaml:8:13 3 template",
             ],
         ),
@@ -81,8 +81,8 @@ def test_words_are_read_as_helm_and_kubectl_do(rendered: dict[str, Manifest]) ->
             "Deployment",
             "spec.template.spec.containers[0].image",
             [
-                "shop/app.yaml:10:20 '8.2' moves with spec.chart.values.image.tag",
-                f"charts/search/values.yaml:4:15 'registry.example.org/search' moves with image.repository {OF_CHART}",
+                "shop/app.yaml:10:20 '8.2' depends on spec.chart.values.image.tag",
+                f"charts/search/values.yaml:4:15 'registry.example.org/search' depends on image.repository {OF_CHART}",
                 f"{TEMPLATES}/deployment.yaml:23:18 'registry.example.org/search:8.2' template",
             ],
         ),
@@ -90,8 +90,8 @@ def test_words_are_read_as_helm_and_kubectl_do(rendered: dict[str, Manifest]) ->
             "Deployment",
             "spec.template.spec.containers[0].env[0].value",
             [
-                "shop/app.yaml:13:18 'debug' moves with spec.chart.values.env[0].value",
-                f"{TEMPLATES}/deployment.yaml:30:11 'debug' template; below this line",
+                "shop/app.yaml:13:18 'debug' depends on spec.chart.values.env[0].value",
+                f"{TEMPLATES}/deployment.yaml:30:11 'debug' template; at or below this line",
             ],
         ),
         (
@@ -114,7 +114,7 @@ def test_words_are_read_as_helm_and_kubectl_do(rendered: dict[str, Manifest]) ->
             "ConfigMap",
             "data.size",
             [
-                f"charts/search/values.yaml:14:9 64 moves with memory.size {OF_CHART}",
+                f"charts/search/values.yaml:14:9 64 depends on memory.size {OF_CHART}",
                 "charts/search/charts/cache/templates/config.yaml:6:9 '64' template",
             ],
         ),
@@ -131,7 +131,7 @@ def test_an_object_that_a_value_switches_on_says_so(tmp_path: Path) -> None:
     manifests = sound(expand(tmp_path, "  chart: {source: ../charts/search, values: {exposed: true}}\n"))
     (ingress,) = [each for each in manifests if each.tree["kind"] == "Ingress"]
     assert chain(ingress, "spec.defaultBackend.service.port.name") == [
-        "shop/app.yaml:5:55 True the object is there with spec.chart.values.exposed",
+        "shop/app.yaml:5:55 True the object depends on spec.chart.values.exposed",
         f"{TEMPLATES}/service.yaml:22:20 'http' template",
     ]
     assert chain(ingress, "metadata.name")[-1] == f"{TEMPLATES}/service.yaml:17:9 'shop-search' template"
@@ -158,11 +158,11 @@ def test_an_archive_is_a_chart_and_names_the_templates_in_it(tmp_path: Path) -> 
     manifests = sound(expand(tmp_path, SEARCH.replace("charts/search", "charts/search-1.2.0.tgz")))
     deployment, crd = manifests[3], manifests[0]
     assert chain(deployment, "spec.replicas") == [
-        "shop/app.yaml:9:17 3 moves with spec.chart.values.replicas",
+        "shop/app.yaml:9:17 3 depends on spec.chart.values.replicas",
         "charts/search-1.2.0.tgz:1:1 3 templates/deployment.yaml in the archive: line 8 of the template",
     ]
     assert chain(crd, "spec.group") == [
-        "charts/search-1.2.0.tgz:1:1 'search.example.org' crds/index.yaml in the archive: as it stands there"
+        "charts/search-1.2.0.tgz:1:1 'search.example.org' crds/index.yaml in the archive: unchanged"
     ]
 
 
@@ -176,7 +176,7 @@ def test_a_chart_in_an_archive_in_the_charts_directory_is_found(tmp_path: Path) 
     (charts / "cache").rmdir()
     config = sound(expand(tmp_path, SEARCH))[1]
     assert chain(config, "data.size") == [
-        f"charts/search/values.yaml:14:9 64 moves with memory.size {OF_CHART}",
+        f"charts/search/values.yaml:14:9 64 depends on memory.size {OF_CHART}",
         f"charts/search/charts/cache-0.1.0.tgz:1:1 '64' templates/config.yaml in the archive: {UNKNOWN}",
     ]
 
@@ -225,8 +225,8 @@ def test_what_is_made_anew_each_time_is_told(tmp_path: Path) -> None:
         "set a value for it in spec.chart.values"
     )
     (origin,) = manifest.origins["data.password"]
-    assert origin.says == f"{UNKNOWN}; made anew at each rendering"
-    assert chain(manifest, "data.level")[0] == "shop/app.yaml:7:21 'debug' moves with spec.chart.values.level"
+    assert origin.says == f"{UNKNOWN}; different at each rendering"
+    assert chain(manifest, "data.level")[0] == "shop/app.yaml:7:21 'debug' depends on spec.chart.values.level"
 
 
 def test_where_the_bounds_end_the_search_the_chain_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,11 +247,11 @@ def test_values_of_a_list_of_the_chart_move_one_by_one(tmp_path: Path) -> None:
                      "shop/chart/values.yaml": "list:\n  - a\n  - x: b\n    y: c\n"})  # fmt: skip
     (manifest,) = sound(expand(tmp_path, SMALL))
     assert (
-        chain(manifest, "data.one")[0] == "shop/chart/values.yaml:2:5 'a' moves with list[0] of the chart's values.yaml"
+        chain(manifest, "data.one")[0] == "shop/chart/values.yaml:2:5 'a' depends on list[0] of the chart's values.yaml"
     )
     assert (
         chain(manifest, "data.two")[0]
-        == "shop/chart/values.yaml:3:8 'b' moves with list[1].x of the chart's values.yaml"
+        == "shop/chart/values.yaml:3:8 'b' depends on list[1].x of the chart's values.yaml"
     )
 
 
@@ -272,7 +272,7 @@ def test_where_a_comment_breaks_a_template_that_one_goes_without(tmp_path: Path)
     first, _, third = sound(expand(tmp_path, f"{SMALL}    values: {{harm: true}}\n"))
     assert chain(first, "data.last") == ["shop/chart/templates/a.yaml:9:9 'x' template"]
     assert chain(third, "data.a") == [
-        "shop/app.yaml:7:20 True the object is there with spec.chart.values.harm",
+        "shop/app.yaml:7:20 True the object depends on spec.chart.values.harm",
         f"shop/chart/templates/c.yaml:1:1 'b' {UNKNOWN}",
     ]
 
@@ -299,17 +299,17 @@ def test_what_helm_refuses_is_told_with_its_place(tmp_path: Path, text: str, exp
 @pytest.mark.parametrize(
     ("named", "expected", "hint"),
     [
-        ("oci://registry.example.org/shop", "is fetched from elsewhere, and nothing is fetched here", "helm pull"),
+        ("oci://registry.example.org/shop", "is remote, and Bateau does not fetch charts", "helm pull"),
         (
             "https://charts.example.org/shop-1.0.tgz",
-            "is fetched from elsewhere, and nothing is fetched here",
+            "is remote, and Bateau does not fetch charts",
             "helm pull",
         ),
         ("bitnami/redis", "does not exist", "there is no directory `shop/bitnami`"),
         ("chert", "does not exist", "did you mean `chart`?"),
-        ("../../chart", "is outside of the directory that the specs are read from", "copy"),
-        ("linked", "is outside of the directory that the specs are read from", "copy"),
-        ("file.txt", "is no chart", "name the directory"),
+        ("../../chart", "is outside the directory of the specs", "copy"),
+        ("linked", "is outside the directory of the specs", "copy"),
+        ("file.txt", "is not a chart", "name the directory"),
     ],
 )
 def test_what_is_named_wrong_is_told_in_the_spec(tmp_path: Path, named: str, expected: str, hint: str) -> None:
@@ -326,7 +326,7 @@ def test_a_directory_without_a_chart_is_told(tmp_path: Path) -> None:
     write(tmp_path, {"shop/chart/chart.yaml": CHART})
     (problem,) = expand(tmp_path, SMALL).problems
     assert (problem.says, problem.hint) == (
-        "the directory shop/chart is no chart: it has no Chart.yaml",
+        "the directory shop/chart is not a chart: it has no Chart.yaml",
         "did you mean `chart.yaml`?",
     )
 
@@ -335,7 +335,10 @@ def test_a_directory_without_a_chart_is_told(tmp_path: Path) -> None:
 def test_a_release_that_helm_would_refuse_or_misunderstand_is_told(tmp_path: Path, release: str) -> None:
     write(tmp_path, {"shop/chart/Chart.yaml": CHART})
     (problem,) = expand(tmp_path, f"{SMALL}    release: '{release}'\n").problems
-    assert (str(problem.where), problem.says) == ("shop/app.yaml:7:14", f"`{release}` is no name of a Helm release")
+    assert (str(problem.where), problem.says) == (
+        "shop/app.yaml:7:14",
+        f"`{release}` is not a valid name of a Helm release",
+    )
 
 
 def test_a_link_out_of_the_tree_is_not_shown_to_helm(tmp_path: Path) -> None:
@@ -344,14 +347,14 @@ def test_a_link_out_of_the_tree_is_not_shown_to_helm(tmp_path: Path) -> None:
     write(tmp_path, {"secret": "x"})
     (root / "shop/chart/files/link").symlink_to(tmp_path / "secret")
     (problem,) = expand(root, SMALL).problems
-    assert problem.says == "`shop/chart/files/link` leads out of the directory of the specs"
+    assert problem.says == "the link `shop/chart/files/link` leads out of the directory of the specs"
 
 
 def test_a_chart_that_gives_nothing_says_so(tmp_path: Path) -> None:
     write(tmp_path, {"shop/chart/Chart.yaml": CHART, "shop/chart/templates/x.yaml": "{{ if .Values.on }}a{{ end }}"})
     expansion = expand(tmp_path, SMALL)
     (finding,) = expansion.findings
-    assert (str(finding.where), finding.says) == ("shop/app.yaml:6:5", "the chart gives no object with these values")
+    assert (str(finding.where), finding.says) == ("shop/app.yaml:6:5", "the chart renders no object with these values")
     assert sound(expansion) == ()
 
 
@@ -363,7 +366,7 @@ def test_of_a_program_that_breaks_one_line_is_told(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("sys.executable", "/nowhere/python")
     write(tmp_path, {"shop/chart/Chart.yaml": CHART})
     (problem,) = expand(tmp_path, SMALL, environ={"PATH": f"{program.parent}:{os.environ['PATH']}"}).problems
-    assert problem.says == "Helm cannot render this chart: Helm itself breaks on it, panic: index out of range"
+    assert problem.says == "Helm cannot render this chart: Helm crashed with panic: index out of range"
 
 
 def test_a_broken_archive_is_told(tmp_path: Path) -> None:
@@ -378,7 +381,7 @@ def test_without_helm_nothing_is_checked_and_that_is_said(tmp_path: Path, monkey
     expansion = expand(tmp_path, SMALL, environ={"PATH": "/nowhere"})
     (finding,) = expansion.findings
     assert (finding.rule, finding.verdict, str(finding.where)) == ("foreign", "not checked", "shop/app.yaml:6:5")
-    assert finding.says.startswith("the chart is not rendered: Helm is not installed")
+    assert finding.says.startswith("the chart is not rendered, because Helm is not installed")
     assert (expansion.manifests, expansion.problems) == ((), ())
 
 

@@ -67,7 +67,7 @@ def test_a_remark_about_an_object_of_a_chart_needs_no_run_of_helm(tmp_path: Path
 
 
 def test_the_line_of_an_error_in_a_chart_needs_one_more_run(tmp_path: Path, runs: Count) -> None:
-    """F12: the last step of a chain is the line of the template; which values it moves with is not asked."""
+    """F12: the last step of a chain is the line of the template; which values it depends on is not asked."""
     wrong = (
         "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: shop}\ndata:\n  a: {{ .Values.a1 }}\n  b: {{ .Values.a2 }}\n"
     )

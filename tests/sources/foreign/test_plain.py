@@ -75,12 +75,12 @@ def test_unquoted_words_mean_what_they_mean_to_kubectl(tmp_path: Path) -> None:
     assert manifest.tree["data"] == {
         "a": True, "b": "on", "c": 420, "d": False, "e": False, "f": True, "true": 1000,
     }  # fmt: skip
-    end = "as kubectl does; to kustomize and YAML 1.2 it is text: write {0}, or put it in quotes"
+    end = "as for kubectl, but kustomize and YAML 1.2 read it as text; write {0}, or put it in quotes"
     assert [(str(finding.where), finding.verdict, finding.says) for finding in expansion.findings] == [
-        ("shop/x.yaml:5:6", "warning", f"`on` is taken as true, {end.format('true')}"),
-        ("shop/x.yaml:8:6", "warning", f"`Off` is taken as false, {end.format('false')}"),
-        ("shop/x.yaml:8:6", "warning", f"`Off` is taken as false, {end.format('false')}"),
-        ("shop/x.yaml:11:3", "warning", f"`y` is taken as true, {end.format('true')}"),
+        ("shop/x.yaml:5:6", "warning", f"`on` means true, {end.format('true')}"),
+        ("shop/x.yaml:8:6", "warning", f"`Off` means false, {end.format('false')}"),
+        ("shop/x.yaml:8:6", "warning", f"`Off` means false, {end.format('false')}"),
+        ("shop/x.yaml:11:3", "warning", f"`y` means true, {end.format('true')}"),
     ]
 
 
@@ -137,7 +137,7 @@ def test_a_glob_does_not_follow_links_out_of_the_tree(tmp_path: Path) -> None:
     (root / "shop/round").symlink_to(root / "shop")
     assert kinds(sound(expand(root, "  manifests: ['**/*.yaml']\n"))) == ["ConfigMap web"]
     (problem,) = expand(root, "  manifests: ['out*/*.yaml']\n").problems
-    assert problem.says == "`out*/*.yaml` matches no file of YAML or JSON"
+    assert problem.says == "`out*/*.yaml` matches no YAML or JSON file"
 
 
 def test_a_link_to_a_file_outside_is_not_read_through_a_glob(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_a_file_without_an_object_is_told(tmp_path: Path) -> None:
     write(tmp_path, {"shop/x.yaml": "# nothing yet\n---\n"})
     expansion = expand(tmp_path, "  manifests: [x.yaml]\n")
     assert [(str(each.where), each.says) for each in expansion.findings] == [
-        ("shop/app.yaml:5:15", "shop/x.yaml has no object in it")
+        ("shop/app.yaml:5:15", "shop/x.yaml contains no object")
     ]
     assert sound(expansion) == ()
 

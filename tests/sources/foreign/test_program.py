@@ -32,7 +32,7 @@ def test_what_it_says_is_why_it_failed(script: Path, tmp_path: Path) -> None:
     ran = run(written(script, "echo half; echo no such thing >&2; exit 3"), [], folder=tmp_path, environ=ENVIRON)
     assert ran == Ran("half\n", "no such thing")
     ran = run(written(script, "exit 3"), [], folder=tmp_path, environ=ENVIRON)
-    assert ran.failed == "program failed without a word (status 3)"
+    assert ran.failed == "program exited with status 3 and no error output"
 
 
 def test_a_program_that_does_not_end_is_ended_with_its_children(script: Path, tmp_path: Path) -> None:
@@ -48,14 +48,14 @@ def test_a_program_that_does_not_end_is_ended_with_its_children(script: Path, tm
 def test_a_program_that_prints_without_end_is_ended(script: Path, tmp_path: Path) -> None:
     program = written(script, "while :; do echo yes; done")
     ran = run(program, [], folder=tmp_path, environ=ENVIRON, output_bytes_max=100_000)
-    assert ran == Ran("", "program prints more than 100,000 bytes")
+    assert ran == Ran("", "program printed more than 100,000 bytes")
 
 
 def test_a_program_that_does_not_start_is_told(script: Path, tmp_path: Path) -> None:
     script.write_text("no program")
     script.chmod(0o755)
     ran = run(script, [], folder=tmp_path, environ=ENVIRON)
-    assert ran == Ran("", "program does not start: Exec format error")
+    assert ran == Ran("", "program cannot be started: Exec format error")
 
 
 def test_it_sees_nothing_of_our_environment_but_the_path(script: Path, tmp_path: Path) -> None:

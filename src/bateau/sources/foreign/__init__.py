@@ -1,4 +1,4 @@
-"""Kubernetes objects that come from elsewhere: plain manifests, kustomizations and Helm charts of the repository."""
+"""Kubernetes objects that an App includes: the manifests, kustomizations and Helm charts of the repository."""
 
 from bateau.sources.foreign.documents import ForeignDocuments
 

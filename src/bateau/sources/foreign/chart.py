@@ -1,9 +1,9 @@
-"""The files of a Helm chart, in a directory or an archive: what they say, and what Helm calls them.
+"""Read the files of a Helm chart, in a directory or an archive, by the names that Helm gives them.
 
-Called by helm, helm_errors and helm_trace. Helm names a file by the chart and its place in it
+Called by helm, helm_errors and helm_trace. Helm names a file by the chart and its path in it
 ("shop/charts/redis/templates/x.yaml"); people find it below the directory of the specs.
 
-Invariant: a chart is refused whose links lead out of the tree: Helm would follow them, and print what it finds.
+Invariant: a chart with links that lead out of the tree is refused: Helm would follow them and print the content.
 """
 
 import os
@@ -27,22 +27,22 @@ _ARCHIVE_BYTES_MAX: Final = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A file of a chart: the file below the tree, and for an archive the path in it."""
+    """A file of a chart: the file below the tree, and the path inside it if that is an archive."""
 
     file: str
     inside: str | None = None
 
     def at(self, line: int = 1, column: int = 1) -> Position:
-        """Return a position in it; an archive has but one."""
+        """Return a position in it; an archive has only one."""
         return Position(self.file, 1, 1) if self.inside else Position(self.file, line, column)
 
     def says(self, words: str) -> str:
-        """Return words about it, with the path in the archive in front."""
+        """Return a message about it, after the path in the archive."""
         return f"{self.inside} in the archive: {words}" if self.inside else words
 
 
 class ChartFiles:
-    """A chart by the name of its directory or archive below the tree."""
+    """A chart, named by its directory or archive below the tree."""
 
     def __init__(self, tree: Tree, name: str) -> None:
         self._tree = tree
@@ -56,30 +56,30 @@ class ChartFiles:
         return Place(self.name, inside) if self.archive else Place(str(PurePosixPath(self.name, inside)))
 
     def place_of(self, source: str) -> Place:
-        """Return the place of what Helm names "shop/templates/x.yaml"; the chart itself where it is not found."""
+        """Return the place of the file that Helm names "shop/templates/x.yaml", or of the chart if it is not found."""
         _, _, rest = source.partition("/")
         if self.archive:
             return Place(self.name, rest)
         return self._below(self.name, rest) or Place(self.name, rest)
 
     def text(self, place: Place) -> str | None:
-        """Return the content of a file, or None where there is none that can be read."""
+        """Return the content of a file, or None if it cannot be read."""
         if place.inside:
             return self._members(place.file).get(place.inside)
         text = self._tree.text(place.file, where=None)
         return None if isinstance(text, Problem) else text
 
     def members(self) -> Iterator[tuple[str, str]]:
-        """Yield the files of an archive, by their paths in it."""
+        """Yield the path in the archive and the content of each file."""
         yield from self._members(self.name).items()
 
     def document(self, inside: str) -> Document | None:
-        """Return the first document of a file of the chart itself, whatever its flaws."""
+        """Return the first document of a file of the chart itself, even with errors in it."""
         documents, _ = self._read(inside)
         return documents[0] if documents else None
 
     def flaws(self, inside: str) -> list[Flaw]:
-        """Return what is wrong with a file of the chart itself, as YAML."""
+        """Return the YAML errors in a file of the chart itself."""
         documents, unread = self._read(inside)
         return [flaw for each in (*documents, *unread) for flaw in each.flaws]
 
@@ -89,15 +89,15 @@ class ChartFiles:
         return read_documents(place.file, text, bytes_max=FILE_BYTES_MAX, dialect=KUBECTL)
 
     def templates(self) -> Iterator[str]:
-        """Yield the text of all templates, those of the charts in it included."""
+        """Yield the text of every template, including those of its subcharts."""
         yield from (text for name, text in self._texts() if "/templates/" in f"/{name}")
 
     def value_files(self) -> Iterator[str]:
-        """Yield the text of every values.yaml, those of the charts in it included."""
+        """Yield the text of every values.yaml, including those of its subcharts."""
         yield from (text for name, text in self._texts() if PurePosixPath(name).name == "values.yaml")
 
     def _texts(self) -> Iterator[tuple[str, str]]:
-        """Yield the paths in the chart, or in an archive of it, and the texts of all files."""
+        """Yield path and text of every file; the path is relative to the chart, or to an archive in it."""
         if self.archive:
             yield from self.members()
             return
@@ -110,7 +110,7 @@ class ChartFiles:
                 yield inside, self.text(Place(name)) or ""
 
     def unsound(self, where: Position) -> Problem | None:
-        """Return why the chart is not handed to Helm: links out of the tree, or more files than are looked at."""
+        """Return the reason not to render the chart: links that lead out of the tree, or too many files."""
         if self.archive:
             return None
         count = 0
@@ -123,12 +123,12 @@ class ChartFiles:
                 path = Path(folder, name)
                 if path.is_symlink() and self._tree.name_of(path) is None:
                     link = PurePosixPath(self.name, path.relative_to(self.path).as_posix())
-                    says = f"`{link}` leads out of the directory of the specs"
+                    says = f"the link `{link}` leads out of the directory of the specs"
                     return Problem(where=where, says=says, hint=OUTSIDE_HINT)
         return None
 
     def _below(self, folder: str, rest: str) -> Place | None:
-        """Find `rest` in the chart at `folder`: in itself, or in a chart of its charts/, by name or alias."""
+        """Find `rest` in the chart at `folder`: in the chart itself, or in a subchart by name or alias."""
         name = str(PurePosixPath(folder, rest))
         if (self._tree.root / name).is_file():
             return Place(name)
@@ -145,14 +145,14 @@ class ChartFiles:
         return None
 
     def _named(self, folder: str, alias: str) -> list[str]:
-        """Return the name of the chart that a dependency calls by an alias."""
+        """Return the name of the subchart with an alias."""
         text = self.text(Place(f"{folder}/Chart.yaml"))
         documents, _ = read_documents("Chart.yaml", text or "", dialect=KUBECTL)
         listed: list[Any] = sequence(mapping(documents[0].tree).get("dependencies")) if documents else []
         return [str(mapping(each).get("name")) for each in listed if mapping(each).get("alias") == alias]
 
     def _members(self, name: str) -> dict[str, str]:
-        """Return the texts of an archive by their paths in it, without the directory that holds them all."""
+        """Return the texts of an archive by their paths in it, without the top directory."""
         if name not in self._archives:
             self._archives[name] = dict(_members_of(self._tree.root / name))
         return self._archives[name]
@@ -170,4 +170,4 @@ def _members_of(path: Path) -> Iterator[tuple[str, str]]:
                 if content is not None:
                     yield member.name.partition("/")[2], content.read().decode("utf-8", "surrogateescape")
     except (OSError, tarfile.TarError, EOFError):
-        return  # Helm says what is wrong with it
+        return  # Helm reports the error

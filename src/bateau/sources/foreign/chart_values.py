@@ -1,10 +1,10 @@
-"""Read the values that an App gives to a chart: value files first, `values` of the spec last, each leaf with its place.
+"""Read the values of an App for a chart: value files first, `values` of the spec last, each leaf with its place.
 
-Called by helm, which hands the files to Helm as they are, and by helm_trace, which asks what gave a leaf. Files are
-read as Helm reads them, and merged as Helm merges them: maps key by key, anything else as a whole.
+Called by helm, which passes the files to Helm unchanged, and by helm_trace, which needs the origin of each leaf. Files
+are read and merged as by Helm: maps key by key, anything else as a whole.
 
 Invariant: the place of a value is in the last layer that sets it.
-Refused: to hand Helm one merged file; then this reading of YAML, and not Helm's, would decide what a value is.
+Refused: passing one merged file to Helm; Bateau's reading of YAML, not Helm's, would then decide the values.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -38,7 +38,7 @@ class Value:
 
 
 class Layer(Protocol):
-    """Values that are laid over others."""
+    """Values that override those of the layers before."""
 
     @property
     def tree(self) -> Mapping[str, Any]:
@@ -64,7 +64,7 @@ class _FileLayer:
 
 @dataclass(frozen=True, slots=True)
 class _SpecLayer:
-    """The values that stand in the spec."""
+    """The values of the spec."""
 
     tree: Mapping[str, Any]
     service: Workload
@@ -75,7 +75,7 @@ class _SpecLayer:
 
 
 class ChartValues:
-    """The values of one App for one chart: `files` as Helm is given them, and `written`, the values of the spec."""
+    """The values of one App for one chart: `files` are passed to Helm, `written` are the values of the spec."""
 
     def __init__(self, files: Sequence[Path], layers: Sequence[Layer], written: Mapping[str, Any]) -> None:
         self.files = tuple(files)
@@ -85,15 +85,15 @@ class ChartValues:
         self.merged = merged(layer.tree for layer in self._layers)
 
     def at(self, path: str) -> Position:
-        """Return the place of a value; of one that is not set, the nearest place around it in the spec."""
+        """Return the place of a value, or the nearest place in the spec if it is not set."""
         return self._giver(path).of(path)[1]
 
     def of_files(self) -> Iterator[Value]:
-        """Yield every leaf that a value file decides."""
+        """Yield every leaf that a value file sets."""
         yield from (value for value, layer in self._leaves() if layer is not self._layers[-1])
 
     def of_spec(self) -> Iterator[Value]:
-        """Yield every leaf that the spec decides."""
+        """Yield every leaf that the spec sets."""
         yield from (value for value, layer in self._leaves() if layer is self._layers[-1])
 
     def _leaves(self) -> Iterator[tuple[Value, Layer]]:
@@ -108,7 +108,7 @@ class ChartValues:
 
 
 def read_values(tree: Tree, service: Workload, chart: Chart) -> ChartValues | list[Problem]:
-    """Return the values that the spec names, or everything that is wrong with the files of them."""
+    """Return the values that the spec names, or all problems of their files."""
     problems: list[Problem] = []
     files: list[Path] = []
     layers: list[Layer] = []
@@ -128,7 +128,7 @@ def read_values(tree: Tree, service: Workload, chart: Chart) -> ChartValues | li
 
 
 def merged(trees: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return values laid over each other, the last one wins.
+    """Return merged values; the last one wins.
 
     >>> merged([{"a": {"x": 1, "y": [1, 2]}, "b": 1}, {"a": {"y": [3]}, "b": None}])
     {'a': {'x': 1, 'y': [3]}, 'b': None}
@@ -142,7 +142,7 @@ def merged(trees: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
 
 
 def _named(tree: Tree, named: str, *, below: str, where: Position) -> str | Problem:
-    """Return the name of a value file below the tree, or what is wrong with it."""
+    """Return the name of a value file below the tree, or the problem with it."""
     if is_elsewhere(named):
         hint = "copy the file into the repository and name the copy"
         return Problem(where=where, says=f"`{named}` is remote, and Bateau does not fetch value files", hint=hint)
@@ -152,13 +152,13 @@ def _named(tree: Tree, named: str, *, below: str, where: Position) -> str | Prob
     if (tree.root / name).is_dir():
         return Problem(where=where, says=f"`{named}` is a directory", hint="name a YAML file with values")
     if not (tree.root / name).is_file():
-        hint = tree.instead(name) or f"the path is relative to the file of the App, so Bateau looked for `{name}`"
+        hint = tree.instead(name) or f"paths are relative to the file of the App; Bateau looked for `{name}`"
         return Problem(where=where, says=f"`{named}` does not exist", hint=hint)
     return name
 
 
 def _read(tree: Tree, name: str, where: Position) -> "list[_FileLayer | Problem] | Problem":
-    """Return the documents of a value file, in order, and what is wrong with it."""
+    """Return the documents of a value file in order, and its problems."""
     text = tree.text(name, where=where)
     if isinstance(text, Problem):
         return text

@@ -1,9 +1,9 @@
-"""Turn what an App brings along (plain manifests, a kustomization, a Helm chart) into manifests with origins.
+"""Turn the foreign documents of an App (plain manifests, a kustomization or a Helm chart) into manifests with origins.
 
-Called by control.delivery through ports.foreign. Each way has its module: plain, kustomize, helm.
+Called by control.assembly through ports.foreign. The modules plain, kustomize and helm each handle one form.
 
-Invariant: the same files and the same service give the same objects in the same order, and what five environments ask
-for alike is done once.
+Invariant: the same files and the same service give the same objects in the same order, and a result that several
+environments share is computed once.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +21,7 @@ from bateau.sources.foreign.tree import Files, Tree
 
 
 class ForeignDocuments:
-    """Satisfies ports.foreign.Foreign, over the directory whose files the specs were read from."""
+    """Satisfies ports.foreign.Foreign for the directory that the specs were read from."""
 
     def __init__(
         self,
@@ -43,12 +43,12 @@ class ForeignDocuments:
         self._known: dict[str, Expansion] = {}
 
     def expand(self, service: Workload, *, namespace: str, api_versions: tuple[str, ...] = ()) -> Expansion:
-        """Return the objects of `service`, or why there are none; what was asked before is not worked out again."""
+        """Return the objects of `service`, or the problems that prevent them. A repeated question costs nothing."""
         key = _identity(service, namespace, api_versions)
         if key not in self._known:
             try:
                 self._known[key] = self._expand(service, namespace, api_versions)
-            except BateauError as error:  # a file that cannot be read concerns the App that names it, and no other one
+            except BateauError as error:  # a file that cannot be read fails the App that names it, and no other
                 wrong = Problem(where=named_at(service, "spec"), says=error.message, hint=error.hint)
                 self._known[key] = Expansion(problems=(wrong,))
         return self._known[key]

@@ -1,10 +1,10 @@
-"""Turn a Helm chart into manifests: what `helm template` prints, and where each value came from.
+"""Turn a Helm chart into manifests: the objects that `helm template` prints, each value with its origin.
 
-Called by documents.ForeignDocuments for `spec.chart`. Values travel in files, never as arguments: value files as they
-are, and the values of the spec in a temporary file that is removed.
+Called by documents.ForeignDocuments for `spec.chart`. Helm reads values from files, never from arguments: value files
+are passed unchanged, and the values of the spec in a temporary file.
 
-Invariant: what comes out is what Helm printed; no cluster is asked, nothing is fetched.
-Refused: Helm's own release objects; what runs is known by its manifests alone.
+Invariant: the objects are those that Helm printed; no cluster is contacted, and nothing is fetched.
+Refused: the release objects of Helm; the manifests alone define the desired state.
 """
 
 import json
@@ -44,11 +44,11 @@ _API_VERSION: Final = re.compile(
     r"(?:[a-z0-9](?:[-a-z0-9.]*[a-z0-9])?/)?v[0-9a-z]+(?:/[A-Za-z][A-Za-z0-9]*)?"
 ).fullmatch
 _MISSING: Final = (
-    "the chart is not rendered: Helm is not installed; your system's packages have it, "
-    "or Go: `go install helm.sh/helm/v4/cmd/helm@latest`"
+    "the chart is not rendered, because Helm is not installed; install it with your system's packages, "
+    "or with `go install helm.sh/helm/v4/cmd/helm@latest`"
 )
 _PULL_HINT: Final = (
-    "bring it into the repository with `helm pull`, where it is reviewed, and name the directory or .tgz"
+    "download it into the repository with `helm pull`, where it is reviewed, and name the directory or .tgz"
 )
 _RELEASE: Final = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*").fullmatch
 _RELEASE_CHARACTERS_MAX: Final = 53
@@ -136,7 +136,7 @@ def expand_chart(
     )
     findings += [*_repeated(service, rendering), *warnings(service.key, rendering, changing)]
     if not kept:
-        says = "the chart gives no object with these values"
+        says = "the chart renders no object with these values"
         where = named_at(service, "spec.chart")
         findings.append(Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where))
     manifests = (
@@ -167,14 +167,14 @@ def _repeated(service: Workload, rendering: Rendering) -> Iterator[Finding]:
 
 
 def _files(tree: Tree, service: Workload, chart: Chart) -> ChartFiles | Problem:
-    """Return the chart that the spec names, or what is wrong with that."""
+    """Return the chart that the spec names, or the problem with it."""
     where, source = named_at(service, _SOURCE), chart.source
     if is_elsewhere(source):
-        says = f"`{source}` is fetched from elsewhere, and nothing is fetched here"
+        says = f"`{source}` is remote, and Bateau does not fetch charts"
         return Problem(where=where, says=says, hint=_PULL_HINT)
     name = tree.named(source, below=directory_of(service))
     if name is None:
-        says = f"`{source}` is outside of the directory that the specs are read from"
+        says = f"`{source}` is outside the directory of the specs"
         return Problem(where=where, says=says, hint=OUTSIDE_HINT)
     tree.need_all(name)
     path = tree.root / name
@@ -183,14 +183,14 @@ def _files(tree: Tree, service: Workload, chart: Chart) -> ChartFiles | Problem:
             return ChartFiles(tree, name)
         return Problem(
             where=where,
-            says=f"the directory {name} is no chart: it has no Chart.yaml",
+            says=f"the directory {name} is not a chart: it has no Chart.yaml",
             hint=tree.instead(f"{name}/Chart.yaml"),
         )
     if path.is_file():
         if name.endswith(ARCHIVES):
             return ChartFiles(tree, name)
         hint = "name the directory of the chart, or its .tgz"
-        return Problem(where=where, says=f"`{source}` is no chart", hint=hint)
+        return Problem(where=where, says=f"`{source}` is not a chart", hint=hint)
     return Problem(where=where, says=f"`{source}` does not exist", hint=tree.instead(name) or _PULL_HINT)
 
 
@@ -198,8 +198,8 @@ def _unsound(service: Workload, chart: Chart, files: ChartFiles) -> list[Problem
     found: list[Problem] = []
     release = chart.release or service.name
     if not _RELEASE(release) or len(release) > _RELEASE_CHARACTERS_MAX:
-        says = f"`{release}` is no name of a Helm release"
-        hint = f"lower-case letters, digits, '-' and '.', at most {_RELEASE_CHARACTERS_MAX}"
+        says = f"`{release}` is not a valid name of a Helm release"
+        hint = f"use lower-case letters, digits, '-' and '.', at most {_RELEASE_CHARACTERS_MAX} characters"
         found.append(Problem(where=named_at(service, "spec.chart.release"), says=says, hint=hint))
     for index, version in enumerate(chart.api_versions):
         if not _API_VERSION(version):
@@ -211,6 +211,6 @@ def _unsound(service: Workload, chart: Chart, files: ChartFiles) -> list[Problem
 
 
 def _escaped(path: Path) -> str:
-    """Return a path as Helm's list of files takes it: a list of comma-separated values, so a comma needs quotes."""
+    """Return a path as Helm's option for files reads it: a comma separates files, so it needs quotes."""
     text = str(path)
     return '"' + text.replace('"', '""') + '"' if "," in text or '"' in text else text

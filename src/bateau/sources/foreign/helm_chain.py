@@ -1,8 +1,8 @@
-"""Turn what is known of an object of a chart into the chain of each of its leaves: values first, template last.
+"""Turn the results of a search into the chain of each leaf of an object of a chart: values first, the template last.
 
-Called by helm, for the origins of its manifests. A file of crds/ is no template: its leaves have their own places.
+Called by helm, for the origins of its manifests. A file of crds/ is not a template: its leaves have their own places.
 
-Invariant: every leaf has a chain, and its last step gave the value; what is not known is said in its words.
+Invariant: every leaf has a chain, and its last step gave the value; a step says if its origin is not known.
 """
 
 import re
@@ -28,7 +28,7 @@ def chains(rendered: Rendered, trace: HelmTrace) -> Mapping[str, tuple[Origin, .
             movers = trace.movers(rendered.number).get(name, ())
             at, says = _template(rendered, name, trace)
             if name in trace.unstable.get(rendered.number, ()):
-                says = f"{says}; made anew at each rendering"
+                says = f"{says}; different at each rendering"
             made[path] = (*untried(trace.untried), *map(_step, movers), Origin("foreign", at, value, says))
     return made
 
@@ -55,11 +55,11 @@ class TemplatePlaces:
         return rendered.place.at() if name is None else _template(rendered, name, self._trace)[0]
 
     def key_at(self, path: str) -> None:
-        """Return nothing: a rendering shows which line gave a value, and not where in it the name is."""
+        """Return nothing: a rendering shows the line of a value, but not the column of its name."""
 
 
 def _as_written(rendered: Rendered, text: str) -> Iterator[tuple[str, tuple[Origin, ...]]]:
-    """Yield the chains of an object that stands in a file of crds/, which Helm prints as it is."""
+    """Yield the chains of an object of a file in crds/, which Helm prints unchanged."""
     if not _CRDS(rendered.source):
         return
     found, _ = read_objects(rendered.place.file, text, written=False)
@@ -70,20 +70,20 @@ def _as_written(rendered: Rendered, text: str) -> Iterator[tuple[str, tuple[Orig
     for path, value in rendered.leaves.values():
         if path in values and same(values[path], value):
             at = written.at(path)
-            says = rendered.place.says("as it stands there") if rendered.place.inside else None
+            says = rendered.place.says("unchanged") if rendered.place.inside else None
             yield path, (Origin("foreign", rendered.place.at(at.line, at.column), value, says),)
 
 
 def _step(mover: Mover) -> Origin:
-    verb = "the object is there with" if mover.whole else "moves with"
+    verb = "the object depends on" if mover.whole else "depends on"
     return Origin("value", mover.value.at, mover.value.value, f"{verb} {mover.value.called}")
 
 
 def _template(rendered: Rendered, name: str, trace: HelmTrace) -> tuple[Position, str]:
-    """Return the line of the template that gave a leaf where it is known, else the template's beginning."""
+    """Return the line of the template that gave a leaf if it is known, else the beginning of the template."""
     line = trace.line(rendered.number, name)
     if line is None:
-        return rendered.place.at(), rendered.place.says("template; which of its lines is not known")
+        return rendered.place.at(), rendered.place.says("template; the line is not known")
     said = f"line {line.line} of the template" if line.place.inside else "template"
-    said = f"{said}; below this line" if line.below else said
+    said = f"{said}; at or below this line" if line.below else said
     return line.place.at(line.line, line.column), line.place.says(said)

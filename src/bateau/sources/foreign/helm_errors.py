@@ -1,4 +1,4 @@
-"""Turn what Helm says when it fails into problems, each at the place that it speaks of.
+"""Turn the error output of Helm into problems, each at the place that it is about.
 
 Called by helm. Helm names templates with line and column, values by JSON pointers, and missing dependencies by name.
 """
@@ -24,28 +24,28 @@ _NO_YAML: Final = re.compile(
 
 
 def problems_of(words: str, chart: ChartFiles, at: Callable[[str], Position], source: Position) -> list[Problem]:
-    """Return what Helm complains of. `at` gives the place of a value ("image.tag"); `source` is the chart's."""
+    """Return the errors of Helm. `at` gives the place of a value ("image.tag"), `source` is the place of the chart."""
     says = _cleaned(words, chart)
     if says.startswith("panic:"):
-        says = f"Helm itself breaks on it, {says.splitlines()[0]}"
+        says = f"Helm crashed with {says.splitlines()[0]}"
     if missing := _MISSING(says):
         return [_dependency(name.strip(), chart) for name in missing["names"].split(",")]
     if _SCHEMA_HEAD in says and (found := list(_SCHEMA.finditer(says))):
-        # Helm takes them out of a map, so that their order is another one each time.
+        # Helm prints them in the order of a Go map, which differs each time.
         return sorted((_of_schema(match["pointer"], match["says"], at) for match in found), key=lambda each: each.says)
     if (match := _UNLOADED(says)) and (flaws := chart.flaws(match["file"])):
         return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in flaws]
     if match := _NO_YAML(says):
         place = chart.place_of(match["file"])
-        line = f"what the template gives is no YAML: {_line(match['says'])}"
-        hint = f"`helm template {chart.name} --debug` prints it; its lines are not those of the template"
+        line = f"the output of the template is not YAML: {_line(match['says'])}"
+        hint = f"`helm template {chart.name} --debug` prints the output; its lines differ from those of the template"
         return [Problem(where=place.at(), says=place.says(line), hint=hint)]
     named = [match for match in _PLACE.finditer(says) if chart.text(chart.place_of(match["file"])) is not None]
     if named:
-        last = named[-1]  # the innermost: what is included comes after what includes it
+        last = named[-1]  # the innermost template: Helm names the including ones first
         place = chart.place_of(last["file"])
         where = place.at(int(last["line"]), int(last["column"] or 0) + 1)  # Helm counts columns from 0
-        return [Problem(where=where, says=place.says(f"Helm stops here: {_line(says[last.end() :])}"))]
+        return [Problem(where=where, says=place.says(f"Helm cannot render this line: {_line(says[last.end() :])}"))]
     return [Problem(where=source, says=f"Helm cannot render this chart: {_line(says)}")]
 
 
@@ -68,8 +68,8 @@ def _dependency(name: str, chart: ChartFiles) -> Problem:
         listed = sequence(mapping(document.tree).get("dependencies"))
         paths = [item("dependencies", index) for index, each in enumerate(listed) if mapping(each).get("name") == name]
         where = document.positions[child(paths[0], "name")] if paths else where
-    says = f"the chart depends on `{name}`, which is not in its charts/ directory; nothing is fetched here"
-    hint = f"`helm dependency build {chart.name}` puts it there; commit it, so that it is reviewed"
+    says = f"the chart depends on `{name}`, which is not in its charts/ directory, and Bateau does not fetch charts"
+    hint = f"run `helm dependency build {chart.name}` and commit the result, so that it is reviewed"
     return Problem(where=where, says=says, hint=hint)
 
 
@@ -78,5 +78,5 @@ def _of_schema(pointer: str, says: str, at: Callable[[str], Position]) -> Proble
     for step in pointer.split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         path = item(path, int(name)) if name.isdigit() else child(path, name)
-    hint = "the chart says so in its values.schema.json"
+    hint = "the rule is in values.schema.json of the chart"
     return Problem(where=at(path), says=f"{path or 'the values'}: {says}", hint=hint)

@@ -1,10 +1,10 @@
-"""Tell which line of which template gave a value: every line of a copy of the chart bears its number as a comment.
+"""Find the line of the template that gave a value: every line of a copy of the chart has its number as a comment.
 
-Called by helm_trace. A comment at the end of a line goes where the line goes, also through `include`, and changes no
-value; so what is read off the rendering of that copy is no guess.
+Called by helm_trace. A comment at the end of a line follows the line, also through `include`, and changes no value; so
+the rendering of the copy shows the lines without a guess.
 
-Invariant: where the marked copy gives another value (a checksum, a text over many lines), nothing is said of its line.
-Refused: to look for the line by its text; a label of the selector looks like the same label of the metadata.
+Invariant: a value that differs in the marked copy (a checksum, a text over many lines) has no line.
+Refused: searching the line by its text; a label of a selector looks like the same label of the metadata.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ from bateau.sources.foreign.rendering import Rendered, Rendering, partners, read
 _ENDINGS: Final = (".yaml", ".yml", ".tpl")
 _ROUNDS_MAX: Final = 6
 _MARK: Final = re.compile(r" # bateau\.dev/line (?P<number>\d+)$")
-# A key with its value, or an item of a list; what begins with an action may give nothing that a comment can follow.
+# A key with its value, or a list item. A line that begins with an action may render to nothing, so it has no comment.
 _MARKABLE: Final = re.compile(
     r"\s*(?:-\s+)*(?:[\w./$-]+|\"[^\"{]*\"|'[^'{]*'|[\w./-]*\{\{[^-].*\}\}):(?:\s.*)?|\s*-\s+[^\s{#].*|\s*-\s+\{\{[^-].*"
 ).fullmatch
@@ -36,7 +36,7 @@ _BLOCK: Final = re.compile(r".*(?::|-)\s+[|>][-+\d]*\s*").fullmatch
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a template, and the column of the value in it; or of the key that the value stands `below`."""
+    """A line of a template, with the column of the value, or of the key that the value is `below`."""
 
     place: Place
     line: int
@@ -47,8 +47,8 @@ class Line:
 def find_lines(
     chart: ChartFiles, render: Callable[[Path], Ran], rendering: Rendering
 ) -> Mapping[int, Mapping[str, Line]]:
-    """Return the lines that gave the leaves of a rendering, by the numbers of the objects and the leaves' names."""
-    # A disk that is full, or links without end: no line is known then.
+    """Return the lines of the leaves of a rendering, by the number of the object and the name of the leaf."""
+    # If the disk is full, or links form a circle, no line is known.
     with contextlib.suppress(OSError), tempfile.TemporaryDirectory(prefix="bateau-chart-") as work:
         folder = Path(work, "chart")
         _copy(chart, folder)
@@ -61,8 +61,7 @@ def find_lines(
             after, problems = read_rendering(ran.out, chart)
             if not ran.failed and not problems:
                 return marked.lines(rendering, after)
-            # A template in which a comment does harm goes without: what is said of the failure names it, or else
-            # what includes it.
+            # A template that a comment breaks is left unmarked; the error names it, or the template that includes it.
             harmed = [inside for inside in templates if _speaks_of(inside, ran.failed, problems)]
             harmed = harmed or [inside for inside in templates if inside.endswith(".tpl")]
             if not harmed:
@@ -73,14 +72,14 @@ def find_lines(
 
 
 class _Marked:
-    """Templates with a number behind each line that can bear one."""
+    """Templates with a number after each line that can have a comment."""
 
     def __init__(self, chart: ChartFiles, templates: Mapping[str, str]) -> None:
         self._lines: list[tuple[Place, int, str]] = []
         self.texts = {inside: self._marked(chart.place(inside), text) for inside, text in templates.items()}
 
     def lines(self, before: Rendering, after: Rendering) -> Mapping[int, Mapping[str, Line]]:
-        """Return the lines of the leaves that are as they were."""
+        """Return the lines of the leaves that are the same."""
         found = partners(before, after)
         return {
             each.number: dict(self._of(each, found[each.number], after))
@@ -99,15 +98,15 @@ class _Marked:
 
     def _line(self, mark: int, at: Position, after: Rendering, *, below: bool) -> Line:
         place, number, text = self._lines[mark]
-        # The value stands as far behind the key as in what was printed, whatever both are indented by; what an action
-        # gives stands where the action does.
+        # The distance from the key to the value is that of the output, whatever the indentation of both is; the value
+        # of an action is placed at the action.
         column = _indent(text) + at.column - _indent(after.lines[at.line - 1])
         return Line(place, number, min(column, text.find("{{") + 1 or column), below)
 
     def _marked(self, place: Place, text: str) -> str:
         marked: list[str] = []
-        block: int | None = None  # the indent of the key whose text goes on over lines
-        depth = 0  # of actions that are not closed yet
+        block: int | None = None  # the indent of a key whose text spans several lines
+        depth = 0  # of unclosed actions
         for number, line in enumerate(text.split("\n"), start=1):
             if block is not None and line.strip() and _indent(line) <= block:
                 block = None
@@ -125,7 +124,7 @@ class _Marked:
 
 
 def _places(found: Found, path: str) -> Iterator[tuple[Position, bool]]:
-    """Yield the place of a value, then of each key around it: what an action gives over many lines bears no mark."""
+    """Yield the place of a value, then of each key around it: an action with several lines of output has no mark."""
     if at := found.exactly_at(path):
         yield at, False
     while path := path[: max(path.rfind("."), path.rfind("["), 0)]:

@@ -1,10 +1,10 @@
-"""Tell which values a rendered chart's leaves move with: change one value, render again, and look.
+"""Find the values on which the leaves of a rendered chart depend: change one value, render again, and compare.
 
-Called by helm_chain, when somebody asks for the origins of a chart's manifests. First the values of the spec, one by
-one; then those of value files and of the chart itself, in groups that are halved, as most of them move nothing.
+Called by helm_chain for the origins of a chart's manifests, on demand. The values of the spec are tried one by one;
+those of value files and of the chart itself in groups that are halved, because most of them change nothing.
 
-Invariant: bounded in number and time; what was not tried is counted, so that the chain can say so. A rendering that
-fails teaches nothing.
+Invariant: the search is limited in number and time, and counts the values that were not tried. A rendering that fails
+proves nothing.
 """
 
 import time
@@ -22,20 +22,20 @@ from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.rendering import Rendering, gone, moving, read_rendering
 
 _DEFAULTS_TRIALS_MAX: Final = 3 * TRIALS_MAX
-# The schema of the values would refuse many a change; nothing of these renderings is kept.
+# The schema of the values would reject many changes; these renderings are only compared.
 _LENIENT: Final = "--skip-schema-validation"
 
 
 @dataclass(frozen=True, slots=True)
 class Mover:
-    """A value that a leaf moves with; `whole`: without it, or with another one, the whole object is not there."""
+    """A value that a leaf depends on; `whole`: with another value, the whole object does not exist."""
 
     value: Value
     whole: bool
 
 
 class HelmTrace:
-    """The search for one chart with its values; it is made once, when it is first asked for."""
+    """The search for one chart with its values; it runs once, on the first question."""
 
     def __init__(
         self,
@@ -58,14 +58,14 @@ class HelmTrace:
         self.untried = 0
 
     def movers(self, number: int) -> Mapping[str, Sequence[Mover]]:
-        """Return the values that the leaves of an object move with, by their names."""
+        """Return the values that the leaves of an object depend on, by the names of the leaves."""
         if self._movers is None:
             self._movers = {}
             self._search()
         return self._movers.get(number, {})
 
     def line(self, number: int, name: str) -> Line | None:
-        """Return the line of a template that gave a leaf, where that is known."""
+        """Return the line of the template that gave a leaf, if it is known."""
         if self._lines is None:
             self._lines = find_lines(
                 self.chart, lambda copy: self._template(self._values.written, _LENIENT, copy=copy), self.rendering
@@ -96,7 +96,7 @@ class HelmTrace:
         )
 
     def _halve(self, values: Sequence[Value]) -> None:
-        """Try a group; only where something moves with it, or it cannot be rendered, try its halves."""
+        """Try a group, and its halves if any leaf depends on it or the rendering fails."""
         if not values or not self._try(values, trials_max=_DEFAULTS_TRIALS_MAX) or len(values) == 1:
             return
         middle = len(values) // 2
@@ -104,7 +104,7 @@ class HelmTrace:
         self._halve(values[middle:])
 
     def _try(self, values: Sequence[Value], *, trials_max: int) -> bool:
-        """Render with values changed, and say whether to look closer. One alone that moves something is noted."""
+        """Render with changed values, and return whether to try the halves. A single value is noted with its leaves."""
         if self._trials >= trials_max or time.monotonic() > self._deadline:
             self.untried += len(values)
             return False
@@ -130,7 +130,7 @@ class HelmTrace:
 
 
 def _changed(value: Any) -> Any:
-    """Return another value of the same type, or None for what there is no other of: collections without content.
+    """Return another value of the same type, or None for an empty collection.
 
     >>> [_changed(value) for value in (True, 3, 0.5, "web", "", "8080", "true", None, {})]
     [False, 4, 1.5, 'web-x', 'x', '8081', 'false', 'x', None]
@@ -147,7 +147,7 @@ def _changed(value: Any) -> Any:
 
 
 def _overridden(values: Any, path: Sequence[str | int]) -> bool:
-    """Say whether the values of the spec decide over a path of the chart's: a list there replaces the whole list."""
+    """Whether values override a path of the chart's values; a list there replaces the whole list."""
     for step in path:
         if not isinstance(values, dict):
             return True
@@ -158,7 +158,7 @@ def _overridden(values: Any, path: Sequence[str | int]) -> bool:
 
 
 def _with(tree: Any, defaults: Any, path: Sequence[str | int], value: Any) -> Any:
-    """Return values with one changed. Of a list that the chart brings all is repeated, as Helm does not merge lists."""
+    """Return values with one of them changed. A list of the chart is repeated whole: Helm does not merge lists."""
     head, *rest = path
     if isinstance(head, int):
         items = [*(sequence(tree) or sequence(defaults))]

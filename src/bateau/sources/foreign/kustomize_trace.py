@@ -1,11 +1,11 @@
-"""Tell where the values of a built kustomization came from: the file of the object, and the entries that changed it.
+"""Find the origins of the values of a built kustomization: the file of the object, and the entries that changed it.
 
-Called by kustomize for the origins of its manifests, when somebody asks for them. A copy of all the files is built, in
-which each object bears the number of the document it was; then once more for each entry that changes objects (a patch,
-an image, a prefix, ...), without that entry: what moves, it has set.
+Called by kustomize for the origins of its manifests, on demand. A copy of all files is built in which each object is
+marked with the number of its document. Then the copy is built once more for each entry that changes objects (a patch,
+an image, a prefix, ...), without that entry: the values that differ are set by it.
 
-Invariant: nothing is claimed that a build has not shown; where the bounds end the search, the chain says so.
-Refused: kustomize's own originAnnotations; for an object that was patched they name the patch (looked at with 5.8.1).
+Invariant: a chain claims only what a build has shown, and says so if the search ended early.
+Refused: kustomize's own originAnnotations, which name the patch of a patched object (checked with 5.8.1).
 """
 
 import contextlib
@@ -30,7 +30,7 @@ from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.tree import Tree
 
 _MARK: Final = "bateau.dev/document"
-# What changes objects, in the order in which kustomize applies it.
+# The fields that change objects, in the order in which kustomize applies them.
 _IN_LISTS: Final = (
     *GENERATORS, "patchesStrategicMerge", "patches", "patchesJson6902", "labels", "replicas", "images", "replacements",
     "transformers",
@@ -42,14 +42,14 @@ _ALONE: Final = ("namespace", "namePrefix", "nameSuffix", "generatorOptions")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An entry of a kustomization file: a generator, or what changes objects."""
+    """An entry of a kustomization file that generates or changes objects."""
 
     kustomization: Kustomization
     path: str
 
     @property
     def value(self) -> Any:
-        """What stands there."""
+        """Its content."""
         found: Any = self.kustomization.tree
         for step in steps(self.path):
             found = found[step]
@@ -58,7 +58,7 @@ class Entry:
 
 @dataclass(slots=True)
 class Traced:
-    """What is known of one object: the document that it was, or the generator that made it, and what changed it."""
+    """The origin of one object: its document or its generator, and the entries that changed it."""
 
     original: Found | None = None
     generator: Entry | None = None
@@ -67,7 +67,7 @@ class Traced:
 
 
 class KustomizeTrace:
-    """The search for one kustomization; it is made once, when it is first asked for."""
+    """The search for one kustomization; it runs once, on the first question."""
 
     def __init__(self, tree: Tree, made_of: Walk, build: Callable[[Path], Ran]) -> None:
         self._tree = tree
@@ -115,7 +115,7 @@ class KustomizeTrace:
         return [each for found, _ in read for each in found]
 
     def text(self, name: str) -> str:
-        """Return the content of one of the files, empty where it cannot be read."""
+        """Return the content of one of the files, or an empty text if it cannot be read."""
         text = self._tree.text(name, where=None)
         return "" if isinstance(text, Problem) else text
 
@@ -154,18 +154,20 @@ class KustomizeTrace:
             self._without(work, entry, base, by_mark)
 
     def _without(self, work: Path, entry: Entry, base: Mapping[str, Found], by_mark: Mapping[str, Aligned]) -> None:
-        """Build without one entry, and note for each object what moved."""
+        """Build without one entry, and note the values of each object that differ."""
         path = work / entry.kustomization.name
         kept = path.read_bytes()
         tree = copy.deepcopy(dict(self._marked_generators(entry.kustomization)))
         _remove(tree, steps(entry.path))
         if tree.keys() <= _HEAD:
-            tree["generatorOptions"] = {"disableNameSuffixHash": False}  # empty ones are refused; this one does nothing
+            tree["generatorOptions"] = {
+                "disableNameSuffixHash": False
+            }  # kustomize rejects an empty file; this option has no effect
         path.write_text(write_document(tree), encoding="utf-8")
         after = self._built(work)
         path.write_bytes(kept)
         if after is None or self._traced is None:
-            return  # what needs the entry cannot be built without it: nothing is learnt
+            return  # without the entry there is no build, and nothing to compare
         for mark, each in base.items():
             if mark not in after:
                 continue
@@ -194,7 +196,7 @@ class KustomizeTrace:
             yield {**each.tree, "metadata": metadata}
 
     def _marked_generators(self, kustomization: Kustomization) -> Mapping[str, Any]:
-        """Return a kustomization whose generators mark what they make; annotations are no part of the hash in names."""
+        """Return a kustomization whose generators mark their objects; annotations do not change the hashes in names."""
         tree: dict[str, Any] = dict(kustomization.tree)
         for name in GENERATORS:
             if name not in tree:
@@ -211,20 +213,20 @@ class KustomizeTrace:
         return tree
 
     def _built(self, work: Path) -> dict[str, Found] | None:
-        """Return the objects of a build by their marks, or None where it fails."""
+        """Return the objects of a build by their marks, or None if it fails."""
         ran = self._build(work / self.top.folder)
         if ran.failed:
             return None
         found, _ = read_objects(self.top.name, ran.out)
         marked = {str(each.annotations.get(_MARK)): each for each in found if _MARK in each.annotations}
         for each in found:
-            # A patch that replaces all annotations takes the mark away; kind and name may tell all the same.
+            # A patch that replaces all annotations removes the mark; kind and name may still identify the object.
             if _MARK not in each.annotations and (mark := self._likely(each, marked)):
                 marked[mark] = each
         return marked
 
     def _likely(self, found: Found, taken: Mapping[str, Found]) -> str | None:
-        """Return the mark of the only document that an object can have been, if there is but one."""
+        """Return the mark of the document of an object if there is only one candidate."""
         marks = [
             str(number)
             for number, each in enumerate(self._originals)
@@ -234,7 +236,7 @@ class KustomizeTrace:
 
 
 def entries_of(kustomization: Kustomization) -> Iterator[Entry]:
-    """Yield the entries of a kustomization that make or change objects, in the order in which they act."""
+    """Yield the entries of a kustomization that generate or change objects, in the order in which they are applied."""
     tree = kustomization.tree
     for name in _IN_LISTS:
         for index in range(len(sequence(tree.get(name)))):
@@ -248,7 +250,7 @@ def entries_of(kustomization: Kustomization) -> Iterator[Entry]:
 
 
 def _remove(tree: Any, path: Sequence[str | int]) -> None:
-    """Take an entry away, and what is left empty by that."""
+    """Remove an entry, and every collection that this leaves empty."""
     head, *rest = path
     if rest:
         _remove(tree[head], rest)

@@ -1,9 +1,9 @@
-"""Say which values of an object differ between two builds of it.
+"""Find the values of an object that differ between two builds of it.
 
-Called by kustomize_trace and helm_trace, which take one thing away, or change it, and look at what moves.
+Called by kustomize_trace and helm_trace, which remove or change one input and compare the results.
 
-Invariant: an item of a list that has a name is compared with the item of that name, wherever it stands; so one more
-container in front moves nothing but itself.
+Invariant: a named list item is compared with the item of the same name at any index, so that an additional container
+does not count as a change of the others.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ TRIALS_S_MAX: Final = 60.0
 
 _UNTRIED: Final = "the search ended early, so other entries or values may have set it"
 
-# Path with names of items for their numbers -> path, and value.
+# Path with the names of items instead of their indices -> path and value.
 Aligned = Mapping[str, tuple[str, Any]]
 
 
@@ -32,7 +32,7 @@ def untried(number: int) -> tuple[Origin, ...]:
 
 
 def aligned(tree: Any) -> Aligned:
-    """Return the leaves of a tree by paths that do not depend on the order of named items.
+    """Return the leaves of a tree by paths that the order of named items does not change.
 
     >>> aligned({"a": [{"name": "x", "b": 1}], "c": [2]})
     {'a[name=x].name': ('a[0].name', 'x'), 'a[name=x].b': ('a[0].b', 1), 'c[0]': ('c[0]', 2)}
@@ -41,9 +41,9 @@ def aligned(tree: Any) -> Aligned:
 
 
 def moved(before: Aligned, after: Aligned) -> set[str]:
-    """Return what of `before` is absent afterwards, or another value.
+    """Return the names of the leaves of `before` that are absent or different in `after`.
 
-    Where nothing came or went, an item whose name has changed is the item that stands in its place.
+    If the number of leaves is the same, an item with a new name is compared with the item that had its index.
     """
     by_path = dict(after.values()) if len(before) == len(after) else {}
     return {
@@ -54,7 +54,7 @@ def moved(before: Aligned, after: Aligned) -> set[str]:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Say whether two leaves are equal, and of one type: 1 is not true."""
+    """Whether two leaves are equal and of one type: 1 is not true."""
     return type(one) is type(other) and one == other
 
 

@@ -1,6 +1,6 @@
-"""Where a service names its foreign documents: the places of the fields of its spec.
+"""Find where the spec of a service names its foreign documents.
 
-Called by plain, kustomize and helm, for their problems and origins.
+Called by plain, kustomize and helm, for the places of their problems and origins.
 """
 
 from pathlib import PurePosixPath
@@ -10,12 +10,12 @@ from bateau.kit.position import Position, nearest
 
 
 def named_at(service: Workload, path: str) -> Position:
-    """Return the place that gave a field its value: a patch's, where one did; else the nearest in the document."""
+    """Return the place that gave a field its value: that of a patch if one did, else the nearest in the document."""
     chain = service.origins.get(path, ())
     patched = next((origin.at for origin in reversed(chain) if origin.at), None)
     return patched or nearest(service.positions, path, service.position)
 
 
 def directory_of(service: Workload) -> str:
-    """Return the directory that the paths of a spec are relative to: that of its file."""
+    """Return the directory of the file of the spec; its paths are relative to it."""
     return str(PurePosixPath(service.position.file).parent)

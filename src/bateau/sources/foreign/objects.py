@@ -1,7 +1,6 @@
-"""Turn the text of foreign documents into objects of Kubernetes, each leaf with its place in that text.
+"""Turn the text of foreign documents into Kubernetes objects, each leaf with its place in the text.
 
-Called by plain, kustomize and helm: for files that people wrote, and for what programs print. Lists are unpacked, as
-kubectl does it.
+Called by plain, kustomize and helm, for files and for the output of programs. Lists are unpacked, as kubectl does.
 
 Invariant: every object has apiVersion, kind and a name (metadata.name or metadata.generateName), as a Manifest needs.
 """
@@ -24,32 +23,32 @@ KUSTOMIZE_GROUP: Final = "kustomize.config.k8s.io/"
 _TEMPLATE: Final = re.compile(r"\{\{-?\s*(?:[.$(]|/\*|(?:if|else|end|range|with|include|template|define|toYaml|tpl)\b)")
 _SWITCH_WORDS: Final = "[yYnN]|[yY]es|YES|[oO]n|ON|[nN]o|NO|[oO]ff|OFF"
 _SWITCH: Final = re.compile(rf"(?:&\S+\s+)?(?P<word>{_SWITCH_WORDS})(?![\w-])").match
-# Looked for in the whole text first: a walk over every value is for the few files that have such a thing.
+# Searched in the whole text first: few files have such a word, and only those are walked value by value.
 _MAY_SWITCH: Final = re.compile(
     rf"(?:^|[:?{{\[,-])\s*(?:&\S+\s+)?(?:{_SWITCH_WORDS})\s*(?:$|[,:}}\]#])", re.MULTILINE
 ).search
 _MAY_BE_UNHEARD: Final = re.compile(r"\.(?:inf|Inf|INF|nan|NaN|NAN)\b").search
-_MISPLACED: Final = "this looks like a template of a Helm chart, which is no manifest before Helm has filled it in"
+_MISPLACED: Final = "this looks like the template of a Helm chart, which is not a manifest before Helm renders it"
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One object, and where its leaves stand. `prefix` is its path in the document if it was unpacked from a list."""
+    """One object, with the places of its leaves. `prefix` is its path in the document if it is an item of a List."""
 
     tree: Mapping[str, Any]
     document: Document
     prefix: str = ""
 
     def at(self, path: str) -> Position:
-        """Return the place of a field, or of the nearest thing around it."""
+        """Return the place of a field, or of the nearest field around it."""
         return nearest(self.document.positions, _joined(self.prefix, path), self.document.position)
 
     def exactly_at(self, path: str) -> Position | None:
-        """Return the place of a field where it stands in the text."""
+        """Return the place of a field if the text has it."""
         return self.document.positions.get(_joined(self.prefix, path))
 
     def key_at(self, path: str) -> Position | None:
-        """Return the place of the key of a field where it stands in the text."""
+        """Return the place of the key of a field if the text has it."""
         return self.document.keys.get(_joined(self.prefix, path))
 
     @property
@@ -60,28 +59,28 @@ class Found:
 
     @property
     def name(self) -> str:
-        """The object's name for people: "migrate-*" where Kubernetes makes it."""
+        """The object's name; "migrate-*" if Kubernetes generates it."""
         return name_of(self.tree)
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """Group, kind, namespace and name: what makes it one object."""
+        """Group, kind, namespace and name, which identify an object."""
         return (*self.kind, str(self.tree["metadata"].get("namespace") or ""), self.name)
 
     @property
     def annotations(self) -> Mapping[str, Any]:
-        """The object's annotations; none where they are no mapping."""
+        """The object's annotations; none if they are not a mapping."""
         return mapping(self.tree["metadata"].get("annotations"))
 
 
 @dataclass(frozen=True, slots=True)
 class FilePlaces:
-    """Satisfies domain.origin.Places for an object that stands in a file as it is."""
+    """Satisfies domain.origin.Places for an unchanged object of a file."""
 
     found: Found
 
     def at(self, path: str) -> Position:
-        """Return the place of a value, or of the nearest thing around it; an object is where its name is."""
+        """Return the place of a value, or of the nearest field around it; an object is placed at its name."""
         return self.found.at(path or "metadata.name")
 
     def key_at(self, path: str) -> Position | None:
@@ -90,7 +89,7 @@ class FilePlaces:
 
 
 def in_file(found: Found) -> LazyOrigins:
-    """Return the chains of an object that stands in a file as it is: of each leaf, its place there."""
+    """Return the chains of an unchanged object of a file: one step for each leaf, its place in the file."""
     return LazyOrigins(
         lambda: {path: (Origin("foreign", found.at(path), value),) for path, value in leaves(found.tree)},
         FilePlaces(found),
@@ -100,9 +99,9 @@ def in_file(found: Found) -> LazyOrigins:
 def read_objects(
     file: str, text: str, *, dialect: Dialect = KUBECTL, written: bool = True
 ) -> tuple[list[Found], list[Problem]]:
-    """Return the objects of a text, in its order, and everything that is wrong with it.
+    """Return the objects of a text, in order, and all of its problems.
 
-    What people have `written` may be a template by mistake; what a program printed is none.
+    A text that is `written`, not printed by a program, may be a Helm template, which is reported as such.
     """
     documents, unread = read_documents(file, text, bytes_max=FILE_BYTES_MAX, dialect=dialect)
     flaws = _flaws(documents, unread)
@@ -126,7 +125,7 @@ def read_objects(
 
 
 def switches(text: str, objects: Iterable[Found]) -> Iterator[tuple[str, bool, Position]]:
-    """Yield word, meaning and place of every unquoted value or key that only YAML 1.1 takes for a boolean."""
+    """Yield word, meaning and place of every unquoted value or key that only YAML 1.1 reads as a boolean."""
     if not _MAY_SWITCH(text):
         return
     lines = _lines(text)
@@ -141,12 +140,12 @@ def switches(text: str, objects: Iterable[Found]) -> Iterator[tuple[str, bool, P
 
 
 def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping as it is, and anything else as an empty one."""
+    """Return a mapping unchanged, and an empty one for anything else."""
     return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def sequence(value: Any) -> list[Any]:
-    """Return a list as it is, and anything else as an empty one."""
+    """Return a list unchanged, and an empty one for anything else."""
     return cast("list[Any]", value) if isinstance(value, list) else []
 
 
@@ -156,7 +155,7 @@ def _flaws(documents: list[Document], unread: list[Unread]) -> list[Flaw]:
 
 
 def _unpacked(found: Found) -> Iterator[Found]:
-    """Yield the items of a List of any kind, else the object itself."""
+    """Yield the items of a List of any kind, or the object itself."""
     tree = mapping(found.tree)
     if not str(tree.get("kind", "")).endswith("List") or not isinstance(tree.get("items"), list):
         yield found
@@ -166,16 +165,16 @@ def _unpacked(found: Found) -> Iterator[Found]:
 
 
 def _shape(found: Found) -> Problem | None:
-    """Return what keeps a document from being an object of Kubernetes."""
+    """Return the reason why a document is not a Kubernetes object."""
     if not mapping(found.tree):
-        return Problem(where=found.at(""), says="a manifest is a mapping with apiVersion, kind and metadata.name")
+        return Problem(where=found.at(""), says="a manifest must be a mapping with apiVersion, kind and metadata.name")
     version, kind = found.tree.get("apiVersion"), found.tree.get("kind")
     if str(version).startswith(OURS):
-        hint = "specs are read by themselves; let spec.manifests name the files of manifests alone"
-        return Problem(where=found.at("apiVersion"), says="this is a spec of Bateau and no manifest", hint=hint)
+        hint = "Bateau reads specs itself; spec.manifests must name files of manifests only"
+        return Problem(where=found.at("apiVersion"), says="this is a spec of Bateau, not a manifest", hint=hint)
     if kind in ("Kustomization", "Component") and str(version).startswith((KUSTOMIZE_GROUP, "None")):
         hint = "name its directory with spec.kustomization"
-        return Problem(where=found.at("kind"), says="this is a kustomization and no manifest", hint=hint)
+        return Problem(where=found.at("kind"), says="this is a kustomization, not a manifest", hint=hint)
     metadata = mapping(found.tree.get("metadata"))
     named = "generateName" if metadata.get("generateName") and not metadata.get("name") else "name"
     names = (f"metadata.{named}", metadata.get(named))
@@ -184,7 +183,7 @@ def _shape(found: Found) -> Problem | None:
             return _template(found.at(path))
         if isinstance(value, str) and value:
             continue
-        says = f"the document has no {path}" if value is None else f"{path} must be text, and is {value!r}"
+        says = f"the document has no {path}" if value is None else f"{path} must be text, but is {value!r}"
         return Problem(where=found.at(path), says=says, hint=_hint(path, found.tree))
     return None
 
@@ -193,7 +192,7 @@ def _hint(path: str, tree: Mapping[str, Any]) -> str | None:
     if "resources" in tree and "kind" not in tree:
         return "is it a kustomization? name its directory with spec.kustomization"
     return (
-        "is it a manifest? every one has apiVersion, kind and metadata.name"
+        "is it a manifest? every manifest has apiVersion, kind and metadata.name"
         if not path.startswith("metadata.")
         else None
     )
@@ -204,10 +203,10 @@ def _template(where: Position) -> Problem:
 
 
 def _unheard(document: Document) -> Iterator[Problem]:
-    """Yield the numbers that JSON has no form for."""
+    """Yield an error for each number that JSON cannot express."""
     for path, value in leaves(document.tree):
         if isinstance(value, float) and value - value != 0:
-            says = "JSON, and so Kubernetes, has no such number"
+            says = "JSON, and therefore Kubernetes, cannot express this number"
             where = document.positions.get(path, document.position)
             yield Problem(where=where, says=says, hint="put it in quotes if text is meant")
 

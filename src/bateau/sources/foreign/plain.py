@@ -1,9 +1,9 @@
-"""Turn files of Kubernetes manifests into manifests: nothing is changed, every leaf keeps its line and column.
+"""Read files of Kubernetes manifests: the objects are unchanged, and every leaf keeps its line and column.
 
-Called by documents.ForeignDocuments for `spec.manifests`. Unquoted words mean what they mean to kubectl; a word that
-only YAML 1.1 takes for a boolean is one here too, with a warning, as kustomize and YAML 1.2 take it for text.
+Called by documents.ForeignDocuments for `spec.manifests`. Unquoted words mean the same as for kubectl. A word that only
+YAML 1.1 reads as a boolean gives a warning, because kustomize and YAML 1.2 read it as text.
 
-Invariant: a file is read once, in the order in which the spec names it; those of one glob are sorted.
+Invariant: a file is read once, in the order of the spec; the files of one glob are sorted.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _ENDINGS: Final = (".yaml", ".yml", ".json")
 
 
 def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Expansion:
-    """Return the objects of all files that the patterns name."""
+    """Return the objects of all files that match the patterns."""
     problems: list[Problem] = []
     names: dict[str, Position] = {}
     for index, pattern in enumerate(patterns):
@@ -37,7 +37,7 @@ def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Ex
         else:
             names |= {name: where for name in named if name not in names}
     if len(names) > FILES_MAX:
-        says = f"{len(names):,} files are named; more than {FILES_MAX:,} are not read"
+        says = f"spec.manifests matches {len(names):,} files; Bateau reads at most {FILES_MAX:,} for one App"
         return Expansion(problems=(Problem(where=named_at(service, "spec.manifests"), says=says),))
     manifests: list[Manifest] = []
     findings: list[Finding] = []
@@ -50,7 +50,7 @@ def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Ex
         problems += wrong
         findings += _warnings(service, text, found)
         if not found and not wrong:
-            says = f"{name} has no object in it"
+            says = f"{name} contains no object"
             findings.append(Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=where))
         kept, of_hooks = without_others(found, service=service.key, at=lambda number, path, f=found: f[number].at(path))
         findings += of_hooks
@@ -61,25 +61,25 @@ def expand_files(tree: Tree, service: Workload, patterns: tuple[str, ...]) -> Ex
 
 
 def _files(tree: Tree, pattern: str, *, below: str, where: Position) -> list[str] | Problem:
-    """Return the names of the files of one pattern: a file whatever its ending, and YAML and JSON of a glob."""
+    """Return the files of one pattern: a file with any ending, or the YAML and JSON files that a glob matches."""
     if is_elsewhere(pattern):
-        says = f"`{pattern}` is fetched from elsewhere, and nothing is fetched here"
-        return Problem(where=where, says=says, hint="copy it into the repository, where it is reviewed")
+        says = f"`{pattern}` is remote, and Bateau does not fetch manifests"
+        return Problem(
+            where=where, says=says, hint="copy the file into the repository, where it is reviewed, and name the copy"
+        )
     name = tree.named(pattern, below=below)
     if name is None:
-        return Problem(
-            where=where, says=f"`{pattern}` is outside of the directory that the specs are read from", hint=OUTSIDE_HINT
-        )
+        return Problem(where=where, says=f"`{pattern}` is outside the directory of the specs", hint=OUTSIDE_HINT)
     if is_glob(name):
         names = [each for each in tree.matches(name) if each.endswith(_ENDINGS)]
         if names:
             return names
-        hint = f"paths are relative to the file of the App: this one is looked for as `{name}`"
-        return Problem(where=where, says=f"`{pattern}` matches no file of YAML or JSON", hint=hint)
+        hint = f"paths are relative to the file of the App; Bateau looked for `{name}`"
+        return Problem(where=where, says=f"`{pattern}` matches no YAML or JSON file", hint=hint)
     if (tree.root / name).is_dir():
         return Problem(where=where, says=f"`{pattern}` is a directory", hint=f"write `{pattern.rstrip('/')}/*.yaml`")
     if not (tree.root / name).is_file():
-        hint = tree.instead(name) or f"paths are relative to the file of the App: this one is looked for as `{name}`"
+        hint = tree.instead(name) or f"paths are relative to the file of the App; Bateau looked for `{name}`"
         return Problem(where=where, says=f"`{pattern}` does not exist", hint=hint)
     return [name]
 
@@ -88,7 +88,7 @@ def _warnings(service: Workload, text: str, objects: list[Found]) -> Iterator[Fi
     for word, value, at in switches(text, objects):
         meaning = str(value).lower()
         says = (
-            f"`{word}` is taken as {meaning}, as kubectl does; to kustomize and YAML 1.2 it is text: "
+            f"`{word}` means {meaning}, as for kubectl, but kustomize and YAML 1.2 read it as text; "
             f"write {meaning}, or put it in quotes"
         )
         yield Finding(rule="foreign", subject=service.key, verdict="warning", says=says, where=at)

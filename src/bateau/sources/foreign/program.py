@@ -1,9 +1,9 @@
-"""Run kubectl, kustomize or Helm, and take what they print.
+"""Run kubectl, kustomize or Helm, and return their output.
 
-Called by kustomize and helm. The one place of this package where a process is started.
+Called by kustomize and helm. Only this module of the package starts processes.
 
-Invariant: bounded in time and output; no shell; an environment of our own making, with a home that is empty and goes
-away: no credentials, no plug-ins, no cluster, and no way to the network, over HTTP or Git.
+Invariant: a program is limited in time and output, and starts without a shell. Its environment has an empty temporary
+home directory and no proxy that works: it finds no credentials, plug-ins or cluster, and no network over HTTP or Git.
 """
 
 import os
@@ -33,14 +33,14 @@ _SHUT: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """What a program printed. `failed` says why there is nothing to use: its own words, or that it had to be ended."""
+    """The output of a program. If it is not usable, `failed` is the reason: the error output, or why it was killed."""
 
     out: str
     failed: str | None = None
 
 
 def find(name: str, environ: Mapping[str, str]) -> Path | None:
-    """Return the path of a program: on PATH, else beside the Python that runs, where wheels put theirs."""
+    """Return the path of a program: from PATH, else from the directory of Python, where wheels install programs."""
     for folders in (environ.get("PATH", ""), str(Path(sys.executable).parent)):
         if found := shutil.which(name, path=folders):
             return Path(found)
@@ -56,7 +56,7 @@ def run(
     timeout_s: float = TIMEOUT_S,
     output_bytes_max: int = OUTPUT_BYTES_MAX,
 ) -> Ran:
-    """Run a program in `folder`, and wait for it."""
+    """Run a program in `folder` and wait until it exits."""
     with tempfile.TemporaryDirectory(prefix="bateau-home-") as home:
         variables = {**_SHUT, "PATH": environ.get("PATH", ""), "HOME": home, "TMPDIR": home, "XDG_CONFIG_HOME": home}
         try:
@@ -67,10 +67,10 @@ def run(
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
-                start_new_session=True,  # what it starts is ended with it
+                start_new_session=True,  # its child processes are killed with it
             )
         except OSError as error:
-            return Ran("", f"{program.name} does not start: {error.strerror}")
+            return Ran("", f"{program.name} cannot be started: {error.strerror}")
         with process:
             try:
                 out, err, ended = _output(process, timeout_s, output_bytes_max)
@@ -81,14 +81,14 @@ def run(
     text = out.decode("utf-8", "surrogateescape")
     if process.returncode:
         says = err.decode("utf-8", "replace").strip()
-        return Ran(text, says or f"{program.name} failed without a word (status {process.returncode})")
+        return Ran(text, says or f"{program.name} exited with status {process.returncode} and no error output")
     return Ran(text)
 
 
 def _output(
     process: subprocess.Popen[bytes], timeout_s: float, output_bytes_max: int
 ) -> tuple[bytes, bytes, str | None]:
-    """Read both streams to their end, and return them; or else why the program has to be ended."""
+    """Return both streams, or else the reason to kill the program."""
     assert process.stdout is not None  # noqa: S101 - both are pipes
     assert process.stderr is not None  # noqa: S101
     streams = {process.stdout.fileno(): bytearray(), process.stderr.fileno(): bytearray()}
@@ -107,7 +107,7 @@ def _output(
                     selector.unregister(key.fd)
                 streams[key.fd] += chunk
             if len(out) + len(err) > output_bytes_max:
-                return b"", b"", f"prints more than {output_bytes_max:,} bytes"
+                return b"", b"", f"printed more than {output_bytes_max:,} bytes"
     try:
         process.wait(max(deadline - time.monotonic(), 1))
     except subprocess.TimeoutExpired:
@@ -116,7 +116,7 @@ def _output(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Kill the program, unless it has ended by itself, and what it started."""
-    if process.returncode is None:  # nobody has waited for it, so that its number is still its own
+    """Kill the program and its child processes, unless it has exited."""
+    if process.returncode is None:  # it was not waited for, so no other process has its pid
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()

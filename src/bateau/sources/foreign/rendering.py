@@ -1,6 +1,6 @@
-"""What `helm template` printed, as objects that know their template; and two such texts compared.
+"""Read the output of `helm template` as objects that know their template, and compare two outputs.
 
-Called by helm for the chart as it is, and by helm_trace for the chart with one value changed.
+Called by helm for the chart itself, and by helm_trace for the chart with one value changed.
 """
 
 import re
@@ -16,13 +16,13 @@ from bateau.sources.foreign.chart import ChartFiles, Place
 from bateau.sources.foreign.moves import Aligned, aligned, moved
 from bateau.sources.foreign.objects import Found, read_objects
 
-_HELM: Final = replace(KUBECTL, last_wins=True)  # and so does kubectl, to which Helm's output is piped
+_HELM: Final = replace(KUBECTL, last_wins=True)  # of equal keys, as for Helm and kubectl
 _SOURCE_LINE: Final = re.compile(r"^---\n# Source: (?P<source>[^\n]+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """An object with its number, and the template that gave it: as Helm names it, and where it is."""
+    """An object with its number, and its template: the name that Helm prints, and the place of the file."""
 
     number: int
     found: Found
@@ -31,20 +31,20 @@ class Rendered:
 
     @cached_property
     def leaves(self) -> Aligned:
-        """Its leaves by names that do not depend on the order of lists."""
+        """Its leaves, by names that the order of lists does not change."""
         return aligned(self.found.tree)
 
 
 @dataclass(frozen=True, eq=False)
 class Rendering:
-    """All objects of a rendering, in Helm's order, and the lines of its text."""
+    """All objects of an output, in Helm's order, and its lines."""
 
     objects: tuple[Rendered, ...]
     lines: tuple[str, ...]
 
 
 def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Problem]]:
-    """Return the objects of a rendering. What is wrong with them is said of their templates."""
+    """Return the objects of an output, and its problems, each at the template that it comes from."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     starts = [(text.count("\n", 0, match.start()) + 1, match["source"]) for match in _SOURCE_LINE.finditer(text)]
     found, wrong = read_objects("helm template", text, dialect=_HELM, written=False)
@@ -56,8 +56,8 @@ def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Proble
     for each in wrong:
         line = each.where.line if each.where else 1
         place = chart.place_of(source_at(line))
-        says = place.says(f"what the template gives is no manifest: {each.says}")
-        hint = f"line {line} of what `helm template {chart.name}` prints"
+        says = place.says(f"the output of the template is not a manifest: {each.says}")
+        hint = f"line {line} of the output of `helm template {chart.name}`"
         problems.append(Problem(where=place.at(), says=says, hint=hint))
     objects: list[Rendered] = []
     for number, each in enumerate(found):
@@ -67,9 +67,9 @@ def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Proble
 
 
 def moving(before: Rendering, after: Rendering) -> Mapping[int, frozenset[str]]:
-    """Return the names of the leaves that moved, by the number of their object.
+    """Return the names of the leaves that differ, by the number of their object.
 
-    An object that is gone has moved with all its leaves. One whose name has changed is known by its template.
+    All leaves of an object that is gone differ. An object with a new name is recognised by its template.
     """
     pairs = partners(before, after)
     changed: dict[int, frozenset[str]] = {}
@@ -82,12 +82,12 @@ def moving(before: Rendering, after: Rendering) -> Mapping[int, frozenset[str]]:
 
 
 def gone(before: Rendering, after: Rendering) -> set[int]:
-    """Return the numbers of the objects that are not there any more."""
+    """Return the numbers of the objects that no longer exist."""
     return set(range(len(before.objects))) - set(partners(before, after))
 
 
 def partners(before: Rendering, after: Rendering) -> dict[int, Rendered]:
-    """Return which object of `after` each of `before` is: by its key, else by template and kind if as many are left."""
+    """Return the object of `after` that corresponds to each of `before`: by key, else by template, kind and order."""
     by_key = {each.found.key: each for each in after.objects}
     pairs = {each.number: by_key[each.found.key] for each in before.objects if each.found.key in by_key}
     taken = {each.number for each in pairs.values()}

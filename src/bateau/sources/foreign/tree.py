@@ -22,7 +22,7 @@ from bateau.kit.suggest import did_you_mean
 
 FILE_BYTES_MAX: Final = 16 * 2**20
 FILES_MAX: Final = 20_000
-OUTSIDE_HINT: Final = "copy what is needed below the directory of the specs, so that it is reviewed with them"
+OUTSIDE_HINT: Final = "copy the files into the directory of the specs, where they are reviewed"
 _SEARCHED_FILES_MAX: Final = 20_000
 _SEARCHED_BYTES_MAX: Final = 2**20
 _MAGIC: Final = frozenset("*?[")
@@ -117,7 +117,7 @@ class Tree:
         return content.decode("utf-8", "surrogateescape")
 
     def instead(self, name: str) -> str | None:
-        """Return a hint that names a neighbour of what does not exist."""
+        """Return a hint that names a similar file beside one that does not exist."""
         folder = str(PurePosixPath(name).parent)
         if not self._is_dir(folder):
             return f"there is no directory `{folder}`"
