@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import make_dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -120,16 +120,16 @@ DEFAULTS = st.one_of(st.integers(), st.booleans(), st.text("abc", min_size=1))
 
 
 @given(default=DEFAULTS, nested=DEFAULTS)
-def test_a_field_that_a_schema_gains_changes_no_digest(default: Any, nested: Any) -> None:
+def test_a_field_that_a_schema_gains_changes_no_digest(default: object, nested: object) -> None:
     """Holds were undone by an upgrade, because their digests covered the defaults."""
     before = service(model(scale={}, resources={}))
     inner = make_dataclass(
-        "Inner", [("deep", cast("type", type(nested)), described("New.", default=nested))], frozen=True, kw_only=True
+        "Inner", [("deep", type(nested), described("New.", default=nested))], frozen=True, kw_only=True
     )
     gained = make_dataclass(
         "Gained",
         [
-            ("fresh", cast("type", type(default)), described("New.", default=default)),
+            ("fresh", type(default), described("New.", default=default)),
             ("resources", inner, described("New.", default=inner())),
         ],
         frozen=True,
