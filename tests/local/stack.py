@@ -123,9 +123,10 @@ class Stack:
         """Return the status over the socket, quicker than a process; None where nobody answers."""
         from bateau.api.client import ApiClient
         from bateau.domain.errors import ControlError
+        from bateau.wiring.paths import paths
 
         try:
-            return ApiClient(self.base / "run/bateau" / self.name / "control.sock", instance=self.name).status()
+            return ApiClient(paths(self.name, self.environ).control_socket, instance=self.name).status()
         except ControlError:
             return None
 

@@ -48,7 +48,7 @@ def test_run_answers_once_and_leaves_nothing(stack: Stack):
     assert done.code == 0, done.err
     assert done.out.strip()
     assert stack.processes() == []
-    assert not list((stack.base / "run/bateau").glob("run-*"))
+    assert not list(stack.base.rglob("run-*"))
 
 
 def test_run_takes_a_pipe_and_uses_the_model_that_runs(stack: Stack):

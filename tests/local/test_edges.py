@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bateau.wiring.paths import paths
 from local.stack import Stack, free_port, wait_for
 
 APP = """\
@@ -96,7 +97,7 @@ def test_down_reaches_a_control_plane_that_is_still_coming_up(app: Stack):
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    wait_for((app.base / "run/bateau/default/control.lock").exists)
+    wait_for(paths(app.name, app.environ).control_lock.exists)
     done = app.bateau("down")
     assert done.code == 0, done.err
     up.wait(timeout=30)
