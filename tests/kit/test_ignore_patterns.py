@@ -20,8 +20,10 @@ PARTS = st.sampled_from(
 )  # fmt: skip
 
 
+# `a**` only ends a pattern: git before 2.41 compares unrelated pointers for `a**/b` ("wildmatch: avoid undefined
+# behavior"), and its answer changes from run to run.
 def pattern(negated: str, root: str, parts: list[str], tail: str) -> str:
-    return negated + root + "/".join(parts) + tail
+    return negated + root + "/".join(["a*" if part == "a**" else part for part in parts[:-1]] + parts[-1:]) + tail
 
 
 PATTERNS = st.builds(

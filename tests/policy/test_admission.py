@@ -155,7 +155,7 @@ rules: [{name: one, check: "true", message: no}]
     assert findings == ["house/*: the policy matches Service of serving.knative.dev, whose resource is not known here"]
     large = """
 match: {kinds: [Service]}
-params: {most: [99999999999999999999]}
+params: {most: [!!int 99999999999999999999]}
 rules: [{name: one, check: "size(params.most) > 0", message: no}]
 """
     assert _rendered(large) == (

@@ -46,7 +46,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         and control.counts.turns > 0
         and (now.left_alone or up_to_date)
         and gateway.state not in _UNSETTLED
-        and all(_is_settled(service) for service in services)
+        and all(_is_settled(service, left_alone=now.left_alone) for service in services)
     )
     return Status(
         version=__version__,
@@ -76,14 +76,14 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     )
 
 
-def _is_settled(service: ServiceStatus) -> bool:
+def _is_settled(service: ServiceStatus, *, left_alone: bool) -> bool:
     """Whether nothing about a service will change by itself.
 
     What is ready, and is not what should run, is about to be replaced: an old revision that serves settles nothing.
     """
     if service.state in _UNSETTLED or service.draining:
         return False
-    return service.rolled_out or service.state is not ServiceState.READY or service.engine == "external"
+    return left_alone or service.rolled_out or service.state is not ServiceState.READY or service.engine == "external"
 
 
 @dataclass(frozen=True, kw_only=True)
