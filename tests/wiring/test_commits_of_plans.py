@@ -156,8 +156,8 @@ def test_files_that_no_app_names_do_not_have_to_be_readable(workshop: Workshop) 
 
 NAMED = {
     "lfs": ("manifests: [data/pointer.yaml]", "data/pointer.yaml is a pointer of Git LFS, and not the file itself"),
-    "link": ("manifests: [vendor/out]", "`vendor/out` is outside of the directory that the specs are read from"),
-    "link in a glob": ("manifests: [docs/u*]", "`docs/u*` matches no file of YAML or JSON"),
+    "link": ("manifests: [vendor/out]", "`vendor/out` is outside the directory of the specs"),
+    "link in a glob": ("manifests: [docs/u*]", "`docs/u*` matches no YAML or JSON file"),
     "submodule": ("manifests: [modules/other/a.yaml]", "modules/other/a.yaml is in the submodule modules/other, whose"),
     "chart in a submodule": ("chart: {source: modules/other}", "modules/other is a submodule, whose files are not in"),
     "kustomization in a submodule": ("kustomization: modules/other", "modules/other is a submodule, whose files are"),

@@ -23,7 +23,7 @@ def test_directories_follow_xdg_and_the_name() -> None:
     found = paths("blue", environ)
     assert found.state == Path("/home/me/.local/state/bateau/blue")
     assert found.cache == Path("/home/me/.cache/bateau")
-    assert found.control_socket == Path("/run/user/7/bateau/blue/control.sock")
+    assert found.control_socket == Path("/home/me/.local/state/bateau/blue/run/control.sock")
 
 
 def test_sockets_lie_where_only_their_user_can_go(tmp_path: Path) -> None:
