@@ -1,6 +1,6 @@
 """The OpenAPI document of the control API, made from the very types that requests are checked against.
 
-Called by `bateau schema --api`, and held by a golden file in tests.
+Held by a golden file in tests; nothing in the program calls it yet.
 Source: OpenAPI Specification 3.1.
 
 Invariant: nothing in it is typed by hand but the paths and their one-line summaries.
