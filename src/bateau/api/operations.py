@@ -17,7 +17,7 @@ from bateau.api.preview_json import preview_tree, rolled_back_tree
 from bateau.api.requests import ApplyRequest, MalformedRequestError, PreviewRequest, RollbackRequest, parsed
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
-from bateau.domain.errors import BateauError
+from bateau.domain.errors import BateauError, bug
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ def guarded(
             raise  # the caller has left
         except Exception as error:
             logger.exception("%s %s failed", request.method, request.path)
-            says = f"this is a bug in bateau: {type(error).__name__}: {error}"
+            says = bug(error)
             return _answer({"error": says, "hint": "`bateau logs control` has the details to report"}, status=500)
 
     return guarded_handler

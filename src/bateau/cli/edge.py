@@ -13,7 +13,7 @@ import click
 
 from bateau.cli.exit_codes import EXIT_BUG, EXIT_INTERRUPTED, EXIT_WORLD_FAILED
 from bateau.cli.group import bateau
-from bateau.domain.errors import BateauError
+from bateau.domain.errors import BateauError, bug
 from bateau.kit.visible import visible
 
 
@@ -63,5 +63,5 @@ def _report_bug(error: Exception) -> None:
         report.write(f"bateau {__version__}, Python {platform.python_version()}, {platform.platform()}\n")
         report.write(f"command: {sys.argv[1:2]}\n")
         traceback.print_exception(error, file=report)
-    click.echo(f"error: this is a bug in bateau: {type(error).__name__}: {error}", err=True)
+    click.echo(f"error: {bug(error)}", err=True)
     click.echo(f"  hint: please report it and attach {report.name}; read the file first", err=True)

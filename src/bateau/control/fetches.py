@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from bateau.domain.errors import DiskFull, SourceError, SourceUnreachable
+from bateau.domain.errors import DiskFull, SourceError, SourceUnreachable, bug
 from bateau.domain.model_file import ModelFile, Progress
 from bateau.kit.backoff import Backoff
 from bateau.ports.clock import Clock
@@ -163,7 +163,7 @@ class Fetches:
         if isinstance(error, SourceError):
             says = f"{error.message} ({error.hint})" if error.hint else error.message
         else:
-            says = f"this is a bug in bateau: {type(error).__name__}: {error} (see the control plane's log)"
+            says = f"{bug(error)} (see the control plane's log)"
         before = self.failures.get(reference)
         if before is None or before.says != says:
             # The reference itself may hold credentials; the message names it as it may be shown.

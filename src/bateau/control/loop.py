@@ -29,7 +29,7 @@ from bateau.control.preview import Preview, preview
 from bateau.control.rollback import RolledBack
 from bateau.control.snapshots import Snapshots
 from bateau.domain.endpoint import Traffic
-from bateau.domain.errors import BateauError
+from bateau.domain.errors import BateauError, bug
 from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
@@ -282,7 +282,7 @@ class Control:
 
     def _report_bug(self, error: Exception) -> None:
         self.counts.failed_turns += 1
-        says = f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details, and it is retried"
+        says = f"{bug(error)}; the log has the details, and it is retried"
         if says != self.trouble:
             logger.error("%s", says, exc_info=error)
         self.trouble = says

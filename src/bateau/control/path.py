@@ -15,6 +15,7 @@ from typing import TypeVar, assert_never
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.control.withholding import sealed
+from bateau.domain.errors import bug
 from bateau.domain.finding import Finding
 from bateau.domain.inventory import Inventory, Machine
 from bateau.domain.model_file import ModelFile
@@ -200,7 +201,7 @@ def _contained(release: Release, refused: dict[str, str], make: Callable[[Worklo
         try:
             found[service.key] = make(service)
         except Exception as error:
-            refused[service.key] = f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details"
+            refused[service.key] = f"{bug(error)}; the log has the details"
             logger.exception("%s is left as it is", service.key)
     return found
 

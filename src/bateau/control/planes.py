@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from bateau.domain.endpoint import Load, PlaneState, Traffic
+from bateau.domain.errors import bug
 from bateau.domain.unit import Unit
 from bateau.domain.workload import ServiceKey
 from bateau.ports.plane import Plane
@@ -65,7 +66,7 @@ class Planes:
                 self._published[plane.name] = own
                 self._failed.pop(plane.name, None)
             except Exception as error:
-                says = f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details"
+                says = f"{bug(error)}; the log has the details"
                 if self._failed.get(plane.name) != says:
                     logger.error("%s cannot be given its traffic", key, exc_info=error)
                 self._failed[plane.name] = says

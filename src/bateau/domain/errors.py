@@ -16,6 +16,11 @@ BateauError                 message, hint: all that a user ever sees of it
 """
 
 
+def bug(error: BaseException) -> str:
+    """Return how an exception that nobody expected is named to users, without a full stop."""
+    return f"this is a bug in bateau: {type(error).__name__}: {error}"
+
+
 class BateauError(Exception):
     """Something in the world failed; `message` is one sentence, `hint` says how to mend it."""
 

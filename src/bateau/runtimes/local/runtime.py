@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from bateau.domain.endpoint import Load
-from bateau.domain.errors import BateauError
+from bateau.domain.errors import BateauError, bug
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.domain.unit import Unit
@@ -216,4 +216,4 @@ def _desired(unit: Unit) -> Desired:
 
 
 def _bug(error: BaseException) -> str:
-    return f"this is a bug in bateau: {type(error).__name__}: {error}; the log has the details, and it is tried again"
+    return f"{bug(error)}; the log has the details, and it is tried again"

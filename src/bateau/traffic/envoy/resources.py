@@ -14,6 +14,7 @@ from pathlib import PurePath
 from typing import Any
 
 from bateau.domain.endpoint import Backend, Traffic
+from bateau.domain.errors import bug
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.clusters import (
     UnusableBackend,
@@ -89,7 +90,7 @@ class ResourceBuilder:
                 failed[backend.service] = str(error)
                 self._tell(backend.service, str(error))
             except Exception as error:  # noqa: BLE001 - a bug in one backend must not take the others off the air
-                failed[backend.service] = says = f"this is a bug in bateau: {type(error).__name__}: {error}"
+                failed[backend.service] = says = bug(error)
                 self._tell(backend.service, says, error)
         self._rendered = rendered
         self._told = {told for told in self._told if failed.get(told[0]) == told[1]}
