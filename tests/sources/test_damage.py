@@ -95,7 +95,7 @@ async def test_a_file_of_the_user_is_never_touched_and_the_error_says_what_to_do
     path = tmp_path / "mine.gguf"
     path.write_bytes(BIG[:-1])
     source = models()
-    with pytest.raises(NotAModel, match=r"\./mine\.gguf is cut short: \d+ bytes expected, \d+ there") as caught:
+    with pytest.raises(NotAModel, match=r"\./mine\.gguf is truncated: expected \d+ bytes, found \d+") as caught:
         await source.fetch("./mine.gguf", ignore)
     assert caught.value.hint == f"replace {path} with a complete GGUF file"
     assert await source.verify("./mine.gguf")

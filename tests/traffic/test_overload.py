@@ -74,7 +74,8 @@ async def test_what_is_beyond_the_bound_is_told_to_come_again(
     assert busy.most <= 4 + WORKERS
     rejected = [answer for answer in answers if answer.status == 503]
     assert {answer.status for answer in answers} == {200, 503}
-    assert len(answers) - len(rejected) >= 12
+    # Requests also wait while their connection is being opened: if all 40 arrive in that time, only 8 are accepted.
+    assert len(answers) - len(rejected) >= 8
     for answer in rejected:
         assert (answer.error["code"], answer.headers["retry-after"]) == ("overloaded", "2")
         assert "'chat' has too many requests" in answer.error["message"]
