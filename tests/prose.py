@@ -27,7 +27,7 @@ NOT_YET: dict[str, tuple[int, int]] = {
     "cli+api": (0, 2),
     "control": (82, 83),
     "domain": (18, 23),
-    "hydrate": (27, 19),
+    "hydrate": (20, 18),
     "kit": (15, 12),
     "runtimes": (29, 32),
     "sources": (17, 22),

@@ -123,11 +123,11 @@ def test_a_patch_that_matches_nothing_is_named_although_another_sets_the_same_pa
         ("  patches: [{set: {kind: App}}]\n", "the path `kind` cannot be set"),
         (
             "  patches: [{set: {'spec.source.x': 1}}]\n",
-            "the patch cannot be applied: spec.source is no mapping, so it has no `x`",
+            "the patch cannot be applied: spec.source is not a mapping, so it has no `x`",
         ),
         (
             "  patches: [{match: {when: 'spec.nothing'}, set: {spec.replicas: 2}}]\n",
-            'when of this patch fails for Model chat: Key not found in map : "nothing"',
+            'the patch\'s `when` fails for Model chat: Key not found in map : "nothing"',
         ),
     ],
 )

@@ -1,11 +1,11 @@
-"""Which patches change a document or a manifest, in which order, and what they set.
+"""Choose the patches that apply to a document or a manifest, and put them in order.
 
 Called by hydrate.services and hydrate.manifests.
 
-Invariant: patches of environments that come later in the chain win; within one environment the more exact match wins
-(everything, kind, labels or `when`, glob, name). Two of equal rank that set one path to different values, or a path
-and one below it, are a mistake, with both places: the order of files never decides.
-Invariant: `when` sees a document as it is written, so that no patch depends on another.
+Invariant: patches of environments later in the chain win; within one environment the more exact match wins (everything,
+kind, labels or `when`, glob, name). Two patches of equal rank conflict if they set one path to different values, or a
+path and a path below it; the error names both places. The order of files never decides.
+Invariant: `when` sees the document as its file has it, without patches, so no patch depends on another.
 """
 
 import fnmatch
@@ -26,7 +26,7 @@ from bateau.kit.suggest import did_you_mean
 
 @dataclass(frozen=True, kw_only=True)
 class Patch:
-    """One `set` entry of one patch. `rank` is (environment's place in the chain, how exact the match is)."""
+    """One `set` entry of one patch. `rank` is (position of the environment in the chain, exactness of the match)."""
 
     rank: tuple[int, int]
     match: Mapping[str, Any]
@@ -38,7 +38,7 @@ class Patch:
 
     @functools.cached_property
     def steps(self) -> tuple[Step, ...]:
-        """The path taken apart; one that is malformed, which is told where it is set, is a step of its own."""
+        """The steps of the path. A malformed path is one step; the code that sets it reports the error."""
         try:
             return parse_path(self.path)
         except PathError:
@@ -52,12 +52,12 @@ def overlap(one: Sequence[Step], other: Sequence[Step]) -> bool:
 
 
 def speaks_of_manifests(patch: Patch) -> bool:
-    """Whether a patch is for Kubernetes objects, and not for documents of ours."""
+    """Whether a patch is for Kubernetes objects and not for Bateau's own documents."""
     return patch.match.get("kind") not in (None, "Model", "App")
 
 
 def patches_of(context: Context) -> list[Patch]:
-    """Return every patch of a chain of environments, lowest rank first."""
+    """Return the patches of all environments in the chain, lowest rank first."""
     found: list[Patch] = []
     for depth, environment in enumerate(context.chain):
         for index, written in enumerate(cast("list[dict[str, Any]]", body_of(environment).get("patches") or [])):
@@ -81,7 +81,7 @@ def patches_of(context: Context) -> list[Patch]:
 
 @dataclass(frozen=True, kw_only=True)
 class Patched:
-    """What patches are matched against; `names` gives what their `when` sees."""
+    """A document or manifest that patches are matched against; `names` returns the variables for their `when`."""
 
     kind: str
     name: str
@@ -90,22 +90,22 @@ class Patched:
 
 
 def of_spec(spec: Spec, context: Context) -> Patched:
-    """Return a document of ours."""
+    """Return the view of one of Bateau's own documents that patches are matched against."""
     labels = cast("dict[str, Any]", spec.tree["metadata"].get("labels") or {})
-    names = lambda: {**names_for(spec, context), "kind": spec.kind}  # noqa: E731 - asked only where there is a `when`
+    names = lambda: {**names_for(spec, context), "kind": spec.kind}  # noqa: E731 - called only for a patch with `when`
     return Patched(kind=spec.kind, name=spec.name, labels=labels, names=names)
 
 
 def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Problem]) -> tuple[list[Patch], list[Patch]]:
-    """Return the patches to apply to `subject`, lowest rank first, and all that speak of it, or may.
+    """Return the patches to apply to `subject`, lowest rank first, and every patch that matches it or may match it.
 
-    Of those that set one path only the last is applied. Those whose `when` fails may speak of it.
+    If several patches set one path, only the last is applied. A patch whose `when` fails may match.
     """
     verdicts = [(patch, _matches(patch, subject, problems)) for patch in patches]
     matched = [patch for patch, verdict in verdicts if verdict]
     failed = [patch for patch, verdict in verdicts if verdict is None]
     chosen: dict[tuple[Step, ...], Patch] = {}
-    around: dict[tuple[Step, ...], Patch] = {}  # of each path, all that lie around it
+    around: dict[tuple[Step, ...], Patch] = {}  # by path: the last patch that sets a path below it
     for patch in matched:
         before = [chosen.get(patch.steps[:depth]) for depth in range(1, len(patch.steps) + 1)]
         rivals = [each for each in (*before, around.get(patch.steps)) if each and each.rank == patch.rank]
@@ -120,12 +120,12 @@ def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Proble
 
 
 def _written(patch: Patch) -> tuple[tuple[Step, ...], str]:
-    """Return what tells two patches apart: to Python, true and 1 are the same."""
+    """Return a key that differs for different patches. It is JSON because true and 1 are equal in Python."""
     return patch.steps, json.dumps(patch.value, sort_keys=True, default=str)
 
 
 def names_for(spec: Spec, context: Context) -> dict[str, Any]:
-    """Return what expressions see for a document, beside its ports."""
+    """Return the variables that expressions in a document can use, except its ports."""
     return {
         "metadata": spec.tree["metadata"],
         "spec": body_of(spec),
@@ -148,7 +148,7 @@ def _is_glob(name: str) -> bool:
 
 
 def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool | None:
-    """Whether a patch speaks of `subject`; None where its `when` fails, which is told."""
+    """Whether a patch matches `subject`. If its `when` fails, add a problem and return None."""
     match = patch.match
     if match.get("kind") not in (None, subject.kind):
         return False
@@ -164,23 +164,23 @@ def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool | 
         verdict = evaluate(str(when), subject.names())
     except CelError as error:
         problems.append(
-            Problem(where=patch.where, says=f"when of this patch fails for {subject.kind} {subject.name}: {error}")
+            Problem(where=patch.where, says=f"the patch's `when` fails for {subject.kind} {subject.name}: {error}")
         )
         return None
     if not isinstance(verdict, bool):
-        problems.append(Problem(where=patch.where, says="when of this patch is neither true nor false"))
+        problems.append(Problem(where=patch.where, says="the patch's `when` is neither true nor false"))
         return None
     return verdict
 
 
 def unmatched(patches: Iterable[Patch], what: str, names: Collection[str] = ()) -> list[Problem]:
-    """Report each patch that changed nothing, once.
+    """Report each patch that matched nothing, once.
 
-    `what` is what it was matched against, `names` are the names that those had.
+    `what` is the noun for the candidates ("document", "manifest"); `names` are the candidates' names, for suggestions.
     """
     seen: dict[Any, Problem] = {}
     for patch in patches:
         near = did_you_mean(str(patch.match.get("name", "")), names)
-        hint = near or "check kind, name and labels of its match, or remove the patch"
+        hint = near or "check `kind`, `name` and `labels` in its `match`, or remove the patch"
         seen.setdefault(patch.where, Problem(where=patch.where, says=f"the patch matches no {what}", hint=hint))
     return list(seen.values())

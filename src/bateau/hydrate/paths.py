@@ -2,7 +2,7 @@
 
 Called by hydrate.services, hydrate.manifests and hydrate.patches.
 
-Invariant: the tree that is given is not changed; only what lies on the path is copied.
+Invariant: the given tree is not changed; only the nodes on the path are copied.
 """
 
 import re
@@ -17,11 +17,11 @@ Step = str | int | tuple[str, str]
 
 
 class PathError(ValueError):
-    """The path is malformed, or leads to nothing that could be set; the text says where it ends."""
+    """The path is malformed or does not exist in the tree; the text says at which step it fails."""
 
 
 def parse_path(text: str) -> tuple[Step, ...]:
-    """Take a path apart; `[name=web]` becomes ("name", "web"). Raises PathError.
+    """Split a path into its steps; `[name=web]` becomes ("name", "web"). Raises PathError.
 
     >>> parse_path("spec.items[name=web].image")
     ('spec', 'items', ('name', 'web'), 'image')
@@ -44,7 +44,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
 
 
 def set_at(tree: Any, path: str, value: Any) -> tuple[Any, str]:
-    """Return the tree with `value` at `path`, and the path with selectors replaced by positions. Raises PathError.
+    """Return the tree with `value` at `path`, and the path with selectors replaced by indexes. Raises PathError.
 
     >>> set_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=y].v", 1)
     ({'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, 'a[1].v')
@@ -60,12 +60,12 @@ def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> tuple[Any, s
         if tree is None:
             tree = {}
         if not isinstance(tree, Mapping):
-            raise PathError(f"{at or 'the document'} is no mapping, so it has no `{step}`")
+            raise PathError(f"{at or 'the document'} is not a mapping, so it has no `{step}`")
         mapping = cast("Mapping[str, Any]", tree)
         below, where = _set(mapping.get(step), rest, value, child(at, step))
         return {**mapping, step: below}, where
     if not isinstance(tree, list):
-        raise PathError(f"{at or 'the document'} is no list")
+        raise PathError(f"{at or 'the document'} is not a list")
     items = list(cast("list[Any]", tree))
     index = step if isinstance(step, int) else _find(items, step, at)
     if index > len(items):
