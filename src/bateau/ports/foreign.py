@@ -1,6 +1,6 @@
 """The port for foreign documents: it turns plain files, a kustomization or a Helm chart into manifests.
 
-Used by control.delivery; satisfied by sources.foreign.ForeignDocuments.
+Used by control.assembly; satisfied by sources.foreign.ForeignDocuments.
 """
 
 from dataclasses import dataclass
