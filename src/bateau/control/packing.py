@@ -1,9 +1,9 @@
-"""The way from texts to what is delivered, service by service; what was worked out before is taken from a memo.
+"""Turn texts into packed manifests, service by service; a memo holds the results of earlier runs.
 
-Called by `render` through wiring. Says the same as control.delivery does, and packs it.
+Called by `render` through wiring. It has the same results as control.delivery, and packs them.
 
-Services stand in groups, by the digest of their name. A group that has not changed is taken as a whole, so that the
-work follows the number of groups; in one that has, the services that have not changed are taken one by one.
+Services are in groups, by the digest of their name. An unchanged group is copied as a whole, so that the work depends
+on the number of groups; in a changed group, the unchanged services are copied one by one.
 
 Invariant: a result is kept by a digest of everything it follows from (the program, the texts, the environment, the
 neighbours, the rules, the day): so it is never stale, and nothing has to be thrown away when something changes.
@@ -87,7 +87,7 @@ class Packed:
 
 
 def read_sources(texts: Mapping[str, str], memo: Memo, program: bytes) -> Sources:
-    """Read every text, or take up what was read of it before."""
+    """Read every text, or reuse the earlier reading of it."""
     digests = {file: _digest(program, file.encode(), _bytes(text)) for file, text in texts.items()}
     found = memo.get(_key(b"file", each) for each in digests.values())
     new: dict[bytes, bytes] = {}
@@ -114,7 +114,7 @@ def read_sources(texts: Mapping[str, str], memo: Memo, program: bytes) -> Source
 def pack(
     sources: Sources, environment: str | None, occasion: Occasion, memo: Memo, *, foreign: Foreign | None = None
 ) -> Packed:
-    """Work out what has to be delivered for one environment."""
+    """Pack everything that has to be applied for one environment."""
     return _Packing(sources, environment, occasion, memo, foreign).packed()
 
 
@@ -175,13 +175,13 @@ class _Packing:
         return pieces, frame
 
     def _piece(self, name: str, key: bytes, known: Mapping[bytes, bytes], around: Neighbourhood) -> tuple[Piece, bytes]:
-        """Return a piece and its files, worked out where they are not known."""
+        """Return a piece and its files, from the memo or computed."""
         at = _key(b"piece", key)
         if key and at in known and (found := unpacked(known[at])) is not None:
             try:
                 return piece_from(found[0]), decompressed(found[1])
             except ArchiveError:
-                pass  # damaged: work it out
+                pass  # damaged: compute it
         service = self._service(name)
         judged = self._line.judged([of_spec(self._specs[name]), of_service(service)])
         explained = self._occasion.explains_foreign or not service.brings_documents
@@ -193,7 +193,7 @@ class _Packing:
     def _whole(
         self, pieces: Sequence[Piece], frames: tuple[bytes, ...], spoken: frozenset[int], around: Neighbourhood
     ) -> Packed:
-        """Put together what is said of the pieces, and what shows only when all are there."""
+        """Collect the findings of the pieces, and those that concern several pieces."""
         judged = dict.fromkeys((*self._of_documents(), *(finding for piece in pieces for finding in piece.judged)))
         unfit = [*self._repeated(pieces, around), *(finding for piece in pieces for finding in piece.unfit)]
         written = [
@@ -234,7 +234,7 @@ class _Packing:
         return repeated(manifest for name in services for manifest in self._unit(name, around).manifests)
 
     def _unmatched(self, pieces: Sequence[Piece], *, whole: bool) -> list[Problem]:
-        """Return what is said of patches that no manifest has matched; not `whole`, some services are not there."""
+        """Return a problem for each patch that matched no manifest. `whole`: no service is missing."""
         if not self._line.patches:
             return []
         matched = frozenset[int]().union(*(piece.matched for piece in pieces))
@@ -243,7 +243,7 @@ class _Packing:
         return self._line.patches.unmatched(matched, kinds, whole=made and whole)
 
     def _members(self) -> tuple[dict[str, Member], frozenset[int]]:
-        """Return how each service looks to its neighbours, and which patches spoke of any document."""
+        """Return each service as its neighbours see it, and the patches that matched any document."""
         keys = self._document_keys
         groups = [_Group(names, keys, b"members") for names in _grouped(keys)]
         known = self._memo.get(group.key for group in groups)
@@ -319,14 +319,14 @@ class _Packing:
         return _joint(self._document_keys[member.key] + rules + neighbours)
 
     def _context_digest(self) -> bytes:
-        """Return what stands for the environment: its documents, and the variables that it may read."""
+        """Return a digest of the environment: its documents, and the variables that it may read."""
         environments = [self._of_file(spec) for spec in self._others if spec.kind == "Environment"]
         variables = repr(sorted(self._hydration.variables.items())).encode("utf-8", "surrogatepass")
         name = repr((self._environment, self._occasion.namespace)).encode()
         return _digest(self._occasion.program, name, variables, *environments)
 
     def _rules_digest(self) -> bytes:
-        """Return what stands for schemas, CRDs among them, and policies."""
+        """Return a digest of the schemas, including CRDs, and of the policies."""
         rules = self._occasion.rules
         said = repr((self._line.schemas.digest, rules.today, bool(rules.starter), self._environment)).encode()
         return _digest(said, *(self._of_file(spec) for spec in self._others if spec.kind == "Policy"))
@@ -372,12 +372,12 @@ def _key(what: bytes, digest: bytes) -> bytes:
 
 
 def _digest(*parts: bytes) -> bytes:
-    """Return 16 bytes that stand for all parts; how long each is counts."""
+    """Return a digest of 16 bytes of all parts and their lengths."""
     return _joint(b"".join(len(part).to_bytes(8, "little") + part for part in parts))
 
 
 def _joint(data: bytes) -> bytes:
-    """Return 16 bytes that stand for digests that stand one after another, and for what comes behind them."""
+    """Return a digest of 16 bytes of data whose parts have fixed lengths, except for the last one."""
     return blake2b(data, digest_size=_DIGEST_BYTES).digest()
 
 

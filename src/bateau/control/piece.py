@@ -1,4 +1,4 @@
-"""What one service becomes in one environment, packed: files to deliver, and what is said of them.
+"""What one service becomes in one environment, packed: the files, and the findings about them.
 
 Made by control.packing from units; kept by a digest of everything that it follows from.
 
@@ -23,10 +23,10 @@ from bateau.plan import digest
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
-    """What is said of a service: the digests (16 bytes) of its objects, and the findings.
+    """The digests (16 bytes) of the objects of a service, and the findings about them.
 
-    `unfit` has the findings of target and schemas, `judged` those of policies, `problems` mistakes of patches and of
-    foreign documents, `matched` the patches of manifests that spoke of it.
+    `unfit` has the findings of target and schemas, `judged` those of policies, `problems` the errors of patches and of
+    foreign documents, `matched` the patches that matched its manifests.
     """
 
     service: str
@@ -40,9 +40,9 @@ class Piece:
 def piece_of(
     service: Workload, unit: Unit, judged: Iterable[Finding], *, explained: bool = True
 ) -> tuple[Piece, bytes]:
-    """Return what is said of a unit, and its files. `judged` is what policies say of the service itself.
+    """Return the piece of a unit, and its files. `judged` are the findings of policies about the service itself.
 
-    Without `explained` there is no file that says where its fields came from.
+    Without `explained` there is no file with the origins of its fields.
     """
     trees = [manifest.tree for manifest in unit.manifests]
     piece = Piece(
@@ -65,7 +65,7 @@ def manifests_file(service: str) -> str:
 
 
 def provenance_file(service: str) -> str:
-    """Return the name of the file that says where its fields came from."""
+    """Return the name of the file with the origins of the fields of a service."""
     return f"provenance/{service}.json"
 
 
@@ -79,7 +79,7 @@ def piece_from(plain: tuple[Any, ...]) -> Piece:
     """Return the piece."""
     service, objects, unfit, judged, matched = plain
     if not (unfit or judged or matched):
-        return Piece(service=service, objects=objects)  # nothing is said of most
+        return Piece(service=service, objects=objects)  # most have no findings
     return Piece(
         service=service,
         objects=objects,

@@ -1,11 +1,11 @@
-"""Where the fields of a service and of its manifests came from, as bytes that go with them.
+"""Write and read the origins of the fields of a service and of its manifests.
 
 Called by control.packing, which writes them, and by control.bundle, which reads them.
 
-A manifest of ours says of each part which field of the service it was taken from, or which rule made it; the chains of
-the service stand once beside it. A foreign one has the chain of every leaf.
+A manifest of Bateau's own has, for each part, the field of the service or the rule that it came from; the chains of the
+service are written once. A foreign manifest has the chain of every leaf.
 
-Invariant: what is read back explains every leaf as it was explained where it was made.
+Invariant: a chain that was read is equal to the chain that was written.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
