@@ -1,4 +1,4 @@
-"""What cannot be started is told in one sentence, and leaves nothing behind."""
+"""A refused start is explained in one sentence, and leaves nothing behind."""
 
 import os
 import shutil
@@ -49,7 +49,7 @@ async def test_a_program_that_is_not_there_is_named(rig: Rig) -> None:
 
 async def test_a_file_that_may_not_be_executed_is_named(rig: Rig) -> None:
     path = executable(rig.folder / "tool", "#!/bin/sh\n", mode=0o644)
-    await check(rig, rig.runtime(), program(path), f"program {path} may not be executed")
+    await check(rig, rig.runtime(), program(path), f"program {path} is not executable")
 
 
 async def test_a_folder_is_no_program(rig: Rig) -> None:
@@ -64,14 +64,14 @@ async def test_a_script_whose_interpreter_is_missing_is_told_apart_from_a_missin
 
 async def test_a_file_of_another_machine_is_named(rig: Rig) -> None:
     path = executable(rig.folder / "alien", "\x00\x01 not ELF")
-    await check(rig, rig.runtime(), program(path), f"{path} is no program that this machine can run")
+    await check(rig, rig.runtime(), program(path), f"this machine cannot run {path}: its format is unknown")
 
 
 async def test_a_working_directory_that_is_missing_or_no_folder_is_named(rig: Rig) -> None:
     runtime, missing, file = rig.runtime(), rig.folder / "missing", rig.folder / "file"
     file.touch()
     await check(rig, runtime, program("true", directory=missing), f"working directory {missing} does not exist")
-    await check(rig, runtime, program("true", directory=file), f"working directory {file} is no folder")
+    await check(rig, runtime, program("true", directory=file), f"working directory {file} is not a folder")
     below = file / "below"
     message = f"working directory {below} cannot be read: Not a directory"
     await check(rig, runtime, program("true", directory=below), message)
@@ -100,7 +100,7 @@ async def test_a_working_directory_that_may_not_be_entered_is_named(closed_folde
     try:
         rig = Rig(folder, "test-closed")  # belongs to the user that the closed folder is closed to
         runtime = rig.runtime()
-        message = f"working directory {closed_folder} may not be entered"
+        message = f"working directory {closed_folder} cannot be entered: permission denied"
         await check(rig, runtime, program("true", directory=closed_folder), message)
         message = f"working directory {closed_folder}/in cannot be read: Permission denied"
         await check(rig, runtime, program("true", directory=closed_folder / "in"), message)
@@ -113,7 +113,7 @@ async def test_a_socket_path_longer_than_the_kernel_takes_is_refused(rig: Rig) -
     deep = Rig(rig.folder / ("x" * 90), rig.instance)
     runtime = deep.runtime()
     path = deep.folder / "run" / "app.a.0.sock"
-    message = f"the socket path {path} has {len(str(path))} bytes, the kernel takes 107"
+    message = f"the socket path {path} has {len(str(path))} bytes, but the kernel allows only 107"
     await check(rig, runtime, shell("true", uses_socket=True), message)
     await runtime.close()
 
@@ -136,7 +136,7 @@ async def test_an_id_that_is_taken_or_no_file_name_is_refused(rig: Rig) -> None:
 async def test_a_folder_that_others_may_write_to_is_refused(rig: Rig) -> None:
     (rig.folder / "run").mkdir()
     (rig.folder / "run").chmod(0o777)
-    message = f"the folder {rig.folder / 'run'} may be written to by others"
+    message = f"other users can write to the folder {rig.folder / 'run'}"
     await check(rig, rig.runtime(), program("true"), message)
 
 

@@ -217,7 +217,7 @@ async def test_a_program_that_goes_to_the_background_is_told_to_stay(rig: Rig) -
     await runtime.start("app.a.0", "app/a", shell("setsid sleep 104 & sleep 0.1"))
     waiting = await until_state(runtime, "app.a.0", ReplicaState.BACKOFF)
     assert waiting.reason == "exited with code 0"
-    told = "exited with code 0 and left processes behind, which were ended: it must stay in the foreground"
+    told = "exited with code 0 and left processes behind, which were ended: the program must stay in the foreground"
     await until(runtime, lambda: look(runtime, "app.a.0").reason == told)
 
 

@@ -38,7 +38,7 @@ async def test_a_replica_that_dies_before_the_specs_are_read_waits_for_its_value
     os.kill(pid or 0, signal.SIGKILL)
     await until_state(second, "app.a.0", ReplicaState.BACKOFF)
     await until_true(
-        lambda: look(second, "app.a.0").reason == f"waits for {KEY}: values from env() are not kept on disk"
+        lambda: look(second, "app.a.0").reason == f"waits for {KEY}: values from env() are not stored on disk"
     )
     second.supply([replace(TEMPLATE, revision="other", withheld={KEY: "x"})])
     assert look(second, "app.a.0").pid is None

@@ -1,9 +1,9 @@
-"""One service after another becomes manifests that are patched, held to schemas and judged.
+"""Turn services, one at a time, into manifests that are patched, validated by schemas and judged by policies.
 
 Called by control.delivery, which keeps them, and by control.packing, which packs them.
 
-Invariant: a unit follows from its service, its surroundings, the rules and the CRDs of its environment, and from
-nothing else: that is why it is safe to keep it by a digest of these.
+Invariant: a unit depends on its service, its surroundings, the rules and the CRDs of its environment, and on nothing
+else. A digest of these is therefore a safe cache key.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,7 +26,7 @@ from bateau.specs import Reading
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """What manifests are held to: schemas, the day that decides on exceptions, and policies beside those written."""
+    """The rules for manifests: schemas, the day that decides on exceptions, and policies besides those in the specs."""
 
     schemas: Schemas
     today: date
@@ -35,9 +35,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """What one service becomes. `matched` are the patches that spoke of any of its manifests.
+    """The manifests of one service, with their findings. `matched` are the patches that matched any of its manifests.
 
-    `unrendered` is what the target could not express, `unsound` what the schemas say, `judged` what the policies say.
+    `unrendered` are the findings of the target, which could not express a part; `unsound` those of the schemas; and
+    `judged` those of the policies.
     """
 
     manifests: tuple[Manifest, ...]
@@ -49,7 +50,7 @@ class Unit:
 
 
 def is_lacking(said: Iterable[Problem | Finding]) -> bool:
-    """Whether a service without manifests should have some: what it brings is wrong, or was not checked."""
+    """Whether a service without manifests should have some: its documents have errors, or were not checked."""
     return any(isinstance(each, Problem) or each.verdict == "not checked" for each in said)
 
 
@@ -57,7 +58,7 @@ CRD: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 
 class Assembly:
-    """Everything that the services of one environment share on their way to manifests."""
+    """The patches, policies and schemas that all services of one environment share."""
 
     def __init__(
         self,
@@ -84,9 +85,9 @@ class Assembly:
         return self._schemas
 
     def include_crds(self, services: Iterable[tuple[Workload, Surroundings]]) -> None:
-        """Add the CRDs that services bring to the schemas, for all units of the environment. Called before `unit`.
+        """Add the CRDs of the services to the schemas, for all units of the environment. Call it before `unit`.
 
-        Charts come last: their templates find the API versions of the CRDs that lie beside them in the repository.
+        Charts come last, so that their templates see the API versions of the CRDs of all other services.
         """
         if self._foreign is None:
             return
@@ -112,7 +113,7 @@ class Assembly:
         return self._foreign.expand(service, namespace=around.namespace, api_versions=self._served)
 
     def unit(self, service: Workload, around: Surroundings, *, doubled: bool = False) -> Unit:
-        """Return what a service becomes. `doubled`: a service of another kind has its name."""
+        """Return the unit of a service. `doubled`: a service of another kind has the same name."""
         expansion, brought = None, ()
         if self._foreign and service.brings_documents:
             expansion = self._expanded(service, around)
@@ -130,7 +131,7 @@ class Assembly:
         )
 
     def _judged_as_served(self, checked: Iterable[tuple[Manifest, tuple[Finding, ...]]]) -> tuple[Finding, ...]:
-        """Return the findings of policies about manifests, which come with those of their schemas."""
+        """Return the findings of policies about manifests, each given with the findings of its schema."""
         if not self._judges_manifests:
             return ()
         return self.judged(
@@ -143,14 +144,14 @@ class Assembly:
         )
 
     def standing(self) -> tuple[Finding, ...]:
-        """Return what policies say of themselves."""
+        """Return the findings about the policies themselves."""
         return self._judge.standing()
 
     def judged(self, subjects: Iterable[Subject]) -> tuple[Finding, ...]:
-        """Return what policies say of documents, services or manifests."""
+        """Return the findings of policies about documents, services or manifests."""
         return concealed(self._judge.of(subjects), self._read)
 
     def _of(self, service: Workload, problem: Problem) -> Problem:
-        """Return a problem with its service, and with nothing in it that `env()` has read."""
+        """Return a problem with its service added, and with every value that `env()` has read removed."""
         hint = problem.hint and without(problem.hint, self._read)
         return replace(problem, says=without(problem.says, self._read), hint=hint, services=(str(service.key),))

@@ -1,4 +1,4 @@
-"""What happened from one snapshot to the next, as events.
+"""Turn the differences between two snapshots into events.
 
 Called by control.loop whenever a snapshot differs from the one before. Pure.
 
@@ -16,7 +16,7 @@ _BAD_STATES = (ServiceState.FAILED, ServiceState.DEGRADED)
 
 
 def happenings(before: Status | None, after: Status, *, when_s: float) -> Iterator[Event]:
-    """Yield what happened since `before` (None: since the control plane started)."""
+    """Yield the events between `before` and `after`. `before` is None for the first snapshot of a control plane."""
     if before is None or before.written != after.written:
         yield from _desired(after, when_s)
     known = _services(before)

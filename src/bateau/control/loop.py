@@ -2,12 +2,12 @@
 
 Called by wiring, which gives it its ports; the faces read its snapshots and ask it to roll back and to stop.
 
-Invariant: level-triggered. A turn starts from what is observed now; a wake-up says only that something may differ.
+Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
 Invariant: a turn never waits. Reading, fetching, starting and stopping are tasks, and acknowledgements are observed.
 Invariant: the gateway knows of a drain before the replica is stopped: the runtime stops none before the planes have
 counted its requests. Held by tests/control/test_replicas.py.
-Invariant: what fails in one service, backend or file, also by a bug, is reported there; everything else continues. Held
-by tests/control/test_contained.py.
+Invariant: a failure in one service, backend or file, expected or a bug, is reported there; everything else continues.
+Held by tests/control/test_contained.py.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ PROGRESS_S = 0.25  # how often the progress of a fetch is shown
 
 @dataclass
 class Counts:
-    """What the loop counts of itself, for metrics. Times in seconds."""
+    """Counters of the loop's own work, for metrics. Times in seconds."""
 
     turns: int = 0
     turn_s: float = 0.0
@@ -69,22 +69,22 @@ class Control:
         self.counts = Counts()
         self.outcome: Outcome | None = None
         self.trouble: str | None = None
-        self.status: Callable[[], Status] | None = None  # set by whoever wants snapshots
+        self.status: Callable[[], Status] | None = None  # set by wiring; without it there are no snapshots
         self._app_ports = AppPorts(ports.memory, ports.numbers)
         self._tasks: Mapping[str, ModelTask] = {}
-        self._walked: tuple[object, ...] = ()  # what `outcome` was worked out from
-        self._current = False  # whether `outcome` is of the release that is desired now
+        self._walked: tuple[object, ...] = ()  # the inputs that gave `outcome`
+        self._current = False  # whether `outcome` belongs to the currently desired release
         self._traffic = Traffic()
         self._reading: asyncio.Task[None] | None = None
 
     @property
     def tasks(self) -> Mapping[str, ModelTask]:
-        """What the models do, by service key, as far as their files are known."""
+        """The task of each model whose file is known, by service key."""
         return self._tasks
 
     @property
     def ports(self) -> Ports:
-        """What this control plane works with."""
+        """The adapters that this control plane works with."""
         return self._ports
 
     @property
@@ -94,28 +94,28 @@ class Control:
 
     @property
     def observed(self) -> Observed:
-        """What the runtime knows now."""
+        """The state of all replicas, as the runtime knows it now."""
         return self._ports.site.runtime.observe()
 
     @property
     def left_alone(self) -> bool:
-        """Whether replicas run while no specs could be read that say whether they should: they stay as they are."""
+        """Whether replicas run although no readable specs say if they should. Such replicas are not changed."""
         return not self.desired.known and any(
             replica.service not in self.planes.proxies for replica in self.observed.replicas
         )
 
     def wake(self) -> None:
-        """Have the loop take a turn soon."""
+        """Make the loop take a turn soon."""
         self._wake.set()
 
     def look_again(self) -> None:
-        """Have the specs read again, now."""
+        """Make the loop read the specs again, now."""
         self.desired.stale = True
-        self.take_snapshot()  # from here on nobody reads that everything is up to date
+        self.take_snapshot()  # from here on, no snapshot claims that everything is up to date
         self.wake()
 
     async def adopt(self) -> None:
-        """Restore what an earlier control plane knew, and adopt what it left running. Comes before `run`."""
+        """Restore the state of the previous control plane, and adopt its running replicas. Call it before `run`."""
         await self.desired.remember()
         self._app_ports.remember()
         self._ports.site.runtime.on_change(self.wake)
@@ -123,7 +123,7 @@ class Control:
         await self._ports.site.runtime.adopt()
 
     async def run(self) -> None:
-        """Keep closing the gap until cancelled. Running services continue then."""
+        """Keep closing the gap until cancelled. Running services continue after that."""
         watcher = asyncio.create_task(self._watch())
         try:
             while True:
@@ -154,7 +154,8 @@ class Control:
     async def stop_all(self) -> Mapping[str, str]:
         """Stop every replica, the proxies first so that no request meets a replica that is gone.
 
-        What cannot be stopped is returned by replica id, with the reason; everything else is stopped all the same.
+        A replica that cannot be stopped does not keep the others running. Returns the reason for each such replica, by
+        replica id.
         """
         runtime = self._ports.site.runtime
         failed = {**await runtime.remove(self.planes.proxies), **await runtime.remove()}
@@ -162,7 +163,7 @@ class Control:
         return failed
 
     async def preview(self, texts: Mapping[str, str]) -> Preview:
-        """Return what other texts would do to the running services. Nothing changes, and nothing is fetched."""
+        """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""
         written, desired = await self.desired.instead(texts)
         files = self.fetches.here(models_needed(desired))
         return preview(written, desired, self.release, planned=walk(desired, self._world(files)), now=self.outcome)
@@ -179,14 +180,14 @@ class Control:
         return self.observed.failures.get(service)
 
     def addresses(self) -> Mapping[str, str]:
-        """Return the URL that users of each service call."""
+        """Return the URL at which clients reach each service, by service key."""
         target, where = TARGETS[self._ports.site.target], self._whereabouts()
         made = {service.key: target.address(service, where) for service in self.release.services}
         return {key: address.url for key, address in made.items() if address}
 
     def _turn(self) -> float:
-        """Do what can be done now; return for how long nothing is due unless woken, in seconds."""
-        # A sign of a change may have been lost: the specs are read now and then without one.
+        """Take all steps that are possible now. Return how long the loop may sleep unless woken, in seconds."""
+        # The notice of a change can get lost, so the specs are also read from time to time without one.
         due = self._ports.clock.monotonic() - self.desired.read_at >= RESYNC_S
         if (self.desired.stale or due) and self._reading is None:
             self._reading = asyncio.create_task(self._read())
@@ -195,11 +196,11 @@ class Control:
         site = self._ports.site
         try:
             self._app_ports.hand_out(self.release)
-        except BateauError as error:  # it is kept in memory, and remembered as soon as that is possible
+        except BateauError as error:  # the ports stay in memory, and are stored as soon as that is possible
             self._report(error)
         models = models_needed(self.release)
         files = self.fetches.follow(models)
-        # A file that is missing for a while changes no route of the running replicas.
+        # A temporarily missing file does not change the routes of the running replicas.
         tasks: dict[str, ModelTask] = {key: task for key, task in self._tasks.items() if key in models}
         tasks.update((key, file.header.task) for key, file in files.items())
         self._tasks = tasks
@@ -215,7 +216,7 @@ class Control:
         return self._pause()
 
     async def _read(self) -> None:
-        """Read and apply the specs. What fails is reported and tried again; running services are looked after."""
+        """Read and apply the specs. A failure is reported and retried; meanwhile running services stay supervised."""
         try:
             await self.desired.read()
             self.counts.reads += 1
@@ -230,7 +231,7 @@ class Control:
             self._read_later()
 
     def _read_later(self) -> None:
-        """Try again after a while, or at the next turn that something else causes."""
+        """Read again after a pause, or earlier at a turn that something else causes."""
         self._reading = None
         first = not self.desired.read_once
         self.desired.stale = self.desired.read_once = True
@@ -247,7 +248,7 @@ class Control:
             await asyncio.sleep(RETRY_S)
 
     def _outcome(self, files: Mapping[str, ModelFile]) -> Outcome:
-        """Return what follows from the release; what was worked out from the same before is kept."""
+        """Return the outcome of the release, reusing the last one if its inputs are the same."""
         world = self._world(files)
         before, inputs = self._walked, (self.release, world)
         if self.outcome is None or len(before) != len(inputs) or before[0] is not inputs[0] or before[1] != inputs[1]:
@@ -269,26 +270,26 @@ class Control:
         return self._app_ports.whereabouts(f"{self._ports.listen_url}/v1")
 
     def _on_desired(self) -> None:
-        """Forget what failed of the release before."""
+        """Forget the failures of the previous release."""
         self.fetches.forget_failures()
         self._current = False
         self.wake()
 
     def _report(self, error: BateauError) -> None:
-        """Log once what failed, and keep it for the status."""
+        """Log a failure once, and keep it for the status."""
         if error.message != self.trouble:
             logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
         self.trouble = error.message
 
     def _report_bug(self, error: Exception) -> None:
         self.counts.failed_turns += 1
-        says = f"{bug(error)}; the log has the details, and it is retried"
+        says = f"{bug(error)}; Bateau retries, and the log has the details"
         if says != self.trouble:
             logger.error("%s", says, exc_info=error)
         self.trouble = says
 
     def take_snapshot(self) -> None:
-        """Make a snapshot of the status if it has changed, and report what happened since the last one."""
+        """Make a snapshot if the status has changed, and emit the events since the previous snapshot."""
         if self.status is None:
             return
         try:
@@ -298,19 +299,19 @@ class Control:
             for event in happenings(before, after, when_s=self._ports.clock.wall()):
                 for sink in self._ports.events:
                     sink.emit(event)
-        except Exception as error:  # noqa: BLE001 - a status that cannot be shown must not stop what it is about
+        except Exception as error:  # noqa: BLE001 - a failing status must not stop the services that it describes
             self._report_bug(error)
 
     @property
     def up_to_date(self) -> bool:
-        """Whether the planes were given everything that is so now, and have answered for it."""
+        """Whether the planes have received the current traffic, and have accepted it."""
         proxies = self.planes.proxies
         running = any(r.service in proxies and r.state is ReplicaState.READY for r in self.observed.replicas)
         return self.planes.has(self._traffic_now()) and (not running or self.planes.observe().accepted)
 
     @property
     def rolled_out(self) -> bool:
-        """Whether every replica that should run is ready, and the planes have accepted that it is."""
+        """Whether every replica that should run is ready, and the planes have accepted the current traffic."""
         planes = self.planes.observe()
         taken = planes.accepted and not planes.rejected
         return taken and self._current and self._everything_ready() and self.up_to_date
@@ -335,7 +336,7 @@ class Control:
         return found
 
     def ready_services(self) -> frozenset[str]:
-        """Return the services all of whose replicas are ready and of the desired revision, with nothing left to do."""
+        """Return the services whose replicas are all ready and of the desired revision, with no step pending."""
         if not self._current or self.outcome is None:
             return frozenset()
         moving, ready = self.observed.moving, self._ready_counts()
@@ -353,7 +354,7 @@ class Control:
         return made and ready.get(service.key, 0) >= service.replicas
 
     def _everything_ready(self) -> bool:
-        """Whether every service has all its replicas, ready and of its revision, and nothing is left to do."""
+        """Whether every service has all its replicas, ready and of the desired revision, with no step pending."""
         ready, observed = self._ready_counts(), self.observed
         if any(not ready.get(unit.key) for unit in self.planes.units()):
             return False

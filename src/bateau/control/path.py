@@ -1,9 +1,9 @@
-"""The whole way from what people wrote to what to do next, on one screen.
+"""The complete path from specs to the units of a site, on one screen.
 
 Called by control.loop at every turn, and by the CLI's read commands. Pure: a value in, a value out.
 
-Invariant: a mistake in what is written gives no steps at all; a service whose model is not here yet, or that does not
-fit, is left as it is and hinders no other.
+Invariant: an error in the specs gives no steps at all. A service whose model is not here yet, or that does not fit, is
+left as it is and does not block any other service.
 """
 
 import logging
@@ -48,7 +48,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """What a site has now. `files` go by service key; `where` is how services are called there."""
+    """The current state of a site. `files` are keyed by service key; `where` says how services are reached there."""
 
     target: str
     machine: Machine
@@ -59,7 +59,7 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What people wrote, as far as it can be understood without looking at the world."""
+    """The specs, as far as they can be understood without the current state of a site."""
 
     release: Release
     problems: tuple[Problem, ...]
@@ -67,27 +67,27 @@ class Written:
     findings: tuple[Finding, ...] = ()
     policies: tuple[Policy, ...] = ()
     environments: tuple[str, ...] = ()
-    read: frozenset[str] = frozenset()  # what env() may have given: nothing that is said shows it
-    kinds: frozenset[str] | None = None  # of objects, and of schemas; None where not all objects could be rendered
+    read: frozenset[str] = frozenset()  # values that env() may have returned: no message shows them
+    kinds: frozenset[str] | None = None  # of objects and of schemas; None if some objects could not be rendered
 
     @property
     def wrong(self) -> bool:
-        """Whether anything in it forbids to act on it: a mistake, or a policy."""
+        """Whether an error, or a policy, forbids to apply these specs."""
         return any(problem.severity is Severity.ERROR for problem in self.problems)
 
     @property
     def mistaken(self) -> bool:
-        """Whether anything is wrong that no policy says."""
+        """Whether the specs have an error that does not come from a policy."""
         errors = sum(problem.severity is Severity.ERROR for problem in self.problems)
         return errors > sum(finding.verdict == "error" for finding in self.findings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What follows from a release on a site.
+    """The units that a release becomes on a site.
 
-    `units` go by service key. `refused` says why a service has none. Those in `held` may get one later: their replicas
-    stay.
+    `units` are keyed by service key. `refused` says why a service has no unit. A service in `held` may get a unit
+    later, so its replicas stay.
     """
 
     placement: Placement
@@ -104,9 +104,9 @@ def understand(
     today: date,
     starter: Sequence[Policy] = (),
 ) -> Written:
-    """Read, hydrate for an environment, and judge by the policies: everything that needs no world.
+    """Read, hydrate for an environment, and judge by the policies: every stage that needs no state of a site.
 
-    `today` decides which exceptions from policies have expired; `starter` are policies beside those in the texts.
+    `today` decides which exceptions from policies have expired; `starter` are policies besides those in the texts.
     """
     return understood(read(texts), environment, variables, today=today, starter=starter)
 
@@ -120,9 +120,9 @@ def understood(
     starter: Sequence[Policy] = (),
     namespace: str | None = None,
 ) -> Written:
-    """Do what `understand` does with texts that were read already, once for all environments.
+    """Do the same as `understand` with texts that were read already, once for all environments.
 
-    `namespace` takes the place of the one that the environment names.
+    `namespace` overrides the namespace of the environment.
     """
     hydration = Hydration(reading.specs, environment, variables, namespace=namespace)
     release, unmet = hydration.release(whole=reading.whole)
@@ -144,12 +144,12 @@ def understood(
 
 
 def concealed(findings: Iterable[Finding], read: Collection[str]) -> tuple[Finding, ...]:
-    """Return verdicts whose words show nothing of what `env()` has read."""
+    """Return the findings with every value that `env()` has read removed from their messages."""
     return tuple(replace(each, says=without(each.says, read)) for each in findings) if read else tuple(findings)
 
 
 def in_order(problems: Iterable[Problem]) -> tuple[Problem, ...]:
-    """Return problems by their places; those without one come last."""
+    """Return problems sorted by their position; problems without a position come last."""
     return tuple(sorted(problems, key=lambda p: (p.where is None, p.where or 0, p.says, p.services, p.environments)))
 
 
@@ -166,7 +166,7 @@ def as_problem(finding: Finding) -> Problem:
 def walk(release: Release, world: World) -> Outcome:
     """Turn a release into the units of a site.
 
-    A service for which that fails, also by a bug, is refused with the reason, and keeps no other from its unit.
+    If that fails for a service, expected or by a bug, the service is refused with the reason; all others get a unit.
     """
     refused: dict[str, str] = {}
     units: dict[str, Unit] = {}
@@ -193,7 +193,7 @@ _Made = TypeVar("_Made")
 
 
 def _contained(release: Release, refused: dict[str, str], make: Callable[[Workload], _Made]) -> dict[str, _Made]:
-    """Return what is made of each service that is not refused; one for which that fails by a bug is refused."""
+    """Call `make` for each service that is not refused, and return the results. A bug in it refuses that service."""
     found: dict[str, _Made] = {}
     for service in release.services:
         if service.key in refused:
@@ -207,10 +207,10 @@ def _contained(release: Release, refused: dict[str, str], make: Callable[[Worklo
 
 
 def _placed(release: Release, world: World, refused: dict[str, str]) -> Placement:
-    """Place all services together; where a bug prevents that, each for itself, to find the one it comes from."""
+    """Place all services together. If a bug prevents that, place each one alone to find the service that causes it."""
     try:
         placement = place(release, world.files, world.machine)
-    except Exception:  # noqa: BLE001 - it comes again below, where it is reported with its service
+    except Exception:  # noqa: BLE001 - it is raised again below, where it is reported with its service
         alone = _contained(
             release,
             refused,
@@ -226,7 +226,10 @@ def _placed(release: Release, world: World, refused: dict[str, str]) -> Placemen
 
 
 def unit_of(service: Workload, around: Surroundings, target: str) -> Unit | str | None:
-    """Return the unit of a service, why there is none, or None where it has none yet, or none on such a site."""
+    """Return the unit of a service, or the reason why it cannot have one.
+
+    Returns None if the service has no unit yet, or has none on such a site.
+    """
     rendering = render_service(service, around, target=target)
     if rendering.body is None:
         wrong = next((finding for finding in rendering.findings if finding.verdict == "error"), None)
@@ -243,7 +246,7 @@ def unit_of(service: Workload, around: Surroundings, target: str) -> Unit | str 
 
 
 def runs_here(service: Workload) -> bool:
-    """Whether a process of ours serves it."""
+    """Whether one of Bateau's own processes serves it."""
     match service.runs:
         case Command() | ModelServer():
             return True
@@ -256,7 +259,7 @@ def runs_here(service: Workload) -> bool:
 
 
 def model_source(service: Workload) -> str | None:
-    """Return the reference of the model that has to be on disk before it can start, None where there is none."""
+    """Return the reference of the model that must be on disk before the service can start, None without one."""
     match service.runs:
         case ModelServer(engine="llama.cpp" | None, source=source):
             return source
@@ -265,10 +268,10 @@ def model_source(service: Workload) -> str | None:
 
 
 def models_needed(release: Release) -> Mapping[str, str]:
-    """Return the reference of every model that has to be on disk, by service key."""
+    """Return the reference of every model that must be on disk, by service key."""
     return {service.key: source for service in release.services if (source := model_source(service))}
 
 
 def key_variable(service: Workload) -> str | None:
-    """Return the environment variable that holds the API key of an external model, None where it has none."""
+    """Return the environment variable that holds the API key of an external model, None if it has no key."""
     return service.runs.api_key_variable if isinstance(service.runs, External) else None

@@ -1,8 +1,8 @@
-"""Keep single replicas running on this machine, each in its own session, alive without the control plane.
+"""Keep single replicas running on this machine. Each has its own session and outlives the control plane.
 
 Made by wiring; called by runtime through ports.keeper. Hands each replica to a Supervisor of its own.
 
-Invariant: `observe` returns what is known now and touches neither disk nor network.
+Invariant: `observe` returns the known state at once and touches neither disk nor network.
 Refused: systemd as the supervisor; containers and many machines have no user instance of it, and readiness by probe,
 ports and rollouts would stay here anyway.
 """
@@ -43,9 +43,9 @@ async def _no_page(_target: ProbeTarget) -> str | None:
 class ProcessKeeper:
     """The replicas of one machine; satisfies `bateau.ports.keeper.Keeper`.
 
-    `state` lasts (records of replicas), `runtime` holds their sockets and should be short, `logs` their logs. All are
-    made, for their owner only, when they are missing. `instance` names this Bateau among those on the machine: its
-    processes carry it as a mark. `scrape` reads a Prometheus page.
+    `state` is persistent and holds the records of replicas; `runtime` holds their sockets and should be a short path;
+    `logs` holds their logs. Missing folders are created, readable by their owner only. `instance` identifies this
+    Bateau among those on the machine: its processes carry it as a mark. `scrape` reads a Prometheus page.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class ProcessKeeper:
 
     @property
     def ports(self) -> LoopbackPorts:
-        """The ports of this instance: replicas and clients of apps share them."""
+        """The ports of this instance, shared by its replicas and by the app ports that clients connect to."""
         return self._site.ports
 
     def on_change(self, wake: Callable[[], None]) -> None:
@@ -89,13 +89,14 @@ class ProcessKeeper:
         self._wakes.append(wake)
 
     def observe(self) -> Sequence[Replica]:
-        """Return every replica there is, in the order of their ids."""
+        """Return every replica, sorted by id."""
         return [self._replicas[replica_id].view for replica_id in sorted(self._replicas)]
 
     async def adopt(self) -> None:
-        """Take over what an earlier control plane has left: adopt what runs, revive what died, end strays.
+        """Take over from an earlier control plane: adopt running replicas, revive dead ones, end stray processes.
 
-        What runs is not touched: same pid, no signal. Raises ReplicaError when our folders cannot be used.
+        An adopted process is not touched: it keeps its pid and gets no signal. Raises ReplicaError if a folder of this
+        instance cannot be used.
         """
         self._prepare()
         findings = look(self._site.records, self._site.instance)
@@ -118,10 +119,10 @@ class ProcessKeeper:
         self._changed()
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
-        """Make a replica. Returns once its process exists; readiness shows in `observe`.
+        """Make a replica. Returns once its process exists; `observe` shows when it is ready.
 
-        Raises ReplicaError with one sentence: no such program, no such folder, no free port, an id that is taken. Then
-        nothing was made.
+        Raises ReplicaError with one sentence, and leaves nothing behind, if the program or the folder does not exist,
+        no port is free, or the id is taken.
         """
         if not ID_PATTERN.fullmatch(replica_id):
             raise ReplicaError(f"{replica_id!r} cannot name a replica", hint="use letters, digits, '.', '-' and '_'")
@@ -129,7 +130,7 @@ class ProcessKeeper:
             raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
         self._prepare()
         supervisor = self._supervisor(Record(id=replica_id, service=service, template=template))
-        # Known before its first change is told: whoever is woken then finds it in `observe`.
+        # Registered before its first change wakes anyone, so that `observe` already returns it then.
         self._replicas[replica_id] = supervisor
         try:
             supervisor.start()
@@ -139,7 +140,7 @@ class ProcessKeeper:
             raise
 
     def supply(self, templates: Iterable[ProcessTemplate]) -> None:
-        """Give adopted replicas the values that their records do not hold, from the templates of their revisions."""
+        """Give adopted replicas the values that their records lack, from the templates of their revisions."""
         missing = [each for each in self._replicas.values() if not each.template.is_complete]
         if missing:
             known = {template.revision: template.withheld for template in templates if template.is_complete}
@@ -147,9 +148,9 @@ class ProcessKeeper:
                 supervisor.supply(known.get(supervisor.template.revision, {}))
 
     async def stop(self, replica_id: str) -> None:
-        """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when nothing of it is left.
+        """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when none of its processes is left.
 
-        An unknown id is no error: nothing is left of it. Raises ReplicaError when the kernel cannot end a process.
+        An unknown id is not an error. Raises ReplicaError if the kernel cannot end a process.
         """
         supervisor = self._replicas.get(replica_id)
         if supervisor is None:
@@ -160,7 +161,7 @@ class ProcessKeeper:
             self._changed()
 
     async def metrics(self) -> Mapping[str, str | None]:
-        """Return the Prometheus page of every replica that has one; None where it cannot be read."""
+        """Return the Prometheus page of every replica that has one, by replica id; None if it cannot be read."""
         targets = {
             replica_id: target
             for replica_id, supervisor in self._replicas.items()
@@ -175,7 +176,7 @@ class ProcessKeeper:
             supervisor.kill()
 
     async def close(self) -> None:
-        """Let go of everything without stopping any replica."""
+        """Stop supervising, without stopping any replica."""
         tasks = [*self._cleanups, *([self._rotation] if self._rotation is not None else [])]
         for task in tasks:
             task.cancel()
@@ -193,7 +194,7 @@ class ProcessKeeper:
             wake()
 
     def _prepare(self) -> None:
-        """Make our folders and begin to look after the logs."""
+        """Create the folders of this instance, and start to rotate the logs."""
         for folder in (self._records_folder, self._site.runtime, self._site.logs):
             _make_private(folder)
         if self._rotation is None:
@@ -210,19 +211,19 @@ class ProcessKeeper:
                     log.warning("The log %s could not be rotated: %s", path, error.strerror)
 
     async def _end_strays(self, findings: Findings) -> None:
-        """End processes with our mark that no record explains: born in the instant before a crash."""
+        """End processes that carry the mark of this instance but have no record, because of a crash at their start."""
         await asyncio.gather(*(self._end_stray(replica_id) for replica_id in findings.strays))
 
     async def _end_stray(self, replica_id: str) -> None:
-        log.warning("Processes of replica %s run without a record and are ended", replica_id)
+        log.warning("Ending the processes of replica %s, which have no record", replica_id)
         try:
             await end(None, Kin(self._site.instance, replica_id), stop_timeout_s=STRAY_STOP_TIMEOUT_S)
         except ReplicaError as error:
-            # One process stuck in the kernel must not keep all the others from being adopted.
+            # One process stuck in the kernel must not prevent the adoption of all the others.
             log.warning("A stray process could not be ended: %s", error.message)
 
     def _finish_stop(self, replica_id: str, supervisor: Supervisor) -> None:
-        """Go on with a stop that a crash cut short, beside everything else."""
+        """Complete, in the background, a stop that a crash interrupted."""
 
         async def finish() -> None:
             try:
@@ -236,15 +237,15 @@ class ProcessKeeper:
 
 
 def _make_private(folder: Path) -> None:
-    """Make a folder for its owner alone; one that others may write to would give them our sockets and records."""
+    """Create a folder for its owner only. If others could write to it, they could replace sockets and records."""
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         status = folder.stat()
     except OSError as error:
         raise ReplicaError(
-            f"the folder {folder} cannot be used: {error.strerror}", hint="choose another, or make it writable"
+            f"the folder {folder} cannot be used: {error.strerror}", hint="choose another one, or make it writable"
         ) from error
     if status.st_uid != os.geteuid():
         raise ReplicaError(f"the folder {folder} belongs to user {status.st_uid}", hint="remove it, or choose another")
     if status.st_mode & 0o022:
-        raise ReplicaError(f"the folder {folder} may be written to by others", hint=f"chmod 700 {folder}")
+        raise ReplicaError(f"other users can write to the folder {folder}", hint=f"chmod 700 {folder}")

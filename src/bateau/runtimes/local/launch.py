@@ -1,10 +1,10 @@
-"""Turn a template into a running process of its own session, with its ports, its log, its limits and its marks.
+"""Turn a template into a running process in its own session, with its ports, its log, its limits and its marks.
 
 Called by the supervisor, at the first start and at each restart.
 
-Invariant: nothing is awaited between the birth of the process and the writing of its record; only a crash in that
-instant leaves a process without record, and adoption finds it by its marks.
-Refused: asyncio's subprocesses; they tie the child to one event loop, and pipes would tie its life to ours.
+Invariant: nothing is awaited between the start of the process and the write of its record. Only a crash in that
+instant leaves a process without a record, and adoption finds it by its marks.
+Refused: asyncio's subprocesses; they tie the child to one event loop, and their pipes to the life of the control plane.
 """
 
 import errno
@@ -27,7 +27,7 @@ from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVI
 from bateau.runtimes.local.records import Identity, Record, Records
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
-# Credentials of the control plane itself, and what service managers say to one process only.
+# Credentials of the control plane itself, and variables that a service manager sets for one process only.
 WITHHELD = frozenset({"HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_TOKEN", "NOTIFY_SOCKET", "WATCHDOG_PID"})
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 WITHHELD_PREFIXES = ("BATEAU_", "LISTEN_FD", "LISTEN_PID", "WATCHDOG_USEC")
@@ -54,7 +54,7 @@ class Site:
         return self.runtime / f"{replica_id}.sock"
 
     def addresses(self, record: Record) -> dict[str, str]:
-        """Return where a replica can be reached, by the name of the port."""
+        """Return the addresses of a replica, by the name of the port."""
         addresses = {name: f"{LOOPBACK}:{port}" for name, port in record.ports.items()}
         if record.template.uses_socket:
             addresses["socket"] = str(self.socket_path(record.id))
@@ -69,19 +69,19 @@ class Site:
         target = replace(plan.target, address=words.fill(plan.target.address))
         try:
             target = replace(target, path=words.fill(target.path))
-        except ReplicaError:  # the path is not known until it is supplied
+        except ReplicaError:  # the path is unknown until its values are supplied
             target = replace(target, kind="tcp")
         return replace(plan, target=target)
 
     def metrics_target(self, record: Record) -> ProbeTarget | None:
-        """Return where a replica's Prometheus page is, with its address filled in."""
+        """Return the target of a replica's Prometheus page with its address filled in."""
         target = record.template.metrics
         return None if target is None else replace(target, address=_Words(self, record).fill(target.address))
 
 
 @dataclass(frozen=True, slots=True)
 class Launched:
-    """A process that has just been started. `limits` is what to say of them."""
+    """A process that has just been started. `limits` describes how its limits are enforced, for the status."""
 
     process: Process
     record: Record
@@ -89,10 +89,10 @@ class Launched:
 
 
 def launch(site: Site, record: Record) -> Launched:
-    """Start the process of a record and store the record with its identity.
+    """Start the process of a record, and store the record with the identity of the process.
 
-    Ports of the record are taken again where they are free. Raises ReplicaError; then nothing runs and the stored
-    record is as it was.
+    Ports in the record are used again if they are free. Raises ReplicaError; in that case no process runs and the
+    stored record is unchanged.
     """
     template = record.template
     ports = site.ports.hand_out(record.id, template.port_names, preferred=record.ports)
@@ -114,12 +114,12 @@ def launch(site: Site, record: Record) -> Launched:
     try:
         process = Process.open(pid)
     except ReplicaError:
-        # Nobody could watch it. It is a child that was not reaped, so its number is still its own.
+        # A process without a pidfd cannot be watched. It is an unreaped child, so its pid is still its own.
         os.killpg(pid, signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED)
         raise
     if process is None:
-        # Only where SIGCHLD is ignored, so that the kernel reaps our children itself.
+        # Happens only if SIGCHLD is ignored, so that the kernel itself reaps the child.
         raise ReplicaError(f"{command[0]} ended at once", hint=f"see {site.log_path(record.id)}")
     record = replace(
         record,
@@ -147,7 +147,8 @@ def _spawn(
         log = open_log(log_path, bytes_max=site.log_bytes_max)
     except OSError as error:
         raise ReplicaError(
-            f"the log {log_path} cannot be opened: {error.strerror}", hint="make room, or make the folder writable"
+            f"the log {log_path} cannot be opened: {error.strerror}",
+            hint="free some space, or make the folder writable",
         ) from error
     with log:
         try:
@@ -162,44 +163,44 @@ def _spawn(
             )
         except (OSError, ValueError) as error:
             raise _explained(error, command[0], directory, environment) from error
-    # It is reaped through its pidfd. Popen must not think that it runs when it is collected: it would warn, and wait
-    # for the pid later on its own.
+    # The child is reaped through its pidfd. If the garbage collector found a Popen that seems to run, Popen would warn
+    # and later wait for the pid itself.
     child.returncode = 0
     return child.pid
 
 
 def _explained(error: Exception, program: str, directory: str | None, environment: Mapping[str, str]) -> ReplicaError:
-    """Say in one sentence why a program could not be started. The cases are those of execve(2)."""
-    # As the kernel does: a relative path is looked up in the directory that the program runs in.
+    """Return an error that explains in one sentence why a program could not be started. Source: execve(2)."""
+    # Like the kernel, resolve a relative path in the directory that the program runs in.
     path = Path(directory or ".") / program
     match error:
         case FileNotFoundError() if "/" in program and path.exists():
             says = f"{program} cannot be started: the interpreter or loader that it names does not exist"
-            hint = "look at its first line (#!...), or at what `file` says of it"
+            hint = "check its first line (#!...), or the output of `file`"
         case FileNotFoundError() if "/" in program:
             says, hint = f"program {program} does not exist", "check the path in spec.command"
         case FileNotFoundError():
             says = f"program {program} is not on the PATH"
-            hint = f"install it, or give its whole path; PATH is {environment.get('PATH', 'empty')}"
+            hint = f"install it, or use its full path; PATH is {environment.get('PATH', 'empty')}"
         case PermissionError() if path.is_dir():
             says, hint = f"{program} is a folder, not a program", "name a program in spec.command"
         case PermissionError():
-            says, hint = f"program {program} may not be executed", f"chmod +x {program}, and check its folder"
+            says, hint = f"program {program} is not executable", f"chmod +x {program}, and check its folder"
         case OSError(errno=errno.ENOEXEC):
-            says = f"{program} is no program that this machine can run"
+            says = f"this machine cannot run {program}: its format is unknown"
             hint = "a script needs a first line such as #!/bin/sh; a binary must be built for this machine"
         case OSError():
-            says, hint = f"{program} cannot be started: {error.strerror}", "see execve(2) for what it means"
+            says, hint = f"{program} cannot be started: {error.strerror}", "execve(2) explains this error"
         case _:
             says = f"{program} cannot be started: {error}"
-            hint = "arguments and environment may hold no NUL character"
+            hint = "remove NUL characters from the arguments and the environment"
     return ReplicaError(says, hint=hint)
 
 
 def _check_directory(directory: str | None) -> None:
     if directory is None:
         return
-    hint = "set spec.workingDirectory to a folder that you may enter"
+    hint = "set spec.workingDirectory to a folder that you can enter"
     try:
         mode = Path(directory).stat().st_mode
     except FileNotFoundError:
@@ -207,9 +208,9 @@ def _check_directory(directory: str | None) -> None:
     except OSError as error:
         raise ReplicaError(f"working directory {directory} cannot be read: {error.strerror}", hint=hint) from error
     if not stat_modes.S_ISDIR(mode):
-        raise ReplicaError(f"working directory {directory} is no folder", hint=hint)
+        raise ReplicaError(f"working directory {directory} is not a folder", hint=hint)
     if not os.access(directory, os.X_OK, effective_ids=True):
-        raise ReplicaError(f"working directory {directory} may not be entered", hint=hint)
+        raise ReplicaError(f"working directory {directory} cannot be entered: permission denied", hint=hint)
 
 
 def _make_way_for_socket(site: Site, record: Record) -> None:
@@ -219,28 +220,28 @@ def _make_way_for_socket(site: Site, record: Record) -> None:
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES_MAX:
         raise ReplicaError(
-            f"the socket path {path} has {length} bytes, the kernel takes {SOCKET_PATH_BYTES_MAX}",
+            f"the socket path {path} has {length} bytes, but the kernel allows only {SOCKET_PATH_BYTES_MAX}",
             hint="use a shorter name, or a shorter runtime folder (XDG_RUNTIME_DIR)",
         )
     try:
-        # Runtime folders are cleared when their user logs out, while replicas may live on.
+        # A runtime folder is cleared when its user logs out, but the replicas may outlive the login.
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.unlink(missing_ok=True)
     except OSError as error:
         raise ReplicaError(
-            f"there is no place for the socket {path}: {error.strerror}", hint="remove what is in the way"
+            f"the socket {path} cannot be created: {error.strerror}", hint="remove the file or folder that blocks it"
         ) from error
 
 
 def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
-    """Return our own environment without what is for us alone, then the template's, then the marks."""
+    """Return Bateau's environment without its private variables, overlaid by the template's and by the marks."""
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name not in WITHHELD and not name.startswith(WITHHELD_PREFIXES)
     }
     given = {name: words.fill(value) for name, value in record.template.environment.items()}
-    # Without a terminal, Python keeps what a program prints until its buffer is full: its log would be empty.
+    # Without a terminal, Python buffers the output of a program, and its log would stay empty for a long time.
     defaults = {"PYTHONUNBUFFERED": "1"}
     inherited |= _without_proxy_on_loopback(inherited)
     marks = {
@@ -252,7 +253,7 @@ def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
 
 
 def _without_proxy_on_loopback(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that keep calls to this machine from a proxy, with the hosts that they name already."""
+    """Return NO_PROXY variables that add this machine's loopback names to the hosts already listed there."""
     found: dict[str, str] = {}
     for name in ("NO_PROXY", "no_proxy"):
         hosts = [host.strip() for host in environment.get(name, "").split(",") if host.strip()]
@@ -262,13 +263,13 @@ def _without_proxy_on_loopback(environment: Mapping[str, str]) -> dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class _Words:
-    """What the words in braces stand for. Other braces are left as they are: JSON may stand in arguments."""
+    """The values of the words in braces. Other braces are left unchanged, as arguments may contain JSON."""
 
     site: Site
     record: Record
 
     def fill(self, text: str) -> str:
-        """Replace the words in a text, and in the values that stand for words. Raises ReplicaError."""
+        """Replace the words in a text, and in the values that were withheld from it. Raises ReplicaError."""
 
         def withheld(match: re.Match[str]) -> str:
             _, _, key = match[1].partition("withheld:")
@@ -277,7 +278,7 @@ class _Words:
             value = self.record.template.withheld[key]
             if value is None:
                 raise ReplicaError(
-                    f"replica {self.record.id} needs {key}, which follows from env() and is kept in memory only",
+                    f"replica {self.record.id} needs {key}, whose value comes from env() and is kept in memory only",
                     hint="it starts as soon as the specs can be read with the variables that they declare",
                 )
             return value
@@ -285,7 +286,7 @@ class _Words:
         return WORD.sub(self._value, WORD.sub(withheld, text))
 
     def concealed(self, error: ReplicaError) -> ReplicaError:
-        """Return the error without the values that are kept in memory only."""
+        """Return the error with the values that are kept in memory only removed."""
         values = [value for value in self.record.template.withheld.values() if value]
         return ReplicaError(without(error.message, values), hint=error.hint and without(error.hint, values))
 

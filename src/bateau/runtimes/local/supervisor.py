@@ -1,10 +1,10 @@
-"""Keep one replica: watch its process, probe it, start it again when it ends, end it when told to.
+"""Supervise one replica: watch its process, probe it, restart it when it ends, and stop it on request.
 
-Made by the runtime, one for each replica. Hands its process to ending, its probes to health.
+Made by the keeper, one per replica. Hands its process to ending, its probes to health.
 
-Invariant: at most one process leads the replica. The next is started only when nothing of the last one runs, so that
-no forgotten worker holds the port.
-Refused: one loop over all replicas; a probe that hangs, or a stop that takes its time, would delay the others.
+Invariant: at most one process leads the replica. The next one is started only when no process of the last one is left,
+so that no forgotten worker holds the port.
+Refused: one loop over all replicas; a hanging probe, or a slow stop, would delay the others.
 """
 
 import asyncio
@@ -34,15 +34,15 @@ log = logging.getLogger(__name__)
 
 HEALTHY_S_UNTIL_FORGIVEN = 60.0
 LAST_LOG_LINES = 10
-# Waits of the back-off look at the clock again after this many seconds, as that clock may be one that tests turn.
+# The wait of the back-off reads the clock again after this many seconds, because tests may advance the clock.
 CLOCK_LOOK_S = 0.5
 FIRST_PROBE_S_MAX = 2.0
 _ENDED_WELL = "exited with code 0"
-_ENDED_WELL_HINT = "for a task that ends set `restart: onFailure`; its standard input is closed, if it watches that"
+_ENDED_WELL_HINT = "for a task that ends, set `restart: onFailure`. Its standard input is closed, in case it reads that"
 
 
 class Supervisor:
-    """One replica and what is known of it. All methods run on the event loop."""
+    """One replica and its known state. All methods run on the event loop."""
 
     def __init__(
         self, site: Site, record: Record, *, prober: Prober, clock: Clock, changed: Callable[[], None]
@@ -74,31 +74,31 @@ class Supervisor:
 
     @property
     def template(self) -> ProcessTemplate:
-        """What its processes are made from."""
+        """The template of the replica's processes."""
         return self._record.template
 
     def supply(self, values: Mapping[str, str | None]) -> None:
-        """Take the values that the record does not hold. A replica that waits for them starts now."""
+        """Accept the values that the record lacks. A replica that waits for them starts now."""
         template = replace(self.template, withheld={key: values.get(key) for key in self.template.withheld})
         if template.is_complete:
             self._record = replace(self._record, template=template)
             self._supplied.set()
 
     def start(self) -> None:
-        """Start the first process. Raises ReplicaError; then nothing was made."""
+        """Start the first process. Raises ReplicaError if no process could be started."""
         self._record = replace(self._record, since=self._clock.wall())
         self._launch()
         self._task = self._spawn(self._keep())
 
     def adopt(self, process: Process) -> None:
-        """Go on with a process that an earlier control plane has started."""
+        """Take over a process that an earlier control plane has started."""
         self._process = process
         self._begin(was_ready=self._record.ready)
         limits = None
         if self._record.cgroup is not None:
             limits = ENFORCED
         elif self._record.template.resources.memory or self._record.template.resources.cpu:
-            limits = "not enforced: it was started without"
+            limits = "not enforced: the process was started without a cgroup"
         is_ready = self._record.ready or self._health is None
         self._show(
             ReplicaState.READY if is_ready else ReplicaState.STARTING,
@@ -110,16 +110,16 @@ class Supervisor:
         )
 
     async def first_look(self) -> None:
-        """Probe an adopted process once, so that the first `observe` tells its true condition; then keep it."""
+        """Probe an adopted process once, so that the first `observe` reports its true state; then supervise it."""
         process, plan = self._process, self._site.probe_plan(self._record)
         if process is not None and plan is not None and not process.exited:
             await self._probe(process, plan, timeout_s=min(plan.timeout_s, FIRST_PROBE_S_MAX))
         self._task = self._spawn(self._keep())
 
     def revive(self, why: str, *, at_once: bool) -> None:
-        """Take over a replica whose process has died meanwhile: it is started again after its back-off.
+        """Take over a replica whose process has died meanwhile, and restart it after its back-off.
 
-        A task that had ended, and is not to run again, stays as it is.
+        A task that ended and must not run again is not restarted.
         """
         if self._record.ended is not None:
             self._show_ended(self._record.ended)
@@ -128,13 +128,13 @@ class Supervisor:
         self._task = self._spawn(self._keep())
 
     async def stop(self) -> None:
-        """End the replica, and forget it; waiters share one end. Raises ReplicaError when something cannot be ended."""
+        """Stop the replica and remove its record. Concurrent calls share one stop. Raises ReplicaError on failure."""
         if self._stop_task is None or (self._stop_task.done() and self._stop_task.exception() is not None):
             self._stop_task = self._spawn(self._stop())
         await asyncio.shield(self._stop_task)
 
     def metrics_target(self) -> ProbeTarget | None:
-        """Return where the replica's Prometheus page is, None where it has none."""
+        """Return the target of the replica's Prometheus page, None if it has none."""
         return self._site.metrics_target(self._record)
 
     def kill(self) -> None:
@@ -143,7 +143,7 @@ class Supervisor:
             self._process.send_to_group(signal.SIGKILL)
 
     async def close(self) -> None:
-        """Let go without ending anything."""
+        """Stop supervising without ending the process."""
         tasks = [task for task in (self._task, self._stop_task) if task is not None]
         for task in tasks:
             task.cancel()
@@ -193,13 +193,13 @@ class Supervisor:
         self._healthy_since = now if plan is None or was_ready else None
 
     async def _watch(self, process: Process) -> str:
-        """Return why the process has ended, or must end."""
+        """Wait until the process has ended or must end, and return the reason."""
         health = self._health
         if health is None:
             await process.wait()
             return process.exit_text()
         while not await process.wait(health.delay_s(self._clock.monotonic())):
-            plan = self._site.probe_plan(self._record)  # it may have been completed meanwhile
+            plan = self._site.probe_plan(self._record)  # missing values may have been supplied meanwhile
             if plan is None:
                 continue
             await self._probe(process, plan, timeout_s=health.timeout_s(self._clock.monotonic()))
@@ -208,9 +208,9 @@ class Supervisor:
         return process.exit_text()
 
     async def _probe(self, process: Process, plan: ProbePlan, *, timeout_s: float) -> None:
-        """Ask once, and show what has changed. What is asked of a process that ends meanwhile says nothing."""
+        """Probe once, and show a changed state. The answer is ignored if the process ends meanwhile."""
         health = self._health
-        assert health is not None  # noqa: S101 - a plan has its health
+        assert health is not None  # noqa: S101 - _begin sets the health of every replica with a probe plan
         asking = asyncio.ensure_future(self._prober.probe(plan.target, timeout_s))
         ending = asyncio.ensure_future(process.wait())
         try:
@@ -223,7 +223,7 @@ class Supervisor:
             return
         answer = asking.result()
         is_silent = answer is not None and answer.startswith(NO_ANSWER)
-        # In a thread, as it looks at every process of the machine; and only then, as silence is rare.
+        # In a thread, because it scans every process of the machine; and only on silence, which is rare.
         cpu_s = await asyncio.to_thread(self._kin().cpu_s) if is_silent else None
         if process.exited:
             return
@@ -234,7 +234,7 @@ class Supervisor:
             self._remember_ready()
 
     def _note_healthy(self, *, healthy: bool) -> None:
-        """Keep how long it has been healthy; a long time of health forgives the failures before it."""
+        """Track for how long the replica has been healthy. A long healthy time resets the count of failures."""
         now = self._clock.monotonic()
         if healthy:
             self._healthy_since = now if self._healthy_since is None else self._healthy_since
@@ -250,18 +250,18 @@ class Supervisor:
         try:
             self._site.records.write(record)
         except ReplicaError as error:
-            # It serves; the next control plane will merely have to probe it before it knows.
-            log.warning("A replica's record could not be updated: %s", error.message)
+            # The replica serves all the same; the next control plane merely has to probe it first.
+            log.warning("The record of replica %s could not be updated: %s", self._record.id, error.message)
         else:
             self._record = record
 
     async def _clear_away(self, why: str, process: Process) -> None:
-        """End what is left of a process that has ended or must end; then nothing of it is in the way of the next."""
+        """End the remaining processes of one that has ended or must end, so that the next one can start."""
         self._note_healthy(healthy=False)
         had_exited = process.exited
         if had_exited:
-            # Shown before the rest of it is ended, which may take its time: it takes no requests from now on.
-            # The first end of one that was ready may be an accident; what ends again, or never was ready, waits.
+            # Shown before its remaining processes are ended, which may take long: it takes no requests from now on.
+            # The first end of a ready replica may be an accident. If it ends again, or never was ready, it waits.
             accident = self._record.ready and self._record.quick_failures <= 1
             self._wait_for_next_start(why, at_once=accident)
         else:
@@ -279,26 +279,26 @@ class Supervisor:
             self._finish(why)
             return
         if left_behind and why == _ENDED_WELL:
-            why = f"{why} and left processes behind, which were ended: it must stay in the foreground"
+            why = f"{why} and left processes behind, which were ended: the program must stay in the foreground"
         elif why == _ENDED_WELL:
-            why = f"{why} by itself: an app is kept running; {_ENDED_WELL_HINT}"
+            why = f"{why} by itself, but an app must keep running; {_ENDED_WELL_HINT}"
         if not had_exited:
             self._wait_for_next_start(why, at_once=False)
         elif why != self.view.reason:
             self._show(self.view.state, reason=why)
 
     def _is_over(self, why: str) -> bool:
-        """Whether a process that has ended so is not started again."""
+        """Whether a process that has ended for this reason stays ended."""
         restart = self._record.template.restart
         return restart == "never" or (restart == "onFailure" and why == _ENDED_WELL)
 
     def _finish(self, why: str) -> None:
-        """Keep how a task has ended, also over a restart of the control plane: it is not run a second time."""
+        """Store how a task has ended, so that a restarted control plane does not run it a second time."""
         self._record = replace(self._record, ended=why)
         try:
             self._site.records.write(self._record)
         except ReplicaError as error:
-            log.warning("How a replica ended could not be kept, so it may run again: %s", error.message)
+            log.warning("Replica %s may run again; its end could not be stored: %s", self._record.id, error.message)
         self._show_ended(why)
 
     def _show_ended(self, why: str) -> None:
@@ -307,7 +307,7 @@ class Supervisor:
         self._show(state, reason=None if state is ReplicaState.DONE else why, pid=None, last_log=last_log)
 
     def _out_of_memory(self) -> str:
-        """Say if the kernel has killed in the replica's cgroup, which is removed."""
+        """Return a note if the kernel has killed a process in the replica's cgroup, else "". Removes the cgroup."""
         leaf = self._leaf()
         if leaf is None:
             return ""
@@ -322,14 +322,14 @@ class Supervisor:
         self._show(ReplicaState.BACKOFF, reason=why, pid=None, last_log=self._last_log())
 
     async def _wait_until_due(self) -> None:
-        while (left := self._due - self._clock.monotonic()) > 0:  # noqa: ASYNC110 - no event tells of a clock
+        while (left := self._due - self._clock.monotonic()) > 0:  # noqa: ASYNC110 - no event reports a clock
             await asyncio.sleep(min(left, CLOCK_LOOK_S))
 
     async def _wait_for_values(self) -> None:
-        """Wait for what the record does not hold: a start without it would only fail."""
+        """Wait for the values that the record lacks, as a start without them would only fail."""
         if not self.template.is_complete:
             missing = listed(sorted(key for key, value in self.template.withheld.items() if value is None))
-            self._show(ReplicaState.BACKOFF, reason=f"waits for {missing}: values from env() are not kept on disk")
+            self._show(ReplicaState.BACKOFF, reason=f"waits for {missing}: values from env() are not stored on disk")
             await self._supplied.wait()
 
     async def _stop(self) -> None:
@@ -337,13 +337,13 @@ class Supervisor:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
-        # Only now: until its task had ended, the replica might have got a new process.
+        # Only now, because the replica could get a new process until its task had ended.
         self._record = replace(self._record, stopping=True)
         try:
             self._site.records.write(self._record)
         except ReplicaError as error:
-            # A full disk must not keep a process alive; a crash from here on would start the replica again.
-            log.warning("A replica's record could not be updated: %s", error.message)
+            # A full disk must not keep a process alive. A crash from here on would start the replica again.
+            log.warning("The record of replica %s could not be updated: %s", self._record.id, error.message)
         process = self._process
         try:
             await self._end(process)
@@ -385,7 +385,7 @@ class Supervisor:
             return (f"(the log cannot be read: {error.strerror})",)
 
     def _show(self, state: ReplicaState, *, reason: str | None = None, **rest: object) -> None:
-        """Set what `observe` returns, and tell whoever listens."""
+        """Set the state that `observe` returns, and report the change."""
         since = self.view.since if state is self.view.state else self._clock.wall()
         fresh = {"since": since, "restarts": self._record.restarts, "addresses": self._site.addresses(self._record)}
         self.view = replace(self.view, state=state, reason=reason, **{**fresh, **rest})  # type: ignore[arg-type]
@@ -401,5 +401,5 @@ class Supervisor:
             return
         error = task.exception()
         if error is not None and not isinstance(error, ReplicaError):
-            log.error("The supervision of replica %s has failed", self._record.id, exc_info=error)
-            self._show(self.view.state, reason=f"its supervision has failed: {error!r}")
+            log.error("Bateau no longer supervises replica %s because of a bug", self._record.id, exc_info=error)
+            self._show(self.view.state, reason=f"Bateau no longer supervises it because of a bug: {error!r}")
