@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from named_tests import faults_without_a_test, wrong_names
 from prose import NOT_YET, areas
 
 ROOT = Path(__file__).parent.parent
@@ -71,6 +72,31 @@ def test_no_area_has_more_english_to_rewrite_than_the_table_allows() -> None:
     """The figures are in NOT_YET (tests/prose.py); test_language.py also fails if they can be lowered."""
     excess = [each for name, found in areas().items() for each in found.excess(NOT_YET.get(name, (0, 0)))]
     assert excess == [], "\n".join(excess)
+
+
+def test_every_failure_mode_names_a_test_that_exists_in_plain_english() -> None:
+    text = (ROOT / "docs/explanation/faults.md").read_text()
+    assert list(faults_without_a_test(text)) == []
+    assert list(wrong_names(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("claim", "finding"),
+    [
+        ("| a fault | none | it is retried | |", "names no test function"),
+        ("| a fault | none | it is retried | `tests/test_house.py` |", "names no test function"),
+        ("| a fault | none | it is retried | `tests/test_house.py::test_gone` |", "has no function test_gone"),
+        ("| a fault | none | it is retried | `tests/test_gone.py::test_x` |", "does not exist"),
+        ("| a fault | none | it is retried | `tests/test_house.py::test_what_runs_goes_on` |", "what runs"),
+        ("It is retried.", "names no test function"),
+    ],
+)
+def test_a_failure_mode_without_a_good_test_is_found(claim: str, finding: str) -> None:
+    table = "| failure | loss | behaviour | tests |\n|---|---|---|---|\n"
+    above = table if claim.startswith("|") else "## Bugs\n\nEach test plants a bug.\n\n"
+    text = f"# Failure modes\n\nAn introduction.\n\n{above}{claim}\n"
+    found = [*faults_without_a_test(text), *wrong_names(text)]
+    assert any(finding in each for each in found), found
 
 
 def test_no_package_has_a_name_that_says_nothing() -> None:

@@ -109,7 +109,7 @@ async def test_a_bug_in_stopping_a_replica_backs_off_and_is_reported() -> None:
         assert len(tries) == 2
 
 
-async def test_a_bug_in_a_plane_is_reported_and_keeps_no_replica_from_running() -> None:
+async def test_a_bug_in_a_plane_is_reported_and_replicas_still_start() -> None:
     async with world(chat=model()) as w:
         await w.until(lambda: w.status.rolled_out)
         publish = w.plane.publish
@@ -146,7 +146,7 @@ async def test_a_bug_while_specs_are_read_changes_nothing_and_is_reported(monkey
         assert not w.status.problems
 
 
-async def test_what_cannot_be_stopped_keeps_nothing_else_from_being_stopped() -> None:
+async def test_a_replica_that_cannot_be_stopped_keeps_no_other_running() -> None:
     """Issue Part 1, item 9: stop_all stops nothing when one replica cannot be ended."""
     async with world(chat=model(), shop=app()) as w:
         await w.until(lambda: w.status.rolled_out)

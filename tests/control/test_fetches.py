@@ -66,7 +66,7 @@ async def test_what_cannot_mend_itself_is_not_tried_again_until_the_text_changes
         await w.until(lambda: w.replicas("model/other"))
 
 
-async def test_a_bug_in_a_fetch_is_its_failure_is_logged_once_and_is_retried_with_back_off(
+async def test_a_bug_in_a_fetch_fails_one_service_and_is_retried_with_back_off(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     """A6, and issue 8 part 1 item 2: such a fetch ran 807 times in 2 s, without a word in the status."""
@@ -217,7 +217,7 @@ async def test_an_external_models_key_reaches_the_plane_and_nothing_else() -> No
         assert key not in str(w.memory.load())
 
 
-async def test_a_model_that_does_not_fit_fails_with_both_figures_and_hinders_no_other() -> None:
+async def test_a_model_that_does_not_fit_fails_with_both_figures_and_affects_no_other() -> None:
     async with world(chat=model(), big=model("big", contextLength=100_000_000)) as w:
         await w.until(w.replicas)
         found = w.service("model/big")

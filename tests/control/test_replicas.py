@@ -51,7 +51,7 @@ async def test_a_replica_that_leaves_is_marked_at_the_plane_first_and_stopped_wi
         assert w.journal[-2:] == ["stop model.chat.1", "publish [model.chat.0]"]
 
 
-async def test_a_drain_has_its_time_and_no_more() -> None:
+async def test_a_drain_ends_at_its_timeout() -> None:
     async with world(chat=model(replicas=2, drainTimeout="60s")) as w:
         await w.until(lambda: len(w.backend().endpoints) == 2)
         w.plane.in_flight = {"model.chat.1": 2}
@@ -63,7 +63,7 @@ async def test_a_drain_has_its_time_and_no_more() -> None:
         await w.until(lambda: "model.chat.1" not in w.replicas())
 
 
-async def test_a_gateway_that_cannot_be_asked_does_not_end_a_drain_before_its_time() -> None:
+async def test_an_unknown_number_of_requests_does_not_shorten_a_drain() -> None:
     async with world(chat=model(replicas=2, drainTimeout="60s")) as w:
         await w.until(lambda: len(w.backend().endpoints) == 2)
         w.plane.in_flight = None

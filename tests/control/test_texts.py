@@ -39,7 +39,7 @@ async def test_a_mistake_leaves_what_runs_as_it_was_and_is_in_the_status() -> No
         assert w.service().state is ServiceState.READY
 
 
-async def test_a_mistake_in_one_file_holds_back_the_others_as_well() -> None:
+async def test_an_error_in_one_file_holds_back_the_changes_in_others() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
         w.texts.write("broken", "apiVersion: bateau.dev/v1alpha1\nkind: Modle\nmetadata: {name: x}\nspec: {}\n")
@@ -70,7 +70,7 @@ async def test_a_file_that_is_removed_takes_its_service_with_it() -> None:
         assert [s.service for s in w.status.services] == ["app/shop"]
 
 
-async def test_a_directory_that_cannot_be_read_leaves_what_runs_and_is_told() -> None:
+async def test_a_directory_that_cannot_be_read_is_reported_and_changes_no_replica() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
         w.texts.trouble = ControlError("cannot read /specs: Permission denied")
@@ -80,7 +80,7 @@ async def test_a_directory_that_cannot_be_read_leaves_what_runs_and_is_told() ->
         assert len(w.replicas()) == 1
 
 
-async def test_what_could_not_be_read_is_read_again_by_itself() -> None:
+async def test_specs_that_could_not_be_read_are_read_again_later() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
         w.texts.trouble = ControlError("cannot read /specs: Permission denied")
@@ -101,7 +101,7 @@ async def test_a_touched_file_that_says_the_same_changes_nothing() -> None:
         assert w.journal == before
 
 
-async def test_a_control_plane_that_meets_broken_specs_goes_on_with_the_last_good_ones() -> None:
+async def test_a_restarted_control_plane_uses_the_last_valid_specs_while_they_are_broken() -> None:
     async with world(chat=model(replicas=2)) as w:
         await w.until(lambda: len(w.replicas()) == 2)
         pids = {replica.pid for replica in w.replicas().values()}
@@ -115,7 +115,7 @@ async def test_a_control_plane_that_meets_broken_specs_goes_on_with_the_last_goo
         await w.until(lambda: len(w.backend().endpoints) == 1)
 
 
-async def test_a_control_plane_without_memory_stops_nothing_for_broken_specs() -> None:
+async def test_a_control_plane_without_saved_state_stops_nothing_while_the_specs_are_broken() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
         w.memory.save({})
@@ -138,7 +138,7 @@ async def test_a_control_plane_without_memory_stops_nothing_for_broken_specs() -
         assert w.status.problems == ()
 
 
-async def test_what_only_a_policy_forbids_by_now_goes_on_after_a_restart() -> None:
+async def test_an_expired_policy_exception_stops_no_replica_after_a_restart() -> None:
     async with world(chat=model(parallel=2), rules=RULES) as w:
         await w.until(w.replicas)
         w.clock.advance(400 * 86_400)  # the exception expires
@@ -151,7 +151,7 @@ async def test_what_only_a_policy_forbids_by_now_goes_on_after_a_restart() -> No
         await w.until(lambda: not any(not each.draining for each in w.backend().endpoints))
 
 
-async def test_a_bug_in_one_turn_ends_no_control_plane() -> None:
+async def test_a_bug_in_one_turn_does_not_end_the_control_plane() -> None:
     async with world(chat=model()) as w:
         await w.until(w.replicas)
         machine, w.control.ports.texts.read = w.texts.read, None  # pyright: ignore[reportAttributeAccessIssue] - a bug

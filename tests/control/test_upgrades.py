@@ -47,7 +47,7 @@ def service(text: str) -> Workload:
     return found
 
 
-async def test_a_rollback_outlasts_the_upgrade_and_ends_when_the_service_is_written_anew(state: Path) -> None:
+async def test_a_rollback_survives_an_upgrade_and_ends_when_its_service_changes(state: Path) -> None:
     memory = StateFile(state / "control.json")
     assert not is_current(memory.load()["rollbacks"]["local"]["model/chat"]["over"])
     async with world(history=state / "history.sqlite", memory=memory, **TEXTS) as w:

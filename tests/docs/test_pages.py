@@ -127,17 +127,6 @@ def test_the_architecture_fits_on_two_pages():
     assert len((ROOT / "ARCHITECTURE.md").read_text().splitlines()) <= 120
 
 
-def test_tests_that_the_table_of_faults_names_exist():
-    text = (ROOT / "docs/explanation/faults.md").read_text()
-    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
-    assert named
-    for file, function in named:
-        assert (ROOT / file).exists(), file
-        assert not function or re.search(rf"^(async )?def {function}\(", (ROOT / file).read_text(), re.MULTILINE), (
-            function
-        )
-
-
 def test_decisions_are_numbered_without_a_gap_and_say_what_was_refused():
     files = sorted((ROOT / "docs/decisions").glob("0*.md"))
     assert [int(path.name[:4]) for path in files] == list(range(1, len(files) + 1))

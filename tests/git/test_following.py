@@ -104,7 +104,7 @@ async def test_a_long_history_that_only_grew_is_followed(workshop: Workshop, fol
     assert texts.read() == {"shop.yaml": "a: 59\n"}
 
 
-async def test_what_is_away_keeps_the_last_good_commit_also_over_a_restart(workshop: Workshop, follow: Follow):
+async def test_an_unreachable_repository_keeps_the_last_commit_over_a_restart(workshop: Workshop, follow: Follow):
     workshop.commit("one", shop="a: 1\n")
     workshop.git("branch", "release")
     texts = follow(f"{workshop.url}@release")

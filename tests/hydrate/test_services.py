@@ -34,7 +34,7 @@ def model(name: str = "chat", **tree: Any) -> Spec:
     return spec("Model", name, {"source": "smollm2", **tree})
 
 
-def test_what_is_absent_gets_the_default_of_the_schema() -> None:
+def test_an_absent_field_gets_the_default_of_its_schema() -> None:
     release, problems = hydrate([model()])
     (service,) = release.services
     assert problems == ()
@@ -105,7 +105,7 @@ def test_policies_and_environments_are_no_services() -> None:
     assert (release.services, problems) == ((), ())
 
 
-def test_an_empty_spec_of_an_app_is_all_defaults() -> None:
+def test_an_app_with_an_empty_spec_has_all_defaults() -> None:
     bare = spec("App", "shop", {})
     release, _ = hydrate([bare])
     assert release.services[0].runs == Command(words=())

@@ -177,7 +177,7 @@ def test_a_mistake_in_what_is_written_does_not_hold_a_rollback_up(stack: Stack) 
     assert answer(stack) == "one"
 
 
-def test_a_damaged_history_hinders_nothing_but_rollback(stack: Stack) -> None:
+def test_a_damaged_history_prevents_only_rollbacks(stack: Stack) -> None:
     say(stack, "one")
     assert apply(stack, "--yes").code == 0
     assert stack.bateau("down").code == 0
@@ -281,7 +281,7 @@ def test_after_a_dead_control_plane_the_plan_is_against_what_it_left(stack: Stac
         '{"app_ports": {"app/web/http": 99999999}}',
     ],
 )
-def test_a_memory_of_the_wrong_shape_hinders_nothing(stack: Stack, memory: str) -> None:
+def test_saved_state_of_the_wrong_shape_prevents_no_apply(stack: Stack, memory: str) -> None:
     say(stack, "one")
     state = stack.base / "state/bateau/default"
     state.mkdir(parents=True, mode=0o700)

@@ -39,7 +39,7 @@ def services(stack: Stack) -> list[str]:
     return [service["service"] for service in tree["services"]] if tree else []
 
 
-def test_a_directory_that_is_removed_stops_nothing_and_is_followed_when_it_is_back(app: Stack):
+def test_a_removed_directory_stops_nothing_and_is_followed_when_it_is_back(app: Stack):
     assert app.up().code == 0
     before = app.pids("app/web")
     kept = app.base / "kept"

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import signal
 
 import aiohttp
@@ -14,7 +15,7 @@ THREE = CHAT.replace("replicas: 1", "replicas: 3")
 
 
 @pytest.mark.timeout(900)
-async def test_twenty_dead_control_planes_lose_no_request_and_move_no_replica(stack: Stack):
+async def test_twenty_kills_of_the_control_plane_lose_no_request_and_restart_no_replica(stack: Stack):
     assert stack.up().code == 0
     before = {**stack.pids(), **stack.pids("gateway/envoy")}
     async with Load(stack.url, clients=200) as load:
@@ -27,7 +28,7 @@ async def test_twenty_dead_control_planes_lose_no_request_and_move_no_replica(st
     assert load.tally.whole > 0
 
 
-async def test_a_killed_replica_takes_only_its_own_requests_along(stack: Stack):
+async def test_a_killed_replica_loses_only_its_own_requests(stack: Stack):
     stack.write(THREE)
     assert stack.up().code == 0
     victim, pid = next(iter(stack.pids().items()))
@@ -44,8 +45,9 @@ async def test_a_killed_replica_takes_only_its_own_requests_along(stack: Stack):
     assert all(failure.startswith("cut after") or "payload" in failure for failure in load.tally.failures)
 
 
-async def test_a_killed_gateway_answers_again_within_a_second(stack: Stack):
+async def test_a_killed_gateway_restarts_and_the_replicas_keep_running(stack: Stack):
     assert stack.up().code == 0
+    before = stack.pids()
     (pid,) = stack.pids("gateway/envoy").values()
     os.kill(pid, signal.SIGKILL)
     killed_at = asyncio.get_running_loop().time()
@@ -59,6 +61,7 @@ async def test_a_killed_gateway_answers_again_within_a_second(stack: Stack):
                 pass
             assert asyncio.get_running_loop().time() - killed_at < 20
             await asyncio.sleep(0.01)
+    assert stack.pids() == before
 
 
 async def test_scaling_up_and_down_under_load_loses_no_request(stack: Stack):
@@ -116,7 +119,7 @@ async def test_600_clients_at_one_replica_do_not_get_it_killed_for_being_busy(st
     assert [replica["restarts"] for replica in stack.replicas()] == [0]
 
 
-def test_a_mistake_leaves_what_runs_and_is_named(stack: Stack):
+def test_a_spec_error_is_reported_and_changes_no_replica(stack: Stack):
     assert stack.up().code == 0
     before = stack.pids()
     stack.write(CHAT.replace("replicas: 1", "replcas: 3"))
@@ -131,13 +134,27 @@ def test_a_mistake_leaves_what_runs_and_is_named(stack: Stack):
     assert stack.pids() == before
 
 
-def test_a_control_plane_that_comes_back_to_a_mistake_keeps_what_runs(stack: Stack):
+def test_a_restart_with_broken_specs_keeps_the_replicas(stack: Stack):
     assert stack.up().code == 0
     before = stack.pids()
     stack.kill_control()
     stack.write("apiVersion: bateau.dev/v1alpha1\nkind: Modle\n")
     stack.up()
     assert stack.pids() == before
+
+
+def test_removing_the_runtime_directory_of_the_login_affects_nothing(stack: Stack):
+    """A1: /run/user/UID is removed at logout, while a detached instance runs on."""
+    assert stack.up().code == 0
+    before = {**stack.pids(), **stack.pids("gateway/envoy")}
+    shutil.rmtree(stack.base / "run")
+    assert stack.post("/v1/chat/completions", chat_body())["choices"]
+    assert {**stack.pids(), **stack.pids("gateway/envoy")} == before
+    stack.write(THREE)
+    wait_for(lambda: len(stack.pids()) == 3)
+    done = stack.bateau("down")
+    assert done.code == 0, done.err
+    assert stack.processes() == []
 
 
 def test_down_after_a_dead_control_plane_leaves_nothing(stack: Stack):

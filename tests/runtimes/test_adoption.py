@@ -160,7 +160,9 @@ time.sleep(100)
 
 
 @pytest.mark.parametrize("damage", ["", '{"version": 1, "id": "app', "[]", '{"version": 99}', "\x00\xff"])
-async def test_a_damaged_record_is_set_aside_and_told(rig: Rig, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_damaged_record_is_set_aside_and_reported(
+    rig: Rig, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
     first = rig.runtime()
     await first.start("app.a.0", "app/a", shell("exec sleep 100"))
     await first.start("app.b.0", "app/b", shell("exec sleep 100"))

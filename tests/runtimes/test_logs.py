@@ -1,6 +1,7 @@
 """Logs are written by replicas themselves, rotated under them, and read from the end."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -54,7 +55,7 @@ def test_three_rotated_files_are_kept(tmp_path: Path) -> None:
     assert {file.stat().st_mode & 0o777 for file in tmp_path.iterdir()} == {0o600}
 
 
-def test_a_full_log_is_moved_away_at_a_start(tmp_path: Path) -> None:
+def test_a_full_log_is_renamed_at_a_start(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     write(path, "old")
     open_log(path, bytes_max=1).close()
@@ -128,6 +129,25 @@ async def test_follow_holds_back_a_last_line_until_its_end_comes(tmp_path: Path)
     path.write_bytes(b"one\nha")
     assert tail(path, 5) == ("one", "ha")
     assert tail(path, 1) == ("ha",)
+
+
+def test_only_lines_between_the_last_read_and_the_truncation_are_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.log"
+    write(path, "x" * (8 * 2**20 - 1))
+    assert rotate_if_full(path) is False, "a log of 8 MiB is not above 8 MiB"
+    write(path, "kept")
+    truncate = os.truncate
+
+    def late(file: Path, size: int) -> None:
+        write(file, "lost")
+        truncate(file, size)
+
+    monkeypatch.setattr(os, "truncate", late)
+    assert rotate_if_full(path) is True
+    write(path, "next")
+    assert tail(path, 2) == ("kept", "next")
 
 
 async def test_a_running_process_keeps_every_line_over_rotations(rig: Rig) -> None:

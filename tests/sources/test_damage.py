@@ -69,9 +69,7 @@ async def test_a_copy_that_an_earlier_release_has_noted_is_found_and_its_damage_
     assert content(await source.fetch(origin.url("/m.gguf"), ignore)) == BIG
 
 
-async def test_content_that_changed_within_its_size_is_dropped_when_it_is_verified(
-    origin: Origin, models: Make
-) -> None:
+async def test_a_copy_with_changed_bytes_is_dropped_when_it_is_verified(origin: Origin, models: Make) -> None:
     source = models()
     path = await fetched(source, origin)
     assert await source.verify(origin.url("/m.gguf"))

@@ -56,7 +56,7 @@ async def test_a_file_is_fetched_once_and_found_afterwards(origin: Origin, model
     assert litter(tmp_path) == []
 
 
-async def test_a_cut_is_gone_on_with_where_it_was(origin: Origin, models: Make) -> None:
+async def test_an_interrupted_download_resumes_where_it_stopped(origin: Origin, models: Make) -> None:
     origin.paths["/m.gguf"] = BIG
     origin.cuts = [MIB + 7, MIB]
     file = await models().fetch(origin.url("/m.gguf"), ignore)
@@ -195,7 +195,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", folder], check=True)
 
 
-async def test_a_disk_that_fills_up_in_the_middle_keeps_what_came(origin: Origin, small_disk: Path) -> None:
+async def test_a_disk_that_becomes_full_during_a_download_keeps_the_part(origin: Origin, small_disk: Path) -> None:
     origin.paths["/m.gguf"] = BIG
     source = Models(cache=small_disk / "cache", base=small_disk, environ={}, free=free(10 * MIB))
     for _ in range(2):
@@ -206,9 +206,7 @@ async def test_a_disk_that_fills_up_in_the_middle_keeps_what_came(origin: Origin
 
 
 @pytest.mark.parametrize("left_bytes", [0, 4096, 3 * 4096, MIB])
-async def test_a_full_disk_is_one_error_and_is_over_once_there_is_room(
-    origin: Origin, small_disk: Path, left_bytes: int
-) -> None:
+async def test_a_full_disk_is_one_error_until_there_is_room(origin: Origin, small_disk: Path, left_bytes: int) -> None:
     """Whichever write comes first: a note of the cache, the lock, or the file itself."""
     origin.paths["/m.gguf"] = gguf(floats=MIB // 2)
     origin.lengths = left_bytes != MIB  # without a length, nothing is known before the disk is full

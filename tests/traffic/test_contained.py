@@ -37,7 +37,7 @@ def taken() -> Iterator[int]:
         ("", "the URL does not begin with http:// or https://"),
     ],
 )
-async def test_a_url_that_cannot_be_used_leaves_out_its_own_backend_only(
+async def test_an_invalid_url_leaves_out_only_its_own_backend(
     gateway: Gateway, first: Upstream, caplog: pytest.LogCaptureFixture, url: str, says: str
 ) -> None:
     big = model("big", external=ExternalTarget(url=url, api_key="sk-secret"))
@@ -64,7 +64,7 @@ async def test_a_url_that_cannot_be_used_leaves_out_its_own_backend_only(
         ),
     ],
 )
-async def test_a_bug_in_one_backend_costs_no_other_and_is_logged_once(
+async def test_a_bug_in_one_backend_affects_no_other_and_is_logged_once(
     gateway: Gateway, first: Upstream, caplog: pytest.LogCaptureFixture, broken: Backend
 ) -> None:
     with caplog.at_level(logging.ERROR, "bateau.traffic"):
@@ -118,7 +118,7 @@ async def test_a_port_for_the_models_that_is_taken_is_told_of_the_gateway(first:
         await made.close()
 
 
-async def test_a_silent_proxy_holds_up_nothing(gateway: Gateway, first: Upstream, second: Upstream) -> None:
+async def test_a_stopped_proxy_blocks_nothing(gateway: Gateway, first: Upstream, second: Upstream) -> None:
     """Issue 8: a stopped Envoy held the control loop for up to 40 s."""
     await gateway.publish(model("chat", first.endpoint()))
     gateway.send(REPLICA, signal.SIGSTOP)

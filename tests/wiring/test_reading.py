@@ -37,7 +37,7 @@ async def test_it_says_what_the_texts_say(reader: WorkerReader, tmp_path: Path) 
     assert written.release.services[0].origins, "where values came from survives the way"
 
 
-async def test_a_process_that_ends_in_the_middle_is_an_error_and_the_next_try_has_a_new_one(
+async def test_a_worker_that_dies_is_an_error_and_the_next_read_starts_another(
     reader: WorkerReader,
 ) -> None:
     """Part 3: an expression that crashes the CEL library ends no control plane."""
