@@ -87,6 +87,14 @@ def worlds(draw: st.DrawFn) -> dict[str, str]:
                     {"match": {"kind": "Deployment"}, "set": {"spec.minReadySeconds": 5}},
                     {"match": {"kind": "Service", "name": "b"}, "set": {"metadata.labels.x": "${ values.region }"}},
                     {"match": {"name": "zzz"}, "set": {"spec.replicas": 3}},
+                    {
+                        "match": {"kind": "Deployment", "name": "a"},
+                        "set": {
+                            "spec.template.spec.containers[name=extra]": {"image": "r.example/x:1"},
+                            "spec.template.spec.containers[0]": None,
+                            "spec.progressDeadlineSeconds": None,
+                        },
+                    },
                 ]
             ),
             max_size=2,

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origin
+from bateau.domain.origin import Origin, place
 from bateau.hydrate import ManifestPatches
 from bateau.kit.position import leaves
 from bateau.specs import read
@@ -18,13 +18,13 @@ TREE: dict[str, Any] = {
 }
 
 
-def patched(sets: str) -> tuple[Manifest, list[str]]:
+def patched(sets: str, tree: dict[str, Any] = TREE) -> tuple[Manifest, list[str]]:
     text = (
         "apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {name: prod}\n"
-        f"spec:\n  patches:\n    - match: {{kind: ConfigMap}}\n      set: {sets}\n"
+        f"spec:\n  patches:\n    - match: {{kind: {tree['kind']}}}\n      set: {sets}\n"
     )
-    origins = {path: (Origin("rule", None, value, "made"),) for path, value in leaves(TREE)}
-    manifest = Manifest(service="app/a", target="kubernetes", tree=TREE, origins=origins)
+    origins = {path: (Origin("rule", None, value, "made"),) for path, value in leaves(tree)}
+    manifest = Manifest(service="app/a", target="kubernetes", tree=tree, origins=origins)
     made = ManifestPatches(read({"p.yaml": text}).specs, "prod").applied([manifest])
     return made.manifests[0], [problem.says for problem in made.problems]
 
@@ -53,3 +53,108 @@ def test_a_mapping_that_is_replaced_leaves_no_chain_of_what_was_in_it() -> None:
     assert problems == []
     assert {path for path, _ in leaves(manifest.tree)} == set(manifest.origins)
     assert manifest.origins["data.three"][-1].how == "patch"
+
+
+POD: dict[str, Any] = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "a", "annotations": {"x": "1"}},
+    "spec": {
+        "containers": [
+            {"name": "web", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
+            {"name": "side", "image": "side:1"},
+            {"name": "last", "ports": [{"containerPort": 80}]},
+        ]
+    },
+}
+
+
+def at(tree: Any, *way: Any) -> Any:
+    for step in way:
+        tree = tree[step]
+    return tree
+
+
+@pytest.mark.parametrize(
+    ("sets", "way", "expected"),
+    [
+        ("{'spec.containers[name=side]': null}", ("spec", "containers", 1, "name"), "last"),
+        ("{'spec.containers[0]': null, 'spec.containers[1]': null}", ("spec", "containers", 0, "name"), "last"),
+        ("{'spec.containers[name=web].env': null}", ("spec", "containers", 0), {"name": "web"}),
+        ("{'spec.containers[name=side].image': null}", ("spec", "containers", 1), {"name": "side"}),
+        ("{metadata.annotations.x: null}", ("metadata", "annotations"), {}),
+        (
+            "{'spec.containers[name=web].env[name=LOG]': {value: debug}}",
+            ("spec", "containers", 0, "env", 2),
+            {"name": "LOG", "value": "debug"},
+        ),
+        (
+            "{'spec.containers[name=web].env[name=B]': {value: '3'}}",
+            ("spec", "containers", 0, "env", 1),
+            {"name": "B", "value": "3"},
+        ),
+        (
+            "{'spec.initContainers[name=wait]': {name: wait, image: 'wait:1'}}",
+            ("spec", "initContainers"),
+            [{"name": "wait", "image": "wait:1"}],
+        ),
+        (
+            "{'spec.containers[name=last].ports[containerPort=443]': {protocol: TCP}}",
+            ("spec", "containers", 2, "ports", 1),
+            {"containerPort": 443, "protocol": "TCP"},
+        ),
+        (
+            "{'spec.containers[name=new]': {image: 'new:1'}, 'spec.containers[name=side]': null}",
+            ("spec", "containers", 2),
+            {"name": "new", "image": "new:1"},
+        ),
+    ],
+)
+def test_items_and_fields_are_added_and_removed_by_key(sets: str, way: tuple[Any, ...], expected: Any) -> None:
+    """F8, F32: null takes an item or a field away; a mapping for a key that is not there adds an item."""
+    manifest, problems = patched(sets, POD)
+    assert problems == []
+    assert at(manifest.tree, *way) == expected
+    assert {path for path, _ in leaves(manifest.tree)} == set(manifest.origins)
+
+
+def test_what_moves_up_keeps_its_chain_and_what_is_added_has_one() -> None:
+    manifest, _ = patched("{'spec.containers[name=web]': null, 'spec.containers[name=new]': {image: 'n:1'}}", POD)
+    origins = manifest.origins
+    assert [step.value for step in origins["spec.containers[0].image"]] == ["side:1"]
+    assert [step.value for step in origins["spec.containers[1].ports[0].containerPort"]] == [80]
+    assert [(step.how, step.value) for step in origins["spec.containers[2].name"]] == [("patch", "new")]
+    assert str(place(origins, "spec.containers[2].image")) == "p.yaml:7:77"
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        (
+            "{'spec.containers[name=sied]': null}",
+            "the patch cannot be applied to Pod a: spec.containers has no item whose name is `sied`",
+        ),
+        (
+            "{'spec.containers[name=sied].image': x}",
+            "the patch cannot be applied to Pod a: spec.containers has no item whose name is `sied`",
+        ),
+        (
+            "{'spec.containers[7]': null}",
+            "the patch cannot be applied to Pod a: spec.containers has 3 items, so [7] cannot be removed",
+        ),
+        ("{spec.nodeName: null}", "the patch cannot be applied to Pod a: spec has no `nodeName` to remove"),
+        (
+            "{'spec.containers[name=x]': plain}",
+            "the patch cannot be applied to Pod a: an item that is selected by name must be a mapping",
+        ),
+        (
+            "{'spec.containers[name=x]': {name: z}}",
+            "the patch cannot be applied to Pod a: the item [name=x] of spec.containers has the name `z`",
+        ),
+        ("{metadata: null}", "`metadata` of Pod a cannot be set"),
+    ],
+)
+def test_what_is_not_there_is_neither_removed_nor_changed(sets: str, says: str) -> None:
+    manifest, problems = patched(sets, POD)
+    assert manifest.tree == POD
+    assert problems == [says]

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from bateau.kit.position import Position, below
+from bateau.kit.position import Position, below, shifted, unshifted
 
 How = Literal["written", "default", "patch", "expression", "value", "rule", "foreign"]
 
@@ -142,6 +142,34 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
         return path in self._replaced or path in self._around or any(p in self._replaced for p in _ancestors(path))
 
 
+class ShiftedOrigins(Mapping[str, tuple[Origin, ...]]):
+    """Origins after the list item at `removed` went: those behind it have moved up. Chains are asked for no sooner."""
+
+    def __init__(self, base: Origins, removed: str) -> None:
+        self.base = base
+        self._removed = removed
+
+    def place(self, path: str, *, of_key: bool) -> Position | None:
+        """Return what `place` returns."""
+        return place(self.base, unshifted(path, self._removed), of_key=of_key)
+
+    def __getitem__(self, path: str) -> tuple[Origin, ...]:
+        return self.base[unshifted(path, self._removed)]
+
+    def __iter__(self) -> Iterator[str]:
+        for path in self.base:
+            if path != self._removed and not below(path, self._removed):
+                yield shifted(path, self._removed)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def removed(base: Origins, path: str) -> Origins:
+    """Return origins in which the field or the list item at `path` is gone."""
+    return ShiftedOrigins(base, path) if path.endswith("]") and path[-2].isdecimal() else overlaid(base, path, {})
+
+
 def overlaid(base: Origins, path: str, over: Origins) -> OverlaidOrigins:
     """Return origins in which the value at `path` is replaced; a chain at `path` itself continues that of `base`."""
     laid = base if isinstance(base, OverlaidOrigins) else OverlaidOrigins(base, {}, replaced=())
@@ -154,7 +182,7 @@ def place(origins: Origins, path: str = "", *, of_key: bool = False) -> Position
     `of_key`: the place of the field's name and not of its value, where both are known. Never starts a search for
     origins.
     """
-    if isinstance(origins, OverlaidOrigins):
+    if isinstance(origins, OverlaidOrigins | ShiftedOrigins):
         return origins.place(path, of_key=of_key)
     if isinstance(origins, LazyOrigins) and origins.places is not None:
         return (origins.places.key_at(path) if of_key else None) or origins.places.at(path)

@@ -12,15 +12,15 @@ from typing import Any, Final, cast
 
 from bateau.domain.expression import reads_variables
 from bateau.domain.manifest import Manifest, name_of
-from bateau.domain.origin import Origin, overlaid
+from bateau.domain.origin import Origin, overlaid, removed
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, context, values_read
 from bateau.hydrate.expressions import expand, names_hint
 from bateau.hydrate.patches import Patch, Patched, applicable, overlap, patches_of, speaks_of_manifests, unmatched
-from bateau.hydrate.paths import PathError, set_at
+from bateau.hydrate.paths import PathError, remove_at, set_at
 from bateau.kit.cel import CelError
-from bateau.kit.position import child, item, leaves
+from bateau.kit.position import around, child, item, joined, leaves
 from bateau.kit.suggest import did_you_mean
 
 _IDENTITY: Final = (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata", "namespace"))
@@ -129,34 +129,55 @@ def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Probl
         hint = "it is, or holds, what makes the object this object: version, kind, name, namespace"
         wrong.append(Problem(where=patch.at, says=f"`{patch.path}` of {called} cannot be set", hint=hint))
         return manifest
-    over: dict[str, tuple[Origin, ...]] = {}
+    chains: dict[str, tuple[Origin, ...]] = {}
     try:
-        _, path = set_at(manifest.tree, patch.path, None)
-        value = _expanded(patch.value, path, patch, (_names(manifest.tree, found), found), over)
-        tree, path = set_at(manifest.tree, patch.path, value)
+        if patch.value is None:
+            return _without(manifest, patch)
+        value = _expanded(patch.value, "", patch, (_names(manifest.tree, found), found), chains)
+        edit = set_at(manifest.tree, patch.path, value)
     except PathError as error:
-        wrong.append(Problem(where=patch.at, says=f"the patch cannot be applied to {called}: {error}"))
+        says = f"the patch cannot be applied to {called}: {error}"
+        wrong.append(Problem(where=patch.at, says=says, hint=error.hint))
         return manifest
     except CelError as error:
         hint = names_hint(error, _names(manifest.tree, found))
         wrong.append(Problem(where=patch.at, says=f"{patch.path} of {called}: {error}", hint=hint))
         return manifest
-    return replace(manifest, tree=tree, origins=overlaid(manifest.origins, path, over))
+    over = {joined(edit.path, at): chain for at, chain in chains.items()}
+    for at, each in leaves(edit.value, edit.path):
+        over.setdefault(at, (_step(patch, each),))  # the key of an item that is selected by it
+    return replace(manifest, tree=edit.tree, origins=overlaid(manifest.origins, edit.path, over))
+
+
+def _without(manifest: Manifest, patch: Patch) -> Manifest:
+    """Return a manifest without a field or an item of a list. Raises PathError."""
+    edit = remove_at(manifest.tree, patch.path)
+    origins = removed(manifest.origins, edit.path)
+    holder = next(around(edit.path), "")
+    if (empty := dict(leaves(edit.tree)).get(holder)) in ({}, []):
+        origins = overlaid(origins, holder, {holder: (_step(patch, empty),)})
+    return replace(manifest, tree=edit.tree, origins=origins)
+
+
+def _step(patch: Patch, value: Any) -> Origin:
+    return Origin("patch", patch.at, value, f"patch of {patch.environment}")
 
 
 def _expanded(
     value: Any, path: str, patch: Patch, seen: tuple[Mapping[str, Any], Context], over: dict[str, tuple[Origin, ...]]
 ) -> Any:
-    """Return the value with its expressions evaluated, and note in `over` what made each leaf. Raises CelError."""
+    """Return the value with its expressions evaluated, and note in `over` what made each leaf. Raises CelError.
+
+    `path` leads from the value that is set to the part of it.
+    """
     if isinstance(value, dict) and value:
         fields = cast("dict[str, Any]", value)
         return {key: _expanded(each, child(path, key), patch, seen, over) for key, each in fields.items()}
     if isinstance(value, list) and value:
         items = cast("list[Any]", value)
         return [_expanded(each, item(path, index), patch, seen, over) for index, each in enumerate(items)]
-    says = f"patch of {patch.environment}"
     if not (isinstance(value, str) and "${" in value):
-        over[path] = (Origin("patch", patch.at, value, says),)
+        over[path] = (_step(patch, value),)
         return cast("Any", value)
     names, found = seen
     result = expand(value, names, variables=found.variables)

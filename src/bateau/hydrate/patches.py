@@ -116,7 +116,17 @@ def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Proble
             problems.append(Problem(where=patch.at, says=says, hint=hint))
         chosen[patch.steps] = patch
         around |= {patch.steps[:depth]: patch for depth in range(1, len(patch.steps))}
-    return sorted(chosen.values(), key=lambda patch: (patch.rank, patch.at)), [*matched, *failed]
+    return sorted(chosen.values(), key=_order), [*matched, *failed]
+
+
+def _order(patch: Patch) -> tuple[Any, ...]:
+    """Return the place of a patch among those of one document.
+
+    The path decides and not the file. Of equal rank, removals come last, and of a list from its end: they move items.
+    """
+    removes = patch.value is None
+    steps = ((-each if removes else each, "") if isinstance(each, int) else (0, str(each)) for each in patch.steps)
+    return patch.rank, removes, tuple(steps)
 
 
 def _written(patch: Patch) -> tuple[tuple[Step, ...], str]:

@@ -1,15 +1,17 @@
-"""Set a value at a path of a tree: `spec.ports.http.port`, `spec.command[0]`, `spec.items[name=web].image`.
+"""Set or remove a value at a path of a tree: `spec.ports.http.port`, `spec.command[0]`, `spec.items[name=web].image`.
 
-Called by hydrate.services, hydrate.manifests and hydrate.patches.
+Called by hydrate.patching, hydrate.manifests and hydrate.patches.
 
-Invariant: the given tree is not changed; only the nodes on the path are copied.
+Invariant: the tree that is given is not changed; only what lies on the path is copied.
 """
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.kit.position import child, item
+from bateau.kit.suggest import did_you_mean, listed
 
 _STEP: Final = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\[([A-Za-z_]\w*)=([^\]]+)\]")
 
@@ -17,11 +19,24 @@ Step = str | int | tuple[str, str]
 
 
 class PathError(ValueError):
-    """The path is malformed or does not exist in the tree; the text says at which step it fails."""
+    """The path is malformed, or leads to nothing that could be set; the text says where it ends."""
+
+    def __init__(self, says: str, hint: str | None = None) -> None:
+        super().__init__(says)
+        self.hint = hint
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A tree after a change at `path`, in which selectors are replaced by positions. `value` is what stands there."""
+
+    tree: Any
+    path: str
+    value: Any = None
 
 
 def parse_path(text: str) -> tuple[Step, ...]:
-    """Split a path into its steps; `[name=web]` becomes ("name", "web"). Raises PathError.
+    """Take a path apart; `[name=web]` becomes ("name", "web"). Raises PathError.
 
     >>> parse_path("spec.items[name=web].image")
     ('spec', 'items', ('name', 'web'), 'image')
@@ -43,42 +58,121 @@ def parse_path(text: str) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def set_at(tree: Any, path: str, value: Any) -> tuple[Any, str]:
-    """Return the tree with `value` at `path`, and the path with selectors replaced by indexes. Raises PathError.
+def set_at(tree: Any, path: str, value: Any) -> Edit:
+    """Return the tree with `value` at `path`. Raises PathError.
+
+    A mapping for an item that is selected by key gets that key, and is appended where no item has it.
 
     >>> set_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=y].v", 1)
-    ({'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, 'a[1].v')
+    Edit(tree={'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, path='a[1].v', value=1)
+    >>> set_at({"a": [{"name": "x"}]}, "a[name=z]", {"v": 1}).tree
+    {'a': [{'name': 'x'}, {'name': 'z', 'v': 1}]}
     """
     return _set(tree, parse_path(path), value, "")
 
 
-def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> tuple[Any, str]:
+def remove_at(tree: Any, path: str) -> Edit:
+    """Return the tree without the field or item at `path`. Raises PathError where there is none.
+
+    >>> remove_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=x]")
+    Edit(tree={'a': [{'name': 'y'}]}, path='a[0]', value=None)
+    """
+    return _removed(tree, parse_path(path), "")
+
+
+def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> Edit:
     if not path:
-        return value, at
+        return Edit(value, at, value)
     step, rest = path[0], path[1:]
     if isinstance(step, str):
-        if tree is None:
-            tree = {}
-        if not isinstance(tree, Mapping):
-            raise PathError(f"{at or 'the document'} is not a mapping, so it has no `{step}`")
-        mapping = cast("Mapping[str, Any]", tree)
-        below, where = _set(mapping.get(step), rest, value, child(at, step))
-        return {**mapping, step: below}, where
+        fields = _fields({} if tree is None else tree, step, at)
+        below = _set(fields.get(step), rest, value, child(at, step))
+        return replace(below, tree={**fields, step: below.tree})
+    adds = isinstance(step, tuple) and not rest and isinstance(value, Mapping)
+    items = _items([] if tree is None and adds else tree, at)
+    if isinstance(step, tuple):
+        index = _find(items, step)
+        if not rest:
+            value = _with_key(value, step, items, at)
+        if index is None and not adds:
+            raise _no_item(items, step, at)
+        index = len(items) if index is None else index
+    else:
+        index = step
+        if index > len(items):
+            raise PathError(f"{at} has {len(items)} items, so [{index}] cannot be set")
+    below = _set(items[index] if index < len(items) else None, rest, value, item(at, index))
+    items[index : index + 1] = [below.tree]
+    return replace(below, tree=items)
+
+
+def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
+    step, rest = path[0], path[1:]
+    if isinstance(step, str):
+        fields = dict(_fields(tree, step, at))
+        if step not in fields:
+            hint = did_you_mean(step, fields) or f"it has: {listed(fields) or 'nothing'}"
+            raise PathError(f"{at or 'the document'} has no `{step}` to remove", hint)
+        if not rest:
+            del fields[step]
+            return Edit(fields, child(at, step))
+        below = _removed(fields[step], rest, child(at, step))
+        return replace(below, tree={**fields, step: below.tree})
+    items = _items(tree, at)
+    index = _find(items, step) if isinstance(step, tuple) else step
+    if index is None:
+        raise _no_item(items, step, at)
+    if index >= len(items):
+        raise PathError(f"{at} has {len(items)} items, so [{index}] cannot be removed")
+    if not rest:
+        del items[index]
+        return Edit(items, item(at, index))
+    below = _removed(items[index], rest, item(at, index))
+    items[index] = below.tree
+    return replace(below, tree=items)
+
+
+def _fields(tree: Any, step: str, at: str) -> Mapping[str, Any]:
+    if not isinstance(tree, Mapping):
+        raise PathError(f"{at or 'the document'} is not a mapping, so it has no `{step}`")
+    return cast("Mapping[str, Any]", tree)
+
+
+def _items(tree: Any, at: str) -> list[Any]:
     if not isinstance(tree, list):
         raise PathError(f"{at or 'the document'} is not a list")
-    items = list(cast("list[Any]", tree))
-    index = step if isinstance(step, int) else _find(items, step, at)
-    if index > len(items):
-        raise PathError(f"{at} has {len(items)} items, so [{index}] cannot be set")
-    current = items[index] if index < len(items) else None
-    below, where = _set(current, rest, value, item(at, index))
-    items[index : index + 1] = [below]
-    return items, where
+    return list(cast("list[Any]", tree))
 
 
-def _find(items: list[Any], selector: tuple[str, str], at: str) -> int:
+def _find(items: list[Any], selector: tuple[str, str]) -> int | None:
     key, wanted = selector
-    for index, each in enumerate(items):
-        if isinstance(each, Mapping) and str(cast("Mapping[str, Any]", each).get(key)) == wanted:
-            return index
-    raise PathError(f"{at} has no item whose {key} is `{wanted}`")
+    return next((index for index, each in enumerate(items) if str(_key_of(each, key)) == wanted), None)
+
+
+def _key_of(each: Any, key: str) -> Any:
+    return cast("Mapping[str, Any]", each).get(key) if isinstance(each, Mapping) else None
+
+
+def _no_item(items: list[Any], selector: Step, at: str) -> PathError:
+    key, wanted = cast("tuple[str, str]", selector)
+    there = [str(found) for each in items if (found := _key_of(each, key)) is not None]
+    hint = did_you_mean(wanted, there) or f"there is: {listed(there) or 'no item'}"
+    return PathError(
+        f"{at} has no item whose {key} is `{wanted}`", f"{hint}; to add one, set [{key}={wanted}] to a mapping"
+    )
+
+
+def _with_key(value: Any, selector: tuple[str, str], items: list[Any], at: str) -> dict[str, Any]:
+    """Return a value for an item that is selected by key, with that key in it."""
+    key, wanted = selector
+    if not isinstance(value, Mapping):
+        raise PathError(f"an item that is selected by {key} must be a mapping", "set a field of it, or a mapping")
+    fields = dict(cast("Mapping[str, Any]", value))
+    if key in fields and str(fields[key]) != wanted:
+        raise PathError(
+            f"the item [{key}={wanted}] of {at} has the {key} `{fields[key]}`",
+            "write the same value twice, or leave it out",
+        )
+    numbers = any(isinstance(_key_of(each, key), int) for each in items) or (not items and key.lower().endswith("port"))
+    own: Any = int(wanted) if numbers and wanted.isdecimal() else wanted
+    return {key: own, **fields}

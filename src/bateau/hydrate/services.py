@@ -20,10 +20,10 @@ from bateau.hydrate.defaults import filled
 from bateau.hydrate.environments import Context, Exclusion, context
 from bateau.hydrate.evaluation import Evaluation
 from bateau.hydrate.patches import Patch, applicable, of_spec, patches_of, speaks_of_manifests, unmatched
-from bateau.hydrate.paths import PathError, set_at
+from bateau.hydrate.patching import PatchedDocument
 from bateau.hydrate.rechecking import wrong_references, wrong_values
 from bateau.kit.concealed import without
-from bateau.kit.position import below, item, leaves, nearest
+from bateau.kit.position import item, nearest
 from bateau.kit.schema import build
 
 
@@ -142,13 +142,10 @@ class Hydration:
 def _service(
     spec: Spec, found: Context, chosen: Sequence[Patch], wrong: list[Problem], there: Callable[[], Collection[str]]
 ) -> Workload | None:
-    origins = _written_origins(spec)
-    tree: Any = {"metadata": spec.tree["metadata"], "spec": spec.tree.get("spec") or {}}
-    patched: dict[str, Patch] = {}
-    for patch in chosen:
-        tree = _patched(tree, patch, origins, patched, wrong)
-    tree = _in_namespace(tree, found, origins)
-    positions = {**spec.positions, **{path: patch.at for path, patch in patched.items()}}
+    document = PatchedDocument.of(spec)
+    document.apply(chosen, wrong)
+    origins, positions = document.origins, document.positions
+    tree = _in_namespace(document.tree, found, origins)
     evaluation = Evaluation(spec, found, origins, positions)
     metadata, body = evaluation.expanded(tree["metadata"], tree["spec"], wrong)
     wrong += wrong_values(metadata, body, spec, positions, origins, unread=bool(wrong))
@@ -196,46 +193,6 @@ def _uses_of_excluded(service: Workload, found: Context) -> list[Problem]:
             hint = f"change spec.exclude at {exclusion.at}, or patch spec.uses of {service.key}"
             problems.append(Problem(where=where, says=says, hint=hint))
     return problems
-
-
-def _written_origins(spec: Spec) -> dict[str, tuple[Origin, ...]]:
-    return {
-        path: (Origin("written", spec.positions.get(path, spec.position), value),)
-        for part in ("metadata", "spec")
-        for path, value in leaves(spec.tree.get(part) or {}, part)
-    }
-
-
-def _patched(
-    tree: Any, patch: Patch, origins: dict[str, tuple[Origin, ...]], patched: dict[str, Patch], wrong: list[Problem]
-) -> Any:
-    steps = patch.steps
-    if not (
-        (steps[0] == "spec" and len(steps) > 1)
-        or (steps[:2] in (("metadata", "labels"), ("metadata", "annotations")) and len(steps) > 2)  # noqa: PLR2004
-        or steps == ("metadata", "namespace")
-    ):
-        hint = "a path begins with `spec.`, `metadata.labels.` or `metadata.annotations.`, or is `metadata.namespace`"
-        wrong.append(Problem(where=patch.at, says=f"the path `{patch.path}` cannot be set", hint=hint))
-        return tree
-    try:
-        changed, path = set_at(tree, patch.path, patch.value)
-    except PathError as error:
-        wrong.append(Problem(where=patch.at, says=f"the patch cannot be applied: {error}"))
-        return tree
-    before = origins.get(path, ())
-    for key in [key for key in origins if below(key, path)]:
-        del origins[key]
-    patched[path] = patch
-
-    found = list(leaves(patch.value, path))
-    if [at for at, _ in found] != [path]:
-        origins.pop(path, None)
-    for at, value in found:
-        step = Origin("patch", patch.at, value, f"patch of {patch.environment}")
-        origins[at] = (*(before if at == path else ()), step)
-        patched[at] = patch
-    return changed
 
 
 def _in(found: Context, problem: Problem) -> Problem:

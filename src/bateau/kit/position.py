@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 _NEEDS_BRACKETS = re.compile(r"[.\[\]'\"]").search
+_ITEM = re.compile(r"\[(\d+)\]$").search
+_FIRST_ITEM = re.compile(r"\[(\d+)\]").match
 _STEP = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]")
 
 
@@ -70,6 +72,15 @@ def item(path: str, index: int) -> str:
     return f"{path}[{index}]"
 
 
+def joined(path: str, rest: str) -> str:
+    """Return the path of what `rest` leads to from what is at `path`.
+
+    >>> joined("spec.env", "[0].name"), joined("spec", "env"), joined("spec", "")
+    ('spec.env[0].name', 'spec.env', 'spec')
+    """
+    return path + rest if not path or not rest or rest.startswith("[") else f"{path}.{rest}"
+
+
 def below(path: str, around: str) -> bool:
     """Whether a path is inside the field at another path.
 
@@ -77,6 +88,46 @@ def below(path: str, around: str) -> bool:
     (True, False, False)
     """
     return path.startswith((f"{around}.", f"{around}["))
+
+
+def around(path: str) -> Iterator[str]:
+    """Yield the paths of what a field is in, the nearest first.
+
+    >>> list(around("spec.ports['a.b'][0].name"))
+    ["spec.ports['a.b'][0]", "spec.ports['a.b']", 'spec.ports', 'spec']
+    """
+    parts = [match.group() for match in _STEP.finditer(path)]
+    for end in range(len(parts) - 1, 0, -1):
+        yield "".join(parts[:end])
+
+
+def shifted(path: str, removed: str) -> str:
+    """Return what a path becomes when the list item at `removed` goes; a field leaves the others where they are.
+
+    >>> shifted("a[2].x", "a[1]"), shifted("a[0].x", "a[1]"), shifted("b[2]", "a[1]"), shifted("a.c", "a.b")
+    ('a[1].x', 'a[0].x', 'b[2]', 'a.c')
+    """
+    if not (gone := _ITEM(removed)):
+        return path
+    holder = removed[: gone.start()]
+    match = _FIRST_ITEM(path[len(holder) :]) if below(path, holder) else None
+    if match is None or int(match[1]) <= int(gone[1]):
+        return path
+    return f"{holder}[{int(match[1]) - 1}]{path[len(holder) + match.end() :]}"
+
+
+def unshifted(path: str, removed: str) -> str:
+    """Return what a path was before the list item at `removed` went.
+
+    >>> unshifted("a[1].x", "a[1]"), unshifted("a[0].x", "a[1]")
+    ('a[2].x', 'a[0].x')
+    """
+    gone = _ITEM(removed)
+    holder = removed[: gone.start()] if gone else ""
+    match = _FIRST_ITEM(path[len(holder) :]) if gone and below(path, holder) else None
+    if gone is None or match is None or int(match[1]) < int(gone[1]):
+        return path
+    return f"{holder}[{int(match[1]) + 1}]{path[len(holder) + match.end() :]}"
 
 
 def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

@@ -10,7 +10,7 @@ import dataclasses
 import functools
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
 
 from bateau.kit.cel_library import CelError
@@ -143,6 +143,25 @@ def shape_of(annotation: Any) -> Shape:
         bool: "boolean",
     }
     return Shape(plain[annotation]) if annotation in plain else Shape("any")
+
+
+def shape_at(cls: type, steps: Sequence[object]) -> Shape | None:
+    """Return the shape that a schema class gives to a path below it; None outside of the schema.
+
+    Whatever stands below an "any" is one, too. In a list and a map, every step leads to an item.
+    """
+    shape = Shape("object", cls)
+    for step in steps:
+        if shape.of == "object":
+            declared = fields_of(shape.inner).get(str(step))
+            if declared is None:
+                return None
+            shape = shape_of(declared.type)
+        elif shape.of in ("map", "list"):
+            shape = shape_of(shape.inner)
+        elif shape.of != "any":
+            return None
+    return shape
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)

@@ -10,11 +10,11 @@ means the other.
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from bateau.kit.position import Flaw, steps
-from bateau.kit.schema import Shape, fields_of, shape_of
+from bateau.kit.schema import Shape, shape_at
 from bateau.kit.yaml_go import kubectl_scalar
 from bateau.kit.yaml_tree import Document, plain_scalar
 
@@ -30,7 +30,7 @@ def ambiguous_scalars(document: Document, schema: type) -> Iterator[Flaw]:
     A key keeps its meaning here, and in what Bateau passes on; it changes if the spec itself is applied to a cluster.
     """
     for path, text in document.ambiguous.items():
-        shape = _shape_at(path, schema)
+        shape = _shape_of_steps(steps(path), schema)
         here, there = plain_scalar(text), kubectl_scalar(text)
         if shape is None or shape.of in ("string", "enum", "boolean"):
             continue  # a string takes it as it is written, and a boolean refuses it
@@ -46,26 +46,9 @@ def ambiguous_scalars(document: Document, schema: type) -> Iterator[Flaw]:
             yield Flaw(position=document.keys[path], says=says, hint=f'write "{text}" in quotes', warning=True)
 
 
-def _shape_at(path: str, schema: type) -> Shape | None:
-    return _shape_of_steps(steps(path), schema)
-
-
-def _shape_of_steps(at: Sequence[str | int], schema: type) -> Shape | None:
-    """Return the shape that the schema gives a path; None outside of it."""
-    if not at or at[0] != "spec":
-        return None
-    shape = Shape("object", schema)
-    for step in at[1:]:
-        if shape.of == "any":
-            return shape
-        fields: Mapping[str, Any] = fields_of(shape.inner) if shape.of == "object" else {}
-        if shape.of == "object" and step in fields:
-            shape = shape_of(fields[str(step)].type)
-        elif shape.of in ("map", "list"):
-            shape = shape_of(shape.inner)
-        else:
-            return None
-    return shape
+def _shape_of_steps(at: Sequence[object], schema: type) -> Shape | None:
+    """Return the shape that the schema gives to a path; None outside of it."""
+    return shape_at(schema, at[1:]) if at[:1] in (("spec",), ["spec"]) else None
 
 
 def _is_open(shape: Shape | None) -> bool:

@@ -41,7 +41,9 @@ class Patch:
 
     match: Match = described("Which objects.", default_factory=Match)
     set: Mapping[str, Any] = described(
-        "Values by path: `spec.replicas`, `spec.command[0]`, `spec.ports.http.port`.", default_factory=dict
+        "Values by path: `spec.replicas`, `spec.command[0]`, `spec.containers[name=web].image`. `null` removes a field "
+        "or an item; a mapping at `[name=NEW]` adds an item.",
+        default_factory=dict,
     )
 
 
