@@ -28,7 +28,7 @@ NOT_YET: dict[str, tuple[int, int]] = {
     "control": (66, 55),
     "domain": (18, 23),
     "hydrate": (20, 18),
-    "kit": (15, 12),
+    "kit": (15, 13),
     "runtimes": (19, 21),
     "sources": (17, 22),
     "specs": (19, 20),

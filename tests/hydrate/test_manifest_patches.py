@@ -64,6 +64,10 @@ POD: dict[str, Any] = {
             {"name": "web", "env": [{"name": "A", "value": "1"}, {"name": "B", "value": "2"}]},
             {"name": "side", "image": "side:1"},
             {"name": "last", "ports": [{"containerPort": 80}]},
+            {
+                "name": "dns",
+                "ports": [{"containerPort": 53, "protocol": "UDP"}, {"containerPort": 53, "protocol": "TCP"}],
+            },
         ]
     },
 }
@@ -105,7 +109,7 @@ def at(tree: Any, *way: Any) -> Any:
         ),
         (
             "{'spec.containers[name=new]': {image: 'new:1'}, 'spec.containers[name=side]': null}",
-            ("spec", "containers", 2),
+            ("spec", "containers", 3),
             {"name": "new", "image": "new:1"},
         ),
     ],
@@ -123,8 +127,8 @@ def test_what_moves_up_keeps_its_chain_and_what_is_added_has_one() -> None:
     origins = manifest.origins
     assert [step.value for step in origins["spec.containers[0].image"]] == ["side:1"]
     assert [step.value for step in origins["spec.containers[1].ports[0].containerPort"]] == [80]
-    assert [(step.how, step.value) for step in origins["spec.containers[2].name"]] == [("patch", "new")]
-    assert str(place(origins, "spec.containers[2].image")) == "p.yaml:7:77"
+    assert [(step.how, step.value) for step in origins["spec.containers[3].name"]] == [("patch", "new")]
+    assert str(place(origins, "spec.containers[3].image")) == "p.yaml:7:77"
 
 
 @pytest.mark.parametrize(
@@ -140,7 +144,7 @@ def test_what_moves_up_keeps_its_chain_and_what_is_added_has_one() -> None:
         ),
         (
             "{'spec.containers[7]': null}",
-            "the patch cannot be applied to Pod a: spec.containers has 3 items, so [7] cannot be removed",
+            "the patch cannot be applied to Pod a: spec.containers has 4 items, so [7] cannot be removed",
         ),
         ("{spec.nodeName: null}", "the patch cannot be applied to Pod a: spec has no `nodeName` to remove"),
         (
@@ -152,9 +156,37 @@ def test_what_moves_up_keeps_its_chain_and_what_is_added_has_one() -> None:
             "the patch cannot be applied to Pod a: the item [name=x] of spec.containers has the name `z`",
         ),
         ("{metadata: null}", "`metadata` of Pod a cannot be set"),
+        (
+            "{'spec.containers[nmae=x]': {image: 'x:1'}}",
+            "the patch cannot be applied to Pod a: no item of spec.containers has the field `nmae`",
+        ),
+        (
+            "{'spec.containers[name=dns].ports[containerPort=53].name': x}",
+            "the patch cannot be applied to Pod a: spec.containers[3].ports has 2 items whose containerPort is `53`",
+        ),
     ],
 )
 def test_what_is_not_there_is_neither_removed_nor_changed(sets: str, says: str) -> None:
     manifest, problems = patched(sets, POD)
     assert manifest.tree == POD
     assert problems == [says]
+
+
+@pytest.mark.parametrize(
+    ("sets", "path"),
+    [
+        ("{'spec.affintiy.x[name=a]': {b: c}}", "spec.affintiy"),  # a parent that the patch creates
+        ("{'spec.initContainers[name=a]': {image: c}}", "spec.initContainers"),
+        ("{'spec.containers[name=a]': {image: c}}", "spec.containers[4]"),
+        ("{'spec.containers[name=web].env': null}", "spec.containers[0].env"),
+    ],
+)
+def test_errors_in_parents_that_a_patch_creates_and_in_fields_that_it_removes_are_placed_at_the_patch(
+    sets: str, path: str
+) -> None:
+    """F32: a misspelt parent (`spec.affintiy`) and a removed required field were placed in the manifest."""
+    manifest, problems = patched(sets, POD)
+    assert problems == []
+    assert {path for path, _ in leaves(manifest.tree)} == set(manifest.origins)
+    places = [place(manifest.origins, path, of_key=of_key) for of_key in (True, False)]
+    assert [(each.file, each.line) for each in places if each] == [("p.yaml", 7)] * 2

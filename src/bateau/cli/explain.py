@@ -167,7 +167,7 @@ def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
             at = at[step]
         at[last] = SECRET
     chains = {at: tuple(replace(each, value=SECRET, says=None) for each in found.origins[at]) for at in hidden}
-    return tree, OverlaidOrigins(found.origins, chains, replaced=chains)
+    return tree, OverlaidOrigins(found.origins, chains, replaced=dict.fromkeys(chains))
 
 
 def _not_set(found: _Subject, path: str) -> None:

@@ -81,11 +81,11 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
     """
 
     def __init__(
-        self, base: Origins, over: Origins, *, replaced: Collection[str], continued: Collection[str] = ()
+        self, base: Origins, over: Origins, *, replaced: Mapping[str, Position | None], continued: Collection[str] = ()
     ) -> None:
         self.base = base
         self._over = over
-        self._replaced = frozenset(replaced)
+        self._replaced = replaced
         self._continued = frozenset(continued)
 
     @functools.cached_property
@@ -96,8 +96,8 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
             for path, steps in self._over.items()
         }
 
-    def set_at(self, path: str, over: Origins) -> "OverlaidOrigins":
-        """Return the origins after the value at `path` is replaced; flat, however often that is done."""
+    def set_at(self, path: str, over: Origins, at: Position | None) -> "OverlaidOrigins":
+        """Return the origins after the edit at `at` replaced or removed `path`; flat, however often that is done."""
         kept = {
             each: chain
             for each, chain in self._over.items()
@@ -109,13 +109,13 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
             continued |= self._continued & {path}
         elif path in over and not self._hidden(path):
             continued |= {path}
-        return OverlaidOrigins(self.base, {**kept, **over}, replaced=self._replaced | {path}, continued=continued)
+        return OverlaidOrigins(self.base, {**kept, **over}, replaced={**self._replaced, path: at}, continued=continued)
 
     def place(self, path: str, *, of_key: bool) -> Position | None:
         """Return what `place` returns. The chains of `base` are not worked out for it."""
         if self._hidden(path) and path not in self._around:
             steps = self._over.get(path) or next((each for at, each in self._over.items() if below(at, path)), ())
-            if found := _last(steps):
+            if found := _last(steps) or self._replaced.get(path):
                 return found
         return place(self.base, path, of_key=of_key)
 
@@ -143,7 +143,7 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
 
 
 class ShiftedOrigins(Mapping[str, tuple[Origin, ...]]):
-    """Origins after the list item at `removed` went: those behind it have moved up. Chains are asked for no sooner."""
+    """Origins without the list item at `removed`: the items after it have moved up. Works out no chain by itself."""
 
     def __init__(self, base: Origins, removed: str) -> None:
         self.base = base
@@ -165,15 +165,16 @@ class ShiftedOrigins(Mapping[str, tuple[Origin, ...]]):
         return sum(1 for _ in self)
 
 
-def removed(base: Origins, path: str) -> Origins:
-    """Return origins in which the field or the list item at `path` is gone."""
-    return ShiftedOrigins(base, path) if path.endswith("]") and path[-2].isdecimal() else overlaid(base, path, {})
+def removed(base: Origins, path: str, at: Position) -> Origins:
+    """Return origins without the field or the list item at `path`. `at` is where its removal is written."""
+    is_item = path.endswith("]") and path[-2].isdecimal()
+    return ShiftedOrigins(base, path) if is_item else overlaid(base, path, {}, at)
 
 
-def overlaid(base: Origins, path: str, over: Origins) -> OverlaidOrigins:
+def overlaid(base: Origins, path: str, over: Origins, at: Position | None = None) -> OverlaidOrigins:
     """Return origins in which the value at `path` is replaced; a chain at `path` itself continues that of `base`."""
-    laid = base if isinstance(base, OverlaidOrigins) else OverlaidOrigins(base, {}, replaced=())
-    return laid.set_at(path, over)
+    laid = base if isinstance(base, OverlaidOrigins) else OverlaidOrigins(base, {}, replaced={})
+    return laid.set_at(path, over, at)
 
 
 def place(origins: Origins, path: str = "", *, of_key: bool = False) -> Position | None:

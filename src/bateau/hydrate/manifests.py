@@ -146,13 +146,13 @@ def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Probl
     over = {joined(edit.path, at): chain for at, chain in chains.items()}
     for at, each in leaves(edit.value, edit.path):
         over.setdefault(at, (_step(patch, each),))  # the key of an item that is selected by it
-    return replace(manifest, tree=edit.tree, origins=overlaid(manifest.origins, edit.path, over))
+    return replace(manifest, tree=edit.tree, origins=overlaid(manifest.origins, edit.made, over, patch.at))
 
 
 def _without(manifest: Manifest, patch: Patch) -> Manifest:
-    """Return a manifest without a field or an item of a list. Raises PathError."""
+    """Return a manifest without the field or list item that a patch removes. Raises PathError."""
     edit = remove_at(manifest.tree, patch.path)
-    origins = removed(manifest.origins, edit.path)
+    origins = removed(manifest.origins, edit.path, patch.at)
     holder = next(around(edit.path), "")
     if (empty := dict(leaves(edit.tree)).get(holder)) in ({}, []):
         origins = overlaid(origins, holder, {holder: (_step(patch, empty),)})

@@ -2,7 +2,7 @@
 
 Called by hydrate.patching, hydrate.manifests and hydrate.patches.
 
-Invariant: the tree that is given is not changed; only what lies on the path is copied.
+Invariant: the given tree is not changed; only the nodes on the path are copied.
 """
 
 import re
@@ -19,7 +19,7 @@ Step = str | int | tuple[str, str]
 
 
 class PathError(ValueError):
-    """The path is malformed, or leads to nothing that could be set; the text says where it ends."""
+    """The path is malformed or does not exist in the tree; the text says at which step it fails."""
 
     def __init__(self, says: str, hint: str | None = None) -> None:
         super().__init__(says)
@@ -28,15 +28,19 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A tree after a change at `path`, in which selectors are replaced by positions. `value` is what stands there."""
+    """A tree after a change of `value` at `path`, in which selectors are replaced by positions.
+
+    `made` is the nearest path around it that did not exist before, or the path itself.
+    """
 
     tree: Any
     path: str
     value: Any = None
+    made: str = ""
 
 
 def parse_path(text: str) -> tuple[Step, ...]:
-    """Take a path apart; `[name=web]` becomes ("name", "web"). Raises PathError.
+    """Split a path into its steps; `[name=web]` becomes ("name", "web"). Raises PathError.
 
     >>> parse_path("spec.items[name=web].image")
     ('spec', 'items', ('name', 'web'), 'image')
@@ -61,10 +65,10 @@ def parse_path(text: str) -> tuple[Step, ...]:
 def set_at(tree: Any, path: str, value: Any) -> Edit:
     """Return the tree with `value` at `path`. Raises PathError.
 
-    A mapping for an item that is selected by key gets that key, and is appended where no item has it.
+    A mapping for an item that is selected by key gets that key, and is appended if no item has the key.
 
     >>> set_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=y].v", 1)
-    Edit(tree={'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, path='a[1].v', value=1)
+    Edit(tree={'a': [{'name': 'x'}, {'name': 'y', 'v': 1}]}, path='a[1].v', value=1, made='a[1].v')
     >>> set_at({"a": [{"name": "x"}]}, "a[name=z]", {"v": 1}).tree
     {'a': [{'name': 'x'}, {'name': 'z', 'v': 1}]}
     """
@@ -75,23 +79,24 @@ def remove_at(tree: Any, path: str) -> Edit:
     """Return the tree without the field or item at `path`. Raises PathError where there is none.
 
     >>> remove_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=x]")
-    Edit(tree={'a': [{'name': 'y'}]}, path='a[0]', value=None)
+    Edit(tree={'a': [{'name': 'y'}]}, path='a[0]', value=None, made='')
     """
     return _removed(tree, parse_path(path), "")
 
 
 def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> Edit:
     if not path:
-        return Edit(value, at, value)
+        return Edit(value, at, value, at)
     step, rest = path[0], path[1:]
     if isinstance(step, str):
         fields = _fields({} if tree is None else tree, step, at)
         below = _set(fields.get(step), rest, value, child(at, step))
-        return replace(below, tree={**fields, step: below.tree})
+        made = below.made if step in fields else child(at, step)
+        return replace(below, tree={**fields, step: below.tree}, made=made)
     adds = isinstance(step, tuple) and not rest and isinstance(value, Mapping)
     items = _items([] if tree is None and adds else tree, at)
     if isinstance(step, tuple):
-        index = _find(items, step)
+        index = _find(items, step, at)
         if not rest:
             value = _with_key(value, step, items, at)
         if index is None and not adds:
@@ -101,9 +106,10 @@ def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> Edit:
         index = step
         if index > len(items):
             raise PathError(f"{at} has {len(items)} items, so [{index}] cannot be set")
-    below = _set(items[index] if index < len(items) else None, rest, value, item(at, index))
+    adds = index == len(items)
+    below = _set(None if adds else items[index], rest, value, item(at, index))
     items[index : index + 1] = [below.tree]
-    return replace(below, tree=items)
+    return replace(below, tree=items, made=item(at, index) if adds else below.made)
 
 
 def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
@@ -119,7 +125,7 @@ def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
         below = _removed(fields[step], rest, child(at, step))
         return replace(below, tree={**fields, step: below.tree})
     items = _items(tree, at)
-    index = _find(items, step) if isinstance(step, tuple) else step
+    index = _find(items, step, at) if isinstance(step, tuple) else step
     if index is None:
         raise _no_item(items, step, at)
     if index >= len(items):
@@ -144,9 +150,14 @@ def _items(tree: Any, at: str) -> list[Any]:
     return list(cast("list[Any]", tree))
 
 
-def _find(items: list[Any], selector: tuple[str, str]) -> int | None:
+def _find(items: list[Any], selector: tuple[str, str], at: str) -> int | None:
+    """Return the position of the selected item; None if there is none. Raises PathError if there are several."""
     key, wanted = selector
-    return next((index for index, each in enumerate(items) if str(_key_of(each, key)) == wanted), None)
+    found = [index for index, each in enumerate(items) if str(_key_of(each, key)) == wanted]
+    if len(found) > 1:
+        hint = f"select it by position: {' or '.join(f'[{index}]' for index in found)}"
+        raise PathError(f"{at} has {len(found)} items whose {key} is `{wanted}`", hint)
+    return found[0] if found else None
 
 
 def _key_of(each: Any, key: str) -> Any:
@@ -156,10 +167,15 @@ def _key_of(each: Any, key: str) -> Any:
 def _no_item(items: list[Any], selector: Step, at: str) -> PathError:
     key, wanted = cast("tuple[str, str]", selector)
     there = [str(found) for each in items if (found := _key_of(each, key)) is not None]
-    hint = did_you_mean(wanted, there) or f"there is: {listed(there) or 'no item'}"
-    return PathError(
-        f"{at} has no item whose {key} is `{wanted}`", f"{hint}; to add one, set [{key}={wanted}] to a mapping"
-    )
+    hint = did_you_mean(wanted, there) or (f"available: {listed(there)}" if there else _keys_hint(items, key))
+    add = f"to add one, set [{key}={wanted}] to a mapping"
+    return PathError(f"{at} has no item whose {key} is `{wanted}`", f"{hint}; {add}" if hint else add)
+
+
+def _keys_hint(items: list[Any], key: str) -> str | None:
+    """Return which key of the items was probably meant; None if any item has the key, or none is similar."""
+    keys = {each for item in items if isinstance(item, Mapping) for each in cast("Mapping[str, Any]", item)}
+    return None if key in keys else did_you_mean(key, sorted(keys))
 
 
 def _with_key(value: Any, selector: tuple[str, str], items: list[Any], at: str) -> dict[str, Any]:
@@ -173,6 +189,8 @@ def _with_key(value: Any, selector: tuple[str, str], items: list[Any], at: str) 
             f"the item [{key}={wanted}] of {at} has the {key} `{fields[key]}`",
             "write the same value twice, or leave it out",
         )
+    if hint := _keys_hint(items, key):
+        raise PathError(f"no item of {at} has the field `{key}`", hint)
     numbers = any(isinstance(_key_of(each, key), int) for each in items) or (not items and key.lower().endswith("port"))
     own: Any = int(wanted) if numbers and wanted.isdecimal() else wanted
     return {key: own, **fields}

@@ -73,7 +73,7 @@ def item(path: str, index: int) -> str:
 
 
 def joined(path: str, rest: str) -> str:
-    """Return the path of what `rest` leads to from what is at `path`.
+    """Return the path of `rest`, which is relative to the value at `path`.
 
     >>> joined("spec.env", "[0].name"), joined("spec", "env"), joined("spec", "")
     ('spec.env[0].name', 'spec.env', 'spec')
