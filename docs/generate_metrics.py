@@ -28,7 +28,9 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 
 async def _sample_page() -> str:
     from bateau.control.loop import Counts
+    from bateau.domain.event import Event
     from bateau.domain.process import ProcessTemplate
+    from bateau.observe.events import CountedEvents
     from bateau.observe.metrics import Page, add_llamacpp
     from bateau.runtimes.local import LocalRuntime
     from bateau.testing import FakeKeeper, ManualClock
@@ -42,7 +44,9 @@ async def _sample_page() -> str:
         counts=Counts(),
         ports=SimpleNamespace(site=SimpleNamespace(runtime=runtime)),
     )
-    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())))
+    events = CountedEvents()
+    events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
+    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())), events)
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()

@@ -19,6 +19,7 @@ from bateau.domain.inventory import Machine
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus, Status
+from bateau.ports.events import Events
 from bateau.ports.memory import Memory
 from bateau.runtimes.local import LocalRuntime
 from bateau.store.revisions import RevisionStore
@@ -76,7 +77,13 @@ class _JournaledPlane(FakePlane):
 class World:
     """One control plane after another may live in it: `end` the one and `begin` the next."""
 
-    def __init__(self, *, history: Path | None = None, memory: Memory | None = None, **texts: str) -> None:
+    def __init__(
+        self,
+        *,
+        history: Path | None = None,
+        memory: Memory | None = None,
+        **texts: str,
+    ) -> None:
         self.journal: list[str] = []
         self.clock = ManualClock(monotonic=100.0, wall=1_700_000_000.0)
         self.texts = FakeTexts(**texts)
@@ -84,6 +91,7 @@ class World:
         self.keeper = _JournaledKeeper(self.journal, clock=self.clock)
         self.plane = _JournaledPlane(self.journal, clock=self.clock)
         self.events: list[Event] = []
+        self.sinks: list[Events] = [self]
         self.memory: Memory = memory or FakeMemory()
         self.secrets: dict[str, str] = {}
         self.memory_bytes = 16 * 2**30
@@ -183,7 +191,7 @@ class World:
             environment=environment,
             revisions=self.revisions,
             who="ada",
-            events=(self,),
+            events=self.sinks,
         )
         control = Control(ports)
         control.status = lambda: status(control, instance="test", since=0.0)

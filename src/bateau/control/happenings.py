@@ -1,18 +1,33 @@
-"""Turn the differences between two snapshots into events.
+"""Turn the differences between two snapshots into events, and hand them to the sinks.
 
-Called by control.loop whenever a snapshot differs from the one before. Pure.
+Called by control.loop whenever a snapshot differs from the one before.
 
-Invariant: the same two snapshots give the same events, in the order of services and replicas.
+Invariant: the same two snapshots give the same events, in the order of services and replicas. A sink that fails keeps
+no other sink from its events. Held by tests/observe/test_events.py.
 """
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping, Sequence
 
 from bateau.domain.event import Event
 from bateau.domain.problem import Severity
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import ServiceState, ServiceStatus, Status
+from bateau.ports.events import Events
+
+logger = logging.getLogger(__name__)
 
 _BAD_STATES = (ServiceState.FAILED, ServiceState.DEGRADED)
+
+
+def report(sinks: Sequence[Events], before: Status | None, after: Status, *, when_s: float) -> None:
+    """Hand every sink the events between two snapshots."""
+    for event in happenings(before, after, when_s=when_s):
+        for sink in sinks:
+            try:
+                sink.emit(event)
+            except Exception:
+                logger.exception("%s has dropped the event %s of %s", type(sink).__name__, event.reason, event.subject)
 
 
 def happenings(before: Status | None, after: Status, *, when_s: float) -> Iterator[Event]:

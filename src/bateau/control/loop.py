@@ -21,7 +21,7 @@ from bateau.control.app_ports import AppPorts
 from bateau.control.desired import DesiredState
 from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
-from bateau.control.happenings import happenings
+from bateau.control.happenings import report
 from bateau.control.outside import Ports
 from bateau.control.path import Outcome, World, key_variable, models_needed, runs_here, walk
 from bateau.control.planes import Planes
@@ -296,9 +296,7 @@ class Control:
             before, after = self.snapshots.latest, self.snapshots.take(self.status())
             if after is before:
                 return
-            for event in happenings(before, after, when_s=self._ports.clock.wall()):
-                for sink in self._ports.events:
-                    sink.emit(event)
+            report(self._ports.events, before, after, when_s=self._ports.clock.wall())
         except Exception as error:  # noqa: BLE001 - a failing status must not stop the services that it describes
             self._report_bug(error)
 

@@ -1,4 +1,4 @@
-"""The port of a sink of events. Used by control; satisfied by observe.events and testing.FakeEvents."""
+"""The port of a sink of events. Used by control; satisfied by the sinks in observe.events."""
 
 from typing import Protocol
 

@@ -24,6 +24,7 @@ from bateau.control.site import Site
 from bateau.control.status import status
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
+from bateau.observe.events import CountedEvents, LoggedEvents
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.observe.scrape import prometheus_page
@@ -131,6 +132,7 @@ class LocalPlatform:
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
         self._revisions, no_history = _revisions(where)
+        self._counted_events = CountedEvents()
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
@@ -154,6 +156,7 @@ class LocalPlatform:
                 revisions=self._revisions,
                 no_history=no_history,
                 who=_user(),
+                events=(LoggedEvents(), self._counted_events),
             )
         )
         self.control.status = self.status
@@ -212,7 +215,7 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        return await metrics_page(self.control, self.plane)
+        return await metrics_page(self.control, self.plane, self._counted_events)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""

@@ -10,6 +10,7 @@ from bateau import __version__
 from bateau.control.loop import Control
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import ServiceKey
+from bateau.observe.events import CountedEvents
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
 from bateau.traffic.envoy import EnvoyPlane
 
@@ -18,13 +19,14 @@ _ENVOY_FILTER = (
 )
 
 
-async def metrics_page(control: Control, plane: EnvoyPlane) -> str:
+async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvents) -> str:
     """Return the Prometheus page of an instance."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
     _add_control(page, control)
+    _add_events(page, events)
     envoys, texts = await asyncio.gather(
         plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
     )
@@ -47,6 +49,17 @@ def _add_control(page: Page, control: Control) -> None:
         ("bateau_control_reads_total", counts.reads, "Times that the specs were read."),
     ):
         page.add(name, {}, value, kind="counter", says=says)
+
+
+def _add_events(page: Page, events: CountedEvents) -> None:
+    for reason, warning, number in events.counts():
+        page.add(
+            "bateau_events_total",
+            {"reason": reason, "type": "Warning" if warning else "Normal"},
+            number,
+            kind="counter",
+            says="Events reported by the control plane, by reason and type as in Kubernetes.",
+        )
 
 
 def _add_replicas(page: Page, replicas: Sequence[Replica]) -> None:

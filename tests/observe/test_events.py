@@ -1,0 +1,53 @@
+"""The sinks of events: what control reports reaches the log and the counters."""
+
+import logging
+from dataclasses import replace
+
+import pytest
+
+from bateau.domain.event import Event
+from bateau.observe.events import CountedEvents, LoggedEvents
+from control.world import app, world
+
+EVENT = Event(when_s=1.0, subject="app/shop", reason="Degraded", says="1 of 2 replicas is ready", warning=True)
+
+
+def test_the_log_has_one_line_per_event_and_warnings_are_warnings(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "bateau.observe.events")
+    LoggedEvents().emit(EVENT)
+    LoggedEvents().emit(replace(EVENT, reason="Ready", says="", warning=False))
+    assert [(each.levelname, each.getMessage()) for each in caplog.records] == [
+        ("WARNING", "app/shop Degraded: 1 of 2 replicas is ready"),
+        ("INFO", "app/shop Ready"),
+    ]
+
+
+def test_events_are_counted_by_reason() -> None:
+    counted = CountedEvents()
+    for event in (EVENT, EVENT, replace(EVENT, reason="Ready", warning=False)):
+        counted.emit(event)
+    assert counted.counts() == [("Degraded", True, 2), ("Ready", False, 1)]
+
+
+async def test_a_rollout_reports_each_step_once_to_every_sink() -> None:
+    async with world(shop=app()) as w:
+        await w.until(lambda: w.status.settled)
+        reasons = [event.reason for event in w.events if event.subject == "app.shop.0"]
+        assert reasons == ["Ready"]  # the fake keeper knows no time between start and readiness
+        before = list(w.events)
+        await w.turn()
+        assert w.events == before
+
+
+class _Broken:
+    def emit(self, event: Event) -> None:
+        raise RuntimeError(event.reason)
+
+
+async def test_a_sink_with_a_bug_keeps_no_other_sink_from_its_events(caplog: pytest.LogCaptureFixture) -> None:
+    async with world(shop=app()) as w:
+        w.sinks.insert(0, _Broken())
+        w.texts.write("blog", app("blog"))
+        await w.until(lambda: w.status.settled and len(w.status.services) == 2)
+        assert "Ready" in [event.reason for event in w.events if event.subject == "app.blog.0"]
+    assert "_Broken" in caplog.text
