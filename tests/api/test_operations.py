@@ -17,6 +17,7 @@ from bateau.api.openapi import openapi
 from bateau.api.requests import MalformedRequestError, RollbackRequest, parsed
 from bateau.api.server import ApiServer
 from bateau.control.preview import Preview
+from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
@@ -42,6 +43,10 @@ class Operator:
 
     async def rollback(self, service: str, *, to: int | None) -> RolledBack:
         del service, to
+        raise self.error
+
+    async def restart(self, service: str) -> Restarted:
+        del service
         raise self.error
 
 
@@ -82,6 +87,7 @@ async def post(folder: Path, path: str, body: bytes) -> tuple[int, Any]:
         ("/v1/preview", b'{"texts": {"a.yaml": 1}}', "body.texts"),
         ("/v1/rollback", b'{"service": "chat", "to": "one"}', "body.to"),
         ("/v1/rollback", b'{"service": "chat", "tp": 1}', "unknown field `tp`"),
+        ("/v1/restart", b"{}", "body.service is missing"),
     ],
 )
 async def test_a_request_of_the_wrong_form_is_told_where(

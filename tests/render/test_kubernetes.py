@@ -1,5 +1,6 @@
 """Services become Kubernetes objects that the schemas take, each leaf with its origin."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,24 @@ def test_manifests_are_the_golden_ones(name: str, request: pytest.FixtureRequest
 @pytest.mark.parametrize("name", SERVICES)
 def test_every_manifest_passes_the_strict_schemas(name: str, version: str) -> None:
     assert validate(render(release_of(*SERVICES[name])).manifests, load_schemas(version)) == ()
+
+
+def test_a_restart_is_the_annotation_of_kubectl_and_nothing_else() -> None:
+    """A17: as `kubectl rollout restart`."""
+    release = release_of(*SERVICES["llamacpp"])
+    restarted = replace(
+        release, services=tuple(replace(s, restarted_at="2026-11-28T18:00:00Z") for s in release.services)
+    )
+    before, after = (render(each) for each in (release, restarted))
+    assert validate(after.manifests, SCHEMAS) == ()
+    changed = {
+        path: value
+        for old, new in zip(before.manifests, after.manifests, strict=True)
+        for path, value in leaves(new.tree)
+        if (path, value) not in list(leaves(old.tree))
+    }
+    path = "spec.template.metadata.annotations['kubectl.kubernetes.io/restartedAt']"
+    assert changed == {path: "2026-11-28T18:00:00Z"}
 
 
 def test_what_looks_secret_is_only_referred_to() -> None:

@@ -50,6 +50,10 @@ class ApiClient:
         """Roll a service back to an earlier revision. Raises ControlError."""
         return cast("dict[str, Any]", self._ask("POST", "/v1/rollback", {"service": service, "to": to}))
 
+    def restart(self, service: str) -> dict[str, Any]:
+        """Replace every replica of a service, one after another. Raises ControlError."""
+        return cast("dict[str, Any]", self._ask("POST", "/v1/restart", {"service": service}))
+
     def answers(self) -> bool:
         """Whether a control plane answers."""
         try:

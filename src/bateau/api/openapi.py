@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from bateau import __version__
-from bateau.api.requests import ApplyRequest, PreviewRequest, RollbackRequest
+from bateau.api.requests import ApplyRequest, PreviewRequest, RestartRequest, RollbackRequest
 from bateau.domain.status import Status
 from bateau.kit.schema_docs import object_schema
 
@@ -59,6 +59,7 @@ def openapi() -> dict[str, Any]:
             "/v1/preview": _post("What other texts would do to the running services.", PreviewRequest),
             "/v1/apply": _post("Make texts the desired state.", ApplyRequest),
             "/v1/rollback": _post("Roll one service back.", RollbackRequest),
+            "/v1/restart": _post("Replace every replica of one service, one after another.", RestartRequest),
             "/v1/stop": {
                 "post": {
                     "summary": "Stop everything, and end.",

@@ -1,4 +1,4 @@
-"""What a running control plane can be asked to do: preview, apply and roll back.
+"""The operations of a running control plane: preview, apply, roll back and restart.
 
 Called by api.server, which serves these routes on the socket that only its user can open.
 
@@ -12,10 +12,18 @@ from typing import Any, Final, Protocol
 
 from aiohttp import web
 
-from bateau.api.encoding import encode
+from bateau.api.encoding import encode, plain
 from bateau.api.preview_json import preview_tree, rolled_back_tree
-from bateau.api.requests import ApplyRequest, MalformedRequestError, PreviewRequest, RollbackRequest, parsed
+from bateau.api.requests import (
+    ApplyRequest,
+    MalformedRequestError,
+    PreviewRequest,
+    RestartRequest,
+    RollbackRequest,
+    parsed,
+)
 from bateau.control.preview import Preview
+from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.domain.errors import BateauError, bug
 
@@ -39,6 +47,10 @@ class Operator(Protocol):
         """Hold a service at an earlier revision."""
         ...
 
+    async def restart(self, service: str) -> Restarted:
+        """Replace every replica of a service, one after another."""
+        ...
+
 
 def routes(operator: Operator) -> list[web.RouteDef]:
     """Return the routes."""
@@ -55,10 +67,15 @@ def routes(operator: Operator) -> list[web.RouteDef]:
         asked = parsed(RollbackRequest, await request.read())
         return _answer(rolled_back_tree(await operator.rollback(asked.service, to=asked.to)))
 
+    async def restart(request: web.Request) -> web.Response:
+        asked = parsed(RestartRequest, await request.read())
+        return _answer(plain(await operator.restart(asked.service)))
+
     return [
         web.post("/v1/preview", guarded(preview)),
         web.post("/v1/apply", guarded(apply)),
         web.post("/v1/rollback", guarded(rollback)),
+        web.post("/v1/restart", guarded(restart)),
     ]
 
 

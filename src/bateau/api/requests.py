@@ -44,6 +44,13 @@ class RollbackRequest:
     to: int | None = described("Revision. Absent: the last healthy one that differs.", default=None, minimum=1)
 
 
+@dataclass(frozen=True, kw_only=True)
+class RestartRequest:
+    """Restart one service."""
+
+    service: str = described("Name or key of the service.", examples=("chat", "model/chat"))
+
+
 def parsed(cls: type[_Request], body: bytes) -> _Request:
     """Return the request in a body of JSON. Raises MalformedRequestError."""
     try:

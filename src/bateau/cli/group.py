@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = {
     "plan": "Show the effect of a change of specs.",
     "apply": "Run an environment on this machine: plan, confirm, wait until healthy.",
     "rollback": "Roll one service back to its last healthy revision.",
+    "restart": "Replace every replica of one service, one after another.",
     "render": "Render the Kubernetes manifests of an environment.",
     "admission": "Print the policies as ValidatingAdmissionPolicies.",
     "promote": "Copy the versions that one environment pins to another.",

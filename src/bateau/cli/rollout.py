@@ -1,6 +1,6 @@
-"""Wait until applied or rolled-back services are ready, or have failed.
+"""Wait until applied, rolled-back or restarted services are ready, or have failed.
 
-Called by `apply` and `rollback`.
+Called by `apply`, `rollback` and `restart`.
 """
 
 import time
@@ -94,12 +94,14 @@ def _watched(name: str, done: Callable[[dict[str, Any]], bool], presenter: Prese
 
 
 def _fails(service: dict[str, Any]) -> bool:
+    """Whether a service fails now. Replicas of an earlier revision do not count: they are about to be replaced."""
     if service["rolledOut"]:
         return False
     if service["rejected"] or service["hindered"]:
         return True
-    falling = [replica for replica in service["replicas"] if replica["state"] == "BackOff"]
+    current = [replica for replica in service["replicas"] if replica["revision"] == service["revision"]]
+    falling = [replica for replica in current if replica["state"] == "BackOff"]
     if falling:
         # One crash is not a failure: a dependency may start a moment later.
         return any(replica["restarts"] for replica in falling)
-    return service["state"] == "Failed"
+    return any(replica["state"] == "Failed" for replica in current)

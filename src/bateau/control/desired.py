@@ -17,6 +17,7 @@ from typing import Any, cast
 from bateau.control.history import History
 from bateau.control.outside import Ports
 from bateau.control.path import Written
+from bateau.control.restarts import Restarted, Restarts
 from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.release import Release
@@ -37,6 +38,7 @@ class DesiredState:
         self._ports = ports
         self._on_change = on_change
         self._rollbacks = Rollbacks(ports, self.understood)
+        self._restarts = Restarts(ports.environment)
         self._changing = asyncio.Lock()
         self._texts: Mapping[str, str] = {}  # those of `written`
         self._good: Written | None = None  # what was written last without mistakes
@@ -78,12 +80,13 @@ class DesiredState:
     async def instead(self, texts: Mapping[str, str]) -> tuple[Written, Release]:
         """Return what other texts say, and what would run then."""
         written = await self.understood(texts)
-        return written, await self._rollbacks.held(written.release)
+        return written, await self._with_operations(written.release)
 
     async def remember(self) -> None:
         """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
         remembered = self._ports.memory.load()
         self._rollbacks.remember(remembered.get("rollbacks"))
+        self._restarts.remember(remembered.get("restarts", {}))
         texts: Any = remembered.get("texts")
         plain = cast("dict[str, Any]", texts) if isinstance(texts, dict) else {}
         known = {str(name): str(text) for name, text in plain.items()}
@@ -91,7 +94,7 @@ class DesiredState:
         await self._rollbacks.bring_up_to_date(last_good.release)
         if isinstance(texts, dict) and not last_good.mistaken:
             self._good, self._good_texts = last_good, known
-            self.release = await self._rollbacks.held(last_good.release)
+            self.release = await self._with_operations(last_good.release)
 
     def forget(self) -> None:
         """Have the next control plane start without remembered specs; rolled-back services stay so."""
@@ -137,17 +140,49 @@ class DesiredState:
                 self.stale = True
             return made
 
+    async def restart(self, service: str) -> Restarted:
+        """Replace every replica of a service, one after another. Raises ControlError.
+
+        Nothing is restarted if that cannot be remembered: the next control plane would revert it.
+        """
+        async with self._changing:
+            if self._good is None:
+                raise ControlError("nothing runs yet that could be restarted")
+            before = self._restarts.remembered()
+            made = self._restarts.restart(service, self.release, when_s=self._ports.clock.wall())
+            self._kept = False
+            try:
+                self.keep()
+            except BateauError:
+                self._restarts.remember(before)
+                raise
+            self.history.note_restarted(
+                self.release.environment, f"{made.service} is restarted, as {self._ports.who} asked"
+            )
+            self.release = await self._with_operations(self._good.release)
+            self._on_change()
+            return made
+
     def keep(self) -> None:
         """Remember it for the next control plane, unless that was done. Raises BateauError where the disk is full."""
         if not self._kept:
-            kept = {"texts": dict(self._good_texts), "rollbacks": self._rollbacks.remembered()}
+            kept = {
+                "texts": dict(self._good_texts),
+                "rollbacks": self._rollbacks.remembered(),
+                "restarts": self._restarts.remembered(),
+            }
             self._ports.memory.save({**self._ports.memory.load(), **kept})
             self._kept = True
 
     async def _take_up(self, good: Written, says: str | None = None) -> None:
         """Make what is written, with what a rollback holds, what shall run."""
         self._rollbacks.end_for(good.release)
-        self.release = await self._rollbacks.held(good.release)
+        self._restarts.keep(good.release)
+        self.release = await self._with_operations(good.release)
         self._on_change()
         self.history.take(self.release, self._good_texts, commit=self._ports.texts.commit_id, pins=self.held, says=says)
         self._kept = False
+
+    async def _with_operations(self, release: Release) -> Release:
+        """Return a release with what operators asked for: the services that are held, and those that were restarted."""
+        return self._restarts.applied(await self._rollbacks.held(release))

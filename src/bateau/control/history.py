@@ -95,6 +95,18 @@ class History:
         except BateauError as error:
             self._fails(error)
 
+    def note_restarted(self, environment: str | None, says: str) -> None:
+        """Add an event to the latest revision: one of its services is restarted."""
+        logger.info("%s", says)
+        if self._revisions is None:
+            return
+        try:
+            latest = next(iter(self._revisions.history(environment or LOCAL, limit=1)), None)
+            if latest:
+                self._revisions.mark(latest.id, when_s=self._clock.wall(), says=says)
+        except BateauError as error:
+            self._fails(error)
+
     def note(self, *, ready: bool, restarted: bool) -> None:
         """Take note whether every replica of the release is ready now, and whether any had to be restarted."""
         if self._open is None:

@@ -26,6 +26,7 @@ from bateau.control.outside import Ports
 from bateau.control.path import Outcome, World, key_variable, models_needed, runs_here, walk
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
+from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.snapshots import Snapshots
 from bateau.domain.endpoint import Traffic
@@ -171,6 +172,13 @@ class Control:
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
         made = await self.desired.rollback(service, to=to)
+        self.take_snapshot()
+        self.wake()
+        return made
+
+    async def restart(self, service: str) -> Restarted:
+        """Replace every replica of a service, one after another. Raises ControlError."""
+        made = await self.desired.restart(service)
         self.take_snapshot()
         self.wake()
         return made
@@ -339,6 +347,11 @@ class Control:
             return frozenset()
         moving, ready = self.observed.moving, self._ready_counts()
         return frozenset(s.key for s in self.release.services if s.key not in moving and self._is_ready(s, ready))
+
+    def revisions(self) -> Mapping[str, str]:
+        """Return the revision that the replicas of each service should have, as far as it is known."""
+        desired = self.outcome.units.values() if self._current and self.outcome else ()
+        return {unit.key: unit.revision for unit in (*self.planes.units(), *desired)}
 
     def _ready_counts(self) -> Mapping[str, int]:
         """Return how many replicas of the desired revision are ready, by service."""

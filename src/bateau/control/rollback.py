@@ -15,13 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from bateau.control.history import LOCAL, is_current, service_digest
+from bateau.control.naming import service_named
 from bateau.control.outside import Ports
 from bateau.control.path import Written
 from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.release import Release
 from bateau.domain.revision import Revision
 from bateau.domain.workload import Workload
-from bateau.kit.suggest import did_you_mean, listed
 from bateau.ports.revisions import Revisions
 
 logger = logging.getLogger(__name__)
@@ -134,12 +134,12 @@ class Rollbacks:
         """Hold `service` at revision `to`, or at the last healthy one in which it was another. Raises ControlError."""
         if self._revisions is None:
             raise ControlError(f"{self._no_history}, so there is nothing to go back to")
-        before = _found(service, running)
+        before = service_named(service, running)
         wanted = await self._target(self._revisions, before, to)
         after = await self._service(before.key, wanted.pins.get(before.key, wanted.id))
         if service_digest(after) == service_digest(before):
             raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
-        over = service_digest(_found(before.key, written))
+        over = service_digest(service_named(before.key, written))
         if over == service_digest(after):
             self._holds.pop(before.key, None)  # it is what is written again
         else:
@@ -191,15 +191,3 @@ class Rollbacks:
                 raise ControlError(f"revision {revision} of {key} cannot be read as it is written there")
             self._services[key, revision] = found
         return self._services[key, revision]
-
-
-def _found(name: str, release: Release) -> Workload:
-    """Return the service that people call `chat` or `model/chat`. Raises ControlError."""
-    found = [each for each in release.services if name in (each.key, each.name)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise ControlError(f"{name} may be {listed(each.key for each in found)}", hint="name it with its kind")
-    keys = [each.key for each in release.services]
-    hint = did_you_mean(name, [*keys, *(each.name for each in release.services)]) or f"there is: {listed(keys)}"
-    raise ControlError(f"there is no service {name}", hint=hint)

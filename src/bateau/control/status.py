@@ -34,6 +34,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         addresses=control.addresses(),
         rejected=control.planes.observe().rejected,
         rolled_out=control.ready_services() if up_to_date else frozenset[str](),
+        revisions=control.revisions(),
     )
     proxies = sorted(control.planes.proxies)
     gateway = _gateway(now, proxies, [each for key in proxies for each in by_service.pop(key, [])])
@@ -95,6 +96,7 @@ class _Now:
     addresses: Mapping[str, str]
     rejected: Mapping[str, str]
     rolled_out: Collection[str]
+    revisions: Mapping[str, str]
 
     def draining_of(self, replicas: Sequence[Replica]) -> tuple[str, ...]:
         return tuple(replica.id for replica in replicas if replica.draining)
@@ -174,6 +176,7 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
         address=control.ports.listen_url,
         replicas=tuple(replicas),
         rejected=rejected,
+        revision=now.revisions.get(proxies[0]) if proxies else None,
     )
 
 
@@ -220,6 +223,7 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
         rejected=rejected,
         hindered=hindered,
         rolled_out=service.key in now.rolled_out and not rejected,
+        revision=now.revisions.get(service.key),
     )
 
 

@@ -35,7 +35,8 @@ class ServiceStatus:
     """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched.
 
     `rejected` is why the gateway will not send requests to it, `hindered` why what shall run of it does not start (what
-    ran before goes on then); None where that is not so. `rolled_out`: all of it is ready, and is reached.
+    ran before goes on then); None where that is not so. `rolled_out`: all of it is ready, and is reached. `revision` is
+    the one that its replicas should have; None while that is unknown.
     """
 
     service: str
@@ -55,6 +56,7 @@ class ServiceStatus:
     rejected: str | None = None
     hindered: str | None = None
     rolled_out: bool = False
+    revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -217,6 +217,7 @@ class Workload:
     `tree` is the whole document as it would be written with nothing left out (camelCase, "2Gi", defaults filled in),
     and `origins` has the chain of every leaf of `tree`. `positions` has the places of what stands in the document
     itself. `withheld` has, by path, the leaves that follow from what `env()` has read: they are kept in memory only.
+    `restarted_at` is when a restart was last requested (RFC 3339), and is not part of the document.
     """
 
     key: ServiceKey
@@ -243,6 +244,7 @@ class Workload:
     tree: Mapping[str, Any] = field(default_factory=dict[str, Any])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
     withheld: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    restarted_at: str | None = None
 
     @property
     def name(self) -> str:

@@ -7,9 +7,11 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from bateau.domain.errors import ControlError
+
 
 class FakeMemory:
-    """Satisfies `bateau.ports.memory.Memory`. Like the real one, it stores only JSON values.
+    """Satisfies `bateau.ports.memory.Memory`. Like the real one, it stores only JSON values. `full` makes `save` fail.
 
     >>> memory = FakeMemory()
     >>> memory.save({"ports": {"app/shop/http": 2000}})
@@ -20,6 +22,7 @@ class FakeMemory:
     def __init__(self) -> None:
         self._kept = "{}"
         self.saves = 0
+        self.full = False
 
     def load(self) -> dict[str, Any]:
         """Return the tree that was saved last."""
@@ -27,6 +30,8 @@ class FakeMemory:
         return loaded
 
     def save(self, tree: Mapping[str, Any]) -> None:
-        """Replace the saved tree by `tree`."""
+        """Replace the saved tree by `tree`. Raises ControlError while `full` is set."""
+        if self.full:
+            raise ControlError("cannot write control.json: No space left on device", hint="free some space")
         self._kept = json.dumps(tree)
         self.saves += 1

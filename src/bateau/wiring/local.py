@@ -19,6 +19,7 @@ from bateau.control.desired import texts_digest
 from bateau.control.loop import Control
 from bateau.control.outside import Ports
 from bateau.control.preview import Preview
+from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.site import Site
 from bateau.control.status import status
@@ -212,6 +213,10 @@ class LocalPlatform:
     async def rollback(self, service: str, *, to: int | None) -> RolledBack:
         """Hold a service at an earlier revision. Raises ControlError."""
         return await self.control.rollback(service, to=to)
+
+    async def restart(self, service: str) -> Restarted:
+        """Replace every replica of a service, one after another. Raises ControlError."""
+        return await self.control.restart(service)
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""

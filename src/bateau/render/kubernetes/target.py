@@ -90,6 +90,9 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
         made.append(shape.document("v1", "ConfigMap", {"data": variables.plain}))
         digest = Rule(variables.digest, "pods restart when the ConfigMap changes")
         template["metadata"]["annotations"] = {"bateau.dev/config": digest}
+    if shape.service.restarted_at:
+        when = Rule(shape.service.restarted_at, "the service was restarted")
+        template["metadata"].setdefault("annotations", {})["kubectl.kubernetes.io/restartedAt"] = when
     replicas = _replicas(shape)
     deployment: dict[str, Any] = {} if scale else {"replicas": replicas}
     deployment |= {

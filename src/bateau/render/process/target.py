@@ -71,7 +71,7 @@ class Process:
                 return Rendering()
             case _:
                 assert_never(runs)
-        return made if isinstance(made, Rendering) else Rendering(body=made)
+        return made if isinstance(made, Rendering) else Rendering(body=_restarted(made, workload.restarted_at))
 
 
 def _model(workload: Workload, runs: ModelServer, around: Surroundings) -> ProcessTemplate | Rendering:
@@ -250,5 +250,15 @@ def _revised(template: ProcessTemplate) -> ProcessTemplate:
         "resources": dataclasses.asdict(template.resources),
     }
     canonical = json.dumps(content, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    revision = hashlib.blake2b(canonical.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
-    return dataclasses.replace(template, revision=revision)
+    return dataclasses.replace(template, revision=_digest(canonical))
+
+
+def _restarted(template: ProcessTemplate, when: str | None) -> ProcessTemplate:
+    """Return the template as another revision after a restart; the revision of a service without one stays."""
+    if when is None:
+        return template
+    return dataclasses.replace(template, revision=_digest(f"{template.revision} restarted at {when}"))
+
+
+def _digest(text: str) -> str:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=6).hexdigest()
