@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from callers import wrong_callers
 from named_tests import faults_without_a_test, wrong_names
 from prose import NOT_YET, areas
 
@@ -45,6 +46,29 @@ def test_a_planted_import_breaks_its_contract(tmp_path: Path, file: str, line: s
     done = _lint_imports(tmp_path)
     assert done.returncode != 0
     assert contract in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_called_by_names_the_modules_that_import_it(module: Path) -> None:
+    """The form of the sentence is in tests/callers.py."""
+    name = ".".join(module.relative_to(SOURCE).with_suffix("").parts).removesuffix(".__init__")
+    assert wrong_callers(name, ast.get_docstring(ast.parse(module.read_text())) or "") is None
+
+
+@pytest.mark.parametrize(
+    ("docstring", "finding"),
+    [
+        ("Roll back.\n\nCalled by control.desired, control.path and wiring.", "control.path does not import it"),
+        ("Roll back.\n\nCalled by control.desired.", "imports it, too; write: Called by"),
+        ("Roll back.\n\nCalled by the faces through wiring.", "is not a list of modules and packages"),
+        ("Roll back.\n\nCalled by api, control, wiring (twice) and the docs.", "it is not imported by the docs"),
+        ("Roll back.\n\nCalled by api, control (at\nevery turn) and wiring. Pure.", None),
+        ("Roll back.", None),
+    ],
+)
+def test_a_wrong_caller_is_found(docstring: str, finding: str | None) -> None:
+    found = wrong_callers("control.rollback", docstring)
+    assert found is None if finding is None else finding in (found or "")
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

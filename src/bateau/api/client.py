@@ -1,6 +1,6 @@
 """Call a running control plane over its socket. Uses only the standard library, so that `bateau status` is fast.
 
-Called by the commands.
+Called by cli.instance.
 """
 
 import http.client

@@ -1,6 +1,6 @@
 """Encode values as JSON: the only place that defines the wire format of the control API.
 
-Called by the server, by `--json` and by the client.
+Called by api and cli.
 """
 
 import dataclasses

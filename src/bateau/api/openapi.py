@@ -1,6 +1,6 @@
 """The OpenAPI document of the control API, made from the very types that requests are checked against.
 
-Held by a golden file in tests; nothing in the program calls it yet.
+Called by the tests. A golden file shows every change of the document.
 Source: OpenAPI Specification 3.1.
 
 Invariant: nothing in it is typed by hand but the paths and their one-line summaries.

@@ -1,6 +1,6 @@
 """The operations of a running control plane: preview, apply, roll back and restart.
 
-Called by api.server, which serves these routes on the socket that only its user can open.
+Called by api.server and api.status_routes. They are served on a socket that only its user can open.
 
 Invariant: errors in specs are returned as problems with status 200; what the control plane refuses is a 409 with one
 message and its fix; a request of the wrong form is a 400; a bug is a 500 and stands in the log with its traceback.

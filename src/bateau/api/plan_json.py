@@ -1,6 +1,6 @@
 """The JSON form of a delivery plan. Its one home.
 
-Called by `plan --json`.
+Called by cli.plan.
 
 Invariant: every change, step and removal is in it, folded or not; a field that is absent has no `before` or `after`.
 Refused: JSON Patch (RFC 6902); it cannot give a reason, nor the effect of an edit on a running pod.

@@ -1,6 +1,6 @@
 """A delivery plan as a comment on a pull request.
 
-Called by `plan --markdown` and by `plan --comment`, which posts the pages to a forge.
+Called by cli.plan. `plan --comment` posts the pages to a forge.
 
 Invariant: every object that is removed, or may be, is named, first of all and at any length. All else stays under the
 limit of characters, most dangerous first, and the lines that are left out are counted.

@@ -1,6 +1,6 @@
 """A delivery plan in the few words that a forge shows beside a commit.
 
-Called by `plan --status`.
+Called by cli.plan.
 
 Invariant: "success" only if the change may be delivered as it is: it adds no error and no violation of a policy, and
 every removal that needs confirmation was confirmed.

@@ -1,6 +1,6 @@
 """The words of a plan that its text, its pull-request comment and its commit status share: one line for each fold.
 
-Called by cli.plan_text, api.plan_markdown and api.plan_status.
+Called by api, cli.explain and cli.plan_text.
 
 Invariant: a secret is reported as changed and never shown; an object that is removed is always named.
 Refused: whole values; a line is read at a glance, and `--json` has the rest.

@@ -1,6 +1,6 @@
 """Convert a preview and a rollback to JSON.
 
-Called by api.operations; read by `apply` and `rollback`.
+Called by api.operations and cli.apply.
 """
 
 from typing import Any

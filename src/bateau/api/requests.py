@@ -1,6 +1,6 @@
 """Define the requests of the control API as one schema, for validation and for the OpenAPI document.
 
-Called by api.operations (parse) and api.openapi.
+Called by api.openapi, api.operations and api.status_routes.
 
 Invariant: a request is parsed before it is processed, so that a later failure is never reported as a malformed request.
 Held by tests/api/test_requests.py.

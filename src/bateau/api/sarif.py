@@ -1,6 +1,6 @@
 """The findings of a plan as SARIF 2.1.0, for code scanning and editors.
 
-Called by `plan --sarif`.
+Called by cli.plan.
 Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0 plus Errata 01", 3.27 (result); GitHub,
 "SARIF support for code scanning" (late 2026): it rejects a file with more than 25,000 results, or with one result that
 has no file.

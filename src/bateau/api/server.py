@@ -1,6 +1,6 @@
 """Serve the control plane's HTTP API on a unix socket that only its user can open.
 
-Called by the commands that run a control plane. The gateway forwards only `/metrics` and the webhook to it.
+Called by cli.up. The gateway forwards only `/metrics` and the webhook to it.
 
 Invariant: no request to a model ever arrives here.
 Invariant: an untrusted body is read only up to its limit, and only if a handler needs it.

@@ -1,6 +1,6 @@
 """Send a chat request through the gateway, and stream the answer.
 
-Called by `run` and by `up --ask`.
+Called by cli.run and cli.up.
 Source: OpenAI API reference, chat completions, streaming; `timings` is llama.cpp's own addition.
 """
 

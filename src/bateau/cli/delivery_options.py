@@ -1,6 +1,6 @@
 """Options that `render` and `plan` share.
 
-Called by those commands.
+Called by cli.explain, cli.plan and cli.render.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Start a control plane that outlives the command, and wait for its services.
 
-Called by `up --detach` and `apply`.
+Called by cli.apply, cli.rollout and cli.up.
 
 Invariant: Ctrl-C during the start stops the control plane again. If the control plane exits, its log is printed.
 """

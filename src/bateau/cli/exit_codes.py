@@ -1,6 +1,6 @@
 """Define the exit codes of the commands.
 
-Called by the commands and by edge.
+Called by cli.
 
 Exit codes: 0 success, 1 the specs have errors, 2 wrong usage, 3 a failure outside the specs (network, disk, a replica
 or the control plane), 4 changes are pending (`plan --exit-code`), 5 only policies forbid the change, 130 Ctrl-C, 70 a

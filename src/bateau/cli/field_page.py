@@ -1,6 +1,6 @@
 """Format the page of one field, in the style of `kubectl explain`.
 
-Called by `explain`.
+Called by cli.explain.
 """
 
 import click

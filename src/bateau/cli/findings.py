@@ -1,6 +1,6 @@
 """Format findings for a terminal.
 
-Called by `render` and `plan`.
+Called by cli.admission and cli.render.
 """
 
 from collections.abc import Iterable

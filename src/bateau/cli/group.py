@@ -1,6 +1,6 @@
 """The table of commands. Each is imported when it is called, so that `--help` is fast.
 
-Called by edge.
+Called by cli.completion and cli.edge.
 """
 
 import importlib

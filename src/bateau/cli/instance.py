@@ -1,6 +1,6 @@
 """Find a running instance.
 
-Called by the commands that query one.
+Called by cli.
 """
 
 import os

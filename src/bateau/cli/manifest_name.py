@@ -1,6 +1,6 @@
 """Find the manifest that a command line names: KIND/NAME, KIND/NAMESPACE/NAME, or KIND.GROUP instead of KIND.
 
-Called by `bateau explain`.
+Called by cli.explain.
 
 Invariant: a name that fits several objects is an error that lists them; it never picks one.
 """

@@ -1,6 +1,6 @@
 """Options that several commands share.
 
-Called by the commands.
+Called by cli.
 """
 
 import os

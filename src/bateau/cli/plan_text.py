@@ -1,6 +1,6 @@
 """A delivery plan as people read it in a terminal.
 
-Called by `bateau plan`. Returns text; the caller prints it, and the problems after it.
+Called by cli.plan. Returns text; the caller prints it, and the problems after it.
 
 Invariant: every removal is on a line of its own, and everything that is summed up is counted.
 Refused: unified diffs of manifests; at a thousand services nobody reads them.

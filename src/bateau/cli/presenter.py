@@ -1,6 +1,6 @@
 """Print changes of the status as they happen: one line per event, and a progress bar during a download.
 
-Called by `up` and `run` with one status tree after another.
+Called by cli.
 """
 
 import sys

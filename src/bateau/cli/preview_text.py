@@ -1,6 +1,6 @@
 """Format the effect on this machine for a terminal.
 
-Called by `apply` and `rollback` with a preview in JSON form.
+Called by cli.apply and cli.rollback. The preview is in JSON form.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,6 @@
 """Format problems for a terminal: the position, the services and environments, the message, and a hint with the fix.
 
-Called by every command that reads specs, and by `up` and `status` for the problems that the control plane reports.
+Called by cli.
 """
 
 from collections.abc import Iterable, Mapping

@@ -1,6 +1,6 @@
 """Show the progress of a fetch: a bar on a terminal, lines elsewhere, and why it waits.
 
-Called by `models pull`.
+Called by cli.models.
 
 Invariant: everything goes to stderr; stdout has the result alone.
 """

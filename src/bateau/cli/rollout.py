@@ -1,6 +1,6 @@
 """Wait until applied, rolled-back or restarted services are ready, or have failed.
 
-Called by `apply`, `rollback` and `restart`.
+Called by cli.apply, cli.restart and cli.rollback.
 """
 
 import time

@@ -1,6 +1,6 @@
 """Format columns of text.
 
-Called by the commands that print lists.
+Called by cli.
 """
 
 from collections.abc import Iterable, Sequence

@@ -1,6 +1,6 @@
 """The policies of an environment, as an API server takes them.
 
-Called by the command `admission`, through wiring. Pure.
+Called by wiring.admission. Pure.
 """
 
 from collections.abc import Mapping, Sequence

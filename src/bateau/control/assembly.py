@@ -1,6 +1,6 @@
 """Turn services, one at a time, into manifests that are patched, validated by schemas and judged by policies.
 
-Called by control.delivery, which keeps them, and by control.packing, which packs them.
+Called by control, wiring.delivery, wiring.packing and wiring.written.
 
 Invariant: a unit depends on its service, its surroundings, the rules and the CRDs of its environment, and on nothing
 else. A digest of these is therefore a safe cache key.

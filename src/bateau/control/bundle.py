@@ -1,7 +1,7 @@
 """Pack one environment into a file: manifests, the origins of their fields, and the findings.
 
-Called by `render --bundle`, by `plan --against` and by `explain --bundle`, through wiring. The agent of a cluster
-applies it without the repository. A bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
+Called by cli.render, wiring.delivery and wiring.packing. The agent of a cluster applies it without the repository. A
+bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
 
   bundle.json                   the contents: apiVersion, environment, services, objects in the order in which they are
                                 applied (group, kind, namespace, name, and a digest of 16 bytes), counts of findings

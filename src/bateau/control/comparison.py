@@ -1,7 +1,7 @@
 """Compare two renderings: the plan, and which errors the change adds.
 
-Called by `plan` through wiring. An error that both sides have is the baseline: it is reported, and does not block the
-change. `check`, `render` and `apply` judge the desired side as a whole; only `plan` has a baseline.
+Called by wiring.delivery. An error that both sides have is the baseline: it is reported, and does not block the change.
+`check`, `render` and `apply` judge the desired side as a whole; only `plan` has a baseline.
 
 Invariant: a side that could not be rendered is reported as an error, and its objects are neither created nor removed.
 Refused: matching findings by line; a line moves with every edit above it.

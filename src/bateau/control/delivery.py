@@ -1,7 +1,7 @@
 """Render the specs of an environment into the manifests of a cluster, and collect everything that is wrong with them.
 
-Called by the commands `check`, `plan` and `explain`, through wiring; `render` uses control.packing. Pure but for the
-files that `foreign` reads.
+Called by control.comparison, wiring.delivery and wiring.written. `render` uses control.packing. Pure but for the files
+that `foreign` reads.
 
 Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
 """

@@ -1,6 +1,6 @@
 """What shall run: what was written last without mistakes, with the services that a rollback holds.
 
-Called by control.loop at every turn, and for previews and rollbacks.
+Called by control.loop and wiring.local.
 
 Invariant: a mistake in what is written changes nothing that runs; one that was made while no control plane looked, or
 that only a newer version sees, neither. Where what ran can no longer be read, `known` is False until something can.

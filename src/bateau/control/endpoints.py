@@ -1,6 +1,6 @@
 """Turn services and their replicas into the one endpoint model that planes are fed from.
 
-Called by control.loop after every change. Pure.
+Called by control.app_ports and control.loop. It runs after every change. Pure.
 
 Invariant: only replicas that are ready get requests; one that drains or whose probes fail stays, marked, so that what
 is in flight on it goes on to be counted.

@@ -1,6 +1,6 @@
 """Fetch the models that services need, and report how far each fetch is.
 
-Called by control.loop at every turn with the references that are wanted now.
+Called by control.loop. It runs at every turn, with the references that are wanted now.
 
 Invariant: whatever a fetch ends with, also a bug, is noted as its failure, and no other fetch notices it.
 Invariant: a failure that time or another file can fix is retried with back-off; one that only another spec can fix is

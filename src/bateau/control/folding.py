@@ -1,6 +1,6 @@
 """Fold the problems of several environments: equal ones become one, which names its services and environments.
 
-Called by wiring.written for `check` and by the command `render`.
+Called by cli.render and wiring.written.
 
 Invariant: a problem that all environments have names none of them.
 """

@@ -1,6 +1,6 @@
 """Keep what was released, when, from which commit and by whom.
 
-Called by control.desired when it takes up a new release, and by control.loop with how it fares.
+Called by control.desired, control.restarts and control.rollback.
 
 Invariant: what runs never waits for the history: where it cannot be written, that is logged and said, and nothing else.
 Invariant: a revision is healthy when every replica of it has been ready for `HEALTHY_AFTER_S` without a break; one that

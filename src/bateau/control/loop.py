@@ -1,6 +1,7 @@
 """The one loop of a site: compare the specs with the running services, and close the gap.
 
-Called by wiring, which gives it its ports; the faces read its snapshots and ask it to roll back and to stop.
+Called by control.status, wiring.local and wiring.metrics. wiring gives it its ports; the faces read its snapshots and
+ask it to roll back and to stop.
 
 Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
 Invariant: a turn never waits. Reading, fetching, starting and stopping are tasks, and acknowledgements are observed.

@@ -1,6 +1,6 @@
 """Which services are around which: what a unit depends on beside its own document.
 
-Called by control.delivery and control.packing, which know the members from services or from what was kept of them.
+Called by control.
 """
 
 from collections.abc import Iterable

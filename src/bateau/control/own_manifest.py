@@ -1,6 +1,7 @@
 """Render the one manifest that a question is about, if Bateau itself makes it and not a foreign document.
 
-Called by `explain`, which needs an answer at once. control.assembly renders everything in the same way, and checks it.
+Called by wiring.explaining. `explain` needs an answer at once. control.assembly renders everything in the same way, and
+checks it.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """Turn texts into packed manifests, service by service; a memo holds the results of earlier runs.
 
-Called by `render` through wiring. It has the same results as control.delivery, and packs them.
+Called by cli.render, control.bundle and wiring.packing. It has the same results as control.delivery, and packs them.
 
 Services are in groups, by the digest of their name. An unchanged group is copied as a whole, so that the work depends
 on the number of groups; in a changed group, the unchanged services are copied one by one.

@@ -1,6 +1,6 @@
 """The complete path from specs to the units of a site, on one screen.
 
-Called by control.loop at every turn, and by the CLI's read commands. Pure: a value in, a value out.
+Called by control, wiring.applying, wiring.reading and wiring.written. Pure: a value in, a value out.
 
 Invariant: an error in the specs gives no steps at all. A service whose model is not here yet, or that does not fit, is
 left as it is and does not block any other service.

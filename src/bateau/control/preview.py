@@ -1,6 +1,6 @@
 """What a change of texts would do to what runs on this machine, before anything moves.
 
-Called by control.loop for `apply`, and by wiring where nothing runs yet. Pure.
+Called by api.operations, api.preview_json, control.loop, wiring.applying and wiring.local. Pure.
 
 Invariant: what a service would do is decided as the loop decides it: by the revision of its process template.
 """

@@ -1,6 +1,6 @@
 """Write and read the origins of the fields of a service and of its manifests.
 
-Called by control.packing, which writes them, and by control.bundle, which reads them.
+Called by control.bundle and control.piece.
 
 A manifest of Bateau's own has, for each part, the field of the service or the rule that it came from; the chains of the
 service are written once. A foreign manifest has the chain of every leaf.

@@ -1,6 +1,6 @@
 """From texts to one service of an environment, without a look at the others: for questions about values.
 
-Called by `explain`. control.path goes the same way for all, and judges what it finds.
+Called by wiring.explaining. control.path goes the same way for all, and judges what it finds.
 """
 
 from collections.abc import Mapping, Sequence

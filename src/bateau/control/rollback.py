@@ -1,6 +1,6 @@
 """Hold services at an earlier revision, until something newer is written for them.
 
-Called by control.desired for every release that it takes up, and by its `rollback`.
+Called by api.operations, api.preview_json, control.desired, control.loop, wiring.applying and wiring.local.
 
 Invariant: a service is held only while what is written for it is what was rolled back: writing it anew ends that.
 Invariant: digests of different formats are never compared: what the history has is read again instead. The digests

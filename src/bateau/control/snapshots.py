@@ -1,6 +1,6 @@
 """Numbered snapshots of the status: made when something changed, and handed to whoever waits for the next one.
 
-Called by control.loop (take) and by the API (latest, after).
+Called by api.server, api.status_routes and control.loop.
 
 Invariant: a number stands for one content: the same number is never shown with two, and an unchanged status gets no new
 number. Held by tests/control/test_snapshots.py.

@@ -1,6 +1,6 @@
 """Say how everything is, in values that the faces print.
 
-Called by the faces, on the control plane they have. Pure but for what the control plane knows.
+Called by wiring.local. Pure but for what the control plane knows.
 
 Invariant: what is not known is None and shown as unknown, never as zero or as fine.
 """

@@ -1,6 +1,6 @@
 """Say which services of a directory or a commit could not be rendered, and why.
 
-Called by control.delivery, for the comparison of two sides. Pure.
+Called by control.delivery. Pure.
 
 Invariant: a service that is missing because of an error, or of a program that is not installed, has a reason here.
 """

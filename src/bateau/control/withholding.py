@@ -1,6 +1,6 @@
 """Replace what follows from `env()` in a process template by words, so that records on disk hold no value of it.
 
-Called by control.path for every template. The local runtime puts the values back when it starts a process.
+Called by control.path. The local runtime puts the values back when it starts a process.
 
 Invariant: with its words replaced again, the template is what it was; its revision stays.
 Refused: to withhold whole templates; what is no secret should be readable in a record.

@@ -1,6 +1,6 @@
 """Write out what the schema says where people said nothing.
 
-Called by hydrate.services, last.
+Called by hydrate.services. It runs last.
 
 Invariant: a tree that is filled once is not changed by filling it again.
 """

@@ -1,6 +1,6 @@
 """Put an environment together from those it builds on: values merged deep, patches in order.
 
-Called by hydrate.services, hydrate.evaluation and hydrate.manifests.
+Called by control.releasing and hydrate.
 
 Invariant: the order is what `from` says and nothing else: those named first, each with its own `from` before it, then
 the environment itself. Later ones win.

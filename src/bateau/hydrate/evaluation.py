@@ -1,6 +1,6 @@
 """Give the expressions of one document their values, in the order in which they need each other.
 
-Called by hydrate.services, after the patches.
+Called by hydrate.services. It runs after the patches.
 
 Invariant: an expression sees the document as it is in the end; what reads itself is a mistake.
 Invariant: every leaf that an expression made has its chain: the expression, and the values that it read.

@@ -1,6 +1,6 @@
 """Find `${ }` in a string, and give it its value.
 
-Called by hydrate.evaluation and hydrate.manifests for every text with one. What stands between the braces is CEL.
+Called by hydrate.evaluation and hydrate.manifests. What stands between the braces is CEL.
 
 Invariant: a string that is one expression keeps the expression's type; one with text around it becomes a string.
 """

@@ -1,6 +1,7 @@
 """Apply the patches of an environment that speak of Kubernetes objects: rendered ones, and foreign ones alike.
 
-Called by control.assembly after render. What a chart or a kustomization cannot be told, an environment can.
+Called by control.assembly, control.delivery and control.own_manifest. What a chart or a kustomization cannot be told,
+an environment can.
 
 Invariant: the same ranks and conflicts as for documents of ours; a patch that matches nothing is a mistake.
 Invariant: what makes an object this object (version, kind, name, namespace) cannot be patched.

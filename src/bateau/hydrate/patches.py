@@ -1,6 +1,6 @@
 """Choose the patches that apply to a document or a manifest, and put them in order.
 
-Called by hydrate.services and hydrate.manifests.
+Called by hydrate.
 
 Invariant: patches of environments later in the chain win; within one environment the more exact match wins (everything,
 kind, labels or `when`, glob, name). Two patches of equal rank conflict if they set one path to different values, or a

@@ -1,6 +1,6 @@
 """Look once more at a document: what patches and expressions have made of it was not there when it was read.
 
-Called by hydrate.services, last before the service is built.
+Called by hydrate.services. It runs last, before the service is built.
 """
 
 from collections.abc import Callable, Collection, Mapping

@@ -1,6 +1,7 @@
 """Turn what was written into services with every field filled in, for one environment.
 
-Called by control.path, after specs and before place, render and policy. Defaults come from the schema in domain.spec.
+Called by control. It runs after specs and before place, render and policy. Defaults come from the schema in
+domain.spec.
 
 Invariant: no I/O, no clock; the same specs give the same release, whatever the order of files.
 Invariant: every leaf of a service's tree has the chain that made it.

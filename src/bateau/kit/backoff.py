@@ -1,6 +1,7 @@
 """Compute the delay before the next retry: none, one second, two, four, up to a ceiling.
 
-Called by runtimes (restarts) and by every retry over a network. Takes no clock and draws no random number.
+Called by control.fetches, runtimes.local.runtime, runtimes.local.supervisor and sources.git.follow. Takes no clock and
+draws no random number.
 
 Invariant: the same failures and the same seed give the same delay, so that a log explains the wait.
 Refused: full random jitter; two runs of one test would differ, and a seed by name spreads retries as well.

@@ -1,6 +1,7 @@
 """Evaluate CEL expressions over plain values.
 
-Called by hydrate and policy. kit.cel_library compiles; kit.cel_reading says what an expression reads.
+Called by domain.expression, hydrate, policy.judging and policy.written. kit.cel_library compiles; kit.cel_reading says
+what an expression reads.
 
 What an expression may cost is bounded: by its length, by the library's budget of 10,000 iterations, and by how much
 its text may make values grow (kit.cel_cost).

@@ -1,6 +1,6 @@
 """Bound how many times larger than its input a CEL expression may make a value.
 
-Called by kit.cel before an expression is evaluated: the library bounds iterations, not memory.
+Called by kit.cel. The library bounds iterations, not memory.
 
 Invariant: an expression that passes cannot fill the memory, whatever values it is given.
 """

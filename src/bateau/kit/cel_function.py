@@ -1,6 +1,6 @@
 """What a function of the CEL dialect is: a name, the types it takes, and the Python that answers.
 
-Called by kit.cel, which hands functions to the library, and by whoever adds one (hydrate's `env`).
+Called by domain.expression, hydrate.expressions and kit.
 
 Invariant: a function is a value that compares and hashes, so that an environment made for it can be kept.
 Refused: one overload that takes anything (`dyn`); the library matches concrete types only, and says so at run time.

@@ -1,6 +1,6 @@
 """The functions that Kubernetes adds to CEL, as far as they can be had here.
 
-Called by kit.cel for every environment. Sources: "CEL options, language features, and libraries", Kubernetes 1.36.
+Called by kit.cel and kit.cel_library. Sources: "CEL options, language features, and libraries", Kubernetes 1.36.
 
 There are: quantities, URLs, IP and CIDR, `find`, `findAll`, `sum`, `min`, `max`, `isSorted` and the `sets.*` functions;
 the library brings strings (version 2) and optionals. Missing: `indexOf` and `lastIndexOf` of lists (of strings they

@@ -1,8 +1,8 @@
 """Compile CEL expressions: the one module that knows which CEL library is used.
 
-Called by kit.cel (evaluation) and kit.cel_reading (what an expression reads). The library is Google's cel-cpp, through
-cel-expr-python. Its string functions, optionals and macros are joined by Kubernetes' libraries (cel_kubernetes) and by
-the caller's functions. Sources: the Common Expression Language specification; Kubernetes' "CEL in Kubernetes".
+Called by kit. The library is Google's cel-cpp, through cel-expr-python. Its string functions, optionals and macros are
+joined by Kubernetes' libraries (cel_kubernetes) and by the caller's functions. Sources: the Common Expression Language
+specification; Kubernetes' "CEL in Kubernetes".
 
 Invariant: an expression sees only the names that it was given.
 Refused: the library's math, base64, bindings and protobuf extensions; an API server has none of them.

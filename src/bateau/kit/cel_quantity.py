@@ -1,6 +1,7 @@
 """Kubernetes' Quantity in CEL: `quantity("500m").isLessThan(quantity("1"))`.
 
-Called by kit.cel_kubernetes. Source: "Kubernetes quantity library", CEL in Kubernetes; resource.Quantity.
+Called by kit.cel_kubernetes and plan.difference. Source: "Kubernetes quantity library", CEL in Kubernetes;
+resource.Quantity.
 
 Invariant: exact fractions, never floats; "1" and "1000m" are equal.
 Refused: kit.quantity, which is friendlier than the API server about what people write.

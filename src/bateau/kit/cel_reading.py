@@ -1,8 +1,9 @@
 """Read from a CEL expression which names and fields it reads, which functions it calls, and where these stand.
 
-Called by kit.cel and kit.cel_text, and by policy. The library parses: its serialised CheckedExpr (cel.expr.CheckedExpr,
-from xds-protos) has every node with its offset in the text, so a word in a string or a comment is never taken for a
-name, and variables of macros are told from names by their scope.
+Called by domain.expression, hydrate.environments, hydrate.evaluation, hydrate.expressions, kit.cel, kit.cel_cost,
+policy.admission and policy.written. The library parses: its serialised CheckedExpr (cel.expr.CheckedExpr, from
+xds-protos) has every node with its offset in the text, so a word in a string or a comment is never taken for a name,
+and variables of macros are told from names by their scope.
 
 Invariant: offsets count the characters of the expression.
 Refused: a parser or regular expressions of our own, except for one form: names joined by dots, which most expressions

@@ -1,7 +1,8 @@
 """Find the `${ }` expressions in a text.
 
-Called by hydrate (to evaluate them), by domain.expression (what they read) and by kit.schema (whether each closes).
-Where an expression ends follows from CEL's lexical grammar: braces in strings, comments and maps do not end it.
+Called by domain.expression, hydrate.expressions, kit.schema, policy.written, specs.kinds.environment, specs.kinds.model
+and specs.reading. Where an expression ends follows from CEL's lexical grammar: braces in strings, comments and maps do
+not end it.
 
 Invariant: the parts joined again are the text, but for `$${`, which stands for a plain `${`.
 Refused: asking the library at each `}` whether the text before it compiles; an error would have no one place.

@@ -1,6 +1,6 @@
 """Recognise the variables that Flux substitutes in manifests before it applies them: `${cluster_name:=dev}`.
 
-Called by sources.foreign, which reports them, and by render.validation, which cannot check a field that has one.
+Called by render.validation and sources.foreign.substitution. render.validation cannot check a field that has one.
 """
 
 import re

@@ -1,6 +1,6 @@
 """Run allocation-heavy work without Python's cyclic collector, which would scan the new values again and again.
 
-Called by wiring around work that makes many trees without reference cycles, and then ends.
+Called by wiring.packing. It wraps work that makes many trees without reference cycles, and then ends.
 
 Invariant: the collector's state is restored afterwards, even if the work fails.
 """

@@ -1,6 +1,6 @@
 """Read the header of a GGUF file: the properties of the model, and whether the file is complete.
 
-Called by sources for every model before it is used. Knows the file format and nothing about Bateau.
+Called by sources.header. Knows the file format and nothing about Bateau.
 Format: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little endian.
 
 Invariant: memory and time stay bounded, whatever the file announces; only the few values below are kept.

@@ -1,6 +1,6 @@
 """Recognise a pointer of Git LFS: the small text that stands in a commit instead of a large file.
 
-Called by specs, by sources.foreign and by sources.git.
+Called by sources.foreign.tree, sources.git.work_tree and specs.reading.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """Recognise addresses of Hugging Face that people paste in place of a reference.
 
-Called by specs and sources, which suggest the reference.
+Called by sources.models and specs.kinds.model. They suggest the reference.
 
 Invariant: only an address that cannot be a model itself is recognised; a link to a file (`/resolve/`) is a URL.
 """

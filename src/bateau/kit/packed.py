@@ -1,6 +1,6 @@
 """Serialise plain values to bytes, fast and exactly: lone surrogates, NaN and long integers included.
 
-Called by the code that caches results for this user.
+Called by control.packing and specs.keeping.
 
 Invariant: invalid bytes give None; nothing raises.
 Refused: pickle, which executes its input; JSON, which has no NaN, no tuples and no bytes.

@@ -1,6 +1,7 @@
 """Locate text in a file (file, line and column), and a field in a tree (its path).
 
-Called by every stage that reads or reports on texts. Knows nothing about YAML or Bateau.
+Called by api, cli, control, domain, hydrate, kit, plan, policy, render, sources, specs and wiring. Knows nothing about
+YAML or Bateau.
 
 Invariant: lines and columns count from 1, as editors and compilers print them; a path has one spelling.
 Refused: JSON Pointer (RFC 6901) for paths; people write `spec.scale.max`, not `/spec/scale/max`.

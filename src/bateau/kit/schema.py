@@ -1,6 +1,6 @@
 """Frozen dataclasses as a schema: documented fields with units, patterns and bounds.
 
-Called by domain.spec (to declare), specs (to check), hydrate (to build). Knows nothing of Bateau.
+Called by api.requests, domain, hydrate, kit.schema_docs, policy.written and specs. Knows nothing of Bateau.
 
 Invariant: `check` finds all mistakes of a tree, not the first; `build` takes only trees that passed.
 Refused: pydantic; it stops at values and loses where they stand.

@@ -1,6 +1,6 @@
 """Suggest the known word that was probably meant by an unknown one.
 
-Called by every stage that reads names: fields, enum values, references, paths.
+Called by cli, control, hydrate, kit, policy, render, runtimes, sources, specs and wiring.
 
 Invariant: the order of the candidates never changes the answer.
 Refused: difflib; its ratio finds `replicas` for `applications`, and misses two swapped letters.

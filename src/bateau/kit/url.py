@@ -1,6 +1,6 @@
 """Take URLs and image references apart, and say what is wrong with one.
 
-Called by the schemas of specs, for every field that holds one, and by traffic.envoy for upstreams.
+Called by specs.kinds.app, specs.kinds.model and traffic.envoy.clusters.
 Sources: RFC 3986; RFC 1123 for host names; the grammar of references in the OCI distribution project.
 
 Invariant: what this module accepts has a host that can be looked up and a port that can be connected to.

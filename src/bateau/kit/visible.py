@@ -1,6 +1,6 @@
 """Escape control characters, so that text from other people cannot control the terminal.
 
-Called by the code that prints specs, manifests and bundles: a name or a value may contain escape sequences.
+Called by cli.
 """
 
 import re

@@ -1,7 +1,8 @@
 """Interpret unquoted scalars like Go's YAML parsers: `kubectl` and Helm, and kustomize, which differs from them.
 
-Called by sources.foreign through yaml_tree.Dialect. kubectl and Helm read YAML 1.1's words and numbers (`on` is true,
-`0644` is 420), kustomize only the numbers. Verified with kubectl 1.37.1, kustomize 5.8.1 and Helm 4.3.1, 2026-11.
+Called by sources.foreign, specs.ambiguity, specs.reading and wiring.delivery. kubectl and Helm read YAML 1.1's words
+and numbers (`on` is true, `0644` is 420), kustomize only the numbers. Verified with kubectl 1.37.1, kustomize 5.8.1 and
+Helm 4.3.1, 2026-11.
 
 Invariant: a scalar that these programs reject because JSON has no such number (infinite, NaN) is returned as that
 float, so that the caller can reject it with its position.

@@ -1,7 +1,7 @@
 """Turn YAML text into plain trees that remember where every key and value stands.
 
-Called by specs, and by sources.foreign with another dialect. Reads YAML 1.2's core types unless told otherwise, so that
-`y`, `on` and `no` are strings.
+Called by control.bundle, kit.yaml_go, sources.foreign, sources.git.promotion, specs.ambiguity, specs.reading and
+wiring.delivery. Reads YAML 1.2's core types unless told otherwise, so that `y`, `on` and `no` are strings.
 
 Invariant: never raises for what stands in the text; every fault is a Flaw with line and column, and a fault in one
 document does not hide those in the next.

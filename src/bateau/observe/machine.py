@@ -1,6 +1,6 @@
 """Measure this machine: the cores, memory and engines that this process may use.
 
-Called by control through wiring.
+Called by wiring.local.
 Source: cgroup v2 `memory.max` and `cpu.max` (kernel documentation, admin-guide/cgroup-v2).
 """
 

@@ -1,6 +1,6 @@
 """Read the Prometheus page of a replica.
 
-Called by the runtimes through wiring, when Prometheus scrapes this instance.
+Called by wiring.local.
 """
 
 import aiohttp

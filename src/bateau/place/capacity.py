@@ -1,6 +1,6 @@
 """Assign slots, context and threads to every model, and determine before the first request whether it fits.
 
-Called by control.path, after hydrate and before plan.
+Called by control.path. It runs after hydrate and before plan.
 
 Invariant: a model that does not fit is not started, and blocks no other model; the message has both figures.
 Refused: silently reducing context or slots until the model fits; its author would learn it from a truncated answer.

@@ -1,6 +1,6 @@
 """Find the step of a value's chain that a reviewer has to look at: the one that changed.
 
-Called by plan.difference with the chains of both sides.
+Called by plan.difference.
 
 Invariant: only a step with a place is chosen if there is one; the same chains give the same step.
 Refused: always the last step; for a chart that is the line of the template, which did not change.

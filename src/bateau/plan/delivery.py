@@ -1,7 +1,7 @@
 """Compare the desired objects with the observed ones, and order the changes, each with its reason.
 
-Called by control for `plan` and `apply`. The desired manifests were rendered; the observed ones are those of a
-directory, of another commit or of a live cluster.
+Called by api.preview_json, control.comparison and control.preview. The desired manifests were rendered; the observed
+ones are those of a directory, of another commit or of a live cluster.
 
 Invariant: the order of the manifests never changes the plan; equal sides give no change. An object with a generateName
 is not compared: it is created each time.

@@ -1,7 +1,7 @@
 """Compare two trees and say which fields differ, each with its path, both values and its origin.
 
-Called by plan.delivery and plan.pairing for objects that are not equal byte for byte. The only knowledge of
-Kubernetes in here comes from server_fields.
+Called by cli.explain, control.piece, plan.delivery, plan.folding and plan.pairing. The only knowledge of Kubernetes in
+here comes from server_fields.
 
 Invariant: the edits of a tree, applied to the observed one, give the desired one; without edits there is no effect.
 Invariant: no edit has a value of a Secret, or of a variable that is named like one.

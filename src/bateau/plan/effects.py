@@ -1,6 +1,6 @@
 """Say what an edit does to a running object: in place, a restart of its pods, or a new object.
 
-Called by plan.delivery for every edit, and for the loss that comes with a removal.
+Called by plan.delivery.
 Sources: `ValidateUpdate` in k8s.io/kubernetes/pkg/apis/*/validation (late 2026); kubernetes.io, "Immutable Secrets".
 
 Invariant: a kind that is in no table gives "unknown" and never "in place".

@@ -1,6 +1,7 @@
 """Keep apart the services that one side could not render: their objects are neither created nor removed.
 
-Called by plan.delivery; the reasons come from control, which rendered both sides.
+Called by control.comparison, control.delivery, control.unrendered and plan.delivery. The reasons come from control,
+which renders both sides.
 
 Invariant: an observed object that may be removed is named in a gap, and never dropped.
 Refused: comparing with an empty side; every object would be created, and no removal would show.

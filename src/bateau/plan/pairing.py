@@ -1,6 +1,7 @@
 """Pair an object that is created with the one that is removed for it: a rename, or a generator's new hash.
 
-Called by plan.delivery once it knows which objects come and which go.
+Called by control.baseline and plan.delivery. It runs once plan.delivery knows which objects are added and which are
+removed.
 
 Invariant: an object is in at most one pair. Where several could be meant, none is paired.
 Refused: pairs by similar content; two ConfigMaps of one template are similar, and are not the same object.

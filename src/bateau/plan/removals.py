@@ -1,6 +1,6 @@
 """Name the objects that a plan removes, and decide whether someone has to agree to it.
 
-Called by plan.delivery.
+Called by control.comparison and plan.delivery.
 
 Invariant: a removal that deletes data or other objects always needs confirmation, however few there are.
 Refused: a plain yes; only the exact number shows that the list was read.

@@ -1,7 +1,6 @@
 """Turn objects and policies into findings.
 
-Called by control.path for specs before hydrate and for the services of each release, and by control.assembly for
-manifests. policy.admission gives the same rules to an API server.
+Called by control.assembly, control.path and policy.admission. policy.admission gives the same rules to an API server.
 
 Invariant: a rule that cannot be evaluated is an error and never a pass; on an object that its schema rejects, and
 where only an API server can evaluate it, there is a finding "not checked".

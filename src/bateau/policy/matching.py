@@ -1,6 +1,6 @@
 """Decide whether a policy matches an object, and whether an exception applies to it.
 
-Called by policy.judging. policy.admission writes the same conditions for an API server.
+Called by control.assembly, control.delivery and policy. policy.admission writes the same conditions for an API server.
 
 Invariant: globs are `*`, `?` and `[…]` and are case-sensitive; an absent condition always holds.
 """

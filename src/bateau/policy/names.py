@@ -1,6 +1,6 @@
 """Check the names in a policy that refer to something: kinds, groups, environments, documents, files.
 
-Called by policy.written, with all specs of a directory.
+Called by policy.written. It takes all specs of a directory.
 
 A name that is close to an existing one is an error: it is a misspelling, and the policy would judge nothing. Any other
 unknown name is a warning, because it may belong to another repository. A kind that nothing here knows is not reported

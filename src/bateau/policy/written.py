@@ -1,6 +1,6 @@
 """Turn a Policy document into rules that are known to compile, or into problems.
 
-Called by control.path, control.packing, control.admission and wiring.policies, after specs has checked the schema.
+Called by control, policy.admission, policy.judging and wiring.policies. It runs after specs has checked the schema.
 
 Invariant: every error that can be found without an object to judge is found here, all at once, with its place.
 Refused: compiling a rule at the first object. A policy that matches nothing would never be checked.

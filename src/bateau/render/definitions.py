@@ -1,7 +1,7 @@
 """Turn the shipped definitions of Kubernetes' kinds into schemas that reject null where an API server does.
 
-Called by render.schemas, once for each kind that is asked for. The shipped definitions allow null everywhere, because
-an API server drops a null in an optional field.
+Called by render.schemas. It runs once for each kind that is requested. The shipped definitions allow null everywhere,
+because an API server drops a null in an optional field.
 
 Invariant: a required field and a list item reject null; an optional field and a map value accept it.
 Invariant: the shipped data is not changed.

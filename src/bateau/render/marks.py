@@ -1,6 +1,6 @@
 """Trees whose leaves say where they came from, taken apart into a plain tree and its origins.
 
-Called by every render target.
+Called by control.provenance and render.kubernetes.
 
 Invariant: a leaf without a mark cannot be made: `plain` refuses it, so that each leaf of a manifest has a chain.
 Refused: working the chains out at once; most manifests are never explained, and the paths cost more than the values.

@@ -1,6 +1,6 @@
 """What a schema rejects, as a sentence with the path that it is about.
 
-Called by render.validation for each error of a compiled schema.
+Called by render.validation.
 
 Invariant: a sentence about a Secret shows fields, types and what the schema allows, and never a value.
 """

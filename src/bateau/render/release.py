@@ -1,6 +1,6 @@
 """Render one service of a release into the objects of a target, in the order in which they are applied.
 
-Called by control.assembly after hydrate, before policy and plan.
+Called by control.
 
 Invariant: manifests are in the order in which they are applied, and within it by kind, namespace and name.
 Invariant: a service is rendered from itself and its surroundings, and from nothing else.

@@ -1,6 +1,6 @@
 """Check manifests against the schemas of a cluster, strictly: unknown fields are errors.
 
-Called by control.assembly after render, for Bateau's own manifests and for foreign ones.
+Called by control. It checks Bateau's own manifests and foreign ones.
 
 Invariant: a manifest, or a part of one, that could not be checked gives a finding "not checked".
 Invariant: a finding never shows a value of a Secret, and placing it never starts a search for origins.

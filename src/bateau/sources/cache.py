@@ -1,6 +1,6 @@
 """Keep models on disk by content, and remember which reference led to which content.
 
-Called by models and download. The layout below the cache directory:
+Called by sources. The layout below the cache directory:
 
     blobs/sha256/DIGEST   whole files, verified, never changed
     refs/KEY.json         reference -> digest and size; KEY is a hash of the reference, which stands in the file without

@@ -1,6 +1,6 @@
 """Short names of models that are known to work.
 
-Called by models. The names stand in catalogue.yaml beside this file.
+Called by sources.models. The names stand in catalogue.yaml beside this file.
 
 Invariant: an entry promises no digest; what its source promises is checked when it is fetched.
 """

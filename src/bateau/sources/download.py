@@ -1,6 +1,6 @@
 """Bring one artifact into the cache: checked, resumed after a cut, once for all processes.
 
-Called by models with what a resolver found. Progress, resume, checksum, lock and disk space exist here alone.
+Called by sources.models. Progress, resume, checksum, lock and disk space exist here alone.
 Source: RFC 9110 (ranges, If-Range).
 
 Invariant: content gets its place in the cache only after its checksum and size were right. What has arrived survives

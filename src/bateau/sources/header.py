@@ -1,6 +1,6 @@
 """Turn a file into what serving must know of it, or say why it is no model.
 
-Called by models for every file before it is handed on.
+Called by sources.hugging_face and sources.models.
 
 Invariant: a file that is not a whole GGUF never becomes a ModelHeader.
 """

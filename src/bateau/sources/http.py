@@ -1,6 +1,6 @@
 """The rules for URLs of sources, and the meaning of a refusal.
 
-Called by download, the resolvers and session.
+Called by sources and wiring.local.
 
 Invariant: plain HTTP is used on this machine only; a message never holds a query or credentials, which may be secret.
 """

@@ -1,7 +1,7 @@
 """Resolve `hf://ORG/REPO/FILE.gguf[@REVISION]`, `hf://ORG/REPO[:QUANT][@REVISION]`.
 
-Called by models. Source: the HTTP API of the hub (https://huggingface.co/docs/hub/api): `/api/models` lists the files
-of a repository, a HEAD request for `/resolve` gives size and checksum of one.
+Called by sources.models. Source: the HTTP API of the hub (https://huggingface.co/docs/hub/api): `/api/models` lists the
+files of a repository, a HEAD request for `/resolve` gives size and checksum of one.
 
 Invariant: the token goes to the endpoint alone, never to the storage that the endpoint redirects to.
 """

@@ -1,6 +1,7 @@
 """Read the page that a package index has about one project.
 
-Called by pypi. Source: the simple repository API (PEP 503 for HTML, PEP 592 for yanked files, PEP 691 for JSON).
+Called by sources.pypi. Source: the simple repository API (PEP 503 for HTML, PEP 592 for yanked files, PEP 691 for
+JSON).
 
 Invariant: a page that is neither form is an error; a file of which the page says too little is not guessed.
 """

@@ -1,6 +1,6 @@
 """Let one process at a time fetch a file.
 
-Called by download, and by cache before it removes a part.
+Called by sources.cache, sources.download and sources.git.follow.
 
 Invariant: the kernel releases the lock when its holder dies, and the file is removed only by who holds it.
 Refused: a file with a process id in it; ids are used again, and kill -9 leaves them behind.

@@ -1,6 +1,6 @@
 """Turn a reference to a model into a file on this machine.
 
-Called by control through ports.source, and by `bateau models`. Hands over to one resolver per scheme, then to download.
+Called by wiring.local. control uses it through ports.source. Hands over to one resolver per scheme, then to download.
 
 Invariant: `find` never touches the network; a file that a person has on disk is used in place, never copied or removed.
 """

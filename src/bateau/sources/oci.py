@@ -1,7 +1,7 @@
 """Resolve `oci://HOST/REPOSITORY[:TAG|@sha256:DIGEST]`: a model as an artifact in a registry.
 
-Called by models. Source: the OCI image specification (artifacts, `org.opencontainers.image.title`); ORAS and Docker
-write models this way.
+Called by sources.models. Source: the OCI image specification (artifacts, `org.opencontainers.image.title`); ORAS and
+Docker write models this way.
 
 Invariant: a layer is taken for a model by its title or media type alone; the header decides afterwards.
 """

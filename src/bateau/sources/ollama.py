@@ -1,6 +1,6 @@
 """Resolve `ollama://NAME[:TAG]` and `ollama://HOST/NAMESPACE/NAME[:TAG]`.
 
-Called by models. Source: Ollama's registry, which speaks the registry protocol with its own media types.
+Called by sources.models. Source: Ollama's registry, which speaks the registry protocol with its own media types.
 
 Invariant: only the model's weights are taken; its template and parameters are llama.cpp's to find in the GGUF.
 """

@@ -1,6 +1,6 @@
 """Read a small answer as a whole: a manifest, a listing, an index page.
 
-Called by the resolvers.
+Called by sources.
 
 Invariant: no answer is held in memory beyond the bytes that its caller allows.
 """

@@ -1,6 +1,6 @@
 """A file on its way: what has arrived, its running checksum, and what is needed to go on after a cut.
 
-Called by download.
+Called by sources.download.
 
 Invariant: what is on disk and the running checksum always agree; a part that cannot be gone on with is emptied.
 """

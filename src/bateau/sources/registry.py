@@ -1,6 +1,6 @@
 """Ask a registry for a manifest: the part of the protocol that Ollama and OCI share.
 
-Called by ollama and oci.
+Called by sources.oci and sources.ollama.
 Source: the OCI distribution specification 1.1, and the token protocol of Docker registries (WWW-Authenticate: Bearer).
 
 Invariant: credentials go to the registry's host, or over https to the realm that it names, and nowhere else.

@@ -1,6 +1,6 @@
 """HTTP requests of all sources: one client, one set of timeouts, and the proxies of the environment.
 
-Called by redirect for every request of download and of the resolvers. Hands over to proxy for the way to a host.
+Called by sources. Hands over to proxy for the way to a host.
 
 Invariant: every source reaches the network through this module, with the same proxies, certificates and timeouts.
 Refused: huggingface_hub and pypi-simple; they bring two more HTTP stacks (httpx, requests), each with proxies, trusted

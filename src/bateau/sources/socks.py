@@ -1,6 +1,6 @@
 """Connections through a SOCKS proxy, by the package aiohttp-socks.
 
-Called by session and redirect.
+Called by sources.redirect and sources.session.
 
 Invariant: without the package the error names the variable, the proxy and the command that installs it.
 """

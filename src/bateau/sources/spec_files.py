@@ -1,6 +1,6 @@
 """Read the spec files below a directory, and watch them.
 
-Called by control through ports.texts, and by the commands that render specs.
+Called by wiring. control uses it through ports.texts.
 
 Invariant: which files are read is decided by spec_names alone, and a link is followed only to a file of the directory.
 """

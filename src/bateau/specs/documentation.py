@@ -1,6 +1,6 @@
 """What the schema of specs says of itself.
 
-Called by `bateau schema`, `bateau explain` and the reference in docs.
+Called by cli.explain and cli.schema.
 """
 
 from typing import Any

@@ -1,6 +1,6 @@
 """Turn the texts of spec files into specs and problems.
 
-Called by control.path. Hands its trees to hydrate, which evaluates expressions and fills defaults.
+Called by control, specs.keeping and wiring. Hands its trees to hydrate, which evaluates expressions and fills defaults.
 
 Invariant: all mistakes of all files are found in one go, each with its place; nothing here raises.
 Invariant: documents of other programs are left alone and counted.

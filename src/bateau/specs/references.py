@@ -1,6 +1,6 @@
 """Find what does not fit together: references to nothing, ports that are not there, fields that exclude each other.
 
-Called by reading, with all specs of a tree. What a kind has to say of its own documents stands in its module.
+Called by specs.reading. What a kind has to say of its own documents stands in its module.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """Store the applied specs: the desired state of an instance that follows neither a directory nor a repository.
 
-Called by control through ports.texts. `apply` writes them, through the control plane if one is running.
+Called by wiring.local. control uses it through ports.texts. `apply` writes them, through the control plane if one is
+running.
 
 Invariant: the file is never half-written, and outlives the directory that the specs were applied from.
 """

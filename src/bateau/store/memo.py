@@ -1,6 +1,6 @@
 """Cache results by a digest of their inputs, in one SQLite file that can be deleted at any time.
 
-Called by control.packing through ports.memo.
+Called by wiring.packing. control.packing uses it through ports.memo.
 
 Invariant: it never fails. A damaged, locked or full file counts as an empty one, and results are computed again. A file
 that has grown to `BYTES_MAX` is replaced by an empty one.

@@ -1,6 +1,6 @@
 """Define the tables of the revisions' database, and migrate older files.
 
-Called by revisions when it opens the file.
+Called by store.revisions.
 
 Invariant: a released step is never edited; a change is a new step at the end; all steps run in one transaction.
 """

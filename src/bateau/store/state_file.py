@@ -1,6 +1,6 @@
 """Store a small tree of plain values in one JSON file.
 
-Called by control through ports.memory.
+Called by store.applied, wiring.applying and wiring.local. control uses it through ports.memory.
 
 Invariant: the file is never half-written: a temporary file is renamed, so kill -9 leaves the old or the new content.
 Invariant: content of an unknown format counts as none, and the first `save` keeps it beside the file, as `*.damaged`.

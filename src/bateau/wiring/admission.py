@@ -1,6 +1,6 @@
 """Read the policies of a directory for an API server.
 
-Called by the command `admission`.
+Called by cli.admission.
 """
 
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """What `apply` needs where no control plane is: texts, and a preview. And which commit texts are, for `render` as well.
 
-Called by these commands.
+Called by cli.apply and cli.render.
 """
 
 import asyncio

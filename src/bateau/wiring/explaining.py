@@ -1,6 +1,6 @@
 """Read what `explain` is asked about: one service of an environment, or one manifest of it.
 
-Called by that command. Imports little: a question about one value is answered at once or not asked again.
+Called by cli.explain. Imports little: a question about one value is answered at once or not asked again.
 """
 
 import os

@@ -1,6 +1,6 @@
 """Write the plan as a comment on a pull request, and as a status of its commit.
 
-Called by `plan --comment` and `plan --status`.
+Called by cli.plan.
 
 Invariant: tokens come from the environment and are sent in headers only.
 """

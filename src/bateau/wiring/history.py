@@ -1,6 +1,6 @@
 """Open the history of an instance.
 
-Called by wiring.local, and by `history` beside a control plane that writes it.
+Called by cli.history and wiring.local.
 """
 
 from collections.abc import Sequence

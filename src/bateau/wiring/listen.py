@@ -1,6 +1,6 @@
 """Read `--listen`, and make sure that the port is free.
 
-Called by the commands that start a gateway.
+Called by cli.apply, cli.run, cli.up and wiring.local.
 
 Invariant: the gateway listens on loopback only, as long as there are no API keys.
 """

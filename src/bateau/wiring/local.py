@@ -1,6 +1,6 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by the commands. The only place, with its neighbours, that knows the concrete adapters.
+Called by cli. The only place, with its neighbours, that knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 """

@@ -1,6 +1,6 @@
 """The logs of an instance, for the faces: they outlive its control plane.
 
-Called by the command `logs`.
+Called by cli.logs.
 """
 
 from bateau.ports.logs import Logs

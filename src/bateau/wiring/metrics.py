@@ -1,6 +1,6 @@
 """Gather the counters of everything that runs into one page.
 
-Called by the API's `/metrics`, when someone scrapes.
+Called by wiring.local.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Put together what `render` needs: texts, rules, a memo of earlier results, and a digest of this program.
 
-Called by that command, and by the benchmarks.
+Called by cli.render.
 """
 
 import functools

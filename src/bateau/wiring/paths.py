@@ -1,6 +1,6 @@
 """Define the directories and files of an instance.
 
-Called by wiring.local and by commands that work without a control plane.
+Called by cli and wiring.
 Source: XDG Base Directory Specification 0.8.
 
 Invariant: sockets are in a directory that only its user can enter.

@@ -1,6 +1,6 @@
 """Load the starter set of policies, which is part of the package.
 
-Called by the commands that evaluate policies, and by tests. Passes documents to specs and policy.
+Called by wiring. Passes documents to specs and policy.
 
 Invariant: the starter set is data, read like a user's policies; nothing in it is special.
 Refused: enabling it by default; users ask for it with `--starter`.

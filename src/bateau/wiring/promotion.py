@@ -1,6 +1,6 @@
 """Turn what one environment runs into a change to another: a commit on a branch, ready for a pull request.
 
-Called by `promote`.
+Called by cli.promote.
 
 Invariant: the work tree and the branch that is checked out stay as they are.
 """

@@ -1,6 +1,6 @@
 """Load the schemas that are shipped with Bateau.
 
-Called by wiring.delivery, wiring.packing and wiring.written. Hands over to render, which reads no files.
+Called by wiring. Hands over to render, which reads no files.
 """
 
 import functools

@@ -1,6 +1,6 @@
 """Check the specs below a directory without applying them.
 
-Called by check.
+Called by cli.check.
 """
 
 import os

@@ -1,6 +1,6 @@
 """The environment variables of a container: plain ones in a ConfigMap, what looks secret by reference only.
 
-Called by render.kubernetes.target.
+Called by render.kubernetes.pod and render.kubernetes.target.
 
 Invariant: a value whose name says that it is secret never enters a manifest.
 """

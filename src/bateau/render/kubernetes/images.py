@@ -1,6 +1,7 @@
 """Which image serves a model, and with which arguments.
 
-Called by render.kubernetes.target. Tags are pinned: an image that moves cannot be explained.
+Called by render.kubernetes.pod, render.kubernetes.shape and render.kubernetes.target. Tags are pinned: an image that
+moves cannot be explained.
 
 Invariant: a model that no image can fetch by itself gives a reason and no container.
 """

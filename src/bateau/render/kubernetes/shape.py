@@ -1,6 +1,6 @@
 """The parts that all objects of one service share: names, labels, ports and findings.
 
-Called by every module of this target.
+Called by render.
 
 Invariant: selectors have only Bateau's labels, which a label in a spec can never change.
 """

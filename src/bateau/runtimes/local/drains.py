@@ -1,6 +1,6 @@
 """Which replicas get no new requests, since when, and what is still in flight on them.
 
-Called by runtime.
+Called by runtimes.local.runtime.
 
 Invariant: what no plane can tell is None, and never 0: nothing is stopped for want of an answer. Held by
 tests/runtimes/test_drains.py.

@@ -1,6 +1,6 @@
 """Turn the answers of probes into Starting, Ready, Unready, or the reason to restart.
 
-Called by the supervisor, which owns the process, the prober and the clock.
+Called by runtimes.local.supervisor. The supervisor owns the process, the prober and the clock.
 
 Invariant: pure; time is an argument, in seconds of a monotonic clock.
 Invariant: a replica that keeps silent while it works is neither restarted nor taken out of traffic for BUSY_S_MAX: its

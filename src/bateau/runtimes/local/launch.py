@@ -1,6 +1,6 @@
 """Turn a template into a running process in its own session, with its ports, its log, its limits and its marks.
 
-Called by the supervisor, at the first start and at each restart.
+Called by runtimes.local.keeper and runtimes.local.supervisor.
 
 Invariant: nothing is awaited between the start of the process and the write of its record. Only a crash in that
 instant leaves a process without a record, and adoption finds it by its marks.

@@ -1,6 +1,6 @@
 """Processes as the kernel shows them: who they are, which are ours, when they end.
 
-Called by launch, ending, adoption and the supervisor. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
+Called by runtimes.local. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
 
 Invariant: no signal goes to a bare pid; it goes through a pidfd whose process was looked at after it was opened, or to
 the process group of a leader that is not reaped yet. So a reused pid is never hit.

@@ -1,6 +1,6 @@
 """What the runtime remembers of a replica, as one JSON file each: enough to adopt it or to start it again.
 
-Called by the supervisor (write, remove) and by adoption (read).
+Called by runtimes.local.
 
 Invariant: a file is whole or absent: written aside, synced, renamed. Files are for their owner only (0600), and hold
 no value that follows from `env()`: only the keys of what was withheld.

@@ -1,7 +1,7 @@
 """Compare the replicas that should exist with those that do, and return the next steps.
 
-Called by runtime at every look: level-triggered, so that steps follow from what there is and are never carried over.
-Restarting what died is the keeper's work and no step. Pure.
+Called by runtimes.local.runtime. It is level-triggered: steps follow from the observed state and are never carried
+over. Restarting what died is the keeper's work and no step. Pure.
 
 Invariant: a ready replica is only drained while as many others are ready as the service should have; when those fail
 before it is stopped, it is kept.

@@ -1,7 +1,7 @@
 """Read the files of a Helm chart, in a directory or an archive, by the names that Helm gives them.
 
-Called by helm, helm_errors and helm_trace. Helm names a file by the chart and its path in it
-("shop/charts/redis/templates/x.yaml"); people find it below the directory of the specs.
+Called by sources.foreign. Helm names a file by the chart and its path in it ("shop/charts/redis/templates/x.yaml");
+people find it below the directory of the specs.
 
 Invariant: a chart with links that lead out of the tree is refused: Helm would follow them and print the content.
 """

@@ -1,7 +1,7 @@
 """Read the values of an App for a chart: value files first, `values` of the spec last, each leaf with its place.
 
-Called by helm, which passes the files to Helm unchanged, and by helm_trace, which needs the origin of each leaf. Files
-are read and merged as by Helm: maps key by key, anything else as a whole.
+Called by sources.foreign.helm, sources.foreign.helm_trace and sources.foreign.helm_unstable. Helm gets the files
+unchanged. Files are read and merged as by Helm: maps key by key, anything else as a whole.
 
 Invariant: the place of a value is in the last layer that sets it.
 Refused: passing one merged file to Helm; Bateau's reading of YAML, not Helm's, would then decide the values.

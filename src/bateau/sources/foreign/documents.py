@@ -1,6 +1,7 @@
 """Turn the foreign documents of an App (plain manifests, a kustomization or a Helm chart) into manifests with origins.
 
-Called by control.assembly through ports.foreign. The modules plain, kustomize and helm each handle one form.
+Called by wiring.foreign. control.assembly uses it through ports.foreign. The modules plain, kustomize and helm each
+handle one form.
 
 Invariant: the same files and the same service give the same objects in the same order, and a result that several
 environments share is computed once.

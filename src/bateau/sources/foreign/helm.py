@@ -1,7 +1,7 @@
 """Turn a Helm chart into manifests: the objects that `helm template` prints, each value with its origin.
 
-Called by documents.ForeignDocuments for `spec.chart`. Helm reads values from files, never from arguments: value files
-are passed unchanged, and the values of the spec in a temporary file.
+Called by sources.foreign.documents. It handles `spec.chart`. Helm reads values from files, never from arguments: value
+files are passed unchanged, and the values of the spec in a temporary file.
 
 Invariant: the objects are those that Helm printed; no cluster is contacted, and nothing is fetched.
 Refused: the release objects of Helm; the manifests alone define the desired state.

@@ -1,6 +1,6 @@
 """Turn the results of a search into the chain of each leaf of an object of a chart: values first, the template last.
 
-Called by helm, for the origins of its manifests. A file of crds/ is not a template: its leaves have their own places.
+Called by sources.foreign.helm. A file of crds/ is not a template: its leaves have their own places.
 
 Invariant: every leaf has a chain, and its last step gave the value; a step says if its origin is not known.
 """

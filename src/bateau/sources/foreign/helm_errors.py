@@ -1,6 +1,7 @@
 """Turn the error output of Helm into problems, each at the place that it is about.
 
-Called by helm. Helm names templates with line and column, values by JSON pointers, and missing dependencies by name.
+Called by sources.foreign.helm. Helm names templates with line and column, values by JSON pointers, and missing
+dependencies by name.
 """
 
 import re

@@ -1,7 +1,7 @@
 """Find the line of the template that gave a value: every line of a copy of the chart has its number as a comment.
 
-Called by helm_trace. A comment at the end of a line follows the line, also through `include`, and changes no value; so
-the rendering of the copy shows the lines without a guess.
+Called by sources.foreign.helm_trace. A comment at the end of a line follows the line, also through `include`, and
+changes no value; so the rendering of the copy shows the lines without a guess.
 
 Invariant: a value that differs in the marked copy (a checksum, a text over many lines) has no line.
 Refused: searching the line by its text; a label of a selector looks like the same label of the metadata.

@@ -1,7 +1,7 @@
 """Find the values on which the leaves of a rendered chart depend: change one value, render again, and compare.
 
-Called by helm_chain for the origins of a chart's manifests, on demand. The values of the spec are tried one by one;
-those of value files and of the chart itself in groups that are halved, because most of them change nothing.
+Called by sources.foreign.helm and sources.foreign.helm_chain. It runs on demand. The values of the spec are tried one
+by one; those of value files and of the chart itself in groups that are halved, because most of them change nothing.
 
 Invariant: the search is limited in number and time, and counts the values that were not tried. A rendering that fails
 proves nothing.

@@ -1,7 +1,7 @@
 """Find the values of a chart that are different at each rendering: random passwords, certificates, times.
 
-Called by helm. Only a chart whose code calls such a function is rendered a second time; the rest of a template (text,
-comments, strings) and descriptions in CRDs do not count.
+Called by sources.foreign.helm. Only a chart whose code calls such a function is rendered a second time; the rest of a
+template (text, comments, strings) and descriptions in CRDs do not count.
 
 Invariant: without such a function there is no second run of Helm.
 """

@@ -1,8 +1,8 @@
 """Decide which hooks of Helm and Argo CD are included among the objects, and report each one.
 
-Called by plain, kustomize and helm. A hook that runs on every install or sync is included as a plain object. One that
-runs on another occasion (a deletion, a rollback, a failed sync) is left out: applied with the others, it would run at
-the wrong time.
+Called by sources.foreign.helm, sources.foreign.kustomize and sources.foreign.plain. A hook that runs on every install
+or sync is included as a plain object. One that runs on another occasion (a deletion, a rollback, a failed sync) is left
+out: applied with the others, it would run at the wrong time.
 
 Invariant: each hook gives one finding; the tests of a chart alone give none, because `helm install` does not run them.
 """

@@ -1,7 +1,7 @@
 """Turn a kustomization into manifests: the objects that `kubectl kustomize DIR` prints, each value with its origin.
 
-Called by documents.ForeignDocuments for `spec.kustomization`. The files that the kustomization names are walked first
-(kustomization.walk), then kubectl builds them. The chains of values are computed on demand (kustomize_trace).
+Called by sources.foreign.documents. It handles `spec.kustomization`. The files that the kustomization names are walked
+first (kustomization.walk), then kubectl builds them. The chains of values are computed on demand (kustomize_trace).
 
 Invariant: the objects are those that `kubectl apply -k DIR` would apply, without a trace of the search for origins.
 """

@@ -1,6 +1,6 @@
 """Turn the results of a search into the chain of each leaf of an object of a kustomization.
 
-Called by kustomize, for the origins of its manifests.
+Called by sources.foreign.kustomize.
 
 Invariant: every leaf has a chain, and its last step gave the value; a step says if its origin is not known.
 """

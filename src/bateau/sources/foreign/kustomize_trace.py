@@ -1,8 +1,8 @@
 """Find the origins of the values of a built kustomization: the file of the object, and the entries that changed it.
 
-Called by kustomize for the origins of its manifests, on demand. A copy of all files is built in which each object is
-marked with the number of its document. Then the copy is built once more for each entry that changes objects (a patch,
-an image, a prefix, ...), without that entry: the values that differ are set by it.
+Called by sources.foreign.kustomize and sources.foreign.kustomize_chain. It runs on demand. A copy of all files is built
+in which each object is marked with the number of its document. Then the copy is built once more for each entry that
+changes objects (a patch, an image, a prefix, ...), without that entry: the values that differ are set by it.
 
 Invariant: a chain claims only what a build has shown, and says so if the search ended early.
 Refused: kustomize's own originAnnotations, which name the patch of a patched object (checked with 5.8.1).

@@ -1,6 +1,6 @@
 """Find the values of an object that differ between two builds of it.
 
-Called by kustomize_trace and helm_trace, which remove or change one input and compare the results.
+Called by sources.foreign. They remove or change one input, and compare the results.
 
 Invariant: a named list item is compared with the item of the same name at any index, so that an additional container
 does not count as a change of the others.

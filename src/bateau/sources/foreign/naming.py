@@ -1,6 +1,6 @@
 """Find where the spec of a service names its foreign documents.
 
-Called by plain, kustomize and helm, for the places of their problems and origins.
+Called by sources.foreign.
 """
 
 from pathlib import PurePosixPath

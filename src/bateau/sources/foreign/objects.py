@@ -1,6 +1,6 @@
 """Turn the text of foreign documents into Kubernetes objects, each leaf with its place in the text.
 
-Called by plain, kustomize and helm, for files and for the output of programs. Lists are unpacked, as kubectl does.
+Called by sources.foreign. It takes files and the output of programs. Lists are unpacked, as kubectl does.
 
 Invariant: every object has apiVersion, kind and a name (metadata.name or metadata.generateName), as a Manifest needs.
 """

@@ -1,7 +1,7 @@
 """Read files of Kubernetes manifests: the objects are unchanged, and every leaf keeps its line and column.
 
-Called by documents.ForeignDocuments for `spec.manifests`. Unquoted words mean the same as for kubectl. A word that only
-YAML 1.1 reads as a boolean gives a warning, because kustomize and YAML 1.2 read it as text.
+Called by sources.foreign.documents. It handles `spec.manifests`. Unquoted words mean the same as for kubectl. A word
+that only YAML 1.1 reads as a boolean gives a warning, because kustomize and YAML 1.2 read it as text.
 
 Invariant: a file is read once, in the order of the spec; the files of one glob are sorted.
 """

@@ -1,6 +1,6 @@
 """Read the output of `helm template` as objects that know their template, and compare two outputs.
 
-Called by helm for the chart itself, and by helm_trace for the chart with one value changed.
+Called by sources.foreign.
 """
 
 import re

@@ -1,8 +1,8 @@
 """Report the variables that Flux would substitute in manifests and kustomizations, and that Bateau keeps as text.
 
-Called by plain and kustomize. In most fields, `${name}` has no other meaning. Shell scripts, arguments and
-configuration files use the same form themselves; there it counts only if a Flux Kustomization of the repository
-substitutes variables.
+Called by sources.foreign.kustomize and sources.foreign.plain. In most fields, `${name}` has no other meaning. Shell
+scripts, arguments and configuration files use the same form themselves; there it counts only if a Flux Kustomization of
+the repository substitutes variables.
 
 Invariant: each object that Flux would change gives one finding; an object that opts out of substitution gives none.
 """

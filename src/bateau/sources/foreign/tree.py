@@ -1,6 +1,6 @@
 """The directory from which foreign documents are read: names below it, and nothing outside of it.
 
-Called by plain, kustomize and helm. For a commit, `Files` puts a file into the directory when it is first named.
+Called by sources.foreign. For a commit, `Files` puts a file into the directory when it is first named.
 
 Invariant: no file is read whose real place is outside of the directory, whatever links, `..` or absolute paths say.
 """

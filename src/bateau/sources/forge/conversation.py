@@ -1,6 +1,6 @@
 """Speak JSON with a forge: pages, rate limits, and what a refusal means.
 
-Called by github and gitlab.
+Called by sources.forge.github and sources.forge.gitlab.
 
 Invariant: the token stands in a header only, and goes to the forge's own address alone: redirects are not followed,
 and a next page elsewhere is not asked for.

@@ -1,6 +1,6 @@
 """Statuses and comments on GitHub, and on Gitea and Forgejo, whose API is made after it.
 
-Called by plan's faces through ports.repository.Forge.
+Called by wiring.forge. `plan` uses it through ports.repository.Forge.
 
 Sources: GitHub REST "Commit statuses" and "Issue comments" (version 2022-11-28); Gitea's Swagger description.
 """

@@ -1,6 +1,6 @@
 """Statuses and notes on GitLab.
 
-Called by plan's faces through ports.repository.Forge.
+Called by wiring.forge. `plan` uses it through ports.repository.Forge.
 
 Sources: GitLab REST "Commits API: set commit pipeline status" and "Notes API: merge requests" (version 4).
 """

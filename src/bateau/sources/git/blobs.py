@@ -1,6 +1,6 @@
 """Read the contents of files of a commit, and fetch those that a partial clone has left out.
 
-Called by objects, work_tree and commit_files.
+Called by sources.git.objects and sources.git.work_tree.
 
 Invariant: contents that a partial clone lacks are fetched together, and not one by one as Git does it by itself.
 Invariant: a file is as the commit has it. Attributes of the repository (line endings, filters) are not applied.

@@ -1,6 +1,6 @@
 """Turn texts into a commit on a new branch, ready for a pull request of `bateau promote`.
 
-Called by objects, which knows the repository.
+Called by sources.git.objects.
 
 Invariant: no work tree, no index and no existing branch is touched. Nothing refers to the new objects until the last
 step.

@@ -1,7 +1,7 @@
 """Lay out files of a commit in a directory when a reader asks for them.
 
-Called by wiring for `plan`. sources.foreign names the files, charts and directories that Apps bring, and reads them
-below the directory afterwards.
+Called by wiring.foreign. sources.foreign names the files, charts and directories that Apps bring, and reads them below
+the directory afterwards.
 
 Invariant: only files that were named are read, so that any other file of the repository may be missing or too large.
 Invariant: a name is a file, a directory or nothing, exactly as in a checkout.

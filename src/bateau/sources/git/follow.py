@@ -1,6 +1,7 @@
 """Follow a Git repository: the commit at a branch, a tag or an id is the desired state.
 
-Called by control through ports.texts. wiring calls `refresh` once before the loop starts, and `heed` for a webhook.
+Called by wiring.repository. control uses it through ports.texts. wiring calls `refresh` once before the loop starts,
+and `heed` for a webhook.
 
 Invariant: a commit that cannot be fetched, read or trusted changes nothing. The last good commit stays, also after a
 restart, and `read` raises the trouble so that it is reported.

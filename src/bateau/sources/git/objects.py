@@ -1,6 +1,6 @@
 """Read commits, and the specs in them, from a repository without a checkout. It may be bare.
 
-Called by follow and by `promote`, `plan` and `render`; branch makes commits with it.
+Called by sources.git.commit_files, sources.git.follow and wiring.
 
 Invariant: a commit has the same files as its checkout. Attributes that only concern archives (export-ignore,
 export-subst) do not apply. No filter of the repository runs, so line endings are those of the commit.

@@ -1,6 +1,6 @@
 """Run the `git` program, and explain a failure in one sentence.
 
-Called by objects, blobs, branch and follow. The only module that starts git.
+Called by sources.git. The only module that starts git.
 
 Invariant: git runs without a shell and never prompts. Its environment is built here, so a variable of a hook (GIT_DIR)
 has no effect. A secret travels in an environment variable, never in an argument or a message.

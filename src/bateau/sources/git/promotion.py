@@ -1,6 +1,6 @@
 """Carry what one environment pins over to the next: a minimal edit of the YAML text.
 
-Called by `bateau promote`, which makes a commit of the new text. Pure.
+Called by wiring.promotion. Pure.
 
 Invariant: outside the values that change, the text keeps every byte: comments, quotes, order, line ends.
 Invariant: the new text was read again and means what was asked for, else there is none.

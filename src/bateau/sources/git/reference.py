@@ -1,6 +1,6 @@
 """Turn `git+https://host/acme.git@main#subdirectory=deploy` into a URL for git and a text for users.
 
-Called by wiring and by the follower. Pure.
+Called by sources.git.branch, sources.git.follow, sources.git.objects, wiring.local and wiring.repository. Pure.
 
 Invariant: `url` and `shown` never hold a password; `secret` is never printed.
 Refused: bare `git@host:path`. There is one spelling for each thing, and this one looks like a file name.

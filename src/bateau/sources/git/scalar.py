@@ -1,6 +1,6 @@
 """Write one scalar so that every YAML reader reads the same value back, in the style of the scalar that it replaces.
 
-Called by promotion.
+Called by sources.git.promotion.
 
 Invariant: a string is left plain only if neither YAML 1.1 nor 1.2 reads it as another type.
 """

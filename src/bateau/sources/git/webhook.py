@@ -1,6 +1,6 @@
 """Verify that a webhook comes from the forge, and read which ref was pushed.
 
-Called by the endpoint that pokes the follower. Pure: headers and body in, a value out.
+Called by sources.git.follow, wiring.repository and wiring.webhook. Pure: headers and body in, a value out.
 
 Invariant: the body is not parsed before its signature is verified. Secrets are compared in constant time.
 Invariant: a webhook only triggers a fetch. The followed commit is always the one that git fetches.

@@ -1,6 +1,6 @@
 """Lay the files of a commit out in a directory, as a checkout would, and keep them as they are in the commit.
 
-Called by wiring.repository for a repository that is followed.
+Called by sources.git.commit_files, sources.git.follow and wiring.repository.
 
 Invariant: only files that a commit has brought are ever changed or removed, and nothing is written through a link.
 Invariant: a file whose size, times and inode are as after the last time is not read again.

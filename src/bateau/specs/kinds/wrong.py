@@ -1,6 +1,6 @@
 """What the modules of kinds share to say what does not fit together in a document.
 
-Called by the modules beside it.
+Called by specs.
 """
 
 from collections.abc import Iterable

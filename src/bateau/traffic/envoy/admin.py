@@ -1,6 +1,6 @@
 """Ask a running Envoy about itself, over its admin socket.
 
-Called by load (requests in flight) and by plane (metrics).
+Called by traffic.envoy.load and traffic.envoy.plane.
 """
 
 import json

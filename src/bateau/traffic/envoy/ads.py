@@ -1,6 +1,6 @@
 """Serve resources to every Envoy of this machine over one ordered stream each (delta ADS), on a unix socket.
 
-Called by plane. What each Envoy is sent, and when, is decided by delta; this moves the messages.
+Called by traffic.envoy.plane. What each Envoy is sent, and when, is decided by delta; this moves the messages.
 
 Invariant: the socket opens only after the first resources are known: an Envoy that asked a server without state would
 be told that everything it has is gone.

@@ -1,8 +1,8 @@
 """Turn plain dictionaries into Envoy's protobuf messages, by the API of the very binary that will read them.
 
-Called by ads (resources) and plane (bootstrap check). The Python package xds-protos lags behind the binary and lacks
-messages and fields, while the executable carries the descriptors of its whole API; so they are read from there once
-and kept in the cache, and a field that this Envoy does not know fails here and not over there.
+Called by traffic.envoy.plane and traffic.envoy.resources. The Python package xds-protos lags behind the binary and
+lacks messages and fields, while the executable carries the descriptors of its whole API; so they are read from there
+once and kept in the cache, and a field that this Envoy does not know fails here and not over there.
 
 Invariant: what `encode` accepts, the Envoy it was made for can parse.
 Refused: the message classes of xds-protos for resources; they are only used for the discovery service itself.

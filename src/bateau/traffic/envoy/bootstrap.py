@@ -1,6 +1,6 @@
 """What Envoy is started with: its admin socket and its control channel. Everything else comes by discovery.
 
-Called by plane, which puts it on Envoy's command line.
+Called by traffic.envoy.plane. It is put on Envoy's command line.
 
 Invariant: nothing that a user can set stands in the bootstrap, so no setting replaces a running Envoy. What differs
 between two proxies, the id of the replica and the admin socket, are placeholders that the runtime fills in.

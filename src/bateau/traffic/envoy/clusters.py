@@ -1,6 +1,7 @@
 """The services behind the gateway: one cluster for each, and its endpoints.
 
-Called by resources. Endpoints change often and clusters rarely: replacing a cluster would open all connections again.
+Called by traffic.envoy.bootstrap, traffic.envoy.resources and traffic.envoy.routes. Endpoints change often and clusters
+rarely: replacing a cluster would open all connections again.
 
 Invariant: a draining replica stays listed, so that its requests in flight can be counted, but gets no new ones.
 """

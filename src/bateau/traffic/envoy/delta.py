@@ -1,7 +1,7 @@
 """What one connected Envoy has, lacks and has rejected, and what to send it next (delta xDS).
 
-Called by ads, which moves the messages. Pure: no task, no clock, no socket; every message and every new set of
-resources goes through `_advance`, which compares what Envoy has with what it should have.
+Called by traffic.envoy.ads. Pure: no task, no clock, no socket; every message and every new set of resources goes
+through `_advance`, which compares what Envoy has with what it should have.
 Source: Envoy's "xDS REST and gRPC protocol", incremental xDS.
 
 Invariant: make before break. New clusters, endpoints and secrets are acknowledged before filters, listeners and routes

@@ -1,8 +1,8 @@
 """Send new connections to the proxy that takes over, before the one that leaves closes its listening sockets.
 
-Called by plane when a proxy begins to drain. Both proxies listen on the same ports (SO_REUSEPORT). A connection that
-the kernel has completed, but that a proxy has not accepted yet, is reset when that proxy closes its socket; so the
-kernel is told first to choose the other proxy's sockets.
+Called by traffic.envoy.plane. It runs when a proxy begins to drain. Both proxies listen on the same ports
+(SO_REUSEPORT). A connection that the kernel has completed, but that a proxy has not accepted yet, is reset when that
+proxy closes its socket; so the kernel is told first to choose the other proxy's sockets.
 Source: socket(7), SO_ATTACH_REUSEPORT_CBPF. The program belongs to all sockets of a port, and any of them may set it.
 
 Invariant: where steering is not possible, the handover goes on without it.

@@ -1,6 +1,7 @@
 """The listeners and their filters.
 
-Called by resources: the front listener of all models with its filters, and one listener for each port of an App.
+Called by traffic.envoy. It makes the front listener of all models with its filters, and one listener for each port of
+an App.
 
 Invariant: nothing that changes while Envoy runs is part of the front listener; its filters, routes, clusters and
 endpoints come by discovery of their own, so no change of them drains a connection.

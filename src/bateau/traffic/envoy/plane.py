@@ -1,6 +1,7 @@
 """The Envoy plane: traffic in, configured gateways out.
 
-Called by control through ports.plane. Envoy itself is run by the runtime, from `template`.
+Called by wiring.local and wiring.metrics. control uses it through ports.plane. Envoy itself is run by the runtime, from
+`template`.
 
 Invariant: a control plane that dies costs no request: Envoy continues with what it has, and the next control plane
 sends only what differs.

@@ -1,6 +1,7 @@
 """Turn a Traffic value into everything Envoy discovers, by type and name.
 
-Called by plane on every publish. Pure: the same traffic gives the same bytes.
+Called by traffic.envoy.ads, traffic.envoy.delta and traffic.envoy.plane. It runs on every publish. Pure: the same
+traffic gives the same bytes.
 
 Invariant: a resource's version is the hash of its bytes, so a control plane that was restarted sends nothing again.
 Invariant: a backend that cannot be rendered is left out and reported, and costs no other backend anything.

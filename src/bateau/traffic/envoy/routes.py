@@ -1,6 +1,6 @@
 """Which request goes where: the front listener's routes, and the answers that need no replica.
 
-Called by resources. Routes are matched in order, first match wins.
+Called by traffic.envoy.resources. Routes are matched in order, first match wins.
 
 Invariant: an unknown model, a body that is no JSON and a body without a model are answered by the gateway: llama.cpp
 would answer any name with the model it has.

@@ -1,6 +1,6 @@
 """Refuse requests for what a model does not do, in a sentence that names what it does.
 
-Called by routes, before the route of the model.
+Called by traffic.envoy.routes. Its routes come before the route of the model.
 
 Invariant: a model whose task is unknown gets every request.
 Refused: leaving it to llama.cpp; a reranker that is asked for embeddings answers 200 with zeros, and other models
