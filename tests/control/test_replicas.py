@@ -287,5 +287,5 @@ async def test_a_new_revision_that_dies_is_degraded_and_settles() -> None:
         await w.until(lambda: w.status.settled)
         assert w.service().state is ServiceState.DEGRADED
         assert w.service().reason == (
-            "the previous revision serves; the new one does not get ready: exited with code 1"
+            "the previous revision serves; the new one does not become ready: exited with code 1"
         )

@@ -41,7 +41,7 @@ async def test_a_new_replica_is_ready_before_an_old_one_drains(tmp_path: Path) -
         drains = [at for at, word in enumerate(w.journal) if "draining" in word]
         assert starts[0] < drains[0] < starts[1]
         assert w.revisions
-        assert "model/chat is restarted, as ada asked" in w.revisions.history(limit=1)[0].events[-1].says
+        assert "ada restarted model/chat" in w.revisions.history(limit=1)[0].events[-1].says
 
 
 async def test_the_next_control_plane_continues_and_restarts_nothing_again() -> None:

@@ -129,7 +129,7 @@ async def test_a_control_plane_without_saved_state_stops_nothing_while_the_specs
         assert not w.draining
         assert len(w.plane.published) == published  # the gateway goes on with what it has
         assert w.service().state is ServiceState.READY
-        assert w.service().reason == "is left as it is: nothing that can be read says what shall run"
+        assert w.service().reason == "not changed: no readable specs describe the desired state"
         assert w.status.settled
         assert not w.status.taken_up
         w.texts.write("chat", model(replicas=2))

@@ -277,7 +277,7 @@ def test_it_is_applied_to_this_machine_and_goes_back(acme: Path, stack: Stack):
     apply = ("apply", "laptop", "--yes", "-C", str(acme), "--listen", f"127.0.0.1:{stack.port}")
     done = stack.bateau(*apply)
     assert done.code == 0, done.out + done.err
-    assert "app/search is not run on this machine" in done.out
+    assert "app/search does not run on this machine" in done.out
     states = {each["service"]: each["state"] for each in stack.status()["services"]}
     assert {key for key, state in states.items() if state == "Ready"} == set(HERE)
 

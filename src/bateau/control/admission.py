@@ -1,4 +1,4 @@
-"""The policies of an environment, as an API server takes them.
+"""Turn the policies of an environment into admission policies for an API server.
 
 Called by wiring.admission. Pure.
 """
@@ -17,7 +17,7 @@ from bateau.specs import read
 
 @dataclass(frozen=True, kw_only=True)
 class Admission:
-    """ValidatingAdmissionPolicies with their bindings; `findings` say what an API server cannot do alike."""
+    """ValidatingAdmissionPolicies with their bindings. `findings` name the rules that an API server cannot enforce."""
 
     trees: tuple[Mapping[str, Any], ...]
     findings: tuple[Finding, ...]
@@ -27,7 +27,7 @@ class Admission:
 def admission(
     texts: Mapping[str, str], environment: str | None, *, today: date, starter: Sequence[Policy] = ()
 ) -> Admission:
-    """Return the policies among `texts`, and `starter`, for the cluster of an environment."""
+    """Return the policies in `texts`, together with `starter`, for the cluster of an environment."""
     reading = read(texts)
     policies, unsound = understand(reading.specs, doubtful=reading.doubtful)
     hydration = Hydration(reading.specs, environment)

@@ -1,8 +1,8 @@
-"""The loopback ports that clients of apps use, and the addresses that follow from them.
+"""Hand out the loopback ports that clients of apps use, and derive the addresses of services from them.
 
 Called by control.loop.
 
-Invariant: a number that was handed out is kept, also for an app that is gone: clients find it again when it comes back.
+Invariant: an app keeps its number even while it is deleted, so that clients find it again when it returns.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ _PORT_MAX = 65535
 
 
 class AppPorts:
-    """Numbers by port ("app/shop/http"), remembered over restarts."""
+    """Port numbers by port name ("app/shop/http"). They survive restarts of the control plane."""
 
     def __init__(self, memory: Memory, numbers: PortNumbers) -> None:
         self._memory = memory
@@ -36,7 +36,7 @@ class AppPorts:
             self._handed_out.keep(f"clients of {key}", number)
 
     def hand_out(self, release: Release) -> None:
-        """Give every port of an app the number that its clients use. Raises ControlError where that cannot be kept."""
+        """Give every port of an app the number that its clients use. Raises ControlError if it cannot be stored."""
         wanted = {
             listen_key(service.key, name): port.number
             for service in release.services
@@ -53,5 +53,5 @@ class AppPorts:
             self._memory.save({**self._memory.load(), "app_ports": kept})
 
     def whereabouts(self, models_url: str) -> Whereabouts:
-        """Return where the services of this machine are called; every model is at `models_url`."""
+        """Return the addresses of the services on this machine. Every model is at `models_url`."""
         return Whereabouts(models_url=models_url, ports=tuple(sorted(self.numbers.items())))

@@ -1,9 +1,9 @@
-"""Split the errors of one side into those that the other side has as well, and new ones.
+"""Split the errors of one side of a comparison into new ones, and those that the other side has as well.
 
 Called by control.comparison. Pure.
 
 Invariant: of n equal findings on one side and m on the other, exactly the surplus is new.
-Refused: matching by line; a line moves with every edit above it. A message that changes is a new finding.
+Refused: matching by line; a line moves with every edit above it. A finding whose message has changed is new.
 """
 
 from collections import Counter
@@ -20,7 +20,7 @@ T = TypeVar("T", Finding, Problem)
 
 @dataclass(frozen=True, kw_only=True)
 class Split(Generic[T]):
-    """What only the desired side has, what both have, and what only the observed side has."""
+    """The findings or problems of only the desired side, of both sides, and of only the observed side."""
 
     new: tuple[T, ...]
     both: tuple[T, ...]
@@ -79,5 +79,5 @@ def _finding(finding: Finding) -> tuple[str, ...]:
     without = stem(kind, own) if space else None
     if without is None:
         return finding.rule, finding.verdict, finding.subject, finding.says
-    # The hash in a generated name is another one with every edit of the content.
+    # The hash in a generated name changes with every edit of the content.
     return finding.rule, finding.verdict, f"{kind} {namespace}{slash}{without}", finding.says.replace(own, without)

@@ -38,7 +38,7 @@ _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 
 def bundle(packed: Packed, *, version: str, kubernetes: str, commit: str | None) -> bytes:
-    """Return the bundle of an environment. `version` is that of Bateau, `commit` the one that was read."""
+    """Return the bundle of an environment. `version` is that of Bateau; `commit` is the commit of the specs."""
     about = {
         "apiVersion": API_VERSION,
         "bateau": version,
@@ -94,14 +94,14 @@ def _finding(finding: Finding) -> dict[str, Any]:
 
 
 def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tuple[Manifest, ...]:
-    """Return the manifests in the bundle that is called `name`, each field with where it came from.
+    """Return the manifests in the bundle with this `name`, each field with its origin.
 
     Raises ControlError if it is not a bundle, is damaged, or is for another environment than `environment`.
     """
     try:
         files = files_in(data)
         about: dict[str, Any] = json.loads(files["bundle.json"])
-        json.loads(files["findings.json"])  # a bundle without them is none
+        json.loads(files["findings.json"])  # every bundle has them
         form = about["apiVersion"]
         manifests = tuple(each for service in about["services"] for each in _manifests(files, service))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:

@@ -1,4 +1,4 @@
-"""Compare two renderings: the plan, and which errors the change adds.
+"""Compare two renderings: return the plan, and the errors that the change adds.
 
 Called by wiring.delivery. An error that both sides have is the baseline: it is reported, and does not block the change.
 `check`, `render` and `apply` judge the desired side as a whole; only `plan` has a baseline.
@@ -36,7 +36,7 @@ def taken(
     environment: str | None,
     variables: Mapping[str, str] | None = None,
 ) -> Rendered:
-    """Return manifests that were rendered before as one side, held to the same schemas and policies as `reading`."""
+    """Return manifests that were rendered before as one side, checked by the same schemas and policies as `reading`."""
     every = tuple(each if isinstance(each, Manifest) else _foreign(each) for each in manifests)
     sound = [each for each in every if _is_object(each.tree)]
     policies, _ = read_policies(reading.specs)
@@ -53,7 +53,7 @@ def taken(
 
 
 def unread(side: str, reason: str, *, environment: str | None) -> Rendered:
-    """Return a side of which nothing could be read, for the given reason."""
+    """Return a side that could not be read at all, for the given reason."""
     return Rendered(
         written=Written(release=Release(environment=environment, services=()), problems=(), foreign=0),
         manifests=(),
@@ -67,9 +67,9 @@ def unread(side: str, reason: str, *, environment: str | None) -> Rendered:
 def difference(
     desired: Rendered, observed: Rendered, *, environment: str | None, confirmed: int | None = None
 ) -> Delivery:
-    """Return what `desired` would change of `observed`, and which of its errors are new.
+    """Return the changes that turn `observed` into `desired`, and the errors that are new in `desired`.
 
-    `confirmed` is the number of removals that was agreed to.
+    `confirmed` is the number of removals that the user has confirmed.
     """
     known = observed.services_known
     findings = split_findings(_findings(desired), _findings(observed))
@@ -119,16 +119,16 @@ def _findings(side: Rendered) -> tuple[Finding, ...]:
 
 
 def _problems(side: Rendered) -> list[Problem]:
-    """Return the problems that are not verdicts of a policy, which are among the findings."""
+    """Return the problems without the verdicts of policies, which are among the findings."""
     told = {as_problem(finding) for finding in side.written.findings}
     return [problem for problem in side.written.problems if problem not in told]
 
 
 def _split_problems(desired: Rendered, observed: Rendered) -> Split[Problem]:
-    """Return the problems of both sides. An error is new, too, if it may hide a change.
+    """Split the problems of both sides. An error that both sides have still counts as new if it may hide a change.
 
-    An error in a document whose file is the same on both sides hides no change. An error in foreign documents may, as
-    their other files may differ; so may an error because of which nothing could be rendered.
+    An error in a document whose file is the same on both sides hides no change. An error in foreign documents may hide
+    one, because their other files may differ; so may an error that prevents the rendering of everything.
     """
     mine = _problems(desired)
     same = {file for file, text in desired.texts.items() if observed.texts.get(file) == text}
@@ -149,7 +149,7 @@ def _split_problems(desired: Rendered, observed: Rendered) -> Split[Problem]:
 
 
 def _unread(observed: Rendered, told: Iterable[Problem]) -> Iterator[Problem]:
-    """Yield why the observed side could not be rendered, but for the errors of the desired side, which are `told`."""
+    """Yield why the observed side could not be rendered, without the errors that the desired side reports (`told`)."""
     side = observed.missing.side
     if observed.absent:
         says = f"{side} has no Environment {observed.written.release.environment}: every object is new"

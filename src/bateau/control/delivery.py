@@ -1,9 +1,9 @@
-"""Render the specs of an environment into the manifests of a cluster, and collect everything that is wrong with them.
+"""Render the specs of an environment into the manifests of a cluster, and collect all problems and findings.
 
-Called by control.comparison, wiring.delivery and wiring.written. `render` uses control.packing. Pure but for the files
-that `foreign` reads.
+Called by control.comparison, wiring.delivery and wiring.written. `render` uses control.packing. Pure except for the
+files that `foreign` reads.
 
-Invariant: a manifest that the schemas or the policies forbid is shown with its finding, and `wrong` says so.
+Invariant: a manifest that the schemas or the policies forbid is returned with its finding, and `wrong` is true.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,9 +32,9 @@ class Rendered:
     """The manifests of an environment, and the findings about them.
 
     `unrendered` come from the target, `unsound` from the schemas, `judged` from the policies. `missing` are the
-    services that could not be rendered; its side names the directory or the commit. `absent`: there is no such
-    environment. `services_known` is false for manifests that were rendered before. `texts` are the spec files;
-    `foreign_problems` are those of foreign documents that could not be read.
+    services that could not be rendered; its side names the directory or the commit. `absent`: the environment does not
+    exist. `services_known` is false for manifests that were rendered before. `texts` are the spec files;
+    `foreign_problems` are the problems of foreign documents that could not be read.
     """
 
     written: Written
@@ -50,17 +50,17 @@ class Rendered:
 
     @property
     def findings(self) -> tuple[Finding, ...]:
-        """All of it."""
+        """All findings about the manifests."""
         return (*self.unrendered, *self.unsound, *self.judged)
 
     @property
     def wrong(self) -> bool:
-        """Whether it must not be applied."""
+        """Whether the environment must not be applied."""
         return self.written.wrong or _any_error(self.findings)
 
     @property
     def mistaken(self) -> bool:
-        """Whether anything is wrong that no policy says."""
+        """Whether there is an error that does not come from a policy."""
         return self.written.mistaken or _any_error((*self.unrendered, *self.unsound))
 
 
@@ -73,10 +73,10 @@ def deliver(
     namespace: str | None = None,
     foreign: Foreign | None = None,
 ) -> Rendered:
-    """Render the manifests of an environment, and hold them to schemas and policies.
+    """Render the manifests of an environment, and check them by schemas and policies.
 
-    `reading` is of the texts of all environments: it is made once. `foreign` reads the foreign documents that apps
-    bring; without it, they are not checked. `namespace` is that of services whose documents name none.
+    `reading` has the texts of all environments and is made once. `foreign` reads the foreign documents of apps; without
+    it, they are not checked. `namespace` applies to services whose documents name none.
     """
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter, namespace=namespace)
     line = Assembly(reading, environment, rules, written.policies, variables=variables, foreign=foreign)
@@ -89,7 +89,7 @@ def deliver(
     by_key: dict[str, Unit] = {each.key: unit for each, unit in zip(services, units, strict=True)}
     wrong = [problem for unit in units for problem in unit.problems]
     made = all(unit.manifests or not is_lacking((*unit.problems, *unit.unrendered)) for unit in units)
-    whole = made and not written.mistaken  # else a patch may be for a document that could not be read
+    whole = made and not written.mistaken  # otherwise a patch may target a document that could not be read
     wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
     if wrong:
         written = replace(written, problems=in_order((*written.problems, *wrong)))
@@ -116,7 +116,7 @@ def check(
     variables: Mapping[str, str] | None = None,
     foreign: Foreign | None = None,
 ) -> Written:
-    """Do what `understood` does; where policies, patches or foreign documents speak of manifests, look at them, too."""
+    """Do the same as `understood`. If policies, patches or foreign documents concern manifests, check these as well."""
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter)
     judges = any(judges_manifests(policy.spec.match) for policy in (*written.policies, *rules.starter))
     brings = any(service.brings_documents for service in written.release.services)
@@ -130,7 +130,7 @@ def check(
             rule="render",
             subject=service.key,
             verdict="not checked",
-            says="it has no manifests, so rules over manifests do not see it; `bateau render` says why",
+            says="it has no manifests, so policies about manifests do not see it; `bateau render` reports the reason",
             where=service.position,
             environment=environment,
         )
@@ -147,7 +147,7 @@ def check(
 def unseen_kinds(found: Sequence[Written]) -> tuple[Problem, ...]:
     """Return a problem for each kind in a policy that no object and no schema has in any of the environments.
 
-    A kind that is close to a known one is misspelt, which is an error; any other may come with a later object.
+    A kind that is close to a known one is misspelled, which is an error. Any other may belong to a later object.
     """
     if any(written.kinds is None for written in found):
         return ()
@@ -163,8 +163,8 @@ def unseen_kinds(found: Sequence[Written]) -> tuple[Problem, ...]:
             problems.append(
                 Problem(
                     where=nearest(policy.positions, f"spec.match.kinds[{index}]", policy.position),
-                    says=f"there is no object of kind `{kind}`, and no CRD that defines it",
-                    hint=hint or "check the spelling, or bring its CRD in an App",
+                    says=f"no object has the kind `{kind}`, and no CRD defines it",
+                    hint=hint or "check the spelling, or add its CRD with an App",
                     severity=Severity.ERROR if hint else Severity.WARNING,
                 )
             )

@@ -1,10 +1,10 @@
-"""What shall run: what was written last without mistakes, with the services that a rollback holds.
+"""Hold the desired state: the last specs without errors, with the services that a rollback holds.
 
 Called by control.loop and wiring.local.
 
-Invariant: a mistake in what is written changes nothing that runs; one that was made while no control plane looked, or
-that only a newer version sees, neither. Where what ran can no longer be read, `known` is False until something can.
-Invariant: what a policy forbids by now, and did not when it was taken up, goes on.
+Invariant: an error in the specs changes no running service, even if it was made while no control plane ran, or if only
+a newer version of Bateau reports it. If the last good specs can no longer be read, `known` is False until some can.
+Invariant: a service that was applied before a policy forbade it continues to run.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ logger = logging.getLogger(__name__)
 
 
 def texts_digest(texts: Mapping[str, str]) -> str:
-    """Return a digest of texts, whatever their order."""
+    """Return a digest of texts that does not depend on their order."""
     whole = "\0".join(f"{len(name)} {name}{texts[name]}" for name in sorted(texts))
     return hashlib.sha256(whole.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 class DesiredState:
-    """The release that shall run. `on_change` is called whenever another is taken up."""
+    """The release that should run. `on_change` is called whenever a different release is applied."""
 
     def __init__(self, ports: Ports, on_change: Callable[[], None]) -> None:
         self._ports = ports
@@ -40,50 +40,50 @@ class DesiredState:
         self._rollbacks = Rollbacks(ports, self.understood)
         self._restarts = Restarts(ports.environment)
         self._changing = asyncio.Lock()
-        self._texts: Mapping[str, str] = {}  # those of `written`
-        self._good: Written | None = None  # what was written last without mistakes
+        self._texts: Mapping[str, str] = {}  # the texts of `written`
+        self._good: Written | None = None  # the last specs without errors
         self._good_texts: Mapping[str, str] = {}
-        self._kept = True  # whether the next control plane would know all of it
+        self._kept = True  # whether the whole state is stored for the next control plane
         self.history = History(ports.revisions, ports.clock, who=ports.who)
-        self.stale = True  # the specs may have changed since they were read
-        self.read_once = False  # whether they were read at all
+        self.stale = True  # whether the specs may have changed since they were read
+        self.read_once = False  # whether the specs were read at all
         self.read_at = ports.clock.monotonic()
         self.written: Written | None = None
-        self.written_digest: str | None = None  # of the texts that were read last
+        self.written_digest: str | None = None  # digest of the texts that were read last
         self.release = Release()
 
     @property
     def known(self) -> bool:
-        """Whether anything that could be read says what shall run."""
+        """Whether any readable specs describe the desired state."""
         return self._good is not None
 
     @property
     def taken_up(self) -> bool:
-        """Whether what shall run is what is written now."""
+        """Whether the desired state is that of the current specs."""
         return self.known and self.written is self._good and not self.stale and not self._changing.locked()
 
     @property
     def held(self) -> Mapping[str, int]:
-        """The services that a rollback holds, with the revision that each is taken from."""
+        """The services that a rollback holds, each with the revision that it is held at."""
         return self._rollbacks.pins
 
     @property
     def not_held(self) -> Mapping[str, str]:
-        """The services that a rollback should hold and cannot, and why."""
+        """The services that a rollback should hold but cannot, each with the reason."""
         return self._rollbacks.not_held
 
     async def understood(self, texts: Mapping[str, str]) -> Written:
-        """Return what texts say for the environment of this control plane, today."""
+        """Return the specs in these texts for the environment of this control plane, as of today."""
         today = datetime.fromtimestamp(self._ports.clock.wall(), tz=UTC).date()
         return await self._ports.reader.understood(texts, today=today)
 
     async def instead(self, texts: Mapping[str, str]) -> tuple[Written, Release]:
-        """Return what other texts say, and what would run then."""
+        """Return the specs in other texts, and the release that would run with them."""
         written = await self.understood(texts)
         return written, await self._with_operations(written.release)
 
     async def remember(self) -> None:
-        """Take up what the last control plane knew, so that a mistake made since does not undo what runs."""
+        """Restore the desired state of the previous control plane. A later error in the specs then undoes nothing."""
         remembered = self._ports.memory.load()
         self._rollbacks.remember(remembered.get("rollbacks"))
         self._restarts.remember(remembered.get("restarts", {}))
@@ -97,14 +97,14 @@ class DesiredState:
             self.release = await self._with_operations(last_good.release)
 
     def forget(self) -> None:
-        """Have the next control plane start without remembered specs; rolled-back services stay so."""
+        """Remove the stored specs, so that the next control plane starts without them. Rollbacks stay stored."""
         remembered = self._ports.memory.load()
         self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
 
     async def read(self) -> None:
-        """Read the specs, and apply them where they have no errors. Raises BateauError.
+        """Read the specs, and apply them if they have no errors.
 
-        That is raised where they cannot be read, or the new state cannot be remembered.
+        Raises BateauError if they cannot be read, or if the new state cannot be stored.
         """
         async with self._changing:
             self.read_at = self._ports.clock.monotonic()
@@ -121,33 +121,33 @@ class DesiredState:
             self.keep()
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
-        """Hold a service at revision `to`, or at the last healthy one in which it was another. Raises ControlError.
+        """Hold a service at revision `to`, or at the last healthy revision in which it differed.
 
-        It lasts until something else is written for the service.
+        The hold ends when the spec of the service changes. Raises ControlError if the service cannot be held.
         """
         async with self._changing:
             if self._good is None:
-                raise ControlError("nothing runs yet that could be rolled back")
+                raise ControlError("there is nothing to roll back yet: no service runs")
             made = await self._rollbacks.back(service, self._good.release, self.release, to=to)
-            says = f"{made.before.key} goes back to revision {made.revision.id}, as {self._ports.who} asked"
+            says = f"{self._ports.who} rolled {made.before.key} back to revision {made.revision.id}"
             self.history.note_rolled_back(self.release.environment, says)
             logger.info("%s", says)
             await self._take_up(self._good, says)
             try:
                 self.keep()
             except BateauError as error:
-                logger.error("%s; that is tried again", error.message)
+                logger.error("%s; Bateau retries", error.message)
                 self.stale = True
             return made
 
     async def restart(self, service: str) -> Restarted:
         """Replace every replica of a service, one after another. Raises ControlError.
 
-        Nothing is restarted if that cannot be remembered: the next control plane would revert it.
+        Nothing is restarted if the restart cannot be stored, because the next control plane would revert it.
         """
         async with self._changing:
             if self._good is None:
-                raise ControlError("nothing runs yet that could be restarted")
+                raise ControlError("there is nothing to restart yet: no service runs")
             before = self._restarts.remembered()
             made = self._restarts.restart(service, self.release, when_s=self._ports.clock.wall())
             self._kept = False
@@ -156,15 +156,13 @@ class DesiredState:
             except BateauError:
                 self._restarts.remember(before)
                 raise
-            self.history.note_restarted(
-                self.release.environment, f"{made.service} is restarted, as {self._ports.who} asked"
-            )
+            self.history.note_restarted(self.release.environment, f"{self._ports.who} restarted {made.service}")
             self.release = await self._with_operations(self._good.release)
             self._on_change()
             return made
 
     def keep(self) -> None:
-        """Remember it for the next control plane, unless that was done. Raises BateauError where the disk is full."""
+        """Store the state for the next control plane, if it has changed. Raises BateauError if the disk is full."""
         if not self._kept:
             kept = {
                 "texts": dict(self._good_texts),
@@ -175,7 +173,7 @@ class DesiredState:
             self._kept = True
 
     async def _take_up(self, good: Written, says: str | None = None) -> None:
-        """Make what is written, with what a rollback holds, what shall run."""
+        """Make the specs, overlaid by the services that a rollback holds, the desired state."""
         self._rollbacks.end_for(good.release)
         self._restarts.keep(good.release)
         self.release = await self._with_operations(good.release)
@@ -184,5 +182,5 @@ class DesiredState:
         self._kept = False
 
     async def _with_operations(self, release: Release) -> Release:
-        """Return a release with what operators asked for: the services that are held, and those that were restarted."""
+        """Return a release with the operators' requests applied: held services and restarts."""
         return self._restarts.applied(await self._rollbacks.held(release))

@@ -1,9 +1,9 @@
-"""Turn services and their replicas into the one endpoint model that planes are fed from.
+"""Turn services and their replicas into the one endpoint model that all planes are fed from.
 
 Called by control.app_ports and control.loop. It runs after every change. Pure.
 
-Invariant: only replicas that are ready get requests; one that drains or whose probes fail stays, marked, so that what
-is in flight on it goes on to be counted.
+Invariant: only ready replicas get requests. A replica that drains, or whose probes fail, stays in the list with a mark,
+so that its requests in flight are still counted.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -28,8 +28,8 @@ def endpoints(
 ) -> Traffic:
     """Return the traffic. `proxies` are the keys of the services whose replicas are the planes' own processes.
 
-    `app_ports` maps "app/shop/http" to the loopback port of its clients; `api_keys` holds the
-    secrets of external targets and `tasks` what models do, by service key; `before` is the traffic until now.
+    `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
+    and `tasks` the tasks of models, both by service key. `before` is the previous traffic.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -54,7 +54,7 @@ def _proxy(replica: Replica) -> Proxy:
 
 
 def listen_key(service_key: str, port_name: str) -> str:
-    """Name one port of one app.
+    """Return the name of one port of one app.
 
     >>> listen_key("app/shop", "http")
     'app/shop/http'
@@ -91,9 +91,10 @@ def _backends(
 
 
 def _leaving(by_service: Mapping[str, Sequence[Replica]], before: Traffic) -> Iterator[Backend]:
-    """Replicas of services that no document names any more are counted until they are drained.
+    """Yield backends for services whose document was deleted: their replicas are counted until they are drained.
 
-    A model cannot be asked for any more. An app's port stays open until then: closing it would cut what is in flight.
+    A deleted model gets no new requests. The port of an app stays open until its replicas are drained, because closing
+    it would cut the requests in flight.
     """
     for key, found in sorted(by_service.items()):
         if gone := _endpoints([replica for replica in found if "socket" in replica.addresses], None):

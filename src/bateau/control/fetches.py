@@ -1,8 +1,8 @@
-"""Fetch the models that services need, and report how far each fetch is.
+"""Fetch the models that services need, and report the progress of each fetch.
 
 Called by control.loop. It runs at every turn, with the references that are wanted now.
 
-Invariant: whatever a fetch ends with, also a bug, is noted as its failure, and no other fetch notices it.
+Invariant: any error of a fetch, expected or a bug, is recorded as its failure and does not affect other fetches.
 Invariant: a failure that time or another file can fix is retried with back-off; one that only another spec can fix is
 not retried until the specs change.
 """
@@ -26,14 +26,14 @@ _RETRY = Backoff(initial_s=5.0, ceiling_s=60.0)
 
 @dataclass
 class FetchFailure:
-    """Why a model is not on this machine. `retry_at` in monotonic seconds; None: not before the specs change."""
+    """The reason why a model is not on this machine. `retry_at` is in monotonic seconds, or None: not retried."""
 
     says: str
     retry_at: float | None
 
 
 class Fetches:
-    """One task for every model that is wanted and not on this machine."""
+    """The fetches of one control plane: one task for each wanted model that is not on this machine."""
 
     def __init__(self, source: Source, clock: Clock, wake: Callable[[], None]) -> None:
         self._source = source
@@ -62,7 +62,7 @@ class Fetches:
             task.cancel()
             self._cancelled.add(task)
             task.add_done_callback(self._cancelled.discard)
-        # Looked up anew each time: what was here may have been removed from the cache.
+        # Looked up again each time, because a file may have been removed from the cache.
         self._files = {
             reference: file for reference in self._files if reference in wanted and (file := self._here(reference))
         }
@@ -71,7 +71,7 @@ class Fetches:
         return {key: self._files[reference] for key, reference in references.items() if reference in self._files}
 
     def doubt(self, references: Iterable[str]) -> None:
-        """Have models that were found verified by their digest, each file once: a replica failed to run them."""
+        """Verify the digests of models that a replica failed to run. Each file is verified once."""
         for reference in references:
             file = self._files.get(reference)
             if file is not None and self._doubted.get(reference) != file:
@@ -85,7 +85,7 @@ class Fetches:
         return reference in self._tasks
 
     def forget_failures(self) -> None:
-        """Retry every failed fetch at the next turn: the specs have changed."""
+        """Retry every failed fetch at the next turn, because the specs have changed."""
         self.failures.clear()
         self._tries.clear()
 
@@ -95,7 +95,7 @@ class Fetches:
         return [f.retry_at - now for f in self.failures.values() if f.retry_at is not None]
 
     async def close(self) -> None:
-        """Cancel every fetch. The bytes that have arrived are kept for the next one."""
+        """Cancel every fetch. The next fetch continues with the bytes that have arrived."""
         tasks = [*self._tasks.values(), *self._cancelled, *self._verifying]
         for task in tasks:
             task.cancel()
@@ -106,7 +106,7 @@ class Fetches:
     def _here(self, reference: str) -> ModelFile | None:
         try:
             return self._source.find(reference)
-        except Exception:  # noqa: BLE001 - `_look` notes why
+        except Exception:  # noqa: BLE001 - `_look` reports the reason
             return None
 
     def _look(self, reference: str) -> None:
@@ -115,8 +115,8 @@ class Fetches:
             return
         try:
             found = self._source.find(reference)
-        except Exception as error:  # noqa: BLE001 - one model's bug must not keep the others from their services
-            # A look costs no network, and somebody may put the file there.
+        except Exception as error:  # noqa: BLE001 - a bug with one model must not affect the others
+            # Retried, because a lookup costs no network and the user may copy the file there.
             self._fail(reference, error, retry=True)
             return
         if found:
@@ -150,7 +150,7 @@ class Fetches:
         reference = progress.reference
         self.progress[reference] = progress
         if progress.bytes_done > self._bytes_seen.get(reference, 0):
-            # Bytes that no try before had: whatever stopped those is over.
+            # These bytes are new, so the cause of the earlier failures is gone.
             self._forget(reference)
             self._bytes_seen[reference] = progress.bytes_done
 
@@ -166,7 +166,7 @@ class Fetches:
             says = f"{bug(error)} (see the control plane's log)"
         before = self.failures.get(reference)
         if before is None or before.says != says:
-            # The reference itself may hold credentials; the message names it as it may be shown.
+            # Not the reference: it may hold credentials. The message has it without them.
             is_bug = not isinstance(error, SourceError)
             logger.error("a model cannot be fetched: %s", says, exc_info=error if is_bug else None)
         retry_at = None

@@ -13,7 +13,7 @@ from bateau.domain.problem import Problem
 
 
 def folded(found: Mapping[str | None, Iterable[Problem]]) -> tuple[Problem, ...]:
-    """Return the problems found for each environment, in the order of their places."""
+    """Return the folded problems of all environments, in the order of their positions."""
     seen: dict[Problem, dict[tuple[str, ...], list[str | None]]] = {}
     for environment, problems in found.items():
         for problem in dict.fromkeys(problems):

@@ -1,10 +1,11 @@
-"""Keep what was released, when, from which commit and by whom.
+"""Record each release: its content, its time, its commit and its author.
 
 Called by control.desired, control.restarts and control.rollback.
 
-Invariant: what runs never waits for the history: where it cannot be written, that is logged and said, and nothing else.
-Invariant: a revision is healthy when every replica of it has been ready for `HEALTHY_AFTER_S` without a break; one that
-is replaced sooner, when every replica of it was ready and none had to be restarted.
+Invariant: running services never wait for the history. If it cannot be written, that is logged and reported, and has no
+other effect.
+Invariant: a revision is healthy when all its replicas have been ready for `HEALTHY_AFTER_S` without a break. A revision
+that is replaced sooner is healthy if all its replicas were ready and none had to be restarted.
 """
 
 import hashlib
@@ -23,23 +24,23 @@ from bateau.ports.revisions import Revisions
 
 logger = logging.getLogger(__name__)
 
-HEALTHY_AFTER_S: Final = 10.0  # what a replica dies of at its start shows by then
+HEALTHY_AFTER_S: Final = 10.0  # a fault that kills replicas at their start shows within this time
 
-_DIGEST_FORMAT: Final = "2:"  # 1 had no mark, and changed with every field that a schema gained
+_DIGEST_FORMAT: Final = "2:"  # format 1 had no prefix, and changed with every field that a schema gained
 
-LOCAL = "local"  # the name in the history of specs that are served as they are written
+LOCAL = "local"  # the environment name in the history of specs that are served without an environment
 
 
 class History:
-    """The revisions of one control plane; without a place to keep them it does nothing."""
+    """The revisions of one control plane. Without a store it does nothing."""
 
     def __init__(self, revisions: Revisions | None, clock: Clock, *, who: str) -> None:
         self._revisions = revisions
         self._clock = clock
         self._who = who
-        self._open: Revision | None = None  # recorded, and not yet seen healthy
-        self._ready_since: float | None = None  # monotonic; of all replicas of the open one
-        self._restarted = False  # whether a replica of it had to be
+        self._open: Revision | None = None  # the recorded revision that is not yet healthy
+        self._ready_since: float | None = None  # monotonic seconds; all replicas of `_open` are ready since then
+        self._restarted = False  # whether any replica of `_open` had to be restarted
         self.trouble: str | None = None
 
     def take(
@@ -51,7 +52,7 @@ class History:
         pins: Mapping[str, int] | None = None,
         says: str | None = None,
     ) -> None:
-        """Record a release, unless it is the one that was recorded last. `pins` are the services that are held."""
+        """Record a release, unless it equals the one that was recorded last. `pins` are the services that are held."""
         if self._revisions is None:
             return
         if self._ready_since is not None and not self._restarted:
@@ -84,7 +85,7 @@ class History:
             self.trouble = None
 
     def note_rolled_back(self, environment: str | None, says: str) -> None:
-        """What was recorded last is what somebody went back from."""
+        """Mark the latest revision as the one that was rolled back."""
         if self._revisions is None:
             return
         try:
@@ -96,7 +97,7 @@ class History:
             self._fails(error)
 
     def note_restarted(self, environment: str | None, says: str) -> None:
-        """Add an event to the latest revision: one of its services is restarted."""
+        """Add an event to the latest revision: one of its services was restarted."""
         logger.info("%s", says)
         if self._revisions is None:
             return
@@ -108,7 +109,7 @@ class History:
             self._fails(error)
 
     def note(self, *, ready: bool, restarted: bool) -> None:
-        """Take note whether every replica of the release is ready now, and whether any had to be restarted."""
+        """Record whether every replica of the release is ready now, and whether any had to be restarted."""
         if self._open is None:
             return
         self._restarted = restarted
@@ -120,7 +121,7 @@ class History:
             self._mark_healthy(f"every replica was ready for {HEALTHY_AFTER_S:.0f} s")
 
     def healthy_in(self) -> float | None:
-        """Return the seconds after which the release is healthy if all stays as it is; None where it will not be."""
+        """Return the seconds until the release counts as healthy if nothing changes, or None if it will not."""
         if self._open is None or self._ready_since is None:
             return None
         return max(0.0, self._ready_since + HEALTHY_AFTER_S - self._clock.monotonic())
@@ -140,10 +141,10 @@ class History:
 
 
 def service_digest(service: Workload) -> str:
-    """Return a digest of what a service's document says; where it is written does not matter.
+    """Return a digest of the content of a service's document, without its position.
 
-    Defaults are left out, so that a newer version with more fields gives the same digest. For what `env()` has read,
-    its expression stands: the value is kept nowhere, and changing it does not write the service anew.
+    Defaults are left out, so that a newer version with more fields gives the same digest. A field that reads `env()`
+    counts by its expression: its value is stored nowhere, and a new value is not a new spec of the service.
     """
     says: dict[str, Any] = {}
     filled_in = dict(leaves(service.tree))
@@ -151,13 +152,13 @@ def service_digest(service: Workload) -> str:
         if path in service.withheld:
             says[path] = [step.says for step in chain if step.how == "expression"]
         elif any(step.how != "default" for step in chain):
-            says[path] = filled_in.get(path, chain[-1].value)  # `scale: {}` was written, and is no leaf once filled in
+            says[path] = filled_in.get(path, chain[-1].value)  # `scale: {}` is not a leaf once defaults are filled in
     canonical = json.dumps(says, sort_keys=True, separators=(",", ":"))
     return _DIGEST_FORMAT + hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def is_current(digest: str) -> bool:
-    """Whether `service_digest` of this version could have returned a digest; others cannot be compared with it.
+    """Whether a digest has the format of this version's `service_digest`; other formats cannot be compared with it.
 
     >>> is_current("2:e3b0"), is_current("e3b0")
     (True, False)

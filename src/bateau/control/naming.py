@@ -15,7 +15,7 @@ def service_named(name: str, release: Release) -> Workload:
     if len(found) == 1:
         return found[0]
     if found:
-        raise ControlError(f"{name} may be {listed(each.key for each in found)}", hint="name it with its kind")
+        raise ControlError(f"{name} may mean {listed(each.key for each in found)}", hint="add the kind to the name")
     keys = [each.key for each in release.services]
-    hint = did_you_mean(name, [*keys, *(each.name for each in release.services)]) or f"there is: {listed(keys)}"
+    hint = did_you_mean(name, [*keys, *(each.name for each in release.services)]) or f"available: {listed(keys)}"
     raise ControlError(f"there is no service {name}", hint=hint)

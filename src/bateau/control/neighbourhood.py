@@ -1,4 +1,4 @@
-"""Which services are around which: what a unit depends on beside its own document.
+"""Find the neighbours of each service: the services whose addresses or names a unit depends on.
 
 Called by control.
 """
@@ -14,9 +14,9 @@ from bateau.render import TARGETS, Surroundings, doubled_names, used_by, users_o
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Member:
-    """What others need to know of a service: where it is called, and what it uses.
+    """The part of a service that its neighbours need: its address, and the services that it uses.
 
-    `withheld`: it holds what `env()` has read, so that nothing of it is kept on disk.
+    `withheld`: it contains values that `env()` has read, so nothing of it is stored on disk.
     """
 
     key: ServiceKey
@@ -41,7 +41,7 @@ def member_of(service: Workload, where: Whereabouts, target: str = "kubernetes")
 
 
 class Neighbourhood:
-    """The members of one environment, indexed once: to look through all for each would make the whole quadratic."""
+    """The members of one environment, indexed once: a search per member would take quadratic time."""
 
     def __init__(self, members: Iterable[Member], environment: str | None) -> None:
         every = sorted(members, key=lambda member: member.key)
@@ -51,7 +51,7 @@ class Neighbourhood:
         self._environment = environment
 
     def of(self, key: str, inventory: Inventory | None = None) -> Surroundings:
-        """Return what is around a member, on a site with this inventory."""
+        """Return the surroundings of a member, on a site with this inventory."""
         return Surroundings(
             environment=self._environment,
             namespace=self._members[key].namespace,
@@ -63,14 +63,14 @@ class Neighbourhood:
         )
 
     def seen_by(self, key: str) -> tuple[object, ...]:
-        """Return all that a member can see of the others, as plain values: what a digest of it is made of."""
+        """Return everything that a member sees of the others, as plain values for a digest."""
         if not self._members[key].uses and key not in self._users and not self.doubles(key):
-            return ()  # most know of nobody, and nobody of them
+            return ()  # most members use no other, and are used by none
         around = self.of(key)
         return (tuple(around.addresses.items()), tuple(around.users.items()), self.doubles(key))
 
     def withheld_from(self, key: str) -> bool:
-        """Whether something that a member uses is withheld from the disk, and with it what the member sees of it."""
+        """Whether a member uses a withheld service, so that its view of that service must not be stored either."""
         return any(used in self._members and self._members[used].withheld for used in self._members[key].uses)
 
     def doubles(self, key: str) -> bool:

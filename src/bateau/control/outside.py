@@ -1,4 +1,4 @@
-"""Everything outside that a control plane works with.
+"""The ports through which a control plane reaches the outside world.
 
 Made by wiring from real adapters, and by tests from those of `testing`; used throughout control.
 """
@@ -21,8 +21,8 @@ from bateau.ports.texts import Texts
 class Ports:
     """The ports of one control plane, and the settings that go with them.
 
-    `who` is written into the history. `no_history` says why there are no `revisions` where there should be.
-    `numbers` hands out the loopback ports of apps.
+    `who` is recorded in the history. `no_history` is the reason if there are no `revisions`. `numbers` hands out the
+    loopback ports of apps.
     """
 
     site: Site

@@ -1,7 +1,7 @@
-"""Render the one manifest that a question is about, if Bateau itself makes it and not a foreign document.
+"""Render the one manifest that a question is about, unless it comes from a foreign document.
 
-Called by wiring.explaining. `explain` needs an answer at once. control.assembly renders everything in the same way, and
-checks it.
+Called by wiring.explaining. `explain` must answer quickly. control.assembly renders all manifests in the same way, and
+checks them.
 """
 
 from collections.abc import Callable, Mapping

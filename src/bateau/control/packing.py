@@ -43,10 +43,10 @@ _DIGEST_BYTES: Final = 16
 
 @dataclass(frozen=True, kw_only=True)
 class Occasion:
-    """Everything beside the texts that a result follows from. `program` is a digest of this program's own code.
+    """Everything besides the texts that a result depends on. `program` is a digest of this program's own code.
 
-    `explains_foreign`: where the fields of foreign documents came from is worked out as well, by trials that take
-    seconds; nobody asks for it where no bundle is made.
+    `explains_foreign`: trace the fields of foreign documents to their sources as well. That takes seconds, and only a
+    bundle needs it.
     """
 
     rules: Rules
@@ -58,7 +58,7 @@ class Occasion:
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
-    """The texts that were read. `documents` has, by kind and name, a digest of the file and of which it is there."""
+    """The texts that were read. `documents` has, by kind and name, a digest of the file and of the position in it."""
 
     reading: Reading
     documents: Mapping[tuple[str, str], bytes]
@@ -68,7 +68,7 @@ class Sources:
 class Packed:
     """One environment, packed: `pieces` in the order of their services, and their files in compressed `frames`.
 
-    `namespace` is that of services whose documents name none.
+    `namespace` applies to services whose documents name none.
     """
 
     environment: str | None
@@ -119,7 +119,7 @@ def pack(
 
 
 class _Packing:
-    """One environment on its way."""
+    """The packing of one environment."""
 
     def __init__(
         self, sources: Sources, environment: str | None, occasion: Occasion, memo: Memo, foreign: Foreign | None
@@ -220,12 +220,12 @@ class _Packing:
         )
 
     def _of_documents(self) -> tuple[Finding, ...]:
-        """Return what policies say of themselves, and of documents that have become no service."""
+        """Return the findings about the policies themselves, and about documents that did not become a service."""
         lost = [self._specs[name] for name, hydrated in self._hydrated.items() if hydrated.service is None]
         return (*self._line.standing(), *self._line.judged(map(of_spec, (*self._others, *lost))))
 
     def _repeated(self, pieces: Iterable[Piece], around: Neighbourhood) -> tuple[Finding, ...]:
-        """Name the objects that more than one manifest describes."""
+        """Return a finding for each object that more than one manifest describes."""
         keys = [key for piece in pieces for key, _ in piece.objects]
         if len(set(keys)) == len(keys):
             return ()
@@ -289,7 +289,7 @@ class _Packing:
         return made
 
     def _may_be_kept(self, piece: Piece) -> bool:
-        """Whether nothing is wrong with a piece, and no patch of it has put in what `env()` has read."""
+        """Whether a piece has no problems, and none of its patches contains a value that `env()` has read."""
         return not piece.problems and not self._line.patches.read_variables(piece.matched)
 
     def _unit(self, name: str, around: Neighbourhood) -> Unit:
@@ -298,7 +298,7 @@ class _Packing:
     def _service(self, name: str) -> Workload:
         service = self._hydrate(self._specs[name]).service
         if service is None:
-            raise AssertionError(f"{name} was hydrated before, and cannot be now")
+            raise AssertionError(f"{name} could be hydrated before, but not now")
         return service
 
     def _hydrate(self, spec: Spec) -> HydratedService:
@@ -308,10 +308,10 @@ class _Packing:
         return self._hydrated[name]
 
     def _piece_key(self, member: Member, rules: bytes, around: Neighbourhood) -> bytes:
-        """Return the key of a piece; an empty one where it must not be kept.
+        """Return the key of a piece, empty if the piece must not be kept.
 
-        That is where files are read that no digest here covers, and where it holds what `env()` has read, of its own or
-        in the address of a neighbour.
+        A piece must not be kept if it depends on files that no digest here covers, or if it contains a value that
+        `env()` has read, of its own or in the address of a neighbour.
         """
         if member.brings_documents or member.withheld or around.withheld_from(member.key):
             return b""
@@ -336,7 +336,7 @@ class _Packing:
 
 
 class _Group:
-    """Services that are kept together, by a digest of the keys of all; an empty one where one is not kept."""
+    """Services that are kept together, by a digest of all their keys. It is empty if one of them must not be kept."""
 
     def __init__(self, names: Sequence[str], keys: Mapping[str, bytes], what: bytes = b"group") -> None:
         self.names = names
@@ -345,7 +345,7 @@ class _Group:
 
 
 def _grouped(names: Iterable[str]) -> list[list[str]]:
-    """Put names into groups by their digest, so that a new name disturbs one group and no other."""
+    """Put names into groups by their digest, so that a new name changes only one group."""
     every = sorted(names)
     count = 1 << max(0, (len(every) // _GROUP_MIN).bit_length() - 1)
     groups: list[list[str]] = [[] for _ in range(count)]

@@ -1,8 +1,8 @@
-"""What one service becomes in one environment, packed: the files, and the findings about them.
+"""Pack the result of one service in one environment: its files, and the findings about them.
 
-Made by control.packing from units; kept by a digest of everything that it follows from.
+Made by control.packing from units, and kept by a digest of everything that it depends on.
 
-Invariant: `piece_from(plain_piece(x))` is x, but for problems: a piece with any is never kept.
+Invariant: `piece_from(plain_piece(x))` equals x, except for problems: a piece with problems is never kept.
 """
 
 from collections.abc import Iterable
@@ -42,7 +42,7 @@ def piece_of(
 ) -> tuple[Piece, bytes]:
     """Return the piece of a unit, and its files. `judged` are the findings of policies about the service itself.
 
-    Without `explained` there is no file with the origins of its fields.
+    Without `explained`, the file with the origins of its fields is left out.
     """
     trees = [manifest.tree for manifest in unit.manifests]
     piece = Piece(
@@ -76,7 +76,7 @@ def plain_piece(piece: Piece) -> tuple[Any, ...]:
 
 
 def piece_from(plain: tuple[Any, ...]) -> Piece:
-    """Return the piece."""
+    """Return the piece that `plain_piece` turned into plain values."""
     service, objects, unfit, judged, matched = plain
     if not (unfit or judged or matched):
         return Piece(service=service, objects=objects)  # most have no findings

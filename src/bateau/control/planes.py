@@ -1,9 +1,9 @@
-"""The traffic planes of a site as one: each gets the same traffic, and what they observe is put together.
+"""Treat all traffic planes of a site as one: give each the same traffic, and combine their observations.
 
 Called by control.loop.
 
-Invariant: a plane that fails, also by a bug, is reported and keeps no other from getting its traffic. Held by
-tests/control/test_contained.py.
+Invariant: a failing plane, expected or by a bug, is reported and does not keep the others from getting their traffic.
+Held by tests/control/test_contained.py.
 """
 
 import logging
@@ -19,12 +19,12 @@ from bateau.ports.plane import Plane
 logger = logging.getLogger(__name__)
 
 PROXY_KIND = "gateway"
-# As long as a model's: a proxy that is replaced finishes the streams that it carries.
+# The same as for a model, because a proxy that is replaced must finish the streams that it carries.
 PROXY_DRAIN_S = 600.0
 
 
 def proxy_key(plane: Plane) -> ServiceKey:
-    """Return what the proxies of a plane are called: "gateway/envoy"."""
+    """Return the service key of the proxies of a plane, such as "gateway/envoy"."""
     return ServiceKey.of(PROXY_KIND, plane.name)
 
 
@@ -42,7 +42,7 @@ class Planes:
         return frozenset(proxy_key(plane) for plane in self._planes)
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever what `observe` returns has changed."""
+        """Call `wake` whenever the result of `observe` has changed."""
         for plane in self._planes:
             plane.on_change(wake)
 
@@ -55,7 +55,7 @@ class Planes:
         )
 
     def publish(self, traffic: Traffic) -> None:
-        """Give every plane its traffic, unless it has it."""
+        """Give every plane its traffic, unless it has it already."""
         for plane in self._planes:
             key = proxy_key(plane)
             own = replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == key))
@@ -68,11 +68,11 @@ class Planes:
             except Exception as error:
                 says = f"{bug(error)}; the log has the details"
                 if self._failed.get(plane.name) != says:
-                    logger.error("%s cannot be given its traffic", key, exc_info=error)
+                    logger.error("%s did not get its traffic because of a bug", key, exc_info=error)
                 self._failed[plane.name] = says
 
     def has(self, traffic: Traffic) -> bool:
-        """Whether every plane was given this traffic."""
+        """Whether every plane has been given this traffic."""
         return not self._failed and all(
             self._published.get(plane.name)
             == replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == proxy_key(plane)))
@@ -80,7 +80,7 @@ class Planes:
         )
 
     def observe(self) -> PlaneState:
-        """Return what all planes know together: load is unknown as soon as one cannot tell."""
+        """Return the combined state of all planes. The load is unknown if any plane does not know its load."""
         states = [plane.observe() for plane in self._planes]
         rejected = {key: says for state in states for key, says in state.rejected.items()}
         rejected |= {f"{PROXY_KIND}/{name}": says for name, says in self._failed.items()}

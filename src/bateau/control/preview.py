@@ -1,8 +1,8 @@
-"""What a change of texts would do to what runs on this machine, before anything moves.
+"""Preview the effect of changed specs on the services of this machine, before anything changes.
 
 Called by api.operations, api.preview_json, control.loop, wiring.applying and wiring.local. Pure.
 
-Invariant: what a service would do is decided as the loop decides it: by the revision of its process template.
+Invariant: the preview decides in the same way as the loop if replicas are replaced: by the revision of their template.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from bateau.plan import Documents, compare
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """What happens to one service, in words."""
+    """The effect of a change on one service, in words."""
 
     service: str
     does: str
@@ -25,7 +25,7 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The changes field by field, and what each means for the processes that run."""
+    """The changes field by field, and their effects on the running services."""
 
     written: Written
     delivery: Delivery
@@ -35,7 +35,10 @@ class Preview:
 def preview(
     written: Written, desired: Release, running: Release, *, planned: Outcome | None = None, now: Outcome | None = None
 ) -> Preview:
-    """Compare `desired` (of `written`) with what runs. `planned` and `now` are what follows from each, where known."""
+    """Compare `desired`, the release of `written`, with `running`.
+
+    `planned` and `now` are the outcomes of `desired` and `running`, where known.
+    """
     before = {service.key: service for service in running.services}
     documents = Documents(desired=desired.services, observed=running.services, read=written.read)
     delivery = compare((), (), environment=desired.environment, documents=documents, findings=written.findings)
@@ -52,9 +55,9 @@ def preview(
 
 def _does(service: Workload, before: Workload | None, planned: Outcome | None, now: Outcome | None) -> str:
     if isinstance(service.runs, External):
-        return "answers from elsewhere; no process of ours"
+        return "is served by an external endpoint; Bateau runs no process for it"
     if not runs_here(service):
-        return "is not run on this machine: it is for clusters only"
+        return "does not run on this machine: it is for clusters only"
     count, had = service.replicas, before.replicas if before and runs_here(before) else 0
     if before is None or not had:
         fetched = ", once its model is here" if model_source(service) and not _template(service.key, planned) else ""
@@ -72,7 +75,7 @@ def _does(service: Workload, before: Workload | None, planned: Outcome | None, n
 
 
 def _leaves(service: Workload) -> str:
-    return _stops(service.replicas) if runs_here(service) else "is gone; nothing of it ran here"
+    return _stops(service.replicas) if runs_here(service) else "is removed; no replica of it ran here"
 
 
 def _stops(count: int) -> str:

@@ -2,8 +2,8 @@
 
 Called by control.bundle and control.piece.
 
-A manifest of Bateau's own has, for each part, the field of the service or the rule that it came from; the chains of the
-service are written once. A foreign manifest has the chain of every leaf.
+For each part of its own manifests, Bateau writes the field of the service or the rule that it came from, and it writes
+the chains of the service once. For a foreign manifest it writes the chain of every leaf.
 
 Invariant: a chain that was read is equal to the chain that was written.
 """
@@ -54,7 +54,7 @@ def _step(origin: Origin) -> list[Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Return what JSON can hold; an integer beyond 64 bits as its digits."""
+    """Return a value that JSON can hold: an integer beyond 64 bits becomes a string of its digits."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
     return value
@@ -77,7 +77,7 @@ class Provenance(Mapping[str, tuple[Origin, ...]]):
             return (Origin("foreign", None, value, "the bundle does not say where it came from"),)
 
     def _chain(self, path: str, value: Any) -> tuple[Origin, ...]:
-        """Return the chain of the part that the leaf is of. Raises KeyError, ValueError or TypeError where it lacks."""
+        """Return the chain of the part that contains the leaf. Raises KeyError, ValueError or TypeError without one."""
         around = path
         while around not in self._entries:
             cut = max(around.rfind("."), around.rfind("["))

@@ -1,7 +1,7 @@
-"""How texts are read and understood: beside the loop, so that a large repository stops no probe.
+"""The interface for reading texts outside the loop, so that a large repository delays no probe.
 
 Used by control.desired and control.rollback. Satisfied by `InProcess` here, for tests and short commands, and by
-wiring.reading, which does it in a process of its own.
+wiring.reading, which reads in a separate process.
 """
 
 from collections.abc import Mapping
@@ -16,16 +16,16 @@ class Reader(Protocol):
     """Reads and understands texts for one environment."""
 
     async def read(self, texts: Texts) -> Mapping[str, str]:
-        """Return the content of every spec file. Raises BateauError where the place cannot be read."""
+        """Return the content of every spec file. Raises BateauError if the directory or repository cannot be read."""
         ...
 
     async def understood(self, texts: Mapping[str, str], *, today: date) -> Written:
-        """Return what texts say. Raises ControlError where that could not be worked out."""
+        """Return the specs in these texts. Raises ControlError if the evaluation itself fails."""
         ...
 
 
 class InProcess:
-    """Reads and understands in this very process."""
+    """Reads and understands texts in the current process."""
 
     def __init__(self, environment: str | None = None, variables: Mapping[str, str] | None = None) -> None:
         self._environment = environment
@@ -36,5 +36,5 @@ class InProcess:
         return texts.read()
 
     async def understood(self, texts: Mapping[str, str], *, today: date) -> Written:
-        """Return what texts say."""
+        """Return the specs in these texts."""
         return understand(texts, self._environment, self._variables, today=today)

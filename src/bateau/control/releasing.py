@@ -1,6 +1,6 @@
-"""From texts to one service of an environment, without a look at the others: for questions about values.
+"""Turn texts into a single service of an environment, without hydrating the others, to answer questions about values.
 
-Called by wiring.explaining. control.path goes the same way for all, and judges what it finds.
+Called by wiring.explaining. control.path does the same for all services, and judges them by the policies.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,9 +14,10 @@ from bateau.specs import read
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """The service that was asked for, None where there is none, and the keys of those that there are.
+    """The requested service, None if it does not exist, and the keys of all services.
 
-    `problems` are the mistakes of the texts and of this service in the environment. `exclusion` is what leaves it out.
+    `problems` are the errors in the texts, and of this service in the environment. `exclusion` says why the environment
+    leaves the service out.
     """
 
     service: Workload | None
@@ -33,7 +34,7 @@ def service_of(
     *,
     namespace: str | None = None,
 ) -> Asked:
-    """Return the service that people call "chat" or "model/chat"."""
+    """Return the service with the name "chat" or the key "model/chat"."""
     reading = read(texts)
     hydration = Hydration(reading.specs, environment, variables, namespace=namespace)
     documents = {spec.key: spec for spec in reading.specs if spec.is_service}

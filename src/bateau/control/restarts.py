@@ -66,7 +66,7 @@ class Restarts:
         return replace(release, services=services)
 
     def restart(self, name: str, running: Release, *, when_s: float) -> Restarted:
-        """Note that a service is restarted now. Raises ControlError if no replica of it can run here."""
+        """Record the restart of a service at this time. Raises ControlError if no replica of it can run here."""
         service = service_named(name, running)
         if not runs_here(service):
             raise ControlError(

@@ -1,12 +1,13 @@
-"""Hold services at an earlier revision, until something newer is written for them.
+"""Hold services at an earlier revision, until their spec changes.
 
 Called by api.operations, api.preview_json, control.desired, control.loop, wiring.applying and wiring.local.
 
-Invariant: a service is held only while what is written for it is what was rolled back: writing it anew ends that.
-Invariant: digests of different formats are never compared: what the history has is read again instead. The digests
-there only make the search for a revision short.
-Invariant: what cannot be read back changes nothing: the service stays as it is written, and that is said.
-Refused: going back to the texts of a revision; the services that nobody complained about would go back as well.
+Invariant: a service is held only while its spec is the one that was rolled back. A change of its spec ends the hold.
+Invariant: digests of different formats are never compared: the revision in the history is read again instead. Its
+digests only shorten the search for a revision.
+Invariant: a revision that cannot be read changes nothing. The service runs as its current spec says, and the status
+reports that.
+Refused: restoring all texts of a revision; that would roll back the healthy services as well.
 """
 
 import logging
@@ -29,7 +30,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """One service at the content of `revision`; `over` is the digest of what is written and was rolled back."""
+    """One service, held at the content of `revision`. `over` is the digest of the spec that was rolled back."""
 
     revision: int
     over: str
@@ -37,7 +38,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RolledBack:
-    """One service, as it was and as it is held now."""
+    """One service, before the rollback and as it is held now."""
 
     before: Workload
     after: Workload
@@ -45,9 +46,9 @@ class RolledBack:
 
 
 class Rollbacks:
-    """The services that are held. `understand` reads the texts of a revision as those of today are read.
+    """The services that are held. `understand` reads the texts of a revision in the same way as the current ones.
 
-    An instance may serve another environment tomorrow: what is held goes by the environment, too.
+    Holds are kept by environment, because an instance may serve another environment later.
     """
 
     def __init__(self, ports: Ports, understand: Callable[[Mapping[str, str]], Awaitable[Written]]) -> None:
@@ -56,25 +57,25 @@ class Rollbacks:
         self._environment = ports.environment or LOCAL
         self._understand = understand
         self._holds: dict[str, Hold] = {}
-        self.not_held: dict[str, str] = {}  # why a hold of the last release could not be
-        self._elsewhere: dict[str, Any] = {}  # what is remembered of other environments, as it was
+        self.not_held: dict[str, str] = {}  # why a service of the last release cannot be held
+        self._elsewhere: dict[str, Any] = {}  # the stored holds of other environments, unchanged
         self._services: dict[tuple[str, int], Workload] = {}
 
     @property
     def pins(self) -> Mapping[str, int]:
-        """The revision that each held service is taken from."""
+        """The revision that each held service is held at."""
         return {key: hold.revision for key, hold in self._holds.items() if key not in self.not_held}
 
     def remember(self, tree: Any) -> None:
-        """Take up what `remembered` gave an earlier control plane."""
+        """Restore the holds from the tree that `remembered` gave to an earlier control plane."""
         self._elsewhere = dict(cast("dict[str, Any]", tree)) if isinstance(tree, dict) else {}
         self._holds = dict(self.remembered_in(tree, self._environment))
         self._elsewhere.pop(self._environment, None)
 
     async def bring_up_to_date(self, known: Release) -> None:
-        """Give holds of an earlier format a digest of today's, of what was written when the service was last released.
+        """Replace digests of an earlier format by one of the current format, of the service as it was last released.
 
-        `known` is what the remembered texts say: it counts where the history has no answer.
+        `known` is the release of the stored texts. It is used if the history does not have the service.
         """
         for key, hold in list(self._holds.items()):
             if is_current(hold.over):
@@ -86,7 +87,7 @@ class Rollbacks:
                 logger.error("%s cannot be held at revision %d: its last spec cannot be read", key, hold.revision)
 
     async def _last_written(self, key: str) -> Workload | None:
-        """Return a service as it was written in the newest revision; None where that cannot be read."""
+        """Return a service as specified in the newest revision, or None if that cannot be read."""
         if self._revisions is None:
             return None
         try:
@@ -98,12 +99,12 @@ class Rollbacks:
 
     @staticmethod
     def remembered_in(tree: Any, environment: str | None) -> Mapping[str, Hold]:
-        """Return the holds of an environment in what `remembered` gave; none where it is damaged, which is logged."""
+        """Return the holds of an environment in a tree from `remembered`. A damaged tree is logged, and has none."""
         entries: Any = cast("dict[str, Any]", tree).get(environment or LOCAL, {}) if isinstance(tree, dict) else {}
         try:
             return {str(key): Hold(int(each["revision"]), str(each["over"])) for key, each in entries.items()}
         except (AttributeError, KeyError, TypeError, ValueError):
-            logger.error("what was rolled back in %s cannot be read: what is written runs", environment or LOCAL)
+            logger.error("the rollbacks in %s cannot be read: all services run as specified", environment or LOCAL)
             return {}
 
     def remembered(self) -> dict[str, Any]:
@@ -112,14 +113,14 @@ class Rollbacks:
         return {**self._elsewhere, self._environment: ours}
 
     def end_for(self, release: Release) -> None:
-        """End the holds of services that are written anew in `release`, or not any more."""
+        """End the holds of services whose spec has changed in `release`, or was deleted."""
         kept = self._lasting(release)
         for key in self._holds.keys() - kept.keys():
-            logger.info("%s is written anew: its rollback to revision %d ends", key, self._holds[key].revision)
+            logger.info("the spec of %s changed: its rollback to revision %d ends", key, self._holds[key].revision)
         self._holds = kept
 
     async def held(self, release: Release) -> Release:
-        """Return the release with the services as they were whose holds last."""
+        """Return the release, with each held service replaced by the one of its revision."""
         written: dict[str, Workload] = {service.key: service for service in release.services}
         self.not_held = {}
         for key, hold in self._lasting(release).items():
@@ -131,17 +132,17 @@ class Rollbacks:
         return replace(release, services=tuple(written.values()))
 
     async def back(self, service: str, written: Release, running: Release, *, to: int | None) -> RolledBack:
-        """Hold `service` at revision `to`, or at the last healthy one in which it was another. Raises ControlError."""
+        """Hold `service` at revision `to`, or at the last healthy one in which it differed. Raises ControlError."""
         if self._revisions is None:
-            raise ControlError(f"{self._no_history}, so there is nothing to go back to")
+            raise ControlError(f"{self._no_history}, so there is no revision to roll back to")
         before = service_named(service, running)
         wanted = await self._target(self._revisions, before, to)
         after = await self._service(before.key, wanted.pins.get(before.key, wanted.id))
         if service_digest(after) == service_digest(before):
-            raise ControlError(f"{before.key} is what it was in revision {wanted.id}: there is nothing to roll back")
+            raise ControlError(f"{before.key} is the same in revision {wanted.id}: there is nothing to roll back")
         over = service_digest(service_named(before.key, written))
         if over == service_digest(after):
-            self._holds.pop(before.key, None)  # it is what is written again
+            self._holds.pop(before.key, None)  # the current spec is the wanted one, so no hold is needed
         else:
             self._holds[before.key] = Hold(wanted.pins.get(before.key, wanted.id), over)
         return RolledBack(before=before, after=after, revision=wanted)
@@ -160,25 +161,25 @@ class Rollbacks:
                 raise ControlError(f"there is no revision {to} of {self._environment} with {service.key}", hint=hint)
             return found
         latest = next(iter(revisions.history(self._environment, service=service.key, limit=1)), None)
-        # What is held already goes further back: what it was rolled back from is no place to return to.
+        # A service that is held already goes further back, never forward to a revision that was rolled back.
         before = latest.pins.get(service.key, latest.id) if latest else None
         found = revisions.last_healthy(self._environment, service=service.key, before=before) if latest else None
         while found and await self._is_still(service, found):
             found = revisions.last_healthy(self._environment, service=service.key, before=found.id)
         if found is None:
-            raise ControlError(f"there is no earlier healthy revision with another {service.key}", hint=hint)
+            raise ControlError(f"there is no earlier healthy revision in which {service.key} differs", hint=hint)
         return found
 
     async def _is_still(self, service: Workload, revision: Revision) -> bool:
-        """Whether a service was in a revision what it is now, although another digest may be recorded there."""
+        """Whether a service is the same in a revision as now, although the recorded digest may differ."""
         try:
             then = await self._service(service.key, revision.pins.get(service.key, revision.id))
         except BateauError:
-            return False  # `back` says why it cannot be read
+            return False  # `back` reports why it cannot be read
         return service_digest(then) == service_digest(service)
 
     async def _service(self, key: str, revision: int) -> Workload:
-        """Return a service as a revision had it. Raises ControlError."""
+        """Return a service as specified in a revision. Raises ControlError."""
         if (key, revision) not in self._services:
             if self._revisions is None:
                 raise ControlError(self._no_history)
@@ -188,6 +189,6 @@ class Rollbacks:
             if forbids:
                 raise ControlError(f"revision {revision} of {key} is forbidden by {forbids.rule}: {forbids.says}")
             if found is None:
-                raise ControlError(f"revision {revision} of {key} cannot be read as it is written there")
+                raise ControlError(f"this version cannot read {key} in revision {revision}")
             self._services[key, revision] = found
         return self._services[key, revision]

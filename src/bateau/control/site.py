@@ -1,4 +1,4 @@
-"""A place to run: what it has, how units are made for it, what keeps them, and what sends them requests.
+"""A site is a place to run: its machine, its render target, the runtime of its units, and the planes of its traffic.
 
 Made by wiring, one for each site; each has a control loop of its own.
 """

@@ -1,9 +1,9 @@
-"""Numbered snapshots of the status: made when something changed, and handed to whoever waits for the next one.
+"""Make a numbered snapshot of the status whenever it changes, and hand it to everyone who waits for the next one.
 
 Called by api.server, api.status_routes and control.loop.
 
-Invariant: a number stands for one content: the same number is never shown with two, and an unchanged status gets no new
-number. Held by tests/control/test_snapshots.py.
+Invariant: each number belongs to exactly one content, and an unchanged status gets no new number. Held by
+tests/control/test_snapshots.py.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ class Snapshots:
         self._waiting: set[asyncio.Future[None]] = set()
 
     def take(self, status: Status) -> Status:
-        """Keep a status if it differs from the latest; return the latest."""
+        """Store a status if it differs from the latest one. Return the latest."""
         before = self.latest
         if before is not None and replace(status, number=before.number) == before:
             return before
@@ -33,9 +33,9 @@ class Snapshots:
         return self.latest
 
     async def after(self, number: float) -> Status:
-        """Return the latest snapshot as soon as its number is not `number`.
+        """Return the latest snapshot as soon as its number differs from `number`.
 
-        A number that another control plane gave out is answered at once: its reader has to begin anew.
+        A number from another control plane is answered at once, because its reader has to start over.
         """
         while self.latest is None or self.latest.number == number:
             waiting = asyncio.get_running_loop().create_future()

@@ -1,8 +1,8 @@
-"""Say how everything is, in values that the faces print.
+"""Turn the state of a control plane into the status that the faces print.
 
-Called by wiring.local. Pure but for what the control plane knows.
+Called by wiring.local. Only reads the state of the control plane.
 
-Invariant: what is not known is None and shown as unknown, never as zero or as fine.
+Invariant: an unknown value is None and is shown as unknown, never as zero or as OK.
 """
 
 import os
@@ -18,12 +18,12 @@ from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
 from bateau.domain.workload import External, ModelServer, Workload
 from bateau.kit.position import Position
 
-_LEFT_ALONE = "is left as it is: nothing that can be read says what shall run"
+_LEFT_ALONE = "not changed: no readable specs describe the desired state"
 _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
 
 
 def status(control: Control, *, instance: str, since: float, follows: Follows = "directory") -> Status:
-    """Return the status of everything the control plane looks after; `follows` is where its desired state is."""
+    """Return the status of the whole instance. `follows` says where its desired state comes from."""
     by_service: dict[str, list[Replica]] = {}
     for replica in control.observed.replicas:
         by_service.setdefault(replica.service, []).append(replica)
@@ -78,9 +78,9 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
 
 
 def _is_settled(service: ServiceStatus, *, left_alone: bool) -> bool:
-    """Whether nothing about a service will change by itself.
+    """Whether the state of a service will not change by itself.
 
-    What is ready, and is not what should run, is about to be replaced: an old revision that serves settles nothing.
+    A ready service of an old revision is not settled, because it is about to be replaced.
     """
     if service.state in _UNSETTLED or service.draining:
         return False
@@ -89,7 +89,7 @@ def _is_settled(service: ServiceStatus, *, left_alone: bool) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class _Now:
-    """What every service's status is made of, looked up once."""
+    """The state that the status of every service needs, looked up once."""
 
     control: Control
     left_alone: bool
@@ -103,23 +103,23 @@ class _Now:
 
 
 def _held(control: Control) -> list[Problem]:
-    """Say which services are not what is written for them, since somebody rolled them back."""
+    """Return a warning for each service that was rolled back and therefore differs from its spec."""
     written = control.desired.written
     services = written.release.services if written else ()
     places: dict[str, Position] = {service.key: service.position for service in services}
     return [
         Problem(
             where=places.get(key),
-            says=f"{key} was rolled back to revision {revision}: what is written for it does not run",
-            hint="it ends when something else is written for it",
+            says=f"{key} was rolled back to revision {revision}: its current spec is not applied",
+            hint="change its spec to end the rollback",
             severity=Severity.WARNING,
         )
         for key, revision in control.desired.held.items()
     ] + [
         Problem(
             where=places.get(key),
-            says=f"{key} was rolled back, and that cannot be held: {why}",
-            hint="what is written for it runs",
+            says=f"{key} was rolled back, but runs its current spec because the rollback failed: {why}",
+            hint="fix its spec, or roll it back to another revision",
             severity=Severity.WARNING,
         )
         for key, why in control.desired.not_held.items()
@@ -127,32 +127,32 @@ def _held(control: Control) -> list[Problem]:
 
 
 def _keys_missing(control: Control) -> list[Problem]:
-    """Name the keys of external services that are not in the environment: their providers will refuse requests."""
+    """Return a warning for each external service whose API key is not set: its provider will reject requests."""
     found: list[Problem] = []
     for service in control.release.services:
         name = key_variable(service)
         if name and control.ports.secret(name) is None:
-            says = f"{service.key} has no key: {name} is not set where the control plane was started"
+            says = f"{service.key} has no API key: {name} is not set in the environment of the control plane"
             where = service.positions.get("spec.external.apiKeyEnv")
             found.append(Problem(where=where, says=says, severity=Severity.WARNING))
     return found
 
 
 def _trouble(control: Control) -> list[Problem]:
-    """Say why the loop cannot do its work now: specs that cannot be read, a disk that is full."""
+    """Return the problem that stops the loop now, such as specs that cannot be read, or a full disk."""
     return [Problem(where=None, says=control.trouble)] if control.trouble else []
 
 
 def _left_alone(now: _Now) -> list[Problem]:
-    """Say what happens to what an earlier control plane left running, where nobody knows whether it shall run."""
+    """Return a warning if replicas of an earlier control plane run, but no readable specs say if they should."""
     if not now.left_alone:
         return []
-    hint = "mend what is written: as soon as it can be read, it is what runs; `bateau down` ends everything"
-    return [Problem(where=None, says=f"what runs {_LEFT_ALONE}", hint=hint, severity=Severity.WARNING)]
+    hint = "fix the specs: they are applied as soon as they can be read. `bateau down` stops all services"
+    return [Problem(where=None, says=f"running services are {_LEFT_ALONE}", hint=hint, severity=Severity.WARNING)]
 
 
 def _no_history(control: Control) -> list[Problem]:
-    """Say why nothing could be rolled back to what runs now."""
+    """Return a warning if the history cannot be written, so that no rollback can return to the current state."""
     says = control.desired.history.trouble if control.ports.revisions else control.ports.no_history
     return [Problem(where=None, says=says, severity=Severity.WARNING)] if says else []
 
@@ -163,9 +163,9 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
     ours = {service.key for service in control.release.services}
     rejected = next((says for key, says in sorted(now.rejected.items()) if key not in ours), None)
     if rejected and state is ServiceState.READY:
-        state, reason = ServiceState.DEGRADED, f"it goes on with what it had: {rejected}"
+        state, reason = ServiceState.DEGRADED, f"it continues with its previous configuration: {rejected}"
     elif now.left_alone and not replicas:
-        state, reason = ServiceState.FAILED, "it is not started before what is written can be read"
+        state, reason = ServiceState.FAILED, "it starts as soon as the specs can be read"
     return ServiceStatus(
         service=proxies[0] if proxies else "gateway",
         state=state,
@@ -189,13 +189,13 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
     source = _source(service)
     progress = control.fetches.progress.get(source or "")
     if isinstance(service.runs, External):
-        state, reason = ServiceState.READY, "elsewhere; not probed"
+        state, reason = ServiceState.READY, "external endpoint; not probed"
     elif not runs_here(service):
         state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
     elif rejected:
         state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
     elif hindered and _ready(staying):
-        state, reason = ServiceState.DEGRADED, f"what ran before goes on: {hindered}"
+        state, reason = ServiceState.DEGRADED, f"the previous replicas continue to serve: {hindered}"
     elif hindered:
         state, reason = ServiceState.FAILED, hindered
     elif not _ready(staying) and _is_pulling(control, service):
@@ -203,7 +203,7 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
     elif state is ServiceState.READY and (failing := _failing_revision(control, service, staying)):
         state, reason = (
             ServiceState.DEGRADED,
-            f"the previous revision serves; the new one does not get ready: {failing}",
+            f"the previous revision serves; the new one does not become ready: {failing}",
         )
     return ServiceStatus(
         service=service.key,
@@ -228,14 +228,14 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
 
 
 def _failing_revision(control: Control, service: Workload, replicas: Sequence[Replica]) -> str | None:
-    """Return why a replica of the desired revision does not get ready, while those of another one serve."""
+    """Return why a replica of the desired revision does not become ready, while another revision serves."""
     unit = control.outcome.units.get(service.key) if control.outcome else None
     current = [each for each in replicas if unit is not None and each.revision == unit.revision]
     return next((each.reason or "unknown" for each in current if each.state is ReplicaState.BACKOFF), None)
 
 
 def _hindrance(control: Control, service: Workload) -> str | None:
-    """Return what keeps what shall run from being started, nearest cause first; None where nothing does."""
+    """Return the nearest cause that blocks the start of a service, or None."""
     if control.outcome and (refused := control.outcome.refused.get(service.key)):
         return refused
     if failure := control.failure(service.key):
@@ -252,7 +252,7 @@ def _is_pulling(control: Control, service: Workload) -> bool:
 
 
 def _source(service: Workload) -> str | None:
-    """Return where the model comes from; None for what serves none."""
+    """Return the source of the model, None for a service without a model."""
     match service.runs:
         case ModelServer(source=source) | External(url=source):
             return source
@@ -261,7 +261,7 @@ def _source(service: Workload) -> str | None:
 
 
 def _engine(service: Workload) -> str:
-    """Return what serves it, in one word."""
+    """Return the name of the engine that serves it, in one word."""
     match service.runs:
         case ModelServer(engine=engine):
             return engine or "llama.cpp"
@@ -275,7 +275,7 @@ def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str |
     ready = _ready(replicas)
     done = sum(replica.state is ReplicaState.DONE for replica in replicas)
     if failed := next((each for each in replicas if each.state is ReplicaState.FAILED), None):
-        return ServiceState.FAILED, f"{failed.reason}; it is not started again"
+        return ServiceState.FAILED, f"{failed.reason}; it is not restarted"
     if done and done >= wanted:
         return ServiceState.DONE, None
     if wanted == 0:
@@ -292,8 +292,8 @@ def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str |
 
 
 def _unwritten(now: _Now, key: str, replicas: list[Replica]) -> ServiceStatus:
-    """Return the status of what runs and is not in the release: on its way out, or not known to be."""
-    state, reason = ServiceState.LEAVING, "no document names it any more"
+    """Return the status of running replicas that are not in the release: they are leaving, unless specs are missing."""
+    state, reason = ServiceState.LEAVING, "its document was deleted"
     if now.left_alone:
         state, reason = _state(replicas, wanted=len(replicas))
         reason = reason or _LEFT_ALONE

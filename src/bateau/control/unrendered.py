@@ -1,8 +1,8 @@
-"""Say which services of a directory or a commit could not be rendered, and why.
+"""List the services of a directory or a commit that could not be rendered, with the reasons.
 
 Called by control.delivery. Pure.
 
-Invariant: a service that is missing because of an error, or of a program that is not installed, has a reason here.
+Invariant: a service that is missing because of an error, or because a program is not installed, has a reason here.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,9 +16,9 @@ from bateau.specs import Reading
 
 
 def unrendered(reading: Reading, written: Written, units: Mapping[str, Unit], environment: str | None) -> Unrendered:
-    """Return the services without manifests that should have some; `units` go by the key of their service.
+    """Return the services without manifests that should have some. `units` are keyed by service key.
 
-    A service whose unit may rightly be empty is not among them.
+    A service whose unit is empty on purpose is not among them.
     """
     errors = [problem for problem in written.problems if problem.severity is Severity.ERROR]
     missing = {spec.key: spec for spec in reading.specs if spec.is_service and spec.key not in units}

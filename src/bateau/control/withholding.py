@@ -1,9 +1,9 @@
-"""Replace what follows from `env()` in a process template by words, so that records on disk hold no value of it.
+"""Replace values that come from `env()` in a process template by placeholder words, so that records never hold them.
 
-Called by control.path. The local runtime puts the values back when it starts a process.
+Called by control.path. The local runtime fills in the values when it starts a process.
 
-Invariant: with its words replaced again, the template is what it was; its revision stays.
-Refused: to withhold whole templates; what is no secret should be readable in a record.
+Invariant: with its words replaced again, the template equals the original, and its revision is the same.
+Refused: withholding whole templates; everything that is not a secret should be readable in a record.
 """
 
 import re
@@ -18,7 +18,7 @@ _NOT_IN_WORDS: Final = re.compile(r"[{}\s]")
 
 
 def sealed(template: ProcessTemplate, values: Mapping[str, Any]) -> ProcessTemplate:
-    """Return the template with words for `values`, the leaves of its workload that follow from `env()`, by path."""
+    """Return the template with words for `values`: the leaves of its workload that come from `env()`, by path."""
     texts = {path: value for path, value in values.items() if isinstance(value, str) and value}
     if not texts:
         return template
@@ -46,7 +46,7 @@ def sealed(template: ProcessTemplate, values: Mapping[str, Any]) -> ProcessTempl
 
 
 def _holds(text: str, value: str) -> bool:
-    """Whether a text of a template is a value, or has one in it or is a part of one, of some length."""
+    """Whether a text equals a value, or one contains the other and the shorter is long enough to be telling."""
     if text == value:
         return True
     return min(len(text), len(value)) >= CHARACTERS_MIN and (value in text or text in value)
