@@ -17,7 +17,7 @@ from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.observe.probes import NetworkProber
 from bateau.ports.keeper import Keeper
-from bateau.runtimes.local import ProcessKeeper
+from bateau.runtimes.local import Instance, LocalKeeper
 from bateau.testing import FakeKeeper
 
 SERVER = """
@@ -53,14 +53,9 @@ async def keeper(request: pytest.FixtureRequest) -> AsyncIterator[Keeper]:
     folder = Path(tempfile.mkdtemp(prefix="bt-"))
     made: Keeper = FakeKeeper()
     if request.param == "local":
-        made = ProcessKeeper(
-            state=folder / "state",
-            runtime=folder / "run",
-            logs=folder / "logs",
-            prober=NetworkProber(),
-            clock=SystemClock(),
-            instance=f"test-{uuid.uuid4().hex[:12]}",
-        )
+        name = f"test-{uuid.uuid4().hex[:12]}"
+        instance = Instance(name=name, state=folder / "state", runtime=folder / "run", logs=folder / "logs")
+        made = LocalKeeper(instance, prober=NetworkProber(), clock=SystemClock())
     yield made
     await asyncio.gather(*(made.stop(replica.id) for replica in made.observe()))
     assert made.observe() == []

@@ -25,7 +25,7 @@ from bateau.domain.unit import Body, Unit
 from bateau.domain.workload import ServiceKey
 from bateau.observe.probes import NetworkProber
 from bateau.ports.runtime import Runtime
-from bateau.runtimes.local import LocalRuntime, ProcessKeeper
+from bateau.runtimes.local import Instance, LocalKeeper, LocalRuntime
 from bateau.testing import FakeRuntime
 
 WAIT_S = 30.0
@@ -128,14 +128,9 @@ def _no_process(revision: str) -> Body:
 
 def _local(folder: Path) -> Rig:
     clock = SystemClock()
-    keeper = ProcessKeeper(
-        state=folder / "state",
-        runtime=folder / "run",
-        logs=folder / "logs",
-        prober=NetworkProber(),
-        clock=clock,
-        instance=f"test-{uuid.uuid4().hex[:12]}",
-    )
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    instance = Instance(name=name, state=folder / "state", runtime=folder / "run", logs=folder / "logs")
+    keeper = LocalKeeper(instance, prober=NetworkProber(), clock=clock)
     return Rig(LocalRuntime(keeper, clock), _process, _no_process)
 
 

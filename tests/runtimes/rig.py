@@ -11,8 +11,12 @@ from typing import Any
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.observe.probes import NetworkProber
-from bateau.runtimes.local.keeper import ProcessKeeper
+from bateau.runtimes.local.instance import Instance
+from bateau.runtimes.local.keeper import LocalKeeper
+from bateau.runtimes.local.limits import Cgroups
+from bateau.runtimes.local.logs import LOG_BYTES_MAX
 from bateau.runtimes.local.process import marked
+from bateau.runtimes.local.process_runner import ProcessRunner
 
 WAIT_S = 15.0
 
@@ -71,19 +75,25 @@ class Rig:
     def __init__(self, folder: Path, instance: str) -> None:
         self.folder = folder
         self.instance = instance
-        self._engines: list[ProcessKeeper] = []
+        self._engines: list[LocalKeeper] = []
 
-    def runtime(self, **options: Any) -> ProcessKeeper:
+    def runtime(self, **options: Any) -> LocalKeeper:
         options = {"clock": SystemClock(), "prober": NetworkProber(), **options}
-        runtime = ProcessKeeper(
+        instance = self.of_machine(options.pop("log_bytes_max", LOG_BYTES_MAX))
+        cgroups: Cgroups | None = options.pop("cgroups", None)
+        runtime = LocalKeeper(instance, runners=[ProcessRunner(instance, cgroups)], **options)
+        self._engines.append(runtime)
+        return runtime
+
+    def of_machine(self, log_bytes_max: int = LOG_BYTES_MAX) -> Instance:
+        """Return the folders of this rig."""
+        return Instance(
+            name=self.instance,
             state=self.folder / "state",
             runtime=self.folder / "run",
             logs=self.folder / "logs",
-            instance=self.instance,
-            **options,
+            log_bytes_max=log_bytes_max,
         )
-        self._engines.append(runtime)
-        return runtime
 
     def log(self, replica_id: str) -> Path:
         return self.folder / "logs" / f"{replica_id}.log"
@@ -102,7 +112,7 @@ class Rig:
             await runtime.close()
 
 
-async def until(runtime: ProcessKeeper, condition: Callable[[], bool]) -> None:
+async def until(runtime: LocalKeeper, condition: Callable[[], bool]) -> None:
     """Return when the condition holds; it is looked at whenever the runtime tells of a change."""
     changed = asyncio.Event()
     runtime.on_change(changed.set)
@@ -112,7 +122,7 @@ async def until(runtime: ProcessKeeper, condition: Callable[[], bool]) -> None:
             changed.clear()
 
 
-async def until_state(runtime: ProcessKeeper, replica_id: str, state: ReplicaState) -> Replica:
+async def until_state(runtime: LocalKeeper, replica_id: str, state: ReplicaState) -> Replica:
     """Return the replica once it is in this state."""
     await until(runtime, lambda: look(runtime, replica_id).state is state)
     return look(runtime, replica_id)
@@ -125,6 +135,6 @@ async def until_true(condition: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-def look(runtime: ProcessKeeper, replica_id: str) -> Replica:
+def look(runtime: LocalKeeper, replica_id: str) -> Replica:
     """Return what the runtime knows of a replica."""
     return next(replica for replica in runtime.observe() if replica.id == replica_id)

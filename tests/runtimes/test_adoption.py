@@ -113,7 +113,7 @@ async def test_after_a_boot_replicas_are_started_at_once(rig: Rig, stranger: int
     change(rig, "app.a.0", process={"pid": stranger, "start_ticks": stat.start_ticks, "boot_id": "another"})
     second = rig.runtime()
     await second.adopt()
-    assert look(second, "app.a.0").reason == "the machine was started anew"
+    assert look(second, "app.a.0").reason == "the machine was restarted"
     assert (await until_state(second, "app.a.0", ReplicaState.READY)).pid != stranger
 
 

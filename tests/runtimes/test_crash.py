@@ -5,9 +5,11 @@ import random
 import sys
 
 from bateau.domain.replica import ReplicaState
-from bateau.runtimes.local import ProcessKeeper
+from bateau.runtimes.local import LocalKeeper
 from bateau.runtimes.local.adoption import look
+from bateau.runtimes.local.process_runner import ProcessRunner
 from bateau.runtimes.local.records import Records
+from bateau.runtimes.local.runner import Ended
 from runtimes.rig import Rig, until
 
 ROUNDS = 15
@@ -36,7 +38,7 @@ asyncio.run(main())
 """
 
 
-async def until_none_is_stopping(runtime: ProcessKeeper) -> None:
+async def until_none_is_stopping(runtime: LocalKeeper) -> None:
     await until(runtime, lambda: all(each.state is not ReplicaState.STOPPING for each in runtime.observe()))
 
 
@@ -55,15 +57,15 @@ async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_
         await plane.communicate()
 
         runtime = rig.runtime()
-        findings = look(Records(rig.folder / "state" / "replicas"), rig.instance)
+        findings = look(Records(rig.folder / "state" / "replicas"), {"process": ProcessRunner(rig.of_machine())})
         remembered = {
-            found.record.id: found.process.pid
+            found.record.id: found.state.pid
             for found in findings.replicas
-            if found.process is not None and not found.record.stopping
+            if not isinstance(found.state, Ended) and not found.record.stopping
         }
         for found in findings.replicas:
-            if found.process is not None:
-                found.process.close(reap=False)
+            if not isinstance(found.state, Ended):
+                found.state.close(reap=False)
         await runtime.adopt()
         observed = {replica.id: replica.pid for replica in runtime.observe()}
         alive = {replica_id: pid for replica_id, pid in remembered.items() if pid in rig.pids()}

@@ -12,7 +12,7 @@ import pytest
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
-from bateau.runtimes.local import ProcessKeeper
+from bateau.runtimes.local import LocalKeeper
 from runtimes.rig import Rig, look, shell, until_state, until_true
 
 NOBODY = 65534
@@ -30,7 +30,7 @@ def executable(path: Path, text: str, mode: int = 0o755) -> str:
     return str(path)
 
 
-async def check(rig: Rig, runtime: ProcessKeeper, template: ProcessTemplate, message: str) -> None:
+async def check(rig: Rig, runtime: LocalKeeper, template: ProcessTemplate, message: str) -> None:
     """Assert that the start is refused with this message, a hint, and no trace."""
     with pytest.raises(ReplicaError) as refusal:
         await runtime.start("app.a.0", "app/a", template)

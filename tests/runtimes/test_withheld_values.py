@@ -9,10 +9,7 @@ import pytest
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget
 from bateau.domain.replica import ReplicaState
-from bateau.runtimes.local.launch import Site
-from bateau.runtimes.local.limits import Cgroups
-from bateau.runtimes.local.ports import LoopbackPorts
-from bateau.runtimes.local.records import Record, Records
+from bateau.runtimes.local.records import Record
 from runtimes.rig import Rig, look, shell, until_state, until_true
 
 PLANTED = "tr0ub4dor-and-3"
@@ -62,18 +59,11 @@ async def test_a_replica_that_is_supplied_in_time_starts_again_by_itself(rig: Ri
 def test_a_probe_whose_path_is_not_known_yet_asks_for_a_connection(rig: Rig) -> None:
     target = ProbeTarget(kind="http", address="127.0.0.1:{port:http}", path="/{withheld:spec.health.path}")
     plan = ProbePlan(target=target, interval_s=0.1)
-    site = Site(
-        instance=rig.instance,
-        runtime=rig.folder,
-        logs=rig.folder,
-        records=Records(rig.folder),
-        ports=LoopbackPorts(rig.instance),
-        cgroups=Cgroups(),
-    )
+    instance = rig.of_machine()
 
     def asked(value: str | None) -> tuple[str, str, str]:
         template = replace(TEMPLATE, probe=plan, withheld={"spec.health.path": value})
-        found = site.probe_plan(Record(id="app.a.0", service="app/a", template=template, ports={"http": 4711}))
+        found = instance.probe_plan(Record(id="app.a.0", service="app/a", template=template, ports={"http": 4711}))
         assert found is not None
         return found.target.kind, found.target.address, found.target.path
 

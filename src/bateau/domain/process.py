@@ -55,7 +55,7 @@ def withheld_word(key: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessTemplate:
-    """A command and all that its supervision needs.
+    """A command and all that its supervision needs. `runner` names the local runtime's runner for it.
 
     In `command` and `environment` the words `{replica}` (its id), `{socket}` (path of the replica's own unix socket)
     and `{port:NAME}` (a loopback port handed out to the replica under NAME) are replaced when a replica starts; also in
@@ -77,6 +77,7 @@ class ProcessTemplate:
     drain_timeout_s: float = 30.0
     stop_signal: str = "SIGTERM"
     restart: Restart = "always"
+    runner: str = "process"
     withheld: Mapping[str, str | None] = field(default_factory=dict[str, str | None])
 
     @property

@@ -1,7 +1,7 @@
 """Remove values that were read from the environment from texts and trees, because they may be secrets.
 
 Called by control.assembly, control.path, control.withholding, hydrate.services, plan.difference and
-runtimes.local.launch.
+runtimes.local.instance.
 
 Invariant: a value of fewer than `CHARACTERS_MIN` characters is kept. It is too short to be a secret, and removing it
 would garble every text that happens to contain it.

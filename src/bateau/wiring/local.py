@@ -29,7 +29,7 @@ from bateau.observe.events import CountedEvents, LoggedEvents
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.observe.scrape import prometheus_page
-from bateau.runtimes.local import LocalRuntime, ProcessKeeper
+from bateau.runtimes.local import Instance, LocalKeeper, LocalRuntime
 from bateau.sources.git import GitReference
 from bateau.sources.http import shown
 from bateau.sources.models import Models
@@ -314,18 +314,11 @@ def take_lock(settings: Settings) -> IO[str]:
     return lock
 
 
-def local_keeper(settings: Settings) -> ProcessKeeper:
+def local_keeper(settings: Settings) -> LocalKeeper:
     """Return the keeper of an instance's processes."""
     where = settings.paths
-    return ProcessKeeper(
-        state=where.state,
-        runtime=where.runtime,
-        logs=where.logs,
-        prober=NetworkProber(),
-        clock=SystemClock(),
-        instance=str(where.state),
-        scrape=prometheus_page,
-    )
+    instance = Instance(name=str(where.state), state=where.state, runtime=where.runtime, logs=where.logs)
+    return LocalKeeper(instance, prober=NetworkProber(), clock=SystemClock(), scrape=prometheus_page)
 
 
 async def stop_leftovers(settings: Settings) -> int:

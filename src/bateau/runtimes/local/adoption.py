@@ -1,76 +1,52 @@
-"""Compare what was remembered with what runs: which replicas go on, which have died, which processes are strays.
+"""Compare the records with the running replicas: which continue, which have ended, and which have no record.
 
-Called once by the runtime, before the first look at its replicas.
+Called once by the keeper, before its first `observe`.
 
-Invariant: a process is adopted only when its boot, its start in clock ticks and its marks all agree with the record.
-Sends no signal and changes nothing but the names of damaged files.
-Refused: trusting pid files; a number that was handed out again would make us watch, and kill, a stranger.
+Invariant: sends no signal, and changes nothing but the names of damaged files. Held by tests/runtimes/test_adoption.py.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, Process, boot_id, marked, marks_of, stat_of
 from bateau.runtimes.local.records import DamagedRecordError, Record, Records
+from bateau.runtimes.local.runner import Ended, Runner, Running
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A remembered replica, and its process where that still runs; else `why` says how it ended."""
+    """A replica with a record, and its state."""
 
     record: Record
-    process: Process | None
-    why: str | None = None
+    state: Running | Ended
 
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """All that an earlier control plane has left. `strays` are ids of replicas whose processes nobody remembers."""
+    """Everything that an earlier control plane has left. `strays` has runner and replica id of replicas without one."""
 
     replicas: Sequence[Found]
-    strays: Sequence[str]
+    strays: Sequence[tuple[str, str]]
 
 
-def look(records: Records, instance: str) -> Findings:
-    """Read the records and the process table."""
+def look(records: Records, runners: Mapping[str, Runner]) -> Findings:
+    """Read the records, and ask the runners for the running replicas."""
     replicas: list[Found] = []
     for path in records.paths():
         try:
             record = records.read(path)
+            runner = runners.get(record.template.runner)
+            if runner is None:
+                raise DamagedRecordError(f"this version has no runner {record.template.runner!r}")  # noqa: TRY301
         except DamagedRecordError as error:
             aside = records.set_aside(path)
-            log.warning("A record is damaged (%s) and was set aside as %s; its replica starts anew", error, aside)
+            log.warning("A record is damaged (%s) and was renamed to %s; its replica is started again", error, aside)
             continue
-        replicas.append(_identify(record, instance))
-    running = {found.record.id for found in replicas if found.process is not None}
-    strays = {replica_id for _, replica_id in marked(instance) if replica_id not in running}
-    return Findings(replicas, sorted(strays))
-
-
-def _identify(record: Record, instance: str) -> Found:
-    known = record.process
-    if known is None:
-        return Found(record, None, "had not been started")
-    if known.boot_id != boot_id():
-        return Found(record, None, "the machine was started anew")
-    process = Process.open(known.pid, start_ticks=known.start_ticks)
-    if process is None:
-        return Found(record, None, "exited while no control plane ran")
-    marks = marks_of(known.pid)
-    stat = stat_of(known.pid)
-    if stat is None or stat.ended:
-        process.close(reap=True)
-        return Found(record, None, "exited while no control plane ran")
-    if marks is None:
-        # The program has overwritten its environment to set its title. No stranger leads a session of this number
-        # since this very tick of this boot.
-        ours = stat.session == known.pid
-    else:
-        ours = marks.get(MARK_INSTANCE) == instance and marks.get(MARK_REPLICA) == record.id
-    if not ours:
-        process.close(reap=False)
-        return Found(record, None, "exited while no control plane ran")
-    return Found(record, process)
+        replicas.append(Found(record, runner.find(record)))
+    known = {found.record.id for found in replicas if not isinstance(found.state, Ended)}
+    strays = [
+        (name, each) for name, runner in runners.items() for each in sorted(runner.running_ids()) if each not in known
+    ]
+    return Findings(replicas, strays)

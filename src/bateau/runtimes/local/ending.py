@@ -1,6 +1,6 @@
 """End a replica with all that it started: SIGTERM first, SIGKILL when its time is over, until nothing is left.
 
-Called by runtimes.local.keeper and runtimes.local.supervisor.
+Called by runtimes.local.process_runner.
 
 Invariant: `end` returns when no process of the session and none with the replica's mark runs, or raises ReplicaError.
 Refused: killing the process group alone; shells with job control and daemons that fork twice leave it.

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import os
 import re
+import signal
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -20,13 +21,12 @@ from bateau.domain.replica import Replica
 from bateau.ports.clock import Clock
 from bateau.ports.probe import Prober
 from bateau.runtimes.local.adoption import Findings, look
-from bateau.runtimes.local.ending import Kin, end
-from bateau.runtimes.local.launch import Site
-from bateau.runtimes.local.limits import Cgroups
-from bateau.runtimes.local.logs import LOG_BYTES_MAX, rotate_if_full
+from bateau.runtimes.local.instance import Instance
+from bateau.runtimes.local.logs import rotate_if_full
 from bateau.runtimes.local.ports import LoopbackPorts
-from bateau.runtimes.local.process import boot_id
-from bateau.runtimes.local.records import Record, Records
+from bateau.runtimes.local.process_runner import ProcessRunner
+from bateau.runtimes.local.records import Record
+from bateau.runtimes.local.runner import Ended, Runner
 from bateau.runtimes.local.supervisor import Supervisor
 
 log = logging.getLogger(__name__)
@@ -40,37 +40,23 @@ async def _no_page(_target: ProbeTarget) -> str | None:
     return None
 
 
-class ProcessKeeper:
+class LocalKeeper:
     """The replicas of one machine; satisfies `bateau.ports.keeper.Keeper`.
 
-    `state` is persistent and holds the records of replicas; `runtime` holds their sockets and should be a short path;
-    `logs` holds their logs. Missing folders are created, readable by their owner only. `instance` identifies this
-    Bateau among those on the machine: its processes carry it as a mark. `scrape` reads a Prometheus page.
+    A template names one of `runners`. `scrape` reads a Prometheus page.
     """
 
     def __init__(
         self,
+        instance: Instance,
         *,
-        state: Path,
-        runtime: Path,
-        logs: Path,
         prober: Prober,
         clock: Clock,
-        instance: str,
-        cgroups: Cgroups | None = None,
-        log_bytes_max: int = LOG_BYTES_MAX,
+        runners: Sequence[Runner] = (),
         scrape: Callable[[ProbeTarget], Awaitable[str | None]] = _no_page,
     ) -> None:
-        self._records_folder = state / "replicas"
-        self._site = Site(
-            instance=instance,
-            runtime=runtime,
-            logs=logs,
-            records=Records(self._records_folder),
-            ports=LoopbackPorts(instance),
-            cgroups=cgroups or Cgroups(),
-            log_bytes_max=log_bytes_max,
-        )
+        self._instance = instance
+        self._runners = {runner.name: runner for runner in runners or (ProcessRunner(instance),)}
         self._prober = prober
         self._scrape = scrape
         self._clock = clock
@@ -82,7 +68,7 @@ class ProcessKeeper:
     @property
     def ports(self) -> LoopbackPorts:
         """The ports of this instance, shared by its replicas and by the app ports that clients connect to."""
-        return self._site.ports
+        return self._instance.ports
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` from the event loop whenever a replica's condition has changed."""
@@ -99,22 +85,21 @@ class ProcessKeeper:
         instance cannot be used.
         """
         self._prepare()
-        findings = look(self._site.records, self._site.instance)
+        findings = look(self._instance.records, self._runners)
         await self._end_strays(findings)
         adopted: list[Supervisor] = []
         for found in findings.replicas:
             supervisor = self._supervisor(found.record)
             self._replicas[found.record.id] = supervisor
-            self._site.ports.reserve(found.record.id, found.record.ports)
-            if found.process is not None:
-                supervisor.adopt(found.process)
+            self._instance.ports.reserve(found.record.id, found.record.ports)
+            if not isinstance(found.state, Ended):
+                supervisor.adopt(found.state)
             if found.record.stopping:
                 self._finish_stop(found.record.id, supervisor)
-            elif found.process is not None:
-                adopted.append(supervisor)
+            elif isinstance(found.state, Ended):
+                supervisor.revive(found.state.why, at_once=found.state.at_once)
             else:
-                known = found.record.process
-                supervisor.revive(found.why or "", at_once=known is None or known.boot_id != boot_id())
+                adopted.append(supervisor)
         await asyncio.gather(*(supervisor.first_look() for supervisor in adopted))
         self._changed()
 
@@ -128,6 +113,10 @@ class ProcessKeeper:
             raise ReplicaError(f"{replica_id!r} cannot name a replica", hint="use letters, digits, '.', '-' and '_'")
         if replica_id in self._replicas:
             raise ReplicaError(f"replica {replica_id} exists already", hint="stop it first, or use another id")
+        if template.runner not in self._runners:
+            raise ReplicaError(
+                f"this version has no runner {template.runner!r}", hint=f"its runners are: {', '.join(self._runners)}"
+            )
         self._prepare()
         supervisor = self._supervisor(Record(id=replica_id, service=service, template=template))
         # Registered before its first change wakes anyone, so that `observe` already returns it then.
@@ -136,7 +125,7 @@ class ProcessKeeper:
             supervisor.start()
         except ReplicaError:
             del self._replicas[replica_id]
-            self._site.ports.release(replica_id)
+            self._instance.ports.release(replica_id)
             raise
 
     def supply(self, templates: Iterable[ProcessTemplate]) -> None:
@@ -187,7 +176,8 @@ class ProcessKeeper:
         self._rotation = None
 
     def _supervisor(self, record: Record) -> Supervisor:
-        return Supervisor(self._site, record, prober=self._prober, clock=self._clock, changed=self._changed)
+        runner = self._runners[record.template.runner]
+        return Supervisor(self._instance, runner, record, prober=self._prober, clock=self._clock, changed=self._changed)
 
     def _changed(self) -> None:
         for wake in self._wakes:
@@ -195,7 +185,7 @@ class ProcessKeeper:
 
     def _prepare(self) -> None:
         """Create the folders of this instance, and start to rotate the logs."""
-        for folder in (self._records_folder, self._site.runtime, self._site.logs):
+        for folder in self._instance.folders:
             _make_private(folder)
         if self._rotation is None:
             self._rotation = asyncio.get_running_loop().create_task(self._rotate(), name="log rotation")
@@ -204,20 +194,22 @@ class ProcessKeeper:
         while True:
             await asyncio.sleep(LOG_LOOK_S)
             for replica_id in list(self._replicas):
-                path = self._site.log_path(replica_id)
+                path = self._instance.log_path(replica_id)
                 try:
-                    await asyncio.to_thread(rotate_if_full, path, bytes_max=self._site.log_bytes_max)
+                    await asyncio.to_thread(rotate_if_full, path, bytes_max=self._instance.log_bytes_max)
                 except OSError as error:
                     log.warning("The log %s could not be rotated: %s", path, error.strerror)
 
     async def _end_strays(self, findings: Findings) -> None:
         """End processes that carry the mark of this instance but have no record, because of a crash at their start."""
-        await asyncio.gather(*(self._end_stray(replica_id) for replica_id in findings.strays))
+        await asyncio.gather(*(self._end_stray(*stray) for stray in findings.strays))
 
-    async def _end_stray(self, replica_id: str) -> None:
+    async def _end_stray(self, runner: str, replica_id: str) -> None:
         log.warning("Ending the processes of replica %s, which have no record", replica_id)
         try:
-            await end(None, Kin(self._site.instance, replica_id), stop_timeout_s=STRAY_STOP_TIMEOUT_S)
+            await self._runners[runner].end_rest(
+                replica_id, stop_timeout_s=STRAY_STOP_TIMEOUT_S, stop_signal=signal.SIGTERM
+            )
         except ReplicaError as error:
             # One process stuck in the kernel must not prevent the adoption of all the others.
             log.warning("A stray process could not be ended: %s", error.message)

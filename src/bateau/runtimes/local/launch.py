@@ -1,6 +1,6 @@
 """Turn a template into a running process in its own session, with its ports, its log, its limits and its marks.
 
-Called by runtimes.local.keeper and runtimes.local.supervisor.
+Called by runtimes.local.process_runner.
 
 Invariant: nothing is awaited between the start of the process and the write of its record. Only a crash in that
 instant leaves a process without a record, and adoption finds it by its marks.
@@ -9,22 +9,19 @@ Refused: asyncio's subprocesses; they tie the child to one event loop, and their
 
 import errno
 import os
-import re
 import signal
 import stat as stat_modes
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
-from bateau.domain.process import WORD, ProbePlan, ProbeTarget
-from bateau.kit.concealed import without
+from bateau.runtimes.local.instance import Instance, Words
 from bateau.runtimes.local.limits import Cgroups, Leaf
-from bateau.runtimes.local.logs import LOG_BYTES_MAX, open_log
-from bateau.runtimes.local.ports import LOOPBACK, LoopbackPorts
+from bateau.runtimes.local.logs import open_log
 from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVISION, Process, boot_id
-from bateau.runtimes.local.records import Identity, Record, Records
+from bateau.runtimes.local.records import Identity, Record
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
 # Credentials of the control plane itself, and variables that a service manager sets for one process only.
@@ -33,79 +30,25 @@ _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "::1")
 WITHHELD_PREFIXES = ("BATEAU_", "LISTEN_FD", "LISTEN_PID", "WATCHDOG_USEC")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Where the replicas of one instance live on this machine."""
-
-    instance: str
-    runtime: Path
-    logs: Path
-    records: Records
-    ports: LoopbackPorts
-    cgroups: Cgroups
-    log_bytes_max: int = LOG_BYTES_MAX
-
-    def log_path(self, replica_id: str) -> Path:
-        """Return the log file of a replica."""
-        return self.logs / f"{replica_id}.log"
-
-    def socket_path(self, replica_id: str) -> Path:
-        """Return the path of a replica's own unix socket."""
-        return self.runtime / f"{replica_id}.sock"
-
-    def addresses(self, record: Record) -> dict[str, str]:
-        """Return the addresses of a replica, by the name of the port."""
-        addresses = {name: f"{LOOPBACK}:{port}" for name, port in record.ports.items()}
-        if record.template.uses_socket:
-            addresses["socket"] = str(self.socket_path(record.id))
-        return addresses
-
-    def probe_plan(self, record: Record) -> ProbePlan | None:
-        """Return the probe of a replica with its address filled in."""
-        plan = record.template.probe
-        if plan is None:
-            return None
-        words = _Words(self, record)
-        target = replace(plan.target, address=words.fill(plan.target.address))
-        try:
-            target = replace(target, path=words.fill(target.path))
-        except ReplicaError:  # the path is unknown until its values are supplied
-            target = replace(target, kind="tcp")
-        return replace(plan, target=target)
-
-    def metrics_target(self, record: Record) -> ProbeTarget | None:
-        """Return the target of a replica's Prometheus page with its address filled in."""
-        target = record.template.metrics
-        return None if target is None else replace(target, address=_Words(self, record).fill(target.address))
-
-
-@dataclass(frozen=True, slots=True)
-class Launched:
-    """A process that has just been started. `limits` describes how its limits are enforced, for the status."""
-
-    process: Process
-    record: Record
-    limits: str | None
-
-
-def launch(site: Site, record: Record) -> Launched:
+def launch(instance: Instance, cgroups: Cgroups, record: Record) -> tuple[Process, Record, str | None]:
     """Start the process of a record, and store the record with the identity of the process.
 
-    Ports in the record are used again if they are free. Raises ReplicaError; in that case no process runs and the
+    Returns the process, its record, and how its limits are enforced. Ports in the record are used again if they are
+    free. Raises ReplicaError; in that case no process runs and the
     stored record is unchanged.
     """
     template = record.template
-    ports = site.ports.hand_out(record.id, template.port_names, preferred=record.ports)
+    ports = instance.ports.hand_out(record.id, template.port_names, preferred=record.ports)
     record = replace(record, ports=ports, ready=False)
-    words = _Words(site, record)
-    _make_way_for_socket(site, record)
+    words = Words(instance, record)
+    _make_way_for_socket(instance, record)
     command = [words.fill(word) for word in template.command]
-    environment = _environment(site, record, words)
+    environment = _environment(instance, record, words)
     directory = template.working_directory and words.fill(template.working_directory)
-    site.probe_plan(record)
-    leaf = site.cgroups.prepare(record.id, template.resources)
+    instance.probe_plan(record)
+    leaf = cgroups.prepare(record.id, template.resources)
     try:
-        pid = _spawn(site, record, command, environment, directory=directory)
+        pid = _spawn(instance, record, command, environment, directory=directory)
     except ReplicaError as error:
         if isinstance(leaf, Leaf):
             leaf.remove()
@@ -120,31 +63,31 @@ def launch(site: Site, record: Record) -> Launched:
         raise
     if process is None:
         # Happens only if SIGCHLD is ignored, so that the kernel itself reaps the child.
-        raise ReplicaError(f"{command[0]} ended at once", hint=f"see {site.log_path(record.id)}")
+        raise ReplicaError(f"{command[0]} ended at once", hint=f"see {instance.log_path(record.id)}")
     record = replace(
         record,
         process=Identity(pid=pid, start_ticks=process.start_ticks, boot_id=boot_id()),
         cgroup=str(leaf.path) if isinstance(leaf, Leaf) else None,
     )
     try:
-        site.records.write(record)
+        instance.records.write(record)
     except ReplicaError:
         process.send_to_group(signal.SIGKILL)
         os.waitid(os.P_PID, pid, os.WEXITED)
         process.close(reap=False)
         raise
-    return Launched(process, record, limits)
+    return process, record, limits
 
 
 def _spawn(
-    site: Site, record: Record, command: list[str], environment: Mapping[str, str], *, directory: str | None
+    instance: Instance, record: Record, command: list[str], environment: Mapping[str, str], *, directory: str | None
 ) -> int:
     if not command:
         raise ReplicaError(f"replica {record.id} has no command", hint="set spec.command")
     _check_directory(directory)
-    log_path = site.log_path(record.id)
+    log_path = instance.log_path(record.id)
     try:
-        log = open_log(log_path, bytes_max=site.log_bytes_max)
+        log = open_log(log_path, bytes_max=instance.log_bytes_max)
     except OSError as error:
         raise ReplicaError(
             f"the log {log_path} cannot be opened: {error.strerror}",
@@ -213,10 +156,10 @@ def _check_directory(directory: str | None) -> None:
         raise ReplicaError(f"working directory {directory} cannot be entered: permission denied", hint=hint)
 
 
-def _make_way_for_socket(site: Site, record: Record) -> None:
+def _make_way_for_socket(instance: Instance, record: Record) -> None:
     if not record.template.uses_socket:
         return
-    path = site.socket_path(record.id)
+    path = instance.socket_path(record.id)
     length = len(os.fsencode(path))
     if length > SOCKET_PATH_BYTES_MAX:
         raise ReplicaError(
@@ -233,7 +176,7 @@ def _make_way_for_socket(site: Site, record: Record) -> None:
         ) from error
 
 
-def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
+def _environment(instance: Instance, record: Record, words: Words) -> dict[str, str]:
     """Return Bateau's environment without its private variables, overlaid by the template's and by the marks."""
     inherited = {
         name: value
@@ -245,7 +188,7 @@ def _environment(site: Site, record: Record, words: "_Words") -> dict[str, str]:
     defaults = {"PYTHONUNBUFFERED": "1"}
     inherited |= _without_proxy_on_loopback(inherited)
     marks = {
-        MARK_INSTANCE: site.instance,
+        MARK_INSTANCE: instance.name,
         MARK_REPLICA: record.id,
         MARK_REVISION: record.template.revision,
     }
@@ -259,49 +202,3 @@ def _without_proxy_on_loopback(environment: Mapping[str, str]) -> dict[str, str]
         hosts = [host.strip() for host in environment.get(name, "").split(",") if host.strip()]
         found[name] = ",".join([*hosts, *(host for host in _LOOPBACK_HOSTS if host not in hosts)])
     return found
-
-
-@dataclass(frozen=True, slots=True)
-class _Words:
-    """The values of the words in braces. Other braces are left unchanged, as arguments may contain JSON."""
-
-    site: Site
-    record: Record
-
-    def fill(self, text: str) -> str:
-        """Replace the words in a text, and in the values that were withheld from it. Raises ReplicaError."""
-
-        def withheld(match: re.Match[str]) -> str:
-            _, _, key = match[1].partition("withheld:")
-            if not key or key not in self.record.template.withheld:
-                return match[0]
-            value = self.record.template.withheld[key]
-            if value is None:
-                raise ReplicaError(
-                    f"replica {self.record.id} needs {key}, whose value comes from env() and is kept in memory only",
-                    hint="it starts as soon as the specs can be read with the variables that they declare",
-                )
-            return value
-
-        return WORD.sub(self._value, WORD.sub(withheld, text))
-
-    def concealed(self, error: ReplicaError) -> ReplicaError:
-        """Return the error with the values that are kept in memory only removed."""
-        values = [value for value in self.record.template.withheld.values() if value]
-        return ReplicaError(without(error.message, values), hint=error.hint and without(error.hint, values))
-
-    def _value(self, match: re.Match[str]) -> str:
-        word, _, name = match[1].partition(":")
-        if word == "replica":
-            return self.record.id
-        if word == "socket" and self.record.template.uses_socket:
-            return str(self.site.socket_path(self.record.id))
-        return self._port(name) if word == "port" else match[0]
-
-    def _port(self, name: str) -> str:
-        if name not in self.record.ports:
-            raise ReplicaError(
-                f"replica {self.record.id} uses port {name}, which it does not have",
-                hint=f"its ports are: {', '.join(self.record.ports) or 'none'}",
-            )
-        return str(self.record.ports[name])

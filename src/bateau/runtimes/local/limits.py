@@ -1,6 +1,6 @@
 """Hold replicas to their limits of memory and CPU by cgroup v2, or say honestly why they are not held.
 
-Called by runtimes.local.keeper, runtimes.local.launch and runtimes.local.supervisor.
+Called by runtimes.local.launch and runtimes.local.process_runner.
 Source: Documentation/admin-guide/cgroup-v2.rst of the kernel.
 
 Invariant: what is reported as enforced was accepted by the kernel for this very replica.

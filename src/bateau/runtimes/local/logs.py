@@ -1,6 +1,6 @@
 """Keep, rotate and read the log files that replicas write themselves.
 
-Called by runtimes.local.keeper, runtimes.local.launch, runtimes.local.supervisor and wiring.logs.
+Called by runtimes.local and wiring.logs.
 
 Invariant: a replica appends straight to its file (O_APPEND) and no pipe leads through the control plane, so nobody
 blocks or dies when that is gone.

@@ -1,6 +1,6 @@
 """Hand out loopback ports: each to one replica, and the same ones again when it restarts; or to the clients of an app.
 
-Called by runtimes.local.keeper and runtimes.local.launch. control uses it through ports.numbers.
+Called by runtimes.local.instance and runtimes.local.keeper. control uses it through ports.numbers.
 
 Invariant: two replicas never hold one port, and a port is handed out only when nothing listens on it.
 Refused: asking the kernel for port 0; such a port lies in the range of outgoing connections, where any client on the

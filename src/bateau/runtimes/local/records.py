@@ -19,8 +19,8 @@ from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.workload import Resources
 
-VERSION = 2
-VERSIONS_READ = (1, 2)  # 1 had no drain timeout and no metrics
+VERSION = 3
+VERSIONS_READ = (1, 2, 3)  # 1 had no drain timeout and no metrics, 2 no runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +155,7 @@ def _to_tree(record: Record) -> dict[str, Any]:
             "drain_timeout_s": template.drain_timeout_s,
             "stop_signal": template.stop_signal,
             "restart": template.restart,
+            "runner": template.runner,
             "withheld": sorted(template.withheld),
         },
     }

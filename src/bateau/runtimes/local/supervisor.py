@@ -1,6 +1,6 @@
 """Supervise one replica: watch its process, probe it, restart it when it ends, and stop it on request.
 
-Made by the keeper, one per replica. Hands its process to ending, its probes to health.
+Made by the keeper, one per replica. Its runner starts and stops it; health judges its probes.
 
 Invariant: at most one process leads the replica. The next one is started only when no process of the last one is left,
 so that no forgotten worker holds the port.
@@ -12,23 +12,19 @@ import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.kit.backoff import Backoff
-from bateau.kit.quantity import format_bytes
 from bateau.kit.suggest import listed
 from bateau.ports.clock import Clock
 from bateau.ports.probe import NO_ANSWER, Prober
-from bateau.runtimes.local.ending import Kin, end
 from bateau.runtimes.local.health import Health
-from bateau.runtimes.local.launch import Site, launch
-from bateau.runtimes.local.limits import ENFORCED, Leaf
+from bateau.runtimes.local.instance import Instance
 from bateau.runtimes.local.logs import tail
-from bateau.runtimes.local.process import Process
 from bateau.runtimes.local.records import Record
+from bateau.runtimes.local.runner import Runner, Running
 
 log = logging.getLogger(__name__)
 
@@ -45,14 +41,22 @@ class Supervisor:
     """One replica and its known state. All methods run on the event loop."""
 
     def __init__(
-        self, site: Site, record: Record, *, prober: Prober, clock: Clock, changed: Callable[[], None]
+        self,
+        instance: Instance,
+        runner: Runner,
+        record: Record,
+        *,
+        prober: Prober,
+        clock: Clock,
+        changed: Callable[[], None],
     ) -> None:
-        self._site = site
+        self._instance = instance
+        self._runner = runner
         self._record = record
         self._prober = prober
         self._clock = clock
         self._changed = changed
-        self._process: Process | None = None
+        self._running: Running | None = None
         self._health: Health | None = None
         self._healthy_since: float | None = None
         self._due = 0.0
@@ -65,10 +69,10 @@ class Supervisor:
             revision=record.template.revision,
             state=ReplicaState.STARTING,
             pid=None,
-            addresses=site.addresses(record),
+            addresses=instance.addresses(record),
             restarts=record.restarts,
             since=record.since or clock.wall(),
-            log_path=str(site.log_path(record.id)),
+            log_path=str(instance.log_path(record.id)),
             drain_timeout_s=record.template.drain_timeout_s,
         )
 
@@ -90,30 +94,25 @@ class Supervisor:
         self._launch()
         self._task = self._spawn(self._keep())
 
-    def adopt(self, process: Process) -> None:
+    def adopt(self, running: Running) -> None:
         """Take over a process that an earlier control plane has started."""
-        self._process = process
+        self._running = running
         self._begin(was_ready=self._record.ready)
-        limits = None
-        if self._record.cgroup is not None:
-            limits = ENFORCED
-        elif self._record.template.resources.memory or self._record.template.resources.cpu:
-            limits = "not enforced: the process was started without a cgroup"
         is_ready = self._record.ready or self._health is None
         self._show(
             ReplicaState.READY if is_ready else ReplicaState.STARTING,
             reason="no probe" if self._health is None else None,
-            pid=process.pid,
-            limits=limits,
+            pid=running.pid,
+            limits=self._runner.limits(self._record),
             adopted=True,
             since=self._record.since,
         )
 
     async def first_look(self) -> None:
         """Probe an adopted process once, so that the first `observe` reports its true state; then supervise it."""
-        process, plan = self._process, self._site.probe_plan(self._record)
-        if process is not None and plan is not None and not process.exited:
-            await self._probe(process, plan, timeout_s=min(plan.timeout_s, FIRST_PROBE_S_MAX))
+        running, plan = self._running, self._instance.probe_plan(self._record)
+        if running is not None and plan is not None and not running.exited:
+            await self._probe(running, plan, timeout_s=min(plan.timeout_s, FIRST_PROBE_S_MAX))
         self._task = self._spawn(self._keep())
 
     def revive(self, why: str, *, at_once: bool) -> None:
@@ -135,12 +134,12 @@ class Supervisor:
 
     def metrics_target(self) -> ProbeTarget | None:
         """Return the target of the replica's Prometheus page, None if it has none."""
-        return self._site.metrics_target(self._record)
+        return self._instance.metrics_target(self._record)
 
     def kill(self) -> None:
         """Send SIGKILL to the process and its group."""
-        if self._process is not None:
-            self._process.send_to_group(signal.SIGKILL)
+        if self._running is not None:
+            self._running.kill()
 
     async def close(self) -> None:
         """Stop supervising without ending the process."""
@@ -148,19 +147,19 @@ class Supervisor:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        if self._process is not None:
-            self._process.close(reap=self._process.exited)
-            self._process = None
+        if self._running is not None:
+            self._running.close(reap=self._running.exited)
+            self._running = None
 
     async def _keep(self) -> None:
         while True:
-            if self._process is None:
+            if self._running is None:
                 await self._wait_until_due()
                 await self._wait_for_values()
                 self._start_again()
-            if self._process is not None:
-                why = await self._watch(self._process)
-                await self._clear_away(why, self._process)
+            if self._running is not None:
+                why = await self._watch(self._running)
+                await self._clear_away(why, self._running)
                 if self._record.ended is not None:
                     return
 
@@ -175,57 +174,57 @@ class Supervisor:
             self._wait_for_next_start(error.message, at_once=False)
 
     def _launch(self) -> None:
-        launched = launch(self._site, self._record)
-        self._process, self._record = launched.process, launched.record
+        launched = self._runner.launch(self._record)
+        self._running, self._record = launched.running, launched.record
         self._begin(was_ready=False)
         self._show(
             ReplicaState.READY if self._health is None else ReplicaState.STARTING,
             reason="no probe" if self._health is None else None,
-            pid=launched.process.pid,
+            pid=launched.running.pid,
             limits=launched.limits,
             adopted=False,
         )
 
     def _begin(self, *, was_ready: bool) -> None:
         now = self._clock.monotonic()
-        plan = self._site.probe_plan(self._record)
+        plan = self._instance.probe_plan(self._record)
         self._health = None if plan is None else Health(plan, started=now, was_ready=was_ready)
         self._healthy_since = now if plan is None or was_ready else None
 
-    async def _watch(self, process: Process) -> str:
+    async def _watch(self, running: Running) -> str:
         """Wait until the process has ended or must end, and return the reason."""
         health = self._health
         if health is None:
-            await process.wait()
-            return process.exit_text()
-        while not await process.wait(health.delay_s(self._clock.monotonic())):
-            plan = self._site.probe_plan(self._record)  # missing values may have been supplied meanwhile
+            await running.wait()
+            return running.exit_text()
+        while not await running.wait(health.delay_s(self._clock.monotonic())):
+            plan = self._instance.probe_plan(self._record)  # missing values may have been supplied meanwhile
             if plan is None:
                 continue
-            await self._probe(process, plan, timeout_s=health.timeout_s(self._clock.monotonic()))
-            if health.restart_reason is not None and not process.exited:
+            await self._probe(running, plan, timeout_s=health.timeout_s(self._clock.monotonic()))
+            if health.restart_reason is not None and not running.exited:
                 return health.restart_reason
-        return process.exit_text()
+        return running.exit_text()
 
-    async def _probe(self, process: Process, plan: ProbePlan, *, timeout_s: float) -> None:
+    async def _probe(self, running: Running, plan: ProbePlan, *, timeout_s: float) -> None:
         """Probe once, and show a changed state. The answer is ignored if the process ends meanwhile."""
         health = self._health
         assert health is not None  # noqa: S101 - _begin sets the health of every replica with a probe plan
         asking = asyncio.ensure_future(self._prober.probe(plan.target, timeout_s))
-        ending = asyncio.ensure_future(process.wait())
+        ending = asyncio.ensure_future(running.wait())
         try:
             await asyncio.wait({asking, ending}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             asking.cancel()
             ending.cancel()
             await asyncio.gather(asking, ending, return_exceptions=True)
-        if process.exited:
+        if running.exited:
             return
         answer = asking.result()
         is_silent = answer is not None and answer.startswith(NO_ANSWER)
         # In a thread, because it scans every process of the machine; and only on silence, which is rare.
-        cpu_s = await asyncio.to_thread(self._kin().cpu_s) if is_silent else None
-        if process.exited:
+        cpu_s = await running.cpu_s() if is_silent else None
+        if running.exited:
             return
         health.note(answer, self._clock.monotonic(), cpu_s=cpu_s)
         self._note_healthy(healthy=health.state is ReplicaState.READY)
@@ -248,17 +247,17 @@ class Supervisor:
             return
         record = replace(self._record, ready=True, since=self.view.since)
         try:
-            self._site.records.write(record)
+            self._instance.records.write(record)
         except ReplicaError as error:
             # The replica serves all the same; the next control plane merely has to probe it first.
             log.warning("The record of replica %s could not be updated: %s", self._record.id, error.message)
         else:
             self._record = record
 
-    async def _clear_away(self, why: str, process: Process) -> None:
+    async def _clear_away(self, why: str, running: Running) -> None:
         """End the remaining processes of one that has ended or must end, so that the next one can start."""
         self._note_healthy(healthy=False)
-        had_exited = process.exited
+        had_exited = running.exited
         if had_exited:
             # Shown before its remaining processes are ended, which may take long: it takes no requests from now on.
             # The first end of a ready replica may be an accident. If it ends again, or never was ready, it waits.
@@ -267,14 +266,14 @@ class Supervisor:
         else:
             self._show(self.view.state, reason=why)
         try:
-            left_behind = await self._end(process)
+            left_behind = await self._end(running)
         except ReplicaError as error:
             self._show(self.view.state, reason=error.message)
-            await process.wait()
+            await running.wait()
             left_behind = 0
-        self._process = None
-        process.close(reap=True)
-        why += self._out_of_memory()
+        self._running = None
+        running.close(reap=True)
+        why += self._runner.clean_up(self._record)
         if had_exited and self._is_over(why):
             self._finish(why)
             return
@@ -296,7 +295,7 @@ class Supervisor:
         """Store how a task has ended, so that a restarted control plane does not run it a second time."""
         self._record = replace(self._record, ended=why)
         try:
-            self._site.records.write(self._record)
+            self._instance.records.write(self._record)
         except ReplicaError as error:
             log.warning("Replica %s may run again; its end could not be stored: %s", self._record.id, error.message)
         self._show_ended(why)
@@ -305,16 +304,6 @@ class Supervisor:
         state = ReplicaState.DONE if why == _ENDED_WELL else ReplicaState.FAILED
         last_log = () if state is ReplicaState.DONE else self._last_log()
         self._show(state, reason=None if state is ReplicaState.DONE else why, pid=None, last_log=last_log)
-
-    def _out_of_memory(self) -> str:
-        """Return a note if the kernel has killed a process in the replica's cgroup, else "". Removes the cgroup."""
-        leaf = self._leaf()
-        if leaf is None:
-            return ""
-        kills = leaf.oom_kills()
-        leaf.remove()
-        limit = self._record.template.resources.memory
-        return "" if not kills else ": out of memory" + (f", its limit is {format_bytes(limit)}" if limit else "")
 
     def _wait_for_next_start(self, why: str, *, at_once: bool) -> None:
         delay = 0.0 if at_once else Backoff().delay_s(self._record.quick_failures)
@@ -340,54 +329,42 @@ class Supervisor:
         # Only now, because the replica could get a new process until its task had ended.
         self._record = replace(self._record, stopping=True)
         try:
-            self._site.records.write(self._record)
+            self._instance.records.write(self._record)
         except ReplicaError as error:
             # A full disk must not keep a process alive. A crash from here on would start the replica again.
             log.warning("The record of replica %s could not be updated: %s", self._record.id, error.message)
-        process = self._process
+        running = self._running
         try:
-            await self._end(process)
+            await self._end(running)
         except ReplicaError as error:
             self._show(ReplicaState.STOPPING, reason=error.message)
             raise
-        self._process = None
-        if process is not None:
-            process.close(reap=True)
-        leaf = self._leaf()
-        if leaf is not None:
-            leaf.remove()
-        self._site.socket_path(self._record.id).unlink(missing_ok=True)
-        self._site.records.remove(self._record.id)
-        self._site.ports.release(self._record.id)
+        self._running = None
+        if running is not None:
+            running.close(reap=True)
+        self._runner.clean_up(self._record)
+        self._instance.socket_path(self._record.id).unlink(missing_ok=True)
+        self._instance.records.remove(self._record.id)
+        self._instance.ports.release(self._record.id)
 
-    async def _end(self, process: Process | None) -> int:
+    async def _end(self, running: Running | None) -> int:
         template = self._record.template
-        return await end(
-            process,
-            self._kin(),
-            stop_timeout_s=template.stop_timeout_s,
-            stop_signal=signal.Signals[template.stop_signal],
-        )
-
-    def _kin(self) -> Kin:
-        known = self._record.process
-        if known is None or self._process is None:
-            return Kin(self._site.instance, self._record.id)
-        return Kin(self._site.instance, self._record.id, known.pid, known.start_ticks)
-
-    def _leaf(self) -> Leaf | None:
-        return None if self._record.cgroup is None else Leaf(Path(self._record.cgroup))
+        number = signal.Signals[template.stop_signal]
+        if running is None:
+            await self._runner.end_rest(self._record.id, stop_timeout_s=template.stop_timeout_s, stop_signal=number)
+            return 0
+        return await running.end(stop_timeout_s=template.stop_timeout_s, stop_signal=number)
 
     def _last_log(self) -> tuple[str, ...]:
         try:
-            return tail(self._site.log_path(self._record.id), LAST_LOG_LINES)
+            return tail(self._instance.log_path(self._record.id), LAST_LOG_LINES)
         except OSError as error:
             return (f"(the log cannot be read: {error.strerror})",)
 
     def _show(self, state: ReplicaState, *, reason: str | None = None, **rest: object) -> None:
         """Set the state that `observe` returns, and report the change."""
         since = self.view.since if state is self.view.state else self._clock.wall()
-        fresh = {"since": since, "restarts": self._record.restarts, "addresses": self._site.addresses(self._record)}
+        fresh = {"since": since, "restarts": self._record.restarts, "addresses": self._instance.addresses(self._record)}
         self.view = replace(self.view, state=state, reason=reason, **{**fresh, **rest})  # type: ignore[arg-type]
         self._changed()
 
