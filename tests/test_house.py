@@ -123,6 +123,15 @@ def test_a_failure_mode_without_a_good_test_is_found(claim: str, finding: str) -
     assert any(finding in each for each in found), found
 
 
+def test_no_package_after_hydrate_asks_for_the_kind_of_a_workload() -> None:
+    """Code matches on what a workload runs; the kind that it came from is for people and labels."""
+    asks = re.compile(r"\bkey\.kind (?:==|!=|in |not in )|\bmatch [\w.]*key\.kind:|isinstance\([^)]*\w+Spec\b")
+    after = ("control", "place", "render", "plan", "runtimes", "traffic", "observe", "wiring", "api", "cli")
+    assert [
+        str(path) for name in after for path in (SOURCE / name).rglob("*.py") if asks.search(path.read_text())
+    ] == []
+
+
 def test_no_package_has_a_name_that_says_nothing() -> None:
     empty_names = {"utils", "util", "common", "helpers", "manager", "service", "base", "core", "misc"}
     names = {path.stem for path in MODULES} | {path.parent.name for path in MODULES}

@@ -245,6 +245,14 @@ async def test_an_apps_port_is_handed_out_once_and_kept() -> None:
         await w.turns()
         assert _listen_ports(w) == {"app/blog": 30002, "app/shop": 30001}
         assert w.service("app/shop").address == "http://127.0.0.1:30001"
+        w.texts.remove("blog")
+        await w.until(lambda: w.draining)
+        await w.pass_time(31.0)
+        await w.until(lambda: "app/blog" not in _listen_ports(w))
+        w.texts.write("cart", app("cart"))
+        w.texts.write("blog", app("blog"))
+        await w.until(lambda: len(_listen_ports(w)) == 3)
+        assert _listen_ports(w) == {"app/blog": 30002, "app/cart": 30003, "app/shop": 30001}
 
 
 async def test_a_port_that_is_fixed_is_the_one_that_is_written() -> None:

@@ -7,6 +7,7 @@ import pytest
 from bateau.control.history import HEALTHY_AFTER_S
 from bateau.domain.errors import ControlError
 from bateau.domain.workload import ModelServer
+from bateau.testing import FakeMemory
 from control.world import World, app, model, world
 
 SOURCES = ("hf://org/repo/chat.gguf", "hf://org/repo/chat-2.gguf")
@@ -173,3 +174,23 @@ async def test_what_the_gateway_rejects_is_not_rolled_out(tmp_path: Path) -> Non
         w.plane.rejections, w.plane.accepted = {}, False  # nothing was acknowledged yet
         await w.turn()
         assert not w.status.rolled_out
+
+
+async def test_a_hold_that_cannot_be_read_leaves_the_service_as_its_spec_says(tmp_path: Path) -> None:
+    memory = FakeMemory()
+    async with world(history=tmp_path / "h", memory=memory, chat=model(parallel=1), shop=app()) as w:
+        await healthy(w)
+        await write(w, "chat", model(parallel=2))
+        await w.control.rollback("chat")
+        await w.turn()
+        assert parallel(w) == 1
+        assert w.revisions
+        w.revisions.content = _unreadable  # type: ignore[method-assign]
+        await w.restart()
+        await w.until(lambda: parallel(w) == 2)
+        said = " ".join(problem.says for problem in w.status.problems)
+        assert "revision 1 is damaged" in said
+
+
+def _unreadable(_revision: int) -> dict[str, str]:
+    raise ControlError("revision 1 is damaged")

@@ -122,6 +122,11 @@ def test_requests_of_a_pod_are_completed_from_its_limits() -> None:
     assert made["spec"]["containers"][0]["resources"]["requests"] == {"cpu": "500m", "memory": "1Gi"}
 
 
+@pytest.mark.parametrize("field", ["hostNetwork", "hostPID", "hostIPC", "shareProcessNamespace", "hostUsers"])
+def test_a_field_that_means_something_when_absent_has_no_default(field: str) -> None:
+    assert not [path for table in API_DEFAULTS.values() for path in table if path.split(".")[-1] == field]
+
+
 def test_nulls_are_dropped_and_a_value_of_another_type_stays() -> None:
     assert with_defaults(TREES[10]) == {
         "apiVersion": "v1",

@@ -302,3 +302,17 @@ def test_files_in_git_lfs_have_their_content_where_it_was_fetched(tmp_path: Path
     problem = Tree(tmp_path / "out", files).text("b.bin", where=None)
     assert not isinstance(problem, str)
     assert "b.bin is a pointer of Git LFS" in problem.says
+
+
+def test_a_variable_of_a_hook_has_no_effect(workshop: Workshop, environ: Mapping[str, str], tmp_path: Path):
+    commit = workshop.commit("one", shop="a: 1\n")
+    other = Workshop(tmp_path / "other")
+    other.commit("two", shop="a: 2\n")
+    variables = {
+        **environ,
+        "GIT_DIR": str(other.directory / ".git"),
+        "GIT_WORK_TREE": str(other.directory),
+        "GIT_INDEX_FILE": str(tmp_path / "index"),
+    }
+    objects = asyncio.run(GitObjects.of_clone(workshop.directory, environ=variables))
+    assert asyncio.run(objects.texts_at(commit)) == {"shop.yaml": "a: 1\n"}

