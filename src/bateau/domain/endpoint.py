@@ -103,12 +103,12 @@ class Load:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlaneState:
-    """What is known of a plane now.
+    """The state of a plane that is known now.
 
-    `accepted`: a proxy is connected, and every connected one has answered for all that was published last, by
-    accepting or by rejecting it. `rejected` maps the key of a service to the reason, only for what is published now;
-    what belongs to no service is under "gateway/NAME" with the name of the plane. `load` was measured after the
-    proxies had acknowledged what was published last; None means unknown.
+    `accepted`: a proxy is connected, and all connected proxies have answered for the traffic that was published last,
+    by accepting or rejecting each part. `rejected` maps service keys to reasons, only for services that are published
+    now; the key of parts that belong to no service is "gateway/NAME", with the name of the plane. `load` was measured
+    after the proxies had acknowledged the traffic that was published last; None means unknown.
     """
 
     accepted: bool

@@ -20,7 +20,7 @@ class Plane(Protocol):
         ...
 
     def publish(self, traffic: Traffic) -> None:
-        """Replace the traffic. Does not wait, and cuts no request in flight; the newest value wins.
+        """Replace the traffic. Does not wait, and interrupts no request; the newest value wins.
 
         The first call opens the control channel: a proxy that connects to a server without state would remove all its
         resources. A backend that cannot be rendered is left out and reported in `observe().rejected`; all others are

@@ -1,1 +1,1 @@
-"""Planes: one folder each. They do not know each other."""
+"""Planes, one folder each. No plane imports another."""

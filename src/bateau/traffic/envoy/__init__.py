@@ -1,4 +1,4 @@
-"""Envoy as the data plane: what it is told at start, what it discovers, and how to ask it."""
+"""Envoy as the data plane: its bootstrap, the resources that it discovers, and its admin interface."""
 
 from bateau.traffic.envoy.plane import EnvoyPlane
 

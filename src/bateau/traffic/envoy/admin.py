@@ -12,7 +12,7 @@ import aiohttp
 
 _TIMEOUT_S = 3.0
 _ACTIVE = r"^(http\..*\.downstream_rq_active|tcp\..*\.downstream_cx_active)$"
-# The admin interface counts the very request that asks.
+# The admin interface counts the request that asks for the counters.
 _ADMIN = "http.admin."
 
 
@@ -23,7 +23,7 @@ class EnvoyAdmin:
         self._socket = socket
 
     async def text(self, path: str) -> str | None:
-        """Return the answer to a GET, or None where Envoy does not answer."""
+        """Return the response to a GET, or None if Envoy does not answer."""
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
             connector = aiohttp.UnixConnector(path=str(self._socket), force_close=True)
@@ -36,7 +36,7 @@ class EnvoyAdmin:
             return None
 
     async def upstream_in_flight(self) -> Mapping[str, int] | None:
-        """Return active requests (for tcp: connections) by the replica that works on them; None without an answer."""
+        """Return the active requests (for tcp: connections) of each replica; None if Envoy does not answer."""
         clusters = await self._json("/clusters?format=json")
         if clusters is None:
             return None
@@ -48,9 +48,9 @@ class EnvoyAdmin:
         return found
 
     async def downstream_in_flight(self) -> int | None:
-        """Return the requests, streams and tcp connections of clients that this Envoy has; None without an answer.
+        """Return the number of this Envoy's requests, streams and tcp connections; None if Envoy does not answer.
 
-        An idle keep-alive connection is not counted: nothing is lost when it closes.
+        Idle keep-alive connections do not count: nothing is lost when they close.
         """
         stats = await self._json("/stats?format=json&filter=" + _ACTIVE)
         return None if stats is None else sum(value for name, value in _stats(stats) if not name.startswith(_ADMIN))

@@ -1,10 +1,10 @@
 """Serve resources to every Envoy of this machine over one ordered stream each (delta ADS), on a unix socket.
 
-Called by traffic.envoy.plane. What each Envoy is sent, and when, is decided by delta; this moves the messages.
+Called by plane. The module delta decides which messages each Envoy gets, and when; this module moves them.
 
-Invariant: the socket opens only after the first resources are known: an Envoy that asked a server without state would
-be told that everything it has is gone.
-Invariant: an Envoy that is slow, silent or broken holds up no other Envoy, and nothing waits for it.
+Invariant: the socket opens only after the first resources are known. A server without state would answer that all the
+resources of an Envoy are gone.
+Invariant: an Envoy that is slow, silent or broken delays no other Envoy, and nothing waits for it.
 """
 
 import asyncio
@@ -26,12 +26,12 @@ logger = logging.getLogger(__name__)
 discovery_pb2: Any = _discovery_pb2
 
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
-# A process that is stopped keeps its socket open; without an answer to a ping within this time it counts as gone.
+# A stopped process keeps its socket open. Without an answer to a ping within this time, it counts as gone.
 _KEEPALIVE_MS = 10_000
 
 
 class _Stream:
-    """One connected Envoy, and the signal that there is something to send to it."""
+    """One connected Envoy, and the signal that its outbox has messages."""
 
     def __init__(self, subscriber: Subscriber) -> None:
         self.subscriber = subscriber
@@ -40,7 +40,7 @@ class _Stream:
 
 
 class AdsServer:
-    """A delta ADS server. `on_change` is called after each message that an Envoy sends, and when one comes or goes."""
+    """A delta ADS server. It calls `on_change` after each message from an Envoy, and when an Envoy disconnects."""
 
     def __init__(self, socket: Path, *, on_change: Callable[[], None]) -> None:
         self._socket = socket
@@ -52,24 +52,24 @@ class AdsServer:
 
     @property
     def subscribers(self) -> Iterator[Subscriber]:
-        """The Envoys that are connected and have said who they are."""
+        """The connected Envoys whose node id is known."""
         return (stream.subscriber for stream in self._streams if stream.subscriber.node is not None)
 
     def update(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
-        """Make `resources` what every Envoy should have; those whose node id is in `draining` get no listeners."""
+        """Replace the resources that every Envoy should have. Nodes in `draining` get no listeners."""
         self._resources, self._draining = resources, draining
         for stream in self._streams:
             stream.subscriber.update(resources, draining=draining)
             stream.changed.set()
 
     def retry(self) -> None:
-        """Send once more what any Envoy has rejected."""
+        """Send all rejected resources again."""
         for stream in self._streams:
             stream.subscriber.retry()
             stream.changed.set()
 
     async def open(self) -> None:
-        """Open the socket, for its user only. Raises OSError or RuntimeError where that is not possible."""
+        """Open the socket, for its user only. Raises OSError or RuntimeError."""
         self._socket.unlink(missing_ok=True)
         server = grpc.aio.server(
             options=[
@@ -92,7 +92,7 @@ class AdsServer:
         self._server = server
 
     async def close(self) -> None:
-        """Close the socket. Envoys keep what they have and connect again when it is back."""
+        """Close the socket. Envoys keep their resources and reconnect when the socket is back."""
         if self._server:
             for stream in self._streams:
                 stream.ended = True
@@ -125,8 +125,8 @@ class AdsServer:
         except grpc.RpcError:
             pass  # the Envoy is gone
         except Exception:
-            # A bug in one Envoy's bookkeeping ends its stream; it connects again and gets what it lacks.
-            logger.exception("a message from the gateway could not be handled; its control channel is reopened")
+            # A bug here ends the stream of one Envoy only. It reconnects and gets the resources that it lacks.
+            logger.exception("the control channel of one gateway is reopened: this is a bug in bateau")
         finally:
             stream.ended = True
             stream.changed.set()

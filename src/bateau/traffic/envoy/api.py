@@ -1,11 +1,11 @@
-"""Turn plain dictionaries into Envoy's protobuf messages, by the API of the very binary that will read them.
+"""Turn plain dictionaries into Envoy's protobuf messages, with the API of the binary that will read them.
 
-Called by traffic.envoy.plane and traffic.envoy.resources. The Python package xds-protos lags behind the binary and
-lacks messages and fields, while the executable carries the descriptors of its whole API; so they are read from there
-once and kept in the cache, and a field that this Envoy does not know fails here and not over there.
+Called by resources and plane. The Python package xds-protos lags behind Envoy and lacks messages and fields. The
+executable contains the descriptors of its whole API, so they are read from there once and cached. A field that this
+Envoy does not know fails here, before it is sent.
 
-Invariant: what `encode` accepts, the Envoy it was made for can parse.
-Refused: the message classes of xds-protos for resources; they are only used for the discovery service itself.
+Invariant: the Envoy that an `EnvoyApi` was made for can parse every message that `encode` returns.
+Refused: the message classes of xds-protos for resources. They are used for the discovery service only.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ _SERIALIZED_FILE_MIN_BYTES = 20
 
 
 class EnvoyApi:
-    """The message types of one Envoy binary. `digest` is that of the binary: another release has another."""
+    """The message types of one Envoy binary. `digest` identifies its release."""
 
     def __init__(self, binary: Path, cache: Path) -> None:
         files = _load(binary, cache)
@@ -47,7 +47,7 @@ class EnvoyApi:
 
 
 class _Descriptors:
-    """A descriptor database that hands files to the pool when they are asked for: most are never needed."""
+    """A descriptor database that gives a file to the pool when the pool needs it: most are never needed."""
 
     def __init__(self, files: dict[str, descriptor_pb2.FileDescriptorProto]) -> None:
         self._files = files
@@ -75,7 +75,7 @@ def _load(binary: Path, cache: Path) -> dict[str, descriptor_pb2.FileDescriptorP
     files = descriptor_pb2.FileDescriptorSet()
     try:
         files.ParseFromString(cached.read_bytes())
-    except Exception:  # noqa: BLE001 - absent, unreadable or damaged: all are mended by reading the binary again
+    except Exception:  # noqa: BLE001 - absent, unreadable or damaged: reading the binary again fixes all three
         files = _extract(binary)
         try:
             cache.mkdir(parents=True, exist_ok=True)
@@ -83,12 +83,12 @@ def _load(binary: Path, cache: Path) -> dict[str, descriptor_pb2.FileDescriptorP
             partial.write_bytes(files.SerializeToString())
             partial.replace(cached)
         except OSError:
-            pass  # a read-only cache only costs a third of a second at the next start
+            pass  # with a read-only cache, each start takes a third of a second longer
     return {file.name: file for file in files.file}
 
 
 def _extract(binary: Path) -> descriptor_pb2.FileDescriptorSet:
-    """Find every serialized FileDescriptorProto that protoc's C++ code left in the executable."""
+    """Find every serialized FileDescriptorProto that protoc's C++ code put into the executable."""
     found: dict[str, bytes] = {}
     with binary.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as image:
         for match in _FILE_NAME.finditer(image):
@@ -103,7 +103,7 @@ def _extract(binary: Path) -> descriptor_pb2.FileDescriptorSet:
         file = descriptor_pb2.FileDescriptorProto()
         try:
             file.ParseFromString(serialized)
-        except Exception:  # noqa: BLE001, S112 - a look-alike among other data; the real one is elsewhere
+        except Exception:  # noqa: BLE001, S112 - other data that resembles a descriptor; the real one is elsewhere
             continue
         files.file.append(file)
     return files

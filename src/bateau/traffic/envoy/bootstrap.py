@@ -1,12 +1,12 @@
-"""What Envoy is started with: its admin socket and its control channel. Everything else comes by discovery.
+"""Envoy's bootstrap: its admin socket and its control channel. All other configuration comes by discovery.
 
-Called by traffic.envoy.plane. It is put on Envoy's command line.
+Called by plane, which passes it on Envoy's command line.
 
-Invariant: nothing that a user can set stands in the bootstrap, so no setting replaces a running Envoy. What differs
-between two proxies, the id of the replica and the admin socket, are placeholders that the runtime fills in.
+Invariant: the bootstrap contains no setting of a user, so no change of settings replaces a running Envoy. The id of the
+replica and its admin socket are placeholders that the runtime replaces.
 Invariant: the admin interface is a unix socket that only its user can open.
-Refused: a bootstrap file. Cleaning jobs delete it under a running Envoy, and an upgrade would change it under the
-processes that are to be restarted with the old one.
+Refused: a bootstrap file. Cleaning jobs delete it while Envoy runs, and an upgrade would change it for processes that
+restart with the old command.
 """
 
 from pathlib import PurePath

@@ -20,18 +20,18 @@ CONTROL_CLUSTER = "bateau-control"
 _MODELS = ("openai", "leaving")
 
 _UNLIMITED = 1_000_000
-# llama.cpp's server has 512 threads and needs one for each connection, with or without a request on it; number 513
-# waits behind the others, and that may be the health probe. Half of them, since two gateways may run for a while.
+# llama.cpp's server has 512 threads and needs one per connection, even an idle one. Connection 513 waits for a thread,
+# and that may be the health probe. Less than half of the threads, since two gateways run during a handover.
 REPLICA_CONNECTIONS_MAX = 240
-# Beyond that, so many requests to a model wait in the gateway; the next one is answered 503.
+# How many more requests to a model wait in the gateway; the next request gets a 503.
 WAITING_MAX = 1024
-# Node and uvicorn close a connection that was idle for 5 s, gunicorn after 2 s; whoever closes later may send a request
-# into the close. So the gateway closes first.
+# Node and uvicorn close a connection that was idle for 5 s, gunicorn after 2 s. A request that is sent at that moment
+# is lost, so the gateway closes idle connections first.
 _APP_IDLE = "1.5s"
 
 
 class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
-    """A backend has a value that cannot be rendered; the message says which, and holds no secret."""
+    """A backend has a value that cannot be rendered. The message names the value, and contains no secret."""
 
 
 def cluster(backend: Backend) -> dict[str, Any]:
@@ -47,14 +47,14 @@ def cluster(backend: Backend) -> dict[str, Any]:
                         "name": "envoy.load_balancing_policies.least_request",
                         "typed_config": {
                             "@type": TYPE + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-                            # All endpoints are compared, not two of them: few replicas, long requests.
+                            # Compare all endpoints instead of two at random: replicas are few and requests long.
                             "selection_method": "FULL_SCAN",
                         },
                     }
                 }
             ]
         },
-        # With all replicas unready the answer is 503, not a guess among the dead.
+        # If no replica is ready, answer 503 instead of trying one that is not.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
     }
     if backend.external:
@@ -67,7 +67,7 @@ def cluster(backend: Backend) -> dict[str, Any]:
 
 
 def _limits(backend: Backend) -> dict[str, Any]:
-    """Return the CircuitBreakers: bounds where a replica of ours would fall ill, none elsewhere."""
+    """Return the CircuitBreakers: bounds for replicas of models, none for apps and external APIs."""
     bounded = backend.protocol in _MODELS and backend.external is None
     found: dict[str, Any] = {
         "thresholds": [
@@ -86,7 +86,7 @@ def _limits(backend: Backend) -> dict[str, Any]:
 
 
 def cluster_name(backend: Backend) -> str:
-    """Return the name of a backend's cluster: the service, with the name of the port where it is an app's."""
+    """Return the name of a backend's cluster: the service, followed by the port's name if it is an app."""
     return backend.service if backend.port_name is None else f"{backend.service}/{backend.port_name}"
 
 
@@ -164,7 +164,7 @@ class ExternalUrl:
 
     @classmethod
     def parse(cls, text: str) -> "ExternalUrl":
-        """Return the parts of a URL. Raises UnusableBackend, which says what is wrong and does not show the URL.
+        """Return the parts of a URL. Raises UnusableBackend; its message does not show the URL.
 
         >>> ExternalUrl.parse("https://api.example.org/v1/").port
         443
@@ -241,7 +241,7 @@ def _trusted_authorities() -> str:
 
 
 def api_key_secret(backend: Backend) -> dict[str, Any] | None:
-    """Return the Secret with the API key of an external target, or None where it has none."""
+    """Return the Secret with the API key of an external target, or None if it has no key."""
     if backend.external is None or backend.external.api_key is None:
         return None
     return {

@@ -1,13 +1,13 @@
-"""What one connected Envoy has, lacks and has rejected, and what to send it next (delta xDS).
+"""The state of one connected Envoy in delta xDS: its resources, its rejections, and the responses to send next.
 
-Called by traffic.envoy.ads. Pure: no task, no clock, no socket; every message and every new set of resources goes
-through `_advance`, which compares what Envoy has with what it should have.
+Called by ads, which moves the messages. Pure: no task, no clock, no socket. Every message and every new set of
+resources ends in `_advance`, which compares the resources that Envoy has with those that it should have.
 Source: Envoy's "xDS REST and gRPC protocol", incremental xDS.
 
-Invariant: make before break. New clusters, endpoints and secrets are acknowledged before filters, listeners and routes
-name them, and go only when no route names them any longer.
-Invariant: at most one unacknowledged response per type, beside answers to what Envoy asks for: an Envoy that is silent
-costs bounded memory and holds up nobody else.
+Invariant: make before break. Envoy acknowledges new clusters, endpoints and secrets before it gets filters, listeners
+and routes that name them. A cluster is removed only after Envoy has acknowledged routes that do not name it.
+Invariant: each type has at most one unacknowledged response, apart from answers to Envoy's own requests. A silent Envoy
+takes bounded memory and delays no other Envoy.
 """
 
 import re
@@ -40,14 +40,14 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class _Sent:
-    """A response that Envoy has not answered yet: versions by name, None for what was removed."""
+    """A response that Envoy has not answered yet: versions by name, None for removed resources."""
 
     versions: Mapping[str, str | None]
 
 
 @dataclass
 class _Subscription:
-    """One type: what Envoy asks for, what it has (`held`), and what it has rejected."""
+    """One type: the names that Envoy subscribes to, the versions that it has (`held`), and those it has rejected."""
 
     names: set[str] = field(default_factory=set[str])
     wildcard: bool = False
@@ -55,11 +55,11 @@ class _Subscription:
     held: dict[str, str] = field(default_factory=dict[str, str])
     pending: dict[str, _Sent] = field(default_factory=dict[str, _Sent])  # by nonce
     rejected: dict[str, Rejection] = field(default_factory=dict[str, Rejection])
-    retry: set[str] = field(default_factory=set[str])  # rejected names that are to be sent once more
-    alone: set[str] = field(default_factory=set[str])  # names of a rejected response that named nobody
+    retry: set[str] = field(default_factory=set[str])  # rejected names to be sent again
+    alone: set[str] = field(default_factory=set[str])  # names of a response that was rejected without naming one
 
     def expects(self, name: str) -> str | None:
-        """Return the version that Envoy has once it has accepted what is on its way."""
+        """Return the version that Envoy will have after it has accepted all pending responses."""
         for sent in reversed(self.pending.values()):
             if name in sent.versions:
                 return sent.versions[name]
@@ -76,9 +76,9 @@ class _Subscription:
 
 
 class Subscriber:
-    """One connected Envoy. What it should be sent next is appended to `outbox`, in order.
+    """One connected Envoy. Responses to send to it are appended to `outbox`, in order.
 
-    `settled` says whether it has answered for everything that it should have.
+    `settled` is true if Envoy has accepted or rejected every resource that it should have.
     """
 
     def __init__(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
@@ -88,23 +88,23 @@ class Subscriber:
         self._resources = resources
         self._draining = draining
         self._types: dict[str, _Subscription] = {}
-        self._replaced: set[str] = set()  # clusters that wait for endpoints, which Envoy has and does not ask for again
+        self._replaced: set[str] = set()  # clusters that wait for endpoints that Envoy does not ask for again
         self._nonce = 0
 
     def update(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
-        """Replace what Envoy should have. Nodes in `draining` get no listeners."""
+        """Replace the resources that Envoy should have. Nodes in `draining` get no listeners."""
         self._resources = resources
         self._draining = draining
         self.retry()
 
     def retry(self) -> None:
-        """Send once more what Envoy has rejected: a port that was taken may be free by now."""
+        """Send rejected resources again: a port that was in use may be free now."""
         for subscription in self._types.values():
             subscription.retry = set(subscription.rejected)
         self._advance()
 
     def receive(self, request: Any) -> None:
-        """Take in a DeltaDiscoveryRequest: a subscription, an acknowledgement, or both."""
+        """Handle a DeltaDiscoveryRequest: a subscription, an acknowledgement, or both."""
         if request.HasField("node") and request.node.id:
             self.node = str(request.node.id)
         type_url: str = request.type_url
@@ -125,7 +125,7 @@ class Subscriber:
         self._advance()
 
     def rejections(self) -> Iterator[tuple[Resource, str]]:
-        """Yield each resource that Envoy has rejected, and why, of what it should have now."""
+        """Yield each rejected resource, of those that Envoy should have now, and the reason."""
         for type_url, subscription in self._types.items():
             there = self._wanted(type_url)
             for name, rejection in subscription.rejected.items():
@@ -133,7 +133,7 @@ class Subscriber:
                     yield there[name], rejection.message
 
     def _advance(self) -> None:
-        """Send what may be sent now, and find out whether Envoy has answered for everything."""
+        """Queue every response that may be sent now, and update `settled`."""
         self.settled = False
         for type_url in _TARGETS:
             self._send_difference(type_url, keep=True)
@@ -150,7 +150,7 @@ class Subscriber:
         self.settled = all(self._has_answered(type_url) for type_url in _TARGETS)
 
     def _has_asked(self) -> bool:
-        """Whether Envoy has asked for everything that it will want: what a listener refers to comes after it."""
+        """Whether Envoy has subscribed to all it needs: the parts of a listener are requested after the listener."""
         if not {CLUSTER, LISTENER} <= self._types.keys():
             return False
         return FRONT not in self._of(LISTENER).held or all(
@@ -158,7 +158,7 @@ class Subscriber:
         )
 
     def _has_answered(self, type_url: str) -> bool:
-        """Whether Envoy has what it should have of a type or has rejected it, and has nothing else."""
+        """Whether Envoy has accepted or rejected every resource of a type that it should have, and has no other."""
         subscription, wanted = self._of(type_url), self._needed(type_url)
         return not (subscription.held.keys() - wanted.keys()) and subscription.has_answered_for(wanted)
 
@@ -166,7 +166,7 @@ class Subscriber:
         return self._types.get(type_url) or _Subscription()
 
     def _needed(self, type_url: str) -> Mapping[str, Resource]:
-        """Return what Envoy has to answer for: it will ask for the endpoints of each cluster that it accepts."""
+        """Return the resources that Envoy has to answer for. It asks for the endpoints of each cluster it accepts."""
         if type_url != ENDPOINTS or CLUSTER not in self._types:
             return self._wanted(type_url)
         names, clusters = self._of(ENDPOINTS).names, self._of(CLUSTER)
@@ -180,7 +180,7 @@ class Subscriber:
         return there if subscription.wildcard else {n: r for n, r in there.items() if n in subscription.names}
 
     def _send_difference(self, type_url: str, *, keep: bool = False) -> None:
-        """Send what Envoy lacks of a type and, unless `keep`, the names of what is gone."""
+        """Send the resources of a type that Envoy lacks and, unless `keep`, the names of removed ones."""
         subscription = self._types.get(type_url)
         if subscription is None or subscription.pending:
             return
@@ -198,7 +198,7 @@ class Subscriber:
             self._send(type_url, subscription, changed, gone)
 
     def _answer(self, type_url: str, subscription: _Subscription, asked: Sequence[str]) -> None:
-        """Answer at once for names that Envoy asks for: it waits for each, also for those that do not exist."""
+        """Answer a subscription to names at once: Envoy waits for each name, even if it does not exist."""
         wanted = self._wanted(type_url)
         found = {
             name: wanted[name]
@@ -239,7 +239,7 @@ class Subscriber:
 
 
 def _subscribe(subscription: _Subscription, names: Iterable[str], *, first: bool) -> list[str]:
-    """Note what Envoy asks for, and return the names that it waits for."""
+    """Add names to a subscription, and return those that Envoy waits for."""
     asked: list[str] = []
     for name in names:
         if name == _WILDCARD:
@@ -247,7 +247,7 @@ def _subscribe(subscription: _Subscription, names: Iterable[str], *, first: bool
             continue
         subscription.names.add(name)
         asked.append(name)
-        # Asked for again on the same stream: Envoy has dropped it, whatever it had before.
+        # A second subscription on the same stream means that Envoy has dropped the resource.
         if not first:
             subscription.held.pop(name, None)
             subscription.rejected.pop(name, None)
@@ -276,7 +276,7 @@ def _take_acknowledgement(subscription: _Subscription, sent: _Sent) -> None:
 
 
 def _take_rejection(subscription: _Subscription, sent: _Sent, message: str) -> None:
-    """Note who is at fault. The rest of the response is sent again without them, as Envoy may not have applied it."""
+    """Record the resources at fault. Envoy may not have applied the others, so they are sent again."""
     names = [name for name, version in sent.versions.items() if version is not None]
     at_fault = [name for name in names if _is_named(name, message)] or (names if len(names) == 1 else [])
     if not at_fault:

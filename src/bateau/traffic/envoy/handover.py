@@ -1,14 +1,14 @@
-"""Send new connections to the proxy that takes over, before the one that leaves closes its listening sockets.
+"""Direct new connections to the proxy that takes over, before the draining proxy closes its listening sockets.
 
-Called by traffic.envoy.plane. It runs when a proxy begins to drain. Both proxies listen on the same ports
-(SO_REUSEPORT). A connection that the kernel has completed, but that a proxy has not accepted yet, is reset when that
-proxy closes its socket; so the kernel is told first to choose the other proxy's sockets.
-Source: socket(7), SO_ATTACH_REUSEPORT_CBPF. The program belongs to all sockets of a port, and any of them may set it.
+Called by plane when a proxy begins to drain. Both proxies listen on the same ports (SO_REUSEPORT). The kernel completes
+a connection before a proxy accepts it. If the proxy closes its socket in between, the connection is reset. So the
+kernel is first directed to choose only the sockets of the other proxy.
+Source: socket(7), SO_ATTACH_REUSEPORT_CBPF. The program belongs to all sockets of a port, and any of them can set it.
 
-Invariant: where steering is not possible, the handover goes on without it.
-Refused: Envoy's hot restart. It passes its sockets on and loses no connection either, but the old Envoy then has no
-admin interface, so nobody knows what is in flight on it, and it ends after a fixed time, whatever that cuts; and two
-releases of Envoy need not be able to do it.
+Invariant: if steering is not possible, the handover continues without it.
+Refused: Envoy's hot restart. It hands the sockets over and loses no connection either. But the old Envoy then has no
+admin interface, so its requests in flight are unknown, and it ends after a fixed time. Two releases of Envoy may also
+be unable to hand over to each other.
 """
 
 import contextlib
@@ -18,7 +18,7 @@ import struct
 import sys
 from pathlib import Path
 
-# How long a proxy has to accept what is in its queues, once nothing new comes to them.
+# How long a proxy has to accept the connections in its queues, after new ones go elsewhere.
 SETTLE_S = 0.25
 
 _SO_ATTACH_REUSEPORT_CBPF = 51  # asm-generic/socket.h
@@ -27,11 +27,10 @@ _TCP_LISTEN = "0A"  # net/tcp_states.h, as in /proc/net/tcp
 
 
 def steer(address: str, port: int, *, sockets: int) -> bool:
-    """Have the kernel give new connections to the last `sockets` sockets that listen on a port.
+    """Give new connections to the last `sockets` sockets that listen on a port. Returns whether that was possible.
 
-    Sockets are numbered in the order in which they began to listen. The program chooses the first of the last ones; as
-    the sockets before it close, its number comes to name none, and the kernel spreads connections over all again.
-    Returns whether that was possible.
+    The kernel numbers sockets in the order in which they began to listen. The program selects the first of the last
+    ones. When all sockets before it have closed, no socket has that number, and the kernel balances over all again.
     """
     if not sys.platform.startswith("linux"):
         return False

@@ -3,9 +3,9 @@
 Called by traffic.envoy. It makes the front listener of all models with its filters, and one listener for each port of
 an App.
 
-Invariant: nothing that changes while Envoy runs is part of the front listener; its filters, routes, clusters and
-endpoints come by discovery of their own, so no change of them drains a connection.
-Refused: Lua for reading the body. It is cheaper on big bodies, but takes broken JSON and does not decode escapes.
+Invariant: filters, routes, clusters and endpoints are not part of the front listener. They come by discovery of their
+own, so a change to them drains no connection.
+Refused: Lua for reading the body. It is cheaper for large bodies, but accepts invalid JSON and does not decode escapes.
 """
 
 from typing import Any
@@ -22,14 +22,14 @@ FRONT = "front"  # the listener, and its routes
 # They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
-# One URL space that is Bateau's: there is one way to write each path.
+# The URL space of models is Bateau's own: each path has one spelling.
 _OUR_PATHS = {
     "normalize_path": True,
     "merge_slashes": True,
     "path_with_escaped_slashes_action": "REJECT_REQUEST",
     "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
 }
-# An app's paths and headers are its own. Registries, object stores and proxies have %2F, //, %5C and .. in theirs.
+# Paths and headers belong to the app. Registries, object stores and proxies use %2F, //, %5C and `..` in paths.
 _THEIR_PATHS = {
     "normalize_path": False,
     "merge_slashes": False,
@@ -61,11 +61,11 @@ def front_listener(address: str, port: int) -> dict[str, Any]:
 
 
 def app_http_listener(name: str, port: int, *, route_config: dict[str, Any], metrics_name: str) -> dict[str, Any]:
-    """Return the loopback listener of an App's http, grpc or websocket port: balanced by request, HTTP/1.1 and h2c."""
+    """Return the loopback Listener of an App's http, grpc or websocket port: HTTP/1.1 and h2c, balanced by request."""
     config = {
         "route_config": route_config,
         "upgrade_configs": [{"upgrade_type": "websocket"}],
-        # After an upstream's close Envoy would swallow a client's data for a second.
+        # Otherwise Envoy reads and drops a client's data for a second after the app has closed the connection.
         "delayed_close_timeout": "0s",
         "local_reply_config": local_replies(ALL),
         **_THEIR_PATHS,
@@ -79,7 +79,7 @@ def app_http_listener(name: str, port: int, *, route_config: dict[str, Any], met
 
 
 def app_tcp_listener(name: str, port: int, *, cluster: str, metrics_name: str) -> dict[str, Any]:
-    """Return the loopback listener of an App's tcp port: balanced by connection."""
+    """Return the loopback Listener of an App's tcp port: balanced by connection."""
     return {
         "name": name,
         "address": socket_address(LOOPBACK, port),
@@ -107,7 +107,7 @@ def socket_address(address: str, port: int) -> dict[str, Any]:
 
 
 def ads() -> dict[str, Any]:
-    """Return the config source of everything that changes: the one ordered stream."""
+    """Return the ConfigSource of all discovered resources: the aggregated stream."""
     return {"ads": {}, "resource_api_version": "V3"}
 
 
@@ -141,7 +141,7 @@ def _http_filter(name: str, type_name: str, config: dict[str, Any]) -> dict[str,
 def front_filters() -> list[dict[str, Any]]:
     """Return the HTTP filters of the front listener, each a TypedExtensionConfig.
 
-    They read `model` from the body into a header that routes match on; such a header of a client is overwritten.
+    They copy `model` from the body into a header that routes match on. A client's own header of that name is replaced.
     """
 
     def model(value: str | None = None) -> dict[str, Any]:
@@ -157,8 +157,8 @@ def front_filters() -> list[dict[str, Any]]:
                 "on_error": model(INVALID_BODY),
             }
         ],
-        # Anything else cannot be JSON that was meant for us. It also keeps web pages of other origins out: a browser
-        # sends application/json across origins only after asking, and is not answered.
+        # Other content types are not JSON. This also keeps web pages of other origins out: a browser sends
+        # application/json to another origin only after a preflight request, which the gateway does not grant.
         "allow_content_types_regex": {"regex": "(?i)application/([\\w.+-]+\\+)?json.*"},
         "allow_empty_content_type": False,
     }
@@ -173,15 +173,15 @@ def front_filters() -> list[dict[str, Any]]:
         _http_filter(
             "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}
         ),
-        # Does nothing but on routes that rename the model.
+        # Has an effect only on routes that rename the model.
         _http_filter("transform", "transform.v3.TransformConfig", {}),
     ]
 
 
 def _request_metrics() -> list[dict[str, Any]]:
-    """Count requests and time them by route, in Envoy: no log is read for it, and no Python is on the way.
+    """Count and time requests by route, inside Envoy, without a log or Python.
 
-    The route's name and not the model's as the client wrote it is the label, so that strangers can't make series.
+    The label is the name of the route, not the model name in the request, so that clients cannot create new series.
     """
     tags = [{"name": "route", "value_format": "%ROUTE_NAME%"}]
     requests = {
@@ -189,7 +189,7 @@ def _request_metrics() -> list[dict[str, Any]]:
         "value_fixed": 1,
     }
     duration = _histogram("request_duration", tags, "%DURATION%")
-    # llama.cpp sends its headers at once, so the first byte of the BODY is the first token.
+    # llama.cpp sends its headers at once, so the first token is the first byte of the body.
     first_token = _histogram("time_to_first_token", tags, "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%")
     model_was_read = {
         "metadata_filter": {

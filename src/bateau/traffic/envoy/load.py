@@ -1,9 +1,9 @@
-"""Measure how many requests are in flight, by asking every proxy while somebody wants to know.
+"""Measure the requests in flight, by asking every proxy while the traffic wants a load.
 
-Made and followed by plane.
+Called by plane.
 
-Invariant: a count is known only where every proxy that may send requests has been asked, after it had acknowledged
-what was published last; otherwise it is None, never 0.
+Invariant: the load is known only if every proxy has answered after it had acknowledged the traffic that was published
+last. Otherwise it is None, never 0.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ _INTERVAL_S = 0.25
 
 
 class LoadMeter:
-    """Polls the admin sockets of the proxies of a traffic from `follow` to the next one, where that wants a load.
+    """Polls the admin sockets of a traffic's proxies from one `follow` to the next, if the traffic wants a load.
 
-    `may_ask` says whether all proxies have acknowledged the traffic; `on_change` is called when `load` has changed.
+    `may_ask` returns whether all proxies have acknowledged the traffic. `on_change` is called after each measurement.
     """
 
     def __init__(self, clock: Clock, *, may_ask: Callable[[], bool], on_change: Callable[[], None]) -> None:
@@ -32,7 +32,7 @@ class LoadMeter:
         self._polling: asyncio.Task[None] | None = None
 
     def follow(self, traffic: Traffic, admins: Mapping[str, Path]) -> None:
-        """Forget the load, and measure that of `traffic` if it wants one. `admins` are admin sockets by replica."""
+        """Forget the load, and measure that of `traffic` if it wants one. `admins` are the admin sockets by replica."""
         self.load = None
         if self._polling:
             self._polling.cancel()
@@ -59,7 +59,7 @@ class LoadMeter:
 
 
 async def _in_flight(admins: Mapping[str, Path]) -> Mapping[str, int] | None:
-    """Return requests in flight by replica and by proxy; None where any proxy does not answer."""
+    """Return requests in flight by replica and by proxy; None if any proxy does not answer."""
     asked = [EnvoyAdmin(socket) for socket in admins.values()]
     upstream = await asyncio.gather(*(admin.upstream_in_flight() for admin in asked))
     downstream = await asyncio.gather(*(admin.downstream_in_flight() for admin in asked))

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def error_body(message: str, *, kind: str, code: str | None, param: str | None = None) -> dict[str, Any]:
-    """Return the error object. Text in it may hold Envoy's command operators."""
+    """Return the error object. Its text may contain Envoy's command operators."""
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
@@ -19,12 +19,12 @@ def invalid_request(message: str, *, code: str, param: str | None = None) -> dic
 
 
 def plain_text(message: str) -> str:
-    """Escape what Envoy would read as a command operator."""
+    """Escape text that Envoy would read as a command operator."""
     return message.replace("%", "%%")
 
 
 def direct_response(status: int, body: dict[str, Any]) -> dict[str, Any]:
-    """Return a route's `direct_response` with `body` as JSON, written out as it stands."""
+    """Return a route's `direct_response` with `body` as JSON."""
     return {"status": status, "body": {"inline_string": json.dumps(body, ensure_ascii=False)}}
 
 

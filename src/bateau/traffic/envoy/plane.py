@@ -1,12 +1,11 @@
 """The Envoy plane: traffic in, configured gateways out.
 
-Called by wiring.local and wiring.metrics. control uses it through ports.plane. Envoy itself is run by the runtime, from
-`template`.
+Called by control through ports.plane. The runtime runs Envoy itself, from `template`.
 
-Invariant: a control plane that dies costs no request: Envoy continues with what it has, and the next control plane
-sends only what differs.
-Invariant: nothing here waits for Envoy. Acknowledgements, rejections and loads are observed, and whoever asked to be
-woken is woken when they change.
+Invariant: no request fails because the control plane dies. Envoy continues with the resources that it has, and the next
+control plane sends only the difference.
+Invariant: nothing here waits for Envoy. Acknowledgements, rejections and loads are observed, and the callbacks of
+`on_change` are called when they change.
 """
 
 import asyncio
@@ -34,20 +33,20 @@ from bateau.traffic.envoy.resources import ResourceBuilder, Resources
 
 logger = logging.getLogger(__name__)
 
-# An Envoy that was started before proxies had ids of their own calls itself so, and has its admin socket there.
+# Node id and admin socket of an Envoy that was started before each proxy had its own.
 _FIRST_NODE = "gateway"
 _FIRST_ADMIN = "envoy-admin.sock"
-# A rejected resource is sent again after this time: a port that was taken may be free by then.
+# A rejected resource is sent again after this time: a port that was in use may be free by then.
 _RETRY_S = 10.0
 _REOPEN_S = 1.0
-# How long a proxy that drains, and connections of a listener that is gone, have for what is in flight.
+# How long Envoy keeps the connections of a removed listener, so that requests and streams in flight can end.
 _DRAIN_S = 600
 
 
 class EnvoyPlane:
     """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`.
 
-    Raises ControlError where `binary` is not an Envoy that knows everything it will be sent.
+    Raises ControlError if `binary` is not an Envoy that can read the resources of this plane.
     """
 
     name = "envoy"
@@ -84,8 +83,8 @@ class EnvoyPlane:
         self._listen = listen
         self._traffic = Traffic()
         self._resources: Resources = {}
-        self._steered: frozenset[str] = frozenset()  # draining proxies that new connections no longer go to
-        self._leaving: frozenset[str] = frozenset()  # those of them that have no listeners any longer
+        self._steered: frozenset[str] = frozenset()  # draining proxies that get no new connections
+        self._leaving: frozenset[str] = frozenset()  # those of them whose listeners are removed
         self._handing_over: asyncio.TimerHandle | None = None
         self._failed: Mapping[str, str] = {}
         self._state = PlaneState(accepted=False, rejected={}, load=None)
@@ -94,7 +93,7 @@ class EnvoyPlane:
         self._retrying: asyncio.TimerHandle | None = None
 
     def template(self) -> ProcessTemplate:
-        """Return how to run Envoy; `{replica}` and `{socket}` are what differs from one proxy to the next."""
+        """Return how to run Envoy. The runtime replaces `{replica}` and `{socket}` for each proxy."""
         command = (
             str(self._binary),
             "--config-yaml",
@@ -108,12 +107,12 @@ class EnvoyPlane:
             "--disable-hot-restart",
             "--log-level",
             "warning",
-            # A client that left before the first token has no time to first token; Envoy would log each as an error.
+            # A request whose client left early has no time to first token, and Envoy would log that as an error.
             "--component-log-level",
             "misc:critical",
             "--drain-time-s",
             str(_DRAIN_S),
-            # Whoever is connected to a listener that goes away is asked to connect again with its next answer.
+            # Clients of a removed listener get `connection: close` with their next response.
             "--drain-strategy",
             "immediate",
         )
@@ -131,7 +130,7 @@ class EnvoyPlane:
         )
 
     def publish(self, traffic: Traffic) -> None:
-        """Have every proxy get what it lacks of `traffic`; the first call opens the control channel."""
+        """Send each proxy the resources of `traffic` that it lacks; the first call opens the control channel."""
         built = self._builder.build(traffic)
         self._traffic, self._resources, self._failed = traffic, built.resources, built.failed
         self._leaving &= _draining(traffic)
@@ -143,7 +142,7 @@ class EnvoyPlane:
         self._look()
 
     def observe(self) -> PlaneState:
-        """Return what is known now."""
+        """Return the state that is known now."""
         return self._state
 
     def on_change(self, wake: Callable[[], None]) -> None:
@@ -151,9 +150,9 @@ class EnvoyPlane:
         self._wakes.append(wake)
 
     async def ask(self, path: str) -> Sequence[str | None]:
-        """Return what the admin interface of each proxy answers to a GET; None for one that does not answer.
+        """Return the response of each proxy's admin interface to a GET; None for a proxy that does not answer.
 
-        Without any proxy there is one None: a gateway that is down is not one that has nothing to say.
+        Without any proxy, the result is one None, so that a gateway that is down counts as one failure.
         """
         admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._traffic.proxies]
         return await asyncio.gather(*(admin.text(path) for admin in admins)) or [None]
@@ -171,7 +170,7 @@ class EnvoyPlane:
         await self._ads.close()
 
     def _hand_over(self, traffic: Traffic) -> None:
-        """Have new connections go to the other proxies, before those that begin to drain close their sockets."""
+        """Direct new connections to the other proxies, before those that begin to drain close their sockets."""
         before, self._steered = self._steered, _draining(traffic)
         if self._steered <= before:
             return
@@ -195,12 +194,12 @@ class EnvoyPlane:
                 return await self._ads.open()
             except (OSError, RuntimeError) as error:
                 if str(error) != says:
-                    logger.error("the gateway's control channel cannot be opened, and is tried again: %s", error)
+                    logger.error("the gateway's control channel cannot be opened, and Bateau tries again: %s", error)
                 says = str(error)
             await asyncio.sleep(_REOPEN_S)
 
     def _look(self) -> None:
-        """Note what has changed, and tell whoever asked to be woken."""
+        """Update the state, and wake the callbacks if it has changed."""
         rejected = dict(self._failed)
         for subscriber in self._ads.subscribers:
             for resource, message in subscriber.rejections():
@@ -222,14 +221,14 @@ class EnvoyPlane:
         self._look()
 
     def _accepted(self) -> bool:
-        """Whether every connected proxy has answered for everything, and none that should take requests is missing."""
+        """Whether all connected proxies have answered for the traffic, and no proxy that takes requests is missing."""
         connected = {subscriber.node for subscriber in self._ads.subscribers}
         missing = [proxy for proxy in self._traffic.proxies if not proxy.draining and _node(proxy) not in connected]
         settled = all(subscriber.settled for subscriber in self._ads.subscribers)
         return bool(connected) and not missing and settled and self._leaving == _draining(self._traffic)
 
     def _all_connected(self) -> bool:
-        """Whether every proxy, also one that drains, has answered for everything; an unknown one could not be asked."""
+        """Whether all proxies of the traffic, and no others, are connected and have answered for it."""
         connected = {subscriber.node for subscriber in self._ads.subscribers}
         return self._accepted() and connected == {_node(proxy) for proxy in self._traffic.proxies}
 
@@ -246,6 +245,6 @@ def _node(proxy: Proxy) -> str:
 
 
 def _differs(before: PlaneState, now: PlaneState) -> bool:
-    """Whether anything but the time of the load has changed."""
+    """Whether the states differ in more than the time of the load."""
     loads = [state.load.in_flight if state.load else None for state in (before, now)]
     return loads[0] != loads[1] or (before.accepted, before.rejected) != (now.accepted, now.rejected)

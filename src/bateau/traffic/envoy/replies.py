@@ -1,8 +1,8 @@
-"""What clients are told where Envoy itself answers: OpenAI's error shape, the cause, and what to do.
+"""The error responses of Envoy itself: OpenAI's error shape, the cause, and a remedy.
 
-Used by listener, for the front listener and for those of apps.
+Called by listener, for the front listener and for those of apps.
 
-Invariant: no answer that Envoy makes up is empty or plain text; what a replica or a route answers is left as it is.
+Invariant: no error of Envoy itself has an empty body or plain text. Responses of replicas and routes are not changed.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from typing import Any
 
 from bateau.traffic.envoy.openai_errors import error_body
 
-# Bodies up to 20 MB must pass, and a body is buffered whole for reading the model and for retries.
+# Bodies up to 20 MB must pass. Envoy buffers the whole body to read the model from it and to retry.
 BODY_BYTES_MAX = 32 * 1024 * 1024
 RETRY_AFTER_S = 2
 
@@ -21,9 +21,9 @@ _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.Expre
 
 @dataclass(frozen=True, kw_only=True)
 class Reply:
-    """One kind of answer: for which status (or any from it on), with which of Envoy's response flags, and its text.
+    """One error: its status (with `or_above`, that or a higher one), Envoy's response flags, and its text.
 
-    `text` may hold Envoy's command operators. `again` says that the client may repeat the request as it is.
+    `text` may contain Envoy's command operators. With `again`, the response tells the client when to retry.
     """
 
     status: int
@@ -92,7 +92,7 @@ ALL = (
 
 
 def local_replies(replies: Sequence[Reply]) -> dict[str, Any]:
-    """Return the LocalReplyConfig that gives each of Envoy's own answers its text; the first that matches is used."""
+    """Return the LocalReplyConfig of some replies. Envoy uses the first one that matches."""
     return {"mappers": [_mapper(reply) for reply in replies]}
 
 
@@ -120,7 +120,7 @@ def status_filter(status: int, *, op: str = "EQ") -> dict[str, Any]:
 
 
 def _not_of_a_route() -> Mapping[str, Any]:
-    """Leave alone the answers of routes, which are local replies too, and have their text already."""
+    """Exclude the direct responses of routes: they are local replies too, and have their own text."""
     expression = {"@type": _CEL, "expression": "response.code_details != 'direct_response'"}
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 

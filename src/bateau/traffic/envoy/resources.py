@@ -1,10 +1,10 @@
-"""Turn a Traffic value into everything Envoy discovers, by type and name.
+"""Turn a Traffic value into the resources that Envoy discovers, by type and name.
 
 Called by traffic.envoy.ads, traffic.envoy.delta and traffic.envoy.plane. It runs on every publish. Pure: the same
 traffic gives the same bytes.
 
-Invariant: a resource's version is the hash of its bytes, so a control plane that was restarted sends nothing again.
-Invariant: a backend that cannot be rendered is left out and reported, and costs no other backend anything.
+Invariant: the version of a resource is the hash of its bytes, so a restarted control plane sends nothing again.
+Invariant: a backend that cannot be rendered is left out and reported; all others are rendered.
 """
 
 import hashlib
@@ -59,7 +59,7 @@ _Rendered = tuple[tuple[str, str, Resource], ...]  # type URL, name, resource
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """Resources by type URL and name, and why services are not among them."""
+    """Resources by type URL and name; `failed` has the reasons why services are not among them."""
 
     resources: Resources
     failed: Mapping[str, str]
@@ -67,9 +67,9 @@ class Built:
 
 @dataclass(slots=True)
 class ResourceBuilder:
-    """Builds resources by the API of one Envoy, and keeps the encoded form of what did not change.
+    """Builds resources with the API of one Envoy, and keeps the encoded form of unchanged backends.
 
-    `gateway` is the key under which trouble with what belongs to no service is reported.
+    `gateway` is the service key of resources that belong to no service.
     """
 
     api: EnvoyApi
@@ -90,7 +90,7 @@ class ResourceBuilder:
             except UnusableBackend as error:
                 failed[backend.service] = str(error)
                 self._tell(backend.service, str(error))
-            except Exception as error:  # noqa: BLE001 - a bug in one backend must not take the others off the air
+            except Exception as error:  # noqa: BLE001 - a bug in one backend must not stop the others
                 failed[backend.service] = says = bug(error)
                 self._tell(backend.service, says, error)
         self._rendered = rendered
@@ -107,7 +107,7 @@ class ResourceBuilder:
         return Built(built, failed)
 
     def _front(self, models: list[Backend]) -> Iterator[tuple[str, str, Resource]]:
-        """Yield what belongs to no service: the listener that clients of models speak to, and its parts."""
+        """Yield the resources that belong to no service: the front listener, its parts, and the control API."""
         values = [
             (CLUSTER, control_cluster(self.control_socket)),
             (LISTENER, front_listener(*self.listen)),
@@ -122,7 +122,7 @@ class ResourceBuilder:
             yield type_url, value["name"], resource
 
     def _render(self, backend: Backend) -> Iterator[tuple[str, str, Resource]]:
-        """Yield all resources of one backend, or raise what is wrong with it."""
+        """Yield all resources of one backend. Raises UnusableBackend, or any exception if there is a bug."""
         service, name = backend.service, cluster_name(backend)
         yield CLUSTER, name, self._encode(CLUSTER, cluster(backend), service)
         if backend.external is None:
@@ -132,7 +132,7 @@ class ResourceBuilder:
         if backend.port_name and backend.listen_port:
             yield LISTENER, name, self._encode(LISTENER, _listener(name, backend), service)
         if backend.protocol == "openai":
-            # The routes of all models are one resource; that of this model is tried here, where it fails alone.
+            # The routes of all models are one resource. Encoding those of one model here shows which model fails.
             tried = {
                 "name": name,
                 "virtual_hosts": [{"name": name, "domains": ["*"], "routes": model_routes(backend)}],
@@ -144,7 +144,7 @@ class ResourceBuilder:
         return Resource(hashlib.blake2b(body, digest_size=8).hexdigest(), body, service)
 
     def _tell(self, service: str, says: str, bug: Exception | None = None) -> None:
-        """Log once why a backend is left out."""
+        """Log once that a backend is left out, and the reason."""
         if (service, says) not in self._told:
             self._told.add((service, says))
             logger.error("%s is not published to the gateway: %s", service, says, exc_info=bug)

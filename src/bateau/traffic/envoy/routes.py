@@ -1,10 +1,10 @@
-"""Which request goes where: the front listener's routes, and the answers that need no replica.
+"""The routes of the front listener and of apps, and the responses that need no replica.
 
-Called by traffic.envoy.resources. Routes are matched in order, first match wins.
+Called by resources. Envoy tries routes in order and uses the first match.
 
-Invariant: an unknown model, a body that is no JSON and a body without a model are answered by the gateway: llama.cpp
-would answer any name with the model it has.
-Invariant: only hosts of this machine are served, so that a web page cannot reach the models by DNS rebinding.
+Invariant: the gateway itself answers requests for an unknown model, with a body that is not JSON, or without a model.
+llama.cpp would answer them with the model that it has, under any name.
+Invariant: only host names of this machine are served, so that a web page cannot reach the models by DNS rebinding.
 """
 
 import json
@@ -28,16 +28,16 @@ from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
-# A generation may be started again on another replica as long as no byte of it was seen.
+# A generation may start again on another replica as long as the client has seen no byte of it.
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes"
-# What an app may have processed is not sent again, unless its method says that this is safe (RFC 9110, 9.2.1).
+# A request that an app may have processed is not repeated, unless its method is safe (RFC 9110, section 9.2.1).
 _RETRY_ON_APP = "connect-failure,refused-stream,reset-before-request"
 _RETRY_ON_APP_SAFE = f"{_RETRY_ON_APP},reset"
 _SAFE_METHODS = "GET|HEAD"
-# Headers of a caller's that no replica needs: keys stay in the gateway, forged ones don't get through, and compressed
-# answers could not be read by later filters.
+# Request headers that replicas do not get: keys end at the gateway, clients cannot choose a route by header, and
+# filters cannot read compressed responses.
 _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER]
-# llama.cpp echoes any origin; which origins may read answers is the gateway's to say.
+# llama.cpp allows any origin; the gateway decides which origins may read responses.
 _REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials"]
 
 
@@ -54,9 +54,9 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
         {
             "name": "-webhook-",
             "match": {"path": "/-/webhooks/git"},
-            # A sender who stops in the middle is not waited for, whoever it is.
+            # The gateway does not wait for a sender that stops in the middle of a request.
             "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
-            # A delivery names no model, and is passed on as it comes: nobody need gather it to look for one.
+            # A delivery names no model, so Envoy does not buffer its body.
             "typed_per_filter_config": {name: _disabled() for name in MODEL_FILTERS},
         },
         _answer(_get("/v1/models"), 200, _model_list(models), name="models"),
@@ -137,7 +137,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
 
 
 def app_routes(name: str, *, cluster: str) -> dict[str, Any]:
-    """Return the inline RouteConfiguration of an App's listener: everything goes to its replicas."""
+    """Return the inline RouteConfiguration of an App's listener: all requests go to its replicas."""
     return {
         "name": name,
         "virtual_hosts": [
@@ -188,7 +188,7 @@ def _model_route(model: Backend) -> dict[str, Any]:
 
 
 def _rename(upstream_model: str) -> dict[str, Any]:
-    """Replace `model` in the request body; all else in it stays as it was."""
+    """Replace `model` in the request body, and nothing else."""
     return {
         "@type": TYPE + "envoy.extensions.filters.http.transform.v3.TransformConfig",
         "request_transformation": {
@@ -248,7 +248,7 @@ def _safe_method() -> dict[str, Any]:
 
 def _answer(match: dict[str, Any], status: int, body: dict[str, Any], *, name: str) -> dict[str, Any]:
     return {
-        # A name in dashes is no model's: those are DNS labels.
+        # Names of models are DNS labels, so none begins with a dash.
         "name": f"-{name}-",
         "match": match,
         "direct_response": direct_response(status, body),
@@ -261,7 +261,7 @@ def _model_list(models: Sequence[Backend]) -> dict[str, Any]:
 
 
 def _model_entry(model: Backend) -> dict[str, Any]:
-    # The field is an integer that clients insist on; 0 stands for unknown in OpenAI-compatible servers.
+    # Clients require this integer. OpenAI-compatible servers use 0 for an unknown time.
     return {"id": model.name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
 
 
