@@ -169,7 +169,7 @@ def test_only_declared_variables_can_be_read():
     declared, problems = hydrated(text, environment("prod", "  env: [REGION]\n"), REGION="eu")
     assert (spec_of(declared).env, problems) == ({"REGION": "eu-prod"}, [])
     _, problems = hydrated(text, environment("prod", "  env: []\n"), REGION="eu")
-    assert "env('REGION') is not there" in problems[0]
+    assert "env('REGION') is not available" in problems[0]
 
 
 @given(st.permutations([CHAT, BASE, PROD]))
@@ -277,8 +277,8 @@ def test_a_fault_beside_a_value_that_may_be_missing_is_what_is_told():
         ("{spec.health.port: nope}", "health.port is `nope`, but there is no such port"),
         ("{spec.uses: [bogus]}", "uses `bogus`, but there is no such service"),
         ("{spec.uses: ['${ values.used }']}", "uses `model/gone`, but there is no such service"),
-        ("{spec.image: null}", "nothing is left for the app to run"),
-        ("{spec.health.path: '/x/${ ports.http }'}", "ports have numbers in spec.command, spec.env and"),
+        ("{spec.image: null}", "the app has nothing to run"),
+        ("{spec.health.path: '/x/${ ports.http }'}", "`ports` is available in spec.command, spec.env and"),
     ],
 )
 def test_a_reference_to_nothing_that_a_patch_makes_is_a_mistake(sets: str, says: str):

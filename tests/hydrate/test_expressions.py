@@ -76,9 +76,9 @@ def test_two_dollars_stand_for_a_plain_one(text: str, value: str) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("${ spec.replicas", "does not close"),
+        ("${ spec.replicas", "is not closed"),
         ("${ 'a } ", "a string in it opens with ' and is not closed"),
-        ("${ spec.replicas // } ", "the brace stands in a comment"),
+        ("${ spec.replicas // } ", "its brace is in a comment"),
         ("${ env(spec.on ? 'A' : 'B') }", "env() takes the name of a variable in quotes"),
         ("${ env('A', 'B') }", "env"),
         ("${ nobody }", "nobody"),

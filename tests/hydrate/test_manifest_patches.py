@@ -36,7 +36,7 @@ def patched(sets: str, tree: dict[str, Any] = TREE) -> tuple[Manifest, list[str]
 def test_what_makes_an_object_this_object_stays(path: str) -> None:
     manifest, problems = patched(f'{{"{path}": {{x: z}}}}')
     assert manifest.tree == TREE
-    assert problems == [f"`{path}` of ConfigMap a cannot be set"]
+    assert problems == [f"`{path}` of ConfigMap a cannot be patched"]
 
 
 def test_a_thousand_patches_of_one_object_are_applied_and_explained() -> None:
@@ -155,7 +155,7 @@ def test_what_moves_up_keeps_its_chain_and_what_is_added_has_one() -> None:
             "{'spec.containers[name=x]': {name: z}}",
             "the patch cannot be applied to Pod a: the item [name=x] of spec.containers has the name `z`",
         ),
-        ("{metadata: null}", "`metadata` of Pod a cannot be set"),
+        ("{metadata: null}", "`metadata` of Pod a cannot be patched"),
         (
             "{'spec.containers[nmae=x]': {image: 'x:1'}}",
             "the patch cannot be applied to Pod a: no item of spec.containers has the field `nmae`",

@@ -121,7 +121,7 @@ def test_to_use_what_is_left_out_is_an_error_at_the_reference() -> None:
     user = app("a", spec=", uses: [app/b]")
     _, problems = hydrated(user, app("b"), environment("prod", "exclude: ['app/b*']"))
     assert problems == [
-        "0.yaml:4:39  uses `app/b`, which environment prod leaves out (`app/b*`)",
+        "0.yaml:4:39  uses `app/b`, which environment prod excludes (`app/b*`)",
     ]
     patched = "exclude: ['app/b*'], patches: [{match: {name: a}, set: {spec.uses: []}}]"
     _, problems = hydrated(user, app("b"), environment("prod", patched))

@@ -73,7 +73,7 @@ def test_null_within_the_values_of_a_chart_is_a_value() -> None:
     [
         ("{spec.env.C: null}", "p.yaml:6:25  the patch cannot be applied: spec.env has no `C` to remove"),
         ("{spec.image: null}", "p.yaml:6:25  the patch cannot be applied: spec has no `image` to remove"),
-        ("{spec.command: null}", "p.yaml:6:27  nothing is left for the app to run"),
+        ("{spec.command: null}", "p.yaml:6:27  the app has nothing to run"),
     ],
 )
 def test_what_cannot_be_removed_is_an_error(sets: str, says: str) -> None:

@@ -71,7 +71,7 @@ def test_an_expression_that_fails_is_told_where_it_stands() -> None:
     _, (problem,) = hydrate([spec("App", "shop", tree)])
     assert problem.where == Position("shop.yaml", 7, 5)
     assert problem.says == "spec.command[1]: undeclared reference to 'prots.http'"
-    assert problem.hint == "an expression sees: environment, metadata, ports, spec, values"
+    assert problem.hint == "an expression can use: environment, metadata, ports, spec, values"
 
 
 def test_a_port_that_is_not_declared_is_told() -> None:

@@ -110,13 +110,13 @@ def test_an_expression_has_the_value_that_kubernetes_documents(expression: str, 
     [
         ("quantity('x')", "quantities must match"),
         ("quantity('0.5').asInteger()", "cannot convert value to integer"),
-        ("object.a.isLessThan(quantity('1'))", "no quantity"),
+        ("object.a.isLessThan(quantity('1'))", "not the result of quantity"),
         ("'a'.find('(')", "error parsing regexp"),
         ("'a'.find('(?=a)')", "error parsing regexp"),
         ("[].min()", "min called on empty list"),
-        ("[1, 'a'].max()", "do not compare"),
+        ("[1, 'a'].max()", "cannot be compared"),
         ("object.zz == 1", 'Key not found in map : "zz"'),
-        ("object.?a", "the result is an optional"),
+        ("object.?a", "the result is or contains an optional"),
         ("'abc'.reverse()", "undeclared reference to 'reverse'"),
         ("math.greatest(1, 2)", "undeclared reference to 'math'"),
         ("boom(", "Syntax error: mismatched input '<EOF>'"),
@@ -249,10 +249,10 @@ def _outcome(run: Callable[[], Any]) -> Any:
         ("duration('1h')", "the result is a duration; make it text with `string(…)`"),
         ("[timestamp('2024-01-01T00:00:00Z')]", "the result is a timestamp; make it text with `string(…)`"),
         ("{'a': b'abc'}", "the result is bytes; make it text with `string(…)`"),
-        ("{1: 'a'}", "the result has a map with the key 1; keys are strings"),
-        ("{'a': {false: 1}}", "the result has a map with the key False; keys are strings"),
-        ("1.0 / 0.0", "the result is inf, which no document can hold"),
-        ("type(1)", "the result is of the type Type"),
+        ("{1: 'a'}", "the result has a map with the key 1; keys must be strings"),
+        ("{'a': {false: 1}}", "the result has a map with the key False; keys must be strings"),
+        ("1.0 / 0.0", "the result is inf, which a document cannot contain"),
+        ("type(1)", "the result has the type Type"),
     ],
 )
 def test_what_no_document_can_hold_is_refused(expression: str, says: str) -> None:
@@ -286,9 +286,9 @@ def test_a_result_of_a_type_of_kubernetes_is_its_text(expression: str, text: Any
     ],
 )
 def test_an_optional_inside_a_collection_is_refused_and_ends_no_process(expression: str) -> None:
-    with pytest.raises(CelError, match="the result is an optional, or holds one"):
+    with pytest.raises(CelError, match="the result is or contains an optional"):
         evaluate(expression, NAMES)
-    with pytest.raises(CelError, match="the result is an optional, or holds one"):
+    with pytest.raises(CelError, match="the result is or contains an optional"):
         Scope(NAMES).value(expression)
 
 

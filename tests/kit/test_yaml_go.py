@@ -57,7 +57,7 @@ def test_kubectl_makes_strings_of_keys_as_we_do(tmp_path: Path) -> None:
     assert ours.tree["values"] == theirs["values"]
     (ours,), _ = read_documents("keys.yaml", keys.read_text(), dialect=KUSTOMIZE)
     assert {flaw.says for flaw in ours.flaws} == {
-        f"the key `{key}` is no string" for key in ("8080", "0644", "1.5", "False")
+        f"the key `{key}` is not a string" for key in ("8080", "0644", "1.5", "False")
     }
 
 

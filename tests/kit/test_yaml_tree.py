@@ -35,14 +35,14 @@ def test_plain_scalars_are_read_by_the_core_schema_of_yaml_1_2(text: str, value:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("a:\n\t- b", ["a.yaml:2:1  a tab stands where YAML wants spaces"]),
+        ("a:\n\t- b", ["a.yaml:2:1  YAML does not allow a tab here"]),
         ("a: [1, 2\nb: 3", ["a.yaml:2:2  a `[` is not closed before this"]),
         ("a: 'x\nb: 1\n", ["a.yaml:1:4  the quote that opens here is not closed"]),
         ("a: @x", ["a.yaml:1:4  a value cannot begin with `@`"]),
         ("a: *", ["a.yaml:1:5  `*` must be followed by a name"]),
         ('a: "\\q"', ["a.yaml:1:5  double-quoted text has a backslash before the wrong character"]),
-        ("a: 1\na: 2", ["a.yaml:2:1  the key `a` stands here a second time"]),
-        ("a: 1\nb: 1\na: 2\nb: 2", ["a.yaml:3:1  the keys `a`, `b` stand here a second time"]),
+        ("a: 1\na: 2", ["a.yaml:2:1  the key `a` is repeated here"]),
+        ("a: 1\nb: 1\na: 2\nb: 2", ["a.yaml:3:1  the keys `a`, `b` are repeated here"]),
         ("a: \0", ["a.yaml:1:4  the character U+0000 is not allowed in YAML"]),
         (b"a: M\xfcller".decode("utf-8", "surrogateescape"), ["a.yaml:1:5  the byte 0xFC is not UTF-8"]),
         ("é: \ud800", ["a.yaml:1:4  the character U+D800 is not allowed in YAML"]),

@@ -77,10 +77,10 @@ def test_apps_that_run_on_clusters_only_may_have_the_same_port() -> None:
     both = [app(name, f"image: 'a/{name}:1', ports: {{http: {{port: 8080}}}}") for name in "ab"]
     assert says(*both) == []
     here = [app(name, "command: [x], ports: {http: {port: 8080}}") for name in "ab"]
-    assert says(*here) == ["port 8080 is given twice"]
+    assert says(*here) == ["port 8080 is used twice"]
 
 
 def test_ports_that_share_a_variable_are_a_mistake() -> None:
     assert says(app("a", "command: [x], ports: {a-b: {}, a_b: {}}")) == [
-        "port `a_b` and port `a-b` have one variable, PORT_A_B"
+        "port `a_b` and port `a-b` have the same variable, PORT_A_B"
     ]

@@ -30,7 +30,7 @@ def taken() -> Iterator[int]:
     [
         ("https://api.example.org:99999/v1", "the port of the URL is 99999, which is out of range"),
         ("https://host:abc/v1", "the port of the URL is `abc`, which is not a number"),
-        ("https://[::1/v1", "the bracket around the IPv6 address of the URL does not close"),
+        ("https://[::1/v1", "the bracket around the IPv6 address of the URL is not closed"),
         ("https:///v1", "the URL has no host"),
         ("https://api.example.org:0/v1", "the port of the URL is 0, which is out of range"),
         ("ftp://api.example.org/v1", "the URL does not begin with http:// or https://"),

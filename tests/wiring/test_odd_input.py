@@ -36,7 +36,7 @@ def test_a_file_in_utf_16_is_a_mistake_and_is_not_gone(specs: Path) -> None:
     (specs / "shop.yaml").write_bytes(APP.encode("utf-16"))
     done = bateau(specs, "check")
     assert done.returncode == 1
-    assert "shop.yaml:1:1  the file is UTF-16, and specs are UTF-8" in done.stdout
+    assert "shop.yaml:1:1  the file is UTF-16, but specs must be UTF-8" in done.stdout
 
 
 def test_files_of_other_programs_stop_nothing_and_can_be_excluded(specs: Path) -> None:
@@ -105,7 +105,7 @@ def test_without_an_environment_it_is_said_that_one_is_to_be_chosen(specs: Path,
     if words == ("check",):
         assert done.returncode == 0
         return
-    assert "it reads values, and no environment was chosen\n  hint: choose one with --env: prod" in done.stderr
+    assert "it reads `values`, but no environment was chosen\n  hint: choose one with --env: prod" in done.stderr
 
 
 @pytest.mark.parametrize("name", ["Foo_Bar", "", "a.b", "-x"])

@@ -35,7 +35,7 @@ from bateau.policy import understand as read_policies
 from bateau.ports.foreign import Foreign
 from bateau.ports.memo import Memo
 from bateau.render import repeated
-from bateau.specs import FileReading, Reading, kept, link, read_file, taken_up
+from bateau.specs import FileReading, Reading, link, pack_reading, read_file, unpack_reading
 
 _GROUP_MIN: Final = 16  # services in a group: at least about so many, and less than twice as many
 _DIGEST_BYTES: Final = 16
@@ -94,10 +94,10 @@ def read_sources(texts: Mapping[str, str], memo: Memo, program: bytes) -> Source
     files: list[FileReading] = []
     for file, text in texts.items():
         key = _key(b"file", digests[file])
-        reading = taken_up(file, found[key]) if key in found else None
+        reading = unpack_reading(file, found[key]) if key in found else None
         if reading is None:
             reading = read_file(file, text)
-            if (data := kept(reading)) is not None:
+            if (data := pack_reading(reading)) is not None:
                 new[key] = data
         files.append(reading)
     memo.put(new)

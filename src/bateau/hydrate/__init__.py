@@ -1,4 +1,4 @@
-"""Spec x environment -> release; and the patches that an environment has for manifests."""
+"""Specs x environment -> release, and the environment's patches for manifests."""
 
 from bateau.hydrate.environments import Exclusion
 from bateau.hydrate.manifests import ManifestPatches

@@ -1,8 +1,8 @@
-"""Write out what the schema says where people said nothing.
+"""Add the defaults of the schema to a document.
 
 Called by hydrate.services. It runs last.
 
-Invariant: a tree that is filled once is not changed by filling it again.
+Invariant: filling a filled tree changes nothing.
 """
 
 import functools
@@ -43,7 +43,7 @@ def filled(
 
 @functools.cache
 def _fields(cls: type) -> tuple[tuple[str, Shape, Origin | None], ...]:
-    """Return name, shape and default of every field. A default is the same for every document, so it is made once."""
+    """Return name, shape and default of every field. Defaults do not depend on the document, so they are made once."""
     return tuple(
         (name, shape_of(declared.type), _default(declared.default, written(declared.default, shape_of(declared.type))))
         for name, declared in fields_of(cls).items()
@@ -51,7 +51,7 @@ def _fields(cls: type) -> tuple[tuple[str, Shape, Origin | None], ...]:
 
 
 def _default(value: Any, text: str | None) -> Origin | None:
-    """Numbers and booleans stand as they are, units as text; empty lists and mappings are not written out."""
+    """Return the default as it is written: numbers and booleans plain, quantities as text; None if it is empty."""
     if text is None:
         return None
     plain = value if isinstance(value, int | str) and str(value).lower() == text.lower() else text

@@ -1,10 +1,10 @@
-"""Put an environment together from those it builds on: values merged deep, patches in order.
+"""Combine an environment with the environments that it builds on: deeply merged values, and patches in order.
 
 Called by control.releasing and hydrate.
 
-Invariant: the order is what `from` says and nothing else: those named first, each with its own `from` before it, then
-the environment itself. Later ones win.
-Refused: merging lists; whoever reads one file could not tell what the list is.
+Invariant: `from` alone decides the order: first the environments that it names, each after those in its own `from`,
+then the environment itself. Later ones win.
+Refused: merging lists. A reader of one file could not know the resulting list.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,12 +18,12 @@ from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
 from bateau.kit.cel_reading import Step
 from bateau.kit.position import Position, below, child, item
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import suggestion
 
 
 @dataclass(frozen=True, slots=True)
 class Exclusion:
-    """A glob of the keys of services that an environment leaves out."""
+    """A glob over service keys: the environment excludes the services that it matches."""
 
     pattern: str
     environment: str
@@ -32,9 +32,9 @@ class Exclusion:
 
 @dataclass(frozen=True, kw_only=True)
 class Context:
-    """What services are hydrated for. `value_origins` goes by path below `values` ("chat.replicas").
+    """An environment that services are hydrated for. The keys of `value_origins` are paths such as "chat.replicas".
 
-    `namespace` has the namespace of services that name none, with where it is written.
+    `namespace` is the namespace of services whose documents name none, and its origin.
     """
 
     name: str | None = None
@@ -45,35 +45,36 @@ class Context:
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     namespace: Origin | None = None
     exclusions: tuple[Exclusion, ...] = ()
-    others: tuple[str, ...] = ()  # those that could have been chosen, where none was
+    others: tuple[str, ...] = ()  # without a name: the environments that could have been chosen
 
     def exclusion(self, key: str) -> Exclusion | None:
-        """Return what leaves a service out of the environment."""
+        """Return the exclusion that matches a service key, if any."""
         return next((each for each in self.exclusions if fnmatchcase(key, each.pattern)), None)
 
     @property
     def read(self) -> frozenset[str]:
-        """The values of the variables that it declares: nothing that is said shows them."""
+        """The values of the variables that the environment declares. No message may contain them."""
         return frozenset(self.variables.values())
 
     @property
     def seen(self) -> dict[str, Any]:
-        """What expressions and policies see of it."""
+        """The variable `environment` of expressions and policies."""
         return {"name": self.name or "", "labels": dict(self.labels)}
 
 
 def context(
     name: str | None, environments: Mapping[str, Spec], variables: Mapping[str, str], namespace: str | None = None
 ) -> tuple[Context, list[Problem]]:
-    """Return the context of an environment. `variables` holds what `env()` may find; only declared names are kept.
+    """Return the context of an environment, and the problems in it.
 
-    `namespace` takes the place of the one that the environment names.
+    `variables` are the environment variables that `env()` can read; only the declared ones are kept. `namespace`
+    replaces the namespace that the environment names.
     """
     given = Origin("rule", None, namespace, "the namespace of the command (--namespace)") if namespace else None
     if name is None:
         return Context(namespace=given, others=tuple(sorted(environments))), []
     if name not in environments:
-        hint = did_you_mean(name, environments) or f"there is: {listed(sorted(environments)) or 'no Environment'}"
+        hint = suggestion(name, sorted(environments), none="no Environment is defined")
         return Context(name=name), [Problem(where=None, says=f"there is no Environment {name}", hint=hint)]
     problems: list[Problem] = []
     chain = _chain(environments[name], environments, (), problems)
@@ -108,7 +109,7 @@ def context(
 
 
 def values_read(text: str, found: Context) -> list[Origin]:
-    """Return where the values were written that the expressions of a text read."""
+    """Return the origins of the values that the expressions in a text read."""
     read: dict[str, Origin] = {}
     for steps in _values_steps(text):
         path = _there(steps, found)
@@ -118,9 +119,9 @@ def values_read(text: str, found: Context) -> list[Origin]:
 
 
 def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | None:
-    """Return the first value that an expression of the text reads and that is not there; None where all are.
+    """Return the first value that an expression in the text reads and that does not exist; None if all exist.
 
-    That is what has no such key, the key, and the keys that there are.
+    The result is (path of the mapping, missing key, existing keys).
     """
     for steps in _values_steps(text):
         value: Any = found.values
@@ -136,12 +137,12 @@ def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | Non
 
 
 def _values_steps(text: str) -> list[Sequence[Step]]:
-    """Return the steps below `values` of each path that a text reads there: `values.a['b'].c`, not all of `values`."""
+    """Return the steps below `values` of each path that a text reads, such as `values.a['b'].c`."""
     return [path.steps for path in paths_read(text) if path.name == "values" and path.steps]
 
 
 def _there(steps: Sequence[Step], found: Context) -> str:
-    """Return the path of the value that steps lead to, as far as they lead: a list is replaced as a whole."""
+    """Return the path of the deepest value that the steps reach. They end at a list, which is replaced as a whole."""
     value: Any = found.values
     path = ""
     for step in steps:
@@ -153,7 +154,7 @@ def _there(steps: Sequence[Step], found: Context) -> str:
 
 
 def body_of(spec: Spec) -> dict[str, Any]:
-    """Return what stands below `spec:`."""
+    """Return the mapping below `spec:`."""
     return cast("dict[str, Any]", spec.tree.get("spec") or {})
 
 
@@ -173,7 +174,7 @@ def _chain(
     for index, name in enumerate(cast("list[str]", body_of(spec).get("from") or [])):
         base = environments.get(name)
         if base is None:
-            hint = did_you_mean(name, environments) or f"there is: {listed(sorted(environments))}"
+            hint = suggestion(name, sorted(environments), none="no Environment is defined")
             where = spec.positions.get(f"spec.from[{index}]", spec.position)
             problems.append(
                 Problem(where=where, says=f"builds on `{name}`, but there is no such Environment", hint=hint)
@@ -209,6 +210,6 @@ def _merge(
 
 
 def _forget(origins: dict[str, tuple[Origin, ...]], path: str) -> None:
-    """A value of another type has taken the place of what stood below `path`."""
+    """Remove the origins at and below `path`, because a value of another type has replaced the value there."""
     for key in [key for key in origins if key == path or below(key, path)]:
         del origins[key]

@@ -1,10 +1,10 @@
-"""Give the expressions of one document their values, in the order in which they need each other.
+"""Evaluate the expressions of one document, in the order of their dependencies.
 
 Called by hydrate.services. It runs after the patches.
 
-Invariant: an expression sees the document as it is in the end; what reads itself is a mistake.
-Invariant: every leaf that an expression made has its chain: the expression, and the values that it read.
-Refused: one pass in the order of the text; whether a field is written before another would decide what it is.
+Invariant: an expression sees the final document. An expression that reads its own result is an error.
+Invariant: every leaf that an expression produced has its chain: the expression, and the values that it read.
+Refused: one pass in the order of the text. A field's value would depend on its position in the file.
 """
 
 from collections.abc import Callable, Mapping
@@ -20,17 +20,17 @@ from bateau.hydrate.patches import names_for
 from bateau.kit.cel import CelError
 from bateau.kit.cel_reading import Path
 from bateau.kit.position import below, child, item, leaves, nearest
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import listed, suggestion
 
 _OF_PORTS: Final = ("spec.command[", "spec.env.", "spec.env[", "metadata.annotations")
-_NO_PORTS: Final = "ports have numbers in spec.command, spec.env and metadata.annotations only"
-_CIRCLE: Final = "it reads a field whose value follows from this one"
+_NO_PORTS: Final = "`ports` is available in spec.command, spec.env and metadata.annotations only"
+_CIRCLE: Final = "it reads a field whose value depends on this one"
 
 
 class Evaluation:
-    """The expressions of one document. One that reads the document waits until what it reads has its value.
+    """The expressions of one document. An expression that reads other fields waits until they have their values.
 
-    `origins` has the chains so far, and gets those of what is made here.
+    `origins` has the chains of all leaves; the chains of evaluated leaves are added to it.
     """
 
     def __init__(
@@ -42,10 +42,10 @@ class Evaluation:
         self._positions = positions
         self._spec = spec
         self._waiting: dict[str, str] = {}  # texts by path
-        self._withheld: dict[str, Origin] = {}  # by path, the expression that gave a leaf what `env()` has read
+        self._withheld: dict[str, Origin] = {}  # by path: the expression whose result depends on `env()`
 
     def expanded(self, metadata: Any, body: Any, wrong: list[Problem]) -> tuple[Any, Any]:
-        """Return both with their expressions evaluated, and note what each of them read."""
+        """Return both with their expressions evaluated, and record the origins of each result."""
         self._see(metadata, body)
         metadata, body = (
             _changed(part, path, lambda at, text: self._at_once(at, text, wrong))
@@ -65,7 +65,7 @@ class Evaluation:
         return metadata, body
 
     def withheld(self, tree: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the leaves of the document that follow from what `env()` has read."""
+        """Return the leaves of the document that depend on `env()`, by path."""
         if not self._withheld:
             return {}
         return {
@@ -76,13 +76,13 @@ class Evaluation:
         }
 
     def _see(self, metadata: Any, body: Any) -> None:
-        # Ports are words that the engine replaces when it hands out their numbers.
+        # The runtime replaces these placeholders when it assigns port numbers.
         ports = body.get("ports") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
         words = {name: f"{{port:{name}}}" for name in cast("dict[str, Any]", ports if isinstance(ports, dict) else {})}
         self._names = {**names_for(self._spec, self._found), "metadata": metadata, "spec": body, "ports": words}
 
     def _at_once(self, path: str, text: str, wrong: list[Problem]) -> Any:
-        """Return the value of a text, or the text where its expressions have to wait, or fail."""
+        """Return the value of a text, or the text itself if its expressions have to wait, or fail."""
         if ("spec" in text or "metadata" in text) and names_in(text) & {"spec", "metadata"}:
             self._waiting[path] = text
             return text
@@ -98,7 +98,7 @@ class Evaluation:
         return result
 
     def _now(self, path: str, text: str, failed: dict[str, CelError]) -> tuple[Any] | None:
-        """Return the value of a text that waits; None where what it reads waits as well, or it fails."""
+        """Return the value of a waiting text; None if it reads another waiting text, or fails."""
         try:
             result = expand(text, self._names, variables=self._found.variables)
         except CelError as error:
@@ -116,13 +116,13 @@ class Evaluation:
         wrong.append(Problem(where=where, says=f"{path}: {says}", hint=hint))
 
     def _explained(self, text: str, error: CelError) -> tuple[str, str | None]:
-        """Say why an expression fails; a value that is missing is what it mostly is."""
+        """Return the message and hint for a failed expression. The usual cause is a missing value."""
         if self._found.name is None and self._found.others and "values" in names_in(text):
             hint = f"choose one with --env: {listed(self._found.others)}"
-            return "it reads values, and no environment was chosen", hint
+            return "it reads `values`, but no environment was chosen", hint
         if "not found in map" in str(error) and (missing := missing_value(text, self._found)):
             around, key, there = missing
-            return f"{around} has no `{key}`", did_you_mean(key, there) or f"there is: {listed(there) or 'nothing'}"
+            return f"{around} has no `{key}`", suggestion(key, there, none=f"{around} is empty")
         return str(error), names_hint(error, self._names)
 
     def _note(self, path: str, text: str, result: Any) -> None:
@@ -138,7 +138,7 @@ class Evaluation:
                 self._withheld[leaf] = made
 
     def _passed_on(self, text: str) -> list[Origin]:
-        """Return the expressions that gave the fields which a text reads what `env()` has read."""
+        """Return the expressions that read `env()` and whose results a text reads."""
         if not self._withheld:
             return []
         paths = [_path(path) for path in paths_read(text) if path.name in ("metadata", "spec")]
@@ -149,7 +149,7 @@ class Evaluation:
 
 
 def _path(read: Path) -> str:
-    """Return the path of the field that an expression reads."""
+    """Return the path of a field that an expression reads, as text."""
     path = read.name
     for step in read.steps:
         path = item(path, step) if isinstance(step, int) else child(path, step)
@@ -161,9 +161,9 @@ def _overlap(one: str, other: str) -> bool:
 
 
 def _changed(value: Any, path: str, change: Callable[[str, str], Any]) -> Any:
-    """Return the value with every text that holds an expression changed.
+    """Return the value with `change` applied to every text that contains an expression.
 
-    What holds none is returned as it is, and not copied.
+    Parts without expressions are returned as they are, without a copy.
     """
     if isinstance(value, dict):
         mapping = cast("dict[str, Any]", value)
@@ -177,7 +177,7 @@ def _changed(value: Any, path: str, change: Callable[[str, str], Any]) -> Any:
 
 
 def _put(value: Any, path: str, made: Mapping[str, tuple[Any]]) -> Any:
-    """Return the value with what was made at the paths in it."""
+    """Return the value with the results in `made` put at their paths."""
 
     def put(at: str, text: str) -> Any:
         return made[at][0] if at in made else text

@@ -1,8 +1,8 @@
-"""Find `${ }` in a string, and give it its value.
+"""Evaluate the `${ }` expressions in a string.
 
-Called by hydrate.evaluation and hydrate.manifests. What stands between the braces is CEL.
+Called by hydrate.evaluation and hydrate.manifests. The text between the braces is CEL.
 
-Invariant: a string that is one expression keeps the expression's type; one with text around it becomes a string.
+Invariant: if the whole string is one expression, its value keeps its type; with text around it, the result is a string.
 """
 
 from collections.abc import Iterable, Mapping
@@ -15,14 +15,14 @@ from bateau.kit.cel_function import Function
 from bateau.kit.cel_reading import reading
 from bateau.kit.cel_text import parts
 
-_READ: Final = "env__"  # the variables that an expression reads, as one more name
+_READ: Final = "env__"  # an extra name that holds the environment variables of an expression
 _LOOKED_UP: Final = Function(ENV.name, ("map", "string"), "string", dict[str, str].__getitem__)
 
 
 def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] | None = None) -> Any:
     """Return `text` with its expressions evaluated. `$${` stands for a plain `${`. Raises CelError.
 
-    `variables` are what `env(name)` finds.
+    `variables` are the environment variables that `env(name)` can read.
 
     >>> expand("${ 1 + 1 }", {}), expand("v${ 1 + 1 }", {}), expand("$${x}", {})
     (2, 'v2', '${x}')
@@ -37,7 +37,7 @@ def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] 
 
 @lru_cache(maxsize=8192)
 def names_in(text: str) -> frozenset[str]:
-    """Return the names that the expressions of a text read; none of those that do not compile.
+    """Return the names that the expressions in a text read. Expressions that do not compile are skipped.
 
     >>> sorted(names_in("${ spec.replicas } of ${ values.all.map(x, x) }, metadata"))
     ['spec', 'values']
@@ -46,12 +46,12 @@ def names_in(text: str) -> frozenset[str]:
 
 
 def names_hint(error: CelError, names: Iterable[str]) -> str | None:
-    """Return what an expression sees, where one failed because it asked for something else."""
-    return f"an expression sees: {', '.join(sorted(names))}" if "undeclared reference" in str(error) else None
+    """Return a hint with the available names, if an expression failed because it reads an undeclared name."""
+    return f"an expression can use: {', '.join(sorted(names))}" if "undeclared reference" in str(error) else None
 
 
 def _evaluated(expression: str, names: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
-    """Evaluate one expression. The values of `env("NAME")` are bound, so that they may be long and hold anything."""
+    """Evaluate one expression. The values of `env("NAME")` are bound, because they may be long and contain any text."""
     if ENV.name not in expression:
         return evaluate(expression, names)
     calls = [call for call in reading(expression, names, (ENV,)).calls if call.function == ENV.name]
@@ -61,17 +61,17 @@ def _evaluated(expression: str, names: Mapping[str, Any], variables: Mapping[str
         if not isinstance(name, str):
             raise CelError('env() takes the name of a variable in quotes, such as env("REGION")')
         if name not in variables:
-            raise CelError(f"env({name!r}) is not there: declare it in spec.env of the environment, and set it")
+            raise CelError(f"env({name!r}) is not available: declare it in spec.env of the environment, and set it")
         if not _is_text(variables[name]):
             raise CelError(f"env({name!r}) is not UTF-8")
         read[name] = variables[name]
-        # The call becomes env(env__, "NAME"): `at` is the offset of its bracket.
+        # Rewrite the call to env(env__, "NAME"). `at` is the offset of its opening parenthesis.
         expression = f"{expression[: call.at + 1]}{_READ}, {expression[call.at + 1 :]}"
     return evaluate(expression, {**names, _READ: read}, (_LOOKED_UP,)) if read else evaluate(expression, names)
 
 
 def _is_text(value: str) -> bool:
-    """Whether it holds no bytes that could not be decoded."""
+    """Whether a value has no bytes that could not be decoded (surrogates, PEP 383)."""
     try:
         value.encode()
     except UnicodeEncodeError:
@@ -80,10 +80,10 @@ def _is_text(value: str) -> bool:
 
 
 def _text(value: Any) -> str:
-    """Return a value as it stands beside text. Raises CelError for what has no one form there."""
+    """Return a scalar as text. Raises CelError for null, lists and maps, which have no single form as text."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, str | int | float):
         return str(value)
     kind = "null" if value is None else "a list" if isinstance(value, list) else "a map"
-    raise CelError(f"an expression with text around it gives {kind}: it must be text, a number or a boolean there")
+    raise CelError(f"an expression with text around it gives {kind}; it must give text, a number or a boolean")

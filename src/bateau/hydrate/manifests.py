@@ -1,10 +1,10 @@
-"""Apply the patches of an environment that speak of Kubernetes objects: rendered ones, and foreign ones alike.
+"""Apply an environment's patches for Kubernetes objects, both rendered and foreign ones.
 
-Called by control.assembly, control.delivery and control.own_manifest. What a chart or a kustomization cannot be told,
-an environment can.
+Called by control.assembly, control.delivery and control.own_manifest. It runs after render. With these patches an
+environment can set fields for which a chart or a kustomization has no setting.
 
-Invariant: the same ranks and conflicts as for documents of ours; a patch that matches nothing is a mistake.
-Invariant: what makes an object this object (version, kind, name, namespace) cannot be patched.
+Invariant: ranks and conflicts are the same as for Bateau's own documents. A patch that matches nothing is an error.
+Invariant: patches cannot change the identity of an object: version, kind, name and namespace.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -28,9 +28,9 @@ _IDENTITY: Final = (("apiVersion",), ("kind",), ("metadata", "name"), ("metadata
 
 
 class ManifestPatches:
-    """The patches of one environment that speak of Kubernetes objects. False where there are none.
+    """The patches of one environment for Kubernetes objects. False if it has none.
 
-    What is wrong with the environment itself, hydrate tells; here it has no patches then.
+    hydrate.services reports errors in the environment itself. An environment with errors has no patches here.
     """
 
     def __init__(
@@ -46,23 +46,23 @@ class ManifestPatches:
 
     @property
     def read(self) -> frozenset[str]:
-        """The values of the variables that the environment declares: nothing that is said shows them."""
+        """The values of the variables that the environment declares. No message may contain them."""
         return self._context.read
 
     @property
     def environment(self) -> Mapping[str, Any] | None:
-        """What policies see of the environment; None where there is none."""
+        """The variable `environment` of policies; None without an environment."""
         return self._context.seen if self._context.name else None
 
     def read_variables(self, matched: Collection[int]) -> bool:
-        """Whether any of these patches sets what `env()` has read."""
+        """Whether any of these patches sets a value that depends on `env()`."""
         return not self._reading.isdisjoint(matched)
 
     def __bool__(self) -> bool:
         return bool(self._patches)
 
     def applied(self, manifests: Sequence[Manifest]) -> "PatchedManifests":
-        """Return manifests with the patches applied; each is patched without a look at the others."""
+        """Return manifests with the patches applied. Each manifest is patched independently of the others."""
         if not any(manifest.tree["kind"] in self._kinds for manifest in manifests):
             return PatchedManifests(manifests=tuple(manifests))
         wrong: list[Problem] = []
@@ -77,9 +77,9 @@ class ManifestPatches:
         return PatchedManifests(manifests=tuple(made), problems=tuple(wrong), matched=frozenset(matched))
 
     def unmatched(self, matched: Collection[int], kinds: Collection[str], *, whole: bool = True) -> list[Problem]:
-        """Return what is said of patches that no manifest has matched; `kinds` are those that there are.
+        """Return a problem for each patch that matched no manifest. `kinds` are the kinds of all manifests.
 
-        Where not all manifests could be made (`whole`), nothing is wrong with such a patch yet.
+        If `whole` is false, some manifests could not be rendered, so the problem is a warning only.
         """
         found: list[Problem] = []
         for patch in (patch for number, patch in enumerate(self._patches) if number not in matched):
@@ -89,7 +89,7 @@ class ManifestPatches:
             if whole:
                 found.append(replace(problem, hint=near or problem.hint))
             else:
-                says = "not checked: the patch matches none of the manifests that could be made here"
+                says = "not checked: the patch matches none of the manifests that could be rendered"
                 found.append(Problem(where=problem.where, says=says, severity=Severity.WARNING))
         return list({problem.where: problem for problem in reversed(found)}.values())[::-1]
 
@@ -100,7 +100,7 @@ def _reads_variables(patch: Patch) -> bool:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PatchedManifests:
-    """Manifests after their patches. `matched` are the numbers of the patches that speak of any of them."""
+    """Manifests after their patches. `matched` are the numbers of the patches that match any of them."""
 
     manifests: tuple[Manifest, ...]
     problems: tuple[Problem, ...] = ()
@@ -127,8 +127,8 @@ def _names(tree: Mapping[str, Any], found: Context) -> dict[str, Any]:
 def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Problem]) -> Manifest:
     called = f"{manifest.group_kind[1]} {manifest.name}"
     if any(overlap(patch.steps, each) for each in _IDENTITY):
-        hint = "it is, or holds, what makes the object this object: version, kind, name, namespace"
-        wrong.append(Problem(where=patch.at, says=f"`{patch.path}` of {called} cannot be set", hint=hint))
+        hint = "patches cannot change the version, kind, name or namespace of an object"
+        wrong.append(Problem(where=patch.at, says=f"`{patch.path}` of {called} cannot be patched", hint=hint))
         return manifest
     chains: dict[str, tuple[Origin, ...]] = {}
     try:
@@ -167,9 +167,9 @@ def _step(patch: Patch, value: Any) -> Origin:
 def _expanded(
     value: Any, path: str, patch: Patch, seen: tuple[Mapping[str, Any], Context], over: dict[str, tuple[Origin, ...]]
 ) -> Any:
-    """Return the value with its expressions evaluated, and note in `over` what made each leaf. Raises CelError.
+    """Return the value with its expressions evaluated, and add the origin of each leaf to `over`. Raises CelError.
 
-    `path` leads from the value that is set to the part of it.
+    `path` is the path of this value inside the value that the patch sets.
     """
     if isinstance(value, dict) and value:
         fields = cast("dict[str, Any]", value)

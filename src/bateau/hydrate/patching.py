@@ -1,8 +1,8 @@
-"""Apply patches to one document of Bateau, and keep the places and chains of its fields with it.
+"""Apply patches to one of Bateau's documents, and update the positions and chains of its fields.
 
 Called by hydrate.services. Patches of Kubernetes objects are applied by hydrate.manifests.
 
-Invariant: after every patch, each leaf of the tree has its chain, and no path that is gone has one.
+Invariant: after every patch, each leaf of the tree has its chain, and no other path has one.
 """
 
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ _HINT: Final = "a path begins with `spec.`, `metadata.labels.` or `metadata.anno
 
 @dataclass(slots=True)
 class PatchedDocument:
-    """The metadata and spec of a document, with the place and the chain of every field."""
+    """The metadata and spec of a document, with the position and the chain of every field."""
 
     spec: Spec
     tree: Any
@@ -32,7 +32,7 @@ class PatchedDocument:
 
     @classmethod
     def of(cls, spec: Spec) -> "PatchedDocument":
-        """Return a document as it is written."""
+        """Return the document before any patch."""
         tree: dict[str, Any] = {"metadata": spec.tree["metadata"], "spec": body_of(spec)}
         origins = {
             path: (Origin("written", spec.positions.get(path, spec.position), value),)
@@ -42,7 +42,7 @@ class PatchedDocument:
         return cls(spec, tree, origins, dict(spec.positions))
 
     def apply(self, patches: Iterable[Patch], wrong: list[Problem]) -> None:
-        """Apply patches in their order, and note those that cannot be applied."""
+        """Apply patches in their order, and add a problem to `wrong` for each that cannot be applied."""
         for patch in patches:
             if not _is_allowed(patch):
                 wrong.append(Problem(where=patch.at, says=f"the path `{patch.path}` cannot be set", hint=_HINT))
@@ -60,7 +60,7 @@ class PatchedDocument:
                 self._note_set(edit, patch)
 
     def _is_open(self, patch: Patch) -> bool:
-        """Whether null is a value there: within the values of a chart, it removes a default of the chart."""
+        """Whether null is a value at this path: in the values of a chart, null removes a default of the chart."""
         shape = shape_at(self.spec.definition.schema, patch.steps[1:]) if patch.steps[0] == "spec" else None
         return shape is not None and shape.of == "any"
 
@@ -74,7 +74,7 @@ class PatchedDocument:
             self.origins[at] = (*(before if at == path else ()), step)
             self.positions[at] = patch.at
         for each in around(path):
-            self.origins.pop(each, None)  # it was empty
+            self.origins.pop(each, None)  # it was an empty mapping or list
 
     def _note_removed(self, path: str, patch: Patch) -> None:
         self._forget(path)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.kit.position import child, item
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import did_you_mean, listed, suggestion
 
 _STEP: Final = re.compile(r"\.?([^.\[\]'\"]+)|\[(\d+)\]|\['((?:[^'\\]|\\.)*)'\]|\[([A-Za-z_]\w*)=([^\]]+)\]")
 
@@ -28,9 +28,9 @@ class PathError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """A tree after a change of `value` at `path`, in which selectors are replaced by positions.
+    """A tree after a change of `value` at `path`, in which indexes replace selectors.
 
-    `made` is the nearest path around it that did not exist before, or the path itself.
+    `made` is the outermost path that did not exist before, or `path` itself.
     """
 
     tree: Any
@@ -76,7 +76,7 @@ def set_at(tree: Any, path: str, value: Any) -> Edit:
 
 
 def remove_at(tree: Any, path: str) -> Edit:
-    """Return the tree without the field or item at `path`. Raises PathError where there is none.
+    """Return the tree without the field or item at `path`. Raises PathError if there is none.
 
     >>> remove_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=x]")
     Edit(tree={'a': [{'name': 'y'}]}, path='a[0]', value=None, made='')
@@ -117,7 +117,7 @@ def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
     if isinstance(step, str):
         fields = dict(_fields(tree, step, at))
         if step not in fields:
-            hint = did_you_mean(step, fields) or f"it has: {listed(fields) or 'nothing'}"
+            hint = suggestion(step, fields, none="it has no fields")
             raise PathError(f"{at or 'the document'} has no `{step}` to remove", hint)
         if not rest:
             del fields[step]
@@ -151,11 +151,11 @@ def _items(tree: Any, at: str) -> list[Any]:
 
 
 def _find(items: list[Any], selector: tuple[str, str], at: str) -> int | None:
-    """Return the position of the selected item; None if there is none. Raises PathError if there are several."""
+    """Return the index of the selected item; None if there is none. Raises PathError if there are several."""
     key, wanted = selector
     found = [index for index, each in enumerate(items) if str(_key_of(each, key)) == wanted]
     if len(found) > 1:
-        hint = f"select it by position: {' or '.join(f'[{index}]' for index in found)}"
+        hint = f"select it by index: {' or '.join(f'[{index}]' for index in found)}"
         raise PathError(f"{at} has {len(found)} items whose {key} is `{wanted}`", hint)
     return found[0] if found else None
 
@@ -173,21 +173,21 @@ def _no_item(items: list[Any], selector: Step, at: str) -> PathError:
 
 
 def _keys_hint(items: list[Any], key: str) -> str | None:
-    """Return which key of the items was probably meant; None if any item has the key, or none is similar."""
+    """Return a hint with the key that was probably meant; None if any item has the key, or no key is similar."""
     keys = {each for item in items if isinstance(item, Mapping) for each in cast("Mapping[str, Any]", item)}
     return None if key in keys else did_you_mean(key, sorted(keys))
 
 
 def _with_key(value: Any, selector: tuple[str, str], items: list[Any], at: str) -> dict[str, Any]:
-    """Return a value for an item that is selected by key, with that key in it."""
+    """Return a value for an item that is selected by key, with that key added."""
     key, wanted = selector
     if not isinstance(value, Mapping):
-        raise PathError(f"an item that is selected by {key} must be a mapping", "set a field of it, or a mapping")
+        raise PathError(f"an item that is selected by {key} must be a mapping", "set one of its fields, or a mapping")
     fields = dict(cast("Mapping[str, Any]", value))
     if key in fields and str(fields[key]) != wanted:
         raise PathError(
             f"the item [{key}={wanted}] of {at} has the {key} `{fields[key]}`",
-            "write the same value twice, or leave it out",
+            "use the same value in both, or remove it from the mapping",
         )
     if hint := _keys_hint(items, key):
         raise PathError(f"no item of {at} has the field `{key}`", hint)

@@ -1,4 +1,4 @@
-"""Look once more at a document: what patches and expressions have made of it was not there when it was read.
+"""Check a document again after patches and expressions have changed it.
 
 Called by hydrate.services. It runs last, before the service is built.
 """
@@ -17,10 +17,10 @@ from bateau.kit.schema import Checker
 def wrong_values(
     metadata: Any, body: Any, spec: Spec, positions: Mapping[str, Any], origins: Origins, *, unread: bool
 ) -> list[Problem]:
-    """Check once more what expressions and patches have put in place. `unread`: an expression may still stand there."""
+    """Check the values that patches and expressions have set. `unread`: some expressions are not evaluated yet."""
 
     def place(path: str) -> Position:
-        # Where a value was merely read, it is wrong where it is written.
+        # An expression that only reads a value is not at fault: the error is in the place of the value.
         chain = origins.get(path, ())
         read = chain[-1] if chain and chain[-1].how == "value" else None
         if read and read.at and chain[-2].value == read.value:
@@ -43,7 +43,7 @@ def wrong_references(
     origins: Origins,
     there: Callable[[], Collection[str]],
 ) -> list[Problem]:
-    """Check references that expressions and patches have put in place; what is written was checked when it was read."""
+    """Check the references that patches and expressions have set; specs has checked the others."""
     if body is body_of(spec):
         return []
 

@@ -1,10 +1,9 @@
-"""Turn what was written into services with every field filled in, for one environment.
+"""Turn specs into the workloads of one environment, with every field filled in.
 
-Called by control. It runs after specs and before place, render and policy. Defaults come from the schema in
-domain.spec.
+Called by control. It runs after specs and before place, render and policy. Defaults come from the schema of the kind.
 
-Invariant: no I/O, no clock; the same specs give the same release, whatever the order of files.
-Invariant: every leaf of a service's tree has the chain that made it.
+Invariant: no I/O, no clock; the same specs give the same release, in any order of files.
+Invariant: every leaf of a workload's tree has its chain of origins.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -36,21 +35,21 @@ def hydrate(
     whole: bool = True,
     namespace: str | None = None,
 ) -> tuple[Release, tuple[Problem, ...]]:
-    """Return the release of an environment, and every mistake that shows only now.
+    """Return the release of an environment, and the errors that only an environment can cause.
 
-    Those are expressions that fail or give a value of the wrong type, patches that match nothing, contradict each
-    other or lead nowhere. `variables` are what `env()` may find; only names that the environment declares are seen.
-    Where the specs are not `whole`, nothing is said of patches that match none of them. `namespace` takes the place of
-    the one that the environment names.
+    Those are expressions that fail or give a value of the wrong type, and patches that match nothing, conflict with
+    each other or set a path that does not exist. `variables` are the environment variables that `env()` can read, if
+    the environment declares them. If `whole` is false, some specs are missing, so patches that match nothing are not
+    reported. `namespace` replaces the namespace that the environment names.
     """
     return Hydration(specs, environment, variables, namespace=namespace).release(whole=whole)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HydratedService:
-    """One document for one environment. `matched` are the numbers of the patches that speak of it.
+    """One document in one environment. `matched` are the numbers of the patches that match it.
 
-    `exclusion` is what leaves it out of the environment.
+    `exclusion` is set if the environment excludes it.
     """
 
     service: Workload | None
@@ -60,10 +59,9 @@ class HydratedService:
 
 
 class Hydration:
-    """One environment, ready to hydrate documents one by one; each is hydrated without a look at the others.
+    """One environment, ready to hydrate documents one by one, each independently of the others.
 
-    `problems` are mistakes in the environment itself: what would be hydrated for it would only repeat them, so that
-    nothing is.
+    `problems` are errors in the environment itself. With errors, no document is hydrated: each would only repeat them.
     """
 
     def __init__(
@@ -84,17 +82,17 @@ class Hydration:
 
     @cached_property
     def _there(self) -> frozenset[str]:
-        """The keys of all services that are written; seldom needed."""
+        """The keys of all services in the specs; computed on first use, as it is seldom needed."""
         return frozenset(spec.key for spec in self._specs if spec.is_service)
 
     @property
     def environment(self) -> Mapping[str, Any] | None:
-        """What expressions and policies see of the environment; None where there is none."""
+        """The variable `environment` of expressions and policies; None without an environment."""
         return self._context.seen if self._context.name else None
 
     @property
     def read(self) -> frozenset[str]:
-        """The values of the variables that the environment declares: nothing that is said shows them."""
+        """The values of the variables that the environment declares. No message may contain them."""
         return self._context.read
 
     @property
@@ -104,11 +102,11 @@ class Hydration:
 
     @property
     def namespace(self) -> str | None:
-        """The namespace of services whose documents name none; None where nothing names one."""
+        """The namespace of services whose documents name none; None if the environment names none either."""
         return str(self._context.namespace.value) if self._context.namespace else None
 
     def release(self, *, whole: bool) -> tuple[Release, tuple[Problem, ...]]:
-        """Return the services of all documents, and every mistake; see `hydrate`."""
+        """Return the workloads of all documents, and every error; see `hydrate`."""
         made = [self.service(spec) for spec in self._specs if spec.is_service]
         matched = frozenset[int]().union(*(each.matched for each in made))
         problems = [*self.problems, *(problem for each in made for problem in each.problems)]
@@ -117,7 +115,7 @@ class Hydration:
         return release, (*problems, *(self.unmatched(matched) if whole else ()))
 
     def service(self, spec: Spec) -> HydratedService:
-        """Return the service of a document, or what is wrong with it in this environment."""
+        """Return the workload of a document, or the problems that it has in this environment."""
         if self.problems:
             return HydratedService(service=None)
         wrong: list[Problem] = []
@@ -133,9 +131,9 @@ class Hydration:
         )
 
     def unmatched(self, matched: Collection[int]) -> list[Problem]:
-        """Return what is said of patches that no document has matched."""
+        """Return a problem for each patch that matched no document."""
         if self.problems:
-            return []  # no document was looked at
+            return []  # no document was hydrated
         unused = (patch for number, patch in enumerate(self._patches) if number not in matched)
         return unmatched(unused, "document", [key.partition("/")[2] for key in self._there])
 
@@ -150,7 +148,7 @@ def _service(
     evaluation = Evaluation(spec, found, origins, positions)
     metadata, body = evaluation.expanded(tree["metadata"], tree["spec"], wrong)
     wrong += wrong_values(metadata, body, spec, positions, origins, unread=bool(wrong))
-    if not wrong:  # references are looked for where the types are right
+    if not wrong:  # references are checked only if the types are right
         wrong += wrong_references(body, spec, positions, origins=origins, there=there)
     make = spec.definition.to_workload
     if wrong or make is None:
@@ -177,7 +175,7 @@ def _service(
 
 
 def _in_namespace(tree: Any, found: Context, origins: dict[str, tuple[Origin, ...]]) -> Any:
-    """Put in the namespace of the environment where the document names none."""
+    """Set the namespace of the environment if the document names none."""
     if found.namespace is None or tree["metadata"].get("namespace") is not None:
         return tree
     origins["metadata.namespace"] = (found.namespace,)
@@ -185,19 +183,19 @@ def _in_namespace(tree: Any, found: Context, origins: dict[str, tuple[Origin, ..
 
 
 def _uses_of_excluded(service: Workload, found: Context) -> list[Problem]:
-    """Find what a service uses and the environment leaves out."""
+    """Report each service in `uses` that the environment excludes."""
     problems: list[Problem] = []
     for index, used in enumerate(service.uses if found.exclusions else ()):
         if exclusion := found.exclusion(used):
             where = nearest(service.positions, item("spec.uses", index), service.position)
-            says = f"uses `{used}`, which environment {exclusion.environment} leaves out (`{exclusion.pattern}`)"
+            says = f"uses `{used}`, which environment {exclusion.environment} excludes (`{exclusion.pattern}`)"
             hint = f"change spec.exclude at {exclusion.at}, or patch spec.uses of {service.key}"
             problems.append(Problem(where=where, says=says, hint=hint))
     return problems
 
 
 def _in(found: Context, problem: Problem) -> Problem:
-    """Return a problem that names the environment in which it occurs, and nothing that `env()` has read there."""
+    """Return a problem that names its environment, with the values that `env()` has read removed."""
     says, hint = without(problem.says, found.read), without(problem.hint or "", found.read)
     environments = (found.name,) if found.name else ()
     return replace(problem, says=says, hint=hint or None, environments=environments)

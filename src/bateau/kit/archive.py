@@ -41,7 +41,7 @@ def compressed(data: bytes) -> bytes:
 def decompressed(data: bytes) -> bytes:
     """Return the content of all frames. Raises ArchiveError if one is damaged, or suspiciously large."""
     if not data:
-        return b""  # no frames, so no end of one either
+        return b""  # an archive without frames is empty, not truncated
     try:
         with zstd.ZstdFile(BytesIO(data)) as file:
             whole = file.read(_UNPACKED_BYTES_MAX + 1)

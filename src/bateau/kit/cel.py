@@ -1,12 +1,12 @@
 """Evaluate CEL expressions over plain values.
 
-Called by domain.expression, hydrate, policy.judging and policy.written. kit.cel_library compiles; kit.cel_reading says
-what an expression reads.
+Called by domain.expression, hydrate, policy.judging and policy.written. kit.cel_library compiles expressions;
+kit.cel_reading finds the names that they read.
 
-What an expression may cost is bounded: by its length, by the library's budget of 10,000 iterations, and by how much
-its text may make values grow (kit.cel_cost).
+The cost of an expression is bounded by its length, by the library's budget of 10,000 iterations, and by how much
+larger than its input it can make a value (kit.cel_cost).
 
-Invariant: an expression sees only the names it was given.
+Invariant: an expression can read only the given names.
 """
 
 from collections.abc import Mapping
@@ -29,17 +29,17 @@ TEXT_MAX: Final = 1_000_000
 
 
 class Scope:
-    """Values that several expressions see; made once, as converting them costs more than most expressions."""
+    """Values for several expressions. They are converted once, which takes longer than evaluating most expressions."""
 
     def __init__(self, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> None:
-        """Bind `names`. `functions` are the caller's own, besides Kubernetes' libraries."""
+        """Bind `names`. `functions` are available in addition to Kubernetes' libraries."""
         self._names = tuple(sorted(names))
         self._functions = functions
         self._values = names
         self._activation = environment(self._names, functions).Activation(dict(names))
 
     def value(self, expression: str) -> Any:
-        """Return the value of `expression`; other expressions may be given it. Raises CelError."""
+        """Return the value of `expression`, which may be bound to a name in other expressions. Raises CelError."""
         try:
             compiled = program(expression, self._names, self._functions)
             optional, growing = _risks(expression, self._names, self._functions)
@@ -52,19 +52,19 @@ class Scope:
                 raise CelError(_OPTIONAL)
             value = result.plain_value()
             if value is True or value is False:
-                return value  # what nearly all rules give
+                return value  # the result of nearly all rules
         except RuntimeError as error:
             raise CelError(run_error(str(error))) from error
         except MemoryError as error:
-            raise CelError("it takes more memory than there is") from error
-        except TypeError as error:  # the library has no plain value for an optional
+            raise CelError("it needs more memory than is available") from error
+        except TypeError as error:  # the library cannot convert an optional
             raise CelError(_OPTIONAL) from error
         if isinstance(value, str) and len(value) > TEXT_MAX:
             raise CelError(f"the result has {len(value)} characters; at most {TEXT_MAX}")
         return _ordered(value)
 
     def _check_size(self, expression: str) -> None:
-        """Refuse what may make its values grow beyond what this machine should hold. Raises CelError."""
+        """Reject an expression whose values could fill the memory. Raises CelError."""
         longest, whole = self._sizes
         found = reading(expression, self._names, self._functions)
         most = growth(found, longest) * ((whole if found.maps else longest) + len(expression))
@@ -73,17 +73,17 @@ class Scope:
 
     @cached_property
     def _sizes(self) -> tuple[int, int]:
-        """Characters of the longest value, and of all together."""
+        """The number of characters of the longest value, and of all values together."""
         sizes = [len(str(value)) for _, value in leaves(self._values)]
         return max(sizes, default=0), sum(sizes) + len(sizes)
 
 
-_OPTIONAL: Final = "the result is an optional, or holds one; end with `.orValue(…)` or `.hasValue()`"
+_OPTIONAL: Final = "the result is or contains an optional; end with `.orValue(…)` or `.hasValue()`"
 
 
 @lru_cache(maxsize=8192)
 def _risks(expression: str, names: tuple[str, ...], functions: tuple[Function, ...]) -> tuple[bool, bool]:
-    """Whether the result may hold an optional, and whether values may grow. Raises CelError."""
+    """Whether the result may contain an optional, and whether values may grow. Raises CelError."""
     optional = "?" in expression or "opt" in expression
     growing = may_grow(expression)
     if not (optional or growing):
@@ -96,7 +96,7 @@ def _risks(expression: str, names: tuple[str, ...], functions: tuple[Function, .
 
 
 def _holds_optional(value: Any) -> bool:
-    """Whether an optional stands somewhere in a list or map: the library's own conversion of one ends the process."""
+    """Whether a value is or contains an optional. Converting one in a list or map would abort the process."""
     kind = value.type().name()
     if kind.startswith("LIST"):
         return any(map(_holds_optional, value.value()))
@@ -106,9 +106,9 @@ def _holds_optional(value: Any) -> bool:
 
 
 def _ordered(value: Any) -> Any:
-    """Return the value with the keys of its maps in order: the library gives them in another one in each process.
+    """Return the value with the keys of its maps sorted, because the library's order differs from process to process.
 
-    Raises CelError for a type that the library itself does not take as a value.
+    Raises CelError for a type that the library does not accept as an input.
     """
     if isinstance(value, dict):
         entries = cast("dict[Any, Any]", value)
@@ -118,7 +118,7 @@ def _ordered(value: Any) -> Any:
     if value is None or isinstance(value, bool | int | float | str):
         return value
     kind = type(value).__name__
-    raise CelError(f"the result is {_TEXT_ONLY[kind]}" if kind in _TEXT_ONLY else f"the result is of the type {kind}")
+    raise CelError(f"the result is {_TEXT_ONLY[kind]}" if kind in _TEXT_ONLY else f"the result has the type {kind}")
 
 
 _TEXT_ONLY: Final = {
@@ -128,7 +128,7 @@ _TEXT_ONLY: Final = {
 
 
 def _plain(value: Any) -> Any:
-    """Return the value as a document can hold it; a quantity is its text. Raises CelError where none can."""
+    """Return the value as plain YAML; a quantity becomes its text. Raises CelError if YAML cannot represent it."""
     if isinstance(value, list):
         return [_plain(each) for each in cast("list[Any]", value)]
     if isinstance(value, dict):
@@ -136,15 +136,15 @@ def _plain(value: Any) -> Any:
         if (text := wrapped_text(entries)) is not None:
             return text
         if other := [key for key in entries if not isinstance(key, str)]:
-            raise CelError(f"the result has a map with the key {other[0]}; keys are strings")
+            raise CelError(f"the result has a map with the key {other[0]}; keys must be strings")
         return {key: _plain(each) for key, each in entries.items()}
     if isinstance(value, float) and not isfinite(value):
-        raise CelError(f"the result is {value}, which no document can hold")
+        raise CelError(f"the result is {value}, which a document cannot contain")
     return value
 
 
 def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> Any:
-    """Return the value of `expression` as a document can hold it. Raises CelError.
+    """Return the value of `expression` as plain YAML. Raises CelError.
 
     >>> evaluate("1 + size(words)", {"words": ["a", "b"]})
     3
@@ -165,9 +165,9 @@ _INTEGER_MAX: Final = 2**63
 
 
 def _selected(expression: str, names: Mapping[str, Any]) -> str | int | None:
-    """Return what a mere path such as `values.shop.replicas` leads to, None where that takes more than a look.
+    """Return the string or integer at a path such as `values.shop.replicas`; None if the library has to evaluate it.
 
-    Most expressions are of this kind, and the library takes longer to begin than all of them together.
+    Most expressions are such paths, and loading the library takes longer than evaluating all of them here.
     """
     steps = mere_path(expression)
     if steps is None or len(steps) == 1:
@@ -183,7 +183,7 @@ def _selected(expression: str, names: Mapping[str, Any]) -> str | int | None:
 
 
 def result_type(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> str:
-    """Return the type that `expression` gives, as far as it is known: "BOOL", "STRING", "DYN". Raises CelError.
+    """Return the type of the result of `expression`, as far as it is known: "BOOL", "STRING", "DYN". Raises CelError.
 
     >>> result_type("a == 1", ("a",)), result_type("a", ("a",))
     ('BOOL', 'DYN')

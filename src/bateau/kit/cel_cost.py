@@ -2,7 +2,7 @@
 
 Called by kit.cel. The library bounds iterations, not memory.
 
-Invariant: an expression that passes cannot fill the memory, whatever values it is given.
+Invariant: an expression that passes cannot fill the memory, for any input.
 """
 
 from typing import Final
@@ -15,7 +15,7 @@ _ENDLESS: Final = 1e300
 
 
 def may_grow(expression: str) -> bool:
-    """Whether the text has a word that could make a value grow; most expressions have none and need no reading."""
+    """Whether the text has a word that could make a value grow. Most expressions have none and need no parsing."""
     return "map" in expression or any(word in expression for word in _REPEATING)
 
 
@@ -23,8 +23,8 @@ def growth(found: Reading, longest: int = 0) -> float:
     """Return how many times larger than its input a value may become, at most and roughly.
 
     `[s].map(x, x + x).map(x, x + x)` doubles at each step, within any budget of iterations: with M `map` and P pluses
-    or list items, the worst is (1 + P/M) to the power of M. Each `replace`, `format` and `join` multiplies by what
-    its texts say; where they are not literals, by `longest`, and at least by 64.
+    or list items, the worst is (1 + P/M) to the power of M. Each `replace`, `format` and `join` multiplies by a
+    factor that follows from its literals; without literals, the factor is `longest`, and at least 64.
 
     >>> from bateau.kit.cel_reading import reading
     >>> growth(reading("a + b + c", "abc")), growth(reading("[s].map(x, x + x).map(x, x + x)", "s"))
@@ -43,7 +43,7 @@ def growth(found: Reading, longest: int = 0) -> float:
 
 
 def _repeats(call: Call, longest: int) -> float:
-    """Return how many times longer a call makes its text."""
+    """Return how many times longer than its input the result of a call may be."""
     texts = [call.arguments.get(index) for index in range(call.count)]
     match call.function, texts:
         case "replace", [str(old), str(new), *_]:

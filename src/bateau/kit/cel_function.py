@@ -1,9 +1,9 @@
-"""What a function of the CEL dialect is: a name, the types it takes, and the Python that answers.
+"""A function of the CEL dialect: its name, the types of its parameters, and the Python function that computes it.
 
-Called by domain.expression, hydrate.expressions and kit.
+Called by domain.expression, hydrate.expressions and kit. kit.cel registers functions with the library.
 
-Invariant: a function is a value that compares and hashes, so that an environment made for it can be kept.
-Refused: one overload that takes anything (`dyn`); the library matches concrete types only, and says so at run time.
+Invariant: a function is a hashable value, so that the library environment made for it can be cached.
+Refused: one overload that takes anything (`dyn`); the library matches concrete types only, and fails at run time.
 """
 
 from collections.abc import Callable
@@ -17,8 +17,8 @@ Kind = Literal["string", "int", "double", "bool", "list", "map", "dyn"]
 class Function:
     """One overload. A `member` is called on its first parameter: `text.find(pattern)`.
 
-    `run` raises ValueError with one line where it has no answer. `map` stands for Kubernetes' own types too
-    (Quantity, URL, IP, CIDR), which travel as maps with one key of their own.
+    `run` raises ValueError, with a message of one line, if it has no result. `map` is also the type of Kubernetes' own
+    values (Quantity, URL, IP, CIDR), which are maps with one reserved key.
     """
 
     name: str

@@ -1,13 +1,13 @@
-"""The functions that Kubernetes adds to CEL, as far as they can be had here.
+"""The functions that Kubernetes adds to CEL, as far as the library allows them.
 
 Called by kit.cel and kit.cel_library. Sources: "CEL options, language features, and libraries", Kubernetes 1.36.
 
-There are: quantities, URLs, IP and CIDR, `find`, `findAll`, `sum`, `min`, `max`, `isSorted` and the `sets.*` functions;
-the library brings strings (version 2) and optionals. Missing: `indexOf` and `lastIndexOf` of lists (of strings they
-work), `semver`, `format.*` (named formats), `authorizer`, macros with two variables, and `string()` of an IP or CIDR.
+Supported: quantities, URLs, IP and CIDR, `find`, `findAll`, `sum`, `min`, `max`, `isSorted` and the `sets.*` functions.
+The library itself has strings (version 2) and optionals. Missing: `indexOf` and `lastIndexOf` of lists (they work for
+strings), `semver`, named formats (`format.*`), `authorizer`, macros with two variables, `string()` of an IP or CIDR.
 
-Invariant: a name that stands here means the same at an API server.
-Refused: Python's `re` for `find`; its time is not linear in the text.
+Invariant: every function here has the same meaning as in an API server.
+Refused: Python's `re` for `find`. Its time is not linear in the length of the text.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from bateau.kit.cel_quantity import QUANTITY, quantity_text
 
 
 def wrapped_text(value: Mapping[str, Any]) -> str | None:
-    """Return the text of a value of one of Kubernetes' own types, None for any other map."""
+    """Return the text of a quantity, URL, IP or CIDR; None for any other map."""
     found = quantity_text(value)
     return network_text(value) if found is None else found
 
@@ -57,7 +57,7 @@ def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
 def _ordered(items: list[Any]) -> list[Any]:
     kinds = {"number" if isinstance(each, int | float) else type(each).__name__ for each in items}
     if len(kinds) > 1 or kinds & {"dict", "list", "NoneType"}:
-        raise ValueError(f"these do not compare: {', '.join(sorted(kinds))}")
+        raise ValueError(f"values of these types cannot be compared: {', '.join(sorted(kinds))}")
     return items
 
 

@@ -3,8 +3,8 @@
 Called by kit.cel_kubernetes. Source: "Kubernetes URL library", "IP address library" and "CIDR library", CEL in
 Kubernetes: no zones, no IPv4-mapped IPv6, no leading zeros.
 
-Invariant: nothing here looks a name up; all answers are of the text alone.
-Refused: `string(ip)`; the library's own `string` takes no further types.
+Invariant: nothing here looks up a name; every result depends on the text alone.
+Refused: `string(ip)`. The library's own `string` cannot be extended to other types.
 """
 
 import ipaddress
@@ -20,12 +20,12 @@ Network = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 def _taken(value: Mapping[str, Any], key: str) -> str:
     if set(value) != {key}:
-        raise ValueError(f"this is a map, and no {key[1:]}; wrap text in {key[1:]}(…)")
+        raise ValueError(f"this is a map, not the result of {key[1:]}(…); wrap text in {key[1:]}(…)")
     return str(value[key])
 
 
 def network_text(value: Mapping[str, Any]) -> str | None:
-    """Return the text of a URL, an IP or a CIDR, None for what is none of them."""
+    """Return the text of a URL, an IP or a CIDR, None for any other map."""
     text = next(iter(value.values()), None)
     return text if isinstance(text, str) and set(value) in ({"~url"}, {"~ip"}, {"~cidr"}) else None
 
@@ -36,7 +36,7 @@ def _url(text: str) -> SplitResult:
         raise ValueError(f"invalid URI for request: {text!r}")
     if not found.scheme and not text.startswith("/"):
         raise ValueError(f"URL parse error: {text!r} has neither a scheme nor a path from the root")
-    found.port  # noqa: B018 - reading it raises ValueError where it is no number
+    found.port  # noqa: B018 - reading the port raises ValueError if it is not a number
     return found
 
 
@@ -69,7 +69,7 @@ def _link_local_multicast(address: Address) -> bool:
 
 
 def _global_unicast(address: Address) -> bool:
-    # As Go's netip has it: private addresses are global unicast, the broadcast address is not.
+    # Like Go's netip: private addresses are global unicast, the broadcast address is not.
     broadcast = address == ipaddress.IPv4Address("255.255.255.255")
     apart = address.is_unspecified or address.is_loopback or address.is_multicast or address.is_link_local
     return not (apart or broadcast)

@@ -4,7 +4,7 @@ Called by kit.cel_kubernetes and plan.difference. Source: "Kubernetes quantity l
 resource.Quantity.
 
 Invariant: exact fractions, never floats; "1" and "1000m" are equal.
-Refused: kit.quantity, which is friendlier than the API server about what people write.
+Refused: kit.quantity, which accepts more spellings than the API server.
 """
 
 import re
@@ -44,7 +44,7 @@ def _wrap(value: Fraction) -> Mapping[str, str]:
 
 
 def quantity_text(value: Mapping[str, Any]) -> str | None:
-    """Return how a quantity is written, None for what is none. Finer than n, it is rounded up as Kubernetes does.
+    """Return the text of a quantity, None for any other map. Like Kubernetes, round up to whole nano-units.
 
     >>> quantity_text({"~quantity": "3/2"}), quantity_text({"~quantity": "268435456"}), quantity_text({"a": 1})
     ('1500m', '268435456', None)
@@ -54,7 +54,7 @@ def quantity_text(value: Mapping[str, Any]) -> str | None:
     try:
         exact = _exact(value)
     except (ValueError, ZeroDivisionError):
-        return None  # somebody's own map, that looks like one
+        return None  # a map of the author that only resembles a quantity
     for suffix, scale in (("", 1), ("m", 10**3), ("u", 10**6)):
         if (exact * scale).denominator == 1:
             return f"{(exact * scale).numerator}{suffix}"
@@ -65,7 +65,7 @@ def _exact(value: Mapping[str, Any] | int) -> Fraction:
     if isinstance(value, int):
         return Fraction(value)
     if set(value) != {_KEY}:
-        raise ValueError("this is a map, and no quantity; wrap text in quantity(…)")
+        raise ValueError("this is a map, not the result of quantity(…); wrap text in quantity(…)")
     return Fraction(value[_KEY])
 
 

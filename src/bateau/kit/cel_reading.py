@@ -1,13 +1,13 @@
-"""Read from a CEL expression which names and fields it reads, which functions it calls, and where these stand.
+"""Find the names and fields that a CEL expression reads, the functions that it calls, and their offsets.
 
 Called by domain.expression, hydrate.environments, hydrate.evaluation, hydrate.expressions, kit.cel, kit.cel_cost,
-policy.admission and policy.written. The library parses: its serialised CheckedExpr (cel.expr.CheckedExpr, from
-xds-protos) has every node with its offset in the text, so a word in a string or a comment is never taken for a name,
-and variables of macros are told from names by their scope.
+policy.admission and policy.written. The library parses. Its serialised CheckedExpr (cel.expr.CheckedExpr, from
+xds-protos) has every node with its offset in the text, so a word in a string or a comment is never mistaken for a name,
+and the scope of a macro's variables separates them from names.
 
 Invariant: offsets count the characters of the expression.
-Refused: a parser or regular expressions of our own, except for one form: names joined by dots, which most expressions
-are, and which takes the library longer to load than to read.
+Refused: Bateau's own parser or regular expressions, except for names joined by dots. Most expressions have that form,
+and loading the library takes longer than reading them.
 """
 
 import re
@@ -21,7 +21,7 @@ from bateau.kit.cel_library import CelError, program
 
 _MERE_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII).fullmatch
 _KEYWORDS: Final = frozenset(("false", "in", "null", "true"))
-# Words of the specification that may be fields, but not names.
+# Words that the specification allows as fields, but not as names.
 _RESERVED: Final = frozenset((
     "as", "break", "const", "continue", "else", "for", "function", "if", "import", "let", "loop", "namespace",
     "package", "return", "var", "void", "while",
@@ -34,7 +34,7 @@ Step = str | int
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A name that is read from outside, with the constant fields and indexes behind it. `at` is the name's offset."""
+    """A free name that an expression reads, followed by constant fields and indexes. `at` is the offset of the name."""
 
     name: str
     steps: tuple[Step, ...]
@@ -43,9 +43,9 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call, operators (`_+_`) and those that macros are made of included. `at` is the offset of its bracket.
+    """A call, including operators (`_+_`) and the calls in expanded macros. `at` is the offset of its parenthesis.
 
-    `arguments` has the constant arguments by number, without the target; `count` is the number of all arguments.
+    `arguments` has the constant arguments by index, without the target; `count` is the number of all arguments.
     """
 
     function: str
@@ -56,9 +56,9 @@ class Call:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an expression reads and calls. `bound` are the variables of its macros; `maps` counts `map`.
+    """The paths that an expression reads, and its calls. `bound` are the variables of its macros; `maps` counts `map`.
 
-    `items` counts the items of its lists and maps beyond the first of each. `optional`: whether optionals occur in it.
+    `items` counts the items of its lists and maps beyond the first of each. `optional`: whether it uses optionals.
     """
 
     paths: tuple[Path, ...] = ()
@@ -70,12 +70,12 @@ class Reading:
 
     @cached_property
     def names(self) -> frozenset[str]:
-        """The names that are read from outside."""
+        """The free names that the expression reads."""
         return frozenset(path.name for path in self.paths)
 
     @cached_property
     def fields(self) -> Mapping[str, frozenset[str]]:
-        """The fields that are read of each name."""
+        """The fields that the expression reads from each name."""
         found: dict[str, set[str]] = {}
         for path in self.paths:
             if path.steps and isinstance(path.steps[0], str):
@@ -83,12 +83,12 @@ class Reading:
         return {name: frozenset(fields) for name, fields in found.items()}
 
     def fields_of(self, name: str) -> frozenset[str]:
-        """Return the fields that are read of `name`."""
+        """Return the fields that the expression reads from `name`."""
         return self.fields.get(name, frozenset())
 
 
 def mere_path(expression: str) -> tuple[str, ...] | None:
-    """Return the steps of an expression that only joins names by dots; None for any other.
+    """Return the names of an expression that consists of names joined by dots; None for any other expression.
 
     >>> mere_path("values.shop.tag"), mere_path("values.in"), mere_path("size(values)")
     (('values', 'shop', 'tag'), None, None)
@@ -100,7 +100,7 @@ def mere_path(expression: str) -> tuple[str, ...] | None:
 
 
 def reading(expression: str, names: Iterable[str], functions: tuple[Function, ...] = ()) -> Reading:
-    """Return what `expression` reads, of `names`. Raises CelError where it does not compile.
+    """Return the reading of `expression`, in which `names` are declared. Raises CelError if it does not compile.
 
     >>> found = reading("spec.all(c, c.image != params['image'])", ("params", "spec"))
     >>> sorted((path.name, path.steps, path.at) for path in found.paths), sorted(found.bound)
@@ -117,7 +117,7 @@ def _reading(expression: str, names: tuple[str, ...], functions: tuple[Function,
 
 
 def reading_of(compiled: Any) -> Reading:
-    """Return what a compiled expression reads. Raises CelError where it is nested too deep."""
+    """Return the reading of a compiled expression. Raises CelError if it is nested too deep."""
     from cel.expr import checked_pb2
     from google.protobuf.any_pb2 import Any as Wrapped
     from google.protobuf.message import DecodeError
@@ -133,7 +133,7 @@ def reading_of(compiled: Any) -> Reading:
 
 
 def renamed(expression: str, found: Reading, names: Mapping[str, str]) -> str:
-    """Return `expression`, of which `found` is the reading, with the names that it reads from outside replaced.
+    """Return `expression`, of which `found` is the reading, with its free names replaced.
 
     >>> text = "spec.x == 'spec' || y.spec"
     >>> renamed(text, reading(text, ("spec", "y")), {"spec": "variables.spec"})
@@ -146,14 +146,14 @@ def renamed(expression: str, found: Reading, names: Mapping[str, str]) -> str:
 
 
 class _Walk:
-    """Goes through a syntax tree once. `bound` are the variables of the macros around a node."""
+    """Walks a syntax tree once. `bound` are the variables of the macros around a node."""
 
     def __init__(self, positions: Mapping[int, int]) -> None:
         self._positions = positions
-        self._paths: dict[Path, None] = {}  # a macro may have copied the node that it stands on
+        self._paths: dict[Path, None] = {}  # an expanded macro may contain copies of one node
         self._calls: dict[tuple[int, str], Call] = {}
         self._bound: set[str] = set()
-        self._variable = ""  # of the innermost macro
+        self._variable = ""  # the variable of the innermost macro
         self._maps = self._items = 0
         self._optional = False
 
@@ -168,7 +168,7 @@ class _Walk:
         )
 
     def visit(self, node: Any, bound: frozenset[str]) -> None:
-        """Note everything in a node and below it."""
+        """Record the names and calls in a node and below it."""
         kind = node.WhichOneof("expr_kind")
         path = self._path(node, bound)
         if path is not None:
@@ -195,7 +195,7 @@ class _Walk:
                 self.visit(each, bound)
 
     def _path(self, node: Any, bound: frozenset[str]) -> Path | None:
-        """Return the path that a node is: a name from outside, with constant steps behind it."""
+        """Return the path of a node that is a free name followed by constant steps; None for any other node."""
         steps: list[Step] = []
         while True:
             kind = node.WhichOneof("expr_kind")
@@ -236,14 +236,14 @@ class _Walk:
             self.visit(each, bound)
 
     def _added(self, node: Any, bound: frozenset[str]) -> None:
-        """Note what a macro adds to its result: `map` a list with one new item, `filter` one with the item itself."""
+        """Record the list that a macro adds to its result: `map` adds one new item, `filter` the item itself."""
         if node.WhichOneof("expr_kind") == "list_expr":
             (element,) = node.list_expr.elements
             self._maps += element.ident_expr.name != self._variable
             self.visit(element, bound)
 
     def _fold(self, fold: Any, bound: frozenset[str]) -> None:
-        """Note what a macro does: `all`, `map` and their like have a variable for items, `optMap` one for its value."""
+        """Record a macro: `all`, `map` and similar ones have a variable for items, `optMap` has one for its value."""
         variables = {name for name in (fold.iter_var, fold.iter_var2, fold.accu_var) if name[:1] not in {"", "@", "#"}}
         self._bound |= variables
         for each in (fold.iter_range, fold.accu_init):
@@ -258,7 +258,7 @@ class _Walk:
 
 
 def _is_accumulator(node: Any) -> bool:
-    """Whether a node is what a macro gathers its result in."""
+    """Whether a node is the accumulator of a macro."""
     return node.WhichOneof("expr_kind") == "ident_expr" and node.ident_expr.name.startswith("@")
 
 

@@ -1,11 +1,11 @@
 """Find the `${ }` expressions in a text.
 
 Called by domain.expression, hydrate.expressions, kit.schema, policy.written, specs.kinds.environment, specs.kinds.model
-and specs.reading. Where an expression ends follows from CEL's lexical grammar: braces in strings, comments and maps do
-not end it.
+and specs.reading.
+CEL's lexical grammar decides where an expression ends: braces in strings, comments and maps do not end it.
 
-Invariant: the parts joined again are the text, but for `$${`, which stands for a plain `${`.
-Refused: asking the library at each `}` whether the text before it compiles; an error would have no one place.
+Invariant: the joined parts are the text, except that `$${` becomes a plain `${`.
+Refused: asking the library at each `}` whether the text before it compiles; an error would not have one position.
 """
 
 import re
@@ -17,7 +17,7 @@ from bateau.kit.cel_library import CelError
 
 OPEN: Final = "${"
 _ESCAPED: Final = "$" + OPEN
-# The tokens of CEL in which a brace or a quote means nothing. Source: cel-spec, "Lexical analysis".
+# The tokens of CEL in which braces and quotes have no meaning. Source: cel-spec, "Lexical analysis".
 _STRING: Final = r"""
     [bB]?[rR](?:\"\"\"[\s\S]*?\"\"\"|'''[\s\S]*?'''|"[^"\r\n]*"|'[^'\r\n]*')
     |[bB]?(?:\"\"\"(?:\\[\s\S]|[^\\])*?\"\"\"|'''(?:\\[\s\S]|[^\\])*?'''|"(?:\\.|[^"\\\r\n])*"|'(?:\\.|[^'\\\r\n])*')
@@ -38,7 +38,7 @@ class Part:
 
 @lru_cache(maxsize=16384)
 def parts(text: str) -> tuple[Part, ...]:
-    """Split a text into plain text and expressions. Raises CelError where an expression does not close.
+    """Split a text into plain text and expressions. Raises CelError if an expression is not closed.
 
     >>> [(each.text, each.is_expression) for each in parts("v${ values['a}'] } of $${x}")]
     [('v', False), ("values['a}']", True), (' of ', False), ('${', False), ('x}', False)]
@@ -64,7 +64,7 @@ def parts(text: str) -> tuple[Part, ...]:
 
 
 def expressions(text: str) -> tuple[Part, ...]:
-    """Return the expressions of a text; none where one does not close."""
+    """Return the expressions of a text; none if one of them is not closed."""
     if OPEN not in text:
         return ()
     try:
@@ -74,7 +74,7 @@ def expressions(text: str) -> tuple[Part, ...]:
 
 
 def has_string(text: str) -> bool:
-    """Whether a CEL string literal stands in `text`, so that it was meant as CEL.
+    """Whether `text` contains a CEL string literal, so that its author meant it as CEL.
 
     >>> has_string("object.kind + ' is wrong'"), has_string("the name isn't right")
     (True, False)
@@ -83,7 +83,7 @@ def has_string(text: str) -> bool:
 
 
 def _end(text: str, start: int) -> int:
-    """Return where the brace that closes the expression stands."""
+    """Return the offset of the brace that closes the expression. Raises CelError."""
     depth = 0
     opened: str | None = None
     for match in _TOKEN.finditer(text, start):
@@ -98,6 +98,6 @@ def _end(text: str, start: int) -> int:
             opened = f"a string in it opens with {mark} and is not closed"
             break
         elif match["comment"] and "}" in match[0]:
-            opened = "the brace stands in a comment (`//`), which ends with its line"
-    says = "an expression opens with `${` and does not close"
+            opened = "its brace is in a comment (`//`), which extends to the end of the line"
+    says = "the expression that opens with `${` is not closed"
     raise CelError(f"{says}: {opened}" if opened else says)

@@ -1,4 +1,4 @@
-"""Recognise a pointer of Git LFS: the small text that stands in a commit instead of a large file.
+"""Recognise a pointer of Git LFS: the small text in a commit that replaces a large file.
 
 Called by sources.foreign.tree, sources.git.work_tree and specs.reading.
 """
@@ -6,7 +6,7 @@ Called by sources.foreign.tree, sources.git.work_tree and specs.reading.
 from typing import Final
 
 _FIRST_LINE: Final = "version https://git-lfs.github.com/spec/"
-_BYTES_MAX: Final = 1024  # less than this, after the specification
+_BYTES_MAX: Final = 1024  # the specification requires less
 
 
 def is_pointer(content: bytes | str) -> bool:

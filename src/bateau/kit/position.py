@@ -92,7 +92,7 @@ def below(path: str, around: str) -> bool:
 
 
 def around(path: str) -> Iterator[str]:
-    """Yield the paths of what a field is in, the nearest first.
+    """Yield the paths of the fields and items around a field, the nearest first.
 
     >>> list(around("spec.ports['a.b'][0].name"))
     ["spec.ports['a.b'][0]", "spec.ports['a.b']", 'spec.ports', 'spec']
@@ -103,7 +103,7 @@ def around(path: str) -> Iterator[str]:
 
 
 def shifted(path: str, removed: str) -> str:
-    """Return what a path becomes when the list item at `removed` goes; a field leaves the others where they are.
+    """Return a path after the item or field at `removed` is gone. Only the removal of a list item shifts other paths.
 
     >>> shifted("a[2].x", "a[1]"), shifted("a[0].x", "a[1]"), shifted("b[2]", "a[1]"), shifted("a.c", "a.b")
     ('a[1].x', 'a[0].x', 'b[2]', 'a.c')
@@ -118,7 +118,7 @@ def shifted(path: str, removed: str) -> str:
 
 
 def unshifted(path: str, removed: str) -> str:
-    """Return what a path was before the list item at `removed` went.
+    """Return the path before the list item at `removed` was removed.
 
     >>> unshifted("a[1].x", "a[1]"), unshifted("a[0].x", "a[1]")
     ('a[2].x', 'a[0].x')

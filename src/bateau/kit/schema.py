@@ -2,8 +2,8 @@
 
 Called by api.requests, domain, hydrate, kit.schema_docs, policy.written and specs. Knows nothing of Bateau.
 
-Invariant: `check` finds all mistakes of a tree, not the first; `build` takes only trees that passed.
-Refused: pydantic; it stops at values and loses where they stand.
+Invariant: `check` finds all errors in a tree, not only the first; `build` takes only trees that passed.
+Refused: pydantic. It keeps the values only, and loses their positions.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ from bateau.kit.quantity import (
     parse_cores,
     parse_seconds,
 )
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import did_you_mean, listed, suggestion
 
 Bytes = Annotated[int, "bytes"]
 Cores = Annotated[float, "cores"]
@@ -56,9 +56,9 @@ def described(
     unsupported: str | None = None,
     form: Callable[[str], tuple[str, str] | None] | None = None,
 ) -> Any:
-    """Declare a field: its documentation, default, bounds, and (`unsupported`) that nothing acts on it yet.
+    """Declare a field: its documentation, default and bounds. `unsupported` completes the warning "FIELD ...".
 
-    `form` returns what is wrong with a text of it, and how to fix that; None for a text in the right form.
+    `form` checks a text: it returns (error, fix), or None for a valid text.
     """
     return dataclasses.field(
         default=default,
@@ -78,7 +78,7 @@ def described(
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
 class Field:
-    """One declared field: `name` as it is written, `attribute` as it is in Python."""
+    """One declared field: `name` in YAML, `attribute` in Python."""
 
     name: str
     attribute: str
@@ -90,7 +90,7 @@ class Field:
 
 @functools.cache
 def fields_of(cls: type) -> Mapping[str, Field]:
-    """Return the fields of a schema class by their written name."""
+    """Return the fields of a schema class by their name in YAML."""
     hints = get_type_hints(cls, include_extras=True)
     found: dict[str, Field] = {}
     for each in dataclasses.fields(cls):
@@ -112,7 +112,7 @@ def fields_of(cls: type) -> Mapping[str, Field]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """A type taken apart: `of` says what it is, `inner` what is in it."""
+    """A type in the terms of YAML. `inner` is the class, the element type, the enum values or the unit."""
 
     of: Literal["object", "list", "map", "enum", "quantity", "string", "integer", "number", "boolean", "any"]
     inner: Any = None
@@ -121,7 +121,7 @@ class Shape:
 
 @functools.cache
 def shape_of(annotation: Any) -> Shape:
-    """Take a type annotation apart."""
+    """Return the shape of a type annotation."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in {Union, types.UnionType}:
         (inner,) = (each for each in arguments if each is not type(None))
@@ -146,9 +146,9 @@ def shape_of(annotation: Any) -> Shape:
 
 
 def shape_at(cls: type, steps: Sequence[object]) -> Shape | None:
-    """Return the shape that a schema class gives to a path below it; None outside of the schema.
+    """Return the shape of a path below a schema class; None if the schema has no such path.
 
-    Whatever stands below an "any" is one, too. In a list and a map, every step leads to an item.
+    Every path below an "any" has the shape "any". In a list or a map, any step leads to an element.
     """
     shape = Shape("object", cls)
     for step in steps:
@@ -166,9 +166,9 @@ def shape_at(cls: type, steps: Sequence[object]) -> Shape | None:
 
 @dataclasses.dataclass(slots=True, kw_only=True)
 class Checker:
-    """Compares a tree with a schema. `value_at` and `key_at` give the place of a path.
+    """Checks trees against a schema. `value_at` and `key_at` return the position of a path.
 
-    With `expressions` a scalar that holds `${` passes, as it has no value yet.
+    With `expressions`, every scalar that contains `${` passes, because it has no value yet.
     """
 
     value_at: Callable[[str], Position]
@@ -177,7 +177,7 @@ class Checker:
     flaws: list[Flaw] = dataclasses.field(default_factory=list[Flaw])
 
     def check(self, tree: Any, cls: type, path: str, *, known: Mapping[str, Any] | None = None) -> None:
-        """Add to `flaws` everything in which `tree` is no `cls`. Fields that are the very ones of `known` are sound."""
+        """Add each error of `tree` as a `cls` to `flaws`. Values that are the objects in `known` are skipped."""
         if not isinstance(tree, dict):
             self._add(path, f"{path} is {shown(tree)}; expected a mapping", _fields_hint(cls))
             return
@@ -188,7 +188,7 @@ class Checker:
                 continue
             where = child(path, key)
             if key not in fields:
-                hint = did_you_mean(key, fields) or f"there is: {listed(fields)}"
+                hint = suggestion(key, fields, none="it has no fields")
                 self.flaws.append(Flaw(position=self.key_at(where), says=f"unknown field `{key}` in {path}", hint=hint))
                 continue
             declared = fields[key]
@@ -248,14 +248,14 @@ class Checker:
         elif shape.of == "quantity":
             self._quantity(value, shape, path, meta)
         elif isinstance(value, str) and "\0" in value:
-            self._add(path, f"{path} holds a NUL character, which no program can be given", "remove it")
+            self._add(path, f"{path} contains a NUL character, which cannot be passed to a program", "remove it")
         elif _has_type(value, shape):
             self._bounds(value, path, meta)
         else:
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", _type_hint(value, shape))
 
     def _expression(self, value: str, path: str) -> None:
-        # What lies between the braces is CEL, and checked by hydrate.
+        # hydrate checks the CEL between the braces.
         try:
             parts(value)
         except CelError as error:
@@ -326,7 +326,7 @@ def _converted(value: Any, shape: Shape) -> Any:
 
 
 def in_words(shape: Shape) -> str:
-    """Name a type for people.
+    """Describe a type in a message.
 
     >>> in_words(shape_of(Bytes)), in_words(shape_of(int))
     ('a size such as `2Gi`', 'a whole number')
@@ -342,7 +342,7 @@ def in_words(shape: Shape) -> str:
 
 
 def shown(value: Any) -> str:
-    """Show a value in a message: short, and with its type where that is the mistake."""
+    """Return a value for a message: shortened, and described by its type if it is a mapping, a list or empty."""
     if isinstance(value, dict):
         return "a mapping"
     if isinstance(value, list):
@@ -379,7 +379,7 @@ def _type_hint(value: Any, shape: Shape) -> str | None:
 
 
 def _number(value: float) -> str:
-    """Show a number as it is, and one that is too long for a line as what it is: too long."""
+    """Return a number for a message, without its digits if it is too long for a line."""
     return str(value).removesuffix(".0") if abs(value) < 10**18 else "beyond 18 digits"
 
 

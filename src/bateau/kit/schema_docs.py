@@ -10,7 +10,7 @@ from typing import Any
 
 from bateau.kit.position import steps
 from bateau.kit.schema import FORMATTERS, Field, Shape, fields_of, in_words, shape_of
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import suggestion
 
 # An expression can replace any scalar; its value is checked when it is evaluated.
 _EXPRESSION = {"type": "string", "pattern": "\\$\\{"}
@@ -67,7 +67,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
         fields: Mapping[str, Field] = fields_of(shape.inner) if shape.of == "object" else {}
         declared = fields.get(str(step))
         if declared is None:
-            hint = did_you_mean(str(step), fields) or f"available: {listed(fields) or 'no fields'}"
+            hint = suggestion(str(step), fields, none="it has no fields")
             raise LookupError(f"{at} has no field `{step}`: {hint}")
         at, shape = f"{at}.{step}", shape_of(declared.type)
         page = _page(declared, at)
@@ -75,7 +75,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
 
 
 def written(value: Any, shape: Shape) -> str | None:
-    """Return a value as it is written in YAML, None for an empty one.
+    """Return a value in its YAML form, None for an empty one.
 
     >>> from bateau.kit.schema import Seconds
     >>> written(600.0, shape_of(Seconds)), written((), shape_of(tuple[str, ...])), written(True, shape_of(bool))

@@ -1,9 +1,9 @@
-"""Suggest the known word that was probably meant by an unknown one.
+"""Suggest the known name that an unknown name was probably meant to be.
 
 Called by cli, control, hydrate, kit, policy, render, runtimes, sources, specs and wiring.
 
 Invariant: the order of the candidates never changes the answer.
-Refused: difflib; its ratio finds `replicas` for `applications`, and misses two swapped letters.
+Refused: difflib. Its ratio suggests `replicas` for `applications`, and misses two swapped letters.
 """
 
 from collections.abc import Iterable
@@ -26,7 +26,7 @@ def closest(word: str, candidates: Iterable[str]) -> str | None:
     True
     """
     plain = _plain(word)
-    if not plain or len(plain) > 100:  # noqa: PLR2004 - nobody mistypes a name that long; the distance is quadratic
+    if not plain or len(plain) > 100:  # noqa: PLR2004 - the distance takes quadratic time, and nobody types a name that long
         return None
     allowed = min(max(1, len(plain) // 3), 4)
     best: tuple[int, int, str] | None = None
@@ -53,6 +53,18 @@ def did_you_mean(word: str, candidates: Iterable[str]) -> str | None:
     return f"did you mean `{found}`?" if found is not None else None
 
 
+def suggestion(word: str, names: Iterable[str], *, none: str) -> str:
+    """Return a hint for an unknown name: the closest of `names`, or else all of them; `none` if there are none.
+
+    >>> suggestion("prd", ["dev", "prod"], none="no Environment is defined")
+    'did you mean `prod`?'
+    >>> suggestion("staging", ["dev", "prod"], none="no Environment is defined")
+    'available: dev, prod'
+    """
+    known = list(names)
+    return did_you_mean(word, known) or (f"available: {listed(known)}" if known else none)
+
+
 def listed(names: Iterable[str], *, limit: int = 12) -> str:
     """Return names as a list for people, truncated after `limit`.
 
@@ -71,8 +83,8 @@ def _plain(word: str) -> str:
 
 
 def _distance(left: str, right: str) -> int:
-    """Edits from one word to the other: optimal string alignment, so that a swap of neighbours is one."""
-    # A common prefix and suffix cost nothing: most names of a tree differ in a few letters only.
+    """Return the number of edits between two words (optimal string alignment: swapping neighbours is one edit)."""
+    # Skip the common prefix and suffix: most names in a tree differ in a few letters only.
     start, end, shorter = 0, 0, min(len(left), len(right))
     while start < shorter and left[start] == right[start]:
         start += 1

@@ -1,11 +1,10 @@
-"""Take URLs and image references apart, and say what is wrong with one.
+"""Parse and check URLs and image references.
 
 Called by specs.kinds.app, specs.kinds.model and traffic.envoy.clusters.
 Sources: RFC 3986; RFC 1123 for host names; the grammar of references in the OCI distribution project.
 
-Invariant: what this module accepts has a host that can be looked up and a port that can be connected to.
-Refused: urllib's leniency. It takes `https:///v1` and a port such as 99999 without a word, and others with an exception
-only when the port is read.
+Invariant: every accepted URL has a host with a valid name or address, and a port in range.
+Refused: urllib alone. It accepts `https:///v1`, and reports a port such as 99999 only when the port is read.
 """
 
 import ipaddress
@@ -24,11 +23,11 @@ _IMAGE_TAG: Final = re.compile(r"\w[\w.-]{0,127}", re.ASCII).fullmatch
 _IMAGE_DIGEST: Final = re.compile(r"[A-Za-z][A-Za-z0-9]*(?:[-_+.][A-Za-z][A-Za-z0-9]*)*:[0-9a-fA-F]{32,}").fullmatch
 _IMAGE_NAME_MAX: Final = 255
 
-Wrong = tuple[str, str]  # what is wrong, and how to fix it
+Wrong = tuple[str, str]  # (error, fix)
 
 
 class UrlError(ValueError):
-    """The text is not a URL. `says` does not repeat the text, which may hold a password."""
+    """The text is not a valid URL. `says` does not repeat the text, which may contain a password."""
 
     def __init__(self, says: str, hint: str) -> None:
         super().__init__(says)
@@ -38,7 +37,7 @@ class UrlError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Url:
-    """The parts of a URL. `host` is without brackets; `port` is None where the URL has none."""
+    """The parts of a URL. `host` is without brackets; `port` is None if the URL has none."""
 
     scheme: str
     host: str
@@ -50,7 +49,7 @@ class Url:
 
     @property
     def authority(self) -> str:
-        """Host and port as they are written in a URL and in a Host header."""
+        """Host and port in the form of URLs and Host headers."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port is None else f"{host}:{self.port}"
 
@@ -87,7 +86,7 @@ def _host_and_port(place: str, example: str) -> tuple[str, int | None]:
     if place.startswith("["):
         inner, closed, rest = place[1:].partition("]")
         if not closed:
-            raise UrlError("the bracket around the IPv6 address of the URL does not close", "write https://[::1]:8080/")
+            raise UrlError("the bracket around the IPv6 address of the URL is not closed", "write https://[::1]:8080/")
         try:
             host = str(ipaddress.IPv6Address(inner))
         except ValueError:
@@ -95,7 +94,7 @@ def _host_and_port(place: str, example: str) -> tuple[str, int | None]:
                 f"the host of the URL, [{inner}], is not an IPv6 address", "use ::1, without a zone"
             ) from None
         if rest and not rest.startswith(":"):
-            raise UrlError(f"the URL has `{rest}` behind its host", "separate the port by a colon")
+            raise UrlError(f"the URL has `{rest}` after its host", "separate the port with a colon")
         return host, _port(rest[1:]) if rest else None
     host, colon, port = place.partition(":")
     if not host:
@@ -115,7 +114,7 @@ def _host_and_port(place: str, example: str) -> tuple[str, int | None]:
 
 
 def _ascii(host: str) -> str:
-    """Return an internationalised name as DNS has it; as it is where it cannot be."""
+    """Return an internationalised name in its ASCII form for DNS, or unchanged if it has none."""
     try:
         return host if host.isascii() else host.encode("idna").decode()
     except UnicodeError:
@@ -136,7 +135,7 @@ def _port(text: str) -> int:
 
 
 def wrong_image(text: str) -> Wrong | None:
-    """Return what is wrong with a reference to a container image; None for a valid one.
+    """Return the error in a reference to a container image; None if it is valid.
 
     >>> wrong_image("registry.example:5000/team/shop:1.4@sha256:" + "0" * 64), wrong_image("Shop:1.4")
     (None, ('the image name `Shop` is not valid', 'use lower-case letters, digits and . _ - between them'))

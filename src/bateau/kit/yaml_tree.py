@@ -1,11 +1,11 @@
-"""Turn YAML text into plain trees that remember where every key and value stands.
+"""Parse YAML text into plain trees, with the position of every key and value.
 
 Called by control.bundle, kit.yaml_go, sources.foreign, sources.git.promotion, specs.ambiguity, specs.reading and
-wiring.delivery. Reads YAML 1.2's core types unless told otherwise, so that `y`, `on` and `no` are strings.
+wiring.delivery. The default is YAML 1.2's core schema, in which `y`, `on` and `no` are strings.
 
-Invariant: never raises for what stands in the text; every fault is a Flaw with line and column, and a fault in one
-document does not hide those in the next.
-Refused: PyYAML's constructors: they know no positions, read `on` as true, and let the last of two equal keys win.
+Invariant: no text makes it raise. Every error is a Flaw with line and column, and an error in one document does not
+hide errors in the next.
+Refused: PyYAML's constructors. They have no positions, read `on` as true, and let the last of two equal keys win.
 """
 
 import itertools
@@ -24,7 +24,7 @@ BYTES_MAX: Final = 2**20
 NODES_MAX: Final = 100_000
 DEPTH_MAX: Final = 64
 KEY_CHARACTERS_MAX: Final = 1024
-PATH_CHARACTERS_MAX: Final = 2**24  # of all paths together: long keys above long lists multiply
+PATH_CHARACTERS_MAX: Final = 2**24  # sum over all paths: long keys above long lists multiply
 
 _TAGS: Final = "tag:yaml.org,2002:"
 _MERGE: Final = f"{_TAGS}merge"
@@ -57,12 +57,12 @@ _BYTE_LAST: Final = 0xDCFF
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What unquoted scalars mean, as values and as keys. A key that does not come out as a string is a flaw.
+    """The meaning of unquoted scalars, as values and as keys. A key that does not become a string is an error.
 
-    Of equal keys in a mapping the first one is read and the others are flaws; with `last_wins` the last one is read,
-    as Go's readers do, and the document lists the others in `repeated`. With `ends_lines`, the last line of a file ends
-    even without a line break: it matters to a `|` block there. The document lists the unquoted scalars that are
-    ambiguous.
+    If a mapping repeats a key, the first one is used and the others are errors. With `last_wins`, as in Go's parsers,
+    the last one is used, and the document lists the repeated keys in `repeated`. With `ends_lines`, the last line of a
+    file is read as if it ended with a line break, which matters for a `|` block. `is_ambiguous` selects the unquoted
+    scalars that the document lists as ambiguous.
     """
 
     value: Callable[[str], Any]
@@ -74,7 +74,7 @@ class Dialect:
 
 @dataclass(frozen=True, slots=True)
 class Unread:
-    """A document that could not be read, and why."""
+    """A document that could not be parsed, and the errors."""
 
     text: str
     flaws: list[Flaw]
@@ -82,10 +82,10 @@ class Unread:
 
 @dataclass(slots=True)
 class Document:
-    """One document: its tree, its flaws as YAML, and the places of its values and keys by path.
+    """One document: its tree, its errors as YAML, and the positions of its values and keys by path.
 
-    `repeated` are paths of keys that occur more than once, where the dialect allows that, with their last places.
-    `ambiguous` and `ambiguous_keys` have the texts of values and keys that the dialect calls ambiguous, by path.
+    `repeated` has the keys that occur more than once, if the dialect allows that, with their last positions.
+    `ambiguous` and `ambiguous_keys` have the texts of ambiguous values and keys by path.
     """
 
     tree: Any
@@ -99,7 +99,7 @@ class Document:
 
 
 def loader_over(parser: Any) -> Any:
-    """Return a loader whose nodes have an empty tag unless the text has one: the dialect reads plain scalars."""
+    """Return a loader whose nodes have a tag only if the text has one, because the dialect decides on plain scalars."""
 
     def resolve(_: Any, kind: type, value: Any, implicit: Any) -> str:
         return _MERGE if kind is yaml.ScalarNode and value == "<<" and implicit[0] else ""
@@ -113,17 +113,17 @@ _LOADER: Any = loader_over(getattr(yaml, "CSafeLoader", yaml.SafeLoader))
 def read_documents(
     file: str, text: str, *, bytes_max: int = BYTES_MAX, dialect: Dialect | None = None
 ) -> tuple[list[Document], list[Unread]]:
-    """Return the documents of a text that can be read, and the others. Without a dialect: YAML 1.2's core schema.
+    """Return the documents of a text that can be parsed, and those that cannot. Default: YAML 1.2's core schema.
 
-    A text that was decoded with "surrogateescape" (PEP 383) has its bytes that are not UTF-8 told with their place.
+    Decode a file with "surrogateescape" (PEP 383), so that bytes that are not UTF-8 are reported with their position.
     """
     if len(text) > bytes_max:
         says = f"the file is too large: more than {bytes_max:,} characters are not read"
-        flaw = Flaw(position=Position(file, 1, 1), says=says, hint="split it: one service a file is usual")
+        flaw = Flaw(position=Position(file, 1, 1), says=says, hint="split it, for example into one file per service")
         return [], [Unread(text, [flaw])]
     documents: list[Document] = []
     unread: list[Unread] = []
-    # Line breaks of other systems count as one, as editors show them; the mark of byte order is no text.
+    # CR LF and CR count as one line break, as in editors. A byte order mark is not part of the text.
     text = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     dialect = dialect or Dialect(value=plain_scalar, key=plain_scalar)
     if dialect.ends_lines and not text.endswith("\n"):
@@ -152,10 +152,10 @@ def _parts(text: str) -> Iterator[tuple[str, int]]:
 
 
 def _json_objects(text: str) -> list[tuple[str, int]] | None:
-    """Return the objects of a text that is JSON, one after another as kubectl reads them; None where it is not.
+    """Return the objects of a text that is a sequence of JSON objects, as kubectl reads it; None for any other text.
 
-    Text before an object in its line becomes blanks, so that columns stay the same. A tab in JSON is white space, and
-    its pairs of surrogates, which YAML does not have, become the character that they stand for.
+    Blanks replace the text before an object in its line, so that columns stay the same. Tabs, which are white space in
+    JSON, become spaces, and escaped surrogate pairs, which YAML does not have, become the character that they encode.
     """
     parts: list[tuple[str, int]] = []
     end = 0
@@ -202,7 +202,7 @@ class _Reader:
             return None
         except (yaml.YAMLError, ValueError, RecursionError) as error:
             position = Position(self._file, self._first_line + 1, 1)
-            self.flaws.append(Flaw(position=position, says=f"this is no YAML: {_first_line(error)}"))
+            self.flaws.append(Flaw(position=position, says=f"this is not valid YAML: {_first_line(error)}"))
             return None
         if node is None:
             return None
@@ -220,7 +220,7 @@ class _Reader:
         if self._path_characters > PATH_CHARACTERS_MAX:
             raise _TooLarge(node, "the keys of the document are too long for so many values", "write shorter keys")
         if self._nodes > NODES_MAX:
-            raise _TooLarge(node, f"the document unfolds to more than {NODES_MAX:,} values", "do not nest aliases")
+            raise _TooLarge(node, f"the document expands to more than {NODES_MAX:,} values", "do not nest aliases")
         if len(self._ancestors) > DEPTH_MAX:
             raise _TooLarge(node, f"the document is nested more than {DEPTH_MAX} deep", None)
         if path:
@@ -230,7 +230,7 @@ class _Reader:
                 self._document.ambiguous[path] = str(node.value)
             return self._scalar(node, self._dialect.value)
         if id(node) in self._ancestors:
-            raise _TooLarge(node, "an alias stands inside what it names, so the document has no end", None)
+            raise _TooLarge(node, "an alias is inside the node that it refers to, so the document never ends", None)
         self._ancestors.append(id(node))
         try:
             if isinstance(node, yaml.SequenceNode):
@@ -264,26 +264,26 @@ class _Reader:
         return tree
 
     def _repeated(self, repeated: list[tuple[str, Any, Position]], path: str) -> None:
-        """Two documents without `---` between them repeat most of their keys: one error, and not four."""
+        """Report repeated keys. Two documents without `---` between them repeat most keys: one error, not four."""
         if self._dialect.last_wins:
             self._document.repeated |= {child(path, key): self._at(mark) for key, mark, _ in repeated}
             return
         if len(repeated) > 1 and not path:
             _, mark, _ = repeated[0]
-            says = f"the keys {', '.join(f'`{key}`' for key, *_ in repeated)} stand here a second time"
+            says = f"the keys {', '.join(f'`{key}`' for key, *_ in repeated)} are repeated here"
             hint = "is a line `---` missing before this one?"
             self.flaws.append(Flaw(position=self._at(mark), says=says, hint=hint))
             return
         for key, mark, first in repeated:
-            says = f"the key `{key}` stands here a second time"
+            says = f"the key `{key}` is repeated here"
             self.flaws.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
 
     def _merge(self, tree: dict[str, Any], node: Any, path: str) -> None:
-        """Take over what `<<` names; what is written beside it wins."""
+        """Add the keys of the mappings that `<<` names. Keys of the mapping itself take precedence."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
             if not isinstance(each, yaml.MappingNode):
                 self.flaws.append(
-                    Flaw(position=self._at(node.start_mark), says="`<<` takes a mapping or a list of them")
+                    Flaw(position=self._at(node.start_mark), says="`<<` must refer to a mapping or a list of mappings")
                 )
                 return
             for key, value in self._value(each, path).items():
@@ -299,11 +299,11 @@ class _Reader:
                 return value
             hint = f'put it in quotes: "{node.value}"'
             self.flaws.append(
-                Flaw(position=self._at(node.start_mark), says=f"the key `{node.value}` is no string", hint=hint)
+                Flaw(position=self._at(node.start_mark), says=f"the key `{node.value}` is not a string", hint=hint)
             )
             return None
         self.flaws.append(
-            Flaw(position=self._at(node.start_mark), says="a key must be a plain word, and this is a collection")
+            Flaw(position=self._at(node.start_mark), says="a key must be a string, but this is a list or a mapping")
         )
         return None
 
@@ -329,13 +329,13 @@ class _Reader:
     def _syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
         mark = error.problem_mark or error.context_mark
         if "quoted scalar" in (error.context or "") and "unexpected" in (error.problem or ""):
-            mark = error.context_mark  # where the quote opens; that it never closes shows at the end only
+            mark = error.context_mark  # the position of the opening quote: the parser fails only at the end of the text
         position = self._at(mark) if mark else Position(self._file, self._first_line + 1, 1)
         says, hint = _explained(error, _line_from(text, mark))
         self.flaws.append(Flaw(position=position, says=says, hint=hint))
 
 
-class _TooLarge(Exception):  # noqa: N818 - ends the reading of one document; never leaves this module
+class _TooLarge(Exception):  # noqa: N818 - ends the parsing of one document; never leaves this module
     def __init__(self, node: Any, says: str, hint: str | None) -> None:
         super().__init__(says)
         self.node = node
@@ -344,7 +344,7 @@ class _TooLarge(Exception):  # noqa: N818 - ends the reading of one document; ne
 
 
 def plain_scalar(text: str) -> Any:
-    """Return what an unquoted scalar means in YAML 1.2's core schema.
+    """Return the value of an unquoted scalar in YAML 1.2's core schema.
 
     >>> [plain_scalar(text) for text in ("on", "true", "3", "1e3", "0o17", "~", "1.5")]
     ['on', True, 3, 1000.0, 15, None, 1.5]
@@ -369,12 +369,12 @@ def _line_from(text: str, mark: Any) -> str:
     return lines[int(mark.line)][int(mark.column) :] if mark and mark.line < len(lines) else ""
 
 
-# What libyaml says (of the problem, or of what it was reading) -> what is wrong in the user's terms, and a hint.
+# Words in libyaml's problem or context -> the message in the user's terms, and a hint.
 _ROWS: Final[tuple[tuple[str, str, str | None], ...]] = (
     ("unknown escape", "double-quoted text has a backslash before the wrong character", "use single quotes"),
     ("quoted scalar", "the quote that opens here is not closed", "close it"),
-    ("an alias", "`*` must be followed by a name", "put the value in quotes if text is meant"),
-    ("an anchor", "`&` must be followed by a name", "put the value in quotes if text is meant"),
+    ("an alias", "`*` must be followed by a name", "if this is text, put it in quotes"),
+    ("an anchor", "`&` must be followed by a name", "if this is text, put it in quotes"),
     ("could not find expected ':'", "a ':' is missing after a key", "write `key: value`"),
     ("mapping values are not allowed", "a ':' is not allowed here", "check the indentation, or put the text in quotes"),
     ("flow sequence", "a `[` is not closed before this", "close it, or put a comma between its items"),
@@ -386,10 +386,10 @@ _ROWS: Final[tuple[tuple[str, str, str | None], ...]] = (
 
 
 def _explained(error: yaml.MarkedYAMLError, rest: str) -> tuple[str, str | None]:
-    """Say in the user's terms what libyaml says in a parser's."""
-    problem, reading = error.problem or "this is no YAML", error.context or ""
+    """Return the message and the hint for an error of libyaml, in the user's terms."""
+    problem, reading = error.problem or "this is not valid YAML", error.context or ""
     if rest.startswith("\t"):
-        return "a tab stands where YAML wants spaces", "indent with spaces"
+        return "YAML does not allow a tab here", "indent with spaces"
     if "undefined alias" in problem:
         return problem, "define it before with `&name`"
     if "start any token" in problem and rest:

@@ -1,7 +1,17 @@
-"""What people wrote -> specs, where every field knows its file, line and column."""
+"""Texts -> specs, in which every field has its file, line and column."""
 
 from bateau.specs.documentation import explain_field, json_schema
-from bateau.specs.keeping import kept, taken_up
+from bateau.specs.keeping import pack_reading, unpack_reading
 from bateau.specs.reading import FileReading, Reading, link, read, read_file
 
-__all__ = ["FileReading", "Reading", "explain_field", "json_schema", "kept", "link", "read", "read_file", "taken_up"]
+__all__ = [
+    "FileReading",
+    "Reading",
+    "explain_field",
+    "json_schema",
+    "link",
+    "pack_reading",
+    "read",
+    "read_file",
+    "unpack_reading",
+]

@@ -1,12 +1,11 @@
 """Report unquoted scalars that kubectl and Helm read differently than Bateau.
 
 Called by specs.reading. Specs are YAML 1.2: `0644` is 644 and `on` is text. kubectl and Helm read YAML 1.1: 420, and
-true. A value whose type the schema does not fix may end up there, so the one rule is that such a value has to be
-written clearly; and a number has to be the same number if the spec is applied to a cluster.
+true. A value without a type in the schema may be passed on to them, and a spec itself can be applied to a cluster. So
+the rule is that such a value must be unambiguous.
 
-Invariant: a scalar that passes means the same to Bateau, kubectl and Helm, or its field takes only text.
-Refused: reading such places as Helm does; a value can be copied from a place where it means one thing to one where it
-means the other.
+Invariant: a scalar that passes means the same to Bateau, kubectl and Helm, or its field accepts only text.
+Refused: reading such values like Helm. A value could be copied from a field with one meaning to a field with the other.
 """
 
 import re
@@ -27,15 +26,15 @@ _INTEGER_END: Final = 2**63
 def ambiguous_scalars(document: Document, schema: type) -> Iterator[Flaw]:
     """Yield an error for every ambiguous value below `spec`, and a warning for every ambiguous key.
 
-    A key keeps its meaning here, and in what Bateau passes on; it changes if the spec itself is applied to a cluster.
+    A key keeps its meaning in Bateau's output. It changes only if the spec itself is applied to a cluster.
     """
     for path, text in document.ambiguous.items():
         shape = _shape_of_steps(steps(path), schema)
         here, there = plain_scalar(text), kubectl_scalar(text)
         if shape is None or shape.of in ("string", "enum", "boolean"):
-            continue  # a string takes it as it is written, and a boolean refuses it
+            continue  # a string keeps the text, and the schema rejects it as a boolean
         if shape.of != "any" and (isinstance(here, str) or abs(here) >= _INTEGER_END):
-            continue  # the schema refuses it
+            continue  # the schema rejects it
         says = f"{path} is `{text}`: {_shown(here)} in YAML 1.2, but {_shown(there)} to kubectl and Helm"
         forms = list(dict.fromkeys((_form(there, text), _form(here, text))))
         yield Flaw(position=document.positions[path], says=says, hint=f"write {' or '.join(forms)}")
@@ -47,7 +46,7 @@ def ambiguous_scalars(document: Document, schema: type) -> Iterator[Flaw]:
 
 
 def _shape_of_steps(at: Sequence[object], schema: type) -> Shape | None:
-    """Return the shape that the schema gives to a path; None outside of it."""
+    """Return the shape of a path in the schema; None if the schema has no such path."""
     return shape_at(schema, at[1:]) if at[:1] in (("spec",), ["spec"]) else None
 
 
@@ -64,7 +63,7 @@ def _shown(value: Any) -> str:
 
 
 def _form(value: Any, text: str) -> str:
-    """Return how to write a value so that everybody reads it."""
+    """Return a spelling of a value that all these programs read the same way."""
     if isinstance(value, str):
         return f'"{text}"'
     if isinstance(value, int) and abs(value) >= _INTEGER_END:

@@ -1,4 +1,4 @@
-"""What the schema of specs says of itself.
+"""The JSON Schema of specs, and the documentation of their fields.
 
 Called by cli.explain and cli.schema.
 """
@@ -26,7 +26,7 @@ def json_schema() -> dict[str, Any]:
 def explain_field(subject: str) -> FieldPage:
     """Return the documentation of "Model", "Model.spec" or "Model.spec.scale.max".
 
-    Raises LookupError, with a hint, where there is no such field.
+    Raises LookupError, with a hint, if the field does not exist.
     """
     kind, _, path = subject.partition(".")
     if kind not in KINDS:
@@ -36,7 +36,7 @@ def explain_field(subject: str) -> FieldPage:
         return field_page(Metadata, rest, root=f"{kind}.metadata")
     if first in ("", "spec"):
         return field_page(KINDS[kind].schema, rest, root=f"{kind}.spec")
-    raise LookupError(f"{kind} has no field `{first}`: there is: metadata, spec")
+    raise LookupError(f"{kind} has no field `{first}`: available: metadata, spec")
 
 
 def _document_schema(kind: str, cls: type) -> dict[str, Any]:

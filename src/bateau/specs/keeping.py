@@ -1,8 +1,8 @@
-"""What stands in a file, as bytes that are quickly read back: a reading that need not be made again.
+"""Pack the reading of a file into bytes for a cache, and unpack it, which is faster than parsing the file again.
 
 Called by control.packing.
 
-Invariant: what is read back is what was read; places are unpacked only when somebody asks for one.
+Invariant: an unpacked reading equals the packed one. Its positions are unpacked only when one of them is needed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from bateau.specs.reading import FileReading
 
 
 class PackedPositions(Mapping[str, Position]):
-    """The places of a document, unpacked when the first is asked for."""
+    """The positions of a document, unpacked at the first access."""
 
     def __init__(self, file: str, data: bytes) -> None:
         self._file = file
@@ -39,8 +39,8 @@ class PackedPositions(Mapping[str, Position]):
         return self._known
 
 
-def kept(reading: FileReading) -> bytes | None:
-    """Return a reading as bytes; None for one with mistakes or warnings, which is made anew every time."""
+def pack_reading(reading: FileReading) -> bytes | None:
+    """Return a reading as bytes; None if it has errors or warnings. Such a file is parsed each time."""
     if reading.problems or reading.unsound or reading.doubtful:
         return None
     specs = [
@@ -56,8 +56,8 @@ def kept(reading: FileReading) -> bytes | None:
     return packed((reading.foreign, specs))
 
 
-def taken_up(file: str, data: bytes) -> FileReading | None:
-    """Return what was kept of a file; None where that is damaged."""
+def unpack_reading(file: str, data: bytes) -> FileReading | None:
+    """Return the reading of a file from its bytes; None if they are damaged."""
     if (found := unpacked(data)) is None:
         return None
     foreign, specs = found

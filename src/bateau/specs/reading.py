@@ -1,9 +1,9 @@
 """Turn the texts of spec files into specs and problems.
 
-Called by control, specs.keeping and wiring. Hands its trees to hydrate, which evaluates expressions and fills defaults.
+Called by control, specs.keeping and wiring.
 
-Invariant: all mistakes of all files are found in one go, each with its place; nothing here raises.
-Invariant: documents of other programs are left alone and counted.
+Invariant: all errors of all files are found at once, each with its position; nothing here raises.
+Invariant: documents of other programs are skipped and counted.
 """
 
 import re
@@ -26,21 +26,21 @@ from bateau.specs.references import reference_problems
 
 GROUP: Final = "bateau.dev/"
 IGNORE_FILE: Final = ".bateauignore"
-_UTF_16: Final = ("\udcff\udcfe", "\udcfe\udcff")  # its marks of byte order, as UTF-8 that cannot be decoded
+_UTF_16: Final = ("\udcff\udcfe", "\udcfe\udcff")  # its byte order marks, decoded with "surrogateescape"
 _NOT_TEXT: Final = re.compile("[\0\udc80-\udcff]")
 _EXCLUDE_HINT: Final = f"save it as UTF-8 if it has specs; otherwise exclude it in {IGNORE_FILE}"
 _DIALECT: Final = Dialect(value=plain_scalar, key=plain_scalar, is_ambiguous=is_ambiguous)
 _TOP_LEVEL: Final = ("apiVersion", "kind", "metadata", "spec")
-# What the API server adds to documents that come back from a cluster.
+# The API server adds this field to documents that `kubectl get` returns.
 _IGNORED: Final = ("status",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reading:
-    """What stands in the texts: the specs without mistakes, and the mistakes of the others.
+    """The result of reading all texts: the specs without errors, and the problems of all.
 
-    `foreign` names the file of every document that is not ours. Where it is not `whole`, documents may be missing;
-    `doubtful` are the names that they may have.
+    `foreign` has the file of every third-party document. If it is not `whole`, documents may be missing; `doubtful` are
+    the names that they may have.
     """
 
     specs: tuple[Spec, ...]
@@ -52,9 +52,9 @@ class Reading:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileReading:
-    """What stands in one text, seen alone. `doubtful` are words of documents that could not be read.
+    """The result of reading one text, without the others. `doubtful` are words of documents that could not be read.
 
-    `unsound` has the places in `specs` of those with mistakes; `foreign` counts the documents that are not ours.
+    `unsound` has the indexes in `specs` of those with errors; `foreign` counts the third-party documents.
     """
 
     file: str
@@ -66,12 +66,12 @@ class FileReading:
 
 
 def read(texts: Mapping[str, str]) -> Reading:
-    """Read every text (by file name). The order of the files never matters."""
+    """Read texts by file name. The order of the files never matters."""
     return link(read_file(file, text) for file, text in texts.items())
 
 
 def read_file(file: str, text: str) -> FileReading:
-    """Read one text: the specs in it, and the problems that show without the other texts."""
+    """Read one text: its specs, and the problems that can be found without the other texts."""
     if (unreadable := _unreadable(file, text)) is not None:
         return FileReading(file=file, problems=(unreadable,))
     documents, unread = read_documents(file, text, dialect=_DIALECT)
@@ -83,7 +83,7 @@ def read_file(file: str, text: str) -> FileReading:
         return FileReading(file=file, foreign=foreign + 1, problems=warnings)
     problems = [_problem(flaw) for broken in unread for flaw in broken.flaws]
     problems += [_without_version(document) for document in documents if _lacks_version(document.tree)]
-    unnamed = [broken.text for broken in unread]  # may name what others refer to
+    unnamed = [broken.text for broken in unread]  # they may define names that other documents refer to
     specs: list[Spec] = []
     unsound: set[int] = set()
     for document in ours:
@@ -107,7 +107,7 @@ def read_file(file: str, text: str) -> FileReading:
 
 
 def link(files: Iterable[FileReading]) -> Reading:
-    """Put what stands in each file together, and find what shows only then: repeated names, references to nothing."""
+    """Combine the readings of all files, and find the problems between files: repeated and unknown names."""
     every = sorted(files, key=lambda each: each.file)
     problems = [problem for each in every for problem in each.problems]
     unsound = {id(each.specs[index]) for each in every for index in each.unsound}
@@ -137,7 +137,7 @@ def _any_error(problems: list[Problem]) -> bool:
 
 
 def _unreadable(file: str, text: str) -> Problem | None:
-    """Return why a file has no text that can be read: an error if it mentions Bateau, else a warning."""
+    """Return the problem of a file whose text cannot be read: an error if it mentions Bateau, else a warning."""
     where = Position(file, 1, 1)
     if is_pointer(text):
         says = "the file is a pointer of Git LFS, so it is not read"
@@ -146,7 +146,7 @@ def _unreadable(file: str, text: str) -> Problem | None:
     if not text.startswith(_UTF_16):
         return None
     if GROUP in text.encode("utf-8", "surrogateescape").decode("utf-16", "replace"):
-        says, hint = "the file is UTF-16, and specs are UTF-8", f"iconv -f UTF-16 -t UTF-8 {file}"
+        says, hint = "the file is UTF-16, but specs must be UTF-8", f"iconv -f UTF-16 -t UTF-8 {file}"
         return Problem(where=where, says=says, hint=hint)
     says = "the file is UTF-16, so it is not read"
     return Problem(where=where, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING)
@@ -159,7 +159,7 @@ def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
 
 
 def _is_ours(tree: Any) -> bool:
-    """Whether a document is Bateau's: its group is right, or misspelt and its kind is one of Bateau."""
+    """Whether a document is Bateau's: by its group, or by a misspelt group and a kind of Bateau."""
     document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
     version, kind = document.get("apiVersion"), document.get("kind")
     if not isinstance(version, str):
@@ -171,7 +171,7 @@ def _is_ours(tree: Any) -> bool:
 
 
 def _lacks_version(tree: Any) -> bool:
-    """Whether a document looks like one of Bateau whose apiVersion was forgotten."""
+    """Whether a document seems to be one of Bateau's without its apiVersion."""
     document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
     kind, metadata = document.get("kind"), document.get("metadata")
     ours = isinstance(kind, str) and kind in KINDS
@@ -185,7 +185,7 @@ def _without_version(document: Document) -> Problem:
 
 
 def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
-    """Check one document of ours; the spec is None where it cannot be used at all."""
+    """Check one of Bateau's documents. The spec is None if its kind, name or shape is unusable."""
     tree: dict[str, Any] = document.tree
     checker = Checker(
         value_at=lambda path: nearest(document.positions, path, document.position),
@@ -195,7 +195,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     kind = tree.get("kind")
     problems += [
         _at_key(
-            document, key, f"unknown field `{key}`", did_you_mean(key, _TOP_LEVEL) or f"there is: {listed(_TOP_LEVEL)}"
+            document, key, f"unknown field `{key}`", did_you_mean(key, _TOP_LEVEL) or f"available: {listed(_TOP_LEVEL)}"
         )
         for key in tree
         if key not in (*_TOP_LEVEL, *_IGNORED)
@@ -220,7 +220,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
     if isinstance(name, str) and OPEN in name:
         where = document.positions.get("metadata.name", document.position)
-        says = "metadata.name is an expression; a name must be known before anything is evaluated"
+        says = "metadata.name is an expression, but names must be known before expressions are evaluated"
         problems.append(Problem(where=where, says=says, hint="write the name itself"))
         return None, problems
     if not isinstance(name, str) or any(
@@ -257,7 +257,7 @@ def _kind_problem(document: Document, kind: Any) -> Problem:
 
 
 def _without_server_fields(metadata: Any) -> Any:
-    """Drop what only an API server writes into metadata, so that `kubectl get -o yaml` can be read back."""
+    """Remove the metadata fields of the API server, so that the output of `kubectl get -o yaml` is a valid spec."""
     if not isinstance(metadata, dict):
         return metadata
     server = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")

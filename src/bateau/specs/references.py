@@ -1,6 +1,6 @@
-"""Find what does not fit together: references to nothing, ports that are not there, fields that exclude each other.
+"""Find the problems between fields and between documents: unknown names, unknown ports, fields that conflict.
 
-Called by specs.reading. What a kind has to say of its own documents stands in its module.
+Called by specs.reading. The checks of each kind are in its own module.
 """
 
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ Found = tuple[Spec, Problem]
 
 
 def reference_problems(specs: Sequence[Spec], *, doubtful: frozenset[str] = frozenset()) -> list[Found]:
-    """Return what can only be seen with all specs side by side, or with several fields of one.
+    """Return the problems that only a comparison of all specs, or of several fields of one spec, can find.
 
-    References to `doubtful` names are passed over: what they name may stand in a document that could not be read.
+    References to `doubtful` names are skipped, because a document that could not be read may define them.
     """
     names = Names(
         service_kinds={kind.name.lower(): kind.name for kind in KINDS.values() if kind.to_workload},
@@ -36,13 +36,13 @@ def reference_problems(specs: Sequence[Spec], *, doubtful: frozenset[str] = froz
 
 
 def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
-    """Two Apps that fix the same port for their clients."""
+    """Report each port number that two Apps request."""
     holders: dict[int, tuple[Spec, str]] = {}
     problems: list[Found] = []
     for spec in specs:
         fields = spec.fields
         if fields.get("image") and not fields.get("command"):
-            continue  # it runs on clusters only, where it has an address of its own
+            continue  # it runs on clusters only, where each App has its own address
         ports = fields.get("ports")
         for name, port in (cast("dict[str, Any]", ports) if isinstance(ports, dict) else {}).items():
             number = cast("dict[str, Any]", port).get("port") if isinstance(port, dict) else None
@@ -52,8 +52,8 @@ def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
             holder = holders.setdefault(number, (spec, path))
             if holder != (spec, path):
                 where = holder[0].positions.get(holder[1], holder[0].position)
-                says = f"port {number} is given twice"
+                says = f"port {number} is used twice"
                 problems.append(
-                    (spec, at(spec, path, says, f"the other is at {where}; choose another number, or remove one"))
+                    (spec, at(spec, path, says, f"the other is at {where}; use another number, or remove one"))
                 )
     return problems

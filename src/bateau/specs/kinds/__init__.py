@@ -1,4 +1,4 @@
-"""The kinds of documents that people write: one module each, and a row here."""
+"""The kinds of Bateau's documents: one module and one row here for each."""
 
 from collections.abc import Mapping
 from typing import Final

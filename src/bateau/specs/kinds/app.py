@@ -1,4 +1,4 @@
-"""App: any service that is not a model; its schema, what it refers to, and the workload that it becomes."""
+"""The kind App, any service other than a model: its schema, its checks, and its conversion to a workload."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from bateau.domain.workload import (
 from bateau.domain.workload import Port as WorkloadPort
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Seconds, described
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import listed, suggestion
 from bateau.kit.url import wrong_image
 from bateau.specs.kinds.wrong import at, ports_hint, strings
 
@@ -35,61 +35,61 @@ _DOCUMENTS: Final = ("manifests", "kustomization", "chart")
 
 @dataclass(frozen=True, kw_only=True)
 class Port:
-    """A port that an App listens on. Its number is handed out, unless `port` fixes it."""
+    """A port that an App listens on. Bateau assigns its number, unless `port` sets it."""
 
-    protocol: Literal["http", "grpc", "websocket", "tcp"] = described("What is spoken on it.", default="http")
+    protocol: Literal["http", "grpc", "websocket", "tcp"] = described("Protocol of the port.", default="http")
     port: int | None = described(
-        "Number that clients use. Absent: handed out once, and kept.", default=None, minimum=1, maximum=65535
+        "Number that clients use. Absent: Bateau assigns one and keeps it.", default=None, minimum=1, maximum=65535
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class AppSpec:
-    """Any other service: a command, its ports, its health and what it uses."""
+    """Any other service: its command, its ports, its health checks and the services that it uses."""
 
     command: tuple[str, ...] | None = described(
-        "Program and arguments. `${ ports.NAME }` is the port a replica must listen on. Beside `image`: what runs on "
-        "this machine, and in the image on clusters.",
+        "Program and arguments. `${ ports.NAME }` is the port that a replica must listen on. With `image`, the command "
+        "runs directly on this machine, and in the image on clusters.",
         default=None,
         examples=(("python", "-m", "shop", "--port", "${ ports.http }"),),
     )
-    image: str | None = described("Container image; on clusters only.", default=None, form=wrong_image)
+    image: str | None = described("Container image, on clusters only.", default=None, form=wrong_image)
     wasm: str | None = described("WebAssembly component.", default=None, unsupported=LATER)
     vm: str | None = described("Virtual machine image.", default=None, unsupported=LATER)
     manifests: tuple[str, ...] | None = described(
-        "Files of Kubernetes manifests, or globs of them, relative to the file of the App; on clusters only.",
+        "Files of Kubernetes manifests, or globs of them, relative to the file of the App, on clusters only.",
         default=None,
         examples=(("legacy/*.yaml",),),
     )
     kustomization: str | None = described(
-        "Directory of a kustomization, relative to the file of the App; on clusters only.",
+        "Directory of a kustomization, relative to the file of the App, on clusters only.",
         default=None,
         examples=("legacy/overlays/prod",),
     )
-    chart: Chart | None = described("Helm chart; on clusters only.", default=None)
+    chart: Chart | None = described("Helm chart, on clusters only.", default=None)
     ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)
     health: Health = described("How replicas are probed.", default_factory=Health)
     uses: tuple[str, ...] = described(
-        "What the app calls: `model/NAME` or `app/NAME`. Each gives it `BATEAU_NAME_URL` in its environment.",
+        "Services that the app calls: `model/NAME` or `app/NAME`. For each, the app gets its URL in `BATEAU_NAME_URL`.",
         default=(),
         examples=(("model/chat",),),
     )
-    replicas: int = described("How many replicas run.", default=1, minimum=0, maximum=1000)
+    replicas: int = described("Number of replicas.", default=1, minimum=0, maximum=1000)
     env: Mapping[str, str] = described("Environment variables.", default_factory=dict)
     working_directory: str | None = described(
-        "Directory to run in, relative to the file that says so. Absent: the directory of that file.", default=None
+        "Directory to run in, relative to the file that sets it. Absent: the directory of the App's file.", default=None
     )
-    resources: Resources = described("What one replica may use.", default_factory=Resources)
+    resources: Resources = described("Resources that one replica may use.", default_factory=Resources)
     drain_timeout: Seconds = described(
-        "Time that requests and connections have to end before a replica that leaves is stopped.",
+        "Time for requests and connections to end before a draining replica is stopped.",
         default=30.0,
         minimum=0,
     )
     stop_timeout: Seconds = described("Time between the stop signal and SIGKILL.", default=10.0, minimum=0)
-    stop_signal: StopSignal = described("Signal that asks a replica to end; on this machine only.", default="SIGTERM")
+    stop_signal: StopSignal = described("Signal that asks a replica to end, on this machine only.", default="SIGTERM")
     restart: Restart = described(
-        "Whether a replica that has ended is started again. `onFailure` and `never` are for a task that ends, such as "
-        "a migration: it is `Done` then; on this machine only.",
+        "Whether a replica that has ended is started again, on this machine only. `onFailure` and `never` are for a "
+        "task that ends, such as a migration; its state is then `Done`.",
         default="always",
     )
 
@@ -132,7 +132,7 @@ def _runs(spec: AppSpec) -> Runs:
 
 
 def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
-    """Find what does not fit together in an App, and what it uses that is not there."""
+    """Report fields of an App that are invalid or conflict with each other, and unknown services."""
     problems: list[Problem] = []
     ways = [way for way in WAYS_TO_RUN if fields.get(way) is not None]
     if not ways:
@@ -140,8 +140,11 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
         problems.append(
             at(spec, "spec", "an App needs one of command, image, wasm, vm, manifests, kustomization or chart", hint)
         )
-    elif len(ways) > 1 and ways != ["command", "image"]:  # the command runs here, and in the image on a cluster
-        says = f"{' and '.join(ways)} exclude each other"
+    elif len(ways) > 1 and ways != [
+        "command",
+        "image",
+    ]:  # the command runs directly here, and in the image on a cluster
+        says = f"{' and '.join(ways)} cannot be used together"
         problems.append(at(spec, f"spec.{ways[1]}", says, "keep one of them"))
     if fields.get("command") == []:
         problems.append(at(spec, "spec.command", "command is empty", "write `command: [program, argument]`"))
@@ -150,7 +153,7 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
     for index, name in enumerate(ports_there):
         for other in ports_there[:index]:
             if _upper(name) == _upper(other):
-                says = f"port `{name}` and port `{other}` have one variable, PORT_{_upper(name)}"
+                says = f"port `{name}` and port `{other}` have the same variable, PORT_{_upper(name)}"
                 problems.append(at(spec, child("spec.ports", name), says, "rename one"))
     health = fields.get("health")
     probed = cast("dict[str, Any]", health).get("port") if isinstance(health, dict) else None
@@ -165,7 +168,7 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
         )
     for path, text in strings(fields.get("command"), "spec.command") + strings(fields.get("env"), "spec.env"):
         problems += [
-            at(spec, path, f"`${{ ports.{used} }}` names a port that is not there", ports_hint(used, ports_there))
+            at(spec, path, f"`${{ ports.{used} }}` refers to a port that does not exist", ports_hint(used, ports_there))
             for used in _ports_used(text)
             if used not in ports_there
         ]
@@ -180,7 +183,7 @@ def _upper(name: str) -> str:
 
 
 def _ports_used(text: str) -> list[str]:
-    """Return the names of the ports that the expressions of a text speak of.
+    """Return the names of the ports that the expressions in a text use.
 
     >>> _ports_used("${ ports.http } ${ ports['x-y'] } ${ 'ports.no' } $${ ports.no }")
     ['http', 'x-y']
@@ -201,21 +204,21 @@ def _used(spec: Spec, path: str, used: Any, names: Names) -> list[Problem]:
     if not slash or prefix not in names.service_kinds:
         near = next((one for one in known if one.partition("/")[2] == (name or used)), None)
         hint = f"did you mean `{near}`?" if near else "write `model/NAME` or `app/NAME`"
-        return [at(spec, path, f"uses `{used}`, which names no kind that can be used", hint)]
+        return [at(spec, path, f"uses `{used}`, which does not begin with the kind of a service", hint)]
     if names.service_kinds[prefix] == spec.kind and name == spec.name:
         return [at(spec, path, f"{spec.name} uses itself", "remove it")]
     if name not in names.doubtful:
-        hint = did_you_mean(used, known) or f"there is: {listed(known) or 'no Model and no other App'}"
+        hint = suggestion(used, known, none="no Model and no other App is defined")
         return [at(spec, path, f"uses `{used}`, but there is no such {names.service_kinds[prefix]}", hint)]
     return []
 
 
 def rechecks(remade: Remade) -> list[Problem]:
-    """Check references that expressions and patches have put in place; what is written was checked when it was read."""
+    """Check the references that patches and expressions have set; `references` has checked the others."""
     spec, body = remade.spec, remade.body
 
     def wrong(path: str, says: str, names: Iterable[str]) -> Problem:
-        hint = f"there is: {listed(sorted(names)) or 'nothing'}"
+        hint = f"available: {listed(sorted(names)) or 'none'}"
         return Problem(where=nearest(remade.positions, path, spec.position), says=says, hint=hint)
 
     found: list[Problem] = []
@@ -230,12 +233,12 @@ def rechecks(remade: Remade) -> list[Problem]:
             found.append(wrong(path, f"uses `{used}`, but there is no such service", remade.services()))
     ran, runs = (any(each.get(way) is not None for way in WAYS_TO_RUN) for each in (spec.fields, body))
     if ran and not runs:
-        found.append(wrong("spec", "nothing is left for the app to run", WAYS_TO_RUN))
+        found.append(wrong("spec", "the app has nothing to run", WAYS_TO_RUN))
     return found
 
 
 def brings_documents(fields: Mapping[str, Any]) -> bool:
-    """Whether an App, as it is written, names manifests, a kustomization or a chart."""
+    """Whether the document of an App sets manifests, a kustomization or a chart."""
     return any(each in fields for each in _DOCUMENTS)
 
 

@@ -11,25 +11,25 @@ from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, LATER, Kind, Names, Sp
 from bateau.kit.cel_text import OPEN, expressions
 from bateau.kit.position import leaves
 from bateau.kit.schema import described
-from bateau.kit.suggest import did_you_mean, listed
+from bateau.kit.suggest import did_you_mean, suggestion
 from bateau.specs.kinds.wrong import at
 
 
 @dataclass(frozen=True, kw_only=True)
 class Match:
-    """Which objects a patch or policy speaks of."""
+    """The objects that a patch applies to."""
 
     kind: str | None = described(
-        "Kind of the object. `Model`, `App` or absent: documents of Bateau; any other kind: Kubernetes manifests that "
-        "were rendered, or came from a chart or another foreign document.",
+        "Kind of the object. `Model`, `App` or absent: Bateau's own documents. Any other kind: Kubernetes manifests, "
+        "rendered by Bateau or from a chart or other foreign documents.",
         default=None,
         examples=("Model", "App", "Deployment"),
     )
     name: str | None = described("Name, or a glob of names.", default=None, examples=("chat", "shop-*"))
-    labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
+    labels: Mapping[str, str] = described("Labels that the object must have.", default_factory=dict)
     when: str | None = described(
-        "CEL that must be true of the document: it sees `metadata`, `spec`, `kind`, `values` and `environment`; of a "
-        "manifest also the whole as `object`.",
+        "CEL expression that must be true. It can use `metadata`, `spec`, `kind`, `values` and `environment`, and for "
+        "manifests also the whole object as `object`.",
         default=None,
         examples=("has(spec.accelerator)",),
     )
@@ -39,7 +39,7 @@ class Match:
 class Patch:
     """A change to the objects that match."""
 
-    match: Match = described("Which objects.", default_factory=Match)
+    match: Match = described("The objects to change.", default_factory=Match)
     set: Mapping[str, Any] = described(
         "Values by path: `spec.replicas`, `spec.command[0]`, `spec.containers[name=web].image`. `null` removes a field "
         "or an item; a mapping at `[name=NEW]` adds an item.",
@@ -52,34 +52,36 @@ class EnvironmentSpec:
     """A context to hydrate for."""
 
     from_: tuple[str, ...] = described(
-        "Environments whose values and patches this one builds on, in order; its own come last and win.",
+        "Environments whose values and patches this one builds on, in order. Its own take precedence.",
         default=(),
         examples=(("base",),),
     )
-    labels: Mapping[str, str] = described("Labels that expressions see as `environment.labels`.", default_factory=dict)
-    env: tuple[str, ...] = described(
-        "Environment variables that expressions may read by `env(name)`. No other can be read.", default=()
+    labels: Mapping[str, str] = described(
+        "Labels, available to expressions as `environment.labels`.", default_factory=dict
     )
-    after: tuple[str, ...] = described("Environments that come before, in the order of promotion.", default=())
-    clusters: tuple[str, ...] = described("Clusters that it runs on.", default=(), unsupported=LATER)
+    env: tuple[str, ...] = described(
+        "Environment variables that expressions can read with `env(name)`. They cannot read any others.", default=()
+    )
+    after: tuple[str, ...] = described("Environments that precede this one in the order of promotion.", default=())
+    clusters: tuple[str, ...] = described("Clusters that the environment runs on.", default=(), unsupported=LATER)
     namespace: str | None = described(
-        "Namespace of the services whose documents name none, on clusters. `--namespace` takes its place.",
+        "Namespace on clusters for services whose documents name none. `--namespace` overrides it.",
         default=None,
         pattern=DNS_LABEL,
         pattern_says=DNS_LABEL_SAYS,
         examples=("shop-prod",),
     )
     exclude: tuple[str, ...] = described(
-        "Services that are left out of this environment, and of those that build on it: keys, or globs of keys.",
+        "Services to exclude from this environment and from those that build on it: keys, or globs of keys.",
         default=(),
         examples=(("app/debug", "model/*"),),
     )
-    values: Mapping[str, Any] = described("Values that expressions see as `values`.", default_factory=dict)
+    values: Mapping[str, Any] = described("Values, available to expressions as `values`.", default_factory=dict)
     patches: tuple[Patch, ...] = described("Changes to documents and manifests.", default=())
 
 
 def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
-    """Find names that refer to nothing, and expressions that are not evaluated."""
+    """Report unknown names, and expressions in places where they are not evaluated."""
     return [
         *_plain_texts(spec, fields),
         *_misspelt_kinds(spec, fields, names),
@@ -89,7 +91,7 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
 
 
 def _plain_texts(spec: Spec, fields: Mapping[str, Any]) -> list[Problem]:
-    hint = "write it where the value is used, or in a patch"
+    hint = "move the expression to the field that uses the value, or to a patch"
     plain = [
         at(spec, path, f"`${{ }}` in {path} is plain text and not evaluated", hint, severity=Severity.WARNING)
         for path, value in leaves(fields.get("values"), "spec.values")
@@ -97,7 +99,7 @@ def _plain_texts(spec: Spec, fields: Mapping[str, Any]) -> list[Problem]:
     ]
     namespace = fields.get("namespace")
     if isinstance(namespace, str) and OPEN in namespace:
-        says = "spec.namespace is an expression, and expressions of an Environment are not evaluated"
+        says = "spec.namespace is an expression, but expressions in an Environment are not evaluated"
         plain.append(at(spec, "spec.namespace", says, "write the namespace itself"))
     return plain
 
@@ -110,7 +112,7 @@ def _nothing_excluded(spec: Spec, fields: Mapping[str, Any], names: Names) -> li
             continue
         if pattern.partition("/")[2] in names.doubtful or (any(each in pattern for each in "*?[") and names.doubtful):
             continue
-        hint = did_you_mean(pattern, names.services) or f"there is: {listed(names.services) or 'no Model and no App'}"
+        hint = suggestion(pattern, names.services, none="no Model and no App is defined")
         says = f"exclude names `{pattern}`, but there is no such service"
         found.append(at(spec, f"spec.exclude[{index}]", says, hint))
     return found
@@ -124,7 +126,7 @@ def _unknown_environments(spec: Spec, fields: Mapping[str, Any], names: Names) -
             spec,
             f"spec.after[{index}]",
             f"after `{name}`, but there is no such Environment",
-            did_you_mean(name, others) or f"there is: {listed(others) or 'no other Environment'}",
+            suggestion(name, others, none="no other Environment is defined"),
         )
         for index, name in enumerate(cast("list[Any]", after) if isinstance(after, list) else [])
         if isinstance(name, str) and "${" not in name and name not in others and name not in names.doubtful
@@ -132,9 +134,9 @@ def _unknown_environments(spec: Spec, fields: Mapping[str, Any], names: Names) -
 
 
 def _misspelt_kinds(spec: Spec, fields: Mapping[str, Any], names: Names) -> Iterator[Problem]:
-    """Report kinds in patches that are not kinds of Kubernetes and close to one of a service.
+    """Report kinds in patches that are unknown to Kubernetes and close to the kind of a service.
 
-    Such a patch would wait for manifests of that kind, and change nothing.
+    Such a patch would match no manifest and change nothing.
     """
     patches: Any = fields.get("patches")
     services = sorted(names.service_kinds.values())

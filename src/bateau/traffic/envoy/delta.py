@@ -1,7 +1,7 @@
 """The state of one connected Envoy in delta xDS: its resources, its rejections, and the responses to send next.
 
-Called by ads, which moves the messages. Pure: no task, no clock, no socket. Every message and every new set of
-resources ends in `_advance`, which compares the resources that Envoy has with those that it should have.
+Called by traffic.envoy.ads. Pure: no task, no clock, no socket. Every message and every new set of resources ends in
+`_advance`, which compares the resources that Envoy has with those that it should have.
 Source: Envoy's "xDS REST and gRPC protocol", incremental xDS.
 
 Invariant: make before break. Envoy acknowledges new clusters, endpoints and secrets before it gets filters, listeners

@@ -1,8 +1,8 @@
 """Direct new connections to the proxy that takes over, before the draining proxy closes its listening sockets.
 
-Called by plane when a proxy begins to drain. Both proxies listen on the same ports (SO_REUSEPORT). The kernel completes
-a connection before a proxy accepts it. If the proxy closes its socket in between, the connection is reset. So the
-kernel is first directed to choose only the sockets of the other proxy.
+Called by traffic.envoy.plane. It runs when a proxy begins to drain. Both proxies listen on the same ports
+(SO_REUSEPORT). The kernel completes a connection before a proxy accepts it. If the proxy closes its socket in between,
+the connection is reset. So the kernel is first directed to choose only the sockets of the other proxy.
 Source: socket(7), SO_ATTACH_REUSEPORT_CBPF. The program belongs to all sockets of a port, and any of them can set it.
 
 Invariant: if steering is not possible, the handover continues without it.

@@ -1,6 +1,6 @@
 """Measure the requests in flight, by asking every proxy while the traffic wants a load.
 
-Called by plane.
+Called by traffic.envoy.plane.
 
 Invariant: the load is known only if every proxy has answered after it had acknowledged the traffic that was published
 last. Otherwise it is None, never 0.

@@ -1,6 +1,7 @@
 """The Envoy plane: traffic in, configured gateways out.
 
-Called by control through ports.plane. The runtime runs Envoy itself, from `template`.
+Called by wiring.local and wiring.metrics. control uses it through ports.plane. The runtime runs Envoy itself, from
+`template`.
 
 Invariant: no request fails because the control plane dies. Envoy continues with the resources that it has, and the next
 control plane sends only the difference.

@@ -1,6 +1,6 @@
 """The error responses of Envoy itself: OpenAI's error shape, the cause, and a remedy.
 
-Called by listener, for the front listener and for those of apps.
+Called by traffic.envoy.listener and traffic.envoy.routes.
 
 Invariant: no error of Envoy itself has an empty body or plain text. Responses of replicas and routes are not changed.
 """

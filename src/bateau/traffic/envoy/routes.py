@@ -1,6 +1,6 @@
 """The routes of the front listener and of apps, and the responses that need no replica.
 
-Called by resources. Envoy tries routes in order and uses the first match.
+Called by traffic.envoy.resources. Envoy tries routes in order and uses the first match.
 
 Invariant: the gateway itself answers requests for an unknown model, with a body that is not JSON, or without a model.
 llama.cpp would answer them with the model that it has, under any name.
