@@ -24,7 +24,7 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 # Areas that are still to be rewritten: how many words from WORDS they have, and how many clauses that begin with
 # "what is". The figures only go down; an area that is done leaves the table.
 NOT_YET: dict[str, tuple[int, int]] = {
-    "cli+api": (0, 2),
+    "cli+api": (0, 1),
     "domain": (18, 19),
     "runtimes": (15, 19),
     "sources": (16, 22),

@@ -95,7 +95,8 @@ def test_what_cannot_be_changed_safely_is_a_problem_and_the_text_stays(prod: str
 
 def test_a_source_that_pins_nothing_says_where_a_pin_would_stand():
     found = promoted(staging=HEAD % "staging" + "  values: {}\n")
-    assert [problem.says for problem in found.problems] == ["environment staging pins nothing of shop"]
+    assert found.unpinned is not None
+    assert found.unpinned.says == "environment staging pins nothing of shop"
     assert found.text == PROD
 
 

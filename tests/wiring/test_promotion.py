@@ -84,6 +84,67 @@ def test_promoting_twice_has_nothing_to_do(repository: Path):
     assert (done.returncode, "nothing to promote" in done.stdout) == (0, True)
 
 
+@pytest.fixture
+def overlays(tmp_path: Path) -> Path:
+    """A kustomization with an overlay per environment, which pins the image."""
+    path = tmp_path / "overlays"
+    (path / "base").mkdir(parents=True)
+    (path / "base/kustomization.yaml").write_text("resources: [d.yaml]\n")
+    (path / "base/d.yaml").write_text(
+        "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\n"
+        "spec: {containers: [{name: web, image: r.example/web:0.1}]}\n"
+    )
+    (path / "app.yaml").write_text(
+        f"{HEAD}kind: App\nmetadata: {{name: shop}}\nspec: {{kustomization: '${{ environment.name }}'}}\n"
+    )
+    for name, tag in (("staging", "2.0"), ("prod", "1.0")):
+        (path / name).mkdir()
+        (path / name / "kustomization.yaml").write_text(overlay(name, tag))
+        (path / f"{name}.yaml").write_text(f"{HEAD}kind: Environment\nmetadata: {{name: {name}}}\nspec: {{}}\n")
+    git(path, "init", "--quiet", "--initial-branch=main")
+    git(path, "config", "user.name", "Ada")
+    git(path, "config", "user.email", "ada@example.org")
+    git(path, "add", "--all")
+    git(path, "commit", "--quiet", "--message", "one")
+    return path
+
+
+def overlay(name: str, tag: str | None) -> str:
+    images = "" if tag is None else f'images:\n  - name: r.example/web\n    newTag: "{tag}"  # pinned\n'
+    return f"resources: [../base]\nnamePrefix: {name}-\n{images}"
+
+
+def test_what_an_overlay_pins_is_promoted_in_the_overlay(overlays: Path):
+    """F21: `prod pins what staging pins: nothing to promote` was not true."""
+    done = bateau(overlays, "promote", "shop", "staging", "prod", "--branch", "release")
+    assert done.returncode == 0, done.stderr
+    assert "~ prod/kustomization.yaml: images[0].newTag: 1.0 -> 2.0" in done.stdout
+    assert git(overlays, "show", "release:prod/kustomization.yaml") == overlay("prod", "2.0")
+    assert git(overlays, "diff", "--name-only", "main", "release").split() == ["prod/kustomization.yaml"]
+    git(overlays, "switch", "--quiet", "release")
+    again = bateau(overlays, "promote", "shop", "staging", "prod")
+    assert (again.returncode, "nothing to promote" in again.stdout) == (0, True)
+
+
+def test_a_version_that_cannot_be_promoted_is_named_with_both_places(overlays: Path):
+    """F21: prod has no entry that could be changed, and its image comes from the base that staging uses as well."""
+    (overlays / "prod/kustomization.yaml").write_text(overlay("prod", None))
+    git(overlays, "commit", "--quiet", "--all", "--message", "two")
+    done = bateau(overlays, "promote", "shop", "staging", "prod")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "Pod prod-web: image r.example/web:0.1 at base/d.yaml:4:" in done.stderr
+    assert "staging has r.example/web:2.0 at staging/kustomization.yaml:4:5" in done.stderr
+
+
+def test_images_that_could_not_be_compared_are_never_called_equal(overlays: Path):
+    (overlays / "base/d.yaml").write_text("a: {b\n")
+    (overlays / "prod/kustomization.yaml").write_text(overlay("prod", "2.0"))
+    git(overlays, "commit", "--quiet", "--all", "--message", "two")
+    done = bateau(overlays, "promote", "all", "staging", "prod")
+    assert (done.returncode, "nothing to promote" in done.stdout) == (1, False)
+    assert "app/shop: images were not compared: " in done.stderr
+
+
 def test_an_environment_that_is_not_there_is_named(repository: Path):
     done = bateau(repository, "promote", "shop", "stagin", "prod")
     assert done.returncode == 3

@@ -1,6 +1,5 @@
-"""`bateau promote`: what one environment runs becomes a change to the next."""
+"""`bateau promote`: the versions of one environment become a change to the next."""
 
-import asyncio
 from pathlib import Path
 
 import click
@@ -15,17 +14,21 @@ from bateau.cli.options import directory_option
 @click.option("--branch", help="Name of the new branch.")
 @directory_option
 def command(service: str, source: str, target: str, branch: str | None, directory: Path) -> int:
-    """Carry what environment SOURCE pins for SERVICE (or `all`) over to environment TARGET.
+    """Carry the versions that environment SOURCE pins for SERVICE (or `all`) over to environment TARGET.
 
-    Pins are values and patches named image, source, tag, version, digest and their like. The change is a commit on a
-    new branch of the clone, ready for a pull request; what is checked out stays as it is. `bateau plan TARGET
-    HEAD..BRANCH` shows its effect.
+    Pins are values and patches named image, source, tag, version, digest and similar, `images` of the kustomization
+    and the same names in the value files of a chart, if TARGET has its own. The change is a commit on a new branch of
+    the clone, ready for a pull request; the checked-out branch is not changed. `bateau plan TARGET HEAD..BRANCH` shows
+    its effect.
+
+    Exit code 1: images of the environments have different versions that could not be promoted, or could not be
+    compared.
     """
     from bateau.cli.problems import render
     from bateau.wiring.promotion import promoted
 
     chosen = None if service == "all" else service.rpartition("/")[2]
-    found = asyncio.run(promoted(directory, service=chosen, source=source, target=target, branch=branch))
+    found = promoted(directory, service=chosen, source=source, target=target, branch=branch)
     if found.promotion.problems:
         click.echo(render(found.promotion.problems), err=True)
         return 1
@@ -35,9 +38,13 @@ def command(service: str, source: str, target: str, branch: str | None, director
         click.echo(f"~ {line}")
     for line in found.promotion.left:
         click.echo(f"  {line}")
-    if found.commit is None:
-        click.echo(f"{target} pins what {source} pins: nothing to promote")
-        return 0
-    click.echo(f"commit {found.commit.short} on branch {found.branch}")
-    click.echo(f"see `bateau plan {target} HEAD..{found.branch}`")
-    return 0
+    if found.commit is not None:
+        click.echo(f"commit {found.commit.short} on branch {found.branch}")
+        click.echo(f"see `bateau plan {target} HEAD..{found.branch}`")
+    if found.differing:
+        click.echo(f"not promoted: {target} still has other versions than {source}; change them by hand", err=True)
+    elif found.commit is None and not found.unknown:
+        click.echo(f"{target} pins the versions that {source} pins: nothing to promote")
+    for line in (*found.differing, *found.unknown):
+        click.echo(f"  {line}", err=True)
+    return 1 if found.differing or found.unknown else 0

@@ -3,7 +3,19 @@
 from bateau.plan.delivery import Documents, compare
 from bateau.plan.difference import digest, is_secret, reads_environment
 from bateau.plan.gaps import Unrendered
+from bateau.plan.images import ImageDifference, image_differences
 from bateau.plan.pairing import stem
 from bateau.plan.removals import Limits
 
-__all__ = ["Documents", "Limits", "Unrendered", "compare", "digest", "is_secret", "reads_environment", "stem"]
+__all__ = [
+    "Documents",
+    "ImageDifference",
+    "Limits",
+    "Unrendered",
+    "compare",
+    "digest",
+    "image_differences",
+    "is_secret",
+    "reads_environment",
+    "stem",
+]

@@ -1,6 +1,6 @@
 """Render the specs of a directory or a commit, with schemas and policies, for `plan`, `check` and `explain`.
 
-Called by cli.explain and cli.plan.
+Called by cli.explain, cli.plan and wiring.promotion.
 """
 
 import asyncio

@@ -1,63 +1,182 @@
-"""Turn what one environment runs into a change to another: a commit on a branch, ready for a pull request.
+"""Turn the versions that one environment pins into a change to another: a commit on a branch for a pull request.
 
-Called by cli.promote.
+Called by cli.promote. Pins are in the Environment documents, in kustomizations and in the value files of charts.
 
-Invariant: the work tree and the branch that is checked out stay as they are.
+Invariant: the work tree and the checked-out branch are not changed.
+Invariant: the images of both environments are rendered and compared, so a version that could not be promoted is
+reported, wherever it is pinned.
 """
 
+import asyncio
 import os
 import time
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, cast
+from posixpath import dirname, join, normpath
+from typing import Any, Final, cast
 
+from bateau.control.delivery import Rendered
 from bateau.domain.errors import ControlError
+from bateau.domain.manifest import Manifest
+from bateau.domain.problem import Problem
 from bateau.domain.revision import Commit
+from bateau.domain.spec import Spec
+from bateau.domain.workload import Documents, Workload
+from bateau.plan import image_differences
 from bateau.ports.repository import Change
-from bateau.sources.git import GitObjects, Promotion, Written, promote
+from bateau.sources.git import FilePromotion, Files, GitObjects, Listing, Promotion, Written, promote
 from bateau.specs import read
+from bateau.wiring.delivery import rendered_at
+from bateau.wiring.question import Question
+
+_FILE_BYTES_MAX: Final = 8 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
 class Promoted:
     """The changes of a promotion, and its commit (None if nothing changes).
 
-    `backwards`: the source says that it comes after the target.
+    `backwards`: the source says that it comes after the target. `differing` has one line for each image whose version
+    still differs between the environments; `unknown` one for each service whose images could not be compared.
     """
 
     promotion: Promotion
     branch: str
     commit: Commit | None
     backwards: bool = False
+    differing: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
-async def promoted(directory: Path, *, service: str | None, source: str, target: str, branch: str | None) -> Promoted:
+@dataclass(slots=True)
+class _Base:
+    """The commit that is promoted in: its specs, and the texts of its other files, read once each."""
+
+    objects: GitObjects
+    commit_id: str
+    texts: Mapping[str, str]
+    listing: Listing
+    others: dict[str, str | None] = field(default_factory=dict[str, "str | None"])
+
+    def text(self, file: str) -> str | None:
+        """Return the text of a file; None if there is no such file. Raises the SourceError family."""
+        if file in self.texts:
+            return self.texts[file]
+        if file not in self.others:
+            found = self.listing.find(file).entry
+            self.others[file] = None
+            if found is not None and found.is_file:
+                heads = self.objects.blobs.heads([found], self.commit_id, bytes_max=_FILE_BYTES_MAX)
+                self.others[file] = asyncio.run(heads)[0].decode("utf-8", "surrogateescape")
+        return self.others[file]
+
+
+def promoted(directory: Path, *, service: str | None, source: str, target: str, branch: str | None) -> Promoted:
     """Make the commit. Raises ControlError and the SourceError family."""
-    objects = await GitObjects.of_clone(directory, environ=os.environ)
-    texts = await objects.texts_at("HEAD")
-    environments = {spec.name: spec for spec in read(texts).specs if spec.kind == "Environment"}
-    files = {name: spec.position.file for name, spec in environments.items()}
-    missing = [name for name in (source, target) if name not in files]
+    base = asyncio.run(_base(directory))
+    environments = {spec.name: spec for spec in read(base.texts).specs if spec.kind == "Environment"}
+    missing = [name for name in (source, target) if name not in environments]
     if missing:
-        there = ", ".join(sorted(files)) or "none"
+        there = ", ".join(sorted(environments)) or "none"
         raise ControlError(f"the last commit has no valid Environment {missing[0]}", hint=f"available: {there}")
-    promotion = promote(
-        Written(file=files[source], text=texts[files[source]], environment=source),
-        Written(file=files[target], text=texts[files[target]], environment=target),
-        service=service,
+    ours, theirs = (
+        rendered_at(Question(directory=directory, environment=name), base.commit_id) for name in (source, target)
     )
-    name = branch or f"promote-{service or 'all'}-{target}-{(await objects.id_of('HEAD'))[:7]}"
-    if promotion.problems or not promotion.changes:
-        return Promoted(promotion=promotion, branch=name, commit=None)
-    body: Any = environments[source].tree.get("spec")
-    after = cast("dict[str, Any]", body or {}).get("after") or ()
-    message = f"Promote {service or 'everything'} from {source} to {target}\n\n" + "\n".join(promotion.changes)
-    change = Change(
+    promotion, files = _promotion(base, (environments[source], environments[target]), (ours, theirs), service)
+    name = branch or f"promote-{service or 'all'}-{target}-{base.commit_id[:7]}"
+    commit = None
+    if promotion.changes and not promotion.problems:
+        message = f"Promote {service or 'everything'} from {source} to {target}\n\n" + "\n".join(promotion.changes)
+        commit = asyncio.run(_commit(base, name, files, message))
+        theirs = rendered_at(Question(directory=directory, environment=target), commit.id)
+    differing, unknown = _left_over((source, ours), (target, theirs), service)
+    if promotion.unpinned and not (promotion.changes or differing or unknown):
+        promotion = replace(promotion, problems=(*promotion.problems, promotion.unpinned))
+    body = cast("dict[str, Any]", environments[source].tree.get("spec") or {})
+    return Promoted(
+        promotion=promotion,
         branch=name,
-        texts={objects.path_of(files[target]): promotion.text},
-        message=message,
-        author=await objects.author(),
-        when_s=int(time.time()),
+        commit=commit,
+        backwards=commit is not None and target in (body.get("after") or ()),
+        differing=differing,
+        unknown=unknown,
     )
-    commit = await objects.commit_on_branch("HEAD", change)
-    return Promoted(promotion=promotion, branch=name, commit=commit, backwards=target in after)
+
+
+async def _base(directory: Path) -> _Base:
+    objects = await GitObjects.of_clone(directory, environ=os.environ)
+    commit_id = await objects.id_of("HEAD")
+    return _Base(objects, commit_id, await objects.texts_at(commit_id), await objects.listing(commit_id))
+
+
+async def _commit(base: _Base, branch: str, files: Mapping[str, str], message: str) -> Commit:
+    texts = {base.objects.path_of(file): text for file, text in files.items()}
+    change = Change(
+        branch=branch, texts=texts, message=message, author=await base.objects.author(), when_s=int(time.time())
+    )
+    return await base.objects.commit_on_branch(base.commit_id, change)
+
+
+def _promotion(
+    base: _Base, environments: tuple[Spec, Spec], sides: tuple[Rendered, Rendered], service: str | None
+) -> tuple[Promotion, Mapping[str, str]]:
+    """Return the changes to the environment and to the files of its apps, and the new texts of all of them."""
+    source, target = (
+        Written(file=spec.position.file, text=base.texts[spec.position.file], environment=spec.name)
+        for spec in environments
+    )
+    found = promote(source, target, service=service)
+    files = FilePromotion()
+    ours, theirs = ({each.key: each for each in _of(side, service)} for side in sides)
+    for key in ours.keys() & theirs.keys():
+        files.promote(_files(ours[key]), _files(theirs[key]), base.text)
+    texts = {**files.texts, target.file: found.text} if found.changes else files.texts
+    problems: tuple[Problem, ...] = (*found.problems, *files.problems)
+    changes, left = (*found.changes, *files.changes), (*found.left, *files.left)
+    unpinned = None if files.pins else found.unpinned
+    return replace(found, changes=changes, left=left, problems=problems, unpinned=unpinned), texts
+
+
+def _of(side: Rendered, service: str | None) -> list[Workload]:
+    return [each for each in side.written.release.services if service in (None, each.key.name)]
+
+
+def _files(service: Workload) -> Files:
+    """Return the files of an App that pin versions, below the directory of the specs."""
+    runs, folder = service.runs, dirname(service.position.file)
+    if not isinstance(runs, Documents):
+        return Files()
+    value_files = runs.chart.value_files if runs.chart else ()
+    return Files(
+        kustomization=None if runs.kustomization is None else normpath(join(folder, runs.kustomization)),
+        value_files=tuple(normpath(join(folder, each)) for each in value_files),
+    )
+
+
+def _left_over(
+    source: tuple[str, Rendered], target: tuple[str, Rendered], service: str | None
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the images whose versions still differ, and the services whose images could not be compared."""
+    keys: set[str] = set(map(str, {each.key for each in _of(source[1], service)}))
+    keys &= set(map(str, {each.key for each in _of(target[1], service)}))
+    differing = [
+        f"{each.service} {each.kind}: image {each.older}{_placed(each.older_at)}; "
+        f"{source[0]} has {each.newer}{_placed(each.newer_at)}"
+        for each in image_differences(_manifests(source[1], keys), _manifests(target[1], keys))
+    ]
+    unknown = [
+        f"{key}: images were not compared: {reason} (in {name})"
+        for key in sorted(keys)
+        for name, side in (source, target)
+        if (reason := side.missing.reason(key, {str(each.service) for each in side.manifests}))
+    ]
+    return tuple(differing), tuple(unknown)
+
+
+def _manifests(side: Rendered, services: set[str]) -> list[Manifest]:
+    return [each for each in side.manifests if str(each.service) in services]
+
+
+def _placed(at: object) -> str:
+    return f" at {at}" if at else ""

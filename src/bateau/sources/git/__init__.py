@@ -4,6 +4,7 @@ from bateau.sources.git.commit_files import CommitFiles
 from bateau.sources.git.follow import Following, GitTexts
 from bateau.sources.git.listing import Listing
 from bateau.sources.git.objects import GitObjects
+from bateau.sources.git.overlays import FilePromotion, Files
 from bateau.sources.git.promotion import Promotion, Written, edit, promote
 from bateau.sources.git.reference import GitReference, is_git, parse
 from bateau.sources.git.webhook import Push, Refused, Unheeded, received
@@ -11,6 +12,8 @@ from bateau.sources.git.work_tree import LaidOut, WorkTree
 
 __all__ = [
     "CommitFiles",
+    "FilePromotion",
+    "Files",
     "Following",
     "GitObjects",
     "GitReference",

@@ -1,6 +1,6 @@
 """Carry what one environment pins over to the next: a minimal edit of the YAML text.
 
-Called by wiring.promotion. Pure.
+Called by sources.git.overlays and wiring.promotion. Pure.
 
 Invariant: outside the values that change, the text keeps every byte: comments, quotes, order, line ends.
 Invariant: the new text was read again and means what was asked for, else there is none.
@@ -28,24 +28,28 @@ PINS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The text of a file that holds an Environment document, and the name of that environment."""
+    """The text of a file that holds an Environment document, and the name of that environment.
+
+    Without a name, the first document of the file is meant.
+    """
 
     file: str
     text: str
-    environment: str
+    environment: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
     """The new text of the target's file, one line for every change, and what differs but was left alone.
 
-    With problems the text is the old one.
+    With problems the text is the old one. `unpinned` is the problem if the source pins nothing.
     """
 
     text: str
     changes: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     problems: tuple[Problem, ...] = ()
+    unpinned: Problem | None = None
 
 
 def promote(source: Written, target: Written, *, service: str | None = None) -> Promotion:
@@ -65,7 +69,7 @@ def promote(source: Written, target: Written, *, service: str | None = None) -> 
         _, old = there.get(key, (None, None))
         if key in there and old == value and type(old) is type(value):
             continue
-        name = _last(path)
+        name = last_step(path)
         if name not in PINS:
             if key in there:
                 left.append(f"{_said(path)} stays {_brief(old)} ({source.environment} has {_brief(value)})")
@@ -80,7 +84,7 @@ def promote(source: Written, target: Written, *, service: str | None = None) -> 
         says = f"environment {source.environment} pins nothing of {service}" if service else "nothing is pinned"
         path = f"values.{service or 'NAME'}.image"
         hint = f"write spec.{path}, and `${{ {path} }}` where it is used"
-        return Promotion(text=target.text, problems=(Problem(where=where, says=says, hint=hint),))
+        return Promotion(text=target.text, unpinned=Problem(where=where, says=says, hint=hint))
     edited = edit(target, changes)
     return Promotion(text=edited.text, changes=edited.changes, left=tuple(left), problems=edited.problems)
 
@@ -127,7 +131,9 @@ def _document(written_in: Written, problems: list[Problem]) -> Document | None:
     return None
 
 
-def _is_environment(tree: Any, name: str) -> bool:
+def _is_environment(tree: Any, name: str | None) -> bool:
+    if name is None:
+        return isinstance(tree, dict)
     match tree:
         case {"kind": "Environment", "metadata": {"name": found}}:
             return bool(found == name)
@@ -165,7 +171,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _last(path: str) -> str:
+def last_step(path: str) -> str:
     """Return the field that a path ends in; a patch's path is itself one step."""
     last = steps(path)[-1]
     return str(steps(last)[-1]) if isinstance(last, str) and "." in last else str(last)
@@ -199,7 +205,7 @@ class _Place:
     missing: tuple[str, ...]
 
     @classmethod
-    def of(cls, text: str, environment: str, path: str) -> "_Place | str":
+    def of(cls, text: str, environment: str | None, path: str) -> "_Place | str":
         """Return the place, or why there is none."""
         try:
             roots: list[Any] = list(yaml.compose_all(text, yaml.SafeLoader))
@@ -208,6 +214,8 @@ class _Place:
         for root in roots:
             kind, metadata = _get(root, "kind"), _get(root, "metadata")
             name = metadata and _get(metadata, "name")
+            if environment is None and root is not None:
+                return cls._below(root, steps(path))
             if kind and name and (kind.value, name.value) == ("Environment", environment):
                 return cls._below(root, steps(path))
         return "the document is not there"
