@@ -127,4 +127,4 @@ def test_silence_counts_where_nobody_knows_whether_it_works() -> None:
 def test_a_threshold_of_one_is_said_as_one() -> None:
     health = Health(ProbePlan(target=PLAN.target, failure_threshold=1), started=0.0, was_ready=True)
     health.note(SILENT, 1.0)
-    assert (health.state, health.restart_reason) == (ReplicaState.UNREADY, f"failed a probe: {SILENT}")
+    assert (health.state, health.restart_reason) == (ReplicaState.UNREADY, f"failed 1 probe: {SILENT}")

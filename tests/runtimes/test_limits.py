@@ -56,7 +56,7 @@ def test_an_empty_leaf_is_removed_and_a_busy_one_stays(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("folders", "says"),
     [
-        (["memory", "cpu"], "not enforced: this machine has cgroup v1, Bateau uses cgroup v2"),
+        (["memory", "cpu"], "not enforced: this machine has cgroup v1, but Bateau needs cgroup v2"),
         ([], "not enforced: there is no cgroup v2 at {mount}"),
     ],
 )
@@ -71,7 +71,7 @@ def test_a_cgroup_that_is_not_ours_to_divide_is_named(tmp_path: Path) -> None:
     (tmp_path / "cgroup.subtree_control").mkdir()
     (tmp_path / "cgroup.procs").write_text(f"1\n{os.getpid()}\n")
     limits = Cgroups(tmp_path).prepare("a", Resources(memory=HALF_GIB))
-    assert limits == f"not enforced: cgroup {tmp_path} is not ours to divide (Is a directory)"
+    assert limits == f"not enforced: Bateau cannot divide the cgroup {tmp_path} (Is a directory)"
     assert not (tmp_path / "bateau-a").exists()
 
 

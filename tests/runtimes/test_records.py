@@ -61,7 +61,7 @@ def test_a_record_under_the_name_of_another_is_damage(tmp_path: Path) -> None:
     records = Records(tmp_path)
     records.write(BARE)
     (tmp_path / "app.a.0.json").rename(tmp_path / "app.b.0.json")
-    with pytest.raises(DamagedRecordError, match=r"it speaks of replica app\.a\.0"):
+    with pytest.raises(DamagedRecordError, match=r"it describes replica app\.a\.0"):
         records.read(tmp_path / "app.b.0.json")
 
 
@@ -69,4 +69,6 @@ def test_a_folder_that_is_gone_is_told_in_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(ReplicaError) as refusal:
         Records(tmp_path / "gone").write(BARE)
     path = tmp_path / "gone" / "app.a.0.json"
-    assert refusal.value.message == f"replica app.a.0 cannot be remembered in {path}: No such file or directory"
+    assert (
+        refusal.value.message == f"the record of replica app.a.0 cannot be written to {path}: No such file or directory"
+    )

@@ -269,7 +269,7 @@ async def test_limits_that_are_not_held_are_told_as_such(rig: Rig, v1_mount: Pat
     await runtime.start("app.a.0", "app/a", shell("exec sleep 100", resources=Resources(memory=2**29)))
     await runtime.start("app.b.0", "app/b", shell("exec sleep 100"))
     limited, free = runtime.observe()
-    assert limited.limits == "not enforced: this machine has cgroup v1, Bateau uses cgroup v2"
+    assert limited.limits == "not enforced: this machine has cgroup v1, but Bateau needs cgroup v2"
     assert free.limits is None
 
 

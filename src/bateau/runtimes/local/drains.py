@@ -1,8 +1,8 @@
-"""Which replicas get no new requests, since when, and what is still in flight on them.
+"""Track the draining replicas: since when each gets no new requests, and how many requests are still in flight on it.
 
 Called by runtimes.local.runtime.
 
-Invariant: what no plane can tell is None, and never 0: nothing is stopped for want of an answer. Held by
+Invariant: a count that no plane knows is None, never 0, so a missing answer never stops a replica. Held by
 tests/runtimes/test_drains.py.
 """
 
@@ -26,7 +26,7 @@ class Drains:
 
     @property
     def now(self) -> Mapping[str, Draining]:
-        """How far each drain is."""
+        """The progress of each drain, by replica id."""
         at = self._clock.monotonic()
         return {
             replica: Draining(seconds=at - since, in_flight=self._in_flight(replica, since))
@@ -34,7 +34,7 @@ class Drains:
         }
 
     def note(self, load: Load | None) -> None:
-        """Take the requests in flight that the planes see; None where they cannot tell."""
+        """Store the requests in flight that the planes have counted, or None if they do not know."""
         self._load = load
 
     def keep(self, present: Collection[str]) -> None:
@@ -51,7 +51,7 @@ class Drains:
                 self._since.pop(step.replica, None)
 
     def _in_flight(self, replica: str, since: float) -> int | None:
-        """Return the requests in flight. What was counted before the drain began says nothing about it."""
+        """Return the requests in flight, or None if the last count is older than the drain."""
         if self._load is None or self._load.seen_at < since:
             return None
         return self._load.in_flight.get(replica, 0)

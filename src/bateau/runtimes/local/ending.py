@@ -1,8 +1,9 @@
-"""End a replica with all that it started: SIGTERM first, SIGKILL when its time is over, until nothing is left.
+"""End a replica with all processes that it started: SIGTERM first, SIGKILL after the timeout, until none is left.
 
 Called by runtimes.local.process_runner.
 
-Invariant: `end` returns when no process of the session and none with the replica's mark runs, or raises ReplicaError.
+Invariant: `end` returns only when no process of the session, and none with the replica's mark, runs. Otherwise it
+raises ReplicaError.
 Refused: killing the process group alone; shells with job control and daemons that fork twice leave it.
 """
 
@@ -19,9 +20,9 @@ KILL_TIMEOUT_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class Kin:
-    """What makes a process one of a replica: its session, or the marks in its environment.
+    """Identifies the processes of a replica: by their session, or by the marks in their environment.
 
-    `session` is None where the leader is long gone: then the number may belong to somebody else.
+    `session` is None if the leader has ended before, because its number may belong to another process by now.
     """
 
     instance: str
@@ -30,15 +31,15 @@ class Kin:
     session_start_ticks: int = 0
 
     def find(self) -> list[Stat]:
-        """Return the processes of the replica that run."""
+        """Return the running processes of the replica."""
         session = self.session
         leader = None if session is None else stat_of(session)
         if leader is not None and leader.start_ticks != self.session_start_ticks:
-            session = None  # the number has a new owner, so the session that we knew is empty
+            session = None  # the number has a new owner, so the old session is empty
         return [stat for stat in every_process() if stat.session == session or self._carries_marks(stat.pid)]
 
     def cpu_s(self) -> float:
-        """Return the seconds that the processes of the replica have spent on a CPU."""
+        """Return the CPU time of the replica's processes, in seconds."""
         return sum(stat.cpu_ticks for stat in self.find()) / os.sysconf("SC_CLK_TCK")
 
     def _carries_marks(self, pid: int) -> bool:
@@ -49,10 +50,10 @@ class Kin:
 async def end(
     leader: Process | None, kin: Kin, *, stop_timeout_s: float, stop_signal: signal.Signals = signal.SIGTERM
 ) -> int:
-    """End a replica; return how many processes its leader had left behind.
+    """End a replica. Return the number of processes that its leader left behind.
 
-    The whole of it has `stop_timeout_s` seconds to end after SIGTERM. A stopped process is continued, or it would
-    never see the signal. Raises ReplicaError when the kernel cannot kill a process.
+    All its processes together have `stop_timeout_s` seconds to end after the signal. A stopped process is continued,
+    because otherwise it would never receive the signal. Raises ReplicaError if the kernel cannot kill a process.
     """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + stop_timeout_s
@@ -66,7 +67,7 @@ async def end(
     left_behind = len([process for process in left if leader is None or process.pid != leader.pid])
     try:
         for process in left:
-            # The group has had its signal: some programs take a second one for "at once".
+            # The group already has its signal. Some programs end at once, without cleanup, on a second one.
             stat = stat_of(process.pid)
             if group is None or (stat is not None and stat.group != group):
                 process.send(signal.SIGTERM)
@@ -79,7 +80,7 @@ async def end(
 
 
 async def _kill(leader: Process | None, kin: Kin) -> None:
-    """Kill until a look finds nobody: what forks while it is killed is found by the next look."""
+    """Kill until a scan finds no process. A process that forks while it is killed is found by the next scan."""
     loop = asyncio.get_running_loop()
     deadline = loop.time() + KILL_TIMEOUT_S
     while left := await _hold(kin):
@@ -92,15 +93,15 @@ async def _kill(leader: Process | None, kin: Kin) -> None:
             _release(left)
         if stuck and loop.time() >= deadline:
             raise ReplicaError(
-                f"process {stuck[0]} of replica {kin.replica_id} does not end, even by SIGKILL",
-                hint="it waits in the kernel, for a disk or a device; look at `cat /proc/PID/stack` and dmesg",
+                f"process {stuck[0]} of replica {kin.replica_id} does not end, even after SIGKILL",
+                hint="it waits in the kernel, for a disk or a device; see `cat /proc/PID/stack` and `dmesg`",
             )
     if leader is not None:
         await leader.wait()
 
 
 async def _hold(kin: Kin) -> list[Process]:
-    # In a thread: a look at a thousand processes takes tens of milliseconds, which the event loop does not have.
+    # In a thread: a scan of a thousand processes takes tens of milliseconds, which would stall the event loop.
     found = await asyncio.to_thread(kin.find)
     held = [Process.open(stat.pid, start_ticks=stat.start_ticks) for stat in found]
     return [process for process in held if process is not None]

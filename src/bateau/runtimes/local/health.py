@@ -3,10 +3,10 @@
 Called by runtimes.local.supervisor. The supervisor owns the process, the prober and the clock.
 
 Invariant: pure; time is an argument, in seconds of a monotonic clock.
-Invariant: a replica that keeps silent while it works is neither restarted nor taken out of traffic for BUSY_S_MAX: its
-probe waits behind requests, and a restart would lose them all.
-Refused: separate readiness and liveness probes as in Kubernetes; one question asked twice costs twice, and the two
-answers differ only in how often one must fail.
+Invariant: a replica that does not answer while it uses a CPU is neither restarted nor taken out of traffic for
+BUSY_S_MAX: its probe waits behind requests, and a restart would lose them all.
+Refused: separate readiness and liveness probes as in Kubernetes; they would ask the same question twice, and differ
+only in the number of failures that they need.
 """
 
 from bateau.domain.process import ProbePlan
@@ -14,14 +14,14 @@ from bateau.domain.replica import ReplicaState
 from bateau.ports.probe import NO_ANSWER
 
 STARTING_DELAY_S_MIN = 0.05
-# A replica is seen ready late by at most this share of the time that it took to start.
+# The delay until a ready replica is noticed is at most this share of its start time.
 STARTING_DELAY_SHARE = 0.05
-# One slow answer may be a busy core; two in a row take a replica out of traffic.
+# One missing answer may be due to a busy core; two in a row take a replica out of traffic.
 SILENCES_UNTIL_UNREADY = 2
-# The share of one core from which a silent replica counts as working: far above what timers and heartbeats of an idle
-# one need, far below what a busy one gets even on a machine that is short of CPUs.
+# From this share of one core on, a silent replica counts as working. Timers and heartbeats of an idle replica need far
+# less; a busy replica gets far more, even on a machine that is short of CPUs.
 BUSY_SHARE = 0.05
-# After so long an endless loop is more likely than work.
+# After this time, an endless loop is more likely than work.
 BUSY_S_MAX = 300.0
 
 
@@ -33,13 +33,13 @@ class Health:
         self._started = started
         self._failures = 0
         self._silent_since: float | None = None
-        self._last_silence: tuple[float, float | None] | None = None  # when, and the CPU seconds until then
+        self._last_silence: tuple[float, float | None] | None = None  # its time, and the CPU seconds used until then
         self.state = ReplicaState.READY if was_ready else ReplicaState.STARTING
         self.reason: str | None = None
         self.restart_reason: str | None = None
 
     def delay_s(self, now: float) -> float:
-        """Return the seconds until the next probe: often while starting, then at the interval of the plan."""
+        """Return the seconds until the next probe: a short delay while starting, then the interval of the plan."""
         if self.state is not ReplicaState.STARTING:
             return self._plan.interval_s
         waited = now - self._started
@@ -47,14 +47,14 @@ class Health:
         return min(self._plan.interval_s, max(STARTING_DELAY_S_MIN, waited * STARTING_DELAY_SHARE), left)
 
     def timeout_s(self, now: float) -> float:
-        """Return the seconds that the next probe may take; never past the end of the start timeout."""
+        """Return the timeout of the next probe in seconds. It never exceeds the rest of the start timeout."""
         if self.state is not ReplicaState.STARTING:
             return self._plan.timeout_s
         left = self._plan.start_timeout_s - (now - self._started)
         return min(self._plan.timeout_s, max(STARTING_DELAY_S_MIN, left))
 
     def note(self, answer: str | None, now: float, *, cpu_s: float | None = None) -> None:
-        """Take in an answer: None when well, else one line. `cpu_s` are the CPU seconds used by then, if known."""
+        """Apply an answer: None for a healthy one, else one line. `cpu_s` is the CPU time used until now, if known."""
         if answer is None:
             self.state, self.reason, self._failures = ReplicaState.READY, None, 0
             self._silent_since = self._last_silence = None
@@ -74,12 +74,12 @@ class Health:
         if not answer.startswith(NO_ANSWER) or self._failures >= SILENCES_UNTIL_UNREADY:
             self.state = ReplicaState.UNREADY
         if self._failures >= self._plan.failure_threshold:
-            times = "a probe" if self._failures == 1 else f"{self._failures} probes in a row"
+            times = "1 probe" if self._failures == 1 else f"{self._failures} probes in a row"
             self.state = ReplicaState.UNREADY
             self.restart_reason = f"failed {times}: {answer}"
 
     def _works(self, now: float, cpu_s: float | None) -> bool:
-        """Whether a silent replica has used a CPU since its last silence, and has not been silent for too long."""
+        """Whether a silent replica has used a CPU since its last missing answer, and is not silent for too long."""
         before, self._last_silence = self._last_silence, (now, cpu_s)
         if self._silent_since is None or before is None:
             self._silent_since = now

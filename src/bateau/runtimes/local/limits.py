@@ -1,10 +1,10 @@
-"""Hold replicas to their limits of memory and CPU by cgroup v2, or say honestly why they are not held.
+"""Enforce the memory and CPU limits of replicas by cgroup v2, or report why they are not enforced.
 
 Called by runtimes.local.launch and runtimes.local.process_runner.
 Source: Documentation/admin-guide/cgroup-v2.rst of the kernel.
 
-Invariant: what is reported as enforced was accepted by the kernel for this very replica.
-Refused: setrlimit in its place; RLIMIT_AS counts address space, which a server that maps its model exceeds at once.
+Invariant: a limit is reported as enforced only if the kernel has accepted it for this replica.
+Refused: setrlimit instead; RLIMIT_AS counts address space, which a server that maps its model exceeds at once.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ class Leaf:
     path: Path
 
     def attach(self, pid: int) -> str:
-        """Move a process in; return what to report: enforced, or why not."""
+        """Move a process into the cgroup. Return the text for the status: enforced, or the reason why not."""
         try:
             (self.path / "cgroup.procs").write_text(str(pid), encoding="ascii")
         except OSError as error:
@@ -36,7 +36,7 @@ class Leaf:
         return ENFORCED
 
     def oom_kills(self) -> int:
-        """Return how many times the kernel has killed for want of memory in here."""
+        """Return how many processes of this cgroup the kernel has killed because it was out of memory."""
         with contextlib.suppress(OSError, ValueError):
             for line in (self.path / "memory.events").read_text(encoding="ascii").splitlines():
                 name, _, count = line.partition(" ")
@@ -45,20 +45,20 @@ class Leaf:
         return 0
 
     def remove(self) -> None:
-        """Remove the cgroup of a replica of which nothing runs; one that the kernel still counts in stays."""
+        """Remove the cgroup of a replica that has ended. A cgroup that the kernel still uses stays."""
         with contextlib.suppress(OSError):
             self.path.rmdir()
 
 
 class Cgroups:
-    """The part of the cgroup tree in which this control plane may make leaves."""
+    """The part of the cgroup tree in which this control plane may create leaves."""
 
     def __init__(self, root: Path | None = None, *, mount: Path = MOUNT) -> None:
         self._mount = mount
         self._root = root or _own_cgroup(mount)
 
     def prepare(self, name: str, resources: Resources) -> Leaf | str | None:
-        """Return a leaf with the limits written, a line that says why there is none, or None for no limits."""
+        """Return a leaf with the limits set, a line that says why there is no leaf, or None if no limit is wanted."""
         wanted = _settings(resources)
         if not wanted:
             return None
@@ -73,18 +73,18 @@ class Cgroups:
         except OSError as error:
             with contextlib.suppress(OSError):
                 leaf.rmdir()
-            return f"not enforced: cgroup {self._root} is not ours to divide ({error.strerror})"
+            return f"not enforced: Bateau cannot divide the cgroup {self._root} ({error.strerror})"
         self._make_strict(leaf)
         return Leaf(leaf)
 
     def _enable(self, controllers: Sequence[str]) -> None:
-        assert self._root is not None  # noqa: S101 - prepare has looked
+        assert self._root is not None  # noqa: S101 - prepare has checked
         control = self._root / "cgroup.subtree_control"
         words = " ".join(f"+{controller}" for controller in dict.fromkeys(controllers))
         try:
             control.write_text(words, encoding="ascii")
         except OSError:
-            # A cgroup that has processes of its own cannot be divided: if they are only we, we step aside.
+            # A cgroup with processes of its own cannot be divided. If this process is the only one, it moves to a leaf.
             if (self._root / "cgroup.procs").read_text(encoding="ascii").split() != [str(os.getpid())]:
                 raise
             own = self._root / OWN_LEAF
@@ -93,7 +93,7 @@ class Cgroups:
             control.write_text(words, encoding="ascii")
 
     def _make_strict(self, leaf: Path) -> None:
-        """As Kubernetes: no swap beyond the limit, and a replica out of memory dies as a whole. Not on every kernel."""
+        """Set what Kubernetes sets, if the kernel has it: no extra swap, and out of memory ends the whole replica."""
         for file, value in (("memory.swap.max", "0"), ("memory.oom.group", "1")):
             if (leaf / file).exists():
                 with contextlib.suppress(OSError):
@@ -111,19 +111,19 @@ def _settings(resources: Resources) -> list[tuple[str, str, str]]:
 
 
 def _own_cgroup(mount: Path) -> Path | None:
-    """Return the cgroup v2 directory that we run in, or None without cgroup v2."""
+    """Return the cgroup v2 directory of this process, or None without cgroup v2."""
     if not (mount / "cgroup.controllers").exists():
         return None
     with contextlib.suppress(OSError):
         for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
             if line.startswith("0::"):
                 own = mount / line.removeprefix("0::").lstrip("/")
-                # After a step aside, a restart in the same place must not go one deeper.
+                # A control plane that has moved to its own leaf must not nest deeper when it restarts there.
                 return own.parent if own.name == OWN_LEAF else own
     return None
 
 
 def _why_no_root(mount: Path) -> str:
     if (mount / "memory").is_dir() or (mount / "cpu").is_dir():
-        return "this machine has cgroup v1, Bateau uses cgroup v2"
+        return "this machine has cgroup v1, but Bateau needs cgroup v2"
     return f"there is no cgroup v2 at {mount}"

@@ -2,11 +2,11 @@
 
 Called by runtimes.local and wiring.logs.
 
-Invariant: a replica appends straight to its file (O_APPEND) and no pipe leads through the control plane, so nobody
-blocks or dies when that is gone.
-Can be lost: while a replica runs, its full file is copied and then cut (as logrotate's `copytruncate`); lines written
-in the microseconds between the last read and the cut are gone. A rotation at a start loses nothing.
-Refused: a logging process per replica; one more process to supervise for each one supervised.
+Invariant: a replica appends directly to its file (O_APPEND), and no pipe leads through the control plane, so no replica
+blocks or dies when the control plane ends.
+Can be lost: while a replica runs, its full file is copied and then truncated (as by logrotate's `copytruncate`). Lines
+written in the microseconds between the last read and the truncation are lost. A rotation at a start loses nothing.
+Refused: a logging process per replica; it would double the number of supervised processes.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ FOLLOW_DELAY_S = 0.2
 
 
 def open_log(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> BinaryIO:
-    """Open a log to append to, for a process that is about to start; a full one is moved away first."""
+    """Open a log for appending, for a process that is about to start. A full log is rotated first."""
     with contextlib.suppress(FileNotFoundError):
         if path.stat().st_size > bytes_max:
             _shift(path)
@@ -35,9 +35,9 @@ def open_log(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> BinaryIO:
 
 
 def rotate_if_full(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
-    """Copy a full log to `NAME.1` and cut it, under a process that goes on writing; say whether it was full.
+    """Copy a full log to `NAME.1` and truncate it, while its process continues to write. Return whether it was full.
 
-    Reads and writes much: call it in a thread.
+    It reads and writes the whole file, so call it in a thread.
     """
     try:
         if path.stat().st_size <= bytes_max:
@@ -49,11 +49,11 @@ def rotate_if_full(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
         copy.chmod(0o600)
         _copy(source, target)
         _shift(path)
-        # Renamed before the cut: whoever follows and sees the cut finds the rest in NAME.1 already.
+        # Renamed before the truncation, so that a reader that sees the truncation finds the rest in NAME.1.
         copy.replace(_rotated(path, 1))
         while True:
             _copy(source, target)
-            # Whoever writes much has gone on meanwhile: catch up, then cut at once.
+            # A busy process may have written more meanwhile: catch up, then truncate at once.
             if os.fstat(source.fileno()).st_size == source.tell():
                 os.truncate(path, 0)
                 return True
@@ -70,7 +70,7 @@ class LogFolder:
         return sorted(path.stem for path in self._folder.glob("*.log"))
 
     def tail(self, replica_id: str, lines: int) -> Sequence[str]:
-        """Return the last lines of a log, oldest first. Raises OSError where it may not be read."""
+        """Return the last lines of a log, oldest first. Raises OSError if it cannot be read."""
         return tail(self._path(replica_id), lines)
 
     def follow(self, replica_id: str) -> AsyncGenerator[str]:
@@ -82,9 +82,9 @@ class LogFolder:
 
 
 def tail(path: Path, lines: int) -> tuple[str, ...]:
-    """Return the last lines of a log, oldest first, reading from its end; () when there is no log.
+    """Return the last lines of a log, oldest first, reading from its end; () if there is no log.
 
-    Goes on into the rotated file where the log itself has too few. Raises OSError when it may not be read.
+    If the log has too few lines, it continues with the rotated file. Raises OSError if the log cannot be read.
     """
     reader = _Reader(path)
     try:
@@ -95,10 +95,10 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
 
 
 async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
-    """Yield the last `lines` lines of a log, then each new one as it is written; ends when the caller stops asking.
+    """Yield the last `lines` lines of a log, then each new line as it is written, until the caller closes it.
 
-    Follows over rotations, of both kinds, and waits for a log that is not there yet. A last line without its end is
-    held back until that comes.
+    It follows the log across both kinds of rotation, and waits for a log that does not exist yet. An incomplete last
+    line is held back until its end is written.
     """
     reader = _Reader(path)
     try:
@@ -114,7 +114,7 @@ async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
 
 @dataclass(slots=True)
 class _Reader:
-    """A place in a log that is cut and renamed under it."""
+    """A read position in a log that may be truncated and renamed meanwhile."""
 
     path: Path
     _file: BinaryIO | None = None
@@ -123,7 +123,7 @@ class _Reader:
     _cut_announced: bool = False
 
     def open_behind(self, lines: int) -> list[str]:
-        """Return the last `lines` whole lines, and stand right behind them: what is written meanwhile comes next."""
+        """Return the last `lines` whole lines, and set the position right after them, where new lines will follow."""
         self._open()
         found: list[bytes] = []
         if self._file is not None:
@@ -135,7 +135,7 @@ class _Reader:
         return [line.decode("utf-8", "replace") for line in found[-lines:]] if lines > 0 else []
 
     def unfinished(self) -> list[str]:
-        """Return the last line where its end is still to come."""
+        """Return the last line if it is incomplete."""
         return [self._partial.decode("utf-8", "replace")] if self._partial else []
 
     def close(self) -> None:
@@ -149,7 +149,7 @@ class _Reader:
             data = self._file.read()
             self.close()
         elif self._file is not None and self._was_cut(self._file):
-            # What was not read yet stands in the copy, at the place where it stood.
+            # The unread bytes are in the copy, at the same offset.
             with contextlib.suppress(FileNotFoundError), _rotated(self.path, 1).open("rb") as copy:
                 copy.seek(self._file.tell())
                 data = copy.read()
@@ -181,8 +181,8 @@ class _Reader:
         if is_shorter or (self._cut_announced and inode != self._copy_inode):
             self._copy_inode, self._cut_announced = inode, False
             return True
-        # A new copy announces a cut that follows at once; by the next look it is done, even where the file has grown
-        # again since and is no shorter.
+        # A new copy announces a truncation that follows at once. By the next read it is done, even if the file has
+        # grown to its old size again.
         self._cut_announced = inode != self._copy_inode
         return False
 
@@ -203,17 +203,17 @@ def _rotated(path: Path, number: int) -> Path:
 
 
 def _shift(path: Path) -> None:
-    """Make room for a new NAME.1; the oldest goes."""
+    """Rename the rotated files to make room for a new NAME.1. The oldest file is overwritten."""
     for number in range(KEEP - 1, 0, -1):
         with contextlib.suppress(FileNotFoundError):
             _rotated(path, number).replace(_rotated(path, number + 1))
 
 
 def _last_pieces(file: BinaryIO, lines: int) -> list[bytes]:
-    """Return the last `lines` lines and what follows the last newline (often nothing); the place is then behind it."""
+    """Return the last `lines` lines and the rest after the last newline, often empty. Moves to the end of the file."""
     place = end = file.seek(0, os.SEEK_END)
     data = b""
-    # One newline more than lines: the first piece may be the end of a line only.
+    # One newline more than lines, because the first piece may be only the end of a line.
     while place > 0 and data.count(b"\n") <= lines and len(data) < TAIL_BYTES_MAX:
         size = min(BLOCK_BYTES, place)
         place -= size

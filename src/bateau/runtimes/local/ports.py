@@ -1,8 +1,8 @@
-"""Hand out loopback ports: each to one replica, and the same ones again when it restarts; or to the clients of an app.
+"""Hand out loopback ports to replicas, which keep them across restarts, and to the clients of apps.
 
 Called by runtimes.local.instance and runtimes.local.keeper. control uses it through ports.numbers.
 
-Invariant: two replicas never hold one port, and a port is handed out only when nothing listens on it.
+Invariant: no two replicas hold the same port, and a port is handed out only if no process listens on it.
 Refused: asking the kernel for port 0; such a port lies in the range of outgoing connections, where any client on the
 machine may take it before the replica listens, or while it restarts.
 """
@@ -21,20 +21,20 @@ PORT_MAX = 32767
 
 
 class LoopbackPorts:
-    """The ports of one instance of Bateau; `seed` (its name) spreads the first ports of several instances."""
+    """The ports of one instance of Bateau. `seed`, the instance's name, gives each instance other first ports."""
 
     def __init__(self, seed: str) -> None:
         self._owners: dict[int, str] = {}
         self._seed = seed
 
     def reserve(self, replica_id: str, ports: Mapping[str, int]) -> None:
-        """Note the ports of an adopted replica, which listens on them already."""
+        """Record the ports of an adopted replica, which already listens on them."""
         self._owners.update(dict.fromkeys(ports.values(), replica_id))
 
     def hand_out(self, replica_id: str, names: Sequence[str], *, preferred: Mapping[str, int]) -> dict[str, int]:
-        """Return a free port for each name: the preferred one where it is free. Raises ReplicaError when none is."""
+        """Return a free port for each name, the preferred one if possible. Raises ReplicaError if no port is free."""
         self.release(replica_id)
-        # All wishes first: a new port for one name must not be the one that the next name had.
+        # Preferred ports first: a new port for one name must not be the preferred port of the next name.
         ports = {name: preferred[name] for name in names if name in preferred and self._is_free(preferred[name])}
         self.reserve(replica_id, ports)
         for name in names:
@@ -44,13 +44,13 @@ class LoopbackPorts:
         return ports
 
     def take(self, owner: str) -> int:
-        """Return a port that nobody has. Raises ReplicaError when none is free."""
+        """Return a free port, which now belongs to `owner`. Raises ReplicaError if no port is free."""
         port = self._next_free()
         self._owners[port] = owner
         return port
 
     def keep(self, owner: str, number: int) -> None:
-        """Note that a port is the owner's already."""
+        """Record that a port already belongs to the owner."""
         self._owners[number] = owner
 
     def release(self, replica_id: str) -> None:
@@ -67,14 +67,14 @@ class LoopbackPorts:
                 return port
         raise ReplicaError(
             f"no loopback port between {low} and {high} is free",
-            hint="see what listens there with `ss -ltn`",
+            hint="list the listening processes with `ss -ltnp`, and stop some",
         )
 
     def _is_free(self, port: int) -> bool:
         if port in self._owners:
             return False
         with contextlib.closing(socket.socket(socket.AF_INET, socket.SOCK_STREAM)) as probe:
-            # As servers do: connections of the last owner that linger in TIME_WAIT are no obstacle.
+            # Like servers, ignore connections of the last owner that linger in TIME_WAIT.
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((LOOPBACK, port))
@@ -84,7 +84,7 @@ class LoopbackPorts:
 
 
 def _range() -> tuple[int, int]:
-    """Return our range of ports, cut where the kernel's range of outgoing connections begins (ip(7))."""
+    """Return Bateau's range of ports, which ends before the kernel's range of outgoing connections. Source: ip(7)."""
     with contextlib.suppress(OSError, ValueError):
         text = Path("/proc/sys/net/ipv4/ip_local_port_range").read_text(encoding="ascii")
         low = int(text.split()[0])

@@ -1,10 +1,10 @@
-"""Processes as the kernel shows them: who they are, which are ours, when they end.
+"""Identify processes, find Bateau's own, and wait for their end, with the interfaces of the kernel.
 
 Called by runtimes.local. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
 
-Invariant: no signal goes to a bare pid; it goes through a pidfd whose process was looked at after it was opened, or to
-the process group of a leader that is not reaped yet. So a reused pid is never hit.
-Refused: psutil for this; it compares start times of the wall clock, and knows neither sessions nor pidfds.
+Invariant: no signal goes to a bare pid. It goes through a pidfd whose process was checked after the pidfd was opened,
+or to the process group of a leader that is not reaped yet. So a signal never hits a reused pid.
+Refused: psutil; it compares start times by the wall clock, and knows neither sessions nor pidfds.
 """
 
 import asyncio
@@ -27,10 +27,10 @@ MARKS = (MARK_INSTANCE, MARK_REPLICA, MARK_REVISION)
 
 @dataclass(frozen=True, slots=True)
 class Stat:
-    """The content of /proc/PID/stat that matters here.
+    """The fields of /proc/PID/stat that are used here.
 
-    `start_ticks` counts clock ticks from boot to the start of the process, `cpu_ticks` those that it and the children
-    it has waited for spent on a CPU.
+    `start_ticks` are the clock ticks from boot to the start of the process. `cpu_ticks` are the ticks of CPU time used
+    by the process and by the children that it has waited for.
     """
 
     pid: int
@@ -43,32 +43,32 @@ class Stat:
 
     @property
     def ended(self) -> bool:
-        """Whether nothing of it runs any more: a zombie waits to be reaped, and holds nothing."""
+        """Whether the process no longer runs. A zombie only waits to be reaped, and holds no resources."""
         return self.condition in "ZX"
 
 
 @cache
 def boot_id() -> str:
-    """Return the id that the kernel drew at this boot: start ticks mean nothing across boots."""
+    """Return the id of the current boot. Start ticks cannot be compared across boots."""
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
 
 
 def stat_of(pid: int) -> Stat | None:
-    """Return what is known of a process, or None when there is none."""
+    """Return the state of a process, or None if it does not exist."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return None
-    # The name stands in parentheses and may hold blanks and parentheses itself: count from the last one.
+    # The name is in parentheses and may itself contain spaces and parentheses, so count from the last one.
     fields = text[text.rindex(")") + 2 :].split()
     cpu_ticks = sum(map(int, fields[11:15]))
     return Stat(pid, fields[0], int(fields[1]), int(fields[2]), int(fields[3]), int(fields[19]), cpu_ticks)
 
 
 def marks_of(pid: int) -> Mapping[str, str] | None:
-    """Return our marks in a process's first environment; None when the process has overwritten that memory.
+    """Return Bateau's marks in the initial environment of a process, or None if the process has overwritten it.
 
-    Programs that set their title (nginx, PostgreSQL, setproctitle) wipe it; a process of someone else has no marks.
+    Programs that set their title overwrite it (nginx, PostgreSQL, setproctitle). Processes of others have no marks.
     """
     try:
         raw = Path(f"/proc/{pid}/environ").read_bytes()
@@ -82,7 +82,7 @@ def marks_of(pid: int) -> Mapping[str, str] | None:
 
 
 def every_process() -> Iterator[Stat]:
-    """Yield the processes that run, without ourselves and without zombies."""
+    """Yield all running processes except this one and zombies."""
     for name in os.listdir("/proc"):  # noqa: PTH208 - a Path for each of a thousand processes costs more than the scan
         if name.isdecimal() and int(name) != os.getpid():
             stat = stat_of(int(name))
@@ -101,7 +101,7 @@ def marked(instance: str) -> list[tuple[Stat, str]]:
 
 
 class Process:
-    """A running process, held by a pidfd, which tells its end at once, be it our child or adopted."""
+    """A running process, held by a pidfd, which reports its end at once, whether it is a child or was adopted."""
 
     def __init__(self, stat: Stat, pidfd: int) -> None:
         self.pid = stat.pid
@@ -113,20 +113,21 @@ class Process:
 
     @classmethod
     def open(cls, pid: int, *, start_ticks: int | None = None) -> "Process | None":
-        """Hold the process with this pid, or return None when it has ended or is another (other start ticks).
+        """Hold the process with this pid. Return None if it has ended, or if other start ticks show a reused pid.
 
-        Raises ReplicaError where the kernel does not say which: nothing may be concluded then.
+        Raises ReplicaError if the kernel reports neither, so that it is unknown whether the process runs.
         """
         try:
             pidfd = os.pidfd_open(pid)
         except ProcessLookupError:
             return None
-        except OSError as error:  # too many open files, or a sandbox: whether it runs is not known
+        except OSError as error:  # too many open files, or a sandbox: it is unknown whether the process runs
             raise ReplicaError(
                 f"process {pid} cannot be watched: {error.strerror}",
                 hint="raise the limit of open files (ulimit -n), or allow pidfd_open(2) in the sandbox",
             ) from error
-        # The order matters: what stat says is said of the process behind the pidfd if that still runs afterwards.
+        # The order matters: stat belongs to the process behind the pidfd only if it is read after the pidfd is opened,
+        # while that process still runs.
         stat = stat_of(pid)
         if stat is None or (start_ticks is not None and stat.start_ticks != start_ticks):
             os.close(pidfd)
@@ -139,11 +140,11 @@ class Process:
 
     @property
     def exited(self) -> bool:
-        """Whether it has ended, as far as the event loop has heard."""
+        """Whether the process has ended, as far as the event loop knows."""
         return self._exited.is_set()
 
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Return whether it has ended, after its end or after the seconds given."""
+        """Wait until the process ends, at most `timeout_s` seconds. Return whether it has ended."""
         if not self._exited.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
@@ -151,13 +152,13 @@ class Process:
         return self._exited.is_set()
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal to this very process; nothing happens where it has ended."""
+        """Send a signal to exactly this process. If it has ended, do nothing."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             signal.pidfd_send_signal(self._pidfd, number)
 
     def send_to_group(self, number: signal.Signals) -> None:
-        """Send a signal to the group that it leads; nothing happens where the leader has ended."""
-        # An event loop behind in its work may not have heard of the end yet: ask the kernel.
+        """Send a signal to the group that this process leads. If the leader has ended, do nothing."""
+        # A busy event loop may not know of the end yet, so ask the kernel.
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         if poll.poll(0):
@@ -166,7 +167,7 @@ class Process:
             os.killpg(self.pid, number)
 
     def exit_text(self) -> str:
-        """Say how it ended, without reaping it: its pid stays taken until `reap`."""
+        """Return a text that says how the process ended. It is not reaped, so its pid is not reused until `close`."""
         try:
             result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
@@ -182,7 +183,7 @@ class Process:
         return f"killed by signal {result.si_status} ({name})"
 
     def close(self, *, reap: bool) -> None:
-        """Let go of it; `reap` takes a child that has ended out of the process table."""
+        """Close the pidfd. `reap` also removes a child that has ended from the process table."""
         self._loop.remove_reader(self._pidfd)
         if reap:
             with contextlib.suppress(ChildProcessError):

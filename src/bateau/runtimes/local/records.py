@@ -1,10 +1,10 @@
-"""What the runtime remembers of a replica, as one JSON file each: enough to adopt it or to start it again.
+"""Store a record of each replica as a JSON file, with enough data to adopt the replica or to start it again.
 
 Called by runtimes.local.
 
-Invariant: a file is whole or absent: written aside, synced, renamed. Files are for their owner only (0600), and hold
-no value that follows from `env()`: only the keys of what was withheld.
-Refused: one database for all; a damaged file must cost one replica, and people should see what is there with `cat`.
+Invariant: a file is complete or absent: it is written to a temporary name, synced, and renamed. Only its owner can read
+it (0600), and it holds no value that comes from `env()`, only the keys of the withheld values.
+Refused: one database for all replicas; a damaged file must affect only one replica, and `cat` should show its content.
 """
 
 import contextlib
@@ -20,12 +20,12 @@ from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.workload import Resources
 
 VERSION = 3
-VERSIONS_READ = (1, 2, 3)  # 1 had no drain timeout and no metrics, 2 no runner
+VERSIONS_READ = (1, 2, 3)  # version 1 had no drain timeout and no metrics, version 2 no runner
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """Which process it was: a pid alone may have a new owner."""
+    """The identity of a process. A pid alone is not enough, because the kernel may reuse it."""
 
     pid: int
     start_ticks: int
@@ -34,7 +34,7 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """A replica as it is remembered. `quick_failures` counts ends in a row without a long healthy run in between."""
+    """The record of a replica. `quick_failures` counts ends in a row without a long healthy time between them."""
 
     id: str
     service: str
@@ -46,45 +46,45 @@ class Record:
     since: float = 0.0
     ready: bool = False
     stopping: bool = False
-    ended: str | None = None  # how a task that is not started again has ended
+    ended: str | None = None  # how a task that is not restarted has ended
     cgroup: str | None = None
 
 
 class DamagedRecordError(Exception):
-    """A file that is no record: cut short, unreadable, or not of our making."""
+    """A file that is not a valid record: it is truncated, unreadable, or was not written by Bateau."""
 
 
 class Records:
-    """The folder of records. OSError of a full or read-only disk becomes ReplicaError."""
+    """The folder of records. An OSError, such as a full or read-only disk, becomes a ReplicaError."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
     def paths(self) -> list[Path]:
-        """Return the files of all records, in the order of their names."""
+        """Return the files of all records, sorted by name."""
         return sorted(self._folder.glob("*.json"))
 
     def read(self, path: Path) -> Record:
-        """Return the record in a file. Raises DamagedRecordError with one line that says what is wrong."""
+        """Return the record in a file. Raises DamagedRecordError with a reason of one line."""
         try:
             record = _from_tree(json.loads(path.read_bytes()))
         except OSError as error:
             raise DamagedRecordError(error.strerror or str(error)) from error
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise DamagedRecordError("it is no whole record") from error
+            raise DamagedRecordError("it is not a complete record") from error
         if f"{record.id}.json" != path.name:
-            raise DamagedRecordError(f"it speaks of replica {record.id}")
+            raise DamagedRecordError(f"it describes replica {record.id}")
         return record
 
     def set_aside(self, path: Path) -> Path:
-        """Rename a damaged file so that it is kept for people and no longer read."""
+        """Rename a damaged file, so that it is kept for inspection but no longer read."""
         aside = path.with_suffix(".damaged")
         with contextlib.suppress(OSError):
             path.replace(aside)
         return aside
 
     def write(self, record: Record) -> None:
-        """Store a record for good: it is on the disk when this returns. Raises ReplicaError."""
+        """Write a record to the disk and sync it before returning. Raises ReplicaError."""
         path = self._path(record.id)
         aside = path.with_suffix(".new")
         text = json.dumps(_to_tree(record), indent=1)
@@ -100,12 +100,12 @@ class Records:
             with contextlib.suppress(OSError):
                 aside.unlink()
             raise ReplicaError(
-                f"replica {record.id} cannot be remembered in {path}: {error.strerror}",
-                hint="make room there, or make the folder writable",
+                f"the record of replica {record.id} cannot be written to {path}: {error.strerror}",
+                hint="free some space there, or make the folder writable",
             ) from error
 
     def remove(self, replica_id: str) -> None:
-        """Forget a replica. Raises ReplicaError."""
+        """Remove the record of a replica. Raises ReplicaError."""
         path = self._path(replica_id)
         try:
             path.unlink(missing_ok=True)

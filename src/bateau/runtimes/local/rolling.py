@@ -1,14 +1,15 @@
 """Compare the replicas that should exist with those that do, and return the next steps.
 
 Called by runtimes.local.runtime. It is level-triggered: steps follow from the observed state and are never carried
-over. Restarting what died is the keeper's work and no step. Pure.
+over. Restarting dead processes is the keeper's work and not a step. Pure.
 
-Invariant: a ready replica is only drained while as many others are ready as the service should have; when those fail
+Invariant: a ready replica is drained only while as many others are ready as the service should have. If those fail
 before it is stopped, it is kept.
-Invariant: a replica is stopped only when it has nothing in flight, or its drain timeout is over, or it never was ready.
-Invariant: while a revision replaces another, at most `max_surge` replicas run beyond those wanted, also counting those
-that drain.
-Refused: stopping all and starting again; the surge costs memory for one replica, a gap costs requests.
+Invariant: a replica is stopped only if it has no requests in flight, its drain timeout is over, or it never was ready.
+Invariant: while one revision replaces another, at most `max_surge` replicas run beyond those wanted, including draining
+ones.
+Refused: stopping all replicas before starting new ones; a surge costs the memory of one replica, but a gap loses
+requests.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,14 +18,14 @@ from typing import Literal
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.runtimes.local.steps import Desired, Draining, Step
 
-# What was in flight when the gateway was told has had this long to show up in its counts.
+# Requests that are in flight at the start of a drain appear in the gateway's counts within this time.
 SETTLE_S = 1.0
 
 
 def next_steps(
     desired: Iterable[Desired], observed: Sequence[Replica], draining: Mapping[str, Draining]
 ) -> tuple[Step, ...]:
-    """Return the steps that can be taken now. `draining` maps ids of replicas that drain to how far they are."""
+    """Return the steps that can be taken now. `draining` has the progress of each drain, by replica id."""
     wanted = {d.service: d for d in desired}
     present: dict[str, list[Replica]] = {service: [] for service in wanted}
     for replica in observed:
@@ -43,7 +44,7 @@ def next_steps(
 
 def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str, Draining]) -> list[Step]:
     living = [r for r in replicas if r.state is not ReplicaState.STOPPING]
-    # The ready ones stay first, then those that do not drain, then the lowest number.
+    # Replicas are kept in this order: ready ones first, then those that do not drain, then the lowest numbers.
     living.sort(key=lambda r: (r.state is not ReplicaState.READY, r.id in draining, replica_number(r.id)))
     current = [r for r in living if r.revision == target.revision]
     old = [r for r in living if r.revision != target.revision]
@@ -60,7 +61,7 @@ def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str
         ]
     may_leave = _may_leave(target, keep, (*extra, *old), draining)
     for replica in (*extra, *old):
-        why = "an old revision" if replica in old and target.replicas else "not wanted any more"
+        why = "an old revision" if replica in old and target.replicas else "no longer wanted"
         steps += _leave(target, replica, draining.get(replica.id), why, may_leave=replica.id in may_leave)
     return steps
 
@@ -76,7 +77,7 @@ def _may_start(target: Desired, *, kept: int, living: int, present: int) -> int:
 def _may_leave(
     target: Desired, keep: Sequence[Replica], leaving: Sequence[Replica], draining: Mapping[str, Draining]
 ) -> set[str]:
-    """Return the ready replicas that may go as enough others are ready; first those that drain already."""
+    """Return the ready replicas that may leave because enough others are ready, starting with those that drain."""
     ready = [r for r in leaving if r.state is ReplicaState.READY]
     ready.sort(key=lambda r: r.id not in draining)
     enough = sum(r.state is ReplicaState.READY for r in keep) + len(ready) - target.replicas
@@ -90,12 +91,12 @@ def _leave(target: Desired, replica: Replica, state: Draining | None, why: str, 
     if replica.state is ReplicaState.READY and not may_leave:
         return step("keep", "its successor is not ready") if state else []
     if state is None:
-        # One whose probes fail may be busy with an answer all the same.
+        # A replica whose probes fail may still be answering requests.
         return step("drain" if replica.state in (ReplicaState.READY, ReplicaState.UNREADY) else "stop", why)
     if state.seconds >= target.drain_timeout_s and state.seconds >= SETTLE_S:
         return step("stop", f"{why}; its drain timeout is over")
     if state.in_flight == 0 and state.seconds >= SETTLE_S:
-        return step("stop", f"{why}; nothing in flight")
+        return step("stop", f"{why}; no requests in flight")
     if replica.state in (ReplicaState.BACKOFF, ReplicaState.STARTING, ReplicaState.DONE, ReplicaState.FAILED):
         return step("stop", f"{why}; it died")
     return []

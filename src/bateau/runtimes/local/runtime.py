@@ -1,10 +1,10 @@
-"""Keep units running as replicas of this machine: which are started, drained and stopped, and in which order.
+"""Run units as replicas on this machine: start, drain and stop them in the right order.
 
 Made by wiring; called by control through ports.runtime. Hands each replica to a keeper, which restarts and probes it.
 
-Invariant: nothing here waits: a start or a stop is a task whose end is observed. Held by tests/ports/test_runtime.py.
-Invariant: what fails for one unit, an expected error or a bug, is reported with its reason, retried after a back-off,
-and stops no other unit. Held by tests/runtimes/test_contained.py.
+Invariant: no method waits: a start or a stop is a task whose end is observed. Held by tests/ports/test_runtime.py.
+Invariant: a failure of one unit, expected or a bug, is reported with its reason, retried after a back-off, and does not
+affect other units. Held by tests/runtimes/test_contained.py.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _RETRY = Backoff(initial_s=1.0, ceiling_s=60.0)
 
 @dataclass(frozen=True, slots=True)
 class _Failure:
-    """Why a step failed, how often in a row, and when it is tried again (monotonic seconds)."""
+    """The reason why a step failed, the number of failures in a row, and the time of the retry in monotonic seconds."""
 
     says: str
     times: int
@@ -59,15 +59,15 @@ class LocalRuntime:
         keeper.on_change(self._changed)
 
     def on_change(self, wake: Callable[[], None]) -> None:
-        """Call `wake` whenever what `observe` returns has changed, or work is due."""
+        """Call `wake` whenever the result of `observe` has changed, or work is due."""
         self._wakes.append(wake)
 
     async def adopt(self) -> None:
-        """Take over what an earlier control plane left. Raises ReplicaError."""
+        """Take over the replicas of an earlier control plane. Raises ReplicaError."""
         await self._keeper.adopt()
 
     def apply(self, units: Sequence[Unit], *, held: Collection[str] = ()) -> None:
-        """Make `units` what runs, as far as that is possible now. Does not wait."""
+        """Take the steps towards running exactly `units` that are possible now, without waiting for their end."""
         self._units = {unit.key: unit for unit in units}
         self._keeper.supply(unit.body for unit in units if isinstance(unit.body, ProcessTemplate))
         replicas = self._keeper.observe()
@@ -78,19 +78,19 @@ class LocalRuntime:
         self._drains.follow(steps)
         for step in steps:
             self._carry_out(step)
-        # One that is stopping gets no step any longer, though its stop may have failed.
+        # A stopping replica gets no more steps, even if its stop has failed, so that is retried here.
         stopping = [each for each in replicas if each.state is ReplicaState.STOPPING and each.id in self._failures]
         for replica in stopping:
-            self._carry_out(Step(act="stop", service=replica.service, replica=replica.id, reason="tried again"))
+            self._carry_out(Step(act="stop", service=replica.service, replica=replica.id, reason="retry"))
         self._moving = frozenset(step.service for step in steps)
         self._look_again()
 
     def note_load(self, load: Load | None) -> None:
-        """Take the requests in flight that the planes see."""
+        """Store the requests in flight that the planes have counted."""
         self._drains.note(load)
 
     def observe(self) -> Observed:
-        """Return what is known now."""
+        """Return the state of all replicas, as far as it is known now."""
         draining = self._drains.now
         replicas = tuple(replace(each, draining=each.id in draining) for each in self._keeper.observe())
         by_id: dict[str, str] = {replica.id: replica.service for replica in replicas}
@@ -98,11 +98,11 @@ class LocalRuntime:
         return Observed(replicas=replicas, failures=failures, moving=self._moving, seen_at=self._clock.monotonic())
 
     async def metrics(self) -> Mapping[str, str | None]:
-        """Return the Prometheus page of every replica that has one; None where it cannot be read."""
+        """Return the Prometheus page of every replica that has one, by replica id; None if it cannot be read."""
         return await self._keeper.metrics()
 
     async def remove(self, services: Collection[str] | None = None) -> Mapping[str, str]:
-        """Stop replicas without draining; what cannot be stopped is returned with the reason."""
+        """Stop replicas without draining. Return the reason for each replica that cannot be stopped, by its id."""
         chosen = [each for each in self._keeper.observe() if services is None or each.service in services]
         self._units = {key: unit for key, unit in self._units.items() if services is not None and key not in services}
         ended = await asyncio.gather(*(self._keeper.stop(each.id) for each in chosen), return_exceptions=True)
@@ -118,11 +118,11 @@ class LocalRuntime:
         return failed
 
     def kill(self) -> None:
-        """End every replica at once."""
+        """Send SIGKILL to every replica, without waiting."""
         self._keeper.kill()
 
     async def close(self) -> None:
-        """Let go of everything without stopping any replica."""
+        """Stop supervising, without stopping any replica."""
         if self._timer:
             self._timer.cancel()
         tasks = list(self._tasks.values())
@@ -180,7 +180,7 @@ class LocalRuntime:
         self._failures[owner] = _Failure(says=says, times=times, retry_at=retry_at, revision=revision)
 
     def _forgive(self, present: Collection[str]) -> None:
-        """Forget failures of what is no longer wanted, or no longer there."""
+        """Forget the failures of units that are no longer wanted, and of replicas that no longer exist."""
         self._failures = {
             owner: failure
             for owner, failure in self._failures.items()
@@ -188,12 +188,12 @@ class LocalRuntime:
         }
 
     def _look_again(self) -> None:
-        """Have the loop called when something is due: a drain to measure, a failed step to try again."""
+        """Schedule a wake-up for the next due work: measuring a drain, or retrying a failed step."""
         if self._timer:
             self._timer.cancel()
             self._timer = None
         now = self._clock.monotonic()
-        # One that is due was tried just now, or waits for its unit to be applied again.
+        # A failure that is already due was retried just now, or waits until its unit is applied again.
         due = [failure.retry_at - now for failure in self._failures.values() if failure.retry_at > now]
         if self._drains.now:
             due.append(DRAIN_LOOK_S)
@@ -216,4 +216,4 @@ def _desired(unit: Unit) -> Desired:
 
 
 def _bug(error: BaseException) -> str:
-    return f"{bug(error)}; the log has the details, and it is tried again"
+    return f"{bug(error)}; Bateau retries, and the log has the details"

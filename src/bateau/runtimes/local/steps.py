@@ -1,4 +1,4 @@
-"""Ordered steps from the replicas that there are to those that there should be, each with its reason.
+"""Ordered steps from the existing replicas to the desired ones, each with its reason.
 
 Made by rolling; carried out by runtime.
 """
@@ -9,10 +9,10 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Desired:
-    """How many replicas of which revision a service should have.
+    """The number of replicas that a service should have, and their revision.
 
-    `max_surge` is how many replicas beyond `replicas` may run while a revision replaces another. 0 stops the old before
-    the new is started: for what cannot run twice.
+    `max_surge` is the number of replicas beyond `replicas` that may run while one revision replaces another. With 0,
+    the old replicas are stopped before new ones start, for services that cannot run twice at the same time.
     """
 
     service: str
@@ -24,7 +24,7 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draining:
-    """A replica that gets no new requests. `in_flight` is None where no plane can tell."""
+    """A replica that gets no new requests. `in_flight` is None if no plane knows it."""
 
     seconds: float
     in_flight: int | None
@@ -32,7 +32,7 @@ class Draining:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One thing to do to one replica, and why."""
+    """One action on one replica, with its reason."""
 
     act: Literal["start", "drain", "keep", "stop"]
     service: str

@@ -1,4 +1,4 @@
-"""One replica of a model: llama.cpp's own HTTP server, from the wheel xllamacpp, on a unix socket.
+"""Serve one replica of a model by llama.cpp's own HTTP server, from the wheel xllamacpp, on a unix socket.
 
 Run by the local runtime as `python -m bateau.runtimes.programs.llamacpp_server`; nothing of the
 control plane is in this process.
@@ -16,9 +16,9 @@ from typing import Any
 
 
 def main() -> int:
-    """Serve until SIGTERM, which ends the process after the requests in flight had their chance to be drained."""
+    """Serve until SIGTERM, which ends the process at once: the control plane has drained its requests before."""
     options = _parser().parse_args()
-    # Set before the library is loaded: the reason for an abort is then the last line of the log, not a backtrace.
+    # Set before the library is loaded, so that the last line of the log is the reason for an abort, not a backtrace.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
     import xllamacpp as _xllamacpp
 
@@ -31,8 +31,8 @@ def main() -> int:
     params.n_ctx = options.context * options.parallel
     params.cpuparams.n_threads = options.threads
     params.cpuparams_batch.n_threads = options.threads
-    # Each connection holds one thread, also while its request waits for a slot. The gateway must open fewer connections
-    # to a replica than there are threads, or the health probe waits behind requests: see clusters of traffic.envoy.
+    # Each connection holds one thread, even while its request waits for a slot. The gateway must open fewer connections
+    # to a replica than it has threads, or the health probe waits behind requests: see clusters of traffic.envoy.
     params.n_threads_http = options.http_threads
     params.cont_batching = True
     params.endpoint_metrics = True
@@ -40,16 +40,16 @@ def main() -> int:
     params.ui = False
     if options.task != "generate":
         params.embedding = True
-        # A text is pooled into one vector or score, and has to be in one batch for that.
+        # A text is pooled into one vector or score, so it must fit into one batch.
         params.n_batch = params.n_ubatch = max(options.context, params.n_ubatch)
     if options.task == "rerank":
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
     params.use_jinja = True
     # The control plane has chosen context and slots for this machine; llama.cpp must not shrink them silently.
     params.fit_params = False
-    # Prompts kept beside the slots, in MiB: bounded, since the default of 8 GiB is more than many machines have.
+    # The cache of prompts in addition to the slots, in MiB. The default of 8 GiB is more than many machines have.
     params.cache_ram_mib = options.prompt_cache_mib
-    os.umask(0o177)  # the socket is its user's alone
+    os.umask(0o177)  # only its owner may use the socket
     try:
         server = xllamacpp.Server(params)
     except Exception as error:  # noqa: BLE001 - the wheel raises plain exceptions; the log gets one line
@@ -64,7 +64,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, end)
     signal.signal(signal.SIGINT, end)
     ended.wait()
-    # Its destructor waits for streams without bound; the control plane has drained what it wanted to be drained.
+    # The server's destructor may wait for streams forever; the control plane has already drained the requests.
     os._exit(0)
 
 
@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--alias", required=True, help="name of the model in answers")
     parser.add_argument("--socket", required=True, help="unix socket to listen on")
     parser.add_argument("--parallel", type=int, required=True, help="slots")
-    parser.add_argument("--context", type=int, required=True, help="tokens of context a slot")
+    parser.add_argument("--context", type=int, required=True, help="tokens of context per slot")
     parser.add_argument("--threads", type=int, required=True, help="CPU threads")
     parser.add_argument("--http-threads", type=int, default=512, help="connections served at once")
     parser.add_argument("--prompt-cache-mib", type=int, default=256, help="memory for prompts of finished requests")

@@ -1,4 +1,4 @@
-"""One replica of a model behind Ollama: its server, with the model pulled and named as clients name it.
+"""Serve one replica of a model by Ollama: start its server, pull the model, and give it the name that clients use.
 
 Run by the local runtime as `python -m bateau.runtimes.programs.ollama_server` where the program `ollama` is installed.
 Source: Ollama's documentation of `ollama serve`, `pull` and `cp`.
@@ -31,7 +31,7 @@ def main() -> int:
     deadline = time.monotonic() + _START_S
     while subprocess.run([options.program, "list"], env=environment, capture_output=True, check=False).returncode:
         if server.poll() is not None or time.monotonic() > deadline:
-            print("ollama serve did not come up", file=sys.stderr)
+            print(f"`ollama serve` ended, or did not become ready within {_START_S:g} s", file=sys.stderr)
             server.terminate()
             return 1
         time.sleep(_POLL_S)
