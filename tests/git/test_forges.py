@@ -169,3 +169,18 @@ async def test_a_token_is_not_carried_in_the_open(session: ClientSession):
         GitHub(session, "org/acme", token=TOKEN, url="http://git.example.org")
     with pytest.raises(SourceError, match="is no repository"):
         GitHub(session, "org/acme/../x", token=TOKEN)
+
+
+@pytest.mark.parametrize("status", [500, 502, 504])
+async def test_a_comment_that_may_have_been_written_is_not_sent_again(
+    server: Server, session: ClientSession, status: int
+):
+    server.comments = []
+    forge = forges(session, server.url)["github"]
+    await forge.upsert_comment(7, "plan", "x")
+    writes = len([each for each in server.asked if each[0] == "POST"])
+    server.comments, server.asked = [], []
+    server.refusals = [web.json_response([]), web.Response(status=status)]
+    with pytest.raises(SourceError):
+        await forge.upsert_comment(7, "plan", "x")
+    assert len([each for each in server.asked if each[0] == "POST"]) == writes

@@ -190,3 +190,32 @@ def test_errors_in_parents_that_a_patch_creates_and_in_fields_that_it_removes_ar
     assert {path for path, _ in leaves(manifest.tree)} == set(manifest.origins)
     places = [place(manifest.origins, path, of_key=of_key) for of_key in (True, False)]
     assert [(each.file, each.line) for each in places if each] == [("p.yaml", 7)] * 2
+
+
+@pytest.mark.parametrize(
+    ("patches", "value", "says"),
+    [
+        ("{match: {kind: Secret}, set: {data.one: '2'}}", "1", ["the patch matches no manifest"]),
+        (
+            "{match: {kind: ConfigMap}, set: {data.one: '2'}}, {match: {kind: ConfigMap}, set: {data.one: '3'}}",
+            None,
+            ["two patches of equal rank set data.one of ConfigMap a"],
+        ),
+        (
+            "{match: {kind: ConfigMap, name: a}, set: {data.one: '2'}}, {match: {kind: ConfigMap}, set: {data.one: z}}",
+            "2",
+            [],
+        ),
+    ],
+)
+def test_ranks_and_conflicts_are_those_of_documents(patches: str, value: str | None, says: list[str]) -> None:
+    text = (
+        "apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {name: prod}\n"
+        f"spec: {{patches: [{patches}]}}\n"
+    )
+    manifest = Manifest(service="app/a", target="kubernetes", tree=TREE, origins={})
+    among = ManifestPatches(read({"p.yaml": text}).specs, "prod")
+    made = among.applied([manifest])
+    assert [each.says for each in (*made.problems, *among.unmatched(made.matched, {"ConfigMap"}))] == says
+    if value is not None:
+        assert made.manifests[0].tree["data"]["one"] == value

@@ -322,3 +322,9 @@ def test_what_people_do_to_names_is_not_refused() -> None:
 @pytest.mark.parametrize("value", [{"~quantity": "1/0"}, {"~quantity": "abc"}, {"~quantity": 5}, {"~ip": 5}])
 def test_a_map_that_only_looks_like_a_type_of_kubernetes_stays_a_map(value: dict[str, Any]) -> None:
     assert evaluate("given.map(x, x)[0]", {"given": [value]}) == value
+
+
+def test_equal_functions_are_one_key() -> None:
+    read = {"REGION": "eu"}.__getitem__
+    one, other = (Function("env", ("string",), "string", read) for _ in range(2))
+    assert len({one, other}) == 1

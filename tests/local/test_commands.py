@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import psutil
+
 from local.stack import CHAT, Stack, wait_for
 
 
@@ -76,6 +78,11 @@ def test_status_names_state_replicas_and_address(running: Stack):
     assert done.code == 0
     row = next(line for line in done.out.splitlines() if line.startswith("model/chat"))
     assert row.split()[:3] == ["model/chat", "Ready", "1/1"]
+
+
+def test_a_replica_of_a_model_listens_on_no_port(running: Stack):
+    (pid,) = running.pids().values()
+    assert psutil.Process(pid).net_connections("inet") == []
 
 
 def test_metrics_parse_and_count(running: Stack):

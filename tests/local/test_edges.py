@@ -118,6 +118,15 @@ def test_a_control_plane_that_hangs_is_named_with_its_pid(app: Stack):
     assert f"(pid {pid}) is running but does not answer" in done.err
 
 
+def test_ctrl_c_during_a_detached_start_stops_the_control_plane(stack: Stack):
+    up = stack.begin("up", str(stack.specs), "--detach", "--listen", f":{stack.port}")
+    wait_for(lambda: stack.ask_status() is not None)
+    up.send_signal(signal.SIGINT)
+    up.communicate(timeout=60)
+    assert up.returncode == 130
+    wait_for(lambda: stack.processes() == [])
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
 def test_run_that_is_ended_leaves_nothing(stack: Stack, number: signal.Signals):
     process = subprocess.Popen(

@@ -13,6 +13,7 @@ from bateau.policy.matching import stage_of
 from bateau.wiring.policies import starter_policies
 
 FIXTURES = Path(__file__).parent / "fixtures"
+RENDERED = Path(__file__).parent.parent / "golden/kubernetes"
 CASES = sorted(path for path in FIXTURES.rglob("*.yaml") if path.name != "expected.yaml")
 TODAY = date(2026, 11, 24)
 
@@ -82,3 +83,11 @@ def test_the_base_document_keeps_every_starter_policy_for_manifests() -> None:
     case = FIXTURES / "images.pinned/pass-1.yaml"
     subjects = [Subject(stage="manifest", label="Deployment shop", tree=tree) for tree in _trees(case)]
     assert judge(subjects, starter_policies(), today=TODAY) == ()
+
+
+@pytest.mark.parametrize("path", sorted(RENDERED.glob("*.yaml")), ids=lambda p: p.stem)
+def test_every_rendered_pod_passes_the_restricted_standard(path: Path) -> None:
+    policies = [policy for policy in starter_policies() if policy.name == "pod-security-restricted"]
+    subjects = [Subject(stage="manifest", label=str(tree["kind"]), tree=tree) for tree in _trees(path)]
+    assert any(subject.tree["kind"] == "Deployment" for subject in subjects)
+    assert judge(subjects, policies, today=TODAY) == ()
