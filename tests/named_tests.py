@@ -1,6 +1,7 @@
 """Find the tests that pages and docstrings name, and say which of them do not exist or have a name in odd English.
 
-Called by test_house.py. A test is named by its file and, after `::`, its function.
+Called by test_house.py. A test is named by its file and, after `::`, its function. An invariant in a docstring ends
+with the tests that hold it: `Invariant: no reader waits. Held by tests/store/test_memo.py.`
 """
 
 import ast
@@ -14,6 +15,11 @@ from prose import Passage, bad_words, bare_clauses
 
 ROOT = Path(__file__).parent.parent
 NAMED = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
+_TEST = r"tests/[\w/]+\.py(?:::\w+)?"
+_HELD = re.compile(rf" Held by {_TEST}(?:(?:, | and ){_TEST})*\.$")
+_INVARIANT = re.compile(
+    r"^Invariants?: .*?(?=\n\s*\n|\n(?:Invariants?|Refused|Sources?|Can be lost): |\Z)", re.DOTALL | re.MULTILINE
+)
 
 
 def faults_without_a_test(text: str) -> Iterator[str]:
@@ -33,13 +39,32 @@ def faults_without_a_test(text: str) -> Iterator[str]:
                 yield f"names no test function: {claim}"
 
 
-def wrong_names(text: str) -> Iterator[str]:
-    """Yield a line for every test named in `text` that does not exist, or whose name is not plain English."""
+def unheld_invariants(tree: ast.AST) -> Iterator[str]:
+    """Yield a line for every invariant in the docstrings of a module that does not end with existing tests."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            for found in _INVARIANT.finditer(ast.get_docstring(node) or ""):
+                text = " ".join(found[0].split())
+                held = _HELD.search(text)
+                if held is None:
+                    yield f"does not end with `Held by tests/....py.`: {text}"
+                else:
+                    yield from missing_tests(held[0])
+
+
+def missing_tests(text: str) -> Iterator[str]:
+    """Yield a line for every test named in `text` that does not exist."""
     for file, function in NAMED.findall(text):
         if not (ROOT / file).exists():
             yield f"{file} does not exist"
         elif function and function not in functions(file):
             yield f"{file} has no function {function}"
+
+
+def wrong_names(text: str) -> Iterator[str]:
+    """Yield a line for every test named in `text` that does not exist, or whose name is not plain English."""
+    yield from missing_tests(text)
+    for file, function in NAMED.findall(text):
         passage = Passage(file, 1, function.replace("_", " "))
         yield from (f"{file}::{function}: {word}" for word, _ in bad_words(passage))
         yield from (f"{file}::{function}: {place}" for place in bare_clauses(passage))

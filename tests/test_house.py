@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from callers import wrong_callers
-from named_tests import faults_without_a_test, wrong_names
+from named_tests import faults_without_a_test, unheld_invariants, wrong_names
 from prose import NOT_YET, areas
 
 ROOT = Path(__file__).parent.parent
@@ -46,6 +46,30 @@ def test_a_planted_import_breaks_its_contract(tmp_path: Path, file: str, line: s
     done = _lint_imports(tmp_path)
     assert done.returncode != 0
     assert contract in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))
+def test_every_invariant_names_the_tests_that_hold_it(module: Path) -> None:
+    assert list(unheld_invariants(ast.parse(module.read_text()))) == []
+
+
+@pytest.mark.parametrize(
+    ("end", "finding"),
+    [
+        ("", "does not end with"),
+        ("Held by tests/test_house.py; see there.", "does not end with"),
+        ("Held by tests/test_gone.py.", "does not exist"),
+        ("Held by tests/test_house.py::test_gone.", "has no function test_gone"),
+        (
+            "Held by tests/test_house.py,\ntests/prose.py and\ntests/test_house.py::test_help_loads_nothing_heavy.",
+            "",
+        ),
+    ],
+)
+def test_an_invariant_that_no_test_holds_is_found(end: str, finding: str) -> None:
+    docstring = f"A thing.\n\nInvariant: it stays. {end}\nRefused: another."
+    found = list(unheld_invariants(ast.parse(f'"""{docstring}"""')))
+    assert [finding in each for each in found] == ([True] if finding else [])
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: str(path.relative_to(SOURCE)))

@@ -3,7 +3,7 @@
 Called by the tests. A golden file shows every change of the document.
 Source: OpenAPI Specification 3.1.
 
-Invariant: nothing in it is typed by hand but the paths and their one-line summaries.
+Nothing in it is typed by hand but the paths and their one-line summaries.
 """
 
 import dataclasses

@@ -3,7 +3,8 @@
 Called by api.server and api.status_routes. They are served on a socket that only its user can open.
 
 Invariant: errors in specs are returned as problems with status 200; what the control plane refuses is a 409 with one
-message and its fix; a request of the wrong form is a 400; a bug is a 500 and stands in the log with its traceback.
+message and its fix; a request of the wrong form is a 400; a bug is a 500 and stands in the log with its traceback. Held
+by tests/api/test_operations.py.
 """
 
 import logging

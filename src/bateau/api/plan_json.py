@@ -3,6 +3,7 @@
 Called by cli.plan.
 
 Invariant: every change, step and removal is in it, folded or not; a field that is absent has no `before` or `after`.
+Held by tests/plan/test_removals_shown.py and tests/plan/test_delivery_shown.py.
 Refused: JSON Patch (RFC 6902); it cannot give a reason, nor the effect of an edit on a running pod.
 
 Shape (all keys camelCase; `object` is {group, kind, namespace, name, shown}; `new` is false for a finding or a problem

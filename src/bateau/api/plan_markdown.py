@@ -3,8 +3,10 @@
 Called by cli.plan. `plan --comment` posts the pages to a forge.
 
 Invariant: every object that is removed, or may be, is named, first of all and at any length. All else stays under the
-limit of characters, most dangerous first, and the lines that are left out are counted.
-Invariant: no value can mention a person (@name), close an issue or break out of its place.
+limit of characters, most dangerous first, and the lines that are left out are counted. Held by
+tests/plan/test_removals_shown.py and tests/plan/test_delivery_shown.py.
+Invariant: no value can mention a person (@name), close an issue or break out of its place. Held by
+tests/plan/test_delivery_shown.py::test_values_cannot_break_out_of_a_comment.
 Refused: a collapsed diff of manifests; forges cut comments at 65,536 characters, and the end is lost silently.
 """
 

@@ -2,7 +2,8 @@
 
 Called by cli.plan_text, api.plan_markdown and api.sarif.
 
-Invariant: every finding is in exactly one remark; errors come first, then the remarks about most objects.
+Invariant: every finding is in exactly one remark; errors come first, then the remarks about most objects. Held by
+tests/plan/test_remarks.py.
 Refused: folding by message; two messages of one rule about one kind are read as one remark, and counted.
 """
 

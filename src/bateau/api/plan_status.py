@@ -3,7 +3,7 @@
 Called by cli.plan.
 
 Invariant: "success" only if the change may be delivered as it is: it adds no error and no violation of a policy, and
-every removal that needs confirmation was confirmed.
+every removal that needs confirmation was confirmed. Held by tests/wiring/test_plan_status.py.
 """
 
 from bateau.api.plan_words import change_words, counted

@@ -2,7 +2,8 @@
 
 Called by api, cli.explain and cli.plan_text.
 
-Invariant: a secret is reported as changed and never shown; an object that is removed is always named.
+Invariant: a secret is reported as changed and never shown; an object that is removed is always named. Held by
+tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/test_removals_shown.py.
 Refused: whole values; a line is read at a glance, and `--json` has the rest.
 """
 

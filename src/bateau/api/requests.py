@@ -3,7 +3,7 @@
 Called by api.openapi, api.operations and api.status_routes.
 
 Invariant: a request is parsed before it is processed, so that a later failure is never reported as a malformed request.
-Held by tests/api/test_requests.py.
+Held by tests/api/test_operations.py::test_a_bug_is_called_a_bug_and_never_a_malformed_request.
 """
 
 import json

@@ -6,8 +6,10 @@ Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0
 has no file.
 
 Invariant: at most RESULTS_MAX results, most severe first; those that are left out are counted in a result of their own.
-Invariant: a finding "not checked" is a result of kind "open"; one with an exception is a suppressed result.
-Invariant: every removal that nobody has confirmed is named.
+Held by tests/plan/test_sarif.py::test_f28_the_most_severe_results_are_kept_and_the_others_counted.
+Invariant: a finding "not checked" is a result of kind "open"; one with an exception is a suppressed result. Held by
+tests/plan/test_sarif.py::test_results_have_places_levels_and_steady_fingerprints.
+Invariant: every removal that nobody has confirmed is named. Held by tests/plan/test_removals_shown.py.
 Refused: a result per removal that needs no confirmation; a change that was asked for is not a finding.
 """
 

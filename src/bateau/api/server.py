@@ -2,8 +2,10 @@
 
 Called by cli.up. The gateway forwards only `/metrics` and the webhook to it.
 
-Invariant: no request to a model ever arrives here.
-Invariant: an untrusted body is read only up to its limit, and only if a handler needs it.
+Invariant: no request to a model ever arrives here. Held by
+tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_the_webhook_and_nothing_else.
+Invariant: an untrusted body is read only up to its limit, and only if a handler needs it. Held by
+tests/wiring/test_webhook.py::test_a_body_beyond_the_bound_is_refused_before_it_ends.
 """
 
 import asyncio

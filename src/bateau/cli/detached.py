@@ -2,7 +2,8 @@
 
 Called by cli.apply, cli.rollout and cli.up.
 
-Invariant: Ctrl-C during the start stops the control plane again. If the control plane exits, its log is printed.
+Invariant: Ctrl-C during the start stops the control plane again. If the control plane exits, its log is printed. Held
+by tests/local/test_edges.py::test_ctrl_c_during_a_detached_start_stops_the_control_plane and tests/local/test_apply.py.
 """
 
 import contextlib

@@ -2,7 +2,8 @@
 
 Called by __main__ and the console script.
 
-Invariant: users never see a traceback; the traceback of a bug goes to a file that the message names.
+Invariant: users never see a traceback; the traceback of a bug goes to a file that the message names. Held by
+tests/cli/test_edge.py.
 """
 
 import io

@@ -6,7 +6,7 @@ Exit codes: 0 success, 1 the specs have errors, 2 wrong usage, 3 a failure outsi
 or the control plane), 4 changes are pending (`plan --exit-code`), 5 only policies forbid the change, 130 Ctrl-C, 70 a
 bug in Bateau (EX_SOFTWARE of sysexits.h).
 
-Invariant: a code means the same in every command.
+A code means the same in every command.
 """
 
 EXIT_WRITTEN_WRONG = 1

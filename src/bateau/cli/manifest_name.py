@@ -2,7 +2,8 @@
 
 Called by cli.explain.
 
-Invariant: a name that fits several objects is an error that lists them; it never picks one.
+Invariant: a name that fits several objects is an error that lists them; it never picks one. Held by
+tests/wiring/test_explain_names.py.
 """
 
 from collections.abc import Iterable

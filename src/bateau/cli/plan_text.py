@@ -2,7 +2,8 @@
 
 Called by cli.plan. Returns text; the caller prints it, and the problems after it.
 
-Invariant: every removal is on a line of its own, and everything that is summed up is counted.
+Invariant: every removal is on a line of its own, and everything that is summed up is counted. Held by
+tests/plan/test_removals_shown.py and tests/plan/test_delivery_shown.py.
 Refused: unified diffs of manifests; at a thousand services nobody reads them.
 """
 

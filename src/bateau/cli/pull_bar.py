@@ -2,7 +2,8 @@
 
 Called by cli.models.
 
-Invariant: everything goes to stderr; stdout has the result alone.
+Invariant: everything goes to stderr; stdout has the result alone. Held by
+tests/sources/test_commands.py::test_pull_says_why_it_waits.
 """
 
 import logging

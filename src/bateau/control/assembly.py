@@ -3,7 +3,7 @@
 Called by control, wiring.delivery, wiring.packing and wiring.written.
 
 Invariant: a unit depends on its service, its surroundings, the rules and the CRDs of its environment, and on nothing
-else. A digest of these is therefore a safe cache key.
+else. A digest of these is therefore a safe cache key. Held by tests/control/test_packing.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

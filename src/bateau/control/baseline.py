@@ -2,7 +2,8 @@
 
 Called by control.comparison. Pure.
 
-Invariant: of n equal findings on one side and m on the other, exactly the surplus is new.
+Invariant: of n equal findings on one side and m on the other, exactly the surplus is new. Held by
+tests/plan/test_pairing.py::test_of_equal_findings_only_the_surplus_is_new.
 Refused: matching by line; a line moves with every edit above it. A finding whose message has changed is new.
 """
 

@@ -9,8 +9,10 @@ bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
   manifests/app/shop.yaml       one file for each service
   provenance/app/shop.json      the origins of its fields
 
-Invariant: the same content gives the same bytes: no times, owners or host names, and services in a fixed order.
-Invariant: the files are in the frames that packing made, so that unchanged services are copied.
+Invariant: the same content gives the same bytes: no times, owners or host names, and services in a fixed order. Held by
+tests/wiring/test_bundles.py::test_a_bundle_is_the_same_to_the_bit_with_a_cache_and_without.
+Invariant: the files are in the frames that packing made, so that unchanged services are copied. Held by
+tests/control/test_packing.py::test_one_change_works_out_one_service_and_its_neighbours_only.
 """
 
 import json

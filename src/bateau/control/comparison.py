@@ -4,6 +4,7 @@ Called by wiring.delivery. An error that both sides have is the baseline: it is 
 `check`, `render` and `apply` judge the desired side as a whole; only `plan` has a baseline.
 
 Invariant: a side that could not be rendered is reported as an error, and its objects are neither created nor removed.
+Held by tests/wiring/test_plan_baseline.py.
 Refused: matching findings by line; a line moves with every edit above it.
 """
 

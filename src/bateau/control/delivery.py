@@ -3,7 +3,8 @@
 Called by control.comparison, wiring.delivery, wiring.promotion and wiring.written. `render` uses control.packing.
 Pure except for the files that `foreign` reads.
 
-Invariant: a manifest that the schemas or the policies forbid is returned with its finding, and `wrong` is true.
+Invariant: a manifest that the schemas or the policies forbid is returned with its finding, and `wrong` is true. Held by
+tests/wiring/test_plan_baseline.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence

@@ -4,7 +4,9 @@ Called by control.loop and wiring.local.
 
 Invariant: an error in the specs changes no running service, even if it was made while no control plane ran, or if only
 a newer version of Bateau reports it. If the last good specs can no longer be read, `known` is False until some can.
-Invariant: a service that was applied before a policy forbade it continues to run.
+Held by tests/control/test_texts.py.
+Invariant: a service that was applied before a policy forbade it continues to run. Held by
+tests/control/test_texts.py::test_an_expired_policy_exception_stops_no_replica_after_a_restart.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Called by control.app_ports and control.loop. It runs after every change. Pure.
 
 Invariant: only ready replicas get requests. A replica that drains, or whose probes fail, stays in the list with a mark,
-so that its requests in flight are still counted.
+so that its requests in flight are still counted. Held by tests/control/test_replicas.py.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -2,9 +2,10 @@
 
 Called by control.loop. It runs at every turn, with the references that are wanted now.
 
-Invariant: any error of a fetch, expected or a bug, is recorded as its failure and does not affect other fetches.
+Invariant: any error of a fetch, expected or a bug, is recorded as its failure and does not affect other fetches. Held
+by tests/control/test_fetches.py::test_a_bug_in_a_fetch_fails_one_service_and_is_retried_with_back_off.
 Invariant: a failure that time or another file can fix is retried with back-off; one that only another spec can fix is
-not retried until the specs change.
+not retried until the specs change. Held by tests/control/test_fetches.py.
 """
 
 import asyncio

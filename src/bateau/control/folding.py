@@ -2,7 +2,8 @@
 
 Called by cli.render and wiring.written.
 
-Invariant: a problem that all environments have names none of them.
+Invariant: a problem that all environments have names none of them. Held by
+tests/wiring/test_check_names.py::test_a_problem_of_all_environments_names_none.
 """
 
 from collections.abc import Iterable, Mapping

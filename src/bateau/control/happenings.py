@@ -3,7 +3,7 @@
 Called by control.loop. It runs whenever a snapshot differs from the one before.
 
 Invariant: the same two snapshots give the same events, in the order of services and replicas. A sink that fails keeps
-no other sink from its events. Held by tests/observe/test_events.py.
+no other sink from its events. Held by tests/observe/test_events.py and tests/control/test_snapshots.py.
 """
 
 import logging

@@ -3,9 +3,10 @@
 Called by control.desired, control.restarts and control.rollback.
 
 Invariant: running services never wait for the history. If it cannot be written, that is logged and reported, and has no
-other effect.
+other effect. Held by tests/local/test_apply.py::test_a_damaged_history_prevents_only_rollbacks.
 Invariant: a revision is healthy when all its replicas have been ready for `HEALTHY_AFTER_S` without a break. A revision
-that is replaced sooner is healthy if all its replicas were ready and none had to be restarted.
+that is replaced sooner is healthy if all its replicas were ready and none had to be restarted. Held by
+tests/control/test_rollback.py.
 """
 
 import hashlib

@@ -4,7 +4,9 @@ Called by control.status, wiring.local and wiring.metrics. wiring gives it its p
 ask it to roll back and to stop.
 
 Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
+Held by tests/control/test_texts.py and tests/control/test_snapshots.py::test_quiet_turns_make_no_snapshot.
 Invariant: a turn never waits. Reading, fetching, starting and stopping are tasks, and acknowledgements are observed.
+Held by tests/control/test_fetches.py and tests/ports/test_runtime.py::test_applying_does_not_wait.
 Invariant: the gateway knows of a drain before the replica is stopped: the runtime stops none before the planes have
 counted its requests. Held by tests/control/test_replicas.py.
 Invariant: a failure in one service, backend or file, expected or a bug, is reported there; everything else continues.

@@ -6,8 +6,10 @@ Services are in groups, by the digest of their name. An unchanged group is copie
 on the number of groups; in a changed group, the unchanged services are copied one by one.
 
 Invariant: a result is kept by a digest of everything it follows from (the program, the texts, the environment, the
-neighbours, the rules, the day): so it is never stale, and nothing has to be thrown away when something changes.
-Invariant: with a memo, without one, and with a damaged one, the bytes are the same.
+neighbours, the rules, the day): so it is never stale, and nothing has to be thrown away when something changes. Held by
+tests/control/test_packing.py::test_another_namespace_day_or_program_is_another_result.
+Invariant: with a memo, without one, and with a damaged one, the bytes are the same. Held by
+tests/control/test_packing.py::test_warm_equals_cold_whatever_was_there_before and tests/store/test_memo.py.
 Refused: time stamps of files, which a checkout sets as it likes.
 """
 

@@ -3,7 +3,8 @@
 Called by control, wiring.applying, wiring.reading and wiring.written. Pure: a value in, a value out.
 
 Invariant: an error in the specs gives no steps at all. A service whose model is not here yet, or that does not fit, is
-left as it is and does not block any other service.
+left as it is and does not block any other service. Held by tests/control/test_texts.py and
+tests/control/test_fetches.py.
 """
 
 import logging

@@ -3,6 +3,7 @@
 Called by api.operations, api.preview_json, control.loop, wiring.applying and wiring.local. Pure.
 
 Invariant: the preview decides in the same way as the loop if replicas are replaced: by the revision of their template.
+Held by tests/local/test_apply.py.
 """
 
 from dataclasses import dataclass

@@ -3,10 +3,12 @@
 Called by api.operations, api.preview_json, control.desired, control.loop, wiring.applying and wiring.local.
 
 Invariant: a service is held only while its spec is the one that was rolled back. A change of its spec ends the hold.
+Held by tests/control/test_rollback.py.
 Invariant: digests of different formats are never compared: the revision in the history is read again instead. Its
-digests only shorten the search for a revision.
+digests only shorten the search for a revision. Held by tests/control/test_upgrades.py.
 Invariant: a revision that cannot be read changes nothing. The service runs as its current spec says, and the status
-reports that.
+reports that. Held by
+tests/control/test_rollback.py::test_a_hold_that_cannot_be_read_leaves_the_service_as_its_spec_says.
 Refused: restoring all texts of a revision; that would roll back the healthy services as well.
 """
 

@@ -2,7 +2,8 @@
 
 Called by wiring.local. Only reads the state of the control plane.
 
-Invariant: an unknown value is None and is shown as unknown, never as zero or as OK.
+Invariant: an unknown value is None and is shown as unknown, never as zero or as OK. Held by
+tests/control/test_fetches.py::test_what_is_not_known_of_a_pull_is_unknown_and_not_zero.
 """
 
 import os

@@ -2,7 +2,8 @@
 
 Called by control.delivery. Pure.
 
-Invariant: a service that is missing because of an error, or because a program is not installed, has a reason here.
+Invariant: a service that is missing because of an error, or because a program is not installed, has a reason here. Held
+by tests/wiring/test_plan_baseline.py.
 """
 
 from collections.abc import Mapping, Sequence

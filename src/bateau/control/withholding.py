@@ -2,7 +2,8 @@
 
 Called by control.path. The local runtime fills in the values when it starts a process.
 
-Invariant: with its words replaced again, the template equals the original, and its revision is the same.
+Invariant: with its words replaced again, the template equals the original, and its revision is the same. Held by
+tests/control/test_withholding.py.
 Refused: withholding whole templates; everything that is not a secret should be readable in a record.
 """
 

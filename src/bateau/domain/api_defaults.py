@@ -10,6 +10,7 @@ Sources: `SetDefaults_*` in k8s.io/kubernetes/pkg/apis/*/v1/defaults.go and the 
 (Kubernetes 1.37), and the admission plugins ServiceAccount and Priority for pods.
 
 Invariant: a field that the server leaves out although it has a meaning when absent (`hostNetwork: false`) is not here.
+Held by tests/domain/test_api_defaults.py::test_a_field_that_means_something_when_absent_has_no_default.
 Refused: asking the server for a dry run. A check of a pull request has no cluster.
 """
 

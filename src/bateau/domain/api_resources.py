@@ -6,7 +6,8 @@ name of a kind is checked.
 Source: the paths in the OpenAPI documents of Kubernetes 1.36 and 1.37, as its Python client has them. A kind is
 Namespaced if the path that creates it has `/namespaces/{namespace}/`.
 
-Invariant: every kind of the shipped schemas that can be an object of its own is here (tests/domain compares them).
+Invariant: every kind of the shipped schemas that can be an object of its own is here (tests/domain compares them). Held
+by tests/wiring/test_crds.py::test_the_scope_of_every_shipped_kind_is_known.
 Refused: asking an API server. The answer must not depend on which cluster is near.
 """
 

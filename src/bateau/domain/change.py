@@ -2,7 +2,8 @@
 
 Made by plan from desired and observed manifests; printed by the faces and applied by the runtime of a cluster.
 
-Invariant: no value of a secret is in here; plan has put SECRET in its place.
+Invariant: no value of a secret is in here; plan has put SECRET in its place. Held by
+tests/plan/test_delivery.py::test_values_of_secrets_are_in_no_part_of_a_plan.
 Refused: text diffs. They show that a line moved and not that a Deployment restarts.
 """
 

@@ -2,7 +2,8 @@
 
 Part of domain.workload; read by kit.schema with the rest of an App, and by sources.foreign, which renders the chart.
 
-Invariant: every field has its documentation and its default here and nowhere else.
+Invariant: every field has its documentation and its default here and nowhere else. Held by
+tests/docs/test_reference.py::test_every_field_of_the_schema_is_in_the_reference.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,8 @@
 
 Commits are made by sources.git; revisions by store.revisions; both are read by plan's faces, rollback and history.
 
-Invariant: a time is in seconds since the epoch and was handed in; nothing here takes a clock.
+Invariant: a time is in seconds since the epoch and was handed in; nothing here takes a clock. Held by
+tests/test_house.py::test_the_import_contracts_hold.
 """
 
 from collections.abc import Mapping

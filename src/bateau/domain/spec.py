@@ -2,7 +2,7 @@
 
 Made by specs, which holds one module for each kind; read by hydrate and policy.
 
-Invariant: a kind is known by its `Kind` value alone: schema, references, and the workload that a document becomes.
+A kind is known by its `Kind` value alone: schema, references, and the workload that a document becomes.
 Refused: pydantic models for schemas; they lose the line and column of every field, and coerce what they should refuse.
 """
 

@@ -2,7 +2,8 @@
 
 Made by render through control; carried out by runtimes.
 
-Invariant: two units with equal revisions are the same to a runtime: nothing restarts from one to the other.
+Invariant: two units with equal revisions are the same to a runtime: nothing restarts from one to the other. Held by
+tests/ports/test_runtime.py::test_applying_the_same_again_changes_nothing.
 """
 
 import functools

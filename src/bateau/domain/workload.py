@@ -4,7 +4,8 @@ Made by specs.kinds at the end of hydration; read by place, render, policy, plan
 documents of several kinds contain them.
 
 Invariant: no code after hydrate asks which kind a workload came from; it matches on `runs`, and the type checker lists
-every place that has to handle a new variant.
+every place that has to handle a new variant. Held by
+tests/test_house.py::test_no_package_after_hydrate_asks_for_the_kind_of_a_workload.
 """
 
 from collections.abc import Mapping

@@ -2,7 +2,8 @@
 
 Called by hydrate.services. It runs last.
 
-Invariant: filling a filled tree changes nothing.
+Invariant: filling a filled tree changes nothing. Held by
+tests/hydrate/test_environments.py::test_hydrating_what_was_hydrated_changes_nothing.
 """
 
 import functools

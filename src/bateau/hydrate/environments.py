@@ -3,7 +3,8 @@
 Called by control.releasing and hydrate.
 
 Invariant: `from` alone decides the order: first the environments that it names, each after those in its own `from`,
-then the environment itself. Later ones win.
+then the environment itself. Later ones win. Held by
+tests/hydrate/test_environments.py::test_values_merge_deep_along_from_and_expressions_keep_their_type.
 Refused: merging lists. A reader of one file could not know the resulting list.
 """
 

@@ -2,8 +2,10 @@
 
 Called by hydrate.services. It runs after the patches.
 
-Invariant: an expression sees the final document. An expression that reads its own result is an error.
-Invariant: every leaf that an expression produced has its chain: the expression, and the values that it read.
+Invariant: an expression sees the final document. An expression that reads its own result is an error. Held by
+tests/hydrate/test_environments.py.
+Invariant: every leaf that an expression produced has its chain: the expression, and the values that it read. Held by
+tests/hydrate/test_environments.py::test_every_way_to_read_a_value_is_in_the_chain.
 Refused: one pass in the order of the text. A field's value would depend on its position in the file.
 """
 

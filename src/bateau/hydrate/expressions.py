@@ -3,6 +3,7 @@
 Called by hydrate.evaluation and hydrate.manifests. The text between the braces is CEL.
 
 Invariant: if the whole string is one expression, its value keeps its type; with text around it, the result is a string.
+Held by tests/hydrate/test_expressions.py.
 """
 
 from collections.abc import Iterable, Mapping

@@ -4,7 +4,9 @@ Called by control.assembly, control.delivery and control.own_manifest. It runs a
 environment can set fields for which a chart or a kustomization has no setting.
 
 Invariant: ranks and conflicts are the same as for Bateau's own documents. A patch that matches nothing is an error.
-Invariant: patches cannot change the identity of an object: version, kind, name and namespace.
+Held by tests/hydrate/test_manifest_patches.py::test_ranks_and_conflicts_are_those_of_documents.
+Invariant: patches cannot change the identity of an object: version, kind, name and namespace. Held by
+tests/hydrate/test_manifest_patches.py::test_what_makes_an_object_this_object_stays.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence

@@ -4,8 +4,10 @@ Called by hydrate.
 
 Invariant: patches of environments later in the chain win; within one environment the more exact match wins (everything,
 kind, labels or `when`, glob, name). Two patches of equal rank conflict if they set one path to different values, or a
-path and a path below it; the error names both places. The order of files never decides.
-Invariant: `when` sees the document as its file has it, without patches, so no patch depends on another.
+path and a path below it; the error names both places. The order of files never decides. Held by
+tests/hydrate/test_environments.py.
+Invariant: `when` sees the document as its file has it, without patches, so no patch depends on another. Held by
+tests/hydrate/test_environments.py::test_when_sees_a_document_without_its_patches.
 """
 
 import fnmatch

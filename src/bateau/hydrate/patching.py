@@ -2,7 +2,8 @@
 
 Called by hydrate.services. Patches of Kubernetes objects are applied by hydrate.manifests.
 
-Invariant: after every patch, each leaf of the tree has its chain, and no other path has one.
+Invariant: after every patch, each leaf of the tree has its chain, and no other path has one. Held by
+tests/hydrate/test_manifest_patches.py and tests/hydrate/test_patches.py.
 """
 
 from collections.abc import Iterable

@@ -2,7 +2,7 @@
 
 Called by hydrate.patching, hydrate.manifests and hydrate.patches.
 
-Invariant: the given tree is not changed; only the nodes on the path are copied.
+Invariant: the given tree is not changed; only the nodes on the path are copied. Held by tests/hydrate/test_paths.py.
 """
 
 import re

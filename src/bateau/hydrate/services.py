@@ -2,8 +2,11 @@
 
 Called by control. It runs after specs and before place, render and policy. Defaults come from the schema of the kind.
 
-Invariant: no I/O, no clock; the same specs give the same release, in any order of files.
-Invariant: every leaf of a workload's tree has its chain of origins.
+Invariant: no I/O, no clock; the same specs give the same release, in any order of files. Held by
+tests/hydrate/test_services.py::test_the_order_of_specs_never_matters and
+tests/test_house.py::test_the_import_contracts_hold.
+Invariant: every leaf of a workload's tree has its chain of origins. Held by
+tests/hydrate/test_environments.py::test_every_leaf_of_a_service_has_an_origin.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence

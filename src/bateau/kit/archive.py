@@ -3,7 +3,7 @@
 Called by control.piece, control.packing and control.bundle. Each part is a separate Zstandard frame with whole files in
 it, so existing parts are combined without decompressing them. `tar --zstd` reads the result.
 
-Invariant: the same files give the same bytes: no times, no owners.
+Invariant: the same files give the same bytes: no times, no owners. Held by tests/kit/test_archive.py.
 Refused: one frame for all files; it is three times smaller, but one changed file changes every byte after it.
 """
 

@@ -3,7 +3,8 @@
 Called by control.fetches, runtimes.local.runtime, runtimes.local.supervisor and sources.git.follow. Takes no clock and
 draws no random number.
 
-Invariant: the same failures and the same seed give the same delay, so that a log explains the wait.
+Invariant: the same failures and the same seed give the same delay, so that a log explains the wait. Held by
+tests/kit/test_backoff.py.
 Refused: full random jitter; two runs of one test would differ, and a seed by name spreads retries as well.
 """
 

@@ -6,7 +6,8 @@ kit.cel_reading finds the names that they read.
 The cost of an expression is bounded by its length, by the library's budget of 10,000 iterations, and by how much
 larger than its input it can make a value (kit.cel_cost).
 
-Invariant: an expression can read only the given names.
+Invariant: an expression can read only the given names. Held by
+tests/kit/test_cel.py::test_functions_of_the_caller_join_the_dialect.
 """
 
 from collections.abc import Mapping

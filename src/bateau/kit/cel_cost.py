@@ -2,7 +2,8 @@
 
 Called by kit.cel. The library bounds iterations, not memory.
 
-Invariant: an expression that passes cannot fill the memory, for any input.
+Invariant: an expression that passes cannot fill the memory, for any input. Held by
+tests/kit/test_cel.py::test_what_would_fill_the_memory_is_refused_before_it_does.
 """
 
 from typing import Final

@@ -2,7 +2,8 @@
 
 Called by domain.expression, hydrate.expressions and kit. kit.cel registers functions with the library.
 
-Invariant: a function is a hashable value, so that the library environment made for it can be cached.
+Invariant: a function is a hashable value, so that the library environment made for it can be cached. Held by
+tests/kit/test_cel.py::test_equal_functions_are_one_key.
 Refused: one overload that takes anything (`dyn`); the library matches concrete types only, and fails at run time.
 """
 

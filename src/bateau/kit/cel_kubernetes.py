@@ -6,7 +6,8 @@ Supported: quantities, URLs, IP and CIDR, `find`, `findAll`, `sum`, `min`, `max`
 The library itself has strings (version 2) and optionals. Missing: `indexOf` and `lastIndexOf` of lists (they work for
 strings), `semver`, named formats (`format.*`), `authorizer`, macros with two variables, `string()` of an IP or CIDR.
 
-Invariant: every function here has the same meaning as in an API server.
+Invariant: every function here has the same meaning as in an API server. Held by
+tests/kit/test_cel.py::test_an_expression_has_the_value_that_kubernetes_documents.
 Refused: Python's `re` for `find`. Its time is not linear in the length of the text.
 """
 

@@ -4,7 +4,8 @@ Called by kit. The library is Google's cel-cpp, through cel-expr-python. Its str
 joined by Kubernetes' libraries (cel_kubernetes) and by the caller's functions. Sources: the Common Expression Language
 specification; Kubernetes' "CEL in Kubernetes".
 
-Invariant: an expression sees only the names that it was given.
+Invariant: an expression sees only the names that it was given. Held by
+tests/kit/test_cel.py::test_functions_of_the_caller_join_the_dialect.
 Refused: the library's math, base64, bindings and protobuf extensions; an API server has none of them.
 """
 

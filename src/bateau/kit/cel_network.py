@@ -3,7 +3,7 @@
 Called by kit.cel_kubernetes. Source: "Kubernetes URL library", "IP address library" and "CIDR library", CEL in
 Kubernetes: no zones, no IPv4-mapped IPv6, no leading zeros.
 
-Invariant: nothing here looks up a name; every result depends on the text alone.
+Invariant: nothing here looks up a name; every result depends on the text alone. Held by tests/kit/test_cel_network.py.
 Refused: `string(ip)`. The library's own `string` cannot be extended to other types.
 """
 

@@ -3,7 +3,8 @@
 Called by kit.cel_kubernetes and plan.difference. Source: "Kubernetes quantity library", CEL in Kubernetes;
 resource.Quantity.
 
-Invariant: exact fractions, never floats; "1" and "1000m" are equal.
+Invariant: exact fractions, never floats; "1" and "1000m" are equal. Held by
+tests/kit/test_cel.py::test_an_expression_has_the_value_that_kubernetes_documents.
 Refused: kit.quantity, which accepts more spellings than the API server.
 """
 

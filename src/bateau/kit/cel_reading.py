@@ -5,7 +5,8 @@ policy.admission and policy.written. The library parses. Its serialised CheckedE
 xds-protos) has every node with its offset in the text, so a word in a string or a comment is never mistaken for a name,
 and the scope of a macro's variables separates them from names.
 
-Invariant: offsets count the characters of the expression.
+Invariant: offsets count the characters of the expression. Held by
+tests/kit/test_cel.py::test_names_are_told_from_fields_functions_strings_and_comments.
 Refused: Bateau's own parser or regular expressions, except for names joined by dots. Most expressions have that form,
 and loading the library takes longer than reading them.
 """

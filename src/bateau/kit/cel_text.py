@@ -4,7 +4,7 @@ Called by domain.expression, hydrate.expressions, kit.schema, policy.written, sp
 and specs.reading.
 CEL's lexical grammar decides where an expression ends: braces in strings, comments and maps do not end it.
 
-Invariant: the joined parts are the text, except that `$${` becomes a plain `${`.
+Invariant: the joined parts are the text, except that `$${` becomes a plain `${`. Held by tests/kit/test_cel_text.py.
 Refused: asking the library at each `}` whether the text before it compiles; an error would not have one position.
 """
 

@@ -4,7 +4,7 @@ Called by control.assembly, control.path, control.withholding, hydrate.services,
 runtimes.local.instance.
 
 Invariant: a value of fewer than `CHARACTERS_MIN` characters is kept. It is too short to be a secret, and removing it
-would garble every text that happens to contain it.
+would garble every text that happens to contain it. Held by tests/kit/test_concealed.py.
 """
 
 from collections.abc import Collection, Mapping

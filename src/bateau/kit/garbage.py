@@ -2,7 +2,7 @@
 
 Called by wiring.packing. It wraps work that makes many trees without reference cycles, and then ends.
 
-Invariant: the collector's state is restored afterwards, even if the work fails.
+Invariant: the collector's state is restored afterwards, even if the work fails. Held by tests/kit/test_garbage.py.
 """
 
 import gc

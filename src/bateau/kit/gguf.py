@@ -3,7 +3,8 @@
 Called by sources.header. Knows the file format and nothing about Bateau.
 Format: the GGUF specification in the ggml repository (docs/gguf.md), versions 2 and 3, little endian.
 
-Invariant: memory and time stay bounded, whatever the file announces; only the few values below are kept.
+Invariant: memory and time stay bounded, whatever the file announces; only the few values below are kept. Held by
+tests/kit/test_gguf.py.
 Refused: the `gguf` package; it depends on numpy and maps the whole file to answer six questions.
 """
 

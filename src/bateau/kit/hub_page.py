@@ -2,7 +2,8 @@
 
 Called by sources.models and specs.kinds.model. They suggest the reference.
 
-Invariant: only an address that cannot be a model itself is recognised; a link to a file (`/resolve/`) is a URL.
+Invariant: only an address that cannot be a model itself is recognised; a link to a file (`/resolve/`) is a URL. Held by
+tests/kit/test_hub_page.py.
 """
 
 import re

@@ -2,7 +2,8 @@
 
 Called by sources.spec_names. The rules are those of gitignore(5), looked up in Git 2.39; a test compares both.
 
-Invariant: the time is bounded by the length of the pattern times that of the path, whatever a pattern says.
+Invariant: the time is bounded by the length of the pattern times that of the path, whatever a pattern says. Held by
+tests/kit/test_ignore_patterns.py::test_no_pattern_takes_long.
 Refused: the library pathspec. It matches a path together with all directories around it, so that `testdata/**` followed
 by `!testdata/a.yaml` ignores a.yaml, which Git does not.
 """

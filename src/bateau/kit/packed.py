@@ -2,7 +2,7 @@
 
 Called by control.packing and specs.keeping.
 
-Invariant: invalid bytes give None; nothing raises.
+Invariant: invalid bytes give None; nothing raises. Held by tests/kit/test_packed.py.
 Refused: pickle, which executes its input; JSON, which has no NaN, no tuples and no bytes.
 """
 

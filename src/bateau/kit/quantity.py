@@ -3,7 +3,8 @@
 Called by control.preview, kit.schema, place.capacity, render.kubernetes.pod and runtimes.local.process_runner.
 Sources: kubernetes.io, "Quantity" in k8s.io/apimachinery/pkg/api/resource; Go's time.ParseDuration.
 
-Invariant: the arithmetic is exact; only the last step converts cores or seconds to a float.
+Invariant: the arithmetic is exact; only the last step converts cores or seconds to a float. Held by
+tests/kit/test_quantity.py.
 Refused: guessing. `2GB` could mean 2 * 10^9 or 2 * 2^30 bytes, and 30 could be seconds or milliseconds; the hint asks.
 """
 

@@ -2,7 +2,8 @@
 
 Called by api.requests, domain, hydrate, kit.schema_docs, policy.written and specs. Knows nothing of Bateau.
 
-Invariant: `check` finds all errors in a tree, not only the first; `build` takes only trees that passed.
+Invariant: `check` finds all errors in a tree, not only the first; `build` takes only trees that passed. Held by
+tests/kit/test_schema.py.
 Refused: pydantic. It keeps the values only, and loses their positions.
 """
 

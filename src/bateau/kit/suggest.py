@@ -2,7 +2,8 @@
 
 Called by cli, control, hydrate, kit, policy, render, runtimes, sources, specs and wiring.
 
-Invariant: the order of the candidates never changes the answer.
+Invariant: the order of the candidates never changes the answer. Held by
+tests/kit/test_suggest.py::test_the_order_of_candidates_does_not_matter.
 Refused: difflib. Its ratio suggests `replicas` for `applications`, and misses two swapped letters.
 """
 

@@ -3,7 +3,8 @@
 Called by specs.kinds.app, specs.kinds.model and traffic.envoy.clusters.
 Sources: RFC 3986; RFC 1123 for host names; the grammar of references in the OCI distribution project.
 
-Invariant: every accepted URL has a host with a valid name or address, and a port in range.
+Invariant: every accepted URL has a host with a valid name or address, and a port in range. Held by
+tests/kit/test_url.py.
 Refused: urllib alone. It accepts `https:///v1`, and reports a port such as 99999 only when the port is read.
 """
 

@@ -5,7 +5,8 @@ and numbers (`on` is true, `0644` is 420), kustomize only the numbers. Verified 
 Helm 4.3.1, 2026-11.
 
 Invariant: a scalar that these programs reject because JSON has no such number (infinite, NaN) is returned as that
-float, so that the caller can reject it with its position.
+float, so that the caller can reject it with its position. Held by
+tests/kit/test_yaml_go.py::test_what_json_has_no_number_for_comes_out_as_that_float.
 """
 
 import re

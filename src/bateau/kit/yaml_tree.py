@@ -4,7 +4,7 @@ Called by control.bundle, kit.yaml_go, sources.foreign, sources.git.overlays, so
 specs.reading and wiring.delivery. The default is YAML 1.2's core schema, in which `y`, `on` and `no` are strings.
 
 Invariant: no text makes it raise. Every error is a Flaw with line and column, and an error in one document does not
-hide errors in the next.
+hide errors in the next. Held by tests/kit/test_yaml_tree.py and tests/specs/test_reading.py.
 Refused: PyYAML's constructors. They have no positions, read `on` as true, and let the last of two equal keys win.
 """
 

@@ -5,6 +5,7 @@ Sources: Prometheus text exposition format 0.0.4; OpenTelemetry semantic convent
 (gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
 
 Invariant: every family has its HELP and TYPE once. A server that cannot be scraped is left out and counted, not zero.
+Held by tests/traffic/test_metrics.py and tests/wiring/test_metrics_page.py.
 """
 
 import re

@@ -2,7 +2,8 @@
 
 Created by wiring, called by runtimes through ports.probe. Each probe opens and closes its own connection.
 
-Invariant: a probe never raises, whatever the other side does; the answer is None or one line.
+Invariant: a probe never raises, whatever the other side does; the answer is None or one line. Held by
+tests/observe/test_probes.py.
 Refused: keeping connections between probes. llama.cpp's server closes idle ones after 5 s, so every second probe would
 fail for no reason, and a server that accepts no new connections would pass.
 """

@@ -2,7 +2,8 @@
 
 Called by control.path. It runs after hydrate and before plan.
 
-Invariant: a model that does not fit is not started, and blocks no other model; the message has both figures.
+Invariant: a model that does not fit is not started, and blocks no other model; the message has both figures. Held by
+tests/place/test_capacity.py.
 Refused: silently reducing context or slots until the model fits; its author would learn it from a truncated answer.
 """
 

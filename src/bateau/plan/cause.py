@@ -2,7 +2,8 @@
 
 Called by plan.difference.
 
-Invariant: only a step with a place is chosen if there is one; the same chains give the same step.
+Invariant: only a step with a place is chosen if there is one; the same chains give the same step. Held by
+tests/plan/test_cause.py.
 Refused: always the last step; for a chart that is the line of the template, which did not change.
 """
 

@@ -4,8 +4,10 @@ Called by api.preview_json, control.comparison and control.preview. The desired 
 ones are those of a directory, of another commit or of a live cluster.
 
 Invariant: the order of the manifests never changes the plan; equal sides give no change. An object with a generateName
-is not compared: it is created each time.
-Invariant: every object that is removed is named; an object that Bateau does not manage is left alone and reported.
+is not compared: it is created each time. Held by tests/plan/test_delivery_properties.py and
+tests/plan/test_generated.py.
+Invariant: every object that is removed is named; an object that Bateau does not manage is left alone and reported. Held
+by tests/plan/test_delivery_properties.py and tests/plan/test_delivery.py.
 Refused: pruning by label alone; an object is removed because it was observed and is no longer desired.
 """
 

@@ -4,7 +4,9 @@ Called by cli.explain, control.piece, plan.delivery, plan.folding and plan.pairi
 here comes from server_fields.
 
 Invariant: the edits of a tree, applied to the observed one, give the desired one; without edits there is no effect.
-Invariant: no edit has a value of a Secret, or of a variable that is named like one.
+Held by tests/plan/test_delivery_properties.py::test_the_edits_made_to_the_observed_tree_give_the_desired_one.
+Invariant: no edit has a value of a Secret, or of a variable that is named like one. Held by
+tests/plan/test_delivery.py::test_values_of_secrets_are_in_no_part_of_a_plan.
 Refused: the shortest edit script of a list; items are matched by their names, as the API server does.
 """
 

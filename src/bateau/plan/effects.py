@@ -3,7 +3,8 @@
 Called by plan.delivery.
 Sources: `ValidateUpdate` in k8s.io/kubernetes/pkg/apis/*/validation (late 2026); kubernetes.io, "Immutable Secrets".
 
-Invariant: a kind that is in no table gives "unknown" and never "in place".
+Invariant: a kind that is in no table gives "unknown" and never "in place". Held by
+tests/plan/test_delivery.py::test_an_edit_of_a_kind_that_nothing_is_known_of_is_not_checked.
 Refused: learning it from a dry run; see plan.server_fields.
 """
 

@@ -2,7 +2,9 @@
 
 Called by plan.delivery. A thousand services that get the same new label are one line to read, not a thousand.
 
-Invariant: every object and every edit of the changes is in exactly one fold; removals are never folded together.
+Invariant: every object and every edit of the changes is in exactly one fold; removals are never folded together. Held
+by tests/plan/test_delivery_properties.py::test_folding_loses_no_object_and_no_edit and
+tests/plan/test_delivery_shown.py.
 Refused: folding edits that are only similar; before, after, effect and the rule that made the value must be equal.
 """
 

@@ -3,7 +3,8 @@
 Called by control.comparison, control.delivery, control.unrendered and plan.delivery. The reasons come from control,
 which renders both sides.
 
-Invariant: an observed object that may be removed is named in a gap, and never dropped.
+Invariant: an observed object that may be removed is named in a gap, and never dropped. Held by
+tests/plan/test_removals_shown.py and tests/wiring/test_plan_baseline.py.
 Refused: comparing with an empty side; every object would be created, and no removal would show.
 """
 

@@ -2,7 +2,8 @@
 
 Called by wiring.promotion. The manifests are those of two environments.
 
-Invariant: names of objects and registries do not matter: overlays give each environment its own prefix and mirror.
+Invariant: names of objects and registries do not matter: overlays give each environment its own prefix and mirror. Held
+by tests/plan/test_images.py.
 Refused: comparing whole images; a difference in the registry belongs to the environment and cannot be promoted.
 """
 

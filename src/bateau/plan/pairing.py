@@ -3,7 +3,8 @@
 Called by control.baseline and plan.delivery. It runs once plan.delivery knows which objects are added and which are
 removed.
 
-Invariant: an object is in at most one pair. Where several could be meant, none is paired.
+Invariant: an object is in at most one pair. Where several could be meant, none is paired. Held by
+tests/plan/test_pairing.py.
 Refused: pairs by similar content; two ConfigMaps of one template are similar, and are not the same object.
 """
 

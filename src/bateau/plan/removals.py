@@ -2,7 +2,8 @@
 
 Called by control.comparison and plan.delivery.
 
-Invariant: a removal that deletes data or other objects always needs confirmation, however few there are.
+Invariant: a removal that deletes data or other objects always needs confirmation, however few there are. Held by
+tests/plan/test_removals.py.
 Refused: a plain yes; only the exact number shows that the list was read.
 """
 

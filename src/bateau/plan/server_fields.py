@@ -5,7 +5,8 @@ whether they are absent or have a certain value, and those that controllers and 
 kit.position without indices ("containers[].env[].value"). A default that is written out and one that is left out have
 the same effect.
 
-Invariant: an entry allows a field to be absent on one side only while the other side has the value named here.
+Invariant: an entry allows a field to be absent on one side only while the other side has the value named here. Held by
+tests/plan/test_delivery.py.
 Refused: asking the server for a dry run; a plan on a pull request has no cluster.
 """
 

@@ -14,7 +14,8 @@ Called by control.admission. The text of a rule stays as it is except for its na
 
 Source: admissionregistration.k8s.io/v1. One policy for each severity, as `validationActions` stand in the binding.
 
-Invariant: a rule has the same meaning at the API server, or a finding says why it is not there.
+Invariant: a rule has the same meaning at the API server, or a finding says why it is not there. Held by
+tests/policy/test_admission.py and tests/policy/test_starter.py.
 Refused: paramKind with a ConfigMap; it would turn every parameter into a string.
 """
 

@@ -2,9 +2,12 @@
 
 Called by control.assembly, control.path and policy.admission. policy.admission gives the same rules to an API server.
 
-Invariant: a rule that cannot be evaluated is an error and never a pass; on an object that its schema rejects, and
-where only an API server can evaluate it, there is a finding "not checked".
-Invariant: the order of the objects never changes the answer. The date is a value: nothing here asks a clock.
+Invariant: a rule that cannot be evaluated is an error and never a pass; on an object that its schema rejects, and where
+only an API server can evaluate it, there is a finding "not checked". Held by tests/policy/test_judge.py and
+tests/wiring/test_rules_see_defaults.py.
+Invariant: the order of the objects never changes the answer. The date is a value: nothing here asks a clock. Held by
+tests/policy/test_judge.py::test_the_order_of_subjects_never_matters and
+tests/test_house.py::test_the_import_contracts_hold.
 Refused: stopping at the first rule that fails; a review wants all of them.
 """
 

@@ -2,7 +2,8 @@
 
 Called by control.assembly, control.delivery and policy. policy.admission writes the same conditions for an API server.
 
-Invariant: globs are `*`, `?` and `[…]` and are case-sensitive; an absent condition always holds.
+Invariant: globs are `*`, `?` and `[…]` and are case-sensitive; an absent condition always holds. Held by
+tests/policy/test_judge.py::test_match_by_group_name_namespace_and_label.
 """
 
 from collections.abc import Iterable, Mapping

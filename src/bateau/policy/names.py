@@ -6,7 +6,8 @@ A name that is close to an existing one is an error: it is a misspelling, and th
 unknown name is a warning, because it may belong to another repository. A kind that nothing here knows is not reported
 here: it may be a custom resource, and only `check`, which renders all objects, can tell.
 
-Invariant: a name that exists is never reported, and neither is one that an unreadable document may have.
+Invariant: a name that exists is never reported, and neither is one that an unreadable document may have. Held by
+tests/policy/test_names.py.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Sequence

@@ -2,7 +2,8 @@
 
 Made by the callers of judge, from specs, services and manifests; read by policy.judging and policy.matching.
 
-Invariant: `where` points into the specs or the foreign documents whenever any part of the origin is known.
+Invariant: `where` points into the specs or the foreign documents whenever any part of the origin is known. Held by
+tests/policy/test_judge.py.
 Refused: a separate judge for each stage. A rule sees a document, whoever made it.
 """
 

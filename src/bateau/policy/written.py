@@ -2,7 +2,8 @@
 
 Called by control, policy.admission, policy.judging and wiring.policies. It runs after specs has checked the schema.
 
-Invariant: every error that can be found without an object to judge is found here, all at once, with its place.
+Invariant: every error that can be found without an object to judge is found here, all at once, with its place. Held by
+tests/policy/test_judge.py.
 Refused: compiling a rule at the first object. A policy that matches nothing would never be checked.
 """
 

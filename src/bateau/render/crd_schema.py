@@ -6,6 +6,7 @@ Called by render.schemas. Source: kubernetes.io, "Extend the Kubernetes API with
 
 Invariant: an object that the API server accepts passes. A required field that has a default may be absent. A null is
 accepted in optional fields and in map values, where the server drops it, and rejected in required fields and lists.
+Held by tests/render/test_validation.py.
 """
 
 from collections.abc import Mapping

@@ -3,8 +3,10 @@
 Called by render.schemas. It runs once for each kind that is requested. The shipped definitions allow null everywhere,
 because an API server drops a null in an optional field.
 
-Invariant: a required field and a list item reject null; an optional field and a map value accept it.
-Invariant: the shipped data is not changed.
+Invariant: a required field and a list item reject null; an optional field and a map value accept it. Held by
+tests/render/test_validation.py.
+Invariant: the shipped data is not changed. Held by
+tests/render/test_validation.py::test_the_shipped_definitions_are_not_changed.
 Refused: editing the data by hand. The data of the next version of Kubernetes would bring the nulls back.
 """
 

@@ -3,7 +3,7 @@
 Called by render.release.
 
 Invariant: a namespace is set only where the object has none and its kind is known to be namespaced, as `kubectl apply
--n` would do. Where the scope is not known, render.validation reports it.
+-n` would do. Where the scope is not known, render.validation reports it. Held by tests/wiring/test_crds.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -2,7 +2,8 @@
 
 Called by render.validation.
 
-Invariant: a sentence about a Secret shows fields, types and what the schema allows, and never a value.
+Invariant: a sentence about a Secret shows fields, types and what the schema allows, and never a value. Held by
+tests/render/test_validation.py::test_an_error_in_a_secret_names_the_field_and_hides_the_value.
 """
 
 import json

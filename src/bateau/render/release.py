@@ -2,8 +2,10 @@
 
 Called by control.
 
-Invariant: manifests are in the order in which they are applied, and within it by kind, namespace and name.
-Invariant: a service is rendered from itself and its surroundings, and from nothing else.
+Invariant: manifests are in the order in which they are applied, and within it by kind, namespace and name. Held by
+tests/control/test_apply_order.py.
+Invariant: a service is rendered from itself and its surroundings, and from nothing else. Held by
+tests/control/test_packing.py::test_one_change_works_out_one_service_and_its_neighbours_only.
 Refused: text templates; they lose the origin of a value, and their quoting is fragile.
 """
 

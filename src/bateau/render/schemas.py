@@ -2,9 +2,11 @@
 
 Built by wiring from data, extended by control.assembly with the CRDs that apps bring; asked by render.validation.
 
-Invariant: kinds are known by group, version and kind, because many kinds exist in two groups. Nothing is fetched.
+Invariant: kinds are known by group, version and kind, because many kinds exist in two groups. Nothing is fetched. Held
+by tests/wiring/test_explain_names.py::test_a_group_tells_equal_kinds_apart and tests/wiring/test_crds.py.
 Invariant: the scope of a kind comes from its CRD or from Kubernetes' own table. It is never guessed from the group:
-GatewayClass and VolumeSnapshotClass are in groups that end in .k8s.io, and no Kubernetes has them built in.
+GatewayClass and VolumeSnapshotClass are in groups that end in .k8s.io, and no Kubernetes has them built in. Held by
+tests/wiring/test_crds.py.
 """
 
 import json

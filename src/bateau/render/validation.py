@@ -2,8 +2,10 @@
 
 Called by control. It checks Bateau's own manifests and foreign ones.
 
-Invariant: a manifest, or a part of one, that could not be checked gives a finding "not checked".
-Invariant: a finding never shows a value of a Secret, and placing it never starts a search for origins.
+Invariant: a manifest, or a part of one, that could not be checked gives a finding "not checked". Held by
+tests/render/test_validation.py.
+Invariant: a finding never shows a value of a Secret, and placing it never starts a search for origins. Held by
+tests/render/test_validation.py and tests/sources/foreign/test_places.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping

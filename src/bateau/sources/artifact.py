@@ -2,7 +2,8 @@
 
 Made by the resolvers (one module per scheme), read by download and models.
 
-Invariant: `url` never holds credentials; they stand in `headers`, which are never printed.
+Invariant: `url` never holds credentials; they stand in `headers`, which are never printed. Held by
+tests/sources/test_faults.py::test_secrets_of_a_reference_show_nowhere.
 """
 
 from collections.abc import Mapping

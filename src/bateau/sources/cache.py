@@ -9,7 +9,9 @@ Called by sources. The layout below the cache directory:
                           fetches it now
 
 Invariant: a file appears below blobs/ only whole, by a rename on one file system; nothing outside the cache is removed.
-Invariant: a name below blobs/ is not trusted: content whose size differs from the noted one counts as damaged.
+Held by tests/sources/test_download.py and tests/sources/test_models.py.
+Invariant: a name below blobs/ is not trusted: content whose size differs from the noted one counts as damaged. Held by
+tests/sources/test_damage.py.
 Refused: the huggingface_hub cache; its layout knows repositories and revisions, not the other five schemes.
 """
 

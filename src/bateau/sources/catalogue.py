@@ -2,7 +2,7 @@
 
 Called by sources.models. The names stand in catalogue.yaml beside this file.
 
-Invariant: an entry promises no digest; what its source promises is checked when it is fetched.
+An entry promises no digest; what its source promises is checked when it is fetched.
 """
 
 from dataclasses import dataclass

@@ -3,8 +3,9 @@
 Called by sources.models. Progress, resume, checksum, lock and disk space exist here alone.
 Source: RFC 9110 (ranges, If-Range).
 
-Invariant: content gets its place in the cache only after its checksum and size were right. What has arrived survives
-a cut, Ctrl-C, kill -9 and a full disk, and is gone on with; `bateau models rm` removes it.
+Invariant: content gets its place in the cache only after its checksum and size were right. What has arrived survives a
+cut, Ctrl-C, kill -9 and a full disk, and is gone on with; `bateau models rm` removes it. Held by
+tests/sources/test_download.py.
 Refused: several connections for one file; they make resuming and checking hard, to gain what a CDN gives anyway.
 """
 

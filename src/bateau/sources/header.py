@@ -2,7 +2,7 @@
 
 Called by sources.hugging_face and sources.models.
 
-Invariant: a file that is not a whole GGUF never becomes a ModelHeader.
+Invariant: a file that is not a whole GGUF never becomes a ModelHeader. Held by tests/sources/test_models.py.
 """
 
 from functools import lru_cache

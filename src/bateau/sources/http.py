@@ -3,6 +3,7 @@
 Called by sources and wiring.local.
 
 Invariant: plain HTTP is used on this machine only; a message never holds a query or credentials, which may be secret.
+Held by tests/sources/test_download.py and tests/sources/test_faults.py.
 """
 
 import asyncio

@@ -3,7 +3,8 @@
 Called by sources.models. Source: the HTTP API of the hub (https://huggingface.co/docs/hub/api): `/api/models` lists the
 files of a repository, a HEAD request for `/resolve` gives size and checksum of one.
 
-Invariant: the token goes to the endpoint alone, never to the storage that the endpoint redirects to.
+Invariant: the token goes to the endpoint alone, never to the storage that the endpoint redirects to. Held by
+tests/sources/test_hugging_face.py.
 """
 
 import json

@@ -3,7 +3,8 @@
 Called by sources.pypi. Source: the simple repository API (PEP 503 for HTML, PEP 592 for yanked files, PEP 691 for
 JSON).
 
-Invariant: a page that is neither form is an error; a file of which the page says too little is not guessed.
+Invariant: a page that is neither form is an error; a file of which the page says too little is not guessed. Held by
+tests/sources/test_index_page.py.
 """
 
 import json

@@ -2,7 +2,8 @@
 
 Called by sources.cache, sources.download and sources.git.follow.
 
-Invariant: the kernel releases the lock when its holder dies, and the file is removed only by who holds it.
+Invariant: the kernel releases the lock when its holder dies, and the file is removed only by who holds it. Held by
+tests/sources/test_download.py.
 Refused: a file with a process id in it; ids are used again, and kill -9 leaves them behind.
 """
 

@@ -3,6 +3,7 @@
 Called by wiring.local. control uses it through ports.source. Hands over to one resolver per scheme, then to download.
 
 Invariant: `find` never touches the network; a file that a person has on disk is used in place, never copied or removed.
+Held by tests/sources/test_models.py.
 """
 
 import asyncio

@@ -3,7 +3,8 @@
 Called by sources.models. Source: the OCI image specification (artifacts, `org.opencontainers.image.title`); ORAS and
 Docker write models this way.
 
-Invariant: a layer is taken for a model by its title or media type alone; the header decides afterwards.
+Invariant: a layer is taken for a model by its title or media type alone; the header decides afterwards. Held by
+tests/sources/test_registries.py.
 """
 
 import re

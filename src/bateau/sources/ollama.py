@@ -2,7 +2,8 @@
 
 Called by sources.models. Source: Ollama's registry, which speaks the registry protocol with its own media types.
 
-Invariant: only the model's weights are taken; its template and parameters are llama.cpp's to find in the GGUF.
+Invariant: only the model's weights are taken; its template and parameters are llama.cpp's to find in the GGUF. Held by
+tests/sources/test_registries.py.
 """
 
 import re

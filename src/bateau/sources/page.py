@@ -2,7 +2,8 @@
 
 Called by sources.
 
-Invariant: no answer is held in memory beyond the bytes that its caller allows.
+Invariant: no answer is held in memory beyond the bytes that its caller allows. Held by
+tests/sources/test_pypi.py::test_no_more_of_a_page_is_read_than_is_allowed.
 """
 
 import json

@@ -2,7 +2,8 @@
 
 Called by sources.download.
 
-Invariant: what is on disk and the running checksum always agree; a part that cannot be gone on with is emptied.
+Invariant: what is on disk and the running checksum always agree; a part that cannot be gone on with is emptied. Held by
+tests/sources/test_download.py.
 """
 
 import hashlib

@@ -2,7 +2,7 @@
 
 Called by sources.download, sources.models and sources.redirect.
 
-Invariant: a server that says when to come back is not asked earlier.
+Invariant: a server that says when to come back is not asked earlier. Held by tests/sources/test_patience.py.
 """
 
 import asyncio

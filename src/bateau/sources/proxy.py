@@ -3,7 +3,8 @@
 Called by sources.redirect, sources.session and sources.socks. Every source follows the same rules.
 Source: the manual of curl (HTTPS_PROXY, ALL_PROXY, NO_PROXY); Go, requests and httpx read the variables the same way.
 
-Invariant: this machine is never reached through a proxy, and a message never holds the credentials of one.
+Invariant: this machine is never reached through a proxy, and a message never holds the credentials of one. Held by
+tests/sources/test_proxies.py.
 Refused: aiohttp's `trust_env`; it ignores ALL_PROXY, speaks HTTP to a SOCKS proxy and reads the environment of the
 process.
 """

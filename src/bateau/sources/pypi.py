@@ -2,7 +2,8 @@
 
 Called by sources.models. Hands over the page of an index to index_page.
 
-Invariant: nothing is installed, no code of the wheel runs, and its dependencies are ignored.
+Invariant: nothing is installed, no code of the wheel runs, and its dependencies are ignored. Held by
+tests/sources/test_pypi.py.
 """
 
 import configparser

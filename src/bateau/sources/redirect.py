@@ -2,8 +2,9 @@
 
 Called by sources.download, sources.hugging_face and sources.page. Source: RFC 9110, 15.4.
 
-Invariant: no request leaves for plain HTTP on another machine, credentials stay with the origin they are for, and a
-URL that is written correctly is sent as it is written: signatures are over its bytes.
+Invariant: no request leaves for plain HTTP on another machine, credentials stay with the origin they are for, and a URL
+that is written correctly is sent as it is written: signatures are over its bytes. Held by tests/sources/test_faults.py
+and tests/sources/test_download.py.
 Refused: the redirects of aiohttp; it asks first, and the target can be judged only afterwards.
 """
 

@@ -3,7 +3,8 @@
 Called by sources.oci and sources.ollama.
 Source: the OCI distribution specification 1.1, and the token protocol of Docker registries (WWW-Authenticate: Bearer).
 
-Invariant: credentials go to the registry's host, or over https to the realm that it names, and nowhere else.
+Invariant: credentials go to the registry's host, or over https to the realm that it names, and nowhere else. Held by
+tests/sources/test_registries.py.
 """
 
 import base64

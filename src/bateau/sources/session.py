@@ -2,7 +2,8 @@
 
 Called by sources. Hands over to proxy for the way to a host.
 
-Invariant: every source reaches the network through this module, with the same proxies, certificates and timeouts.
+Invariant: every source reaches the network through this module, with the same proxies, certificates and timeouts. Held
+by tests/sources/test_proxies.py and tests/sources/test_authorities.py.
 Refused: huggingface_hub and pypi-simple; they bring two more HTTP stacks (httpx, requests), each with proxies, trusted
 certificates and retries of its own.
 """

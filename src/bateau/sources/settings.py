@@ -2,7 +2,7 @@
 
 Made by models; read by every resolver and by session.
 
-Invariant: the process's own environment is not read; the caller decides which variables exist.
+The process's own environment is not read; the caller decides which variables exist.
 """
 
 import netrc

@@ -2,7 +2,8 @@
 
 Called by sources.redirect and sources.session.
 
-Invariant: without the package the error names the variable, the proxy and the command that installs it.
+Invariant: without the package the error names the variable, the proxy and the command that installs it. Held by
+tests/sources/test_proxies.py.
 """
 
 import importlib

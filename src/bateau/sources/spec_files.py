@@ -3,6 +3,7 @@
 Called by wiring. control uses it through ports.texts.
 
 Invariant: which files are read is decided by spec_names alone, and a link is followed only to a file of the directory.
+Held by tests/sources/test_spec_files.py.
 """
 
 import os

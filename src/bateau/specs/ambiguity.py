@@ -4,7 +4,8 @@ Called by specs.reading. Specs are YAML 1.2: `0644` is 644 and `on` is text. kub
 true. A value without a type in the schema may be passed on to them, and a spec itself can be applied to a cluster. So
 the rule is that such a value must be unambiguous.
 
-Invariant: a scalar that passes means the same to Bateau, kubectl and Helm, or its field accepts only text.
+Invariant: a scalar that passes means the same to Bateau, kubectl and Helm, or its field accepts only text. Held by
+tests/kit/test_yaml_go.py::test_a_scalar_that_is_not_ambiguous_means_the_same_in_yaml_1_2.
 Refused: reading such values like Helm. A value could be copied from a field with one meaning to a field with the other.
 """
 

@@ -2,7 +2,8 @@
 
 Called by control.packing.
 
-Invariant: an unpacked reading equals the packed one. Its positions are unpacked only when one of them is needed.
+Invariant: an unpacked reading equals the packed one. Its positions are unpacked only when one of them is needed. Held
+by tests/control/test_packing.py::test_warm_equals_cold_whatever_was_there_before.
 """
 
 from collections.abc import Iterator, Mapping

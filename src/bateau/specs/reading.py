@@ -2,8 +2,9 @@
 
 Called by control, specs.keeping and wiring.
 
-Invariant: all errors of all files are found at once, each with its position; nothing here raises.
-Invariant: documents of other programs are skipped and counted.
+Invariant: all errors of all files are found at once, each with its position; nothing here raises. Held by
+tests/test_mistakes.py and tests/specs/test_reading.py.
+Invariant: documents of other programs are skipped and counted. Held by tests/specs/test_reading.py.
 """
 
 import re

@@ -3,7 +3,8 @@
 Called by wiring.local. control uses it through ports.texts. `apply` writes them, through the control plane if one is
 running.
 
-Invariant: the file is never half-written, and outlives the directory that the specs were applied from.
+Invariant: the file is never half-written, and outlives the directory that the specs were applied from. Held by
+tests/wiring/test_instance.py and tests/local/test_apply.py.
 """
 
 import asyncio

@@ -3,10 +3,11 @@
 Called by wiring.packing. control.packing uses it through ports.memo.
 
 Invariant: it never fails. A damaged, locked or full file counts as an empty one, and results are computed again. A file
-that has grown to `BYTES_MAX` is replaced by an empty one.
+that has grown to `BYTES_MAX` is replaced by an empty one. Held by tests/store/test_memo.py.
 Invariant: `get` returns the bytes that were put. SQLite does not notice a flipped bit in a value, so each value has a
-checksum.
-Invariant: one process writes at a time; two processes that write the same key write the same bytes.
+checksum. Held by tests/store/test_memo.py.
+Invariant: one process writes at a time; two processes that write the same key write the same bytes. Held by
+tests/store/test_memo.py.
 """
 
 import contextlib

@@ -4,8 +4,9 @@ Called by wiring.history and wiring.local. `apply`, `rollback` and `history` use
 a time.
 
 Invariant: once `record` or `mark` has returned, the revision survives kill -9 and power loss (WAL, synchronous=FULL). A
-reader in another process never waits for the writer.
-Invariant: the same content is stored once, and is checked against its digest on every read.
+reader in another process never waits for the writer. Held by tests/store/test_revisions.py.
+Invariant: the same content is stored once, and is checked against its digest on every read. Held by
+tests/store/test_revisions.py.
 Refused: a row for every manifest; a release is read completely or not at all.
 """
 

@@ -2,7 +2,8 @@
 
 Called by store.revisions.
 
-Invariant: a released step is never edited; a change is a new step at the end; all steps run in one transaction.
+Invariant: a released step is never edited; a change is a new step at the end; all steps run in one transaction. Held by
+tests/store/test_revisions.py::test_an_older_file_is_brought_up_to_date_in_one_go.
 """
 
 import sqlite3

@@ -3,8 +3,11 @@
 Called by store.applied, wiring.applying and wiring.local. control uses it through ports.memory.
 
 Invariant: the file is never half-written: a temporary file is renamed, so kill -9 leaves the old or the new content.
+Held by tests/wiring/test_instance.py.
 Invariant: content of an unknown format counts as none, and the first `save` keeps it beside the file, as `*.damaged`.
-Invariant: `load` changes no file: other processes read what a running control plane has written.
+Held by tests/wiring/test_instance.py.
+Invariant: `load` changes no file: other processes read what a running control plane has written. Held by
+tests/wiring/test_instance.py.
 """
 
 import contextlib

@@ -1,6 +1,6 @@
 """A clock that moves only when a test advances it.
 
-Invariant: `monotonic` never goes back; `wall` may, as on a real machine.
+Invariant: `monotonic` never goes back; `wall` may, as on a real machine. Held by tests/ports/test_fakes.py.
 """
 
 

@@ -1,6 +1,7 @@
 """A keeper without processes: replicas are values that a test moves from state to state.
 
 Invariant: behaves as `runtimes.local.LocalKeeper` where both are asked the same (one test suite is run against both).
+Held by tests/ports/test_keeper.py.
 Refused: imitating back-off and probes; tests of the loop say when a replica is ready, or dies, themselves.
 """
 

@@ -1,6 +1,7 @@
 """The saved state of a control plane, in a value that a test can pass to the next control plane.
 
-Invariant: `load` returns a copy, as from a disk: changing it does not change the saved state.
+Invariant: `load` returns a copy, as from a disk: changing it does not change the saved state. Held by
+tests/ports/test_fakes.py.
 """
 
 import json

@@ -1,6 +1,7 @@
 """A traffic plane without a proxy, for tests: it records the traffic and reports the state that a test sets.
 
-Invariant: as in the real plane, the load is None (unknown) while its proxy has not accepted the traffic.
+Invariant: as in the real plane, the load is None (unknown) while its proxy has not accepted the traffic. Held by
+tests/ports/test_plane.py.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,6 +1,6 @@
 """A prober with answers that a test sets.
 
-Invariant: an address without an answer is healthy.
+Invariant: an address without an answer is healthy. Held by tests/ports/test_fakes.py.
 """
 
 from bateau.domain.process import ProbeTarget

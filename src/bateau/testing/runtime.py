@@ -1,6 +1,7 @@
 """A runtime without processes: units become replicas that are ready at the next look.
 
-Invariant: keeps what every runtime promises; tests/ports/test_runtime.py is run against it and the real ones.
+Invariant: keeps what every runtime promises; tests/ports/test_runtime.py is run against it and the real ones. Held by
+tests/ports/test_runtime.py.
 Refused: imitating probes, drains and back-off; tests of these use the local runtime over a FakeKeeper.
 """
 

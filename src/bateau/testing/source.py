@@ -1,6 +1,6 @@
 """A source of models without a network: a fetch waits until the test completes it or lets it fail.
 
-Invariant: `find` does not return a model before it has arrived.
+Invariant: `find` does not return a model before it has arrived. Held by tests/ports/test_fakes.py.
 """
 
 import asyncio

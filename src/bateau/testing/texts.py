@@ -1,6 +1,6 @@
 """Spec files in memory, that a test writes and the loop reads.
 
-Invariant: every `write` and `remove` reports a change; none is lost.
+Invariant: every `write` and `remove` reports a change; none is lost. Held by tests/ports/test_fakes.py.
 """
 
 import asyncio

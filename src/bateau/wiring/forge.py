@@ -2,7 +2,8 @@
 
 Called by cli.plan.
 
-Invariant: tokens come from the environment and are sent in headers only.
+Invariant: tokens come from the environment and are sent in headers only. Held by tests/wiring/test_plan_status.py and
+tests/git/test_forges.py.
 """
 
 import os

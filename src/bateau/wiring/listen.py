@@ -2,7 +2,7 @@
 
 Called by cli.apply, cli.run, cli.up and wiring.local.
 
-Invariant: the gateway listens on loopback only, as long as there are no API keys.
+Invariant: the gateway listens on loopback only, as long as there are no API keys. Held by tests/wiring/test_listen.py.
 """
 
 import contextlib

@@ -3,6 +3,7 @@
 Called by cli. The only place, with its neighbours, that knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
+Held by tests/wiring/test_instance.py::test_an_instance_has_one_control_plane.
 """
 
 import fcntl

@@ -3,7 +3,8 @@
 Called by cli and wiring.
 Source: XDG Base Directory Specification 0.8.
 
-Invariant: sockets are in a directory that only its user can enter.
+Invariant: sockets are in a directory that only its user can enter. Held by
+tests/wiring/test_instance.py::test_sockets_lie_where_only_their_user_can_go.
 """
 
 import fcntl

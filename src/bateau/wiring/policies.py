@@ -2,7 +2,7 @@
 
 Called by wiring. Passes documents to specs and policy.
 
-Invariant: the starter set is data, read like a user's policies; nothing in it is special.
+The starter set is data, read like a user's policies; nothing in it is special.
 Refused: enabling it by default; users ask for it with `--starter`.
 """
 

@@ -2,9 +2,9 @@
 
 Called by cli.promote. Pins are in the Environment documents, in kustomizations and in the value files of charts.
 
-Invariant: the work tree and the checked-out branch are not changed.
+Invariant: the work tree and the checked-out branch are not changed. Held by tests/wiring/test_promotion.py.
 Invariant: the images of both environments are rendered and compared, so a version that could not be promoted is
-reported, wherever it is pinned.
+reported, wherever it is pinned. Held by tests/wiring/test_promotion.py.
 """
 
 import asyncio

@@ -4,9 +4,11 @@ Called by cli.up, wiring.local and wiring.webhook. The specs come from the commi
 their programs, are laid out in a directory that follows the commit, so that a working directory is the same as in a
 clone.
 
-Invariant: the directory changes before the loop sees a new commit.
-Invariant: a commit with errors is reported and changes nothing, not even a program that restarts.
-Invariant: a commit whose files cannot be laid out is reported, retried, and not followed until it succeeds.
+Invariant: the directory changes before the loop sees a new commit. Held by tests/wiring/test_laid_out.py.
+Invariant: a commit with errors is reported and changes nothing, not even a program that restarts. Held by
+tests/wiring/test_laid_out.py.
+Invariant: a commit whose files cannot be laid out is reported, retried, and not followed until it succeeds. Held by
+tests/wiring/test_laid_out.py.
 """
 
 import asyncio

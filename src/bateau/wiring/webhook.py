@@ -2,8 +2,9 @@
 
 Created by wiring.local, called by the control API through ports.webhook.
 
-Invariant: without a secret every webhook is rejected; a rejected webhook has no effect.
-Invariant: no log and no response contains the secret or the body.
+Invariant: without a secret every webhook is rejected; a rejected webhook has no effect. Held by
+tests/wiring/test_webhook.py.
+Invariant: no log and no response contains the secret or the body. Held by tests/wiring/test_webhook.py.
 """
 
 import logging

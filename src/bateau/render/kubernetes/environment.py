@@ -2,7 +2,8 @@
 
 Called by render.kubernetes.pod and render.kubernetes.target.
 
-Invariant: a value whose name says that it is secret never enters a manifest.
+Invariant: a value whose name says that it is secret never enters a manifest. Held by
+tests/render/test_kubernetes.py::test_what_looks_secret_is_only_referred_to.
 """
 
 import hashlib

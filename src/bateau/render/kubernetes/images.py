@@ -3,7 +3,8 @@
 Called by render.kubernetes.pod, render.kubernetes.shape and render.kubernetes.target. Tags are pinned: an image that
 moves cannot be explained.
 
-Invariant: a model that no image can fetch by itself gives a reason and no container.
+Invariant: a model that no image can fetch by itself gives a reason and no container. Held by
+tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,8 @@
 
 Called by render.
 
-Invariant: selectors have only Bateau's labels, which a label in a spec can never change.
+Invariant: selectors have only Bateau's labels, which a label in a spec can never change. Held by
+tests/render/test_kubernetes.py::test_a_label_of_a_spec_never_changes_a_selector.
 """
 
 import math

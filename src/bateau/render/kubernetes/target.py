@@ -2,7 +2,8 @@
 
 Called by render.release. The modules beside this one make the parts of each object.
 
-Invariant: a service is rendered whole or not at all, and a finding reports everything that is left out.
+Invariant: a service is rendered whole or not at all, and a finding reports everything that is left out. Held by
+tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is installed once for a cluster.
 """
 

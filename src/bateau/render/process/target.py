@@ -3,7 +3,7 @@
 Called by render.release. The inventory names the programs and models that exist.
 
 Invariant: the same workload, model, capacity and addresses give the same template, hence the same revision: a control
-plane that was restarted recognises the running replicas.
+plane that was restarted recognises the running replicas. Held by tests/render/test_process.py.
 """
 
 import dataclasses

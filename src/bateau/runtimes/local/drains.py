@@ -3,7 +3,7 @@
 Called by runtimes.local.runtime.
 
 Invariant: a count that no plane knows is None, never 0, so a missing answer never stops a replica. Held by
-tests/runtimes/test_drains.py.
+tests/control/test_replicas.py::test_an_unknown_number_of_requests_does_not_shorten_a_drain.
 """
 
 import logging

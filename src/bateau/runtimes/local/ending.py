@@ -3,7 +3,7 @@
 Called by runtimes.local.process_runner.
 
 Invariant: `end` returns only when no process of the session, and none with the replica's mark, runs. Otherwise it
-raises ReplicaError.
+raises ReplicaError. Held by tests/runtimes/test_supervision.py.
 Refused: killing the process group alone; shells with job control and daemons that fork twice leave it.
 """
 

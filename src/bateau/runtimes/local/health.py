@@ -2,9 +2,9 @@
 
 Called by runtimes.local.supervisor. The supervisor owns the process, the prober and the clock.
 
-Invariant: pure; time is an argument, in seconds of a monotonic clock.
+Invariant: pure; time is an argument, in seconds of a monotonic clock. Held by tests/runtimes/test_health.py.
 Invariant: a replica that does not answer while it uses a CPU is neither restarted nor taken out of traffic for
-BUSY_S_MAX: its probe waits behind requests, and a restart would lose them all.
+BUSY_S_MAX: its probe waits behind requests, and a restart would lose them all. Held by tests/runtimes/test_health.py.
 Refused: separate readiness and liveness probes as in Kubernetes; they would ask the same question twice, and differ
 only in the number of failures that they need.
 """

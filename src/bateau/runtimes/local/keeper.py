@@ -2,7 +2,7 @@
 
 Made by wiring; called by runtime through ports.keeper. Hands each replica to a Supervisor of its own.
 
-Invariant: `observe` returns the known state at once and touches neither disk nor network.
+`observe` returns the known state at once and touches neither disk nor network.
 Refused: systemd as the supervisor; containers and many machines have no user instance of it, and readiness by probe,
 ports and rollouts would stay here anyway.
 """

@@ -2,8 +2,9 @@
 
 Called by runtimes.local.process_runner.
 
-Invariant: nothing is awaited between the start of the process and the write of its record. Only a crash in that
-instant leaves a process without a record, and adoption finds it by its marks.
+Invariant: nothing is awaited between the start of the process and the write of its record. Only a crash in that instant
+leaves a process without a record, and adoption finds it by its marks. Held by tests/runtimes/test_adoption.py and
+tests/runtimes/test_crash.py.
 Refused: asyncio's subprocesses; they tie the child to one event loop, and their pipes to the life of the control plane.
 """
 

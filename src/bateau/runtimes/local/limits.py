@@ -3,7 +3,8 @@
 Called by runtimes.local.launch and runtimes.local.process_runner.
 Source: Documentation/admin-guide/cgroup-v2.rst of the kernel.
 
-Invariant: a limit is reported as enforced only if the kernel has accepted it for this replica.
+Invariant: a limit is reported as enforced only if the kernel has accepted it for this replica. Held by
+tests/runtimes/test_limits.py.
 Refused: setrlimit instead; RLIMIT_AS counts address space, which a server that maps its model exceeds at once.
 """
 

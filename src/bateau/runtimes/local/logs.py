@@ -3,7 +3,7 @@
 Called by runtimes.local and wiring.logs.
 
 Invariant: a replica appends directly to its file (O_APPEND), and no pipe leads through the control plane, so no replica
-blocks or dies when the control plane ends.
+blocks or dies when the control plane ends. Held by tests/runtimes/test_logs.py and tests/local/test_faults.py.
 Can be lost: while a replica runs, its full file is copied and then truncated (as by logrotate's `copytruncate`). Lines
 written in the microseconds between the last read and the truncation are lost. A rotation at a start loses nothing.
 Refused: a logging process per replica; it would double the number of supervised processes.

@@ -2,7 +2,8 @@
 
 Called by runtimes.local.instance and runtimes.local.keeper. control uses it through ports.numbers.
 
-Invariant: no two replicas hold the same port, and a port is handed out only if no process listens on it.
+Invariant: no two replicas hold the same port, and a port is handed out only if no process listens on it. Held by
+tests/runtimes/test_handing_out_ports.py.
 Refused: asking the kernel for port 0; such a port lies in the range of outgoing connections, where any client on the
 machine may take it before the replica listens, or while it restarts.
 """

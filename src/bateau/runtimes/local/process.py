@@ -3,7 +3,8 @@
 Called by runtimes.local. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
 
 Invariant: no signal goes to a bare pid. It goes through a pidfd whose process was checked after the pidfd was opened,
-or to the process group of a leader that is not reaped yet. So a signal never hits a reused pid.
+or to the process group of a leader that is not reaped yet. So a signal never hits a reused pid. Held by
+tests/runtimes/test_adoption.py::test_a_reused_pid_is_neither_adopted_nor_ended.
 Refused: psutil; it compares start times by the wall clock, and knows neither sessions nor pidfds.
 """
 

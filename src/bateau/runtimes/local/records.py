@@ -3,7 +3,8 @@
 Called by runtimes.local.
 
 Invariant: a file is complete or absent: it is written to a temporary name, synced, and renamed. Only its owner can read
-it (0600), and it holds no value that comes from `env()`, only the keys of the withheld values.
+it (0600), and it holds no value that comes from `env()`, only the keys of the withheld values. Held by
+tests/runtimes/test_records.py and tests/runtimes/test_withheld_values.py.
 Refused: one database for all replicas; a damaged file must affect only one replica, and `cat` should show its content.
 """
 

@@ -4,10 +4,11 @@ Called by runtimes.local.runtime. It is level-triggered: steps follow from the o
 over. Restarting dead processes is the keeper's work and not a step. Pure.
 
 Invariant: a ready replica is drained only while as many others are ready as the service should have. If those fail
-before it is stopped, it is kept.
+before it is stopped, it is kept. Held by tests/runtimes/test_rolling_properties.py.
 Invariant: a replica is stopped only if it has no requests in flight, its drain timeout is over, or it never was ready.
+Held by tests/runtimes/test_rolling_properties.py.
 Invariant: while one revision replaces another, at most `max_surge` replicas run beyond those wanted, including draining
-ones.
+ones. Held by tests/runtimes/test_rolling_properties.py.
 Refused: stopping all replicas before starting new ones; a surge costs the memory of one replica, but a gap loses
 requests.
 """

@@ -4,7 +4,7 @@ Made by wiring; called by control through ports.runtime. Hands each replica to a
 
 Invariant: no method waits: a start or a stop is a task whose end is observed. Held by tests/ports/test_runtime.py.
 Invariant: a failure of one unit, expected or a bug, is reported with its reason, retried after a back-off, and does not
-affect other units. Held by tests/runtimes/test_contained.py.
+affect other units. Held by tests/ports/test_runtime.py and tests/control/test_contained.py.
 """
 
 import asyncio

@@ -3,7 +3,7 @@
 Made by the keeper, one per replica. Its runner starts and stops it; health judges its probes.
 
 Invariant: at most one process leads the replica. The next one is started only when no process of the last one is left,
-so that no forgotten worker holds the port.
+so that no forgotten worker holds the port. Held by tests/runtimes/test_supervision.py and tests/runtimes/test_crash.py.
 Refused: one loop over all replicas; a hanging probe, or a slow stop, would delay the others.
 """
 

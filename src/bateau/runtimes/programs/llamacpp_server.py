@@ -3,7 +3,8 @@
 Run by the local runtime as `python -m bateau.runtimes.programs.llamacpp_server`; nothing of the
 control plane is in this process.
 
-Invariant: the server is reachable only through its socket; the gateway stands in front of it.
+Invariant: the server is reachable only through its socket; the gateway stands in front of it. Held by
+tests/local/test_commands.py::test_a_replica_of_a_model_listens_on_no_port.
 """
 
 import argparse

@@ -3,7 +3,7 @@
 Run by the local runtime as `python -m bateau.runtimes.programs.ollama_server` where the program `ollama` is installed.
 Source: Ollama's documentation of `ollama serve`, `pull` and `cp`.
 
-Invariant: the server ends with this process, in the same session.
+The server ends with this process, in the same session.
 """
 
 import argparse

@@ -3,7 +3,8 @@
 Called by sources.foreign. Helm names a file by the chart and its path in it ("shop/charts/redis/templates/x.yaml");
 people find it below the directory of the specs.
 
-Invariant: a chart with links that lead out of the tree is refused: Helm would follow them and print the content.
+Invariant: a chart with links that lead out of the tree is refused: Helm would follow them and print the content. Held
+by tests/sources/foreign/test_helm.py::test_a_link_out_of_the_tree_is_not_shown_to_helm.
 """
 
 import os

@@ -3,7 +3,7 @@
 Called by sources.foreign.helm, sources.foreign.helm_trace and sources.foreign.helm_unstable. Helm gets the files
 unchanged. Files are read and merged as by Helm: maps key by key, anything else as a whole.
 
-Invariant: the place of a value is in the last layer that sets it.
+Invariant: the place of a value is in the last layer that sets it. Held by tests/sources/foreign/test_chart_values.py.
 Refused: passing one merged file to Helm; Bateau's reading of YAML, not Helm's, would then decide the values.
 """
 

@@ -4,7 +4,8 @@ Called by wiring.foreign. control.assembly uses it through ports.foreign. The mo
 handle one form.
 
 Invariant: the same files and the same service give the same objects in the same order, and a result that several
-environments share is computed once.
+environments share is computed once. Held by tests/sources/foreign/test_helm.py and
+tests/sources/foreign/test_kustomize.py.
 """
 
 from collections.abc import Callable, Iterable, Mapping

@@ -3,7 +3,8 @@
 Called by sources.foreign.documents. It handles `spec.chart`. Helm reads values from files, never from arguments: value
 files are passed unchanged, and the values of the spec in a temporary file.
 
-Invariant: the objects are those that Helm printed; no cluster is contacted, and nothing is fetched.
+Invariant: the objects are those that Helm printed; no cluster is contacted, and nothing is fetched. Held by
+tests/sources/foreign/test_helm.py and tests/sources/foreign/test_program.py.
 Refused: the release objects of Helm; the manifests alone define the desired state.
 """
 

@@ -2,7 +2,8 @@
 
 Called by sources.foreign.helm. A file of crds/ is not a template: its leaves have their own places.
 
-Invariant: every leaf has a chain, and its last step gave the value; a step says if its origin is not known.
+Invariant: every leaf has a chain, and its last step gave the value; a step says if its origin is not known. Held by
+tests/sources/foreign/test_helm.py.
 """
 
 import re

@@ -3,7 +3,8 @@
 Called by sources.foreign.helm_trace. A comment at the end of a line follows the line, also through `include`, and
 changes no value; so the rendering of the copy shows the lines without a guess.
 
-Invariant: a value that differs in the marked copy (a checksum, a text over many lines) has no line.
+Invariant: a value that differs in the marked copy (a checksum, a text over many lines) has no line. Held by
+tests/sources/foreign/test_helm.py::test_where_a_comment_changes_the_value_its_line_is_not_known.
 Refused: searching the line by its text; a label of a selector looks like the same label of the metadata.
 """
 

@@ -3,7 +3,8 @@
 Called by sources.foreign.helm. Only a chart whose code calls such a function is rendered a second time; the rest of a
 template (text, comments, strings) and descriptions in CRDs do not count.
 
-Invariant: without such a function there is no second run of Helm.
+Invariant: without such a function there is no second run of Helm. Held by
+tests/sources/foreign/test_accepted.py::test_only_code_that_gives_another_value_each_time_makes_helm_run_twice.
 """
 
 import re

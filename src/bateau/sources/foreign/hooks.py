@@ -5,6 +5,7 @@ or sync is included as a plain object. One that runs on another occasion (a dele
 out: applied with the others, it would run at the wrong time.
 
 Invariant: each hook gives one finding; the tests of a chart alone give none, because `helm install` does not run them.
+Held by tests/sources/foreign/test_accepted.py and tests/sources/foreign/test_helm.py.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -3,7 +3,8 @@
 Called by sources.foreign. A reference that kustomize would fetch, run, or read from outside the tree is a problem with
 its place. Everything else is safe to build without network and without programs to call.
 
-Invariant: a file is named by its real path below the tree, so that a copy of all files gives the same build.
+Invariant: a file is named by its real path below the tree, so that a copy of all files gives the same build. Held by
+tests/sources/foreign/test_kustomize.py.
 Refused: leaving it to kustomize, which clones repositories, and at best names the file of an error.
 """
 

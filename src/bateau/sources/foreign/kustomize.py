@@ -4,6 +4,7 @@ Called by sources.foreign.documents. It handles `spec.kustomization`. The files 
 first (kustomization.walk), then kubectl builds them. The chains of values are computed on demand (kustomize_trace).
 
 Invariant: the objects are those that `kubectl apply -k DIR` would apply, without a trace of the search for origins.
+Held by tests/sources/foreign/test_kustomize.py.
 """
 
 import json

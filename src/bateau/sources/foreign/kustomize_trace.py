@@ -4,7 +4,8 @@ Called by sources.foreign.kustomize and sources.foreign.kustomize_chain. It runs
 in which each object is marked with the number of its document. Then the copy is built once more for each entry that
 changes objects (a patch, an image, a prefix, ...), without that entry: the values that differ are set by it.
 
-Invariant: a chain claims only what a build has shown, and says so if the search ended early.
+Invariant: a chain claims only what a build has shown, and says so if the search ended early. Held by
+tests/sources/foreign/test_kustomize.py::test_where_the_bounds_end_the_search_the_chain_says_so.
 Refused: kustomize's own originAnnotations, which name the patch of a patched object (checked with 5.8.1).
 """
 

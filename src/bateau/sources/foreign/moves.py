@@ -3,7 +3,7 @@
 Called by sources.foreign. They remove or change one input, and compare the results.
 
 Invariant: a named list item is compared with the item of the same name at any index, so that an additional container
-does not count as a change of the others.
+does not count as a change of the others. Held by tests/sources/foreign/test_moves.py.
 """
 
 from collections.abc import Iterator, Mapping

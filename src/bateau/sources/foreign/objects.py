@@ -3,6 +3,7 @@
 Called by sources.foreign. It takes files and the output of programs. Lists are unpacked, as kubectl does.
 
 Invariant: every object has apiVersion, kind and a name (metadata.name or metadata.generateName), as a Manifest needs.
+Held by tests/sources/foreign/test_plain.py.
 """
 
 import re

@@ -4,6 +4,7 @@ Called by sources.foreign. Only this module of the package starts processes.
 
 Invariant: a program is limited in time and output, and starts without a shell. Its environment has an empty temporary
 home directory and no proxy that works: it finds no credentials, plug-ins or cluster, and no network over HTTP or Git.
+Held by tests/sources/foreign/test_program.py.
 """
 
 import os

@@ -5,6 +5,7 @@ scripts, arguments and configuration files use the same form themselves; there i
 the repository substitutes variables.
 
 Invariant: each object that Flux would change gives one finding; an object that opts out of substitution gives none.
+Held by tests/sources/foreign/test_accepted.py.
 """
 
 from collections.abc import Callable, Iterator

@@ -3,6 +3,7 @@
 Called by sources.foreign. For a commit, `Files` puts a file into the directory when it is first named.
 
 Invariant: no file is read whose real place is outside of the directory, whatever links, `..` or absolute paths say.
+Held by tests/sources/foreign/test_plain.py.
 """
 
 import contextlib

@@ -2,9 +2,10 @@
 
 Called by sources.forge.github and sources.forge.gitlab.
 
-Invariant: the token stands in a header only, and goes to the forge's own address alone: redirects are not followed,
-and a next page elsewhere is not asked for.
-Invariant: whatever was written is written once: only what the forge has refused to take is sent again.
+Invariant: the token stands in a header only, and goes to the forge's own address alone: redirects are not followed, and
+a next page elsewhere is not asked for. Held by tests/git/test_forges.py.
+Invariant: whatever was written is written once: only what the forge has refused to take is sent again. Held by
+tests/git/test_forges.py::test_a_comment_that_may_have_been_written_is_not_sent_again.
 """
 
 import asyncio

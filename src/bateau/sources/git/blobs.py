@@ -2,8 +2,10 @@
 
 Called by sources.git.objects and sources.git.work_tree.
 
-Invariant: contents that a partial clone lacks are fetched together, and not one by one as Git does it by itself.
-Invariant: a file is as the commit has it. Attributes of the repository (line endings, filters) are not applied.
+Invariant: contents that a partial clone lacks are fetched together, and not one by one as Git does it by itself. Held
+by tests/git/test_commits.py::test_a_clone_without_blobs_fetches_them_in_one_go.
+Invariant: a file is as the commit has it. Attributes of the repository (line endings, filters) are not applied. Held by
+tests/git/test_commits.py::test_line_endings_are_those_of_the_commit_and_not_of_attributes.
 """
 
 import re

@@ -3,7 +3,7 @@
 Called by sources.git.objects.
 
 Invariant: no work tree, no index and no existing branch is touched. Nothing refers to the new objects until the last
-step.
+step. Held by tests/git/test_following.py::test_a_commit_on_a_branch_touches_no_work_tree.
 Refused: a temporary clone with a checkout. It is ten times slower and would run the user's hooks and filters.
 """
 

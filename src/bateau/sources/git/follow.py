@@ -4,8 +4,9 @@ Called by wiring.repository. control uses it through ports.texts. wiring calls `
 and `heed` for a webhook.
 
 Invariant: a commit that cannot be fetched, read or trusted changes nothing. The last good commit stays, also after a
-restart, and `read` raises the trouble so that it is reported.
-Invariant: a rewritten history is not followed, unless it goes back to an ancestor, which is a rollback.
+restart, and `read` raises the trouble so that it is reported. Held by tests/git/test_following.py.
+Invariant: a rewritten history is not followed, unless it goes back to an ancestor, which is a rollback. Held by
+tests/git/test_following.py.
 Refused: `git clone --mirror`. It would fetch every branch of a large repository to follow one.
 """
 

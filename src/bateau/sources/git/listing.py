@@ -2,7 +2,8 @@
 
 Made by objects; read by work_tree and commit_files.
 
-Invariant: a link is followed as the file system of a checkout would follow it, and never out of the folder.
+Invariant: a link is followed as the file system of a checkout would follow it, and never out of the folder. Held by
+tests/git/test_commits.py::test_a_commit_has_what_its_checkout_has.
 Refused: trees that `git checkout` also rejects, for example because a file is named `.git`.
 """
 

@@ -3,7 +3,8 @@
 Called by sources.git.commit_files, sources.git.follow and wiring.
 
 Invariant: a commit has the same files as its checkout. Attributes that only concern archives (export-ignore,
-export-subst) do not apply. No filter of the repository runs, so line endings are those of the commit.
+export-subst) do not apply. No filter of the repository runs, so line endings are those of the commit. Held by
+tests/git/test_commits.py.
 Refused: `git archive`, to which those attributes apply.
 """
 

@@ -3,8 +3,10 @@
 Called by wiring.promotion. The files are those that an App has in each of two environments.
 Pure: `read` returns the text of a file of the commit.
 
-Invariant: a file that both environments use is not changed; it pins the same versions for both.
-Invariant: registries (`newName`, `image.repository`) stay: each environment may have its own.
+Invariant: a file that both environments use is not changed; it pins the same versions for both. Held by
+tests/git/test_overlays.py.
+Invariant: registries (`newName`, `image.repository`) stay: each environment may have its own. Held by
+tests/git/test_overlays.py.
 """
 
 from collections.abc import Callable, Iterator, Mapping

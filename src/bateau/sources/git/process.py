@@ -3,7 +3,8 @@
 Called by sources.git. The only module that starts git.
 
 Invariant: git runs without a shell and never prompts. Its environment is built here, so a variable of a hook (GIT_DIR)
-has no effect. A secret travels in an environment variable, never in an argument or a message.
+has no effect. A secret travels in an environment variable, never in an argument or a message. Held by
+tests/git/test_http.py and tests/git/test_commits.py::test_a_variable_of_a_hook_has_no_effect.
 Refused: a Git library. None in Python supports every transport, verifies signatures and reads the user's credential
 helpers.
 """

@@ -2,8 +2,10 @@
 
 Called by sources.git.overlays and wiring.promotion. Pure.
 
-Invariant: outside the values that change, the text keeps every byte: comments, quotes, order, line ends.
-Invariant: the new text was read again and means what was asked for, else there is none.
+Invariant: outside the values that change, the text keeps every byte: comments, quotes, order, line ends. Held by
+tests/git/test_promotion.py.
+Invariant: the new text was read again and means what was asked for, else there is none. Held by
+tests/git/test_promotion.py::test_what_cannot_be_changed_safely_is_a_problem_and_the_text_stays.
 Refused: load and dump; a pull request that moves every line is not reviewed.
 """
 

@@ -2,7 +2,8 @@
 
 Called by sources.git.branch, sources.git.follow, sources.git.objects, wiring.local and wiring.repository. Pure.
 
-Invariant: `url` and `shown` never hold a password; `secret` is never printed.
+Invariant: `url` and `shown` never hold a password; `secret` is never printed. Held by tests/git/test_reference.py and
+tests/git/test_http.py.
 Refused: bare `git@host:path`. There is one spelling for each thing, and this one looks like a file name.
 """
 

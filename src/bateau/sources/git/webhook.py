@@ -2,8 +2,10 @@
 
 Called by sources.git.follow, wiring.repository and wiring.webhook. Pure: headers and body in, a value out.
 
-Invariant: the body is not parsed before its signature is verified. Secrets are compared in constant time.
-Invariant: a webhook only triggers a fetch. The followed commit is always the one that git fetches.
+Invariant: the body is not parsed before its signature is verified. Secrets are compared in constant time. Held by
+tests/git/test_webhook.py.
+Invariant: a webhook only triggers a fetch. The followed commit is always the one that git fetches. Held by
+tests/wiring/test_webhook.py.
 Sources: GitHub "Validating webhook deliveries", GitLab "Webhooks", Gitea "Webhooks" (hex HMAC-SHA256 of the raw body).
 """
 

@@ -2,8 +2,11 @@
 
 Called by sources.git.commit_files, sources.git.follow and wiring.repository.
 
-Invariant: only files that a commit has brought are ever changed or removed, and nothing is written through a link.
-Invariant: a file whose size, times and inode are as after the last time is not read again.
+Invariant: only files that a commit has brought are ever changed or removed, and nothing is written through a link. Held
+by tests/wiring/test_laid_out.py and
+tests/git/test_commits.py::test_nothing_is_written_through_a_link_that_a_program_made.
+Invariant: a file whose size, times and inode are as after the last time is not read again. Held by
+tests/git/test_commits.py::test_a_second_look_repairs_modes_contents_and_links_and_reads_nothing_else.
 """
 
 import asyncio

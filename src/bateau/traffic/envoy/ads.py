@@ -4,8 +4,10 @@ Called by traffic.envoy.plane. The module delta decides which messages each Envo
 them.
 
 Invariant: the socket opens only after the first resources are known. A server without state would answer that all the
-resources of an Envoy are gone.
-Invariant: an Envoy that is slow, silent or broken delays no other Envoy, and nothing waits for it.
+resources of an Envoy are gone. Held by
+tests/traffic/test_control_channel.py::test_the_channel_opens_only_with_something_to_say.
+Invariant: an Envoy that is slow, silent or broken delays no other Envoy, and nothing waits for it. Held by
+tests/traffic/test_contained.py::test_a_stopped_proxy_blocks_nothing.
 """
 
 import asyncio

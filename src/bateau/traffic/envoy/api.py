@@ -4,7 +4,8 @@ Called by traffic.envoy.plane and traffic.envoy.resources. The Python package xd
 messages and fields. The executable contains the descriptors of its whole API, so they are read from there once and
 cached. A field that this Envoy does not know fails here, before it is sent.
 
-Invariant: the Envoy that an `EnvoyApi` was made for can parse every message that `encode` returns.
+Invariant: the Envoy that an `EnvoyApi` was made for can parse every message that `encode` returns. Held by
+tests/traffic/test_apps.py and tests/traffic/test_routing.py.
 Refused: the message classes of xds-protos for resources. They are used for the discovery service only.
 """
 

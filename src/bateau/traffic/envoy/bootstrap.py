@@ -3,8 +3,10 @@
 Called by traffic.envoy.plane. It is passed on Envoy's command line.
 
 Invariant: the bootstrap contains no setting of a user, so no change of settings replaces a running Envoy. The id of the
-replica and its admin socket are placeholders that the runtime replaces.
-Invariant: the admin interface is a unix socket that only its user can open.
+replica and its admin socket are placeholders that the runtime replaces. Held by
+tests/traffic/test_control_channel.py::test_another_listen_address_moves_the_port_of_the_same_envoy_and_cuts_no_stream.
+Invariant: the admin interface is a unix socket that only its user can open. Held by
+tests/traffic/test_control_channel.py::test_only_its_user_can_open_the_sockets.
 Refused: a bootstrap file. Cleaning jobs delete it while Envoy runs, and an upgrade would change it for processes that
 restart with the old command.
 """

@@ -3,7 +3,8 @@
 Called by traffic.envoy.bootstrap, traffic.envoy.resources and traffic.envoy.routes. Endpoints change often and clusters
 rarely: replacing a cluster would open all connections again.
 
-Invariant: a draining replica stays listed, so that its requests in flight can be counted, but gets no new ones.
+Invariant: a draining replica stays listed, so that its requests in flight can be counted, but gets no new ones. Held by
+tests/traffic/test_streams.py.
 """
 
 import ssl

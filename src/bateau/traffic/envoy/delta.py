@@ -5,9 +5,11 @@ Called by traffic.envoy.ads. Pure: no task, no clock, no socket. Every message a
 Source: Envoy's "xDS REST and gRPC protocol", incremental xDS.
 
 Invariant: make before break. Envoy acknowledges new clusters, endpoints and secrets before it gets filters, listeners
-and routes that name them. A cluster is removed only after Envoy has acknowledged routes that do not name it.
+and routes that name them. A cluster is removed only after Envoy has acknowledged routes that do not name it. Held by
+tests/traffic/test_ads.py.
 Invariant: each type has at most one unacknowledged response, apart from answers to Envoy's own requests. A silent Envoy
-takes bounded memory and delays no other Envoy.
+takes bounded memory and delays no other Envoy. Held by
+tests/traffic/test_ads.py::test_a_proxy_that_never_answers_holds_up_no_other_and_is_sent_no_more.
 """
 
 import re

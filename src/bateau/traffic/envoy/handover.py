@@ -5,7 +5,8 @@ Called by traffic.envoy.plane. It runs when a proxy begins to drain. Both proxie
 the connection is reset. So the kernel is first directed to choose only the sockets of the other proxy.
 Source: socket(7), SO_ATTACH_REUSEPORT_CBPF. The program belongs to all sockets of a port, and any of them can set it.
 
-Invariant: if steering is not possible, the handover continues without it.
+Invariant: if steering is not possible, the handover continues without it. Held by
+tests/traffic/test_handover.py::test_nothing_is_steered_where_nobody_else_listens.
 Refused: Envoy's hot restart. It hands the sockets over and loses no connection either. But the old Envoy then has no
 admin interface, so its requests in flight are unknown, and it ends after a fixed time. Two releases of Envoy may also
 be unable to hand over to each other.

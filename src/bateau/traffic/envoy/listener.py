@@ -4,7 +4,8 @@ Called by traffic.envoy. It makes the front listener of all models with its filt
 an App.
 
 Invariant: filters, routes, clusters and endpoints are not part of the front listener. They come by discovery of their
-own, so a change to them drains no connection.
+own, so a change to them drains no connection. Held by tests/traffic/test_balancing.py and
+tests/traffic/test_control_channel.py.
 Refused: Lua for reading the body. It is cheaper for large bodies, but accepts invalid JSON and does not decode escapes.
 """
 

@@ -3,7 +3,7 @@
 Called by traffic.envoy.plane.
 
 Invariant: the load is known only if every proxy has answered after it had acknowledged the traffic that was published
-last. Otherwise it is None, never 0.
+last. Otherwise it is None, never 0. Held by tests/ports/test_plane.py and tests/traffic/test_control_channel.py.
 """
 
 import asyncio

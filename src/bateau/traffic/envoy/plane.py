@@ -4,9 +4,9 @@ Called by wiring.local and wiring.metrics. control uses it through ports.plane. 
 `template`.
 
 Invariant: no request fails because the control plane dies. Envoy continues with the resources that it has, and the next
-control plane sends only the difference.
+control plane sends only the difference. Held by tests/traffic/test_control_channel.py.
 Invariant: nothing here waits for Envoy. Acknowledgements, rejections and loads are observed, and the callbacks of
-`on_change` are called when they change.
+`on_change` are called when they change. Held by tests/traffic/test_contained.py and tests/ports/test_plane.py.
 """
 
 import asyncio

@@ -3,6 +3,7 @@
 Called by traffic.envoy.listener and traffic.envoy.routes.
 
 Invariant: no error of Envoy itself has an empty body or plain text. Responses of replicas and routes are not changed.
+Held by tests/traffic/test_errors.py and tests/traffic/test_app_paths.py.
 """
 
 from collections.abc import Mapping, Sequence

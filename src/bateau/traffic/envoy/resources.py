@@ -3,8 +3,10 @@
 Called by traffic.envoy.ads, traffic.envoy.delta and traffic.envoy.plane. It runs on every publish. Pure: the same
 traffic gives the same bytes.
 
-Invariant: the version of a resource is the hash of its bytes, so a restarted control plane sends nothing again.
-Invariant: a backend that cannot be rendered is left out and reported; all others are rendered.
+Invariant: the version of a resource is the hash of its bytes, so a restarted control plane sends nothing again. Held by
+tests/traffic/test_control_channel.py::test_a_new_control_plane_sends_nothing_that_did_not_change.
+Invariant: a backend that cannot be rendered is left out and reported; all others are rendered. Held by
+tests/traffic/test_contained.py.
 """
 
 import hashlib

@@ -3,8 +3,9 @@
 Called by traffic.envoy.resources. Envoy tries routes in order and uses the first match.
 
 Invariant: the gateway itself answers requests for an unknown model, with a body that is not JSON, or without a model.
-llama.cpp would answer them with the model that it has, under any name.
-Invariant: only host names of this machine are served, so that a web page cannot reach the models by DNS rebinding.
+llama.cpp would answer them with the model that it has, under any name. Held by tests/traffic/test_errors.py.
+Invariant: only host names of this machine are served, so that a web page cannot reach the models by DNS rebinding. Held
+by tests/traffic/test_errors.py::test_a_foreign_host_is_403.
 """
 
 import json

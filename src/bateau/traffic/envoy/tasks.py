@@ -2,7 +2,8 @@
 
 Called by traffic.envoy.routes. Its routes come before the route of the model.
 
-Invariant: a model whose task is unknown gets every request.
+Invariant: a model whose task is unknown gets every request. Held by
+tests/traffic/test_routing.py::test_every_path_below_v1_goes_to_the_model_as_it_is.
 Refused: leaving it to llama.cpp; a reranker that is asked for embeddings answers 200 with zeros, and other models
 answer 501 with a flag that nobody can set.
 """
