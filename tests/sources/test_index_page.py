@@ -25,7 +25,7 @@ def test_a_page_of_neither_form_is_an_error(media_type: str, body: str) -> None:
 
 
 def test_a_promise_that_is_absent_is_not_guessed() -> None:
-    entry = {"filename": "tiny-1-py3-none-any.whl", "url": "tiny-1-py3-none-any.whl", "hashes": {}}
+    entry: dict[str, object] = {"filename": "tiny-1-py3-none-any.whl", "url": "tiny-1-py3-none-any.whl", "hashes": {}}
     (of_json,) = index_files(page(JSON, json.dumps({"files": [entry]})), says="tiny")
     (of_html,) = index_files(page("text/html", f"<a href='{entry['url']}'>{entry['filename']}</a>"), says="tiny")
     for found in (of_json, of_html):
