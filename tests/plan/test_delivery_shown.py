@@ -13,8 +13,11 @@ from bateau.api.plan_markdown import CHARACTERS_MAX, plan_markdown, plan_pages
 from bateau.api.sarif import sarif
 from bateau.cli.plan_text import plan_text
 from bateau.domain.change import Baseline, Delivery
+from bateau.domain.chart import Chart
 from bateau.domain.finding import Finding
+from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, Origins
+from bateau.domain.workload import Documents as DocumentsOf
 from bateau.domain.workload import ModelServer, ServiceKey, Workload
 from bateau.kit.position import Position
 from bateau.plan import Documents, compare
@@ -120,6 +123,38 @@ def test_a_thousand_equal_edits_are_one_line() -> None:
             "~ Deployment s0, Deployment s1, Deployment s10 and 997 more  "
             "template.spec.containers[0].image i:1 -> i:2  (restart)"
         )
+    ]
+
+
+def chart(other: int) -> Workload:
+    tree = {"kind": "App", "spec": {"chart": {"source": "c", "values": {"other": other}}}}
+    origins = {"spec.chart.values.other": written("app.yaml", 4, other)}
+    key, runs = ServiceKey("app/shop"), DocumentsOf(chart=Chart(source="c"))
+    return Workload(key=key, runs=runs, position=Position("app.yaml", 1, 1), tree=tree, origins=origins)
+
+
+def test_edits_of_objects_with_another_cause_than_those_of_their_service_are_shown() -> None:
+    """F25: a chart's own default changed together with a value of the spec, and only the value was shown."""
+
+    def side(default: int, other: int) -> Manifest:
+        values = {"default": default, "other": other}
+        origins = {
+            "data.default": written("c/values.yaml", 1, default),
+            "data.other": written("app.yaml", 4, other),
+        }
+        return manifest(thing("x", data=values), service="app/shop", origins=origins)
+
+    delivery = compare(
+        [side(5, 4)],
+        [side(1, 3)],
+        documents=Documents(desired=[chart(4)], observed=[chart(3)]),
+    )
+    lines = plan_text(delivery).splitlines()
+    assert lines[1:] == [
+        "~ app/shop     chart.values.other 3 -> 4   app.yaml:4",
+        "~ ConfigMap x  data.default 1 -> 5         c/values.yaml:1",
+        "  in place: 1 object",
+        "  objects: edits that follow from the services above are summed up; --objects lists them",
     ]
 
 

@@ -69,3 +69,12 @@ def test_json_names_apps_and_environments(tmp_path: Path) -> None:
     done = CliRunner().invoke(command, [str(root), "--json"], standalone_mode=False)
     (problem,) = json.loads(done.stdout)["problems"]
     assert (problem["services"], problem["environments"]) == (["app/a"], ["prod"])
+
+
+def test_a_remark_says_once_that_an_object_was_not_checked(tmp_path: Path) -> None:
+    """F23: `not checked: not checked: no schema of ...`."""
+    root = repository(tmp_path, app("a", "boat.yaml"))
+    (root / "boat.yaml").write_text("apiVersion: x.dev/v1\nkind: Boat\nmetadata: {name: a, namespace: b}\n")
+    assert render(check_directory(root).problems).splitlines() == [
+        "boat.yaml:3:18  warning: app/a: schema, Boat a: not checked: no schema of Boat in x.dev/v1 is known"
+    ]

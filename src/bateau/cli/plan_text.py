@@ -14,6 +14,7 @@ from bateau.api.plan_words import SIGNS, baseline_words, counted, fold_words, ga
 from bateau.cli.table import edit_lines
 from bateau.domain.change import Delivery, Fold, object_name
 from bateau.domain.finding import Finding
+from bateau.domain.origin import Origin
 from bateau.kit.visible import visible
 
 # Up to so many findings of one rule and kind have a line each.
@@ -37,12 +38,21 @@ def _may_go(name: str) -> str:
 
 
 def _told_by_document(fold: Fold, delivery: Delivery) -> bool:
-    """Whether an edit of objects only follows from edits of their services, which are shown."""
+    """Whether an edit of objects only follows from edits of their services, which are shown.
+
+    An edit with another cause, such as a default of a chart or a patch of the object, does not follow from them.
+    """
     if fold.act != "change" or fold.effect is None:
         return False
-    told = {change.service for change in delivery.documents}
     makers = {change.key: change.service for change in delivery.changes}
-    return all(makers.get(key) in told for key in fold.objects)
+    services = {makers.get(key) for key in fold.objects}
+    told = [change for change in delivery.documents if change.service in services]
+    causes = {_line(edit.cause) for change in told for edit in change.fields} | {None}
+    return services <= {change.service for change in told} and {_line(each) for each in fold.origins} <= causes
+
+
+def _line(cause: Origin | None) -> tuple[str, int] | None:
+    return (cause.at.file, cause.at.line) if cause and cause.at else None
 
 
 def _notes(delivery: Delivery, *, hidden: bool) -> Iterator[str]:

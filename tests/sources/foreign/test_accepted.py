@@ -72,7 +72,7 @@ def test_a_hook_in_a_kustomization_is_reported_in_its_own_file(tmp_path: Path) -
 
 
 def test_a_key_that_a_chart_repeats_is_a_warning_and_the_last_one_is_used(tmp_path: Path) -> None:
-    """Helm and kubectl use the last one; third-party charts with such an error are installed every day."""
+    """F33: Helm and kubectl use the last one; third-party charts with such an error are installed every day."""
     helm()
     template = (
         "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n  labels: {app: one}\n  labels: {app: two}\n"
@@ -122,6 +122,7 @@ NOT_DONE = "is kept as text, because Bateau does not substitute variables as Flu
 
 @pytest.mark.parametrize("spec", ["manifests: [web.yaml]", "kustomization: ."])
 def test_variables_of_flux_stay_text_and_each_object_has_one_finding(tmp_path: Path, spec: str) -> None:
+    """F34."""
     kubectl()
     write(tmp_path, {
         "shop/app.yaml": f"{HEAD}  {spec}\n",

@@ -46,7 +46,7 @@ def _helm() -> None:
 
 
 def test_values_are_those_that_helm_reads_from_the_same_files(tmp_path: Path) -> None:
-    """F30: valueFiles, in order, below `values`; `0644` is 420 as for `helm -f`."""
+    """F31: valueFiles, in order, below `values`; `0644` is 420 as for `helm -f`."""
     write(tmp_path, FILES)
     (manifest,) = sound(expand(tmp_path, SPEC))
     command = [helm(), "template", "shop", str(tmp_path / "shop/chart"), "-f", str(tmp_path / "shop/base.yaml")]
