@@ -7,7 +7,9 @@ import pytest
 
 from bateau.control.restarts import Restarts
 from bateau.domain.errors import ControlError
+from bateau.domain.problem import Severity
 from bateau.domain.release import Release
+from bateau.domain.replica import ChangedFile
 from bateau.testing import FakeMemory
 from control.world import World, app, external, model, world
 
@@ -133,3 +135,21 @@ def test_restarts_of_another_environment_stay_there() -> None:
     restarts.remember({"staging": {"model/chat": "t"}, "prod": {"model/chat": "u"}})
     restarts.keep(Release())
     assert restarts.remembered() == {"staging": {"model/chat": "t"}, "prod": {}}
+
+
+async def test_the_status_names_a_file_that_changed_under_a_replica_and_how_to_apply_it() -> None:
+    """A17."""
+    async with world(chat=model(replicas=2)) as w:
+        await rolled_out(w)
+        assert not w.status.problems
+        path = "/models/mine.gguf"
+        w.keeper.changed("model.chat.1", ChangedFile(path=path, how="replaced"))
+        await w.turn()
+        (problem,) = w.status.problems
+        assert problem.says == f"model/chat runs from a file that was replaced since it started: {path}"
+        assert problem.hint == "run `bateau restart chat` to run the file as it is now"
+        assert problem.severity is Severity.WARNING
+        assert w.service().rolled_out
+        await w.control.restart("chat")
+        await rolled_out(w)
+        assert not w.status.problems

@@ -150,3 +150,15 @@ def test_a_service_that_is_not_up_says_so(stack: Stack):
     done = stack.bateau("restart", "chat")
     assert done.code == 3
     assert "no control plane answers for default" in done.err
+
+
+def test_an_edited_program_is_reported_until_the_service_is_restarted(stack: Stack):
+    """A17."""
+    up(stack)
+    program = stack.specs / "server.py"
+    program.write_text(SERVER + "# edited\n")
+    warning = f"warning: app/front runs from a file that was edited since it started: {program}"
+    wait_for(lambda: warning in stack.bateau("status").out, every_s=1.0)
+    assert "hint: run `bateau restart front` to run the file as it is now" in stack.bateau("status").out
+    assert stack.bateau("restart", "front").code == 0
+    wait_for(lambda: warning not in stack.bateau("status").out, every_s=1.0)

@@ -185,7 +185,7 @@ time.sleep(100)
 
 
 async def test_the_engine_rotates_by_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bateau.runtimes.local.keeper.LOG_LOOK_S", 0.05)
+    monkeypatch.setattr("bateau.runtimes.local.upkeep.LOOK_S", 0.05)
     runtime = rig.runtime(log_bytes_max=10)
     template = ProcessTemplate(revision="r1", command=("sh", "-c", "echo more than ten bytes; exec sleep 100"))
     await runtime.start("app.a.0", "app/a", template)

@@ -67,6 +67,8 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
             *_keys_missing(control),
             *_left_alone(now),
             *_no_history(control),
+            *_changed_files(control),
+            *_site(control),
             *_trouble(control),
         ),
         foreign=written.foreign if written else 0,
@@ -156,6 +158,31 @@ def _no_history(control: Control) -> list[Problem]:
     """Return a warning if the history cannot be written, so that no rollback can return to the current state."""
     says = control.desired.history.trouble if control.ports.revisions else control.ports.no_history
     return [Problem(where=None, says=says, severity=Severity.WARNING)] if says else []
+
+
+def _changed_files(control: Control) -> list[Problem]:
+    """Name the services whose replicas run from a file that is no longer the same on disk."""
+    changed: dict[str, set[tuple[str, str]]] = {}
+    for replica in control.observed.replicas:
+        if replica.pid is not None and not replica.draining:
+            found = {(each.path, each.how) for each in replica.changed_files or ()}
+            changed.setdefault(replica.service, set()).update(found)
+    return [
+        Problem(
+            where=service.position,
+            says=f"{service.key} runs from a file that was {how} since it started: {path}",
+            hint=f"run `bateau restart {service.name}` to run the file as it is now",
+            severity=Severity.WARNING,
+        )
+        for service in control.release.services
+        for path, how in sorted(changed.get(service.key, ()))
+    ]
+
+
+def _site(control: Control) -> list[Problem]:
+    """Report problems of the site itself, such as a full disk."""
+    hint = "free some space; replicas continue, but a program that cannot write its log may fail"
+    return [Problem(where=None, says=says, hint=hint, severity=Severity.WARNING) for says in control.observed.troubles]
 
 
 def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> ServiceStatus:

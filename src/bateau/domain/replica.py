@@ -6,6 +6,7 @@ Observed by runtimes; read by plan (what to start, drain, stop), by traffic (whe
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Literal
 
 
 class ReplicaState(StrEnum):
@@ -21,12 +22,21 @@ class ReplicaState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedFile:
+    """A file that a process was started from, and that is no longer the same on disk."""
+
+    path: str
+    how: Literal["edited", "replaced", "removed"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
     """A replica and its condition.
 
     `service` is "model/chat", "app/shop" or "gateway/envoy"; `id` is unique on the machine ("model.chat.2").
     `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket").
     `since` is in seconds of the wall clock, `restarts` counts since the replica was made.
+    `changed_files` are those that its process was started from and that have changed since; None if that is unknown.
     """
 
     id: str
@@ -44,3 +54,4 @@ class Replica:
     adopted: bool = False
     draining: bool = False  # it gets no new requests
     drain_timeout_s: float = 30.0  # of the document that it was made for
+    changed_files: tuple[ChangedFile, ...] | None = None

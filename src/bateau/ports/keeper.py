@@ -26,6 +26,10 @@ class Keeper(Protocol):
         """Return the known state of every replica, ordered by id. Does no I/O."""
         ...
 
+    def troubles(self) -> Sequence[str]:
+        """Return problems of the machine itself, such as a full disk. Replicas continue."""
+        ...
+
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
         """Start a replica. Returns once the process exists; `observe` shows readiness. Raises ReplicaError."""
         ...

@@ -18,13 +18,15 @@ class Observed:
 
     `replicas` are ordered by id. `failures` has, by service key, the reason why a start, stop or change failed; it is
     retried. `moving` has the services that are changing to another state. `seen_at` is in seconds of the monotonic
-    clock. If the site cannot be reached, `unknown` has the reason, and the other fields have the last known state.
+    clock. `troubles` has problems of the site itself, such as a full disk; replicas continue. If the site cannot
+    be reached, `unknown` has the reason, and the other fields have the last known state.
     """
 
     replicas: Sequence[Replica] = ()
     failures: Mapping[str, str] = field(default_factory=dict[str, str])
     moving: frozenset[str] = frozenset()
     seen_at: float = 0.0
+    troubles: Sequence[str] = ()
     unknown: str | None = None
 
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProcessTemplate
-from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.replica import ChangedFile, Replica, ReplicaState
 from bateau.ports.clock import Clock
 from bateau.testing.clock import ManualClock
 
@@ -38,6 +38,7 @@ class FakeKeeper:
         self.refusals: dict[str, str] = {}
         self.templates: dict[str, ProcessTemplate] = {}
         self.stopped: list[str] = []
+        self.trouble: tuple[str, ...] = ()
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever the state of a replica has changed."""
@@ -51,6 +52,10 @@ class FakeKeeper:
     def observe(self) -> Sequence[Replica]:
         """Return every replica, ordered by id."""
         return [self._replicas[replica_id] for replica_id in sorted(self._replicas)]
+
+    def troubles(self) -> Sequence[str]:
+        """Return what the test has put into `trouble`."""
+        return self.trouble
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
         """Create a replica. Raises ReplicaError if the id is taken, or if it is in `refusals`."""
@@ -106,6 +111,10 @@ class FakeKeeper:
         """Kill the process of a replica."""
         self._replicas[replica_id] = replace(self._replicas[replica_id], pid=None, last_log=tuple(last_log))
         self.move(replica_id, ReplicaState.BACKOFF, reason)
+
+    def changed(self, replica_id: str, *files: ChangedFile) -> None:
+        """Change files that a replica was started from."""
+        self._put(replace(self._replicas[replica_id], changed_files=files))
 
     def restart(self, replica_id: str) -> None:
         """Restart a replica that died, with a new process."""

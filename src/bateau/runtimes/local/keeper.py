@@ -22,18 +22,17 @@ from bateau.ports.clock import Clock
 from bateau.ports.probe import Prober
 from bateau.runtimes.local.adoption import Findings, look
 from bateau.runtimes.local.instance import Instance
-from bateau.runtimes.local.logs import rotate_if_full
 from bateau.runtimes.local.ports import LoopbackPorts
 from bateau.runtimes.local.process_runner import ProcessRunner
 from bateau.runtimes.local.records import Record
 from bateau.runtimes.local.runner import Ended, Runner
 from bateau.runtimes.local.supervisor import Supervisor
+from bateau.runtimes.local.upkeep import Upkeep
 
 log = logging.getLogger(__name__)
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STRAY_STOP_TIMEOUT_S = 5.0
-LOG_LOOK_S = 5.0
 
 
 async def _no_page(_target: ProbeTarget) -> str | None:
@@ -62,8 +61,8 @@ class LocalKeeper:
         self._clock = clock
         self._replicas: dict[str, Supervisor] = {}
         self._wakes: list[Callable[[], None]] = []
-        self._rotation: asyncio.Task[None] | None = None
         self._cleanups: set[asyncio.Task[None]] = set()
+        self._upkeep = Upkeep(self._instance, self._replicas, self._changed)
 
     @property
     def ports(self) -> LoopbackPorts:
@@ -77,6 +76,10 @@ class LocalKeeper:
     def observe(self) -> Sequence[Replica]:
         """Return every replica, sorted by id."""
         return [self._replicas[replica_id].view for replica_id in sorted(self._replicas)]
+
+    def troubles(self) -> Sequence[str]:
+        """Return the problems of this instance's files: a full disk, a record that cannot be written."""
+        return self._upkeep.troubles
 
     async def adopt(self) -> None:
         """Take over from an earlier control plane: adopt running replicas, revive dead ones, end stray processes.
@@ -130,11 +133,11 @@ class LocalKeeper:
 
     def supply(self, templates: Iterable[ProcessTemplate]) -> None:
         """Give adopted replicas the values that their records lack, from the templates of their revisions."""
-        missing = [each for each in self._replicas.values() if not each.template.is_complete]
+        missing = [each for each in self._replicas.values() if not each.record.template.is_complete]
         if missing:
             known = {template.revision: template.withheld for template in templates if template.is_complete}
             for supervisor in missing:
-                supervisor.supply(known.get(supervisor.template.revision, {}))
+                supervisor.supply(known.get(supervisor.record.template.revision, {}))
 
     async def stop(self, replica_id: str) -> None:
         """End a replica: SIGTERM, then SIGKILL after its stop timeout. Returns when none of its processes is left.
@@ -166,14 +169,14 @@ class LocalKeeper:
 
     async def close(self) -> None:
         """Stop supervising, without stopping any replica."""
-        tasks = [*self._cleanups, *([self._rotation] if self._rotation is not None else [])]
+        await self._upkeep.close()
+        tasks = list(self._cleanups)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(supervisor.close() for supervisor in self._replicas.values()))
         self._replicas.clear()
         self._wakes.clear()
-        self._rotation = None
 
     def _supervisor(self, record: Record) -> Supervisor:
         runner = self._runners[record.template.runner]
@@ -184,21 +187,10 @@ class LocalKeeper:
             wake()
 
     def _prepare(self) -> None:
-        """Create the folders of this instance, and start to rotate the logs."""
+        """Create the folders of this instance, and start to look after its files."""
         for folder in self._instance.folders:
             _make_private(folder)
-        if self._rotation is None:
-            self._rotation = asyncio.get_running_loop().create_task(self._rotate(), name="log rotation")
-
-    async def _rotate(self) -> None:
-        while True:
-            await asyncio.sleep(LOG_LOOK_S)
-            for replica_id in list(self._replicas):
-                path = self._instance.log_path(replica_id)
-                try:
-                    await asyncio.to_thread(rotate_if_full, path, bytes_max=self._instance.log_bytes_max)
-                except OSError as error:
-                    log.warning("The log %s could not be rotated: %s", path, error.strerror)
+        self._upkeep.begin()
 
     async def _end_strays(self, findings: Findings) -> None:
         """End processes that carry the mark of this instance but have no record, because of a crash at their start."""

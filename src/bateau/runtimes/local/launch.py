@@ -18,10 +18,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
+from bateau.domain.process import WORD
 from bateau.runtimes.local.instance import Instance, Words
 from bateau.runtimes.local.limits import Cgroups, Leaf
 from bateau.runtimes.local.logs import open_log
 from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, MARK_REVISION, Process, boot_id
+from bateau.runtimes.local.program_files import FileMark, marks_of
 from bateau.runtimes.local.records import Identity, Record
 
 SOCKET_PATH_BYTES_MAX = 107  # sun_path of unix(7) has 108 bytes, the last is NUL
@@ -40,12 +42,13 @@ def launch(instance: Instance, cgroups: Cgroups, record: Record) -> tuple[Proces
     """
     template = record.template
     ports = instance.ports.hand_out(record.id, template.port_names, preferred=record.ports)
-    record = replace(record, ports=ports, ready=False)
+    record = replace(record, ports=ports, ready=False, files=None)
     words = Words(instance, record)
     _make_way_for_socket(instance, record)
     command = [words.fill(word) for word in template.command]
     environment = _environment(instance, record, words)
     directory = template.working_directory and words.fill(template.working_directory)
+    record = replace(record, files=_file_marks(record, command, environment, directory=directory))
     instance.probe_plan(record)
     leaf = cgroups.prepare(record.id, template.resources)
     try:
@@ -78,6 +81,25 @@ def launch(instance: Instance, cgroups: Cgroups, record: Record) -> tuple[Proces
         process.close(reap=False)
         raise
     return process, record, limits
+
+
+def _file_marks(
+    record: Record, command: list[str], environment: Mapping[str, str], *, directory: str | None
+) -> tuple[FileMark, ...] | None:
+    """Return the files that the process is started from, taken before its start so that no change is missed.
+
+    None if their paths follow from `env()`, as a record holds no such value.
+    """
+    template = record.template
+    searched = template.environment.get("PATH", "")
+    if any(_is_withheld(text) for text in (*template.command[:1], template.working_directory or "", searched)):
+        return None
+    known = ["" if _is_withheld(text) else word for text, word in zip(template.command, command, strict=True)]
+    return marks_of(known, directory=directory, search_path=environment.get("PATH"))
+
+
+def _is_withheld(text: str) -> bool:
+    return any(match[1].startswith("withheld:") for match in WORD.finditer(text))
 
 
 def _spawn(

@@ -10,6 +10,7 @@ Refused: one database for all replicas; a damaged file must affect only one repl
 
 import contextlib
 import json
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -19,9 +20,12 @@ from typing import Any
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.workload import Resources
+from bateau.runtimes.local.program_files import FileMark
+
+log = logging.getLogger(__name__)
 
 VERSION = 3
-VERSIONS_READ = (1, 2, 3)  # version 1 had no drain timeout and no metrics, version 2 no runner
+VERSIONS_READ = (1, 2, 3)  # version 1 had no drain timeout and no metrics, version 2 no runner and no files
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +39,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """The record of a replica. `quick_failures` counts ends in a row without a long healthy time between them."""
+    """The record of a replica. `quick_failures` counts ends in a row without a long healthy time between them.
+
+    `files` are those that its process was started from; None if that is unknown.
+    """
 
     id: str
     service: str
@@ -49,6 +56,7 @@ class Record:
     stopping: bool = False
     ended: str | None = None  # how a task that is not restarted has ended
     cgroup: str | None = None
+    files: tuple[FileMark, ...] | None = None
 
 
 class DamagedRecordError(Exception):
@@ -60,6 +68,8 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._unwritten: dict[str, Record] = {}
+        self.troubles: dict[str, str] = {}  # why a record is not on the disk yet, by replica id
 
     def paths(self) -> list[Path]:
         """Return the files of all records, sorted by name."""
@@ -97,6 +107,7 @@ class Records:
                 os.fsync(file.fileno())
             aside.replace(path)
             self._sync_folder()
+            self._forget_unwritten(record.id)
         except OSError as error:
             with contextlib.suppress(OSError):
                 aside.unlink()
@@ -105,8 +116,29 @@ class Records:
                 hint="free some space there, or make the folder writable",
             ) from error
 
+    def write_or_retry(self, record: Record) -> None:
+        """Store a record. A failure must not stop its replica: it is in `troubles`, and `retry` tries again."""
+        try:
+            self.write(record)
+        except ReplicaError as error:
+            if self.troubles.get(record.id) != error.message:
+                log.warning("%s; that is retried", error.message)
+            self._unwritten[record.id], self.troubles[record.id] = record, error.message
+
+    def retry(self) -> bool:
+        """Store the records that could not be written; return whether any was."""
+        before = list(self._unwritten.values())
+        for record in before:
+            self.write_or_retry(record)
+        return len(self._unwritten) < len(before)
+
+    def _forget_unwritten(self, replica_id: str) -> None:
+        self._unwritten.pop(replica_id, None)
+        self.troubles.pop(replica_id, None)
+
     def remove(self, replica_id: str) -> None:
         """Remove the record of a replica. Raises ReplicaError."""
+        self._forget_unwritten(replica_id)
         path = self._path(replica_id)
         try:
             path.unlink(missing_ok=True)
@@ -142,6 +174,7 @@ def _to_tree(record: Record) -> dict[str, Any]:
         "stopping": record.stopping,
         "ended": record.ended,
         "cgroup": record.cgroup,
+        "files": None if record.files is None else [asdict(mark) for mark in record.files],
         "template": {
             "revision": template.revision,
             "command": list(template.command),
@@ -166,10 +199,11 @@ def _from_tree(tree: Any) -> Record:
     rest = dict(tree)
     if rest.pop("version") not in VERSIONS_READ:
         raise ValueError("another version")
-    process = rest.pop("process")
+    process, files = rest.pop("process"), rest.pop("files", None)
     return Record(
         process=None if process is None else Identity(**process),
         template=_template_from_tree(rest.pop("template")),
+        files=None if files is None else tuple(FileMark(**mark) for mark in files),
         ports={str(name): int(port) for name, port in rest.pop("ports").items()},
         **rest,
     )

@@ -95,7 +95,13 @@ class LocalRuntime:
         replicas = tuple(replace(each, draining=each.id in draining) for each in self._keeper.observe())
         by_id: dict[str, str] = {replica.id: replica.service for replica in replicas}
         failures = {by_id.get(key, key): failure.says for key, failure in self._failures.items()}
-        return Observed(replicas=replicas, failures=failures, moving=self._moving, seen_at=self._clock.monotonic())
+        return Observed(
+            replicas=replicas,
+            failures=failures,
+            moving=self._moving,
+            seen_at=self._clock.monotonic(),
+            troubles=tuple(self._keeper.troubles()),
+        )
 
     async def metrics(self) -> Mapping[str, str | None]:
         """Return the Prometheus page of every replica that has one, by replica id; None if it cannot be read."""

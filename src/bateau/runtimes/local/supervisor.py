@@ -14,8 +14,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
 from bateau.domain.errors import ReplicaError
-from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
-from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.process import ProbePlan, ProbeTarget
+from bateau.domain.replica import ChangedFile, Replica, ReplicaState
 from bateau.kit.backoff import Backoff
 from bateau.kit.suggest import listed
 from bateau.ports.clock import Clock
@@ -77,13 +77,15 @@ class Supervisor:
         )
 
     @property
-    def template(self) -> ProcessTemplate:
-        """The template of the replica's processes."""
-        return self._record.template
+    def record(self) -> Record:
+        """The record of the replica, with the template of its processes."""
+        return self._record
 
     def supply(self, values: Mapping[str, str | None]) -> None:
         """Accept the values that the record lacks. A replica that waits for them starts now."""
-        template = replace(self.template, withheld={key: values.get(key) for key in self.template.withheld})
+        template = replace(
+            self._record.template, withheld={key: values.get(key) for key in self._record.template.withheld}
+        )
         if template.is_complete:
             self._record = replace(self._record, template=template)
             self._supplied.set()
@@ -131,6 +133,11 @@ class Supervisor:
         if self._stop_task is None or (self._stop_task.done() and self._stop_task.exception() is not None):
             self._stop_task = self._spawn(self._stop())
         await asyncio.shield(self._stop_task)
+
+    def note_changed_files(self, changed: tuple[ChangedFile, ...] | None) -> None:
+        """Show which of the files that its process was started from have changed."""
+        if self._running is not None and changed != self.view.changed_files:
+            self._show(self.view.state, reason=self.view.reason, changed_files=changed)
 
     def metrics_target(self) -> ProbeTarget | None:
         """Return the target of the replica's Prometheus page, None if it has none."""
@@ -183,6 +190,7 @@ class Supervisor:
             pid=launched.running.pid,
             limits=launched.limits,
             adopted=False,
+            changed_files=None if self._record.files is None else (),
         )
 
     def _begin(self, *, was_ready: bool) -> None:
@@ -245,14 +253,9 @@ class Supervisor:
     def _remember_ready(self) -> None:
         if self._health is None or self._health.state is not ReplicaState.READY or self._record.ready:
             return
-        record = replace(self._record, ready=True, since=self.view.since)
-        try:
-            self._instance.records.write(record)
-        except ReplicaError as error:
-            # The replica serves all the same; the next control plane merely has to probe it first.
-            log.warning("The record of replica %s could not be updated: %s", self._record.id, error.message)
-        else:
-            self._record = record
+        self._record = replace(self._record, ready=True, since=self.view.since)
+        # If that fails, the replica serves all the same; the next control plane merely has to probe it first.
+        self._instance.records.write_or_retry(self._record)
 
     async def _clear_away(self, why: str, running: Running) -> None:
         """End the remaining processes of one that has ended or must end, so that the next one can start."""
@@ -294,10 +297,7 @@ class Supervisor:
     def _finish(self, why: str) -> None:
         """Store how a task has ended, so that a restarted control plane does not run it a second time."""
         self._record = replace(self._record, ended=why)
-        try:
-            self._instance.records.write(self._record)
-        except ReplicaError as error:
-            log.warning("Replica %s may run again; its end could not be stored: %s", self._record.id, error.message)
+        self._instance.records.write_or_retry(self._record)
         self._show_ended(why)
 
     def _show_ended(self, why: str) -> None:
@@ -316,8 +316,8 @@ class Supervisor:
 
     async def _wait_for_values(self) -> None:
         """Wait for the values that the record lacks, as a start without them would only fail."""
-        if not self.template.is_complete:
-            missing = listed(sorted(key for key, value in self.template.withheld.items() if value is None))
+        if not self._record.template.is_complete:
+            missing = listed(sorted(key for key, value in self._record.template.withheld.items() if value is None))
             self._show(ReplicaState.BACKOFF, reason=f"waits for {missing}: values from env() are not stored on disk")
             await self._supplied.wait()
 
@@ -328,11 +328,8 @@ class Supervisor:
             await asyncio.wait([self._task])
         # Only now, because the replica could get a new process until its task had ended.
         self._record = replace(self._record, stopping=True)
-        try:
-            self._instance.records.write(self._record)
-        except ReplicaError as error:
-            # A full disk must not keep a process alive. A crash from here on would start the replica again.
-            log.warning("The record of replica %s could not be updated: %s", self._record.id, error.message)
+        # A full disk must not keep a process alive. If that fails, a crash from here on starts the replica again.
+        self._instance.records.write_or_retry(self._record)
         running = self._running
         try:
             await self._end(running)
