@@ -26,7 +26,6 @@ CLAUSES_PER_100_WORDS_MAX = 0.03
 NOT_YET: dict[str, tuple[int, int]] = {
     "cli+api": (0, 1),
     "domain": (18, 19),
-    "sources": (16, 22),
     "store": (0, 3),
 }
 

@@ -83,7 +83,7 @@ def test_windows_line_ends_are_kept():
         ("  values: {a: &x shop:1, shop: {image: *x}}\n", "it is an alias, and other values would change too"),
         ("  values: {shop: {image: |\n      text\n  }}\n", "cannot begin with"),
         ("  values:\n    shop:\n      image: |\n        text\n", "it is a block of text"),
-        ("  values: {shop: [1]}\n", "what it stands in is not a mapping"),
+        ("  values: {shop: [1]}\n", "its parent is not a mapping"),
         ("  values: {shop: {}}\n", "the mapping around it is empty"),
     ],
 )
@@ -116,5 +116,5 @@ def test_any_string_comes_back_as_itself(text: str):
 def test_a_neighbour_that_is_no_yaml_is_a_problem():
     found = promoted(prod=PROD + "---\na: [\n")
     assert [each.says for each in found.problems] == [
-        "spec.values.shop.image cannot be changed: another document of the file is no YAML"
+        "spec.values.shop.image cannot be changed: another document in the file is not valid YAML"
     ]

@@ -43,7 +43,7 @@ def test_the_example_of_githubs_documentation_holds():
 @pytest.mark.parametrize(
     ("headers", "says"),
     [
-        ({}, "there is no signature"),
+        ({}, "the signature is missing"),
         ({"X-Hub-Signature": "sha1=00"}, "the signature is SHA-1 only, which is not accepted"),
         ({"X-Hub-Signature-256": "sha256=00"}, "the signature is wrong"),
         ({"X-Hub-Signature-256": f"sha256={signature(secret='other')}"}, "the signature is wrong"),

@@ -45,5 +45,5 @@ async def test_pull_says_why_it_waits(origin: Origin, cached: Callable[[], Model
     test_patience.busy_at_first(origin, "/m.gguf", **{"Retry-After": "1"})
     done = await asyncio.to_thread(CliRunner().invoke, bateau, ["models", "pull", origin.url("/m.gguf")])
     assert done.exit_code == 0
-    assert f"{origin.url('/m.gguf')}: the server cannot answer now (HTTP 429); trying again in 1.0 s" in done.stderr
+    assert f"{origin.url('/m.gguf')}: the server cannot answer now (HTTP 429); retrying in 1.0 s" in done.stderr
     assert done.stdout.startswith(origin.url("/m.gguf"))

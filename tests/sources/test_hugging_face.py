@@ -85,13 +85,13 @@ async def test_a_file_is_chosen_where_none_is_named(
 
 async def test_what_cannot_be_chosen_is_listed(origin: Origin, models: Make) -> None:
     publish(origin, "m-q5_0.gguf", "m-q8_0.gguf")
-    with pytest.raises(SourceError, match=r"not clear: m-q5_0\.gguf, m-q8_0\.gguf"):
+    with pytest.raises(SourceError, match=r"does not say which one: m-q5_0\.gguf, m-q8_0\.gguf"):
         await fetch(models, origin, "hf://org/repo")
     with pytest.raises(SourceNotFound, match="no file of q8_1") as caught:
         await fetch(models, origin, "hf://org/repo:q8_1")
     assert caught.value.hint == "did you mean `q8_0`?"
     publish(origin)
-    with pytest.raises(SourceNotFound, match=r"holds no \*.gguf"):
+    with pytest.raises(SourceNotFound, match=r"has no \*.gguf"):
         await fetch(models, origin, "hf://org/repo")
 
 
@@ -119,9 +119,9 @@ async def test_what_does_not_exist(origin: Origin, models: Make) -> None:
         await fetch(models, origin, "hf://org/repo/m.gguf")
     with pytest.raises(SourceNotFound):
         await fetch(models, origin, "hf://org/other/m.gguf", HF_TOKEN=TOKEN)
-    with pytest.raises(SourceNotFound, match="is not understood"):
+    with pytest.raises(SourceNotFound, match="is not a valid Hugging Face reference"):
         await fetch(models, origin, "hf://org")
-    with pytest.raises(SourceNotFound, match=r"names no \*.gguf"):
+    with pytest.raises(SourceNotFound, match=r"does not name a \*.gguf"):
         await fetch(models, origin, "hf://org/repo/README.md")
 
 
@@ -151,5 +151,5 @@ async def test_a_hub_whose_answer_is_none_is_said_so(origin: Origin, models: Mak
         return web.Response(text=body, content_type="application/json")
 
     origin.paths["/api/models/org/repo"] = info
-    with pytest.raises(SourceError, match="answer is not understood"):
+    with pytest.raises(SourceError, match="the hub sent an invalid answer"):
         await fetch(models, origin, "hf://org/repo")

@@ -28,7 +28,7 @@ async def test_a_file_is_used_in_place(models: Make, tmp_path: Path) -> None:
         assert Path(found.path).parent in {tmp_path, tmp_path / "home"}
         assert found == await models().fetch(reference, ignore)
     assert not (tmp_path / "cache").exists()
-    with pytest.raises(SourceError, match="a file of yours"):
+    with pytest.raises(SourceError, match="is your own file"):
         models().remove("./m.gguf")
     assert (tmp_path / "m.gguf").exists()
 
@@ -70,7 +70,7 @@ def test_a_file_is_called_by_its_name_whatever_is_in_it(models: Make, tmp_path: 
         (gguf({**LLAMA, "general.type": "adapter"}), r"is an adapter \(LoRA\), not a model"),
         (gguf({**LLAMA, "general.type": "mmproj"}), "is a projector for images or sound, not a model"),
         (gguf({**LLAMA, "general.type": "imatrix"}), "is an importance matrix, not a model"),
-        (gguf(tensors=0), "holds no tensors"),
+        (gguf(tensors=0), "contains no tensors"),
     ],
 )
 async def test_what_is_gguf_but_no_model_is_said_so(
@@ -137,7 +137,7 @@ async def test_a_reference_that_names_nothing_says_what_would(models: Make, refe
 
 
 def test_a_url_that_is_none_names_nothing(models: Make) -> None:
-    with pytest.raises(SourceNotFound, match="not written as a URL"):
+    with pytest.raises(SourceNotFound, match="is not a valid URL"):
         models().find("https://user:hush@[::1/m.gguf")
 
 

@@ -86,4 +86,4 @@ async def test_a_server_that_asks_for_too_much_patience_ends_the_fetch(
     assert caught.value.hint == "the server asks to retry in 3600 s"
     assert caught.value.retry_after_s == 3600.0
     assert len(origin.asked) == 1
-    assert "trying again" not in caplog.text
+    assert "retrying in" not in caplog.text

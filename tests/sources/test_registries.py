@@ -67,7 +67,7 @@ async def test_ollama_models_that_are_not_there(origin: Origin, models: Make) ->
         await fetch(models(), f"ollama://{origin.host}/library/other")
     with pytest.raises(NotAModel, match="no layer that is a model: application/x"):
         await fetch(models(), f"ollama://{origin.host}/library/tiny:none")
-    with pytest.raises(SourceNotFound, match="is not understood"):
+    with pytest.raises(SourceNotFound, match="is not a valid Ollama reference"):
         await fetch(models(), "ollama://a/b/c/d/e")
 
 
@@ -138,7 +138,7 @@ async def test_a_manifest_of_another_digest_is_refused(origin: Origin, models: M
     publish(origin, "tiny", "v1", layer("x", "m.gguf"))
     wrong = f"sha256:{'2' * 64}"
     origin.paths[f"/v2/tiny/manifests/{wrong}"] = origin.paths["/v2/tiny/manifests/v1"]
-    with pytest.raises(SourceError, match="another digest"):
+    with pytest.raises(SourceError, match="a different digest"):
         await fetch(models(), f"oci://{origin.host}/tiny@{wrong}")
 
 

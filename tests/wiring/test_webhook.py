@@ -145,7 +145,7 @@ async def test_what_is_genuine_and_about_something_else_is_taken_and_left(worksh
     ("sent", "answer"),
     [
         (push(MAIN, secret="another secret"), (401, "the signature is wrong")),
-        (Delivery(headers={"X-GitHub-Event": "push"}, body=b"{}"), (401, "there is no signature")),
+        (Delivery(headers={"X-GitHub-Event": "push"}, body=b"{}"), (401, "the signature is missing")),
         (delivery(b"{", secret=SECRET), (400, "the body is not JSON; set the content type application/json")),
         (
             Delivery(headers={"Content-Encoding": "gzip"}, body=b"{}"),

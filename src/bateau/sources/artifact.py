@@ -1,8 +1,8 @@
-"""What a resolver makes of a reference: one file that can be downloaded.
+"""The result of resolving a reference: one file that can be downloaded.
 
 Made by the resolvers (one module per scheme), read by download and models.
 
-Invariant: `url` never holds credentials; they stand in `headers`, which are never printed. Held by
+Invariant: `url` never contains credentials. They are in `headers`, which are never printed. Held by
 tests/sources/test_faults.py::test_secrets_of_a_reference_show_nowhere.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Artifact:
-    """One file at the other side. `size_bytes` and `sha256` are None where the other side does not promise them."""
+    """One file on a server. `size_bytes` and `sha256` are None if the server does not promise them."""
 
     url: str
     file_name: str

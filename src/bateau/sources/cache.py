@@ -1,18 +1,18 @@
-"""Keep models on disk by content, and remember which reference led to which content.
+"""Keep models on disk by their content, and record which reference led to which content.
 
 Called by sources. The layout below the cache directory:
 
-    blobs/sha256/DIGEST   whole files, verified, never changed
-    refs/KEY.json         reference -> digest and size; KEY is a hash of the reference, which stands in the file without
-                          its secrets
-    partial/KEY.part      the bytes that have arrived of a file; KEY.json: where it comes from; KEY.lock: somebody
-                          fetches it now
+    blobs/sha256/DIGEST   complete files, verified, never changed
+    refs/KEY.json         reference -> digest and size; KEY is a hash of the reference, and the file contains the
+                          reference without its secrets
+    partial/KEY.part      the bytes of a file that have arrived; KEY.json: their source; KEY.lock: a process is fetching
+                          the file now
 
-Invariant: a file appears below blobs/ only whole, by a rename on one file system; nothing outside the cache is removed.
-Held by tests/sources/test_download.py and tests/sources/test_models.py.
-Invariant: a name below blobs/ is not trusted: content whose size differs from the noted one counts as damaged. Held by
-tests/sources/test_damage.py.
-Refused: the huggingface_hub cache; its layout knows repositories and revisions, not the other five schemes.
+Invariant: a file below blobs/ is always complete, because it is renamed on one file system. Nothing outside the cache
+is removed. Held by tests/sources/test_download.py and tests/sources/test_models.py.
+Invariant: a name below blobs/ is not trusted: content whose size differs from the recorded one counts as damaged. Held
+by tests/sources/test_damage.py.
+Refused: the huggingface_hub cache; its layout has repositories and revisions, and no place for the other five schemes.
 """
 
 import errno
@@ -31,8 +31,8 @@ from bateau.sources.lock import tried
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 ROOM_HINT = (
-    "make room (`bateau models list`, `bateau models rm`) or set XDG_CACHE_HOME to a larger disk; "
-    "a download resumes from the bytes that have arrived"
+    "free some space (`bateau models list`, `bateau models rm`), or set XDG_CACHE_HOME to a larger disk; "
+    "a download continues from the bytes that have arrived"
 )
 _FORMAT = 2
 _CHUNK_BYTES = 1 << 20
@@ -41,7 +41,7 @@ _DIGEST_CHARS_MIN = 6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedModel:
-    """One file in the cache, and the references that lead to it. `damaged`: it must be fetched again."""
+    """One file in the cache, and the references that lead to it. If it is `damaged`, it must be fetched again."""
 
     references: tuple[str, ...]
     size_bytes: int
@@ -55,19 +55,19 @@ class Note:
 
     sha256: str
     checked: bool
-    size_bytes: int | None  # None in notes of 0.1, which had no size
+    size_bytes: int | None  # None in notes of version 0.1, which had no size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removed:
-    """The result of a removal. `freed_bytes` is 0 where another reference still needs the content."""
+    """The result of a removal. `freed_bytes` is 0 if another reference still needs the content."""
 
     references: tuple[str, ...]
     freed_bytes: int
 
 
 class Cache:
-    """The models' directory. It is made when something is first written."""
+    """The directory of the models. It is created at the first write."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -76,7 +76,7 @@ class Cache:
         self.partial = directory / "partial"
 
     def make(self) -> None:
-        """Make the directories. Raises SourceError where that fails, DiskFull where there is no room."""
+        """Create the directories. Raises SourceError if that fails, DiskFull if there is no space."""
         with self.writing():
             for path in (self._blobs, self._refs, self.partial):
                 path.mkdir(parents=True, exist_ok=True)
@@ -93,15 +93,15 @@ class Cache:
                 raise DiskFull(f"the disk of {self.directory} is full: {error.strerror}", hint=ROOM_HINT) from error
             raise SourceError(
                 f"cannot write to the model cache {self.directory}: {error.strerror}",
-                hint="set XDG_CACHE_HOME to a directory that can be written",
+                hint="set XDG_CACHE_HOME to a writable directory",
             ) from error
 
     def blob(self, sha256: str) -> Path:
-        """Return where the content with this digest lies, or would lie."""
+        """Return the path for the content with this digest, whether it exists or not."""
         return self._blobs / sha256
 
     def note(self, reference: str) -> Note | None:
-        """Return the note about `reference`, if there is content of that digest, whole or not."""
+        """Return the note about `reference` if content with its digest exists, complete or not."""
         tree = read_json(self._ref(reference))
         digest, size = tree.get("sha256"), tree.get("size_bytes")
         if not isinstance(digest, str) or not _is_digest(digest) or not self.blob(digest).is_file():
@@ -111,13 +111,13 @@ class Cache:
         )
 
     def is_cut(self, note: Note) -> bool:
-        """Whether the content has another size than when it was noted."""
+        """Whether the size of the content differs from the recorded one."""
         return note.size_bytes is not None and _size_of(self.blob(note.sha256)) != note.size_bytes
 
     def is_sound(self, sha256: str, *, stopped: Callable[[], bool]) -> bool:
         """Read the whole content and compare it with its digest.
 
-        Raises SourceError where it cannot be read, and soon after `stopped` returns true.
+        Raises SourceError if it cannot be read, and soon after `stopped` returns true.
         """
         found = hashlib.sha256()
         try:
@@ -131,25 +131,25 @@ class Cache:
         return found.hexdigest() == sha256
 
     def drop(self, sha256: str) -> None:
-        """Remove damaged content. The notes stay, so that what led there is still known."""
+        """Remove damaged content. The notes stay, so its references are still known."""
         with self.writing():
             _unlink(self.blob(sha256))
 
     def add(self, path: Path, *, sha256: str) -> None:
-        """Move the whole, checked file at `path` (below `partial`) to its place."""
+        """Move the complete, verified file at `path` (below `partial`) into the cache."""
         with self.writing():
             path.chmod(0o444)
             path.replace(self.blob(sha256))
 
     def remember(self, reference: str, sha256: str, *, checked: bool) -> None:
-        """Note which content `reference` leads to, and whether its source promised that checksum."""
+        """Record the content that `reference` leads to, and whether its source promised the checksum."""
         with self.writing():
             size_bytes = self.blob(sha256).stat().st_size
             tree = {"format": _FORMAT, "reference": shown(reference), "sha256": sha256, "checked": checked}
             write_json(self._ref(reference), {**tree, "size_bytes": size_bytes})
 
     def models(self) -> list[CachedModel]:
-        """Return the files in the cache, by reference. Damage shows here only as another size than the noted one."""
+        """Return the files in the cache, sorted by reference. Only damage that changed the size is detected here."""
         references: dict[str, set[str]] = {}
         sizes: dict[str, set[int]] = {}
         for tree in self._notes():
@@ -166,7 +166,7 @@ class Cache:
         return sorted(found, key=lambda model: (model.references, model.sha256))
 
     def remove(self, reference: str) -> Removed:
-        """Remove a reference, its content where nothing else leads there, and parts of it that have arrived.
+        """Remove a reference, its partial downloads, and its content unless another reference leads there.
 
         Raises SourceNotFound, and SourceError while it is being fetched.
         """
@@ -181,7 +181,7 @@ class Cache:
         return Removed(references=(shown(reference),), freed_bytes=freed_bytes)
 
     def discard(self, reference: str, sha256: str) -> None:
-        """Remove a reference whose content has turned out to be of no use, and that content."""
+        """Remove a reference and its content, which turned out to be unusable."""
         self._remove_ref(self._ref(reference), sha256)
 
     def remove_content(self, prefix: str) -> Removed:
@@ -190,7 +190,9 @@ class Cache:
         if not found:
             raise SourceNotFound(f"no model in the cache has a sha256 that begins with {prefix}")
         if len(found) > 1:
-            raise SourceNotFound(f"{len(found)} models have a sha256 that begins with {prefix}", hint="give more of it")
+            raise SourceNotFound(
+                f"{len(found)} models have a sha256 that begins with {prefix}", hint="write more digits of it"
+            )
         model = found[0]
         with self.writing():
             for path in _entries(self._refs):
@@ -203,7 +205,7 @@ class Cache:
         return self._refs / f"{hashlib.sha256(reference.encode()).hexdigest()[:32]}.json"
 
     def _ref_said(self, reference: str) -> Path:
-        """Find a reference also by what `models` calls it, without its secrets."""
+        """Return the file of a reference, which may also have the form that `models` shows, without secrets."""
         said = (path for path in _entries(self._refs) if read_json(path).get("reference") == reference)
         exact = self._ref(reference)
         return exact if exact.exists() else next(said, exact)
@@ -225,7 +227,7 @@ class Cache:
                 with self.writing(), tried(state.with_suffix(".lock")) as is_ours:
                     if not is_ours:
                         raise SourceError(
-                            f"{shown(reference)} is being fetched just now", hint="stop that first, or let it end"
+                            f"{shown(reference)} is being fetched now", hint="stop the fetch first, or wait for its end"
                         )
                     parts = (state.with_suffix(".part"), state.with_suffix(".gguf"))
                     freed_bytes = (freed_bytes or 0) + sum(_unlink(part) for part in parts)
@@ -234,7 +236,7 @@ class Cache:
 
 
 def digest_prefix(text: str) -> str | None:
-    """Return the digest, or the beginning of one, that `text` is.
+    """Return `text` as a digest or the beginning of one, or None if it is neither.
 
     >>> digest_prefix("sha256:AB12CD"), digest_prefix("smollm2")
     ('ab12cd', None)
@@ -245,7 +247,7 @@ def digest_prefix(text: str) -> str | None:
 
 
 def write_json(path: Path, tree: Mapping[str, Any]) -> None:
-    """Put `tree` at `path`, all of it or nothing, whoever else writes there. Raises OSError."""
+    """Write `tree` to `path` atomically, even if another process writes there. Raises OSError."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         fresh.write_text(json.dumps(tree), encoding="utf-8")
@@ -255,7 +257,7 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> Mapping[str, Any]:
-    """Return the object at `path`; empty where there is none, or none that can be read."""
+    """Return the object at `path`; empty if it does not exist or cannot be read."""
     try:
         tree = json.loads(path.read_bytes())
     except (OSError, ValueError):

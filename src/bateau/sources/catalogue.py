@@ -1,8 +1,8 @@
 """Short names of models that are known to work.
 
-Called by sources.models. The names stand in catalogue.yaml beside this file.
+Called by sources.models. The names are in catalogue.yaml next to this file.
 
-An entry promises no digest; what its source promises is checked when it is fetched.
+An entry promises no digest. The digest that its source promises is checked when the model is fetched.
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogueEntry:
-    """One short name. `size_bytes` is None where nobody has measured it; `context` is in tokens."""
+    """One short name. `size_bytes` is None if it was not measured; `context` is in tokens."""
 
     name: str
     source: str

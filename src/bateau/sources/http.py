@@ -1,9 +1,9 @@
-"""The rules for URLs of sources, and the meaning of a refusal.
+"""The rules for the URLs of sources, and the errors for HTTP statuses.
 
 Called by sources and wiring.local.
 
-Invariant: plain HTTP is used on this machine only; a message never holds a query or credentials, which may be secret.
-Held by tests/sources/test_download.py and tests/sources/test_faults.py.
+Invariant: plain HTTP is used on this machine only. A message never contains a query or credentials, as these may be
+secret. Held by tests/sources/test_download.py and tests/sources/test_faults.py.
 """
 
 import asyncio
@@ -42,19 +42,19 @@ def is_loopback(host: str | None) -> bool:
 
 
 def shown(url: str) -> str:
-    """Return `url` without credentials, query and fragment; also where it is not a URL at all.
+    """Return `url` without credentials, query and fragment, even if it is not a valid URL.
 
     >>> shown("https://user:secret@example.org/a?token=b#c"), shown("pypi:https://user:secret@[x/a?token=b")
     ('https://example.org/a', 'pypi:https://[x/a')
     """
-    # Credentials go first: a password may hold a `?` that should have been quoted.
+    # Credentials are removed first, because a password may contain a `?` that should have been quoted.
     return re.split(r"[?#]", re.sub(r"//[^/]*@", "//", url), maxsplit=1)[0]
 
 
 def without_credentials(url: str) -> tuple[str, dict[str, str]]:
     """Return `url` without user and password, and the header that carries them instead (RFC 7617).
 
-    Raises SourceError where it is not a URL.
+    Raises SourceError if it is not a URL.
 
     >>> without_credentials("https://u:p@example.org/a")
     ('https://example.org/a', {'Authorization': 'Basic dTpw'})
@@ -78,11 +78,11 @@ def basic_authorization(user: str | None, password: str | None) -> str:
 
 
 def refuse_plain_http(url: str) -> None:
-    """Raise SourceError where `url` would carry a model over plain HTTP from another machine."""
+    """Raise SourceError if `url` would transfer a model over plain HTTP from another machine."""
     parts = urlsplit(url)
     if parts.scheme == "http" and not is_loopback(parts.hostname):
         raise SourceError(
-            f"{shown(url)} is plain http, which anybody on the network can change",
+            f"{shown(url)} is plain http, so anyone on the network can change it",
             hint="use https; http is accepted from this machine's own addresses only",
         )
 
@@ -91,14 +91,14 @@ def not_trusted(host: str, *, says: str) -> SourceError:
     """Return the error for a certificate of `host` that this machine does not trust."""
     return SourceError(
         f"{says}: the certificate of {host} is not trusted",
-        hint="if your own authority signed it, set SSL_CERT_FILE to its certificates",
+        hint="if your own certificate authority signed it, set SSL_CERT_FILE to the file with its certificates",
     )
 
 
 def status_error(
     status: int, *, says: str, hint: str | None = None, headers: Mapping[str, str] | None = None
 ) -> SourceError | None:
-    """Return the error for the status of an answer, or None where it is good. `hint` is for refused credentials."""
+    """Return the error for an HTTP status, or None for a success. `hint` is for rejected credentials."""
     if status < _UNAUTHORIZED - 1:
         return None
     if status in {_UNAUTHORIZED, _FORBIDDEN}:
@@ -109,11 +109,11 @@ def status_error(
         return SourceUnreachable(
             f"{says}: the server cannot answer now (HTTP {status})", retry_after_s=_retry_after_s(headers or {})
         )
-    return SourceError(f"{says}: the server refuses (HTTP {status})")
+    return SourceError(f"{says}: the server rejects the request (HTTP {status})")
 
 
 def _retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """Return the seconds until the server wants to be asked again, if it says so.
+    """Return the seconds after which the server asks to retry, or None if it does not say.
 
     Sources: RFC 9110, 10.2.3, and the RateLimit header of Hugging Face (draft-ietf-httpapi-ratelimit-headers).
 
@@ -123,7 +123,7 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
     asked = headers.get("Retry-After", "").strip()
     if asked.isdecimal():
         return float(asked)
-    # A date counts from the server's own clock, which need not be ours.
+    # A date counts from the server's own clock, which may differ from the local one.
     with contextlib.suppress(ValueError):
         left = parsedate_to_datetime(asked) - parsedate_to_datetime(headers.get("Date", ""))
         return max(left.total_seconds(), 0.0)
@@ -132,9 +132,9 @@ def _retry_after_s(headers: Mapping[str, str]) -> float | None:
 
 
 async def in_thread(function: Callable[[], _Result], *, stop: Callable[[], None] | None = None) -> _Result:
-    """Run `function` in a thread; when cancelled, wait until it has ended, so that it never outlives its files.
+    """Run `function` in a thread. When cancelled, wait until it has ended, so that it never outlives its files.
 
-    Give `stop` for a function that may run long; calling it should make the function end soon.
+    `stop` is for a function that may run long: it is called on cancellation, and should make the function end soon.
     """
     task = asyncio.ensure_future(asyncio.to_thread(function))
     try:

@@ -1,9 +1,9 @@
-"""Resolve `hf://ORG/REPO/FILE.gguf[@REVISION]`, `hf://ORG/REPO[:QUANT][@REVISION]`.
+"""Resolve `hf://ORG/REPO/FILE.gguf[@REVISION]` and `hf://ORG/REPO[:QUANT][@REVISION]`.
 
 Called by sources.models. Source: the HTTP API of the hub (https://huggingface.co/docs/hub/api): `/api/models` lists the
-files of a repository, a HEAD request for `/resolve` gives size and checksum of one.
+files of a repository, and a HEAD request for `/resolve` returns the size and the checksum of one file.
 
-Invariant: the token goes to the endpoint alone, never to the storage that the endpoint redirects to. Held by
+Invariant: the token is sent to the endpoint only, never to the storage that the endpoint redirects to. Held by
 tests/sources/test_hugging_face.py.
 """
 
@@ -33,24 +33,25 @@ _SPLIT = re.compile(r"-\d{5}-of-\d{5}\.gguf$", re.IGNORECASE)
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _BRANCH = "main"
 _ENDPOINT = "https://huggingface.co"
-_LISTING_BYTES_MAX = 64 * 2**20  # repositories with tens of thousands of files exist
+_LISTING_BYTES_MAX = 64 * 2**20  # some repositories have tens of thousands of files
 _UNAUTHORIZED = 401
 _QUANT_DEFAULT = "Q4_K_M"  # what llama.cpp's own `-hf` chooses first
 _TOKEN_HINT = "accept the model's terms on its page, and set HF_TOKEN to a token that may read it"  # noqa: S105
 
 
 async def resolve(reference: str, settings: Settings) -> Artifact:
-    """Return the file, choosing a GGUF where none is named. Raises the SourceError family."""
+    """Return the file of a reference, choosing a GGUF if it names none. Raises the SourceError family."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceNotFound(
-            f"{shown(reference)} is not understood",
-            hint="write hf://ORG/REPO/FILE.gguf, hf://ORG/REPO:Q4_K_M or hf://ORG/REPO, with @REVISION if you like",
+            f"{shown(reference)} is not a valid Hugging Face reference",
+            hint="write hf://ORG/REPO/FILE.gguf, hf://ORG/REPO:Q4_K_M or hf://ORG/REPO, optionally with @REVISION",
         )
     file_name: str | None = match["file"]
     if file_name is not None and not file_name.lower().endswith(".gguf"):
         raise SourceNotFound(
-            f"{shown(reference)} names no *.gguf file", hint=f"leave it out to choose: hf://{match['repo']}"
+            f"{shown(reference)} does not name a *.gguf file",
+            hint=f"leave the file out to let Bateau choose: hf://{match['repo']}",
         )
     endpoint = settings.environ.get("HF_ENDPOINT", "").rstrip("/") or _ENDPOINT
     refuse_plain_http(endpoint)
@@ -84,7 +85,7 @@ class _Hub:
         try:
             names = [str(sibling["rfilename"]) for sibling in json.loads(found.body)["siblings"]]
         except (ValueError, KeyError, TypeError) as error:
-            raise SourceError(f"{self.says}: the hub's answer is not understood ({type(error).__name__})") from error
+            raise SourceError(f"{self.says}: the hub sent an invalid answer ({type(error).__name__})") from error
         return sorted(name for name in names if name.lower().endswith(".gguf") and "mmproj" not in name.lower())
 
     async def artifact(self, file_name: str) -> Artifact:
@@ -107,7 +108,7 @@ class _Hub:
 
 
 def _refuse(status: int, headers: Mapping[str, str], *, says: str) -> None:
-    """Raise the error that an answer of the hub stands for; X-Error-Code is more precise than the status."""
+    """Raise the error for an answer of the hub. Its X-Error-Code is more precise than the status."""
     code, text = headers.get("X-Error-Code", ""), headers.get("X-Error-Message", "")
     if status < _UNAUTHORIZED - 1:
         return
@@ -116,10 +117,10 @@ def _refuse(status: int, headers: Mapping[str, str], *, says: str) -> None:
     if code == "RevisionNotFound":
         raise SourceNotFound(f"{says} has no such revision")
     if code == "EntryNotFound":
-        raise SourceNotFound(f"{says} has no such file", hint="leave the file out to choose one")
+        raise SourceNotFound(f"{says} has no such file", hint="leave the file out to let Bateau choose one")
     if code == "RepoNotFound" or (status == _UNAUTHORIZED and "Invalid credentials" not in text):
-        # The hub answers 401 both where there is nothing and where a token is missing.
-        raise SourceNotFound(f"{says} does not exist, or is private", hint="for a private one set HF_TOKEN")
+        # The hub answers 401 both if the repository does not exist and if a token is missing.
+        raise SourceNotFound(f"{says} does not exist, or is private", hint="for a private repository, set HF_TOKEN")
     error = status_error(status, says=says, hint=_TOKEN_HINT, headers=headers)
     if error:
         raise error
@@ -138,15 +139,15 @@ def _token(settings: Settings) -> str | None:
 
 
 def _choose(names: list[str], *, repo: str, quant: str | None) -> str:
-    """Return the one file that was meant: the only one, that of `quant`, or that of the usual quantisation."""
+    """Return the file to fetch: the only one, the one of `quant`, or the one with the usual quantisation."""
     if not names:
         raise SourceNotFound(
-            f"hf://{repo} holds no *.gguf file", hint="look for a repository of the same name that ends in -GGUF"
+            f"hf://{repo} has no *.gguf file", hint="look for a repository of the same name that ends in -GGUF"
         )
     if quant is None and len(names) == 1:
         return names[0]
     wanted = quant or _QUANT_DEFAULT
-    # Bounded by what is no letter or digit: Q4_K must not find Q4_K_M, nor F16 BF16.
+    # Not next to a letter or a digit: Q4_K must not find Q4_K_M, nor F16 BF16.
     pattern = re.compile(rf"(?<![A-Za-z0-9]){re.escape(wanted)}(?![A-Za-z0-9_])", re.IGNORECASE)
     found = [name for name in names if pattern.search(name.rpartition("/")[2])]
     whole = [name for name in found if not _SPLIT.search(name)]
@@ -158,8 +159,8 @@ def _choose(names: list[str], *, repo: str, quant: str | None) -> str:
         hint = did_you_mean(quant, [_quant(name) for name in names])
         raise SourceNotFound(f"hf://{repo} has no file of {quant}; it has {listed(names)}", hint=hint)
     raise SourceError(
-        f"hf://{repo} holds {len(names)} models, and which one is meant is not clear: {listed(whole or names)}",
-        hint=f"name one: hf://{repo}/{(whole or names)[0]}",
+        f"hf://{repo} has {len(names)} models, and the reference does not say which one: {listed(whole or names)}",
+        hint=f"name one, such as hf://{repo}/{(whole or names)[0]}",
     )
 
 

@@ -1,9 +1,9 @@
-"""Read the page that a package index has about one project.
+"""Read the page of a package index about one project.
 
 Called by sources.pypi. Source: the simple repository API (PEP 503 for HTML, PEP 592 for yanked files, PEP 691 for
 JSON).
 
-Invariant: a page that is neither form is an error; a file of which the page says too little is not guessed. Held by
+Invariant: a page in neither form is an error. Missing facts about a file are never guessed. Held by
 tests/sources/test_index_page.py.
 """
 
@@ -24,7 +24,7 @@ ACCEPT: Final = f"{_JSON}, {_HTML[0]};q=0.2, {_HTML[1]};q=0.1"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexFile:
-    """One file of a project. `size_bytes` and `sha256` are None where the index does not promise them."""
+    """One file of a project. `size_bytes` and `sha256` are None if the index does not promise them."""
 
     file_name: str
     url: str
@@ -43,7 +43,7 @@ def project_url(index: str, name: str) -> str:
 
 
 def index_files(page: Page, *, says: str) -> list[IndexFile]:
-    """Return the files that a page lists. Raises SourceError where it is not a page of an index."""
+    """Return the files that a page lists. Raises SourceError if it is not a page of an index."""
     media_type = page.headers.get("Content-Type", "").partition(";")[0].strip().lower()
     try:
         if media_type == _JSON:
@@ -52,7 +52,7 @@ def index_files(page: Page, *, says: str) -> list[IndexFile]:
             return _from_html(page)
     except (ValueError, KeyError, TypeError) as error:
         raise SourceError(f"{says}: the answer is not an index page") from error
-    raise SourceError(f"{says}: the answer is not an index page but {media_type or 'of no type'}")
+    raise SourceError(f"{says}: the answer is not an index page, its content type is {media_type or 'missing'}")
 
 
 def _from_json(page: Page) -> list[IndexFile]:

@@ -2,8 +2,8 @@
 
 Called by wiring.local. control uses it through ports.source. Hands over to one resolver per scheme, then to download.
 
-Invariant: `find` never touches the network; a file that a person has on disk is used in place, never copied or removed.
-Held by tests/sources/test_models.py.
+Invariant: `find` never uses the network. A user's own file is used in place, never copied or removed. Held by
+tests/sources/test_models.py.
 """
 
 import asyncio
@@ -45,17 +45,17 @@ RESOLVERS: Mapping[str, Resolve] = {
 
 @dataclass(eq=False)
 class _Flight:
-    """One download and all who wait for it."""
+    """One download, and the reports of everyone who waits for it."""
 
     task: asyncio.Task[None]
     reports: list[Callable[[int, int | None], None]] = field(default_factory=list[Callable[[int, int | None], None]])
 
 
 class Models:
-    """The models of one user: a cache, a catalogue, and the ways to fill the cache.
+    """The models of one user: a cache, a catalogue, and the resolvers that fill the cache.
 
-    `cache` is made when first needed. Relative paths in references start at `base`. `environ` gives HF_ENDPOINT,
-    HF_TOKEN, HF_HUB_OFFLINE, PIP_INDEX_URL, UV_DEFAULT_INDEX, BATEAU_OFFLINE and their kin; `index_url` goes before.
+    `cache` is created when it is first needed. Relative paths in references start at `base`. `environ` has HF_ENDPOINT,
+    HF_TOKEN, HF_HUB_OFFLINE, PIP_INDEX_URL, UV_DEFAULT_INDEX, BATEAU_OFFLINE and so on; `index_url` has priority.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class Models:
         self._flights: dict[str, _Flight] = {}
 
     def find(self, reference: str) -> ModelFile | None:
-        """Return the model if it is on this machine, whole. A damaged copy in the cache counts as missing.
+        """Return the model if it is on this machine and complete. A damaged copy in the cache counts as missing.
 
-        Raises SourceNotFound for a reference that names nothing, NotAModel for a file of the user's that is not one.
+        Raises SourceNotFound for an unknown reference, and NotAModel for a user's own file that is not a model.
         """
         source = self._source(reference)
         if isinstance(source, Path):
@@ -88,9 +88,9 @@ class Models:
         return self._cached(reference, note) if note and not self._is_damaged(note) else None
 
     async def fetch(self, reference: str, on_progress: OnProgress) -> ModelFile:
-        """Return the model; fetch it first if it is not on this machine, whole. Raises the SourceError family.
+        """Return the model, and fetch it first if it is missing or damaged. Raises the SourceError family.
 
-        Waiters for one reference share one download; it ends when the last of them is cancelled.
+        Concurrent calls for one reference share one download, which ends when the last of them is cancelled.
         """
         found = await asyncio.to_thread(self.find, reference)
         if found:
@@ -107,9 +107,9 @@ class Models:
         return found
 
     async def verify(self, reference: str) -> bool:
-        """Compare a model in the cache with its digest, and drop it where it differs: then return False.
+        """Compare a model in the cache with its digest. If it differs, remove the model and return False.
 
-        A user's own file has no digest to compare with. Raises the SourceError family.
+        A user's own file has no digest, so it always passes. Raises the SourceError family.
         """
         source = self._source(reference)
         note = None if isinstance(source, Path) else self._cache.note(source)
@@ -123,27 +123,27 @@ class Models:
         return False
 
     def list(self) -> list[CachedModel]:
-        """Return the models in the cache, also the damaged ones."""
+        """Return the models in the cache, including damaged ones."""
         return [
             model if _is_whole(self._cache.blob(model.sha256)) else replace(model, damaged=True)
             for model in self._cache.models()
         ]
 
     def remove(self, reference: str) -> Removed:
-        """Remove a reference, or the content whose sha256 begins so, from the cache; nothing outside of it.
+        """Remove a reference, or the content whose sha256 begins with it, from the cache only.
 
-        Raises SourceNotFound, and SourceError for a file that is not the cache's.
+        Raises SourceNotFound, and SourceError for a file outside the cache.
         """
         prefix = digest_prefix(reference)
         if prefix is not None:
             return self._cache.remove_content(prefix)
         source = self._source(reference)
         if isinstance(source, Path):
-            raise SourceError(f"{source} is a file of yours, not of the cache", hint=f"remove it yourself: rm {source}")
+            raise SourceError(f"{source} is your own file, outside the cache", hint=f"remove it yourself: rm {source}")
         return self._cache.remove(source)
 
     def catalogue(self) -> Sequence[CatalogueEntry]:
-        """Return the short names that are known."""
+        """Return the known short names."""
         return catalogue.catalogue()
 
     def _is_damaged(self, note: Note) -> bool:
@@ -155,7 +155,7 @@ class Models:
             reference=says,
             path=path,
             size_bytes=path.stat().st_size,
-            # A checksum that nobody promised has verified nothing.
+            # A checksum that the source did not promise verifies nothing.
             sha256=note.sha256 if note.checked else None,
             header=model_header(path, says=says),
         )
@@ -175,7 +175,7 @@ class Models:
                     del self._flights[source]
                 if not flight.task.done():
                     flight.task.cancel()
-                    # Whatever it ends with has nobody left to tell.
+                    # No one is left who waits for its result or its error.
                     await asyncio.gather(flight.task, return_exceptions=True)
 
     async def _download(self, source: str) -> None:
@@ -194,7 +194,7 @@ class Models:
         try:
             await asyncio.to_thread(model_header, self._cache.blob(digest), says=shown(source))
         except SourceError:
-            # A file that is not a model is of no use, and must be fetched again once its source is fixed.
+            # A file that is not a model is useless, and must be fetched again once its source is fixed.
             self._cache.discard(source, digest)
             raise
 
@@ -206,7 +206,7 @@ class Models:
             try:
                 return await self._downloader.fetch(artifact, reference=source, report=report)
             except AccessExpired as error:
-                # Resolving again gets a new token; one that brings nothing new is the end.
+                # Resolving again gets a new token. If that brings no new bytes, give up.
                 if error.position <= position:
                     raise
                 position = error.position
@@ -232,14 +232,14 @@ class Models:
         return f"on this machine: {here}" if here else "no model is on this machine yet"
 
     def _source(self, reference: str) -> Path | str:
-        """Return the file or the full reference that `reference` means."""
+        """Return the path or the full reference that `reference` stands for."""
         if pasted := hub_reference(reference):
-            raise SourceNotFound(f"{shown(reference)} is an address of Hugging Face", hint=f"write {pasted}")
+            raise SourceNotFound(f"{shown(reference)} is the URL of a Hugging Face page", hint=f"write {pasted}")
         if _scheme(reference):
             try:
                 urlsplit(reference)
             except ValueError as error:
-                raise SourceNotFound(f"a {_scheme(reference)} reference is not written as a URL: {error}") from error
+                raise SourceNotFound(f"the {_scheme(reference)} reference is not a valid URL: {error}") from error
             return reference
         if reference.startswith(("/", "./", "../", "~")):
             return self._path(reference)
@@ -270,7 +270,7 @@ def _own_file(reference: str, path: Path) -> ModelFile:
 
 
 def _is_whole(path: Path) -> bool:
-    """Whether the header of a file can be read, and all its tensors lie within it. Raises SourceError if unreadable."""
+    """Whether the header of a file is valid and all its tensors are in the file. Raises SourceError if unreadable."""
     try:
         model_header(path, says=path.name)
     except NotAModel:
@@ -282,12 +282,12 @@ def _unknown(reference: str) -> SourceNotFound:
     scheme, colon, _ = reference.partition("://")
     if colon:
         near = did_you_mean(f"{scheme}://", RESOLVERS)
-        return SourceNotFound(f"{scheme}:// is no source of models that is known", hint=near or f"known: {_known()}")
+        return SourceNotFound(f"{scheme}:// is not a known source of models", hint=near or f"known: {_known()}")
     names = [entry.name for entry in catalogue.catalogue()]
     if "/" in reference:
         return SourceNotFound(
             f"no model is called {reference}",
-            hint=f"for Hugging Face write hf://{reference}, for a file ./{reference}",
+            hint=f"for a model on Hugging Face, write hf://{reference}; for a file, write ./{reference}",
         )
     near = did_you_mean(reference, names)
     return SourceNotFound(

@@ -3,7 +3,7 @@
 Called by sources.models. Source: the OCI image specification (artifacts, `org.opencontainers.image.title`); ORAS and
 Docker write models this way.
 
-Invariant: a layer is taken for a model by its title or media type alone; the header decides afterwards. Held by
+Invariant: a layer is chosen by its title or media type alone; its header decides later if it is a model. Held by
 tests/sources/test_registries.py.
 """
 
@@ -26,7 +26,7 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceNotFound(
-            f"{shown(reference)} is not understood",
+            f"{shown(reference)} is not a valid OCI reference",
             hint="write oci://HOST/REPOSITORY:TAG or oci://HOST/REPOSITORY@sha256:...",
         )
     repository = Repository(host=match["host"], name=match["name"])

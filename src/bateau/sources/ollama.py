@@ -1,8 +1,8 @@
 """Resolve `ollama://NAME[:TAG]` and `ollama://HOST/NAMESPACE/NAME[:TAG]`.
 
-Called by sources.models. Source: Ollama's registry, which speaks the registry protocol with its own media types.
+Called by sources.models. Source: Ollama's registry, which uses the registry protocol with its own media types.
 
-Invariant: only the model's weights are taken; its template and parameters are llama.cpp's to find in the GGUF. Held by
+Invariant: only the model's weights are fetched. llama.cpp finds the template and the parameters in the GGUF. Held by
 tests/sources/test_registries.py.
 """
 
@@ -28,7 +28,8 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     match = _REFERENCE.fullmatch(reference)
     if match is None:
         raise SourceNotFound(
-            f"{shown(reference)} is not understood", hint="write ollama://NAME:TAG or ollama://HOST/NAMESPACE/NAME:TAG"
+            f"{shown(reference)} is not a valid Ollama reference",
+            hint="write ollama://NAME:TAG or ollama://HOST/NAMESPACE/NAME:TAG",
         )
     repository = Repository(host=match["host"] or _HOST, name=f"{match['namespace'] or _NAMESPACE}/{match['name']}")
     found, headers = await layers(repository, match["tag"] or "latest", says=reference, settings=settings)

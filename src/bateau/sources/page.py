@@ -1,8 +1,8 @@
-"""Read a small answer as a whole: a manifest, a listing, an index page.
+"""Read a small answer completely into memory: a manifest, a listing, an index page.
 
 Called by sources.
 
-Invariant: no answer is held in memory beyond the bytes that its caller allows. Held by
+Invariant: no answer takes more memory than its caller allows. Held by
 tests/sources/test_pypi.py::test_no_more_of_a_page_is_read_than_is_allowed.
 """
 
@@ -20,7 +20,7 @@ _CHUNK_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Page:
-    """An answer. `url` is where it came from, after redirects."""
+    """An answer. `url` is its URL after all redirects."""
 
     url: str
     status: int
@@ -47,7 +47,7 @@ async def page(
     """Return the answer to GET `url`, whatever its status. Raises the SourceError family."""
     async with answer(http, url, says=says, headers=headers, params=params) as response:
         if response.headers.get("Content-Encoding", "identity") != "identity":
-            raise SourceError(f"{says}: the server sends a compressed answer, though asked not to")
+            raise SourceError(f"{says}: the server sends a compressed answer, although the request forbids it")
         body = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK_BYTES):
             body += chunk

@@ -1,8 +1,8 @@
-"""A file on its way: what has arrived, its running checksum, and what is needed to go on after a cut.
+"""The part of a file that has arrived, its running checksum, and the state to resume it after an interruption.
 
 Called by sources.download.
 
-Invariant: what is on disk and the running checksum always agree; a part that cannot be gone on with is emptied. Held by
+Invariant: the bytes on disk and the running checksum always agree. A part that cannot be resumed is emptied. Held by
 tests/sources/test_download.py.
 """
 
@@ -18,7 +18,7 @@ _CHUNKS_AT_ONCE = 64
 
 
 class Part:
-    """The part at `KEY.part`, and `KEY.json` beside it. Used by one thread at a time, under a lock."""
+    """The part at `KEY.part`, with its state in `KEY.json`. Used by one thread at a time, under a lock."""
 
     def __init__(self, path: Path, *, reference: str) -> None:
         self.path = path
@@ -28,10 +28,10 @@ class Part:
         self._descriptor = -1
         self.position = 0
         self.etag: str | None = None
-        self.is_joined = False  # of pieces from more than one answer
+        self.is_joined = False  # whether its bytes come from more than one answer
 
     def open(self, *, has_checksum: bool) -> None:
-        """Open the part; without ETag or checksum, what an earlier fetch left in it cannot be used."""
+        """Open the part. Without an ETag or a checksum, bytes from an earlier fetch are not used."""
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         etag = read_json(self._state).get("etag")
         self.etag = etag if isinstance(etag, str) else None
@@ -39,7 +39,7 @@ class Part:
             self.restart(etag=None)
 
     def take_up(self) -> bool:
-        """Read on in what an earlier fetch left; call until it returns False, before anything else."""
+        """Read the next bytes that an earlier fetch left. Call it until it returns False, before anything else."""
         for _ in range(_CHUNKS_AT_ONCE):
             chunk = os.read(self._descriptor, _CHUNK_BYTES)
             if not chunk:
@@ -50,7 +50,7 @@ class Part:
         return True
 
     def restart(self, *, etag: str | None) -> None:
-        """Throw away what has arrived; `etag` is of what comes now."""
+        """Discard the bytes that have arrived. `etag` belongs to the new content."""
         os.ftruncate(self._descriptor, 0)
         os.lseek(self._descriptor, 0, os.SEEK_SET)
         self._sha256 = hashlib.sha256()
@@ -60,7 +60,7 @@ class Part:
         write_json(self._state, {"reference": self._reference, "etag": etag})
 
     def write(self, data: bytes) -> None:
-        """Add what has arrived. Raises OSError, with the part as it was."""
+        """Append bytes. Raises OSError and leaves the part unchanged if that fails."""
         view = memoryview(data)
         start = self.position
         try:
@@ -74,20 +74,20 @@ class Part:
         self.position += len(data)
 
     def sha256(self) -> str:
-        """Return the checksum of what has arrived."""
+        """Return the checksum of the bytes that have arrived."""
         return self._sha256.hexdigest()
 
     def sync(self) -> None:
-        """Have the disk hold what has arrived: a rename may outlive a power cut that its content does not."""
+        """Sync the bytes to the disk. Without that, a power failure could keep the rename but lose the content."""
         os.fsync(self._descriptor)
 
     def forget(self) -> None:
-        """Remove the part and what is beside it."""
+        """Remove the part and its state."""
         self.path.unlink(missing_ok=True)
         self._state.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file; a part without content is removed."""
+        """Close the file, and remove it if it is empty."""
         if self._descriptor < 0:
             return
         is_empty = os.fstat(self._descriptor).st_size == 0

@@ -1,8 +1,8 @@
-"""When a request is repeated, and for how long.
+"""Decide when a failed request is retried, and how often.
 
 Called by sources.download, sources.models and sources.redirect.
 
-Invariant: a server that says when to come back is not asked earlier. Held by tests/sources/test_patience.py.
+Invariant: if a server says when to retry, it gets no earlier request. Held by tests/sources/test_patience.py.
 """
 
 import asyncio
@@ -21,11 +21,11 @@ class NobodyThere(SourceUnreachable):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """When to try again; delays in seconds double to a ceiling.
+    """The rules for retries. Delays in seconds double up to a ceiling.
 
-    After `tries` in a row without a new byte the request fails. `tries_first` counts for an address that has never
-    answered: most likely nobody is there. `retry_after_s_max` is the longest Retry-After that is waited for; a server
-    that asks for more gets no further request.
+    After `tries` in a row without a new byte, the request fails. `tries_first` is the limit for an address that has
+    never answered, because most likely no server is there. `retry_after_s_max` is the longest Retry-After to wait for;
+    a server that asks for more gets no further request.
     """
 
     tries: int = 5
@@ -37,7 +37,7 @@ class Patience:
     silence_s: float = SILENCE_TIMEOUT_S
 
     def delay_s(self, failures: int) -> float:
-        """Return how long to wait after so many failures in a row."""
+        """Return the delay in seconds after this many failures in a row."""
         return min(self.delay_s_first * 2.0 ** (failures - 1), self.delay_s_ceiling)
 
 
@@ -51,7 +51,7 @@ class Tries:
         self._answered = False
 
     async def wait(self, error: SourceUnreachable, *, position: int = 0) -> None:
-        """Wait until the next try; `position` in bytes is how far the last one came. Raises `error` after the last."""
+        """Wait until the next try. `position` is the number of bytes received. Raises `error` after the last try."""
         patience = self._patience
         self._answered = self._answered or not isinstance(error, NobodyThere)
         self._failures = 1 if position > self._best else self._failures + 1
@@ -63,5 +63,5 @@ class Tries:
         if self._failures >= (patience.tries if self._answered else patience.tries_first):
             raise error
         delay_s = max(patience.delay_s(self._failures), asked_s)
-        logger.info("%s; trying again in %.1f s", error.message, delay_s)
+        logger.info("%s; retrying in %.1f s", error.message, delay_s)
         await asyncio.sleep(delay_s)

@@ -3,9 +3,9 @@
 Called by sources.redirect, sources.session and sources.socks. Every source follows the same rules.
 Source: the manual of curl (HTTPS_PROXY, ALL_PROXY, NO_PROXY); Go, requests and httpx read the variables the same way.
 
-Invariant: this machine is never reached through a proxy, and a message never holds the credentials of one. Held by
-tests/sources/test_proxies.py.
-Refused: aiohttp's `trust_env`; it ignores ALL_PROXY, speaks HTTP to a SOCKS proxy and reads the environment of the
+Invariant: this machine is never reached through a proxy, and a message never contains the credentials of a proxy. Held
+by tests/sources/test_proxies.py.
+Refused: aiohttp's `trust_env`; it ignores ALL_PROXY, sends HTTP to a SOCKS proxy, and reads the environment of the
 process.
 """
 
@@ -19,7 +19,7 @@ from bateau.domain.errors import SourceError
 from bateau.sources.http import is_loopback, shown, without_credentials
 
 HTTP_SCHEMES = frozenset({"http", "https"})
-# The names that curl gives them: with the `h` (or `a`) the proxy resolves the host name.
+# The names of curl. With the `h` (or `a`), the proxy resolves the host name.
 SOCKS_SCHEMES = frozenset({"socks4", "socks4a", "socks5", "socks5h"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _SOCKS_PORT = 1080
@@ -54,7 +54,7 @@ class Proxy:
 
 
 def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
-    """Return the proxy for `url`, or None where it is reached directly. Raises SourceError for a malformed proxy.
+    """Return the proxy for `url`, or None if it is reached directly. Raises SourceError for a malformed proxy.
 
     >>> proxy_for("https://example.org/a", {"HTTPS_PROXY": "http://proxy:3128", "NO_PROXY": "example.com"}).url
     'http://proxy:3128'
@@ -68,7 +68,7 @@ def proxy_for(url: str, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def _first(environ: Mapping[str, str], *names: str) -> tuple[str, str]:
-    """Return the first variable with a value, in lower case before upper case, as curl has it."""
+    """Return the first variable with a value. Like curl, prefer lower case to upper case."""
     for name in names:
         for variable in (name, name.upper()):
             value = environ.get(variable, "").strip()
@@ -111,7 +111,7 @@ def _is_exempt(target: SplitResult, no_proxy: str) -> bool:
 
 
 def _matches(entry: str, host: str, port: int | None) -> bool:
-    """Whether an entry of NO_PROXY is `host`, a domain or a network that it belongs to, or everything.
+    """Whether an entry of NO_PROXY is `host`, a domain or a network that contains it, or `*`.
 
     >>> [_matches(entry, "a.example.org", 443) for entry in ("*", "example.org", ".example.org", "*.org", "ample.org")]
     [True, True, True, True, False]

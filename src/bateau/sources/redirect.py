@@ -1,11 +1,11 @@
-"""Ask for a URL, follow its redirects safely, and turn a missing answer into an error.
+"""Request a URL, follow its redirects safely, and turn a missing answer into an error.
 
 Called by sources.download, sources.hugging_face and sources.page. Source: RFC 9110, 15.4.
 
-Invariant: no request leaves for plain HTTP on another machine, credentials stay with the origin they are for, and a URL
-that is written correctly is sent as it is written: signatures are over its bytes. Held by tests/sources/test_faults.py
-and tests/sources/test_download.py.
-Refused: the redirects of aiohttp; it asks first, and the target can be judged only afterwards.
+Invariant: no request goes to plain HTTP on another machine, and credentials go to their own origin only. A URL that is
+encoded correctly is sent unchanged, because signatures cover its bytes. Held by tests/sources/test_faults.py and
+tests/sources/test_download.py.
+Refused: the redirects of aiohttp; it sends the request before the target can be checked.
 """
 
 import os
@@ -44,9 +44,9 @@ async def answer(
 ) -> "AsyncGenerator[ClientResponse]":
     """Yield the answer to GET `url`, with `params` added to its query, after all redirects.
 
-    `head_of_origin` asks by HEAD instead, and yields a redirect to another origin as it is. `says` is the name of the
-    resource in messages. Raises SourceError for redirects that cannot be followed, and SourceUnreachable, also from
-    within the block, where no answer comes or not all of one.
+    `head_of_origin` sends HEAD instead, and yields a redirect to another origin without following it. `says` is the
+    name of the resource in messages. Raises SourceError for redirects that cannot be followed, and SourceUnreachable,
+    also from within the block, if the answer is missing or incomplete.
     """
     target = _url(url)
     if params:
@@ -88,14 +88,14 @@ def _url(text: str) -> "URL":
 
     try:
         url = URL(text, encoded=_WRITTEN_CORRECTLY.fullmatch(text) is not None)
-        _ = url.host, url.port  # of a URL that is taken as written, these are otherwise checked only when they are used
+        _ = url.host, url.port  # yarl checks these parts of an encoded URL only when they are used
     except ValueError as error:
         raise SourceError(f"{shown(text)} is not a URL: {error}") from error
     return url
 
 
 def _no_answer(error: Exception, *, says: str, host: str, proxy: Proxy | None) -> SourceError | None:
-    """Return what an exception of a request means; None where it is about something else, such as our own disk."""
+    """Return the error for an exception of a request; None for other exceptions, such as errors of the local disk."""
     from aiohttp import ClientConnectorCertificateError, ClientConnectorError, ClientError
 
     if isinstance(error, SourceError):
@@ -109,12 +109,12 @@ def _no_answer(error: Exception, *, says: str, host: str, proxy: Proxy | None) -
     if isinstance(error, TimeoutError):
         return SourceUnreachable(f"{says}: no answer in time")
     if isinstance(error, ClientError):
-        return SourceUnreachable(f"{says}: the answer broke off ({_reason(error)})")
+        return SourceUnreachable(f"{says}: the answer is incomplete ({_reason(error)})")
     return None
 
 
 def _by_proxy(error: Exception, proxy: Proxy, *, says: str) -> SourceError | None:
-    """Return what an exception means that is about the proxy itself."""
+    """Return the error for an exception that concerns the proxy itself, or None."""
     from aiohttp import ClientHttpProxyError, ClientProxyConnectionError
 
     if isinstance(error, ClientHttpProxyError):
@@ -144,7 +144,7 @@ def _unreachable(proxy: Proxy, reason: str, *, says: str) -> SourceError:
 def _refused_by(proxy: Proxy, reason: str, *, says: str, denied: bool) -> SourceError:
     if denied:
         return SourceDenied(
-            f"{says}: the proxy {proxy.url} refuses the credentials ({reason})",
+            f"{says}: the proxy {proxy.url} rejects the credentials ({reason})",
             hint=f"set {proxy.variable} to {proxy.scheme}://USER:PASSWORD@{proxy.host}:{proxy.port}",
         )
     return NobodyThere(
@@ -154,7 +154,7 @@ def _refused_by(proxy: Proxy, reason: str, *, says: str, denied: bool) -> Source
 
 
 def _reason(error: Exception) -> str:
-    """Return a few words; the text of some errors of aiohttp holds the whole URL, whose query may be a secret."""
+    """Return a short reason without URLs: some errors of aiohttp contain the whole URL, whose query may be secret."""
     if isinstance(error, OSError) and error.errno and error.errno > 0:
         return os.strerror(error.errno)
     text = cast("str", getattr(error, "strerror", None) or str(error))

@@ -1,9 +1,9 @@
-"""Ask a registry for a manifest: the part of the protocol that Ollama and OCI share.
+"""Request a manifest from a registry: the part of the protocol that Ollama and OCI share.
 
 Called by sources.oci and sources.ollama.
 Source: the OCI distribution specification 1.1, and the token protocol of Docker registries (WWW-Authenticate: Bearer).
 
-Invariant: credentials go to the registry's host, or over https to the realm that it names, and nowhere else. Held by
+Invariant: credentials go only to the registry's host, or over https to the realm that it names. Held by
 tests/sources/test_registries.py.
 """
 
@@ -29,7 +29,7 @@ _ACCEPT = (
     f"{MANIFEST}, {INDEX}, application/vnd.docker.distribution.manifest.v2+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json"
 )
-_MANIFEST_BYTES_MAX = 4 * 2**20  # what the specification asks registries to take at least
+_MANIFEST_BYTES_MAX = 4 * 2**20  # the size that the specification requires registries to accept
 _UNAUTHORIZED = 401
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _HUB = frozenset({"docker.io", "index.docker.io"})
@@ -46,7 +46,7 @@ class Layer:
 
     @property
     def says(self) -> str:
-        """How people call it."""
+        """The name of the layer in messages."""
         return self.title or self.media_type
 
 
@@ -59,16 +59,16 @@ class Repository:
 
     @property
     def url(self) -> str:
-        """Where its API begins; plain http on this machine only."""
+        """The base URL of its API, with plain http on this machine only."""
         host = "registry-1.docker.io" if self.host in _HUB else self.host
         bare = re.sub(r":\d+$", "", host).strip("[]")
         return f"{'http' if is_loopback(bare) else 'https'}://{host}/v2/{self.name}/"
 
     def artifact(self, layer: Layer, headers: Mapping[str, str]) -> Artifact:
-        """Return the layer as something to download. Raises SourceError."""
+        """Return the layer as an artifact to download. Raises SourceError."""
         match = _DIGEST.fullmatch(layer.digest)
         if match is None:
-            raise SourceError(f"{self.host}/{self.name} names its content by `{layer.digest}`, not by a sha256")
+            raise SourceError(f"{self.host}/{self.name} identifies its content by `{layer.digest}`, not by a sha256")
         return Artifact(
             url=f"{self.url}blobs/{layer.digest}",
             file_name=layer.title or f"{self.name}@{layer.digest[:19]}",
@@ -81,7 +81,7 @@ class Repository:
 async def layers(
     repository: Repository, tag: str, *, says: str, settings: Settings
 ) -> tuple[tuple[Layer, ...], Mapping[str, str]]:
-    """Return the layers of a manifest, and the headers with which its blobs can be had.
+    """Return the layers of a manifest, and the headers that its blobs require.
 
     Raises the SourceError family.
     """
@@ -91,16 +91,16 @@ async def layers(
         inner = _objects(tree, "manifests", says=says)
         if inner:
             if len(inner) != 1:
-                raise SourceError(f"{says} is an index of {len(inner)} manifests", hint="name one by @sha256:...")
+                raise SourceError(f"{says} is an index of {len(inner)} manifests", hint="choose one with @sha256:...")
             digest = str(inner[0].get("digest"))
             if not _DIGEST.fullmatch(digest):
-                raise SourceError(f"{says} is an index that names no manifest by its sha256")
+                raise SourceError(f"{says} is an index whose manifest has no sha256")
             tree = await ask.manifest(digest)
         return tuple(_layer(item, says=says) for item in _objects(tree, "layers", says=says)), ask.headers
 
 
 class _Asking:
-    """A registry being asked, with the token it has given."""
+    """The requests to one registry, with the token that it has issued."""
 
     def __init__(self, http: Session, repository: Repository, *, says: str, basic: str | None) -> None:
         self._http = http
@@ -120,11 +120,11 @@ class _Asking:
         self._refuse(found)
         match = _DIGEST.fullmatch(tag)
         if match and hashlib.sha256(found.body).hexdigest() != match[1]:
-            raise SourceError(f"{self._says}: the manifest that the registry sends has another digest")
+            raise SourceError(f"{self._says}: the registry sends a manifest with a different digest")
         return self._tree(found)
 
     async def _answer(self, challenge: str) -> str:
-        """Return the Authorization that a WWW-Authenticate asks for."""
+        """Return the Authorization header that a WWW-Authenticate header asks for."""
         scheme, _, rest = challenge.partition(" ")
         values = dict(re.findall(r'(\w+)="([^"]*)"', rest))
         if scheme.lower() == "basic" and self._basic:
@@ -169,7 +169,7 @@ class _Asking:
 
 
 def _objects(tree: Mapping[str, Any], key: str, *, says: str) -> list[Mapping[str, Any]]:
-    """Return the list of objects at `key`; empty where there is none. Raises SourceError."""
+    """Return the list of objects at `key`; empty if it is missing. Raises SourceError."""
     items: Any = tree.get(key) or []
     if isinstance(items, list):
         items = cast("list[Any]", items)
@@ -195,7 +195,10 @@ def _layer(item: Mapping[str, Any], *, says: str) -> Layer:
 
 
 def _basic(host: str, settings: Settings) -> str | None:
-    """Return what `docker login` has stored for `host`, base64 of user:password. Credential helpers are not asked."""
+    """Return the credentials that `docker login` stored for `host`, as base64 of user:password.
+
+    Credential helpers are not used.
+    """
     folder = settings.environ.get("DOCKER_CONFIG")
     path = settings.home / ".docker/config.json" if not folder else settings.base / folder / "config.json"
     auths = read_json(path).get("auths")

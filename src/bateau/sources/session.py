@@ -1,11 +1,11 @@
-"""HTTP requests of all sources: one client, one set of timeouts, and the proxies of the environment.
+"""Make the HTTP requests of all sources, with one client, one set of timeouts, and the proxies of the environment.
 
-Called by sources. Hands over to proxy for the way to a host.
+Called by sources. Asks proxy for the proxy of a host.
 
 Invariant: every source reaches the network through this module, with the same proxies, certificates and timeouts. Held
 by tests/sources/test_proxies.py and tests/sources/test_authorities.py.
-Refused: huggingface_hub and pypi-simple; they bring two more HTTP stacks (httpx, requests), each with proxies, trusted
-certificates and retries of its own.
+Refused: huggingface_hub and pypi-simple; they bring two more HTTP stacks (httpx, requests), each with its own proxies,
+trusted certificates and retries.
 """
 
 from collections.abc import AsyncGenerator, Mapping
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Session:
-    """An asynchronous context manager that makes requests. Timeouts in seconds; there is none on a whole request."""
+    """An asynchronous context manager that makes requests. Timeouts are in seconds; a whole request has none."""
 
     def __init__(
         self, settings: Settings, *, connect_s: float = CONNECT_TIMEOUT_S, silence_s: float = SILENCE_TIMEOUT_S
@@ -49,7 +49,7 @@ class Session:
 
     @asynccontextmanager
     async def request(self, method: str, url: "URL", *, headers: Mapping[str, str]) -> "AsyncGenerator[ClientResponse]":
-        """Yield the answer to one request; redirects are not followed. Raises SourceError and what aiohttp raises."""
+        """Yield the answer to one request. Redirects are not followed. Raises SourceError and the errors of aiohttp."""
         proxy = self.proxy(url)
         if proxy is None or proxy.is_socks:
             client = await self._client(proxy)
@@ -69,7 +69,7 @@ class Session:
             yield response
 
     async def _client(self, proxy: Proxy | None) -> "ClientSession":
-        """Return the client for one SOCKS proxy, or that for direct connections and HTTP proxies."""
+        """Return the client for one SOCKS proxy, or the client for direct connections and HTTP proxies."""
         from aiohttp import ClientSession, ClientTimeout
 
         if proxy not in self._clients:

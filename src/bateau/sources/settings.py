@@ -1,4 +1,4 @@
-"""The settings of the environment that concern sources.
+"""The settings from the environment that concern sources.
 
 Made by models; read by every resolver and by session.
 
@@ -17,18 +17,18 @@ _FALSE = frozenset({"", "0", "false", "no", "off"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Where relative paths start, and the variables of the environment."""
+    """The directory for relative paths, and the variables of the environment."""
 
     base: Path
     environ: Mapping[str, str]
     index_url: str | None = None
 
     def flag(self, name: str) -> bool:
-        """Whether the variable is set to something that means yes."""
+        """Whether the variable is set to a value that means yes."""
         return self.environ.get(name, "").strip().lower() not in _FALSE
 
     def netrc(self, host: str | None) -> dict[str, str]:
-        """Return the Authorization header for `host` from NETRC or ~/.netrc, as pip and curl find it; empty if none."""
+        """Return the Authorization header for `host` from NETRC or ~/.netrc, like pip and curl; empty if none."""
         path = Path(self.environ.get("NETRC") or self.home / ".netrc")
         try:
             found = netrc.netrc(path).authenticators(host or "")

@@ -1,8 +1,8 @@
-"""Connections through a SOCKS proxy, by the package aiohttp-socks.
+"""Connect through a SOCKS proxy with the package aiohttp-socks.
 
 Called by sources.redirect and sources.session.
 
-Invariant: without the package the error names the variable, the proxy and the command that installs it. Held by
+Invariant: if the package is missing, the error names the variable, the proxy and the command that installs it. Held by
 tests/sources/test_proxies.py.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def connector(proxy: Proxy) -> "BaseConnector":
-    """Return a connector of aiohttp that leads through `proxy`. Raises SourceError where the package is missing."""
+    """Return an aiohttp connector through `proxy`. Raises SourceError if the package is missing."""
     try:
         socks = _package()
     except ImportError as error:
@@ -37,13 +37,13 @@ def connector(proxy: Proxy) -> "BaseConnector":
 
 
 def is_unreachable(error: BaseException | None) -> bool:
-    """Whether an exception says that no connection to the proxy could be made."""
+    """Whether an exception means that the proxy cannot be reached."""
     socks = _package()
     return isinstance(error, socks.ProxyConnectionError | socks.ProxyTimeoutError)
 
 
 def is_refusal(error: BaseException | None) -> bool:
-    """Whether an exception says that the proxy refused."""
+    """Whether an exception means that the proxy refused the connection."""
     return isinstance(error, _package().ProxyError)
 
 

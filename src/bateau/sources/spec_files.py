@@ -2,8 +2,8 @@
 
 Called by wiring. control uses it through ports.texts.
 
-Invariant: which files are read is decided by spec_names alone, and a link is followed only to a file of the directory.
-Held by tests/sources/test_spec_files.py.
+Invariant: spec_names alone decides which files are read, and a link is followed only to a file in the directory. Held
+by tests/sources/test_spec_files.py.
 """
 
 import os
@@ -23,8 +23,8 @@ _LOOK_S: Final = 5.0
 class SpecFiles:
     """All *.yaml and *.yml files below a directory that `.bateauignore` does not exclude. Names are relative to it.
 
-    `default` is returned while no file mentions Bateau, and not again after one did: a user who empties or removes a
-    spec later wants fewer services, not another one.
+    `default` is returned until a file mentions Bateau for the first time: a user who empties or removes a spec later
+    wants fewer services, not another one.
     """
 
     def __init__(self, directory: Path, *, default: Mapping[str, str]) -> None:
@@ -32,9 +32,9 @@ class SpecFiles:
         self._default = default
         self._known: dict[str, str] = {}
         self._names = SpecNames()
-        self._ignored: list[str] = []  # files, and directories that end with "/"
+        self._ignored: list[str] = []  # files, and directories, whose names end with "/"
         self.unread: list[tuple[str, str]] = []  # names of files that cannot be read, and the reason
-        self._holds = False  # whether a file that was emptied a moment ago is read as it was before
+        self._holds = False  # whether a file that has just been emptied is read with its previous content
 
     @property
     def place(self) -> str:
@@ -43,7 +43,7 @@ class SpecFiles:
 
     @property
     def commit_id(self) -> str | None:
-        """None: files on disk may have been edited since any commit."""
+        """Always None, because files on disk may have been edited since any commit."""
         return None
 
     def read(self) -> Mapping[str, str]:
@@ -66,7 +66,7 @@ class SpecFiles:
         return {**texts, **self._default}
 
     def count_ignored(self) -> int:
-        """Return how many spec files `.bateauignore` excluded from the last reading."""
+        """Return the number of spec files that `.bateauignore` excluded from the last reading."""
         count = 0
         for name in self._ignored:
             if not name.endswith("/"):
@@ -79,7 +79,7 @@ class SpecFiles:
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield when a spec file is written, created or removed, and when the directory vanishes or reappears."""
-        # `explain` and `check` do not watch, and start without these.
+        # Imported here, because `explain` and `check` do not watch and start faster without these.
         import asyncio
 
         from watchfiles import awatch  # pyright: ignore[reportUnknownVariableType] - its stop event is untyped
@@ -106,7 +106,7 @@ class SpecFiles:
                         await asyncio.sleep(HOLD_S)
                         yield
                 if self._identity() != watched:
-                    yield  # another directory has the name now, or none has
+                    yield  # the name now belongs to another directory, or to none
                     break
 
     def _identity(self) -> tuple[int, int] | None:
@@ -169,7 +169,7 @@ class SpecFiles:
         return path.read_bytes().decode("utf-8", "surrogateescape")
 
     def _followed(self, links: Mapping[str, str], files: Mapping[str, str]) -> dict[str, str]:
-        """Return the links to files of the directory that are not read already, and note the others in `unread`."""
+        """Return the links to files in the directory that are not read yet, and record all others in `unread`."""
         found: dict[str, str] = {}
         top = self._directory.resolve() if links else self._directory
         for name, path in links.items():
@@ -186,8 +186,8 @@ class SpecFiles:
         with open(path, "rb") as file:  # noqa: PTH123 - making a Path takes longer than opening the file
             status = os.fstat(file.fileno())
             if status.st_size == 0 and self._known.get(name) and time.time() - status.st_mtime < HOLD_S:
-                # `generate > chat.yaml` empties the file before it writes; no service is stopped for that.
+                # `generate > chat.yaml` empties the file before it writes. That must not stop a service.
                 self._holds = True
                 return self._known[name]
-            # Never more than the file holds: the buffer is allocated at once.
+            # Never ask for more than the size of the file, because the buffer is allocated at once.
             return file.read(min(status.st_size + 1, READ_BYTES_MAX)).decode("utf-8", "surrogateescape")

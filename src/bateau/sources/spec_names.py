@@ -14,7 +14,7 @@ from bateau.kit.ignore_patterns import IgnorePatterns
 
 ENDINGS: Final = (".yaml", ".yml")
 IGNORE_FILE: Final = ".bateauignore"
-READ_BYTES_MAX: Final = 4 * 2**20 + 1  # more than a spec may have, so that the reader can say that it is too large
+READ_BYTES_MAX: Final = 4 * 2**20 + 1  # one byte more than a spec may have, so that the reader can reject larger ones
 _DEPENDENCIES: Final = frozenset({"node_modules", "__pycache__", "venv", "site-packages"})
 
 

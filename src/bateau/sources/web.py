@@ -2,7 +2,8 @@
 
 Called by sources.models.
 
-Invariant: credentials in a URL go into a header, and into no message. Held by tests/sources/test_faults.py.
+Invariant: credentials in a URL are moved to a header, and no message contains them. Held by
+tests/sources/test_faults.py.
 """
 
 import re
@@ -20,12 +21,12 @@ async def resolve(reference: str, settings: Settings) -> Artifact:
     url, headers = without_credentials(url)
     refuse_plain_http(url)
     if not urlsplit(url).hostname:
-        raise SourceError(f"{shown(url)} names no host")
+        raise SourceError(f"{shown(url)} does not name a host")
     sha256 = None
     if fragment:
         match = re.fullmatch(r"sha256=([0-9A-Fa-f]{64})", fragment)
         if match is None:
-            raise SourceError(f"{shown(url)}: `#{fragment}` is not understood", hint="write #sha256= and 64 hex digits")
+            raise SourceError(f"{shown(url)}: `#{fragment}` is not a checksum", hint="write #sha256= and 64 hex digits")
         sha256 = match[1].lower()
     name = unquote(urlsplit(url).path.rpartition("/")[2]) or shown(url)
     headers = headers or settings.netrc(urlsplit(url).hostname)

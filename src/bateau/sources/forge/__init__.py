@@ -1,4 +1,4 @@
-"""Where pull requests are talked about: GitHub, GitLab, Gitea."""
+"""Write statuses and comments to the forges GitHub, GitLab and Gitea."""
 
 from bateau.sources.forge.github import Gitea, GitHub
 from bateau.sources.forge.gitlab import GitLab

@@ -1,10 +1,10 @@
-"""Speak JSON with a forge: pages, rate limits, and what a refusal means.
+"""Call the JSON API of a forge: pages, rate limits, and the errors for HTTP statuses.
 
 Called by sources.forge.github and sources.forge.gitlab.
 
-Invariant: the token stands in a header only, and goes to the forge's own address alone: redirects are not followed, and
-a next page elsewhere is not asked for. Held by tests/git/test_forges.py.
-Invariant: whatever was written is written once: only what the forge has refused to take is sent again. Held by
+Invariant: the token is sent in a header only, and to the forge's own address only. Redirects are not followed, and a
+next page at another address is not requested. Held by tests/git/test_forges.py.
+Invariant: a comment or a status is written once. Only a request that the forge has rejected is sent again. Held by
 tests/git/test_forges.py::test_a_comment_that_may_have_been_written_is_not_sent_again.
 """
 
@@ -36,9 +36,9 @@ _KINDS: Final[Mapping[int, type[SourceError]]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comments:
-    """Where the comments of a pull request are listed and made (`all`), and each by its id (`one`, ending in "/").
+    """The paths of the comments of a pull request: `all` lists and creates them; `one`, ending in "/", precedes an id.
 
-    `update` is the method that replaces a comment, `characters_max` the length that the forge takes.
+    `update` is the HTTP method that replaces a comment, `characters_max` the length limit of the forge.
     """
 
     all: str
@@ -50,7 +50,7 @@ class Comments:
 
 @dataclass(frozen=True, kw_only=True)
 class Conversation:
-    """A forge's API at `url`, without a slash at the end. `wait_s_max` bounds the waiting for rate limits in a call."""
+    """A forge's API at `url`, without a slash at the end. `wait_s_max` limits the wait for rate limits per request."""
 
     session: "ClientSession"
     url: str
@@ -60,7 +60,7 @@ class Conversation:
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
-            raise SourceError(f"{shown(self.url)} would carry the token in the open", hint="use https")
+            raise SourceError(f"{shown(self.url)} would send the token without encryption", hint="use https")
 
     async def send(self, method: str, path: str, *, json: Mapping[str, Any] | None = None) -> Any:
         """Return the answer's JSON. Raises the SourceError family."""
@@ -75,13 +75,13 @@ class Conversation:
                 return
             page, url = await self._ask("GET", url, None)
             if not isinstance(page, list):
-                raise SourceError(f"{shown(self.url)} answers {path} with something else than a list")
+                raise SourceError(f"{shown(self.url)}: the answer for {path} is not a list")
             for each in cast("list[Any]", page):
                 if isinstance(each, dict):
                     yield cast("dict[str, Any]", each)
 
     async def write_pages(self, where: Comments, marker: str, pages: Sequence[str]) -> None:
-        """Write the comments that bear `marker`, one per page, over the existing ones; delete those left over.
+        """Write the comments with `marker`, one per page. Existing ones are replaced, and surplus ones are deleted.
 
         Raises the SourceError family.
         """
@@ -130,7 +130,7 @@ class Conversation:
             except (ClientError, OSError) as caught:
                 raise SourceUnreachable(f"{method} {shown(url)}: {type(caught).__name__}") from caught
             except ValueError as caught:
-                raise SourceError(f"{method} {shown(url)}: the answer is no JSON") from caught
+                raise SourceError(f"{method} {shown(url)}: the answer is not JSON") from caught
             if pause_s is None:
                 raise error
             waited_s += pause_s
@@ -145,14 +145,16 @@ class Conversation:
             return None
         here, there = urlsplit(self.url), urlsplit(found[1])
         if (here.scheme, here.netloc) != (there.scheme, there.netloc):
-            raise SourceError(f"{shown(self.url)} sends to {there.netloc} for its next page, which is not asked")
+            raise SourceError(
+                f"{shown(self.url)} names {there.netloc} for its next page, but only the forge itself may have pages"
+            )
         return found[1]
 
 
 def _pause_s(answer: "ClientResponse") -> float | None:
-    """Return how long the forge wants us to wait, or None where waiting does not help.
+    """Return the seconds that the forge asks to wait, or None if waiting does not help.
 
-    GitHub says 403 with Retry-After, or with nothing remaining until a time by its own clock, which `Date` gives.
+    GitHub answers 403 with Retry-After, or with no remaining requests until a time by its own clock (see `Date`).
     """
     if answer.status not in {_FORBIDDEN, _TOO_MANY, _UNAVAILABLE}:
         return None
@@ -180,7 +182,7 @@ async def _refusal(answer: "ClientResponse", method: str, url: str) -> SourceErr
 
 
 def shortened(text: str, characters_max: int) -> str:
-    """Return `text` with its end cut off where it is longer than a forge takes.
+    """Return `text`, truncated if it is longer than the forge allows.
 
     >>> shortened("abcdef", 4)
     'abc…'
@@ -189,7 +191,7 @@ def shortened(text: str, characters_max: int) -> str:
 
 
 def hidden(marker: str) -> str:
-    """Return the line by which a comment is known again, which nobody sees.
+    """Return the invisible line by which a comment is recognised later.
 
     >>> hidden("plan/prod")
     '<!-- bateau: plan/prod -->'

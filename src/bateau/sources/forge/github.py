@@ -1,4 +1,4 @@
-"""Statuses and comments on GitHub, and on Gitea and Forgejo, whose API is made after it.
+"""Write statuses and comments on GitHub, and on Gitea and Forgejo, whose API follows GitHub's.
 
 Called by wiring.forge. `plan` uses it through ports.repository.Forge.
 
@@ -21,7 +21,7 @@ _DESCRIPTION_CHARACTERS_MAX: Final = 140
 
 
 class GitHub:
-    """One repository ("org/acme"). `context` names our status beside those of others."""
+    """One repository ("org/acme"). `context` distinguishes Bateau's status from others."""
 
     def __init__(
         self, session: "ClientSession", repository: str, *, token: str, url: str = API_URL, context: str = "bateau"
@@ -36,7 +36,7 @@ class GitHub:
         self._context = context
 
     async def set_status(self, commit: str, state: State, *, description: str, url: str | None = None) -> None:
-        """Show a state beside a commit. Raises the SourceError family."""
+        """Set the status of a commit. Raises the SourceError family."""
         body: dict[str, Any] = {
             "state": state,
             "context": self._context,
@@ -47,7 +47,7 @@ class GitHub:
         )
 
     async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
-        """Write the comments that begin with the hidden `marker`, one per page, over the existing ones."""
+        """Write the comments that begin with the hidden `marker`, one per page, and replace the existing ones."""
         where = Comments(
             all=f"{self._base}/issues/{pull_request}/comments",
             one=f"{self._base}/issues/comments/",
@@ -59,7 +59,7 @@ class GitHub:
 
 
 class Gitea(GitHub):
-    """One repository of a Gitea or Forgejo; `url` is the server's own: https://git.example.org."""
+    """One repository on Gitea or Forgejo. `url` is that of the server, such as https://git.example.org."""
 
     def __init__(
         self, session: "ClientSession", repository: str, *, token: str, url: str, context: str = "bateau"
@@ -75,5 +75,5 @@ def repository_path(repository: str) -> str:
     """
     parts = repository.split("/")
     if len(parts) != 2 or any(part in {"", ".", ".."} for part in parts):  # noqa: PLR2004 - owner and name
-        raise SourceError(f"`{repository}` is no repository", hint="write OWNER/NAME")
+        raise SourceError(f"`{repository}` is not the name of a repository", hint="write OWNER/NAME")
     return "/".join(quote(part, safe="") for part in parts)

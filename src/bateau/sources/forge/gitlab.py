@@ -1,4 +1,4 @@
-"""Statuses and notes on GitLab.
+"""Write statuses and notes on GitLab.
 
 Called by wiring.forge. `plan` uses it through ports.repository.Forge.
 
@@ -27,7 +27,7 @@ _STATES: Final[Mapping[State, str]] = {
 
 
 class GitLab:
-    """One project ("group/sub/acme"). `name` tells our status from those of others."""
+    """One project ("group/sub/acme"). `name` distinguishes Bateau's status from others."""
 
     def __init__(
         self,
@@ -44,7 +44,7 @@ class GitLab:
         self._name = name
 
     async def set_status(self, commit: str, state: State, *, description: str, url: str | None = None) -> None:
-        """Show a state beside a commit. Raises the SourceError family."""
+        """Set the status of a commit. Raises the SourceError family."""
         body: dict[str, Any] = {
             "state": _STATES[state],
             "name": self._name,
@@ -57,11 +57,11 @@ class GitLab:
                 json=body | ({"target_url": url} if url else {}),
             )
         except SourceError as error:
-            if "Cannot transition status" not in error.message:  # what GitLab says where the state is that already
+            if "Cannot transition status" not in error.message:  # GitLab's answer if the status is already set
                 raise
 
     async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
-        """Write the notes that begin with the hidden `marker`, one per page, over the existing ones."""
+        """Write the notes that begin with the hidden `marker`, one per page, and replace the existing ones."""
         notes = f"{self._base}/merge_requests/{pull_request}/notes"
         where = Comments(
             all=notes,

@@ -48,7 +48,7 @@ class Blobs:
         return [heads[entry.id] for entry in entries]
 
     async def batches(self, entries: Sequence[Entry], commit_id: str) -> AsyncIterator["Batch"]:
-        """Yield the entries in groups that fit in memory together; a file that is larger stands alone."""
+        """Yield the entries in groups that fit in memory together. A larger file has a group of its own."""
         if not entries:
             return
         await self._fetch(entries, commit_id)
@@ -90,7 +90,7 @@ class Blobs:
         return [int(line[2]) for line in lines]
 
     async def _run(self, *arguments: str, stdin: bytes, entries: Collection[Entry]) -> bytes:
-        """Run git, which names an object that is damaged by its id: say which file that is."""
+        """Run git. Its errors identify a damaged object by its id, so add the name of the file."""
         try:
             return await self.git.run(*arguments, stdin=stdin, doing="read files")
         except SourceError as error:
@@ -101,7 +101,7 @@ class Blobs:
             raise type(error)(f"cannot read {names[0]}: {error.message}", hint=error.hint) from error
 
     async def _fetch(self, entries: Sequence[Entry], commit_id: str) -> None:
-        """Fetch what a partial clone has left out of `entries`, in one go."""
+        """Fetch the contents of `entries` that a partial clone has left out, all at once."""
         remote = await self._promisor()
         if remote is None:
             return
@@ -123,7 +123,7 @@ class Blobs:
         self._missing[commit_id] -= wanted
 
     async def _promisor(self) -> str | None:
-        """Return the remote from which a partial clone fetches; None for a clone that has everything."""
+        """Return the remote of a partial clone; None for a complete clone."""
         if not self._asked:
             out = await self.git.asks("config", "--get-regexp", _PROMISOR.pattern, doing="look for a remote")
             lines = (out or b"").decode("utf-8", "surrogateescape").splitlines()

@@ -22,7 +22,7 @@ _NO_OBJECT: Final = "0" * 40
 
 
 async def commit_on_branch(git: Git, base: str, change: Change) -> str:
-    """Return the id of a new commit above the commit `base`. Raises SourceError if the branch exists already."""
+    """Create a branch with one new commit on top of `base`. Return its id. Raises SourceError if the branch exists."""
     author = _AUTHOR.fullmatch(change.author)
     if author is None:
         raise SourceError(f"`{change.author}` is not an author", hint="write Name <mail@example.org>")

@@ -1,10 +1,10 @@
-"""Lay out files of a commit in a directory when a reader asks for them.
+"""Write files of a commit to a directory when a reader needs them.
 
 Called by wiring.foreign. sources.foreign names the files, charts and directories that Apps bring, and reads them below
 the directory afterwards.
 
-Invariant: only files that were named are read, so that any other file of the repository may be missing or too large.
-Held by tests/wiring/test_commits_of_plans.py.
+Invariant: only named files are read, so any other file of the repository may be missing or too large. Held by
+tests/wiring/test_commits_of_plans.py.
 Invariant: a name is a file, a directory or nothing, exactly as in a checkout. Held by
 tests/git/test_commits.py::test_a_commit_has_what_its_checkout_has.
 Refused: laying out the whole commit first. Most files of a large repository are not about deployment.

@@ -1,12 +1,12 @@
-"""Carry what one environment pins over to the next: a minimal edit of the YAML text.
+"""Copy the pinned versions of one environment to the next, with a minimal edit of the YAML text.
 
 Called by sources.git.overlays and wiring.promotion. Pure.
 
-Invariant: outside the values that change, the text keeps every byte: comments, quotes, order, line ends. Held by
-tests/git/test_promotion.py.
-Invariant: the new text was read again and means what was asked for, else there is none. Held by
+Invariant: outside the changed values, the text keeps every byte, including comments, quotes, order and line ends. Held
+by tests/git/test_promotion.py.
+Invariant: the new text is read again, and rejected unless it has exactly the requested values. Held by
 tests/git/test_promotion.py::test_what_cannot_be_changed_safely_is_a_problem_and_the_text_stays.
-Refused: load and dump; a pull request that moves every line is not reviewed.
+Refused: load and dump; nobody reviews a pull request that changes every line.
 """
 
 import copy
@@ -22,7 +22,7 @@ from bateau.kit.position import Position, child, steps
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.sources.git.scalar import written
 
-# What says which software runs. How much of it and where is each environment's own: replicas are not promoted.
+# The fields that choose the software. Each environment has its own capacity and places: replicas are not promoted.
 PINS: Final = frozenset(
     {"image", "source", "wasm", "vm", "chart", "model", "tag", "version", "digest", "revision", "sha256"}
 )
@@ -30,9 +30,9 @@ PINS: Final = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """The text of a file that holds an Environment document, and the name of that environment.
+    """The text of a file with an Environment document, and the name of that environment.
 
-    Without a name, the first document of the file is meant.
+    Without a name, it stands for the first document of the file.
     """
 
     file: str
@@ -42,9 +42,9 @@ class Written:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Promotion:
-    """The new text of the target's file, one line for every change, and what differs but was left alone.
+    """The new text of the target's file, one line per change in `changes`, and per kept difference in `left`.
 
-    With problems the text is the old one. `unpinned` is the problem if the source pins nothing.
+    If there are problems, the text is the old one. `unpinned` is the problem if the source pins nothing.
     """
 
     text: str
@@ -55,10 +55,10 @@ class Promotion:
 
 
 def promote(source: Written, target: Written, *, service: str | None = None) -> Promotion:
-    """Make `target` pin what `source` pins, for one service ("chat") or for all.
+    """Copy the pins of `source` to `target`, for one service ("chat") or for all.
 
-    Pins are the values below `spec.values` (below `spec.values.NAME` for one service) and the patches' `set` whose
-    last step is in PINS. A patch is matched by what it matches, and is not made where the target has none.
+    Pins are the values below `spec.values` (below `spec.values.NAME` for one service), and in the `set` of patches,
+    whose last step is in PINS. Two patches correspond if their `match` is equal. No patch is added to the target.
     """
     problems: list[Problem] = []
     ours, theirs = _document(source, problems), _document(target, problems)
@@ -92,9 +92,9 @@ def promote(source: Written, target: Written, *, service: str | None = None) -> 
 
 
 def edit(target: Written, changes: Mapping[str, Any]) -> Promotion:
-    """Set scalars by path from the document's top: `spec.values.chat.image`, `spec.patches[0].set['spec.image']`.
+    """Set scalars by their full path: `spec.values.chat.image`, `spec.patches[0].set['spec.image']`.
 
-    Keys that are missing are added below the mapping that is there. Lists are not lengthened.
+    Missing keys are added to the innermost existing mapping. No item is added to a list.
     """
     problems: list[Problem] = []
     document = _document(target, problems)
@@ -113,7 +113,7 @@ def edit(target: Written, changes: Mapping[str, Any]) -> Promotion:
             said.append(f"{_said(path)}: {_brief(old)} -> {_brief(value)}")
     again = _document(Written(file=target.file, text=text, environment=target.environment), [])
     if not problems and (again is None or again.tree != expected):
-        says = "the document is written in a way that cannot be changed safely"
+        says = "the format of the document does not allow a safe change"
         problems.append(Problem(where=document.position, says=says, hint="change it by hand"))
     if problems:
         return Promotion(text=target.text, problems=tuple(problems))
@@ -144,7 +144,7 @@ def _is_environment(tree: Any, name: str | None) -> bool:
 
 
 def _pinned(tree: Any, service: str | None) -> Iterator[tuple[str, tuple[str, Any]]]:
-    """Yield every scalar that a service may be pinned by: what it is known by in any environment, path and value."""
+    """Yield every scalar that may pin a service: a key that is the same in all environments, its path and its value."""
     spec = _mapping(tree.get("spec"))
     values = _mapping(spec.get("values"))
     for name, value in values.items():
@@ -174,7 +174,7 @@ def _mapping(value: Any) -> dict[str, Any]:
 
 
 def last_step(path: str) -> str:
-    """Return the field that a path ends in; a patch's path is itself one step."""
+    """Return the last field of a path. The path in a patch's `set` is itself a single step."""
     last = steps(path)[-1]
     return str(steps(last)[-1]) if isinstance(last, str) and "." in last else str(last)
 
@@ -200,7 +200,7 @@ def _put(tree: Any, path: tuple[str | int, ...], value: Any) -> Any:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a value stands in the text, or where a missing key has to go."""
+    """The position of a value in the text, or the position at which a missing key is added."""
 
     node: Any
     parent: Any
@@ -208,11 +208,11 @@ class _Place:
 
     @classmethod
     def of(cls, text: str, environment: str | None, path: str) -> "_Place | str":
-        """Return the place, or why there is none."""
+        """Return the place of a path, or the reason why it cannot be changed."""
         try:
             roots: list[Any] = list(yaml.compose_all(text, yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError):
-            return "another document of the file is no YAML"
+            return "another document in the file is not valid YAML"
         for root in roots:
             kind, metadata = _get(root, "kind"), _get(root, "metadata")
             name = metadata and _get(metadata, "name")
@@ -220,7 +220,7 @@ class _Place:
                 return cls._below(root, steps(path))
             if kind and name and (kind.value, name.value) == ("Environment", environment):
                 return cls._below(root, steps(path))
-        return "the document is not there"
+        return "the document does not exist"
 
     @classmethod
     def _below(cls, root: Any, path: tuple[str | int, ...]) -> "_Place | str":
@@ -230,11 +230,11 @@ class _Place:
             if found is None:
                 rest = path[number:]
                 if not isinstance(node, yaml.MappingNode) or not all(isinstance(each, str) for each in rest):
-                    return "what it stands in is not a mapping"
+                    return "its parent is not a mapping"
                 if not node.value:
                     return "the mapping around it is empty"
                 if _uses(root, node) > 1:
-                    return "what it stands in is an alias, and other values would change too"
+                    return "its parent is an alias, and other values would change too"
                 return cls(None, node, cast("tuple[str, ...]", rest))
             if _uses(root, found) > 1:
                 return "it is an alias, and other values would change too"
@@ -249,14 +249,14 @@ class _Place:
         """Return the text with the value in it."""
         if self.node is not None:
             start, end = self.node.start_mark.index, self.node.end_mark.index
-            gap = " " if start == end else ""  # `image:` with nothing behind it
+            gap = " " if start == end else ""  # `image:` without a value
             return text[:start] + gap + written(value, style=self.node.style) + text[end:]
         line = f"{written(self.missing[0])}: {_nested(self.missing[1:], value)}"
         last_key, last = self.parent.value[-1]
         if self.parent.flow_style:
             at = last.end_mark.index
             return f"{text[:at]}, {line}{text[at:]}"
-        # A block's end mark stands before what follows it, comments included: go back to the last line that is its own.
+        # The end mark of a block is after the comments that follow it, so go back to the last line of the block itself.
         at = _end_of_line(text, _last_scalar(last).end_mark.index)
         newline = "\r\n" if "\r\n" in text else "\n"
         return f"{text[:at]}{newline}{' ' * last_key.start_mark.column}{line}{text[at:]}"
@@ -275,7 +275,7 @@ def _get(node: Any, step: str | int) -> Any:
 
 
 def _uses(root: Any, wanted: Any) -> int:
-    """Return how often a node stands in the document: aliases share one node."""
+    """Return how often a node is used in the document. Aliases share one node."""
     seen: set[int] = set()
     count = 0
     waiting = [root]
@@ -300,7 +300,7 @@ def _last_scalar(node: Any) -> Any:
 
 
 def _end_of_line(text: str, at: int) -> int:
-    if at and text[at - 1] == "\n":  # a block scalar ends behind its line
+    if at and text[at - 1] == "\n":  # a block scalar ends after its line
         return at - 1
     ends = [found for found in (text.find("\r\n", at), text.find("\n", at)) if found >= 0]
     return min(ends, default=len(text))

@@ -21,14 +21,14 @@ _REF: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*")
 _REVISION: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._/+-]*(?:[~^][0-9]*)*")
 _HOST: Final = re.compile(r"[A-Za-z0-9\[][A-Za-z0-9.:\[\]-]*")
 _USER: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]*")
-# What git puts before a name to find it at the host.
+# The prefixes that git tries for a name on the host.
 _REF_PREFIXES: Final = ("", "refs/", "refs/heads/", "refs/tags/")
 COMMIT_ID: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GitReference:
-    """A repository, the ref to follow (None: its default branch), and the folder that holds the specs."""
+    """A repository, the ref to follow (None: its default branch), and the folder with the specs."""
 
     url: str
     ref: str | None = None

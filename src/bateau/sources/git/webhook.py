@@ -35,7 +35,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unheeded:
-    """A genuine webhook about another event: a ping, an issue."""
+    """A genuine webhook about another event, such as a ping or an issue."""
 
     event: str
 
@@ -79,7 +79,7 @@ def _forged(headers: Mapping[str, str], body: bytes, secret: str) -> str | None:
     if given is None:
         if "x-hub-signature" in headers:
             return "the signature is SHA-1 only, which is not accepted"
-        return "there is no signature"
+        return "the signature is missing"
     return None if _same(given.removeprefix("sha256="), expected) else "the signature is wrong"
 
 

@@ -1,11 +1,11 @@
-"""Lay the files of a commit out in a directory, as a checkout would, and keep them as they are in the commit.
+"""Write the files of a commit to a directory, as a checkout would, and keep them identical to the commit.
 
 Called by sources.git.commit_files, sources.git.follow and wiring.repository.
 
-Invariant: only files that a commit has brought are ever changed or removed, and nothing is written through a link. Held
+Invariant: only files that came from a commit are ever changed or removed, and nothing is written through a link. Held
 by tests/wiring/test_laid_out.py and
 tests/git/test_commits.py::test_nothing_is_written_through_a_link_that_a_program_made.
-Invariant: a file whose size, times and inode are as after the last time is not read again. Held by
+Invariant: a file is not read again until its size, times or inode change. Held by
 tests/git/test_commits.py::test_a_second_look_repairs_modes_contents_and_links_and_reads_nothing_else.
 """
 
@@ -30,7 +30,7 @@ _HINTS: Final = {errno.EISDIR: _IN_THE_WAY, errno.ENOTDIR: _IN_THE_WAY, errno.EE
 
 @dataclass(frozen=True, kw_only=True)
 class LaidOut:
-    """The names of files that were not as in the commit, and those of them that are pointers of Git LFS."""
+    """The names of files that differed from the commit, and of those that are pointers of Git LFS."""
 
     written: tuple[str, ...]
     pointers: tuple[str, ...]
@@ -38,13 +38,13 @@ class LaidOut:
 
 @dataclass(slots=True)
 class WorkTree:
-    """A directory with the files of a commit. Beside it lies a list of their names."""
+    """A directory with the files of a commit. A list of their names is stored next to it."""
 
     directory: Path
     _seen: dict[str, tuple[str, tuple[int, ...]]] = field(default_factory=dict[str, tuple[str, tuple[int, ...]]])
 
     async def lay_out(self, listing: Listing, blobs: Blobs, commit_id: str) -> LaidOut:
-        """Make the files those of a commit. Files of an earlier commit are removed; files of programs stay.
+        """Make the directory equal to a commit. Files of an earlier commit are removed; files of programs stay.
 
         Raises ControlError if the disk does not permit it, and the SourceError family.
         """
@@ -90,7 +90,7 @@ class WorkTree:
 
     @property
     def _partial(self) -> Path:
-        """The file that is being written; it is not among the others, as a commit may have any name."""
+        """The file that is being written. It is outside the directory, because a commit may contain any name."""
         return self.directory.with_name(f"{self.directory.name}.partial")
 
     def _prepare(self, listing: Listing) -> list[Entry]:
@@ -131,7 +131,7 @@ class WorkTree:
         self._seen = {path: seen for path, seen in self._seen.items() if path in listing.entries}
 
     def _is_as(self, path: Path, entry: Entry, listing: Listing) -> bool:
-        """Whether a file or a link is as in the commit. Its content is read only if something else has changed."""
+        """Whether a file or a link equals the commit. Its content is read only if its marks have changed."""
         try:
             marks = _marks(path)
         except (FileNotFoundError, NotADirectoryError):
@@ -150,7 +150,7 @@ class WorkTree:
         return same
 
     def _folder(self, path: Path) -> None:
-        """Create a directory and those around it, none of which may be a link."""
+        """Create a directory and its parents, none of which may be a link."""
         for each in (*self._around(path), path) if path != self.directory else ():
             if each.is_symlink():
                 raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(each))
@@ -160,15 +160,15 @@ class WorkTree:
         return any(each.is_symlink() for each in self._around(path))
 
     def _around(self, path: Path) -> Iterator[Path]:
-        """Yield the directories around a path, below the directory of the commit, from the top."""
+        """Yield the parents of a path below the directory of the commit, from the top."""
         parts = path.relative_to(self.directory).parts
         yield from (self.directory.joinpath(*parts[:count]) for count in range(1, len(parts)))
 
     def _remove(self, path: Path) -> None:
-        """Remove a file, or the directory of a submodule, and the directories around it that are empty then."""
+        """Remove a file, or the directory of a submodule, and the parents that are empty after that."""
         if self._is_behind_link(path):
             return
-        with contextlib.suppress(NotADirectoryError):  # the directory around it is a file now
+        with contextlib.suppress(NotADirectoryError):  # its parent is a file now
             if path.is_dir() and not path.is_symlink():
                 _remove_if_empty(path)
             else:
@@ -189,7 +189,7 @@ def _remove_if_empty(folder: Path) -> bool:
 
 
 def _marks(path: Path) -> tuple[int, ...]:
-    """Return the marks of a file, of which one changes with every edit: no program can set the ctime of an inode."""
+    """Return the marks of a file. Every edit changes at least one, because no program can set the ctime of an inode."""
     status = path.lstat()
     return status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_mode
 
