@@ -75,6 +75,19 @@ def test_a_rule_sees_what_the_server_fills_in(tmp_path: Path, kind: str, check: 
     )
 
 
+def test_a_message_over_an_object_that_its_schema_rejects_is_left_out(tmp_path: Path) -> None:
+    """F8: a null among containers gave `its message cannot be evaluated: Applying SELECT to non-message type`."""
+    (tmp_path / "k").mkdir()
+    pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: x}, null]}\n"
+    (tmp_path / "k" / "d.yaml").write_text(pod)
+    (tmp_path / "specs.yaml").write_text(SPECS.format(kind="Pod", check="true"))
+    found = [each.says for each in check_directory(tmp_path, starter=True).problems]
+    assert "schema, Pod a: `spec.containers[1]` must not be null" in found
+    (pinned,) = [says for says in found if "images/pinned" in says]
+    assert pinned.endswith("` is violated")
+    assert not any("cannot be evaluated: " in says for says in found)
+
+
 def test_rules_over_an_object_that_its_schema_rejects_are_not_checked_and_no_errors(tmp_path: Path) -> None:
     """F8: one null gave fifteen errors about rules of the starter set that could not be evaluated."""
     (tmp_path / "k").mkdir()

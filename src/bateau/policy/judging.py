@@ -189,7 +189,8 @@ class _Judging:
         try:
             return str(scope.value(rule.message))
         except CelError as error:
-            return f"`{rule.check}` is violated (its message cannot be evaluated: {error})"
+            says = f"`{rule.check}` is violated"
+            return says if scope.subject.rejected else f"{says} (its message cannot be evaluated: {error})"
 
     def _holds(self, waiver: Waiver) -> bool:
         return date.fromisoformat(waiver.until) >= self.today

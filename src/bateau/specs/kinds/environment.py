@@ -112,7 +112,9 @@ def _nothing_excluded(spec: Spec, fields: Mapping[str, Any], names: Names) -> li
             continue
         if pattern.partition("/")[2] in names.doubtful or (any(each in pattern for each in "*?[") and names.doubtful):
             continue
+        meant = [f"`{key}`" for key in sorted(names.services) if key.partition("/")[2] == pattern]
         hint = suggestion(pattern, names.services, none="no Model and no App is defined")
+        hint = f"write {' or '.join(meant)}" if meant else hint
         says = f"exclude names `{pattern}`, but there is no such service"
         found.append(at(spec, f"spec.exclude[{index}]", says, hint))
     return found
