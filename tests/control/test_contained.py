@@ -5,17 +5,24 @@ Each test plants a bug in one stage and looks at what a user sees (issue Part 1,
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import pytest
 
-from bateau.control import path as path_module
+from bateau.control import assembly as assembly_module
+from bateau.control import walk as walk_module
+from bateau.control.delivery import deliver
+from bateau.control.object_checks import Rules
 from bateau.control.path import Written
 from bateau.control.reading import InProcess
 from bateau.domain.endpoint import Traffic
+from bateau.domain.problem import Severity
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.status import ServiceState
 from bateau.domain.workload import Workload
 from bateau.ports.target import Rendering, Surroundings
+from bateau.specs import read
+from bateau.wiring.schemas import load_schemas
 from control.world import World, app, model, world
 
 BUG = "this is a bug in bateau: RuntimeError: planted"
@@ -32,16 +39,16 @@ async def everything_else_serves(w: World) -> None:
 
 
 async def test_a_bug_in_rendering_one_service_is_reported_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    render = path_module.render_service
+    render = assembly_module.render_service
 
-    def broken(service: Workload, around: Surroundings, *, target: str = "kubernetes") -> Rendering:
+    def broken(service: Workload, around: Surroundings, **more: Any) -> Rendering:
         if service.name == "chat":
             raise planted()
-        return render(service, around, target=target)
+        return render(service, around, **more)
 
     async with world(chat=model(), shop=app()) as w:
         await w.until(lambda: w.status.rolled_out)
-        monkeypatch.setattr(path_module, "render_service", broken)
+        monkeypatch.setattr(assembly_module, "render_service", broken)
         await everything_else_serves(w)
         found = w.service("model/chat")
         assert found.state is ServiceState.DEGRADED
@@ -49,8 +56,26 @@ async def test_a_bug_in_rendering_one_service_is_reported_there(monkeypatch: pyt
         assert list(w.replicas()) == ["model.chat.0"], "what ran of it stays"
 
 
+def test_a_bug_in_rendering_one_service_is_an_error_of_that_service_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `check`, `plan` and `render` show: the same walk as that of the loop."""
+    render = assembly_module.render_service
+
+    def broken(service: Workload, around: Surroundings, **more: Any) -> Rendering:
+        if service.name == "chat":
+            raise planted()
+        return render(service, around, **more)
+
+    monkeypatch.setattr(assembly_module, "render_service", broken)
+    rules = Rules(schemas=load_schemas(), today=date(2026, 1, 1))
+    rendered = deliver(read({"chat.yaml": model(), "shop.yaml": app(image="shop:1")}), None, rules)
+    assert {manifest.service for manifest in rendered.manifests} == {"app/shop"}
+    (problem,) = (each for each in rendered.written.problems if each.severity is Severity.ERROR)
+    assert (problem.services, str(problem.where)) == (("model/chat",), "chat.yaml:4:9")
+    assert BUG in problem.says
+
+
 async def test_a_bug_in_placing_one_service_is_reported_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    place = path_module.place
+    place = walk_module.place
 
     def broken(release: object, *rest: object) -> object:
         if any(service.name == "chat" for service in getattr(release, "services", ())):
@@ -59,7 +84,7 @@ async def test_a_bug_in_placing_one_service_is_reported_there(monkeypatch: pytes
 
     async with world(chat=model(), shop=app()) as w:
         await w.until(lambda: w.status.rolled_out)
-        monkeypatch.setattr(path_module, "place", broken)
+        monkeypatch.setattr(walk_module, "place", broken)
         await everything_else_serves(w)
         assert BUG in (w.service("model/chat").reason or "")
         assert w.service("app/shop").state is ServiceState.READY

@@ -9,9 +9,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bateau.control.assembly import Rules
 from bateau.control.bundle import bundle, manifests_of, read_bundle
 from bateau.control.delivery import deliver
+from bateau.control.object_checks import Rules
 from bateau.control.packing import Occasion, Packed, pack, read_sources
 from bateau.domain.change import object_name
 from bateau.domain.finding import Finding

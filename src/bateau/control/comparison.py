@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from bateau.control.assembly import Assembly, Rules
 from bateau.control.baseline import Split, problem_identity, split_findings, split_problems
 from bateau.control.delivery import Rendered
+from bateau.control.object_checks import ObjectChecks, Rules
 from bateau.control.path import Written, as_problem, in_order
 from bateau.domain.change import Baseline, Delivery, Gap
 from bateau.domain.finding import Finding
@@ -41,13 +41,13 @@ def taken(
     every = tuple(each if isinstance(each, Manifest) else _foreign(each) for each in manifests)
     sound = [each for each in every if _is_object(each.tree)]
     policies, _ = read_policies(reading.specs)
-    line = Assembly(reading, environment, rules, policies, variables=variables)
+    checks = ObjectChecks(reading, environment, rules, policies, variables=variables)
     return Rendered(
         written=Written(release=Release(environment=environment, services=()), problems=(), foreign=0),
         manifests=every,
         unrendered=(),
         unsound=validate(sound, rules.schemas),
-        judged=tuple(dict.fromkeys(line.judged(map(of_manifest, sound)))),
+        judged=tuple(dict.fromkeys(checks.judged(map(of_manifest, sound)))),
         missing=Unrendered(side=side),
         services_known=False,
     )

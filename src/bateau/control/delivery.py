@@ -10,14 +10,14 @@ tests/wiring/test_plan_baseline.py.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bateau.control.assembly import Assembly, Rules, Unit, is_lacking
-from bateau.control.neighbourhood import Neighbourhood, member_of
+from bateau.control.assembly import Assembly, is_lacking
+from bateau.control.object_checks import ObjectChecks, Rules
 from bateau.control.path import Written, as_problem, in_order, understood
 from bateau.control.unrendered import unrendered
+from bateau.control.walk import World, walk
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.unit import Whereabouts
 from bateau.hydrate import ManifestPatches
 from bateau.kit.position import nearest
 from bateau.kit.suggest import did_you_mean
@@ -80,22 +80,20 @@ def deliver(
     it, they are not checked. `namespace` applies to services whose documents name none.
     """
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter, namespace=namespace)
-    line = Assembly(reading, environment, rules, written.policies, variables=variables, foreign=foreign)
-    services = written.release.services
-    around = Neighbourhood((member_of(each, Whereabouts()) for each in services), environment)
-    line.include_crds((each, around.of(each.key)) for each in services)
-    units = [line.unit(each, around.of(each.key), doubled=around.doubles(each.key)) for each in services]
+    checks = ObjectChecks(reading, environment, rules, written.policies, variables=variables)
+    assembly = Assembly("kubernetes", checks=checks, foreign=foreign)
+    by_key = walk(written.release, World(), assembly).assembled
+    units = by_key.values()
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))
-    by_key: dict[str, Unit] = {each.key: unit for each, unit in zip(services, units, strict=True)}
     wrong = [problem for unit in units for problem in unit.problems]
     made = all(unit.manifests or not is_lacking((*unit.problems, *unit.unrendered)) for unit in units)
     whole = made and not written.mistaken  # otherwise a patch may target a document that could not be read
-    wrong += line.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
+    wrong += checks.patches.unmatched(matched, {str(manifest.tree["kind"]) for manifest in manifests}, whole=whole)
     if wrong:
         written = replace(written, problems=in_order((*written.problems, *wrong)))
     if whole:
-        written = replace(written, kinds=line.schemas.kind_names() | {each.group_kind[1] for each in manifests})
+        written = replace(written, kinds=checks.schemas.kind_names() | {each.group_kind[1] for each in manifests})
     return Rendered(
         written=written,
         manifests=manifests,

@@ -21,17 +21,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bateau.control.app_ports import AppPorts
+from bateau.control.assembly import Assembly
 from bateau.control.desired import DesiredState
 from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
 from bateau.control.outside import Ports
-from bateau.control.path import Outcome, World, key_variable, models_needed, runs_here, walk
+from bateau.control.path import key_variable, models_needed, runs_here
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.snapshots import Snapshots
+from bateau.control.walk import Outcome, World, walk
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError, bug
 from bateau.domain.model_file import ModelFile, ModelTask
@@ -70,6 +72,7 @@ class Control:
         self.planes = Planes(ports.site.planes)
         self.fetches = Fetches(ports.source, ports.clock, self.wake)
         self.snapshots = Snapshots()
+        self._assembly = Assembly(ports.site.target)
         self.counts = Counts()
         self.outcome: Outcome | None = None
         self.trouble: str | None = None
@@ -170,7 +173,9 @@ class Control:
         """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""
         written, desired = await self.desired.instead(texts)
         files = self.fetches.here(models_needed(desired))
-        return preview(written, desired, self.release, planned=walk(desired, self._world(files)), now=self.outcome)
+        return preview(
+            written, desired, self.release, planned=walk(desired, self._world(files), self._assembly), now=self.outcome
+        )
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
@@ -264,13 +269,12 @@ class Control:
         before, inputs = self._walked, (self.release, world)
         if self.outcome is None or len(before) != len(inputs) or before[0] is not inputs[0] or before[1] != inputs[1]:
             self._walked = inputs
-            return walk(self.release, world)
+            return walk(self.release, world, self._assembly)
         return self.outcome
 
     def _world(self, files: Mapping[str, ModelFile]) -> World:
         site = self._ports.site
         return World(
-            target=site.target,
             machine=site.machine(),
             files=files,
             directory=site.directory,

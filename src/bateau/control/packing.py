@@ -20,8 +20,9 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, Final
 
-from bateau.control.assembly import Assembly, Rules, Unit, is_lacking
+from bateau.control.assembly import Assembled, Assembly, is_lacking
 from bateau.control.neighbourhood import Member, Neighbourhood, member_of
+from bateau.control.object_checks import ObjectChecks, Rules
 from bateau.control.path import in_order
 from bateau.control.piece import Piece, piece_from, piece_of, plain_piece
 from bateau.domain.finding import Finding
@@ -135,14 +136,10 @@ class _Packing:
         self._others = [spec for spec in specs if not spec.is_service]
         self._hydration = Hydration(specs, environment, occasion.variables, namespace=occasion.namespace)
         self._policies, self._unsound = read_policies(specs, doubtful=sources.reading.doubtful)
-        self._line = Assembly(
-            sources.reading,
-            environment,
-            occasion.rules,
-            self._policies,
-            variables=occasion.variables,
-            foreign=foreign,
+        self._checks = ObjectChecks(
+            sources.reading, environment, occasion.rules, self._policies, variables=occasion.variables
         )
+        self._assembly = Assembly("kubernetes", checks=self._checks, foreign=foreign)
         self._context = self._context_digest()
         self._document_keys = {name: _joint(self._of_file(spec) + self._context) for name, spec in self._specs.items()}
         self._hydrated: dict[str, HydratedService] = {}
@@ -152,7 +149,7 @@ class _Packing:
         members, spoken = self._members()
         around = Neighbourhood(members.values(), self._environment)
         brought = [name for name, member in members.items() if member.brings_documents]
-        self._line.include_crds((self._service(name), around.of(name)) for name in brought)
+        self._assembly.include_crds((self._service(name), around.of(name)) for name in brought)
         rules = self._rules_digest()
         keys = {name: self._piece_key(member, rules, around) for name, member in members.items()}
         groups = [_Group(names, keys) for names in _grouped(members)]
@@ -185,7 +182,7 @@ class _Packing:
             except ArchiveError:
                 pass  # damaged: compute it
         service = self._service(name)
-        judged = self._line.judged([of_spec(self._specs[name]), of_service(service)])
+        judged = self._checks.judged([of_spec(self._specs[name]), of_service(service)])
         explained = self._occasion.explains_foreign or not service.brings_documents
         piece, files = piece_of(service, self._unit(name, around), judged, explained=explained)
         if key and self._may_be_kept(piece):
@@ -224,7 +221,7 @@ class _Packing:
     def _of_documents(self) -> tuple[Finding, ...]:
         """Return the findings about the policies themselves, and about documents that did not become a service."""
         lost = [self._specs[name] for name, hydrated in self._hydrated.items() if hydrated.service is None]
-        return (*self._line.standing(), *self._line.judged(map(of_spec, (*self._others, *lost))))
+        return (*self._checks.standing(), *self._checks.judged(map(of_spec, (*self._others, *lost))))
 
     def _repeated(self, pieces: Iterable[Piece], around: Neighbourhood) -> tuple[Finding, ...]:
         """Return a finding for each object that more than one manifest describes."""
@@ -237,12 +234,12 @@ class _Packing:
 
     def _unmatched(self, pieces: Sequence[Piece], *, whole: bool) -> list[Problem]:
         """Return a problem for each patch that matched no manifest. `whole`: no service is missing."""
-        if not self._line.patches:
+        if not self._checks.patches:
             return []
         matched = frozenset[int]().union(*(piece.matched for piece in pieces))
         made = all(piece.objects or not is_lacking((*piece.problems, *piece.unfit)) for piece in pieces)
         kinds = {key[1] for piece in pieces for key, _ in piece.objects}
-        return self._line.patches.unmatched(matched, kinds, whole=made and whole)
+        return self._checks.patches.unmatched(matched, kinds, whole=made and whole)
 
     def _members(self) -> tuple[dict[str, Member], frozenset[int]]:
         """Return each service as its neighbours see it, and the patches that matched any document."""
@@ -292,10 +289,10 @@ class _Packing:
 
     def _may_be_kept(self, piece: Piece) -> bool:
         """Whether a piece has no problems, and none of its patches contains a value that `env()` has read."""
-        return not piece.problems and not self._line.patches.read_variables(piece.matched)
+        return not piece.problems and not self._checks.patches.read_variables(piece.matched)
 
-    def _unit(self, name: str, around: Neighbourhood) -> Unit:
-        return self._line.unit(self._service(name), around.of(name), doubled=around.doubles(name))
+    def _unit(self, name: str, around: Neighbourhood) -> Assembled:
+        return self._assembly.unit(self._service(name), around.of(name), doubled=around.doubles(name))
 
     def _service(self, name: str) -> Workload:
         service = self._hydrate(self._specs[name]).service
@@ -330,7 +327,7 @@ class _Packing:
     def _rules_digest(self) -> bytes:
         """Return a digest of the schemas, including CRDs, and of the policies."""
         rules = self._occasion.rules
-        said = repr((self._line.schemas.digest, rules.today, bool(rules.starter), self._environment)).encode()
+        said = repr((self._checks.schemas.digest, rules.today, bool(rules.starter), self._environment)).encode()
         return _digest(said, *(self._of_file(spec) for spec in self._others if spec.kind == "Policy"))
 
     def _of_file(self, spec: Spec) -> bytes:

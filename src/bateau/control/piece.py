@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from bateau.control.assembly import Unit
+from bateau.control.assembly import Assembled
 from bateau.control.provenance import written
 from bateau.domain.change import ObjectKey
 from bateau.domain.finding import Finding
@@ -39,7 +39,7 @@ class Piece:
 
 
 def piece_of(
-    service: Workload, unit: Unit, judged: Iterable[Finding], *, explained: bool = True
+    service: Workload, unit: Assembled, judged: Iterable[Finding], *, explained: bool = True
 ) -> tuple[Piece, bytes]:
     """Return the piece of a unit, and its files. `judged` are the findings of policies about the service itself.
 

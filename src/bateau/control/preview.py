@@ -8,7 +8,8 @@ Held by tests/local/test_apply.py.
 
 from dataclasses import dataclass
 
-from bateau.control.path import Outcome, Written, model_source, runs_here
+from bateau.control.path import Written, model_source, runs_here
+from bateau.control.walk import Outcome
 from bateau.domain.change import Delivery
 from bateau.domain.release import Release
 from bateau.domain.workload import External, Workload

@@ -8,7 +8,7 @@ by tests/wiring/test_plan_baseline.py.
 
 from collections.abc import Mapping, Sequence
 
-from bateau.control.assembly import Unit, is_lacking
+from bateau.control.assembly import Assembled, is_lacking
 from bateau.control.path import Written
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
@@ -16,7 +16,9 @@ from bateau.plan import Unrendered
 from bateau.specs import Reading
 
 
-def unrendered(reading: Reading, written: Written, units: Mapping[str, Unit], environment: str | None) -> Unrendered:
+def unrendered(
+    reading: Reading, written: Written, units: Mapping[str, Assembled], environment: str | None
+) -> Unrendered:
     """Return the services without manifests that should have some. `units` are keyed by service key.
 
     A service whose unit is empty on purpose is not among them.

@@ -1,6 +1,6 @@
 """Replace values that come from `env()` in a process template by placeholder words, so that records never hold them.
 
-Called by control.path. The local runtime fills in the values when it starts a process.
+Called by control.assembly. The local runtime fills in the values when it starts a process.
 
 Invariant: with its words replaced again, the template equals the original, and its revision is the same. Held by
 tests/control/test_withholding.py.

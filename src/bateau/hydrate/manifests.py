@@ -1,7 +1,7 @@
 """Apply an environment's patches for Kubernetes objects, both rendered and foreign ones.
 
-Called by control.assembly, control.delivery and control.own_manifest. It runs after render. With these patches an
-environment can set fields for which a chart or a kustomization has no setting.
+Called by control.delivery, control.object_checks and control.own_manifest. It runs after render. With these patches
+an environment can set fields for which a chart or a kustomization has no setting.
 
 Invariant: ranks and conflicts are the same as for Bateau's own documents. A patch that matches nothing is an error.
 Held by tests/hydrate/test_manifest_patches.py::test_ranks_and_conflicts_are_those_of_documents.

@@ -1,6 +1,7 @@
 """Turn objects and policies into findings.
 
-Called by control.assembly, control.path and policy.admission. policy.admission gives the same rules to an API server.
+Called by control.object_checks, control.path and policy.admission. policy.admission gives the same rules to an API
+server.
 
 Invariant: a rule that cannot be evaluated is an error and never a pass; on an object that its schema rejects, and where
 only an API server can evaluate it, there is a finding "not checked". Held by tests/policy/test_judge.py and

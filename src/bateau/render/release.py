@@ -43,15 +43,15 @@ def render_service(
     """
     if target == "kubernetes" and isinstance(service.runs, Documents):
         made = included(expansion, service, around, scopes)
-    elif doubled:
-        # Objects are named for their service: an app and a model of one name would overwrite each other.
-        says = f"not rendered: app/{service.name} and model/{service.name} would be the same objects; rename one"
-        finding = Finding(rule="render", subject=service.key, verdict="error", says=says, where=service.position)
-        return Rendering(findings=(finding,))
     else:
         made = TARGETS[target].render(service, around)
     if not made.manifests:
         return made
+    if doubled and not isinstance(service.runs, Documents):
+        # Objects are named for their service: an app and a model of one name would overwrite each other.
+        says = f"not rendered: app/{service.name} and model/{service.name} would be the same objects; rename one"
+        finding = Finding(rule="render", subject=service.key, verdict="error", says=says, where=service.position)
+        return Rendering(findings=(finding,))
     return Rendering(body=Objects(manifests=tuple(sorted(made.manifests, key=_order))), findings=made.findings)
 
 

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from bateau.control.assembly import Rules
 from bateau.control.bundle import read_bundle
 from bateau.control.comparison import difference, taken, unread
 from bateau.control.delivery import Rendered, deliver
+from bateau.control.object_checks import Rules
 from bateau.domain.change import Delivery
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest

@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Final
 
 import bateau
-from bateau.control.assembly import Rules
 from bateau.control.bundle import bundle
+from bateau.control.object_checks import Rules
 from bateau.control.packing import Occasion, Packed, Sources, pack, read_sources
 from bateau.kit.garbage import no_collections
 from bateau.ports.foreign import Foreign

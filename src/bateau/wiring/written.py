@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from bateau.control.assembly import Rules
 from bateau.control.delivery import check, unseen_kinds
 from bateau.control.folding import folded
+from bateau.control.object_checks import Rules
 from bateau.control.path import Written
 from bateau.domain.problem import Problem, Severity
 from bateau.kit.position import Position
