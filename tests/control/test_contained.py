@@ -57,7 +57,7 @@ async def test_a_bug_in_rendering_one_service_is_reported_there(monkeypatch: pyt
 
 
 def test_a_bug_in_rendering_one_service_is_an_error_of_that_service_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `check`, `plan` and `render` show: the same walk as that of the loop."""
+    """`check`, `plan` and `render` use the same walk as the loop."""
     render = assembly_module.render_service
 
     def broken(service: Workload, around: Surroundings, **more: Any) -> Rendering:

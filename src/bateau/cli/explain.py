@@ -11,11 +11,10 @@ from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
 from bateau.cli.manifest_name import ManifestName, choose
 from bateau.cli.options import directory_option, json_option
+from bateau.domain.kinds import KINDS, SERVICE_KINDS
 
 if TYPE_CHECKING:
     from bateau.domain.origin import Origins
-
-_KINDS = ("Model", "App", "Environment", "Policy")
 
 
 @click.command()
@@ -44,7 +43,7 @@ def command(
       bateau explain Deployment/chat --bundle prod.tar.zst
     """
     kind, slash, _ = subject.partition("/")
-    if path is None and not slash and subject.partition(".")[0] in _KINDS:
+    if path is None and not slash and subject.partition(".")[0] in KINDS:
         _document(subject, as_json=as_json)
         return
     if bundle:
@@ -53,7 +52,7 @@ def command(
         asked = ManifestName.read(subject, namespace)
         manifest = choose(asked, bundle_at(bundle), where=f"in {bundle}")
         found = _Subject("manifest", subject, manifest.tree, manifest.origins, None)
-    elif slash and kind.lower() not in ("model", "app"):
+    elif slash and kind.lower() not in map(str.lower, SERVICE_KINDS):
         found = _manifest(ManifestName.read(subject, namespace), directory, environment, namespace)
     else:
         found = _service(subject, directory, environment, namespace)

@@ -1,4 +1,4 @@
-"""Turn services, one at a time, into units of a target, with everything that is to be said about each.
+"""Turn services, one at a time, into units of a target, with the findings about each.
 
 Called by control.
 
@@ -116,7 +116,7 @@ class Assembly:
         return self._foreign.expand(service, namespace=around.namespace, api_versions=self._served)
 
     def unit(self, service: Workload, around: Surroundings, *, doubled: bool = False) -> Assembled:
-        """Return what a service becomes. `doubled`: a service of another kind has the same name."""
+        """Return the unit of a service with its findings. `doubled`: a service of another kind has the same name."""
         try:
             return self._assembled(service, around, doubled=doubled)
         except Exception as error:  # noqa: BLE001 - `failed` logs it

@@ -44,7 +44,7 @@ class World:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What a release becomes on a site: `assembled` has every service, with its unit if it has one, and its findings.
+    """The units of a release on a site: `assembled` has every service, with its unit if it has one, and its findings.
 
     `refused` says why a service has no unit. A service in `held` may get a unit later, so its replicas stay.
     """

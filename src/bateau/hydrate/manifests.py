@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, cast
 
 from bateau.domain.expression import reads_variables
+from bateau.domain.kinds import SERVICE_KINDS
 from bateau.domain.manifest import Manifest, name_of
 from bateau.domain.origin import Origin, overlaid, removed
 from bateau.domain.problem import Problem, Severity
@@ -87,7 +88,7 @@ class ManifestPatches:
         for patch in (patch for number, patch in enumerate(self._patches) if number not in matched):
             (problem,) = unmatched([patch], "manifest")
             kind = str(patch.match["kind"])
-            near = None if kind in kinds else did_you_mean(kind, sorted({"Model", "App", *kinds}))
+            near = None if kind in kinds else did_you_mean(kind, sorted({*SERVICE_KINDS, *kinds}))
             if whole:
                 found.append(replace(problem, hint=near or problem.hint))
             else:

@@ -17,6 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from bateau.domain.kinds import SERVICE_KINDS
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, body_of
@@ -55,7 +56,7 @@ def overlap(one: Sequence[Step], other: Sequence[Step]) -> bool:
 
 def speaks_of_manifests(patch: Patch) -> bool:
     """Whether a patch is for Kubernetes objects and not for Bateau's own documents."""
-    return patch.match.get("kind") not in (None, "Model", "App")
+    return patch.match.get("kind") not in (None, *SERVICE_KINDS)
 
 
 def patches_of(context: Context) -> list[Patch]:

@@ -9,22 +9,20 @@ tests/policy/test_judge.py::test_match_by_group_name_namespace_and_label.
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
-from typing import Any, Final, cast
+from typing import Any, cast
 
+from bateau.domain.kinds import KINDS, SERVICE_KINDS
 from bateau.domain.rules import PolicyMatch, Waiver
 from bateau.policy.subject import Stage, Subject
-
-SERVICES: Final = frozenset({"Model", "App", "Database"})
-OURS: Final = SERVICES | {"Environment", "Cluster", "Policy"}
 
 
 def stage_of(match: PolicyMatch) -> Stage:
     """Return the stage that a policy judges, from its kinds if it does not name one."""
     if match.stage is not None:
         return match.stage
-    if not match.kinds or not set(match.kinds) <= OURS:
+    if not match.kinds or not set(match.kinds) <= KINDS:
         return "manifest"
-    return "release" if set(match.kinds) <= SERVICES else "spec"
+    return "release" if set(match.kinds) <= SERVICE_KINDS else "spec"
 
 
 def judges_manifests(match: PolicyMatch) -> bool:

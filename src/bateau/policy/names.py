@@ -15,14 +15,15 @@ from fnmatch import fnmatchcase
 from typing import Final
 
 from bateau.domain.api_resources import API_RESOURCES
+from bateau.domain.kinds import KINDS, SERVICE_KINDS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.rules import PolicySpec
 from bateau.domain.spec import Spec
 from bateau.kit.position import item, nearest
 from bateau.kit.suggest import closest, listed
-from bateau.policy.matching import OURS, SERVICES, stage_of
+from bateau.policy.matching import stage_of
 
-KINDS: Final = frozenset(kind for _, kind in API_RESOURCES)
+KUBERNETES_KINDS: Final = frozenset(kind for _, kind in API_RESOURCES)
 GROUPS: Final = frozenset(group for group, _ in API_RESOURCES)
 _CORE: Final = 'the core group is the empty string: write `groups: [""]`'
 _CUSTOM: Final = "for a custom resource of this name, write its group in spec.match.groups"
@@ -47,7 +48,7 @@ class _Names:
         self._policy = policy
         self._doubtful = doubtful
         stage, kinds = stage_of(policy.match), policy.match.kinds
-        judged = kinds or (SERVICES if stage == "release" else OURS)
+        judged = kinds or (SERVICE_KINDS if stage == "release" else KINDS)
         self._environments = [spec.name for spec in specs if spec.kind == "Environment"]
         # Objects in manifests may have any name; documents and their files are all here.
         self._documents = None if stage == "manifest" else [spec.name for spec in specs if spec.kind in judged]
@@ -79,7 +80,7 @@ class _Names:
     def _kinds(self, path: str, kinds: Sequence[str]) -> Iterator[Problem]:
         groups = self._policy.match.groups
         for index, kind in enumerate(kinds):
-            if kind in OURS:
+            if kind in KINDS:
                 continue
             of = sorted(group for group, each in API_RESOURCES if each == kind)
             custom = any(group not in GROUPS for group in groups)
@@ -88,7 +89,7 @@ class _Names:
                 yield self._problem(
                     item(path, index), says, f"write `groups: [{of[0] or chr(34) * 2}]`, or leave it out"
                 )
-            elif not of and not custom and (near := closest(kind, KINDS | OURS)):
+            elif not of and not custom and (near := closest(kind, KUBERNETES_KINDS | KINDS)):
                 says = f"there is no kind `{kind}`"
                 yield self._problem(item(path, index), says, f"did you mean `{near}`? {_CUSTOM}")
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+from bateau.domain.kinds import KINDS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.rules import PolicySpec
 from bateau.domain.spec import Spec
@@ -21,7 +22,6 @@ from bateau.kit.cel_text import has_string
 from bateau.kit.position import Position, nearest
 from bateau.kit.schema import build
 from bateau.kit.suggest import did_you_mean
-from bateau.policy.matching import OURS
 from bateau.policy.names import misnamed
 
 # The names that every rule sees here; `siblings` are the other manifests of the same service.
@@ -93,7 +93,7 @@ class _Reader:
 
     def _check_match(self) -> None:
         match = self._policy.match
-        ours = [kind for kind in match.kinds if kind in OURS]
+        ours = [kind for kind in match.kinds if kind in KINDS]
         if match.stage is None and ours and len(ours) < len(match.kinds):
             says = f"spec.match.kinds mixes Bateau's kinds ({', '.join(ours)}) with kinds of Kubernetes"
             self._add("spec.match.kinds", says, "write two policies")
