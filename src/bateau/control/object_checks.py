@@ -2,7 +2,7 @@
 
 Called by control, wiring.delivery, wiring.packing and wiring.written.
 
-Invariant: findings show no value that `env()` has read.
+Invariant: findings show no value that `env()` has read. Held by tests/wiring/test_plan_shows.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
