@@ -11,9 +11,9 @@ from collections.abc import Callable
 from datetime import date
 from pathlib import Path
 
-from bateau.control.assembly import Rules
 from bateau.control.comparison import difference
 from bateau.control.delivery import deliver
+from bateau.control.object_checks import Rules
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
 from bench.report import figure

@@ -31,8 +31,8 @@ def main() -> None:
 
 def _bateau() -> Render:
     """Read, hydrate, render, hold to schemas and 20 rules, write; loading the schemas is counted."""
-    from bateau.control.assembly import Rules
     from bateau.control.delivery import deliver
+    from bateau.control.object_checks import Rules
     from bateau.kit.yaml_writer import write
     from bateau.specs import read
     from bateau.wiring.schemas import load_schemas

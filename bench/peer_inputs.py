@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from bateau.control.assembly import Rules
 from bateau.control.delivery import deliver
+from bateau.control.object_checks import Rules
 from bateau.kit.yaml_writer import write
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
