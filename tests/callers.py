@@ -30,9 +30,9 @@ _NAMES_MAX = 8
 def wrong_callers(module: str, docstring: str) -> str | None:
     """Return what is wrong with the sentence in a docstring, and the sentence that would be right; None if it is."""
     text = " ".join(docstring.split())
-    begin = text.find("Called by ")
-    if begin < 0:
+    if not re.search(r"\bcalled by ", text, re.IGNORECASE):
         return None
+    begin = max(text.find("Called by "), 0)
     found = _SENTENCE.match(text, begin)
     right = f"write: {sentence(module)}"
     if found is None:

@@ -1,6 +1,6 @@
 """The endpoint model that every plane is fed from, and the state that a plane reports.
 
-Made by control from replicas and specs; read by the planes (Envoy now; gRPC xDS and DNS later).
+Made by control from replicas and specs; read by the planes.
 """
 
 from collections.abc import Mapping

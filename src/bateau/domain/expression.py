@@ -1,6 +1,6 @@
 """What the expressions of documents may see and call, and what a text with expressions reads.
 
-Read by specs (references), hydrate (evaluation, origins) and plan (which values are concealed).
+Read by specs.kinds.app (references), hydrate (evaluation, origins) and plan.difference (which values are concealed).
 """
 
 from collections.abc import Sequence

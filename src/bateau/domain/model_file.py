@@ -1,6 +1,6 @@
 """A model on disk, and what its header says.
 
-Made by sources; read by place (does it fit?) and by the local runtime (how to start it).
+Made by sources; read by place (does it fit?) and by render.process (how to start it).
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """How much of a machine each service gets, and whether it fits.
 
-Made by place; read by the templates of runtimes (slots, context, threads) and by the faces.
+Made by place; read by render.process (slots, context, threads) and by the faces.
 """
 
 from collections.abc import Mapping

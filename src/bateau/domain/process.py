@@ -1,6 +1,6 @@
 """What to run as a process: the template that every replica of a revision is made from.
 
-Made by the local runtime (models, apps) and by the Envoy plane (its proxy); run and kept by the local runtime.
+Made by render.process, and by a plane for its proxy; run and kept by the local runtime.
 """
 
 import re

@@ -1,6 +1,6 @@
 """What shall run: every service of one environment.
 
-Made by hydrate from specs; read by place, render, plan, control and the faces.
+Made by hydrate from specs; read by place and control.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """One running copy of a service, as the engine sees it.
 
-Observed by runtimes; read by plan (what to start, drain, stop), by traffic (where to send requests) and by the faces.
+Observed by runtimes; read by control (which endpoints get requests) and by the faces.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Probe the health of a process: by HTTP, by a TCP connection, or by gRPC health checking.
 
-Created by wiring, called by runtimes through ports.probe. Each probe opens and closes its own connection.
+Called by wiring.local. runtimes.local uses it through ports.probe. Each probe opens and closes its own connection.
 
 Invariant: a probe never raises, whatever the other side does; the answer is None or one line. Held by
 tests/observe/test_probes.py.

@@ -1,6 +1,6 @@
 """Fetch the followed repository when a forge reports a push.
 
-Created by wiring.local, called by the control API through ports.webhook.
+Called by wiring.local. The control API uses it through ports.webhook.
 
 Invariant: without a secret every webhook is rejected; a rejected webhook has no effect. Held by
 tests/wiring/test_webhook.py.

@@ -1,6 +1,6 @@
 """Compare the records with the running replicas: which continue, which have ended, and which have no record.
 
-Called once by the keeper, before its first `observe`.
+Called by runtimes.local.keeper. It runs once, before the first `observe`.
 
 Invariant: sends no signal, and changes nothing but the names of damaged files. Held by tests/runtimes/test_adoption.py.
 """

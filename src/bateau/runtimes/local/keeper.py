@@ -1,6 +1,6 @@
 """Keep single replicas running on this machine. Each has its own session and outlives the control plane.
 
-Made by wiring; called by runtime through ports.keeper. Hands each replica to a Supervisor of its own.
+Called by wiring.local. runtimes.local.runtime uses it through ports.keeper. Hands each replica to a Supervisor.
 
 `observe` returns the known state at once and touches neither disk nor network.
 Refused: systemd as the supervisor; containers and many machines have no user instance of it, and readiness by probe,

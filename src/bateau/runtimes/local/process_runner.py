@@ -1,6 +1,6 @@
 """Run replicas as processes of this machine, each in a session of its own, limited by cgroups where possible.
 
-Made by wiring; used by the keeper through runner.Runner.
+Called by runtimes.local.keeper. It satisfies runner.Runner.
 
 Invariant: a process is adopted only when its boot, its start in clock ticks and its marks all agree with the record.
 Held by tests/runtimes/test_adoption.py.

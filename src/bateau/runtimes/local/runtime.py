@@ -1,6 +1,7 @@
 """Run units as replicas on this machine: start, drain and stop them in the right order.
 
-Made by wiring; called by control through ports.runtime. Hands each replica to a keeper, which restarts and probes it.
+Called by wiring.local. control uses it through ports.runtime. Hands each replica to a keeper, which restarts and probes
+it.
 
 Invariant: no method waits: a start or a stop is a task whose end is observed. Held by tests/ports/test_runtime.py.
 Invariant: a failure of one unit, expected or a bug, is reported with its reason, retried after a back-off, and does not
