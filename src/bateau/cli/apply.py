@@ -150,6 +150,6 @@ def _ended(say: _Saying, rollout: "Rollout", *, pending: bool) -> int:
         )
         return say.end(says, EXIT_WORLD_FAILED, **facts)
     if rollout.not_taken_up:
-        wrong = any(problem["severity"] == "error" for problem in rollout.status["problems"])
+        wrong = rollout.status["specsRejected"]
         return say.end(rollout.not_taken_up, EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED, **facts)
     return say.end(f"applied\n{still_running(rollout.status)}" if pending else None, 0, **facts)

@@ -10,8 +10,10 @@ import click
 
 from bateau.cli.options import is_terminal
 from bateau.cli.table import size
+from bateau.kit.visible import visible
 
 GATEWAY = "gateway/envoy"
+LOG_LINE_MAX = 200
 # By the task of a model: a path, and the fields of a request beside `model`.
 _EXAMPLES = {
     "generate": ("chat/completions", '"messages":[{"role":"user","content":"hi"}]'),
@@ -26,6 +28,7 @@ class Presenter:
     def __init__(self) -> None:
         self._shown: dict[str, tuple[Any, ...]] = {}
         self._problems: list[Any] = []
+        self._specs_rejected = False
         self._pulls: dict[str, int] = {}
         self._started: dict[str, float] = {}
 
@@ -43,14 +46,13 @@ class Presenter:
     def _show_problems(self, tree: dict[str, Any]) -> None:
         from bateau.cli.problems import render_trees
 
-        had_errors = any(problem["severity"] == "error" for problem in self._problems)
+        were_rejected, self._specs_rejected = self._specs_rejected, tree["specsRejected"]
         self._problems = tree["problems"]
-        has_errors = any(problem["severity"] == "error" for problem in self._problems)
         if self._problems:
             click.echo(render_trees(self._problems), err=True)
-        if has_errors:
+        if self._specs_rejected:
             click.echo("The specs have errors. Running services were not changed.", err=True)
-        elif had_errors:
+        elif were_rejected:
             click.echo("The errors in the specs are fixed.", err=True)
 
     def _show_service(self, service: dict[str, Any]) -> None:
@@ -76,7 +78,7 @@ class Presenter:
         elif state in ("Failed", "Degraded") or (before and state == "Starting" and name != GATEWAY):
             self._line(short, state, reason or _replicas(service))
             for line in _last_log(service):
-                click.echo(f"    {line}", err=True)
+                click.echo(f"    {log_line(line)}", err=True)
 
     def _show_pull(self, name: str, service: dict[str, Any]) -> None:
         done, total = service["pulledBytes"], service["pullBytesTotal"]
@@ -156,6 +158,16 @@ def _count(number: int, word: str) -> str:
 def _last_log(service: dict[str, Any]) -> list[str]:
     troubled = next((r for r in service["replicas"] if r["state"] == "BackOff" and r["lastLog"]), None)
     return list(troubled["lastLog"]) if troubled else []
+
+
+def log_line(line: str) -> str:
+    """Return a line of a log for the terminal: control characters are shown, and a long line is cut.
+
+    >>> log_line("x" * 2000)[195:]
+    'xxxxx... (2,000 characters)'
+    """
+    shown = visible(line)
+    return shown if len(shown) <= LOG_LINE_MAX else f"{shown[:LOG_LINE_MAX]}... ({len(line):,} characters)"
 
 
 def _bar(share: float, width: int = 24) -> str:

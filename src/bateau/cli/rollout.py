@@ -34,7 +34,7 @@ def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
     """Show progress until the outcome of the texts with digest `written` is known. Raises ControlError."""
 
     def refused(tree: dict[str, Any]) -> str | None:
-        if any(problem["severity"] == "error" for problem in tree["problems"]):
+        if tree["specsRejected"]:
             return "not applied: the specs have errors; running services were not changed"
         return (
             "not applied: another `apply` has replaced these specs"

@@ -56,7 +56,7 @@ def status_text(tree: dict[str, Any]) -> str:
         from bateau.cli.problems import render_trees
 
         lines.append("\n" + render_trees(tree["problems"]))
-        if any(problem["severity"] == "error" for problem in tree["problems"]):
+        if tree["specsRejected"]:
             lines.append(f"The specs in {tree['directory']} have errors. Running services were not changed.")
     return "\n".join(lines)
 
@@ -76,4 +76,6 @@ def _row(service: dict[str, Any]) -> tuple[str, ...]:
 
 def _last_log(service: dict[str, Any]) -> str:
     troubled = next((r for r in service["replicas"] if r["state"] == "BackOff" and r["lastLog"]), None)
-    return "".join(f"\n    {line}" for line in troubled["lastLog"]) if troubled else ""
+    from bateau.cli.presenter import log_line
+
+    return "".join(f"\n    {log_line(line)}" for line in troubled["lastLog"]) if troubled else ""

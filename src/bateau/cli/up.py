@@ -214,7 +214,7 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
     click.echo(endpoint_lines(tree))
     click.echo(still_running(tree), err=True)
     failed = [service for service in tree["services"] if service["state"] == "Failed"]
-    wrong = any(problem["severity"] == "error" for problem in tree["problems"])
+    wrong = tree["specsRejected"]
     return EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED if failed else 0
 
 

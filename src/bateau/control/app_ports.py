@@ -10,9 +10,9 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from bateau.control.endpoints import listen_key
+from bateau.control.saving import Saving
 from bateau.domain.release import Release
 from bateau.domain.unit import Whereabouts
-from bateau.ports.memory import Memory
 from bateau.ports.numbers import PortNumbers
 
 _PORT_MAX = 65535
@@ -21,14 +21,14 @@ _PORT_MAX = 65535
 class AppPorts:
     """Port numbers by port name ("app/shop/http"). They survive restarts of the control plane."""
 
-    def __init__(self, memory: Memory, numbers: PortNumbers) -> None:
-        self._memory = memory
+    def __init__(self, saving: Saving, numbers: PortNumbers) -> None:
+        self._saving = saving
         self._handed_out = numbers
         self.numbers: Mapping[str, int] = {}
 
     def remember(self) -> None:
         """Restore the ports that an earlier control plane handed out."""
-        ports: Any = self._memory.load().get("app_ports")
+        ports: Any = self._saving.load().get("app_ports")
         numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
         self.numbers = {
             key: number for key, number in numbers.items() if type(number) is int and 0 < number <= _PORT_MAX
@@ -37,7 +37,7 @@ class AppPorts:
             self._handed_out.keep(f"clients of {key}", number)
 
     def hand_out(self, release: Release) -> None:
-        """Give every port of an app the number that its clients use. Raises ControlError if it cannot be stored."""
+        """Give every port of an app the number that its clients use. Raises ReplicaError if none is free."""
         wanted = {
             listen_key(service.key, name): port.number
             for service in release.services
@@ -51,7 +51,7 @@ class AppPorts:
         kept = {**self.numbers, **handed_out}
         if kept != self.numbers:
             self.numbers = kept
-            self._memory.save({**self._memory.load(), "app_ports": kept})
+            self._saving.save({"app_ports": kept})
 
     def whereabouts(self, models_url: str) -> Whereabouts:
         """Return the addresses of the services on this machine. Every model is at `models_url`."""

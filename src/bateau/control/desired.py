@@ -21,7 +21,8 @@ from bateau.control.outside import Ports
 from bateau.control.path import Written
 from bateau.control.restarts import Restarted, Restarts
 from bateau.control.rollback import Rollbacks, RolledBack
-from bateau.domain.errors import BateauError, ControlError
+from bateau.control.saving import Saving
+from bateau.domain.errors import ControlError
 from bateau.domain.release import Release
 
 logger = logging.getLogger(__name__)
@@ -36,8 +37,9 @@ def texts_digest(texts: Mapping[str, str]) -> str:
 class DesiredState:
     """The release that should run. `on_change` is called whenever a different release is applied."""
 
-    def __init__(self, ports: Ports, on_change: Callable[[], None]) -> None:
+    def __init__(self, ports: Ports, saving: Saving, on_change: Callable[[], None]) -> None:
         self._ports = ports
+        self._saving = saving
         self._on_change = on_change
         self._rollbacks = Rollbacks(ports, self.understood)
         self._restarts = Restarts(ports.environment)
@@ -45,7 +47,6 @@ class DesiredState:
         self._texts: Mapping[str, str] = {}  # the texts of `written`
         self._good: Written | None = None  # the last specs without errors
         self._good_texts: Mapping[str, str] = {}
-        self._kept = True  # whether the whole state is stored for the next control plane
         self.history = History(ports.revisions, ports.clock, who=ports.who)
         self.stale = True  # whether the specs may have changed since they were read
         self.read_once = False  # whether the specs were read at all
@@ -86,7 +87,7 @@ class DesiredState:
 
     async def remember(self) -> None:
         """Restore the desired state of the previous control plane. A later error in the specs then undoes nothing."""
-        remembered = self._ports.memory.load()
+        remembered = self._saving.load()
         self._rollbacks.remember(remembered.get("rollbacks"))
         self._restarts.remember(remembered.get("restarts", {}))
         texts: Any = remembered.get("texts")
@@ -100,14 +101,10 @@ class DesiredState:
 
     def forget(self) -> None:
         """Remove the stored specs, so that the next control plane starts without them. Rollbacks stay stored."""
-        remembered = self._ports.memory.load()
-        self._ports.memory.save({key: value for key, value in remembered.items() if key != "texts"})
+        self._saving.drop("texts")
 
     async def read(self) -> None:
-        """Read the specs, and apply them if they have no errors.
-
-        Raises BateauError if they cannot be read, or if the new state cannot be stored.
-        """
+        """Read the specs, and apply them if they have no errors. Raises BateauError if they cannot be read."""
         async with self._changing:
             self.read_at = self._ports.clock.monotonic()
             self.stale = False
@@ -120,7 +117,6 @@ class DesiredState:
                     self._good, self._good_texts = written, texts
                     await self._take_up(written)
             self.read_once = True
-            self.keep()
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at the last healthy revision in which it differed.
@@ -135,11 +131,6 @@ class DesiredState:
             self.history.note_rolled_back(self.release.environment, says)
             logger.info("%s", says)
             await self._take_up(self._good, says)
-            try:
-                self.keep()
-            except BateauError as error:
-                logger.error("%s; Bateau retries", error.message)
-                self.stale = True
             return made
 
     async def restart(self, service: str) -> Restarted:
@@ -152,27 +143,15 @@ class DesiredState:
                 raise ControlError("there is nothing to restart yet: no service runs")
             before = self._restarts.remembered()
             made = self._restarts.restart(service, self.release, when_s=self._ports.clock.wall())
-            self._kept = False
-            try:
-                self.keep()
-            except BateauError:
+            self._save()
+            if self._saving.trouble:
                 self._restarts.remember(before)
-                raise
+                self._save()
+                raise ControlError(f"{made.service} was not restarted: {self._saving.trouble}")
             self.history.note_restarted(self.release.environment, f"{self._ports.who} restarted {made.service}")
             self.release = await self._with_operations(self._good.release)
             self._on_change()
             return made
-
-    def keep(self) -> None:
-        """Store the state for the next control plane, if it has changed. Raises BateauError if the disk is full."""
-        if not self._kept:
-            kept = {
-                "texts": dict(self._good_texts),
-                "rollbacks": self._rollbacks.remembered(),
-                "restarts": self._restarts.remembered(),
-            }
-            self._ports.memory.save({**self._ports.memory.load(), **kept})
-            self._kept = True
 
     async def _take_up(self, good: Written, says: str | None = None) -> None:
         """Make the specs, overlaid by the services that a rollback holds, the desired state."""
@@ -181,7 +160,17 @@ class DesiredState:
         self.release = await self._with_operations(good.release)
         self._on_change()
         self.history.take(self.release, self._good_texts, commit=self._ports.texts.commit_id, pins=self.held, says=says)
-        self._kept = False
+        self._save()
+
+    def _save(self) -> None:
+        """Save the desired state for the next control plane."""
+        self._saving.save(
+            {
+                "texts": dict(self._good_texts),
+                "rollbacks": self._rollbacks.remembered(),
+                "restarts": self._restarts.remembered(),
+            }
+        )
 
     async def _with_operations(self, release: Release) -> Release:
         """Return a release with the operators' requests applied: held services and restarts."""

@@ -47,7 +47,7 @@ def _desired(after: Status, when_s: float) -> Iterator[Event]:
     if after.written is None:
         return
     fields = {"written": after.written, **({"environment": after.environment} if after.environment else {})}
-    if errors:
+    if after.specs_rejected:
         says = f"the specs have {errors} error{'' if errors == 1 else 's'}: running services were not changed"
         yield Event(when_s=when_s, subject="desired", reason="SpecsRejected", says=says, warning=True, fields=fields)
     elif after.taken_up:

@@ -26,6 +26,7 @@ from bateau.ports.revisions import Revisions
 logger = logging.getLogger(__name__)
 
 HEALTHY_AFTER_S: Final = 10.0  # a fault that kills replicas at their start shows within this time
+RETRY_S: Final = 10.0
 
 _DIGEST_FORMAT: Final = "2:"  # format 1 had no prefix, and changed with every field that a schema gained
 
@@ -41,6 +42,8 @@ class History:
         self._who = who
         self._open: Revision | None = None  # the recorded revision that is not yet healthy
         self._ready_since: float | None = None  # monotonic seconds; all replicas of `_open` are ready since then
+        self._unrecorded: Draft | None = None  # a draft that could not be recorded yet
+        self._retry_at = 0.0
         self._restarted = False  # whether any replica of `_open` had to be restarted
         self.trouble: str | None = None
 
@@ -59,31 +62,32 @@ class History:
         if self._ready_since is not None and not self._restarted:
             self._mark_healthy("every replica was ready until it was replaced")
         self._ready_since, self._open = None, None
-        environment = release.environment or LOCAL
+        self._unrecorded = Draft(
+            environment=release.environment or LOCAL,
+            content=texts,
+            services={service.key: service_digest(service) for service in release.services},
+            who=self._who,
+            when_s=self._clock.wall(),
+            commit=commit,
+            outcome="applied",
+            pins=dict(pins or {}),
+            says=says,
+        )
+        self._record(self._revisions, self._unrecorded)
+
+    def _record(self, revisions: Revisions, draft: Draft) -> None:
+        """Record a draft, unless it equals the revision that was recorded last. A failure is retried by `note`."""
         try:
-            latest = next(iter(self._revisions.history(environment, limit=1)), None)
-            pinned = dict(pins or {})
-            same = latest is not None and latest.commit == commit and dict(latest.pins) == pinned
-            if latest and same and self._revisions.content(latest.id) == dict(texts):
+            latest = next(iter(revisions.history(draft.environment, limit=1)), None)
+            same = latest is not None and latest.commit == draft.commit and dict(latest.pins) == dict(draft.pins)
+            if latest and same and revisions.content(latest.id) == dict(draft.content):
                 self._open = None if latest.outcome == "healthy" else latest
-                return
-            self._open = self._revisions.record(
-                Draft(
-                    environment=environment,
-                    content=texts,
-                    services={service.key: service_digest(service) for service in release.services},
-                    who=self._who,
-                    when_s=self._clock.wall(),
-                    commit=commit,
-                    outcome="applied",
-                    pins=pinned,
-                    says=says,
-                )
-            )
+            else:
+                self._open = revisions.record(draft)
         except BateauError as error:
             self._fails(error)
         else:
-            self.trouble = None
+            self._unrecorded = self.trouble = None
 
     def note_rolled_back(self, environment: str | None, says: str) -> None:
         """Mark the latest revision as the one that was rolled back."""
@@ -111,6 +115,9 @@ class History:
 
     def note(self, *, ready: bool, restarted: bool) -> None:
         """Record whether every replica of the release is ready now, and whether any had to be restarted."""
+        may_write = self._clock.monotonic() >= self._retry_at
+        if self._unrecorded and self._revisions and may_write:
+            self._record(self._revisions, self._unrecorded)
         if self._open is None:
             return
         self._restarted = restarted
@@ -118,7 +125,7 @@ class History:
             self._ready_since = None
         elif self._ready_since is None:
             self._ready_since = self._clock.monotonic()
-        if self.healthy_in() == 0:
+        if self.healthy_in() == 0 and may_write:
             self._mark_healthy(f"every replica was ready for {HEALTHY_AFTER_S:.0f} s")
 
     def healthy_in(self) -> float | None:
@@ -127,6 +134,11 @@ class History:
             return None
         return max(0.0, self._ready_since + HEALTHY_AFTER_S - self._clock.monotonic())
 
+    def due_in(self) -> float | None:
+        """Return the seconds until `note` has something to write if nothing changes, or None if it will not."""
+        healthy_in = 0.0 if self._unrecorded else self.healthy_in()
+        return None if healthy_in is None else max(healthy_in, self._retry_at - self._clock.monotonic())
+
     def _mark_healthy(self, says: str) -> None:
         if self._revisions is None or self._open is None:
             return
@@ -134,11 +146,15 @@ class History:
             self._revisions.mark(self._open.id, when_s=self._clock.wall(), says=says, outcome="healthy")
         except BateauError as error:
             self._fails(error)
-        self._open = None
+        else:
+            self._open = self.trouble = None
 
     def _fails(self, error: BateauError) -> None:
-        self.trouble = f"the history cannot be written: {error.message}"
-        logger.error("%s", self.trouble)
+        says = f"the history cannot be written: {error.message}"
+        if says != self.trouble:
+            logger.error("%s; that is retried", says)
+        self.trouble = says
+        self._retry_at = self._clock.monotonic() + RETRY_S
 
 
 def service_digest(service: Workload) -> str:

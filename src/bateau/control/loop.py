@@ -32,6 +32,7 @@ from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
+from bateau.control.saving import Saving
 from bateau.control.snapshots import Snapshots
 from bateau.control.walk import Outcome, World, walk
 from bateau.domain.endpoint import Traffic
@@ -68,7 +69,8 @@ class Control:
     def __init__(self, ports: Ports) -> None:
         self._ports = ports
         self._wake = asyncio.Event()
-        self.desired = DesiredState(ports, self._on_desired)
+        self.saving = Saving(ports.memory, ports.clock)
+        self.desired = DesiredState(ports, self.saving, self._on_desired)
         self.planes = Planes(ports.site.planes)
         self.fetches = Fetches(ports.source, ports.clock, self.wake)
         self.snapshots = Snapshots()
@@ -77,7 +79,7 @@ class Control:
         self.outcome: Outcome | None = None
         self.trouble: str | None = None
         self.status: Callable[[], Status] | None = None  # set by wiring; without it there are no snapshots
-        self._app_ports = AppPorts(ports.memory, ports.numbers)
+        self._app_ports = AppPorts(self.saving, ports.numbers)
         self._tasks: Mapping[str, ModelTask] = {}
         self._walked: tuple[object, ...] = ()  # the inputs that gave `outcome`
         self._current = False  # whether `outcome` belongs to the currently desired release
@@ -210,9 +212,10 @@ class Control:
         if not self.desired.read_once or self.left_alone:
             return RETRY_S
         site = self._ports.site
+        self.saving.retry()
         try:
             self._app_ports.hand_out(self.release)
-        except BateauError as error:  # the ports stay in memory, and are stored as soon as that is possible
+        except BateauError as error:  # no port is free
             self._report(error)
         models = models_needed(self.release)
         files = self.fetches.follow(models)
@@ -386,6 +389,5 @@ class Control:
 
     def _pause(self) -> float:
         retries = [*self.fetches.retries_in(), *([PROGRESS_S] if self.fetches.progress else [])]
-        if (healthy_in := self.desired.history.healthy_in()) is not None:
-            retries.append(healthy_in)
+        retries += [due for due in (self.desired.history.due_in(), self.saving.retry_in()) if due is not None]
         return max(0.1, min([RESYNC_S, *retries]))

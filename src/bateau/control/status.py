@@ -69,6 +69,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
             *_no_history(control),
             *_changed_files(control),
             *_site(control),
+            *_unsaved(control),
             *_trouble(control),
         ),
         foreign=written.foreign if written else 0,
@@ -77,6 +78,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         taken_up=control.desired.taken_up,
         written=control.desired.written_digest,
         rolled_out=control.rolled_out,
+        specs_rejected=written.wrong if written else False,
     )
 
 
@@ -183,6 +185,15 @@ def _site(control: Control) -> list[Problem]:
     """Report problems of the site itself, such as a full disk."""
     hint = "free some space; replicas continue, but a program that cannot write its log may fail"
     return [Problem(where=None, says=says, hint=hint, severity=Severity.WARNING) for says in control.observed.troubles]
+
+
+def _unsaved(control: Control) -> list[Problem]:
+    """Report why the state is not saved: the next control plane would start with an older one."""
+    if control.saving.trouble is None:
+        return []
+    says = f"the state of this instance is not saved: {control.saving.trouble}"
+    hint = "services continue, and it is saved as soon as that is possible; do not restart the control plane before"
+    return [Problem(where=None, says=says, hint=hint, severity=Severity.WARNING)]
 
 
 def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> ServiceStatus:

@@ -80,3 +80,4 @@ class Status:
     taken_up: bool  # what shall run is what is written now
     written: str | None  # a digest of what is written now, None before it was read
     rolled_out: bool  # every replica of what shall run is ready, and is reached through the gateway
+    specs_rejected: bool  # the specs that were read last have errors, so they were not applied

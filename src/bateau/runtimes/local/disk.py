@@ -36,8 +36,9 @@ def _shortage(disk: Path, folder: Path) -> str | None:
         return f"{where} has no free inode: no file can be created"
     if not size or free >= FREE_BYTES_MIN:
         return None
-    full = "is full" if free < space.f_frsize else "is almost full"
-    return f"{where} {full}: {approximate_bytes(free)} of {approximate_bytes(size)} are free"
+    whole = free // 2**20 * 2**20  # in steps, so that a disk that fills up is not reported with every byte
+    full, left = ("is full", "0 B") if free < space.f_frsize else ("is almost full", approximate_bytes(whole or free))
+    return f"{where} {full}: {left} of {approximate_bytes(size)} are free"
 
 
 def _mount_point(folder: Path) -> Path:

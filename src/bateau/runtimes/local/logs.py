@@ -45,6 +45,15 @@ def rotate_if_full(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
     except FileNotFoundError:
         return False
     copy = path.with_name(path.name + ".copy")
+    try:
+        _copy_and_truncate(path, copy)
+    except OSError:
+        copy.unlink(missing_ok=True)  # on a full disk, half a copy would take the last room
+        raise
+    return True
+
+
+def _copy_and_truncate(path: Path, copy: Path) -> None:
     with path.open("rb", buffering=0) as source, copy.open("wb", buffering=0) as target:
         copy.chmod(0o600)
         _copy(source, target)
@@ -56,7 +65,7 @@ def rotate_if_full(path: Path, *, bytes_max: int = LOG_BYTES_MAX) -> bool:
             # A busy process may have written more meanwhile: catch up, then truncate at once.
             if os.fstat(source.fileno()).st_size == source.tell():
                 os.truncate(path, 0)
-                return True
+                return
 
 
 class LogFolder:

@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 HEALTHY_S_UNTIL_FORGIVEN = 60.0
 LAST_LOG_LINES = 10
+LAST_LOG_CHARACTERS_MAX = 2_000  # of each line: a program may print megabytes without a line feed
 # The wait of the back-off reads the clock again after this many seconds, because tests may advance the clock.
 CLOCK_LOOK_S = 0.5
 FIRST_PROBE_S_MAX = 2.0
@@ -354,7 +355,8 @@ class Supervisor:
 
     def _last_log(self) -> tuple[str, ...]:
         try:
-            return tail(self._instance.log_path(self._record.id), LAST_LOG_LINES)
+            lines = tail(self._instance.log_path(self._record.id), LAST_LOG_LINES)
+            return tuple(line[:LAST_LOG_CHARACTERS_MAX] for line in lines)
         except OSError as error:
             return (f"(the log cannot be read: {error.strerror})",)
 
