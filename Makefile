@@ -53,7 +53,7 @@ wheel: .venv/.ready ## build the wheel into dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist
 
 lock: ## resolve requirements.lock again
-	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --group dev --group docs --python-version 3.11 pyproject.toml -o requirements.lock
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --extra local --group dev --group docs --python-version 3.11 pyproject.toml -o requirements.lock
 
 clean: ## remove all build output
 	rm -rf .venv dist build docs/_build .pytest_cache .ruff_cache .hypothesis

