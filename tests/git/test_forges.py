@@ -180,7 +180,7 @@ async def test_a_comment_that_may_have_been_written_is_not_sent_again(
     await forge.upsert_comment(7, "plan", "x")
     writes = len([each for each in server.asked if each[0] == "POST"])
     server.comments, server.asked = [], []
-    server.refusals = [web.json_response([]), web.Response(status=status)]
+    server.refusals = [web.json_response([]), web.Response(status=status, headers={"Retry-After": "0"})]
     with pytest.raises(SourceError):
         await forge.upsert_comment(7, "plan", "x")
     assert len([each for each in server.asked if each[0] == "POST"]) == writes

@@ -237,3 +237,7 @@ def test_a_label_of_a_spec_never_changes_a_selector() -> None:
     ]
     assert selectors[0] == selectors[1]
     assert "red" not in str(selectors)
+    pods = next(
+        m.tree for m in render(release_of(document, model("chat", CHAT))).manifests if m.tree["kind"] == "Deployment"
+    )["spec"]
+    assert pods["selector"]["matchLabels"].items() <= pods["template"]["metadata"]["labels"].items()

@@ -2,8 +2,7 @@
 
 Called by cli.models.
 
-Invariant: everything goes to stderr; stdout has the result alone. Held by
-tests/sources/test_commands.py::test_pull_says_why_it_waits.
+Invariant: everything goes to stderr; stdout has the result alone. Held by tests/cli/test_pull_bar.py.
 """
 
 import logging

@@ -4,7 +4,7 @@ Called by sources.models. Source: the HTTP API of the hub (https://huggingface.c
 files of a repository, and a HEAD request for `/resolve` returns the size and the checksum of one file.
 
 Invariant: the token is sent to the endpoint only, never to the storage that the endpoint redirects to. Held by
-tests/sources/test_hugging_face.py.
+tests/sources/test_download.py::test_credentials_do_not_follow_a_redirect_to_another_host.
 """
 
 import json

@@ -3,7 +3,7 @@
 Called by sources.cache, sources.download and sources.git.follow.
 
 Invariant: the kernel releases the lock when its holder dies, and only the holder removes the file. Held by
-tests/sources/test_download.py.
+tests/sources/test_lock.py and tests/sources/test_download.py.
 Refused: a file with a process id in it; the kernel reuses ids, and kill -9 leaves the file behind.
 """
 

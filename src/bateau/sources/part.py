@@ -3,7 +3,7 @@
 Called by sources.download.
 
 Invariant: the bytes on disk and the running checksum always agree. A part that cannot be resumed is emptied. Held by
-tests/sources/test_download.py.
+tests/sources/test_part.py and tests/sources/test_download.py.
 """
 
 import hashlib
