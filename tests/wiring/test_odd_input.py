@@ -39,6 +39,19 @@ def test_a_file_in_utf_16_is_a_mistake_and_is_not_gone(specs: Path) -> None:
     assert "shop.yaml:1:1  the file is UTF-16, but specs must be UTF-8" in done.stdout
 
 
+def test_links_in_a_circle_are_named(specs: Path) -> None:
+    """`Path.resolve` raises RuntimeError for them in Python 3.11, which stopped every command as a bug."""
+    (specs / "circle.yaml").symlink_to("circle.yaml")
+    (specs.parent / "circle").symlink_to("circle")
+    done = bateau(specs, "check")
+    assert done.returncode == 0
+    assert "circle.yaml:1:1  warning: this is a link to a file that does not exist" in done.stdout
+    done = bateau(specs, "up", "../circle")
+    assert "../circle is not a directory" in done.stderr
+    done = bateau(specs, "render", "prod", "-o", "../circle/out")
+    assert "error: cannot write ../circle/out/.bateau-rendered: Too many levels of symbolic links" in done.stderr
+
+
 def test_files_of_other_programs_stop_nothing_and_can_be_excluded(specs: Path) -> None:
     """F18."""
     (specs / "testdata").mkdir()

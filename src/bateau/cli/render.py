@@ -1,5 +1,6 @@
 """`bateau render`: write the Kubernetes manifests of environments, as files or as bundles."""
 
+import os
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -141,7 +142,7 @@ def _write_all(directory: Path, files: "Mapping[str, bytes]") -> None:
 
 def _refuse_among_specs(output: Path, directory: Path, texts: "Mapping[str, str]") -> None:
     """Raise UsageError if the output directory contains spec files."""
-    below, top = output.resolve(), directory.resolve()
+    below, top = Path(os.path.realpath(output)), Path(os.path.realpath(directory))
     known = {top / name for name, text in texts.items() if "bateau.dev/" in text}
     if any(path.parent == below for path in known):
         raise click.UsageError(f"{output} contains specs: use another directory for the manifests")

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -63,7 +64,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     address = parse_listen(listen)
     if detach and not control:
         arguments = [
-            place if place.startswith("git+") else str(Path(place).resolve()),
+            place if place.startswith("git+") else os.path.realpath(place),
             "--name",
             name,
             "--listen",
@@ -77,7 +78,7 @@ def command(  # noqa: PLR0917 - click passes them by name
     from bateau.wiring.repository import repository_of
 
     repository = repository_of(place)
-    directory = Path(place).resolve()
+    directory = Path(os.path.realpath(place))  # of a circle of links, Path.resolve raises RuntimeError in Python 3.11
     if repository:
         directory = instance_paths(name).state / "source"
     elif allowed_signers or rewritten_history:
