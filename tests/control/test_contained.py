@@ -53,7 +53,7 @@ async def test_a_bug_in_rendering_one_service_is_reported_there(monkeypatch: pyt
         found = w.service("model/chat")
         assert found.state is ServiceState.DEGRADED
         assert BUG in (found.reason or "")
-        assert list(w.replicas()) == ["model.chat.0"], "what ran of it stays"
+        assert list(w.replicas()) == ["model.chat.0"], "its running replicas stay"
 
 
 def test_a_bug_in_rendering_one_service_is_an_error_of_that_service_alone(monkeypatch: pytest.MonkeyPatch) -> None:

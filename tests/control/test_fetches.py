@@ -1,4 +1,4 @@
-"""Models on their way: one that fails hinders no other, and is tried again only where that can help."""
+"""Fetches of models: a failing fetch does not block the others, and is retried only if that can help."""
 
 import pytest
 
@@ -69,7 +69,7 @@ async def test_what_cannot_mend_itself_is_not_tried_again_until_the_text_changes
 async def test_a_bug_in_a_fetch_fails_one_service_and_is_retried_with_back_off(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """A6, and issue 8 part 1 item 2: such a fetch ran 807 times in 2 s, without a word in the status."""
+    """A6, and issue 8 part 1 item 2: such a fetch ran 807 times in 2 s, and the status did not show it."""
     async with world(chat=model(), other=model("other", source=OTHER)) as w:
         w.source.fail(OTHER, RuntimeError("planted"))
         await w.until(lambda: w.service("model/other").state is ServiceState.FAILED)

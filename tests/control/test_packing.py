@@ -1,4 +1,4 @@
-"""What is packed says what delivery says; and what was kept of earlier runs changes no byte."""
+"""Packing has the same results as delivery, and a memo of earlier runs changes no byte."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import date
@@ -195,7 +195,7 @@ def test_one_change_works_out_one_service_and_its_neighbours_only() -> None:
     assert len(after - before) == 1
     packed({**texts, "a.yaml": app("a", ports={"http": {"port": 9000}})}, memo, None)
     last = {key for key in memo.entries if key.startswith(b"piece")}
-    assert len(last - after) == 2  # a itself, and b, which is told where a is
+    assert len(last - after) == 2  # a itself, and b, which contains the address of a
 
 
 def test_another_namespace_day_or_program_is_another_result() -> None:

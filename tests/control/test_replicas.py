@@ -1,4 +1,4 @@
-"""Steps in the right order: the gateway is told before anything starts or stops, and a drain is waited for."""
+"""Steps happen in the right order: the gateway is informed before a replica starts or stops, and drains are awaited."""
 
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState

@@ -1,4 +1,4 @@
-"""A service goes back to what it was, alone, and stays there until something else is written for it."""
+"""A rollback changes one service alone, and lasts until the spec of that service changes."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ async def healthy(w: World) -> None:
     assert w.revisions
     for _ in range(10):
         await w.until(lambda: w.status.rolled_out)
-        await w.pass_time(HEALTHY_AFTER_S)  # in which what drains may go, and time begin anew
+        await w.pass_time(HEALTHY_AFTER_S)  # during it, draining replicas may stop, and the healthy time starts over
         if w.revisions.history(limit=1)[0].outcome == "healthy":
             return
     raise AssertionError(w.revisions.history(limit=1)[0])

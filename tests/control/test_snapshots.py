@@ -1,4 +1,4 @@
-"""The status is a numbered snapshot: made when something changed, and waited for by whoever wants the next."""
+"""Snapshots of the status are numbered: each change makes one, and readers can wait for the next one."""
 
 import asyncio
 from dataclasses import replace

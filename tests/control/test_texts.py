@@ -1,4 +1,4 @@
-"""What people write is followed; a mistake leaves what runs as it was, and is told."""
+"""Changed specs are applied; an error in them changes no running service, and is reported."""
 
 from bateau.domain.errors import ControlError
 from bateau.domain.status import ServiceState
@@ -127,7 +127,7 @@ async def test_a_control_plane_without_saved_state_stops_nothing_while_the_specs
         await w.pass_time(3600.0)
         assert [replica.id for replica in w.keeper.observe()] == [replica.id for replica in before]
         assert not w.draining
-        assert len(w.plane.published) == published  # the gateway goes on with what it has
+        assert len(w.plane.published) == published  # the gateway keeps its configuration
         assert w.service().state is ServiceState.READY
         assert w.service().reason == "not changed: no readable specs describe the desired state"
         assert w.status.settled

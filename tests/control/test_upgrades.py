@@ -1,4 +1,4 @@
-"""What the previous release has written is read after an upgrade: nothing that was decided then is undone."""
+"""State that the previous release stored is read after an upgrade, and no earlier decision is undone."""
 
 import shutil
 from collections.abc import Mapping
@@ -163,7 +163,7 @@ def test_where_something_is_written_does_not_change_the_digest() -> None:
 
 
 def test_a_value_that_is_withheld_is_not_in_the_digest() -> None:
-    """A digest on the disk would let people try values; what is written is the expression."""
+    """A digest of a secret on disk would let an attacker test guesses, so the digest has the expression instead."""
     environment = (
         model().replace("kind: Model", "kind: Environment").split("spec:", maxsplit=1)[0].replace("chat", "prod")
     )

@@ -1,4 +1,4 @@
-"""What `env()` has read is replaced by words in a template, and comes back when a process starts."""
+"""Values that `env()` has read are replaced by words in a template, and filled in when a process starts."""
 
 from dataclasses import replace
 

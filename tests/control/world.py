@@ -1,4 +1,4 @@
-"""A control plane whose outer world is fakes: what is written, fetched, running, sent and the time are the test's."""
+"""A control plane with fakes around it: the test controls specs, fetches, replicas, traffic and the clock."""
 
 import asyncio
 import contextlib
@@ -50,7 +50,7 @@ class _JournaledKeeper(FakeKeeper):
     def __init__(self, journal: list[str], **more: Any) -> None:
         super().__init__(**more)
         self._journal = journal
-        self.hold = False  # what is started from now on stays Starting
+        self.hold = False  # whether new replicas stay Starting
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
         self._journal.append(f"start {replica_id}")
@@ -106,7 +106,7 @@ class World:
         self._running = asyncio.create_task(self.control.run())
 
     async def end(self) -> None:
-        """Cancel the control plane; what runs goes on."""
+        """Cancel the control plane. Its replicas continue to run."""
         if self._running:
             self._running.cancel()
             with contextlib.suppress(asyncio.CancelledError):
@@ -114,7 +114,7 @@ class World:
             self._running = None
 
     async def restart(self, *, environment: str | None = None) -> None:
-        """End the control plane, and begin another that knows only what is remembered and what runs."""
+        """End the control plane, and start another one, which knows only the stored state and the running replicas."""
         await self.end()
         left = self.keeper.observe()
         self.keeper = _JournaledKeeper(self.journal, clock=self.clock, left_running=left)
@@ -198,7 +198,7 @@ class World:
         return control
 
     def emit(self, event: Event) -> None:
-        """Keep what happened."""
+        """Store the event."""
         self.events.append(event)
 
     def take(self, owner: str) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """What is posted."""
+    """The headers and the body of a webhook."""
 
     headers: Mapping[str, str]
     body: bytes
@@ -27,5 +27,5 @@ def delivery(body: bytes, *, secret: str, event: str = "push") -> Delivery:
 
 
 def push(ref: str, *, secret: str) -> Delivery:
-    """Return what is sent when a whole ref was pushed."""
+    """Return the webhook for the push of a ref, named in full."""
     return delivery(json.dumps({"ref": ref, "after": "ab" * 20}).encode(), secret=secret)

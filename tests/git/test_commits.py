@@ -1,4 +1,4 @@
-"""A commit is read as its checkout is, and a file that nobody names never stops that."""
+"""A commit is read like its checkout, and a file that no App names never prevents that."""
 
 import asyncio
 import os

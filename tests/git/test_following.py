@@ -1,4 +1,4 @@
-"""A repository is followed; what cannot be followed leaves the last good commit."""
+"""A repository is followed; if a commit cannot be followed, the last good one stays."""
 
 import asyncio
 import subprocess

@@ -1,4 +1,4 @@
-"""Statuses and comments arrive at a forge as its API wants them."""
+"""Statuses and comments reach a forge in the form that its API requires."""
 
 from collections.abc import AsyncGenerator
 from typing import Any
@@ -104,7 +104,7 @@ async def test_one_comment_is_made_then_updated_in_place_and_found_on_any_page(
         "<!-- bateau: plan prod -->\nsecond",
         "<!-- bateau: plan dev -->\nother",
     ]
-    assert {method for method, _, _ in server.asked[asked:]} == {"GET"}, "what is equal is not written again"
+    assert {method for method, _, _ in server.asked[asked:]} == {"GET"}, "an equal comment is not written again"
 
 
 @pytest.mark.parametrize("name", ["github", "gitea", "gitlab"])

@@ -1,4 +1,4 @@
-"""Over smart HTTP: credentials arrive, and show nowhere else."""
+"""Over smart HTTP, credentials reach the server and appear nowhere else."""
 
 from collections.abc import AsyncGenerator, Callable
 

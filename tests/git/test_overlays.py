@@ -1,4 +1,4 @@
-"""The versions in kustomizations and value files are carried over by the smallest edit (F21)."""
+"""The versions in kustomizations and value files are promoted by the smallest edit (F21)."""
 
 from collections.abc import Mapping
 

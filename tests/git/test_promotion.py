@@ -1,4 +1,4 @@
-"""What one environment pins is carried over by the smallest edit."""
+"""The pins of one environment are promoted by the smallest edit."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""References are taken apart; nothing in them reaches git as an option."""
+"""References are parsed, and no part of them reaches git as an option."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""A webhook is believed by its signature alone."""
+"""A webhook is accepted only with a valid signature."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""A real repository on disk, written to as a team would."""
+"""A real repository on disk, written to like a team would."""
 
 import os
 import subprocess

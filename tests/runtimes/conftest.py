@@ -1,4 +1,4 @@
-"""Every test has an runtime's folders of its own, and must leave no process behind."""
+"""Every test has its own runtime folders, and must leave no process behind."""
 
 import contextlib
 import os

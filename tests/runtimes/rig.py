@@ -1,4 +1,4 @@
-"""A local runtime in a folder of its own, real servers to run in it, and waits that end with their condition."""
+"""A local runtime in its own folder, real servers to run in it, and waits that end as soon as a condition holds."""
 
 import asyncio
 import sys
@@ -102,18 +102,18 @@ class Rig:
         return self.folder / "state" / "replicas" / f"{replica_id}.json"
 
     def pids(self) -> set[int]:
-        """Return every process that carries our mark."""
+        """Return every process that carries the mark of this instance."""
         return {stat.pid for stat, _ in marked(self.instance)}
 
     async def end(self) -> None:
-        """Stop all and let go; the caller then looks for what is left."""
+        """Stop all replicas and close the runtimes. The caller then checks for processes that are left."""
         for runtime in self._engines:
             await asyncio.gather(*(runtime.stop(replica.id) for replica in runtime.observe()))
             await runtime.close()
 
 
 async def until(runtime: LocalKeeper, condition: Callable[[], bool]) -> None:
-    """Return when the condition holds; it is looked at whenever the runtime tells of a change."""
+    """Return as soon as the condition holds. It is checked whenever the runtime reports a change."""
     changed = asyncio.Event()
     runtime.on_change(changed.set)
     async with asyncio.timeout(WAIT_S):
@@ -129,9 +129,9 @@ async def until_state(runtime: LocalKeeper, replica_id: str, state: ReplicaState
 
 
 async def until_true(condition: Callable[[], bool]) -> None:
-    """Return when something outside of the runtime holds: a file, a process."""
+    """Return as soon as a condition outside the runtime holds, such as the existence of a file."""
     async with asyncio.timeout(WAIT_S):
-        while not condition():  # noqa: ASYNC110 - nobody tells of it
+        while not condition():  # noqa: ASYNC110 - no event reports it
             await asyncio.sleep(0.01)
 
 

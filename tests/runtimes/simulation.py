@@ -1,4 +1,4 @@
-"""A small world without processes in which plans are carried out: what control and an engine would do with them."""
+"""A small world without processes that carries out plans as control and an engine would."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -10,7 +10,7 @@ from bateau.runtimes.local.steps import Desired, Draining, Step
 
 @dataclass
 class Simulation:
-    """Replicas by id, what is in flight on them (None: the gateway can't be asked) and a clock in seconds."""
+    """Replicas by id, their requests in flight (None: the gateway does not answer), and a clock in seconds."""
 
     desired: dict[str, Desired] = field(default_factory=dict[str, Desired])
     replicas: dict[str, Replica] = field(default_factory=dict[str, Replica])

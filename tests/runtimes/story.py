@@ -1,4 +1,4 @@
-"""Read a story (commands, `----`, what came out), tell it again, and compare.
+"""Read a story (commands, `----`, output), run its commands again, and compare the output.
 
 The commands: `want SERVICE REVISION REPLICAS [drain=SECONDS] [surge=N]`, `unwant SERVICE`, `ready ID...`, `dies ID`,
 `restarts ID`, `unready ID`, `stopping ID`, `stopped ID`, `flight ID N|unknown`, `wait SECONDS`, `plan` (carries out

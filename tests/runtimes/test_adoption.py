@@ -1,4 +1,4 @@
-"""A new control plane takes over what the last one left: the same processes, and nothing that is not ours."""
+"""A new control plane adopts the processes of the last one, and touches no process of another program."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ from runtimes.rig import Rig, look, server, shell, until_state, until_true
 
 @pytest.fixture
 def stranger() -> Iterator[int]:
-    """Yield the pid of a session leader that is none of ours."""
+    """Yield the pid of a session leader that belongs to another program."""
     process = subprocess.Popen(["sleep", "200"], start_new_session=True)
     yield process.pid
     assert process.poll() is None, "a stranger was killed"
@@ -95,7 +95,7 @@ async def test_what_died_meanwhile_is_started_again_after_its_wait(rig: Rig) -> 
     await second.adopt()
     waiting = look(second, "app.a.0")
     assert (waiting.state, waiting.reason) == (ReplicaState.BACKOFF, "exited while no control plane ran")
-    assert rig.pids() == set(), "its worker is in the way of the next process"
+    assert rig.pids() == set(), "its worker would block the next process"
     assert stat_of(pid) is None, "the child was not reaped"
     assert (await until_state(second, "app.a.0", ReplicaState.READY)).restarts == 1
 

@@ -1,4 +1,4 @@
-"""A control plane killed with SIGKILL at any moment costs no replica and leaves none behind."""
+"""If a control plane is killed by SIGKILL at any moment, no replica is lost and none is left behind."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""A full disk: it is reported, replicas continue, and everything is written once there is room (A21)."""
+"""A full disk is reported, replicas continue, and all records are written once there is space (A21)."""
 
 import json
 from collections.abc import AsyncIterator, Iterable

@@ -1,4 +1,4 @@
-"""Loopback ports go to one replica each, and stay with it."""
+"""Each loopback port belongs to one replica, and stays with it."""
 
 import socket
 

@@ -1,4 +1,4 @@
-"""What answers of probes make of a replica; time is given, in seconds."""
+"""The answers of probes decide the state of a replica. Times are arguments, in seconds."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Limits by cgroup v2, checked on a folder with the kernel's file names, and the honest answer where there is none."""
+"""Limits by cgroup v2, checked on a folder with the kernel's file names, and the reported reason without cgroups."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Logs are written by replicas themselves, rotated under them, and read from the end."""
+"""Replicas write their own logs, which are rotated while they write, and read from the end."""
 
 import asyncio
 import os

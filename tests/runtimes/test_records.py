@@ -1,4 +1,4 @@
-"""Records come back as they were written, whole or not at all."""
+"""Records are read back exactly as they were written, or not at all."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What holds for every plan, whatever is wanted and whatever is there."""
+"""Properties of every plan, for any desired and any observed replicas."""
 
 from random import Random
 
@@ -42,7 +42,7 @@ def test_nothing_is_stopped_in_the_middle_of_an_answer(
         if step.act == "stop" and by_id[step.replica].state in (ReplicaState.READY, ReplicaState.UNREADY):
             state = draining[step.replica]
             assert state.in_flight == 0 or state.seconds >= target.drain_timeout_s
-            assert state.seconds >= 1.0, "what is on its way shows up in the counts within a second"
+            assert state.seconds >= 1.0, "requests in flight appear in the counts within a second"
 
 
 @given(worlds())

@@ -1,4 +1,4 @@
-"""Every story in tests/stories/rolling goes as it is written. `--accept` writes what comes out now."""
+"""Rolling follows every story in tests/stories/rolling. `--accept` rewrites the stories with the current output."""
 
 from pathlib import Path
 

@@ -21,7 +21,7 @@ TEMPLATE = ProcessTemplate(revision="r1", command=("hello",), runner="echo", sto
 
 @dataclass
 class Echo:
-    """A replica that runs nothing until it is told to end."""
+    """A replica that does nothing until it is stopped."""
 
     pid: int
     over: asyncio.Event = field(default_factory=asyncio.Event)

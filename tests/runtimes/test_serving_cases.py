@@ -84,10 +84,10 @@ async def test_a_done_task_is_no_step_away_from_what_is_wanted(rig: Rig) -> None
             await asyncio.sleep(0.05)
     runtime.apply([unit])
     assert not runtime.observe().moving
-    runtime.apply([replace(unit, body=shell("exit 0; # anew", restart="onFailure", revision="r2"))])
+    runtime.apply([replace(unit, body=shell("exit 0; # again", restart="onFailure", revision="r2"))])
     async with asyncio.timeout(20):
         while [(r.revision, r.state) for r in runtime.observe().replicas] != [("r2", ReplicaState.DONE)]:
-            runtime.apply([replace(unit, body=shell("exit 0; # anew", restart="onFailure", revision="r2"))])
+            runtime.apply([replace(unit, body=shell("exit 0; # again", restart="onFailure", revision="r2"))])
             await asyncio.sleep(0.05)
 
 

@@ -286,7 +286,7 @@ async def test_a_server_that_is_killed_for_the_first_time_is_started_at_once_and
     first = (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid
     assert first is not None
     os.kill(first, signal.SIGKILL)
-    # The clock stands still: whatever starts now starts without any delay.
+    # The clock does not move, so any start that happens now has no delay.
     await until(runtime, lambda: look(runtime, "model.chat.0").pid not in (None, first))
     second = (await until_state(runtime, "model.chat.0", ReplicaState.READY)).pid
     assert second is not None
@@ -315,7 +315,7 @@ def deaf(script: str) -> ProcessTemplate:
 
 
 async def test_a_replica_whose_workers_are_busy_is_not_restarted_for_silence(rig: Rig) -> None:
-    """A2: whatever holds up its probe, killing it would lose what it works on. Its workers count as it does."""
+    """A2: killing a busy replica would lose its requests. The CPU time of its workers counts as well."""
     runtime = rig.runtime()
     await runtime.start("app.a.0", "app/a", deaf("while :; do :; done"))
     await until(runtime, lambda: str(look(runtime, "app.a.0").reason).startswith("busy: no answer"))

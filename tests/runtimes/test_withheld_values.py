@@ -1,4 +1,4 @@
-"""Values that are kept in memory only: no record holds them, and a later control plane is given them again."""
+"""Values that are kept in memory only: no record contains them, and the next control plane gets them again."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A small HTTP server on loopback that serves bytes with ranges, and misbehaves when told to."""
+"""A small HTTP server on loopback that serves bytes with ranges, and misbehaves on request."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""Proxies on loopback: HTTP with CONNECT, and SOCKS 5. Whatever host they are asked for, they connect to one server."""
+"""Proxies on loopback: HTTP with CONNECT, and SOCKS 5. They connect every host to the same server."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What tests look at: the content of a fetched model, and conditions that come true."""
+"""Helpers of tests: read the content of a fetched model, and wait for a condition."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,19 +12,19 @@ def ignore(_: Progress) -> None:
 
 
 def content(file: ModelFile) -> bytes:
-    """Return what is in the file."""
+    """Return the content of the file."""
     return Path(file.path).read_bytes()
 
 
 def free(size_bytes: int) -> Callable[[Path], int]:
-    """Return a disk with so much room."""
+    """Return a disk with this much free space."""
     return lambda _path: size_bytes
 
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for `condition`, 20 seconds at most."""
     async with asyncio.timeout(20):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens in other processes
+        while not condition():  # noqa: ASYNC110 - the condition depends on other processes
             await asyncio.sleep(0.01)
 
 

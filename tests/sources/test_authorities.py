@@ -1,4 +1,4 @@
-"""Whose certificates are trusted: the platform's, or those that SSL_CERT_FILE names, for every connection alike."""
+"""Every connection trusts the certificates of the platform, or those in the file that SSL_CERT_FILE names."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""The one downloader: whole files, cuts, lies, and many who want the same."""
+"""The downloader: complete files, interruptions, wrong answers, and concurrent fetches of the same file."""
 
 import asyncio
 import hashlib

@@ -1,4 +1,4 @@
-"""What other sides do wrong, on purpose or not: redirects, changes in the middle, expiry, and secrets in URLs."""
+"""Faults of other servers, accidental or not: redirects, changes during a download, expiry, and secrets in URLs."""
 
 import asyncio
 import hashlib
@@ -20,7 +20,7 @@ from sources.reading import content, ignore, until
 
 Make = Callable[..., Models]
 BIG = gguf(floats=MIB)
-# Of the same size, and different from early on: what is joined of the two is neither.
+# Of the same size, and different from an early byte on, so that a mix of the two equals neither.
 OTHER = gguf({**LLAMA, "general.name": "Tinx"}, floats=MIB).replace(bytes(range(256)), bytes(reversed(range(256))))
 DIGEST = hashlib.sha256(BIG).hexdigest()
 
@@ -43,7 +43,7 @@ def changing(origin: Origin) -> Answer:
 
 
 def written(folder: Path) -> bytes:
-    """Return what stands in all notes of a cache."""
+    """Return the content of all notes of a cache."""
     return b"".join(path.read_bytes() for path in folder.rglob("*.json"))
 
 

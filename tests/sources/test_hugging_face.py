@@ -1,4 +1,4 @@
-"""Models from a hub, as huggingface_hub asks it."""
+"""Models from a hub, with the requests that huggingface_hub makes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Pages of package indexes in their two forms, and what is neither."""
+"""Pages of package indexes in both of their forms, and answers that are neither."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""References, the cache, and what is in place already."""
+"""References, the cache, and the user's own files."""
 
 import os
 from collections.abc import Callable

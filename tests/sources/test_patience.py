@@ -1,4 +1,4 @@
-"""A server that is asked too often, and says when to come back."""
+"""A server that gets too many requests, and says when to retry."""
 
 import asyncio
 import logging

@@ -1,4 +1,4 @@
-"""Proxies of the environment (A6): every source follows the same variables, and SOCKS works or is named."""
+"""Proxies of the environment (A6): every source uses the same variables, and SOCKS works or is named in the error."""
 
 import asyncio
 import hashlib

@@ -206,7 +206,7 @@ async def test_a_token_that_expires_in_the_middle_is_renewed_once(
     origin.cuts = [2 * MIB]
     if renews:
         assert await fetch(models(), f"oci://{origin.host}/tiny:v1") == BIG
-        assert all(blobs[1:]), "what had arrived was gone on with"
+        assert all(blobs[1:]), "the download continued with the bytes that had arrived"
     else:
         with pytest.raises(SourceUnreachable, match="access expired after"):
             await fetch(models(), f"oci://{origin.host}/tiny:v1")

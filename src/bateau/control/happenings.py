@@ -39,7 +39,7 @@ def happenings(before: Status | None, after: Status, *, when_s: float) -> Iterat
         yield from _service(known.get(service.service), service, when_s)
     now = _services(after)
     for key in sorted(known.keys() - now.keys()):
-        yield Event(when_s=when_s, subject=key, reason="Removed", says=f"{key} is gone")
+        yield Event(when_s=when_s, subject=key, reason="Removed", says=f"{key} was removed")
 
 
 def _desired(after: Status, when_s: float) -> Iterator[Event]:

@@ -1,4 +1,4 @@
-"""A repository in a temporary directory, and what one of its Apps brings along."""
+"""A repository in a temporary directory, and the foreign documents of one of its Apps."""
 
 import os
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def write(root: Path, files: Mapping[str, str]) -> None:
 
 
 def expand(root: Path, spec: str, *, namespace: str = "default", environ: Mapping[str, str] | None = None) -> Expansion:
-    """Return what the App `shop` of `shop/app.yaml` brings along."""
+    """Return the foreign documents of the App `shop` in `shop/app.yaml`."""
     foreign = ForeignDocuments(root, environ=environ if environ is not None else {"PATH": os.environ["PATH"]})
     return foreign.expand(service_of(spec), namespace=namespace)
 
@@ -59,7 +59,7 @@ def assert_explained(manifest: Manifest) -> None:
 
 
 def chain(manifest: Manifest, path: str) -> list[str]:
-    """Return the chain of a leaf as lines: place, value, and what is said."""
+    """Return the chain of a leaf as lines: place, value and explanation."""
     return [
         f"{origin.at} {origin.value!r}" + (f" {origin.says}" if origin.says else "")
         for origin in manifest.origins[path]
@@ -73,6 +73,6 @@ def shown(problems: tuple[Problem, ...]) -> str:
 
 
 def stories(name: str) -> list[tuple[str, str]]:
-    """Return the cases of a file: what is given, a line `----`, and what is said; a line `====` between cases."""
+    """Return the cases of a file: the input, a line `----`, and the messages, with a line `====` between cases."""
     text = (Path(__file__).parent / "data" / name).read_text(encoding="utf-8")
     return [(given, said) for given, said in (case.split("----\n") for case in text.split("====\n"))]

@@ -256,7 +256,7 @@ def test_values_of_a_list_of_the_chart_move_one_by_one(tmp_path: Path) -> None:
 
 
 def test_where_a_comment_changes_the_value_its_line_is_not_known(tmp_path: Path) -> None:
-    """The checksum of marked lines is another one, and so is text over lines; what stands beside them is known."""
+    """The marks change checksums and texts of several lines; the lines of the values next to them are known."""
     copytree(DATA / "charts/unmarked", tmp_path / "shop/chart")
     first, second = sound(expand(tmp_path, SMALL))
     assert chain(first, "data.text") == ["shop/chart/templates/a.yaml:6:9 'key: value\\n' template"]

@@ -1,4 +1,4 @@
-"""Plain manifests: taken as they stand, every leaf with its place; whatever is no manifest is said with its place."""
+"""Plain manifests are included unchanged, every leaf with its place. Other documents are errors with their place."""
 
 from pathlib import Path
 

@@ -4,7 +4,7 @@ Called by runtimes.local.keeper. It satisfies runner.Runner.
 
 Invariant: a process is adopted only when its boot, its start in clock ticks and its marks all agree with the record.
 Held by tests/runtimes/test_adoption.py.
-Refused: trusting pid files; a pid that was assigned again would make Bateau watch, and kill, a process of someone else.
+Refused: trusting pid files; if the kernel has reused a pid, Bateau would watch, and kill, a process of another program.
 """
 
 import asyncio
@@ -54,8 +54,8 @@ class ProcessRunner:
             process.close(reap=True)
             return _GONE
         if marks is None:
-            # The program has overwritten its environment to set its title. No process of someone else leads a session
-            # of this number since this very tick of this boot.
+            # The program has overwritten its environment to set its title. No other process can lead a session with
+            # this number that started at this very tick of this boot.
             is_own = stat.session == known.pid
         else:
             is_own = marks.get(MARK_INSTANCE) == self._instance.name and marks.get(MARK_REPLICA) == record.id

@@ -181,7 +181,7 @@ class _Walker:
             self._problem(where, says, self._tree.instead(name))
 
     def _need(self, found: Kustomization, paths: Iterable[str]) -> None:
-        """Have the files of these paths put into the directory, all at once, if any are missing."""
+        """Put the missing files of these paths into the directory, all at once."""
         names = {os.path.normpath(f"{found.folder}/{path}") for path in paths if "\n" not in path}
         self._tree.need([name for name in names if name.partition("/")[0] not in {"..", ""}])
 

@@ -62,7 +62,7 @@ class Tree:
         self._files = files
 
     def named(self, path: str, *, below: str) -> str | None:
-        """Return the name of what `path` says in the directory `below`, or None if that is outside of the tree."""
+        """Return the name below the tree for `path` in the directory `below`, or None if it is outside the tree."""
         name = os.path.normpath(PurePosixPath(below, path))
         if PurePosixPath(path).is_absolute() or name == ".." or name.startswith("../"):
             return None
@@ -99,7 +99,7 @@ class Tree:
         return found
 
     def text(self, name: str, *, where: Position | None) -> str | Problem:
-        """Return the content of a file. Bytes that are not UTF-8 become surrogates, as yaml_tree wants them."""
+        """Return the content of a file. Bytes that are not UTF-8 become surrogates, which yaml_tree expects."""
         self.need([name])
         path = self.root / name
         if not self._inside(path):
@@ -118,7 +118,7 @@ class Tree:
         return content.decode("utf-8", "surrogateescape")
 
     def instead(self, name: str) -> str | None:
-        """Return a hint that names a similar file beside one that does not exist."""
+        """Return a hint that names a similar file in the same directory, for a name that does not exist."""
         folder = str(PurePosixPath(name).parent)
         if not self._is_dir(folder):
             return f"there is no directory `{folder}`"
@@ -202,5 +202,5 @@ class Tree:
 
 
 def is_glob(path: str) -> bool:
-    """Say whether a path has `*`, `?` or `[` in it."""
+    """Whether a path contains `*`, `?` or `[`."""
     return not _MAGIC.isdisjoint(path)

@@ -173,7 +173,7 @@ class GitObjects:
         return await self.commit(made)
 
     async def _targets(self, links: Sequence[Entry], commit_id: str) -> dict[str, str]:
-        """Return the targets of links by path. A target that is damaged concerns nobody until the link is used."""
+        """Return the targets of links by path. A damaged target is left out: it matters only if the link is used."""
         try:
             contents = await self.blobs.heads(links, commit_id, bytes_max=_LINK_BYTES_MAX)
         except SourceUnreachable:
