@@ -145,10 +145,12 @@ def _parts(text: str) -> Iterator[tuple[str, int]]:
         yield from objects
         return
     starts = [0, *(match.start() for match in _DOCUMENT_START.finditer(text)), len(text)]
+    line = 0
     for start, end in itertools.pairwise(starts):
         part = text[start:end]
         if not _NOTHING.fullmatch(part.removeprefix("---")):
-            yield part, text.count("\n", 0, start)
+            yield part, line
+        line += part.count("\n")
 
 
 def _json_objects(text: str) -> list[tuple[str, int]] | None:
@@ -158,7 +160,7 @@ def _json_objects(text: str) -> list[tuple[str, int]] | None:
     JSON, become spaces, and escaped surrogate pairs, which YAML does not have, become the character that they encode.
     """
     parts: list[tuple[str, int]] = []
-    end = 0
+    end, counted, line = 0, 0, 0
     while start := _JSON_OBJECT(text, end):
         try:
             _, end = _JSON.raw_decode(text, start.end() - 1)
@@ -167,7 +169,9 @@ def _json_objects(text: str) -> list[tuple[str, int]] | None:
         line_start = text.rfind("\n", 0, start.end()) + 1
         blanks = " " * (start.end() - 1 - line_start)
         part = _SURROGATES.sub(_character, text[start.end() - 1 : end].replace("\t", " "))
-        parts.append((blanks + part, text.count("\n", 0, start.end())))
+        line += text.count("\n", counted, start.end())
+        counted = start.end()
+        parts.append((blanks + part, line))
     return parts if parts and not text[end:].strip() else None
 
 

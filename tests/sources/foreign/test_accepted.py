@@ -1,10 +1,13 @@
 """Valid input that was refused is included, with one finding for each object that needs one (F30)."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bateau.kit.position import leaves
+from bateau.sources.foreign import rendering
+from bateau.sources.foreign.objects import read_objects
 from bateau.wiring.written import check_directory
 from sources.foreign.building import expand, sound, write
 from sources.foreign.programs import helm, kubectl
@@ -168,3 +171,29 @@ def test_only_code_that_gives_another_value_each_time_makes_helm_run_twice(
                      "shop/chart/values.yaml": late})  # fmt: skip
     expand(tmp_path, "  chart: {source: chart}\n", environ={"PATH": f"{program.parent}:/usr/bin:/bin"})
     assert log.read_text().count("run") == runs
+
+
+def test_of_the_second_run_only_the_documents_that_differ_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F12: a chart with large CRDs and one random password was parsed twice, which took most of the time."""
+    helm()
+    head = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\n"
+    large = head % "large" + "data: {a: '" + "x" * 10_000 + "'}\n"
+    write(tmp_path, {
+        "shop/chart/Chart.yaml": CHART,
+        "shop/chart/templates/a.yaml": large,
+        "shop/chart/templates/b.yaml": head % "b" + "data: {x: '{{ randAlphaNum 5 }}', y: same}\n",
+        "shop/chart/templates/c.yaml": large.replace("large", "last"),
+    })  # fmt: skip
+    sizes: list[int] = []
+
+    def counted(file: str, text: str, **options: Any) -> Any:
+        sizes.append(len(text))
+        return read_objects(file, text, **options)
+
+    monkeypatch.setattr(rendering, "read_objects", counted)
+    expansion = expand(tmp_path, "  chart: {source: chart}\n")
+    assert [each.says.partition(":")[2].split(" with")[0] for each in expansion.findings] == [" data.x changes"]
+    assert sizes[0] > 20_000
+    assert sum(sizes[1:]) < 1_000

@@ -16,7 +16,7 @@ from bateau.kit.position import leaves
 from bateau.sources.foreign.chart import ChartFiles
 from bateau.sources.foreign.chart_values import ChartValues
 from bateau.sources.foreign.program import Ran
-from bateau.sources.foreign.rendering import Rendering, moving, read_rendering
+from bateau.sources.foreign.rendering import Rendering, differing, moving, read_rendering
 
 _ACTION: Final = re.compile(r"\{\{(?!-?\s*/\*)(.*?)\}\}", re.DOTALL)
 _COMMENT: Final = re.compile(r"^\s*#.*$", re.MULTILINE)
@@ -35,8 +35,11 @@ def unstable(
     if not _may_change(chart, values):
         return {}
     again = template(values.written)
-    second, problems = read_rendering(again.out, chart)
-    return {} if again.failed or problems else moving(rendering, second)
+    if again.failed:
+        return {}
+    before, text = differing(rendering, again.out)
+    second, problems = read_rendering(text, chart)
+    return {} if problems else moving(before, second)
 
 
 def warnings(service: str, rendering: Rendering, changing: Mapping[int, frozenset[str]]) -> Iterator[Finding]:

@@ -4,6 +4,7 @@ Called by sources.foreign.
 """
 
 import re
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -45,12 +46,13 @@ class Rendering:
 
 def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Problem]]:
     """Return the objects of an output, and its problems, each at the template that it comes from."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    starts = [(text.count("\n", 0, match.start()) + 1, match["source"]) for match in _SOURCE_LINE.finditer(text)]
+    text = _with_line_feeds(text)
+    parts = _parts(text)
+    first_lines = [part.line for part in parts]
     found, wrong = read_objects("helm template", text, dialect=_HELM, written=False)
 
     def source_at(line: int) -> str:
-        return next((source for start, source in reversed(starts) if start <= line), "")
+        return parts[bisect_right(first_lines, line) - 1].source
 
     problems: list[Problem] = []
     for each in wrong:
@@ -64,6 +66,48 @@ def read_rendering(text: str, chart: ChartFiles) -> tuple[Rendering, list[Proble
         source = source_at(each.document.position.line)
         objects.append(Rendered(number, each, source, chart.place_of(source)))
     return Rendering(tuple(objects), tuple(text.split("\n"))), problems
+
+
+def differing(rendering: Rendering, text: str) -> tuple[Rendering, str]:
+    """Return the objects of the documents that another output of the same chart has otherwise, and their text there.
+
+    Both are whole if the outputs do not have the same templates in the same order.
+    """
+    text = _with_line_feeds(text)
+    before, after = _parts("\n".join(rendering.lines)), _parts(text)
+    if [part.source for part in before] != [part.source for part in after]:
+        return rendering, text
+    numbers = {number for number, (one, other) in enumerate(zip(before, after, strict=True)) if one.text != other.text}
+    first_lines = [part.line for part in before]
+    objects = (
+        each
+        for each in rendering.objects
+        if bisect_right(first_lines, each.found.document.position.line) - 1 in numbers
+    )
+    return replace(rendering, objects=tuple(objects)), "".join(after[number].text for number in sorted(numbers))
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A document of an output: its first line, its template (none before the first one), and its text."""
+
+    line: int
+    source: str
+    text: str
+
+
+def _parts(text: str) -> list[_Part]:
+    found: list[_Part] = []
+    line, start, source = 1, 0, ""
+    for match in _SOURCE_LINE.finditer(text):
+        found.append(_Part(line, source, text[start : match.start()]))
+        line += text.count("\n", start, match.start())
+        start, source = match.start(), match["source"]
+    return [*found, _Part(line, source, text[start:])]
+
+
+def _with_line_feeds(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def moving(before: Rendering, after: Rendering) -> Mapping[int, frozenset[str]]:
