@@ -162,7 +162,7 @@ async def test_a_bug_while_specs_are_read_changes_nothing_and_is_reported(monkey
             patched.setattr(InProcess, "understood", broken)
             w.texts.write("chat", model(replicas=2))
             await w.until(lambda: any(BUG in problem.says for problem in w.status.problems))
-            assert not w.status.taken_up
+            assert not w.status.accepted
             w.keeper.crash("model.chat.0", "exited with code 1")
             await w.turn()
             assert w.service().state is ServiceState.FAILED, "the running services are looked after"

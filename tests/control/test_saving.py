@@ -51,7 +51,7 @@ async def test_specs_that_are_applied_on_a_full_disk_run_and_are_reported_as_uns
         w.texts.write("shop", app())
         await w.until(lambda: len(w.status.services) == 2 and w.status.rolled_out)
         status = w.status
-        assert (status.taken_up, status.settled, status.specs_rejected) == (True, True, False)
+        assert (status.accepted, status.settled, status.specs_rejected) == (True, True, False)
         (problem,) = status.problems
         assert problem.severity is Severity.WARNING
         assert problem.says == (

@@ -131,7 +131,7 @@ async def test_a_control_plane_without_saved_state_stops_nothing_while_the_specs
         assert w.service().state is ServiceState.READY
         assert w.service().reason == "not changed: no readable specs describe the desired state"
         assert w.status.settled
-        assert not w.status.taken_up
+        assert not w.status.accepted
         w.texts.write("chat", model(replicas=2))
         await w.until(lambda: len(w.backend().endpoints) == 2)
         assert w.replicas()["model.chat.0"].adopted

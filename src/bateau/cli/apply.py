@@ -149,7 +149,7 @@ def _ended(say: _Saying, rollout: "Rollout", *, pending: bool) -> int:
             f"  hint: see `bateau logs {rollout.failed[0].partition('/')[2]}`, or roll back with `bateau rollback`"
         )
         return say.end(says, EXIT_WORLD_FAILED, **facts)
-    if rollout.not_taken_up:
+    if rollout.not_applied:
         wrong = rollout.status["specsRejected"]
-        return say.end(rollout.not_taken_up, EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED, **facts)
+        return say.end(rollout.not_applied, EXIT_WRITTEN_WRONG if wrong else EXIT_WORLD_FAILED, **facts)
     return say.end(f"applied\n{still_running(rollout.status)}" if pending else None, 0, **facts)

@@ -22,12 +22,12 @@ class Rollout:
 
     status: dict[str, Any]
     failed: list[str]
-    not_taken_up: str | None = None
+    not_applied: str | None = None
 
     @property
     def done(self) -> bool:
         """Whether every service runs."""
-        return not self.failed and self.not_taken_up is None
+        return not self.failed and self.not_applied is None
 
 
 def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
@@ -38,16 +38,16 @@ def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
             return "not applied: the specs have errors; running services were not changed"
         return (
             "not applied: another `apply` has replaced these specs"
-            if tree["takenUp"] and tree["written"] != written
+            if tree["accepted"] and tree["written"] != written
             else None
         )
 
     def ready(tree: dict[str, Any]) -> bool:
-        return tree["rolledOut"] and tree["takenUp"] and tree["written"] == written
+        return tree["rolledOut"] and tree["accepted"] and tree["written"] == written
 
     def failing(tree: dict[str, Any]) -> list[str]:
-        taken_up = tree["takenUp"] and tree["written"] == written
-        return [s["service"] for s in (*tree["services"], tree["gateway"]) if _fails(s)] if taken_up else []
+        accepted = tree["accepted"] and tree["written"] == written
+        return [s["service"] for s in (*tree["services"], tree["gateway"]) if _fails(s)] if accepted else []
 
     steady = _Steady()
     tree = _watched(name, lambda e: bool(steady.is_so(ready(e)) or refused(e) or failing(e)), presenter)
@@ -97,7 +97,7 @@ def _fails(service: dict[str, Any]) -> bool:
     """Whether a service fails now. Replicas of an earlier revision do not count: they are about to be replaced."""
     if service["rolledOut"]:
         return False
-    if service["rejected"] or service["hindered"]:
+    if service["rejected"] or service["blocked"]:
         return True
     current = [replica for replica in service["replicas"] if replica["revision"] == service["revision"]]
     falling = [replica for replica in current if replica["state"] == "BackOff"]

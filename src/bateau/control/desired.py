@@ -61,7 +61,7 @@ class DesiredState:
         return self._good is not None
 
     @property
-    def taken_up(self) -> bool:
+    def accepted(self) -> bool:
         """Whether the desired state is that of the current specs."""
         return self.known and self.written is self._good and not self.stale and not self._changing.locked()
 

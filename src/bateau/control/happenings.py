@@ -50,7 +50,7 @@ def _desired(after: Status, when_s: float) -> Iterator[Event]:
     if after.specs_rejected:
         says = f"the specs have {errors} error{'' if errors == 1 else 's'}: running services were not changed"
         yield Event(when_s=when_s, subject="desired", reason="SpecsRejected", says=says, warning=True, fields=fields)
-    elif after.taken_up:
+    elif after.accepted:
         yield Event(
             when_s=when_s, subject="desired", reason="SpecsAccepted", says="the specs were applied", fields=fields
         )

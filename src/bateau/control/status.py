@@ -75,7 +75,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         foreign=written.foreign if written else 0,
         since=since,
         settled=settled,
-        taken_up=control.desired.taken_up,
+        accepted=control.desired.accepted,
         written=control.desired.written_digest,
         rolled_out=control.rolled_out,
         specs_rejected=written.wrong if written else False,
@@ -222,7 +222,7 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
 def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceStatus:
     control = now.control
     draining = now.draining_of(replicas)
-    rejected, hindered = now.rejected.get(service.key), _hindrance(control, service)
+    rejected, blocked = now.rejected.get(service.key), _why_blocked(control, service)
     staying = [replica for replica in replicas if replica.id not in draining]
     state, reason = _state(staying, wanted=service.replicas)
     source = _source(service)
@@ -233,10 +233,10 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
         state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
     elif rejected:
         state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
-    elif hindered and _ready(staying):
-        state, reason = ServiceState.DEGRADED, f"the previous replicas continue to serve: {hindered}"
-    elif hindered:
-        state, reason = ServiceState.FAILED, hindered
+    elif blocked and _ready(staying):
+        state, reason = ServiceState.DEGRADED, f"the previous replicas continue to serve: {blocked}"
+    elif blocked:
+        state, reason = ServiceState.FAILED, blocked
     elif not _ready(staying) and _is_pulling(control, service):
         state, reason = ServiceState.PULLING, None
     elif state is ServiceState.READY and (failing := _failing_revision(control, service, staying)):
@@ -260,7 +260,7 @@ def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceSt
         replicas=tuple(replicas),
         draining=draining,
         rejected=rejected,
-        hindered=hindered,
+        blocked=blocked,
         rolled_out=service.key in now.rolled_out and not rejected,
         revision=now.revisions.get(service.key),
     )
@@ -273,7 +273,7 @@ def _failing_revision(control: Control, service: Workload, replicas: Sequence[Re
     return next((each.reason or "unknown" for each in current if each.state is ReplicaState.BACKOFF), None)
 
 
-def _hindrance(control: Control, service: Workload) -> str | None:
+def _why_blocked(control: Control, service: Workload) -> str | None:
     """Return the nearest cause that blocks the start of a service, or None."""
     if control.outcome and (refused := control.outcome.refused.get(service.key)):
         return refused

@@ -1,1 +1,1 @@
-"""The nouns that cross a stage: frozen values, no I/O, no methods that do a stage's work."""
+"""The nouns that cross a stage: frozen values without I/O. Stages do the work; these values only describe it."""

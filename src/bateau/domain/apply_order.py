@@ -1,7 +1,7 @@
 """The order in which objects are applied, so that each one finds the objects that it needs.
 
-Used by render and control for rendered output and bundles, and by plan for the steps of a plan; removals take the
-opposite order. It is the order of `kubectl apply -k` and `helm install`, with a reason for each rank.
+Used by render and control for rendered output and bundles, and by plan for the steps of a plan. Removals use the
+reverse order. It is the order of `kubectl apply -k` and `helm install`, with a reason for each rank.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +29,7 @@ _GROUPS: Final = frozenset(("", "apps", "batch", "autoscaling", "policy"))
 
 
 def rank(group: str, kind: str) -> int:
-    """Return the place of a kind in the order, from 0. Third-party kinds are after workloads, whatever their names.
+    """Return the rank of a kind in the order, from 0. Third-party kinds come after workloads, whatever their names.
 
     >>> rank("", "Namespace"), rank("", "Service") < rank("apps", "Deployment") < rank("serving.knative.dev", "Service")
     (0, True)
@@ -39,5 +39,5 @@ def rank(group: str, kind: str) -> int:
 
 
 def rank_reason(group: str, kind: str) -> str:
-    """Return why a kind has its place in the order."""
+    """Return the reason for the rank of a kind."""
     return _RANKS[rank(group, kind)][0]

@@ -2,9 +2,9 @@
 
 Made by plan from desired and observed manifests; printed by the faces and applied by the runtime of a cluster.
 
-Invariant: no value of a secret is in here; plan has put SECRET in its place. Held by
+Invariant: no value of a secret is in here; plan has replaced it with SECRET. Held by
 tests/plan/test_delivery.py::test_values_of_secrets_are_in_no_part_of_a_plan.
-Refused: text diffs. They show that a line moved and not that a Deployment restarts.
+Refused: text diffs. They show that a line moved, but not that a Deployment restarts.
 """
 
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from bateau.domain.finding import Finding
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem, Severity
 
-# "replace": a generator (kustomize's configMapGenerator) made the object again under another hash in its name.
+# "replace": a generator (kustomize's configMapGenerator) gave the object a new hash in its name.
 Act = Literal["create", "change", "recreate", "rename", "replace", "remove"]
 
 # "unknown": the kind belongs to a third-party operator, so the effect of an edit is not known.
@@ -46,9 +46,9 @@ class FieldChange:
     """One edit. `path` is exact (indices), `shown` names the items of lists ("env[name=LOG_LEVEL].value").
 
     Indices are those of the desired tree, the last one of a removed item is that of the observed tree.
-    `origins` is the chain of the new value, or of the old one where the field is removed. `effect` is None for
-    Bateau's own documents and for replaced objects: the objects that follow from them say it. `cause` is the step of
-    `origins` that changed, the place to review.
+    `origins` is the chain of the new value, or of the old one if the field is removed. `effect` is None for Bateau's
+    own documents and for replaced objects: the changes of dependent objects have it. `cause` is the step of `origins`
+    that changed, the place to review.
     """
 
     path: str

@@ -1,8 +1,8 @@
-"""The fields of `spec.chart`: a Helm chart that lies in the repository, and the values it is rendered with.
+"""The fields of `spec.chart`: a Helm chart in the repository, and the values that it is rendered with.
 
 Part of domain.workload; read by kit.schema with the rest of an App, and by sources.foreign, which renders the chart.
 
-Invariant: every field has its documentation and its default here and nowhere else. Held by
+Invariant: the documentation and the default of every field are here and nowhere else. Held by
 tests/docs/test_reference.py::test_every_field_of_the_schema_is_in_the_reference.
 """
 
@@ -15,7 +15,7 @@ from bateau.kit.schema import described
 
 @dataclass(frozen=True, kw_only=True)
 class Chart:
-    """A Helm chart that lies in the repository; one from elsewhere is pulled into it first, to be reviewed."""
+    """A Helm chart in the repository. Pull a chart from elsewhere into the repository first, so that it is reviewed."""
 
     source: str = described(
         "Directory or `.tgz` of the chart, relative to the file of the App.", examples=("charts/search",)
@@ -26,10 +26,10 @@ class Chart:
         default=(),
         examples=(("values.yaml", "values-prod.yaml"),),
     )
-    values: Mapping[str, Any] = described("Values of the chart, over those that it brings.", default_factory=dict)
+    values: Mapping[str, Any] = described("Values that override the defaults of the chart.", default_factory=dict)
     api_versions: tuple[str, ...] = described(
-        "API versions of the CRDs on the cluster. Templates find them in `.Capabilities.APIVersions`, beside those of "
-        "Kubernetes.",
+        "API versions of the CRDs on the cluster. `.Capabilities.APIVersions` of the templates has them in addition to "
+        "those of Kubernetes.",
         default=(),
         examples=(("monitoring.coreos.com/v1", "cert-manager.io/v1/Certificate"),),
     )

@@ -1,4 +1,4 @@
-"""The endpoint model that every plane is fed from, and the state that a plane reports.
+"""The endpoint model that every plane gets, and the state that a plane reports.
 
 Made by control from replicas and specs; read by the planes.
 """
@@ -15,7 +15,7 @@ Protocol = Literal["openai", "leaving", "http", "grpc", "websocket", "tcp"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One replica's address: "127.0.0.1:PORT" or the path of a unix socket. A draining one gets no new requests."""
+    """The address of a replica: "127.0.0.1:PORT" or the path of a unix socket. A draining one gets no new requests."""
 
     replica: str
     address: str
@@ -38,9 +38,9 @@ class Backend:
     """All endpoints of one service.
 
     `service` is "model/chat" or "app/shop". Clients reach a model by its name in the request body, and an app's port
-    (`port_name`) at a loopback port of its own (`listen_port`). `upstream_model` is the name that an external API has
-    for the model, where it differs. `task` is what the model does, None where unknown. `created` is in seconds since
-    the epoch, None where unknown.
+    (`port_name`) at its own loopback port (`listen_port`). `upstream_model` is the name of the model at an external
+    API, if it differs. `task` is the task of the model, None if unknown. `created` is in seconds since the epoch, None
+    if unknown.
     """
 
     service: str
@@ -59,7 +59,7 @@ class Backend:
 class Proxy:
     """One running process of a plane; `service` is the key of the plane's proxies ("gateway/envoy").
 
-    `address` is the path of its admin socket, None where it has none of its own.
+    `address` is the path of its admin socket, None if it has none of its own.
 
     A proxy with `draining` takes no new connections and finishes the requests and streams that it has.
     """
@@ -72,7 +72,7 @@ class Proxy:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Traffic:
-    """Everything that a plane needs to know, as one value.
+    """The complete input of a plane, as one value.
 
     `proxies` are the plane's own processes. A plane measures its load while any endpoint or proxy drains;
     `measure_load` asks for it at other times too.

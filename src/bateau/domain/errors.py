@@ -1,28 +1,28 @@
-"""The ways the world fails, as one tree. What people wrote wrong is a `Problem` and never raised.
+"""The tree of exceptions for failures of the world. An error in a spec is a `Problem`, and never raised.
 
 ```
-BateauError                 message, hint: all that a user ever sees of it
-├── SourceError             a model could not be fetched
-│   ├── SourceNotFound      the reference names nothing
-│   ├── SourceDenied        credentials are missing or refused
+BateauError                 message, hint: users see these two and nothing else
+├── SourceError             a model or a repository could not be fetched
+│   ├── SourceNotFound      nothing exists under the reference
+│   ├── SourceDenied        credentials are missing or rejected
 │   ├── SourceDamaged       a repository lacks objects that it should have
-│   ├── SourceUnreachable   no network, no such host, cut in the middle: trying again may help
-│   ├── ChecksumMismatch    what arrived is not what was promised
-│   ├── DiskFull            told before the first byte where the size is known
-│   └── NotAModel           the file is no GGUF, or is cut short
+│   ├── SourceUnreachable   no network, no such host, a cut connection: a retry may help
+│   ├── ChecksumMismatch    the content differs from its checksum
+│   ├── DiskFull            no room for the file; reported before the download if the size is known
+│   └── NotAModel           the file is not a GGUF file, or is truncated
 ├── ReplicaError             a replica could not be started or stopped
-└── ControlError            the control plane could not be reached, or one runs already
+└── ControlError            the control plane cannot be reached, or one is already running
 ```
 """
 
 
 def bug(error: BaseException) -> str:
-    """Return how an exception that nobody expected is named to users, without a full stop."""
+    """Return the message that reports an unexpected exception to users, without a full stop."""
     return f"this is a bug in bateau: {type(error).__name__}: {error}"
 
 
 class BateauError(Exception):
-    """Something in the world failed; `message` is one sentence, `hint` says how to mend it."""
+    """Something in the world failed. `message` is one sentence, `hint` describes the fix."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -31,15 +31,15 @@ class BateauError(Exception):
 
 
 class SourceError(BateauError):
-    """A model could not be fetched."""
+    """A model or a repository could not be fetched."""
 
 
 class SourceNotFound(SourceError):
-    """The reference names nothing."""
+    """Nothing exists under the reference."""
 
 
 class SourceDenied(SourceError):
-    """Credentials are missing or refused."""
+    """Credentials are missing or rejected."""
 
 
 class SourceDamaged(SourceError):
@@ -49,7 +49,7 @@ class SourceDamaged(SourceError):
 class SourceUnreachable(SourceError):
     """No network, no such host, a cut connection or an overloaded server: a retry may help.
 
-    `retry_after_s` is how many seconds the server asks to wait; None where it does not say.
+    `retry_after_s` is the delay in seconds that the server asks for; None if it asks for none.
     """
 
     def __init__(self, message: str, *, hint: str | None = None, retry_after_s: float | None = None) -> None:
@@ -58,7 +58,7 @@ class SourceUnreachable(SourceError):
 
 
 class ChecksumMismatch(SourceError):
-    """What arrived is not what was promised."""
+    """The content differs from its checksum."""
 
 
 class DiskFull(SourceError):
@@ -66,7 +66,7 @@ class DiskFull(SourceError):
 
 
 class NotAModel(SourceError):
-    """The file is no GGUF, or is cut short."""
+    """The file is not a GGUF file, or is truncated."""
 
 
 class ReplicaError(BateauError):
@@ -74,4 +74,4 @@ class ReplicaError(BateauError):
 
 
 class ControlError(BateauError):
-    """The control plane could not be reached, or one runs already."""
+    """The control plane cannot be reached, or one is already running."""

@@ -1,6 +1,6 @@
-"""Something that happened: the one stream that logs, history, timeline and dashboards are fed from.
+"""One event: the elements of the stream that feeds logs, history, timeline and dashboards.
 
-Made by control; handed to the sinks that wiring gave it.
+Made by control; passed to the sinks from wiring.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What the expressions of documents may see and call, and what a text with expressions reads.
+"""The names and functions that expressions in documents can use, and the names that a text with expressions reads.
 
 Read by specs.kinds.app (references), hydrate (evaluation, origins) and plan.difference (which values are concealed).
 """
@@ -12,12 +12,12 @@ from bateau.kit.cel_function import Function
 from bateau.kit.cel_reading import Path, reading
 from bateau.kit.cel_text import expressions
 
-# Everything that an expression sees anywhere: documents have `ports`, manifests `kind` and `object`.
+# All names that expressions can use: documents have `ports`, manifests `kind` and `object`.
 NAMES: Final = ("environment", "kind", "metadata", "object", "ports", "spec", "values")
 
 
 def _unbound(name: str) -> str:
-    raise ValueError(f"env({name!r}) has no values here")
+    raise ValueError(f"env({name!r}) is not available here")
 
 
 ENV: Final = Function("env", ("string",), "string", _unbound)
@@ -25,7 +25,7 @@ ENV: Final = Function("env", ("string",), "string", _unbound)
 
 @lru_cache(maxsize=8192)
 def paths_read(text: str) -> Sequence[Path]:
-    """Return the paths that the expressions of a text read; none of those that do not compile.
+    """Return the paths that the expressions in a text read. Expressions that do not compile are skipped.
 
     >>> [(path.name, path.steps) for path in paths_read("${ ports['x-y'] } ${ 'ports.no' } $${ ports.no }")]
     [('ports', ('x-y',))]
@@ -41,7 +41,7 @@ def paths_read(text: str) -> Sequence[Path]:
 
 @lru_cache(maxsize=8192)
 def reads_variables(text: str) -> bool:
-    """Whether an expression of a text calls `env()`, as far as it can be known: one that does not compile may.
+    """Whether an expression in a text calls `env()`. An expression that does not compile counts as one that does.
 
     >>> reads_variables("x${ env('A') }"), reads_variables("${ 'env(A)' }"), reads_variables("env('A')")
     (True, False, False)

@@ -15,7 +15,7 @@ Verdict = Literal["error", "warning", "excepted", "not checked"]
 class Finding:
     """One verdict. `rule` is "house-rules/owner" or "schema"; `subject` "app/shop" or "Deployment shop".
 
-    `service` is the key of the service whose object it is about, where the subject is not that service.
+    `service` is the key of the service that owns the object, if the subject is not the service itself.
     """
 
     rule: str
@@ -29,5 +29,5 @@ class Finding:
 
     @property
     def of_policy(self) -> bool:
-        """Whether a policy says it: the names of its rules have a slash; "schema", "render" and "foreign" have none."""
+        """Whether a policy made it: names of policy rules have a slash; "schema", "render" and "foreign" have none."""
         return "/" in self.rule

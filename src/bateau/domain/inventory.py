@@ -1,4 +1,4 @@
-"""What a site has: the machine, its programs, and the models that are there. Read by place and by render targets.
+"""The inventory of a site: its machine, its programs and its models. Read by place and by render targets.
 
 Observed by control through its ports. Machines are observed by observe.machine.
 """
@@ -13,9 +13,9 @@ from bateau.domain.placement import ModelCapacity
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Machine:
-    """Cores and memory that this process may use: limits of its cgroup count, not only the hardware.
+    """Cores and memory that this process may use, within the limits of its cgroup.
 
-    `programs` has the paths of the engines that are installed, by name.
+    `programs` has the paths of the installed engines by name.
     """
 
     cores: int
@@ -25,9 +25,9 @@ class Machine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inventory:
-    """What a workload can be given here. `files` and `capacities` go by service key.
+    """The resources that a site can give to workloads. The keys of `files` and `capacities` are service keys.
 
-    `directory` is where the documents lie, None where that does not matter.
+    `directory` is the directory of the documents, None if it does not matter.
     """
 
     machine: Machine | None = None

@@ -1,6 +1,6 @@
-"""A Kubernetes object as it would be applied.
+"""A Kubernetes object, ready to be applied.
 
-Made by render from services, or taken over from foreign documents; read by policy, plan, bundle and the faces.
+Made by render from workloads, or read from foreign documents; read by policy, plan, bundle and the faces.
 """
 
 import functools
@@ -11,15 +11,15 @@ from typing import Any, Final, cast
 
 from bateau.domain.origin import Origins
 
-_GENERATED: Final = "*"  # no name has it, so that a generated one is never equal to a written one
+_GENERATED: Final = "*"  # names cannot contain it, so a generated name never equals a given one
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """One object. `service` is the key of the service that it was made for, None for foreign documents.
+    """One object. `service` is the key of its service, None for foreign documents.
 
-    Every leaf of `tree` has its chain in `origins`, by path ("spec.template.spec.containers[0].image"). `ordinal` tells
-    objects of a service apart that have one `generateName`; it counts from 1.
+    Every leaf of `tree` has its chain in `origins`, by path ("spec.template.spec.containers[0].image"). `ordinal`
+    counts the objects of a service that share a `generateName`, from 1.
     """
 
     service: str | None
@@ -30,7 +30,7 @@ class Manifest:
 
     @functools.cached_property
     def group_kind(self) -> tuple[str, str]:
-        """Group and kind; the version does not tell objects apart."""
+        """Group and kind. The version does not identify an object."""
         group, slash, _ = str(self.tree["apiVersion"]).partition("/")
         return (group if slash else "", str(self.tree["kind"]))
 
@@ -41,7 +41,7 @@ class Manifest:
 
     @property
     def is_generated(self) -> bool:
-        """Whether Kubernetes makes a new name, and so a new object, each time that this one is created."""
+        """Whether Kubernetes generates the name, so that each creation makes a new object."""
         metadata = cast("Mapping[str, Any]", self.tree.get("metadata") or {})
         return "generateName" in metadata and not metadata.get("name")
 
@@ -52,7 +52,7 @@ class Manifest:
 
 
 def name_of(tree: Mapping[str, Any]) -> str:
-    """Return the name of an object for people: "migrate-*" for one with a `generateName`."""
+    """Return the display name of an object: "migrate-*" for one with a `generateName`."""
     metadata = cast("Mapping[str, Any]", tree["metadata"])
     return str(metadata.get("name") or f"{metadata.get('generateName', '')}{_GENERATED}")
 

@@ -1,4 +1,4 @@
-"""A model on disk, and what its header says.
+"""A model file on disk, and the properties in its header.
 
 Made by sources; read by place (does it fit?) and by render.process (how to start it).
 """
@@ -8,12 +8,12 @@ from pathlib import PurePath
 from typing import Literal
 
 ModelTask = Literal["generate", "embed", "rerank"]
-"""What a model does: generate text, turn a text into a vector, or score documents for a query."""
+"""The task of a model: generate text, turn text into a vector, or score documents for a query."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelHeader:
-    """What a GGUF header says that serving needs. Lengths in tokens; the KV cache figure in bytes a token, f16."""
+    """The properties of a GGUF header that serving needs. Lengths are in tokens; the KV cache is sized for f16."""
 
     architecture: str
     name: str | None
@@ -25,7 +25,7 @@ class ModelHeader:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFile:
-    """A GGUF file in the cache (or where the user has it), by content."""
+    """A GGUF file, in the cache or at a path of the user; `sha256` identifies its content."""
 
     reference: str
     path: PurePath
@@ -36,7 +36,7 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a fetch has come. `bytes_total` is None where the other side does not say."""
+    """How far a fetch has come. `bytes_total` is None if the server does not announce it."""
 
     reference: str
     bytes_done: int

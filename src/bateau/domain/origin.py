@@ -1,4 +1,4 @@
-"""Where the value of one field came from, step by step.
+"""The origins of a field's value, step by step.
 
 Made by hydrate and render as they make values; printed by explain, plan and policy.
 """
@@ -15,14 +15,14 @@ How = Literal["written", "default", "patch", "expression", "value", "rule", "for
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One step in the making of a value.
+    """One step in the chain that led to a value.
 
-    `how`: written in the document; the schema's default; set by a patch; result of an expression; a value that the
-    expression read from an environment, or the template from the values of its chart; made by a rule of a render
-    target; taken from a foreign document (a manifest, a kustomization, a template), where `says` tells how far it is
-    known.
+    `how` is one of: "written" in the document; the schema's "default"; set by a "patch"; the result of an "expression";
+    a "value" of the environment that an expression read, or a chart value that a template read; made by a "rule" of a
+    render target; or read from a "foreign" document (a manifest, a kustomization, a template), and `says` describes
+    how exact the origin is.
     `at` is None for defaults and rules, and for a search that ended early. `says` is the expression, the patch's match,
-    or the rule in words.
+    or the description of the rule.
     """
 
     how: How
@@ -31,29 +31,29 @@ class Origin:
     says: str | None = None
 
 
-# Oldest step first; the last one gave the value. Paths as in kit.position: "spec.ports.http.port".
+# Oldest step first; the last step produced the value. Paths as in kit.position: "spec.ports.http.port".
 Origins = Mapping[str, tuple[Origin, ...]]
 
 
 class Places(Protocol):
-    """Where the parts of one object were written. Paths as in Origins; "" is the object itself.
+    """The positions of the parts of one object. Paths are those of Origins; "" is the object itself.
 
-    Unlike a chain, a place must not need a search: most findings are only placed, and never explained.
+    Unlike a chain, a position must be available without a search: most findings need only a position.
     """
 
     def at(self, path: str) -> Position | None:
-        """Return the place of a value, or the nearest place that is known."""
+        """Return the position of a value, or the nearest known position."""
         ...
 
     def key_at(self, path: str) -> Position | None:
-        """Return the place of a field's name where it is known."""
+        """Return the position of a field's name, if it is known."""
         ...
 
 
 class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
-    """The chain of every leaf, worked out when the first is asked for: most are never explained.
+    """The chain of every leaf, computed at the first access: most are never explained.
 
-    `places` answers where a part was written without working out the chains.
+    `places` has the positions of the parts, and needs no chain.
     """
 
     def __init__(self, make: Callable[[], Origins], places: Places | None = None) -> None:
@@ -75,9 +75,9 @@ class LazyOrigins(Mapping[str, tuple[Origin, ...]]):
 
 
 class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
-    """Origins with some replaced: what `base` has at, below and around a `replaced` path is hidden by `over`.
+    """Origins in which `over` replaces the chains of `base` at, below and above each `replaced` path.
 
-    The chains of `continued` paths continue those of `base`, which are asked for no sooner than these.
+    The chains of `continued` paths begin with those of `base`, which are computed only when they are needed.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
 
     @functools.cached_property
     def over(self) -> Origins:
-        """The chains that stand instead of those of `base`, whole."""
+        """The complete chains that replace those of `base`."""
         return {
             path: (*(self.base.get(path, ()) if path in self._continued else ()), *steps)
             for path, steps in self._over.items()
         }
 
     def set_at(self, path: str, over: Origins, at: Position | None) -> "OverlaidOrigins":
-        """Return the origins after the edit at `at` replaced or removed `path`; flat, however often that is done."""
+        """Return the origins after the edit at `at` replaced or removed `path`. Repeated edits add no layers."""
         kept = {
             each: chain
             for each, chain in self._over.items()
@@ -112,7 +112,7 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
         return OverlaidOrigins(self.base, {**kept, **over}, replaced={**self._replaced, path: at}, continued=continued)
 
     def place(self, path: str, *, of_key: bool) -> Position | None:
-        """Return what `place` returns. The chains of `base` are not worked out for it."""
+        """Return the position of a field, as `place` does. Does not compute the chains of `base`."""
         if self._hidden(path) and path not in self._around:
             steps = self._over.get(path) or next((each for at, each in self._over.items() if below(at, path)), ())
             if found := _last(steps) or self._replaced.get(path):
@@ -138,19 +138,19 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
         return frozenset(each for path in self._replaced for each in _ancestors(path))
 
     def _hidden(self, path: str) -> bool:
-        """Whether a path was replaced, or one around it, or one below it."""
+        """Whether a path, a path above it or a path below it was replaced."""
         return path in self._replaced or path in self._around or any(p in self._replaced for p in _ancestors(path))
 
 
 class ShiftedOrigins(Mapping[str, tuple[Origin, ...]]):
-    """Origins without the list item at `removed`: the items after it have moved up. Works out no chain by itself."""
+    """Origins without the list item at `removed`: the items after it have moved up. Computes no chain by itself."""
 
     def __init__(self, base: Origins, removed: str) -> None:
         self.base = base
         self._removed = removed
 
     def place(self, path: str, *, of_key: bool) -> Position | None:
-        """Return what `place` returns."""
+        """Return the position of a field, as `place` does."""
         return place(self.base, unshifted(path, self._removed), of_key=of_key)
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
@@ -166,7 +166,7 @@ class ShiftedOrigins(Mapping[str, tuple[Origin, ...]]):
 
 
 def removed(base: Origins, path: str, at: Position) -> Origins:
-    """Return origins without the field or the list item at `path`. `at` is where its removal is written."""
+    """Return origins without the field or the list item at `path`. `at` is the position of the removal."""
     is_item = path.endswith("]") and path[-2].isdecimal()
     return ShiftedOrigins(base, path) if is_item else overlaid(base, path, {}, at)
 
@@ -178,10 +178,10 @@ def overlaid(base: Origins, path: str, over: Origins, at: Position | None = None
 
 
 def place(origins: Origins, path: str = "", *, of_key: bool = False) -> Position | None:
-    """Return where a field was written, else the nearest place that is known; without a path, the object's place.
+    """Return the position of a field, or the nearest known position; without a path, that of the object.
 
-    `of_key`: the place of the field's name and not of its value, where both are known. Never starts a search for
-    origins.
+    With `of_key`, return the position of the field's name instead of its value, if it is known. Never starts a search
+    for origins.
     """
     if isinstance(origins, OverlaidOrigins | ShiftedOrigins):
         return origins.place(path, of_key=of_key)

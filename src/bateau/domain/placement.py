@@ -1,4 +1,4 @@
-"""How much of a machine each service gets, and whether it fits.
+"""The share of a machine that each service gets, and whether it fits.
 
 Made by place; read by render.process (slots, context, threads) and by the faces.
 """
@@ -11,9 +11,9 @@ from bateau.domain.problem import Problem
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelCapacity:
-    """What one replica of a model is given.
+    """The capacity of one replica of a model.
 
-    Context in tokens a slot; memory is an estimate from the model's header, None where that does not say enough.
+    `context` is in tokens per slot. `memory_bytes` is an estimate from the model's header, None if that is not enough.
     """
 
     slots: int

@@ -10,7 +10,7 @@ from bateau.kit.position import Position
 
 
 class Severity(StrEnum):
-    """How much a problem stops: an error blocks the whole change, a warning is shown."""
+    """The effect of a problem: an error blocks the whole change, a warning is only shown."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -18,10 +18,10 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Problem:
-    """One error or warning: its place, its message, and how to fix it.
+    """One error or warning: its position, its message, and a hint with the fix.
 
-    `services` names the services whose documents have it, where the place does not tell: a chart serves several.
-    `environments` names the environments in which it occurs; it is empty if there is none, or if all have it.
+    `services` has the services whose documents cause it, if the position does not show that: Apps may share a chart.
+    `environments` has the environments in which it occurs. It is empty if there are none, or if it occurs in all.
     """
 
     where: Position | None

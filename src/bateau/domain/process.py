@@ -1,4 +1,4 @@
-"""What to run as a process: the template that every replica of a revision is made from.
+"""The template of a process: every replica of a revision is made from it.
 
 Made by render.process, and by a plane for its proxy; run and kept by the local runtime.
 """
@@ -12,7 +12,7 @@ from bateau.domain.workload import Resources, Restart
 
 
 def port_word(name: str) -> str:
-    """Return the word that stands for the number of a port in a template.
+    """Return the placeholder for a port number in a template.
 
     >>> port_word("http")
     '{port:http}'
@@ -22,7 +22,7 @@ def port_word(name: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeTarget:
-    """How to ask a process whether it is well. `address` is "host:port" or the path of a unix socket."""
+    """How to probe a process. `address` is "host:port" or the path of a unix socket."""
 
     kind: Literal["http", "tcp", "grpc"]
     address: str
@@ -40,12 +40,12 @@ class ProbePlan:
     start_timeout_s: float = 120.0
 
 
-# The words in a template's texts that stand for something else. Other braces may be JSON in an argument.
+# The placeholders in the texts of a template. Other braces may be JSON in an argument.
 WORD: Final = re.compile(r"\{(replica|socket|port:[^{}\s]+|withheld:[^{}\s]+)\}")
 
 
 def withheld_word(key: str) -> str:
-    """Return the word for a value that is kept in memory only. A key has no space and no brace.
+    """Return the placeholder for a value that is kept in memory only. A key has no space and no brace.
 
     >>> withheld_word("spec.env.TOKEN")
     '{withheld:spec.env.TOKEN}'
@@ -57,11 +57,11 @@ def withheld_word(key: str) -> str:
 class ProcessTemplate:
     """A command and all that its supervision needs. `runner` names the local runtime's runner for it.
 
-    In `command` and `environment` the words `{replica}` (its id), `{socket}` (path of the replica's own unix socket)
-    and `{port:NAME}` (a loopback port handed out to the replica under NAME) are replaced when a replica starts; also in
-    the addresses of `probe` and of `metrics` (its Prometheus page). In them, in `working_directory` and in
-    `probe.target.path`, `{withheld:KEY}` stands for a value that is kept in memory only: `withheld[KEY]`, or None where
-    the template was read from disk.
+    When a replica starts, these placeholders are replaced in `command`, in `environment`, and in the addresses of
+    `probe` and `metrics` (its Prometheus page): `{replica}` (its id), `{socket}` (the path of its own unix socket) and
+    `{port:NAME}` (the loopback port that it gets under NAME). There, in `working_directory` and in `probe.target.path`,
+    `{withheld:KEY}` is the placeholder of a value that is kept in memory only: `withheld[KEY]`, which is None if the
+    template was read from disk.
     """
 
     revision: str
@@ -82,5 +82,5 @@ class ProcessTemplate:
 
     @property
     def is_complete(self) -> bool:
-        """Whether everything that was withheld from the disk is known."""
+        """Whether all withheld values are known."""
         return all(value is not None for value in self.withheld.values())

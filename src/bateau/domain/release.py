@@ -1,4 +1,4 @@
-"""What shall run: every service of one environment.
+"""The desired state: every service of one environment.
 
 Made by hydrate from specs; read by place and control.
 """
@@ -10,7 +10,7 @@ from bateau.domain.workload import Workload
 
 @dataclass(frozen=True, kw_only=True)
 class Release:
-    """All services, in the order of their keys, as one environment has them (None: as they are written)."""
+    """All services of an environment, in the order of their keys. `environment` is None if none was chosen."""
 
     environment: str | None = None
     services: tuple[Workload, ...] = ()

@@ -1,4 +1,4 @@
-"""One running copy of a service, as the engine sees it.
+"""One running copy of a service, as its runtime observes it.
 
 Observed by runtimes; read by control (which endpoints get requests) and by the faces.
 """
@@ -10,15 +10,15 @@ from typing import Literal
 
 
 class ReplicaState(StrEnum):
-    """Where a replica is in its life. Only READY takes new requests."""
+    """The phase of a replica. Only a READY replica gets new requests."""
 
     STARTING = "Starting"
     READY = "Ready"
-    UNREADY = "Unready"  # was ready; probes fail now
-    BACKOFF = "BackOff"  # died, waits before it is started again
+    UNREADY = "Unready"  # it was ready, but its probes fail now
+    BACKOFF = "BackOff"  # it died, and waits for its next start
     STOPPING = "Stopping"
-    DONE = "Done"  # a task that has ended well, and is not started again
-    FAILED = "Failed"  # a task that has ended badly, and is not started again
+    DONE = "Done"  # a task that has succeeded, and is not started again
+    FAILED = "Failed"  # a task that has failed, and is not started again
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +35,8 @@ class Replica:
 
     `service` is "model/chat", "app/shop" or "gateway/envoy"; `id` is unique on the machine ("model.chat.2").
     `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket").
-    `since` is in seconds of the wall clock, `restarts` counts since the replica was made.
-    `changed_files` are those that its process was started from and that have changed since; None if that is unknown.
+    `since` is in seconds of the wall clock; `restarts` counts all restarts of the replica. `changed_files` are the files
+    that its process was started from and that have changed since then; None if that is unknown.
     """
 
     id: str
@@ -50,8 +50,8 @@ class Replica:
     reason: str | None = None
     log_path: str | None = None
     last_log: tuple[str, ...] = ()
-    limits: str | None = None  # "enforced by cgroup", "not enforced: ..." or None where there are none
+    limits: str | None = None  # "enforced by cgroup", "not enforced: ..." or None without limits
     adopted: bool = False
     draining: bool = False  # it gets no new requests
-    drain_timeout_s: float = 30.0  # of the document that it was made for
+    drain_timeout_s: float = 30.0  # from the document that it was made for
     changed_files: tuple[ChangedFile, ...] | None = None

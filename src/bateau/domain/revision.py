@@ -1,8 +1,8 @@
-"""What ran, when, from which commit and by whom: the commit that was read, and the revision that was made of it.
+"""The history of an environment: the commits that were read, and the revisions that were made from them.
 
 Commits are made by sources.git; revisions by store.revisions; both are read by plan's faces, rollback and history.
 
-Invariant: a time is in seconds since the epoch and was handed in; nothing here takes a clock. Held by
+Invariant: every time is in seconds since the epoch and comes from the caller; nothing here takes a clock. Held by
 tests/test_house.py::test_the_import_contracts_hold.
 """
 
@@ -27,13 +27,13 @@ class Commit:
 
     @property
     def short(self) -> str:
-        """The first twelve digits of the id, as people quote it."""
+        """The first twelve digits of the id, as people quote them."""
         return self.id[:12]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something that happened to a revision: a new outcome, or a remark (`outcome` is None)."""
+    """One event of a revision: a new outcome, or a remark (`outcome` is None)."""
 
     when_s: float
     says: str
@@ -42,9 +42,9 @@ class Event:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """What is to be recorded. `services` maps keys ("app/shop") to the digest of what each one was.
+    """A revision before it is recorded. `services` maps keys ("app/shop") to the digest of each service.
 
-    `pins` maps the services that a rollback holds to the revision whose content gives them; `says` is the first event.
+    `pins` maps each service that a rollback holds to the revision with its content; `says` is the first event.
     """
 
     environment: str
@@ -60,7 +60,7 @@ class Draft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Revision:
-    """One recorded release of an environment. `digest` is the sha256 of its content; ids only grow."""
+    """One recorded release of an environment. `digest` is the sha256 of its content; ids only increase."""
 
     id: int
     environment: str

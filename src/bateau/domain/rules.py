@@ -26,13 +26,13 @@ class PolicyMatch:
     )
     names: tuple[str, ...] = described("Names, or globs of names.", default=(), examples=(("shop-*",),))
     namespaces: tuple[str, ...] = described("Namespaces, or globs of namespaces.", default=())
-    labels: Mapping[str, str] = described("Labels that must all be there.", default_factory=dict)
+    labels: Mapping[str, str] = described("Labels that the object must have.", default_factory=dict)
     environments: tuple[str, ...] = described("Environments, or globs of environments.", default=())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """One CEL rule. It sees `object`, `metadata`, `spec`, `kind`, `environment`, `params` and `variables`."""
+    """One CEL rule. It can use `object`, `metadata`, `spec`, `kind`, `environment`, `params` and `variables`."""
 
     name: str = described(
         "Name of the rule: a DNS label.",
@@ -40,14 +40,16 @@ class Rule:
         pattern_says="lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63",
         examples=("owner",),
     )
-    check: str = described("CEL that is true if the object complies.", examples=("has(metadata.labels.team)",))
+    check: str = described(
+        "CEL expression that is true if the object complies.", examples=("has(metadata.labels.team)",)
+    )
     message: str = described(
-        "Message for an object that does not comply: CEL that gives a string, or plain text.",
+        "Message for an object that does not comply: a CEL expression that gives a string, or plain text.",
         examples=("'every service names its team'",),
     )
     severity: Literal["error", "warning"] = described("`error` blocks, `warning` is only shown.", default="error")
     path: str | None = described(
-        "Field that the rule is about; a finding points at it. Absent: the object.",
+        "Field that the rule checks; a finding has its position. Absent: the object.",
         default=None,
         examples=("spec.replicas",),
     )
@@ -55,30 +57,34 @@ class Rule:
 
 @dataclass(frozen=True, kw_only=True)
 class Variable:
-    """A named CEL expression, evaluated when a rule asks for it. It sees the variables before it."""
+    """A named CEL expression, evaluated when a rule uses it. It can use the variables before it."""
 
     name: str = described(
         "Name, read as `variables.NAME`.", pattern=r"[A-Za-z_][A-Za-z0-9_]*", pattern_says="a CEL identifier"
     )
-    expression: str = described("CEL that gives the value.", examples=("object.spec.template.spec",))
+    expression: str = described("CEL expression of the value.", examples=("object.spec.template.spec",))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Waiver:
     """An exception: objects that need not comply with a rule, its owner, and its last day."""
 
-    rules: tuple[str, ...] = described("Rules that it lifts. Absent: all of the policy.", default=())
-    kinds: tuple[str, ...] = described("Kinds it is for. Absent: all.", default=())
-    names: tuple[str, ...] = described("Names, or globs of names, it is for. Absent: all.", default=())
-    namespaces: tuple[str, ...] = described("Namespaces, or globs, it is for. Absent: all.", default=())
-    environments: tuple[str, ...] = described("Environments, or globs, it is for. Absent: all.", default=())
-    files: tuple[str, ...] = described("Files, or globs of files, it is for. Absent: all.", default=())
+    rules: tuple[str, ...] = described("Rules that it lifts. Absent: all rules of the policy.", default=())
+    kinds: tuple[str, ...] = described("Kinds that it applies to. Absent: all.", default=())
+    names: tuple[str, ...] = described("Names, or globs of names, that it applies to. Absent: all.", default=())
+    namespaces: tuple[str, ...] = described(
+        "Namespaces, or globs of namespaces, that it applies to. Absent: all.", default=()
+    )
+    environments: tuple[str, ...] = described(
+        "Environments, or globs of environments, that it applies to. Absent: all.", default=()
+    )
+    files: tuple[str, ...] = described("Files, or globs of files, that it applies to. Absent: all.", default=())
     owner: str = described(
         "Owner of the exception.", pattern=r"\S.*", pattern_says="a person or a team", examples=("team-payments",)
     )
-    reason: str = described("Why it is needed.", pattern=r"\S.*", pattern_says="a sentence")
+    reason: str = described("Reason for the exception.", pattern=r"\S.*", pattern_says="a sentence")
     until: str = described(
-        "Last day on which it holds. Afterwards the rule applies again, and a finding reports the exception.",
+        "Last day on which it holds. After that day the rule applies again, and a finding reports the exception.",
         pattern=r"\d{4}-\d{2}-\d{2}",
         pattern_says="a date such as 2027-03-31",
         examples=("2027-03-31",),
@@ -89,8 +95,8 @@ class Waiver:
 class PolicySpec:
     """Rules that every matching object must comply with."""
 
-    match: PolicyMatch = described("Objects that it matches.", default_factory=PolicyMatch)
-    params: Mapping[str, Any] = described("Values that rules see as `params`.", default_factory=dict)
+    match: PolicyMatch = described("Objects that the policy applies to.", default_factory=PolicyMatch)
+    params: Mapping[str, Any] = described("Values, available to rules as `params`.", default_factory=dict)
     variables: tuple[Variable, ...] = described("Expressions that rules share.", default=())
     rules: tuple[Rule, ...] = described("The rules.", default=())
     exceptions: tuple[Waiver, ...] = described("Objects that need not comply with a rule, until a date.", default=())

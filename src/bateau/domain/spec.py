@@ -1,9 +1,9 @@
-"""Documents as they are written, and what a kind of document is.
+"""Documents as their files have them, and the kinds of documents.
 
 Made by specs, which holds one module for each kind; read by hydrate and policy.
 
 A kind is known by its `Kind` value alone: schema, references, and the workload that a document becomes.
-Refused: pydantic models for schemas; they lose the line and column of every field, and coerce what they should refuse.
+Refused: pydantic models for schemas. They lose the line and column of every field, and coerce invalid values.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -26,7 +26,7 @@ LATER = "is read, but this version does not act on it yet"
 
 @dataclass(frozen=True, kw_only=True)
 class Metadata:
-    """The name of a document, and what it is labelled with."""
+    """The name, labels and annotations of a document."""
 
     name: str = described(
         "Name of the object: a DNS label, unique among documents of its kind.",
@@ -35,7 +35,7 @@ class Metadata:
         examples=("chat",),
     )
     namespace: str | None = described(
-        "Namespace of the service's objects on clusters; Model and App only. Absent: that of `--namespace`, else "
+        "Namespace of the service's objects on clusters, for Model and App only. Absent: `--namespace`, else "
         "`spec.namespace` of the Environment, else `default`.",
         default=None,
         pattern=DNS_LABEL,
@@ -43,14 +43,14 @@ class Metadata:
         examples=("shop",),
     )
     labels: Mapping[str, str] = described("Labels to select and group objects by.", default_factory=dict)
-    annotations: Mapping[str, str] = described("Free notes that tools may keep.", default_factory=dict)
+    annotations: Mapping[str, str] = described("Notes for tools and people.", default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Hydrated:
-    """A document for one environment, before its kind makes a workload of it.
+    """A document in one environment, before its kind converts it to a workload.
 
-    `fields` is an instance of the kind's schema; the rest is as in `Workload`.
+    `fields` is an instance of the kind's schema; the other attributes are those of `Workload`.
     """
 
     key: ServiceKey
@@ -65,9 +65,9 @@ class Hydrated:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What documents can refer to.
+    """The names that documents can refer to.
 
-    `doubtful` are words of documents that could not be read: nothing is reported about these.
+    `doubtful` are words in documents that could not be read: references to them are not reported.
     """
 
     services: Mapping[str, "Spec"]
@@ -78,7 +78,7 @@ class Names:
 
 @dataclass(frozen=True, slots=True)
 class Remade:
-    """A document that patches and expressions have changed: its body, and which paths were made by them."""
+    """A document after patches and expressions: its body, and whether they have set a path (`made`)."""
 
     spec: "Spec"
     body: Mapping[str, Any]
@@ -103,9 +103,10 @@ def _brings_nothing(_fields: Mapping[str, Any]) -> bool:
 class Kind:
     """One kind of document.
 
-    `schema` is the dataclass of what stands below `spec`. `references` finds what does not fit together in a document
-    as it is written, `rechecks` what patches and expressions have broken. `to_workload` is None for a kind that is not
-    a service. `brings_documents` returns from the written fields whether third-party Kubernetes objects belong to it.
+    `schema` is the dataclass of the fields below `spec`. `references` returns the problems between the fields of a
+    document and with other documents, `rechecks` those that patches and expressions have caused. `to_workload` is None
+    for a kind that is not a service. `brings_documents` returns whether a document includes third-party Kubernetes
+    objects, from its fields.
     """
 
     name: str
@@ -118,10 +119,10 @@ class Kind:
 
 @dataclass(frozen=True, kw_only=True)
 class Spec:
-    """One document as it was written: a plain tree, and the place of every field in it.
+    """One document from its file: a plain tree, and the position of every field in it.
 
-    `tree` holds only what stands in the file: dicts, lists and scalars with camelCase keys. `positions` maps the
-    path of each field ("spec.ports.http.protocol", list items as "spec.command[2]") to where its value stands.
+    `tree` has the content of the file and nothing else: dicts, lists and scalars with camelCase keys. `positions` maps
+    the path of each field ("spec.ports.http.protocol", list items as "spec.command[2]") to the position of its value.
     """
 
     definition: Kind = field(repr=False)
@@ -137,21 +138,21 @@ class Spec:
 
     @property
     def key(self) -> ServiceKey:
-        """What the document is called."""
+        """The key of the document."""
         return ServiceKey.of(self.kind, self.name)
 
     @property
     def is_service(self) -> bool:
-        """Whether a workload is made of it."""
+        """Whether the document becomes a workload."""
         return self.definition.to_workload is not None
 
     @property
     def fields(self) -> Mapping[str, Any]:
-        """What stands below `spec`; empty where that is not a mapping."""
+        """The fields below `spec`; empty if that is not a mapping."""
         body: Any = self.tree.get("spec")
         return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType]
 
     @property
     def brings_documents(self) -> bool:
-        """Whether Kubernetes objects from elsewhere are part of it: manifests, a kustomization or a chart."""
+        """Whether it includes third-party Kubernetes objects: manifests, a kustomization or a chart."""
         return self.definition.brings_documents(self.fields)

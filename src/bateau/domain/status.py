@@ -1,4 +1,4 @@
-"""What the control plane knows at one moment, for people and programs to read.
+"""The status of an instance at one moment, for people and programs.
 
 Made by control; written as JSON by api; shown by cli.
 """
@@ -12,7 +12,7 @@ from bateau.domain.placement import ModelCapacity
 from bateau.domain.problem import Problem
 from bateau.domain.replica import Replica
 
-# Where the desired state of an instance is: files that are watched, a commit, or what `apply` gave.
+# The source of the desired state of an instance: watched files, a repository, or `bateau apply`.
 Follows = Literal["directory", "repository", "applied"]
 
 
@@ -25,18 +25,18 @@ class ServiceState(StrEnum):
     DEGRADED = "Degraded"  # some replicas are ready, not all
     FAILED = "Failed"
     STOPPED = "Stopped"  # replicas: 0
-    DONE = "Done"  # every replica is a task that has ended well
+    DONE = "Done"  # every replica is a task that has succeeded
     ELSEWHERE = "Elsewhere"  # it runs on clusters only
-    LEAVING = "Leaving"  # no document names it any more
+    LEAVING = "Leaving"  # its document was deleted
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched.
 
-    `rejected` is why the gateway will not send requests to it, `hindered` why what shall run of it does not start (what
-    ran before goes on then); None where that is not so. `rolled_out`: all of it is ready, and is reached. `revision` is
-    the one that its replicas should have; None while that is unknown.
+    `rejected` is the reason why the gateway sends it no requests. `blocked` is the reason why its desired replicas do
+    not start; its earlier replicas continue to run. Both are None without such a reason. `rolled_out`: all its desired
+    replicas are ready and get requests. `revision` is the desired revision of its replicas; None while it is unknown.
     """
 
     service: str
@@ -48,22 +48,22 @@ class ServiceStatus:
     address: str | None = None
     capacity: ModelCapacity | None = None
     source: str | None = None
-    task: ModelTask | None = None  # what a model does, once its file is known
+    task: ModelTask | None = None  # the task of a model, once its file is known
     pulled_bytes: int | None = None
     pull_bytes_total: int | None = None
     replicas: tuple[Replica, ...] = ()
     draining: tuple[str, ...] = ()
     rejected: str | None = None
-    hindered: str | None = None
+    blocked: str | None = None
     rolled_out: bool = False
     revision: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Status:
-    """Everything. `problems` are mistakes in what is written now; while there are errors, `services` are as before."""
+    """The status of everything. `problems` are those of the current specs. With errors, `services` do not change."""
 
-    number: int = 0  # of the snapshot; it grows by one with each change
+    number: int = 0  # the number of the snapshot; it increases by one with each change
     version: str
     instance: str
     pid: int
@@ -77,7 +77,7 @@ class Status:
     foreign: int
     since: float
     settled: bool  # every service is ready, failed for good or stopped
-    taken_up: bool  # what shall run is what is written now
-    written: str | None  # a digest of what is written now, None before it was read
-    rolled_out: bool  # every replica of what shall run is ready, and is reached through the gateway
-    specs_rejected: bool  # the specs that were read last have errors, so they were not applied
+    accepted: bool  # the desired state is that of the current specs
+    written: str | None  # digest of the current specs, None before they are read
+    rolled_out: bool  # every desired replica is ready, and gets requests through the gateway
+    specs_rejected: bool  # the current specs have errors, so they were not applied

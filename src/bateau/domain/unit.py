@@ -1,9 +1,9 @@
-"""What a workload becomes on one kind of site: what a runtime is told to keep.
+"""A workload for one kind of site, in the form that a runtime keeps running.
 
-Made by render through control; carried out by runtimes.
+Made by render through control; kept by runtimes.
 
-Invariant: two units with equal revisions are the same to a runtime: nothing restarts from one to the other. Held by
-tests/ports/test_runtime.py::test_applying_the_same_again_changes_nothing.
+Invariant: two units with equal revisions are the same to a runtime: replacing one by the other restarts nothing. Held
+by tests/ports/test_runtime.py::test_applying_the_same_again_changes_nothing.
 """
 
 import functools
@@ -22,7 +22,7 @@ class Objects:
 
     @functools.cached_property
     def revision(self) -> str:
-        """Which objects they are; what is in them a runtime compares field by field."""
+        """The keys of the objects. A runtime compares their content field by field."""
         return ",".join("/".join(manifest.key) for manifest in self.manifests)
 
 
@@ -31,10 +31,10 @@ Body = ProcessTemplate | Objects
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
-    """One workload for one target, and how many replicas of it a runtime keeps.
+    """One workload for one target, and the number of replicas that a runtime keeps.
 
-    `max_surge` is how many replicas beyond `replicas` there may be while a revision replaces another; 0 stops the old
-    before the new is started, for what cannot run twice.
+    `max_surge` is the number of replicas beyond `replicas` that may exist while one revision replaces another. With 0,
+    the old replica stops before the new one starts, for a workload that cannot run twice.
     """
 
     key: ServiceKey
@@ -46,13 +46,13 @@ class Unit:
 
     @property
     def revision(self) -> str:
-        """Which revision of the workload it is."""
+        """The revision of the workload."""
         return self.body.revision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """Where users of a service call it: the URL, its origin in words, and the model's name where it serves one."""
+    """The address of a service for its clients: its URL, the origin of the URL, and the name of the model it serves."""
 
     url: str
     says: str
@@ -61,7 +61,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Whereabouts:
-    """Where a site's services are called: the namespace on a cluster; on a machine the endpoint and handed-out ports.
+    """The addresses of a site's services: the namespace on a cluster; the endpoint and assigned ports on a machine.
 
     `ports` maps "app/shop/http" to a loopback port.
     """

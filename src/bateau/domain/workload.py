@@ -1,7 +1,7 @@
-"""The normal form of a service, the same for every kind of document, and the parts that it consists of.
+"""The normal form of a service, which is the same for every kind of document, and its parts.
 
-Made by specs.kinds at the end of hydration; read by place, render, policy, plan and control. The parts are schemas too:
-documents of several kinds contain them.
+Made by specs.kinds at the end of hydration; read by place, render, policy, plan and control. The parts are schemas
+too, because documents of several kinds contain them.
 
 Invariant: no code after hydrate asks which kind a workload came from; it matches on `runs`, and the type checker lists
 every place that has to handle a new variant. Held by
@@ -19,7 +19,7 @@ from bateau.kit.schema import Bytes, Cores, Seconds, described
 
 
 class ServiceKey(str):
-    """What a service is called everywhere: its kind in lower case and its name.
+    """The key of a service: its kind in lower case and its name.
 
     >>> ServiceKey("model/chat").name
     'chat'
@@ -36,7 +36,7 @@ class ServiceKey(str):
 
     @property
     def kind(self) -> str:
-        """The kind in lower case, for people and labels: no decision hangs on it."""
+        """The kind in lower case, for people and labels. No decision may depend on it."""
         return self.partition("/")[0]
 
     @property
@@ -47,7 +47,7 @@ class ServiceKey(str):
 
 @dataclass(frozen=True, kw_only=True)
 class Resources:
-    """What one replica may use, as Kubernetes' limits."""
+    """The limits of one replica, as in Kubernetes."""
 
     cpu: Cores | None = described("CPU limit of a replica, in cores.", default=None, examples=("500m", "2"))
     memory: Bytes | None = described("Memory limit of a replica.", default=None, examples=("512Mi", "2Gi"))
@@ -55,10 +55,10 @@ class Resources:
 
 @dataclass(frozen=True, kw_only=True)
 class Health:
-    """How a replica is probed. What is absent is guessed from the protocol of the port, and said."""
+    """How a replica is probed. Absent fields are derived from the protocol of the port, and reported."""
 
     path: str | None = described(
-        "HTTP path that answers 2xx or 3xx when the replica can serve. Absent: a TCP connect, or gRPC health.",
+        "HTTP path that responds with 2xx or 3xx if the replica can serve. Absent: a TCP connection, or gRPC health.",
         default=None,
         pattern=r"/.*",
         pattern_says="a path that begins with '/'",
@@ -66,18 +66,18 @@ class Health:
     )
     port: str | None = described("Name of the port to probe. Absent: the first port.", default=None, examples=("http",))
     kind: Literal["http", "tcp", "grpc"] | None = described(
-        "How it is probed. Absent: `http` where `path` is set, `grpc` on a grpc port, else `tcp`.", default=None
+        "Kind of the probe. Absent: `http` if `path` is set, `grpc` on a grpc port, else `tcp`.", default=None
     )
     interval: Seconds = described("Time between two probes.", default=5.0, minimum=0.1)
-    timeout: Seconds = described("Time after which a probe without answer has failed.", default=5.0, minimum=0.1)
+    timeout: Seconds = described("Time after which a probe without a response fails.", default=5.0, minimum=0.1)
     failure_threshold: int = described(
-        "Failed probes in a row until a replica is restarted (liveness). A probe without an answer does not count "
-        "while the replica uses a CPU, for five minutes at most.",
+        "Consecutive failed probes after which a replica is restarted (liveness). A probe without a response does not "
+        "count while the replica uses a CPU, for five minutes at most.",
         default=3,
         minimum=1,
     )
     start_timeout: Seconds = described(
-        "Time a replica may take until its first good probe, then it is restarted.", default=120.0, minimum=0.1
+        "Time until the first successful probe, after which the replica is restarted.", default=120.0, minimum=0.1
     )
 
 
@@ -86,39 +86,41 @@ class Accelerator:
     """The accelerator of one replica."""
 
     vendor: Literal["nvidia", "amd", "intel"] = described("Maker of the accelerator.", default="nvidia")
-    count: int = described("How many whole accelerators.", default=1, minimum=1)
-    memory: Bytes | None = described("Memory needed on each.", default=None)
+    count: int = described("Number of whole accelerators.", default=1, minimum=1)
+    memory: Bytes | None = described("Memory that each accelerator needs.", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Queue:
     """Requests that may wait."""
 
-    max: int = described("How many requests may wait.", default=64, minimum=0)
-    wait: Seconds = described("How long a request may wait.", default=60.0, minimum=0)
+    max: int = described("Number of requests that may wait.", default=64, minimum=0)
+    wait: Seconds = described("Longest time that a request may wait.", default=60.0, minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Scale:
-    """How the number of replicas follows load."""
+    """How the number of replicas follows the load."""
 
-    min: int = described("Fewest replicas; 0 lets the model sleep.", default=1, minimum=0)
-    max: int = described("Most replicas.", default=1, minimum=1)
-    idle_after: Seconds = described("Time without requests until a replica may go.", default=300.0, minimum=1)
-    queue: Queue | None = described("Bounds of what waits for a replica.", default=None)
+    min: int = described("Smallest number of replicas; 0 lets the model sleep.", default=1, minimum=0)
+    max: int = described("Largest number of replicas.", default=1, minimum=1)
+    idle_after: Seconds = described(
+        "Time without requests after which a replica may be removed.", default=300.0, minimum=1
+    )
+    queue: Queue | None = described("Bounds of the queue of requests that wait for a replica.", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyLimits:
-    """Limits that each API key has for itself."""
+    """Limits of each API key."""
 
-    requests_per_minute: int | None = described("Requests a minute.", default=None, minimum=1)
-    tokens_per_minute: int | None = described("Tokens a minute, in and out.", default=None, minimum=1)
+    requests_per_minute: int | None = described("Requests per minute.", default=None, minimum=1)
+    tokens_per_minute: int | None = described("Tokens per minute, input and output together.", default=None, minimum=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits on use."""
+    """Limits on usage."""
 
     per_key: KeyLimits | None = described("Limits of each API key.", default=None)
 
@@ -127,17 +129,19 @@ class Limits:
 class Rollout:
     """How a new revision replaces the old one."""
 
-    strategy: Literal["rolling", "blueGreen"] = described("The way of the rollout.", default="rolling")
-    judge: tuple[str, ...] = described("CEL conditions that green must hold against blue.", default=())
+    strategy: Literal["rolling", "blueGreen"] = described("Strategy of the rollout.", default="rolling")
+    judge: tuple[str, ...] = described(
+        "CEL conditions that the new revision (green) must meet, compared with the old one (blue).", default=()
+    )
 
 
-# "openai": requests name the service in their body, and the front endpoint passes them on.
+# "openai": requests name the service in their body, and the front endpoint routes them.
 PortProtocol = Literal["openai", "http", "grpc", "websocket", "tcp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port that a workload listens on. `number` is what clients use; None where it is handed out."""
+    """A port that a workload listens on. `number` is the port for clients; None if Bateau assigns it."""
 
     protocol: PortProtocol
     number: int | None = None
@@ -153,7 +157,7 @@ class Command:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """A container image. `command` runs in it, and as a process where a site has no containers."""
+    """A container image. `command` runs in it, or as a plain process if a site has no containers."""
 
     image: str
     command: tuple[str, ...] | None = None
@@ -162,7 +166,7 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelServer:
-    """A model behind an engine. `engine` is None where the site chooses; lengths are in tokens."""
+    """A model behind an engine. `engine` is None if the site chooses; lengths are in tokens."""
 
     source: str
     engine: Literal["llama.cpp", "vllm", "ollama"] | None = None
@@ -173,7 +177,7 @@ class ModelServer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class External:
-    """An OpenAI-compatible API that runs elsewhere. `api_key_variable` names where its key is, and is no key."""
+    """An OpenAI-compatible API that runs elsewhere. `api_key_variable` is the name of the variable with its key."""
 
     url: str
     model: str | None = None
@@ -196,7 +200,7 @@ class VirtualMachine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Documents:
-    """Kubernetes objects that are written elsewhere: exactly one of the three is set."""
+    """Kubernetes objects from foreign documents. Exactly one of the three fields is set."""
 
     manifests: tuple[str, ...] | None = None
     kustomization: str | None = None
@@ -207,18 +211,18 @@ Runs = Command | Container | ModelServer | External | Wasm | VirtualMachine | Do
 
 
 StopSignal = Literal["SIGTERM", "SIGINT", "SIGQUIT", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGWINCH"]
-# Whether a process that has ended is started again, as restartPolicy of Kubernetes.
+# Whether a process that has ended is started again, like restartPolicy in Kubernetes.
 Restart = Literal["always", "onFailure", "never"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Workload:
-    """A service with every field filled in. Without a `namespace` it is in that of its site.
+    """A service with every field filled in. Without a `namespace` it is in the namespace of its site.
 
-    `tree` is the whole document as it would be written with nothing left out (camelCase, "2Gi", defaults filled in),
-    and `origins` has the chain of every leaf of `tree`. `positions` has the places of what stands in the document
-    itself. `withheld` has, by path, the leaves that follow from what `env()` has read: they are kept in memory only.
-    `restarted_at` is when a restart was last requested (RFC 3339), and is not part of the document.
+    `tree` is the complete document in its YAML form (camelCase, "2Gi", with defaults), and `origins` has the chain of
+    every leaf of `tree`. `positions` has the positions of the fields in the document's own file. `withheld` has, by
+    path, the leaves that depend on `env()`, which are kept in memory only. `restarted_at` is the time of the last
+    requested restart (RFC 3339), which is not part of the document.
     """
 
     key: ServiceKey
@@ -254,5 +258,5 @@ class Workload:
 
     @property
     def brings_documents(self) -> bool:
-        """Whether it is made of Kubernetes objects that are written elsewhere."""
+        """Whether it consists of Kubernetes objects from foreign documents."""
         return isinstance(self.runs, Documents)

@@ -2,11 +2,11 @@
 
 Called by store.applied, wiring.applying and wiring.local. control uses it through ports.memory.
 
-Invariant: the file is never half-written: a temporary file is renamed, so kill -9 leaves the old or the new content.
+Invariant: the file is never half-written: a temporary file is renamed, so `kill -9` leaves the old or the new content.
 Held by tests/wiring/test_instance.py.
-Invariant: content of an unknown format counts as none, and the first `save` keeps it beside the file, as `*.damaged`.
-Held by tests/wiring/test_instance.py.
-Invariant: `load` changes no file: other processes read what a running control plane has written. Held by
+Invariant: content in an unknown format is not used, and the first `save` keeps it beside the file, as `*.damaged`. Held
+by tests/wiring/test_instance.py.
+Invariant: `load` changes no file, because other processes read the file of a running control plane. Held by
 tests/wiring/test_instance.py.
 """
 
@@ -23,7 +23,7 @@ from bateau.domain.errors import ControlError
 logger = logging.getLogger(__name__)
 
 FORMAT: Final = 2
-_FORMATS_READ: Final = (1, 2)  # 1 had no number; only the digests in it differ, and control tells those apart
+_FORMATS_READ: Final = (1, 2)  # format 1 had no number; only its digests differ, and control recognises those
 
 
 class _UnreadableError(Exception):
@@ -35,7 +35,7 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._ours = False  # whether this instance has saved, so that what is there can be replaced
+        self._ours = False  # whether this instance has written the file, so that `save` may replace it
 
     def load(self) -> dict[str, Any]:
         """Return the tree, or an empty one if the file does not exist or cannot be read."""
@@ -61,12 +61,12 @@ class StateFile:
         return found
 
     def _set_aside(self) -> None:
-        """Keep what cannot be read, for people and for the version that wrote it."""
+        """Rename a file that cannot be read, so that people and the version that wrote it still have it."""
         try:
             self._read()
         except _UnreadableError:
             aside = self._path.with_suffix(".damaged")
-            with contextlib.suppress(OSError):  # what cannot be renamed is replaced: the new state counts
+            with contextlib.suppress(OSError):  # if the rename fails, `save` replaces the file
                 self._path.replace(aside)
                 logger.error("%s could not be read and was renamed to %s", self._path, aside)
 
