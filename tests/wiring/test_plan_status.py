@@ -159,8 +159,8 @@ async def test_without_a_range_head_gets_it(repository: Path, forge: ForgeServer
         ({"rule": RULE}, (), 5, "policy forbids it"),
         ({"prod": PROD.replace("1.9", "latest")}, ("--starter",), 5, "policy forbids it"),
         ({"chat": FROM_DISK}, (), 1, "1 error"),
-        ({"shop": None}, (), 1, "5 objects would be removed, which nobody confirmed"),
-        ({"shop": None}, ("--yes-remove", "2"), 1, "5 objects would be removed, which nobody confirmed"),
+        ({"shop": None}, (), 1, "5 objects would be removed without confirmation"),
+        ({"shop": None}, ("--yes-remove", "2"), 1, "5 objects would be removed without confirmation"),
     ],
     ids=[
         "an error",

@@ -24,9 +24,9 @@ class ApiClient:
         self._instance = instance
 
     def status(self, *, after: int | None = None, wait_s: float = 0.0) -> dict[str, Any]:
-        """Return the status as a tree with camelCase keys. Raises ControlError where nothing answers.
+        """Return the status as a tree with camelCase keys. Raises ControlError if no control plane answers.
 
-        With `after`, the number of a snapshot that the caller has, wait up to `wait_s` seconds for another.
+        With `after`, the number of the snapshot that the caller has, wait up to `wait_s` seconds for a different one.
         """
         query = "" if after is None else f"?after={after}&wait={wait_s:g}"
         return cast("dict[str, Any]", self._ask("GET", f"/v1/status{query}", patience_s=wait_s))

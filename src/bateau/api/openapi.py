@@ -1,9 +1,9 @@
-"""The OpenAPI document of the control API, made from the very types that requests are checked against.
+"""The OpenAPI document of the control API, generated from the types that the API validates requests with.
 
 Called by the tests. A golden file shows every change of the document.
 Source: OpenAPI Specification 3.1.
 
-Nothing in it is typed by hand but the paths and their one-line summaries.
+Only the paths, their summaries and their descriptions are written by hand.
 """
 
 import dataclasses
@@ -37,8 +37,12 @@ def openapi() -> dict[str, Any]:
     schemas: dict[str, Any] = {}
     status = _schema(Status, schemas)
     query = {"in": "query", "required": False, "schema": {"type": "number", "minimum": 0}}
-    after = {**query, "name": "after", "description": "Number of a snapshot that the caller has: wait for another."}
-    wait = {**query, "name": "wait", "description": "Seconds to wait at most; 60 where absent or more."}
+    after = {
+        **query,
+        "name": "after",
+        "description": "Number of the snapshot that the client has: wait for a different one.",
+    }
+    wait = {**query, "name": "wait", "description": "Longest time to wait, in seconds. Absent, or more than 60: 60."}
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bateau control API", "version": __version__},
@@ -47,7 +51,10 @@ def openapi() -> dict[str, Any]:
                 "get": {
                     "summary": "The latest snapshot of the status.",
                     "parameters": [after, wait],
-                    "responses": {"200": _json("The snapshot.", status), "503": _json("It is starting.", _ERROR)},
+                    "responses": {
+                        "200": _json("The snapshot.", status),
+                        "503": _json("The control plane is starting.", _ERROR),
+                    },
                 }
             },
             "/v1/status/stream": {
@@ -56,19 +63,19 @@ def openapi() -> dict[str, Any]:
                     "responses": {"200": {"description": "Events.", "content": {"text/event-stream": {}}}},
                 }
             },
-            "/v1/preview": _post("What other texts would do to the running services.", PreviewRequest),
-            "/v1/apply": _post("Make texts the desired state.", ApplyRequest),
+            "/v1/preview": _post("Show the effect of other specs on the running services.", PreviewRequest),
+            "/v1/apply": _post("Make these specs the desired state.", ApplyRequest),
             "/v1/rollback": _post("Roll one service back.", RollbackRequest),
             "/v1/restart": _post("Replace every replica of one service, one after another.", RestartRequest),
             "/v1/stop": {
                 "post": {
-                    "summary": "Stop everything, and end.",
-                    "responses": {"202": {"description": "It is stopping."}},
+                    "summary": "Stop every service and the gateway, and exit.",
+                    "responses": {"202": {"description": "The control plane is stopping."}},
                 }
             },
             "/metrics": {
                 "get": {
-                    "summary": "Prometheus' page of the instance.",
+                    "summary": "The metrics of the instance, for Prometheus.",
                     "responses": {
                         "200": {"description": "Text exposition format 0.0.4.", "content": {"text/plain": {}}}
                     },
@@ -85,9 +92,9 @@ def _post(summary: str, request: type) -> dict[str, Any]:
             "summary": summary,
             "requestBody": {"required": True, "content": {"application/json": {"schema": object_schema(request)}}},
             "responses": {
-                "200": {"description": "It was done.", "content": {"application/json": {}}},
-                "400": _json("The request does not have the form that it needs.", _ERROR),
-                "409": _json("The control plane refuses it.", _ERROR),
+                "200": {"description": "The operation succeeded.", "content": {"application/json": {}}},
+                "400": _json("The request is malformed.", _ERROR),
+                "409": _json("The control plane rejects the operation.", _ERROR),
                 "500": _json("A bug in Bateau.", _ERROR),
             },
         }
@@ -99,7 +106,7 @@ def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _schema(annotation: Any, schemas: dict[str, Any]) -> dict[str, Any]:
-    """Return the schema of a type of an answer; those of dataclasses go into `schemas`."""
+    """Return the schema of a response type. Schemas of dataclasses are added to `schemas`."""
     if annotation in _PLAIN:
         return dict(_PLAIN[annotation])
     if dataclasses.is_dataclass(annotation) and isinstance(annotation, type):
@@ -115,12 +122,12 @@ def _schema(annotation: Any, schemas: dict[str, Any]) -> dict[str, Any]:
         return {"type": "array", "items": _schema(arguments[0], schemas)}
     if isinstance(origin, type) and issubclass(origin, Mapping):
         return {"type": "object", "additionalProperties": _schema(arguments[1], schemas)}
-    raise TypeError(f"an answer holds {annotation!r}, which has no schema yet")
+    raise TypeError(f"a response contains {annotation!r}, which has no schema yet")
 
 
 def _object(cls: type, schemas: dict[str, Any]) -> dict[str, Any]:
     if cls.__name__ not in schemas:
-        schemas[cls.__name__] = {}  # so that a class that refers to itself ends here
+        schemas[cls.__name__] = {}  # a class that refers to itself ends the recursion here
         hints = typing.get_type_hints(cls)
         properties = {
             _camel(each.name): _schema(hints[each.name], schemas)

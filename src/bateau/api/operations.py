@@ -2,8 +2,8 @@
 
 Called by api.server and api.status_routes. They are served on a socket that only its user can open.
 
-Invariant: errors in specs are returned as problems with status 200; what the control plane refuses is a 409 with one
-message and its fix; a request of the wrong form is a 400; a bug is a 500 and stands in the log with its traceback. Held
+Invariant: errors in specs are returned as problems with status 200. An operation that the control plane rejects is a
+409 with one message and its fix, a malformed request is a 400, and a bug is a 500 whose traceback is in the log. Held
 by tests/api/test_operations.py.
 """
 
@@ -37,11 +37,11 @@ class Operator(Protocol):
     """A control plane that accepts operations. All raise BateauError."""
 
     async def preview(self, texts: Mapping[str, str]) -> Preview:
-        """Return what other texts would do to the running services."""
+        """Return the effect of other specs on the running services."""
         ...
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
-        """Make texts the desired state, and return their digest, as the status shows it."""
+        """Make texts the desired state, and return their digest, which appears in the status."""
         ...
 
     async def rollback(self, service: str, *, to: int | None) -> RolledBack:
@@ -83,23 +83,23 @@ def routes(operator: Operator) -> list[web.RouteDef]:
 def guarded(
     handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Turn what a handler raises into the answer that its caller can act on."""
+    """Return the handler with its exceptions converted to responses with a status and a message."""
 
     async def guarded_handler(request: web.Request) -> web.StreamResponse:
         try:
             return await handler(request)
         except MalformedRequestError as error:
-            return _answer({"error": str(error), "hint": "see the OpenAPI document for its form"}, status=400)
+            return _answer({"error": str(error), "hint": "see the OpenAPI document for the expected form"}, status=400)
         except BateauError as error:
             return _answer({"error": error.message, "hint": error.hint}, status=409)
         except web.HTTPException:
             raise
         except (ConnectionResetError, ConnectionAbortedError):
-            raise  # the caller has left
+            raise  # the client has disconnected
         except Exception as error:
             logger.exception("%s %s failed", request.method, request.path)
             says = bug(error)
-            return _answer({"error": says, "hint": "`bateau logs control` has the details to report"}, status=500)
+            return _answer({"error": says, "hint": "`bateau logs control` has the details for a report"}, status=500)
 
     return guarded_handler
 

@@ -1,10 +1,10 @@
-"""The JSON form of a delivery plan. Its one home.
+"""The JSON form of a delivery plan, which only this module defines.
 
 Called by cli.plan.
 
 Invariant: every change, step and removal is in it, folded or not; a field that is absent has no `before` or `after`.
 Held by tests/plan/test_removals_shown.py and tests/plan/test_delivery_shown.py.
-Refused: JSON Patch (RFC 6902); it cannot give a reason, nor the effect of an edit on a running pod.
+Refused: JSON Patch (RFC 6902). It has no place for the reason of an edit, or for its effect on a running pod.
 
 Shape (all keys camelCase; `object` is {group, kind, namespace, name, shown}; `new` is false for a finding or a problem
 that the observed side has as well):

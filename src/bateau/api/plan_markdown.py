@@ -2,12 +2,12 @@
 
 Called by cli.plan. `plan --comment` posts the pages to a forge.
 
-Invariant: every object that is removed, or may be, is named, first of all and at any length. All else stays under the
+Invariant: every object that is removed, or may be, is named at the beginning, at any length. All else stays within the
 limit of characters, most dangerous first, and the lines that are left out are counted. Held by
 tests/plan/test_removals_shown.py and tests/plan/test_delivery_shown.py.
 Invariant: no value can mention a person (@name), close an issue or break out of its place. Held by
 tests/plan/test_delivery_shown.py::test_values_cannot_break_out_of_a_comment.
-Refused: a collapsed diff of manifests; forges cut comments at 65,536 characters, and the end is lost silently.
+Refused: a collapsed diff of manifests. Forges cut comments at 65,536 characters, and the end is lost silently.
 """
 
 import re
@@ -24,7 +24,7 @@ CHARACTERS_MAX: Final = 60_000
 # Kept free for the line that counts the lines that are left out.
 _FOOTER_CHARACTERS: Final = 500
 _LINE_CHARACTERS: Final = 2_000
-# Up to so many findings of one rule and kind have a line each.
+# Up to this number of findings of one rule and kind, each finding has its own line.
 _ERRORS_ALONE: Final = 20
 _REMARKS_ALONE: Final = 3
 _REMOVING: Final = ("remove", "rename", "replace")
@@ -40,7 +40,7 @@ _WORDS: Final = {
 
 
 def plan_markdown(delivery: Delivery, *, characters_max: int = CHARACTERS_MAX) -> str:
-    """Return the comment as one text. It is longer than `characters_max` only where the removals alone are."""
+    """Return the comment as one text. It is longer than `characters_max` only if the removals alone are."""
     return "\n".join(plan_pages(delivery, characters_max=characters_max))
 
 
@@ -100,7 +100,7 @@ def _warnings(delivery: Delivery) -> Iterator[str]:
 
 
 def _names(folds: Iterable[Fold]) -> Iterator[str]:
-    """Yield the names of all objects that are removed, where there is no room for a line with the reasons of each."""
+    """Yield the names of all removed objects, if a line with the reasons of each would take too much room."""
     for (act, kind, namespace), group in _by_kind(folds).items():
         of = f"{kind} in {namespace}" if namespace else kind
         intro = f"- {_code(SIGNS[act])} {_WORDS[act]}, {counted(len(group), 'object')} of kind {_escaped(of)}: "
@@ -116,7 +116,7 @@ def _gaps(delivery: Delivery) -> Iterator[str]:
 
 
 def _removes(fold: Fold) -> bool:
-    """Whether an object is removed; the edits of one that comes in its place belong to it."""
+    """Whether an object is removed; the edits of its replacement belong to the removal."""
     return fold.act in _REMOVING or (fold.act == "recreate" and fold.destructive)
 
 
@@ -130,7 +130,7 @@ def _by_kind(folds: Iterable[Fold]) -> dict[tuple[str, str, str], list[str]]:
 
 
 def _listed(intro: str, names: Iterable[str]) -> Iterator[str]:
-    """Yield lines with all the names, each line of a length that one comment can hold."""
+    """Yield lines with all the names, each short enough for one comment."""
     line = intro
     for name in names:
         if len(line) > _LINE_CHARACTERS:
@@ -141,7 +141,7 @@ def _listed(intro: str, names: Iterable[str]) -> Iterator[str]:
 
 
 def _rest(delivery: Delivery, folds: Iterable[Fold]) -> Iterator[tuple[str, str]]:
-    """Yield each other line with the noun by which it is counted when it is left out."""
+    """Yield each other line, with the noun for counting it if it is left out."""
     for problem in delivery.problems:
         # The first line of the comment asks for the confirmation of removals.
         asked = delivery.unconfirmed and "--yes-remove" in (problem.hint or "")

@@ -4,7 +4,7 @@ Called by cli.plan_text, api.plan_markdown and api.sarif.
 
 Invariant: every finding is in exactly one remark; errors come first, then the remarks about most objects. Held by
 tests/plan/test_remarks.py.
-Refused: folding by message; two messages of one rule about one kind are read as one remark, and counted.
+Refused: folding by message. Two messages of one rule about one kind are one remark, and are counted.
 """
 
 from collections.abc import Iterable, Sequence
@@ -19,7 +19,7 @@ _SUBJECTS_SHOWN: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """Findings that are read as one. All have the verdict, the rule and the kind of the first."""
+    """Findings with the same verdict, rule and kind."""
 
     findings: tuple[Finding, ...]
 
@@ -35,14 +35,14 @@ class Remark:
 
     @property
     def subject(self) -> str:
-        """The subject, or the first ones and how many more."""
+        """The subject, or the first subjects and the number of others."""
         subjects = list(dict.fromkeys(finding.subject for finding in self.findings))
         more = len(subjects) - _SUBJECTS_SHOWN
         return ", ".join(subjects[:_SUBJECTS_SHOWN]) + (f" and {more:,} more" if more > 0 else "")
 
     @property
     def says(self) -> str:
-        """The message; of several, the first and how many more."""
+        """The message, or the first message and the number of others."""
         messages = list(dict.fromkeys(finding.says for finding in self.findings))
         if len(messages) == 1:
             return messages[0]

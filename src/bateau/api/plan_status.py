@@ -1,9 +1,9 @@
-"""A delivery plan in the few words that a forge shows beside a commit.
+"""A delivery plan as the commit status that a forge shows beside a commit.
 
 Called by cli.plan.
 
-Invariant: "success" only if the change may be delivered as it is: it adds no error and no violation of a policy, and
-every removal that needs confirmation was confirmed. Held by tests/wiring/test_plan_status.py.
+Invariant: the state is "success" only if the change can be delivered: it adds no error and no violation of a policy,
+and every removal that needs confirmation was confirmed. Held by tests/wiring/test_plan_status.py.
 """
 
 from bateau.api.plan_words import change_words, counted
@@ -13,7 +13,7 @@ from bateau.ports.repository import State
 
 
 def plan_status(delivery: Delivery) -> tuple[State, str]:
-    """Return the state and the reason. An error goes before a policy, as in exit codes."""
+    """Return the state and the reason. An error takes precedence over a policy, as in exit codes."""
     # An unconfirmed removal is among the problems of a plan, but it is not an error of the specs.
     errors = sum(problem.severity is Severity.ERROR for problem in delivery.problems) - delivery.unconfirmed
     errors += sum(finding.verdict == "error" and not finding.of_policy for finding in delivery.findings)
@@ -22,7 +22,7 @@ def plan_status(delivery: Delivery) -> tuple[State, str]:
     if delivery.forbidden:
         return "failure", "policy forbids it"
     if delivery.unconfirmed:
-        return "failure", f"{counted(len(delivery.removals), 'object')} would be removed, which nobody confirmed"
+        return "failure", f"{counted(len(delivery.removals), 'object')} would be removed without confirmation"
     says = change_words(delivery) if delivery.pending else "no changes"
     if delivery.gaps:
         says += f", {counted(len(delivery.gaps), 'service')} not compared"

@@ -1,10 +1,10 @@
-"""The words of a plan that its text, its pull-request comment and its commit status share: one line for each fold.
+"""The phrases that the text, the pull-request comment and the commit status of a plan share: one line per fold.
 
 Called by api, cli.explain and cli.plan_text.
 
 Invariant: a secret is reported as changed and never shown; an object that is removed is always named. Held by
 tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/test_removals_shown.py.
-Refused: whole values; a line is read at a glance, and `--json` has the rest.
+Refused: whole values. A line must be readable at a glance; `--json` has the rest.
 """
 
 import re
@@ -40,7 +40,7 @@ def change_words(delivery: Delivery) -> str:
 
 
 def removal_words(delivery: Delivery) -> str:
-    """Return how many objects are removed, and which of them delete data or other objects with them."""
+    """Return the number of removed objects, and those of them that delete data or other objects."""
     destructive = {change.renamed_from or change.key for change in delivery.changes if change.destructive}
     named = [object_name(key) for key in delivery.removals if key in destructive]
     more = f" and {len(named) - _OBJECTS_SHOWN:,} more" if len(named) > _OBJECTS_SHOWN else ""
@@ -49,21 +49,21 @@ def removal_words(delivery: Delivery) -> str:
 
 
 def gap_words(gap: Gap) -> str:
-    """Return which service was not compared, and why."""
+    """Return the service that was not compared, and the reason."""
     says = f"{gap.service or 'not compared'}: {gap.side} could not be rendered: {gap.reason}"
     may_exist = f" ({counted(len(gap.may_exist), 'desired object')} not compared)" if gap.may_exist else ""
     return f"{says}{may_exist}"
 
 
 def baseline_words(delivery: Delivery) -> str:
-    """Return how many errors do not block the change, since both sides have them."""
+    """Return the number of errors that do not block the change, because both sides have them."""
     known = delivery.baseline
     those = f"{counted(known.errors, 'error')} not caused by this change"
     return f"{those}: {known.side} has {'it' if known.errors == 1 else 'them'} as well"
 
 
 def _counts(delivery: Delivery) -> tuple[str, int, int]:
-    """Return the noun, how many change and how many do not: services, or objects if no service is known."""
+    """Return the noun (services, or objects if no service is known), and how many change and do not change."""
     changed, same = len(delivery.services_changed), delivery.services_same
     if not changed and (delivery.pending or not same):
         return "object", len(delivery.changes), delivery.objects_same
@@ -80,7 +80,7 @@ def counted(number: int, word: str) -> str:
 
 
 def names(fold: Fold, *, shown: int = _OBJECTS_SHOWN) -> str:
-    """Return the objects of a fold; of many, the first and how many more."""
+    """Return the objects of a fold; of many, the first and the number of others."""
     called = [object_name(key) for key in fold.objects]
     if len(called) <= shown:
         return ", ".join(called)
@@ -88,7 +88,7 @@ def names(fold: Fold, *, shown: int = _OBJECTS_SHOWN) -> str:
 
 
 def edit_words(edit: FieldChange) -> str:
-    """Return the edit of a field: "scale.max 4 -> 6". The `spec.` that nearly all have is left out."""
+    """Return the edit of a field: "scale.max 4 -> 6". A leading `spec.` is omitted."""
     path = edit.shown.removeprefix("spec.")
     if edit.secret:
         act = "set" if edit.before is ABSENT else "removed" if edit.after is ABSENT else "changed"
@@ -99,7 +99,7 @@ def edit_words(edit: FieldChange) -> str:
         return f"{path} - {value_words(edit.before)}"
     before, after = value_words(edit.before), value_words(edit.after)
     if before == after:
-        # Equal once they are cut or written out: show the part that differs.
+        # They look equal in their short form: show the part that differs.
         before, after = exact(edit.before), exact(edit.after)
         if min(len(before), len(after)) > _VALUE_CHARACTERS:
             before, after = _around(before, after)
@@ -122,7 +122,7 @@ def with_port_names(value: Any) -> Any:
 
 
 def origin_words(origins: tuple[Origin, ...], *, shown: int = _OBJECTS_SHOWN) -> str:
-    """Return the origin of values: the places, and the expression or the rule if all share it."""
+    """Return the origin of values: their positions, and the expression or rule if all share it."""
     places = list(dict.fromkeys(f"{o.at.file}:{o.at.line}" for o in origins if o.at))
     more = f" and {len(places) - shown:,} more" if len(places) > shown else ""
     says = {o.says or ("default" if o.how == "default" else "") for o in origins}
@@ -162,4 +162,4 @@ def _around(before: str, after: str) -> tuple[str, str]:
     """Return the part of two long texts around the first difference."""
     same = next((i for i, (a, b) in enumerate(zip(before, after, strict=False)) if a != b), 0)
     start = max(0, same - 10)
-    return tuple(f"…{text[start : start + _VALUE_CHARACTERS - 2]}…" for text in (before, after))  # pyright: ignore[reportReturnType] - two go in, two come out
+    return tuple(f"…{text[start : start + _VALUE_CHARACTERS - 2]}…" for text in (before, after))  # pyright: ignore[reportReturnType] - always two texts

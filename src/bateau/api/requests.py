@@ -18,22 +18,22 @@ _Request = TypeVar("_Request")
 
 
 class MalformedRequestError(Exception):
-    """A request that does not have the form that it needs; its text says where and how."""
+    """A malformed request. The message names the field and the error."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PreviewRequest:
-    """What other texts would do to the running services."""
+    """Show the effect of other specs on the running services."""
 
     texts: Mapping[str, str] = described("Content of every spec file by its name.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ApplyRequest:
-    """Make texts the desired state."""
+    """Make these specs the desired state."""
 
     texts: Mapping[str, str] = described("Content of every spec file by its name.")
-    commit: str | None = described("Commit that the texts are of. Absent: they are of none.", default=None)
+    commit: str | None = described("Commit with exactly these texts. Absent: no commit has them.", default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,9 @@ class RollbackRequest:
     """Roll one service back."""
 
     service: str = described("Name or key of the service.", examples=("chat", "model/chat"))
-    to: int | None = described("Revision. Absent: the last healthy one that differs.", default=None, minimum=1)
+    to: int | None = described(
+        "Revision to roll back to. Absent: the last healthy one that differs.", default=None, minimum=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

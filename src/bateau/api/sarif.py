@@ -5,12 +5,12 @@ Source: OASIS, "Static Analysis Results Interchange Format (SARIF) Version 2.1.0
 "SARIF support for code scanning" (late 2026): it rejects a file with more than 25,000 results, or with one result that
 has no file.
 
-Invariant: at most RESULTS_MAX results, most severe first; those that are left out are counted in a result of their own.
-Held by tests/plan/test_sarif.py::test_f28_the_most_severe_results_are_kept_and_the_others_counted.
+Invariant: at most RESULTS_MAX results, most severe first; a separate result counts those that are left out. Held by
+tests/plan/test_sarif.py::test_f28_the_most_severe_results_are_kept_and_the_others_counted.
 Invariant: a finding "not checked" is a result of kind "open"; one with an exception is a suppressed result. Held by
 tests/plan/test_sarif.py::test_results_have_places_levels_and_steady_fingerprints.
-Invariant: every removal that nobody has confirmed is named. Held by tests/plan/test_removals_shown.py.
-Refused: a result per removal that needs no confirmation; a change that was asked for is not a finding.
+Invariant: every unconfirmed removal is named. Held by tests/plan/test_removals_shown.py.
+Refused: a result per removal that needs no confirmation. A requested change is not a finding.
 """
 
 from collections.abc import Iterable, Iterator
@@ -36,18 +36,18 @@ _GAP: Final = "bateau/not-compared"
 _LEFT_OUT: Final = "bateau/left-out"
 _LEVELS: Final = {"error": "error", "warning": "warning", "excepted": "note", "not checked": "none"}
 _SEVERITY: Final = ("error", "warning", "note", "none")
-# Up to so many findings that something was not checked, of one rule and kind, have a result each.
+# Up to this number of "not checked" findings of one rule and kind, each finding has its own result.
 _NOT_CHECKED_ALONE: Final = 20
 _REMOVALS_ALONE: Final = 1_000
 _MESSAGE_CHARACTERS: Final = 900
-# The file of a result without a place, where no result has one.
+# The file of results without a position, if no result has one.
 _NOWHERE: Final = "README.md"
 
 
 def sarif(delivery: Delivery, *, version: str, prefix: str = "") -> str:
-    """Return one SARIF log of one run. `version` is that of the tool.
+    """Return one SARIF log of one run. `version` is the version of the tool.
 
-    `prefix` leads from the top of the repository, which viewers take for the root, to the directory of the files.
+    `prefix` is the path from the top of the repository, which viewers use as the root, to the directory of the files.
     """
     known = delivery.baseline
     results = [*_removals(delivery, prefix), *_gaps(delivery)]
@@ -85,7 +85,7 @@ def _limited(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _place(results: Iterable[dict[str, Any]]) -> None:
-    """Give every result a file: code scanning rejects all of them for one that has none."""
+    """Give every result a file, because code scanning rejects all results if one has none."""
     bare: list[dict[str, Any]] = []
     files: list[str] = []
     for result in results:
@@ -100,7 +100,7 @@ def _place(results: Iterable[dict[str, Any]]) -> None:
 
 
 def _removals(delivery: Delivery, prefix: str) -> Iterator[dict[str, Any]]:
-    """Yield the removals that nobody has confirmed; of very many, several in one result."""
+    """Yield the unconfirmed removals; if there are very many, several in one result."""
     if not delivery.unconfirmed:
         return
     changes = {change.renamed_from or change.key: change for change in delivery.changes}
@@ -127,7 +127,7 @@ def _gaps(delivery: Delivery) -> Iterator[dict[str, Any]]:
 
 
 def _lines(names: Iterable[str]) -> Iterator[str]:
-    """Yield all the names, in texts that viewers do not cut."""
+    """Yield texts with all the names, each short enough not to be cut by viewers."""
     line = ""
     for name in names:
         if line and len(line) + len(name) > _MESSAGE_CHARACTERS:
@@ -179,7 +179,7 @@ def _of_finding(finding: Finding, prefix: str, state: str) -> dict[str, Any]:
 
 
 def _of_remark(remark: Remark, prefix: str, state: str) -> dict[str, Any]:
-    """Return one result for many findings that something was not checked."""
+    """Return one result for many "not checked" findings."""
     result = _result(
         remark.first.rule,
         "none",
@@ -201,7 +201,7 @@ def _result(
     where: Position | None = None,
     logical: dict[str, str] | None = None,
 ) -> dict[str, Any]:
-    """Return a result. `marks` are what it keeps when lines above it come and go."""
+    """Return a result. `marks` identify it even if lines above it are added or removed."""
     location: dict[str, Any] = {"logicalLocations": [logical]} if logical else {}
     if where:
         absolute = where.file.startswith("/")

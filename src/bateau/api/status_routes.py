@@ -1,9 +1,9 @@
-"""The status as numbered snapshots: now, as soon as it differs from one that the caller has, or as a stream.
+"""Serve the status as numbered snapshots: the latest one, the next one after a given number, or a stream of all.
 
 Called by api.server.
 Source: Server-Sent Events, WHATWG HTML, section 9.2.
 
-Invariant: while nothing changes, a stream sends a comment now and then and nothing is encoded. Held by
+Invariant: while nothing changes, a stream sends only a comment from time to time, and encodes nothing. Held by
 tests/api/test_status_stream.py.
 """
 
@@ -49,7 +49,7 @@ def status_routes(snapshots: Snapshots) -> list[web.RouteDef]:
 
 
 async def _within(snapshots: Snapshots, after: float, wait_s: float) -> Status | None:
-    """Return the first snapshot whose number is not `after`, or the latest when the time is over."""
+    """Return the first snapshot whose number is not `after`, or the latest one after `wait_s` seconds."""
     try:
         async with asyncio.timeout(wait_s):
             return await snapshots.after(after)
@@ -65,6 +65,6 @@ def _number(request: web.Request, name: str) -> float | None:
         number = float(text)
     except ValueError:
         raise MalformedRequestError(f"?{name}={text}: expected a number") from None
-    if not 0 <= number < 2**53:  # also nan
-        raise MalformedRequestError(f"?{name}={text}: expected a number from 0 on")
+    if not 0 <= number < 2**53:  # also rejects nan
+        raise MalformedRequestError(f"?{name}={text}: expected 0 or more")
     return number

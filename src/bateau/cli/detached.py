@@ -23,7 +23,7 @@ from bateau.domain.errors import ControlError
 from bateau.wiring.paths import make
 
 _CONNECT_S = 0.05
-_WAIT_S = 1.0  # a steady status is shown again after this long, for who waits for it to stay so
+_WAIT_S = 1.0  # an unchanged status is checked again after this time, for callers that wait for it to stay unchanged
 LOG_BYTES_MAX = 8 * 2**20
 _TIMEOUT_S = 900.0
 

@@ -99,7 +99,7 @@ def _service(subject: str, directory: Path, environment: str | None, namespace: 
 
         names = [*asked.keys, *(key.partition("/")[2] for key in asked.keys)]
         if (exclusion := asked.exclusion) is not None:
-            says = f"environment {exclusion.environment} leaves {subject} out: spec.exclude at {exclusion.at}"
+            says = f"environment {exclusion.environment} excludes {subject}: spec.exclude at {exclusion.at}"
             raise click.UsageError(says)
         errors = [problem for problem in asked.problems if problem.severity is Severity.ERROR]
         told = f"\n{render(errors)}" if errors else ""
@@ -112,7 +112,7 @@ def _service(subject: str, directory: Path, environment: str | None, namespace: 
 
 
 def _manifest(asked: ManifestName, directory: Path, environment: str | None, namespace: str | None) -> _Subject:
-    """Look among the manifests that Bateau itself makes first: they are known without running another program."""
+    """Search the manifests that Bateau itself renders first, because they need no other program."""
     from bateau.wiring.explaining import own_manifest
 
     if own := own_manifest(directory, asked.name, asked.fits, environment, namespace=namespace):
@@ -121,7 +121,7 @@ def _manifest(asked: ManifestName, directory: Path, environment: str | None, nam
     from bateau.wiring.question import Question
 
     made = rendered(Question(directory=directory, environment=environment, namespace=namespace))
-    left_out = " (documents with errors are left out; see `bateau check`)" if made.written.wrong else ""
+    left_out = " (documents with errors are not included; see `bateau check`)" if made.written.wrong else ""
     manifest = choose(asked, made.manifests, where=f"below {directory}{left_out}")
     return _Subject("manifest", asked.text, manifest.tree, manifest.origins, None)
 

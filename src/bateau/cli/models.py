@@ -1,4 +1,4 @@
-"""`bateau models`: what is in the cache, and what there could be."""
+"""`bateau models`: list the cache and the catalogue, fetch models, and remove them."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""`bateau promote`: the versions of one environment become a change to the next."""
+"""`bateau promote`: copy the pinned versions of one environment to the next, as a commit."""
 
 from pathlib import Path
 
@@ -14,12 +14,12 @@ from bateau.cli.options import directory_option
 @click.option("--branch", help="Name of the new branch.")
 @directory_option
 def command(service: str, source: str, target: str, branch: str | None, directory: Path) -> int:
-    """Carry the versions that environment SOURCE pins for SERVICE (or `all`) over to environment TARGET.
+    """Copy the versions that environment SOURCE pins for SERVICE (or `all`) to environment TARGET.
 
-    Pins are values and patches named image, source, tag, version, digest and similar, `images` of the kustomization
-    and the same names in the value files of a chart, if TARGET has its own. The change is a commit on a new branch of
-    the clone, ready for a pull request; the checked-out branch is not changed. `bateau plan TARGET HEAD..BRANCH` shows
-    its effect.
+    Pins are values and patches named image, source, tag, version, digest and similar, and, if TARGET has its own,
+    `images` of the kustomization and the same names in the value files of a chart. The change is a commit on a new
+    branch of the clone, ready for a pull request; the checked-out branch is not changed. `bateau plan TARGET
+    HEAD..BRANCH` shows its effect.
 
     Exit code 1: images of the environments have different versions that could not be promoted, or could not be
     compared.

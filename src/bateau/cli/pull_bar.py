@@ -52,7 +52,7 @@ class PullBar(logging.Handler):
         click.echo(visible(record.getMessage()), err=True)
 
     def show(self, progress: Progress) -> None:
-        """Show how far the fetch is, unless that was done a moment ago."""
+        """Show the progress, unless it was shown a moment ago."""
         now = time.monotonic()
         if now - self._painted < (_PAINT_EVERY_S if self._paints else _PLAIN_EVERY_S):
             return

@@ -114,7 +114,7 @@ async def _converse(base_url: str, model: str, end: Callable[[], None]) -> int:
         except asyncio.CancelledError:
             current = asyncio.current_task()
             if current and current.cancelling():
-                raise  # the whole command is to end, not only the answer
+                raise  # the whole command was cancelled, not only the answer
             click.echo(" (stopped)")
         except BateauError as error:
             click.echo(f"{error.message}", err=True)
@@ -216,7 +216,7 @@ async def _until_ready(platform: Any, running: "asyncio.Task[None]") -> None:
 
 
 async def _next(platform: Any, running: "asyncio.Task[None]", number: int) -> Any:
-    """Return the next snapshot; raises what the loop has ended with, where it has."""
+    """Return the next snapshot. If the loop has failed, raise its exception."""
     waiting = asyncio.ensure_future(platform.control.snapshots.after(number))
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
     if running.done():

@@ -35,7 +35,7 @@ class Replica:
 
     `service` is "model/chat", "app/shop" or "gateway/envoy"; `id` is unique on the machine ("model.chat.2").
     `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket").
-    `since` is in seconds of the wall clock; `restarts` counts all restarts of the replica. `changed_files` are the files
+    `since` is in seconds of the wall clock; `restarts` counts all restarts of the replica. `changed_files` are those
     that its process was started from and that have changed since then; None if that is unknown.
     """
 

@@ -3,6 +3,7 @@
 Made by specs, which holds one module for each kind; read by hydrate and policy.
 
 A kind is known by its `Kind` value alone: schema, references, and the workload that a document becomes.
+
 Refused: pydantic models for schemas. They lose the line and column of every field, and coerce invalid values.
 """
 
