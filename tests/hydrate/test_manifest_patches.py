@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from bateau.domain.manifest import Manifest
-from bateau.domain.origin import Origin, place
+from bateau.domain.origin import Origin, place, removal
 from bateau.hydrate import ManifestPatches
 from bateau.kit.position import leaves
 from bateau.specs import read
@@ -170,6 +170,15 @@ def test_what_is_not_there_is_neither_removed_nor_changed(sets: str, says: str) 
     manifest, problems = patched(sets, POD)
     assert manifest.tree == POD
     assert problems == [says]
+
+
+def test_what_a_patch_removes_names_the_patch() -> None:
+    sets = "{'spec.containers[name=web]': null, 'spec.containers[name=side].image': null, metadata.annotations: null}"
+    origins = patched(sets, POD)[0].origins
+    removed = ["spec.containers[0].image", "metadata.annotations.x", "metadata.annotations"]
+    assert [at.line for path in removed if (at := removal(origins, path))] == [7] * 3
+    kept = ["spec.containers[0].name", "metadata.annotations.never", "spec.containers[1].ports", "spec.never"]
+    assert [removal(origins, path) for path in kept] == [None] * 4
 
 
 @pytest.mark.parametrize(

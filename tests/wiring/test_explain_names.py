@@ -68,3 +68,14 @@ def test_a_name_that_fits_nothing_is_an_error_with_a_hint(specs: Path, words: tu
     done = explain(specs, *words)
     assert done.exit_code == 2
     assert says in " ".join(done.output.split())
+
+
+def test_a_field_that_a_patch_removes_names_the_patch(specs: Path) -> None:
+    """F32: it was reported as a field that the object has never had."""
+    (specs / "prod.yaml").write_text(
+        "apiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {name: prod}\n"
+        "spec: {patches: [{match: {kind: ConfigMap}, set: {data.k: null}}]}\n"
+    )
+    done = explain(specs, "ConfigMap/a/x", "data.k", "--env", "prod")
+    assert done.exit_code == 2
+    assert "ConfigMap/a/x has no data.k: the patch at prod.yaml:4:60 removes it" in done.output

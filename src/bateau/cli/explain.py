@@ -172,8 +172,11 @@ def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
 def _not_set(found: _Subject, path: str) -> None:
     """Document a field that is not set. Raises UsageError if there is no such field."""
     if found.kind is None:
+        from bateau.domain.origin import removal
         from bateau.kit.suggest import did_you_mean
 
+        if at := removal(found.origins, path):
+            raise click.UsageError(f"{found.key} has no {path}: the patch at {at} removes it")
         hint = did_you_mean(path, list(found.origins)) or "leave the path out to see every field"
         raise click.UsageError(f"{found.key} has no {path}: {hint}")
     try:

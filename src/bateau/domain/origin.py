@@ -119,6 +119,14 @@ class OverlaidOrigins(Mapping[str, tuple[Origin, ...]]):
                 return found
         return place(self.base, path, of_key=of_key)
 
+    def removal(self, path: str) -> Position | None:
+        """Return what `removal` returns."""
+        if any(at == path or below(at, path) for at in self._over):
+            return None
+        at = next((at for each in (path, *_ancestors(path)) if (at := self._replaced.get(each))), None)
+        existed = at is not None and any(each == path or below(each, path) for each in self.base)
+        return at if existed else removal(self.base, path)
+
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
         if path in self._over:
             return self.over[path]
@@ -152,6 +160,10 @@ class ShiftedOrigins(Mapping[str, tuple[Origin, ...]]):
     def place(self, path: str, *, of_key: bool) -> Position | None:
         """Return the position of a field, as `place` does."""
         return place(self.base, unshifted(path, self._removed), of_key=of_key)
+
+    def removal(self, path: str) -> Position | None:
+        """Return what `removal` returns."""
+        return removal(self.base, unshifted(path, self._removed))
 
     def __getitem__(self, path: str) -> tuple[Origin, ...]:
         return self.base[unshifted(path, self._removed)]
@@ -189,6 +201,11 @@ def place(origins: Origins, path: str = "", *, of_key: bool = False) -> Position
         return (origins.places.key_at(path) if of_key else None) or origins.places.at(path)
     chain = origins.get(path) or next((each for at, each in origins.items() if path and below(at, path)), ())
     return _last(chain) or _last(origins.get("metadata.name", ()))
+
+
+def removal(origins: Origins, path: str) -> Position | None:
+    """Return where the removal of a field that existed is written; None for every other path."""
+    return origins.removal(path) if isinstance(origins, OverlaidOrigins | ShiftedOrigins) else None
 
 
 def _last(chain: tuple[Origin, ...]) -> Position | None:
