@@ -78,4 +78,4 @@ def test_a_field_that_a_patch_removes_names_the_patch(specs: Path) -> None:
     )
     done = explain(specs, "ConfigMap/a/x", "data.k", "--env", "prod")
     assert done.exit_code == 2
-    assert "ConfigMap/a/x has no data.k: the patch at prod.yaml:4:60 removes it" in done.output
+    assert "ConfigMap/a/x has no data.k: the patch at prod.yaml:4:59 removes it" in done.output
