@@ -204,6 +204,19 @@ def test_a_duration_beyond_what_kubernetes_holds_is_an_error() -> None:
     assert says(document)[0] == "spec.health.interval is 3599996400 s, more than Kubernetes can hold"
 
 
+def test_those_who_use_an_app_get_the_url_of_each_of_its_ports() -> None:
+    """A22."""
+    shop = app("shop", "image: 'acme/shop:1', ports: {http: {port: 80}, events: {protocol: grpc, port: 81}}")
+    user = app("user", "image: 'acme/user:1', uses: [app/shop]")
+    manifests = render(release_of(shop, user), namespace="web").manifests
+    data = next(each.tree["data"] for each in manifests if each.key[1] == "ConfigMap" and each.service == "app/user")
+    assert data == {
+        "BATEAU_SHOP_URL": "http://shop.web.svc:80",
+        "BATEAU_SHOP_URL_HTTP": "http://shop.web.svc:80",
+        "BATEAU_SHOP_URL_EVENTS": "shop.web.svc:81",
+    }
+
+
 def test_services_of_two_namespaces_call_each_other_and_nobody_else_does() -> None:
     """F4: addresses, peers of network policies and equal names go by namespace."""
     chat = model("chat", CHAT).replace("{name: chat", "{name: chat, namespace: models")

@@ -118,11 +118,6 @@ async def test_a_socket_path_longer_than_the_kernel_takes_is_refused(rig: Rig) -
     await runtime.close()
 
 
-async def test_a_port_that_the_template_does_not_have_is_refused(rig: Rig) -> None:
-    message = "replica app.a.0 uses port grpc, which it does not have"
-    await check(rig, rig.runtime(), shell("echo {port:grpc}", port_names=("http",)), message)
-
-
 async def test_an_id_that_is_taken_or_no_file_name_is_refused(rig: Rig) -> None:
     runtime = rig.runtime()
     await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))

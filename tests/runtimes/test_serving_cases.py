@@ -151,3 +151,13 @@ async def test_a_record_of_the_previous_release_is_read(rig: Rig) -> None:
     assert (look(second, "app.a.0").pid, look(second, "app.a.0").drain_timeout_s) == (pid, 30.0)
     assert pid
     os.kill(pid, signal.SIGCONT)  # it runs
+
+
+async def test_braces_that_are_no_words_of_the_template_reach_the_program(rig: Rig) -> None:
+    """A22: `{port:int}` is a route of the program, and `{socket}` is only a word where there is one."""
+    runtime = rig.runtime()
+    words = "/users/{port:int}/x {socket} {json: 1} {port:http}"
+    await runtime.start("app.a.0", "app/a", shell(f"echo '{words}'; exec sleep 100", port_names=("http",)))
+    number = look(runtime, "app.a.0").addresses["http"].rpartition(":")[2]
+    expected = f"/users/{{port:int}}/x {{socket}} {{json: 1}} {number}\n"
+    await until_true(lambda: rig.log("app.a.0").read_text() == expected)

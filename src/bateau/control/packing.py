@@ -16,7 +16,7 @@ Refused: time stamps of files, which a checkout sets as it likes.
 import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from hashlib import blake2b
 from typing import Any, Final
 
@@ -261,7 +261,7 @@ class _Packing:
                     members[name] = Member(
                         key=ServiceKey(name),
                         namespace=namespace,
-                        address=Address(**address) if address else None,
+                        address=_address(address),
                         uses=tuple(map(ServiceKey, uses)),
                     )
                     spoken.update(matched)
@@ -358,8 +358,15 @@ def _number(name: str) -> int:
     return int.from_bytes(blake2b(name.encode(), digest_size=4).digest(), "little")
 
 
-def _plain_address(address: Address | None) -> dict[str, str | None] | None:
-    return {"url": address.url, "says": address.says, "model": address.model} if address else None
+def _plain_address(address: Address | None) -> dict[str, Any] | None:
+    return {each.name: getattr(address, each.name) for each in fields(address)} if address else None
+
+
+def _address(tree: Mapping[str, Any] | None) -> Address | None:
+    if tree is None:
+        return None
+    ports = tuple((name, url) for name, url in tree["ports"])
+    return Address(url=tree["url"], says=tree["says"], model=tree["model"], ports=ports)
 
 
 def _name(spec: Spec) -> str:

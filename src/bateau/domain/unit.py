@@ -52,11 +52,15 @@ class Unit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Address:
-    """The address of a service for its clients: its URL, the origin of the URL, and the name of the model it serves."""
+    """The address of a service for its clients: its URL, the origin of the URL, and the name of the model it serves.
+
+    `ports` has the URL of each port by its name if there are several; `url` is that of the first.
+    """
 
     url: str
     says: str
     model: str | None = None
+    ports: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,6 +17,8 @@ from typing import Any, cast
 import aiohttp
 
 from bateau.domain.process import ProbeTarget
+from bateau.kit.suggest import listed
+from bateau.observe.listeners import listeners
 from bateau.ports.probe import NO_ANSWER
 
 REFUSED = "connection refused"
@@ -43,7 +45,7 @@ class NetworkProber:
         except TimeoutError:
             return f"{NO_ANSWER} within {timeout_s:g} s"
         except OSError as error:
-            return _said_of(error)
+            return await asyncio.to_thread(_said_of, error, target)
         except ValueError:
             return f"cannot be probed: {target.address!r} is not an address"
 
@@ -68,7 +70,7 @@ async def _ask_http(target: ProbeTarget) -> str | None:
                 said = _said_in(body) or response.reason or ""
                 return f"answered {response.status}: {said}" if said else f"answered {response.status}"
         except aiohttp.ClientConnectorError as error:
-            return _said_of(error.os_error)
+            raise error.os_error from error
         except aiohttp.InvalidURL as error:
             raise ValueError(str(error)) from error
         except aiohttp.ServerDisconnectedError:
@@ -128,9 +130,14 @@ def _host_and_port(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
-def _said_of(error: OSError) -> str:
+def _said_of(error: OSError, target: ProbeTarget) -> str:
     if error.errno == errno.ECONNREFUSED:
-        return REFUSED
+        host, _, port = target.address.rpartition(":")
+        # "localhost" is [::1] for some programs, and 127.0.0.1 for the gateway.
+        elsewhere = [f"{each}:{port}" for each in listeners(int(port))] if host and not _is_path(target.address) else []
+        if not elsewhere:
+            return REFUSED
+        return f"{REFUSED}: the program listens on {listed(elsewhere)}, and must listen on {target.address}"
     if error.errno == errno.ENOENT:
         return f"{REFUSED}: its socket does not exist"
     return _one_line(f"cannot be reached: {error.strerror or error}")

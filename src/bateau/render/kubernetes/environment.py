@@ -68,6 +68,8 @@ def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:
             shape.say(f"not rendered: {used} has no address to give in BATEAU_{_upper(used.name)}_URL", path)
             continue
         made[f"BATEAU_{_upper(used.name)}_URL"] = From(address.url, path, address.says)
+        for port, url in address.ports:
+            made[f"BATEAU_{_upper(used.name)}_URL_{_upper(port)}"] = From(url, path, f"{address.says}, port {port}")
         if address.model:
             made[f"BATEAU_{_upper(used.name)}_MODEL"] = From(address.model, path, "name of the model")
     return made

@@ -193,7 +193,15 @@ def address_of(service: Workload, namespace: str) -> Address | None:
     doors = doors_of(service)
     if not doors:
         return None
-    scheme = "" if doors[0].protocol in ("tcp", "grpc") else "http://"
     serves_model = isinstance(service.runs, ModelServer)
-    url = f"{scheme}{service.name}.{namespace}.svc:{doors[0].number.value}{'/v1' if serves_model else ''}"
-    return Address(url=url, says=f"DNS name of {service.key}", model=service.name if serves_model else None)
+    host, end = f"{service.name}.{namespace}.svc", "/v1" if serves_model else ""
+    urls = tuple(
+        (door.key, f"{'' if door.protocol in ('tcp', 'grpc') else 'http://'}{host}:{door.number.value}{end}")
+        for door in doors
+    )
+    return Address(
+        url=urls[0][1],
+        says=f"DNS name of {service.key}",
+        model=service.name if serves_model else None,
+        ports=urls if len(urls) > 1 else (),
+    )

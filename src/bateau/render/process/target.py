@@ -44,16 +44,19 @@ class Process:
 
     def address(self, workload: Workload, where: Whereabouts) -> Address | None:
         """Return the URL of the endpoint for models, else that of the first port that has a number."""
-        numbers = dict(where.ports)
-        for name, port in workload.ports.items():
-            if port.protocol == "openai":
-                return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
-            if number := numbers.get(f"{workload.key}/{name}"):
-                scheme = "" if port.protocol in ("tcp", "grpc") else "http://"
-                return Address(url=f"{scheme}127.0.0.1:{number}", says=f"loopback port of {workload.key}")
-        if isinstance(workload.runs, External):
+        is_openai = any(port.protocol == "openai" for port in workload.ports.values())
+        if is_openai or isinstance(workload.runs, External):
             return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
-        return None
+        numbers = dict(where.ports)
+        urls = tuple(
+            (name, f"{'' if port.protocol in ('tcp', 'grpc') else 'http://'}127.0.0.1:{number}")
+            for name, port in workload.ports.items()
+            if (number := numbers.get(f"{workload.key}/{name}"))
+        )
+        if not urls:
+            return None
+        says = f"loopback port of {workload.key}"
+        return Address(url=urls[0][1], says=says, ports=urls if len(urls) > 1 else ())
 
     def render(self, workload: Workload, around: Surroundings) -> Rendering:
         """Return the template; nothing where it does not run on a machine, a finding where it cannot."""
@@ -116,6 +119,8 @@ def _environment(workload: Workload, addresses: Mapping[str, Address | None]) ->
     for used in workload.uses:
         name, address = _upper(used.name), addresses.get(used)
         environment.setdefault(f"BATEAU_{name}_URL", address.url if address else "")
+        for port, url in address.ports if address else ():
+            environment.setdefault(f"BATEAU_{name}_URL_{_upper(port)}", url)
         if address and address.model:
             environment.setdefault(f"BATEAU_{name}_MODEL", address.model)
     for name in workload.ports:

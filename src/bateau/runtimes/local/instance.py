@@ -109,12 +109,5 @@ class Words:
             return self.record.id
         if word == "socket" and self.record.template.uses_socket:
             return str(self.instance.socket_path(self.record.id))
-        return self._port(name) if word == "port" else match[0]
-
-    def _port(self, name: str) -> str:
-        if name not in self.record.ports:
-            raise ReplicaError(
-                f"replica {self.record.id} uses port {name}, which it does not have",
-                hint=f"its ports are: {', '.join(self.record.ports) or 'none'}",
-            )
-        return str(self.record.ports[name])
+        # Braces that are none of the template's words belong to the program: `/users/{port:int}` is a route.
+        return str(self.record.ports[name]) if word == "port" and name in self.record.ports else match[0]

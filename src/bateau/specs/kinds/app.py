@@ -1,5 +1,6 @@
 """The kind App, any service other than a model: its schema, its checks, and its conversion to a workload."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
@@ -25,7 +26,7 @@ from bateau.domain.workload import (
 from bateau.domain.workload import Port as WorkloadPort
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Seconds, described
-from bateau.kit.suggest import listed, suggestion
+from bateau.kit.suggest import closest, listed, suggestion
 from bateau.kit.url import wrong_image
 from bateau.specs.kinds.wrong import at, ports_hint, strings
 
@@ -67,10 +68,14 @@ class AppSpec:
         examples=("legacy/overlays/prod",),
     )
     chart: Chart | None = described("Helm chart, on clusters only.", default=None)
-    ports: Mapping[str, Port] = described("Ports by name.", default_factory=dict)
+    ports: Mapping[str, Port] = described(
+        "Ports by name. The app reads the number to listen on from `PORT_NAME`, or from `PORT` for the first.",
+        default_factory=dict,
+    )
     health: Health = described("How replicas are probed.", default_factory=Health)
     uses: tuple[str, ...] = described(
-        "Services that the app calls: `model/NAME` or `app/NAME`. For each, the app gets its URL in `BATEAU_NAME_URL`.",
+        "Services that the app calls: `model/NAME` or `app/NAME`. For each, the app gets its URL in `BATEAU_NAME_URL`, "
+        "and `BATEAU_NAME_URL_PORT` for each port if it has several.",
         default=(),
         examples=(("model/chat",),),
     )
@@ -172,10 +177,19 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
             for used in _ports_used(text)
             if used not in ports_there
         ]
+        problems += [
+            at(spec, path, f"`{{port:{word}}}` names no port of the app", f"write `${{ ports.{near} }}`")
+            for word in _PORT_WORD.findall(text)
+            if word not in ports_there and (near := closest(word, ports_there))
+        ]
     uses = fields.get("uses")
     for index, used in enumerate(cast("list[Any]", uses) if isinstance(uses, list) else []):
         problems += _used(spec, f"spec.uses[{index}]", used, names)
     return problems
+
+
+# Other braces, such as the route `/users/{port:int}`, belong to the program.
+_PORT_WORD: Final = re.compile(r"\{port:([^{}\s]+)\}")
 
 
 def _upper(name: str) -> str:
