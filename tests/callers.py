@@ -28,7 +28,7 @@ _NAMES_MAX = 8
 
 
 def wrong_callers(module: str, docstring: str) -> str | None:
-    """Return what is wrong with the sentence in a docstring, and the sentence that would be right; None if it is."""
+    """Return the error in the sentence of a docstring, and the correct sentence; None if there is no error."""
     text = " ".join(docstring.split())
     if not re.search(r"\bcalled by ", text, re.IGNORECASE):
         return None

@@ -1,4 +1,4 @@
-"""A small file system of its own, for tests of what happens when it is full. Needs the right to mount (root)."""
+"""A small file system for tests of a full disk. Mounting it needs root."""
 
 import ctypes
 import os

@@ -1,4 +1,4 @@
-"""Values of the domain for hypothesis: small numbers, so that what happens to one service happens to it often."""
+"""Values of the domain for hypothesis. Numbers are small, so that events often hit the same service."""
 
 from hypothesis import strategies as st
 

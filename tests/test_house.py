@@ -1,4 +1,4 @@
-"""The rules of the house as tests: imports, docstrings, sizes, and what is not loaded for `--help`."""
+"""The house rules as tests: imports, docstrings, sizes, and the modules that `--help` must not load."""
 
 import ast
 import os

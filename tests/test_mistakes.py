@@ -1,4 +1,4 @@
-"""Every mistake a user can make has its file here, and its exact message next to it."""
+"""Errors that users can make in specs: one file for each, with the exact message next to it."""
 
 from datetime import date
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a request gets: its answer, what is wrong with its form, what is refused, and a bug that is called a bug."""
+"""Responses of the control API: results, malformed requests, rejected operations, and bugs."""
 
 import asyncio
 import json

@@ -24,7 +24,7 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """Return every page that people wrote; what is built or generated is no page."""
+    """Return every page that is written by hand, without built and generated ones."""
     found = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md"]
     return found + [
         path for path in sorted((ROOT / "docs").rglob("*.md")) if not {"_build", "generated"} & set(path.parts)

@@ -1,4 +1,4 @@
-"""Objects with the defaults of an API server; the same table tells the plan which fields are no differences."""
+"""Objects with the defaults of an API server. A plan uses the same table to ignore equal defaults."""
 
 from pathlib import Path
 from typing import Any
@@ -152,7 +152,7 @@ def _rendered() -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("tree", [*TREES, *_rendered()], ids=lambda tree: f"{tree['kind']}-{tree['metadata']['name']}")
 def test_a_plan_sees_no_difference_between_an_object_and_the_same_with_defaults(tree: dict[str, Any]) -> None:
-    """What the server shows against what was written, as a plan against a live cluster compares them."""
+    """A plan against a live cluster compares the object of the server with the rendered one."""
     group = tree["apiVersion"].rpartition("/")[0]
     made = with_defaults(tree)
     if tree["kind"] == "Job":

@@ -1,4 +1,4 @@
-"""Specs become services with every field filled in; what cannot be is a problem with its place."""
+"""Specs become workloads with every field filled in; invalid values are problems with a position."""
 
 from typing import Any, Literal
 

@@ -228,7 +228,7 @@ def test_a_mere_path_gives_what_the_library_gives(tree: Any, path: list[str]) ->
 
 @pytest.mark.parametrize("value", [2**63 - 1, 2**63, -(2**63), -(2**63) - 1, 2**65])
 def test_a_number_beyond_64_bits_is_refused_as_the_library_refuses_it(value: int) -> None:
-    """The library also refuses it as a neighbour of what is read, which a mere path does not look at."""
+    """The library also rejects it beside the value that is read; a plain path reads nothing else."""
     assert _outcome(lambda: evaluate("values.a", {"values": {"a": value}})) == _outcome(
         lambda: Scope({"values": {"a": value}}).value("values.a")
     )

@@ -1,4 +1,4 @@
-"""YAML text as trees with places, and its mistakes as values."""
+"""YAML text becomes trees with positions, and its errors become values."""
 
 import pytest
 import yaml

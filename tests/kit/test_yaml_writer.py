@@ -1,4 +1,4 @@
-"""What is written comes back equal through every reader: PyYAML, its C twin, ruamel.yaml and kubectl."""
+"""Every parser reads the written values back: PyYAML, its C loader, ruamel.yaml and kubectl."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""What dies, and who notices."""
+"""Failures of processes, and their effect on requests."""
 
 import asyncio
 import os

@@ -127,7 +127,7 @@ def posted(stack: Stack, delivery: Delivery) -> tuple[int, dict[str, Any]]:
 
 
 async def test_a_push_is_live_at_once_where_the_forge_says_so(stack: Stack, repository: Repository):
-    """Over http the repository is looked at once a minute: what is live within seconds was told by the webhook."""
+    """Over http the repository is fetched once a minute, so a commit that is live within seconds came by webhook."""
     async with bridge_to(repository.path.parent) as bridge:
         words = ("up", f"git+http://ada:hunter2@{bridge.url}@main", "--detach", "--listen", f":{stack.port}")
         done = await asyncio.to_thread(stack.bateau, *words, BATEAU_WEBHOOK_SECRET=SECRET)

@@ -123,7 +123,7 @@ def test_a_control_plane_that_dies_in_the_middle_is_followed_by_one_that_finishe
 
 
 def test_a_service_that_falls_is_restarted_and_its_old_replica_is_no_failure_of_the_new_one(stack: Stack):
-    """A17: restart what has crashed, after what it lacked is there."""
+    """A17: restart a crashed service after its missing file exists."""
     stack.write(APP.replace("python3, server.py", "sh, -c, 'test -e ready && exec python3 server.py'"))
     (stack.specs / "server.py").write_text(SERVER)
     assert stack.up().code == 3

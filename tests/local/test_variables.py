@@ -1,4 +1,4 @@
-"""What `env()` reads is kept nowhere on disk, whatever is done with it: issue 8, part 1, item 13."""
+"""No value that `env()` reads is stored on disk, by any command: issue 8, part 1, item 13."""
 
 import os
 import signal
@@ -55,7 +55,7 @@ def write(stack: Stack, word: str) -> None:
 
 
 def contents(folder: Path) -> Iterator[tuple[Path, bytes]]:
-    """Yield every file, and of databases every value, with what is compressed in it."""
+    """Yield the content of every file, and every value of databases, decompressed."""
     for path in folder.rglob("*"):
         if not path.is_file():
             continue

@@ -1,4 +1,4 @@
-"""Make the edits of a plan: the proof that they lead from what is observed to what is desired."""
+"""Apply the edits of a plan, to prove that they lead from the observed to the desired objects."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast

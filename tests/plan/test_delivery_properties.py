@@ -1,4 +1,4 @@
-"""What holds for every pair of trees, whatever is in them."""
+"""Properties of the plan between any two trees."""
 
 import random
 from typing import Any

@@ -42,7 +42,7 @@ def test_f10_an_edit_of_a_generated_config_map_is_a_change_and_not_a_removal() -
 
 
 def test_f10_who_reads_the_new_one_restarts() -> None:
-    """F10: no word of what changed in them, nor for whom."""
+    """F10: the plan did not report the changes in them, or the affected services."""
     delivery = plan([reader(NEW), thing(NEW, data={"A": "2"})], [reader(OLD), thing(OLD, data={"A": "1"})])
     changes = {change.key[1]: change for change in delivery.changes}
     assert changes["ConfigMap"].reasons == ("Deployment shop restarts and reads it",)
@@ -78,7 +78,7 @@ def test_other_kinds_and_plain_names_are_not_paired() -> None:
 
 
 def test_a_finding_about_a_generated_object_is_the_same_under_another_hash() -> None:
-    """F10 and F26: an edit of a literal is no new violation."""
+    """F10 and F26: an edit of a literal is not a new violation."""
     before, after = (
         Finding(rule="house/team", subject=f"ConfigMap prod/{name}", verdict="error", says=f"{name} has no team")
         for name in (OLD, NEW)

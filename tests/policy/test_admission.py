@@ -1,4 +1,4 @@
-"""What an API server gets, and what it cannot do alike."""
+"""Policies for an API server, and the rules that it cannot evaluate."""
 
 from datetime import date
 from typing import Any

@@ -1,4 +1,4 @@
-"""What an API server would refuse is found offline; what cannot be checked is said."""
+"""Objects that an API server would reject are found offline; unchecked ones are reported."""
 
 from typing import Any
 
@@ -198,7 +198,7 @@ def test_a_null_that_an_api_server_drops_passes(tree: dict[str, Any]) -> None:
 
 
 def test_a_null_that_an_api_server_drops_from_a_custom_resource_passes() -> None:
-    """F8: the rules of the CRD remain not checked; nothing else is said."""
+    """F8: only the rules of the CRD are reported as not checked."""
     tree = {**_ship(kind=None, port=None, berths={"a": None}), "metadata": {"name": "a", "finalizers": None}}
     assert [said[0] for said in _said(tree)] == ["not checked"]
 

@@ -9,7 +9,7 @@ from bateau.sources.lock import held, tried
 
 
 def ignore() -> None:
-    """Wait without a word."""
+    """Wait silently."""
 
 
 async def test_the_lock_is_held_once_and_its_file_is_removed_by_its_holder(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What stands in spec files, and where."""
+"""The specs in files, and the positions of their fields."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What refers to what, beyond the one mistake a file of tests/mistakes."""
+"""References between documents, beyond the single errors in the files of tests/mistakes."""
 
 from bateau.specs import read
 

@@ -1,4 +1,4 @@
-"""A memo never fails: whatever happened to the file, it is as good as an empty one."""
+"""A memo never fails: a damaged file counts as an empty one."""
 
 import sqlite3
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Clients that ask without a pause, and count what did not go well."""
+"""Clients that send requests without a pause, and count the failures."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -37,7 +37,7 @@ class Load:
         await asyncio.gather(*self._tasks)
 
     async def more(self, count: int) -> None:
-        """Wait until so many more requests are done: what was changed before has met them."""
+        """Wait until this number of further requests is done, so that an earlier change has affected some."""
         goal = self._done() + count
 
         async def reached() -> bool:

@@ -1,4 +1,4 @@
-"""Requests are spread by what is in flight, sent again where nothing was answered, and lost by no change."""
+"""Requests are balanced by those in flight, retried if nothing was sent back, and survive every change."""
 
 import asyncio
 from collections import Counter

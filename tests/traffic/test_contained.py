@@ -1,4 +1,4 @@
-"""What is wrong with one backend, one listener or one proxy stays there: everything else is published and served."""
+"""An error in one backend, one listener or one proxy affects no other: all else is published and served."""
 
 import logging
 import signal

@@ -1,4 +1,4 @@
-"""The channel between control plane and Envoy: what is sent, what is not, and what happens when one end is gone."""
+"""The channel between control plane and Envoy: its messages, and the behaviour if one end is gone."""
 
 import asyncio
 import json

@@ -38,7 +38,7 @@ async def _page(gateway: Gateway, **more: str) -> str:
 
 
 async def _after_requests(gateway: Gateway, first: Upstream) -> str:
-    """Send three good requests, one to an unknown model and one that is no JSON, and wait until Envoy counted them."""
+    """Send three valid requests, one to an unknown model and one that is not JSON, until Envoy has counted them."""
     await gateway.publish(model("chat", first.endpoint()))
     for name in ("chat", "chat", "chat", "nobody"):
         await gateway.chat(name)

@@ -87,7 +87,7 @@ async def upstream(name: str, socket: Path | None = None) -> AsyncGenerator[Upst
 
 
 class Stream:
-    """An answer in server-sent events that goes on when the test says so."""
+    """A response in server-sent events that continues when the test allows it."""
 
     def __init__(self) -> None:
         self.begun = asyncio.Event()

@@ -1,4 +1,4 @@
-"""Which Envoy is run, and what is said where there is none that can be."""
+"""The choice of the Envoy to run, and the errors if there is none."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What must live as long as the instance lies where a logout does not reach (serving case A1)."""
+"""Files that an instance needs are in directories that a logout does not remove (serving case A1)."""
 
 from pathlib import Path
 

@@ -123,7 +123,7 @@ def test_f26_errors_of_a_policy_that_both_sides_have_do_not_block(repository: Pa
 
 
 def test_f26_only_a_new_violation_blocks(repository: Path):
-    """F26: the plan is shown, and the new violation is told apart from the old one."""
+    """F26: the plan is shown, and the new violation is separate from the old one."""
     commit(repository, {"shop.yaml": SHOP, "rule.yaml": RULE})
     write(repository, {"cart.yaml": SHOP.replace("shop", "cart")})
     done = plan(repository)

@@ -1,4 +1,4 @@
-"""A forge's delivery at the control API: what is genuine makes the repository be looked at, all else moves nothing."""
+"""Webhooks at the control API: a genuine delivery triggers a fetch of the repository, any other has no effect."""
 
 import asyncio
 import contextlib
@@ -44,7 +44,7 @@ def workshop(tmp_path: Path) -> Workshop:
 
 @dataclass
 class Scene:
-    """A repository that is looked at once an hour, and the API that deliveries come to."""
+    """A repository that is fetched once an hour, and the API that receives deliveries."""
 
     repository: FollowedRepository
     session: aiohttp.ClientSession
