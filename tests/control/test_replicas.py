@@ -12,6 +12,16 @@ async def test_the_plane_is_told_before_the_gateway_and_the_first_replica_start(
         assert w.journal[3] == "publish [model.chat.0]"
 
 
+async def test_a_replica_that_starts_gets_no_requests_yet() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.backend().endpoints)
+        w.keeper.hold = True
+        w.texts.write("chat", model(replicas=2))
+        await w.until(lambda: len(w.replicas()) == 2)
+        await w.turns()
+        assert [each.replica for each in w.backend().endpoints] == ["model.chat.0"]
+
+
 async def test_a_replica_that_is_not_ready_gets_no_requests() -> None:
     async with world(chat=model()) as w:
         await w.until(lambda: w.backend().endpoints)

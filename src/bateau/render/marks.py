@@ -3,7 +3,7 @@
 Called by control.provenance and render.kubernetes.
 
 Invariant: a leaf without a mark cannot be made: `plain` refuses it, so that each leaf of a manifest has a chain. Held
-by tests/render/test_kubernetes.py::test_every_leaf_has_an_origin_and_order_never_matters.
+by tests/render/test_marks.py.
 Refused: working the chains out at once; most manifests are never explained, and the paths cost more than the values.
 """
 

@@ -3,7 +3,8 @@
 Called by wiring. control uses it through ports.texts.
 
 Invariant: spec_names alone decides which files are read, and a link is followed only to a file in the directory. Held
-by tests/sources/test_spec_files.py.
+by tests/sources/test_spec_files.py and
+tests/wiring/test_odd_input.py::test_links_and_pipes_that_are_not_read_are_named.
 """
 
 import os

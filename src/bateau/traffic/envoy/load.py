@@ -3,7 +3,8 @@
 Called by traffic.envoy.plane.
 
 Invariant: the load is known only if every proxy has answered after it had acknowledged the traffic that was published
-last. Otherwise it is None, never 0. Held by tests/ports/test_plane.py and tests/traffic/test_control_channel.py.
+last. Otherwise it is None, never 0. Held by tests/traffic/test_load.py and
+tests/traffic/test_handover.py::test_what_is_in_flight_on_a_proxy_that_does_not_answer_is_unknown.
 """
 
 import asyncio
