@@ -6,7 +6,7 @@ from bateau.render.marks import From, Rule, plain
 
 
 def test_a_tree_without_its_marks_is_plain() -> None:
-    tree = {"a": From(1, "spec.a"), "b": [Rule("x", "a rule")], "c": {}, "d": []}
+    tree: dict[str, object] = {"a": From(1, "spec.a"), "b": [Rule("x", "a rule")], "c": {}, "d": []}
     assert plain(tree) == {"a": 1, "b": ["x"], "c": {}, "d": []}
 
 
