@@ -20,7 +20,7 @@ export UV_SYSTEM_CERTS ?= true
 .PHONY: up check test fix accept docs bench wheel lock clean help
 
 up: .venv/.ready ## serve a model, ask it a question, stay until Ctrl-C (ARGS=--detach returns)
-	@$(BIN)/bateau up examples/laptop --ask "Why is the sky blue?" $(ARGS)
+	@$(BIN)/bateau up -C examples/laptop --ask "Why is the sky blue?" $(ARGS)
 
 check: .venv/.ready ## lint, types, import contracts and the language of messages and docs
 	$(BIN)/ruff check src tests bench

@@ -47,7 +47,7 @@ class Instance:
     def up(self) -> float:
         """Bring it up; return the seconds that took."""
         started = time.perf_counter()
-        self.bateau("up", str(self.base / "specs"), "--detach", "--listen", str(self.port))
+        self.bateau("up", "-C", str(self.base / "specs"), "--detach", "--listen", str(self.port))
         return time.perf_counter() - started
 
     def status(self) -> dict[str, Any]:

@@ -49,7 +49,7 @@ def test_the_commands_of_the_readme_work_as_they_stand(stack: Stack):
 
 
 def test_every_metric_of_a_real_instance_is_in_the_reference(stack: Stack, generated: Path):
-    done = stack.bateau("up", str(ROOT / "examples/laptop"), "--detach", "--listen", f"127.0.0.1:{stack.port}")
+    done = stack.bateau("up", "-C", str(ROOT / "examples/laptop"), "--detach", "--listen", f"127.0.0.1:{stack.port}")
     assert done.code == 0, done.err
     request = urllib.request.Request(
         f"{stack.url}/v1/chat/completions",

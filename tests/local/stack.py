@@ -102,7 +102,7 @@ class Stack:
         )
 
     def up(self, *args: str) -> "Finished":
-        return self.bateau("up", str(self.specs), "--detach", "--listen", f"127.0.0.1:{self.port}", *args)
+        return self.bateau("up", "-C", str(self.specs), "--detach", "--listen", f"127.0.0.1:{self.port}", *args)
 
     def post(self, path: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the JSON that the endpoint answers, whatever the status."""

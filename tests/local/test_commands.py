@@ -158,7 +158,7 @@ def test_ctrl_c_stops_everything(stack: Stack):
     import signal
 
     process = subprocess.Popen(
-        [sys.executable, "-m", "bateau", "up", str(stack.specs), "--listen", f":{stack.port}"],
+        [sys.executable, "-m", "bateau", "up", "-C", str(stack.specs), "--listen", f":{stack.port}"],
         env=stack.environ,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -92,7 +92,7 @@ def test_an_app_port_that_is_taken_is_named_and_tried_again(app: Stack):
 
 def test_down_reaches_a_control_plane_that_is_still_coming_up(app: Stack):
     up = subprocess.Popen(
-        [sys.executable, "-m", "bateau", "up", str(app.specs), "--detach", "--listen", f":{app.port}"],
+        [sys.executable, "-m", "bateau", "up", "-C", str(app.specs), "--detach", "--listen", f":{app.port}"],
         env=app.environ,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -119,7 +119,7 @@ def test_a_control_plane_that_hangs_is_named_with_its_pid(app: Stack):
 
 
 def test_ctrl_c_during_a_detached_start_stops_the_control_plane(stack: Stack):
-    up = stack.begin("up", str(stack.specs), "--detach", "--listen", f":{stack.port}")
+    up = stack.begin("up", "-C", str(stack.specs), "--detach", "--listen", f":{stack.port}")
     wait_for(lambda: stack.ask_status() is not None)
     up.send_signal(signal.SIGINT)
     up.communicate(timeout=60)

@@ -13,7 +13,7 @@ from local.tiny_models import MEAN, RANK, write_bert
 def test_an_engine_that_is_not_installed_is_named(stack: Stack, engine: str):
     assert shutil.which(engine, path="/usr/bin:/bin") is None
     stack.write(CHAT.replace("  replicas: 1\n", f"  replicas: 1\n  engine: {engine}\n"))
-    done = stack.bateau("up", str(stack.specs), "--detach", "--listen", f":{stack.port}", PATH="/usr/bin:/bin")
+    done = stack.bateau("up", "-C", str(stack.specs), "--detach", "--listen", f":{stack.port}", PATH="/usr/bin:/bin")
     assert done.code == 3
     assert f"there is no program `{engine}` on PATH" in done.err
     assert "Traceback" not in done.err

@@ -153,7 +153,9 @@ async def test_a_push_is_live_at_once_where_the_forge_says_so(stack: Stack, repo
 
 def test_where_a_directory_is_served_there_is_no_webhook(stack: Stack):
     stack.write("apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: idle}\nspec: {command: [sleep, '60']}\n")
-    done = stack.bateau("up", str(stack.specs), "--detach", "--listen", f":{stack.port}", BATEAU_WEBHOOK_SECRET=SECRET)
+    done = stack.bateau(
+        "up", "-C", str(stack.specs), "--detach", "--listen", f":{stack.port}", BATEAU_WEBHOOK_SECRET=SECRET
+    )
     assert done.code == 0, done.err
     answer = posted(stack, push("refs/heads/main", secret=SECRET))
     assert answer == (404, {"says": "this instance does not follow a repository"})
@@ -166,7 +168,10 @@ def test_a_repository_that_is_not_there_is_named(stack: Stack, tmp_path: Path):
     assert "Traceback" not in done.err
 
 
-def test_what_is_no_directory_is_named(stack: Stack):
-    done = stack.bateau("up", "nowhere", "--listen", f":{stack.port}")
+def test_a_directory_that_does_not_exist_is_named_and_one_as_an_argument_is_answered_with_the_option(stack: Stack):
+    done = stack.bateau("up", "-C", "nowhere", "--listen", f":{stack.port}")
     assert done.code == 2
-    assert "nowhere is not a directory" in done.err
+    assert "Directory 'nowhere' does not exist" in done.err
+    done = stack.bateau("up", "specs", "--listen", f":{stack.port}")
+    assert done.code == 2
+    assert "specs is not a Git URL (git+https://... or git+file://...); a directory is -C specs" in done.err

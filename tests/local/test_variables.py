@@ -111,7 +111,7 @@ def test_what_env_reads_is_in_no_file_after_any_command(stack: Stack) -> None:
     assert held(stack) == []
 
     # A control plane without the variable adopts what runs; a replica that dies waits for its value, and says so.
-    serve = ("up", str(stack.specs), "--detach", "--env", "prod", "--listen", f"127.0.0.1:{stack.port}")
+    serve = ("up", "-C", str(stack.specs), "--detach", "--env", "prod", "--listen", f"127.0.0.1:{stack.port}")
     stack.kill_control()
     without = stack.bateau(*serve)
     assert "PLANTED" in without.out + without.err

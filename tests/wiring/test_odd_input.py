@@ -157,7 +157,7 @@ def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
         (("logs", "shop", "-n", "-1"), "-1 is not in the range"),
         (("plan", "prod", "HEAD...HEAD"), "HEAD...HEAD has three dots"),
         (("admission", "nope"), "there is no Environment nope"),
-        (("check", "../empty"), "no specs found below"),
+        (("check", "-C", "../empty"), "no specs found below"),
     ],
 )
 def test_odd_options_are_refused(specs: Path, words: tuple[str, ...], says: str) -> None:

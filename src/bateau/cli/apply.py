@@ -67,7 +67,7 @@ def command(
     presenter = Presenter()
     if running is None:
         more = ["--env", environment] if environment else []
-        arguments = [str(directory), "--name", name, "--listen", listen, "--applied", *more]
+        arguments = ["-C", str(directory), "--name", name, "--listen", listen, "--applied", *more]
         given = json.dumps({"texts": dict(texts), "commit": commit})
         written = str(start_detached(name, arguments, presenter, given=given)["written"])
     else:

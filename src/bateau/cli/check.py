@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bateau.cli.exit_codes import written_code
-from bateau.cli.options import directory_argument, json_option
+from bateau.cli.options import directory_option, json_option
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@directory_argument
+@directory_option
 @click.option("--starter", is_flag=True, help="Also check Bateau's starter set of policies.")
 @json_option
 def command(directory: Path, starter: bool, as_json: bool) -> int:
-    """Check every spec below DIRECTORY for every environment, offline, and report all errors at once.
+    """Check every spec below the directory for every environment, offline, and report all errors at once.
 
     Exit code 0: no errors (there may be warnings); 1: errors; 5: only policies are violated.
     """

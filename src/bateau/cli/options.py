@@ -31,17 +31,8 @@ def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
 
-def directory_argument(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument for the directory of the specs."""
-    return click.argument(
-        "directory",
-        default=".",
-        type=click.Path(exists=True, file_okay=False, path_type=Path, resolve_path=True),
-    )(command)
-
-
 def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add `--directory`, for commands with other arguments."""
+    """Add `--directory`: every command that reads specs takes their directory this way, as git and make do."""
     return click.option(
         "--directory",
         "-C",

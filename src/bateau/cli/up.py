@@ -3,16 +3,16 @@
 import asyncio
 import json
 import logging
-import os
 import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG
-from bateau.cli.options import name_option
+from bateau.cli.options import directory_option, name_option
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform, Settings
@@ -27,7 +27,8 @@ spec: {source: smollm2}
 
 
 @click.command()
-@click.argument("place", metavar="[DIRECTORY | git+URL]", default=".")
+@click.argument("url", metavar="[git+URL]", required=False)
+@directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
 @click.option("--env", "environment", metavar="NAME", help="The environment to hydrate for.")
@@ -50,10 +51,10 @@ spec: {source: smollm2}
     "--applied", is_flag=True, hidden=True, help="Serve the specs that `apply` writes to stdin, and follow nothing."
 )
 def command(  # noqa: PLR0917 - click passes them by name
-    place: str, name: str, listen: str, environment: str | None, allowed_signers: Path | None,
+    url: str | None, directory: Path, name: str, listen: str, environment: str | None, allowed_signers: Path | None,
     rewritten_history: bool, detach: bool, question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
-    """Serve every spec below DIRECTORY, or the catalogue's default model if there is none.
+    """Serve every spec below the directory, or the catalogue's default model if there is none.
 
     Saved changes are applied. Running replicas of an earlier control plane are adopted. With a Git URL
     (git+https://host/acme.git@branch#subdirectory=deploy) the commit is the desired state, and every push is applied.
@@ -62,14 +63,10 @@ def command(  # noqa: PLR0917 - click passes them by name
     from bateau.wiring.listen import parse_listen
 
     address = parse_listen(listen)
+    if url and click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("a Git URL has a directory of its own: add `#subdirectory=PATH` to it instead of -C")
     if detach and not control:
-        arguments = [
-            place if place.startswith("git+") else os.path.realpath(place),
-            "--name",
-            name,
-            "--listen",
-            listen,
-        ]
+        arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
         arguments += ["--allow-rewritten-history"] if rewritten_history else []
@@ -77,15 +74,14 @@ def command(  # noqa: PLR0917 - click passes them by name
     from bateau.wiring.local import Applied, Settings
     from bateau.wiring.repository import repository_of
 
-    repository = repository_of(place)
-    directory = Path(os.path.realpath(place))  # of a circle of links, Path.resolve raises RuntimeError in Python 3.11
+    repository = repository_of(url) if url else None
+    if url and repository is None:
+        raise click.UsageError(f"{url} is not a Git URL (git+https://... or git+file://...); a directory is -C {url}")
     if repository:
         directory = instance_paths(name).state / "source"
     elif allowed_signers or rewritten_history:
         option = "--allowed-signers" if allowed_signers else "--allow-rewritten-history"
         raise click.UsageError(f"{option} needs a Git URL: files on disk have no commits")
-    elif not directory.is_dir():
-        raise click.UsageError(f"{place} is not a directory; for a repository, use git+https://... or git+file://...")
     settings = Settings(
         instance=name,
         directory=directory,

@@ -30,7 +30,7 @@ _REPAIR_S: Final = 30.0
 
 
 def repository_of(place: str) -> GitReference | None:
-    """Return the repository that `place` names, or None if it names a directory. Raises SourceError."""
+    """Return the repository that `place` names, or None if it is not a Git URL. Raises SourceError."""
     return parse(place) if is_git(place) else None
 
 

@@ -1,0 +1,50 @@
+"""Every command takes the same thing in the same way (issue Part 1, item 14)."""
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from bateau.cli.group import COMMANDS, bateau
+from bateau.cli.up import command as up
+
+
+def every_command() -> dict[str, click.Command]:
+    """Return every command and subcommand by its words."""
+    context = click.Context(bateau)
+    found: dict[str, click.Command] = {}
+    for name in COMMANDS:
+        command = bateau.get_command(context, name)
+        assert command is not None
+        found[name] = command
+        if isinstance(command, click.Group):
+            found |= {f"{name} {each}": sub for each, sub in command.commands.items()}
+    return found
+
+
+COMMANDS_BY_WORDS = every_command()
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS_BY_WORDS))
+def test_the_directory_of_the_specs_is_always_the_option_c_as_in_git_and_make(words: str) -> None:
+    parameters = COMMANDS_BY_WORDS[words].params
+    assert not [each for each in parameters if isinstance(each, click.Argument) and each.name in {"directory", "place"}]
+    directories = [each for each in parameters if each.name == "directory"]
+    assert all(sorted(each.opts) == ["--directory", "-C"] for each in directories)
+    assert not [each for each in parameters if "-C" in each.opts and each.name != "directory"]
+
+
+@pytest.mark.parametrize("words", ["admission", "apply", "check", "explain", "plan", "promote", "render", "up"])
+def test_every_command_that_reads_specs_has_it(words: str) -> None:
+    assert "directory" in {each.name for each in COMMANDS_BY_WORDS[words].params}
+
+
+def test_a_directory_as_an_argument_is_answered_with_the_option() -> None:
+    done = CliRunner().invoke(up, ["deploy"])
+    assert done.exit_code == 2
+    assert "deploy is not a Git URL (git+https://... or git+file://...); a directory is -C deploy" in done.output
+
+
+def test_a_git_url_and_a_directory_are_not_given_together() -> None:
+    done = CliRunner().invoke(up, ["git+file:///srv/acme.git", "-C", "."])
+    assert done.exit_code == 2
+    assert "a Git URL has a directory of its own" in done.output
