@@ -144,7 +144,9 @@ def _process(command: Sequence[str | Path], job: Job) -> tuple[bytes, bytes]:
 
 def _bateau_program() -> Render:
     bateau = beside_python("bateau")
-    return lambda job: _all_at_once([[bateau, "render", *job.environments]], job)
+    return lambda job: _all_at_once(
+        [[bateau, "render", *(word for name in job.environments for word in ("--env", name))]], job
+    )
 
 
 def _kubectl_all() -> Render:

@@ -5,6 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 from bateau.cli.group import COMMANDS, bateau
+from bateau.cli.plan import command as plan
 from bateau.cli.up import command as up
 
 
@@ -36,6 +37,27 @@ def test_the_directory_of_the_specs_is_always_the_option_c_as_in_git_and_make(wo
 @pytest.mark.parametrize("words", ["admission", "apply", "check", "explain", "plan", "promote", "render", "up"])
 def test_every_command_that_reads_specs_has_it(words: str) -> None:
     assert "directory" in {each.name for each in COMMANDS_BY_WORDS[words].params}
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS_BY_WORDS))
+def test_the_environment_is_always_the_option_env(words: str) -> None:
+    parameters = COMMANDS_BY_WORDS[words].params
+    arguments = [each.name or "" for each in parameters if isinstance(each, click.Argument)]
+    assert not [name for name in arguments if name.startswith("environment")]
+    assert all(each.opts == ["--env"] for each in parameters if (each.name or "").startswith("environment"))
+    assert not [each for each in parameters if "--env" in each.opts and not (each.name or "").startswith("environment")]
+
+
+@pytest.mark.parametrize("words", ["admission", "apply", "explain", "history", "plan", "render", "rollback", "up"])
+def test_every_command_that_works_on_one_environment_has_it(words: str) -> None:
+    """`check` is for every environment; `promote` names a source and a target, as `cp` does."""
+    assert "--env" in {name for each in COMMANDS_BY_WORDS[words].params for name in each.opts}
+
+
+def test_an_environment_as_an_argument_of_plan_is_answered_with_the_option() -> None:
+    done = CliRunner().invoke(plan, ["prod"])
+    assert done.exit_code == 2
+    assert "prod is not a range of commits; write A..B, or --env prod for an environment" in done.output
 
 
 def test_a_directory_as_an_argument_is_answered_with_the_option() -> None:

@@ -129,7 +129,7 @@ def test_explain_shows_that_an_environment_changed_what_a_chart_gives(acme: Path
 
 
 def test_render_writes_what_any_reader_reads(acme: Path, tmp_path: Path):
-    done = bateau(acme, "render", "prod", "--output", str(tmp_path / "out"))
+    done = bateau(acme, "render", "--env", "prod", "--output", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
     files = sorted((tmp_path / "out").glob("*.yaml"))
     assert len(files) == SERVICES
@@ -156,7 +156,7 @@ def test_render_writes_what_any_reader_reads(acme: Path, tmp_path: Path):
 
 def test_plan_shows_an_edit_with_its_origin(acme: Path):
     edit(acme, "environments/prod.yaml", "1.4.1", "1.5.0")
-    done = bateau(acme, "plan", "prod", "--exit-code")
+    done = bateau(acme, "plan", "--env", "prod", "--exit-code")
     assert done.returncode == 4, done.stderr
     assert "shop:1.4.1 -> registry.example.org/shop:1.5.0" in done.stdout
     assert "environments/prod.yaml:8" in done.stdout
@@ -166,7 +166,7 @@ def test_plan_compares_two_commits(acme: Path):
     edit(acme, "environments/prod.yaml", "replicas: 4", "replicas: 6")
     edit(acme, "invoices/base/kustomization.yaml", "3.1.0", "3.1.1")
     commit(acme)
-    done = bateau(acme, "plan", "prod", "HEAD~1..HEAD", "--markdown")
+    done = bateau(acme, "plan", "--env", "prod", "HEAD~1..HEAD", "--markdown")
     assert done.stdout.startswith("<!-- bateau plan prod -->")
     assert "replicas 4 -> 6" in done.stdout
     assert "invoices:3.1.0 -> registry.example.org/invoices:3.1.1" in done.stdout
@@ -175,18 +175,18 @@ def test_plan_compares_two_commits(acme: Path):
 def test_f25_the_right_column_is_the_value_of_a_chart_that_changed(acme: Path):
     """F25: it was the line of the template, which nobody had edited."""
     edit(acme, "charts/search/values.yaml", "pageSize: 20", "pageSize: 50")
-    (line,) = [line for line in bateau(acme, "plan", "prod").stdout.splitlines() if "args[3]" in line]
+    (line,) = [line for line in bateau(acme, "plan", "--env", "prod").stdout.splitlines() if "args[3]" in line]
     assert '"20" -> "50"' in line
     assert "charts/search/values.yaml:11" in line
     git(acme, "checkout", "--quiet", ".")
     edit(acme, "charts/search/templates/deployment.yaml", '"--page-size", "', '"--page-size", "1')
-    (line,) = [line for line in bateau(acme, "plan", "prod").stdout.splitlines() if "args[3]" in line]
+    (line,) = [line for line in bateau(acme, "plan", "--env", "prod").stdout.splitlines() if "args[3]" in line]
     assert "charts/search/templates/deployment.yaml:25" in line, "here the template did change"
 
 
 def test_a_policy_forbids_with_its_own_exit_code(acme: Path):
     edit(acme, "services/cart.yaml", "team: sales, ", "")
-    for words in (("check",), ("plan", "prod")):
+    for words in (("check",), ("plan", "--env", "prod")):
         done = bateau(acme, *words)
         assert done.returncode == 5
         assert "every service names its team" in done.stdout + done.stderr
@@ -215,14 +215,14 @@ def test_more_removals_than_a_share_are_asked_about(acme: Path):
     (acme / "environments/prod.yaml").write_text(
         re.sub(r"    - match: \{kind: App, name: (?:cart|invoices)\}\n      set:\n .*\n", "", text)
     )
-    done = bateau(acme, "plan", "prod")
+    done = bateau(acme, "plan", "--env", "prod")
     assert done.returncode == 1, done.stderr
     assert "--yes-remove" in done.stdout
 
 
 def test_a_mistake_is_told_instead_of_a_plan(acme: Path):
     edit(acme, "services/cart.yaml", "replicas", "replcias")
-    done = bateau(acme, "plan", "prod")
+    done = bateau(acme, "plan", "--env", "prod")
     assert done.returncode == 1
     assert "did you mean `replicas`?" in done.stderr
 
@@ -240,7 +240,7 @@ def test_the_starter_set_judges_manifests_and_says_what_it_cannot_see(acme: Path
 
 
 def test_an_environment_that_is_not_there_is_the_only_mistake_told(acme: Path):
-    done = bateau(acme, "plan", "prd")
+    done = bateau(acme, "plan", "--env", "prd")
     assert done.returncode == 1
     assert done.stderr.splitlines() == ["there is no Environment prd", "  hint: did you mean `prod`?"]
 
@@ -251,7 +251,7 @@ def test_promote_makes_a_commit_whose_effect_plan_shows(acme: Path):
     assert "values.shop.tag: 1.4.1 -> 1.5.0" in done.stdout
     assert "environments/prod.yaml" in git(acme, "diff", "--name-only", "HEAD..shop-to-prod")
     assert not git(acme, "status", "--porcelain")
-    done = bateau(acme, "plan", "prod", "HEAD..shop-to-prod")
+    done = bateau(acme, "plan", "--env", "prod", "HEAD..shop-to-prod")
     assert "shop:1.4.1 -> registry.example.org/shop:1.5.0" in done.stdout
 
 
@@ -274,7 +274,7 @@ def get(url: str) -> str:
 
 
 def test_it_is_applied_to_this_machine_and_goes_back(acme: Path, stack: Stack):
-    apply = ("apply", "laptop", "--yes", "-C", str(acme), "--listen", f"127.0.0.1:{stack.port}")
+    apply = ("apply", "--env", "laptop", "--yes", "-C", str(acme), "--listen", f"127.0.0.1:{stack.port}")
     done = stack.bateau(*apply)
     assert done.code == 0, done.out + done.err
     assert "app/search does not run on this machine" in done.out

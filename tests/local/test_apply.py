@@ -52,7 +52,7 @@ def outcomes(stack: Stack) -> list[str]:
 
 
 def apply(stack: Stack, *more: str):
-    return stack.bateau("apply", "prod", "--listen", f":{stack.port}", *more)
+    return stack.bateau("apply", "--env", "prod", "--listen", f":{stack.port}", *more)
 
 
 def test_apply_shows_asks_carries_out_and_rollback_goes_back(stack: Stack) -> None:
@@ -141,7 +141,7 @@ def test_of_two_that_begin_at_once_one_serves_and_the_other_is_told(stack: Stack
 
 def test_a_control_plane_that_is_killed_while_it_comes_up_is_a_failure_with_a_code(stack: Stack) -> None:
     say(stack, "one")
-    begun = stack.begin("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    begun = stack.begin("apply", "--env", "prod", "--yes", "--listen", f":{stack.port}")
     wait_for(lambda: stack.ask_status() is not None)
     os.kill(stack.control_pid(), signal.SIGKILL)
     _, said = begun.communicate(timeout=30)
@@ -155,7 +155,7 @@ def test_ctrl_c_while_it_rolls_out_leaves_it_to_itself_and_says_so(stack: Stack)
         "PROGRAM", f"import time; time.sleep(8)\\n{PROGRAM}"
     )
     stack.write(slow.replace("WORD", "two"), "web.yaml")
-    begun = stack.begin("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    begun = stack.begin("apply", "--env", "prod", "--yes", "--listen", f":{stack.port}")
     wait_for(lambda: len(stack.replicas("app/web")) == 2)
     begun.send_signal(signal.SIGINT)
     _, said = begun.communicate(timeout=30)
@@ -234,7 +234,7 @@ def test_an_apply_that_another_has_replaced_says_so(stack: Stack) -> None:
     assert apply(stack, "--yes").code == 0
     slow = WEB.replace("startTimeout: 5s", "startTimeout: 60s").replace("WORD", "two")
     stack.write(slow.replace("PROGRAM", f"import time; time.sleep(30)\\n{PROGRAM}"), "web.yaml")
-    first = stack.begin("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    first = stack.begin("apply", "--env", "prod", "--yes", "--listen", f":{stack.port}")
     wait_for(lambda: len(stack.replicas("app/web")) == 2)
     say(stack, "three")
     assert apply(stack, "--yes").code == 0

@@ -92,7 +92,7 @@ def test_what_env_reads_is_in_no_file_after_any_command(stack: Stack) -> None:
         return stack.bateau(*words, PLANTED=PLANTED, XDG_CACHE_HOME=str(stack.base / "cache"))
 
     write(stack, "one")
-    apply = ("apply", "prod", "--yes", "--listen", f":{stack.port}")
+    apply = ("apply", "--env", "prod", "--yes", "--listen", f":{stack.port}")
     done = run(*apply)
     assert done.code == 0, done.out + done.err
     write(stack, "two")
@@ -101,11 +101,11 @@ def test_what_env_reads_is_in_no_file_after_any_command(stack: Stack) -> None:
     back = run("rollback", "web", "--env", "prod")
     assert back.code == 0, back.err
     for _ in range(2):
-        rendered = run("render", "prod", "--output", str(stack.base / "out"))
+        rendered = run("render", "--env", "prod", "--output", str(stack.base / "out"))
         assert rendered.code == 0, rendered.err
     rendered_files = [path.read_text() for path in (stack.base / "out").rglob("*.yaml")]
     assert PLANTED in str(rendered_files)  # what was asked for has it
-    words = (("plan", "prod"), ("status",), ("history",), ("explain", "web", "--env", "prod"))
+    words = (("plan", "--env", "prod"), ("status",), ("history",), ("explain", "web", "--env", "prod"))
     said = [run(*each) for each in words]
     assert not [each for each in said if PLANTED in each.out + each.err]
     assert held(stack) == []

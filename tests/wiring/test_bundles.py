@@ -72,7 +72,7 @@ def bateau(specs: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def test_a_bundle_is_the_same_to_the_bit_with_a_cache_and_without(specs: Path) -> None:
     one, two, three = (specs.parent / f"{each}.tar.zst" for each in (1, 2, 3))
     for path, more in ((one, []), (two, []), (three, ["--no-cache"])):
-        done = bateau(specs, "render", "prod", "--bundle", str(path), *more)
+        done = bateau(specs, "render", "--env", "prod", "--bundle", str(path), *more)
         assert done.returncode == 0, done.stderr
     assert one.read_bytes() == two.read_bytes() == three.read_bytes()
     with zstd.open(one) as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
@@ -85,7 +85,7 @@ def test_a_bundle_is_the_same_to_the_bit_with_a_cache_and_without(specs: Path) -
 
 def test_a_bundle_explains_without_the_specs(specs: Path) -> None:
     bundle = specs.parent / "b.tar.zst"
-    assert bateau(specs, "render", "prod", "--bundle", str(bundle)).returncode == 0
+    assert bateau(specs, "render", "--env", "prod", "--bundle", str(bundle)).returncode == 0
     image = ("Deployment/shop", "spec.template.spec.containers[0].image")
     live = bateau(specs, "explain", *image, "--env", "prod").stdout
     (specs / "a.yaml").unlink()
@@ -99,21 +99,21 @@ def test_a_bundle_explains_without_the_specs(specs: Path) -> None:
 
 def test_a_plan_against_a_bundle_shows_the_edit_alone(specs: Path) -> None:
     bundle = specs.parent / "b.tar.zst"
-    assert bateau(specs, "render", "prod", "--bundle", str(bundle)).returncode == 0
-    same = bateau(specs, "plan", "prod", "--against", str(bundle), "--exit-code")
+    assert bateau(specs, "render", "--env", "prod", "--bundle", str(bundle)).returncode == 0
+    same = bateau(specs, "plan", "--env", "prod", "--against", str(bundle), "--exit-code")
     assert same.returncode == 0, same.stdout
     (specs / "a.yaml").write_text(SPECS.replace('{tag: "1"}', '{tag: "7"}'))
-    changed = bateau(specs, "plan", "prod", "--against", str(bundle), "--exit-code")
+    changed = bateau(specs, "plan", "--env", "prod", "--against", str(bundle), "--exit-code")
     assert changed.returncode == 4
     assert "r.example/shop:1 -> r.example/shop:7" in changed.stdout
     bundle.write_bytes(bundle.read_bytes()[:300])
-    damaged = bateau(specs, "plan", "prod", "--against", str(bundle))
+    damaged = bateau(specs, "plan", "--env", "prod", "--against", str(bundle))
     assert damaged.returncode == 3
     assert "is not a bundle, or is damaged" in damaged.stderr
 
 
 def test_several_environments_are_rendered_side_by_side(specs: Path) -> None:
-    done = bateau(specs, "render", "prod", "staging", "-o", str(specs.parent / "out"))
+    done = bateau(specs, "render", "--env", "prod", "--env", "staging", "-o", str(specs.parent / "out"))
     assert done.returncode == 0, done.stderr
     for name, tag in (("prod", "1"), ("staging", "2")):
         text = (specs.parent / "out" / name / "app-shop.yaml").read_text()
@@ -127,14 +127,14 @@ def test_several_environments_are_rendered_side_by_side(specs: Path) -> None:
 
 def test_a_mistake_writes_nothing(specs: Path) -> None:
     (specs / "a.yaml").write_text(SPECS.replace("kind: ConfigMap, name", "kind: ConfgMap, name"))
-    done = bateau(specs, "render", "prod", "--bundle", str(specs.parent / "b.tar.zst"))
+    done = bateau(specs, "render", "--env", "prod", "--bundle", str(specs.parent / "b.tar.zst"))
     assert done.returncode == 1
     assert "a.yaml:19:7  the patch matches no manifest\n  hint: did you mean `ConfigMap`?" in done.stderr
     assert not (specs.parent / "b.tar.zst").exists()
 
 
 def test_policies_become_what_an_api_server_takes(specs: Path) -> None:
-    done = bateau(specs, "admission", "prod", "--starter")
+    done = bateau(specs, "admission", "--env", "prod", "--starter")
     assert done.returncode == 0, done.stderr
     trees = list(yaml.safe_load_all(done.stdout))
     assert {tree["kind"] for tree in trees} == {"ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"}
@@ -149,7 +149,7 @@ def test_every_form_of_a_plan_tells_mistakes_with_places_from_the_top_of_the_rep
         identity = ["-c", "user.name=Ada", "-c", "user.email=ada@example.org"]
         subprocess.run(["git", "-C", str(specs.parent), *identity, *words], check=True)
     (specs / "a.yaml").write_text(SPECS.replace("kind: App", "kind: Ap", 1))
-    done = bateau(specs, "plan", "prod", "--sarif")
+    done = bateau(specs, "plan", "--env", "prod", "--sarif")
     assert done.returncode == 1
     results = json.loads(done.stdout)["runs"][0]["results"]
     places = {
@@ -159,8 +159,11 @@ def test_every_form_of_a_plan_tells_mistakes_with_places_from_the_top_of_the_rep
         for place in result["locations"]
     }
     assert places == {"specs/a.yaml"}
-    assert "which is not known" in json.loads(bateau(specs, "plan", "prod", "--json").stdout)["problems"][0]["says"]
-    markdown = bateau(specs, "plan", "prod", "--markdown").stdout
+    assert (
+        "which is not known"
+        in json.loads(bateau(specs, "plan", "--env", "prod", "--json").stdout)["problems"][0]["says"]
+    )
+    markdown = bateau(specs, "plan", "--env", "prod", "--markdown").stdout
     assert "1 not compared" in markdown
     assert "which is not known" in markdown
 
@@ -181,7 +184,7 @@ def test_explain_shows_no_secret(specs: Path) -> None:
 
 def test_a_bundle_names_a_commit_only_where_all_that_it_is_made_of_is_committed(specs: Path) -> None:
     def commit_in_bundle() -> str | None:
-        assert bateau(specs, "render", "prod", "--bundle", str(specs.parent / "b")).returncode == 0
+        assert bateau(specs, "render", "--env", "prod", "--bundle", str(specs.parent / "b")).returncode == 0
         with zstd.open(specs.parent / "b") as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
             about = archive.extractfile("bundle.json")
             assert about
@@ -206,12 +209,12 @@ def test_a_bundle_names_a_commit_only_where_all_that_it_is_made_of_is_committed(
 
 def test_files_of_services_that_are_no_more_go_and_those_of_others_stay(specs: Path) -> None:
     out = specs.parent / "out"
-    assert bateau(specs, "render", "prod", "-o", str(out)).returncode == 0
+    assert bateau(specs, "render", "--env", "prod", "-o", str(out)).returncode == 0
     (out / "kustomization.yaml").write_text("resources: [app-shop.yaml, app-old.yaml]\n")
     assert {path.name for path in out.glob("*.yaml")} == {"app-shop.yaml", "app-old.yaml", "kustomization.yaml"}
     (specs / "a.yaml").write_text(SPECS.replace("name: old", "name: older"))
     (specs / "legacy" / "old.yaml").write_text(LEGACY.replace("name: old", "name: older"))
-    done = bateau(specs, "render", "prod", "-o", str(out))
+    done = bateau(specs, "render", "--env", "prod", "-o", str(out))
     assert done.returncode == 0, done.stderr
     assert f"removed {out / 'app-old.yaml'}" in done.stderr
     assert {path.name for path in out.glob("*.yaml")} == {"app-shop.yaml", "app-older.yaml", "kustomization.yaml"}
@@ -219,7 +222,7 @@ def test_files_of_services_that_are_no_more_go_and_those_of_others_stay(specs: P
 
 def test_a_bundle_cannot_steer_the_terminal_or_fill_the_memory(specs: Path) -> None:
     path = specs.parent / "b.tar.zst"
-    assert bateau(specs, "render", "prod", "--bundle", str(path)).returncode == 0
+    assert bateau(specs, "render", "--env", "prod", "--bundle", str(path)).returncode == 0
     with zstd.open(path) as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
         members = [(each.name, archive.extractfile(each)) for each in archive]
         files = {name: content.read() for name, content in members if content}
@@ -237,7 +240,7 @@ def test_a_bundle_cannot_steer_the_terminal_or_fill_the_memory(specs: Path) -> N
         archive.addfile(sparse)
     path.write_bytes(zstd.compress(made.getvalue()))
     for words in (
-        ("plan", "prod", "--against", str(path)),
+        ("plan", "--env", "prod", "--against", str(path)),
         ("explain", "ConfigMap/old", "data.count", "--bundle", str(path)),
         ("explain", "ConfigMap/old\x1b[2J", "--bundle", str(path)),
     ):

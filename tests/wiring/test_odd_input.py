@@ -46,9 +46,9 @@ def test_links_in_a_circle_are_named(specs: Path) -> None:
     done = bateau(specs, "check")
     assert done.returncode == 0
     assert "circle.yaml:1:1  warning: this is a link to a file that does not exist" in done.stdout
-    done = bateau(specs, "up", "../circle")
-    assert "../circle is not a directory" in done.stderr
-    done = bateau(specs, "render", "prod", "-o", "../circle/out")
+    done = bateau(specs, "up", "-C", "../circle")
+    assert "Directory '../circle' does not exist" in done.stderr
+    done = bateau(specs, "render", "--env", "prod", "-o", "../circle/out")
     assert "error: cannot write ../circle/out/.bateau-rendered: Too many levels of symbolic links" in done.stderr
 
 
@@ -74,7 +74,11 @@ def test_files_of_other_programs_stop_nothing_and_can_be_excluded(specs: Path) -
     ]
     done = bateau(specs, "check", "--json")
     assert json.loads(done.stdout)["ignored"] == 3
-    for words in (("render", "prod"), ("explain", "shop", "spec.image", "--env", "prod"), ("admission", "prod")):
+    for words in (
+        ("render", "--env", "prod"),
+        ("explain", "shop", "spec.image", "--env", "prod"),
+        ("admission", "--env", "prod"),
+    ):
         assert bateau(specs, *words).returncode == 0
 
 
@@ -124,26 +128,26 @@ def test_without_an_environment_it_is_said_that_one_is_to_be_chosen(specs: Path,
 @pytest.mark.parametrize("name", ["Foo_Bar", "", "a.b", "-x"])
 @pytest.mark.parametrize("command", ["render", "plan", "explain"])
 def test_a_namespace_is_a_dns_label(specs: Path, command: str, name: str) -> None:
-    subject = ["Deployment/shop", "--env", "prod"] if command == "explain" else ["prod"]
-    done = bateau(specs, command, *subject, "--namespace", name)
+    subject = ["Deployment/shop"] if command == "explain" else []
+    done = bateau(specs, command, *subject, "--env", "prod", "--namespace", name)
     assert done.returncode == 2
     assert "lower-case letters, digits and '-'" in done.stderr
 
 
 def test_a_plan_is_not_made_against_nothing_or_another_environment(specs: Path) -> None:
     (specs.parent / "empty").mkdir()
-    done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "empty"))
+    done = bateau(specs, "plan", "--env", "prod", "--against", str(specs.parent / "empty"))
     assert done.returncode == 3
     assert "needs Kubernetes objects, and there are none below" in done.stderr
     (specs / "test.yaml").write_text(PROD.replace("prod", "test"))
-    assert bateau(specs, "render", "test", "--bundle", str(specs.parent / "b")).returncode == 0
-    done = bateau(specs, "plan", "prod", "--against", str(specs.parent / "b"))
+    assert bateau(specs, "render", "--env", "test", "--bundle", str(specs.parent / "b")).returncode == 0
+    done = bateau(specs, "plan", "--env", "prod", "--against", str(specs.parent / "b"))
     assert done.returncode == 3
     assert "is a bundle of test, not of prod" in done.stderr
 
 
 def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
-    done = bateau(specs, "render", "prod", "-o", ".")
+    done = bateau(specs, "render", "--env", "prod", "-o", ".")
     assert done.returncode == 2
     assert ". contains specs: use another directory" in done.stderr
     assert sorted(path.name for path in specs.iterdir()) == ["prod.yaml", "shop.yaml"]
@@ -155,8 +159,8 @@ def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
         (("history", "-n", "0"), "0 is not in the range x>=1"),
         (("rollback", "shop", "--to", "99999999999999999999"), "is not in the range"),
         (("logs", "shop", "-n", "-1"), "-1 is not in the range"),
-        (("plan", "prod", "HEAD...HEAD"), "HEAD...HEAD has three dots"),
-        (("admission", "nope"), "there is no Environment nope"),
+        (("plan", "--env", "prod", "HEAD...HEAD"), "HEAD...HEAD has three dots"),
+        (("admission", "--env", "nope"), "there is no Environment nope"),
         (("check", "-C", "../empty"), "no specs found below"),
     ],
 )

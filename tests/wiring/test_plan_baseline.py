@@ -89,7 +89,7 @@ def test_f2_a_document_that_the_older_commit_could_not_read_is_not_a_new_service
 def test_an_environment_that_the_older_commit_lacks_is_new(repository: Path):
     commit(repository, {"shop.yaml": SHOP})
     commit(repository, {"prod.yaml": PROD})
-    done = plan(repository, "prod", "HEAD~1..HEAD")
+    done = plan(repository, "--env", "prod", "HEAD~1..HEAD")
     assert done.returncode == 0, done.stderr
     assert "+ app/shop" in done.stdout
     assert "has no Environment prod: every object is new" in done.stderr
@@ -98,7 +98,7 @@ def test_an_environment_that_the_older_commit_lacks_is_new(repository: Path):
 def test_an_environment_that_is_deleted_removes_nothing_and_names_everything(repository: Path):
     commit(repository, {"shop.yaml": SHOP, "prod.yaml": PROD})
     write(repository, {"prod.yaml": None})
-    done = plan(repository, "prod")
+    done = plan(repository, "--env", "prod")
     assert done.returncode == 1
     assert "prod: not compared" in done.stdout
     assert "? Deployment default/shop  may be removed" in done.stdout

@@ -41,10 +41,10 @@ def bateau(specs: Path, *words: str, dsn: str = DSN[0]) -> subprocess.CompletedP
 @pytest.mark.parametrize("form", [(), ("--objects",), ("--json",), ("--markdown",), ("--sarif",)])
 def test_no_plan_shows_what_env_has_read(specs: Path, form: tuple[str, ...]) -> None:
     out = str(specs.parent / "out")
-    assert bateau(specs, "render", "prod", "-o", out).returncode == 0
+    assert bateau(specs, "render", "--env", "prod", "-o", out).returncode == 0
     text = (specs / "a.yaml").read_text()
     (specs / "a.yaml").write_text(text.replace('C: "1"', "B: \"${ env('DSN') }\""))
-    done = bateau(specs, "plan", "prod", "--against", out, *form, dsn=DSN[1])
+    done = bateau(specs, "plan", "--env", "prod", "--against", out, *form, dsn=DSN[1])
     assert done.returncode == 0, done.stderr
     assert "ConfigMap" in done.stdout or form == ("--sarif",)
     assert not any(each in done.stdout + done.stderr for each in DSN)
@@ -76,10 +76,10 @@ def test_a_mistake_does_not_quote_what_env_has_read(specs: Path) -> None:
 
 def test_numbers_beyond_64_bits_are_what_kubectl_takes_them_for(specs: Path) -> None:
     out = specs.parent / "out"
-    assert bateau(specs, "render", "prod", "-o", str(out)).returncode == 0
+    assert bateau(specs, "render", "--env", "prod", "-o", str(out)).returncode == 0
     thing = "apiVersion: example.org/v1\nkind: Thing\nmetadata: {name: x}\nspec: {n: 99999999999999999999999}\n"
     (out / "thing.yaml").write_text(thing)
-    done = bateau(specs, "plan", "prod", "--against", str(out), "--json")
+    done = bateau(specs, "plan", "--env", "prod", "--against", str(out), "--json")
     assert done.returncode == 0, done.stderr
     assert [each["kind"] for each in json.loads(done.stdout)["removals"]] == ["Thing"]
 
@@ -89,7 +89,7 @@ def test_every_file_that_is_no_yaml_is_named_at_once(specs: Path) -> None:
     out.mkdir()
     for name in "ab":
         (out / f"{name}.yaml").write_text("kind: [\n")
-    done = bateau(specs, "plan", "prod", "--against", str(out))
+    done = bateau(specs, "plan", "--env", "prod", "--against", str(out))
     assert done.returncode == 3
     assert "a.yaml:" in done.stderr
     assert "b.yaml:" in done.stderr
@@ -109,7 +109,7 @@ def test_the_first_secret_variable_of_a_service_is_not_shown(specs: Path) -> Non
     committed(specs)
     (specs / "a.yaml").write_text(SPECS.replace('A: "${ env(\'DSN\') }", C: "1"', "MY_TOKEN_: hunter2, LOG: debug"))
     for form in ((), ("--json",), ("--markdown",), ("--objects",)):
-        done = bateau(specs, "plan", "prod", *form)
+        done = bateau(specs, "plan", "--env", "prod", *form)
         assert done.returncode == 0, done.stderr
         assert "debug" in done.stdout
         assert "hunter2" not in done.stdout
@@ -123,7 +123,12 @@ def test_what_env_has_read_is_shown_by_no_policy_schema_or_cut_message(specs: Pa
         "  rules: [{name: r, check: 'false', message: \"'bad: ' + spec.env.A\"}]\n"
     )
     (specs / "a.yaml").write_text(SPECS.replace("env: [DSN]", f"env: [DSN], {patch}") + policy)
-    for words in (["check"], ["render", "prod"], ["plan", "prod", "--sarif"], ["plan", "prod", "--json"]):
+    for words in (
+        ["check"],
+        ["render", "--env", "prod"],
+        ["plan", "--env", "prod", "--sarif"],
+        ["plan", "--env", "prod", "--json"],
+    ):
         done = bateau(specs, *words, dsn=dsn)
         assert done.returncode in {1, 5}
         assert "bad: " in done.stdout + done.stderr
@@ -144,9 +149,9 @@ def test_what_follows_from_a_variable_elsewhere_is_not_shown(specs: Path) -> Non
     (specs / "a.yaml").write_text(uses + model)
     out = str(specs.parent / "out")
     keys = ("firsttoken", "secondtoken")
-    assert bateau(specs, "render", "prod", "-o", out, dsn=keys[0]).returncode == 0
+    assert bateau(specs, "render", "--env", "prod", "-o", out, dsn=keys[0]).returncode == 0
     for form in ((), ("--json",), ("--objects",)):
-        done = bateau(specs, "plan", "prod", "--against", out, *form, dsn=keys[1])
+        done = bateau(specs, "plan", "--env", "prod", "--against", out, *form, dsn=keys[1])
         assert done.returncode == 0, done.stderr
         assert "BATEAU_M_URL" in done.stdout
         assert not any(each in done.stdout for each in keys)

@@ -82,7 +82,7 @@ def commit(path: Path, **files: str | None) -> None:
 
 
 async def plan(path: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "bateau", "plan", "prod", *words]
+    command = [sys.executable, "-m", "bateau", "plan", "--env", "prod", *words]
     environ = {key: value for key, value in os.environ.items() if not key.endswith("_TOKEN")}
     return await asyncio.to_thread(
         subprocess.run, command, cwd=path, env=environ | variables, capture_output=True, text=True, timeout=60

@@ -58,7 +58,7 @@ def test_what_staging_pins_becomes_a_commit_for_prod_and_nothing_else_moves(repo
     assert git(repository, "status", "--porcelain") == ""
     assert git(repository, "branch", "--show-current").strip() == "main"
 
-    plan = bateau(repository, "plan", "prod", "HEAD..release", "--exit-code")
+    plan = bateau(repository, "plan", "--env", "prod", "HEAD..release", "--exit-code")
     assert plan.returncode == 4, plan.stderr
     assert "image r.example/shop:1.9 -> r.example/shop:2.0" in plan.stdout
     assert "prod.yaml:7" in plan.stdout
@@ -72,7 +72,7 @@ def test_a_byte_that_is_not_utf_8_is_told_from_disk_and_from_a_commit(repository
     assert on_disk.returncode == 1
     assert told in on_disk.stdout + on_disk.stderr
     git(repository, "commit", "--quiet", "--all", "--message", "two")
-    committed = bateau(repository, "plan", "prod", "HEAD~1..HEAD")
+    committed = bateau(repository, "plan", "--env", "prod", "HEAD~1..HEAD")
     assert committed.returncode == 1
     assert told in committed.stderr
 
@@ -179,7 +179,7 @@ async def test_the_plan_is_one_comment_that_is_updated_in_place(repository: Path
     try:
         for tag in ("2.0", "2.1"):
             (repository / "prod.yaml").write_text(environment("prod", tag))
-            words = ("plan", "prod", "--comment", "https://github.com/org/acme/pull/12")
+            words = ("plan", "--env", "prod", "--comment", "https://github.com/org/acme/pull/12")
             done = await asyncio.to_thread(bateau, repository, *words, GITHUB_TOKEN="t0k", GITHUB_API_URL=url)
             assert done.returncode == 0, done.stderr
     finally:
@@ -191,13 +191,13 @@ async def test_the_plan_is_one_comment_that_is_updated_in_place(repository: Path
 
 
 def test_without_a_token_it_is_said(repository: Path):
-    done = bateau(repository, "plan", "prod", "--comment", "https://github.com/org/acme/pull/12")
+    done = bateau(repository, "plan", "--env", "prod", "--comment", "https://github.com/org/acme/pull/12")
     assert done.returncode == 3
     assert "GITHUB_TOKEN is not set" in done.stderr
 
 
 def test_what_is_no_pull_request_is_said(repository: Path):
-    done = bateau(repository, "plan", "prod", "--comment", "https://github.com/org/acme")
+    done = bateau(repository, "plan", "--env", "prod", "--comment", "https://github.com/org/acme")
     assert done.returncode == 3
     assert "is not a pull request" in done.stderr
 

@@ -82,7 +82,7 @@ def plan_pages(delivery: Delivery, *, characters_max: int = CHARACTERS_MAX) -> t
         what = ", ".join(f"{number:,} {kind}" for kind, number in sorted(left_out.items()))
         pages[-1] += [
             "",
-            f"**Left out for length:** {what}. `bateau plan {_safe(delivery.environment or '')}` shows all.",
+            f"**Left out for length:** {what}. `bateau plan{_option(delivery.environment)}` shows all.",
         ]
     return tuple("\n".join(lines).rstrip() + "\n" for lines in pages)
 
@@ -216,3 +216,7 @@ def _cut(line: str) -> str:
         return line
     # The cut may fall into a code span: an open backtick would include the lines after it.
     return line[:_LINE_CHARACTERS].replace("`", "'") + "…"
+
+
+def _option(environment: str | None) -> str:
+    return f" --env {_safe(environment)}" if environment else ""

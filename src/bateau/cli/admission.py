@@ -5,18 +5,18 @@ from pathlib import Path
 import click
 
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
-from bateau.cli.options import directory_option
+from bateau.cli.options import directory_option, environment_option
 
 
 @click.command()
-@click.argument("environment", required=False)
+@environment_option("The environment of the cluster.")
 @click.option("--starter", is_flag=True, help="Include Bateau's starter set of policies.")
 @directory_option
 def command(environment: str | None, starter: bool, directory: Path) -> int:
-    """Print the policies as ValidatingAdmissionPolicies with their bindings, for the cluster of ENVIRONMENT.
+    """Print the policies as ValidatingAdmissionPolicies with their bindings, for the cluster of an environment.
 
     \b
-      bateau admission prod | kubectl apply --server-side -f -
+      bateau admission --env prod | kubectl apply --server-side -f -
 
     The rules are the same text. Parameters and the environment are written into them, so print them again when they
     change. Rules that an API server cannot evaluate (over specs, services or other objects) are reported and left out.

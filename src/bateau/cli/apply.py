@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG, written_code
-from bateau.cli.options import directory_option, json_option, name_option
+from bateau.cli.options import directory_option, environment_option, json_option, name_option
 
 if TYPE_CHECKING:
     from bateau.cli.rollout import Rollout
 
 
 @click.command()
-@click.argument("environment", required=False)
+@environment_option("The environment to run.")
 @directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 def command(
     environment: str | None, directory: Path, name: str, listen: str, yes: bool, dry_run: bool, as_json: bool
 ) -> int:
-    """Run ENVIRONMENT on this machine.
+    """Run an environment on this machine.
 
     Shows the plan, asks for confirmation, applies it, and waits until every replica is ready. Unlike `up`, it does not
     follow the specs afterwards: the services stay as applied until the next `apply` or `rollback`.

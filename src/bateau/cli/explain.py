@@ -10,7 +10,7 @@ import click
 from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
 from bateau.cli.manifest_name import ManifestName, choose
-from bateau.cli.options import directory_option, json_option
+from bateau.cli.options import directory_option, environment_option, json_option
 from bateau.domain.kinds import KINDS, SERVICE_KINDS
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.argument("subject")
 @click.argument("path", required=False)
 @directory_option
-@click.option("--env", "environment", metavar="NAME", help="The environment to explain for.")
+@environment_option("The environment to explain for.")
 @namespace_option
 @click.option(
     "--bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Explain a manifest of this bundle."

@@ -4,12 +4,12 @@ import datetime as dt
 
 import click
 
-from bateau.cli.options import json_option, name_option
+from bateau.cli.options import environment_option, json_option, name_option
 
 
 @click.command()
 @name_option
-@click.option("--env", "environment", metavar="NAME", help="Only this environment.")
+@environment_option("Only this environment.")
 @click.option("--service", metavar="NAME", help="Only revisions with this service.")
 @click.option(
     "--lines", "-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."

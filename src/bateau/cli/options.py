@@ -42,6 +42,11 @@ def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
+def environment_option(says: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Return `--env`, with its help: every command takes the environment this way."""
+    return click.option("--env", "environment", metavar="NAME", help=says)
+
+
 def _checked_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value or len(value) > 32 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):  # noqa: PLR2004
         raise click.BadParameter("a name has letters, digits, '-' and '_', at most 32")

@@ -8,13 +8,14 @@ import click
 
 from bateau.cli.delivery_options import delivery_options
 from bateau.cli.exit_codes import EXIT_PENDING, written_code
+from bateau.cli.options import environment_option
 
 if TYPE_CHECKING:
     from bateau.domain.change import Delivery
 
 
 @click.command()
-@click.argument("environment", required=False)
+@environment_option("The environment to compare.")
 @click.argument("commits", required=False, metavar="[A..B]")
 @delivery_options
 @click.option("--against", type=click.Path(exists=True, path_type=Path), help="A directory of manifests, or a bundle.")
@@ -31,13 +32,13 @@ def command(  # noqa: PLR0917 - click hands them over by name
     kubernetes: str, against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
     pull_request: str | None, status_of: str | None,
 ) -> int:  # fmt: skip
-    """Show the effect of a change on ENVIRONMENT, before anything is applied.
+    """Show the effect of a change on an environment, before anything is applied.
 
     \b
-      bateau plan prod                      your edits, against the last commit
-      bateau plan prod HEAD~1..HEAD         one commit against another, without a cluster
-      bateau plan prod --against out/       against manifests that were rendered before, or a bundle
-      bateau apply prod --dry-run           against the services that run on this machine
+      bateau plan --env prod                      your edits, against the last commit
+      bateau plan --env prod HEAD~1..HEAD         one commit against another, without a cluster
+      bateau plan --env prod --against out/       against manifests that were rendered before, or a bundle
+      bateau apply --env prod --dry-run           against the services that run on this machine
 
     Errors and policy violations that both sides have are reported and do not block the change.
 
@@ -47,8 +48,6 @@ def command(  # noqa: PLR0917 - click hands them over by name
     from bateau.wiring.delivery import commit_of, planned, prefix_of
     from bateau.wiring.question import Question
 
-    if environment and ".." in environment and commits is None:
-        environment, commits = None, environment
     question = Question(
         directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
@@ -78,7 +77,9 @@ def _range(commits: str | None) -> tuple[str, str] | None:
     if newer.startswith("."):
         raise click.UsageError(f"{commits} has three dots; write A..B, or `$(git merge-base A B)..B`")
     if not dots:
-        raise click.UsageError(f"{commits} is not a range of commits; write A..B")
+        raise click.UsageError(
+            f"{commits} is not a range of commits; write A..B, or --env {commits} for an environment"
+        )
     return older, newer
 
 

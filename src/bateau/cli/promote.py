@@ -18,8 +18,8 @@ def command(service: str, source: str, target: str, branch: str | None, director
 
     Pins are values and patches named image, source, tag, version, digest and similar, and, if TARGET has its own,
     `images` of the kustomization and the same names in the value files of a chart. The change is a commit on a new
-    branch of the clone, ready for a pull request; the checked-out branch is not changed. `bateau plan TARGET
-    HEAD..BRANCH` shows its effect.
+    branch of the clone, ready for a pull request; the checked-out branch is not changed. `bateau plan --env
+    TARGET HEAD..BRANCH` shows its effect.
 
     Exit code 1: images of the environments have different versions that could not be promoted, or could not be
     compared.
@@ -40,7 +40,7 @@ def command(service: str, source: str, target: str, branch: str | None, director
         click.echo(f"  {line}")
     if found.commit is not None:
         click.echo(f"commit {found.commit.short} on branch {found.branch}")
-        click.echo(f"see `bateau plan {target} HEAD..{found.branch}`")
+        click.echo(f"see `bateau plan --env {target} HEAD..{found.branch}`")
     if found.differing:
         click.echo(f"not promoted: {target} still has other versions than {source}; change them by hand", err=True)
     elif found.commit is None and not found.unknown:

@@ -21,7 +21,7 @@ _LISTING = ".bateau-rendered"  # lists the files that render wrote to the direct
 
 
 @click.command()
-@click.argument("environments", nargs=-1, metavar="[ENVIRONMENT]...")
+@click.option("--env", "environments", multiple=True, metavar="NAME", help="An environment to render; repeatable.")
 @delivery_options
 @click.option(
     "--output",
@@ -38,13 +38,13 @@ def command(
     environments: tuple[str, ...], directory: Path, namespace: str | None, starter: bool, kubernetes: str,
     output: Path | None, bundle_path: Path | None, no_cache: bool,
 ) -> int:  # fmt: skip
-    """Render the Kubernetes manifests of each ENVIRONMENT, checked against strict schemas and the policies.
+    """Render the Kubernetes manifests of each environment, checked against strict schemas and the policies.
 
     \b
-      bateau render prod                          to standard output
-      bateau render prod -o out/                  one file per service
-      bateau render prod --bundle prod.tar.zst    the same bytes for the same specs
-      bateau render staging prod -o out/          out/staging/ and out/prod/; likewise with --bundle out/
+      bateau render --env prod                           to standard output
+      bateau render --env prod -o out/                   one file per service
+      bateau render --env prod --bundle prod.tar.zst     the same bytes for the same specs
+      bateau render --env staging --env prod -o out/     out/staging/ and out/prod/; likewise with --bundle out/
 
     Earlier results are cached by a digest of all their inputs. Exit code 0: done; 1: errors, or an object cannot be
     rendered; 5: only policies forbid it. If there are errors, nothing is written.

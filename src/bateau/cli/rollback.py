@@ -5,13 +5,13 @@ import datetime as dt
 import click
 
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
-from bateau.cli.options import json_option, name_option
+from bateau.cli.options import environment_option, json_option, name_option
 
 
 @click.command()
 @click.argument("service")
 @name_option
-@click.option("--env", "environment", metavar="NAME", help="The environment that the instance must serve.")
+@environment_option("The environment that the instance must serve.")
 @click.option("--to", type=click.IntRange(1, 2**63 - 1), metavar="REVISION", help="Roll back to this revision.")
 @json_option
 def command(service: str, name: str, environment: str | None, to: int | None, as_json: bool) -> int:

@@ -12,7 +12,7 @@ import click
 from click.core import ParameterSource
 
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG
-from bateau.cli.options import directory_option, name_option
+from bateau.cli.options import directory_option, environment_option, name_option
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform, Settings
@@ -31,7 +31,7 @@ spec: {source: smollm2}
 @directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
-@click.option("--env", "environment", metavar="NAME", help="The environment to hydrate for.")
+@environment_option("The environment to hydrate for.")
 @click.option(
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
     help="With a Git URL: follow only commits signed by one of these keys (a file in the format of ssh-keygen).",

@@ -107,7 +107,7 @@ def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tu
         form = about["apiVersion"]
         manifests = tuple(each for service in about["services"] for each in _manifests(files, service))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        hint = "make one with `bateau render ENV --bundle FILE`"
+        hint = "make one with `bateau render --env NAME --bundle FILE`"
         raise ControlError(f"{name} is not a bundle, or is damaged: {error}", hint=hint) from error
     if form not in _READABLE:
         raise ControlError(f"{name} has the bundle format {form}", hint=f"this version reads {' and '.join(_READABLE)}")

@@ -48,7 +48,7 @@ class AppliedTexts:
         """Return the texts that were applied last. Raises ControlError if none were applied."""
         texts: Any = self._file.load().get("texts")
         if not isinstance(texts, dict):
-            raise ControlError("no specs were applied yet", hint="run `bateau apply ENVIRONMENT`")
+            raise ControlError("no specs were applied yet", hint="run `bateau apply --env NAME`")
         return texts  # pyright: ignore[reportUnknownVariableType] - only `apply` writes it
 
     async def changes(self) -> AsyncIterator[None]:

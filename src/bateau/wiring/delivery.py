@@ -111,7 +111,7 @@ def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | Map
         return bundle_at(path, environment=environment)
     found = objects_in(path)
     if not found:
-        hint = "write it with `bateau render ENV -o DIRECTORY`"
+        hint = "write it with `bateau render --env NAME -o DIRECTORY`"
         raise ControlError(f"`--against` needs Kubernetes objects, and there are none below {path}", hint=hint)
     return found
 
