@@ -19,7 +19,7 @@ from bateau.sources.foreign.helm_lines import Line, find_lines
 from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX
 from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.program import Ran
-from bateau.sources.foreign.rendering import Rendering, gone, moving, read_rendering
+from bateau.sources.foreign.rendering import Rendering, differing, gone, moving, read_rendering
 
 _DEFAULTS_TRIALS_MAX: Final = 3 * TRIALS_MAX
 # The schema of the values would reject many changes; these renderings are only compared.
@@ -113,12 +113,15 @@ class HelmTrace:
         for each in values:
             tree = _with(tree, self._defaults, steps(each.path), _changed(each.value))
         ran = self._template(tree, _LENIENT)
-        after, problems = read_rendering(ran.out, self.chart)
-        if ran.failed or problems:
+        if ran.failed:
             return True
-        changed = moving(self.rendering, after)
+        before, text = differing(self.rendering, ran.out)
+        after, problems = read_rendering(text, self.chart)
+        if problems:
+            return True
+        changed = moving(before, after)
         if len(values) == 1:
-            self._note(values[0], changed, gone(self.rendering, after))
+            self._note(values[0], changed, gone(before, after))
         return bool(changed)
 
     def _note(self, value: Value, changed: Mapping[int, frozenset[str]], lost: set[int]) -> None:

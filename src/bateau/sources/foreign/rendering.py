@@ -127,7 +127,7 @@ def moving(before: Rendering, after: Rendering) -> Mapping[int, frozenset[str]]:
 
 def gone(before: Rendering, after: Rendering) -> set[int]:
     """Return the numbers of the objects that no longer exist."""
-    return set(range(len(before.objects))) - set(partners(before, after))
+    return {each.number for each in before.objects} - set(partners(before, after))
 
 
 def partners(before: Rendering, after: Rendering) -> dict[int, Rendered]:
