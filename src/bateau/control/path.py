@@ -1,4 +1,4 @@
-"""The complete path from specs to the units of a site, on one screen.
+"""From texts to workloads: read, hydrate and judge. The walk continues to the units of a site.
 
 Called by control, wiring.applying, wiring.reading and wiring.written. Pure: a value in, a value out.
 
