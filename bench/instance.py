@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -25,14 +26,15 @@ spec: {source: smollm2, parallel: 4, contextLength: 2048}
 
 
 class Instance:
-    """An instance with one chat model; the model's cache is the user's own."""
+    """An instance with the given files, one chat model unless told otherwise; the model's cache is the user's own."""
 
-    def __init__(self) -> None:
+    def __init__(self, files: Mapping[str, str] | None = None) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
         self.port = free_port()
         for folder in ("specs", "run", "state"):
             (self.base / folder).mkdir(mode=0o700)
-        (self.base / "specs/chat.yaml").write_text(SPEC)
+        for name, text in (files or {"chat.yaml": SPEC}).items():
+            (self.base / "specs" / name).write_text(text)
 
     @property
     def environ(self) -> dict[str, str]:

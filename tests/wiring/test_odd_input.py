@@ -70,7 +70,7 @@ def test_files_of_other_programs_stop_nothing_and_can_be_excluded(specs: Path) -
     assert done.stdout.splitlines() == [
         "no errors, no warnings, 1 service",
         "3 files skipped by .bateauignore",
-        "for prod",
+        "checked for prod",
     ]
     done = bateau(specs, "check", "--json")
     assert json.loads(done.stdout)["ignored"] == 3

@@ -51,7 +51,7 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
         click.echo(f"{_count(found.ignored, 'file')} skipped by .bateauignore")
     names = [name for name in found.environments if name]
     if names:
-        click.echo(f"for {', '.join(names)}")
+        click.echo(f"checked for {', '.join(names)}")
     return written_code(wrong=found.wrong, mistaken=found.mistaken)
 
 

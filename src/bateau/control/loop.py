@@ -84,7 +84,10 @@ class Control:
         self._walked: tuple[object, ...] = ()  # the inputs that gave `outcome`
         self._current = False  # whether `outcome` belongs to the currently desired release
         self._traffic = Traffic()
+        self._made: Traffic = self._traffic
+        self._made_of: tuple[object, ...] = ()  # the inputs of `_made`
         self._reading: asyncio.Task[None] | None = None
+        self._observed: Observed | None = None
 
     @property
     def tasks(self) -> Mapping[str, ModelTask]:
@@ -104,7 +107,10 @@ class Control:
     @property
     def observed(self) -> Observed:
         """The state of all replicas, as the runtime knows it now."""
-        return self._ports.site.runtime.observe()
+        # The runtime wakes the loop whenever the result changes.
+        if self._observed is None:
+            self._observed = self._ports.site.runtime.observe()
+        return self._observed
 
     @property
     def left_alone(self) -> bool:
@@ -115,6 +121,7 @@ class Control:
 
     def wake(self) -> None:
         """Make the loop take a turn soon."""
+        self._observed = None
         self._wake.set()
 
     def look_again(self) -> None:
@@ -137,6 +144,7 @@ class Control:
         try:
             while True:
                 self._wake.clear()
+                self._observed = None
                 started = self._ports.clock.monotonic()
                 try:
                     pause = self._turn()
@@ -229,7 +237,10 @@ class Control:
         self._current = True
         site.runtime.note_load(self.planes.observe().load)
         site.runtime.apply((*self.planes.units(), *outcome.units.values()), held=outcome.held)
-        self._traffic = self._traffic_now()
+        self._observed = None
+        self._made_of = ()  # the ports of apps may have changed
+        made = self._traffic_now()
+        self._traffic = self._traffic if made == self._traffic else made
         self.planes.publish(self._traffic)
         self.desired.history.note(ready=self.rolled_out, restarted=any(r.restarts for r in self._wanted_replicas()))
         return self._pause()
@@ -333,15 +344,20 @@ class Control:
         return taken and self._current and self._everything_ready() and self.up_to_date
 
     def _traffic_now(self) -> Traffic:
-        return endpoints(
-            self.release,
-            self.observed.replicas,
-            app_ports=self._app_ports.numbers,
-            api_keys=self._api_keys(),
-            tasks=self._tasks,
-            before=self._traffic,
-            proxies=self.planes.proxies,
-        )
+        # Asked for several times in a turn, and by each status: kept until one of its inputs is another object.
+        inputs = (self.release, self.observed, self._tasks, self._traffic)
+        if len(self._made_of) != len(inputs) or any(a is not b for a, b in zip(self._made_of, inputs, strict=True)):
+            self._made_of = inputs
+            self._made = endpoints(
+                self.release,
+                self.observed.replicas,
+                app_ports=self._app_ports.numbers,
+                api_keys=self._api_keys(),
+                tasks=self._tasks,
+                before=self._traffic,
+                proxies=self.planes.proxies,
+            )
+        return self._made
 
     def _api_keys(self) -> Mapping[str, str]:
         found: dict[str, str] = {}

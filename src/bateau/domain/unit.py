@@ -7,6 +7,7 @@ by tests/ports/test_runtime.py::test_applying_the_same_again_changes_nothing.
 """
 
 import functools
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bateau.domain.manifest import Manifest
@@ -63,7 +64,7 @@ class Address:
     ports: tuple[tuple[str, str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Whereabouts:
     """The addresses of a site's services: the namespace on a cluster; the endpoint and assigned ports on a machine.
 
@@ -73,3 +74,8 @@ class Whereabouts:
     namespace: str = "default"
     models_url: str = ""
     ports: tuple[tuple[str, int], ...] = ()
+
+    @functools.cached_property
+    def numbers(self) -> Mapping[str, int]:
+        """The ports, to look them up."""
+        return dict(self.ports)

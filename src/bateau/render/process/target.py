@@ -47,11 +47,10 @@ class Process:
         is_openai = any(port.protocol == "openai" for port in workload.ports.values())
         if is_openai or isinstance(workload.runs, External):
             return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
-        numbers = dict(where.ports)
         urls = tuple(
             (name, f"{'' if port.protocol in ('tcp', 'grpc') else 'http://'}127.0.0.1:{number}")
             for name, port in workload.ports.items()
-            if (number := numbers.get(f"{workload.key}/{name}"))
+            if (number := where.numbers.get(f"{workload.key}/{name}"))
         )
         if not urls:
             return None

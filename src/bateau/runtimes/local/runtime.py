@@ -93,7 +93,9 @@ class LocalRuntime:
     def observe(self) -> Observed:
         """Return the state of all replicas, as far as it is known now."""
         draining = self._drains.now
-        replicas = tuple(replace(each, draining=each.id in draining) for each in self._keeper.observe())
+        replicas = tuple(
+            replace(each, draining=True) if each.id in draining else each for each in self._keeper.observe()
+        )
         by_id: dict[str, str] = {replica.id: replica.service for replica in replicas}
         failures = {by_id.get(key, key): failure.says for key, failure in self._failures.items()}
         return Observed(
