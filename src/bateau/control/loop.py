@@ -16,7 +16,6 @@ Held by tests/control/test_contained.py.
 import asyncio
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -27,9 +26,10 @@ from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
 from bateau.control.outside import Ports
-from bateau.control.path import key_variable, models_needed, runs_here
+from bateau.control.path import key_variable, models_needed
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
+from bateau.control.readiness import Readiness
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.saving import Saving
@@ -39,10 +39,9 @@ from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError, bug
 from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.release import Release
-from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.replica import ReplicaState
 from bateau.domain.status import Status
 from bateau.domain.unit import Whereabouts
-from bateau.domain.workload import Workload
 from bateau.ports.runtime import Observed
 from bateau.render import TARGETS
 
@@ -242,7 +241,9 @@ class Control:
         made = self._traffic_now()
         self._traffic = self._traffic if made == self._traffic else made
         self.planes.publish(self._traffic)
-        self.desired.history.note(ready=self.rolled_out, restarted=any(r.restarts for r in self._wanted_replicas()))
+        self.desired.history.note(
+            ready=self.rolled_out, restarted=any(r.restarts for r in self._readiness().replicas())
+        )
         return self._pause()
 
     async def _read(self) -> None:
@@ -341,7 +342,7 @@ class Control:
         """Whether every replica that should run is ready, and the planes have accepted the current traffic."""
         planes = self.planes.observe()
         taken = planes.accepted and not planes.rejected
-        return taken and self._current and self._everything_ready() and self.up_to_date
+        return taken and self._current and self._readiness().everything() and self.up_to_date
 
     def _traffic_now(self) -> Traffic:
         # Asked for several times in a turn, and by each status: kept until one of its inputs is another object.
@@ -369,39 +370,16 @@ class Control:
 
     def ready_services(self) -> frozenset[str]:
         """Return the services whose replicas are all ready and of the desired revision, with no step pending."""
-        if not self._current or self.outcome is None:
-            return frozenset()
-        moving, ready = self.observed.moving, self._ready_counts()
-        return frozenset(s.key for s in self.release.services if s.key not in moving and self._is_ready(s, ready))
+        return self._readiness().services() if self._current else frozenset()
 
     def revisions(self) -> Mapping[str, str]:
         """Return the revision that the replicas of each service should have, as far as it is known."""
         desired = self.outcome.units.values() if self._current and self.outcome else ()
         return {unit.key: unit.revision for unit in (*self.planes.units(), *desired)}
 
-    def _ready_counts(self) -> Mapping[str, int]:
-        """Return how many replicas of the desired revision are ready, by service."""
-        good = (ReplicaState.READY, ReplicaState.DONE)
-        return Counter(r.service for r in self._wanted_replicas() if r.state in good and not r.draining)
-
-    def _is_ready(self, service: Workload, ready: Mapping[str, int]) -> bool:
-        if not runs_here(service):
-            return True
-        made = self.outcome is not None and service.key in self.outcome.units
-        return made and ready.get(service.key, 0) >= service.replicas
-
-    def _everything_ready(self) -> bool:
-        """Whether every service has all its replicas, ready and of the desired revision, with no step pending."""
-        ready, observed = self._ready_counts(), self.observed
-        if any(not ready.get(unit.key) for unit in self.planes.units()):
-            return False
-        return not observed.moving and all(self._is_ready(service, ready) for service in self.release.services)
-
-    def _wanted_replicas(self) -> list[Replica]:
-        """Return the replicas of the revisions that should run."""
-        units = (*self.planes.units(), *(self.outcome.units.values() if self.outcome else ()))
-        wanted = {(str(unit.key), unit.revision) for unit in units}
-        return [replica for replica in self.observed.replicas if (replica.service, replica.revision) in wanted]
+    def _readiness(self) -> Readiness:
+        proxies = self.planes.units()
+        return Readiness(release=self.release, outcome=self.outcome, observed=self.observed, proxies=proxies)
 
     def _pause(self) -> float:
         retries = [*self.fetches.retries_in(), *([PROGRESS_S] if self.fetches.progress else [])]
