@@ -66,7 +66,7 @@ def test_an_object_that_two_apps_describe_in_one_environment_names_both_and_it(t
 def test_json_names_apps_and_environments(tmp_path: Path) -> None:
     specs = app("a", "${ values.directory }/x.yaml") + environment("dev", "good") + environment("prod", "bad")
     root = repository(tmp_path, specs, good="'1'", bad="1")
-    done = CliRunner().invoke(command, [str(root), "--json"], standalone_mode=False)
+    done = CliRunner().invoke(command, ["-C", str(root), "--json"], standalone_mode=False)
     (problem,) = json.loads(done.stdout)["problems"]
     assert (problem["services"], problem["environments"]) == (["app/a"], ["prod"])
 
