@@ -40,7 +40,8 @@ def endpoints(
     for service in release.services:
         listed = by_service.pop(service.key, [])
         found = _backends(service, listed, app_ports, api_keys.get(service.key))
-        backends += (replace(each, task=tasks.get(service.key)) for each in found)
+        task = tasks.get(service.key)
+        backends += found if task is None else (replace(each, task=task) for each in found)
     return Traffic(backends=(*backends, *_leaving(by_service, before)), proxies=tuple(map(_proxy, own)))
 
 

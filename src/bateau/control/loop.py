@@ -83,6 +83,7 @@ class Control:
         self._walked: tuple[object, ...] = ()  # the inputs that gave `outcome`
         self._current = False  # whether `outcome` belongs to the currently desired release
         self._traffic = Traffic()
+        self._addressed: tuple[Release, Whereabouts, Mapping[str, str]] | None = None
         self._made: Traffic = self._traffic
         self._made_of: tuple[object, ...] = ()  # the inputs of `_made`
         self._reading: asyncio.Task[None] | None = None
@@ -206,9 +207,12 @@ class Control:
 
     def addresses(self) -> Mapping[str, str]:
         """Return the URL at which clients reach each service, by service key."""
-        target, where = TARGETS[self._ports.site.target], self._whereabouts()
-        made = {service.key: target.address(service, where) for service in self.release.services}
-        return {key: address.url for key, address in made.items() if address}
+        target, where, release = TARGETS[self._ports.site.target], self._whereabouts(), self.release
+        if self._addressed is None or self._addressed[0] is not release or self._addressed[1] != where:
+            made = {service.key: target.address(service, where) for service in release.services}
+            found = {key: address.url for key, address in made.items() if address}
+            self._addressed = (release, where, found)
+        return self._addressed[2]
 
     def _turn(self) -> float:
         """Take all steps that are possible now. Return how long the loop may sleep unless woken, in seconds."""
