@@ -11,11 +11,13 @@ from typing import Any
 import aiohttp
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
 from bateau.api.client import ApiClient
 from bateau.api.openapi import openapi
 from bateau.api.requests import MalformedRequestError, RollbackRequest, parsed
 from bateau.api.server import ApiServer
+from bateau.cli.schema import command
 from bateau.control.preview import Preview
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
@@ -166,6 +168,8 @@ def test_a_request_is_parsed_into_its_type() -> None:
 
 
 def test_the_openapi_document_is_what_it_was(request: pytest.FixtureRequest) -> None:
+    printed = CliRunner().invoke(command, ["--api"])
+    assert json.loads(printed.output) == openapi()
     made = json.dumps(openapi() | {"info": {"title": "Bateau control API"}}, indent=1) + "\n"
     if request.config.getoption("--accept"):
         GOLDEN.write_text(made)

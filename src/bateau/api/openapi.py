@@ -1,6 +1,6 @@
 """The OpenAPI document of the control API, generated from the types that the API validates requests with.
 
-Called by the tests. A golden file shows every change of the document.
+Called by cli.schema. A golden file shows every change of the document.
 Source: OpenAPI Specification 3.1.
 
 Only the paths, their summaries and their descriptions are written by hand.

@@ -1,4 +1,4 @@
-"""`bateau schema`: print the JSON Schema for editors."""
+"""`bateau schema`: print the JSON Schema of specs for editors, or the OpenAPI document of the control API."""
 
 import json
 
@@ -6,7 +6,8 @@ import click
 
 
 @click.command()
-def command() -> None:
+@click.option("--api", is_flag=True, help="Print the OpenAPI document of the control API instead.")
+def command(*, api: bool) -> None:
     """Print the JSON Schema of specs.
 
     Editors with the YAML language server check and complete specs with it:
@@ -15,6 +16,11 @@ def command() -> None:
       bateau schema > .bateau-schema.json
       # yaml-language-server: $schema=.bateau-schema.json
     """
+    if api:
+        from bateau.api.openapi import openapi
+
+        click.echo(json.dumps(openapi(), indent=2))
+        return
     from bateau.specs import json_schema
 
     click.echo(json.dumps(json_schema(), indent=2))

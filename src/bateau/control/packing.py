@@ -327,7 +327,9 @@ class _Packing:
     def _rules_digest(self) -> bytes:
         """Return a digest of the schemas, including CRDs, and of the policies."""
         rules = self._occasion.rules
-        said = repr((self._checks.schemas.digest, rules.today, bool(rules.starter), self._environment)).encode()
+        said = repr(
+            (self._assembly.target, self._checks.schemas.digest, rules.today, bool(rules.starter), self._environment)
+        ).encode()
         return _digest(said, *(self._of_file(spec) for spec in self._others if spec.kind == "Policy"))
 
     def _of_file(self, spec: Spec) -> bytes:
