@@ -210,7 +210,7 @@ class Control:
         target, where, release = TARGETS[self._ports.site.target], self._whereabouts(), self.release
         if self._addressed is None or self._addressed[0] is not release or self._addressed[1] != where:
             made = {service.key: target.address(service, where) for service in release.services}
-            found = {key: address.url for key, address in made.items() if address}
+            found: dict[str, str] = {key: address.url for key, address in made.items() if address}
             self._addressed = (release, where, found)
         return self._addressed[2]
 
