@@ -44,9 +44,9 @@ def test_a_removed_directory_stops_nothing_and_is_followed_when_it_is_back(app: 
     before = app.pids("app/web")
     kept = app.base / "kept"
     shutil.move(app.specs, kept)
-    wait_for(lambda: "does not exist any more" in (app.base / "state/bateau/default/control.log").read_text())
+    wait_for(lambda: "no longer exists" in (app.base / "state/bateau/default/control.log").read_text())
     assert app.pids("app/web") == before
-    assert any("does not exist any more" in problem["says"] for problem in (app.ask_status() or {})["problems"])
+    assert any("no longer exists" in problem["says"] for problem in (app.ask_status() or {})["problems"])
     app.specs.mkdir()
     app.write(APP.format(name="other", port=free_port()), "other.yaml")
     wait_for(lambda: services(app) == ["app/other"])
