@@ -29,7 +29,7 @@ def test_the_wheel_alone_in_an_empty_environment_answers(stack: Stack, tmp_path:
             check=False,
         )
 
-    checked = bateau("check", ROOT / "examples/laptop")
+    checked = bateau("check", "-C", ROOT / "examples/laptop")
     assert checked.returncode == 0, checked.stderr
     refused = bateau("run", "smollm2", "Say hi.")
     assert refused.returncode != 0
