@@ -96,7 +96,7 @@ def test_a_restart_replaces_every_replica_and_loses_no_request(stack: Stack):
     assert (told["service"], told["rolledOut"], told["failed"]) == ("app/front", True, [])
     assert told["restartedAt"].endswith("Z")
     events = json.loads(stack.bateau("history", "--json").out)[0]["events"]
-    assert sum("app/front is restarted" in event["says"] for event in events) == 2
+    assert sum("restarted app/front" in event["says"] for event in events) == 2
 
 
 def test_a_control_plane_that_dies_in_the_middle_is_followed_by_one_that_finishes_and_stops(stack: Stack):

@@ -5,6 +5,7 @@ import contextlib
 import signal
 import socket
 from collections.abc import AsyncIterator, Generator
+from dataclasses import replace
 from typing import Self
 
 import pytest
@@ -12,6 +13,7 @@ import pytest_asyncio
 from aiohttp import ClientError, ClientSession, TCPConnector, WSMsgType, web
 
 from bateau.domain.endpoint import Backend
+from bateau.traffic.envoy import clusters
 from bateau.traffic.envoy.handover import steer
 from traffic.gateway import REPLICA, Gateway, eventually, free_port, model, running_gateway
 from traffic.load import Load
@@ -138,6 +140,30 @@ async def test_what_is_in_flight_on_a_proxy_that_does_not_answer_is_unknown(gate
     await eventually(lambda: _load_is_unknown(gateway))
     gateway.send(REPLICA, signal.SIGCONT)
     assert await gateway.in_flight(REPLICA) == 0
+
+
+async def test_requests_of_a_replaced_cluster_make_the_load_unknown_until_they_end(
+    gateway: Gateway, first: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upgrade may define a cluster differently: Envoy keeps its requests, and no longer lists them."""
+    stream = Stream()
+    first.answer = stream.answer
+    backends = (model("chat", first.endpoint()),)
+    await gateway.publish(*backends)
+    async with gateway.session.post("/v1/chat/completions", json={"model": "chat"}) as response:
+        stream.send(b"1")
+        assert await response.content.readexactly(1) == b"1"
+        assert await gateway.in_flight(first.endpoint().replica) == 1
+        monkeypatch.setattr(clusters, "REPLICA_CONNECTIONS_MAX", 7)
+        await gateway.restart_control(*backends)
+        gateway.plane.publish(replace(gateway.published, measure_load=True))
+        for _ in range(8):
+            await asyncio.sleep(0.25)
+            assert await _load_is_unknown(gateway)
+        stream.send(b"2")
+        stream.end()
+        assert await response.read() == b"2"
+    assert await gateway.in_flight(first.endpoint().replica) == 0
 
 
 async def test_a_new_control_plane_goes_on_with_a_handover(gateway: Gateway, first: Upstream) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 import aiohttp
 
 _TIMEOUT_S = 3.0
-_ACTIVE = r"^(http\..*\.downstream_rq_active|tcp\..*\.downstream_cx_active)$"
+_ACTIVE = r"^(http\..*\.downstream_rq_active|tcp\..*\.downstream_cx_active|cluster\..*\.upstream_rq_pending_active)$"
+_WAITING = ".upstream_rq_pending_active"
 # The admin interface counts the request that asks for the counters.
 _ADMIN = "http.admin."
 
@@ -47,13 +48,19 @@ class EnvoyAdmin:
                     found[replica] = found.get(replica, 0) + _active(host)
         return found
 
-    async def downstream_in_flight(self) -> int | None:
-        """Return the number of this Envoy's requests, streams and tcp connections; None if Envoy does not answer.
+    async def downstream_in_flight(self) -> tuple[int, int] | None:
+        """Return the requests, streams and tcp connections of clients, and how many of them wait for a connection.
+
+        None if Envoy does not answer.
 
         Idle keep-alive connections do not count: nothing is lost when they close.
         """
         stats = await self._json("/stats?format=json&filter=" + _ACTIVE)
-        return None if stats is None else sum(value for name, value in _stats(stats) if not name.startswith(_ADMIN))
+        if stats is None:
+            return None
+        values = [(name, value) for name, value in _stats(stats) if not name.startswith(_ADMIN)]
+        waiting = sum(value for name, value in values if name.endswith(_WAITING))
+        return sum(value for _, value in values) - waiting, waiting
 
     async def _json(self, path: str) -> dict[str, Any] | None:
         text = await self.text(path)

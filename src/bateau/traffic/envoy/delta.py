@@ -12,6 +12,7 @@ takes bounded memory and delays no other Envoy. Held by
 tests/traffic/test_ads.py::test_a_proxy_that_never_answers_holds_up_no_other_and_is_sent_no_more.
 """
 
+import itertools
 import re
 from collections import deque
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
@@ -80,8 +81,12 @@ class _Subscription:
 class Subscriber:
     """One connected Envoy. Responses to send to it are appended to `outbox`, in order.
 
-    `settled` is true if Envoy has accepted or rejected every resource that it should have.
+    `settled` is true if Envoy has accepted or rejected every resource that it should have. Envoy no longer counts the
+    requests in flight of a cluster that it has replaced: `replacement` numbers the last time that this may have
+    happened, 0 if never. No two replacements have the same number.
     """
+
+    _replacements = itertools.count(1)
 
     def __init__(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
         self.node: str | None = None
@@ -92,6 +97,7 @@ class Subscriber:
         self._types: dict[str, _Subscription] = {}
         self._replaced: set[str] = set()  # clusters that wait for endpoints that Envoy does not ask for again
         self._nonce = 0
+        self.replacement = 0
 
     def update(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
         """Replace the resources that Envoy should have. Nodes in `draining` get no listeners."""
@@ -114,6 +120,8 @@ class Subscriber:
         subscription = self._types.setdefault(type_url, _Subscription())
         if first:
             subscription.held.update(request.initial_resource_versions)
+            if type_url == CLUSTER and subscription.held:
+                self.replacement = next(self._replacements)  # perhaps by the control plane before this one
             subscription.wildcard = type_url in _WILDCARD_TYPES and not request.resource_names_subscribe
         if sent := subscription.pending.pop(request.response_nonce, None):
             if request.HasField("error_detail"):
@@ -230,7 +238,10 @@ class Subscriber:
             added.resource.type_url = type_url
             added.resource.value = resource.body
         if type_url == CLUSTER:
-            self._replaced |= subscription.held.keys() & changed.keys()
+            replaced = subscription.held.keys() & changed.keys()
+            self._replaced |= replaced
+            if replaced:
+                self.replacement = next(self._replacements)
         elif type_url == ENDPOINTS:
             self._replaced -= changed.keys()
         versions: dict[str, str | None] = {name: resource.version for name, resource in changed.items()}

@@ -2,14 +2,19 @@
 
 Called by traffic.envoy.plane.
 
+Envoy lists the requests in flight by host, without those of clusters that it has replaced. It also counts the requests
+of its clients. After a replacement the two are compared: while clients have more, some requests have unknown hosts.
+
 Invariant: the load is known only if every proxy has answered after it had acknowledged the traffic that was published
-last. Otherwise it is None, never 0. Held by tests/traffic/test_load.py and
+last, and only if the hosts have all requests. Otherwise it is None, never 0. Held by tests/traffic/test_load.py and
 tests/traffic/test_handover.py::test_what_is_in_flight_on_a_proxy_that_does_not_answer_is_unknown.
 """
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from bateau.domain.endpoint import Load, Traffic
@@ -19,17 +24,36 @@ from bateau.traffic.envoy.admin import EnvoyAdmin
 _INTERVAL_S = 0.25
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """The requests in flight of one proxy: by replica, of its clients, and those that wait for a connection."""
+
+    hosts: Mapping[str, int]
+    clients: int
+    waiting: int
+
+
 class LoadMeter:
     """Polls the admin sockets of a traffic's proxies from one `follow` to the next, if the traffic wants a load.
 
-    `may_ask` returns whether all proxies have acknowledged the traffic. `on_change` is called after each measurement.
+    `may_ask` returns whether all proxies have acknowledged the traffic. `replacements` returns the number of the last
+    replacement of a cluster in each proxy. `on_change` is called after each measurement.
     """
 
-    def __init__(self, clock: Clock, *, may_ask: Callable[[], bool], on_change: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        may_ask: Callable[[], bool],
+        replacements: Callable[[], Mapping[str, int]],
+        on_change: Callable[[], None],
+    ) -> None:
         self.load: Load | None = None
         self._clock = clock
         self._may_ask = may_ask
         self._on_change = on_change
+        self._replacements = replacements
+        self._complete: dict[str, int] = {}  # the last replacement in each proxy after which the hosts had all requests
         self._polling: asyncio.Task[None] | None = None
 
     def follow(self, traffic: Traffic, admins: Mapping[str, Path]) -> None:
@@ -52,23 +76,45 @@ class LoadMeter:
         idle = dict.fromkeys((e.replica for backend in traffic.backends for e in backend.endpoints), 0)
         while True:
             seen_at = self._clock.monotonic()
-            counts = await _in_flight(admins) if self._may_ask() else None
-            known = counts is not None and self._may_ask()
-            self.load = Load(in_flight={**idle, **counts}, seen_at=seen_at) if counts is not None and known else None
+            before = self._replacements()
+            found = await _in_flight(admins) if self._may_ask() else None
+            known = found is not None and self._may_ask() and self._replacements() == before
+            self.load = None
+            if found is not None and known and self._has_all(found, before):
+                self.load = Load(in_flight={**idle, **_together(found)}, seen_at=seen_at)
             self._on_change()
             await asyncio.sleep(_INTERVAL_S)
 
+    def _has_all(self, found: Mapping[str, Counts], replacements: Mapping[str, int]) -> bool:
+        """Whether the hosts have the requests of all clients, or had them once since the last replacement."""
+        for proxy, counts in found.items():
+            number = replacements.get(proxy, 0)
+            if number == self._complete.get(proxy, 0):
+                continue
+            if counts.clients > counts.waiting + sum(counts.hosts.values()):
+                return False
+            self._complete[proxy] = number
+        return True
 
-async def _in_flight(admins: Mapping[str, Path]) -> Mapping[str, int] | None:
-    """Return requests in flight by replica and by proxy; None if any proxy does not answer."""
+
+async def _in_flight(admins: Mapping[str, Path]) -> Mapping[str, Counts] | None:
+    """Return the counts of each proxy; None if any of them does not answer."""
     asked = [EnvoyAdmin(socket) for socket in admins.values()]
-    upstream = await asyncio.gather(*(admin.upstream_in_flight() for admin in asked))
-    downstream = await asyncio.gather(*(admin.downstream_in_flight() for admin in asked))
-    found: dict[str, int] = {}
-    for replica, counts, own in zip(admins, upstream, downstream, strict=True):
-        if counts is None or own is None:
+    hosts = await asyncio.gather(*(admin.upstream_in_flight() for admin in asked))
+    own = await asyncio.gather(*(admin.downstream_in_flight() for admin in asked))
+    found: dict[str, Counts] = {}
+    for proxy, by_host, of_clients in zip(admins, hosts, own, strict=True):
+        if by_host is None or of_clients is None:
             return None
-        found[replica] = own
-        for name, count in counts.items():
-            found[name] = found.get(name, 0) + count
+        clients, waiting = of_clients
+        found[proxy] = Counts(by_host, clients, waiting)
     return found
+
+
+def _together(found: Mapping[str, Counts]) -> Mapping[str, int]:
+    """Return the requests in flight by replica, and by proxy."""
+    totals: Counter[str] = Counter()
+    for proxy, counts in found.items():
+        totals[proxy] += counts.clients
+        totals.update(counts.hosts)
+    return totals

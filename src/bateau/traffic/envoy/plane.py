@@ -80,7 +80,9 @@ class EnvoyPlane:
                 f"{binary} cannot be the gateway: {why}", hint="the gateway needs Envoy 1.40 or newer"
             ) from error
         self._ads = AdsServer(runtime / "xds.sock", on_change=self._look)
-        self._meter = LoadMeter(clock, may_ask=self._all_connected, on_change=self._look)
+        self._meter = LoadMeter(
+            clock, may_ask=self._all_connected, replacements=self._replacements, on_change=self._look
+        )
         self._listen = listen
         self._traffic = Traffic()
         self._resources: Resources = {}
@@ -232,6 +234,11 @@ class EnvoyPlane:
         """Whether all proxies of the traffic, and no others, are connected and have answered for it."""
         connected = {subscriber.node for subscriber in self._ads.subscribers}
         return self._accepted() and connected == {_node(proxy) for proxy in self._traffic.proxies}
+
+    def _replacements(self) -> Mapping[str, int]:
+        """Return the number of the last replacement of a cluster in each proxy that is connected."""
+        found = {subscriber.node: subscriber.replacement for subscriber in self._ads.subscribers}
+        return {proxy.replica: found[node] for proxy in self._traffic.proxies if (node := _node(proxy)) in found}
 
     def _admin_socket(self, proxy: Proxy) -> Path:
         return Path(proxy.address) if proxy.address else self._runtime / _FIRST_ADMIN
