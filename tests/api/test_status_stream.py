@@ -37,7 +37,12 @@ async def test_an_unchanged_status_is_encoded_once_and_kept_alive_by_comments(
             async with asyncio.timeout(10):
                 for _ in range(4):
                     await reader.readuntil(b": nothing has changed\n\n")
-            assert len(encoded) == 1
+            other_reader, other = await asyncio.open_unix_connection(str(tmp_path / "c.sock"))
+            other.write(b"GET /v1/status/stream HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            async with asyncio.timeout(10):
+                await other_reader.readuntil(b": nothing has changed\n\n")
+            assert len(encoded) == 1, "a second reader gets the same text"
             writer.close()
+            other.close()
         finally:
             await server.close()

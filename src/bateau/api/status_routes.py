@@ -23,6 +23,7 @@ KEEP_ALIVE_S = 15.0
 
 def status_routes(snapshots: Snapshots) -> list[web.RouteDef]:
     """Return the routes."""
+    encoded = _Encoded()
 
     async def status(request: web.Request) -> web.Response:
         after, wait_s = _number(request, "after"), _number(request, "wait")
@@ -31,7 +32,7 @@ def status_routes(snapshots: Snapshots) -> list[web.RouteDef]:
             found = await _within(snapshots, after, min(wait_s if wait_s is not None else WAIT_S_MAX, WAIT_S_MAX))
         if found is None:
             return web.json_response({"error": "the control plane is starting", "hint": None}, status=503)
-        return web.Response(text=encode(found), content_type="application/json")
+        return web.Response(text=encoded.text(found), content_type="application/json")
 
     async def stream(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-store"})
@@ -43,9 +44,23 @@ def status_routes(snapshots: Snapshots) -> list[web.RouteDef]:
                 await response.write(b": nothing has changed\n\n")
                 continue
             number = found.number
-            await response.write(f"id: {number}\nevent: status\ndata: {encode(found)}\n\n".encode())
+            await response.write(f"id: {number}\nevent: status\ndata: {encoded.text(found)}\n\n".encode())
 
     return [web.get("/v1/status", guarded(status)), web.get("/v1/status/stream", guarded(stream))]
+
+
+class _Encoded:
+    """The latest snapshot as JSON, encoded once for all readers: with many services that takes a while."""
+
+    def __init__(self) -> None:
+        self._status: Status | None = None
+        self._text = ""
+
+    def text(self, status: Status) -> str:
+        """Return the JSON of a snapshot."""
+        if status is not self._status:
+            self._status, self._text = status, encode(status)
+        return self._text
 
 
 async def _within(snapshots: Snapshots, after: float, wait_s: float) -> Status | None:
