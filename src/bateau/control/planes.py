@@ -58,7 +58,7 @@ class Planes:
         """Give every plane its traffic, unless it has it already."""
         for plane in self._planes:
             key = proxy_key(plane)
-            own = replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == key))
+            own = _own(plane, traffic)
             if self._published.get(plane.name) == own and plane.name not in self._failed:
                 continue
             try:
@@ -74,9 +74,7 @@ class Planes:
     def has(self, traffic: Traffic) -> bool:
         """Whether every plane has been given this traffic."""
         return not self._failed and all(
-            self._published.get(plane.name)
-            == replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == proxy_key(plane)))
-            for plane in self._planes
+            self._published.get(plane.name) == _own(plane, traffic) for plane in self._planes
         )
 
     def observe(self) -> PlaneState:
@@ -89,6 +87,12 @@ class Planes:
             rejected=rejected,
             load=_together([state.load for state in states]),
         )
+
+
+def _own(plane: Plane, traffic: Traffic) -> Traffic:
+    """Return the traffic with no other proxies than those of the plane."""
+    key = proxy_key(plane)
+    return replace(traffic, proxies=tuple(each for each in traffic.proxies if each.service == key))
 
 
 def _together(loads: Sequence[Load | None]) -> Load | None:

@@ -62,10 +62,9 @@ class Outcome:
 
 def walk(release: Release, world: World, assembly: Assembly) -> Outcome:
     """Turn a release into the units of a site."""
-    refused: dict[str, str] = {}
     assembled: dict[str, Assembled] = {}
     placement = _placed(release, world, assembled)
-    refused |= {key: problem.says for key, problem in placement.refused.items()}
+    refused: dict[str, str] = {key: problem.says for key, problem in placement.refused.items()}
     members = _contained(release, assembled, lambda each: member_of(each, world.where, assembly.target))
     around = Neighbourhood(members.values(), release.environment)
     inventory = Inventory(

@@ -51,9 +51,7 @@ class EnvoyAdmin:
     async def downstream_in_flight(self) -> tuple[int, int] | None:
         """Return the requests, streams and tcp connections of clients, and how many of them wait for a connection.
 
-        None if Envoy does not answer.
-
-        Idle keep-alive connections do not count: nothing is lost when they close.
+        Idle keep-alive connections do not count: nothing is lost when they close. None if Envoy does not answer.
         """
         stats = await self._json("/stats?format=json&filter=" + _ACTIVE)
         if stats is None:
