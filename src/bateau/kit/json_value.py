@@ -1,0 +1,46 @@
+"""The values of JSON, and of YAML once it is read: what documents, manifests and messages are made of.
+
+Used by every package that builds or walks such a tree. A reader narrows a value with `isinstance`, or with these
+functions where it wants the empty tree instead of an error.
+
+Refused: `Any` for trees. It switches the type checker off for everything that is taken out of the tree.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeAlias, TypeGuard
+
+Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
+JsonObject: TypeAlias = "dict[str, Json]"
+
+# What a reader may rely on: a tree that it does not change, whose parts may be of any kind.
+ReadJson: TypeAlias = "Mapping[str, ReadJson] | Sequence[ReadJson] | str | int | float | bool | None"
+ReadObject: TypeAlias = "Mapping[str, ReadJson]"
+
+
+def is_object(value: object) -> TypeGuard[JsonObject]:
+    """Return whether this is a JSON object."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard["list[Json]"]:
+    """Return whether this is a JSON array."""
+    return isinstance(value, list)
+
+
+def object_at(tree: object, *path: str) -> JsonObject:
+    """Return the object below these keys, or an empty one if there is none. The tree is not changed."""
+    for key in path:
+        tree = tree.get(key) if is_object(tree) else None
+    return tree if is_object(tree) else {}
+
+
+def array_at(tree: object, *path: str) -> list[Json]:
+    """Return the array below these keys, or an empty one if there is none."""
+    found = object_at(tree, *path[:-1]).get(path[-1]) if path else tree
+    return found if is_array(found) else []
+
+
+def text_at(tree: object, *path: str) -> str:
+    """Return the text below these keys, or "" if there is none, or if it is something else."""
+    found = object_at(tree, *path[:-1]).get(path[-1])
+    return found if isinstance(found, str) else ""
