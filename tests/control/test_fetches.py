@@ -1,11 +1,15 @@
 """Fetches of models: a failing fetch does not block the others, and is retried only if that can help."""
 
+import asyncio
+
 import pytest
 
 from bateau.api.encoding import encode
+from bateau.control.fetches import Fetches
 from bateau.domain.errors import DiskFull, NotAModel, SourceDenied, SourceError, SourceNotFound, SourceUnreachable
 from bateau.domain.model_file import Progress
 from bateau.domain.status import ServiceState
+from bateau.testing import FakeSource, ManualClock
 from control.world import SOURCE, external, model, world
 
 OTHER = "hf://org/repo/other.gguf"
@@ -31,6 +35,19 @@ async def test_what_is_not_known_of_a_pull_is_unknown_and_not_zero() -> None:
         w.control.fetches.progress[OTHER] = Progress(reference=OTHER, bytes_done=5, bytes_total=10)
         found = w.service("model/other")
         assert (found.pulled_bytes, found.pull_bytes_total) == (5, 10)
+
+
+async def test_the_first_progress_of_a_fetch_wakes_the_loop_and_later_progress_does_not() -> None:
+    """Without it, up to a minute of a first download showed nothing: no other event caused a turn."""
+    woken: list[int] = []
+    source = FakeSource()
+    fetches = Fetches(source, ManualClock(), lambda: woken.append(len(source.fetched)))
+    fetches.follow({"model/other": OTHER})
+    await asyncio.sleep(0)
+    assert (fetches.progress[OTHER].bytes_done, woken) == (0, [1])
+    source.report(OTHER, 5)
+    assert (fetches.progress[OTHER].bytes_done, woken) == (5, [1])
+    await fetches.close()
 
 
 @pytest.mark.parametrize("error", [SourceUnreachable("no network"), DiskFull("no room")])

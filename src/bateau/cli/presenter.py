@@ -37,7 +37,8 @@ class Presenter:
         if tree["problems"] != self._problems:
             self._show_problems(tree)
         for service in (*tree["services"], tree["gateway"]):
-            self._show_service(service)
+            if tree["settled"] or not _is_adopted_only(service):
+                self._show_service(service)
         gone = set(self._shown) - {s["service"] for s in (*tree["services"], tree["gateway"])}
         for name in sorted(gone):
             self._line(name, "gone", "")
@@ -102,6 +103,11 @@ class Presenter:
 
         shown = click.style(f"{state:<8}", fg=STATE_COLOURS.get(state))
         click.echo(f"{name:<10} {shown} {rest}".rstrip(), err=True)
+
+
+def _is_adopted_only(service: dict[str, Any]) -> bool:
+    """Whether its replicas were adopted and not yet compared with the specs, so that its capacity is unknown."""
+    return service["state"] == "Ready" and service["revision"] is None and service["engine"] != "external"
 
 
 def is_terminal_err() -> bool:

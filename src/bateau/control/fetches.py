@@ -149,7 +149,11 @@ class Fetches:
 
     def _on_progress(self, progress: Progress) -> None:
         reference = progress.reference
+        first = reference not in self.progress
         self.progress[reference] = progress
+        if first:
+            # Turns that show the progress follow one another from here on. Without this one, nothing starts them.
+            self._wake()
         if progress.bytes_done > self._bytes_seen.get(reference, 0):
             # These bytes are new, so the cause of the earlier failures is gone.
             self._forget(reference)
