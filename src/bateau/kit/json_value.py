@@ -9,12 +9,13 @@ Refused: `Any` for trees. It switches the type checker off for everything that i
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias, TypeGuard
 
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | int | float | bool | None"
-JsonObject: TypeAlias = "dict[str, Json]"
+Scalar: TypeAlias = str | int | float | bool | None
+Json: TypeAlias = dict[str, "Json"] | list["Json"] | Scalar
+JsonObject: TypeAlias = dict[str, Json]
 
 # What a reader may rely on: a tree that it does not change, whose parts may be of any kind.
-ReadJson: TypeAlias = "Mapping[str, ReadJson] | Sequence[ReadJson] | str | int | float | bool | None"
-ReadObject: TypeAlias = "Mapping[str, ReadJson]"
+ReadJson: TypeAlias = Mapping[str, "ReadJson"] | Sequence["ReadJson"] | Scalar
+ReadObject: TypeAlias = Mapping[str, ReadJson]
 
 
 def is_object(value: object) -> TypeGuard[JsonObject]:
@@ -22,7 +23,7 @@ def is_object(value: object) -> TypeGuard[JsonObject]:
     return isinstance(value, dict)
 
 
-def is_array(value: object) -> TypeGuard["list[Json]"]:
+def is_array(value: object) -> TypeGuard[list[Json]]:
     """Return whether this is a JSON array."""
     return isinstance(value, list)
 
