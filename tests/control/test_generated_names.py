@@ -8,6 +8,7 @@ from click.testing import CliRunner
 
 from bateau.cli.explain import command as explain
 from bateau.control.bundle import read_bundle
+from bateau.kit.json_value import array_at, object_at
 from bateau.wiring.packing import Packer
 from bateau.wiring.question import Question
 from bateau.wiring.written import check_directory
@@ -71,12 +72,12 @@ def test_a_bundle_tells_them_apart(packer: Packer) -> None:
     packed = packer.pack("prod")
     assert not packed.wrong
     back = [each for each in read_bundle(packer.bundle(packed), "it") if each.service == "app/a"]
-    containers = [each.tree["spec"]["template"]["spec"]["containers"][0]["name"] for each in back]
+    containers = [object_at(array_at(each.tree, "spec", "template", "spec", "containers")[0])["name"] for each in back]
     assert containers == [f"c{number}" for number in range(12)]
     assert [each.name for each in back] == ["migrate-*", *(f"migrate-*{number}" for number in range(2, 13))]
     path = "spec.template.spec.containers[0].name"
     assert [each.origins[path][-1].value for each in back] == containers
-    assert {each.tree["spec"]["backoffLimit"] for each in back} == {3}
+    assert [object_at(each.tree, "spec")["backoffLimit"] for each in back] == [3] * 12
 
 
 def test_explain_takes_the_name_that_is_shown(repo: Path) -> None:

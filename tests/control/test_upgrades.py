@@ -1,11 +1,9 @@
 """State that the previous release stored is read after an upgrade, and no earlier decision is undone."""
 
 import shutil
-from collections.abc import Mapping
 from dataclasses import make_dataclass, replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -17,6 +15,7 @@ from bateau.domain.errors import ControlError
 from bateau.domain.origin import Origin
 from bateau.domain.workload import Workload
 from bateau.hydrate.defaults import filled
+from bateau.kit.json_value import object_at
 from bateau.kit.schema import described
 from bateau.runtimes.local.records import Records
 from bateau.store import StateFile
@@ -136,7 +135,7 @@ def test_a_field_that_a_schema_gains_changes_no_digest(default: object, nested: 
         kw_only=True,
     )
     origins: dict[str, tuple[Origin, ...]] = dict(before.origins)
-    spec: Mapping[str, Any] = before.tree["spec"]
+    spec = object_at(before.tree, "spec")
     after = replace(before, tree={**before.tree, "spec": {**spec, **filled(spec, gained, origins)}}, origins=origins)
     assert after.tree != before.tree
     assert service_digest(after) == service_digest(before)

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bateau.domain.api_defaults import API_DEFAULTS, with_defaults
+from bateau.domain.api_defaults import API_DEFAULTS
+from bateau.domain.api_defaults import with_defaults as objects_with_defaults
 from bateau.domain.api_resources import API_RESOURCES
 from bateau.plan.difference import edits
 from bateau.plan.server_fields import server_fields
@@ -74,6 +75,11 @@ webhooks: [{{name: a.acme.dev, rules: [{{resources: [pods]}}]}}]
 """
 TREES: list[dict[str, Any]] = list(yaml.safe_load_all(OBJECTS))
 GOLDEN = Path(__file__).parent.parent / "golden" / "kubernetes"
+
+
+def with_defaults(tree: Any) -> Any:
+    """Return the object with its defaults."""
+    return objects_with_defaults(tree)
 
 
 def _named(tree: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ import pytest
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, place, removal
 from bateau.hydrate import ManifestPatches
+from bateau.kit.json_value import object_at
 from bateau.kit.position import leaves
 from bateau.specs import read
 
@@ -43,7 +44,7 @@ def test_a_thousand_patches_of_one_object_are_applied_and_explained() -> None:
     sets = "".join(f"\n        data.k{number}: 'v{number}'" for number in range(1000))
     manifest, problems = patched(f"{sets}\n        data.one: 'new'")
     assert problems == []
-    assert len(manifest.tree["data"]) == 1002
+    assert len(object_at(manifest.tree, "data")) == 1002
     assert [step.how for step in manifest.origins["data.one"]] == ["rule", "patch"]
     assert {path for path, _ in leaves(manifest.tree)} == set(manifest.origins)
 
@@ -227,4 +228,4 @@ def test_ranks_and_conflicts_are_those_of_documents(patches: str, value: str | N
     made = among.applied([manifest])
     assert [each.says for each in (*made.problems, *among.unmatched(made.matched, {"ConfigMap"}))] == says
     if value is not None:
-        assert made.manifests[0].tree["data"]["one"] == value
+        assert object_at(made.manifests[0].tree, "data")["one"] == value

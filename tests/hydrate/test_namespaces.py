@@ -7,6 +7,7 @@ import pytest
 from bateau.domain.release import Release
 from bateau.domain.workload import Workload
 from bateau.hydrate import hydrate
+from bateau.kit.json_value import object_at
 from bateau.specs import read
 
 HEAD = "apiVersion: bateau.dev/v1alpha1\n"
@@ -55,7 +56,7 @@ def test_the_document_wins_over_the_option_and_the_option_over_the_environment(
 ) -> None:
     service = only(document, environment("prod", written), namespace=given)
     assert service.namespace == namespace
-    assert service.tree["metadata"].get("namespace") == namespace
+    assert object_at(service.tree, "metadata").get("namespace") == namespace
     assert [step.how for step in service.origins.get("metadata.namespace", ())][-1:] == ([how] if how else [])
 
 

@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from bateau.domain.change import ABSENT, FieldChange, Tree
+from bateau.domain.change import ABSENT, FieldChange
+from bateau.kit.json_value import ReadObject
 from bateau.kit.position import steps
 
 
-def apply(changes: Sequence[FieldChange], observed: Tree) -> dict[str, Any]:
+def apply(changes: Sequence[FieldChange], observed: ReadObject) -> dict[str, Any]:
     """Return the observed tree with the edits made. Secrets stay what they are shown as: that is enough for a proof."""
     tree = cast("dict[str, Any]", _copy(observed))
     taken = [(steps(change.path), change) for change in changes]
@@ -36,7 +37,7 @@ def _turn(path: tuple[str | int, ...], change: FieldChange) -> tuple[int, int]:
 
 def _copy(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return {key: _copy(each) for key, each in cast("Tree", value).items()}
+        return {key: _copy(each) for key, each in cast("ReadObject", value).items()}
     if isinstance(value, list | tuple):
         return [_copy(each) for each in cast("Sequence[Any]", value)]
     return value

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bateau.domain.release import Release
+from bateau.kit.json_value import object_at
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
 from bateau.render import validate
@@ -84,7 +85,9 @@ def test_what_looks_secret_is_only_referred_to() -> None:
 
 def test_only_users_may_call() -> None:
     rendering = render(release_of(*SERVICES["app"]))
-    policies = {each.service: each.tree["spec"] for each in rendering.manifests if each.tree["kind"] == "NetworkPolicy"}
+    policies: dict[str | None, Any] = {
+        each.service: each.tree["spec"] for each in rendering.manifests if each.tree["kind"] == "NetworkPolicy"
+    }
     assert "ingress" not in policies["app/shop"]
     (rule,) = policies["model/chat"]["ingress"]
     assert rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "shop"
@@ -225,7 +228,9 @@ def test_services_of_two_namespaces_call_each_other_and_nobody_else_does() -> No
     twin = app("chat", "image: 'r.example/chat:1'")
     rendering = render(release_of(chat, shop, cart, twin), namespace="web")
     assert [finding.says for finding in rendering.findings if finding.verdict == "error"] == []
-    found = {(each.tree["kind"], each.key[2], each.key[3]): each.tree for each in rendering.manifests}
+    found: dict[tuple[Any, str, str], Any] = {
+        (each.tree["kind"], each.key[2], each.key[3]): each.tree for each in rendering.manifests
+    }
     data = found["ConfigMap", "web", "shop"]["data"]
     assert data["BATEAU_CHAT_URL"] == "http://chat.models.svc:8080/v1"
     assert data["BATEAU_CART_URL"] == "http://cart.web.svc:8080"
@@ -240,9 +245,9 @@ def test_services_of_two_namespaces_call_each_other_and_nobody_else_does() -> No
 def test_a_label_of_a_spec_never_changes_a_selector() -> None:
     labels = "{team: red, app.kubernetes.io/name: other, app.kubernetes.io/component: x}"
     document = app("shop", SHOP).replace("{team: blue}", labels)
-    selectors = [
+    selectors: list[list[Any]] = [
         [
-            tree["spec"].get("selector", tree["spec"].get("podSelector"))
+            object_at(tree, "spec").get("selector", object_at(tree, "spec").get("podSelector"))
             for tree in (each.tree for each in render(release_of(each, model("chat", CHAT))).manifests)
             if tree["kind"] in ("Deployment", "Service", "NetworkPolicy")
         ]
@@ -250,7 +255,7 @@ def test_a_label_of_a_spec_never_changes_a_selector() -> None:
     ]
     assert selectors[0] == selectors[1]
     assert "red" not in str(selectors)
-    pods = next(
+    pods: Any = next(
         m.tree for m in render(release_of(document, model("chat", CHAT))).manifests if m.tree["kind"] == "Deployment"
     )["spec"]
     assert pods["selector"]["matchLabels"].items() <= pods["template"]["metadata"]["labels"].items()

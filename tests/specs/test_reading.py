@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from bateau.domain.problem import Severity
+from bateau.kit.json_value import object_at
 from bateau.kit.position import Position
 from bateau.specs import json_schema, read
 
@@ -119,13 +120,13 @@ def test_a_spec_with_a_mistake_is_not_among_the_specs_but_can_be_referred_to():
 
 def test_words_of_yaml_1_1_stay_strings():
     (spec,) = read({"a.yaml": MODEL + "  env: {A: y, B: on, C: 'no', D: '3'}\n"}).specs
-    assert spec.tree["spec"]["env"] == {"A": "y", "B": "on", "C": "no", "D": "3"}
+    assert object_at(spec.tree, "spec", "env") == {"A": "y", "B": "on", "C": "no", "D": "3"}
 
 
 def test_a_mapping_that_is_merged_is_read():
     text = MODEL.replace("spec:\n", "spec:\n  <<: {parallel: 2, replicas: 5}\n  replicas: 1\n")
     (spec,) = read({"a.yaml": text}).specs
-    assert (spec.tree["spec"]["parallel"], spec.tree["spec"]["replicas"]) == (2, 1)
+    assert (spec.fields["parallel"], spec.fields["replicas"]) == (2, 1)
 
 
 def test_what_comes_back_from_a_cluster_can_be_read():

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from bateau.domain.api_resources import API_RESOURCES
+from bateau.kit.json_value import Json, object_at
 from bateau.wiring.delivery import rendered
 from bateau.wiring.packing import Packer
 from bateau.wiring.question import Question
@@ -54,10 +55,10 @@ def repository(root: Path, crds: list[dict[str, Any]], objects: list[dict[str, A
     return root
 
 
-def namespaces(root: Path) -> dict[str, str | None]:
+def namespaces(root: Path) -> dict[str, Json]:
     """Return the namespace that each object is rendered into, by its kind."""
     found = rendered(Question(directory=root, environment=None, namespace="shop"))
-    return {str(each.tree["kind"]): each.tree["metadata"].get("namespace") for each in found.manifests}
+    return {str(each.tree["kind"]): object_at(each.tree, "metadata").get("namespace") for each in found.manifests}
 
 
 def test_a_crd_of_another_app_is_the_schema_of_its_kind(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bateau.control.delivery import Rendered
+from bateau.kit.json_value import text_at
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.wiring.delivery import rendered, rendered_at
@@ -118,7 +119,7 @@ def test_the_example_apps_of_argo_cd_are_accepted(tmp_path: Path, spec: str) -> 
     workshop = laid(tmp_path, ARGO, {"bateau/shop.yaml": app("shop", spec)})
     found = both(workshop, None)
     assert [each.says for each in found.written.problems if each.severity == "error"] == []
-    names = [f"{each.tree['kind']} {each.tree['metadata']['name']}" for each in found.manifests]
+    names = [f"{each.tree['kind']} {text_at(each.tree, 'metadata', 'name')}" for each in found.manifests]
     assert sorted(names) == ACCEPTED[spec]
 
 

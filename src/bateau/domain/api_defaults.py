@@ -14,10 +14,11 @@ Held by tests/domain/test_api_defaults.py::test_a_field_that_means_something_whe
 Refused: asking the server for a dry run. A check of a pull request has no cluster.
 """
 
-import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from typing import Final, TypeAlias
+
+from bateau.kit.json_value import SCALARS, Json, JsonObject, ReadJson, ReadObject, object_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,18 +28,18 @@ class Derived:
     `completes`: the server also completes a value that is written.
     """
 
-    value: Callable[[Mapping[str, Any], Mapping[str, Any]], Any]
+    value: Callable[[ReadObject, ReadObject], ReadJson]
     completes: bool = False
 
 
-Table = Mapping[str, Any]
+Table: TypeAlias = Mapping[str, Derived | ReadJson]
 
 
 def _same_as(sibling: str) -> Derived:
     return Derived(lambda beside, _: beside.get(sibling))
 
 
-def _if(sibling: str, expected: Any, value: Any) -> Derived:
+def _if(sibling: str, expected: str, value: ReadJson) -> Derived:
     return Derived(lambda beside, _: value if beside.get(sibling) == expected else None)
 
 
@@ -46,35 +47,30 @@ def _below(path: str, table: Table) -> Table:
     return {f"{path}.{each}": value for each, value in table.items()}
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}
-
-
-def _pull_policy(beside: Mapping[str, Any], _root: Mapping[str, Any]) -> str:
+def _pull_policy(beside: ReadObject, _root: ReadObject) -> str:
     image = str(beside.get("image", ""))
     tag = image.rpartition("/")[2].partition("@")[0].partition(":")[2]
     return "Always" if tag == "latest" or (not tag and "@" not in image) else "IfNotPresent"
 
 
-def _requests(beside: Mapping[str, Any], _root: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    limits, requests = _mapping(beside.get("limits")), _mapping(beside.get("requests"))
+def _requests(beside: ReadObject, _root: ReadObject) -> ReadObject | None:
+    limits, requests = object_at(beside, "limits"), object_at(beside, "requests")
     return {**limits, **requests} or None
 
 
-def _host_port(beside: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    return beside.get("containerPort") if _mapping(root.get("spec")).get("hostNetwork") is True else None
+def _host_port(beside: ReadObject, root: ReadObject) -> ReadJson:
+    return beside.get("containerPort") if object_at(root, "spec").get("hostNetwork") is True else None
 
 
-def _template_labels(_beside: Mapping[str, Any], root: Mapping[str, Any]) -> Any:
-    template = _mapping(_mapping(root.get("spec")).get("template"))
-    return _mapping(template.get("metadata")).get("labels") or None
+def _template_labels(_beside: ReadObject, root: ReadObject) -> ReadJson:
+    return object_at(root, "spec", "template", "metadata").get("labels") or None
 
 
-def _group_of_subject(beside: Mapping[str, Any], _root: Mapping[str, Any]) -> str | None:
+def _group_of_subject(beside: ReadObject, _root: ReadObject) -> str | None:
     return _RBAC if beside.get("kind") in {"User", "Group"} else None
 
 
-def _is_external(beside: Mapping[str, Any], _root: Mapping[str, Any]) -> str | None:
+def _is_external(beside: ReadObject, _root: ReadObject) -> str | None:
     exposed = beside.get("type") in {"NodePort", "LoadBalancer"} or beside.get("externalIPs")
     return "Cluster" if exposed else None
 
@@ -175,9 +171,7 @@ API_DEFAULTS: Final[Mapping[tuple[str, str], Table]] = {
     ("", "ReplicationController"): {"spec.replicas": 1, **_TEMPLATE},
     ("", "Namespace"): {
         "metadata.labels": {},
-        "metadata.labels.kubernetes.io/metadata.name": Derived(
-            lambda _, root: _mapping(root.get("metadata")).get("name")
-        ),
+        "metadata.labels.kubernetes.io/metadata.name": Derived(lambda _, root: object_at(root, "metadata").get("name")),
     },
     ("", "Service"): {
         "spec.sessionAffinity": "None",
@@ -288,49 +282,51 @@ def steps_of(path: str) -> tuple[str, ...]:
     return tuple(found)
 
 
-def with_defaults(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+def with_defaults(tree: ReadObject) -> ReadObject:
     """Return an object of one of Kubernetes' kinds as the API server has it: nulls dropped, defaults filled in.
 
     Fields of another type than the server expects are left as they are.
     """
     group, slash, _ = str(tree.get("apiVersion", "")).partition("/")
-    made: dict[str, Any] = _without_nulls(tree)
+    made = {key: _without_nulls(each) for key, each in tree.items() if each is not None}
     node = _NODES.get((group if slash else "", str(tree.get("kind"))))
     if node:
         _fill(made, node, made)
     return made
 
 
-def _without_nulls(value: Any) -> Any:
+def _without_nulls(value: ReadJson) -> Json:
+    """Return a copy of a value."""
+    if isinstance(value, SCALARS):
+        return value
     if isinstance(value, Mapping):
-        fields = cast("Mapping[str, Any]", value)
-        return {key: _without_nulls(each) for key, each in fields.items() if each is not None}
-    return [_without_nulls(each) for each in cast("list[Any]", value)] if isinstance(value, list) else value
+        return {key: _without_nulls(each) for key, each in value.items() if each is not None}
+    return [_without_nulls(each) for each in value]
 
 
 @dataclass(slots=True)
 class _Node:
-    default: Any = None
+    default: Derived | ReadJson = None
     children: dict[str, "_Node"] = field(default_factory=dict[str, "_Node"])
 
 
-def _fill(value: Any, node: _Node, root: Mapping[str, Any]) -> None:
+def _fill(value: Json, node: _Node, root: JsonObject) -> None:
     """Add defaults to a mapping or to the items of a list, in the order of the table."""
     if isinstance(value, list) and (item := node.children.get("[]")):
-        for each in cast("list[Any]", value):
+        for each in value:
             if isinstance(each, dict) and isinstance(item.default, Derived):
-                cast("dict[str, Any]", each).update(item.default.value(cast("dict[str, Any]", each), root) or {})
+                more = _without_nulls(item.default.value(each, root))
+                each.update(more if isinstance(more, dict) else {})
             _fill(each, item, root)
     elif isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
         for name, child in node.children.items():
             default = child.default
-            if name not in fields or (isinstance(default, Derived) and default.completes):
-                given = default.value(fields, root) if isinstance(default, Derived) else default
+            if name not in value or (isinstance(default, Derived) and default.completes):
+                given = default.value(value, root) if isinstance(default, Derived) else default
                 if given is not None:
-                    fields[name] = copy.deepcopy(given)
-            if name in fields:
-                _fill(fields[name], child, root)
+                    value[name] = _without_nulls(given)
+            if name in value:
+                _fill(value[name], child, root)
 
 
 def _compiled(table: Table) -> _Node:

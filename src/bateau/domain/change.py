@@ -7,14 +7,14 @@ tests/plan/test_delivery.py::test_values_of_secrets_are_in_no_part_of_a_plan.
 Refused: text diffs. They show that a line moved, but not that a Deployment restarts.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Literal
+from typing import Final, Literal, TypeAlias
 
 from bateau.domain.finding import Finding
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem, Severity
+from bateau.kit.json_value import ReadJson
 
 # "replace": a generator (kustomize's configMapGenerator) gave the object a new hash in its name.
 Act = Literal["create", "change", "recreate", "rename", "replace", "remove"]
@@ -25,9 +25,6 @@ Effect = Literal["in place", "restart", "recreate", "unknown"]
 # Group, kind, namespace and name, as Manifest.key.
 ObjectKey = tuple[str, str, str, str]
 
-# A manifest or a document as plain values.
-Tree = Mapping[str, Any]
-
 
 class Absent(Enum):
     """The value of a field that does not exist; null is a value."""
@@ -35,7 +32,8 @@ class Absent(Enum):
     ABSENT = "absent"
 
 
-ABSENT = Absent.ABSENT
+ABSENT: Final = Absent.ABSENT
+FieldValue: TypeAlias = ReadJson | Absent
 
 # Replaces the value of a secret.
 SECRET = "(secret)"  # noqa: S105 - a placeholder
@@ -53,8 +51,8 @@ class FieldChange:
 
     path: str
     shown: str
-    before: Any
-    after: Any
+    before: FieldValue
+    after: FieldValue
     origins: tuple[Origin, ...] = ()
     cause: Origin | None = None
     effect: Effect | None = None

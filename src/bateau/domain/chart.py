@@ -8,7 +8,6 @@ tests/docs/test_reference.py::test_every_field_of_the_schema_is_in_the_reference
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bateau.kit.schema import described
 
@@ -26,7 +25,7 @@ class Chart:
         default=(),
         examples=(("values.yaml", "values-prod.yaml"),),
     )
-    values: Mapping[str, Any] = described("Values that override the defaults of the chart.", default_factory=dict)
+    values: Mapping[str, object] = described("Values that override the defaults of the chart.", default_factory=dict)
     api_versions: tuple[str, ...] = described(
         "API versions of the CRDs on the cluster. `.Capabilities.APIVersions` of the templates has them in addition to "
         "those of Kubernetes.",

@@ -5,11 +5,12 @@ Made by render from workloads, or read from foreign documents; read by policy, p
 
 import functools
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.origin import Origins
+from bateau.kit.json_value import ReadObject, object_at
 
 _GENERATED: Final = "*"  # names cannot contain it, so a generated name never equals a given one
 
@@ -24,7 +25,7 @@ class Manifest:
 
     service: str | None
     target: str
-    tree: Mapping[str, Any]
+    tree: ReadObject
     origins: Origins
     ordinal: int = 1
 
@@ -42,18 +43,18 @@ class Manifest:
     @property
     def is_generated(self) -> bool:
         """Whether Kubernetes generates the name, so that each creation makes a new object."""
-        metadata = cast("Mapping[str, Any]", self.tree.get("metadata") or {})
+        metadata = object_at(self.tree, "metadata")
         return "generateName" in metadata and not metadata.get("name")
 
     @functools.cached_property
     def key(self) -> tuple[str, str, str, str]:
         """Group, kind, namespace and name, which identify an object."""
-        return (*self.group_kind, str(self.tree["metadata"].get("namespace", "")), self.name)
+        return (*self.group_kind, str(object_at(self.tree, "metadata").get("namespace", "")), self.name)
 
 
-def name_of(tree: Mapping[str, Any]) -> str:
+def name_of(tree: ReadObject) -> str:
     """Return the display name of an object: "migrate-*" for one with a `generateName`."""
-    metadata = cast("Mapping[str, Any]", tree["metadata"])
+    metadata = object_at(tree, "metadata")
     return str(metadata.get("name") or f"{metadata.get('generateName', '')}{_GENERATED}")
 
 

@@ -6,8 +6,9 @@ Made by hydrate and render as they make values; printed by explain, plan and pol
 import functools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
+from bateau.kit.json_value import ReadJson
 from bateau.kit.position import Position, below, shifted, unshifted
 
 How = Literal["written", "default", "patch", "expression", "value", "rule", "foreign"]
@@ -27,7 +28,7 @@ class Origin:
 
     how: How
     at: Position | None
-    value: Any
+    value: ReadJson
     says: str | None = None
 
 

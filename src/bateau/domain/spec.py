@@ -14,6 +14,7 @@ from typing import Any
 from bateau.domain.origin import Origins
 from bateau.domain.problem import Problem
 from bateau.domain.workload import ServiceKey, Workload
+from bateau.kit.json_value import ReadObject
 from bateau.kit.position import Position
 from bateau.kit.schema import described
 
@@ -60,7 +61,7 @@ class Hydrated:
     annotations: Mapping[str, str]
     position: Position
     positions: Mapping[str, Position]
-    tree: Mapping[str, Any]
+    tree: ReadObject
     origins: Origins
 
 
@@ -82,13 +83,13 @@ class Remade:
     """A document after patches and expressions: its body, and whether they have set a path (`made`)."""
 
     spec: "Spec"
-    body: Mapping[str, Any]
+    body: ReadObject
     positions: Mapping[str, Position]
     made: Callable[[str], bool]
     services: Callable[[], Collection[str]]
 
 
-def _nothing_wrong(_spec: "Spec", _fields: Mapping[str, Any], _names: Names) -> Sequence[Problem]:
+def _nothing_wrong(_spec: "Spec", _fields: ReadObject, _names: Names) -> Sequence[Problem]:
     return ()
 
 
@@ -96,7 +97,7 @@ def _nothing_remade(_remade: Remade) -> Sequence[Problem]:
     return ()
 
 
-def _brings_nothing(_fields: Mapping[str, Any]) -> bool:
+def _brings_nothing(_fields: ReadObject) -> bool:
     return False
 
 
@@ -112,10 +113,10 @@ class Kind:
 
     name: str
     schema: type
-    references: Callable[["Spec", Mapping[str, Any], Names], Sequence[Problem]] = _nothing_wrong
+    references: Callable[["Spec", ReadObject, Names], Sequence[Problem]] = _nothing_wrong
     rechecks: Callable[[Remade], Sequence[Problem]] = _nothing_remade
     to_workload: Callable[[Hydrated], Workload] | None = None
-    brings_documents: Callable[[Mapping[str, Any]], bool] = _brings_nothing
+    brings_documents: Callable[[ReadObject], bool] = _brings_nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ class Spec:
 
     definition: Kind = field(repr=False)
     name: str
-    tree: Mapping[str, Any]
+    tree: ReadObject
     position: Position
     positions: Mapping[str, Position]
 
@@ -148,10 +149,10 @@ class Spec:
         return self.definition.to_workload is not None
 
     @property
-    def fields(self) -> Mapping[str, Any]:
+    def fields(self) -> ReadObject:
         """The fields below `spec`; empty if that is not a mapping."""
-        body: Any = self.tree.get("spec")
-        return body if isinstance(body, dict) else {}  # pyright: ignore[reportUnknownVariableType]
+        body = self.tree.get("spec")
+        return body if isinstance(body, dict) else {}
 
     @property
     def brings_documents(self) -> bool:

@@ -10,10 +10,11 @@ tests/test_house.py::test_no_package_after_hydrate_asks_for_the_kind_of_a_worklo
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from bateau.domain.chart import Chart
 from bateau.domain.origin import Origin, Origins
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.position import Position
 from bateau.kit.schema import Bytes, Cores, Seconds, described
 
@@ -246,9 +247,9 @@ class Workload:
     rollout: Rollout | None = None
     limits: Limits | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
-    tree: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    tree: ReadObject = field(default_factory=dict[str, ReadJson])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
-    withheld: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    withheld: Mapping[str, object] = field(default_factory=dict[str, object])
     restarted_at: str | None = None
 
     @property

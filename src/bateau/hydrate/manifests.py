@@ -24,6 +24,7 @@ from bateau.hydrate.expressions import expand, names_hint
 from bateau.hydrate.patches import Patch, Patched, applicable, overlap, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, remove_at, set_at
 from bateau.kit.cel import CelError
+from bateau.kit.json_value import object_at
 from bateau.kit.position import around, child, item, joined, leaves
 from bateau.kit.suggest import did_you_mean
 
@@ -112,7 +113,7 @@ class PatchedManifests:
 
 def _subject(manifest: Manifest, found: Context) -> Patched:
     tree = manifest.tree
-    labels = cast("dict[str, Any]", tree["metadata"].get("labels") or {})
+    labels = object_at(tree, "metadata", "labels")
     return Patched(kind=str(tree["kind"]), name=name_of(tree), labels=labels, names=lambda: _names(tree, found))
 
 

@@ -23,6 +23,7 @@ from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, body_of
 from bateau.hydrate.paths import PathError, Step, parse_path
 from bateau.kit.cel import CelError, evaluate
+from bateau.kit.json_value import object_at
 from bateau.kit.position import Position, child
 from bateau.kit.suggest import did_you_mean
 
@@ -94,7 +95,7 @@ class Patched:
 
 def of_spec(spec: Spec, context: Context) -> Patched:
     """Return the view of one of Bateau's own documents that patches are matched against."""
-    labels = cast("dict[str, Any]", spec.tree["metadata"].get("labels") or {})
+    labels = object_at(spec.tree, "metadata", "labels")
     names = lambda: {**names_for(spec, context), "kind": spec.kind}  # noqa: E731 - called only for a patch with `when`
     return Patched(kind=spec.kind, name=spec.name, labels=labels, names=names)
 

@@ -10,6 +10,7 @@ from bateau.domain.origin import Origins
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Metadata, Remade, Spec
 from bateau.hydrate.environments import body_of
+from bateau.kit.json_value import object_at
 from bateau.kit.position import Position, nearest
 from bateau.kit.schema import Checker
 
@@ -30,7 +31,7 @@ def wrong_values(
     checker = Checker(value_at=place, key_at=place, expressions=unread)
     if metadata is not spec.tree["metadata"]:
         named = {key: value for key, value in metadata.items() if value is not None}
-        checker.check({**named, "name": spec.name}, Metadata, "metadata", known=spec.tree["metadata"])
+        checker.check({**named, "name": spec.name}, Metadata, "metadata", known=object_at(spec.tree, "metadata"))
     checker.check(body, spec.definition.schema, "spec", known=body_of(spec))
     return [Problem(where=flaw.position, says=flaw.says, hint=flaw.hint) for flaw in checker.flaws if not flaw.warning]
 

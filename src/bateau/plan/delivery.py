@@ -13,7 +13,7 @@ Refused: pruning by label alone; an object is removed because it was observed an
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
 from bateau.domain.apply_order import rank, rank_reason
 from bateau.domain.change import (
@@ -23,13 +23,14 @@ from bateau.domain.change import (
     Delivery,
     Effect,
     ObjectKey,
-    Tree,
     object_name,
 )
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadObject, object_at
+from bateau.kit.position import Position
 from bateau.plan.difference import canonical, field_changes
 from bateau.plan.effects import effect_of, is_destructive, is_workload, lost_with, reason_of, references
 from bateau.plan.folding import fold
@@ -58,7 +59,7 @@ class Documents:
 
 def compare(
     desired: Iterable[Manifest],
-    observed: Iterable[Manifest | Tree],
+    observed: Iterable[Manifest | ReadObject],
     *,
     environment: str | None = None,
     documents: Documents | None = None,
@@ -152,7 +153,7 @@ def _creation(manifest: Manifest) -> Change:
     return Change(act="create", key=manifest.key, service=manifest.service, origins=origins, reasons=(reason,))
 
 
-def _as_manifest(each: Manifest | Tree) -> Manifest:
+def _as_manifest(each: Manifest | ReadObject) -> Manifest:
     return each if isinstance(each, Manifest) else Manifest(service=None, target="observed", tree=each, origins={})
 
 
@@ -184,11 +185,10 @@ def _by_key(
     return found, several
 
 
-def _lacking(tree: Tree) -> str | None:
+def _lacking(tree: ReadObject) -> str | None:
     if not isinstance(tree.get("apiVersion"), str) or not isinstance(tree.get("kind"), str):
         return "apiVersion and kind"
-    metadata = tree.get("metadata")
-    if not isinstance(metadata, Mapping) or not isinstance(cast("Tree", metadata).get("name"), str):
+    if not isinstance(object_at(tree, "metadata").get("name"), str):
         return "metadata.name"
     return None
 
@@ -200,7 +200,7 @@ def _twice(key: ObjectKey, side: str, two: tuple[Manifest, Manifest], *, error: 
     return Problem(where=_place(two[1]), says=says, hint="keep one, or rename one", severity=severity)
 
 
-def _place(manifest: Manifest) -> Any:
+def _place(manifest: Manifest) -> Position | None:
     chain = manifest.origins.get("metadata.name", ())
     return next((origin.at for origin in reversed(chain) if origin.at), None)
 
@@ -210,9 +210,8 @@ def _scaled(manifests: Iterable[Manifest]) -> set[ObjectKey]:
     found: set[ObjectKey] = set()
     for manifest in manifests:
         if manifest.tree["kind"] in ("HorizontalPodAutoscaler", "ScaledObject"):
-            target: Any = cast("Tree", manifest.tree.get("spec") or {}).get("scaleTargetRef")
-            if isinstance(target, Mapping):
-                reference = cast("Tree", target)
+            reference = object_at(manifest.tree, "spec").get("scaleTargetRef")
+            if isinstance(reference, dict):
                 group = str(reference.get("apiVersion", "apps/v1")).rpartition("/")[0]
                 kind, name = str(reference.get("kind", "Deployment")), str(reference.get("name"))
                 found.add((group, kind, manifest.key[2], name))
@@ -267,9 +266,8 @@ def _removal(key: ObjectKey, present: Manifest) -> Change:
     )
 
 
-def _owned(tree: Tree, owner: tuple[str, str]) -> bool:
-    labels: Any = tree["metadata"].get("labels")
-    return isinstance(labels, Mapping) and cast("Tree", labels).get(owner[0]) == owner[1]
+def _owned(tree: ReadObject, owner: tuple[str, str]) -> bool:
+    return object_at(tree, "metadata", "labels").get(owner[0]) == owner[1]
 
 
 def _with_readers(changes: list[Change], wanted: Mapping[ObjectKey, Manifest]) -> list[Change]:
@@ -300,7 +298,7 @@ def _with_readers(changes: list[Change], wanted: Mapping[ObjectKey, Manifest]) -
     return [replace(c, reasons=(*c.reasons, *said[c.key])) if c.key in said else c for c in changes]
 
 
-def _order(change: Change) -> tuple[Any, ...]:
+def _order(change: Change) -> tuple[bool, int, ObjectKey]:
     removal = change.act == "remove"
     return (removal, -rank(*change.key[:2]) if removal else rank(*change.key[:2]), change.key)
 

@@ -15,15 +15,16 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple, TypeGuard
 
 import orjson
 
-from bateau.domain.change import ABSENT, SECRET, FieldChange, Tree
+from bateau.domain.change import ABSENT, SECRET, FieldChange, FieldValue
 from bateau.domain.expression import reads_variables
 from bateau.domain.origin import Origin, Origins
 from bateau.kit.cel_quantity import parse_quantity
 from bateau.kit.concealed import holds, tree_without, without
+from bateau.kit.json_value import SCALARS, Json, ReadJson, ReadObject, object_at, part_at
 from bateau.kit.position import below, child, item, steps
 from bateau.plan.cause import cause_of
 from bateau.plan.server_fields import Node, is_negligible, server_fields
@@ -52,11 +53,11 @@ class Edit(NamedTuple):
 
     path: str
     shown: str
-    before: Any
-    after: Any
+    before: FieldValue
+    after: FieldValue
 
 
-def canonical(tree: Any) -> bytes:
+def canonical(tree: ReadJson) -> bytes:
     """Return the one JSON form of a tree: keys sorted, numbers and booleans told apart."""
     try:
         return orjson.dumps(tree, default=_plain, option=orjson.OPT_SORT_KEYS)
@@ -65,19 +66,19 @@ def canonical(tree: Any) -> bytes:
         return json.dumps(_textual(tree), sort_keys=True, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def digest(tree: Any) -> bytes:
+def digest(tree: ReadJson) -> bytes:
     """Return 16 bytes that stand for the content of a tree."""
     return blake2b(canonical(tree), digest_size=16).digest()
 
 
-def edits(before: Tree, after: Tree, table: Node | None = None) -> list[Edit]:
+def edits(before: ReadObject, after: ReadObject, table: Node | None = None) -> list[Edit]:
     """Return the differences of two trees, in the order of their paths."""
     return list(_mappings("", "", before, after, table))
 
 
 def field_changes(
-    before: Tree,
-    after: Tree,
+    before: ReadObject,
+    after: ReadObject,
     *,
     group_kind: tuple[str, str],
     origins: tuple[Origins, Origins] = (_NO_ORIGINS, _NO_ORIGINS),
@@ -101,7 +102,10 @@ def field_changes(
             values = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
         else:
             sides = zip((edit.before, edit.after), origins, strict=True)
-            values = (tree_without(_unread(value, edit.path, side), read, SECRET) for value, side in sides)
+            values = (
+                value if value is ABSENT else tree_without(_unread(value, edit.path, side), read, SECRET)
+                for value, side in sides
+            )
         change = _without_secrets(Edit(edit.path, edit.shown, *values), chain, after, sealed=sealed)
         told = tuple(_told(each, read) for each in change.origins) if read else change.origins
         found.append(replace(change, origins=told, cause=None if cause is None else told[cause]))
@@ -117,23 +121,23 @@ def reads_environment(chain: Iterable[Origin]) -> bool:
     return any(step.says and reads_variables(step.says) for step in chain)
 
 
-def _unread(value: Any, path: str, origins: Origins) -> Any:
+def _unread(value: ReadJson, path: str, origins: Origins) -> ReadJson:
     """Return a collection without what `env()` has given to it."""
     if isinstance(value, Mapping):
-        return {key: _unread(each, child(path, str(key)), origins) for key, each in cast("Tree", value).items()}
+        return {key: _unread(each, child(path, str(key)), origins) for key, each in value.items()}
     if isinstance(value, list):
-        return [_unread(each, item(path, at), origins) for at, each in enumerate(cast("list[Any]", value))]
+        return [_unread(each, item(path, at), origins) for at, each in enumerate(value)]
     return SECRET if reads_environment(origins.get(path, ())) else value
 
 
-def is_secret(tree: Tree, path: str) -> bool:
+def is_secret(tree: ReadObject, path: str) -> bool:
     """Whether the leaf at `path` is never to be shown: it is in a Secret, or is named like one."""
     if tree.get("kind") == "Secret" and path.startswith(("data", "stringData")):
         return True
     return bool(_SECRET_NAME.search(_variable(path, tree) or ""))
 
 
-def _mappings(path: str, shown: str, before: Tree, after: Tree, table: Node | None) -> Iterator[Edit]:
+def _mappings(path: str, shown: str, before: ReadObject, after: ReadObject, table: Node | None) -> Iterator[Edit]:
     children = table.children if table else {}
     for key in sorted(before.keys() | after.keys(), key=str):
         old, new = before.get(key, ABSENT), after.get(key, ABSENT)
@@ -152,38 +156,57 @@ def _mappings(path: str, shown: str, before: Tree, after: Tree, table: Node | No
             yield from _values(here, old, new, node)
 
 
-def _one_sided(here: tuple[str, str], old: Any, new: Any, node: Node | None) -> Iterator[Edit]:
+def _one_sided(here: tuple[str, str], old: FieldValue, new: FieldValue, node: Node | None) -> Iterator[Edit]:
     """Yield a value that only one side has, without its negligible fields."""
     there = old if new is ABSENT else new
     if isinstance(there, Mapping) and there and node and node.children:
-        fields = cast("Tree", there)
-        if any(is_negligible(node.children.get(k), v, fields, observed=new is ABSENT) for k, v in fields.items()):
-            kept = {
-                key: each
-                for key, each in fields.items()
-                if not is_negligible(node.children.get(key), each, fields, observed=new is ABSENT)
-            }
+        kept = {
+            key: each
+            for key, each in there.items()
+            if not is_negligible(node.children.get(key), each, there, observed=new is ABSENT)
+        }
+        if len(kept) < len(there):
             yield Edit(*here, *((kept, ABSENT) if new is ABSENT else (ABSENT, there)))
             return
     yield Edit(*here, old, new)
 
 
-def _values(here: tuple[str, str], old: Any, new: Any, node: Node | None) -> Iterator[Edit]:
+def _values(here: tuple[str, str], old: ReadJson, new: ReadJson, node: Node | None) -> Iterator[Edit]:
     if isinstance(old, Mapping) and isinstance(new, Mapping):
-        yield from _mappings(*here, cast("Tree", old), cast("Tree", new), node)
+        yield from _mappings(*here, old, new, node)
     elif isinstance(old, list | tuple) and isinstance(new, list | tuple):
-        yield from _lists(here, cast("Sequence[Any]", old), cast("Sequence[Any]", new), node)
+        yield from _lists(here, old, new, node)
     elif not _same(here[0], old, new):
         yield Edit(*here, old, new)
 
 
-def _lists(here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], node: Node | None) -> Iterator[Edit]:
+def _lists(
+    here: tuple[str, str], old: Sequence[ReadJson], new: Sequence[ReadJson], node: Node | None
+) -> Iterator[Edit]:
     items = node.children.get("[]") if node else None
     path, shown = here
-    name = _naming(old, new)
-    if name is None:
-        yield from _nameless_lists(here, old, new, items)
-        return
+    if not (_are_objects(old) and _are_objects(new)):
+        if (index := _only_difference(old, new)) is not None:
+            yield Edit(item(path, index), item(shown, index), old[index], new[index])
+        elif canonical(old) != canonical(new):
+            yield Edit(path, shown, old, new)
+    elif (name := _naming(old, new)) is not None:
+        yield from _named_lists(here, old, new, name, items)
+    elif len(old) == len(new):
+        for index, (was, will) in enumerate(zip(old, new, strict=True)):
+            yield from _mappings(item(path, index), item(shown, index), was, will, items)
+    elif canonical(old) != canonical(new):
+        yield Edit(path, shown, old, new)
+
+
+def _are_objects(items: Sequence[ReadJson]) -> TypeGuard[Sequence[ReadObject]]:
+    return all(isinstance(each, Mapping) for each in items)
+
+
+def _named_lists(
+    here: tuple[str, str], old: Sequence[ReadObject], new: Sequence[ReadObject], name: str, items: Node | None
+) -> Iterator[Edit]:
+    path, shown = here
     olds = {each[name]: index for index, each in enumerate(old)}
     news = {each[name]: index for index, each in enumerate(new)}
     if [each for each in olds if each in news] != [each for each in news if each in olds]:
@@ -201,20 +224,7 @@ def _lists(here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], node: 
             yield Edit(item(path, index), called, ABSENT, new[index])
 
 
-def _nameless_lists(
-    here: tuple[str, str], old: Sequence[Any], new: Sequence[Any], items: Node | None
-) -> Iterator[Edit]:
-    path, shown = here
-    if len(old) == len(new) and all(isinstance(each, Mapping) for each in (*old, *new)):
-        for index, (was, will) in enumerate(zip(old, new, strict=True)):
-            yield from _mappings(item(path, index), item(shown, index), was, will, items)
-    elif (index := _only_difference(old, new)) is not None:
-        yield Edit(item(path, index), item(shown, index), old[index], new[index])
-    elif canonical(old) != canonical(new):
-        yield Edit(path, shown, old, new)
-
-
-def _only_difference(old: Sequence[Any], new: Sequence[Any]) -> int | None:
+def _only_difference(old: Sequence[ReadJson], new: Sequence[ReadJson]) -> int | None:
     """Return where two lists of plain values differ, if that is in one place: an argument of a command."""
     if len(old) != len(new) or any(isinstance(each, Mapping | list | tuple) for each in (*old, *new)):
         return None
@@ -224,10 +234,9 @@ def _only_difference(old: Sequence[Any], new: Sequence[Any]) -> int | None:
     return differing[0] if len(differing) == 1 else None
 
 
-def _naming(old: Sequence[Any], new: Sequence[Any]) -> str | None:
+def _naming(old: Sequence[ReadObject], new: Sequence[ReadObject]) -> str | None:
     """Return the field that tells the items of both lists apart, where there is one."""
-    both = (*old, *new)
-    if not both or not all(isinstance(each, Mapping) for each in both):
+    if not old and not new:
         return None
     for name in _NAMES:
         values = [[each.get(name) for each in side] for side in (old, new)]
@@ -238,7 +247,7 @@ def _naming(old: Sequence[Any], new: Sequence[Any]) -> str | None:
     return None
 
 
-def _same(path: str, old: Any, new: Any) -> bool:
+def _same(path: str, old: ReadJson, new: ReadJson) -> bool:
     if type(old) is type(new) and old == new:
         return True
     if _QUANTITIES.search(path) and all(isinstance(each, str | int | float) for each in (old, new)):
@@ -259,7 +268,7 @@ def _chain(origins: Origins, path: str, *, sealed: bool) -> tuple[Origin, ...]:
     return origins.get(around) or next((chain for each, chain in origins.items() if below(each, path)), ())
 
 
-def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, sealed: bool) -> FieldChange:
+def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: ReadObject, *, sealed: bool) -> FieldChange:
     in_data = edit.path.startswith(("data", "stringData"))
     named = _SECRET_NAME.search(_variable(edit.path, desired) or "")
     secret = bool((sealed and in_data) or named or SECRET in (edit.before, edit.after))
@@ -269,74 +278,78 @@ def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: Tree, *, se
         chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
         before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
     else:
-        before, after = (_sealed(value, around=edit.path) for value in (edit.before, edit.after))
+        before, after = (
+            value if value is ABSENT else _sealed(value, around=edit.path) for value in (edit.before, edit.after)
+        )
         # The chain of a collection is that of the first thing in it, which may be the sealed one.
         several = any(isinstance(value, Mapping | list) for value in (edit.before, edit.after))
         sealed_in = several and (before, after) != (edit.before, edit.after)
         values = (SECRET if sealed_in else _sealed(each.value) for each in chain)
-        chain = tuple(Origin(each.how, each.at, v, _sealed(each.says)) for each, v in zip(chain, values, strict=True))
+        says = (each.says and _without_logins(each.says) for each in chain)
+        chain = tuple(Origin(e.how, e.at, v, s) for e, v, s in zip(chain, values, says, strict=True))
     return FieldChange(path=edit.path, shown=edit.shown, before=before, after=after, origins=chain, secret=secret)
 
 
-def _variable(path: str, desired: Tree) -> str | None:
+def _variable(path: str, desired: ReadObject) -> str | None:
     """Return the name of the variable or of the file that a path gives a value to."""
     taken = steps(path)
     if len(taken) > 1 and taken[-2] in _OF_VARIABLES and isinstance(taken[-1], str):
         return taken[-1]
     if not taken or taken[-1] != "value":
         return None
-    at: Any = desired
+    at: ReadJson = desired
     for step in taken[:-1]:
-        at = at[step]
-    return str(at.get("name", ""))
+        at = part_at(at, step)
+    return str(object_at(at).get("name", ""))
 
 
-def _sealed(value: Any, *, around: str = "") -> Any:
+def _sealed(value: ReadJson, *, around: str = "") -> ReadJson:
     """Return the value at a path without the secrets in it: fields named like one, and logins in URLs."""
     if isinstance(value, str):
-        return _LOGIN.sub(lambda found: f"{found[1] or found[2]}{SECRET}@", value)
+        return _without_logins(value)
     if isinstance(value, Mapping):
-        fields = cast("Tree", value)
         if around and steps(around)[-1] in _OF_VARIABLES:
-            return _sealed_variables(fields)
-        if isinstance(fields.get("value"), str) and _SECRET_NAME.search(str(fields.get("name", ""))):
-            return {**fields, "value": SECRET}
+            return _sealed_variables(value)
+        if isinstance(value.get("value"), str) and _SECRET_NAME.search(str(value.get("name", ""))):
+            return {**value, "value": SECRET}
         return {
-            key: _sealed_variables(cast("Tree", each))
-            if key in _OF_VARIABLES and isinstance(each, Mapping)
-            else _sealed(each)
-            for key, each in fields.items()
+            key: _sealed_variables(each) if key in _OF_VARIABLES and isinstance(each, Mapping) else _sealed(each)
+            for key, each in value.items()
         }
     if isinstance(value, list | tuple):
-        return [_sealed(each) for each in cast("Sequence[Any]", value)]
+        return [_sealed(each) for each in value]
     return value
 
 
-def _sealed_variables(variables: Tree) -> dict[str, Any]:
+def _without_logins(text: str) -> str:
+    return _LOGIN.sub(lambda found: f"{found[1] or found[2]}{SECRET}@", text)
+
+
+def _sealed_variables(variables: ReadObject) -> ReadObject:
     return {name: SECRET if _SECRET_NAME.search(name) else _sealed(each) for name, each in variables.items()}
 
 
-def _with_data(secret: Tree) -> Tree:
+def _with_data(secret: ReadObject) -> ReadObject:
     """Return a Secret with `stringData` in `data`, as the server keeps it. The bytes never leave this module."""
     text = secret.get("stringData")
     if not isinstance(text, Mapping):
         return secret
     from base64 import b64encode
 
-    encoded = {key: b64encode(str(value).encode()).decode() for key, value in cast("Tree", text).items()}
+    encoded = {key: b64encode(str(value).encode()).decode() for key, value in text.items()}
     rest = {key: value for key, value in secret.items() if key != "stringData"}
-    return {**rest, "data": {**cast("Tree", secret.get("data") or {}), **encoded}}
+    return {**rest, "data": {**object_at(secret, "data"), **encoded}}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: ReadJson) -> dict[str, ReadJson]:
     if isinstance(value, Mapping):
-        return dict(cast("Tree", value))
+        return dict(value)
     raise TypeError(f"{type(value).__name__} is not a value of a manifest")
 
 
-def _textual(value: Any) -> Any:
+def _textual(value: ReadJson) -> Json:
     if isinstance(value, Mapping):
-        return {str(key): _textual(each) for key, each in cast("Tree", value).items()}
+        return {str(key): _textual(each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_textual(each) for each in cast("Sequence[Any]", value)]
-    return value if isinstance(value, str | int | float | None) else str(value)
+        return [_textual(each) for each in value]
+    return value if isinstance(value, SCALARS) else str(value)

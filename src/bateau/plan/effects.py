@@ -9,10 +9,11 @@ Refused: learning it from a dry run; see plan.server_fields.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from bateau.domain.change import ABSENT, Effect, FieldChange, ObjectKey, Tree
+from bateau.domain.change import ABSENT, Effect, FieldChange, ObjectKey
+from bateau.kit.json_value import ReadObject, array_at, object_at, text_at
 
 GroupKind = tuple[str, str]
 
@@ -82,7 +83,7 @@ _LOST: Final[Mapping[GroupKind, str]] = {
 _VOLUMES_DELETED: Final = "its volumes are deleted with it"
 
 
-def effect_of(key: ObjectKey, change: FieldChange, observed: Tree) -> Effect | None:
+def effect_of(key: ObjectKey, change: FieldChange, observed: ReadObject) -> Effect | None:
     """Return the effect of one edit; None for Bateau's own documents, whose objects say it."""
     group, kind = key[:2]
     if group == "bateau.dev":
@@ -104,7 +105,7 @@ def _allowed(kind: str, change: FieldChange) -> bool:
     return kind in ("Service", "PersistentVolumeClaim") and change.before in (ABSENT, "", None)
 
 
-def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str], observed: Tree) -> str:
+def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str], observed: ReadObject) -> str:
     """Return the effect in words; `paths` are those that have it."""
     shown = ", ".join(paths[:3]) + (f" and {len(paths) - 3} more" if len(paths) > 3 else "")  # noqa: PLR2004 - a line
     if effect == "recreate":
@@ -120,24 +121,21 @@ def reason_of(key: ObjectKey, effect: Effect, paths: Sequence[str], observed: Tr
     return "in place"
 
 
-def lost_with(key: ObjectKey, tree: Tree) -> str | None:
+def lost_with(key: ObjectKey, tree: ReadObject) -> str | None:
     """Return the loss that comes with the removal of an object, beyond the object itself."""
     if _deletes_volumes(key, tree):
         return _VOLUMES_DELETED
     return _DESTRUCTIVE.get(key[:2]) or _LOST.get(key[:2])
 
 
-def is_destructive(key: ObjectKey, tree: Tree) -> bool:
+def is_destructive(key: ObjectKey, tree: ReadObject) -> bool:
     """Whether the removal of an object deletes data, or other objects, with it."""
     return key[:2] in _DESTRUCTIVE or _deletes_volumes(key, tree)
 
 
-def _deletes_volumes(key: ObjectKey, tree: Tree) -> bool:
-    spec: Any = tree.get("spec")
-    if key[:2] != ("apps", "StatefulSet") or not isinstance(spec, Mapping):
-        return False
-    policy: Any = cast("Tree", spec).get("persistentVolumeClaimRetentionPolicy")
-    return isinstance(policy, Mapping) and cast("Tree", policy).get("whenDeleted") == "Delete"
+def _deletes_volumes(key: ObjectKey, tree: ReadObject) -> bool:
+    policy = object_at(tree, "spec", "persistentVolumeClaimRetentionPolicy")
+    return key[:2] == ("apps", "StatefulSet") and policy.get("whenDeleted") == "Delete"
 
 
 def is_workload(key: ObjectKey) -> bool:
@@ -145,13 +143,13 @@ def is_workload(key: ObjectKey) -> bool:
     return key[:2] in _WORKLOADS
 
 
-def references(tree: Tree) -> Iterator[tuple[str, str, str]]:
+def references(tree: ReadObject) -> Iterator[tuple[str, str, str]]:
     """Yield kind, name and way ("variable", "file", "file of a subPath") of all configuration that a workload reads."""
     pod = _pod(tree)
     if pod is None:
         return
     containers = [*_mappings(pod, "containers"), *_mappings(pod, "initContainers")]
-    by_sub_path = {m.get("name") for c in containers for m in _mappings(c, "volumeMounts") if m.get("subPath")}
+    by_sub_path = {text_at(m, "name") for c in containers for m in _mappings(c, "volumeMounts") if m.get("subPath")}
     for container in containers:
         for source in _mappings(container, "envFrom"):
             yield from _named(source, {"configMapRef": "ConfigMap", "secretRef": "Secret"}, "variable")
@@ -159,32 +157,28 @@ def references(tree: Tree) -> Iterator[tuple[str, str, str]]:
             source = variable.get("valueFrom")
             if isinstance(source, Mapping):
                 pairs = {"configMapKeyRef": "ConfigMap", "secretKeyRef": "Secret"}
-                yield from _named(cast("Tree", source), pairs, "variable")
+                yield from _named(source, pairs, "variable")
     for volume in _mappings(pod, "volumes"):
-        way = "file of a subPath" if volume.get("name") in by_sub_path else "file"
-        sources = [volume]
-        if isinstance(volume.get("projected"), Mapping):
-            sources += _mappings(volume["projected"], "sources")
+        way = "file of a subPath" if text_at(volume, "name") in by_sub_path else "file"
+        sources = [volume, *_mappings(object_at(volume, "projected"), "sources")]
         for source in sources:
             yield from _named(source, {"configMap": "ConfigMap", "secret": "Secret"}, way)
 
 
-def _pod(tree: Tree) -> Tree | None:
-    at: Any = tree.get("spec")
+def _pod(tree: ReadObject) -> ReadObject | None:
+    at = tree.get("spec")
     for step in ("jobTemplate", "spec", "template", "spec"):
         if isinstance(at, Mapping) and step in at:
-            at = cast("Tree", at)[step]
-    return cast("Tree", at) if isinstance(at, Mapping) and "containers" in at else None
+            at = at[step]
+    return at if isinstance(at, Mapping) and "containers" in at else None
 
 
-def _mappings(tree: Tree, key: str) -> list[Tree]:
-    found = tree.get(key)
-    return [e for e in cast("Iterable[Any]", found) if isinstance(e, Mapping)] if isinstance(found, list) else []
+def _mappings(tree: ReadObject, key: str) -> list[ReadObject]:
+    return [each for each in array_at(tree, key) if isinstance(each, dict)]
 
 
-def _named(source: Tree, kinds: Mapping[str, str], way: str) -> Iterator[tuple[str, str, str]]:
+def _named(source: ReadObject, kinds: Mapping[str, str], way: str) -> Iterator[tuple[str, str, str]]:
     for field, kind in kinds.items():
         reference = source.get(field)
         if isinstance(reference, Mapping):
-            named = cast("Tree", reference)
-            yield kind, str(named.get("name") or named.get("secretName") or ""), way
+            yield kind, str(reference.get("name") or reference.get("secretName") or ""), way

@@ -10,9 +10,9 @@ Refused: folding edits that are only similar; before, after, effect and the rule
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
-from bateau.domain.change import Absent, Change, Fold
+from bateau.domain.change import Absent, Change, FieldValue, Fold, ObjectKey
 from bateau.plan.difference import canonical
 
 _DANGER: Final = {"remove": 1, "recreate": 2, "rename": 3, "replace": 5, "change": 5, "create": 8}
@@ -22,7 +22,7 @@ _BY_EFFECT: Final = {"recreate": 2, "restart": 4, "unknown": 5, None: 6, "in pla
 
 def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
     """Return the folds of all changes. An object that is removed, renamed or recreated is not folded with others."""
-    groups: dict[tuple[Any, ...], list[Fold]] = {}
+    groups: dict[tuple[object, ...], list[Fold]] = {}
     for change in changes:
         alone = change.act in _ALONE
         if alone or not change.fields:
@@ -55,7 +55,7 @@ def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
     return tuple(sorted(map(_merged, groups.values()), key=_order))
 
 
-def _value(value: Any) -> tuple[str, bytes]:
+def _value(value: FieldValue | None) -> tuple[str, bytes]:
     return ("absent", b"") if isinstance(value, Absent) else ("value", canonical(value))
 
 
@@ -73,7 +73,7 @@ def _merged(parts: Sequence[Fold]) -> Fold:
     )
 
 
-def _order(fold: Fold) -> tuple[Any, ...]:
+def _order(fold: Fold) -> tuple[int, tuple[str, ...], bool, int, str, tuple[ObjectKey, ...]]:
     danger = _BY_EFFECT[fold.effect] if fold.act == "change" else _DANGER[fold.act]
     if fold.destructive:
         danger = 0

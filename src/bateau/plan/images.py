@@ -10,9 +10,10 @@ Refused: comparing whole images; a difference in the registry belongs to the env
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.manifest import Manifest
+from bateau.kit.json_value import ReadJson
 from bateau.kit.position import Position, child, item
 
 _TEXT_ONLY: Final = frozenset({"ConfigMap", "Secret", "CustomResourceDefinition"})
@@ -98,15 +99,17 @@ def _by_container(manifests: Iterable[Manifest]) -> Mapping[_Key, list[_Image]]:
     return found
 
 
-def _images(tree: Any, path: str = "", named: str = "", container: str = "") -> Iterator[tuple[str, str, str, str]]:
+def _images(
+    tree: ReadJson, path: str = "", named: str = "", container: str = ""
+) -> Iterator[tuple[str, str, str, str]]:
     """Yield every image: its path, the path with names for positions, the name of its container, and its text."""
     if isinstance(tree, Mapping):
-        for key, value in cast("Mapping[str, Any]", tree).items():
+        for key, value in tree.items():
             if key == "image" and isinstance(value, str) and value:
                 yield child(path, key), named, container, value
             else:
                 yield from _images(value, child(path, key), child(named, key), container)
     elif isinstance(tree, list):
-        for index, value in enumerate(cast("list[Any]", tree)):
-            name = str(cast("Mapping[str, Any]", value).get("name", "")) if isinstance(value, Mapping) else ""
+        for index, value in enumerate(tree):
+            name = str(value.get("name", "")) if isinstance(value, Mapping) else ""
             yield from _images(value, item(path, index), f"{named}[{name or index}]", name or container)

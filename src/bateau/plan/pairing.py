@@ -9,12 +9,13 @@ Refused: pairs by similar content; two ConfigMaps of one template are similar, a
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final, NamedTuple, cast
+from typing import Final, NamedTuple
 
-from bateau.domain.change import SECRET, Change, ObjectKey, Tree
+from bateau.domain.change import SECRET, Change, ObjectKey
 from bateau.domain.manifest import Manifest
+from bateau.kit.json_value import Json, ReadJson, ReadObject, object_at
 from bateau.plan.difference import digest, field_changes
 
 # kustomize writes ten characters of its own alphabet (api/hasher in sigs.k8s.io/kustomize); charts write hexadecimal.
@@ -83,7 +84,7 @@ def _stem_of(change: Change) -> _Identity:
 
 def _replaced(new: Change, old: Change, sides: Sides) -> Change:
     wanted, present = sides.wanted[new.key], sides.present[old.key]
-    before: Tree = {**present.tree, "metadata": {**present.tree["metadata"], "name": new.key[3]}}
+    before = {**present.tree, "metadata": {**object_at(present.tree, "metadata"), "name": new.key[3]}}
     origins = (present.origins, wanted.origins)
     fields = field_changes(before, wanted.tree, group_kind=new.key[:2], origins=origins, read=sides.read)
     return replace(new, act="replace", renamed_from=old.key, fields=fields)
@@ -95,18 +96,18 @@ def _renamed(new: Change, old: Change) -> Change:
     return replace(new, act="rename", renamed_from=old.key, reasons=reasons, destructive=old.destructive)
 
 
-def _nameless(tree: Tree) -> bytes:
+def _nameless(tree: ReadObject) -> bytes:
     """Return a digest of an object's content that does not depend on its name, wherever the name is repeated."""
-    metadata = cast("Tree", tree["metadata"])
-    name = metadata["name"]
+    metadata = object_at(tree, "metadata")
+    name = metadata.get("name")
     own = {key: metadata[key] for key in ("labels", "annotations") if metadata.get(key)}
     content = {key: value for key, value in tree.items() if key not in ("metadata", "status")}
     return digest(_without(name, {**content, "metadata": own}))
 
 
-def _without(name: str, value: Any) -> Any:
+def _without(name: Json, value: ReadJson) -> ReadJson:
     if isinstance(value, Mapping):
-        return {key: _without(name, each) for key, each in cast("Tree", value).items()}
+        return {key: _without(name, each) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [_without(name, each) for each in cast("Sequence[Any]", value)]
+        return [_without(name, each) for each in value]
     return SECRET if value == name else value

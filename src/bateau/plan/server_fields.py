@@ -12,12 +12,15 @@ Refused: asking the server for a dry run; a plan on a pull request has no cluste
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, cast
+from enum import Enum
+from typing import Final, TypeAlias
 
 from bateau.domain.api_defaults import API_DEFAULTS, Derived, steps_of
+from bateau.domain.change import FieldValue
+from bateau.kit.json_value import ReadJson, ReadObject
 
 # Whether a value may as well be absent, from the value and its siblings.
-Negligible = Callable[[Any, Mapping[str, Any]], bool]
+Negligible = Callable[[FieldValue, ReadObject], bool]
 
 
 @dataclass(slots=True)
@@ -40,7 +43,15 @@ class _Server:
     test: Negligible
 
 
-def is_negligible(node: Node | None, value: Any, siblings: Mapping[str, Any], *, observed: bool) -> bool:
+class _Ignored(Enum):
+    IGNORED = "ignored"
+
+
+_IGNORED: Final = _Ignored.IGNORED
+Table: TypeAlias = Mapping[str, ReadJson | Derived | _Server | _Ignored | Negligible]
+
+
+def is_negligible(node: Node | None, value: FieldValue, siblings: ReadObject, *, observed: bool) -> bool:
     """Say whether a value that stands on one side only (`observed`: on that one) makes no difference."""
     if value is None:
         return True
@@ -52,19 +63,17 @@ def is_negligible(node: Node | None, value: Any, siblings: Mapping[str, Any], *,
         return True
     if not isinstance(value, Mapping) or not value or not node.children:
         return False
-    fields = cast("Mapping[str, Any]", value)
-    return all(is_negligible(node.children.get(key), each, fields, observed=observed) for key, each in fields.items())
+    return all(is_negligible(node.children.get(key), each, value, observed=observed) for key, each in value.items())
 
 
-def _group_of_subject(value: Any, siblings: Mapping[str, Any]) -> bool:
+def _group_of_subject(value: FieldValue, siblings: ReadObject) -> bool:
     return bool(value == ("rbac.authorization.k8s.io" if siblings.get("kind") in {"User", "Group"} else ""))
 
 
 _SERVER: Final = _Server(lambda _value, _siblings: True)
-_IGNORED: Final = object()
 _HOST_PORT: Final = _Server(lambda value, siblings: bool(value == siblings.get("containerPort")))  # with hostNetwork
 
-_METADATA: Final[dict[str, Any]] = {
+_METADATA: Final[Table] = {
     "status": _IGNORED,
     "metadata.managedFields": _IGNORED,
     "metadata.resourceVersion": _IGNORED,
@@ -85,12 +94,12 @@ _METADATA: Final[dict[str, Any]] = {
 }
 # Fields that mean the same absent as with this value, although the server does not write them out; and fields that it
 # writes in a Pod, but not in the template of another object.
-_CONTAINER: Final[dict[str, Any]] = {
+_CONTAINER: Final[Table] = {
     "env[].value": "",
     "volumeMounts[].readOnly": False,
     **{f"{probe}.initialDelaySeconds": 0 for probe in ("livenessProbe", "readinessProbe", "startupProbe")},
 }
-_POD: Final[dict[str, Any]] = {
+_POD: Final[Table] = {
     "metadata.creationTimestamp": _IGNORED,
     "metadata.labels": {},
     "metadata.annotations": {},
@@ -110,14 +119,14 @@ _POD: Final[dict[str, Any]] = {
     "spec.topologySpreadConstraints[].nodeAffinityPolicy": "Honor",
     "spec.topologySpreadConstraints[].nodeTaintsPolicy": "Ignore",
 }  # fmt: skip
-_CLAIM: Final[dict[str, Any]] = {
+_CLAIM: Final[Table] = {
     "spec.volumeMode": "Filesystem",
     "spec.volumeName": _SERVER,
     "spec.storageClassName": _SERVER,
     "status": _IGNORED,
 }
-_TEMPLATE: Final[dict[str, Any]] = {f"spec.template.{path}": value for path, value in _POD.items()}
-_JOB: Final[dict[str, Any]] = {
+_TEMPLATE: Final[Table] = {f"spec.template.{path}": value for path, value in _POD.items()}
+_JOB: Final[Table] = {
     "spec.completions": 1,
     "spec.selector": _SERVER,
     "spec.template.metadata.labels.controller-uid": _SERVER,
@@ -126,7 +135,7 @@ _JOB: Final[dict[str, Any]] = {
     "spec.template.metadata.labels.batch.kubernetes.io/job-name": _SERVER,
     **_TEMPLATE,
 }
-_TABLES: Final[dict[tuple[str, str], dict[str, Any]]] = {
+_TABLES: Final[dict[tuple[str, str], Table]] = {
     ("", "Pod"): {
         **_POD,
         **{f"spec.{group}[].ports[].hostPort": _HOST_PORT for group in ("containers", "initContainers")},
@@ -188,7 +197,7 @@ def server_fields(group: str, kind: str) -> Node:
     return _COMPILED.get((group, kind), _PLAIN)
 
 
-def _equals(expected: Any) -> Negligible:
+def _equals(expected: ReadJson) -> Negligible:
     # In Python 1 == True; in a manifest they are two values.
     return lambda value, _: type(value) is type(expected) and value == expected
 
@@ -196,14 +205,14 @@ def _equals(expected: Any) -> Negligible:
 def _is_default(name: str, default: Derived) -> Negligible:
     """Whether a value is the one that the server derives from the other fields."""
 
-    def negligible(value: Any, siblings: Mapping[str, Any]) -> bool:
+    def negligible(value: FieldValue, siblings: ReadObject) -> bool:
         expected = default.value({key: each for key, each in siblings.items() if key != name}, {})
         return expected is not None and _equals(expected)(value, siblings)
 
     return negligible
 
 
-def _compiled(table: Mapping[str, Any]) -> Node:
+def _compiled(table: Table) -> Node:
     root = Node()
     for path, expected in table.items():
         node, steps = root, steps_of(path)
@@ -216,7 +225,7 @@ def _compiled(table: Mapping[str, Any]) -> Node:
         elif isinstance(expected, Derived):
             node.negligible = None if steps[-1] == "[]" else _is_default(steps[-1], expected)
         else:
-            node.negligible = cast("Negligible", expected) if callable(expected) else _equals(expected)
+            node.negligible = expected if callable(expected) else _equals(expected)
     return root
 
 

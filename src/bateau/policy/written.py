@@ -75,7 +75,7 @@ class _Reader:
 
     def __init__(self, document: Spec) -> None:
         self._document = document
-        self._policy: PolicySpec = build(document.tree.get("spec", {}), PolicySpec)
+        self._policy: PolicySpec = build(document.fields, PolicySpec)
         self.problems: list[Problem] = []
 
     def read(self) -> Policy:

@@ -6,9 +6,9 @@ Invariant: a namespace is set only where the object has none and its kind is kno
 -n` would do. Where the scope is not known, render.validation reports it. Held by tests/wiring/test_crds.py.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.api_resources import Scope
 from bateau.domain.finding import Finding
@@ -16,6 +16,7 @@ from bateau.domain.manifest import Manifest, numbered
 from bateau.domain.origin import Origin, overlaid, place
 from bateau.domain.unit import Objects
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadObject, object_at
 from bateau.ports.foreign import Expansion
 from bateau.ports.target import Rendering, Surroundings
 from bateau.render.kubernetes.shape import selector_labels
@@ -67,7 +68,7 @@ def _shut_out(service: Workload, manifests: Sequence[Manifest], around: Surround
     pods = [
         _labels_of_pods(manifest.tree)
         for manifest in manifests
-        if manifest.tree["metadata"].get("namespace", around.namespace) == around.namespace
+        if object_at(manifest.tree, "metadata").get("namespace", around.namespace) == around.namespace
     ]
     uses = service.uses
     if not uses or not manifests or any(labels.items() <= each.items() for each in pods):
@@ -81,19 +82,17 @@ def _shut_out(service: Workload, manifests: Sequence[Manifest], around: Surround
     )
 
 
-def _labels_of_pods(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+def _labels_of_pods(tree: ReadObject) -> ReadObject:
     """Return the labels of the pods that an object makes; none where it makes none."""
     for way in _WAYS_TO_PODS:
-        at: Any = tree
-        for step in (*way, "metadata", "labels"):
-            at = cast("Mapping[str, Any]", at).get(step) if isinstance(at, Mapping) else None
-        if isinstance(at, Mapping) and (way or tree["kind"] == "Pod"):
-            return cast("Mapping[str, Any]", at)
+        labels = object_at(tree, *way, "metadata", "labels")
+        if labels and (way or tree["kind"] == "Pod"):
+            return labels
     return {}
 
 
 def _in_namespace(manifest: Manifest, namespace: str, chain: tuple[Origin, ...], scopes: Scopes) -> Manifest:
-    metadata = cast("dict[str, Any]", manifest.tree["metadata"])
+    metadata = object_at(manifest.tree, "metadata")
     if metadata.get("namespace") or scopes(*manifest.group_kind) != "Namespaced":
         return manifest
     tree = {**manifest.tree, "metadata": {**metadata, "namespace": namespace}}

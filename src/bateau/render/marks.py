@@ -7,53 +7,65 @@ by tests/render/test_marks.py.
 Refused: working the chains out at once; most manifests are never explained, and the paths cost more than the values.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final, Generic, TypeAlias, TypeVar
 
 from bateau.domain.origin import LazyOrigins, Origin, Origins
 from bateau.domain.workload import Workload
-from bateau.kit.position import below, child, item
+from bateau.kit.json_value import ReadJson, ReadObject
+from bateau.kit.position import below, child, item, leaves
+
+Value_co = TypeVar("Value_co", bound=ReadJson, covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
-class From:
+class From(Generic[Value_co]):
     """A value, or a whole subtree, taken from a field of the service. `says` tells how it was changed, if it was."""
 
-    value: Any
+    value: Value_co
     path: str
     says: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Rule(Generic[Value_co]):
     """A value, or a whole subtree, that a rule of the target makes, with the rule in a few words."""
 
-    value: Any
+    value: Value_co
     says: str
 
 
-def plain(tree: Any) -> Any:
+Leaf: TypeAlias = From[ReadJson] | Rule[ReadJson]
+Marked: TypeAlias = Mapping[str, "Marked"] | Sequence["Marked"] | Leaf
+MarkedObject: TypeAlias = dict[str, Marked]
+
+
+def plain(tree: Marked) -> ReadJson:
     """Return the tree without its marks. Raises TypeError for a leaf that has none."""
-    # By exact type, and leaves without a call: this runs for every leaf of every manifest.
-    kind = cast("type[Any]", type(tree))
-    if kind is dict:
-        return {key: each.value if type(each) in _MARKS else plain(each) for key, each in tree.items()}
-    if kind is list:
-        return [each.value if type(each) in _MARKS else plain(each) for each in tree]
-    if kind in _MARKS:
+    # Leaves without a call: this runs for every leaf of every manifest.
+    if isinstance(tree, dict):
+        return {key: each.value if isinstance(each, _MARKS) else plain(each) for key, each in tree.items()}
+    if isinstance(tree, list):
+        return [each.value if isinstance(each, _MARKS) else plain(each) for each in tree]
+    if isinstance(tree, _MARKS):
         return tree.value
     raise TypeError(f"a leaf without an origin: {tree!r}")
 
 
-_MARKS: Final = frozenset((From, Rule))
+def plain_object(tree: MarkedObject) -> ReadObject:
+    """Return an object without its marks, as `plain` does."""
+    return {key: plain(each) for key, each in tree.items()}
+
+
+_MARKS: Final = (From, Rule)
 
 
 class MarkedOrigins(LazyOrigins):
     """The chain of every leaf of a marked tree."""
 
-    def __init__(self, tree: Any, service: Workload) -> None:
-        super().__init__(lambda: dict(_chains(tree, "", None, service)))
+    def __init__(self, tree: Marked, service: Workload) -> None:
+        super().__init__(lambda: dict(_chains(tree, "", service)))
         self._tree = tree
         self._service = service
 
@@ -70,46 +82,45 @@ Mark = tuple[str, str | None, str | None]
 Chain = tuple[str, tuple[Origin, ...]]
 
 
-def _chains(
-    tree: Any, path: str, mark: From | Rule | None, service: Workload
-) -> Iterator[tuple[str, tuple[Origin, ...]]]:
-    if isinstance(tree, From | Rule):
-        yield from _chains(tree.value, path, tree, service)
-    elif isinstance(tree, dict) and tree:
-        for key, value in cast("dict[str, Any]", tree).items():
-            yield from _chains(value, child(path, key), mark, service)
-    elif isinstance(tree, list) and tree:
-        for index, each in enumerate(cast("list[Any]", tree)):
-            yield from _chains(each, item(path, index), mark, service)
-    elif isinstance(mark, Rule):
-        yield path, (Origin("rule", None, tree, mark.says),)
-    elif mark is not None:
-        chain = chain_from(service.origins, mark.path, tree, mark.says)
-        yield path, chain or _unmade(mark, tree, service)
+def _chains(tree: Marked, path: str, service: Workload) -> Iterator[Chain]:
+    if isinstance(tree, _MARKS):
+        for at, value in leaves(tree.value, path):
+            yield at, _chain(tree, value, service)
+    elif isinstance(tree, dict):
+        for key, each in tree.items():
+            yield from _chains(each, child(path, key), service)
+    elif isinstance(tree, list):
+        for index, each in enumerate(tree):
+            yield from _chains(each, item(path, index), service)
 
 
-def _collect_marks(tree: Any, path: str, service: Workload, marks: list[Mark], chains: list[Chain]) -> None:
-    places: Iterable[tuple[str, Any]]
-    if type(tree) is dict:
-        places = [(child(path, key), each) for key, each in cast("dict[str, Any]", tree).items()]
-    elif type(tree) is list:
-        places = [(item(path, index), each) for index, each in enumerate(cast("list[Any]", tree))]
+def _chain(mark: Leaf, value: ReadJson, service: Workload) -> tuple[Origin, ...]:
+    if isinstance(mark, Rule):
+        return (Origin("rule", None, value, mark.says),)
+    return chain_from(service.origins, mark.path, value, mark.says) or _unmade(mark, value, service)
+
+
+def _collect_marks(tree: Marked, path: str, service: Workload, marks: list[Mark], chains: list[Chain]) -> None:
+    places: Iterable[tuple[str, Marked]]
+    if isinstance(tree, dict):
+        places = [(child(path, key), each) for key, each in tree.items()]
+    elif isinstance(tree, list):
+        places = [(item(path, index), each) for index, each in enumerate(tree)]
     else:
         return
     for at, each in places:
-        kind = cast("type[Any]", type(each))
-        if kind is Rule:
+        if isinstance(each, Rule):
             marks.append((at, None, each.says))
-        elif kind is From:
+        elif isinstance(each, From):
             if each.path in service.origins or _chain_of(service.origins, each.path):
                 marks.append((at, each.path, each.says))
             else:
-                chains += _chains(each, at, None, service)
+                chains += _chains(each, at, service)
         else:
             _collect_marks(each, at, service, marks, chains)
 
 
-def chain_from(origins: Origins, field: str, value: Any, says: str | None) -> tuple[Origin, ...]:
+def chain_from(origins: Origins, field: str, value: ReadJson, says: str | None) -> tuple[Origin, ...]:
     """Return the chain of a value that was taken from a field, empty where the field has none."""
     chain = _chain_of(origins, field)
     if not chain:
@@ -120,7 +131,7 @@ def chain_from(origins: Origins, field: str, value: Any, says: str | None) -> tu
     return chain
 
 
-def _unmade(mark: From, value: Any, service: Workload) -> tuple[Origin, ...]:
+def _unmade(mark: From[ReadJson], value: ReadJson, service: Workload) -> tuple[Origin, ...]:
     """Return the chain of a value whose field nobody made: it stands in the document, or is the schema's default."""
     at = service.positions.get(mark.path)
     first = Origin("written" if at else "default", at, value)

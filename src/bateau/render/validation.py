@@ -9,12 +9,13 @@ tests/render/test_validation.py and tests/sources/foreign/test_places.py.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import place
 from bateau.kit.flux_variable import flux_variable
+from bateau.kit.json_value import ReadJson, ReadObject, object_at
 from bateau.kit.position import Position, leaves
 from bateau.render.rejections import rejections
 from bateau.render.schemas import Schemas
@@ -45,7 +46,7 @@ def repeated(manifests: Iterable[Manifest]) -> tuple[Finding, ...]:
     return tuple(found)
 
 
-def is_encrypted(tree: Mapping[str, Any]) -> bool:
+def is_encrypted(tree: ReadObject) -> bool:
     """Whether SOPS has encrypted values of an object: it then has added its own metadata as a top-level field."""
     return isinstance(tree.get("sops"), Mapping)
 
@@ -62,7 +63,7 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterator[Finding]:
     version = str(tree["apiVersion"]).rpartition("/")[2]
     key = (group, version, kind)
     checker = schemas.checker(key)
-    unscoped = schemas.scope(group, kind) is None and not tree["metadata"].get("namespace")
+    unscoped = schemas.scope(group, kind) is None and not object_at(tree, "metadata").get("namespace")
     if isinstance(checker, str):
         server, versions = schemas.versions(group, kind)
         if versions and version not in versions:
@@ -83,7 +84,7 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterator[Finding]:
         yield _finding(manifest, "not checked", f"the CEL rules in the schema of {kind}", place(origins))
 
 
-def _is_replaced_later(value: Any, manifest: Manifest, *, encrypted: bool) -> bool:
+def _is_replaced_later(value: ReadJson, manifest: Manifest, *, encrypted: bool) -> bool:
     """Whether SOPS or Flux replaces a value before it is applied. Of both, a finding says that it was not checked."""
     if encrypted and isinstance(value, str) and value.startswith(_ENCRYPTED):
         return True

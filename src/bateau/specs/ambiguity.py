@@ -11,7 +11,7 @@ Refused: reading such values like Helm. A value could be copied from a field wit
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Final
 
 from bateau.kit.position import Flaw, steps
 from bateau.kit.schema import Shape, shape_at
@@ -55,7 +55,7 @@ def _is_open(shape: Shape | None) -> bool:
     return shape is not None and shape.of in ("map", "any")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, int) and abs(value) >= _INTEGER_END:
@@ -63,7 +63,7 @@ def _shown(value: Any) -> str:
     return "text" if isinstance(value, str) else f"{value}"
 
 
-def _form(value: Any, text: str) -> str:
+def _form(value: object, text: str) -> str:
     """Return a spelling of a value that all these programs read the same way."""
     if isinstance(value, str):
         return f'"{text}"'

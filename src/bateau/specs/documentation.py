@@ -3,15 +3,14 @@
 Called by cli.explain and cli.schema.
 """
 
-from typing import Any
-
 from bateau.domain.spec import API_VERSION, Metadata
+from bateau.kit.json_value import JsonObject
 from bateau.kit.schema_docs import FieldPage, field_page, object_schema
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.specs.kinds import KINDS
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema() -> JsonObject:
     """Return the JSON Schema (2020-12) of one document."""
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -39,7 +38,7 @@ def explain_field(subject: str) -> FieldPage:
     raise LookupError(f"{kind} has no field `{first}`: available: metadata, spec")
 
 
-def _document_schema(kind: str, cls: type) -> dict[str, Any]:
+def _document_schema(kind: str, cls: type) -> JsonObject:
     return {
         "type": "object",
         "description": (cls.__doc__ or "").strip(),

@@ -7,9 +7,9 @@ by tests/control/test_packing.py::test_warm_equals_cold_whatever_was_there_befor
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from bateau.domain.spec import Spec
+from bateau.kit.json_value import JsonObject
 from bateau.kit.packed import packed, unpacked
 from bateau.kit.position import Position
 from bateau.specs.kinds import KINDS
@@ -67,7 +67,7 @@ def unpack_reading(file: str, data: bytes) -> FileReading | None:
     return FileReading(file=file, specs=tuple(_spec(file, *each) for each in specs), foreign=foreign)
 
 
-def _spec(file: str, kind: Any, name: str, tree: Any, place: tuple[int, int], positions: bytes) -> Spec:
+def _spec(file: str, kind: str, name: str, tree: JsonObject, place: tuple[int, int], positions: bytes) -> Spec:
     return Spec(
         definition=KINDS[kind],
         name=name,

@@ -10,12 +10,13 @@ Invariant: documents of other programs are skipped and counted. Held by tests/sp
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import API_VERSION, Metadata, Spec
 from bateau.kit.cel_text import OPEN
 from bateau.kit.git_lfs import is_pointer
+from bateau.kit.json_value import Json, object_at
 from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
@@ -159,9 +160,9 @@ def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
     return (Problem(where=flaw.position, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING),)
 
 
-def _is_ours(tree: Any) -> bool:
+def _is_ours(tree: object) -> bool:
     """Whether a document is Bateau's: by its group, or by a misspelt group and a kind of Bateau."""
-    document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+    document = object_at(tree)
     version, kind = document.get("apiVersion"), document.get("kind")
     if not isinstance(version, str):
         return False
@@ -171,9 +172,9 @@ def _is_ours(tree: Any) -> bool:
     return near and isinstance(kind, str) and closest(kind, KINDS) is not None
 
 
-def _lacks_version(tree: Any) -> bool:
+def _lacks_version(tree: object) -> bool:
     """Whether a document seems to be one of Bateau's without its apiVersion."""
-    document = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+    document = object_at(tree)
     kind, metadata = document.get("kind"), document.get("metadata")
     ours = isinstance(kind, str) and kind in KINDS
     return ours and "apiVersion" not in document and isinstance(metadata, dict) and "name" in metadata
@@ -187,7 +188,7 @@ def _without_version(document: Document) -> Problem:
 
 def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
     """Check one of Bateau's documents. The spec is None if its kind, name or shape is unusable."""
-    tree: dict[str, Any] = document.tree
+    tree = object_at(document.tree)
     checker = Checker(
         value_at=lambda path: nearest(document.positions, path, document.position),
         key_at=lambda path: document.keys.get(path) or nearest(document.positions, path, document.position),
@@ -218,7 +219,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
         )
     checker.check({} if tree.get("spec") is None else tree["spec"], KINDS[kind].schema, "spec")
     problems += map(_problem, (*checker.flaws, *ambiguous_scalars(document, KINDS[kind].schema)))
-    name = tree["metadata"].get("name") if isinstance(tree.get("metadata"), dict) else None
+    name = object_at(tree, "metadata").get("name")
     if isinstance(name, str) and OPEN in name:
         where = document.positions.get("metadata.name", document.position)
         says = "metadata.name is an expression, but names must be known before expressions are evaluated"
@@ -248,7 +249,7 @@ def _version_problems(document: Document) -> list[Problem]:
     ]
 
 
-def _kind_problem(document: Document, kind: Any) -> Problem:
+def _kind_problem(document: Document, kind: object) -> Problem:
     if kind is None:
         return Problem(where=document.position, says="kind is missing", hint=f"one of: {' | '.join(KINDS)}")
     near = did_you_mean(str(kind), KINDS)
@@ -257,12 +258,12 @@ def _kind_problem(document: Document, kind: Any) -> Problem:
     return Problem(where=where, says=f"kind is {shown(kind)}, which is not known", hint=hint)
 
 
-def _without_server_fields(metadata: Any) -> Any:
+def _without_server_fields(metadata: Json) -> Json:
     """Remove the metadata fields of the API server, so that the output of `kubectl get -o yaml` is a valid spec."""
     if not isinstance(metadata, dict):
         return metadata
     server = ("creationTimestamp", "generation", "managedFields", "resourceVersion", "uid")
-    return {key: value for key, value in cast("dict[str, Any]", metadata).items() if key not in server}
+    return {key: value for key, value in metadata.items() if key not in server}
 
 
 def _without_repeated(specs: list[Spec]) -> tuple[list[Spec], list[Problem]]:

@@ -4,10 +4,10 @@ Called by specs.reading. The checks of each kind are in its own module.
 """
 
 from collections.abc import Sequence
-from typing import Any, cast
 
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Names, Spec
+from bateau.kit.json_value import object_at
 from bateau.kit.position import child
 from bateau.specs.kinds import KINDS
 from bateau.specs.kinds.wrong import at
@@ -43,9 +43,8 @@ def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
         fields = spec.fields
         if fields.get("image") and not fields.get("command"):
             continue  # it runs on clusters only, where each App has its own address
-        ports = fields.get("ports")
-        for name, port in (cast("dict[str, Any]", ports) if isinstance(ports, dict) else {}).items():
-            number = cast("dict[str, Any]", port).get("port") if isinstance(port, dict) else None
+        for name, port in object_at(fields, "ports").items():
+            number = object_at(port).get("port")
             if not isinstance(number, int) or isinstance(number, bool):
                 continue
             path = child(child("spec.ports", name), "port")

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bateau.kit.json_value import object_at, text_at
 from bateau.kit.position import leaves
 from bateau.sources.foreign import rendering
 from bateau.sources.foreign.objects import read_objects
@@ -55,7 +56,7 @@ def test_a_hook_in_a_manifest_is_included_or_left_out_and_reported(
 ) -> None:
     write(tmp_path, {"shop/job.yaml": f"{JOB % ('a', annotation)}---\n{JOB % ('b', 'x: z')}"})
     expansion = expand(tmp_path, "  manifests: [job.yaml]\n")
-    names = [manifest.tree["metadata"]["name"] for manifest in sound(expansion)]
+    names = [text_at(manifest.tree, "metadata", "name") for manifest in sound(expansion)]
     assert names == (["a", "b"] if included else ["b"])
     (finding,) = expansion.findings
     assert (finding.says, finding.verdict) == (f"Job a is {says}", "warning")
@@ -70,7 +71,7 @@ def test_a_hook_in_a_kustomization_is_reported_in_its_own_file(tmp_path: Path) -
         f"{JOB % ('b', 'argocd.argoproj.io/hook: PostDelete')}",
     })  # fmt: skip
     expansion = expand(tmp_path, "  kustomization: .\n")
-    assert [manifest.tree["metadata"]["name"] for manifest in expansion.manifests] == ["x-a"]
+    assert [text_at(manifest.tree, "metadata", "name") for manifest in expansion.manifests] == ["x-a"]
     assert [str(each.where) for each in expansion.findings] == ["shop/job.yaml:6:30", "shop/job.yaml:16:30"]
 
 
@@ -84,7 +85,7 @@ def test_a_key_that_a_chart_repeats_is_a_warning_and_the_last_one_is_used(tmp_pa
     write(tmp_path, {"shop/chart/Chart.yaml": CHART, "shop/chart/templates/a.yaml": template})
     expansion = expand(tmp_path, "  chart: {source: chart, values: {n: 1}}\n")
     (manifest,) = sound(expansion)
-    assert manifest.tree["metadata"]["labels"] == {"app": "two"}
+    assert object_at(manifest.tree, "metadata", "labels") == {"app": "two"}
     (finding,) = expansion.findings
     assert (str(finding.where), finding.verdict) == ("shop/chart/templates/a.yaml:1:1", "warning")
     assert finding.says == (

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bateau.kit.json_value import object_at, text_at
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.foreign import ForeignDocuments
@@ -80,7 +81,7 @@ def test_a_comma_in_the_name_of_a_value_file_is_no_second_file(tmp_path: Path) -
     write(tmp_path, {'shop/eu,"us".yaml': "level: warn\n"})
     spec = "  chart: {source: chart, valueFiles: ['eu,\"us\".yaml']}\n"
     (manifest,) = sound(expand(tmp_path, spec))
-    assert manifest.tree["data"]["level"] == "warn"
+    assert text_at(manifest.tree, "data", "level") == "warn"
 
 
 def test_what_the_schema_of_a_chart_refuses_is_shown_in_the_value_file(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_value_file_with_an_error_is_reported_with_its_line(tmp_path: Path, te
 def test_an_empty_value_file_sets_nothing(tmp_path: Path) -> None:
     write(tmp_path, {**FILES, "shop/base.yaml": "# nothing\n", "values/prod.yaml": ""})
     (manifest,) = sound(expand(tmp_path, SPEC))
-    assert manifest.tree["data"]["level"] == "info"
+    assert text_at(manifest.tree, "data", "level") == "info"
 
 
 def test_templates_find_the_api_versions_that_kubernetes_serves_and_those_of_the_spec(tmp_path: Path) -> None:
@@ -141,7 +142,7 @@ def test_templates_find_the_api_versions_that_kubernetes_serves_and_those_of_the
     versions = "[monitoring.coreos.com/v1, acme.org/v1/Thing]"
     service = service_of(f"  chart: {{source: chart, apiVersions: {versions}}}\n")
     (manifest,) = sound(foreign.expand(service, namespace="default"))
-    assert list(manifest.tree["data"].values()) == ["true", "true", "true", "true", "false"]
+    assert list(object_at(manifest.tree, "data").values()) == ["true", "true", "true", "true", "false"]
 
 
 @pytest.mark.parametrize("version", ["monitoring.coreos.com", "a/v1,b/v1", "--set", "a/v1/b/c", ""])

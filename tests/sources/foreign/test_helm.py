@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bateau.domain.manifest import Manifest
+from bateau.kit.json_value import array_at, object_at
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.foreign import ForeignDocuments, helm_trace
@@ -62,7 +63,7 @@ def test_what_comes_out_is_what_helm_renders_but_for_hooks_of_tests_and_deletion
 
 
 def test_words_are_read_as_helm_and_kubectl_do(rendered: dict[str, Manifest]) -> None:
-    container = rendered["Deployment"].tree["spec"]["template"]["spec"]["containers"][0]
+    container = object_at(array_at(rendered["Deployment"].tree, "spec", "template", "spec", "containers")[0])
     assert (container["stdin"], container["tty"]) == (False, True)
 
 
@@ -186,7 +187,7 @@ def test_release_and_namespace_reach_the_templates(tmp_path: Path) -> None:
     template = CONFIG + "data:\n" + "".join(f"  {name}: {{{{ .{name} }}}}\n" for name in names)
     write(tmp_path, {"shop/chart/Chart.yaml": CHART, "shop/chart/templates/x.yaml": template})
     (manifest,) = sound(expand(tmp_path, SMALL, namespace="prod"))
-    assert list(manifest.tree["data"].values()) == ["prod", "shop", "v1.37.0"]
+    assert list(object_at(manifest.tree, "data").values()) == ["prod", "shop", "v1.37.0"]
 
 
 def test_values_of_every_type_arrive_as_they_are(tmp_path: Path) -> None:
@@ -391,4 +392,4 @@ def test_other_values_are_another_question(tmp_path: Path) -> None:
     first = foreign.expand(service_of(SEARCH), namespace="a")
     assert foreign.expand(service_of(SEARCH), namespace="a") is first
     other = foreign.expand(service_of(SEARCH.replace("3", "4")), namespace="a")
-    assert other.manifests[3].tree["spec"]["replicas"] == 4
+    assert object_at(other.manifests[3].tree, "spec")["replicas"] == 4

@@ -8,6 +8,7 @@ from shutil import copytree
 import pytest
 
 from bateau.domain.manifest import Manifest
+from bateau.kit.json_value import object_at
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.foreign import ForeignDocuments, kustomize_trace
@@ -129,7 +130,7 @@ def test_annotations_that_the_user_asks_for_are_kept_and_ours_are_not(tmp_path: 
     assert plain.tree["metadata"] == {"name": "web"}
     write(tmp_path, {"shop/kustomization.yaml": "resources: [web.yaml]\nbuildMetadata: [originAnnotations]\n"})
     (asked,) = sound(expand(tmp_path, "  kustomization: .\n"))
-    assert asked.tree["metadata"]["annotations"] == {"config.kubernetes.io/origin": "path: web.yaml\n"}
+    assert object_at(asked.tree, "metadata", "annotations") == {"config.kubernetes.io/origin": "path: web.yaml\n"}
     (origin,) = asked.origins["metadata.annotations['config.kubernetes.io/origin']"]
     assert origin.says == UNKNOWN
 

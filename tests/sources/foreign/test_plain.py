@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import text_at
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write as write_yaml
 from bateau.sources.foreign import ForeignDocuments
@@ -33,7 +34,7 @@ spec:
 
 
 def kinds(manifests: tuple[Manifest, ...]) -> list[str]:
-    return [f"{manifest.tree['kind']} {manifest.tree['metadata']['name']}" for manifest in manifests]
+    return [f"{manifest.tree['kind']} {text_at(manifest.tree, 'metadata', 'name')}" for manifest in manifests]
 
 
 def test_every_leaf_has_its_line_and_column(tmp_path: Path) -> None:

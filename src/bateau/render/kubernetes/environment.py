@@ -10,12 +10,12 @@ import hashlib
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.workload import ModelServer
 from bateau.kit.position import child
 from bateau.render.kubernetes.shape import Door, Shape
-from bateau.render.marks import From, Rule, plain
+from bateau.render.marks import From, MarkedObject, Rule, plain
 
 _SECRET: Final = re.compile(
     r"(?:^|_)(?:PASSWORD|PASSWD|PASSPHRASE|PASS|PWD|SECRET|SECRET_?KEY|SECRET_?VALUE|TOKEN|CREDENTIALS?"
@@ -29,7 +29,7 @@ _KEY: Final = re.compile(r"(?!\.\.?$)[-._a-zA-Z0-9]{1,253}").fullmatch
 class Variables:
     """Marked variables that stand in the ConfigMap, and names of those that a Secret must hold."""
 
-    plain: dict[str, Any]
+    plain: MarkedObject
     secret: tuple[str, ...]
 
     @property
@@ -40,7 +40,7 @@ class Variables:
 
 def variables_of(shape: Shape, doors: list[Door]) -> Variables:
     """Return the variables that the spec sets and those that `uses` and `ports` give; the spec's win."""
-    made: dict[str, Any] = {}
+    made: MarkedObject = {}
     secret: list[str] = []
     for name, value in shape.service.env.items():
         path = child("spec.env", name)
@@ -56,8 +56,8 @@ def variables_of(shape: Shape, doors: list[Door]) -> Variables:
     return Variables({**given, **made}, tuple(secret))
 
 
-def _given(shape: Shape, doors: list[Door]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _given(shape: Shape, doors: list[Door]) -> MarkedObject:
+    made: MarkedObject = {}
     for door in doors:
         made.setdefault("PORT", Rule(str(door.number.value), "number of the first port"))
         made[f"PORT_{_upper(door.key)}"] = Rule(str(door.number.value), f"number of port {door.key}")

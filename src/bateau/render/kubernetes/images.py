@@ -8,10 +8,10 @@ tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.workload import ModelServer, Workload
-from bateau.render.marks import From, Rule
+from bateau.render.marks import From, Marked, Rule
 
 PORT: Final = 8080
 IMAGES: Final[dict[tuple[str, str | None], str]] = {
@@ -26,8 +26,8 @@ class Server:
     """A container that serves a model: marked image, arguments, and the engine's name."""
 
     engine: str
-    image: Rule
-    arguments: list[Any]
+    image: Rule[str]
+    arguments: list[Marked]
 
 
 def server_of(service: Workload, spec: ModelServer) -> Server | str:
@@ -44,9 +44,9 @@ def server_of(service: Workload, spec: ModelServer) -> Server | str:
     return Server(engine, Rule(image, f"image of {engine} for {vendor or 'CPU'}"), arguments)
 
 
-def _llamacpp(service: Workload, spec: ModelServer) -> list[Any] | str:
+def _llamacpp(service: Workload, spec: ModelServer) -> list[Marked] | str:
     source = spec.source
-    made: list[Any] = []
+    made: list[Marked] = []
     if source.startswith("hf://") and source.count("/") >= 4 and source.endswith(".gguf"):  # noqa: PLR2004
         owner, repository, file = source.removeprefix("hf://").split("/", 2)
         made += _pair("--hf-repo", f"{owner}/{repository}", "spec.source")
@@ -68,7 +68,7 @@ def _llamacpp(service: Workload, spec: ModelServer) -> list[Any] | str:
     return made
 
 
-def _vllm(service: Workload, spec: ModelServer) -> list[Any] | str:
+def _vllm(service: Workload, spec: ModelServer) -> list[Marked] | str:
     source = spec.source
     if "://" in source.removeprefix("hf://") or source.removeprefix("hf://").count("/") != 1:
         return f'vLLM cannot fetch "{source}"; write hf://ORG/REPOSITORY'
@@ -83,9 +83,9 @@ def _vllm(service: Workload, spec: ModelServer) -> list[Any] | str:
     return made
 
 
-def _pair(flag: str, value: str, path: str, says: str | None = None) -> list[Any]:
+def _pair(flag: str, value: str, path: str, says: str | None = None) -> list[Marked]:
     return [Rule(flag, "argument of the server"), From(value, path, says)]
 
 
-def _constants(*words: str) -> list[Any]:
+def _constants(*words: str) -> list[Marked]:
     return [Rule(word, "argument of the server") for word in words]

@@ -7,15 +7,16 @@ tests/policy/test_starter.py::test_every_rendered_pod_passes_the_restricted_stan
 """
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.workload import Container, ModelServer
+from bateau.kit.json_value import JsonObject
 from bateau.kit.position import child, item
 from bateau.kit.quantity import format_bytes, format_cores
 from bateau.render.kubernetes.environment import Variables
 from bateau.render.kubernetes.images import Server
 from bateau.render.kubernetes.shape import Door, Shape
-from bateau.render.marks import From, Rule
+from bateau.render.marks import From, MarkedObject, Rule
 
 _GPU_RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 _CONTAINER_RIGHTS: Final = Rule(
@@ -32,11 +33,11 @@ _UNPRIVILEGED_PORT: Final = 1024
 _USER: Final = 65532
 
 
-def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server | None) -> dict[str, Any]:
+def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server | None) -> MarkedObject:
     """Return the marked spec of the pod."""
     service, runs = shape.service, shape.service.runs
     name = From(shape.service.name, "metadata.name")
-    container: dict[str, Any] = {
+    container: MarkedObject = {
         "name": name,
         "image": server.image if server else From(runs.image if isinstance(runs, Container) else "", "spec.image"),
     }
@@ -50,16 +51,15 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         container["ports"] = [{"name": door.name, "containerPort": door.number} for door in doors]
     if variables.plain:
         container["envFrom"] = [{"configMapRef": {"name": name}}]
-    if variables.secret:
-        container["env"] = [_secret(variable, name) for variable in variables.secret]
-    if server:
-        container.setdefault("env", []).extend(_caches(service.env))
+    if variables.secret or server:
+        secrets = [_secret(variable, name) for variable in variables.secret]
+        container["env"] = [*secrets, *(_caches(service.env) if server else [])]
     container["resources"] = _resources(shape)
     container |= _probes(shape, doors)
     container["lifecycle"] = Rule({"preStop": {"sleep": {"seconds": _END_SECONDS}}}, "let endpoints learn of the end")
     container["securityContext"] = _CONTAINER_RIGHTS
     mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the pod's own
-    volumes: list[dict[str, Any]] = [{"name": "tmp", "emptyDir": {}}]
+    volumes: list[JsonObject] = [{"name": "tmp", "emptyDir": {}}]
     if server:
         mounts.append({"name": "models", "mountPath": "/models"})
         volumes.append({"name": "models", "emptyDir": {}})
@@ -75,15 +75,15 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
     }
 
 
-def _word(text: str, path: str) -> From:
+def _word(text: str, path: str) -> From[str]:
     """Return a word of a command that means here what it says: Kubernetes would expand `$(NAME)` and `$$` in it."""
     if "$(" not in text and "$$" not in text:
         return From(text, path)
     return From(text.replace("$", "$$"), path, "with `$` doubled, so that Kubernetes leaves it alone")
 
 
-def _rights(doors: list[Door], *, own_image: bool) -> Rule:
-    rights: dict[str, Any] = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+def _rights(doors: list[Door], *, own_image: bool) -> Rule[JsonObject]:
+    rights: JsonObject = {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     if own_image:
         # The images of the engines name no user; an app's image keeps the one it names.
         rights |= {"runAsUser": _USER, "runAsGroup": _USER, "fsGroup": _USER}
@@ -92,13 +92,13 @@ def _rights(doors: list[Door], *, own_image: bool) -> Rule:
     return Rule(rights, "secure by default")
 
 
-def _grace(shape: Shape) -> From:
+def _grace(shape: Shape) -> From[int]:
     stop = shape.service.stop_timeout_s
     whole = shape.seconds(shape.service.drain_timeout_s + stop + _END_SECONDS, "spec.drainTimeout").value
     return From(whole, "spec.drainTimeout", f"drainTimeout, {stop:g} s to stop and {_END_SECONDS} s for endpoints")
 
 
-def _secret(variable: str, name: From) -> dict[str, Any]:
+def _secret(variable: str, name: From[str]) -> MarkedObject:
     says = f"the value of {child('spec.env', variable)} stays in the cluster"
     return {
         "name": Rule(variable, says),
@@ -106,7 +106,7 @@ def _secret(variable: str, name: From) -> dict[str, Any]:
     }
 
 
-def _caches(written: Mapping[str, str]) -> list[dict[str, Any]]:
+def _caches(written: Mapping[str, str]) -> list[MarkedObject]:
     pairs = {"HF_HOME": "/models", "LLAMA_CACHE": "/models", "HOME": "/models", "XDG_CACHE_HOME": "/models"}
     return [
         {"name": Rule(key, "where models are kept"), "value": Rule(value, "where models are kept")}
@@ -115,9 +115,9 @@ def _caches(written: Mapping[str, str]) -> list[dict[str, Any]]:
     ]
 
 
-def _resources(shape: Shape) -> dict[str, Any]:
+def _resources(shape: Shape) -> MarkedObject:
     spec = shape.service
-    amounts: dict[str, Any] = {}
+    amounts: MarkedObject = {}
     if spec.resources.cpu:
         amounts["cpu"] = From(format_cores(spec.resources.cpu), "spec.resources.cpu")
     if spec.resources.memory:
@@ -136,12 +136,12 @@ def _resources(shape: Shape) -> dict[str, Any]:
     return {"requests": dict(amounts), "limits": dict(amounts)}
 
 
-def _probes(shape: Shape, doors: list[Door]) -> dict[str, Any]:
+def _probes(shape: Shape, doors: list[Door]) -> MarkedObject:
     health = shape.service.health
     door = next((each for each in doors if each.key == health.port), doors[0] if doors else None)
     if door is None:
         return {}
-    action: dict[str, Any]
+    action: MarkedObject
     if isinstance(shape.service.runs, ModelServer):
         path = From(health.path, "spec.health.path") if health.path else Rule("/health", "path of the engine")
         action = {"httpGet": {"path": path, "port": door.number}}

@@ -10,7 +10,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal, TypeVar
 
 from bateau.domain.finding import Finding
 from bateau.domain.unit import Address
@@ -18,7 +18,7 @@ from bateau.domain.workload import External, ModelServer, ServiceKey, Workload
 from bateau.kit.position import child, nearest
 from bateau.ports.target import Surroundings
 from bateau.render.kubernetes.images import PORT
-from bateau.render.marks import From, Rule
+from bateau.render.marks import From, Marked, MarkedObject, Rule
 
 _LABEL_VALUE: Final = re.compile(r"(?:[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?)?").fullmatch
 _DNS_LABEL: Final = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
@@ -33,6 +33,7 @@ _LABELS_OF_OURS: Final = frozenset(
     ("app.kubernetes.io/name", "app.kubernetes.io/component", "app.kubernetes.io/managed-by", "bateau.dev/environment")
 )
 PORT_FIRST: Final = 8080
+_Value = TypeVar("_Value", int, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,8 @@ class Door:
     """A port of a service: as the spec names it, as Kubernetes does, and its number."""
 
     key: str
-    name: Any
-    number: From | Rule
+    name: From[str] | Rule[str]
+    number: From[int] | Rule[int]
     protocol: str
 
     @property
@@ -68,10 +69,10 @@ class Shape:
         if len(doors) == 1:
             return
         for what, values in (
-            ("number", [door.number.value for door in doors]),
-            ("name", [door.name.value for door in doors]),
+            ("number", _repeated([door.number.value for door in doors])),
+            ("name", _repeated([door.name.value for door in doors])),
         ):
-            for value in sorted({each for each in values if values.count(each) > 1}):
+            for value in values:
                 says = f"two ports have the {what} {value}, by which Kubernetes distinguishes them"
                 self.say(says, "spec.ports", verdict="error")
 
@@ -89,9 +90,9 @@ class Shape:
             )
         )
 
-    def document(self, api: str, kind: str, rest: dict[str, Any], *, annotated: bool = False) -> dict[str, Any]:
+    def document(self, api: str, kind: str, rest: Mapping[str, Marked], *, annotated: bool = False) -> MarkedObject:
         """Return a marked object with its metadata."""
-        metadata: dict[str, Any] = {
+        metadata: MarkedObject = {
             "name": From(self.service.name, "metadata.name"),
             "namespace": From(self.service.namespace, "metadata.namespace")
             if self.service.namespace
@@ -106,13 +107,13 @@ class Shape:
         named = {"apiVersion": Rule(api, f"version of {kind}"), "kind": Rule(kind, f"a {kind} for each service")}
         return {**named, "metadata": metadata, **rest}
 
-    def selector(self) -> dict[str, Any]:
+    def selector(self) -> MarkedObject:
         """Return the labels that pick the pods of this service and no other."""
         return selector_of(self.service)
 
-    def labels(self) -> dict[str, Any]:
+    def labels(self) -> MarkedObject:
         """Return the labels of every object: the valid ones of the spec, then Bateau's."""
-        made: dict[str, Any] = {}
+        made: MarkedObject = {}
         for key, value in self.service.labels.items():
             if _LABEL_KEY(key) and _LABEL_VALUE(value):
                 made[key] = From(value, child("metadata.labels", key))
@@ -139,7 +140,7 @@ class Shape:
         """Return the user's annotations."""
         return self.service.annotations
 
-    def seconds(self, value: float, path: str, *, least: int = 1) -> From:
+    def seconds(self, value: float, path: str, *, least: int = 1) -> From[int]:
         """Return a duration in whole seconds, rounded up."""
         whole = max(math.ceil(value), least)
         if whole > _INT32_MAX:
@@ -147,7 +148,11 @@ class Shape:
         return From(whole, path, "in whole seconds, rounded up" if whole != value else None)
 
 
-def selector_of(service: Workload) -> dict[str, Any]:
+def _repeated(values: Sequence[_Value]) -> list[_Value]:
+    return sorted({each for each in values if values.count(each) > 1})
+
+
+def selector_of(service: Workload) -> MarkedObject:
     """Return the labels that pick the pods of a service."""
     return {
         "app.kubernetes.io/name": From(service.name, "metadata.name"),
@@ -175,7 +180,7 @@ def doors_of(service: Workload) -> list[Door]:
     for key, port in ports.items():
         path = child("spec.ports", key)
         if port.number:
-            number: From | Rule = From(port.number, f"{path}.port")
+            number: From[int] | Rule[int] = From(port.number, f"{path}.port")
         else:
             while following in taken:
                 following += 1

@@ -7,7 +7,7 @@ tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is installed once for a cluster.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.unit import Objects, Whereabouts
@@ -28,7 +28,7 @@ from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
 from bateau.render.kubernetes.pod import pod_of
 from bateau.render.kubernetes.shape import Door, Shape, address_of, doors_of, selector_labels
-from bateau.render.marks import From, MarkedOrigins, Rule, plain
+from bateau.render.marks import From, MarkedObject, MarkedOrigins, Rule, plain_object
 
 _IDLE_SECONDS_MAX = 3600
 _FIELD_OF = {Command: "command", Wasm: "wasm", VirtualMachine: "vm", Documents: "manifests"}
@@ -70,13 +70,15 @@ class Kubernetes:
         _say_left_out(shape)
         trees = _objects(shape, server)
         manifests = tuple(
-            Manifest(service=workload.key, target=self.name, tree=plain(tree), origins=MarkedOrigins(tree, workload))
+            Manifest(
+                service=workload.key, target=self.name, tree=plain_object(tree), origins=MarkedOrigins(tree, workload)
+            )
             for tree in trees
         )
         return Rendering(body=Objects(manifests=manifests), findings=tuple(shape.findings))
 
 
-def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
+def _objects(shape: Shape, server: Server | None) -> list[MarkedObject]:
     doors = doors_of(shape.service)
     shape.numbers = {door.key: str(door.number.value) for door in doors}
     shape.check_doors(doors)
@@ -86,16 +88,17 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
         shape.document("v1", "ServiceAccount", {"automountServiceAccountToken": Rule(False, "secure by default")}),
         _network_policy(shape, doors),
     ]
-    template: dict[str, Any] = {"metadata": {"labels": shape.labels()}, "spec": pod_of(shape, doors, variables, server)}
+    annotations: MarkedObject = {}
     if variables.plain:
         made.append(shape.document("v1", "ConfigMap", {"data": variables.plain}))
         digest = Rule(variables.digest, "pods restart when the ConfigMap changes")
-        template["metadata"]["annotations"] = {"bateau.dev/config": digest}
+        annotations["bateau.dev/config"] = digest
     if shape.service.restarted_at:
         when = Rule(shape.service.restarted_at, "the service was restarted")
-        template["metadata"].setdefault("annotations", {})["kubectl.kubernetes.io/restartedAt"] = when
+        annotations["kubectl.kubernetes.io/restartedAt"] = when
+    metadata: MarkedObject = {"labels": shape.labels(), **({"annotations": annotations} if annotations else {})}
     replicas = _replicas(shape)
-    deployment: dict[str, Any] = {} if scale else {"replicas": replicas}
+    deployment: MarkedObject = {} if scale else {"replicas": replicas}
     deployment |= {
         "selector": {"matchLabels": shape.selector()},
         "strategy": Rule(
@@ -106,7 +109,7 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
             "spec.health.startTimeout",
             "twice, at least 600",
         ),
-        "template": template,
+        "template": {"metadata": metadata, "spec": pod_of(shape, doors, variables, server)},
     }
     made.append(shape.document("apps/v1", "Deployment", {"spec": deployment}, annotated=True))
     if doors:
@@ -119,20 +122,20 @@ def _objects(shape: Shape, server: Server | None) -> list[dict[str, Any]]:
     return made
 
 
-def _service(shape: Shape, doors: list[Door]) -> dict[str, Any]:
-    ports: list[dict[str, Any]] = []
+def _service(shape: Shape, doors: list[Door]) -> MarkedObject:
+    ports: list[MarkedObject] = []
     for door in doors:
-        port: dict[str, Any] = {"name": door.name, "port": door.number, "targetPort": door.number}
+        port: MarkedObject = {"name": door.name, "port": door.number, "targetPort": door.number}
         if door.app_protocol:
             port["appProtocol"] = Rule(door.app_protocol, f"protocol of port {door.key}")
         ports.append(port)
     return shape.document("v1", "Service", {"spec": {"selector": shape.selector(), "ports": ports}})
 
 
-def _network_policy(shape: Shape, doors: list[Door]) -> dict[str, Any]:
+def _network_policy(shape: Shape, doors: list[Door]) -> MarkedObject:
     """Let in those that say that they use the service, and nobody else."""
     users = shape.around.users
-    spec: dict[str, Any] = {
+    spec: MarkedObject = {
         "podSelector": {"matchLabels": shape.selector()},
         "policyTypes": Rule(["Ingress"], "who may call it is what `uses` says"),
     }
@@ -142,7 +145,7 @@ def _network_policy(shape: Shape, doors: list[Door]) -> dict[str, Any]:
     return shape.document("networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
 
 
-def _peer(shape: Shape, user: ServiceKey, namespace: str) -> dict[str, Any]:
+def _peer(shape: Shape, user: ServiceKey, namespace: str) -> MarkedObject:
     """Return the pods of a service that uses this one, also where they are in another namespace."""
     pods = Rule({"matchLabels": selector_labels(user)}, f"{user} uses it")
     if namespace == shape.around.namespace:
@@ -170,7 +173,7 @@ def _scale_of(shape: Shape) -> Scale | None:
     return scale
 
 
-def _replicas(shape: Shape) -> From:
+def _replicas(shape: Shape) -> From[int]:
     """Return how many there are where nothing scales them: with bounds that are one number, that number."""
     spec = shape.service
     scale = spec.scale
@@ -179,7 +182,7 @@ def _replicas(shape: Shape) -> From:
     return From(max(scale.min, 1), "spec.scale.min", "at least 1" if scale.min < 1 else None)
 
 
-def _autoscaler(shape: Shape, scale: Scale) -> dict[str, Any]:
+def _autoscaler(shape: Shape, scale: Scale) -> MarkedObject:
     idle = min(shape.seconds(scale.idle_after, "spec.scale.idleAfter").value, _IDLE_SECONDS_MAX)
     target = {
         "apiVersion": Rule("apps/v1", "the Deployment beside it"),

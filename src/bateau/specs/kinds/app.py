@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal, cast
+from typing import Final, Literal
 
 from bateau.domain.expression import paths_read
 from bateau.domain.problem import Problem
@@ -24,6 +24,7 @@ from bateau.domain.workload import (
     Workload,
 )
 from bateau.domain.workload import Port as WorkloadPort
+from bateau.kit.json_value import ReadObject, array_at, object_at
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.suggest import closest, listed, suggestion
@@ -136,7 +137,7 @@ def _runs(spec: AppSpec) -> Runs:
     return Command(words=spec.command or (), working_directory=spec.working_directory)
 
 
-def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     """Report fields of an App that are invalid or conflict with each other, and unknown services."""
     problems: list[Problem] = []
     ways = [way for way in WAYS_TO_RUN if fields.get(way) is not None]
@@ -153,15 +154,13 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
         problems.append(at(spec, f"spec.{ways[1]}", says, "keep one of them"))
     if fields.get("command") == []:
         problems.append(at(spec, "spec.command", "command is empty", "write `command: [program, argument]`"))
-    ports = fields.get("ports")
-    ports_there = list(cast("dict[str, Any]", ports)) if isinstance(ports, dict) else []
+    ports_there = list(object_at(fields, "ports"))
     for index, name in enumerate(ports_there):
         for other in ports_there[:index]:
             if _upper(name) == _upper(other):
                 says = f"port `{name}` and port `{other}` have the same variable, PORT_{_upper(name)}"
                 problems.append(at(spec, child("spec.ports", name), says, "rename one"))
-    health = fields.get("health")
-    probed = cast("dict[str, Any]", health).get("port") if isinstance(health, dict) else None
+    probed = object_at(fields, "health").get("port")
     if isinstance(probed, str) and probed not in ports_there:
         problems.append(
             at(
@@ -182,8 +181,7 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
             for word in _PORT_WORD.findall(text)
             if word not in ports_there and (near := closest(word, ports_there))
         ]
-    uses = fields.get("uses")
-    for index, used in enumerate(cast("list[Any]", uses) if isinstance(uses, list) else []):
+    for index, used in enumerate(array_at(fields, "uses")):
         problems += _used(spec, f"spec.uses[{index}]", used, names)
     return problems
 
@@ -208,7 +206,7 @@ def _ports_used(text: str) -> list[str]:
     return [step for step in found if isinstance(step, str)]
 
 
-def _used(spec: Spec, path: str, used: Any, names: Names) -> list[Problem]:
+def _used(spec: Spec, path: str, used: object, names: Names) -> list[Problem]:
     if not isinstance(used, str) or "${" in used:
         return []
     prefix, slash, name = used.partition("/")
@@ -236,12 +234,11 @@ def rechecks(remade: Remade) -> list[Problem]:
         return Problem(where=nearest(remade.positions, path, spec.position), says=says, hint=hint)
 
     found: list[Problem] = []
-    ports: Any = body.get("ports") or {}
-    health: Any = body.get("health") or {}
-    port = health.get("port") if isinstance(health, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    ports = object_at(body, "ports")
+    port = object_at(body, "health").get("port")
     if isinstance(port, str) and remade.made("spec.health.port") and port not in ports:
         found.append(wrong("spec.health.port", f"health.port is `{port}`, but there is no such port", ports))
-    for index, used in enumerate(cast("list[Any]", body.get("uses") or [])):
+    for index, used in enumerate(array_at(body, "uses")):
         path = item("spec.uses", index)
         if remade.made(path) and used not in remade.services():
             found.append(wrong(path, f"uses `{used}`, but there is no such service", remade.services()))
@@ -251,7 +248,7 @@ def rechecks(remade: Remade) -> list[Problem]:
     return found
 
 
-def brings_documents(fields: Mapping[str, Any]) -> bool:
+def brings_documents(fields: ReadObject) -> bool:
     """Whether the document of an App sets manifests, a kustomization or a chart."""
     return any(each in fields for each in _DOCUMENTS)
 

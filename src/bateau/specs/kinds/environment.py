@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from typing import Any, cast
 
 from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, LATER, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN, expressions
+from bateau.kit.json_value import ReadObject, array_at, object_at
 from bateau.kit.position import leaves
 from bateau.kit.schema import described
 from bateau.kit.suggest import did_you_mean, suggestion
@@ -40,7 +40,7 @@ class Patch:
     """A change to the objects that match."""
 
     match: Match = described("The objects to change.", default_factory=Match)
-    set: Mapping[str, Any] = described(
+    set: Mapping[str, object] = described(
         "Values by path: `spec.replicas`, `spec.command[0]`, `spec.containers[name=web].image`. `null` removes a field "
         "or an item; a mapping at `[name=NEW]` adds an item.",
         default_factory=dict,
@@ -76,11 +76,11 @@ class EnvironmentSpec:
         default=(),
         examples=(("app/debug", "model/*"),),
     )
-    values: Mapping[str, Any] = described("Values, available to expressions as `values`.", default_factory=dict)
+    values: Mapping[str, object] = described("Values, available to expressions as `values`.", default_factory=dict)
     patches: tuple[Patch, ...] = described("Changes to documents and manifests.", default=())
 
 
-def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     """Report unknown names, and expressions in places where they are not evaluated."""
     return [
         *_plain_texts(spec, fields),
@@ -90,7 +90,7 @@ def references(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Prob
     ]
 
 
-def _plain_texts(spec: Spec, fields: Mapping[str, Any]) -> list[Problem]:
+def _plain_texts(spec: Spec, fields: ReadObject) -> list[Problem]:
     hint = "move the expression to the field that uses the value, or to a patch"
     plain = [
         at(spec, path, f"`${{ }}` in {path} is plain text and not evaluated", hint, severity=Severity.WARNING)
@@ -104,10 +104,9 @@ def _plain_texts(spec: Spec, fields: Mapping[str, Any]) -> list[Problem]:
     return plain
 
 
-def _nothing_excluded(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
-    excluded = fields.get("exclude")
+def _nothing_excluded(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     found: list[Problem] = []
-    for index, pattern in enumerate(cast("list[Any]", excluded) if isinstance(excluded, list) else []):
+    for index, pattern in enumerate(array_at(fields, "exclude")):
         if not isinstance(pattern, str) or any(fnmatchcase(key, pattern) for key in names.services):
             continue
         if pattern.partition("/")[2] in names.doubtful or (any(each in pattern for each in "*?[") and names.doubtful):
@@ -120,9 +119,8 @@ def _nothing_excluded(spec: Spec, fields: Mapping[str, Any], names: Names) -> li
     return found
 
 
-def _unknown_environments(spec: Spec, fields: Mapping[str, Any], names: Names) -> list[Problem]:
+def _unknown_environments(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     others = sorted(names.environments - {spec.name})
-    after = fields.get("after")
     return [
         at(
             spec,
@@ -130,21 +128,19 @@ def _unknown_environments(spec: Spec, fields: Mapping[str, Any], names: Names) -
             f"after `{name}`, but there is no such Environment",
             suggestion(name, others, none="no other Environment is defined"),
         )
-        for index, name in enumerate(cast("list[Any]", after) if isinstance(after, list) else [])
+        for index, name in enumerate(array_at(fields, "after"))
         if isinstance(name, str) and "${" not in name and name not in others and name not in names.doubtful
     ]
 
 
-def _misspelt_kinds(spec: Spec, fields: Mapping[str, Any], names: Names) -> Iterator[Problem]:
+def _misspelt_kinds(spec: Spec, fields: ReadObject, names: Names) -> Iterator[Problem]:
     """Report kinds in patches that are unknown to Kubernetes and close to the kind of a service.
 
     Such a patch would match no manifest and change nothing.
     """
-    patches: Any = fields.get("patches")
     services = sorted(names.service_kinds.values())
-    for index, patch in enumerate(cast("list[Any]", patches) if isinstance(patches, list) else []):
-        match: Any = cast("dict[str, Any]", patch).get("match") if isinstance(patch, dict) else None
-        kind = cast("dict[str, Any]", match).get("kind") if isinstance(match, dict) else None
+    for index, patch in enumerate(array_at(fields, "patches")):
+        kind = object_at(patch, "match").get("kind")
         if not isinstance(kind, str) or kind in services or resources_of(kind):
             continue
         if hint := did_you_mean(kind, services):

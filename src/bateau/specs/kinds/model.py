@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
@@ -21,6 +21,7 @@ from bateau.domain.workload import (
 from bateau.domain.workload import External as RunsElsewhere
 from bateau.kit.cel_text import OPEN
 from bateau.kit.hub_page import hub_reference
+from bateau.kit.json_value import ReadObject
 from bateau.kit.position import nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.url import UrlError, Wrong, parsed
@@ -142,7 +143,7 @@ def _runs(spec: ModelSpec) -> Runs:
     )
 
 
-def references(spec: Spec, fields: Mapping[str, Any], _names: Names) -> list[Problem]:
+def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
     """Report fields of a Model that are invalid or conflict with each other."""
     problems: list[Problem] = []
     source, engine = fields.get("source"), fields.get("engine")

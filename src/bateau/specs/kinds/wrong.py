@@ -4,10 +4,10 @@ Called by specs.
 """
 
 from collections.abc import Iterable
-from typing import Any, cast
 
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
+from bateau.kit.json_value import ReadJson
 from bateau.kit.position import child
 from bateau.kit.suggest import suggestion
 
@@ -17,12 +17,12 @@ def at(spec: Spec, path: str, says: str, hint: str, *, severity: Severity = Seve
     return Problem(where=spec.positions.get(path, spec.position), says=says, hint=hint, severity=severity)
 
 
-def strings(value: Any, path: str) -> list[tuple[str, str]]:
+def strings(value: ReadJson, path: str) -> list[tuple[str, str]]:
     """Return the texts of a list or a mapping, with their paths."""
     if isinstance(value, list):
-        return [(f"{path}[{i}]", v) for i, v in enumerate(cast("list[Any]", value)) if isinstance(v, str)]
+        return [(f"{path}[{i}]", v) for i, v in enumerate(value) if isinstance(v, str)]
     if isinstance(value, dict):
-        return [(child(path, k), v) for k, v in cast("dict[str, Any]", value).items() if isinstance(v, str)]
+        return [(child(path, k), v) for k, v in value.items() if isinstance(v, str)]
     return []
 
 
