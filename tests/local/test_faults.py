@@ -157,6 +157,25 @@ def test_removing_the_runtime_directory_of_the_login_affects_nothing(stack: Stac
     assert stack.processes() == []
 
 
+def test_an_instance_whose_sockets_are_removed_serves_again_with_the_same_control_plane(stack: Stack):
+    """Issue 8, `Shows`: Envoy waited for its control channel for ever, and the next `up` was a second control plane."""
+    assert stack.up().code == 0
+    control = stack.control_pid()
+    shutil.rmtree(stack.base / "state" / "bateau" / "default" / "run")
+    wait_for(stack.ask_status)
+    assert stack.control_pid() == control
+    again = stack.up()
+    assert again.code == 3
+    assert "default is up already" in again.err
+    # Envoy and the replica are restarted, because nothing can reach them.
+    wait_for(lambda: stack.replicas("gateway/envoy")[0]["restarts"] and stack.pids("gateway/envoy"), timeout_s=60)
+    wait_for(stack.pids, timeout_s=60)
+    assert stack.post("/v1/chat/completions", chat_body())["choices"]
+    done = stack.bateau("down")
+    assert done.code == 0, done.err
+    assert stack.processes() == []
+
+
 def test_down_after_a_dead_control_plane_leaves_nothing(stack: Stack):
     assert stack.up().code == 0
     stack.kill_control()

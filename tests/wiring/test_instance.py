@@ -2,14 +2,15 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from bateau.domain.errors import ControlError
 from bateau.store import StateFile
-from bateau.wiring.local import Settings, take_lock
-from bateau.wiring.paths import make, paths
+from bateau.wiring.local import Settings, is_removed, take_lock
+from bateau.wiring.paths import lock_holder, make, paths
 
 
 def settings(folder: Path, instance: str = "default", port: int = 8080) -> Settings:
@@ -52,6 +53,22 @@ def test_an_instance_has_one_control_plane(tmp_path: Path) -> None:
     take_lock(settings(tmp_path, "other")).close()
     lock.close()
     take_lock(settings(tmp_path)).close()
+
+
+def test_a_removed_lock_is_noticed_and_so_is_a_control_plane_that_has_taken_it(tmp_path: Path) -> None:
+    """Issue 8, `Shows`: after the removal of its runtime directory, an instance had two control planes."""
+    where = settings(tmp_path).paths
+    first = take_lock(settings(tmp_path))
+    assert not is_removed(first, where)
+    shutil.rmtree(where.runtime)
+    assert is_removed(first, where)
+    assert lock_holder(where) is None
+    second = take_lock(settings(tmp_path))
+    assert is_removed(first, where)
+    assert lock_holder(where) == os.getpid()
+    assert not is_removed(second, where)
+    first.close()
+    second.close()
 
 
 @pytest.mark.parametrize(

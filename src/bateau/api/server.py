@@ -41,6 +41,12 @@ class ApiServer:
         self._webhook = webhook
         self._operator = operator
         self._runner: web.AppRunner | None = None
+        self._site: web.UnixSite | None = None
+
+    @property
+    def is_socket_lost(self) -> bool:
+        """Whether another program has removed the socket."""
+        return self._site is not None and not self._socket.exists()
 
     async def open(self) -> None:
         """Listen."""
@@ -57,13 +63,27 @@ class ApiServer:
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
+        await self._listen(self._runner)
+
+    async def reopen(self) -> None:
+        """Listen at a new socket, because the old one was removed. Raises ControlError."""
+        if self._runner:
+            old = self._site
+            await self._listen(self._runner)
+            if old:
+                await old.stop()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
         self._socket.unlink(missing_ok=True)
+        site = web.UnixSite(runner, str(self._socket))
         try:
-            await web.UnixSite(self._runner, str(self._socket)).start()
+            await site.start()
         except OSError as error:
+            await site.stop()
             hint = "set XDG_RUNTIME_DIR to a shorter path" if "too long" in str(error) else None
             raise ControlError(f"cannot listen at {self._socket}: {error}", hint=hint) from error
         self._socket.chmod(0o600)
+        self._site = site
 
     async def close(self) -> None:
         """Stop listening."""

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import os
 import signal
 import sys
 from pathlib import Path
@@ -15,7 +16,12 @@ from bateau.cli.exit_codes import EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG
 from bateau.cli.options import directory_option, environment_option, name_option
 
 if TYPE_CHECKING:
+    from bateau.api.server import ApiServer
     from bateau.wiring.local import LocalPlatform, Settings
+
+logger = logging.getLogger(__name__)
+
+SOCKETS_S = 2.0  # how often the lock and the sockets are looked for
 
 # Served if no spec is found: a model that is small, free and on every index.
 DEFAULT_SPEC = """\
@@ -114,7 +120,6 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
-    running: asyncio.Task[None] | None = None
     try:
         platform.control.take_snapshot()
         # First, so that `down` and `status` reach a control plane that is still starting.
@@ -122,10 +127,12 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         if not await _opened(platform, stop):
             return 0
         running = asyncio.create_task(platform.run())
-        shown = asyncio.create_task(_show(platform, question)) if shows else None
+        beside = [asyncio.create_task(_keep_sockets(platform, api))]
+        if shows:
+            beside.append(asyncio.create_task(_show(platform, question)))
         await _until(stop, running)
-        if shown:
-            shown.cancel()
+        for task in beside:
+            task.cancel()
         if shows:
             click.echo("\nstopping everything; Ctrl-C again stops without waiting", err=True)
         running.cancel()
@@ -158,6 +165,32 @@ async def _until(stop: asyncio.Event, running: "asyncio.Task[None]") -> None:
     stopped.cancel()
     if running.done():
         running.result()
+
+
+async def _keep_sockets(platform: "LocalPlatform", api: "ApiServer") -> None:
+    """Create the lock and the sockets again if another program removes them: a logout, or a cleaner of old files."""
+    from bateau.domain.errors import ControlError
+
+    reported = ""
+    while True:
+        await asyncio.sleep(SOCKETS_S)
+        if not (platform.are_sockets_lost or api.is_socket_lost):
+            continue
+        where = platform.settings.paths.runtime
+        if platform.is_replaced:
+            logger.error("%s was removed, and another control plane has taken this instance: exiting", where)
+            # As after a crash: an orderly end would remove the sockets and the replicas of the other control plane.
+            os._exit(EXIT_WORLD_FAILED)
+        try:
+            await platform.restore_sockets()
+            await api.reopen()
+        except (ControlError, OSError) as error:
+            if str(error) != reported:
+                logger.error("the sockets in %s were removed, and cannot be created again yet: %s", where, error)
+            reported = str(error)
+        else:
+            logger.warning("the sockets in %s were removed, and have been created again", where)
+            reported = ""
 
 
 async def _show(platform: "LocalPlatform", question: str | None) -> None:

@@ -3,7 +3,9 @@
 Called by cli. The only place, with its neighbours, that knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
-Held by tests/wiring/test_instance.py::test_an_instance_has_one_control_plane.
+Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
+Held by tests/wiring/test_instance.py::test_an_instance_has_one_control_plane and
+tests/wiring/test_instance.py::test_a_removed_lock_is_noticed_and_so_is_a_control_plane_that_has_taken_it.
 """
 
 import fcntl
@@ -13,6 +15,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -43,7 +46,7 @@ from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.history import history_path
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
-from bateau.wiring.paths import Paths, make, paths
+from bateau.wiring.paths import Paths, lock_holder, make, paths
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
@@ -89,9 +92,9 @@ class Settings:
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
-    @property
+    @cached_property
     def paths(self) -> Paths:
-        """Directories of the instance."""
+        """Directories of the instance. They do not change while it runs, even if one of them is removed."""
         return paths(self.instance, self.environ)
 
     @property
@@ -177,6 +180,24 @@ class LocalPlatform:
     async def run(self) -> None:
         """Run the loop until cancelled."""
         await self.control.run()
+
+    @property
+    def is_replaced(self) -> bool:
+        """Whether the lock was removed, and another control plane has taken the instance since then."""
+        return is_removed(self._lock, self.settings.paths) and lock_holder(self.settings.paths) is not None
+
+    @property
+    def are_sockets_lost(self) -> bool:
+        """Whether another program has removed the lock, or the socket of the control channel."""
+        return is_removed(self._lock, self.settings.paths) or self.plane.is_socket_lost
+
+    async def restore_sockets(self) -> None:
+        """Create what `are_sockets_lost` misses. Raises ControlError."""
+        if is_removed(self._lock, self.settings.paths):
+            before, self._lock = self._lock, take_lock(self.settings)
+            before.close()
+        if self.plane.is_socket_lost:
+            await self.plane.reopen()
 
     async def stop(self) -> Mapping[str, str]:
         """Stop every replica, including those of an earlier control plane that were not adopted yet.
@@ -313,6 +334,14 @@ def take_lock(settings: Settings) -> IO[str]:
     lock.write(f"pid {os.getpid()}, {settings.directory}, {settings.listen_url}")
     lock.flush()
     return lock
+
+
+def is_removed(lock: IO[str], where: Paths) -> bool:
+    """Whether the file of a lock was removed, so that another control plane could take a new one."""
+    try:
+        return not os.path.samestat(os.fstat(lock.fileno()), where.control_lock.stat())
+    except OSError:
+        return True
 
 
 def local_keeper(settings: Settings) -> LocalKeeper:

@@ -71,6 +71,11 @@ class AdsServer:
             stream.subscriber.retry()
             stream.changed.set()
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether another program has removed the open socket."""
+        return self._server is not None and not self._socket.exists()
+
     async def open(self) -> None:
         """Open the socket, for its user only. Raises OSError or RuntimeError."""
         self._socket.unlink(missing_ok=True)

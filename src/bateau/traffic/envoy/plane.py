@@ -160,6 +160,16 @@ class EnvoyPlane:
         admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._traffic.proxies]
         return await asyncio.gather(*(admin.text(path) for admin in admins)) or [None]
 
+    @property
+    def is_socket_lost(self) -> bool:
+        """Whether another program has removed the socket of the control channel."""
+        return self._ads.is_lost
+
+    async def reopen(self) -> None:
+        """Open the socket of the control channel again, for proxies that connect after the old one was removed."""
+        await self._ads.close()
+        self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
+
     async def close(self) -> None:
         """Close the control channel."""
         for timer in (self._retrying, self._handing_over):
