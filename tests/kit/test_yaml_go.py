@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bateau.kit.json_value import object_at
 from bateau.kit.yaml_go import KUBECTL, KUSTOMIZE, is_ambiguous, kubectl_scalar
 from bateau.kit.yaml_tree import plain_scalar, read_documents
 from sources.foreign.programs import kubectl
@@ -46,7 +47,7 @@ def run(manifest: Path, *arguments: str) -> str:
 def test_kubectl_reads_what_we_read(manifest: Path) -> None:
     theirs = json.loads(run(manifest, "annotate", "--local", "-f", str(manifest), "a=b", "-o", "json"))
     (ours,), _ = read_documents("words.yaml", manifest.read_text(), dialect=KUBECTL)
-    assert named(ours.tree["values"]) == named(theirs["values"])
+    assert named(object_at(ours.tree, "values")) == named(theirs["values"])
 
 
 def test_kubectl_makes_strings_of_keys_as_we_do(tmp_path: Path) -> None:
@@ -54,7 +55,7 @@ def test_kubectl_makes_strings_of_keys_as_we_do(tmp_path: Path) -> None:
     keys.write_text(f"{HEAD}values: {{on: x, 8080: x, 0644: x, text: x, 1.5: x, False: x}}\n")
     theirs = json.loads(run(keys, "annotate", "--local", "-f", str(keys), "a=b", "-o", "json"))
     (ours,), _ = read_documents("keys.yaml", keys.read_text(), dialect=KUBECTL)
-    assert ours.tree["values"] == theirs["values"]
+    assert object_at(ours.tree)["values"] == theirs["values"]
     (ours,), _ = read_documents("keys.yaml", keys.read_text(), dialect=KUSTOMIZE)
     assert {flaw.says for flaw in ours.flaws} == {
         f"the key `{key}` is not a string" for key in ("8080", "0644", "1.5", "False")
@@ -64,7 +65,7 @@ def test_kubectl_makes_strings_of_keys_as_we_do(tmp_path: Path) -> None:
 def test_kustomize_reads_what_we_read(manifest: Path) -> None:
     (theirs,), _ = read_documents("out.yaml", run(manifest, "kustomize", str(manifest.parent)), dialect=KUBECTL)
     (ours,), _ = read_documents("words.yaml", manifest.read_text(), dialect=KUSTOMIZE)
-    assert named(ours.tree["values"]) == named(theirs.tree["values"])
+    assert named(object_at(ours.tree, "values")) == named(object_at(theirs.tree, "values"))
 
 
 @pytest.mark.parametrize("block", ["|", "|-", "|+", ">", ">-", "|2"])
@@ -78,10 +79,10 @@ def test_a_block_at_the_end_of_a_file_is_read_as_they_read_it(tmp_path: Path, bl
     theirs = json.loads(run(path, "annotate", "--local", "-f", str(path), "a=b", "-o", "json"))
     (ours,), _ = read_documents("block.yaml", text, dialect=KUBECTL)
     (specs,), _ = read_documents("block.yaml", text)
-    assert ours.tree["values"] == specs.tree["values"] == theirs["values"]
+    assert object_at(ours.tree)["values"] == object_at(specs.tree)["values"] == theirs["values"]
     (built,), _ = read_documents("out.yaml", run(path, "kustomize", str(tmp_path)), dialect=KUBECTL)
     (ours,), _ = read_documents("block.yaml", text, dialect=KUSTOMIZE)
-    assert ours.tree["values"] == built.tree["values"]
+    assert object_at(ours.tree)["values"] == object_at(built.tree)["values"]
 
 
 @pytest.mark.parametrize("word", [".inf", "-.Inf", "+.INF", ".nan"])

@@ -226,8 +226,9 @@ def test_half_a_character_is_refused() -> None:
 
 
 def test_what_is_no_plain_tree_is_refused() -> None:
+    tree: dict[str, Any] = {"a": {1}}
     with pytest.raises(TypeError, match="set is not allowed"):
-        write_document({"a": {1}})
+        write_document(tree)
 
 
 def test_kubectl_reads_the_same_strings(tmp_path: Path) -> None:

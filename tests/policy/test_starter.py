@@ -60,7 +60,7 @@ def test_the_admission_form_of_a_starter_rule_says_the_same(case: Path) -> None:
         names = {**names, "variables": {**names["variables"], variable["name"]: value}}
     assert evaluate(validation["expression"], names) is case.stem.startswith("pass")
     if "messageExpression" in validation:
-        assert evaluate(validation["messageExpression"], names).startswith(f"{name}/{rule}: ")
+        assert str(evaluate(validation["messageExpression"], names)).startswith(f"{name}/{rule}: ")
 
 
 def _validation(trees: Any, rule: str, name: str) -> tuple[dict[str, Any] | None, dict[str, Any]]:

@@ -12,8 +12,8 @@ from typing import Any, cast
 
 from bateau.domain.origin import Origin
 from bateau.kit.position import child
-from bateau.kit.schema import Shape, fields_of, shape_of
 from bateau.kit.schema_docs import written
+from bateau.kit.schema_field import Shape, fields_of, shape_of
 
 
 def filled(

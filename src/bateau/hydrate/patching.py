@@ -17,7 +17,7 @@ from bateau.hydrate.environments import body_of
 from bateau.hydrate.patches import Patch
 from bateau.hydrate.paths import Edit, PathError, remove_at, set_at
 from bateau.kit.position import Position, around, below, leaves, shifted
-from bateau.kit.schema import shape_at
+from bateau.kit.schema_field import shape_at
 
 _HINT: Final = "a path begins with `spec.`, `metadata.labels.` or `metadata.annotations.`, or is `metadata.namespace`"
 

@@ -10,19 +10,25 @@ Invariant: an expression can read only the given names. Held by
 tests/kit/test_cel.py::test_functions_of_the_caller_join_the_dialect.
 """
 
-from collections.abc import Mapping
 from functools import cached_property, lru_cache
 from math import isfinite
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 from bateau.kit.cel_cost import growth, may_grow
 from bateau.kit.cel_function import Function
 from bateau.kit.cel_kubernetes import wrapped_text
 from bateau.kit.cel_library import LENGTH_MAX, CelError, environment, program, run_error
 from bateau.kit.cel_reading import mere_path, reading
+from bateau.kit.json_value import Json, ReadJson, ReadObject, Scalar
 from bateau.kit.position import leaves
 
+if TYPE_CHECKING:
+    from cel_expr_python.cel import PlainValue, Value
+
 __all__ = ["LENGTH_MAX", "CelError", "Scope", "evaluate", "result_type"]
+
+# The keys of a map are texts, integers or booleans.
+_Value: TypeAlias = "dict[str | int, _Value] | list[_Value] | Scalar"
 
 GROWTH_MAX: Final = 1_000_000
 GROWN_MAX: Final = 250_000_000
@@ -32,7 +38,7 @@ TEXT_MAX: Final = 1_000_000
 class Scope:
     """Values for several expressions. They are converted once, which takes longer than evaluating most expressions."""
 
-    def __init__(self, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> None:
+    def __init__(self, names: ReadObject, functions: tuple[Function, ...] = ()) -> None:
         """Bind `names`. `functions` are available in addition to Kubernetes' libraries."""
         self._names = tuple(sorted(names))
         self._functions = functions
@@ -96,7 +102,7 @@ def _risks(expression: str, names: tuple[str, ...], functions: tuple[Function, .
     return found.optional, times > 1
 
 
-def _holds_optional(value: Any) -> bool:
+def _holds_optional(value: "Value") -> bool:
     """Whether a value is or contains an optional. Converting one in a list or map would abort the process."""
     kind = value.type().name()
     if kind.startswith("LIST"):
@@ -106,16 +112,16 @@ def _holds_optional(value: Any) -> bool:
     return kind == "ERROR" or kind.startswith("optional")
 
 
-def _ordered(value: Any) -> Any:
+def _ordered(value: "PlainValue") -> _Value:
     """Return the value with the keys of its maps sorted, because the library's order differs from process to process.
 
     Raises CelError for a type that the library does not accept as an input.
     """
     if isinstance(value, dict):
-        entries = cast("dict[Any, Any]", value)
-        return {key: _ordered(entries[key]) for key in sorted(entries, key=lambda key: (type(key).__name__, key))}
+        keys = [key for key in value if isinstance(key, str | int)]
+        return {key: _ordered(value[key]) for key in sorted(keys, key=lambda key: (type(key).__name__, key))}
     if isinstance(value, list):
-        return [_ordered(each) for each in cast("list[Any]", value)]
+        return [_ordered(each) for each in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     kind = type(value).__name__
@@ -128,23 +134,23 @@ _TEXT_ONLY: Final = {
 }
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: _Value) -> Json:
     """Return the value as plain YAML; a quantity becomes its text. Raises CelError if YAML cannot represent it."""
     if isinstance(value, list):
-        return [_plain(each) for each in cast("list[Any]", value)]
+        return [_plain(each) for each in value]
     if isinstance(value, dict):
-        entries = cast("dict[Any, Any]", value)
+        entries = {key: each for key, each in value.items() if isinstance(key, str)}
+        if other := [key for key in value if not isinstance(key, str)]:
+            raise CelError(f"the result has a map with the key {other[0]}; keys must be strings")
         if (text := wrapped_text(entries)) is not None:
             return text
-        if other := [key for key in entries if not isinstance(key, str)]:
-            raise CelError(f"the result has a map with the key {other[0]}; keys must be strings")
         return {key: _plain(each) for key, each in entries.items()}
     if isinstance(value, float) and not isfinite(value):
         raise CelError(f"the result is {value}, which a document cannot contain")
     return value
 
 
-def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Function, ...] = ()) -> Any:
+def evaluate(expression: str, names: ReadObject, functions: tuple[Function, ...] = ()) -> Json:
     """Return the value of `expression` as plain YAML. Raises CelError.
 
     >>> evaluate("1 + size(words)", {"words": ["a", "b"]})
@@ -165,7 +171,7 @@ def evaluate(expression: str, names: Mapping[str, Any], functions: tuple[Functio
 _INTEGER_MAX: Final = 2**63
 
 
-def _selected(expression: str, names: Mapping[str, Any]) -> str | int | None:
+def _selected(expression: str, names: ReadObject) -> str | int | None:
     """Return the string or integer at a path such as `values.shop.replicas`; None if the library has to evaluate it.
 
     Most expressions are such paths, and loading the library takes longer than evaluating all of them here.
@@ -173,11 +179,11 @@ def _selected(expression: str, names: Mapping[str, Any]) -> str | int | None:
     steps = mere_path(expression)
     if steps is None or len(steps) == 1:
         return None
-    value: Any = names
+    value: ReadJson = names
     for step in steps:
         if not isinstance(value, dict) or step not in value:
             return None
-        value = cast("dict[str, Any]", value)[step]
+        value = value[step]
     if isinstance(value, str):
         return value if len(value) <= TEXT_MAX else None
     return value if isinstance(value, int) and -_INTEGER_MAX <= value < _INTEGER_MAX else None

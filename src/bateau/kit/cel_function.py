@@ -9,7 +9,7 @@ Refused: one overload that takes anything (`dyn`); the library matches concrete 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 Kind = Literal["string", "int", "double", "bool", "list", "map", "dyn"]
 
@@ -25,7 +25,7 @@ class Function:
     name: str
     takes: tuple[Kind, ...]
     gives: Kind
-    run: Callable[..., Any]
+    run: Callable[..., object]
     member: bool = False
 
     @property

@@ -12,6 +12,7 @@ Refused: Python's `re` for `find`. Its time is not linear in the length of the t
 """
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import Any, Final, cast
 
 from bateau.kit.cel_function import Function, Kind
@@ -19,7 +20,7 @@ from bateau.kit.cel_network import NETWORK, network_text
 from bateau.kit.cel_quantity import QUANTITY, quantity_text
 
 
-def wrapped_text(value: Mapping[str, Any]) -> str | None:
+def wrapped_text(value: Mapping[str, object]) -> str | None:
     """Return the text of a quantity, URL, IP or CIDR; None for any other map."""
     found = quantity_text(value)
     return network_text(value) if found is None else found
@@ -55,15 +56,15 @@ def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
     return found
 
 
-def _ordered(items: list[Any]) -> list[Any]:
+def _ordered(items: list[object]) -> list[Any]:
     kinds = {"number" if isinstance(each, int | float) else type(each).__name__ for each in items}
     if len(kinds) > 1 or kinds & {"dict", "list", "NoneType"}:
         raise ValueError(f"values of these types cannot be compared: {', '.join(sorted(kinds))}")
     return items
 
 
-def _extreme(pick: Callable[[list[Any]], Any], name: str) -> Callable[[list[Any]], Any]:
-    def answer(items: list[Any]) -> Any:
+def _extreme(pick: Callable[[list[Any]], object], name: str) -> Callable[[list[object]], object]:
+    def answer(items: list[object]) -> object:
         if not items:
             raise ValueError(f"{name} called on empty list")
         return pick(_ordered(items))
@@ -71,25 +72,26 @@ def _extreme(pick: Callable[[list[Any]], Any], name: str) -> Callable[[list[Any]
     return answer
 
 
-def _is_sorted(items: list[Any]) -> bool:
-    return all(one <= other for one, other in zip(_ordered(items), items[1:], strict=False))
+def _is_sorted(items: list[object]) -> bool:
+    return all(one <= other for one, other in pairwise(_ordered(items)))
 
 
-def _sum(items: list[Any]) -> Any:
-    if not all(isinstance(each, int | float) and not isinstance(each, bool) for each in items):
+def _sum(items: list[object]) -> float:
+    numbers = [each for each in items if isinstance(each, int | float) and not isinstance(each, bool)]
+    if len(numbers) != len(items):
         raise ValueError("sum takes numbers")
-    return sum(items)
+    return sum(numbers)
 
 
-def _contains(one: list[Any], other: list[Any]) -> bool:
+def _contains(one: list[object], other: list[object]) -> bool:
     return all(each in one for each in other)
 
 
-def _equivalent(one: list[Any], other: list[Any]) -> bool:
+def _equivalent(one: list[object], other: list[object]) -> bool:
     return _contains(one, other) and _contains(other, one)
 
 
-def _intersects(one: list[Any], other: list[Any]) -> bool:
+def _intersects(one: list[object], other: list[object]) -> bool:
     return any(each in one for each in other)
 
 

@@ -11,10 +11,13 @@ Refused: the library's math, base64, bindings and protobuf extensions; an API se
 
 import re
 from functools import lru_cache
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from bateau.kit.cel_function import Function
 from bateau.kit.cel_kubernetes import KUBERNETES
+
+if TYPE_CHECKING:
+    from cel_expr_python.cel import Env, Expression, Overload, Type
 
 LENGTH_MAX: Final = 4096
 
@@ -24,7 +27,7 @@ class CelError(ValueError):
 
 
 @lru_cache(maxsize=8192)
-def program(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> Any:
+def program(expression: str, names: tuple[str, ...], functions: tuple[Function, ...] = ()) -> "Expression":
     """Return the library's program for `expression`, cached. `names` are sorted. Raises CelError."""
     if len(expression) > LENGTH_MAX:
         raise CelError(f"the expression has {len(expression)} characters; at most {LENGTH_MAX}")
@@ -35,12 +38,12 @@ def program(expression: str, names: tuple[str, ...], functions: tuple[Function, 
 
 
 @lru_cache(maxsize=64)
-def environment(names: tuple[str, ...], functions: tuple[Function, ...]) -> Any:
+def environment(names: tuple[str, ...], functions: tuple[Function, ...]) -> "Env":
     """Return the library's environment in which `names` (of any type) and `functions` are declared."""
     from cel_expr_python import cel
     from cel_expr_python.ext import ext_optional, ext_strings
 
-    kinds: dict[str, Any] = {
+    kinds: dict[str, Type] = {
         "string": cel.Type.STRING,
         "int": cel.Type.INT,
         "double": cel.Type.DOUBLE,
@@ -49,7 +52,7 @@ def environment(names: tuple[str, ...], functions: tuple[Function, ...]) -> Any:
         "map": cel.Type.MAP,
         "dyn": cel.Type.DYN,
     }
-    overloads: dict[str, list[Any]] = {}
+    overloads: dict[str, list[Overload]] = {}
     for each in (*KUBERNETES, *functions):
         overload = cel.Overload(
             each.id,

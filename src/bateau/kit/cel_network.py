@@ -9,7 +9,7 @@ Refused: `string(ip)`. The library's own `string` cannot be extended to other ty
 
 import ipaddress
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Final
 from urllib.parse import SplitResult, parse_qs, quote, urlsplit
 
 from bateau.kit.cel_function import Function
@@ -18,13 +18,13 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
-def _taken(value: Mapping[str, Any], key: str) -> str:
+def _taken(value: Mapping[str, object], key: str) -> str:
     if set(value) != {key}:
         raise ValueError(f"this is a map, not the result of {key[1:]}(…); wrap text in {key[1:]}(…)")
     return str(value[key])
 
 
-def network_text(value: Mapping[str, Any]) -> str | None:
+def network_text(value: Mapping[str, object]) -> str | None:
     """Return the text of a URL, an IP or a CIDR, None for any other map."""
     text = next(iter(value.values()), None)
     return text if isinstance(text, str) and set(value) in ({"~url"}, {"~ip"}, {"~cidr"}) else None
@@ -40,7 +40,7 @@ def _url(text: str) -> SplitResult:
     return found
 
 
-def _of_url(read: Callable[[SplitResult], Any]) -> Callable[[Mapping[str, Any]], Any]:
+def _of_url(read: Callable[[SplitResult], object]) -> Callable[[Mapping[str, object]], object]:
     return lambda value: read(_url(_taken(value, "~url")))
 
 
@@ -59,7 +59,7 @@ def _is_canonical(text: str) -> bool:
     return str(_ip(text)) == text
 
 
-def _of_ip(read: Callable[[Address], Any]) -> Callable[[Mapping[str, Any]], Any]:
+def _of_ip(read: Callable[[Address], object]) -> Callable[[Mapping[str, object]], object]:
     return lambda value: read(_ip(_taken(value, "~ip")))
 
 
@@ -83,16 +83,16 @@ def _cidr(text: str) -> Network:
     return ipaddress.ip_interface(text)
 
 
-def _of_cidr(read: Callable[[Network], Any]) -> Callable[[Mapping[str, Any]], Any]:
+def _of_cidr(read: Callable[[Network], object]) -> Callable[[Mapping[str, object]], object]:
     return lambda value: read(_cidr(_taken(value, "~cidr")))
 
 
-def _contains_ip(value: Mapping[str, Any], other: Mapping[str, Any] | str) -> bool:
+def _contains_ip(value: Mapping[str, object], other: Mapping[str, object] | str) -> bool:
     address = _ip(other if isinstance(other, str) else _taken(other, "~ip"))
     return address in _cidr(_taken(value, "~cidr")).network
 
 
-def _contains_cidr(value: Mapping[str, Any], other: Mapping[str, Any] | str) -> bool:
+def _contains_cidr(value: Mapping[str, object], other: Mapping[str, object] | str) -> bool:
     outer = _cidr(_taken(value, "~cidr")).network
     inner = _cidr(other if isinstance(other, str) else _taken(other, "~cidr")).network
     same = outer.version == inner.version
@@ -110,7 +110,7 @@ def _parses(parse: Callable[[str], object]) -> Callable[[str], bool]:
     return answer
 
 
-def _wrapped(key: str, parse: Callable[[str], Any]) -> Callable[[str], Mapping[str, str]]:
+def _wrapped(key: str, parse: Callable[[str], object]) -> Callable[[str], Mapping[str, str]]:
     def answer(text: str) -> Mapping[str, str]:
         parsed = parse(text)
         return {key: text if key == "~url" else str(parsed)}

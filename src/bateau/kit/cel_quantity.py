@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping
 from fractions import Fraction
 from math import ceil
-from typing import Any, Final
+from typing import Final
 
 from bateau.kit.cel_function import Function
 
@@ -44,7 +44,7 @@ def _wrap(value: Fraction) -> Mapping[str, str]:
     return {_KEY: str(value)}
 
 
-def quantity_text(value: Mapping[str, Any]) -> str | None:
+def quantity_text(value: Mapping[str, object]) -> str | None:
     """Return the text of a quantity, None for any other map. Like Kubernetes, round up to whole nano-units.
 
     >>> quantity_text({"~quantity": "3/2"}), quantity_text({"~quantity": "268435456"}), quantity_text({"a": 1})
@@ -62,12 +62,13 @@ def quantity_text(value: Mapping[str, Any]) -> str | None:
     return f"{ceil(exact * 10**9)}n"
 
 
-def _exact(value: Mapping[str, Any] | int) -> Fraction:
+def _exact(value: Mapping[str, object] | int) -> Fraction:
     if isinstance(value, int):
         return Fraction(value)
-    if set(value) != {_KEY}:
+    exact = value.get(_KEY)
+    if set(value) != {_KEY} or not isinstance(exact, str | int | float):
         raise ValueError("this is a map, not the result of quantity(…); wrap text in quantity(…)")
-    return Fraction(value[_KEY])
+    return Fraction(exact)
 
 
 def _quantity(text: str) -> Mapping[str, str]:
@@ -82,44 +83,44 @@ def _is_quantity(text: str) -> bool:
     return True
 
 
-def _is_integer(value: Mapping[str, Any]) -> bool:
+def _is_integer(value: Mapping[str, object]) -> bool:
     exact = _exact(value)
     return exact.denominator == 1 and -_INT64_MAX - 1 <= exact <= _INT64_MAX
 
 
-def _as_integer(value: Mapping[str, Any]) -> int:
+def _as_integer(value: Mapping[str, object]) -> int:
     if not _is_integer(value):
         raise ValueError("cannot convert value to integer")
     return int(_exact(value))
 
 
-def _compare(one: Mapping[str, Any], other: Mapping[str, Any]) -> int:
+def _compare(one: Mapping[str, object], other: Mapping[str, object]) -> int:
     first, second = _exact(one), _exact(other)
     return (first > second) - (first < second)
 
 
-def _sign(value: Mapping[str, Any]) -> int:
+def _sign(value: Mapping[str, object]) -> int:
     exact = _exact(value)
     return (exact > 0) - (exact < 0)
 
 
-def _float(value: Mapping[str, Any]) -> float:
+def _float(value: Mapping[str, object]) -> float:
     return float(_exact(value))
 
 
-def _less(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _less(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return _compare(one, other) < 0
 
 
-def _greater(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+def _greater(one: Mapping[str, object], other: Mapping[str, object]) -> bool:
     return _compare(one, other) > 0
 
 
-def _add(one: Mapping[str, Any], other: Mapping[str, Any] | int) -> Mapping[str, str]:
+def _add(one: Mapping[str, object], other: Mapping[str, object] | int) -> Mapping[str, str]:
     return _wrap(_exact(one) + _exact(other))
 
 
-def _sub(one: Mapping[str, Any], other: Mapping[str, Any] | int) -> Mapping[str, str]:
+def _sub(one: Mapping[str, object], other: Mapping[str, object] | int) -> Mapping[str, str]:
     return _wrap(_exact(one) - _exact(other))
 
 

@@ -15,10 +15,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from bateau.kit.cel_function import Function
 from bateau.kit.cel_library import CelError, program
+
+if TYPE_CHECKING:
+    from cel_expr_python.cel import Expression
 
 _MERE_PATH: Final = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*", re.ASCII).fullmatch
 _KEYWORDS: Final = frozenset(("false", "in", "null", "true"))
@@ -50,7 +53,7 @@ class Call:
     """
 
     function: str
-    arguments: Mapping[int, Any]
+    arguments: Mapping[int, object]
     count: int
     at: int
 
@@ -117,15 +120,15 @@ def _reading(expression: str, names: tuple[str, ...], functions: tuple[Function,
     return reading_of(program(expression, names, functions))
 
 
-def reading_of(compiled: Any) -> Reading:
+def reading_of(compiled: "Expression") -> Reading:
     """Return the reading of a compiled expression. Raises CelError if it is nested too deep."""
     from cel.expr import checked_pb2
-    from google.protobuf.any_pb2 import Any as Wrapped
+    from google.protobuf import any_pb2
     from google.protobuf.message import DecodeError
 
     checked = cast("Any", checked_pb2).CheckedExpr()
     try:
-        Wrapped.FromString(compiled.serialize()).Unpack(checked)
+        any_pb2.Any.FromString(compiled.serialize()).Unpack(checked)
     except DecodeError as error:
         raise CelError("the expression is nested too deep") from error
     walk = _Walk(checked.source_info.positions)
@@ -263,7 +266,7 @@ def _is_accumulator(node: Any) -> bool:
     return node.WhichOneof("expr_kind") == "ident_expr" and node.ident_expr.name.startswith("@")
 
 
-def _constant(node: Any) -> Any:
+def _constant(node: Any) -> object:
     """Return the value of a literal; None for anything else, and for null."""
     if node.WhichOneof("expr_kind") != "const_expr":
         return None

@@ -8,7 +8,9 @@ would garble every text that happens to contain it. Held by tests/kit/test_conce
 """
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final, cast
+from typing import Final
+
+from bateau.kit.json_value import ReadJson
 
 CHARACTERS_MIN: Final = 6
 _CUT: Final = 57  # the length to which messages truncate a long text (kit.schema.shown)
@@ -26,15 +28,15 @@ def without(text: str, read: Collection[str], put: str = "(read by env)") -> str
     return text
 
 
-def holds(value: Any, read: Collection[str]) -> bool:
+def holds(value: object, read: Collection[str]) -> bool:
     """Whether a text is or contains one of the values in `read`."""
     return isinstance(value, str) and any(len(each) >= CHARACTERS_MIN and each in value for each in read)
 
 
-def tree_without(value: Any, read: Collection[str], put: str) -> Any:
+def tree_without(value: ReadJson, read: Collection[str], put: str) -> ReadJson:
     """Return a tree of plain values in which `put` replaces every text that contains a value in `read`."""
     if isinstance(value, Mapping):
-        return {key: tree_without(each, read, put) for key, each in cast("Mapping[Any, Any]", value).items()}
+        return {key: tree_without(each, read, put) for key, each in value.items()}
     if isinstance(value, list | tuple):
-        return [tree_without(each, read, put) for each in cast("list[Any]", value)]
+        return [tree_without(each, read, put) for each in value]
     return put if holds(value, read) else value

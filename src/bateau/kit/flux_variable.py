@@ -4,13 +4,13 @@ Called by render.validation and sources.foreign.substitution. render.validation 
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
 # Names and functions as in https://fluxcd.io/flux/components/kustomize/kustomizations/; `$${` is escaped.
 _VARIABLE: Final = re.compile(r"(?<!\$)\$\{[A-Za-z_]\w*(?:[-:=+?#%/^,@][^}]*)?\}").search
 
 
-def flux_variable(value: Any) -> str | None:
+def flux_variable(value: object) -> str | None:
     """Return the first variable in a text, or None.
 
     >>> flux_variable("app.${domain:=example.org}"), flux_variable("$${HOME}"), flux_variable("$(HOME)")

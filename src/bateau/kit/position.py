@@ -12,7 +12,8 @@ import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+
+from bateau.kit.json_value import ReadJson
 
 _NEEDS_BRACKETS = re.compile(r"[.\[\]'\"]").search
 _ITEM = re.compile(r"\[(\d+)\]$").search
@@ -132,17 +133,17 @@ def unshifted(path: str, removed: str) -> str:
     return f"{holder}[{int(match[1]) + 1}]{path[len(holder) + match.end() :]}"
 
 
-def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(value: ReadJson, path: str = "") -> Iterator[tuple[str, ReadJson]]:
     """Yield path and value of every leaf of the tree at `path`; an empty mapping or list is a leaf.
 
     >>> list(leaves({"a": [1, {}]}, "spec"))
     [('spec.a[0]', 1), ('spec.a[1]', {})]
     """
     if isinstance(value, dict) and value:
-        for key, each in cast("dict[str, Any]", value).items():
+        for key, each in value.items():
             yield from leaves(each, child(path, key))
     elif isinstance(value, list) and value:
-        for index, each in enumerate(cast("list[Any]", value)):
+        for index, each in enumerate(value):
             yield from leaves(each, item(path, index))
     else:
         yield path, value

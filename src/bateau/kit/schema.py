@@ -8,14 +8,13 @@ Refused: pydantic. It keeps the values only, and loses their positions.
 """
 
 import dataclasses
-import functools
 import re
-import types
-from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin, get_type_hints
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Final, TypeGuard, TypeVar
 
 from bateau.kit.cel_library import CelError
 from bateau.kit.cel_text import OPEN, parts
+from bateau.kit.json_value import ReadJson, ReadObject, Scalar
 from bateau.kit.position import Flaw, Position, child, item
 from bateau.kit.quantity import (
     QuantityError,
@@ -26,22 +25,31 @@ from bateau.kit.quantity import (
     parse_cores,
     parse_seconds,
 )
+from bateau.kit.schema_field import DESCRIBED, Described, Example, Shape, fields_of, in_words, shape_of
 from bateau.kit.suggest import did_you_mean, listed, suggestion
 
 Bytes = Annotated[int, "bytes"]
 Cores = Annotated[float, "cores"]
 Seconds = Annotated[float, "seconds"]
 
-PARSERS: Final[Mapping[str, Callable[[Any], Any]]] = {
+PARSERS: Final[Mapping[str, Callable[[str | float], float]]] = {
     "bytes": parse_bytes,
     "cores": parse_cores,
     "seconds": parse_seconds,
 }
-FORMATTERS: Final[Mapping[str, Callable[[Any], str]]] = {
-    "bytes": format_bytes,
+FORMATTERS: Final[Mapping[str, Callable[[float], str]]] = {
+    "bytes": lambda size: format_bytes(int(size)),
     "cores": format_cores,
     "seconds": format_seconds,
 }
+
+_T = TypeVar("_T")
+
+
+_ANYTHING: Final = Described()
+_MAPPINGS: Final = (dict, Mapping)  # the first check is fast, the second searches the class's registry
+_SCALARS: Final = (str, int, float)
+_UNCHANGED: Final = frozenset(("any", "boolean", "enum", "integer", "string"))  # the value is the one in the tree
 
 
 def described(
@@ -53,7 +61,7 @@ def described(
     pattern_says: str | None = None,
     minimum: float | None = None,
     maximum: float | None = None,
-    examples: tuple[Any, ...] = (),
+    examples: tuple[Example, ...] = (),
     unsupported: str | None = None,
     form: Callable[[str], tuple[str, str] | None] | None = None,
 ) -> Any:
@@ -65,104 +73,18 @@ def described(
         default=default,
         default_factory=default_factory,
         metadata={
-            "doc": doc,
-            "pattern": pattern,
-            "pattern_says": pattern_says,
-            "minimum": minimum,
-            "maximum": maximum,
-            "examples": examples,
-            "unsupported": unsupported,
-            "form": form,
+            DESCRIBED: Described(
+                doc=doc,
+                pattern=pattern,
+                pattern_says=pattern_says,
+                minimum=minimum,
+                maximum=maximum,
+                examples=examples,
+                unsupported=unsupported,
+                form=form,
+            )
         },
     )
-
-
-@dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
-class Field:
-    """One declared field: `name` in YAML, `attribute` in Python."""
-
-    name: str
-    attribute: str
-    type: Any
-    required: bool
-    default: Any
-    meta: Mapping[str, Any]
-
-
-@functools.cache
-def fields_of(cls: type) -> Mapping[str, Field]:
-    """Return the fields of a schema class by their name in YAML."""
-    hints = get_type_hints(cls, include_extras=True)
-    found: dict[str, Field] = {}
-    for each in dataclasses.fields(cls):
-        name = _camel(each.name)
-        required = each.default is dataclasses.MISSING and each.default_factory is dataclasses.MISSING
-        default = None
-        if not required:
-            default = each.default if each.default is not dataclasses.MISSING else cast("Any", each.default_factory)()
-        found[name] = Field(
-            name=name,
-            attribute=each.name,
-            type=hints[each.name],
-            required=required,
-            default=default,
-            meta=each.metadata,
-        )
-    return found
-
-
-@dataclasses.dataclass(frozen=True, slots=True)
-class Shape:
-    """A type in the terms of YAML. `inner` is the class, the element type, the enum values or the unit."""
-
-    of: Literal["object", "list", "map", "enum", "quantity", "string", "integer", "number", "boolean", "any"]
-    inner: Any = None
-    nullable: bool = False
-
-
-@functools.cache
-def shape_of(annotation: Any) -> Shape:
-    """Return the shape of a type annotation."""
-    origin, arguments = get_origin(annotation), get_args(annotation)
-    if origin in {Union, types.UnionType}:
-        (inner,) = (each for each in arguments if each is not type(None))
-        return dataclasses.replace(shape_of(inner), nullable=True)
-    if origin is Annotated:
-        return Shape("quantity", arguments[1])
-    if origin is Literal:
-        return Shape("enum", arguments)
-    if origin is tuple:
-        return Shape("list", arguments[0])
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        return Shape("map", arguments[1])
-    if dataclasses.is_dataclass(annotation):
-        return Shape("object", annotation)
-    plain: dict[Any, Literal["string", "integer", "number", "boolean"]] = {
-        str: "string",
-        int: "integer",
-        float: "number",
-        bool: "boolean",
-    }
-    return Shape(plain[annotation]) if annotation in plain else Shape("any")
-
-
-def shape_at(cls: type, steps: Sequence[object]) -> Shape | None:
-    """Return the shape of a path below a schema class; None if the schema has no such path.
-
-    Every path below an "any" has the shape "any". In a list or a map, any step leads to an element.
-    """
-    shape = Shape("object", cls)
-    for step in steps:
-        if shape.of == "object":
-            declared = fields_of(shape.inner).get(str(step))
-            if declared is None:
-                return None
-            shape = shape_of(declared.type)
-        elif shape.of in ("map", "list"):
-            shape = shape_of(shape.inner)
-        elif shape.of != "any":
-            return None
-    return shape
 
 
 @dataclasses.dataclass(slots=True, kw_only=True)
@@ -177,14 +99,13 @@ class Checker:
     expressions: bool = True
     flaws: list[Flaw] = dataclasses.field(default_factory=list[Flaw])
 
-    def check(self, tree: Any, cls: type, path: str, *, known: Mapping[str, Any] | None = None) -> None:
+    def check(self, tree: ReadJson, cls: type, path: str, *, known: ReadObject | None = None) -> None:
         """Add each error of `tree` as a `cls` to `flaws`. Values that are the objects in `known` are skipped."""
         if not isinstance(tree, dict):
             self._add(path, f"{path} is {shown(tree)}; expected a mapping", _fields_hint(cls))
             return
-        mapping = cast("dict[str, Any]", tree)
         fields = fields_of(cls)
-        for key, value in mapping.items():
+        for key, value in tree.items():
             if known and known.get(key) is value and value is not None:
                 continue
             where = child(path, key)
@@ -193,17 +114,17 @@ class Checker:
                 self.flaws.append(Flaw(position=self.key_at(where), says=f"unknown field `{key}` in {path}", hint=hint))
                 continue
             declared = fields[key]
-            if declared.meta["unsupported"] and value is not None:
-                says = f"{where} {declared.meta['unsupported']}"
+            if declared.meta.unsupported and value is not None:
+                says = f"{where} {declared.meta.unsupported}"
                 self.flaws.append(Flaw(position=self.key_at(where), says=says, warning=True))
             self._value(value, shape_of(declared.type), where, declared.meta, required=declared.required)
         for name, declared in fields.items():
-            if declared.required and name not in mapping:
-                example = next(iter(declared.meta["examples"]), None)
-                hint = f"add `{name}: {example}`" if example else declared.meta["doc"]
+            if declared.required and name not in tree:
+                example = next(iter(declared.meta.examples), None)
+                hint = f"add `{name}: {example}`" if example else declared.meta.doc
                 self._add(path, f"{child(path, name)} is missing", hint)
 
-    def _value(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any], *, required: bool = False) -> None:
+    def _value(self, value: ReadJson, shape: Shape, path: str, meta: Described, *, required: bool = False) -> None:
         if value is None:
             if required or not (shape.nullable or shape.of == "any"):
                 self._add(path, f"{path} is empty", "give it a value, or remove the line to get the default")
@@ -217,7 +138,7 @@ class Checker:
         elif shape.of != "any":
             self._scalar(value, shape, path, meta)
 
-    def _list(self, value: Any, shape: Shape, path: str) -> None:
+    def _list(self, value: ReadJson, shape: Shape, path: str) -> None:
         if not isinstance(value, list):
             self._add(
                 path,
@@ -225,17 +146,17 @@ class Checker:
                 f"write `[{', '.join(str(value).split())}]`" if _scalar(value) else None,
             )
             return
-        for index, each in enumerate(cast("list[Any]", value)):
-            self._value(each, shape_of(shape.inner), item(path, index), {})
+        for index, each in enumerate(value):
+            self._value(each, shape_of(shape.inner), item(path, index), _ANYTHING)
 
-    def _map(self, value: Any, shape: Shape, path: str) -> None:
+    def _map(self, value: ReadJson, shape: Shape, path: str) -> None:
         if not isinstance(value, dict):
             self._add(path, f"{path} is {shown(value)}; expected a mapping", "write `name: value` lines below it")
             return
-        for key, each in cast("dict[str, Any]", value).items():
-            self._value(each, shape_of(shape.inner), child(path, key), {})
+        for key, each in value.items():
+            self._value(each, shape_of(shape.inner), child(path, key), _ANYTHING)
 
-    def _scalar(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
+    def _scalar(self, value: ReadJson, shape: Shape, path: str, meta: Described) -> None:
         if not _scalar(value):
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
         elif self.expressions and isinstance(value, str) and OPEN in value:
@@ -262,8 +183,8 @@ class Checker:
         except CelError as error:
             self._add(path, f"{path}: {error}", "close it with `}`")
 
-    def _quantity(self, value: Any, shape: Shape, path: str, meta: Mapping[str, Any]) -> None:
-        if isinstance(value, bool):
+    def _quantity(self, value: Scalar, shape: Shape, path: str, meta: Described) -> None:
+        if isinstance(value, bool) or value is None:
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
             return
         try:
@@ -273,24 +194,25 @@ class Checker:
             return
         self._bounds(number, path, meta, unit=shape.inner)
 
-    def _bounds(self, value: Any, path: str, meta: Mapping[str, Any], *, unit: str = "") -> None:
+    def _bounds(self, value: Scalar, path: str, meta: Described, *, unit: str = "") -> None:
         show = FORMATTERS.get(unit, _number)
-        least, most, pattern = meta.get("minimum"), meta.get("maximum"), meta.get("pattern")
-        wrong = meta["form"](value) if meta.get("form") else None
-        if wrong:
-            self._add(path, f"{path}: {wrong[0]}", wrong[1])
-        if least is not None and value < least:
-            self._add(path, f"{path} is {show(value)}, less than {show(least)}", f"use {show(least)} or more")
-        if most is not None and value > most:
-            self._add(path, f"{path} is {show(value)}, more than {show(most)}", f"use {show(most)} or less")
-        if pattern and not re.fullmatch(pattern, value):
-            self._add(path, f"{path} is {shown(value)}", f"expected {meta['pattern_says'] or pattern}")
+        least, most = meta.minimum, meta.maximum
+        if isinstance(value, str):
+            if wrong := meta.form(value) if meta.form else None:
+                self._add(path, f"{path}: {wrong[0]}", wrong[1])
+            if meta.pattern and not re.fullmatch(meta.pattern, value):
+                self._add(path, f"{path} is {shown(value)}", f"expected {meta.pattern_says or meta.pattern}")
+        elif isinstance(value, int | float):
+            if least is not None and value < least:
+                self._add(path, f"{path} is {show(value)}, less than {show(least)}", f"use {show(least)} or more")
+            if most is not None and value > most:
+                self._add(path, f"{path} is {show(value)}, more than {show(most)}", f"use {show(most)} or less")
 
     def _add(self, path: str, says: str, hint: str | None) -> None:
         self.flaws.append(Flaw(position=self.value_at(path), says=says, hint=hint))
 
 
-def build(tree: Mapping[str, Any], cls: type) -> Any:
+def build(tree: ReadObject, cls: type[_T]) -> _T:
     """Return an instance of `cls` with defaults filled in and units converted, from a tree that passed `check`.
 
     >>> @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -300,49 +222,28 @@ def build(tree: Mapping[str, Any], cls: type) -> Any:
     >>> build({"size": "2Ki"}, Box)
     Box(size=2048, open_for=60.0)
     """
-    return _built(tree, cls)
-
-
-def _built(tree: Mapping[str, Any], cls: type) -> Any:
     values = {
         declared.attribute: _converted(tree[name], shape_of(declared.type))
         for name, declared in fields_of(cls).items()
         if name in tree
     }
-    return cls(**values)
+    make: Callable[..., _T] = cls
+    return make(**values)
 
 
-def _converted(value: Any, shape: Shape) -> Any:
-    if value is None:
-        return None
-    if shape.of == "object":
-        return _built(value, shape.inner)
-    if shape.of == "list":
-        return tuple(_converted(each, shape_of(shape.inner)) for each in value)
-    if shape.of == "map":
+def _converted(value: ReadJson, shape: Shape) -> object:
+    if value is None or shape.of in _UNCHANGED:
+        return value
+    if isinstance(value, _MAPPINGS):
+        if shape.of == "object":
+            return build(value, shape.inner)
         return {key: _converted(each, shape_of(shape.inner)) for key, each in value.items()}
-    if shape.of == "quantity":
-        return PARSERS[shape.inner](value)
-    return float(value) if shape.of == "number" else value
+    if isinstance(value, _SCALARS):
+        return PARSERS[shape.inner](value) if shape.of == "quantity" else float(value)
+    return tuple(_converted(each, shape_of(shape.inner)) for each in value)
 
 
-def in_words(shape: Shape) -> str:
-    """Describe a type in a message.
-
-    >>> in_words(shape_of(Bytes)), in_words(shape_of(int))
-    ('a size such as `2Gi`', 'a whole number')
-    """
-    if shape.of == "quantity":
-        examples = {"bytes": "a size such as `2Gi`", "cores": "cores such as `500m` or `2`"}
-        return examples.get(shape.inner, "a duration such as `30s`")
-    if shape.of == "enum":
-        return "one of " + " | ".join(map(str, shape.inner))
-    words = {"object": "a mapping", "list": "a list", "map": "a mapping", "string": "a string"}
-    words |= {"integer": "a whole number", "number": "a number", "boolean": "true or false"}
-    return words.get(shape.of, "any value")
-
-
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """Return a value for a message: shortened, and described by its type if it is a mapping, a list or empty."""
     if isinstance(value, dict):
         return "a mapping"
@@ -355,7 +256,7 @@ def shown(value: Any) -> str:
     return f"{value}"
 
 
-def _has_type(value: Any, shape: Shape) -> bool:
+def _has_type(value: Scalar, shape: Shape) -> bool:
     if isinstance(value, bool):
         return shape.of == "boolean"
     if shape.of == "integer":
@@ -365,7 +266,7 @@ def _has_type(value: Any, shape: Shape) -> bool:
     return isinstance(value, str) and shape.of == "string"
 
 
-def _type_hint(value: Any, shape: Shape) -> str | None:
+def _type_hint(value: Scalar, shape: Shape) -> str | None:
     if isinstance(value, str) and shape.of in ("integer", "number") and re.fullmatch(r"-?\d+(\.\d+)?", value):
         return f"remove the quotes: {value}"
     if (
@@ -384,14 +285,9 @@ def _number(value: float) -> str:
     return str(value).removesuffix(".0") if abs(value) < 10**18 else "beyond 18 digits"
 
 
-def _scalar(value: Any) -> bool:
+def _scalar(value: ReadJson) -> TypeGuard[Scalar]:
     return not isinstance(value, dict | list)
 
 
 def _fields_hint(cls: type) -> str:
     return f"it has the fields {listed(fields_of(cls))}"
-
-
-def _camel(name: str) -> str:
-    first, *rest = name.rstrip("_").split("_")  # `from_` is written `from`
-    return first + "".join(word.capitalize() for word in rest)

@@ -6,14 +6,15 @@ Source: JSON Schema 2020-12.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
 
+from bateau.kit.json_value import JsonObject
 from bateau.kit.position import steps
-from bateau.kit.schema import FORMATTERS, Field, Shape, fields_of, in_words, shape_of
+from bateau.kit.schema import FORMATTERS
+from bateau.kit.schema_field import Described, Field, Shape, fields_of, in_words, shape_of
 from bateau.kit.suggest import suggestion
 
 # An expression can replace any scalar; its value is checked when it is evaluated.
-_EXPRESSION = {"type": "string", "pattern": "\\$\\{"}
+_EXPRESSION: JsonObject = {"type": "string", "pattern": "\\$\\{"}
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +31,7 @@ class FieldPage:
     fields: tuple["FieldPage", ...] = ()
 
 
-def object_schema(cls: type) -> dict[str, Any]:
+def object_schema(cls: type) -> JsonObject:
     """Return the JSON Schema of a schema class."""
     fields = fields_of(cls)
     return {
@@ -74,7 +75,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
     return dataclasses.replace(page, fields=_children(shape, at))
 
 
-def written(value: Any, shape: Shape) -> str | None:
+def written(value: object, shape: Shape) -> str | None:
     """Return a value in its YAML form, None for an empty one.
 
     >>> from bateau.kit.schema import Seconds
@@ -83,8 +84,8 @@ def written(value: Any, shape: Shape) -> str | None:
     """
     if value is None or value in ((), {}) or dataclasses.is_dataclass(value):
         return None
-    if shape.of == "quantity":
-        return str(FORMATTERS[shape.inner](value))
+    if shape.of == "quantity" and isinstance(value, int | float):
+        return FORMATTERS[shape.inner](value)
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
@@ -107,45 +108,47 @@ def _page(declared: Field, path: str) -> FieldPage:
         type=kind,
         required=declared.required,
         default=None if declared.required else written(declared.default, shape),
-        doc=declared.meta["doc"],
-        examples=tuple(str(list(e)) if isinstance(e, tuple) else str(e) for e in declared.meta["examples"]),  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-        unsupported=declared.meta["unsupported"],
+        doc=declared.meta.doc,
+        examples=tuple(str(list(e)) if isinstance(e, tuple) else str(e) for e in declared.meta.examples),
+        unsupported=declared.meta.unsupported,
     )
 
 
-def _field_schema(declared: Field) -> dict[str, Any]:
+def _field_schema(declared: Field) -> JsonObject:
     shape = shape_of(declared.type)
     schema = _shape_schema(shape, declared.meta)
-    text = declared.meta["doc"]
-    if declared.meta["unsupported"]:
-        text += f" This field {declared.meta['unsupported']}."
+    text = declared.meta.doc
+    if declared.meta.unsupported:
+        text += f" This field {declared.meta.unsupported}."
     schema["description"] = text
     default = None if declared.required else written(declared.default, shape)
+    plain = shape.of in ("integer", "number", "boolean")
     if default is not None:
-        schema["default"] = declared.default if shape.of in ("integer", "number", "boolean") else default
-    if declared.meta["examples"]:
-        schema["examples"] = [list(e) if isinstance(e, tuple) else e for e in declared.meta["examples"]]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+        schema["default"] = declared.default if isinstance(declared.default, int | float) and plain else default
+    if declared.meta.examples:
+        schema["examples"] = [list(e) if isinstance(e, tuple) else e for e in declared.meta.examples]
     return schema
 
 
-def _shape_schema(shape: Shape, meta: Mapping[str, Any]) -> dict[str, Any]:
+def _shape_schema(shape: Shape, meta: Described) -> JsonObject:
     if shape.of == "object":
         return object_schema(shape.inner)
     if shape.of == "list":
-        return {"type": "array", "items": _shape_schema(shape_of(shape.inner), {})}
+        return {"type": "array", "items": _shape_schema(shape_of(shape.inner), Described())}
     if shape.of == "map":
-        return {"type": "object", "additionalProperties": _shape_schema(shape_of(shape.inner), {})}
+        return {"type": "object", "additionalProperties": _shape_schema(shape_of(shape.inner), Described())}
     if shape.of == "any":
         return {}
     if shape.of == "enum":
         return {"anyOf": [{"enum": list(shape.inner)}, _EXPRESSION]}
     if shape.of == "quantity":
         return {"type": ["string", "number"]}
-    plain: dict[str, Any] = {"type": shape.of}
-    if meta.get("pattern"):
-        plain["pattern"] = f"^(?:{meta['pattern']})$"
-    if meta.get("minimum") is not None:
-        plain["minimum"] = meta["minimum"]
-    if meta.get("maximum") is not None:
-        plain["maximum"] = meta["maximum"]
-    return plain if plain == {"type": "string"} else {"anyOf": [plain, _EXPRESSION]}
+    plain: JsonObject = {"type": shape.of}
+    if meta.pattern:
+        plain["pattern"] = f"^(?:{meta.pattern})$"
+    if meta.minimum is not None:
+        plain["minimum"] = meta.minimum
+    if meta.maximum is not None:
+        plain["maximum"] = meta.maximum
+    either: JsonObject = {"anyOf": [plain, _EXPRESSION]}
+    return plain if plain == {"type": "string"} else either

@@ -10,18 +10,19 @@ tests/kit/test_yaml_go.py::test_what_json_has_no_number_for_comes_out_as_that_fl
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
+from bateau.kit.json_value import Scalar
 from bateau.kit.yaml_tree import Dialect, plain_scalar
 
 _TRUE: Final = frozenset(("y", "Y", "yes", "Yes", "YES", "on", "On", "ON"))
 _FALSE: Final = frozenset(("n", "N", "no", "No", "NO", "off", "Off", "OFF"))
-_WORDS: Final[dict[str, Any]] = {
+_WORDS: Final[dict[str, float]] = {
     **dict.fromkeys((".inf", ".Inf", ".INF", "+.inf", "+.Inf", "+.INF"), float("inf")),
     **dict.fromkeys(("-.inf", "-.Inf", "-.INF"), float("-inf")),
     **dict.fromkeys((".nan", ".NaN", ".NAN"), float("nan")),
 }
-_SWITCHES: Final[dict[str, Any]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
+_SWITCHES: Final[dict[str, bool]] = {**dict.fromkeys(_TRUE, True), **dict.fromkeys(_FALSE, False)}
 # The forms of strconv.ParseInt with base 0, without underscores: a leading zero means octal.
 _INTEGER: Final = re.compile(
     r"(?P<sign>[-+]?)(?:0[xX](?P<hex>[0-9a-fA-F]+)|0[bB](?P<bin>[01]+)|0[oO]?(?P<oct>[0-7]+)|(?P<dec>0|[1-9][0-9]*))"
@@ -33,7 +34,7 @@ _INTEGER_MIN: Final = -(2**63)
 _INTEGER_END: Final = 2**64
 
 
-def kubectl_scalar(text: str) -> Any:
+def kubectl_scalar(text: str) -> Scalar:
     """Return the value of an unquoted scalar in kubectl and Helm.
 
     >>> [kubectl_scalar(text) for text in ("on", "n", "true", "~", "0644", "0o17", "1_000", "1e3", "1.50", "12:30")]
@@ -44,7 +45,7 @@ def kubectl_scalar(text: str) -> Any:
     return kustomize_scalar(text)
 
 
-def kustomize_scalar(text: str) -> Any:
+def kustomize_scalar(text: str) -> Scalar:
     """Return the value of an unquoted scalar in kustomize.
 
     >>> [kustomize_scalar(text) for text in ("on", "true", "0644", "08", "5.", "+")]
@@ -90,7 +91,7 @@ def _integer(match: re.Match[str]) -> int:
     return -number if match["sign"] == "-" else number
 
 
-def _key(value: Any, text: str) -> Any:
+def _key(value: Scalar, text: str) -> str | None:
     """Return the string that JSON uses as the key; null stays None, and is rejected as by these programs."""
     if isinstance(value, bool):
         return "true" if value else "false"

@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import yaml
 
+from bateau.kit.json_value import Json, JsonObject, Scalar
 from bateau.kit.position import Flaw, Position, child, item
 
 BYTES_MAX: Final = 2**20
@@ -38,7 +39,7 @@ _SURROGATES: Final = re.compile(
 )
 _INTEGER: Final = re.compile(r"[-+]?[0-9]+")
 _FLOAT: Final = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
-_WORDS: Final[dict[str, Any]] = {
+_WORDS: Final[dict[str, bool | None]] = {
     **dict.fromkeys(("", "~", "null", "Null", "NULL"), None),
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
@@ -65,8 +66,8 @@ class Dialect:
     scalars that the document lists as ambiguous.
     """
 
-    value: Callable[[str], Any]
-    key: Callable[[str], Any]
+    value: Callable[[str], Scalar]
+    key: Callable[[str], Scalar]
     last_wins: bool = False
     ends_lines: bool = True
     is_ambiguous: Callable[[str], bool] | None = None
@@ -88,7 +89,7 @@ class Document:
     `ambiguous` and `ambiguous_keys` have the texts of ambiguous values and keys by path.
     """
 
-    tree: Any
+    tree: Json
     position: Position
     flaws: list[Flaw] = field(default_factory=list[Flaw])
     positions: dict[str, Position] = field(default_factory=dict[str, Position])
@@ -101,7 +102,7 @@ class Document:
 def loader_over(parser: Any) -> Any:
     """Return a loader whose nodes have a tag only if the text has one, because the dialect decides on plain scalars."""
 
-    def resolve(_: Any, kind: type, value: Any, implicit: Any) -> str:
+    def resolve(_: object, kind: type, value: object, implicit: tuple[bool, bool]) -> str:
         return _MERGE if kind is yaml.ScalarNode and value == "<<" and implicit[0] else ""
 
     return type("Loader", (parser,), {"resolve": resolve})
@@ -218,7 +219,7 @@ class _Reader:
             return None
         return self._document
 
-    def _value(self, node: Any, path: str) -> Any:
+    def _value(self, node: yaml.Node, path: str) -> Json:
         self._nodes += 1
         self._path_characters += len(path)
         if self._path_characters > PATH_CHARACTERS_MAX:
@@ -243,10 +244,10 @@ class _Reader:
         finally:
             self._ancestors.pop()
 
-    def _mapping(self, node: Any, path: str) -> dict[str, Any]:
-        tree: dict[str, Any] = {}
+    def _mapping(self, node: yaml.Node, path: str) -> JsonObject:
+        tree: JsonObject = {}
         first: dict[str, Position] = {}
-        repeated: list[tuple[str, Any, Position]] = []
+        repeated: list[tuple[str, yaml.Mark, Position]] = []
         keys = [None if each.tag == _MERGE else self._key(each) for each, _ in node.value]
         last = {key: index for index, key in enumerate(keys)}
         for index, (key_node, value_node) in enumerate(node.value):
@@ -267,7 +268,7 @@ class _Reader:
         self._repeated(repeated, path)
         return tree
 
-    def _repeated(self, repeated: list[tuple[str, Any, Position]], path: str) -> None:
+    def _repeated(self, repeated: list[tuple[str, yaml.Mark, Position]], path: str) -> None:
         """Report repeated keys. Two documents without `---` between them repeat most keys: one error, not four."""
         if self._dialect.last_wins:
             self._document.repeated |= {child(path, key): self._at(mark) for key, mark, _ in repeated}
@@ -282,19 +283,20 @@ class _Reader:
             says = f"the key `{key}` is repeated here"
             self.flaws.append(Flaw(position=self._at(mark), says=says, hint=f"the first is at {first}; remove one"))
 
-    def _merge(self, tree: dict[str, Any], node: Any, path: str) -> None:
+    def _merge(self, tree: JsonObject, node: yaml.Node, path: str) -> None:
         """Add the keys of the mappings that `<<` names. Keys of the mapping itself take precedence."""
         for each in node.value if isinstance(node, yaml.SequenceNode) else [node]:
-            if not isinstance(each, yaml.MappingNode):
+            merged = self._value(each, path) if isinstance(each, yaml.MappingNode) else None
+            if not isinstance(merged, dict):
                 self.flaws.append(
                     Flaw(position=self._at(node.start_mark), says="`<<` must refer to a mapping or a list of mappings")
                 )
                 return
-            for key, value in self._value(each, path).items():
+            for key, value in merged.items():
                 tree.setdefault(key, value)
                 self._document.keys.pop(child(path, key), None)
 
-    def _key(self, node: Any) -> str | None:
+    def _key(self, node: yaml.Node) -> str | None:
         if isinstance(node, yaml.ScalarNode):
             value = self._scalar(node, self._dialect.key)
             if isinstance(value, str) and len(value) > KEY_CHARACTERS_MAX:
@@ -311,11 +313,11 @@ class _Reader:
         )
         return None
 
-    def _is_ambiguous(self, node: Any) -> bool:
+    def _is_ambiguous(self, node: yaml.ScalarNode) -> bool:
         test = self._dialect.is_ambiguous
         return test is not None and not node.style and not node.tag and test(node.value)
 
-    def _scalar(self, node: Any, plain: Callable[[str], Any]) -> Any:
+    def _scalar(self, node: yaml.ScalarNode, plain: Callable[[str], Scalar]) -> Scalar:
         tag = node.tag.replace(_TAGS, "!!")
         if not tag:
             return node.value if node.style else plain(node.value)
@@ -327,7 +329,7 @@ class _Reader:
         self.flaws.append(Flaw(position=self._at(node.start_mark), says=says, hint="remove it"))
         return value
 
-    def _at(self, mark: Any) -> Position:
+    def _at(self, mark: yaml.Mark) -> Position:
         return Position(self._file, self._first_line + mark.line + 1, mark.column + 1)
 
     def _syntax(self, error: yaml.MarkedYAMLError, text: str) -> None:
@@ -340,14 +342,14 @@ class _Reader:
 
 
 class _TooLarge(Exception):  # noqa: N818 - ends the parsing of one document; never leaves this module
-    def __init__(self, node: Any, says: str, hint: str | None) -> None:
+    def __init__(self, node: yaml.Node, says: str, hint: str | None) -> None:
         super().__init__(says)
         self.node = node
         self.says = says
         self.hint = hint
 
 
-def plain_scalar(text: str) -> Any:
+def plain_scalar(text: str) -> Scalar:
     """Return the value of an unquoted scalar in YAML 1.2's core schema.
 
     >>> [plain_scalar(text) for text in ("on", "true", "3", "1e3", "0o17", "~", "1.5")]
@@ -367,10 +369,10 @@ def plain_scalar(text: str) -> Any:
     return float(text) if _FLOAT.fullmatch(text) else text
 
 
-def _line_from(text: str, mark: Any) -> str:
+def _line_from(text: str, mark: yaml.Mark | None) -> str:
     """Return the rest of the line at a mark."""
     lines: list[str] = text.split("\n")
-    return lines[int(mark.line)][int(mark.column) :] if mark and mark.line < len(lines) else ""
+    return lines[mark.line][mark.column :] if mark and mark.line < len(lines) else ""
 
 
 # Words in libyaml's problem or context -> the message in the user's terms, and a hint.

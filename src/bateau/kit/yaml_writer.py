@@ -13,7 +13,9 @@ import functools
 import math
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Final
+
+from bateau.kit.json_value import ReadJson, ReadObject
 
 # Starts with a letter, `/` or `_`: no number, date or base-60 integer of any version of YAML does.
 _PLAIN: Final = re.compile(r"[A-Za-z_/](?:[A-Za-z0-9_./@-]|:(?=[A-Za-z0-9_/]))*").fullmatch
@@ -30,7 +32,7 @@ _MAPPINGS: Final = (dict, Mapping)  # the first check is fast, the second search
 _KEY_CHARACTERS_MAX: Final = 120  # libyaml searches 1,024 bytes for the colon, others less
 
 
-def write(documents: Iterable[Any]) -> str:
+def write(documents: Iterable[ReadJson]) -> str:
     """Return a stream of documents, each after its own `---`. Raises ValueError or TypeError as `write_document`."""
     return "".join(f"---\n{write_document(document)}" for document in documents)
 
@@ -44,7 +46,7 @@ def split_documents(text: str) -> list[str]:
     return [f"---\n{part}" for part in re.split(r"^---\n", text, flags=re.MULTILINE)[1:]]
 
 
-def write_document(tree: Any) -> str:
+def write_document(tree: ReadJson) -> str:
     """Return one document in block style, keys in the order of the mapping.
 
     Raises ValueError for lone surrogates, which no encoding of YAML can represent, and TypeError for values other than
@@ -67,7 +69,7 @@ def write_document(tree: Any) -> str:
     return "".join(out)
 
 
-def _mapping(tree: Any, indent: str, out: list[str], *, first: str) -> None:
+def _mapping(tree: ReadObject, indent: str, out: list[str], *, first: str) -> None:
     """Write the pairs; `first` replaces the indent of the first pair (after `- `)."""
     start = first or indent
     deeper = f"{indent}  "
@@ -98,7 +100,7 @@ def _mapping(tree: Any, indent: str, out: list[str], *, first: str) -> None:
             out.append(f"{lead} {_scalar(value)}\n")
 
 
-def _sequence(items: Any, indent: str, out: list[str], *, first: str) -> None:
+def _sequence(items: Iterable[ReadJson], indent: str, out: list[str], *, first: str) -> None:
     start = f"{first or indent}- "
     deeper = f"{indent}  "
     for each in items:
@@ -113,7 +115,7 @@ def _sequence(items: Any, indent: str, out: list[str], *, first: str) -> None:
         start = f"{indent}- "
 
 
-def _scalar(value: Any) -> str:
+def _scalar(value: object) -> str:
     if isinstance(value, str):
         return _string(value)
     if value is None:

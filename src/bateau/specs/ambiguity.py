@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bateau.kit.position import Flaw, steps
-from bateau.kit.schema import Shape, shape_at
+from bateau.kit.schema_field import Shape, shape_at
 from bateau.kit.yaml_go import kubectl_scalar
 from bateau.kit.yaml_tree import Document, plain_scalar
 
@@ -34,7 +34,7 @@ def ambiguous_scalars(document: Document, schema: type) -> Iterator[Flaw]:
         here, there = plain_scalar(text), kubectl_scalar(text)
         if shape is None or shape.of in ("string", "enum", "boolean"):
             continue  # a string keeps the text, and the schema rejects it as a boolean
-        if shape.of != "any" and (isinstance(here, str) or abs(here) >= _INTEGER_END):
+        if shape.of != "any" and (not isinstance(here, int | float) or abs(here) >= _INTEGER_END):
             continue  # the schema rejects it
         says = f"{path} is `{text}`: {_shown(here)} in YAML 1.2, but {_shown(there)} to kubectl and Helm"
         forms = list(dict.fromkeys((_form(there, text), _form(here, text))))

@@ -16,7 +16,7 @@ from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import API_VERSION, Metadata, Spec
 from bateau.kit.cel_text import OPEN
 from bateau.kit.git_lfs import is_pointer
-from bateau.kit.json_value import Json, object_at
+from bateau.kit.json_value import Json, object_at, text_at
 from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
@@ -93,7 +93,7 @@ def read_file(file: str, text: str) -> FileReading:
         found += [_problem(flaw) for flaw in document.flaws]
         problems += found
         if spec is None:
-            unnamed.append(str(document.tree.get("metadata")))
+            unnamed.append(str(object_at(document.tree).get("metadata")))
             continue
         if _any_error(found):
             unsound.add(len(specs))
@@ -160,7 +160,7 @@ def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
     return (Problem(where=flaw.position, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING),)
 
 
-def _is_ours(tree: object) -> bool:
+def _is_ours(tree: Json) -> bool:
     """Whether a document is Bateau's: by its group, or by a misspelt group and a kind of Bateau."""
     document = object_at(tree)
     version, kind = document.get("apiVersion"), document.get("kind")
@@ -172,7 +172,7 @@ def _is_ours(tree: object) -> bool:
     return near and isinstance(kind, str) and closest(kind, KINDS) is not None
 
 
-def _lacks_version(tree: object) -> bool:
+def _lacks_version(tree: Json) -> bool:
     """Whether a document seems to be one of Bateau's without its apiVersion."""
     document = object_at(tree)
     kind, metadata = document.get("kind"), document.get("metadata")
@@ -181,7 +181,7 @@ def _lacks_version(tree: object) -> bool:
 
 
 def _without_version(document: Document) -> Problem:
-    says = f"this {document.tree['kind']} has no apiVersion, so it is not read as a spec"
+    says = f"this {text_at(document.tree, 'kind')} has no apiVersion, so it is not read as a spec"
     hint = f"add `apiVersion: {API_VERSION}`; if it is for another program, exclude the file in {IGNORE_FILE}"
     return Problem(where=document.position, says=says, hint=hint, severity=Severity.WARNING)
 
@@ -240,7 +240,7 @@ def _spec(document: Document) -> tuple[Spec | None, list[Problem]]:
 
 
 def _version_problems(document: Document) -> list[Problem]:
-    version = document.tree.get("apiVersion")
+    version = object_at(document.tree).get("apiVersion")
     if version == API_VERSION:
         return []
     where = document.positions.get("apiVersion", document.position)
@@ -249,7 +249,7 @@ def _version_problems(document: Document) -> list[Problem]:
     ]
 
 
-def _kind_problem(document: Document, kind: object) -> Problem:
+def _kind_problem(document: Document, kind: Json) -> Problem:
     if kind is None:
         return Problem(where=document.position, says="kind is missing", hint=f"one of: {' | '.join(KINDS)}")
     near = did_you_mean(str(kind), KINDS)

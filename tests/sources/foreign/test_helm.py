@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from bateau.domain.manifest import Manifest
-from bateau.kit.json_value import array_at, object_at
+from bateau.kit.json_value import array_at, object_at, text_at
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.foreign import ForeignDocuments, helm_trace
@@ -57,7 +57,7 @@ def test_what_comes_out_is_what_helm_renders_but_for_hooks_of_tests_and_deletion
     done = subprocess.run([*command, "-f", str(tmp_path / "values.yaml")], capture_output=True, check=True)
     documents, _ = read_documents("out", done.stdout.decode(), dialect=KUBECTL)
     left_out = ("acme-answers", "acme-post-delete")
-    trees: list[Any] = [each.tree for each in documents if each.tree["metadata"]["name"] not in left_out]
+    trees: list[Any] = [each.tree for each in documents if text_at(each.tree, "metadata", "name") not in left_out]
     assert [manifest.tree for manifest in rendered.values()] == trees
     assert list(rendered) == ["CustomResourceDefinition", "ConfigMap", "Service", "Deployment", "Job"]
 

@@ -1,6 +1,7 @@
 """Plain manifests are included unchanged, every leaf with its place. Other documents are errors with their place."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -194,7 +195,7 @@ _VALUES = st.recursive(
 
 
 @given(specs=st.lists(_VALUES, max_size=3), listed=st.booleans())
-def test_every_leaf_of_any_manifest_has_its_place(specs: list[object], listed: bool) -> None:
+def test_every_leaf_of_any_manifest_has_its_place(specs: list[Any], listed: bool) -> None:
     trees = [
         {"apiVersion": "v1", "kind": "X", "metadata": {"name": f"n{i}"}, "spec": spec} for i, spec in enumerate(specs)
     ]

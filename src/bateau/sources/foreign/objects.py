@@ -14,6 +14,7 @@ from typing import Any, Final, cast
 from bateau.domain.manifest import name_of
 from bateau.domain.origin import LazyOrigins, Origin
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import object_at
 from bateau.kit.position import Flaw, Position, item, leaves, nearest
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import Dialect, Document, Unread, read_documents
@@ -116,7 +117,7 @@ def read_objects(
             continue
         if unheard:
             problems += _unheard(document)
-        for each in _unpacked(Found(document.tree, document)):
+        for each in _unpacked(Found(object_at(document.tree), document)):
             problem = _shape(each)
             if problem is None:
                 found.append(each)
@@ -162,7 +163,7 @@ def _unpacked(found: Found) -> Iterator[Found]:
         yield found
         return
     for index, each in enumerate(sequence(tree["items"])):
-        yield from _unpacked(Found(each, found.document, item(_joined(found.prefix, "items"), index)))
+        yield from _unpacked(Found(object_at(each), found.document, item(_joined(found.prefix, "items"), index)))
 
 
 def _shape(found: Found) -> Problem | None:

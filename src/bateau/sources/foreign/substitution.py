@@ -26,7 +26,8 @@ def kept_as_text(tree: Tree, found: Found, *, service: str, at: Callable[[str], 
     """Yield the finding about an object that has variables. `at` returns the place of a field."""
     if "disabled" in (mapping(found.tree["metadata"].get("labels")).get(_OPT_OUT), found.annotations.get(_OPT_OUT)):
         return
-    variables = [(path, value, name) for path, value in leaves(found.tree) if (name := flux_variable(value))]
+    texts = ((path, value) for path, value in leaves(found.tree) if isinstance(value, str))
+    variables = [(path, value, name) for path, value in texts if (name := flux_variable(value))]
     clear = [each for each in variables if not _is_free_text(each[0], each[1])]
     if not clear and not (variables and tree.substitutes):
         return

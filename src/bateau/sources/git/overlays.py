@@ -150,8 +150,7 @@ def _pins(files: list[str], read: Read) -> Mapping[str, tuple[str, Any]]:
     for file in files:
         documents, _ = read_documents(file, read(file) or "")
         for document in documents[:1]:
-            tree: Any = document.tree
-            if isinstance(tree, dict):
-                pins = ((path, value) for path, value in leaves(tree) if last_step(path) in PINS)
+            if isinstance(document.tree, dict):
+                pins = ((path, value) for path, value in leaves(document.tree) if last_step(path) in PINS)
                 found |= {path: (file, value) for path, value in pins if not isinstance(value, dict | list)}
     return found
