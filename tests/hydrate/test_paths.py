@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from bateau.hydrate.paths import PathError, remove_at, set_at
+from bateau.kit.json_value import array_at, object_at
 
 TREE: dict[str, Any] = {"a": [{"name": "x", "v": {"w": 1}}, {"name": "y"}], "b": {"c": {}}}
 
@@ -23,7 +24,7 @@ def test_the_given_tree_is_not_changed(path: str) -> None:
 
 
 def test_only_the_nodes_on_the_path_are_copied() -> None:
-    found = set_at(TREE, "a[name=x].v.w", 2).tree
+    found = object_at(set_at(TREE, "a[name=x].v.w", 2).tree)
     assert found["b"] is TREE["b"]
-    assert found["a"][1] is TREE["a"][1]
-    assert found["a"][0] is not TREE["a"][0]
+    assert array_at(found, "a")[1] is TREE["a"][1]
+    assert array_at(found, "a")[0] is not TREE["a"][0]

@@ -7,24 +7,21 @@ tests/hydrate/test_environments.py::test_hydrating_what_was_hydrated_changes_not
 """
 
 import functools
-from collections.abc import Mapping
-from typing import Any, cast
 
 from bateau.domain.origin import Origin
+from bateau.kit.json_value import ReadJson, ReadObject, object_at
 from bateau.kit.position import child
 from bateau.kit.schema_docs import written
 from bateau.kit.schema_field import Shape, fields_of, shape_of
 
 
-def filled(
-    tree: Mapping[str, Any], cls: type, origins: dict[str, tuple[Origin, ...]], path: str = "spec"
-) -> dict[str, Any]:
+def filled(tree: ReadObject, cls: type, origins: dict[str, tuple[Origin, ...]], path: str = "spec") -> ReadObject:
     """Return `tree` with its defaults in written form ("5s", not 5.0), and add their origins to `origins`."""
-    found: dict[str, Any] = {}
+    found: dict[str, ReadJson] = {}
     for name, shape, default in _fields(cls):
         at = child(path, name)
         if shape.of == "object" and not shape.nullable:
-            found[name] = filled(cast("Mapping[str, Any]", tree.get(name) or {}), shape.inner, origins, at)
+            found[name] = filled(object_at(tree, name), shape.inner, origins, at)
         elif name not in tree:
             if default is not None:
                 found[name] = default.value
@@ -32,11 +29,13 @@ def filled(
         elif tree[name] is None:
             continue
         elif shape.of == "object":
-            found[name] = filled(cast("Mapping[str, Any]", tree[name]), shape.inner, origins, at)
+            found[name] = filled(object_at(tree, name), shape.inner, origins, at)
         elif shape.of == "map" and shape_of(shape.inner).of == "object":
             inner = shape_of(shape.inner).inner
-            entries = cast("Mapping[str, Any]", tree[name])
-            found[name] = {key: filled(value or {}, inner, origins, child(at, key)) for key, value in entries.items()}
+            entries = object_at(tree, name)
+            found[name] = {
+                key: filled(object_at(value), inner, origins, child(at, key)) for key, value in entries.items()
+            }
         else:
             found[name] = tree[name]
     return found
@@ -51,7 +50,7 @@ def _fields(cls: type) -> tuple[tuple[str, Shape, Origin | None], ...]:
     )
 
 
-def _default(value: Any, text: str | None) -> Origin | None:
+def _default(value: object, text: str | None) -> Origin | None:
     """Return the default as it is written: numbers and booleans plain, quantities as text; None if it is empty."""
     if text is None:
         return None

@@ -11,13 +11,13 @@ Refused: merging lists. A reader of one file could not know the resulting list.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, cast
 
 from bateau.domain.expression import paths_read
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Spec
 from bateau.kit.cel_reading import Step
+from bateau.kit.json_value import JsonObject, ReadJson, ReadObject, named_texts_at, object_at, texts_at
 from bateau.kit.position import Position, below, child, item
 from bateau.kit.suggest import suggestion
 
@@ -40,7 +40,7 @@ class Context:
 
     name: str | None = None
     chain: tuple[Spec, ...] = ()
-    values: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    values: ReadObject = field(default_factory=dict[str, ReadJson])
     value_origins: Mapping[str, tuple[Origin, ...]] = field(default_factory=dict[str, tuple[Origin, ...]])
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -58,7 +58,7 @@ class Context:
         return frozenset(self.variables.values())
 
     @property
-    def seen(self) -> dict[str, Any]:
+    def seen(self) -> ReadObject:
         """The variable `environment` of expressions and policies."""
         return {"name": self.name or "", "labels": dict(self.labels)}
 
@@ -79,7 +79,7 @@ def context(
         return Context(name=name), [Problem(where=None, says=f"there is no Environment {name}", hint=hint)]
     problems: list[Problem] = []
     chain = _chain(environments[name], environments, (), problems)
-    values: dict[str, Any] = {}
+    values: dict[str, ReadJson] = {}
     origins: dict[str, tuple[Origin, ...]] = {}
     labels: dict[str, str] = {}
     declared: set[str] = set()
@@ -87,13 +87,13 @@ def context(
     named: Origin | None = None
     for spec in chain:
         body = body_of(spec)
-        _merge(values, cast("dict[str, Any]", body.get("values") or {}), "", spec, origins)
-        labels |= cast("dict[str, str]", body.get("labels") or {})
-        declared |= set(cast("list[str]", body.get("env") or []))
+        _merge(values, object_at(body, "values"), "", spec, origins)
+        labels |= named_texts_at(body, "labels")
+        declared |= set(texts_at(body, "env"))
         if body.get("namespace"):
             at = spec.positions.get("spec.namespace", spec.position)
             named = Origin("value", at, body["namespace"], f"spec.namespace of {spec.name}")
-        for index, pattern in enumerate(cast("list[str]", body.get("exclude") or [])):
+        for index, pattern in enumerate(texts_at(body, "exclude")):
             at = spec.positions.get(item("spec.exclude", index), spec.position)
             exclusions.append(Exclusion(pattern, spec.name, at))
     found = Context(
@@ -125,15 +125,14 @@ def missing_value(text: str, found: Context) -> tuple[str, str, list[str]] | Non
     The result is (path of the mapping, missing key, existing keys).
     """
     for steps in _values_steps(text):
-        value: Any = found.values
+        value: ReadJson = found.values
         at = "values"
         for step in steps:
             if not isinstance(value, dict) or not isinstance(step, str):
                 break
-            fields = cast("dict[str, Any]", value)
-            if step not in fields:
-                return at, step, list(fields)
-            value, at = fields[step], child(at, step)
+            if step not in value:
+                return at, step, list(value)
+            value, at = value[step], child(at, step)
     return None
 
 
@@ -144,19 +143,19 @@ def _values_steps(text: str) -> list[Sequence[Step]]:
 
 def _there(steps: Sequence[Step], found: Context) -> str:
     """Return the path of the deepest value that the steps reach. They end at a list, which is replaced as a whole."""
-    value: Any = found.values
+    value: ReadJson = found.values
     path = ""
     for step in steps:
         if not isinstance(value, dict) or not isinstance(step, str) or step not in value:
             break
-        value = cast("dict[str, Any]", value)[step]
+        value = value[step]
         path = child(path, step)
     return path
 
 
-def body_of(spec: Spec) -> dict[str, Any]:
+def body_of(spec: Spec) -> JsonObject:
     """Return the mapping below `spec:`."""
-    return cast("dict[str, Any]", spec.tree.get("spec") or {})
+    return object_at(spec.tree, "spec")
 
 
 def _chain(
@@ -172,7 +171,7 @@ def _chain(
         )
         return []
     chain: dict[str, Spec] = {}
-    for index, name in enumerate(cast("list[str]", body_of(spec).get("from") or [])):
+    for index, name in enumerate(texts_at(body_of(spec), "from")):
         base = environments.get(name)
         if base is None:
             hint = suggestion(name, sorted(environments), none="no Environment is defined")
@@ -188,19 +187,19 @@ def _chain(
 
 
 def _merge(
-    target: dict[str, Any], source: Mapping[str, Any], path: str, spec: Spec, origins: dict[str, tuple[Origin, ...]]
+    target: dict[str, ReadJson], source: ReadObject, path: str, spec: Spec, origins: dict[str, tuple[Origin, ...]]
 ) -> None:
     for key, value in source.items():
         where = child(path, key)
         if isinstance(value, dict):
             existing = target.get(key)
-            if not isinstance(existing, dict):
-                existing = {}
-                _forget(origins, where)
+            merged: dict[str, ReadJson] = {}
+            if isinstance(existing, dict):
+                merged |= existing
             else:
-                existing = dict(cast("dict[str, Any]", existing))
-            target[key] = existing
-            _merge(existing, cast("dict[str, Any]", value), where, spec, origins)
+                _forget(origins, where)
+            target[key] = merged
+            _merge(merged, value, where, spec, origins)
             continue
         if isinstance(target.get(key), dict):
             _forget(origins, where)

@@ -10,7 +10,7 @@ Refused: one pass in the order of the text. A field's value would depend on its 
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.expression import paths_read, reads_variables
 from bateau.domain.origin import Origin
@@ -21,7 +21,8 @@ from bateau.hydrate.expressions import expand, names_hint, names_in
 from bateau.hydrate.patches import names_for
 from bateau.kit.cel import CelError
 from bateau.kit.cel_reading import Path
-from bateau.kit.position import below, child, item, leaves, nearest
+from bateau.kit.json_value import ReadJson, ReadObject, object_at
+from bateau.kit.position import Position, below, child, item, leaves, nearest
 from bateau.kit.suggest import listed, suggestion
 
 _OF_PORTS: Final = ("spec.command[", "spec.env.", "spec.env[", "metadata.annotations")
@@ -36,9 +37,9 @@ class Evaluation:
     """
 
     def __init__(
-        self, spec: Spec, found: Context, origins: dict[str, tuple[Origin, ...]], positions: Mapping[str, Any]
+        self, spec: Spec, found: Context, origins: dict[str, tuple[Origin, ...]], positions: Mapping[str, Position]
     ) -> None:
-        self._names: dict[str, Any] = {}
+        self._names: ReadObject = {}
         self._found = found
         self._origins = origins
         self._positions = positions
@@ -46,11 +47,11 @@ class Evaluation:
         self._waiting: dict[str, str] = {}  # texts by path
         self._withheld: dict[str, Origin] = {}  # by path: the expression whose result depends on `env()`
 
-    def expanded(self, metadata: Any, body: Any, wrong: list[Problem]) -> tuple[Any, Any]:
+    def expanded(self, metadata: ReadObject, body: ReadObject, wrong: list[Problem]) -> tuple[ReadObject, ReadObject]:
         """Return both with their expressions evaluated, and record the origins of each result."""
         self._see(metadata, body)
         metadata, body = (
-            _changed(part, path, lambda at, text: self._at_once(at, text, wrong))
+            object_at(_changed(part, path, lambda at, text: self._at_once(at, text, wrong)))
             for path, part in (("metadata", metadata), ("spec", body))
         )
         while self._waiting:
@@ -63,10 +64,12 @@ class Evaluation:
                 break
             for path in made:
                 del self._waiting[path]
-            metadata, body = (_put(part, path, made) for path, part in (("metadata", metadata), ("spec", body)))
+            metadata, body = (
+                object_at(_put(part, path, made)) for path, part in (("metadata", metadata), ("spec", body))
+            )
         return metadata, body
 
-    def withheld(self, tree: Mapping[str, Any]) -> dict[str, Any]:
+    def withheld(self, tree: ReadObject) -> dict[str, ReadJson]:
         """Return the leaves of the document that depend on `env()`, by path."""
         if not self._withheld:
             return {}
@@ -77,13 +80,12 @@ class Evaluation:
             if self._of(path)
         }
 
-    def _see(self, metadata: Any, body: Any) -> None:
+    def _see(self, metadata: ReadObject, body: ReadObject) -> None:
         # The runtime replaces these placeholders when it assigns port numbers.
-        ports = body.get("ports") if isinstance(body, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
-        words = {name: f"{{port:{name}}}" for name in cast("dict[str, Any]", ports if isinstance(ports, dict) else {})}
+        words = {name: f"{{port:{name}}}" for name in object_at(body, "ports")}
         self._names = {**names_for(self._spec, self._found), "metadata": metadata, "spec": body, "ports": words}
 
-    def _at_once(self, path: str, text: str, wrong: list[Problem]) -> Any:
+    def _at_once(self, path: str, text: str, wrong: list[Problem]) -> ReadJson:
         """Return the value of a text, or the text itself if its expressions have to wait, or fail."""
         if ("spec" in text or "metadata" in text) and names_in(text) & {"spec", "metadata"}:
             self._waiting[path] = text
@@ -99,7 +101,7 @@ class Evaluation:
         self._note(path, text, result)
         return result
 
-    def _now(self, path: str, text: str, failed: dict[str, CelError]) -> tuple[Any] | None:
+    def _now(self, path: str, text: str, failed: dict[str, CelError]) -> tuple[ReadJson] | None:
         """Return the value of a waiting text; None if it reads another waiting text, or fails."""
         try:
             result = expand(text, self._names, variables=self._found.variables)
@@ -127,7 +129,7 @@ class Evaluation:
             return f"{around} has no `{key}`", suggestion(key, there, none=f"{around} is empty")
         return str(error), names_hint(error, self._names)
 
-    def _note(self, path: str, text: str, result: Any) -> None:
+    def _note(self, path: str, text: str, result: ReadJson) -> None:
         chain = self._origins.get(path, ())
         last = chain[-1] if chain else None
         read = values_read(text, self._found)
@@ -162,26 +164,24 @@ def _overlap(one: str, other: str) -> bool:
     return one == other or below(one, other) or below(other, one)
 
 
-def _changed(value: Any, path: str, change: Callable[[str, str], Any]) -> Any:
+def _changed(value: ReadJson, path: str, change: Callable[[str, str], ReadJson]) -> ReadJson:
     """Return the value with `change` applied to every text that contains an expression.
 
     Parts without expressions are returned as they are, without a copy.
     """
     if isinstance(value, dict):
-        mapping = cast("dict[str, Any]", value)
-        made = {key: _changed(each, child(path, key), change) for key, each in mapping.items()}
-        return mapping if all(made[key] is mapping[key] for key in mapping) else made
+        made = {key: _changed(each, child(path, key), change) for key, each in value.items()}
+        return value if all(made[key] is value[key] for key in value) else made
     if isinstance(value, list):
-        items = cast("list[Any]", value)
-        listed = [_changed(each, item(path, index), change) for index, each in enumerate(items)]
-        return items if all(new is old for new, old in zip(listed, items, strict=True)) else listed
+        listed = [_changed(each, item(path, index), change) for index, each in enumerate(value)]
+        return value if all(new is old for new, old in zip(listed, value, strict=True)) else listed
     return change(path, value) if isinstance(value, str) and "${" in value else value
 
 
-def _put(value: Any, path: str, made: Mapping[str, tuple[Any]]) -> Any:
+def _put(value: ReadJson, path: str, made: Mapping[str, tuple[ReadJson]]) -> ReadJson:
     """Return the value with the results in `made` put at their paths."""
 
-    def put(at: str, text: str) -> Any:
+    def put(at: str, text: str) -> ReadJson:
         return made[at][0] if at in made else text
 
     return _changed(value, path, put)

@@ -8,19 +8,20 @@ Held by tests/hydrate/test_expressions.py.
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.expression import ENV, paths_read
 from bateau.kit.cel import CelError, evaluate
 from bateau.kit.cel_function import Function
 from bateau.kit.cel_reading import reading
 from bateau.kit.cel_text import parts
+from bateau.kit.json_value import Json, ReadObject
 
 _READ: Final = "env__"  # an extra name that holds the environment variables of an expression
 _LOOKED_UP: Final = Function(ENV.name, ("map", "string"), "string", dict[str, str].__getitem__)
 
 
-def expand(text: str, names: Mapping[str, Any], *, variables: Mapping[str, str] | None = None) -> Any:
+def expand(text: str, names: ReadObject, *, variables: Mapping[str, str] | None = None) -> Json:
     """Return `text` with its expressions evaluated. `$${` stands for a plain `${`. Raises CelError.
 
     `variables` are the environment variables that `env(name)` can read.
@@ -51,7 +52,7 @@ def names_hint(error: CelError, names: Iterable[str]) -> str | None:
     return f"an expression can use: {', '.join(sorted(names))}" if "undeclared reference" in str(error) else None
 
 
-def _evaluated(expression: str, names: Mapping[str, Any], variables: Mapping[str, str]) -> Any:
+def _evaluated(expression: str, names: ReadObject, variables: Mapping[str, str]) -> Json:
     """Evaluate one expression. The values of `env("NAME")` are bound, because they may be long and contain any text."""
     if ENV.name not in expression:
         return evaluate(expression, names)
@@ -80,7 +81,7 @@ def _is_text(value: str) -> bool:
     return True
 
 
-def _text(value: Any) -> str:
+def _text(value: Json) -> str:
     """Return a scalar as text. Raises CelError for null, lists and maps, which have no single form as text."""
     if isinstance(value, bool):
         return str(value).lower()

@@ -11,7 +11,7 @@ tests/hydrate/test_manifest_patches.py::test_what_makes_an_object_this_object_st
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.expression import reads_variables
 from bateau.domain.kinds import SERVICE_KINDS
@@ -24,7 +24,7 @@ from bateau.hydrate.expressions import expand, names_hint
 from bateau.hydrate.patches import Patch, Patched, applicable, overlap, patches_of, speaks_of_manifests, unmatched
 from bateau.hydrate.paths import PathError, remove_at, set_at
 from bateau.kit.cel import CelError
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import ReadJson, ReadObject, object_at
 from bateau.kit.position import around, child, item, joined, leaves
 from bateau.kit.suggest import did_you_mean
 
@@ -54,7 +54,7 @@ class ManifestPatches:
         return self._context.read
 
     @property
-    def environment(self) -> Mapping[str, Any] | None:
+    def environment(self) -> ReadObject | None:
         """The variable `environment` of policies; None without an environment."""
         return self._context.seen if self._context.name else None
 
@@ -117,7 +117,7 @@ def _subject(manifest: Manifest, found: Context) -> Patched:
     return Patched(kind=str(tree["kind"]), name=name_of(tree), labels=labels, names=lambda: _names(tree, found))
 
 
-def _names(tree: Mapping[str, Any], found: Context) -> dict[str, Any]:
+def _names(tree: ReadObject, found: Context) -> ReadObject:
     return {
         "object": tree,
         "kind": tree["kind"],
@@ -151,7 +151,7 @@ def _patched(manifest: Manifest, patch: Patch, found: Context, wrong: list[Probl
     over = {joined(edit.path, at): chain for at, chain in chains.items()}
     for at, each in leaves(edit.value, edit.path):
         over.setdefault(at, (_step(patch, each),))  # the key of an item that is selected by it
-    return replace(manifest, tree=edit.tree, origins=overlaid(manifest.origins, edit.made, over, patch.at))
+    return replace(manifest, tree=object_at(edit.tree), origins=overlaid(manifest.origins, edit.made, over, patch.at))
 
 
 def _without(manifest: Manifest, patch: Patch) -> Manifest:
@@ -161,29 +161,27 @@ def _without(manifest: Manifest, patch: Patch) -> Manifest:
     holder = next(around(edit.path), "")
     if (empty := dict(leaves(edit.tree)).get(holder)) in ({}, []):
         origins = overlaid(origins, holder, {holder: (_step(patch, empty),)})
-    return replace(manifest, tree=edit.tree, origins=origins)
+    return replace(manifest, tree=object_at(edit.tree), origins=origins)
 
 
-def _step(patch: Patch, value: Any) -> Origin:
+def _step(patch: Patch, value: ReadJson) -> Origin:
     return Origin("patch", patch.at, value, f"patch of {patch.environment}")
 
 
 def _expanded(
-    value: Any, path: str, patch: Patch, seen: tuple[Mapping[str, Any], Context], over: dict[str, tuple[Origin, ...]]
-) -> Any:
+    value: ReadJson, path: str, patch: Patch, seen: tuple[ReadObject, Context], over: dict[str, tuple[Origin, ...]]
+) -> ReadJson:
     """Return the value with its expressions evaluated, and add the origin of each leaf to `over`. Raises CelError.
 
     `path` is the path of this value inside the value that the patch sets.
     """
     if isinstance(value, dict) and value:
-        fields = cast("dict[str, Any]", value)
-        return {key: _expanded(each, child(path, key), patch, seen, over) for key, each in fields.items()}
+        return {key: _expanded(each, child(path, key), patch, seen, over) for key, each in value.items()}
     if isinstance(value, list) and value:
-        items = cast("list[Any]", value)
-        return [_expanded(each, item(path, index), patch, seen, over) for index, each in enumerate(items)]
+        return [_expanded(each, item(path, index), patch, seen, over) for index, each in enumerate(value)]
     if not (isinstance(value, str) and "${" in value):
         over[path] = (_step(patch, value),)
-        return cast("Any", value)
+        return value
     names, found = seen
     result = expand(value, names, variables=found.variables)
     read = values_read(value, found)

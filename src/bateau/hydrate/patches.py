@@ -13,9 +13,8 @@ tests/hydrate/test_environments.py::test_when_sees_a_document_without_its_patche
 import fnmatch
 import functools
 import json
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
 
 from bateau.domain.kinds import SERVICE_KINDS
 from bateau.domain.problem import Problem
@@ -23,7 +22,7 @@ from bateau.domain.spec import Spec
 from bateau.hydrate.environments import Context, body_of
 from bateau.hydrate.paths import PathError, Step, parse_path
 from bateau.kit.cel import CelError, evaluate
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at
 from bateau.kit.position import Position, child
 from bateau.kit.suggest import did_you_mean
 
@@ -33,9 +32,9 @@ class Patch:
     """One `set` entry of one patch. `rank` is (position of the environment in the chain, exactness of the match)."""
 
     rank: tuple[int, int]
-    match: Mapping[str, Any]
+    match: ReadObject
     path: str
-    value: Any
+    value: ReadJson
     at: Position
     where: Position
     environment: str
@@ -64,10 +63,10 @@ def patches_of(context: Context) -> list[Patch]:
     """Return the patches of all environments in the chain, lowest rank first."""
     found: list[Patch] = []
     for depth, environment in enumerate(context.chain):
-        for index, written in enumerate(cast("list[dict[str, Any]]", body_of(environment).get("patches") or [])):
+        for index, written in enumerate(array_at(body_of(environment), "patches")):
             base = f"spec.patches[{index}]"
-            match = cast("dict[str, Any]", written.get("match") or {})
-            for path, value in cast("dict[str, Any]", written.get("set") or {}).items():
+            match = object_at(written, "match")
+            for path, value in object_at(written, "set").items():
                 where = environment.positions.get(base, environment.position)
                 found.append(
                     Patch(
@@ -89,8 +88,8 @@ class Patched:
 
     kind: str
     name: str
-    labels: Mapping[str, Any]
-    names: Callable[[], Mapping[str, Any]]
+    labels: ReadObject
+    names: Callable[[], ReadObject]
 
 
 def of_spec(spec: Spec, context: Context) -> Patched:
@@ -123,7 +122,7 @@ def applicable(patches: Sequence[Patch], subject: Patched, problems: list[Proble
     return sorted(chosen.values(), key=_order), [*matched, *failed]
 
 
-def _order(patch: Patch) -> tuple[Any, ...]:
+def _order(patch: Patch) -> tuple[tuple[int, int], bool, tuple[tuple[int, str], ...]]:
     """Return the place of a patch among those of one document.
 
     The path decides and not the file. Of equal rank, removals come last, and of a list from its end: they move items.
@@ -138,7 +137,7 @@ def _written(patch: Patch) -> tuple[tuple[Step, ...], str]:
     return patch.steps, json.dumps(patch.value, sort_keys=True, default=str)
 
 
-def names_for(spec: Spec, context: Context) -> dict[str, Any]:
+def names_for(spec: Spec, context: Context) -> dict[str, ReadJson]:
     """Return the variables that expressions in a document can use, except its ports."""
     return {
         "metadata": spec.tree["metadata"],
@@ -148,7 +147,7 @@ def names_for(spec: Spec, context: Context) -> dict[str, Any]:
     }
 
 
-def _exactness(match: Mapping[str, Any]) -> int:
+def _exactness(match: ReadObject) -> int:
     name = match.get("name")
     if name:
         return 3 if _is_glob(str(name)) else 4
@@ -168,7 +167,7 @@ def _matches(patch: Patch, subject: Patched, problems: list[Problem]) -> bool | 
         return False
     if match.get("name") is not None and not fnmatch.fnmatchcase(subject.name, str(match["name"])):
         return False
-    wanted = cast("dict[str, Any]", match.get("labels") or {})
+    wanted = object_at(match, "labels")
     if any(subject.labels.get(key) != value for key, value in wanted.items()):
         return False
     when = match.get("when")
@@ -192,7 +191,7 @@ def unmatched(patches: Iterable[Patch], what: str, names: Collection[str] = ()) 
 
     `what` is the noun for the candidates ("document", "manifest"); `names` are the candidates' names, for suggestions.
     """
-    seen: dict[Any, Problem] = {}
+    seen: dict[Position, Problem] = {}
     for patch in patches:
         near = did_you_mean(str(patch.match.get("name", "")), names)
         hint = near or "check `kind`, `name` and `labels` in its `match`, or remove the patch"

@@ -8,7 +8,7 @@ tests/hydrate/test_manifest_patches.py and tests/hydrate/test_patches.py.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
@@ -16,6 +16,7 @@ from bateau.domain.spec import Spec
 from bateau.hydrate.environments import body_of
 from bateau.hydrate.patches import Patch
 from bateau.hydrate.paths import Edit, PathError, remove_at, set_at
+from bateau.kit.json_value import ReadObject, object_at
 from bateau.kit.position import Position, around, below, leaves, shifted
 from bateau.kit.schema_field import shape_at
 
@@ -27,14 +28,14 @@ class PatchedDocument:
     """The metadata and spec of a document, with the position and the chain of every field."""
 
     spec: Spec
-    tree: Any
+    tree: ReadObject
     origins: dict[str, tuple[Origin, ...]]
     positions: dict[str, Position]
 
     @classmethod
     def of(cls, spec: Spec) -> "PatchedDocument":
         """Return the document before any patch."""
-        tree: dict[str, Any] = {"metadata": spec.tree["metadata"], "spec": body_of(spec)}
+        tree: ReadObject = {"metadata": spec.tree["metadata"], "spec": body_of(spec)}
         origins = {
             path: (Origin("written", spec.positions.get(path, spec.position), value),)
             for part, each in tree.items()
@@ -54,7 +55,7 @@ class PatchedDocument:
             except PathError as error:
                 wrong.append(Problem(where=patch.at, says=f"the patch cannot be applied: {error}", hint=error.hint))
                 continue
-            self.tree = edit.tree
+            self.tree = object_at(edit.tree)
             if removes:
                 self._note_removed(edit.path, patch)
             else:

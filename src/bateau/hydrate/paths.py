@@ -8,8 +8,9 @@ Invariant: the given tree is not changed; only the nodes on the path are copied.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final, cast
+from typing import Final
 
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.position import child, item
 from bateau.kit.suggest import did_you_mean, listed, suggestion
 
@@ -33,9 +34,9 @@ class Edit:
     `made` is the outermost path that did not exist before, or `path` itself.
     """
 
-    tree: Any
+    tree: ReadJson
     path: str
-    value: Any = None
+    value: ReadJson = None
     made: str = ""
 
 
@@ -62,7 +63,7 @@ def parse_path(text: str) -> tuple[Step, ...]:
     return tuple(found)
 
 
-def set_at(tree: Any, path: str, value: Any) -> Edit:
+def set_at(tree: ReadJson, path: str, value: ReadJson) -> Edit:
     """Return the tree with `value` at `path`. Raises PathError.
 
     A mapping for an item that is selected by key gets that key, and is appended if no item has the key.
@@ -75,7 +76,7 @@ def set_at(tree: Any, path: str, value: Any) -> Edit:
     return _set(tree, parse_path(path), value, "")
 
 
-def remove_at(tree: Any, path: str) -> Edit:
+def remove_at(tree: ReadJson, path: str) -> Edit:
     """Return the tree without the field or item at `path`. Raises PathError if there is none.
 
     >>> remove_at({"a": [{"name": "x"}, {"name": "y"}]}, "a[name=x]")
@@ -84,7 +85,7 @@ def remove_at(tree: Any, path: str) -> Edit:
     return _removed(tree, parse_path(path), "")
 
 
-def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> Edit:
+def _set(tree: ReadJson, path: tuple[Step, ...], value: ReadJson, at: str) -> Edit:
     if not path:
         return Edit(value, at, value, at)
     step, rest = path[0], path[1:]
@@ -112,7 +113,7 @@ def _set(tree: Any, path: tuple[Step, ...], value: Any, at: str) -> Edit:
     return replace(below, tree=items, made=item(at, index) if adds else below.made)
 
 
-def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
+def _removed(tree: ReadJson, path: tuple[Step, ...], at: str) -> Edit:
     step, rest = path[0], path[1:]
     if isinstance(step, str):
         fields = dict(_fields(tree, step, at))
@@ -125,8 +126,9 @@ def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
         below = _removed(fields[step], rest, child(at, step))
         return replace(below, tree={**fields, step: below.tree})
     items = _items(tree, at)
-    index = _find(items, step, at) if isinstance(step, tuple) else step
-    if index is None:
+    if isinstance(step, int):
+        index = step
+    elif (index := _find(items, step, at)) is None:
         raise _no_item(items, step, at)
     if index >= len(items):
         raise PathError(f"{at} has {len(items)} items, so [{index}] cannot be removed")
@@ -138,19 +140,19 @@ def _removed(tree: Any, path: tuple[Step, ...], at: str) -> Edit:
     return replace(below, tree=items)
 
 
-def _fields(tree: Any, step: str, at: str) -> Mapping[str, Any]:
+def _fields(tree: ReadJson, step: str, at: str) -> ReadObject:
     if not isinstance(tree, Mapping):
         raise PathError(f"{at or 'the document'} is not a mapping, so it has no `{step}`")
-    return cast("Mapping[str, Any]", tree)
+    return tree
 
 
-def _items(tree: Any, at: str) -> list[Any]:
+def _items(tree: ReadJson, at: str) -> list[ReadJson]:
     if not isinstance(tree, list):
         raise PathError(f"{at or 'the document'} is not a list")
-    return list(cast("list[Any]", tree))
+    return list(tree)
 
 
-def _find(items: list[Any], selector: tuple[str, str], at: str) -> int | None:
+def _find(items: list[ReadJson], selector: tuple[str, str], at: str) -> int | None:
     """Return the index of the selected item; None if there is none. Raises PathError if there are several."""
     key, wanted = selector
     found = [index for index, each in enumerate(items) if str(_key_of(each, key)) == wanted]
@@ -160,30 +162,30 @@ def _find(items: list[Any], selector: tuple[str, str], at: str) -> int | None:
     return found[0] if found else None
 
 
-def _key_of(each: Any, key: str) -> Any:
-    return cast("Mapping[str, Any]", each).get(key) if isinstance(each, Mapping) else None
+def _key_of(each: ReadJson, key: str) -> ReadJson:
+    return each.get(key) if isinstance(each, Mapping) else None
 
 
-def _no_item(items: list[Any], selector: Step, at: str) -> PathError:
-    key, wanted = cast("tuple[str, str]", selector)
+def _no_item(items: list[ReadJson], selector: tuple[str, str], at: str) -> PathError:
+    key, wanted = selector
     there = [str(found) for each in items if (found := _key_of(each, key)) is not None]
     hint = did_you_mean(wanted, there) or (f"available: {listed(there)}" if there else _keys_hint(items, key))
     add = f"to add one, set [{key}={wanted}] to a mapping"
     return PathError(f"{at} has no item whose {key} is `{wanted}`", f"{hint}; {add}" if hint else add)
 
 
-def _keys_hint(items: list[Any], key: str) -> str | None:
+def _keys_hint(items: list[ReadJson], key: str) -> str | None:
     """Return a hint with the key that was probably meant; None if any item has the key, or no key is similar."""
-    keys = {each for item in items if isinstance(item, Mapping) for each in cast("Mapping[str, Any]", item)}
+    keys = {each for item in items if isinstance(item, Mapping) for each in item}
     return None if key in keys else did_you_mean(key, sorted(keys))
 
 
-def _with_key(value: Any, selector: tuple[str, str], items: list[Any], at: str) -> dict[str, Any]:
+def _with_key(value: ReadJson, selector: tuple[str, str], items: list[ReadJson], at: str) -> ReadObject:
     """Return a value for an item that is selected by key, with that key added."""
     key, wanted = selector
     if not isinstance(value, Mapping):
         raise PathError(f"an item that is selected by {key} must be a mapping", "set one of its fields, or a mapping")
-    fields = dict(cast("Mapping[str, Any]", value))
+    fields = dict(value)
     if key in fields and str(fields[key]) != wanted:
         raise PathError(
             f"the item [{key}={wanted}] of {at} has the {key} `{fields[key]}`",
@@ -192,5 +194,5 @@ def _with_key(value: Any, selector: tuple[str, str], items: list[Any], at: str) 
     if hint := _keys_hint(items, key):
         raise PathError(f"no item of {at} has the field `{key}`", hint)
     numbers = any(isinstance(_key_of(each, key), int) for each in items) or (not items and key.lower().endswith("port"))
-    own: Any = int(wanted) if numbers and wanted.isdecimal() else wanted
+    own = int(wanted) if numbers and wanted.isdecimal() else wanted
     return {key: own, **fields}

@@ -4,19 +4,24 @@ Called by hydrate.services. It runs last, before the service is built.
 """
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
 
 from bateau.domain.origin import Origins
 from bateau.domain.problem import Problem
 from bateau.domain.spec import Metadata, Remade, Spec
 from bateau.hydrate.environments import body_of
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import ReadObject, object_at
 from bateau.kit.position import Position, nearest
 from bateau.kit.schema import Checker
 
 
 def wrong_values(
-    metadata: Any, body: Any, spec: Spec, positions: Mapping[str, Any], origins: Origins, *, unread: bool
+    metadata: ReadObject,
+    body: ReadObject,
+    spec: Spec,
+    positions: Mapping[str, Position],
+    origins: Origins,
+    *,
+    unread: bool,
 ) -> list[Problem]:
     """Check the values that patches and expressions have set. `unread`: some expressions are not evaluated yet."""
 
@@ -37,9 +42,9 @@ def wrong_values(
 
 
 def wrong_references(
-    body: Any,
+    body: ReadObject,
     spec: Spec,
-    positions: Mapping[str, Any],
+    positions: Mapping[str, Position],
     *,
     origins: Origins,
     there: Callable[[], Collection[str]],

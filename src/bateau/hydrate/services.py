@@ -12,7 +12,6 @@ tests/hydrate/test_environments.py::test_every_leaf_of_a_service_has_an_origin.
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, cast
 
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem
@@ -26,6 +25,7 @@ from bateau.hydrate.patches import Patch, applicable, of_spec, patches_of, speak
 from bateau.hydrate.patching import PatchedDocument
 from bateau.hydrate.rechecking import wrong_references, wrong_values
 from bateau.kit.concealed import without
+from bateau.kit.json_value import ReadObject, named_texts_at, object_at, text_at
 from bateau.kit.position import item, nearest
 from bateau.kit.schema import build
 
@@ -89,7 +89,7 @@ class Hydration:
         return frozenset(spec.key for spec in self._specs if spec.is_service)
 
     @property
-    def environment(self) -> Mapping[str, Any] | None:
+    def environment(self) -> ReadObject | None:
         """The variable `environment` of expressions and policies; None without an environment."""
         return self._context.seen if self._context.name else None
 
@@ -149,7 +149,7 @@ def _service(
     origins, positions = document.origins, document.positions
     tree = _in_namespace(document.tree, found, origins)
     evaluation = Evaluation(spec, found, origins, positions)
-    metadata, body = evaluation.expanded(tree["metadata"], tree["spec"], wrong)
+    metadata, body = evaluation.expanded(object_at(tree, "metadata"), object_at(tree, "spec"), wrong)
     wrong += wrong_values(metadata, body, spec, positions, origins, unread=bool(wrong))
     if not wrong:  # references are checked only if the types are right
         wrong += wrong_references(body, spec, positions, origins=origins, there=there)
@@ -157,14 +157,14 @@ def _service(
     if wrong or make is None:
         return None
     schema = spec.definition.schema
-    tree = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata}
-    tree["spec"] = filled(body, schema, origins)
+    whole = filled(body, schema, origins)
+    tree = {"apiVersion": spec.tree.get("apiVersion"), "kind": spec.kind, "metadata": metadata, "spec": whole}
     made = make(
         Hydrated(
             key=spec.key,
             fields=build(body, schema),
-            labels=cast("dict[str, str]", metadata.get("labels") or {}),
-            annotations=cast("dict[str, str]", metadata.get("annotations") or {}),
+            labels=named_texts_at(metadata, "labels"),
+            annotations=named_texts_at(metadata, "annotations"),
             position=spec.position,
             positions=positions,
             tree=tree,
@@ -174,15 +174,16 @@ def _service(
     if excluded := _uses_of_excluded(made, found):
         wrong += excluded
         return None
-    return replace(made, namespace=metadata.get("namespace"), withheld=evaluation.withheld(tree))
+    return replace(made, namespace=text_at(metadata, "namespace") or None, withheld=evaluation.withheld(tree))
 
 
-def _in_namespace(tree: Any, found: Context, origins: dict[str, tuple[Origin, ...]]) -> Any:
+def _in_namespace(tree: ReadObject, found: Context, origins: dict[str, tuple[Origin, ...]]) -> ReadObject:
     """Set the namespace of the environment if the document names none."""
-    if found.namespace is None or tree["metadata"].get("namespace") is not None:
+    metadata = object_at(tree, "metadata")
+    if found.namespace is None or metadata.get("namespace") is not None:
         return tree
     origins["metadata.namespace"] = (found.namespace,)
-    return {**tree, "metadata": {**tree["metadata"], "namespace": found.namespace.value}}
+    return {**tree, "metadata": {**metadata, "namespace": found.namespace.value}}
 
 
 def _uses_of_excluded(service: Workload, found: Context) -> list[Problem]:

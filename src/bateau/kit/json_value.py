@@ -56,6 +56,16 @@ def part_at(tree: ReadJson, step: str | int) -> ReadJson:
     return tree[step] if isinstance(tree, list) and step < len(tree) else None
 
 
+def texts_at(tree: object, *path: str) -> list[str]:
+    """Return the texts in the array below these keys; none if there is no such array."""
+    return [each for each in array_at(tree, *path) if isinstance(each, str)]
+
+
+def named_texts_at(tree: object, *path: str) -> dict[str, str]:
+    """Return the texts in the object below these keys, by key; none if there is no such object."""
+    return {key: each for key, each in object_at(tree, *path).items() if isinstance(each, str)}
+
+
 def text_at(tree: object, *path: str) -> str:
     """Return the text below these keys, or "" if there is none, or if it is something else."""
     found = object_at(tree, *path[:-1]).get(path[-1])
