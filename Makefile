@@ -17,14 +17,14 @@ export UV_SYSTEM_CERTS ?= true
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-.PHONY: up check test fix accept docs bench wheel lock clean help
+.PHONY: up check test fix accept docs bench cluster wheel lock clean help
 
 up: .venv/.ready ## serve a model, ask it a question, stay until Ctrl-C (ARGS=--detach returns)
 	@$(BIN)/bateau up -C examples/laptop --ask "Why is the sky blue?" $(ARGS)
 
 check: .venv/.ready ## lint, types, import contracts and the language of messages and docs
-	$(BIN)/ruff check src tests bench
-	$(BIN)/ruff format --check src tests bench
+	$(BIN)/ruff check src tests bench cluster
+	$(BIN)/ruff format --check src tests bench cluster
 	$(BIN)/pyright
 	$(BIN)/lint-imports
 	$(BIN)/pytest -q tests/test_language.py
@@ -37,8 +37,8 @@ test: .venv/.ready .venv/bin/helm ## every test, with the real Envoy and the rea
 	$(BIN)/pytest $(ARGS)
 
 fix: .venv/.ready ## format, and apply automatic fixes
-	$(BIN)/ruff check --fix src tests bench
-	$(BIN)/ruff format src tests bench
+	$(BIN)/ruff check --fix src tests bench cluster
+	$(BIN)/ruff format src tests bench cluster
 
 accept: .venv/.ready ## rewrite expected outputs; check the diff
 	$(BIN)/pytest tests/test_mistakes.py --accept
@@ -48,6 +48,9 @@ docs: .venv/.ready ## build the documentation into docs/_build
 
 bench: .venv/.ready ## measure every claim, side by side (minutes)
 	$(BIN)/python -m bench $(ARGS)
+
+cluster: .venv/.ready ## start a real Kubernetes on this machine, and print its kubeconfig (ARGS=--nodes=2)
+	@$(BIN)/bateau dev cluster up $(ARGS)
 
 wheel: .venv/.ready ## build the wheel into dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist

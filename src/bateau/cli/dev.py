@@ -1,0 +1,84 @@
+"""`bateau dev`: the tools of people who work on Bateau itself. They are in a source checkout, and not in the wheel."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bateau.cli.options import json_option
+
+_CHECKOUT = Path(__file__).parents[3]
+
+
+@click.group()
+def command() -> None:
+    """Develop Bateau from a source checkout: a Kubernetes cluster on this machine."""
+
+
+@command.group()
+def cluster() -> None:
+    """Run a real Kubernetes on this machine: a control plane and nodes, without a container engine.
+
+    Nodes need Linux, root and some Debian packages, which a message names if they are missing. The programs are built
+    with Go once (20 minutes of CPU time) and kept in ~/.cache/bateau/cluster.
+    """
+
+
+def _name_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    return click.option(
+        "--name", default="default", show_default=True, help="Name of the cluster: several can run side by side."
+    )(function)
+
+
+@cluster.command()
+@_name_option
+@click.option("--nodes", default=1, show_default=True, type=click.IntRange(0, 9), help="0: the control plane alone.")
+def up(name: str, nodes: int) -> None:
+    """Start the cluster, and print the path of its kubeconfig.
+
+    If the machine cannot run a node, the control plane starts alone, and the reason is printed. If KUBECONFIG is set,
+    the cluster that it names is used, and none is started.
+    """
+    _run("up.sh", "--nodes", str(nodes), name=name)
+
+
+@cluster.command()
+@_name_option
+def down(name: str) -> None:
+    """Stop the cluster, and remove everything that it made on this machine but its programs."""
+    _run("down.sh", name=name)
+
+
+@cluster.command()
+@_name_option
+@json_option
+def status(name: str, as_json: bool) -> None:
+    """Show the processes and nodes of the cluster, and where its kubeconfig is."""
+    _run("status.py", "--name", name, *(["--json"] if as_json else []), name=name)
+
+
+@cluster.command()
+@_name_option
+@click.argument("archives", nargs=-1, required=True, type=click.Path(exists=True, dir_okay=False, resolve_path=True))
+def load(name: str, archives: tuple[str, ...]) -> None:
+    """Import image ARCHIVES into every node, so that pods can use them without a registry."""
+    _run("load.sh", *archives, name=name)
+
+
+def _run(script: str, *arguments: str, name: str) -> None:
+    """Become the script, so that Ctrl-C and exit codes are its own."""
+    from bateau.domain.errors import ControlError
+
+    path = _CHECKOUT / "cluster" / script
+    if not path.exists():
+        raise ControlError(
+            "`bateau dev` needs a source checkout of Bateau, and this is an installed package",
+            hint="clone the repository and run `make cluster`",
+        )
+    program = [sys.executable, str(path)] if path.suffix == ".py" else [str(path)]
+    # The kubectl of the checkout's virtual environment is found too.
+    search = f"{os.environ.get('PATH', os.defpath)}{os.pathsep}{Path(sys.executable).parent}"
+    os.execve(program[0], [*program, *arguments], {**os.environ, "NAME": name, "PATH": search})  # noqa: S606
