@@ -10,6 +10,7 @@ from bateau.domain.errors import ControlError
 from bateau.domain.problem import Severity
 from bateau.domain.release import Release
 from bateau.domain.replica import ChangedFile
+from bateau.kit.json_value import object_at
 from bateau.testing import FakeMemory
 from control.world import World, app, external, model, world
 
@@ -90,10 +91,10 @@ async def test_a_service_that_is_gone_leaves_nothing_behind() -> None:
     async with world(memory=memory, chat=model(), shop=app()) as w:
         await rolled_out(w)
         await w.control.restart("shop")
-        assert list(memory.load()["restarts"]["local"]) == ["app/shop"]
+        assert list(object_at(memory.load(), "restarts", "local")) == ["app/shop"]
         w.texts.remove("shop")
         await w.turns()
-        assert memory.load()["restarts"]["local"] == {}
+        assert object_at(memory.load(), "restarts")["local"] == {}
 
 
 async def test_what_cannot_be_remembered_is_not_restarted() -> None:
@@ -109,7 +110,7 @@ async def test_what_cannot_be_remembered_is_not_restarted() -> None:
         assert w.replicas() == before
         memory.full = False
         await w.turns()
-        assert memory.load().get("restarts", {}).get("local", {}) == {}
+        assert object_at(memory.load(), "restarts", "local") == {}
 
 
 async def test_a_service_that_does_not_run_here_and_one_that_does_not_exist_are_refused() -> None:

@@ -8,6 +8,7 @@ from bateau.control.saving import RETRY_S, Saving
 from bateau.domain.errors import ControlError
 from bateau.domain.event import Event
 from bateau.domain.problem import Severity
+from bateau.kit.json_value import object_at
 from bateau.testing import FakeMemory, ManualClock
 from control.world import app, model, world
 
@@ -63,8 +64,8 @@ async def test_specs_that_are_applied_on_a_full_disk_run_and_are_reported_as_uns
         await w.pass_time(RETRY_S)
         assert not w.status.problems
         saved = memory.load()
-        assert set(saved["texts"]) == {"chat.yaml", "shop.yaml"}
-        assert list(saved["app_ports"]) == ["app/shop/http"]
+        assert set(object_at(saved, "texts")) == {"chat.yaml", "shop.yaml"}
+        assert list(object_at(saved, "app_ports")) == ["app/shop/http"]
         ports = w.control.addresses()
         await w.restart()
         await w.turn()

@@ -15,7 +15,7 @@ from bateau.domain.errors import ControlError
 from bateau.domain.origin import Origin
 from bateau.domain.workload import Workload
 from bateau.hydrate.defaults import filled
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import object_at, text_at
 from bateau.kit.schema import described
 from bateau.runtimes.local.records import Records
 from bateau.store import StateFile
@@ -48,7 +48,7 @@ def service(text: str) -> Workload:
 
 async def test_a_rollback_survives_an_upgrade_and_ends_when_its_service_changes(state: Path) -> None:
     memory = StateFile(state / "control.json")
-    assert not is_current(memory.load()["rollbacks"]["local"]["model/chat"]["over"])
+    assert not is_current(text_at(memory.load(), "rollbacks", "local", "model/chat", "over"))
     async with world(history=state / "history.sqlite", memory=memory, **TEXTS) as w:
         assert dict(w.control.desired.held) == HELD
         assert parallel(w) == 1
@@ -57,7 +57,7 @@ async def test_a_rollback_survives_an_upgrade_and_ends_when_its_service_changes(
         await w.restart()
         await w.turn()
         assert dict(w.control.desired.held) == HELD
-        assert is_current(memory.load()["rollbacks"]["local"]["model/chat"]["over"])
+        assert is_current(text_at(memory.load(), "rollbacks", "local", "model/chat", "over"))
         await write(w, "chat", model(parallel=3))
         assert not w.control.desired.held
         assert parallel(w) == 3

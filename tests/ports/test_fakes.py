@@ -4,6 +4,7 @@ import pytest
 
 from bateau.domain.errors import ControlError
 from bateau.domain.process import ProbeTarget
+from bateau.kit.json_value import object_at
 from bateau.testing import FakeMemory, FakeProbe, FakeSource, FakeTexts, ManualClock
 
 
@@ -22,7 +23,7 @@ def test_saved_state_is_a_copy() -> None:
     tree = {"holds": {"a": 1}}
     memory.save(tree)
     tree["holds"]["a"] = 2
-    memory.load()["holds"]["a"] = 3
+    object_at(memory.load(), "holds")["a"] = 3
     assert memory.load() == {"holds": {"a": 1}}
     memory.full = True
     with pytest.raises(ControlError):

@@ -6,6 +6,7 @@ import pytest
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin
+from bateau.kit.json_value import JsonObject, object_at
 from bateau.kit.position import Position
 from bateau.render import repeated, validate
 from bateau.render.definitions import Definitions
@@ -204,9 +205,13 @@ def test_a_null_that_an_api_server_drops_from_a_custom_resource_passes() -> None
 
 
 def test_the_shipped_definitions_are_not_changed() -> None:
-    shipped = {"a": {"properties": {"b": {"$ref": "#/$defs/c"}}, "required": ["b"]}, "c": {"type": ["object", "null"]}}
+    shipped: dict[str, JsonObject] = {
+        "a": {"properties": {"b": {"$ref": "#/$defs/c"}}, "required": ["b"]},
+        "c": {"type": ["object", "null"]},
+    }
     before = repr(shipped)
-    assert Definitions(shipped).schema("a")["$defs"]["a"]["properties"]["b"]["not"] == {"type": "null"}
+    field = object_at(Definitions(shipped).schema("a"), "$defs", "a", "properties", "b")
+    assert field["not"] == {"type": "null"}
     assert repr(shipped) == before
 
 

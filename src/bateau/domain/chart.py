@@ -9,6 +9,7 @@ tests/docs/test_reference.py::test_every_field_of_the_schema_is_in_the_reference
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from bateau.kit.json_value import ReadJson
 from bateau.kit.schema import described
 
 
@@ -25,7 +26,7 @@ class Chart:
         default=(),
         examples=(("values.yaml", "values-prod.yaml"),),
     )
-    values: Mapping[str, object] = described("Values that override the defaults of the chart.", default_factory=dict)
+    values: Mapping[str, ReadJson] = described("Values that override the defaults of the chart.", default_factory=dict)
     api_versions: tuple[str, ...] = described(
         "API versions of the CRDs on the cluster. `.Capabilities.APIVersions` of the templates has them in addition to "
         "those of Kubernetes.",

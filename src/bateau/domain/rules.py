@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from bateau.kit.json_value import ReadJson
 from bateau.kit.schema import described
 
 
@@ -96,7 +97,7 @@ class PolicySpec:
     """Rules that every matching object must comply with."""
 
     match: PolicyMatch = described("Objects that the policy applies to.", default_factory=PolicyMatch)
-    params: Mapping[str, object] = described("Values, available to rules as `params`.", default_factory=dict)
+    params: Mapping[str, ReadJson] = described("Values, available to rules as `params`.", default_factory=dict)
     variables: tuple[Variable, ...] = described("Expressions that rules share.", default=())
     rules: tuple[Rule, ...] = described("The rules.", default=())
     exceptions: tuple[Waiver, ...] = described("Objects that need not comply with a rule, until a date.", default=())

@@ -249,7 +249,7 @@ class Workload:
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     tree: ReadObject = field(default_factory=dict[str, ReadJson])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
-    withheld: Mapping[str, object] = field(default_factory=dict[str, object])
+    withheld: ReadObject = field(default_factory=dict[str, ReadJson])
     restarted_at: str | None = None
 
     @property

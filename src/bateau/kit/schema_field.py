@@ -77,8 +77,8 @@ def shape_of(annotation: object) -> Shape:
     """Return the shape of a type annotation."""
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin in {Union, types.UnionType}:
-        (inner,) = (each for each in arguments if each is not type(None))
-        return dataclasses.replace(shape_of(inner), nullable=True)
+        inner = [each for each in arguments if each is not type(None)]
+        return dataclasses.replace(shape_of(inner[0]), nullable=True) if len(inner) == 1 else Shape("any")
     if origin is Annotated:
         return Shape("quantity", arguments[1])
     if origin is Literal:

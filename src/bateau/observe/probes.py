@@ -12,11 +12,11 @@ import asyncio
 import contextlib
 import errno
 import json
-from typing import Any, cast
 
 import aiohttp
 
 from bateau.domain.process import ProbeTarget
+from bateau.kit.json_value import is_object
 from bateau.kit.suggest import listed
 from bateau.observe.listeners import listeners
 from bateau.ports.probe import NO_ANSWER
@@ -106,9 +106,9 @@ async def _ask_grpc(target: ProbeTarget, timeout_s: float) -> str | None:
         ("grpc.min_reconnect_backoff_ms", max(1, round(timeout_s * 1000))),
     )
     async with grpc.aio.insecure_channel(address, options=options) as channel:
-        check = cast("Any", channel.unary_unary(GRPC_HEALTH_METHOD))
+        check: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(GRPC_HEALTH_METHOD)
         try:
-            answer: bytes = await check(b"")
+            answer = await check(b"")
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 return await _ask_tcp(target) or "closed the connection without an answer"
@@ -147,10 +147,10 @@ def _said_in(body: bytes) -> str:
     """Return the message of an error body: that of OpenAI's format, or the first line of a text."""
     text = body.decode("utf-8", "replace").strip()
     with contextlib.suppress(ValueError):
-        tree: Any = json.loads(text)
+        tree: object = json.loads(text)
         for name in ("error", "message", "detail"):
-            if isinstance(tree, dict) and name in tree:
-                tree = cast("dict[str, Any]", tree)[name]
+            if is_object(tree) and name in tree:
+                tree = tree[name]
         if isinstance(tree, str):
             return _one_line(tree)
     return "" if text.startswith("<") else _one_line(text)

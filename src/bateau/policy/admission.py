@@ -24,12 +24,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.api_resources import resources_of
 from bateau.domain.finding import Finding
 from bateau.domain.rules import PolicyMatch, Rule, Waiver
 from bateau.kit.cel_reading import renamed
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.policy.judging import EnvironmentView, names_behind
 from bateau.policy.matching import any_glob, stage_of
 from bateau.policy.written import Policy, read_names
@@ -60,8 +61,8 @@ def admission_policies(
     *,
     today: date,
     environment: EnvironmentView | None = None,
-    params: Mapping[str, Any] | None = None,
-) -> tuple[tuple[Mapping[str, Any], ...], tuple[Finding, ...]]:
+    params: ReadObject | None = None,
+) -> tuple[tuple[ReadObject, ...], tuple[Finding, ...]]:
     """Return the manifests of `policy`, and a "not checked" finding for everything that an API server cannot judge.
 
     `environment` and `params` (which override those of the policy) are written into the manifests: render them again
@@ -76,10 +77,10 @@ class _Writer:
     policy: Policy
     today: date
     environment: EnvironmentView | None
-    params: Mapping[str, Any]
+    params: ReadObject
     findings: list[Finding] = field(default_factory=list[Finding])
 
-    def write(self) -> list[Mapping[str, Any]]:
+    def write(self) -> list[ReadObject]:
         match = self.policy.spec.match
         if (stage := stage_of(match)) != "manifest":
             what = "documents as written" if stage == "spec" else "hydrated services"
@@ -93,7 +94,7 @@ class _Writer:
                 return []
         rules = self._resource_rules()
         waivers = [waiver for waiver in self.policy.spec.exceptions if self._carries(waiver)]
-        trees: list[Mapping[str, Any]] = []
+        trees: list[ReadObject] = []
         for severity, suffix, action in (("error", "", "Deny"), ("warning", "-warnings", "Warn")):
             chosen = [rule for rule in self.policy.spec.rules if rule.severity == severity and self._can(rule)]
             if rules and chosen:
@@ -110,7 +111,7 @@ class _Writer:
                 )
         return trees
 
-    def _resource_rules(self) -> list[dict[str, Any]]:
+    def _resource_rules(self) -> list[ReadObject]:
         """Return the resources of the kinds that the policy matches, limited to its groups."""
         match = self.policy.spec.match
         operations = ["CREATE", "UPDATE"]
@@ -167,13 +168,13 @@ class _Writer:
         return True
 
     def _policy_tree(
-        self, name: str, resource_rules: list[dict[str, Any]], rules: list[Rule], waivers: list[Waiver]
-    ) -> Mapping[str, Any]:
+        self, name: str, resource_rules: list[ReadObject], rules: list[Rule], waivers: list[Waiver]
+    ) -> ReadObject:
         match = self.policy.spec.match
-        constraints: dict[str, Any] = {"matchPolicy": "Equivalent", "resourceRules": resource_rules}
+        constraints: dict[str, ReadJson] = {"matchPolicy": "Equivalent", "resourceRules": resource_rules}
         if match.labels:
             constraints["objectSelector"] = {"matchLabels": dict(match.labels)}
-        spec: dict[str, Any] = {"failurePolicy": "Fail", "matchConstraints": constraints}
+        spec: dict[str, ReadJson] = {"failurePolicy": "Fail", "matchConstraints": constraints}
         if conditions := _conditions(match):
             spec["matchConditions"] = conditions
         expressions = [text for rule in rules for text in (rule.check, *self._message_expression(rule))]
@@ -207,14 +208,14 @@ class _Writer:
                 used |= read_names(variable.expression).fields_of("variables")
         return used
 
-    def _validation(self, rule: Rule, waivers: list[Waiver]) -> dict[str, Any]:
+    def _validation(self, rule: Rule, waivers: list[Waiver]) -> ReadObject:
         check = _at_server(rule.check)
         lifted = [_lifted(waiver) for waiver in waivers if not waiver.rules or rule.name in waiver.rules]
         if lifted:
             check = " || ".join([f"({each})" for each in lifted] + [f"({_closed(check)})"])
         label = f"{self.policy.name}/{rule.name}"
         plain = f"{label}: {' '.join(rule.message.split())}" if rule.name in self.policy.plain else label
-        validation: dict[str, Any] = {"expression": check, "message": plain, "reason": "Invalid"}
+        validation: dict[str, ReadJson] = {"expression": check, "message": plain, "reason": "Invalid"}
         for message in self._message_expression(rule):
             validation["messageExpression"] = f"{json.dumps(f'{label}: ')} + string({_closed(_at_server(message))})"
         return validation
@@ -288,28 +289,28 @@ def _closed(expression: str) -> str:
     return f"{expression}\n" if "//" in expression else expression
 
 
-def _is_large(value: Any) -> bool:
+def _is_large(value: ReadJson) -> bool:
     """Whether a tree has a number beyond 64 bits."""
     if isinstance(value, Mapping):
-        return any(map(_is_large, cast("Mapping[str, Any]", value).values()))
+        return any(map(_is_large, value.values()))
     if isinstance(value, list | tuple):
-        return any(map(_is_large, cast("list[Any]", value)))
+        return any(map(_is_large, value))
     return isinstance(value, int) and not -(2**63) <= value < 2**63
 
 
-def literal(value: Any) -> str:
+def literal(value: ReadJson) -> str:
     """Return a plain value as CEL. Scalars in maps and lists are `dyn`: an API server wants literals of one type.
 
     >>> literal({"min": 2, "names": ["a"]})
     '{"min": dyn(2), "names": dyn([dyn("a")])}'
     """
     if isinstance(value, Mapping):
-        pairs = cast("Mapping[str, Any]", value).items()
-        return "{" + ", ".join(f"{json.dumps(str(key), ensure_ascii=False)}: {_dyn(each)}" for key, each in pairs) + "}"
+        pairs = (f"{json.dumps(str(key), ensure_ascii=False)}: {_dyn(each)}" for key, each in value.items())
+        return "{" + ", ".join(pairs) + "}"
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(_dyn(each) for each in cast("list[Any]", value)) + "]"
+        return "[" + ", ".join(_dyn(each) for each in value) + "]"
     return json.dumps(value, ensure_ascii=False)
 
 
-def _dyn(value: Any) -> str:
+def _dyn(value: ReadJson) -> str:
     return f"dyn({literal(value)})"

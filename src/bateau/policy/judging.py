@@ -16,16 +16,16 @@ import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
-from bateau.domain.finding import Finding
+from bateau.domain.finding import Finding, Verdict
 from bateau.domain.rules import Rule, Waiver
 from bateau.kit.cel import CelError, Scope
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.policy.matching import any_glob, lifts, matches
 from bateau.policy.subject import Subject
 from bateau.policy.written import AT_SERVER, Policy, read_names
 
-EnvironmentView = Mapping[str, Any]
+EnvironmentView = ReadObject
 
 
 def judge(
@@ -34,7 +34,7 @@ def judge(
     *,
     today: date,
     environment: EnvironmentView | None = None,
-    params: Mapping[str, Mapping[str, Any]] | None = None,
+    params: Mapping[str, ReadObject] | None = None,
 ) -> tuple[Finding, ...]:
     """Judge every subject by every policy that matches it.
 
@@ -55,7 +55,7 @@ class Judge:
         *,
         today: date,
         environment: EnvironmentView | None = None,
-        params: Mapping[str, Mapping[str, Any]] | None = None,
+        params: Mapping[str, ReadObject] | None = None,
     ) -> None:
         self._judgings = [
             _Judging(policy, today, environment, {**policy.spec.params, **(params or {}).get(policy.name, {})})
@@ -99,7 +99,7 @@ class _Judging:
     policy: Policy
     today: date
     environment: EnvironmentView | None
-    params: Mapping[str, Any]
+    params: ReadObject
 
     @property
     def environment_name(self) -> str | None:
@@ -196,7 +196,7 @@ class _Judging:
     def _holds(self, waiver: Waiver) -> bool:
         return date.fromisoformat(waiver.until) >= self.today
 
-    def _about(self, rule: Rule, subject: Subject, verdict: Any, says: str) -> Finding:
+    def _about(self, rule: Rule, subject: Subject, verdict: Verdict, says: str) -> Finding:
         return Finding(
             rule=f"{self.policy.name}/{rule.name}",
             subject=subject.label,
@@ -219,7 +219,7 @@ class _Judging:
             service=None if subject.owner is None else str(subject.owner),
         )
 
-    def _finding(self, rule: str, subject: str, verdict: Any, says: str) -> Finding:
+    def _finding(self, rule: str, subject: str, verdict: Verdict, says: str) -> Finding:
         return Finding(
             rule=f"{self.policy.name}/{rule}",
             subject=subject,
@@ -236,10 +236,10 @@ class _Names:
     def __init__(self, policy: Policy, subject: Subject, judging: _Judging, siblings: list[Subject]) -> None:
         self.subject = subject
         self._expressions = {variable.name: variable.expression for variable in policy.spec.variables}
-        self._values: dict[str, Any] = {}
+        self._values: dict[str, ReadJson] = {}
         self._failed: dict[str, str] = {}
         self._scope: Scope | None = None
-        self._names: dict[str, Any] = {
+        self._names: dict[str, ReadJson] = {
             "object": subject.tree,
             "metadata": subject.tree.get("metadata", {}),
             "spec": subject.tree.get("spec", {}),
@@ -250,7 +250,7 @@ class _Names:
             **dict.fromkeys(AT_SERVER),
         }
 
-    def value(self, expression: str) -> Any:
+    def value(self, expression: str) -> ReadJson:
         """Return the value of `expression`. Raises CelError."""
         wanted = read_names(expression).fields_of("variables")
         for name in sorted(wanted):

@@ -7,12 +7,12 @@ Invariant: globs are `*`, `?` and `[…]` and are case-sensitive; an absent cond
 tests/policy/test_judge.py::test_match_by_group_name_namespace_and_label.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any, cast
 
 from bateau.domain.kinds import KINDS, SERVICE_KINDS
 from bateau.domain.rules import PolicyMatch, Waiver
+from bateau.kit.json_value import object_at
 from bateau.policy.subject import Stage, Subject
 
 
@@ -32,8 +32,7 @@ def judges_manifests(match: PolicyMatch) -> bool:
 
 def matches(match: PolicyMatch, subject: Subject) -> bool:
     """Whether the policy matches `subject`, whatever the environment."""
-    found = subject.metadata.get("labels")
-    labels: Mapping[str, Any] = cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+    labels = object_at(subject.metadata, "labels")
     return (
         subject.stage == stage_of(match)
         and (not match.kinds or subject.kind in match.kinds)

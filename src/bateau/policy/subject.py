@@ -9,12 +9,13 @@ Refused: a separate judge for each stage. A rule sees a document, whoever made i
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
+from typing import Literal
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, Origins, place
 from bateau.domain.spec import Spec
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadObject, object_at
 from bateau.kit.position import Position
 
 Stage = Literal["spec", "release", "manifest"]
@@ -29,7 +30,7 @@ class Subject:
 
     stage: Stage
     label: str
-    tree: Mapping[str, Any]
+    tree: ReadObject
     position: Position | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])
@@ -37,10 +38,9 @@ class Subject:
     rejected: bool = False
 
     @property
-    def metadata(self) -> Mapping[str, Any]:
+    def metadata(self) -> ReadObject:
         """The document's metadata; empty if there is none."""
-        found = self.tree.get("metadata")
-        return cast("Mapping[str, Any]", found) if isinstance(found, Mapping) else {}
+        return object_at(self.tree, "metadata")
 
     @property
     def name(self) -> str:
@@ -96,7 +96,7 @@ def of_service(service: Workload) -> Subject:
     )
 
 
-def of_manifest(manifest: Manifest, tree: Mapping[str, Any] | None = None, *, rejected: bool = False) -> Subject:
+def of_manifest(manifest: Manifest, tree: ReadObject | None = None, *, rejected: bool = False) -> Subject:
     """Return `manifest`; its findings point at the place that it was made from.
 
     `tree` is the object as an API server shows it to its policies, with defaults, if that is known. `rejected`: the

@@ -1,16 +1,17 @@
 """The port for the saved state of a control plane. Satisfied by store.StateFile and testing.FakeMemory."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Protocol
+
+from bateau.kit.json_value import JsonObject, ReadObject
 
 
 class Memory(Protocol):
     """A small tree of plain values that survives kill -9."""
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> JsonObject:
         """Return the tree that was saved last, or an empty dict if none can be read."""
         ...
 
-    def save(self, tree: Mapping[str, Any]) -> None:
+    def save(self, tree: ReadObject) -> None:
         """Replace the saved tree by `tree`, atomically."""
         ...

@@ -3,7 +3,7 @@
 from bateau.ports.target import Rendering, Surroundings
 from bateau.render.marks import MarkedOrigins, chain_from
 from bateau.render.release import TARGETS, doubled_names, render_service, used_by, users_of
-from bateau.render.schemas import Schemas
+from bateau.render.schemas import Schemas, Shipped
 from bateau.render.validation import repeated, validate
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "MarkedOrigins",
     "Rendering",
     "Schemas",
+    "Shipped",
     "Surroundings",
     "chain_from",
     "doubled_names",

@@ -10,14 +10,16 @@ Held by tests/render/test_validation.py.
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Final
+
+from bateau.kit.json_value import JsonObject, ReadJson, ReadObject, array_at, object_at, text_at
 
 _KEPT: Final = (
     *("type", "enum", "pattern", "required", "uniqueItems", "multipleOf", "minimum", "maximum"),
     *("minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties"),
 )
-_TEXTS: Final = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
-_METADATA: Final = {
+_TEXTS: Final[JsonObject] = {"type": ["object", "null"], "additionalProperties": {"type": "string"}}
+_METADATA: Final[JsonObject] = {
     "type": "object",
     "properties": {
         **{name: {"type": ["string", "null"]} for name in ("name", "generateName", "namespace", "uid", "selfLink")},
@@ -33,87 +35,90 @@ _METADATA: Final = {
 }
 
 
-def json_schema(structural: dict[str, Any]) -> dict[str, Any]:
+def json_schema(structural: JsonObject) -> JsonObject:
     """Return the JSON Schema of a version of a CRD."""
     made = _converted(structural, strict=True)
     made["type"] = "object"
-    properties = made.setdefault("properties", {})
+    properties = object_at(made, "properties")
     properties.setdefault("apiVersion", {"type": "string"})
     properties.setdefault("kind", {"type": "string"})
     properties["metadata"] = _METADATA
+    made["properties"] = properties
     return made
 
 
-def with_defaults(structural: Mapping[str, Any], value: Any) -> Any:
+def with_defaults(structural: JsonObject, tree: ReadObject) -> ReadObject:
     """Return a custom resource, or a part of one, as the API server has it: nulls dropped, defaults filled in."""
-    if isinstance(value, list):
-        items: dict[str, Any] = structural.get("items") or {}
-        return [with_defaults(items, each) for each in cast("list[Any]", value)]
-    if not isinstance(value, Mapping):
-        return value
-    properties: dict[str, dict[str, Any]] = structural.get("properties") or {}
-    others: Any = structural.get("additionalProperties")
-    rest = cast("dict[str, Any]", others) if isinstance(others, dict) else {}
-    made: dict[str, Any] = {}
-    for name, each in cast("Mapping[str, Any]", value).items():
-        schema = properties.get(name) or rest
+    properties, rest = object_at(structural, "properties"), object_at(structural, "additionalProperties")
+    made: dict[str, ReadJson] = {}
+    for name, each in tree.items():
+        schema = object_at(properties, name) or rest
         if each is not None or schema.get("nullable"):
-            made[name] = with_defaults(schema, each)
+            made[name] = _filled(schema, each)
     for name, schema in properties.items():
-        if name not in made and "default" in schema:
-            made[name] = with_defaults(schema, schema["default"])
+        if name not in made and isinstance(schema, dict) and "default" in schema:
+            made[name] = _filled(schema, schema["default"])
     return made
 
 
-def _converted(schema: dict[str, Any], *, strict: bool) -> dict[str, Any]:
+def _filled(structural: JsonObject, value: ReadJson) -> ReadJson:
+    if isinstance(value, Mapping):
+        return with_defaults(structural, value)
+    if not isinstance(value, list):
+        return value
+    items = object_at(structural, "items")
+    return [_filled(items, each) for each in value]
+
+
+def _converted(schema: JsonObject, *, strict: bool) -> JsonObject:
     made = {key: value for key, value in schema.items() if key in _KEPT}
     if "pattern" in made:
         # RE2 reads \0 as NUL; the engine here knows it by its number only.
-        made["pattern"] = made["pattern"].replace("\\0", "\\x00")
+        made["pattern"] = text_at(made, "pattern").replace("\\0", "\\x00")
     for end in ("Minimum", "Maximum"):
         if schema.get(f"exclusive{end}") is True:
             made[f"exclusive{end}"] = made.pop(end.lower())
     if schema.get("x-kubernetes-int-or-string"):
         made["type"] = ["integer", "string"]
     _fields(schema, made, strict=strict)
-    if isinstance(schema.get("items"), dict):
-        made["items"] = _nullable(_converted(schema["items"], strict=strict), schema["items"], optional=False)
+    if isinstance(items := schema.get("items"), dict):
+        made["items"] = _nullable(_converted(items, strict=strict), items, optional=False)
     for key in ("allOf", "anyOf", "oneOf"):
         if key in schema:
-            made[key] = [_converted(each, strict=False) for each in schema[key]]
+            made[key] = [_converted(object_at(each), strict=False) for each in array_at(schema, key)]
     if "not" in schema:
-        made["not"] = _converted(schema["not"], strict=False)
+        made["not"] = _converted(object_at(schema, "not"), strict=False)
     return made
 
 
-def _fields(schema: dict[str, Any], made: dict[str, Any], *, strict: bool) -> None:
+def _fields(schema: JsonObject, made: JsonObject, *, strict: bool) -> None:
     """Add what `schema` says of the fields of a mapping."""
-    properties: dict[str, Any] = schema.get("properties") or {}
-    required = [name for name in made.pop("required", ()) if "default" not in properties.get(name, {})]
+    properties = object_at(schema, "properties")
+    named = [name for name in array_at(made.pop("required", [])) if isinstance(name, str)]
+    required = [name for name in named if "default" not in object_at(properties, name)]
     if required:
-        made["required"] = required
+        made["required"] = [*required]
     if properties:
         made["properties"] = {
-            name: _nullable(_converted(each, strict=strict), each, optional=name not in required)
+            name: _nullable(_converted(object_at(each), strict=strict), object_at(each), optional=name not in required)
             for name, each in properties.items()
         }
     others = schema.get("additionalProperties")
     if isinstance(others, dict):
-        values = cast("dict[str, Any]", others)
-        made["additionalProperties"] = _nullable(_converted(values, strict=strict), values, optional=True)
+        made["additionalProperties"] = _nullable(_converted(others, strict=strict), others, optional=True)
     elif strict and schema.get("type") == "object" and not schema.get("x-kubernetes-preserve-unknown-fields"):
         made["additionalProperties"] = bool(others)
     if schema.get("x-kubernetes-embedded-resource") and made.get("additionalProperties") is False:
-        standard = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _METADATA}
-        made["properties"] = {**made.get("properties", {}), **standard}
+        standard: JsonObject = {"apiVersion": {"type": "string"}, "kind": {"type": "string"}, "metadata": _METADATA}
+        made["properties"] = {**object_at(made, "properties"), **standard}
 
 
-def _nullable(made: dict[str, Any], schema: dict[str, Any], *, optional: bool) -> dict[str, Any]:
+def _nullable(made: JsonObject, schema: JsonObject, *, optional: bool) -> JsonObject:
     if not (optional or schema.get("nullable")):
         return made
     if "type" in made:
-        types = cast("list[str]", made["type"] if isinstance(made["type"], list) else [made["type"]])
-        made["type"] = [*types, "null"]
+        types = made["type"]
+        made["type"] = [*(types if isinstance(types, list) else [types]), "null"]
     if "enum" in made:
-        made["enum"] = [*made["enum"], None]
+        made["enum"] = [*array_at(made, "enum"), None]
     return made

@@ -11,22 +11,24 @@ Refused: editing the data by hand. The data of the next version of Kubernetes wo
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Final
+
+from bateau.kit.json_value import Json, JsonObject, array_at, object_at
 
 _REFERENCE: Final = "#/$defs/"
-_NOT_NULL: Final = {"type": "null"}
+_NOT_NULL: Final[JsonObject] = {"type": "null"}
 
 
 class Definitions:
     """The definitions of one version of Kubernetes; `schema` returns one of them with all that it refers to."""
 
-    def __init__(self, shipped: Mapping[str, Any]) -> None:
+    def __init__(self, shipped: Mapping[str, JsonObject]) -> None:
         self._shipped = shipped
-        self._strict: dict[str, Any] = {}
+        self._strict: dict[str, JsonObject] = {}
 
-    def schema(self, name: str) -> dict[str, Any]:
+    def schema(self, name: str) -> JsonObject:
         """Return a self-contained JSON Schema. Small: a compiler reads every definition that it is handed."""
-        needed: dict[str, Any] = {}
+        needed: JsonObject = {}
         waiting = [name]
         while waiting:
             each = waiting.pop()
@@ -35,32 +37,32 @@ class Definitions:
                 waiting += _references(needed[each])
         return {"$ref": f"{_REFERENCE}{name}", "$defs": needed}
 
-    def _definition(self, name: str) -> Any:
+    def _definition(self, name: str) -> JsonObject:
         if name not in self._strict:
             self._strict[name] = self._converted(self._shipped[name])
         return self._strict[name]
 
-    def _converted(self, schema: Mapping[str, Any]) -> dict[str, Any]:
+    def _converted(self, schema: JsonObject) -> JsonObject:
         made = dict(schema)
         if "oneOf" in made:
             # Alternatives that all accept null reject it as ambiguous. Those of the shipped data differ by type alone.
-            made["type"] = sorted({kind for each in made.pop("oneOf") for kind in _types(each)})
+            made["type"] = [*sorted({kind for each in array_at(made.pop("oneOf")) for kind in _types(object_at(each))})]
         if "properties" in made:
-            required = made.get("required", ())
-            fields = {name: self._converted(each) for name, each in made["properties"].items()}
+            required = array_at(made, "required")
+            fields = {name: self._converted(object_at(each)) for name, each in object_at(made, "properties").items()}
             made["properties"] = {
                 name: self._present(each) if name in required else each for name, each in fields.items()
             }
         if "items" in made:
-            made["items"] = self._present(self._converted(made["items"]))
-        if isinstance(made.get("additionalProperties"), Mapping):
-            made["additionalProperties"] = self._converted(made["additionalProperties"])
+            made["items"] = self._present(self._converted(object_at(made, "items")))
+        if isinstance(others := made.get("additionalProperties"), dict):
+            made["additionalProperties"] = self._converted(others)
         return made
 
-    def _present(self, schema: dict[str, Any]) -> dict[str, Any]:
+    def _present(self, schema: JsonObject) -> JsonObject:
         """Return a schema that rejects null."""
         reference = schema.get("$ref")
-        if reference is None:
+        if not isinstance(reference, str):
             return (
                 {**schema, "type": [each for each in _types(schema) if each != "null"]} if "type" in schema else schema
             )
@@ -72,18 +74,18 @@ class Definitions:
         return {**schema, "not": _NOT_NULL}
 
 
-def _types(schema: Mapping[str, Any]) -> list[str]:
-    types: str | list[str] = schema["type"]
-    return [types] if isinstance(types, str) else types
+def _types(schema: JsonObject) -> list[str]:
+    types = schema["type"]
+    return [types] if isinstance(types, str) else [each for each in array_at(types) if isinstance(each, str)]
 
 
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        for key, each in cast("Mapping[str, Any]", schema).items():
+def _references(schema: Json) -> Iterator[str]:
+    if isinstance(schema, dict):
+        for key, each in schema.items():
             if key == "$ref" and isinstance(each, str):
                 yield each.removeprefix(_REFERENCE)
             else:
                 yield from _references(each)
     elif isinstance(schema, list):
-        for each in cast("list[Any]", schema):
+        for each in schema:
             yield from _references(each)

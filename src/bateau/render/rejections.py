@@ -9,10 +9,11 @@ tests/render/test_validation.py::test_an_error_in_a_secret_names_the_field_and_h
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 import jsonschema_rs
 
+from bateau.kit.json_value import ReadJson, array_at, object_at
 from bateau.kit.position import child, item
 from bateau.kit.suggest import did_you_mean, listed
 from bateau.render.schemas import Checker
@@ -32,24 +33,24 @@ class Rejection:
 
     path: str
     says: str
-    value: Any
+    value: object
     of_key: bool = False
 
 
-def rejections(tree: Any, checker: Checker, *, secret: bool) -> Iterator[Rejection]:
+def rejections(tree: ReadJson, checker: Checker, *, secret: bool) -> Iterator[Rejection]:
     """Yield everything in a manifest that its schema rejects. `secret`: no value is shown."""
     for error in checker.errors(tree):
         path = _path(error.instance_path)
         kind = error.kind
         if isinstance(kind, _Kind.AdditionalProperties):
             known = checker.fields_at(error.schema_path)
-            fields = cast("dict[str, Any]", error.instance)
+            fields = object_at(error.instance)
             yield from (_unknown(child(path, name), name, fields[name], known) for name in kind.unexpected)
         else:
             yield Rejection(path, _says(path, error, secret=secret), error.instance)
 
 
-def _unknown(path: str, name: str, value: Any, known: list[str]) -> Rejection:
+def _unknown(path: str, name: str, value: object, known: list[str]) -> Rejection:
     hint = did_you_mean(name, known)
     return Rejection(path, f"unknown field `{path}`{f'; {hint}' if hint else ''}", value, of_key=True)
 
@@ -65,14 +66,14 @@ def _says(path: str, error: jsonschema_rs.ValidationError, *, secret: bool) -> s
         allowed = " or ".join(_TYPES[each] for each in kind.types if each != "null")
         return f"{what} must be {allowed}, but is {_shown(value, secret=secret)}"
     if isinstance(kind, _Kind.Enum):
-        allowed = listed(json.dumps(each, ensure_ascii=False) for each in cast("list[Any]", kind.options))
+        allowed = listed(json.dumps(each, ensure_ascii=False) for each in array_at(kind.options))
         return f"{what} must be one of {allowed}, but is {_shown(value, secret=secret)}"
     if secret:
         return f"{what} does not match `{kind.name}` of the schema"
     return f"{what}: {error.message[:_MESSAGE_CHARACTERS_MAX]}"
 
 
-def _shown(value: Any, *, secret: bool) -> str:
+def _shown(value: object, *, secret: bool) -> str:
     """Return a value's type, and the value where it is short and no secret."""
     if value is None:
         return "null"

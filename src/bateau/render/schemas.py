@@ -10,15 +10,16 @@ tests/wiring/test_crds.py.
 """
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
-from typing import Any, Final, cast
+from typing import Final, TypedDict
 
 import jsonschema_rs
 
 from bateau.domain.api_defaults import with_defaults
 from bateau.domain.api_resources import API_RESOURCES, Scope
+from bateau.kit.json_value import Json, JsonObject, ReadJson, ReadObject, array_at, object_at, part_at, text_at
 from bateau.render.crd_schema import json_schema
 from bateau.render.crd_schema import with_defaults as with_crd_defaults
 from bateau.render.definitions import Definitions
@@ -32,32 +33,36 @@ _CRD: Final = ("apiextensions.k8s.io", "v1", "CustomResourceDefinition")
 class Checker:
     """The schema of one kind, and its compiled form."""
 
-    schema: Mapping[str, Any]
+    schema: JsonObject
     validator: jsonschema_rs.Draft202012Validator
 
-    def errors(self, tree: Any) -> Iterator[jsonschema_rs.ValidationError]:
+    def errors(self, tree: ReadJson) -> Iterator[jsonschema_rs.ValidationError]:
         """Yield everything in a manifest that the schema rejects."""
         return self.validator.iter_errors(tree)
 
-    def accepts(self, tree: Any) -> bool:
+    def accepts(self, tree: ReadJson) -> bool:
         """Whether a manifest is valid."""
         return self.validator.is_valid(tree)
 
     def fields_at(self, schema_path: Iterable[str | int]) -> list[str]:
         """Return the fields of the mapping whose keyword (the last step of the path) rejected something."""
         *way, _ = schema_path
-        found: Any = self.schema
+        found: ReadJson = self.schema
         for step in way:
-            found = found[step]
-        return list(found.get("properties", ()))
+            found = part_at(found, step)
+        return list(object_at(found, "properties"))
+
+
+# As the data file has it; `kinds` is {"apps/v1/Deployment": a name in `$defs`}.
+Shipped = TypedDict("Shipped", {"version": str, "kinds": dict[str, str], "$defs": dict[str, JsonObject]})
 
 
 class _Kubernetes:
     """What one version of Kubernetes serves; its checkers are compiled once, whatever CRDs stand beside them."""
 
-    def __init__(self, shipped: Mapping[str, Any]) -> None:
-        self.version: str = shipped["version"]
-        self.names: dict[Key, str] = {_key(text): name for text, name in shipped["kinds"].items()}
+    def __init__(self, shipped: Shipped) -> None:
+        self.version = shipped["version"]
+        self.names = {_key(text): name for text, name in shipped["kinds"].items()}
         self._definitions = Definitions(shipped["$defs"])
         self._checkers: dict[Key, Checker | str] = {}
         self.extended: dict[bytes, Schemas] = {}
@@ -70,28 +75,24 @@ class _Kubernetes:
 
 
 class Schemas:
-    """Checkers by group, version and kind, compiled when first asked for, and the scope of each kind.
+    """Checkers by group, version and kind, compiled when first asked for, and the scope of each kind."""
 
-    `shipped` is {"version", "kinds": {"apps/v1/Deployment": name}, "$defs"}.
-    """
-
-    def __init__(self, shipped: "Mapping[str, Any] | _Kubernetes", crds: Iterable[Mapping[str, Any]] = ()) -> None:
+    def __init__(self, shipped: Shipped | _Kubernetes, crds: Iterable[ReadObject] = ()) -> None:
         self._kubernetes = shipped if isinstance(shipped, _Kubernetes) else _Kubernetes(shipped)
         self.version = self._kubernetes.version
         self.digest = self.version.encode()
         self._checkers: dict[Key, Checker | str] = {}
         self._scopes: dict[tuple[str, str], Scope] = {}
-        self._crds: dict[Key, Any] = {}
+        self._crds: dict[Key, JsonObject] = {}
         for crd in crds:
-            spec: dict[str, Any] = crd["spec"]
-            group, kind = spec["group"], spec["names"]["kind"]
+            spec = object_at(crd, "spec")
+            group, kind = text_at(spec, "group"), text_at(spec, "names", "kind")
             self._scopes[group, kind] = "Cluster" if spec["scope"] == "Cluster" else "Namespaced"
-            for version in cast("list[dict[str, Any]]", spec["versions"]):
+            for version in map(object_at, array_at(spec, "versions")):
                 if version["served"]:
-                    schema: dict[str, Any] = version.get("schema") or {}
-                    self._crds[group, version["name"], kind] = schema.get("openAPIV3Schema")
+                    self._crds[group, text_at(version, "name"), kind] = object_at(version, "schema", "openAPIV3Schema")
 
-    def with_crds(self, crds: Iterable[Mapping[str, Any]]) -> "Schemas":
+    def with_crds(self, crds: Iterable[ReadObject]) -> "Schemas":
         """Return the schemas of Kubernetes and of these CRDs, given as trees; `digest` stands for all of them.
 
         A CRD that its own schema rejects is left out. The same CRDs give the same value, so that environments share
@@ -141,14 +142,14 @@ class Schemas:
         found = [(f"{group}/{version}", f"{group}/{version}/{kind}") for group, version, kind in sorted(self._crds)]
         return tuple(dict.fromkeys(each for pair in found for each in pair))
 
-    def with_defaults(self, tree: Mapping[str, Any]) -> Mapping[str, Any]:
+    def with_defaults(self, tree: ReadObject) -> ReadObject:
         """Return an object as the API server shows it to its policies: named, nulls dropped, defaults filled in.
 
         An object whose kind is not known gets no defaults.
         """
         tree, key = _named(tree), _key_of(tree)
         if key in self._crds:
-            return with_crd_defaults(self._crds[key] or {}, tree)
+            return with_crd_defaults(self._crds[key], tree)
         return with_defaults(tree) if key in self._kubernetes.names else tree
 
     def has_rules(self, key: Key) -> bool:
@@ -156,7 +157,7 @@ class Schemas:
         return _holds_rules(self._crds.get(key))
 
 
-def _compiled(key: Key, schema: dict[str, Any]) -> Checker | str:
+def _compiled(key: Key, schema: JsonObject) -> Checker | str:
     try:
         compiled = jsonschema_rs.Draft202012Validator(
             schema, validate_formats=False, offline=True, pattern_options=jsonschema_rs.RegexOptions()
@@ -171,15 +172,15 @@ def _unknown(key: Key) -> str:
     return f"no schema of {kind} in {group or 'the core group'}/{version} is known"
 
 
-def _named(tree: Mapping[str, Any]) -> Mapping[str, Any]:
+def _named(tree: ReadObject) -> ReadObject:
     """Return an object with a name such as the API server makes from `generateName`: five characters are appended."""
-    metadata = cast("Mapping[str, Any]", tree.get("metadata") or {})
+    metadata = object_at(tree, "metadata")
     if metadata.get("name") or not metadata.get("generateName"):
         return tree
     return {**tree, "metadata": {**metadata, "name": f"{metadata['generateName']}00000"}}
 
 
-def _key_of(tree: Mapping[str, Any]) -> Key:
+def _key_of(tree: ReadObject) -> Key:
     group, _, version = str(tree.get("apiVersion")).rpartition("/")
     return (group, version, str(tree.get("kind")))
 
@@ -189,8 +190,7 @@ def _key(text: str) -> Key:
     return (group[0] if group else "", version, kind)
 
 
-def _holds_rules(schema: Any) -> bool:
+def _holds_rules(schema: Json) -> bool:
     if isinstance(schema, dict):
-        tree = cast("dict[str, Any]", schema)
-        return "x-kubernetes-validations" in tree or any(map(_holds_rules, tree.values()))
-    return isinstance(schema, list) and any(map(_holds_rules, cast("list[Any]", schema)))
+        return "x-kubernetes-validations" in schema or any(map(_holds_rules, schema.values()))
+    return isinstance(schema, list) and any(map(_holds_rules, schema))

@@ -15,7 +15,7 @@ from bateau.domain.finding import Finding, Verdict
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import place
 from bateau.kit.flux_variable import flux_variable
-from bateau.kit.json_value import ReadJson, ReadObject, object_at
+from bateau.kit.json_value import ReadObject, object_at
 from bateau.kit.position import Position, leaves
 from bateau.render.rejections import rejections
 from bateau.render.schemas import Schemas
@@ -84,7 +84,7 @@ def _of(manifest: Manifest, schemas: Schemas) -> Iterator[Finding]:
         yield _finding(manifest, "not checked", f"the CEL rules in the schema of {kind}", place(origins))
 
 
-def _is_replaced_later(value: ReadJson, manifest: Manifest, *, encrypted: bool) -> bool:
+def _is_replaced_later(value: object, manifest: Manifest, *, encrypted: bool) -> bool:
     """Whether SOPS or Flux replaces a value before it is applied. Of both, a finding says that it was not checked."""
     if encrypted and isinstance(value, str) and value.startswith(_ENCRYPTED):
         return True

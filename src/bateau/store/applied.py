@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bateau.domain.errors import ControlError
 from bateau.store.state_file import StateFile
@@ -46,10 +45,10 @@ class AppliedTexts:
 
     def read(self) -> Mapping[str, str]:
         """Return the texts that were applied last. Raises ControlError if none were applied."""
-        texts: Any = self._file.load().get("texts")
+        texts = self._file.load().get("texts")
         if not isinstance(texts, dict):
             raise ControlError("no specs were applied yet", hint="run `bateau apply --env NAME`")
-        return texts  # pyright: ignore[reportUnknownVariableType] - only `apply` writes it
+        return {name: text for name, text in texts.items() if isinstance(text, str)}
 
     async def changes(self) -> AsyncIterator[None]:
         """Yield after every `apply`."""

@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.errors import ControlError
 from bateau.domain.revision import Draft, Event, Outcome, Revision
@@ -27,6 +27,7 @@ from bateau.store.schema import migrate
 BUSY_TIMEOUT_S: Final = 10.0
 _COLUMNS: Final = "id, environment, digest, who, when_s, commit_id, outcome, pins"
 _UNPACKED_BYTES_MAX: Final = 2**30
+_Row = tuple[int, str, str, str, float, str | None, Outcome, str]  # of _COLUMNS
 
 
 class RevisionStore:
@@ -161,7 +162,7 @@ class RevisionStore:
         with self._lock:
             self._connection.close()
 
-    def _select(self, query: str, names: Mapping[str, Any]) -> list[Revision]:
+    def _select(self, query: str, names: Mapping[str, str | int | None]) -> list[Revision]:
         with self._lock, self._failures("read revisions"):
             self._connection.execute("BEGIN")  # one snapshot: a mark in between would not match its event
             try:
@@ -169,7 +170,7 @@ class RevisionStore:
             finally:
                 self._connection.execute("COMMIT")
 
-    def _revision(self, row: Any) -> Revision:
+    def _revision(self, row: _Row) -> Revision:
         revision_id, environment, digest, who, when_s, commit, outcome, pins = row
         events = self._connection.execute(
             "SELECT when_s, says, outcome FROM events WHERE revision = ? ORDER BY id", (revision_id,)

@@ -14,11 +14,11 @@ import contextlib
 import json
 import logging
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.errors import ControlError
+from bateau.kit.json_value import JsonObject, ReadObject, is_object
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class StateFile:
         self._path = path
         self._ours = False  # whether this instance has written the file, so that `save` may replace it
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> JsonObject:
         """Return the tree, or an empty one if the file does not exist or cannot be read."""
         try:
             return self._read()
@@ -45,20 +45,19 @@ class StateFile:
             logger.error("%s cannot be read, so its saved state is not used: %s", self._path, error)
             return {}
 
-    def _read(self) -> dict[str, Any]:
+    def _read(self) -> JsonObject:
         try:
-            tree: Any = json.loads(self._path.read_text(encoding="utf-8"))
+            tree: object = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
             raise _UnreadableError(str(error)) from error
-        if not isinstance(tree, dict):
+        if not is_object(tree):
             raise _UnreadableError("it does not contain a JSON object")
-        found = cast("dict[str, Any]", tree)
-        number = found.pop("format", 1)
+        number = tree.pop("format", 1)
         if number not in _FORMATS_READ:
             raise _UnreadableError(f"it has format {number}, and this version reads formats up to {FORMAT}")
-        return found
+        return tree
 
     def _set_aside(self) -> None:
         """Rename a file that cannot be read, so that people and the version that wrote it still have it."""
@@ -70,7 +69,7 @@ class StateFile:
                 self._path.replace(aside)
                 logger.error("%s could not be read and was renamed to %s", self._path, aside)
 
-    def save(self, tree: Mapping[str, Any]) -> None:
+    def save(self, tree: ReadObject) -> None:
         """Write the tree. Raises ControlError if the disk is full or read-only."""
         if not self._ours:
             self._set_aside()

@@ -5,10 +5,9 @@ tests/ports/test_fakes.py.
 """
 
 import json
-from collections.abc import Mapping
-from typing import Any
 
 from bateau.domain.errors import ControlError
+from bateau.kit.json_value import JsonObject, ReadObject
 
 
 class FakeMemory:
@@ -25,12 +24,12 @@ class FakeMemory:
         self.saves = 0
         self.full = False
 
-    def load(self) -> dict[str, Any]:
+    def load(self) -> JsonObject:
         """Return the tree that was saved last."""
-        loaded: dict[str, Any] = json.loads(self._kept)
+        loaded: JsonObject = json.loads(self._kept)
         return loaded
 
-    def save(self, tree: Mapping[str, Any]) -> None:
+    def save(self, tree: ReadObject) -> None:
         """Replace the saved tree by `tree`. Raises ControlError while `full` is set."""
         if self.full:
             raise ControlError("cannot write control.json: No space left on device", hint="free some space")

@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
 
 from bateau.control.path import understand
 from bateau.control.preview import Preview, preview
@@ -51,9 +50,9 @@ def first_preview(texts: Mapping[str, str], environment: str | None, where: Path
     today = datetime.now(tz=UTC).date()
     written = understand(texts, environment, os.environ, today=today)
     running = Release(environment=environment)
-    remembered: Any = StateFile(where.state / "control.json").load().get("texts")
+    remembered = StateFile(where.state / "control.json").load().get("texts")
     if left_running(where) and isinstance(remembered, dict):
-        known = {str(name): str(text) for name, text in cast("dict[Any, Any]", remembered).items()}
+        known = {str(name): str(text) for name, text in remembered.items()}
         running = understand(known, environment, os.environ, today=today).release
     return preview(written, written.release, running)
 

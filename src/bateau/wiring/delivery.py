@@ -9,7 +9,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
 
 from bateau.control.bundle import read_bundle
 from bateau.control.comparison import difference, taken, unread
@@ -18,6 +17,7 @@ from bateau.control.object_checks import Rules
 from bateau.domain.change import Delivery
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.manifest import Manifest
+from bateau.kit.json_value import ReadObject, is_object
 from bateau.kit.position import Flaw
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
@@ -102,7 +102,7 @@ async def prefix_of(directory: Path) -> str:
         return ""
 
 
-def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | Mapping[str, Any]]:
+def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | ReadObject]:
     """Return the objects for an environment in a bundle, or in the YAML files below a directory.
 
     Raises ControlError if they cannot be read, there are none, or the bundle is for another environment.
@@ -124,12 +124,12 @@ def bundle_at(path: Path, *, environment: str | None = None) -> tuple[Manifest, 
         raise ControlError(f"cannot read {path}: {error.strerror}") from error
 
 
-def objects_in(directory: Path) -> list[Mapping[str, Any]]:
+def objects_in(directory: Path) -> list[ReadObject]:
     """Return every Kubernetes object in the YAML files below a directory, as kubectl reads them.
 
     Raises ControlError if any of them cannot be read or is not YAML.
     """
-    found: list[Mapping[str, Any]] = []
+    found: list[ReadObject] = []
     flaws: list[Flaw] = []
     for path in sorted((*directory.rglob("*.yaml"), *directory.rglob("*.yml"))):
         try:
@@ -138,8 +138,7 @@ def objects_in(directory: Path) -> list[Mapping[str, Any]]:
             raise ControlError(f"cannot read {path}: {error.strerror}") from error
         documents, unread = read_documents(str(path.relative_to(directory)), text, dialect=KUBECTL)
         flaws += [flaw for each in (*documents, *unread) for flaw in each.flaws]
-        every: list[Any] = [document.tree for document in documents]
-        found += [cast("dict[str, Any]", tree) for tree in every if isinstance(tree, dict) and "kind" in tree]
+        found += [tree for document in documents if is_object(tree := document.tree) and "kind" in tree]
     if flaws:
         says = [f"{flaw.position}: {flaw.says}" for flaw in flaws[:_FLAWS_SHOWN]]
         more = f"; and {len(flaws) - _FLAWS_SHOWN} more" if len(flaws) > _FLAWS_SHOWN else ""

@@ -17,7 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
 from bateau.control.desired import texts_digest
 from bateau.control.loop import Control
@@ -283,7 +283,7 @@ def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
 
 def _default_texts(settings: Settings) -> Mapping[str, str]:
     """Return the default specs; none if an earlier control plane served real specs."""
-    remembered: Any = StateFile(settings.paths.state / "control.json").load().get("texts")
+    remembered = StateFile(settings.paths.state / "control.json").load().get("texts")
     served_specs = isinstance(remembered, dict) and not settings.default_texts.keys() & remembered.keys()
     return {} if served_specs else settings.default_texts
 

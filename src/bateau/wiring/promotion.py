@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from posixpath import dirname, join, normpath
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.control.delivery import Rendered
 from bateau.domain.errors import ControlError
@@ -23,6 +23,7 @@ from bateau.domain.problem import Problem
 from bateau.domain.revision import Commit
 from bateau.domain.spec import Spec
 from bateau.domain.workload import Documents, Workload
+from bateau.kit.json_value import array_at
 from bateau.plan import image_differences
 from bateau.ports.repository import Change
 from bateau.sources.git import FilePromotion, Files, GitObjects, Listing, Promotion, Written, promote
@@ -93,12 +94,11 @@ def promoted(directory: Path, *, service: str | None, source: str, target: str, 
     differing, unknown = _left_over((source, ours), (target, theirs), service)
     if promotion.unpinned and not (promotion.changes or differing or unknown):
         promotion = replace(promotion, problems=(*promotion.problems, promotion.unpinned))
-    body = cast("dict[str, Any]", environments[source].tree.get("spec") or {})
     return Promoted(
         promotion=promotion,
         branch=name,
         commit=commit,
-        backwards=commit is not None and target in (body.get("after") or ()),
+        backwards=commit is not None and target in array_at(environments[source].fields, "after"),
         differing=differing,
         unknown=unknown,
     )

@@ -6,11 +6,9 @@ Called by wiring. Hands over to render, which reads no files.
 import functools
 import json
 import lzma
-from collections.abc import Mapping
 from importlib import resources
-from typing import Any
 
-from bateau.render import Schemas
+from bateau.render import Schemas, Shipped
 
 VERSIONS = ("1.36", "1.37")
 
@@ -35,6 +33,6 @@ def _built_in(version: str) -> Schemas:
 
 
 @functools.cache
-def _kubernetes(version: str) -> Mapping[str, Any]:
+def _kubernetes(version: str) -> Shipped:
     packed = resources.files("bateau").joinpath("data", "kubernetes", f"{version}.json.xz").read_bytes()
     return json.loads(lzma.decompress(packed))

@@ -12,7 +12,7 @@ import json
 import sys
 from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Any, assert_never
+from typing import assert_never
 
 from bateau.domain.finding import Finding
 from bateau.domain.model_file import ModelFile
@@ -246,7 +246,7 @@ def _probe(workload: Workload, target: ProbeTarget) -> ProbePlan:
 
 def _revised(template: ProcessTemplate) -> ProcessTemplate:
     """Name the template by its content. A change of probes or of stopping does not restart a replica."""
-    content: dict[str, Any] = {
+    content: dict[str, object] = {
         "command": template.command,
         "environment": dict(template.environment),
         "workingDirectory": template.working_directory,

@@ -20,6 +20,7 @@ from typing import Any
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.workload import Resources
+from bateau.kit.json_value import ReadObject
 from bateau.runtimes.local.program_files import FileMark
 
 log = logging.getLogger(__name__)
@@ -159,7 +160,7 @@ class Records:
             os.close(descriptor)
 
 
-def _to_tree(record: Record) -> dict[str, Any]:
+def _to_tree(record: Record) -> ReadObject:
     template = record.template
     return {
         "version": VERSION,

@@ -8,7 +8,7 @@ from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, LATER, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN, expressions
-from bateau.kit.json_value import ReadObject, array_at, object_at
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at
 from bateau.kit.position import leaves
 from bateau.kit.schema import described
 from bateau.kit.suggest import did_you_mean, suggestion
@@ -40,7 +40,7 @@ class Patch:
     """A change to the objects that match."""
 
     match: Match = described("The objects to change.", default_factory=Match)
-    set: Mapping[str, object] = described(
+    set: Mapping[str, ReadJson] = described(
         "Values by path: `spec.replicas`, `spec.command[0]`, `spec.containers[name=web].image`. `null` removes a field "
         "or an item; a mapping at `[name=NEW]` adds an item.",
         default_factory=dict,
@@ -76,7 +76,7 @@ class EnvironmentSpec:
         default=(),
         examples=(("app/debug", "model/*"),),
     )
-    values: Mapping[str, object] = described("Values, available to expressions as `values`.", default_factory=dict)
+    values: Mapping[str, ReadJson] = described("Values, available to expressions as `values`.", default_factory=dict)
     patches: tuple[Patch, ...] = described("Changes to documents and manifests.", default=())
 
 

@@ -6,9 +6,10 @@ Called by traffic.envoy.load and traffic.envoy.plane.
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import aiohttp
+
+from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 
 _TIMEOUT_S = 3.0
 _ACTIVE = r"^(http\..*\.downstream_rq_active|tcp\..*\.downstream_cx_active|cluster\..*\.upstream_rq_pending_active)$"
@@ -42,9 +43,9 @@ class EnvoyAdmin:
         if clusters is None:
             return None
         found: dict[str, int] = {}
-        for cluster in clusters.get("cluster_statuses", []):
-            for host in cluster.get("host_statuses", []):
-                if replica := host.get("hostname"):
+        for cluster in array_at(clusters, "cluster_statuses"):
+            for host in array_at(cluster, "host_statuses"):
+                if replica := text_at(host, "hostname"):
                     found[replica] = found.get(replica, 0) + _active(host)
         return found
 
@@ -60,18 +61,19 @@ class EnvoyAdmin:
         waiting = sum(value for name, value in values if name.endswith(_WAITING))
         return sum(value for _, value in values) - waiting, waiting
 
-    async def _json(self, path: str) -> dict[str, Any] | None:
+    async def _json(self, path: str) -> JsonObject | None:
         text = await self.text(path)
         return None if text is None else json.loads(text)
 
 
-def _active(host: dict[str, Any]) -> int:
-    stats = {stat["name"]: int(stat.get("value", 0)) for stat in host.get("stats", [])}
+def _active(host: Json) -> int:
+    stats = dict(_stats(host))
     # Requests for HTTP; a tcp proxy has connections only.
     return max(stats.get("rq_active", 0), stats.get("cx_active", 0) if stats.get("rq_total", 0) == 0 else 0)
 
 
-def _stats(tree: dict[str, Any]) -> Iterator[tuple[str, int]]:
-    for stat in tree.get("stats", []):
-        if "name" in stat:
-            yield str(stat["name"]), int(stat["value"])
+def _stats(tree: Json) -> Iterator[tuple[str, int]]:
+    for stat in array_at(tree, "stats"):
+        value = object_at(stat).get("value", 0)  # Envoy writes 64-bit numbers as text
+        if (name := text_at(stat, "name")) and isinstance(value, int | str):
+            yield name, int(value)

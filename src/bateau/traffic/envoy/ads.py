@@ -109,7 +109,7 @@ class AdsServer:
             self._server = None
             self._socket.unlink(missing_ok=True)
 
-    async def _serve(self, requests: AsyncIterator[Any], _context: Any) -> AsyncIterator[Any]:
+    async def _serve(self, requests: AsyncIterator[Any], _context: object) -> AsyncIterator[Any]:
         stream = _Stream(Subscriber(self._resources, draining=self._draining))
         self._streams.append(stream)
         reader = asyncio.create_task(self._read(stream, requests))

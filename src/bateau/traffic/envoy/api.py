@@ -13,9 +13,10 @@ import hashlib
 import mmap
 import re
 from pathlib import Path
-from typing import Any
 
 from google.protobuf import descriptor_pb2, descriptor_pool, json_format, message_factory
+
+from bateau.kit.json_value import ReadObject
 
 _FILE_NAME = re.compile(
     rb"\x0a([\x08-\x7f])((?:envoy|xds|udpa|validate|google|opencensus|opentelemetry|prometheus|io|cel)/[\w/.]+\.proto)"
@@ -36,14 +37,14 @@ class EnvoyApi:
         self.digest = found.hexdigest()
         self._pool = descriptor_pool.DescriptorPool(_Descriptors(files))
 
-    def encode(self, type_name: str, value: dict[str, Any]) -> bytes:
+    def encode(self, type_name: str, value: ReadObject) -> bytes:
         """Return the wire form of `value`, the JSON form of message `type_name`.
 
         Raises `google.protobuf.json_format.ParseError` for a field that this Envoy does not have.
         """
         message_class = message_factory.GetMessageClass(self._pool.FindMessageTypeByName(type_name))
         message = message_class()
-        json_format.ParseDict(value, message, descriptor_pool=self._pool)
+        json_format.ParseDict(dict(value), message, descriptor_pool=self._pool)
         return message.SerializeToString(deterministic=True)
 
 

@@ -12,8 +12,8 @@ restart with the old command.
 """
 
 from pathlib import PurePath
-from typing import Any
 
+from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.clusters import unix_cluster
 from bateau.traffic.envoy.listener import TYPE, ads
 
@@ -25,7 +25,7 @@ _DURATION_BUCKETS_MS = (
 )
 
 
-def bootstrap(*, xds_socket: PurePath) -> dict[str, Any]:
+def bootstrap(*, xds_socket: PurePath) -> ReadObject:
     """Return the JSON form of envoy.config.bootstrap.v3.Bootstrap."""
     return {
         "admin": {"address": {"pipe": {"path": "{socket}", "mode": 0o600}}},

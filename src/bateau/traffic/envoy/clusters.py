@@ -10,9 +10,9 @@ tests/traffic/test_streams.py.
 import ssl
 from dataclasses import dataclass
 from pathlib import PurePath
-from typing import Any
 
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.url import UrlError, parsed
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 
@@ -35,9 +35,9 @@ class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
     """A backend has a value that cannot be rendered. The message names the value, and contains no secret."""
 
 
-def cluster(backend: Backend) -> dict[str, Any]:
+def cluster(backend: Backend) -> ReadObject:
     """Return the Cluster of a service: least-request over all ready endpoints, or the one external target."""
-    found: dict[str, Any] = {
+    found: dict[str, ReadJson] = {
         "name": cluster_name(backend),
         "connect_timeout": "2s",
         "circuit_breakers": _limits(backend),
@@ -67,10 +67,10 @@ def cluster(backend: Backend) -> dict[str, Any]:
     return found
 
 
-def _limits(backend: Backend) -> dict[str, Any]:
+def _limits(backend: Backend) -> ReadObject:
     """Return the CircuitBreakers: bounds for replicas of models, none for apps and external APIs."""
     bounded = backend.protocol in _MODELS and backend.external is None
-    found: dict[str, Any] = {
+    found: dict[str, ReadJson] = {
         "thresholds": [
             {
                 "max_connections": _UNLIMITED,
@@ -91,12 +91,12 @@ def cluster_name(backend: Backend) -> str:
     return backend.service if backend.port_name is None else f"{backend.service}/{backend.port_name}"
 
 
-def control_cluster(socket: PurePath) -> dict[str, Any]:
+def control_cluster(socket: PurePath) -> ReadObject:
     """Return the Cluster of the control API, for metrics and webhooks."""
     return unix_cluster(CONTROL_CLUSTER, socket, {"http_protocol_options": {}})
 
 
-def unix_cluster(name: str, path: PurePath, protocol: dict[str, Any]) -> dict[str, Any]:
+def unix_cluster(name: str, path: PurePath, protocol: ReadObject) -> ReadObject:
     """Return the Cluster of one unix socket that speaks `protocol`, an ExplicitHttpConfig."""
     return {
         "name": name,
@@ -110,7 +110,7 @@ def unix_cluster(name: str, path: PurePath, protocol: dict[str, Any]) -> dict[st
     }
 
 
-def load_assignment(backend: Backend) -> dict[str, Any]:
+def load_assignment(backend: Backend) -> ReadObject:
     """Return the ClusterLoadAssignment of a service, in the order of replica ids."""
     endpoints = sorted(backend.endpoints, key=lambda endpoint: endpoint.replica)
     return {
@@ -119,21 +119,21 @@ def load_assignment(backend: Backend) -> dict[str, Any]:
     }
 
 
-def _lb_endpoint(endpoint: Endpoint) -> dict[str, Any]:
+def _lb_endpoint(endpoint: Endpoint) -> ReadObject:
     return {
         "endpoint": {"address": _address(endpoint.address), "hostname": endpoint.replica},
         "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
     }
 
 
-def _address(address: str) -> dict[str, Any]:
+def _address(address: str) -> ReadObject:
     if address.startswith("/"):
         return {"pipe": {"path": address}}
     host, _, port = address.rpartition(":")
     return socket_address(host.strip("[]"), int(port))
 
 
-def _upstream_http(protocol: str) -> dict[str, Any]:
+def _upstream_http(protocol: str) -> ReadObject:
     if protocol in _MODELS:
         # llama.cpp closes a connection that was idle for 5 s or has carried 100 requests; the gateway closes it first.
         return {
@@ -148,7 +148,7 @@ def _upstream_http(protocol: str) -> dict[str, Any]:
     }
 
 
-def _protocol_options(options: dict[str, Any]) -> dict[str, Any]:
+def _protocol_options(options: ReadObject) -> ReadObject:
     name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     return {name: {"@type": TYPE + name, **options}}
 
@@ -179,11 +179,11 @@ class ExternalUrl:
         return cls(tls=tls, host=url.host, port=port, authority=url.authority, path=url.path.rstrip("/"))
 
 
-def _external(target: ExternalTarget, name: str) -> dict[str, Any]:
+def _external(target: ExternalTarget, name: str) -> ReadObject:
     url = ExternalUrl.parse(target.url)
     endpoint = {"address": socket_address(url.host, url.port), "hostname": url.authority}
-    options: dict[str, Any] = {"explicit_http_config": {"http_protocol_options": {}}}
-    upstream_filters: list[dict[str, Any]] = []
+    options: dict[str, ReadJson] = {"explicit_http_config": {"http_protocol_options": {}}}
+    upstream_filters: list[ReadObject] = []
     if target.api_key:
         upstream_filters.append(
             {
@@ -210,7 +210,7 @@ def _external(target: ExternalTarget, name: str) -> dict[str, Any]:
                 "typed_config": {"@type": TYPE + "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
             },
         ]
-    found: dict[str, Any] = {
+    found: dict[str, ReadJson] = {
         "type": "STRICT_DNS",
         # Envoy acknowledges no cluster while one of them waits for its name server.
         "wait_for_warm_on_init": False,
@@ -241,7 +241,7 @@ def _trusted_authorities() -> str:
     return ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt"
 
 
-def api_key_secret(backend: Backend) -> dict[str, Any] | None:
+def api_key_secret(backend: Backend) -> ReadObject | None:
     """Return the Secret with the API key of an external target, or None if it has no key."""
     if backend.external is None or backend.external.api_key is None:
         return None

@@ -9,8 +9,9 @@ tests/traffic/test_control_channel.py.
 Refused: Lua for reading the body. It is cheaper for large bodies, but accepts invalid JSON and does not decode escapes.
 """
 
-from typing import Any
+from collections.abc import Sequence
 
+from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, local_replies, status_filter
 
 TYPE = "type.googleapis.com/"
@@ -39,12 +40,12 @@ _THEIR_PATHS = {
 }
 
 
-def front_listener(address: str, port: int) -> dict[str, Any]:
+def front_listener(address: str, port: int) -> ReadObject:
     """Return the Listener that clients of models connect to."""
     discovered = [
         {
             "name": each["name"],
-            "config_discovery": {"config_source": ads(), "type_urls": [each["typed_config"]["@type"]]},
+            "config_discovery": {"config_source": ads(), "type_urls": [text_at(each, "typed_config", "@type")]},
         }
         for each in front_filters()
     ]
@@ -61,7 +62,7 @@ def front_listener(address: str, port: int) -> dict[str, Any]:
     }
 
 
-def app_http_listener(name: str, port: int, *, route_config: dict[str, Any], metrics_name: str) -> dict[str, Any]:
+def app_http_listener(name: str, port: int, *, route_config: ReadObject, metrics_name: str) -> ReadObject:
     """Return the loopback Listener of an App's http, grpc or websocket port: HTTP/1.1 and h2c, balanced by request."""
     config = {
         "route_config": route_config,
@@ -79,7 +80,7 @@ def app_http_listener(name: str, port: int, *, route_config: dict[str, Any], met
     }
 
 
-def app_tcp_listener(name: str, port: int, *, cluster: str, metrics_name: str) -> dict[str, Any]:
+def app_tcp_listener(name: str, port: int, *, cluster: str, metrics_name: str) -> ReadObject:
     """Return the loopback Listener of an App's tcp port: balanced by connection."""
     return {
         "name": name,
@@ -102,18 +103,18 @@ def app_tcp_listener(name: str, port: int, *, cluster: str, metrics_name: str) -
     }
 
 
-def socket_address(address: str, port: int) -> dict[str, Any]:
+def socket_address(address: str, port: int) -> ReadObject:
     """Return Envoy's form of a TCP address."""
     return {"socket_address": {"address": address, "port_value": port}}
 
 
-def ads() -> dict[str, Any]:
+def ads() -> ReadObject:
     """Return the ConfigSource of all discovered resources: the aggregated stream."""
     return {"ads": {}, "resource_api_version": "V3"}
 
 
-def _http_connection_manager(name: str, filters: list[dict[str, Any]], more: dict[str, Any]) -> dict[str, Any]:
-    config: dict[str, Any] = {
+def _http_connection_manager(name: str, filters: Sequence[ReadObject], more: ReadObject) -> ReadObject:
+    config: dict[str, ReadJson] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "http_filters": [*filters, _http_filter("router", "router.v3.Router", {})],
@@ -132,21 +133,21 @@ def _http_connection_manager(name: str, filters: list[dict[str, Any]], more: dic
     return {"name": "envoy.filters.network.http_connection_manager", "typed_config": config}
 
 
-def _http_filter(name: str, type_name: str, config: dict[str, Any]) -> dict[str, Any]:
+def _http_filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
     return {
         "name": f"envoy.filters.http.{name}",
         "typed_config": {"@type": f"{TYPE}envoy.extensions.filters.http.{type_name}", **config},
     }
 
 
-def front_filters() -> list[dict[str, Any]]:
+def front_filters() -> list[ReadObject]:
     """Return the HTTP filters of the front listener, each a TypedExtensionConfig.
 
     They copy `model` from the body into a header that routes match on. A client's own header of that name is replaced.
     """
 
-    def model(value: str | None = None) -> dict[str, Any]:
-        found: dict[str, Any] = {"metadata_namespace": METADATA_NAMESPACE, "key": "model"}
+    def model(value: str | None = None) -> ReadObject:
+        found: dict[str, ReadJson] = {"metadata_namespace": METADATA_NAMESPACE, "key": "model"}
         return found if value is None else {**found, "value": value}
 
     rules = {
@@ -179,7 +180,7 @@ def front_filters() -> list[dict[str, Any]]:
     ]
 
 
-def _request_metrics() -> list[dict[str, Any]]:
+def _request_metrics() -> list[ReadObject]:
     """Count and time requests by route, inside Envoy, without a log or Python.
 
     The label is the name of the route, not the model name in the request, so that clients cannot create new series.
@@ -211,11 +212,11 @@ def _request_metrics() -> list[dict[str, Any]]:
     ]
 
 
-def _histogram(name: str, tags: list[dict[str, Any]], value: str) -> dict[str, Any]:
+def _histogram(name: str, tags: Sequence[ReadObject], value: str) -> ReadObject:
     return {"stat": {"name": name, "tags": tags}, "unit": "Milliseconds", "value_format": value}
 
 
-def _stats_logger(stats: dict[str, Any]) -> dict[str, Any]:
+def _stats_logger(stats: ReadObject) -> ReadObject:
     return {
         "name": "envoy.access_loggers.stats",
         "typed_config": {

@@ -6,10 +6,10 @@ Invariant: no error of Envoy itself has an empty body or plain text. Responses o
 Held by tests/traffic/test_errors.py and tests/traffic/test_app_paths.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.openai_errors import error_body
 
 # Bodies up to 20 MB must pass. Envoy buffers the whole body to read the model from it and to retry.
@@ -92,12 +92,12 @@ ALL = (
 )
 
 
-def local_replies(replies: Sequence[Reply]) -> dict[str, Any]:
+def local_replies(replies: Sequence[Reply]) -> ReadObject:
     """Return the LocalReplyConfig of some replies. Envoy uses the first one that matches."""
     return {"mappers": [_mapper(reply) for reply in replies]}
 
 
-def _mapper(reply: Reply) -> dict[str, Any]:
+def _mapper(reply: Reply) -> ReadObject:
     filters = [status_filter(reply.status, op="GE" if reply.or_above else "EQ"), _not_of_a_route()]
     if reply.flags:
         filters.append({"response_flag_filter": {"flags": list(reply.flags)}})
@@ -105,7 +105,7 @@ def _mapper(reply: Reply) -> dict[str, Any]:
         path = {"name": ":path", "string_match": {"safe_regex": {"regex": reply.path}}}
         filters.append({"header_filter": {"header": path}})
     body = error_body(reply.text, kind=reply.kind, code=reply.code)
-    mapper: dict[str, Any] = {
+    mapper: dict[str, ReadJson] = {
         "filter": {"and_filter": {"filters": filters}},
         "body_format_override": {"json_format": body, "content_type": "application/json"},
     }
@@ -114,17 +114,17 @@ def _mapper(reply: Reply) -> dict[str, Any]:
     return mapper
 
 
-def status_filter(status: int, *, op: str = "EQ") -> dict[str, Any]:
+def status_filter(status: int, *, op: str = "EQ") -> ReadObject:
     """Return an access log filter for a response's status."""
     value = {"default_value": status, "runtime_key": f"bateau.status.{status}"}
     return {"status_code_filter": {"comparison": {"op": op, "value": value}}}
 
 
-def _not_of_a_route() -> Mapping[str, Any]:
+def _not_of_a_route() -> ReadObject:
     """Exclude the direct responses of routes: they are local replies too, and have their own text."""
     expression = {"@type": _CEL, "expression": "response.code_details != 'direct_response'"}
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 
-def _header(name: str, value: str) -> dict[str, Any]:
+def _header(name: str, value: str) -> ReadObject:
     return {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}

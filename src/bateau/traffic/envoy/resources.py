@@ -14,10 +14,10 @@ import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any
 
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.domain.errors import bug
+from bateau.kit.json_value import ReadObject, text_at
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.clusters import (
     UnusableBackend,
@@ -121,7 +121,7 @@ class ResourceBuilder:
             key = type_url + repr(value)
             resource = before.get(key) or self._encode(type_url, value, self.gateway)
             self._shared[key] = resource
-            yield type_url, value["name"], resource
+            yield type_url, text_at(value, "name"), resource
 
     def _render(self, backend: Backend) -> Iterator[tuple[str, str, Resource]]:
         """Yield all resources of one backend. Raises UnusableBackend, or any exception if there is a bug."""
@@ -130,7 +130,7 @@ class ResourceBuilder:
         if backend.external is None:
             yield ENDPOINTS, name, self._encode(ENDPOINTS, load_assignment(backend), service)
         if secret := api_key_secret(backend):
-            yield SECRET, secret["name"], self._encode(SECRET, secret, service)
+            yield SECRET, text_at(secret, "name"), self._encode(SECRET, secret, service)
         if backend.port_name and backend.listen_port:
             yield LISTENER, name, self._encode(LISTENER, _listener(name, backend), service)
         if backend.protocol == "openai":
@@ -141,7 +141,7 @@ class ResourceBuilder:
             }
             self._encode(ROUTES, tried, service)
 
-    def _encode(self, type_url: str, value: dict[str, Any], service: str) -> Resource:
+    def _encode(self, type_url: str, value: ReadObject, service: str) -> Resource:
         body = self.api.encode(type_url.removeprefix(TYPE), value)
         return Resource(hashlib.blake2b(body, digest_size=8).hexdigest(), body, service)
 
@@ -152,7 +152,7 @@ class ResourceBuilder:
             logger.error("%s is not published to the gateway: %s", service, says, exc_info=bug)
 
 
-def _listener(name: str, app: Backend) -> dict[str, Any]:
+def _listener(name: str, app: Backend) -> ReadObject:
     port = app.listen_port or 0
     if app.protocol == "tcp":
         return app_tcp_listener(name, port, cluster=name, metrics_name=name)

@@ -10,10 +10,10 @@ by tests/traffic/test_errors.py::test_a_foreign_host_is_403.
 
 import json
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend, ExternalTarget
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl
 from bateau.traffic.envoy.listener import (
     FRONT,
@@ -42,10 +42,10 @@ _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MOD
 _REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials"]
 
 
-def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
+def front_routes(models: Sequence[Backend]) -> ReadObject:
     """Return the RouteConfiguration of the front listener."""
     names = sorted(model.name for model in models)
-    routes: list[dict[str, Any]] = [
+    routes: list[ReadObject] = [
         _answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
         {
             "name": "-metrics-",
@@ -137,7 +137,7 @@ def front_routes(models: Sequence[Backend]) -> dict[str, Any]:
     }
 
 
-def app_routes(name: str, *, cluster: str) -> dict[str, Any]:
+def app_routes(name: str, *, cluster: str) -> ReadObject:
     """Return the inline RouteConfiguration of an App's listener: all requests go to its replicas."""
     return {
         "name": name,
@@ -154,7 +154,7 @@ def app_routes(name: str, *, cluster: str) -> dict[str, Any]:
     }
 
 
-def _app_route(name: str, cluster: str, match: dict[str, Any], retry_on: str) -> dict[str, Any]:
+def _app_route(name: str, cluster: str, match: ReadObject, retry_on: str) -> ReadObject:
     return {
         "name": name,
         "match": match,
@@ -162,19 +162,19 @@ def _app_route(name: str, cluster: str, match: dict[str, Any], retry_on: str) ->
     }
 
 
-def model_routes(model: Backend) -> list[dict[str, Any]]:
+def model_routes(model: Backend) -> list[ReadObject]:
     """Return the Routes of one model. Raises UnusableBackend."""
     return [*other_tasks(model), _model_route(model)]
 
 
-def _model_route(model: Backend) -> dict[str, Any]:
-    route: dict[str, Any] = {
+def _model_route(model: Backend) -> ReadObject:
+    route: dict[str, ReadJson] = {
         "cluster": model.service,
         "timeout": "0s",
         "idle_timeout": "0s",
         "retry_policy": {**_retries(_RETRY_ON), "retriable_status_codes": [503]},
     }
-    found: dict[str, Any] = {
+    found: dict[str, ReadJson] = {
         "name": model.name,
         "match": {"prefix": "/v1/", "headers": [_header(model.name)]},
         "route": route,
@@ -188,7 +188,7 @@ def _model_route(model: Backend) -> dict[str, Any]:
     return found
 
 
-def _rename(upstream_model: str) -> dict[str, Any]:
+def _rename(upstream_model: str) -> ReadObject:
     """Replace `model` in the request body, and nothing else."""
     return {
         "@type": TYPE + "envoy.extensions.filters.http.transform.v3.TransformConfig",
@@ -201,16 +201,16 @@ def _rename(upstream_model: str) -> dict[str, Any]:
     }
 
 
-def _disabled() -> dict[str, Any]:
+def _disabled() -> ReadObject:
     return {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
 
 
-def _rewrite_for(target: ExternalTarget, route: dict[str, Any]) -> None:
+def _rewrite_for(target: ExternalTarget, route: dict[str, ReadJson]) -> None:
     route["prefix_rewrite"] = f"{ExternalUrl.parse(target.url).path}/"
     route["auto_host_rewrite"] = True
 
 
-def _retries(retry_on: str) -> dict[str, Any]:
+def _retries(retry_on: str) -> ReadObject:
     return {
         "retry_on": retry_on,
         "num_retries": 3,
@@ -227,27 +227,27 @@ def _retries(retry_on: str) -> dict[str, Any]:
     }
 
 
-def _header(value: str) -> dict[str, Any]:
+def _header(value: str) -> ReadObject:
     return {"name": MODEL_HEADER, "string_match": {"exact": value}}
 
 
-def _model_header(value: str) -> dict[str, Any]:
+def _model_header(value: str) -> ReadObject:
     return {"prefix": "/v1/", "headers": [_header(value)]}
 
 
-def _get(path: str) -> dict[str, Any]:
+def _get(path: str) -> ReadObject:
     return {"path": path, "headers": [_safe_method()]}
 
 
-def _get_prefix(prefix: str) -> dict[str, Any]:
+def _get_prefix(prefix: str) -> ReadObject:
     return {"prefix": prefix, "headers": [_safe_method()]}
 
 
-def _safe_method() -> dict[str, Any]:
+def _safe_method() -> ReadObject:
     return {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
 
 
-def _answer(match: dict[str, Any], status: int, body: dict[str, Any], *, name: str) -> dict[str, Any]:
+def _answer(match: ReadObject, status: int, body: ReadObject, *, name: str) -> ReadObject:
     return {
         # Names of models are DNS labels, so none begins with a dash.
         "name": f"-{name}-",
@@ -257,11 +257,11 @@ def _answer(match: dict[str, Any], status: int, body: dict[str, Any], *, name: s
     }
 
 
-def _model_list(models: Sequence[Backend]) -> dict[str, Any]:
+def _model_list(models: Sequence[Backend]) -> ReadObject:
     return {"object": "list", "data": [_model_entry(model) for model in sorted(models, key=lambda m: m.name)]}
 
 
-def _model_entry(model: Backend) -> dict[str, Any]:
+def _model_entry(model: Backend) -> ReadObject:
     # Clients require this integer. OpenAI-compatible servers use 0 for an unknown time.
     return {"id": model.name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
 

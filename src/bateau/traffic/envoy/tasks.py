@@ -10,10 +10,11 @@ answer 501 with a flag that nobody can set.
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.endpoint import Backend
 from bateau.domain.model_file import ModelTask
+from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.listener import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
 
@@ -30,7 +31,7 @@ _DOES: Final[Mapping[ModelTask, str]] = {
 }
 
 
-def other_tasks(model: Backend) -> list[dict[str, Any]]:
+def other_tasks(model: Backend) -> list[ReadObject]:
     """Return a Route for each path of a task that `model` does not have."""
     if model.task is None:
         return []
