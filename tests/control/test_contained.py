@@ -10,17 +10,21 @@ from typing import Any
 import pytest
 
 from bateau.control import assembly as assembly_module
+from bateau.control import endpoints as endpoints_module
+from bateau.control import status as status_module
 from bateau.control import walk as walk_module
 from bateau.control.delivery import deliver
 from bateau.control.object_checks import Rules
 from bateau.control.path import Written
 from bateau.control.reading import InProcess
-from bateau.domain.endpoint import Traffic
+from bateau.domain.endpoint import Backend, Traffic
 from bateau.domain.problem import Severity
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.status import ServiceState
+from bateau.domain.unit import Whereabouts
 from bateau.domain.workload import Workload
 from bateau.ports.target import Rendering, Surroundings
+from bateau.render.process.target import Process
 from bateau.specs import read
 from bateau.wiring.schemas import load_schemas
 from control.world import World, app, model, world
@@ -188,3 +192,88 @@ async def test_a_replica_that_cannot_be_stopped_keeps_no_other_running() -> None
         assert list(failed) == ["app.shop.0"]
         assert BUG in failed["app.shop.0"]
         assert [replica.id for replica in w.keeper.observe()] == ["app.shop.0"]
+
+
+async def test_a_bug_with_the_endpoints_of_one_service_is_reported_there(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """No change of any service reached the gateway while it lasted."""
+
+    def broken(**fields: Any) -> Backend:
+        if fields["name"] == "chat":
+            raise planted()
+        return Backend(**fields)
+
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        before = w.backend()
+        monkeypatch.setattr(endpoints_module, "Backend", broken)
+        await everything_else_serves(w)
+        assert w.backend() == before
+        assert BUG in (w.service("model/chat").reason or "")
+        assert w.service("app/shop").state is ServiceState.READY
+        assert caplog.text.count("the endpoints of model/chat stay as they were") == 1
+        monkeypatch.setattr(endpoints_module, "Backend", Backend)
+        w.texts.write("third", app("third"))
+        await w.until(lambda: w.service("model/chat").state is ServiceState.READY)
+
+
+async def test_a_bug_with_the_status_of_one_service_hides_no_other(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The status stayed as it was before the bug: everything was shown as ready."""
+    runs_here = status_module.runs_here
+
+    def broken(service: Workload) -> bool:
+        if service.name == "chat":
+            raise planted()
+        return runs_here(service)
+
+    async with world(chat=model(), shop=app()) as w:
+        w.control.status = lambda: w.status
+        await w.until(lambda: w.status.rolled_out)
+        monkeypatch.setattr(status_module, "runs_here", broken)
+        await everything_else_serves(w)
+        found = w.service("model/chat")
+        assert (found.state, found.engine) == (ServiceState.DEGRADED, "unknown")
+        assert BUG in (found.reason or "")
+        assert w.service("app/shop").state is ServiceState.READY
+        await w.turns()
+        # Once, and perhaps once more for the statuses that this test takes itself.
+        assert caplog.text.count("RuntimeError: planted\n") <= 2
+
+
+async def test_a_bug_in_the_address_of_one_service_hides_no_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = Process.address
+
+    def broken(self: Process, workload: Workload, where: Whereabouts) -> object:
+        if workload.name == "chat":
+            raise planted()
+        return address(self, workload, where)
+
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        monkeypatch.setattr(Process, "address", broken)
+        await everything_else_serves(w)
+        found = w.service("model/chat")
+        assert (found.state, found.address) == (ServiceState.DEGRADED, None)
+        assert BUG in (found.reason or "")
+        assert w.service("app/shop").address
+
+
+async def test_the_reason_of_a_failed_turn_is_shown_until_a_turn_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It stayed until the specs were read again, up to a minute."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise planted()
+
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        with monkeypatch.context() as bug:
+            bug.setattr(w.control.fetches, "follow", broken)
+            await w.until(lambda: w.control.troubles.says)
+            assert [problem.says for problem in w.status.problems] == [
+                f"{BUG}; Bateau retries, and the log has the details"
+            ]
+        await w.turn()
+        assert w.status.problems == ()

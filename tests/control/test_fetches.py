@@ -112,7 +112,7 @@ async def test_a_bug_in_looking_a_model_up_stays_with_that_model() -> None:
         await w.turn()
         assert "planted" in str(w.service("model/other").reason)
         await w.until(lambda: w.service("model/chat").state is ServiceState.READY)
-        assert w.control.trouble is None
+        assert w.control.troubles.says == ()
         w.source.unfindable.clear()
         w.source.arrive(OTHER)
         await w.pass_time(60.0)

@@ -75,8 +75,8 @@ async def test_a_directory_that_cannot_be_read_is_reported_and_changes_no_replic
         await w.until(w.replicas)
         w.texts.trouble = ControlError("cannot read /specs: Permission denied")
         w.texts.touch()
-        await w.until(lambda: w.control.trouble)
-        assert w.control.trouble == "cannot read /specs: Permission denied"
+        await w.until(lambda: w.control.troubles.says)
+        assert w.control.troubles.says == ("cannot read /specs: Permission denied",)
         assert len(w.replicas()) == 1
 
 
@@ -85,10 +85,10 @@ async def test_specs_that_could_not_be_read_are_read_again_later() -> None:
         await w.until(w.replicas)
         w.texts.trouble = ControlError("cannot read /specs: Permission denied")
         w.texts.write("chat", model(replicas=2))
-        await w.until(lambda: w.control.trouble)
+        await w.until(lambda: w.control.troubles.says)
         w.texts.trouble = None
         await w.until(lambda: len(w.replicas()) == 2)
-        assert w.control.trouble is None
+        assert w.control.troubles.says == ()
 
 
 async def test_a_touched_file_that_says_the_same_changes_nothing() -> None:
@@ -156,13 +156,13 @@ async def test_a_bug_in_one_turn_does_not_end_the_control_plane() -> None:
         await w.until(w.replicas)
         machine, w.control.ports.texts.read = w.texts.read, None  # pyright: ignore[reportAttributeAccessIssue] - a bug
         w.texts.touch()
-        await w.until(lambda: w.control.trouble)
-        assert w.control.trouble
-        assert w.control.trouble.startswith("this is a bug in bateau: TypeError")
+        await w.until(lambda: w.control.troubles.says)
+        assert w.control.troubles.says
+        assert w.control.troubles.says[0].startswith("this is a bug in bateau: TypeError")
         w.texts.read = machine
         w.texts.write("chat", model(replicas=2))
         await w.until(lambda: len(w.replicas()) == 2)
-        assert w.control.trouble is None
+        assert w.control.troubles.says == ()
 
 
 async def test_what_runs_is_adopted_and_not_started_anew() -> None:

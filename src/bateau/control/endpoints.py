@@ -4,6 +4,8 @@ Called by control.app_ports and control.loop. It runs after every change. Pure.
 
 Invariant: only ready replicas get requests. A replica that drains, or whose probes fail, stays in the list with a mark,
 so that its requests in flight are still counted. Held by tests/control/test_replicas.py.
+Invariant: a bug with one service leaves its previous backends, and changes those of no other. Held by
+tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is_reported_there.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -25,8 +27,10 @@ def endpoints(
     tasks: Mapping[str, ModelTask],
     before: Traffic,
     proxies: Collection[str],
-) -> Traffic:
-    """Return the traffic. `proxies` are the keys of the services whose replicas are the planes' own processes.
+) -> tuple[Traffic, Mapping[str, Exception]]:
+    """Return the traffic, and the bugs for which services keep their previous backends, by service key.
+
+    `proxies` are the keys of the services whose replicas are the planes' own processes.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
     and `tasks` the tasks of models, both by service key. `before` is the previous traffic.
@@ -37,12 +41,17 @@ def endpoints(
             by_service.setdefault(replica.service, []).append(replica)
     own = [replica for key in sorted(proxies) for replica in by_service.pop(key, [])]
     backends: list[Backend] = []
+    failed: dict[str, Exception] = {}
     for service in release.services:
         listed = by_service.pop(service.key, [])
-        found = _backends(service, listed, app_ports, api_keys.get(service.key))
+        try:
+            found = [*_backends(service, listed, app_ports, api_keys.get(service.key))]
+        except Exception as error:  # noqa: BLE001 - the caller reports it
+            failed[service.key] = error
+            found = [each for each in before.backends if each.service == service.key]
         task = tasks.get(service.key)
         backends += found if task is None else (replace(each, task=task) for each in found)
-    return Traffic(backends=(*backends, *_leaving(by_service, before)), proxies=tuple(map(_proxy, own)))
+    return Traffic(backends=(*backends, *_leaving(by_service, before)), proxies=tuple(map(_proxy, own))), failed
 
 
 def _proxy(replica: Replica) -> Proxy:

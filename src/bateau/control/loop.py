@@ -34,6 +34,7 @@ from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.saving import Saving
 from bateau.control.snapshots import Snapshots
+from bateau.control.troubles import Step, Troubles
 from bateau.control.walk import Outcome, World, walk
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import BateauError, bug
@@ -76,7 +77,7 @@ class Control:
         self._assembly = Assembly(ports.site.target)
         self.counts = Counts()
         self.outcome: Outcome | None = None
-        self.trouble: str | None = None
+        self.troubles = Troubles()
         self.status: Callable[[], Status] | None = None  # set by wiring; without it there are no snapshots
         self._app_ports = AppPorts(self.saving, ports.numbers)
         self._tasks: Mapping[str, ModelTask] = {}
@@ -86,6 +87,7 @@ class Control:
         self._addressed: tuple[Release, Whereabouts, Mapping[str, str]] | None = None
         self._made: Traffic = self._traffic
         self._made_of: tuple[object, ...] = ()  # the inputs of `_made`
+        self.unpublished: Mapping[str, str] = {}  # why the endpoints of a service stay as they were, by its key
         self._reading: asyncio.Task[None] | None = None
         self._observed: Observed | None = None
 
@@ -148,11 +150,9 @@ class Control:
                 started = self._ports.clock.monotonic()
                 try:
                     pause = self._turn()
-                except BateauError as error:
-                    self._report(error)
-                    pause = RETRY_S
+                    self.troubles.clear("turn")
                 except Exception as error:  # noqa: BLE001 - a bug in one turn must not end the loop
-                    self._report_bug(error)
+                    self._report("turn", error)
                     pause = RETRY_S
                 self.take_snapshot()
                 self.counts.turns += 1
@@ -209,8 +209,12 @@ class Control:
         """Return the URL at which clients reach each service, by service key."""
         target, where, release = TARGETS[self._ports.site.target], self._whereabouts(), self.release
         if self._addressed is None or self._addressed[0] is not release or self._addressed[1] != where:
-            made = {service.key: target.address(service, where) for service in release.services}
-            found: dict[str, str] = {key: address.url for key, address in made.items() if address}
+            found: dict[str, str] = {}
+            for service in release.services:
+                # The walk reports a bug with the same address as the failure of its service.
+                with contextlib.suppress(Exception):
+                    address = target.address(service, where)
+                    found.update({service.key: address.url} if address else {})
             self._addressed = (release, where, found)
         return self._addressed[2]
 
@@ -226,8 +230,9 @@ class Control:
         self.saving.retry()
         try:
             self._app_ports.hand_out(self.release)
+            self.troubles.clear("ports")
         except BateauError as error:  # no port is free
-            self._report(error)
+            self._report("ports", error)
         models = models_needed(self.release)
         files = self.fetches.follow(models)
         # A temporarily missing file does not change the routes of the running replicas.
@@ -255,14 +260,12 @@ class Control:
         try:
             await self.desired.read()
             self.counts.reads += 1
-            self.trouble = None
+            self.troubles.clear("read")
+            self.troubles.clear("watch")  # it has run since then, or is about to be reported again
             self._reading = None
             self.wake()
-        except BateauError as error:
-            self._report(error)
-            self._read_later()
         except Exception as error:  # noqa: BLE001 - a bug while reading must not end the loop
-            self._report_bug(error)
+            self._report("read", error)
             self._read_later()
 
     def _read_later(self) -> None:
@@ -279,7 +282,7 @@ class Control:
                 async for _ in self._ports.texts.changes():
                     self.look_again()
             except Exception as error:  # noqa: BLE001 - a watch that fails is started again
-                self._report_bug(error)
+                self._report("watch", error)
             await asyncio.sleep(RETRY_S)
 
     def _outcome(self, files: Mapping[str, ModelFile]) -> Outcome:
@@ -309,18 +312,9 @@ class Control:
         self._current = False
         self.wake()
 
-    def _report(self, error: BateauError) -> None:
-        """Log a failure once, and keep it for the status."""
-        if error.message != self.trouble:
-            logger.error("%s%s", error.message, f" ({error.hint})" if error.hint else "")
-        self.trouble = error.message
-
-    def _report_bug(self, error: Exception) -> None:
-        self.counts.failed_turns += 1
-        says = f"{bug(error)}; Bateau retries, and the log has the details"
-        if says != self.trouble:
-            logger.error("%s", says, exc_info=error)
-        self.trouble = says
+    def _report(self, step: Step, error: Exception) -> None:
+        self.counts.failed_turns += not isinstance(error, BateauError)
+        self.troubles.report(step, error)
 
     def take_snapshot(self) -> None:
         """Make a snapshot if the status has changed, and emit the events since the previous snapshot."""
@@ -328,11 +322,12 @@ class Control:
             return
         try:
             before, after = self.snapshots.latest, self.snapshots.take(self.status())
+            self.troubles.clear("status")
             if after is before:
                 return
             report(self._ports.events, before, after, when_s=self._ports.clock.wall())
         except Exception as error:  # noqa: BLE001 - a failing status must not stop the services that it describes
-            self._report_bug(error)
+            self._report("status", error)
 
     @property
     def up_to_date(self) -> bool:
@@ -353,7 +348,7 @@ class Control:
         inputs = (self.release, self.observed, self._tasks, self._traffic)
         if len(self._made_of) != len(inputs) or any(a is not b for a, b in zip(self._made_of, inputs, strict=True)):
             self._made_of = inputs
-            self._made = endpoints(
+            self._made, failed = endpoints(
                 self.release,
                 self.observed.replicas,
                 app_ports=self._app_ports.numbers,
@@ -362,6 +357,9 @@ class Control:
                 before=self._traffic,
                 proxies=self.planes.proxies,
             )
+            for key in failed.keys() - self.unpublished.keys():
+                logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
+            self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
         return self._made
 
     def _api_keys(self) -> Mapping[str, str]:

@@ -6,6 +6,7 @@ Invariant: an unknown value is None and is shown as unknown, never as zero or as
 tests/control/test_fetches.py::test_what_is_not_known_of_a_pull_is_unknown_and_not_zero.
 """
 
+import logging
 import os
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,11 +14,14 @@ from dataclasses import dataclass
 from bateau import __version__
 from bateau.control.loop import Control
 from bateau.control.path import key_variable, model_source, runs_here
+from bateau.domain.errors import bug
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
 from bateau.domain.workload import External, ModelServer, Workload
 from bateau.kit.position import Position
+
+logger = logging.getLogger(__name__)
 
 _LEFT_ALONE = "not changed: no readable specs describe the desired state"
 _UNSETTLED = (ServiceState.STARTING, ServiceState.PULLING, ServiceState.LEAVING)
@@ -39,7 +43,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     )
     proxies = sorted(control.planes.proxies)
     gateway = _gateway(now, proxies, [each for key in proxies for each in by_service.pop(key, [])])
-    services = [_service(now, service, by_service.pop(service.key, [])) for service in control.release.services]
+    services = [_contained(now, service, by_service.pop(service.key, [])) for service in control.release.services]
     services += [_unwritten(now, key, found) for key, found in sorted(by_service.items())]
     written = control.desired.written
     warnings = control.outcome.placement.problems if control.outcome else ()
@@ -144,8 +148,8 @@ def _keys_missing(control: Control) -> list[Problem]:
 
 
 def _trouble(control: Control) -> list[Problem]:
-    """Return the problem that stops the loop now, such as specs that cannot be read, or a full disk."""
-    return [Problem(where=None, says=control.trouble)] if control.trouble else []
+    """Return the problems that stop the loop now, such as specs that cannot be read, or a full disk."""
+    return [Problem(where=None, says=says) for says in control.troubles.says]
 
 
 def _left_alone(now: _Now) -> list[Problem]:
@@ -219,6 +223,26 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
     )
 
 
+def _contained(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceStatus:
+    """Return the status of a service. A bug that prevents it leaves that of all others complete."""
+    try:
+        return _service(now, service, replicas)
+    except Exception as error:
+        says = f"its status is not known: {bug(error)}; the log has the details"
+        latest = now.control.snapshots.latest
+        if latest is None or all(each.reason != says for each in latest.services):
+            logger.error("%s: %s", service.key, says, exc_info=error)
+        return ServiceStatus(
+            service=service.key,
+            state=ServiceState.DEGRADED if _ready(replicas) else ServiceState.FAILED,
+            reason=says,
+            replicas_wanted=service.replicas,
+            replicas_ready=_ready(replicas),
+            engine="unknown",
+            replicas=tuple(replicas),
+        )
+
+
 def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceStatus:
     control = now.control
     draining = now.draining_of(replicas)
@@ -277,7 +301,7 @@ def _why_blocked(control: Control, service: Workload) -> str | None:
     """Return the nearest cause that blocks the start of a service, or None."""
     if control.outcome and (refused := control.outcome.refused.get(service.key)):
         return refused
-    if failure := control.failure(service.key):
+    if failure := control.failure(service.key) or control.unpublished.get(service.key):
         return failure
     if source := model_source(service):
         fetch = control.fetches.failures.get(source)
