@@ -10,11 +10,11 @@ Refused: pydantic. It keeps the values only, and loses their positions.
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Final, TypeGuard, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 from bateau.kit.cel_library import CelError
 from bateau.kit.cel_text import OPEN, parts
-from bateau.kit.json_value import ReadJson, ReadObject, Scalar
+from bateau.kit.json_value import SCALARS, ReadJson, ReadObject, Scalar
 from bateau.kit.position import Flaw, Position, child, item
 from bateau.kit.quantity import (
     QuantityError,
@@ -143,7 +143,7 @@ class Checker:
             self._add(
                 path,
                 f"{path} is {shown(value)}; expected a list",
-                f"write `[{', '.join(str(value).split())}]`" if _scalar(value) else None,
+                f"write `[{', '.join(str(value).split())}]`" if isinstance(value, SCALARS) else None,
             )
             return
         for index, each in enumerate(value):
@@ -157,7 +157,7 @@ class Checker:
             self._value(each, shape_of(shape.inner), child(path, key), _ANYTHING)
 
     def _scalar(self, value: ReadJson, shape: Shape, path: str, meta: Described) -> None:
-        if not _scalar(value):
+        if not isinstance(value, SCALARS):
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
         elif self.expressions and isinstance(value, str) and OPEN in value:
             self._expression(value, path)
@@ -283,10 +283,6 @@ def _type_hint(value: Scalar, shape: Shape) -> str | None:
 def _number(value: float) -> str:
     """Return a number for a message, without its digits if it is too long for a line."""
     return str(value).removesuffix(".0") if abs(value) < 10**18 else "beyond 18 digits"
-
-
-def _scalar(value: ReadJson) -> TypeGuard[Scalar]:
-    return not isinstance(value, dict | list)
 
 
 def _fields_hint(cls: type) -> str:

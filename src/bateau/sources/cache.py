@@ -19,13 +19,13 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
 
 from bateau.domain.errors import DiskFull, SourceError, SourceNotFound
+from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 from bateau.sources.http import shown
 from bateau.sources.lock import tried
 
@@ -152,10 +152,10 @@ class Cache:
         """Return the files in the cache, sorted by reference. Only damage that changed the size is detected here."""
         references: dict[str, set[str]] = {}
         sizes: dict[str, set[int]] = {}
-        for tree in self._notes():
-            references.setdefault(tree["sha256"], set()).add(str(tree["reference"]))
-            if isinstance(tree.get("size_bytes"), int):
-                sizes.setdefault(tree["sha256"], set()).add(tree["size_bytes"])
+        for digest, tree in self._notes():
+            references.setdefault(digest, set()).add(str(tree["reference"]))
+            if isinstance(size_bytes := tree.get("size_bytes"), int):
+                sizes.setdefault(digest, set()).add(size_bytes)
         found: list[CachedModel] = []
         for path in _entries(self._blobs):
             size_bytes = _size_of(path)
@@ -210,14 +210,15 @@ class Cache:
         exact = self._ref(reference)
         return exact if exact.exists() else next(said, exact)
 
-    def _notes(self) -> list[Mapping[str, Any]]:
+    def _notes(self) -> list[tuple[str, JsonObject]]:
+        """Return the digest and the content of every note."""
         trees = [read_json(path) for path in _entries(self._refs) if path.suffix == ".json"]
-        return [tree for tree in trees if "reference" in tree and isinstance(tree.get("sha256"), str)]
+        return [(text_at(tree, "sha256"), tree) for tree in trees if "reference" in tree and text_at(tree, "sha256")]
 
     def _remove_ref(self, ref: Path, digest: str) -> int:
         with self.writing():
             ref.unlink(missing_ok=True)
-            needed = any(tree["sha256"] == digest for tree in self._notes())
+            needed = any(digest == noted for noted, _ in self._notes())
             return 0 if needed else _unlink(self.blob(digest))
 
     def _remove_partial(self, reference: str) -> int | None:
@@ -246,7 +247,7 @@ def digest_prefix(text: str) -> str | None:
     return prefix if is_hex and _DIGEST_CHARS_MIN <= len(prefix) <= hashlib.sha256().digest_size * 2 else None
 
 
-def write_json(path: Path, tree: Mapping[str, Any]) -> None:
+def write_json(path: Path, tree: ReadObject) -> None:
     """Write `tree` to `path` atomically, even if another process writes there. Raises OSError."""
     fresh = path.with_name(f".{path.name}.{os.getpid()}")
     try:
@@ -256,13 +257,12 @@ def write_json(path: Path, tree: Mapping[str, Any]) -> None:
         fresh.unlink(missing_ok=True)
 
 
-def read_json(path: Path) -> Mapping[str, Any]:
+def read_json(path: Path) -> JsonObject:
     """Return the object at `path`; empty if it does not exist or cannot be read."""
     try:
-        tree = json.loads(path.read_bytes())
+        return object_at(json.loads(path.read_bytes()))
     except (OSError, ValueError):
         return {}
-    return cast("Mapping[str, Any]", tree) if isinstance(tree, dict) else {}
 
 
 def _entries(folder: Path) -> list[Path]:

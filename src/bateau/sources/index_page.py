@@ -11,10 +11,11 @@ import json
 import re
 from dataclasses import dataclass
 from html.parser import HTMLParser
-from typing import Any, Final, cast
+from typing import Final
 from urllib.parse import urldefrag, urljoin
 
 from bateau.domain.errors import SourceError
+from bateau.kit.json_value import object_at
 from bateau.sources.page import Page
 
 _JSON: Final = "application/vnd.pypi.simple.v1+json"
@@ -56,16 +57,20 @@ def index_files(page: Page, *, says: str) -> list[IndexFile]:
 
 
 def _from_json(page: Page) -> list[IndexFile]:
-    tree: Any = json.loads(page.body)
+    items = object_at(json.loads(page.body))["files"]
+    if not isinstance(items, list):
+        raise TypeError("`files` is not a list")
     files: list[IndexFile] = []
-    for item in cast("list[Any]", tree["files"]):
+    for item in items:
+        if not isinstance(item, dict):
+            raise TypeError("an item of `files` is not an object")
         url, fragment = urldefrag(urljoin(page.url, str(item["url"])))
         size = item.get("size")
         files.append(
             IndexFile(
                 file_name=str(item["filename"]),
                 url=url,
-                sha256=_sha256(item.get("hashes", {}).get("sha256")) or _promised(fragment),
+                sha256=_sha256(object_at(item, "hashes").get("sha256")) or _promised(fragment),
                 size_bytes=size if isinstance(size, int) and not isinstance(size, bool) else None,
                 is_yanked=bool(item.get("yanked", False)),
             )

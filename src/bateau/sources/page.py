@@ -9,9 +9,9 @@ tests/sources/test_pypi.py::test_no_more_of_a_page_is_read_than_is_allowed.
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from bateau.domain.errors import SourceError
+from bateau.kit.json_value import Json
 from bateau.sources.redirect import answer
 from bateau.sources.session import Session
 
@@ -27,7 +27,7 @@ class Page:
     headers: Mapping[str, str]
     body: bytes
 
-    def json(self, *, says: str) -> Any:
+    def json(self, *, says: str) -> Json:
         """Return the body as JSON. Raises SourceError."""
         try:
             return json.loads(self.body)

@@ -12,10 +12,10 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
 from urllib.parse import urljoin
 
 from bateau.domain.errors import SourceDenied, SourceError
+from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import read_json
 from bateau.sources.http import is_loopback, shown, status_error
@@ -109,7 +109,7 @@ class _Asking:
         self._basic = basic
         self.headers: dict[str, str] = {}
 
-    async def manifest(self, tag: str) -> Mapping[str, Any]:
+    async def manifest(self, tag: str) -> JsonObject:
         """Return the manifest of a tag or digest. Raises the SourceError family."""
         url = f"{self._repository.url}manifests/{tag}"
         found = await self._get(url, headers={"Accept": _ACCEPT})
@@ -161,29 +161,25 @@ class _Asking:
         if error:
             raise error
 
-    def _tree(self, found: Page) -> Mapping[str, Any]:
+    def _tree(self, found: Page) -> JsonObject:
         tree = found.json(says=self._says)
         if not isinstance(tree, dict):
             raise SourceError(f"{self._says}: the answer of the registry is not a JSON object")
-        return cast("Mapping[str, Any]", tree)
+        return tree
 
 
-def _objects(tree: Mapping[str, Any], key: str, *, says: str) -> list[Mapping[str, Any]]:
+def _objects(tree: JsonObject, key: str, *, says: str) -> list[JsonObject]:
     """Return the list of objects at `key`; empty if it is missing. Raises SourceError."""
-    items: Any = tree.get(key) or []
-    if isinstance(items, list):
-        items = cast("list[Any]", items)
-        if all(isinstance(item, dict) for item in items):
-            return items
+    items = tree.get(key) or []
+    objects = [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
+    if isinstance(items, list) and len(objects) == len(items):
+        return objects
     raise SourceError(f"{says}: `{key}` in the manifest is not a list of objects")
 
 
-def _layer(item: Mapping[str, Any], *, says: str) -> Layer:
-    annotations: Any = item.get("annotations")
-    title: Any = None
-    if isinstance(annotations, dict):
-        title = cast("Mapping[str, Any]", annotations).get("org.opencontainers.image.title")
-    size: Any = item.get("size")
+def _layer(item: JsonObject, *, says: str) -> Layer:
+    title = object_at(item, "annotations").get("org.opencontainers.image.title")
+    size = item.get("size")
     if not isinstance(size, int) or isinstance(size, bool) or size < 0:
         raise SourceError(f"{says}: a layer in the manifest has no size")
     return Layer(
@@ -201,17 +197,12 @@ def _basic(host: str, settings: Settings) -> str | None:
     """
     folder = settings.environ.get("DOCKER_CONFIG")
     path = settings.home / ".docker/config.json" if not folder else settings.base / folder / "config.json"
-    auths = read_json(path).get("auths")
-    if not isinstance(auths, dict):
-        return None
+    auths = object_at(read_json(path), "auths")
     names = (host, f"https://{host}", *(["https://index.docker.io/v1/"] if host in _HUB else []))
     for name in names:
-        entry = cast("Mapping[str, Any]", auths).get(name)
-        if not isinstance(entry, dict):
-            continue
-        entry = cast("Mapping[str, Any]", entry)
-        if isinstance(entry.get("auth"), str) and entry["auth"]:
-            return str(entry["auth"])
+        entry = object_at(auths, name)
+        if auth := text_at(entry, "auth"):
+            return auth
         if entry.get("username"):
             return base64.b64encode(f"{entry['username']}:{entry.get('password', '')}".encode()).decode()
     return None

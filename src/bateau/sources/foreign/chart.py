@@ -12,13 +12,13 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import array_at, object_at
 from bateau.kit.position import Flaw, Position
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import Document, Unread, read_documents
-from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.tree import FILE_BYTES_MAX, OUTSIDE_HINT, Tree
 
 ARCHIVES: Final = (".tgz", ".tar.gz")
@@ -149,8 +149,8 @@ class ChartFiles:
         """Return the name of the subchart with an alias."""
         text = self.text(Place(f"{folder}/Chart.yaml"))
         documents, _ = read_documents("Chart.yaml", text or "", dialect=KUBECTL)
-        listed: list[Any] = sequence(mapping(documents[0].tree).get("dependencies")) if documents else []
-        return [str(mapping(each).get("name")) for each in listed if mapping(each).get("alias") == alias]
+        listed = array_at(documents[0].tree, "dependencies") if documents else []
+        return [str(object_at(each).get("name")) for each in listed if object_at(each).get("alias") == alias]
 
     def _members(self, name: str) -> dict[str, str]:
         """Return the texts of an archive by their paths in it, without the top directory."""

@@ -10,17 +10,17 @@ Refused: passing one merged file to Helm; Bateau's reading of YAML, not Helm's, 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from bateau.domain.chart import Chart
 from bateau.domain.problem import Problem
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at, part_at
 from bateau.kit.position import Position, item, leaves, nearest, steps
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.foreign.kustomization import is_elsewhere
 from bateau.sources.foreign.naming import directory_of, named_at
-from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.tree import FILE_BYTES_MAX, OUTSIDE_HINT, Tree
 
 _FILES: Final = "spec.chart.valueFiles"
@@ -34,14 +34,14 @@ class Value:
     path: str
     called: str
     at: Position
-    value: Any
+    value: ReadJson
 
 
 class Layer(Protocol):
     """Values that override those of the layers before."""
 
     @property
-    def tree(self) -> Mapping[str, Any]:
+    def tree(self) -> ReadObject:
         """The values."""
         ...
 
@@ -54,7 +54,7 @@ class Layer(Protocol):
 class _FileLayer:
     """One document of a value file."""
 
-    tree: Mapping[str, Any]
+    tree: ReadObject
     file: str
     positions: Mapping[str, Position]
 
@@ -66,7 +66,7 @@ class _FileLayer:
 class _SpecLayer:
     """The values of the spec."""
 
-    tree: Mapping[str, Any]
+    tree: ReadObject
     service: Workload
 
     def of(self, path: str) -> tuple[str, Position]:
@@ -77,7 +77,7 @@ class _SpecLayer:
 class ChartValues:
     """The values of one App for one chart: `files` are passed to Helm, `written` are the values of the spec."""
 
-    def __init__(self, files: Sequence[Path], layers: Sequence[Layer], written: Mapping[str, Any]) -> None:
+    def __init__(self, files: Sequence[Path], layers: Sequence[Layer], written: ReadObject) -> None:
         self.files = tuple(files)
         self.written = written
         self._layers = tuple(layers)
@@ -124,20 +124,21 @@ def read_values(tree: Tree, service: Workload, chart: Chart) -> ChartValues | li
             problems += [flaw for flaw in found if isinstance(flaw, Problem)]
     if problems:
         return problems
-    return ChartValues(files, [*layers, _SpecLayer(chart.values, service)], chart.values)
+    written = object_at(chart.values)
+    return ChartValues(files, [*layers, _SpecLayer(written, service)], written)
 
 
-def merged(trees: Iterable[Mapping[str, Any]]) -> Mapping[str, Any]:
+def merged(trees: Iterable[ReadObject]) -> ReadObject:
     """Return merged values; the last one wins.
 
     >>> merged([{"a": {"x": 1, "y": [1, 2]}, "b": 1}, {"a": {"y": [3]}, "b": None}])
     {'a': {'x': 1, 'y': [3]}, 'b': None}
     """
-    whole: dict[str, Any] = {}
+    whole: dict[str, ReadJson] = {}
     for tree in trees:
         for key, value in tree.items():
             both = isinstance(value, dict) and isinstance(whole.get(key), dict)
-            whole[key] = merged((mapping(whole[key]), mapping(value))) if both else value
+            whole[key] = merged((object_at(whole[key]), object_at(value))) if both else value
     return whole
 
 
@@ -166,19 +167,19 @@ def _read(tree: Tree, name: str, where: Position) -> "list[_FileLayer | Problem]
     flaws = [flaw for each in (*documents, *unread) for flaw in each.flaws]
     found: list[_FileLayer | Problem] = [Problem(where=each.position, says=each.says, hint=each.hint) for each in flaws]
     for document in documents:
-        values: Any = document.tree
+        values = document.tree
         if values is None or isinstance(values, dict):
-            found.append(_FileLayer(mapping(values), name, document.positions))
+            found.append(_FileLayer(object_at(values), name, document.positions))
         else:
             says = "a value file is a map of values"
             found.append(Problem(where=document.position, says=says, hint="write `key: value` lines"))
     return found
 
 
-def _holds(tree: Any, path: Sequence[str | int]) -> bool:
+def _holds(tree: ReadJson, path: Sequence[str | int]) -> bool:
     for step in path:
-        inside = step in mapping(tree) if isinstance(step, str) else step < len(sequence(tree))
+        inside = step in object_at(tree) if isinstance(step, str) else step < len(array_at(tree))
         if not inside:
             return False
-        tree = tree[step]
+        tree = part_at(tree, step)
     return True

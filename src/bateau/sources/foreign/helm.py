@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.chart import Chart
 from bateau.domain.finding import Finding
@@ -24,6 +24,7 @@ from bateau.domain.manifest import Manifest
 from bateau.domain.origin import LazyOrigins
 from bateau.domain.problem import Problem
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadObject
 from bateau.kit.position import item
 from bateau.ports.foreign import Expansion
 from bateau.sources.foreign.chart import ARCHIVES, ChartFiles
@@ -81,7 +82,7 @@ class Helm:
     cluster: Cluster
     api_versions: Sequence[str]
 
-    def template(self, values: Mapping[str, Any], *options: str, copy: Path | None = None) -> Ran:
+    def template(self, values: ReadObject, *options: str, copy: Path | None = None) -> Ran:
         """Return what the chart, or a copy of it, renders to with the value files and, over them, `values`."""
         with tempfile.TemporaryDirectory(prefix="bateau-helm-") as folder:
             file = Path(folder, "values.json")

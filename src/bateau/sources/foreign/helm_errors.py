@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import Final
 
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import array_at, text_at
 from bateau.kit.position import Position, child, item
 from bateau.sources.foreign.chart import ChartFiles
-from bateau.sources.foreign.objects import mapping, sequence
 
 _WORDS_MAX: Final = 500
 _UNLOADED: Final = re.compile(r"cannot load (?P<file>values\.yaml|Chart\.yaml)").match
@@ -66,8 +66,8 @@ def _dependency(name: str, chart: ChartFiles) -> Problem:
     where = chart.place("Chart.yaml").at()
     document = chart.document("Chart.yaml")
     if document is not None and not chart.archive:
-        listed = sequence(mapping(document.tree).get("dependencies"))
-        paths = [item("dependencies", index) for index, each in enumerate(listed) if mapping(each).get("name") == name]
+        listed = array_at(document.tree, "dependencies")
+        paths = [item("dependencies", index) for index, each in enumerate(listed) if text_at(each, "name") == name]
         where = document.positions[child(paths[0], "name")] if paths else where
     says = f"the chart depends on `{name}`, which is not in its charts/ directory, and Bateau does not fetch charts"
     hint = f"run `helm dependency build {chart.name}` and commit the result, so that it is reviewed"

@@ -10,14 +10,14 @@ proves nothing. Held by tests/sources/foreign/test_helm.py::test_where_the_bound
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
+from bateau.kit.json_value import ReadJson, ReadObject, Scalar, array_at, object_at, part_at
 from bateau.kit.position import leaves, nearest, steps
 from bateau.sources.foreign.chart import ChartFiles
 from bateau.sources.foreign.chart_values import ChartValues, Value, merged
 from bateau.sources.foreign.helm_lines import Line, find_lines
 from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX
-from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.rendering import Rendering, differing, gone, moving, read_rendering
 
@@ -47,7 +47,7 @@ class HelmTrace:
     ) -> None:
         self._values = values
         self._template = template
-        self._defaults: Mapping[str, Any] = {}
+        self._defaults: ReadObject = {}
         self._movers: dict[int, dict[str, list[Mover]]] | None = None
         self._lines: Mapping[int, Mapping[str, Line]] | None = None
         self._trials = 0
@@ -75,7 +75,7 @@ class HelmTrace:
     def _search(self) -> None:
         self._deadline = time.monotonic() + TRIALS_S_MAX
         document = self.chart.document("values.yaml")
-        brought = mapping(document.tree if document else None)
+        brought = object_at(document.tree if document else None)
         self._defaults = merged((brought, self._values.from_files))
         for value in self._values.of_spec():
             if _changed(value.value) is not None:
@@ -109,9 +109,9 @@ class HelmTrace:
             self.untried += len(values)
             return False
         self._trials += 1
-        tree: Any = self._values.written
+        tree = self._values.written
         for each in values:
-            tree = _with(tree, self._defaults, steps(each.path), _changed(each.value))
+            tree = object_at(_with(tree, self._defaults, steps(each.path), _changed(each.value)))
         ran = self._template(tree, _LENIENT)
         if ran.failed:
             return True
@@ -132,7 +132,7 @@ class HelmTrace:
                 self._movers.setdefault(number, {}).setdefault(name, []).append(mover)
 
 
-def _changed(value: Any) -> Any:
+def _changed(value: ReadJson) -> Scalar:
     """Return another value of the same type, or None for an empty collection.
 
     >>> [_changed(value) for value in (True, 3, 0.5, "web", "", "8080", "true", None, {})]
@@ -149,25 +149,25 @@ def _changed(value: Any) -> Any:
     return "x" if value is None else None
 
 
-def _overridden(values: Any, path: Sequence[str | int]) -> bool:
+def _overridden(values: ReadJson, path: Sequence[str | int]) -> bool:
     """Whether values override a path of the chart's values; a list there replaces the whole list."""
     for step in path:
         if not isinstance(values, dict):
             return True
         if step not in values:
             return False
-        values = mapping(values)[str(step)]
+        values = part_at(values, step)
     return True
 
 
-def _with(tree: Any, defaults: Any, path: Sequence[str | int], value: Any) -> Any:
+def _with(tree: ReadJson, defaults: ReadJson, path: Sequence[str | int], value: ReadJson) -> ReadJson:
     """Return values with one of them changed. A list of the chart is repeated whole: Helm does not merge lists."""
     head, *rest = path
     if isinstance(head, int):
-        items = [*(sequence(tree) or sequence(defaults))]
+        items: list[ReadJson] = [*(array_at(tree) or array_at(defaults))]
         items[head] = _with(items[head], items[head], rest, value) if rest else value
         return items
-    changed = dict(mapping(tree))
-    below = mapping(defaults).get(head)
+    changed: dict[str, ReadJson] = {**object_at(tree)}
+    below = object_at(defaults).get(head)
     changed[head] = _with(changed.get(head), below, rest, value) if rest else value
     return changed

@@ -9,7 +9,7 @@ tests/sources/foreign/test_accepted.py::test_only_code_that_gives_another_value_
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.finding import Finding
 from bateau.kit.position import leaves
@@ -72,7 +72,7 @@ def _texts(chart: ChartFiles, values: ChartValues) -> Iterator[str]:
     yield from (_COMMENT.sub("", text) for text in chart.value_files())
 
 
-def _code(texts: Iterable[Any]) -> Iterator[str]:
+def _code(texts: Iterable[str]) -> Iterator[str]:
     """Yield the code of every action in templates, without its strings."""
     for text in texts:
         yield from (_STRING.sub('""', action[1]) for action in _ACTION.finditer(text))

@@ -8,11 +8,12 @@ Invariant: each hook gives one finding; the tests of a chart alone give none, be
 Held by tests/sources/foreign/test_accepted.py and tests/sources/foreign/test_helm.py.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.finding import Finding
+from bateau.kit.json_value import ReadObject
 from bateau.kit.position import Position, child
 from bateau.sources.foreign.objects import Found
 
@@ -59,7 +60,7 @@ def without_others(
     return kept, findings
 
 
-def hook_of(annotations: Mapping[str, Any]) -> Hook | None:
+def hook_of(annotations: ReadObject) -> Hook | None:
     """Return the hook that an object is, None for a plain object. Argo CD's annotation has priority over Helm's.
 
     >>> hook_of({"argocd.argoproj.io/hook": "PreSync", "helm.sh/hook": "test"}).included
@@ -94,7 +95,7 @@ def _of_helm(events: set[str]) -> Hook:
     return Hook(_HELM, included=False, says=f"{named}; it is left out, because {why}", is_test=is_test)
 
 
-def _events(value: Any) -> set[str]:
+def _events(value: object) -> set[str]:
     return {event.strip() for event in str(value or "").split(",")} - {""}
 
 

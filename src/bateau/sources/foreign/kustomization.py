@@ -12,13 +12,13 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at
 from bateau.kit.position import Position, child, item, leaves, nearest
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_tree import Document, read_documents
-from bateau.sources.foreign.objects import mapping, sequence
 from bateau.sources.foreign.tree import FILE_BYTES_MAX, FILES_MAX, OUTSIDE_HINT, Tree
 
 NAMES: Final = ("kustomization.yaml", "kustomization.yml", "Kustomization")
@@ -60,9 +60,9 @@ class Kustomization:
     document: Document
 
     @property
-    def tree(self) -> Mapping[str, Any]:
+    def tree(self) -> ReadObject:
         """Its content."""
-        return mapping(self.document.tree)
+        return object_at(self.document.tree)
 
     def at(self, path: str) -> Position:
         """Return the place of a field, or of the nearest field around it."""
@@ -95,29 +95,29 @@ def is_elsewhere(path: str) -> bool:
     return _ELSEWHERE(path) is not None
 
 
-def references(tree: Mapping[str, Any]) -> Iterator[Reference]:
+def references(tree: ReadObject) -> Iterator[Reference]:
     """Yield everything that a kustomization names, in the order in which such fields are usually written."""
     for name, sort in _LISTS.items():
-        for index, value in enumerate(sequence(tree.get(name))):
+        for index, value in enumerate(array_at(tree, name)):
             if isinstance(value, str):
                 yield Reference(item(name, index), value, sort)
     for name in _WITH_PATH:
-        for index, value in enumerate(sequence(tree.get(name))):
+        for index, value in enumerate(array_at(tree, name)):
             yield from _path_of(value, item(name, index))
     yield from _path_of(tree.get("openapi"), "openapi")
     for name in GENERATORS:
-        for index, value in enumerate(sequence(tree.get(name))):
-            yield from _of_generator(mapping(value), item(name, index))
+        for index, value in enumerate(array_at(tree, name)):
+            yield from _of_generator(object_at(value), item(name, index))
 
 
-def _path_of(value: Any, path: str) -> Iterator[Reference]:
-    if isinstance(named := mapping(value).get("path"), str):
+def _path_of(value: ReadJson, path: str) -> Iterator[Reference]:
+    if isinstance(named := object_at(value).get("path"), str):
         yield Reference(child(path, "path"), named, "file")
 
 
-def _of_generator(tree: Mapping[str, Any], path: str) -> Iterator[Reference]:
+def _of_generator(tree: ReadObject, path: str) -> Iterator[Reference]:
     for name in ("files", "envs"):
-        for index, value in enumerate(sequence(tree.get(name))):
+        for index, value in enumerate(array_at(tree, name)):
             if isinstance(value, str):
                 yield Reference(item(child(path, name), index), value.rpartition("=")[2], "file")
     if isinstance(value := tree.get("env"), str):
@@ -200,12 +200,12 @@ class _Walker:
     def _plugins(self, found: Kustomization, documents: list[tuple[Document, Position]]) -> None:
         """Refuse generators and transformers that are programs, containers or charts."""
         for document, where in documents:
-            tree = mapping(document.tree)
+            tree = object_at(document.tree)
             # Those of kustomize itself have fields for files; which ones, each kind decides.
             words = (value for _, value in leaves(tree) if isinstance(value, str))
             self._need(found, {part for word in words for part in (word, word.rpartition("=")[2])})
             kind = str(tree.get("kind"))
-            annotations = mapping(mapping(tree.get("metadata")).get("annotations"))
+            annotations = object_at(object_at(tree, "metadata").get("annotations"))
             if kind == "HelmChartInflationGenerator":
                 self._problem(
                     where,

@@ -10,7 +10,6 @@ Refused: kustomize's own originAnnotations, which name the patch of a patched ob
 """
 
 import contextlib
-import copy
 import functools
 import os
 import tempfile
@@ -18,15 +17,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at, part_at
 from bateau.kit.position import child, item, steps
 from bateau.kit.yaml_go import KUSTOMIZE
 from bateau.kit.yaml_writer import write, write_document
 from bateau.sources.foreign.kustomization import GENERATORS, Kustomization, Walk
 from bateau.sources.foreign.moves import TRIALS_MAX, TRIALS_S_MAX, Aligned, aligned, moved
-from bateau.sources.foreign.objects import Found, mapping, read_objects, sequence
+from bateau.sources.foreign.objects import Found, read_objects
 from bateau.sources.foreign.program import Ran
 from bateau.sources.foreign.tree import Tree
 
@@ -49,11 +49,11 @@ class Entry:
     path: str
 
     @property
-    def value(self) -> Any:
+    def value(self) -> ReadJson:
         """Its content."""
-        found: Any = self.kustomization.tree
+        found: ReadJson = self.kustomization.tree
         for step in steps(self.path):
-            found = found[step]
+            found = part_at(found, step)
         return found
 
 
@@ -63,7 +63,7 @@ class Traced:
 
     original: Found | None = None
     generator: Entry | None = None
-    leaves: Aligned = field(default_factory=dict[str, tuple[str, Any]])
+    leaves: Aligned = field(default_factory=dict[str, tuple[str, ReadJson]])
     movers: dict[str, list[Entry]] = field(default_factory=dict[str, list[Entry]])
 
 
@@ -100,7 +100,7 @@ class KustomizeTrace:
         """
         same = [each for each in self._documents if each.kind == found.kind]
         named = [each for each in same if each.name == found.name] or [e for e in same if e.name in found.name]
-        made = [each for each in self._made if str(mapping(each.value).get("name")) in found.name]
+        made = [each for each in self._made if str(object_at(each.value).get("name")) in found.name]
         if len(named) == 1:
             return named[0]
         if not named and len(made) == 1:
@@ -158,12 +158,9 @@ class KustomizeTrace:
         """Build without one entry, and note the values of each object that differ."""
         path = work / entry.kustomization.name
         kept = path.read_bytes()
-        tree = copy.deepcopy(dict(self._marked_generators(entry.kustomization)))
-        _remove(tree, steps(entry.path))
-        if tree.keys() <= _HEAD:
-            tree["generatorOptions"] = {
-                "disableNameSuffixHash": False
-            }  # kustomize rejects an empty file; this option has no effect
+        tree = object_at(_less(self._marked_generators(entry.kustomization), steps(entry.path)))
+        if tree.keys() <= _HEAD:  # kustomize rejects an empty file; this option has no effect
+            tree = {**tree, "generatorOptions": {"disableNameSuffixHash": False}}
         path.write_text(write_document(tree), encoding="utf-8")
         after = self._built(work)
         path.write_bytes(kept)
@@ -190,26 +187,29 @@ class KustomizeTrace:
         for each in self._made_of.kustomizations:
             (work / each.name).write_text(write_document(self._marked_generators(each)), encoding="utf-8")
 
-    def _marked(self, found: Sequence[Found]) -> Iterator[Mapping[str, Any]]:
+    def _marked(self, found: Sequence[Found]) -> Iterator[ReadObject]:
         for each in found:
-            metadata = {**each.tree["metadata"], "annotations": {**each.annotations, _MARK: str(len(self._originals))}}
+            metadata = {
+                **object_at(each.tree, "metadata"),
+                "annotations": {**each.annotations, _MARK: str(len(self._originals))},
+            }
             self._originals.append(each)
             yield {**each.tree, "metadata": metadata}
 
-    def _marked_generators(self, kustomization: Kustomization) -> Mapping[str, Any]:
+    def _marked_generators(self, kustomization: Kustomization) -> ReadObject:
         """Return a kustomization whose generators mark their objects; annotations do not change the hashes in names."""
-        tree: dict[str, Any] = dict(kustomization.tree)
+        tree: dict[str, ReadJson] = dict(kustomization.tree)
         for name in GENERATORS:
             if name not in tree:
                 continue
-            marked: list[Any] = []
-            for index, each in enumerate(sequence(tree[name])):
+            marked: list[ReadJson] = []
+            for index, each in enumerate(array_at(tree[name])):
                 entry = Entry(kustomization, item(name, index))
                 mark = f"{kustomization.name} {entry.path}"
                 self._generators[mark] = entry
-                options = mapping(mapping(each).get("options"))
-                annotations = {**mapping(options.get("annotations")), _MARK: mark}
-                marked.append({**mapping(each), "options": {**options, "annotations": annotations}})
+                options = object_at(each, "options")
+                annotations = {**object_at(options, "annotations"), _MARK: mark}
+                marked.append({**object_at(each), "options": {**options, "annotations": annotations}})
             tree[name] = marked
         return tree
 
@@ -240,23 +240,24 @@ def entries_of(kustomization: Kustomization) -> Iterator[Entry]:
     """Yield the entries of a kustomization that generate or change objects, in the order in which they are applied."""
     tree = kustomization.tree
     for name in _IN_LISTS:
-        for index in range(len(sequence(tree.get(name)))):
+        for index in range(len(array_at(tree, name))):
             yield Entry(kustomization, item(name, index))
     for name in _ALONE:
         if name in tree:
             yield Entry(kustomization, name)
     for name in _IN_MAPPINGS:
-        for key in mapping(tree.get(name)):
+        for key in object_at(tree.get(name)):
             yield Entry(kustomization, child(name, key))
 
 
-def _remove(tree: Any, path: Sequence[str | int]) -> None:
-    """Remove an entry, and every collection that this leaves empty."""
+def _less(tree: ReadJson, path: Sequence[str | int]) -> ReadJson:
+    """Return a tree without an entry, and without every collection that this leaves empty."""
     head, *rest = path
-    if rest:
-        _remove(tree[head], rest)
-    if not rest or not tree[head]:
-        del tree[head]
+    left = _less(part_at(tree, head), rest) if rest else None
+    if isinstance(tree, dict):
+        return {key: left if key == head else each for key, each in tree.items() if key != head or left}
+    items = enumerate(tree) if isinstance(tree, list) else ()
+    return [left if index == head else each for index, each in items if index != head or left]
 
 
 def _unmarked(found: Found) -> Aligned:

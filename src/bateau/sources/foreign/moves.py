@@ -7,11 +7,11 @@ does not count as a change of the others. Held by tests/sources/foreign/test_mov
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.origin import Origin
+from bateau.kit.json_value import ReadJson, object_at
 from bateau.kit.position import child, item
-from bateau.sources.foreign.objects import mapping, sequence
 
 TRIALS_MAX: Final = 64
 # The number of trials ends a search, so that two runs find the same; the time is for programs that hardly move.
@@ -20,7 +20,7 @@ TRIALS_S_MAX: Final = 60.0
 _UNTRIED: Final = "the search ended early, so other entries or values may have set it"
 
 # Path with the names of items instead of their indices -> path and value.
-Aligned = Mapping[str, tuple[str, Any]]
+Aligned = Mapping[str, tuple[str, ReadJson]]
 
 
 def untried(number: int) -> tuple[Origin, ...]:
@@ -31,7 +31,7 @@ def untried(number: int) -> tuple[Origin, ...]:
     return (Origin("foreign", None, None, _UNTRIED),) if number else ()
 
 
-def aligned(tree: Any) -> Aligned:
+def aligned(tree: ReadJson) -> Aligned:
     """Return the leaves of a tree by paths that the order of named items does not change.
 
     >>> aligned({"a": [{"name": "x", "b": 1}], "c": [2]})
@@ -53,20 +53,19 @@ def moved(before: Aligned, after: Aligned) -> set[str]:
     }
 
 
-def same(one: Any, other: Any) -> bool:
+def same(one: ReadJson, other: ReadJson) -> bool:
     """Whether two leaves are equal and of one type: 1 is not true."""
     return type(one) is type(other) and one == other
 
 
-def _leaves(tree: Any, name: str, path: str) -> Iterator[tuple[str, str, Any]]:
+def _leaves(tree: ReadJson, name: str, path: str) -> Iterator[tuple[str, str, ReadJson]]:
     if isinstance(tree, dict) and tree:
-        for key, value in cast("dict[str, Any]", tree).items():
+        for key, value in tree.items():
             yield from _leaves(value, child(name, key), child(path, key))
     elif isinstance(tree, list) and tree:
-        items = sequence(cast("list[Any]", tree))
-        names = [mapping(each).get("name") for each in items]
+        names = [object_at(each).get("name") for each in tree]
         by_name = all(isinstance(each, str) for each in names) and len({*map(str, names)}) == len(names)
-        for index, each in enumerate(items):
+        for index, each in enumerate(tree):
             yield from _leaves(
                 each, f"{name}[name={names[index]}]" if by_name else item(name, index), item(path, index)
             )

@@ -7,14 +7,14 @@ Held by tests/sources/foreign/test_plain.py.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 from bateau.domain.manifest import name_of
 from bateau.domain.origin import LazyOrigins, Origin
 from bateau.domain.problem import Problem
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import ReadObject, object_at
 from bateau.kit.position import Flaw, Position, item, leaves, nearest
 from bateau.kit.yaml_go import KUBECTL
 from bateau.kit.yaml_tree import Dialect, Document, Unread, read_documents
@@ -37,7 +37,7 @@ _MISPLACED: Final = "this looks like the template of a Helm chart, which is not 
 class Found:
     """One object, with the places of its leaves. `prefix` is its path in the document if it is an item of a List."""
 
-    tree: Mapping[str, Any]
+    tree: ReadObject
     document: Document
     prefix: str = ""
 
@@ -67,12 +67,12 @@ class Found:
     @property
     def key(self) -> tuple[str, str, str, str]:
         """Group, kind, namespace and name, which identify an object."""
-        return (*self.kind, str(self.tree["metadata"].get("namespace") or ""), self.name)
+        return (*self.kind, str(object_at(self.tree, "metadata").get("namespace") or ""), self.name)
 
     @property
-    def annotations(self) -> Mapping[str, Any]:
+    def annotations(self) -> ReadObject:
         """The object's annotations; none if they are not a mapping."""
-        return mapping(self.tree["metadata"].get("annotations"))
+        return object_at(self.tree, "metadata", "annotations")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,16 +141,6 @@ def switches(text: str, objects: Iterable[Found]) -> Iterator[tuple[str, bool, P
                 yield match["word"], value, at
 
 
-def mapping(value: Any) -> Mapping[str, Any]:
-    """Return a mapping unchanged, and an empty one for anything else."""
-    return cast("Mapping[str, Any]", value) if isinstance(value, dict) else {}
-
-
-def sequence(value: Any) -> list[Any]:
-    """Return a list unchanged, and an empty one for anything else."""
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
 def _flaws(documents: list[Document], unread: list[Unread]) -> list[Flaw]:
     flaws = [flaw for each in (*documents, *unread) for flaw in each.flaws]
     return sorted(flaws, key=lambda flaw: flaw.position or Position("", 0, 0))
@@ -158,17 +148,17 @@ def _flaws(documents: list[Document], unread: list[Unread]) -> list[Flaw]:
 
 def _unpacked(found: Found) -> Iterator[Found]:
     """Yield the items of a List of any kind, or the object itself."""
-    tree = mapping(found.tree)
-    if not str(tree.get("kind", "")).endswith("List") or not isinstance(tree.get("items"), list):
+    tree, items = found.tree, found.tree.get("items")
+    if not str(tree.get("kind", "")).endswith("List") or not isinstance(items, list):
         yield found
         return
-    for index, each in enumerate(sequence(tree["items"])):
+    for index, each in enumerate(items):
         yield from _unpacked(Found(object_at(each), found.document, item(_joined(found.prefix, "items"), index)))
 
 
 def _shape(found: Found) -> Problem | None:
     """Return the reason why a document is not a Kubernetes object."""
-    if not mapping(found.tree):
+    if not found.tree:
         return Problem(where=found.at(""), says="a manifest must be a mapping with apiVersion, kind and metadata.name")
     version, kind = found.tree.get("apiVersion"), found.tree.get("kind")
     if str(version).startswith(OURS):
@@ -177,7 +167,7 @@ def _shape(found: Found) -> Problem | None:
     if kind in ("Kustomization", "Component") and str(version).startswith((KUSTOMIZE_GROUP, "None")):
         hint = "name its directory with spec.kustomization"
         return Problem(where=found.at("kind"), says="this is a kustomization, not a manifest", hint=hint)
-    metadata = mapping(found.tree.get("metadata"))
+    metadata = object_at(found.tree, "metadata")
     named = "generateName" if metadata.get("generateName") and not metadata.get("name") else "name"
     names = (f"metadata.{named}", metadata.get(named))
     for path, value in (("apiVersion", version), ("kind", kind), names):
@@ -190,7 +180,7 @@ def _shape(found: Found) -> Problem | None:
     return None
 
 
-def _hint(path: str, tree: Mapping[str, Any]) -> str | None:
+def _hint(path: str, tree: ReadObject) -> str | None:
     if "resources" in tree and "kind" not in tree:
         return "is it a kustomization? name its directory with spec.kustomization"
     return (

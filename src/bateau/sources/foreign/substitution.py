@@ -13,8 +13,9 @@ from typing import Final
 
 from bateau.domain.finding import Finding
 from bateau.kit.flux_variable import flux_variable
+from bateau.kit.json_value import object_at
 from bateau.kit.position import Position, leaves, steps
-from bateau.sources.foreign.objects import Found, mapping
+from bateau.sources.foreign.objects import Found
 from bateau.sources.foreign.tree import Tree
 
 _OPT_OUT: Final = "kustomize.toolkit.fluxcd.io/substitute"
@@ -24,7 +25,7 @@ _OF_CONTAINERS: Final = frozenset(("command", "args", "env"))
 
 def kept_as_text(tree: Tree, found: Found, *, service: str, at: Callable[[str], Position | None]) -> Iterator[Finding]:
     """Yield the finding about an object that has variables. `at` returns the place of a field."""
-    if "disabled" in (mapping(found.tree["metadata"].get("labels")).get(_OPT_OUT), found.annotations.get(_OPT_OUT)):
+    if "disabled" in (object_at(found.tree, "metadata", "labels").get(_OPT_OUT), found.annotations.get(_OPT_OUT)):
         return
     texts = ((path, value) for path, value in leaves(found.tree) if isinstance(value, str))
     variables = [(path, value, name) for path, value in texts if (name := flux_variable(value))]

@@ -13,10 +13,11 @@ import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from bateau.domain.errors import SourceDenied, SourceError, SourceNotFound, SourceUnreachable
+from bateau.kit.json_value import Json, JsonObject, ReadObject
 from bateau.sources.http import is_loopback, shown
 
 if TYPE_CHECKING:
@@ -62,12 +63,12 @@ class Conversation:
         if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname)):
             raise SourceError(f"{shown(self.url)} would send the token without encryption", hint="use https")
 
-    async def send(self, method: str, path: str, *, json: Mapping[str, Any] | None = None) -> Any:
+    async def send(self, method: str, path: str, *, json: ReadObject | None = None) -> Json:
         """Return the answer's JSON. Raises the SourceError family."""
         answer, _ = await self._ask(method, self.url + path, json)
         return answer
 
-    async def items(self, path: str) -> AsyncIterator[dict[str, Any]]:
+    async def items(self, path: str) -> AsyncIterator[JsonObject]:
         """Yield the items of a list, page by page. Raises the SourceError family."""
         url: str | None = self.url + path
         for _ in range(PAGES_MAX):
@@ -76,9 +77,9 @@ class Conversation:
             page, url = await self._ask("GET", url, None)
             if not isinstance(page, list):
                 raise SourceError(f"{shown(self.url)}: the answer for {path} is not a list")
-            for each in cast("list[Any]", page):
+            for each in page:
                 if isinstance(each, dict):
-                    yield cast("dict[str, Any]", each)
+                    yield each
 
     async def write_pages(self, where: Comments, marker: str, pages: Sequence[str]) -> None:
         """Write the comments with `marker`, one per page. Existing ones are replaced, and surplus ones are deleted.
@@ -87,8 +88,8 @@ class Conversation:
         """
         marks = [hidden(marker), *(hidden(f"{marker} page {number}") for number in range(2, len(pages) + 1))]
         ours = re.compile(re.escape(hidden(marker).removesuffix(" -->")) + r"(?: page \d+)? -->")
-        found: dict[str, dict[str, Any]] = {}
-        stale: list[dict[str, Any]] = []
+        found: dict[str, JsonObject] = {}
+        stale: list[JsonObject] = []
         async for each in self.items(f"{where.all}?{where.query}"):
             match = None if each.get("system") else ours.match(str(each.get("body", "")))
             if match and match[0] in marks:
@@ -100,12 +101,17 @@ class Conversation:
             known = found.get(mark)
             if known is None:
                 await self.send("POST", where.all, json={"body": body})
-            elif known["body"] != body:
-                await self.send(where.update, f"{where.one}{int(known['id'])}", json={"body": body})
+            elif known.get("body") != body:
+                await self.send(where.update, f"{where.one}{self._id(known)}", json={"body": body})
         for each in stale:
-            await self.send("DELETE", f"{where.one}{int(each['id'])}")
+            await self.send("DELETE", f"{where.one}{self._id(each)}")
 
-    async def _ask(self, method: str, url: str, json: Mapping[str, Any] | None) -> tuple[Any, str | None]:
+    def _id(self, comment: ReadObject) -> int:
+        if not isinstance(found := comment.get("id"), int):
+            raise SourceError(f"{shown(self.url)}: the answer has a comment without an id")
+        return found
+
+    async def _ask(self, method: str, url: str, json: ReadObject | None) -> tuple[Json, str | None]:
         from aiohttp import ClientError, ClientTimeout
 
         waited_s = 0.0
@@ -121,7 +127,7 @@ class Conversation:
                 ) as answer:
                     if answer.status < 300:  # noqa: PLR2004 - success
                         # 204: a comment was deleted, and there is no body.
-                        body: Any = await answer.json(content_type=None) if answer.status != 204 else None  # noqa: PLR2004
+                        body: Json = await answer.json(content_type=None) if answer.status != 204 else None  # noqa: PLR2004
                         return body, self._next(answer)
                     error = await _refusal(answer, method, url)
                     pause_s = _pause_s(answer)

@@ -5,10 +5,11 @@ Called by wiring.forge. `plan` uses it through ports.repository.Forge.
 Sources: GitHub REST "Commit statuses" and "Issue comments" (version 2022-11-28); Gitea's Swagger description.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from bateau.domain.errors import SourceError
+from bateau.kit.json_value import JsonObject
 from bateau.ports.repository import State
 from bateau.sources.forge.conversation import Comments, Conversation, shortened
 
@@ -37,14 +38,14 @@ class GitHub:
 
     async def set_status(self, commit: str, state: State, *, description: str, url: str | None = None) -> None:
         """Set the status of a commit. Raises the SourceError family."""
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "state": state,
             "context": self._context,
             "description": shortened(description, _DESCRIPTION_CHARACTERS_MAX),
         }
-        await self._talk.send(
-            "POST", f"{self._base}/statuses/{quote(commit, safe='')}", json=body | ({"target_url": url} if url else {})
-        )
+        if url:
+            body["target_url"] = url
+        await self._talk.send("POST", f"{self._base}/statuses/{quote(commit, safe='')}", json=body)
 
     async def upsert_comment(self, pull_request: int, marker: str, *pages: str) -> None:
         """Write the comments that begin with the hidden `marker`, one per page, and replace the existing ones."""

@@ -6,10 +6,11 @@ Sources: GitLab REST "Commits API: set commit pipeline status" and "Notes API: m
 """
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from bateau.domain.errors import SourceError
+from bateau.kit.json_value import JsonObject
 from bateau.ports.repository import State
 from bateau.sources.forge.conversation import Comments, Conversation, shortened
 
@@ -45,16 +46,18 @@ class GitLab:
 
     async def set_status(self, commit: str, state: State, *, description: str, url: str | None = None) -> None:
         """Set the status of a commit. Raises the SourceError family."""
-        body: dict[str, Any] = {
+        body: JsonObject = {
             "state": _STATES[state],
             "name": self._name,
             "description": shortened(description, _DESCRIPTION_CHARACTERS_MAX),
         }
+        if url:
+            body["target_url"] = url
         try:
             await self._talk.send(
                 "POST",
                 f"{self._base}/statuses/{quote(commit, safe='')}",
-                json=body | ({"target_url": url} if url else {}),
+                json=body,
             )
         except SourceError as error:
             if "Cannot transition status" not in error.message:  # GitLab's answer if the status is already set

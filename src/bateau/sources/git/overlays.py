@@ -12,11 +12,12 @@ tests/git/test_overlays.py.
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from posixpath import join, normpath
-from typing import Any, Final, cast
+from typing import Final
 
 import yaml
 
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import SCALARS, JsonObject, Scalar, array_at, object_at
 from bateau.kit.position import child, leaves
 from bateau.kit.yaml_tree import read_documents
 from bateau.sources.git.promotion import PINS, Written, edit, last_step
@@ -52,7 +53,7 @@ class FilePromotion:
     def promote(self, source: Files, target: Files, read: Read) -> None:
         """Make the files of the target pin the versions that those of the source pin."""
         current: Read = lambda file: self.texts[file] if file in self.texts else read(file)  # noqa: E731
-        edits: dict[str, dict[str, Any]] = {}
+        edits: dict[str, dict[str, Scalar]] = {}
         if source.kustomization is not None and target.kustomization is not None:
             self._overlays(source.kustomization, target.kustomization, current, edits)
         self._value_files(source.value_files, target.value_files, current, edits)
@@ -63,7 +64,7 @@ class FilePromotion:
                 self.texts[file] = made.text
                 self.changes += [f"{file}: {each}" for each in made.changes]
 
-    def _overlays(self, source: str, target: str, read: Read, edits: dict[str, dict[str, Any]]) -> None:
+    def _overlays(self, source: str, target: str, read: Read, edits: dict[str, dict[str, Scalar]]) -> None:
         ours, theirs = list(_kustomizations(source, read)), list(_kustomizations(target, read))
         pinned = _images([each for each in ours if each not in theirs], read)
         self.pins = self.pins or bool(pinned)
@@ -79,7 +80,7 @@ class FilePromotion:
             edits.setdefault(entry.file, {}).update(changes)
 
     def _value_files(
-        self, source: tuple[str, ...], target: tuple[str, ...], read: Read, edits: dict[str, dict[str, Any]]
+        self, source: tuple[str, ...], target: tuple[str, ...], read: Read, edits: dict[str, dict[str, Scalar]]
     ) -> None:
         """Note the changes to the target's own value files. A pin that none of them has is added to the last one."""
         ours = _pins([each for each in source if each not in target], read)
@@ -110,7 +111,7 @@ def _kustomizations(folder: str, read: Read, seen: frozenset[str] = frozenset())
     yield name
     tree = _tree(read(name))
     for key in _BASES:
-        for each in _list(tree.get(key)):
+        for each in array_at(tree, key):
             if isinstance(each, str) and "://" not in each and "\n" not in each:
                 yield from _kustomizations(join(folder, each), read, seen | {name})
 
@@ -119,38 +120,29 @@ def _images(files: list[str], read: Read) -> Mapping[str, _ImageEntry]:
     """Return the entries of `images` by name. The outermost kustomization is applied last, so its entry decides."""
     found: dict[str, _ImageEntry] = {}
     for file in files:
-        for index, each in enumerate(_list(_tree(read(file)).get("images"))):
+        for index, each in enumerate(array_at(_tree(read(file)), "images")):
             if isinstance(each, dict) and "name" in each:
-                entry = cast("dict[str, Any]", each)
-                versions = {name: str(entry[name]) for name in _VERSIONS if entry.get(name)}
+                versions = {name: str(each[name]) for name in _VERSIONS if each.get(name)}
                 if versions:
-                    found.setdefault(str(entry["name"]), _ImageEntry(file, f"images[{index}]", versions))
+                    found.setdefault(str(each["name"]), _ImageEntry(file, f"images[{index}]", versions))
     return found
 
 
-def _tree(text: str | None) -> dict[str, Any]:
+def _tree(text: str | None) -> JsonObject:
     """Return a document with every scalar as text: `newTag: 1.10` is not the number 1.1. Empty if it is not YAML."""
-    loader = yaml.BaseLoader(text or "")
     try:
-        found = cast("Any", loader).get_single_data()
+        return object_at(yaml.load(text or "", yaml.BaseLoader))  # noqa: S506 - it makes only texts, lists and mappings
     except (yaml.YAMLError, ValueError, RecursionError):
         return {}
-    finally:
-        cast("Any", loader).dispose()
-    return cast("dict[str, Any]", found) if isinstance(found, dict) else {}
 
 
-def _list(value: Any) -> list[Any]:
-    return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _pins(files: list[str], read: Read) -> Mapping[str, tuple[str, Any]]:
+def _pins(files: list[str], read: Read) -> Mapping[str, tuple[str, Scalar]]:
     """Return the versions that value files pin, by path; a later file overrides an earlier one."""
-    found: dict[str, tuple[str, Any]] = {}
+    found: dict[str, tuple[str, Scalar]] = {}
     for file in files:
         documents, _ = read_documents(file, read(file) or "")
         for document in documents[:1]:
             if isinstance(document.tree, dict):
                 pins = ((path, value) for path, value in leaves(document.tree) if last_step(path) in PINS)
-                found |= {path: (file, value) for path, value in pins if not isinstance(value, dict | list)}
+                found |= {path: (file, value) for path, value in pins if isinstance(value, SCALARS)}
     return found

@@ -13,11 +13,12 @@ import copy
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
 
 import yaml
 
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import SCALARS, Json, Scalar, array_at, object_at
 from bateau.kit.position import Position, child, steps
 from bateau.kit.yaml_tree import Document, read_documents
 from bateau.sources.git.scalar import written
@@ -65,7 +66,7 @@ def promote(source: Written, target: Written, *, service: str | None = None) -> 
     if ours is None or theirs is None:
         return Promotion(text=target.text, problems=tuple(problems))
     here, there = dict(_pinned(ours.tree, service)), dict(_pinned(theirs.tree, service))
-    changes: dict[str, Any] = {}
+    changes: dict[str, Scalar] = {}
     left: list[str] = []
     for key, (path, value) in here.items():
         _, old = there.get(key, (None, None))
@@ -91,7 +92,7 @@ def promote(source: Written, target: Written, *, service: str | None = None) -> 
     return Promotion(text=edited.text, changes=edited.changes, left=tuple(left), problems=edited.problems)
 
 
-def edit(target: Written, changes: Mapping[str, Any]) -> Promotion:
+def edit(target: Written, changes: Mapping[str, Scalar]) -> Promotion:
     """Set scalars by their full path: `spec.values.chat.image`, `spec.patches[0].set['spec.image']`.
 
     Missing keys are added to the innermost existing mapping. No item is added to a list.
@@ -133,7 +134,7 @@ def _document(written_in: Written, problems: list[Problem]) -> Document | None:
     return None
 
 
-def _is_environment(tree: Any, name: str | None) -> bool:
+def _is_environment(tree: Json, name: str | None) -> bool:
     if name is None:
         return isinstance(tree, dict)
     match tree:
@@ -143,34 +144,27 @@ def _is_environment(tree: Any, name: str | None) -> bool:
             return False
 
 
-def _pinned(tree: Any, service: str | None) -> Iterator[tuple[str, tuple[str, Any]]]:
+def _pinned(tree: Json, service: str | None) -> Iterator[tuple[str, tuple[str, Scalar]]]:
     """Yield every scalar that may pin a service: a key that is the same in all environments, its path and its value."""
-    spec = _mapping(tree.get("spec"))
-    values = _mapping(spec.get("values"))
-    for name, value in values.items():
+    for name, value in object_at(tree, "spec", "values").items():
         if service is None or name == service:
             for path, leaf in _leaves(value, child("spec.values", name)):
                 yield path, (path, leaf)
-    patches = spec.get("patches")
-    for index, patch in enumerate(cast("list[Any]", patches) if isinstance(patches, list) else []):
-        match = _mapping(_mapping(patch).get("match"))
+    for index, patch in enumerate(array_at(tree, "spec", "patches")):
+        match = object_at(patch, "match")
         if service is None or match.get("name") == service:
-            for name, leaf in _mapping(_mapping(patch).get("set")).items():
-                if not isinstance(leaf, dict | list) and "${" not in str(leaf):
+            for name, leaf in object_at(patch, "set").items():
+                if isinstance(leaf, SCALARS) and "${" not in str(leaf):
                     key = f"{json.dumps(match, sort_keys=True)} {name}"
                     yield key, (child(f"spec.patches[{index}].set", name), leaf)
 
 
-def _leaves(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+def _leaves(value: Json, path: str) -> Iterator[tuple[str, Scalar]]:
     if isinstance(value, dict):
-        for key, each in cast("dict[str, Any]", value).items():
+        for key, each in value.items():
             yield from _leaves(each, child(path, key))
     elif not isinstance(value, list):
         yield path, value
-
-
-def _mapping(value: Any) -> dict[str, Any]:
-    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
 def last_step(path: str) -> str:
@@ -183,18 +177,22 @@ def _said(path: str) -> str:
     return path.removeprefix("spec.")
 
 
-def _brief(value: Any) -> str:
+def _brief(value: Json) -> str:
     return "nothing" if value is None else str(value)
 
 
-def _put(tree: Any, path: tuple[str | int, ...], value: Any) -> Any:
+def _put(tree: Json, path: tuple[str | int, ...], value: Scalar) -> Json:
     """Set the value in a plain tree, and return the old one."""
-    for step in path[:-1]:
-        if isinstance(step, str):
-            tree.setdefault(step, {})
-        tree = tree[step]
-    old: Any = tree[path[-1]] if isinstance(path[-1], int) else tree.get(path[-1])
-    tree[path[-1]] = value
+    step, *rest = path
+    old: Json = None
+    if isinstance(tree, dict) and isinstance(step, str):
+        if rest:
+            return _put(tree.setdefault(step, {}), (*rest,), value)
+        old, tree[step] = tree.get(step), value
+    elif isinstance(tree, list) and isinstance(step, int):
+        if rest:
+            return _put(tree[step], (*rest,), value)
+        old, tree[step] = tree[step], value
     return old
 
 
@@ -202,58 +200,60 @@ def _put(tree: Any, path: tuple[str | int, ...], value: Any) -> Any:
 class _Place:
     """The position of a value in the text, or the position at which a missing key is added."""
 
-    node: Any
-    parent: Any
+    node: yaml.ScalarNode | yaml.MappingNode
     missing: tuple[str, ...]
 
     @classmethod
     def of(cls, text: str, environment: str | None, path: str) -> "_Place | str":
         """Return the place of a path, or the reason why it cannot be changed."""
         try:
-            roots: list[Any] = list(yaml.compose_all(text, yaml.SafeLoader))
+            roots: list[yaml.Node | None] = list(yaml.compose_all(text, yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, RecursionError):
             return "another document in the file is not valid YAML"
         for root in roots:
+            if root is None:
+                continue
             kind, metadata = _get(root, "kind"), _get(root, "metadata")
             name = metadata and _get(metadata, "name")
-            if environment is None and root is not None:
+            if environment is None:
                 return cls._below(root, steps(path))
             if kind and name and (kind.value, name.value) == ("Environment", environment):
                 return cls._below(root, steps(path))
         return "the document does not exist"
 
     @classmethod
-    def _below(cls, root: Any, path: tuple[str | int, ...]) -> "_Place | str":
-        node, parent = root, root
+    def _below(cls, root: yaml.Node, path: tuple[str | int, ...]) -> "_Place | str":
+        node = root
         for number, step in enumerate(path):
             found = _get(node, step)
             if found is None:
                 rest = path[number:]
-                if not isinstance(node, yaml.MappingNode) or not all(isinstance(each, str) for each in rest):
+                keys = [each for each in rest if isinstance(each, str)]
+                if not isinstance(node, yaml.MappingNode) or len(keys) != len(rest):
                     return "its parent is not a mapping"
                 if not node.value:
                     return "the mapping around it is empty"
                 if _uses(root, node) > 1:
                     return "its parent is an alias, and other values would change too"
-                return cls(None, node, cast("tuple[str, ...]", rest))
+                return cls(node, tuple(keys))
             if _uses(root, found) > 1:
                 return "it is an alias, and other values would change too"
-            node, parent = found, node
+            node = found
         if not isinstance(node, yaml.ScalarNode):
             return "it is not a single value"
         if node.style in ("|", ">"):
             return "it is a block of text"
-        return cls(node, parent, ())
+        return cls(node, ())
 
-    def with_value(self, text: str, value: Any) -> str:
+    def with_value(self, text: str, value: Scalar) -> str:
         """Return the text with the value in it."""
-        if self.node is not None:
+        if isinstance(self.node, yaml.ScalarNode):
             start, end = self.node.start_mark.index, self.node.end_mark.index
             gap = " " if start == end else ""  # `image:` without a value
             return text[:start] + gap + written(value, style=self.node.style) + text[end:]
         line = f"{written(self.missing[0])}: {_nested(self.missing[1:], value)}"
-        last_key, last = self.parent.value[-1]
-        if self.parent.flow_style:
+        last_key, last = self.node.value[-1]
+        if self.node.flow_style:
             at = last.end_mark.index
             return f"{text[:at]}, {line}{text[at:]}"
         # The end mark of a block is after the comments that follow it, so go back to the last line of the block itself.
@@ -262,11 +262,11 @@ class _Place:
         return f"{text[:at]}{newline}{' ' * last_key.start_mark.column}{line}{text[at:]}"
 
 
-def _nested(keys: tuple[str, ...], value: Any) -> str:
+def _nested(keys: tuple[str, ...], value: Scalar) -> str:
     return f"{{{written(keys[0])}: {_nested(keys[1:], value)}}}" if keys else written(value)
 
 
-def _get(node: Any, step: str | int) -> Any:
+def _get(node: yaml.Node | None, step: str | int) -> yaml.Node | None:
     if isinstance(node, yaml.SequenceNode) and isinstance(step, int):
         return node.value[step] if step < len(node.value) else None
     if isinstance(node, yaml.MappingNode):
@@ -274,7 +274,7 @@ def _get(node: Any, step: str | int) -> Any:
     return None
 
 
-def _uses(root: Any, wanted: Any) -> int:
+def _uses(root: yaml.Node, wanted: yaml.Node) -> int:
     """Return how often a node is used in the document. Aliases share one node."""
     seen: set[int] = set()
     count = 0
@@ -292,8 +292,8 @@ def _uses(root: Any, wanted: Any) -> int:
     return count
 
 
-def _last_scalar(node: Any) -> Any:
-    while not isinstance(node, yaml.ScalarNode) and not node.flow_style and node.value:
+def _last_scalar(node: yaml.Node) -> yaml.Node:
+    while isinstance(node, yaml.CollectionNode) and not node.flow_style and node.value:
         last = node.value[-1]
         node = last[1] if isinstance(node, yaml.MappingNode) else last
     return node

@@ -8,7 +8,9 @@ tests/git/test_promotion.py::test_any_string_comes_back_as_itself.
 
 import json
 import re
-from typing import Any, Final
+from typing import Final
+
+from bateau.kit.json_value import Scalar
 
 _PLAIN: Final = re.compile(r"[A-Za-z./_][A-Za-z0-9._/@+-]*(?::[A-Za-z0-9._/@+-]+)*")
 _WORDS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false", "null", "nan", "inf"})
@@ -18,7 +20,7 @@ _BMP_MAX: Final = 0xFFFF
 _SINGLE: Final = re.compile(r"[\x20-\x7e\xa0-\ud7ff\ue000-\ufefe]*")
 
 
-def written(value: Any, *, style: str | None = None) -> str:
+def written(value: Scalar, *, style: str | None = None) -> str:
     """Return the text of a scalar. `style` is the quote around the old one.
 
     >>> written("shop:1.4.2"), written("1.4"), written("no"), written(6), written("a b", style="'")

@@ -14,7 +14,9 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Final
+
+from bateau.kit.json_value import object_at
 
 BODY_BYTES_MAX: Final = 25 * 2**20  # the limit of GitHub
 _NOTHING: Final = frozenset("0")
@@ -89,12 +91,10 @@ def _same(given: str, expected: str) -> bool:
 
 def _push(body: bytes) -> Push | Refused:
     try:
-        tree: Any = json.loads(body)
+        fields = object_at(json.loads(body))
     except (ValueError, RecursionError):
         return Refused(says="the body is not JSON; set the content type application/json", status=400)
-    fields = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
     ref, after = fields.get("ref"), fields.get("after")
     if not isinstance(ref, str) or not ref.startswith("refs/"):
         return Refused(says="the body does not name a ref", status=400)
-    gone = not isinstance(after, str) or set(after) <= _NOTHING
-    return Push(ref=ref, commit=None if gone else cast("str", after))
+    return Push(ref=ref, commit=after if isinstance(after, str) and not set(after) <= _NOTHING else None)
