@@ -50,6 +50,14 @@ def test_a_key_names_the_field_and_has_neither_spaces_nor_braces() -> None:
     assert found.environment == {"A": "{withheld:spec.env['A__b_']}", "B": "{withheld:spec.env['A__b_']'}"}
 
 
+def test_a_value_that_contains_another_is_withheld_under_its_own_field() -> None:
+    """`status` said that a replica waits for `spec.env.TOKEN'`."""
+    found = sealed(
+        template(TOKEN=PLANTED, URL=f"x-{PLANTED}"), {"spec.env.TOKEN": PLANTED, "spec.env.URL": f"x-{PLANTED}"}
+    )
+    assert found.environment == {"TOKEN": "{withheld:spec.env.TOKEN}", "URL": "{withheld:spec.env.URL}"}
+
+
 def test_a_template_without_values_is_the_same_object() -> None:
     plain = template("run")
     assert sealed(plain, {}) is plain

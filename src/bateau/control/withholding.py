@@ -26,9 +26,11 @@ def sealed(template: ProcessTemplate, values: Mapping[str, Any]) -> ProcessTempl
     withheld: dict[str, str | None] = {}
 
     def seal(text: str) -> str:
-        path = next((path for path, value in texts.items() if _holds(text, value)), None)
-        if path is None:
+        holding = [path for path, value in texts.items() if _holds(text, value)]
+        if not holding:
             return text
+        # Its own field, if it is the value of one, so that `status` names the field that waits for its value.
+        path = next((path for path in holding if texts[path] == text), holding[0])
         key = _NOT_IN_WORDS.sub("_", path)
         while withheld.get(key, text) != text:
             key += "'"
