@@ -7,6 +7,7 @@ by tests/local/test_edges.py::test_ctrl_c_during_a_detached_start_stops_the_cont
 """
 
 import contextlib
+import signal
 import subprocess
 import sys
 import time
@@ -50,8 +51,13 @@ def start_detached(
     def ended() -> None:
         if process.poll() is not None:
             click.echo(where.control_log.read_bytes()[started_at:].decode(errors="replace").strip(), err=True)
-            # A negative value is the signal that killed it, and not a valid exit code.
-            raise click.exceptions.Exit(process.returncode if process.returncode > 0 else EXIT_WORLD_FAILED)
+            if process.returncode < 0:
+                number = -process.returncode
+                raise ControlError(
+                    f"the control plane was killed by signal {number} ({signal.Signals(number).name})",
+                    hint="running replicas continue; `bateau up` adopts them, and `bateau down` stops them",
+                )
+            raise click.exceptions.Exit(process.returncode or EXIT_WORLD_FAILED)
 
     try:
         if process.stdin:
