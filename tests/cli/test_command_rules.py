@@ -1,5 +1,7 @@
 """Every command takes the same thing in the same way (issue Part 1, item 14)."""
 
+import re
+
 import click
 import pytest
 from click.testing import CliRunner
@@ -70,3 +72,11 @@ def test_a_git_url_and_a_directory_are_not_given_together() -> None:
     done = CliRunner().invoke(up, ["git+file:///srv/acme.git", "-C", "."])
     assert done.exit_code == 2
     assert "a Git URL has a directory of its own" in done.output
+
+
+@pytest.mark.parametrize("words", sorted(COMMANDS_BY_WORDS))
+def test_no_help_has_a_range_as_mathematics(words: str) -> None:
+    """Issue 8, part 1, item 14: `--to [1<=x<=9223372036854775807]`."""
+    command = COMMANDS_BY_WORDS[words]
+    shown = command.get_help(click.Context(command, info_name=words))
+    assert not re.search(r"[<>]=|\d{10}", shown)

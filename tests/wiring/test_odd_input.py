@@ -156,9 +156,9 @@ def test_manifests_are_not_written_among_the_specs(specs: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("history", "-n", "0"), "0 is not in the range x>=1"),
-        (("rollback", "shop", "--to", "99999999999999999999"), "is not in the range"),
-        (("logs", "shop", "-n", "-1"), "-1 is not in the range"),
+        (("history", "-n", "0"), "0 is too small; use 1 or more"),
+        (("rollback", "shop", "--to", "99999999999999999999"), "99999999999999999999 is too large"),
+        (("logs", "shop", "-n", "-1"), "-1 is too small; use 0 or more"),
         (("plan", "--env", "prod", "HEAD...HEAD"), "HEAD...HEAD has three dots"),
         (("admission", "--env", "nope"), "there is no Environment nope"),
         (("check", "-C", "../empty"), "no specs found below"),

@@ -4,7 +4,7 @@ import datetime as dt
 
 import click
 
-from bateau.cli.options import environment_option, json_option, name_option
+from bateau.cli.options import Number, environment_option, json_option, name_option
 
 
 @click.command()
@@ -12,7 +12,14 @@ from bateau.cli.options import environment_option, json_option, name_option
 @environment_option("Only this environment.")
 @click.option("--service", metavar="NAME", help="Only revisions with this service.")
 @click.option(
-    "--lines", "-n", "limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
+    "--lines",
+    "-n",
+    "limit",
+    type=Number(1),
+    metavar="NUMBER",
+    default=20,
+    show_default=True,
+    help="How many, newest first.",
 )
 @json_option
 def command(name: str, environment: str | None, service: str | None, limit: int, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bateau.cli.options import name_option
+from bateau.cli.options import Number, name_option
 
 if TYPE_CHECKING:
     from bateau.ports.logs import Logs
@@ -18,7 +18,13 @@ _LOOK_S = 1.0
 @name_option
 @click.option("--follow", "-f", is_flag=True, help="Print new lines as they arrive, until Ctrl-C.")
 @click.option(
-    "--lines", "-n", type=click.IntRange(min=0), default=50, show_default=True, help="How many lines from the end."
+    "--lines",
+    "-n",
+    type=Number(0),
+    metavar="NUMBER",
+    default=50,
+    show_default=True,
+    help="How many lines from the end.",
 )
 def command(service: str, name: str, follow: bool, lines: int) -> None:
     """Show the output of SERVICE: chat, app/shop, a replica (model.chat.0), gateway, or control."""

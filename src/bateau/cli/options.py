@@ -12,6 +12,28 @@ from typing import Any
 import click
 
 INSTANCE_DEFAULT = "default"
+NUMBER_MAX = 2**63 - 1  # the largest whole number of SQLite
+
+
+class Number(click.ParamType[int]):
+    """A whole number of at least `least`. click's IntRange prints `[1<=x<=9223372036854775807]` in the help."""
+
+    name = "number"
+
+    def __init__(self, least: int) -> None:
+        self._least = least
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; a wrong one is a usage error."""
+        try:
+            number = int(value)
+        except ValueError:
+            self.fail(f"{value} is not a whole number", param, ctx)
+        if number < self._least:
+            self.fail(f"{number} is too small; use {self._least} or more", param, ctx)
+        if number > NUMBER_MAX:
+            self.fail(f"{number} is too large", param, ctx)
+        return number
 
 
 def name_option(command: Callable[..., Any]) -> Callable[..., Any]:

@@ -5,14 +5,14 @@ import datetime as dt
 import click
 
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
-from bateau.cli.options import environment_option, json_option, name_option
+from bateau.cli.options import Number, environment_option, json_option, name_option
 
 
 @click.command()
 @click.argument("service")
 @name_option
 @environment_option("The environment that the instance must serve.")
-@click.option("--to", type=click.IntRange(1, 2**63 - 1), metavar="REVISION", help="Roll back to this revision.")
+@click.option("--to", type=Number(1), metavar="REVISION", help="Roll back to this revision.")
 @json_option
 def command(service: str, name: str, environment: str | None, to: int | None, as_json: bool) -> int:
     """Roll SERVICE back to its most recent healthy revision that differs from the current one.
