@@ -56,6 +56,8 @@ if [ "$(id -u)" = 0 ]; then
   for namespace in /run/netns/"$LABEL" /run/netns/"$LABEL".*; do
     [ ! -e "$namespace" ] || ip netns delete "${namespace##*/}"
   done
+  # The first `ip netns add` of a machine mounts the folder on itself. With a namespace in it, neither command succeeds.
+  if [ -d /run/netns ]; then umount /run/netns 2>/dev/null && rmdir /run/netns 2>/dev/null || true; fi
   remove_cgroups
 fi
 remove_state "${1:-}"

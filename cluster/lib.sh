@@ -56,6 +56,7 @@ start() { # NAME COMMAND...: in the background, in a session of its own; the log
   # inherit that. Descriptor 9 is the lock of the start, which must not outlive it.
   (trap - INT QUIT && exec setsid "$@") >"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
   echo "$! $(identity $!)" >"$STATE/pids/$name"
+  disown # else the shell reports its end
 }
 
 # The same, in a network namespace, if there is one of that name.

@@ -12,6 +12,6 @@ for node in $nodes; do
   init=$(cat "/proc/$pid/task/$pid/children")
   for archive; do
     say "importing ${archive##*/} into $node"
-    nsenter --target "${init% }" --mount --net --pid --uts --ipc "$BIN/ctr" --namespace=k8s.io images import --local "$archive" >&2
+    nsenter --target "${init% }" --mount --net --pid --uts --ipc env CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1 "$BIN/ctr" --namespace=k8s.io images import --local "$archive" >&2
   done
 done

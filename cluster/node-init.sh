@@ -5,7 +5,7 @@ set -euo pipefail
 
 name=$1 ip=$2
 folder=$STATE/nodes/$name
-export PATH=$BIN:$PATH:/usr/sbin:/sbin
+export PATH=$BIN:$PATH:/usr/sbin:/sbin CONTAINERD_SUPPRESS_DEPRECATION_WARNINGS=1
 
 # The node's cgroups: `system` for its own processes and, made by the kubelet, `kubepods` beside it. With version 1 there is
 # one hierarchy per controller, and a new cpuset takes no process until it has CPUs and memory nodes. With version 2,
@@ -41,8 +41,20 @@ shield_sysctls() {
   done
 }
 
+declare -A programs # by their pids
+
 run() { # PROGRAM ARG...: in the background; its log is beside the others
   (trap - INT QUIT && exec "$@") >"$folder/log/$1.log" 2>&1 </dev/null &
+  programs[$!]=$1
+}
+
+# The first program that exits ends the node, so a fault is visible at once.
+check_programs() {
+  local pid name
+  for pid in "${!programs[@]}"; do
+    name=${programs[$pid]}
+    kill -0 "$pid" 2>/dev/null || { tail -n 8 "$folder/log/$name.log" && echo "$name has exited" && exit 1; }
+  done
 }
 
 join_cgroups
@@ -58,11 +70,7 @@ mount --bind "$folder/kubelet" /var/lib/kubelet
 mount --bind "$folder/containerd" /var/lib/containerd
 
 run containerd --config "$folder/containerd.toml"
-containerd=$!
-until [ -S /run/containerd/containerd.sock ]; do
-  kill -0 $containerd || { tail -n 8 "$folder/log/containerd.log" && exit 1; }
-  sleep 0.1
-done
+until [ -S /run/containerd/containerd.sock ]; do check_programs && sleep 0.1; done
 for image in "$BIN"/images/*.tar; do
   ctr --namespace=k8s.io images import --no-unpack --local "$image"
 done
@@ -72,14 +80,13 @@ touch "$folder/imported"
 run kubelet --config="$folder/kubelet.yaml" --kubeconfig="$STATE/pki/$name.kubeconfig" --hostname-override="$name" \
   --node-ip="$ip" --v=2 ${KUBELET_ARGS:-}
 run kube-proxy --config="$folder/kube-proxy.yaml"
+# kube-router exits if there is no object for its node.
+until kubectl --kubeconfig="$STATE/pki/$name.kubeconfig" get node "$name" >/dev/null 2>&1; do check_programs && sleep 0.5; done
 run kube-router --run-firewall=true --run-router=false --run-service-proxy=false --hostname-override="$name" \
   --kubeconfig="$STATE/pki/kube-router.kubeconfig"
 
-# The first program that ends ends the node, so a fault is visible at once. Other children are orphans of pods.
-mapfile -t programs < <(jobs -p)
+# `wait` returns when a program exits. Orphans of pods are reaped by the shell on its own.
 while :; do
+  check_programs
   wait -n || true
-  for pid in "${programs[@]}"; do
-    kill -0 "$pid" 2>/dev/null || { echo "one of containerd, kubelet, kube-proxy and kube-router has exited; see $folder/log" && exit 1; }
-  done
 done

@@ -2,7 +2,7 @@
 
 Called by `bateau dev cluster status`. The layout of the state is known to lib.sh alone.
 
-Invariant: a fact that cannot be read is null in JSON and `unknown` in text. Held by tests/cluster/test_status.py.
+Invariant: a fact that cannot be read is null in JSON and `unknown` in text. Held by tests/cluster/test_refusals.py.
 """
 
 import argparse

@@ -70,17 +70,18 @@ def leftovers(name: str) -> list[str]:
         for each in Path("/proc").glob("[0-9]*/cmdline")
         if own.search(words := _text(each).replace("\0", " "))
     ]
-    mounts = [line for line in Path("/proc/self/mounts").read_text().splitlines() if own.search(line)]
+    mounts = [line for line in _text(Path("/proc/self/mounts")).splitlines() if own.search(line)]
     namespaces = [str(each) for each in Path("/run/netns").glob(f"bateau-{name}*")]
     cgroups = [str(each) for each in Path("/sys/fs/cgroup").glob(f"**/bateau-{name}")]
     return [*processes, *mounts, *namespaces, *cgroups]
 
 
-def _machine() -> dict[str, str]:
-    """Return the settings of the machine that kubelets, kube-proxy and kube-router like to change."""
+def _machine() -> dict[str, str | int]:
+    """Return the settings of the machine that a kubelet, kube-proxy and kube-router like to change, and its network."""
     names = "vm/overcommit_memory vm/panic_on_oom kernel/panic kernel/panic_on_oops kernel/keys/root_maxkeys "
     names += "net/ipv4/ip_forward net/netfilter/nf_conntrack_max net/bridge/bridge-nf-call-iptables"
-    return {each: text for each in names.split() if (text := _text(Path("/proc/sys", each)))}
+    settings = {each: text for each in names.split() if (text := _text(Path("/proc/sys", each)))}
+    return settings | {"interfaces": _text(Path("/proc/net/dev")).count("\n"), "routes": _text(Path("/proc/net/route"))}
 
 
 def _text(path: Path) -> str:

