@@ -145,3 +145,9 @@ def test_a_dialect_may_take_the_last_of_equal_keys_and_names_them():
     assert document.flaws == []
     assert document.repeated == {"a.x": Position("f", 1, 16), "b": Position("f", 3, 1)}
     assert "a.x.y" not in document.positions
+
+
+def test_a_depth_that_the_parser_itself_refuses_is_named_as_any_other() -> None:
+    """The hint was `while increasing flow level`."""
+    _, (unread,) = read_documents("a.yaml", "a: " + "[" * 50_000)
+    assert [(flaw.says, flaw.hint) for flaw in unread.flaws] == [("the document is nested more than 64 deep", None)]

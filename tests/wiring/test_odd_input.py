@@ -98,7 +98,10 @@ def test_links_and_pipes_that_are_not_read_are_named(specs: Path) -> None:
 
 def test_a_large_file_hides_no_other_mistake_and_a_foreign_one_is_none(specs: Path) -> None:
     (specs / "data.yaml").write_text("a: 1\n" * 2_000_000)
-    assert bateau(specs, "check").returncode == 0
+    (specs / "image.yaml").write_bytes(b"\0\xff" * 2_000_000)
+    done = bateau(specs, "check")
+    assert done.returncode == 0
+    assert "image.yaml:1:1  warning: the file is not UTF-8 text, so it is not read" in done.stdout
     (specs / "large.yaml").write_text(APP.replace("shop", "large") + "#" * 20_000_000)
     (specs / "wrong.yaml").write_text(APP.replace("shop", "x").replace("image", "imgae"))
     done = bateau(specs, "check")

@@ -377,6 +377,7 @@ def _line_from(text: str, mark: yaml.Mark | None) -> str:
 
 # Words in libyaml's problem or context -> the message in the user's terms, and a hint.
 _ROWS: Final[tuple[tuple[str, str, str | None], ...]] = (
+    ("maximum nesting depth", f"the document is nested more than {DEPTH_MAX} deep", None),
     ("unknown escape", "double-quoted text has a backslash before the wrong character", "use single quotes"),
     ("quoted scalar", "the quote that opens here is not closed", "close it"),
     ("an alias", "`*` must be followed by a name", "if this is text, put it in quotes"),
@@ -405,7 +406,7 @@ def _explained(error: yaml.MarkedYAMLError, rest: str) -> tuple[str, str | None]
     for words, says, hint in _ROWS:
         if words in problem or words in reading:
             return says, hint
-    return problem, error.context
+    return (f"{problem} ({error.context})" if error.context else problem), None
 
 
 def _unprintable(character: str, position: Position) -> Flaw:

@@ -177,7 +177,12 @@ class SpecFiles:
             # Not Path.resolve, which raises RuntimeError in Python 3.11 if links form a circle.
             target = Path(os.path.realpath(path))
             if not target.is_file():
-                self.unread.append((name, "is a link to a file that does not exist"))
+                what = (
+                    "is a link, but not to a regular file"
+                    if target.exists()
+                    else "is a link to a file that does not exist"
+                )
+                self.unread.append((name, what))
             elif not target.is_relative_to(top):
                 self.unread.append((name, "is a link to a file outside the directory"))
             elif target.relative_to(top).as_posix() not in files:

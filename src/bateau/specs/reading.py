@@ -21,7 +21,7 @@ from bateau.kit.position import Flaw, Position, nearest
 from bateau.kit.schema import Checker, shown
 from bateau.kit.suggest import closest, did_you_mean, listed
 from bateau.kit.yaml_go import is_ambiguous
-from bateau.kit.yaml_tree import Dialect, Document, Unread, plain_scalar, read_documents
+from bateau.kit.yaml_tree import BYTES_MAX, Dialect, Document, Unread, plain_scalar, read_documents
 from bateau.specs.ambiguity import ambiguous_scalars
 from bateau.specs.kinds import KINDS
 from bateau.specs.references import reference_problems
@@ -81,7 +81,7 @@ def read_file(file: str, text: str) -> FileReading:
     foreign = len(documents) - len(ours)
     if unread and not ours and GROUP not in text:
         # Templates of other programs are often not valid YAML. Only a file that is not text at all is worth a warning.
-        warnings = _not_text(unread) if _NOT_TEXT.search(text) else ()
+        warnings = _not_text(unread, len(text)) if _NOT_TEXT.search(text) else ()
         return FileReading(file=file, foreign=foreign + 1, problems=warnings)
     problems = [_problem(flaw) for broken in unread for flaw in broken.flaws]
     problems += [_without_version(document) for document in documents if _lacks_version(document.tree)]
@@ -154,9 +154,14 @@ def _unreadable(file: str, text: str) -> Problem | None:
     return Problem(where=where, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING)
 
 
-def _not_text(unread: list[Unread]) -> tuple[Problem, ...]:
+def _not_text(unread: list[Unread], characters: int) -> tuple[Problem, ...]:
     flaw = unread[0].flaws[0]
-    says = f"{flaw.says}, so the file is not read"
+    # Of a large file, nothing is parsed that could have a position.
+    says = (
+        "the file is not UTF-8 text, so it is not read"
+        if characters > BYTES_MAX
+        else f"{flaw.says}, so the file is not read"
+    )
     return (Problem(where=flaw.position, says=says, hint=_EXCLUDE_HINT, severity=Severity.WARNING),)
 
 
