@@ -10,6 +10,10 @@ BateauError                 message, hint: users see these two and nothing else
 │   ├── ChecksumMismatch    the content differs from its checksum
 │   ├── DiskFull            no room for the file; reported before the download if the size is known
 │   └── NotAModel           the file is not a GGUF file, or is truncated
+├── ClusterError            a request to a cluster failed
+│   ├── ClusterUnreachable  no network, no such host, an overloaded API server: a retry may help
+│   ├── ClusterDenied       the API server does not accept the credentials, or they lack a right
+│   └── ObjectRefused       the API server refuses one object; the others are not affected
 ├── ReplicaError             a replica could not be started or stopped
 └── ControlError            the control plane cannot be reached, or one is already running
 ```
@@ -67,6 +71,30 @@ class DiskFull(SourceError):
 
 class NotAModel(SourceError):
     """The file is not a GGUF file, or is truncated."""
+
+
+class ClusterError(BateauError):
+    """A request to a cluster failed."""
+
+
+class ClusterUnreachable(ClusterError):
+    """No network, no such host, a cut connection or an overloaded API server: a retry may help."""
+
+
+class ClusterDenied(ClusterError):
+    """The API server does not accept the credentials, or the account lacks a right."""
+
+
+class ObjectRefused(ClusterError):
+    """The API server refuses one object: it is invalid, forbidden by a policy, or in conflict with another manager.
+
+    `reason` is the reason of the API server's Status, such as "Conflict" or "Invalid"; `code` is its HTTP status.
+    """
+
+    def __init__(self, message: str, *, reason: str, code: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.reason = reason
+        self.code = code
 
 
 class ReplicaError(BateauError):

@@ -9,6 +9,9 @@ by tests/ports/test_runtime.py::test_applying_the_same_again_changes_nothing.
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import blake2b
+
+import orjson
 
 from bateau.domain.manifest import Manifest
 from bateau.domain.process import ProcessTemplate
@@ -23,8 +26,11 @@ class Objects:
 
     @functools.cached_property
     def revision(self) -> str:
-        """The keys of the objects. A runtime compares their content field by field."""
-        return ",".join("/".join(manifest.key) for manifest in self.manifests)
+        """A digest of the objects."""
+        digest = blake2b(digest_size=16)
+        for manifest in self.manifests:
+            digest.update(orjson.dumps(manifest.tree, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS))
+        return digest.hexdigest()
 
 
 Body = ProcessTemplate | Objects

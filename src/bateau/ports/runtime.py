@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from bateau.domain.endpoint import Load
+from bateau.domain.object_state import ObjectState
 from bateau.domain.replica import Replica
 from bateau.domain.unit import Unit
 
@@ -19,7 +20,8 @@ class Observed:
     `replicas` are ordered by id. `failures` has, by service key, the reason why a start, stop or change failed; it is
     retried. `moving` has the services that are changing to another state. `seen_at` is in seconds of the monotonic
     clock. `troubles` has problems of the site itself, such as a full disk; replicas continue. If the site cannot
-    be reached, `unknown` has the reason, and the other fields have the last known state.
+    be reached, `unknown` has the reason, and the other fields have the last known state. `objects` are those of a
+    cluster; a machine has none.
     """
 
     replicas: Sequence[Replica] = ()
@@ -28,6 +30,7 @@ class Observed:
     seen_at: float = 0.0
     troubles: Sequence[str] = ()
     unknown: str | None = None
+    objects: Sequence[ObjectState] = ()
 
 
 class Runtime(Protocol):

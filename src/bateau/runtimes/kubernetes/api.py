@@ -1,0 +1,204 @@
+"""The requests of Bateau to an API server: read, list, watch, server-side apply, delete, and logs.
+
+Called by runtimes.kubernetes and wiring.clusters. Sources: the Kubernetes API concepts (watch bookmarks, resource
+versions, server-side apply, KEP-555, KEP-956, KEP-3157).
+
+Invariant: fields that another manager holds are never taken by force unless the caller says so. Held by
+tests/runtimes/kubernetes/test_api.py.
+"""
+
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Final, Literal, TypeVar
+from urllib.parse import quote
+
+from bateau.domain.errors import ClusterError
+from bateau.kit.json_value import JsonObject, ReadObject, array_at, is_object, object_at, text_at
+from bateau.runtimes.kubernetes.kubeconfig import Access
+from bateau.runtimes.kubernetes.requests import Gone, NotFound, Requests
+
+FIELD_MANAGER: Final = "bateau"
+PAGE: Final = 500
+_APPLY: Final = "application/apply-patch+yaml"
+_JSON: Final = "application/json"
+_WATCH_S: Final = 290
+_INITIAL_END: Final = "k8s.io/initial-events-end"
+
+Kept = TypeVar("Kept")
+
+
+@dataclass(frozen=True, slots=True)
+class Resource:
+    """Where the API server keeps the objects of a kind: "/apis/apps/v1", "deployments", and whether in namespaces."""
+
+    root: str
+    plural: str
+    namespaced: bool
+
+    def collection(self, namespace: str = "") -> str:
+        """Return the path of the objects in a namespace, or of all."""
+        within = f"/namespaces/{quote(namespace)}" if namespace and self.namespaced else ""
+        return f"{self.root}{within}/{self.plural}"
+
+    def path(self, namespace: str, name: str) -> str:
+        """Return the path of one object."""
+        return f"{self.collection(namespace)}/{quote(name)}"
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change of an object; for "BOOKMARK" the object has only its resource version."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: JsonObject
+
+    @property
+    def version(self) -> str:
+        """The resource version from which a watch continues."""
+        return text_at(self.object, "metadata", "resourceVersion")
+
+    @property
+    def ends_initial(self) -> bool:
+        """Whether all objects that existed at the start have been sent."""
+        return text_at(self.object, "metadata", "annotations", _INITIAL_END) == "true"
+
+
+class ApiServer:
+    """One API server. Close it at the end."""
+
+    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ) -> None:
+        self.requests = Requests(access, environ=environ)
+        self._resources: dict[str, dict[str, Resource]] = {}  # by API version, then by kind
+
+    @property
+    def name(self) -> str:
+        """The context, for messages."""
+        return self.requests.access.name
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.requests.close()
+
+    async def version(self) -> str:
+        """Return the version of the API server, such as "v1.37.2". Raises ClusterError."""
+        return text_at(await self.requests.json("GET", "/version"), "gitVersion")
+
+    async def resource(self, api_version: str, kind: str) -> Resource | None:
+        """Return where objects of a kind are kept; None if the API server does not serve it. Raises ClusterError.
+
+        A kind that is not known is asked for again each time, since a CRD may have been installed meanwhile.
+        """
+        known = self._resources.get(api_version, {})
+        if kind not in known:
+            root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
+            try:
+                told = await self.requests.json("GET", root)
+            except NotFound:
+                return None
+            known = self._resources[api_version] = {
+                text_at(each, "kind"): Resource(
+                    root, text_at(each, "name"), object_at({"": each}, "").get("namespaced") is True
+                )
+                for each in array_at(told, "resources")
+                if "/" not in text_at(each, "name")
+            }
+        return known.get(kind)
+
+    async def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
+        """Return an object, or None if it does not exist. Raises ClusterError."""
+        try:
+            return await self.requests.json("GET", resource.path(namespace, name))
+        except NotFound:
+            return None
+
+    async def list(
+        self, resource: Resource, keep: Callable[[JsonObject], Kept], *, namespace: str = "", selector: str = ""
+    ) -> tuple[list[Kept], str]:
+        """Return the result of `keep` for each object, and the resource version to watch from. Raises ClusterError.
+
+        Lists in pages of 500 objects, and keeps only the results of `keep` in memory. A list that takes so long that
+        its version is gone starts again.
+        """
+        for _ in range(3):
+            found: list[Kept] = []
+            query = {"limit": str(PAGE), **({"labelSelector": selector} if selector else {})}
+            try:
+                while True:
+                    page = await self.requests.json("GET", resource.collection(namespace), query=query)
+                    found += [keep(each) for each in array_at(page, "items") if is_object(each)]
+                    if not (more := text_at(page, "metadata", "continue")):
+                        return found, text_at(page, "metadata", "resourceVersion")
+                    query["continue"] = more
+            except Gone:
+                continue
+        raise ClusterError(f"{self.name}: the list of {resource.plural} is older than the server keeps, each time")
+
+    async def watch(
+        self, resource: Resource, version: str, *, namespace: str = "", selector: str = ""
+    ) -> AsyncIterator[WatchEvent]:
+        """Yield changes after `version` until the server ends the watch, which it does about every five minutes.
+
+        With `version` "", first all objects, then a bookmark whose `ends_initial` is true (KEP-3157). Raises Gone if
+        the version is too old, ObjectRefused if the server cannot tell objects in a watch, ClusterError.
+        """
+        query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_S)}
+        if version:
+            query["resourceVersion"] = version
+        else:
+            query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
+        if selector:
+            query["labelSelector"] = selector
+        lines = self.requests.lines(resource.collection(namespace), query, silence_s=_WATCH_S + 30)
+        async for line in lines:
+            kind, changed = text_at(line, "type"), object_at(line, "object")
+            match kind:
+                case "ADDED" | "MODIFIED" | "DELETED" | "BOOKMARK":
+                    yield WatchEvent(kind, changed)
+                case _:
+                    says = text_at(changed, "message") or "the watch ended with an error"
+                    raise Gone(f"{self.name}: {says}")
+
+    async def apply(
+        self, resource: Resource, tree: ReadObject, *, force: bool = False, dry_run: bool = False
+    ) -> tuple[JsonObject, bool]:
+        """Apply an object on the server's side under Bateau's field manager (KEP-555).
+
+        Returns what it is now, and whether it did not exist before.
+
+        Raises ObjectRefused, with the reason "Conflict" where another manager holds a field, and ClusterError.
+        """
+        query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", "force": "true" if force else "false"}
+        if dry_run:
+            query["dryRun"] = "All"
+        body: JsonObject = {**object_at(tree)}
+        path = resource.path(text_at(tree, "metadata", "namespace"), text_at(tree, "metadata", "name"))
+        status, made = await self.requests.answer("PATCH", path, query=query, body=body, form=_APPLY)
+        return made, status == HTTPStatus.CREATED
+
+    async def create(self, resource: Resource, tree: ReadObject) -> JsonObject:
+        """Create an object, for those whose name the server generates. Raises ObjectRefused and ClusterError."""
+        path = resource.collection(text_at(tree, "metadata", "namespace"))
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self.requests.json("POST", path, query=query, body={**object_at(tree)}, form=_JSON)
+
+    async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> bool:
+        """Delete the object that has this uid, its dependents in the background. Returns whether it still existed.
+
+        Raises ObjectRefused and ClusterError. An object of the same name with another uid is left alone.
+        """
+        body: JsonObject = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
+        try:
+            await self.requests.json("DELETE", resource.path(namespace, name), body=body, form=_JSON)
+        except NotFound:
+            return False
+        return True
+
+    async def log(self, namespace: str, pod: str, *, container: str = "", lines: int, previous: bool = False) -> str:
+        """Return the last lines of a pod's log. Raises ClusterError."""
+        query = {"tailLines": str(lines), **({"container": container} if container else {})}
+        if previous:
+            query["previous"] = "true"
+        path = f"/api/v1/namespaces/{quote(namespace)}/pods/{quote(pod)}/log"
+        return await self.requests.text(path, query)

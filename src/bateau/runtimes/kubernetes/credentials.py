@@ -1,0 +1,151 @@
+"""The credentials of requests to an API server: a token, a token file, a login, or the output of an exec plug-in.
+
+Called by runtimes.kubernetes.requests. An exec plug-in speaks the protocol of client.authentication.k8s.io (KEP-541).
+
+Invariant: a credential is kept in memory only, and no message contains one. Held by
+tests/runtimes/kubernetes/test_kubeconfig.py::test_no_message_contains_a_credential.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from bateau.domain.errors import ClusterDenied, ClusterError
+from bateau.kit.json_value import JsonObject, is_object, object_at, text_at
+from bateau.runtimes.kubernetes.kubeconfig import Access, ExecPlugin
+
+_PLUGIN_S = 60.0
+# A credential is asked for again a little before it ends, so that no request arrives with one that has just ended.
+_EARLY_S = 20.0
+_TOKEN_FILE_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Printed:
+    """The output of a plug-in: a token or a client certificate, and its end in seconds of the wall clock."""
+
+    token: str | None
+    certificate: bytes | None
+    key: bytes | None
+    ends_at: float | None
+
+
+class Credentials:
+    """Gives the headers of requests, and the client certificate of connections."""
+
+    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ) -> None:
+        self._access = access
+        self._environ = environ
+        self._printed: _Printed | None = None
+        self._file_token: tuple[str, float] | None = None
+        self._asking = asyncio.Lock()
+
+    async def headers(self) -> dict[str, str]:
+        """Return the Authorization header, or nothing where a client certificate speaks. Raises ClusterError."""
+        access = self._access
+        if access.token:
+            return {"Authorization": f"Bearer {access.token}"}
+        if access.token_file:
+            return {"Authorization": f"Bearer {self._token_of_file()}"}
+        if access.user:
+            pair = base64.b64encode(":".join(access.user).encode()).decode()
+            return {"Authorization": f"Basic {pair}"}
+        if access.plugin:
+            printed = await self._ask(access.plugin)
+            return {"Authorization": f"Bearer {printed.token}"} if printed.token else {}
+        return {}
+
+    async def client_certificate(self) -> tuple[bytes, bytes] | None:
+        """Return certificate and key as PEM, if this access uses them. Raises ClusterError."""
+        if self._access.certificate and self._access.key:
+            return self._access.certificate, self._access.key
+        if self._access.plugin:
+            printed = await self._ask(self._access.plugin)
+            if printed.certificate and printed.key:
+                return printed.certificate, printed.key
+        return None
+
+    def doubt(self) -> bool:
+        """Forget refused credentials of a plug-in or a file. Returns whether new ones can be had."""
+        had = self._printed is not None or self._file_token is not None
+        self._printed = self._file_token = None
+        return had
+
+    def _token_of_file(self) -> str:
+        path = self._access.token_file
+        if self._file_token and time.monotonic() - self._file_token[1] < _TOKEN_FILE_S:
+            return self._file_token[0]
+        try:
+            token = path.read_text().strip() if path else ""
+        except OSError as error:
+            raise ClusterDenied(f"cannot read the token of {self._access.name}: {error.strerror}: {path}") from error
+        self._file_token = token, time.monotonic()
+        return token
+
+    async def _ask(self, plugin: ExecPlugin) -> _Printed:
+        async with self._asking:
+            known = self._printed
+            if known and (known.ends_at is None or time.time() < known.ends_at - _EARLY_S):
+                return known
+            self._printed = await self._run(plugin)
+            return self._printed
+
+    async def _run(self, plugin: ExecPlugin) -> _Printed:
+        name = self._access.name
+        spec: JsonObject = {"interactive": False}
+        if plugin.provides_cluster:
+            spec["cluster"] = {"server": self._access.server}
+        info: JsonObject = {"apiVersion": plugin.api_version, "kind": "ExecCredential", "spec": spec}
+        environ = {**self._environ, **plugin.environ, "KUBERNETES_EXEC_INFO": json.dumps(info)}
+        try:
+            process = await asyncio.create_subprocess_exec(
+                plugin.command,
+                *plugin.arguments,
+                env=environ,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:
+            hint = plugin.install_hint or "install it, or use another context"
+            raise ClusterDenied(f"{name} needs {plugin.command}: {error.strerror}", hint=hint) from error
+        try:
+            async with asyncio.timeout(_PLUGIN_S):
+                out, told = await process.communicate()
+        except TimeoutError as error:
+            process.kill()
+            await process.wait()
+            raise ClusterDenied(f"{plugin.command} gave no credentials for {name} in {_PLUGIN_S:.0f} s") from error
+        if process.returncode:
+            last = told.decode("utf-8", "replace").strip().splitlines()[-1:] or ["it printed no reason"]
+            raise ClusterDenied(f"{plugin.command} gave no credentials for {name}: {last[0]}")
+        return _printed(out, plugin, name)
+
+
+def _printed(out: bytes, plugin: ExecPlugin, name: str) -> _Printed:
+    try:
+        tree = json.loads(out)
+    except ValueError as error:
+        raise ClusterDenied(f"{plugin.command} printed no ExecCredential for {name}") from error
+    status = object_at(tree, "status") if is_object(tree) else {}
+    token, certificate, key = (
+        text_at(status, each) or None for each in ("token", "clientCertificateData", "clientKeyData")
+    )
+    if not token and not (certificate and key):
+        raise ClusterDenied(f"{plugin.command} printed neither a token nor a certificate for {name}")
+    ends = text_at(status, "expirationTimestamp")
+    try:
+        ends_at = datetime.fromisoformat(ends).timestamp() if ends else None
+    except ValueError as error:
+        raise ClusterError(f"{plugin.command} printed `{ends}` as expirationTimestamp, which is not a time") from error
+    return _Printed(
+        token=token,
+        certificate=certificate.encode() if certificate else None,
+        key=key.encode() if key else None,
+        ends_at=ends_at,
+    )

@@ -1,0 +1,139 @@
+"""The summary of an object of the cluster: its identity, its health, and the fields that Bateau holds.
+
+Called by runtimes.kubernetes. Pure.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import Final
+
+import orjson
+
+from bateau.kit.json_value import Json, JsonObject, array_at, is_object, object_at, text_at
+from bateau.kit.kstatus import Health, health
+from bateau.runtimes.kubernetes.api import FIELD_MANAGER
+
+OWNER: Final = "bateau.dev/owner"
+SERVICE: Final = "bateau.dev/service"
+_REVISION: Final = "deployment.kubernetes.io/revision"
+
+Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """One object.
+
+    `version` grows with each change (KEP-5504). `fields` is a digest of the fields that Bateau's apply holds; None
+    if it holds none. `parent` is the uid of its controller; `rollout` counts the templates that a Deployment has had.
+    """
+
+    key: Key
+    uid: str
+    version: int
+    service: str
+    health: Health
+    fields: str | None
+    parent: str = ""
+    rollout: int = 0
+
+
+def live(tree: JsonObject) -> Live:
+    """Return the summary of an object."""
+    return Live(
+        key=key_of(tree),
+        uid=text_at(tree, "metadata", "uid"),
+        version=version_of(tree),
+        service=text_at(tree, "metadata", "labels", SERVICE).replace(".", "/", 1),
+        health=health(tree),
+        fields=fields_digest(tree),
+        parent=parent_of(tree),
+        rollout=int(text_at(tree, "metadata", "annotations", _REVISION) or 0),
+    )
+
+
+def key_of(tree: JsonObject) -> Key:
+    """Return group, kind, namespace and name."""
+    group = text_at(tree, "apiVersion").rpartition("/")[0]
+    return group, text_at(tree, "kind"), text_at(tree, "metadata", "namespace"), text_at(tree, "metadata", "name")
+
+
+def version_of(tree: JsonObject) -> int:
+    """Return the resource version, which grows with each change of any object of a kind."""
+    told = text_at(tree, "metadata", "resourceVersion")
+    return int(told) if told.isdecimal() else 0
+
+
+def parent_of(tree: JsonObject) -> str:
+    """Return the uid of the controller that owns an object, "" if there is none."""
+    owners = array_at(tree, "metadata", "ownerReferences")
+    return next((text_at(o, "uid") for o in owners if is_object(o) and o.get("controller") is True), "")
+
+
+def fields_digest(tree: JsonObject) -> str | None:
+    """Return a digest of the set of fields that Bateau's apply holds in an object; None if it holds none."""
+    fields = held_fields(tree)
+    if not fields:
+        return None
+    return blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
+
+
+def held_fields(tree: JsonObject, manager: str = FIELD_MANAGER) -> JsonObject:
+    """Return the fields that the apply of a manager holds, in the form of `fieldsV1` (KEP-555)."""
+    for each in array_at(tree, "metadata", "managedFields"):
+        if (
+            text_at(each, "manager") == manager
+            and text_at(each, "operation") == "Apply"
+            and not text_at(each, "subresource")
+        ):
+            return object_at({"": each}, "", "fieldsV1")
+    return {}
+
+
+def is_made_here(tree: JsonObject) -> bool:
+    """Whether nobody but Bateau's apply, and controllers that write a status, has ever written this object.
+
+    A copy of its labels by hand, or an object that existed before, has another manager. In doubt it is not.
+    """
+    others = (
+        each
+        for each in array_at(tree, "metadata", "managedFields")
+        if text_at(each, "manager") != FIELD_MANAGER and not text_at(each, "subresource")
+    )
+    return f"f:{OWNER}" in object_at(held_fields(tree), "f:metadata", "f:labels") and not any(others)
+
+
+def paths(fields: JsonObject, before: str = "") -> Iterator[str]:
+    """Yield the paths of the leaves of `fieldsV1`.
+
+    >>> list(paths({"f:spec": {"f:replicas": {}, 'k:{"name":"web"}': {".": {}, "f:image": {}}}}))
+    ['spec.replicas', 'spec[name=web].image']
+    """
+    for key, below in fields.items():
+        if key == ".":
+            continue
+        kind, _, name = key.partition(":")
+        here = f"{before}.{name}" if kind == "f" and before else name if kind == "f" else f"{before}[{_item(name)}]"
+        if is_object(below) and any(each != "." for each in below):
+            yield from paths(below, here)
+        else:
+            yield here
+
+
+def takers(tree: JsonObject, lost: frozenset[str]) -> tuple[tuple[str, str], ...]:
+    """Return which manager holds each of these paths now, "" where nobody does."""
+    holders: dict[str, str] = {}
+    for each in array_at(tree, "metadata", "managedFields"):
+        manager = text_at(each, "manager")
+        if manager != FIELD_MANAGER:
+            holders.update(dict.fromkeys(paths(object_at({"": each}, "", "fieldsV1")), manager))
+    return tuple((path, holders.get(path, "")) for path in sorted(lost))
+
+
+def _item(told: str) -> str:
+    try:
+        tree: Json = orjson.loads(told)
+    except orjson.JSONDecodeError:
+        return told
+    return ",".join(f"{key}={value}" for key, value in tree.items()) if is_object(tree) else str(tree)

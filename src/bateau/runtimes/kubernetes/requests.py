@@ -1,0 +1,289 @@
+"""Send requests to an API server: connections, credentials, retries, and errors in words.
+
+Called by runtimes.kubernetes.api and runtimes.kubernetes.watching. This module and that one are all that knows HTTP.
+
+Invariant: a request is sent again only if sending it twice means the same as once, and not before the server's own
+Retry-After. Held by tests/runtimes/kubernetes/test_api.py.
+Refused: a client library. kr8s and lightkube bring a second HTTP stack and a model of every kind; a list, a watch and a
+patch are enough here, and objects stay plain trees.
+"""
+
+import asyncio
+import os
+import random
+import ssl
+import tempfile
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal
+
+import aiohttp
+import orjson
+
+from bateau.domain.errors import ClusterDenied, ClusterError, ClusterUnreachable, ObjectRefused
+from bateau.kit.json_value import Json, JsonObject, is_object, text_at
+from bateau.runtimes.kubernetes.credentials import Credentials
+from bateau.runtimes.kubernetes.kubeconfig import Access
+
+Method = Literal["GET", "PATCH", "POST", "PUT", "DELETE"]
+
+REQUEST_S = 60.0
+CONNECT_S = 10.0
+# Beyond 16 at once an API server of two cores gets no faster; watches need connections of their own.
+CONNECTIONS_MAX = 64
+_TRIES = 5
+_FIRST_PAUSE_S = 0.25
+_PAUSE_MAX_S = 10.0
+_UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE, _TOO_MANY = 401, 403, 404, 410, 429
+_SERVER_ERRORS = range(500, 600)
+_ERRORS = 400  # and above
+_INTERNAL = 500
+_UNTYPED = b"failed to create typed patch object"
+_AGENT = "bateau"
+
+
+class Gone(ClusterError):  # noqa: N818 - the name of the HTTP status
+    """The API server no longer knows the resource version: list again (410, KEP-365)."""
+
+
+class NotFound(ObjectRefused):
+    """The object, or its kind, does not exist."""
+
+
+class Requests:
+    """A pool of connections to one API server."""
+
+    def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ) -> None:
+        self.access = access
+        self._credentials = Credentials(access, environ=environ)
+        self._session: aiohttp.ClientSession | None = None
+        self._former: list[aiohttp.ClientSession] = []  # with credentials that have ended; requests may still use them
+        self._opening = asyncio.Lock()
+        self.sent = 0
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for session in (*self._former, *([self._session] if self._session else [])):
+            await session.close()
+        self._session, self._former = None, []
+
+    async def json(
+        self, method: Method, path: str, *, query: Mapping[str, str] | None = None, body: Json = None, form: str = ""
+    ) -> JsonObject:
+        """Return the object that `answer` returns. Raises its errors."""
+        _, tree = await self.answer(method, path, query=query, body=body, form=form)
+        return tree
+
+    async def answer(
+        self, method: Method, path: str, *, query: Mapping[str, str] | None = None, body: Json = None, form: str = ""
+    ) -> tuple[int, JsonObject]:
+        """Send a request, and return the status and the object of the answer.
+
+        `form` is the content type of `body`. Connections that break, 429 and 5xx are tried again, five times in all.
+        Raises ClusterUnreachable, ClusterDenied, Gone, NotFound and ObjectRefused.
+        """
+        failure: ClusterError = ClusterUnreachable(f"{self.access.name} gave no answer")
+        doubted = False
+        for attempt in range(_TRIES):
+            try:
+                async with self._answer(method, path, query, body, form) as response:
+                    text = await response.read()
+                    if response.status == _UNAUTHORIZED and not doubted and self._credentials.doubt():
+                        doubted = True
+                        if self._session is not None:
+                            self._former.append(self._session)
+                            self._session = None
+                        continue
+                    if _is_final(response.status, text):
+                        return response.status, self._told(response.status, text, path)
+                    failure = self._failure(response.status, _tree(text))
+                    pause = _retry_after_s(response) or _pause_s(attempt)
+            except ClusterUnreachable as error:
+                failure, pause = error, _pause_s(attempt)
+            if attempt < _TRIES - 1:
+                await asyncio.sleep(pause)
+        raise failure
+
+    async def lines(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncIterator[JsonObject]:
+        """Yield the objects of a watch until the server ends it. Not tried again.
+
+        A line that is cut off at the end is left out: the next watch brings its event again. Raises ClusterUnreachable
+        after `silence_s` seconds without a byte, and the errors of `json`.
+        """
+        async with self._answer("GET", path, query, None, "", silence_s=silence_s) as response:
+            if response.status >= _ERRORS:
+                self._told(response.status, await response.read(), path)
+            rest = b""
+            try:
+                async for chunk in response.content.iter_any():
+                    *whole, rest = (rest + chunk).split(b"\n")
+                    for line in whole:
+                        if line and is_object(tree := _tree(line)):
+                            yield tree
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise ClusterUnreachable(f"{self.access.name}: the watch of {path} broke: {_cause(error)}") from error
+
+    async def text(self, path: str, query: Mapping[str, str]) -> str:
+        """Return an answer that is plain text, such as a log. Raises the errors of `json`."""
+        async with self._answer("GET", path, query, None, "") as response:
+            read = await response.read()
+            if response.status >= _ERRORS:
+                self._told(response.status, read, path)
+            return read.decode("utf-8", "replace")
+
+    @asynccontextmanager
+    async def _answer(
+        self,
+        method: Method,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Json,
+        form: str,
+        *,
+        silence_s: float | None = None,
+    ) -> AsyncGenerator[aiohttp.ClientResponse]:
+        session = await self._open()
+        headers = await self._credentials.headers()
+        if form:
+            headers["Content-Type"] = form
+        if silence_s is None:
+            timeout = aiohttp.ClientTimeout(total=REQUEST_S, connect=CONNECT_S)
+        else:
+            timeout = aiohttp.ClientTimeout(total=None, connect=CONNECT_S, sock_read=silence_s)
+        self.sent += 1
+        try:
+            response = await session.request(
+                method,
+                self.access.server + path,
+                params=query,
+                data=orjson.dumps(body) if body is not None else None,
+                headers=headers,
+                timeout=timeout,
+                proxy=self.access.proxy,
+                server_hostname=self.access.server_name,
+            )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            says = f"cannot reach {self.access.name} at {self.access.server}: {_cause(error)}"
+            raise ClusterUnreachable(says, hint=_hint(error)) from error
+        try:
+            yield response
+        except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
+            raise ClusterUnreachable(f"{self.access.name} cut an answer off: {_cause(error)}") from error
+        finally:
+            response.close() if silence_s is not None else response.release()
+
+    async def _open(self) -> aiohttp.ClientSession:
+        async with self._opening:
+            if self._session is None:
+                connector = aiohttp.TCPConnector(
+                    limit=CONNECTIONS_MAX, ssl=await self._tls(), keepalive_timeout=30.0, ttl_dns_cache=60
+                )
+                self._session = aiohttp.ClientSession(
+                    connector=connector, headers={"User-Agent": _AGENT, "Accept": "application/json"}
+                )
+            return self._session
+
+    async def _tls(self) -> ssl.SSLContext | bool:
+        access = self.access
+        if access.server.startswith("http://"):
+            return True
+        try:
+            context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
+        except (ssl.SSLError, UnicodeError) as error:
+            raise ClusterError(f"the certificate authority of {access.name} is not a PEM certificate") from error
+        if not access.verify:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if pair := await self._credentials.client_certificate():
+            _load(context, *pair, name=access.name)
+        return context
+
+    def _failure(self, status: int, tree: Json) -> ClusterError:
+        """Return the error for an answer that was the same each time: of the object, such as of its webhook, or not."""
+        says = _says(status, tree)
+        if status == _INTERNAL and text_at(tree, "reason") == "InternalError":
+            return ObjectRefused(says, reason="InternalError", code=status)
+        return ClusterUnreachable(f"{self.access.name}: {says}")
+
+    def _told(self, status: int, text: bytes, path: str) -> JsonObject:
+        tree = _tree(text)
+        if status < _ERRORS:
+            if is_object(tree):
+                return tree
+            raise ClusterUnreachable(f"{self.access.name} answered {path} with something that is not JSON")
+        says = _says(status, tree)
+        reason = text_at(tree, "reason")
+        if status == _UNAUTHORIZED:
+            raise ClusterDenied(
+                f"{self.access.name} does not accept the credentials", hint="log in again, or choose another context"
+            )
+        if status == _GONE:
+            raise Gone(f"{self.access.name}: {says}")
+        if status == _FORBIDDEN and _is_rbac(says):
+            raise ClusterDenied(f"{self.access.name}: {says}", hint="ask for a role with this right")
+        made = NotFound if status == _NOT_FOUND else ObjectRefused
+        raise made(says, reason=reason or str(status), code=status)
+
+
+def _is_final(status: int, text: bytes) -> bool:
+    """Whether the same request would get the same answer.
+
+    If an applied object has a field outside its schema, the API server answers 500.
+    """
+    return (status != _TOO_MANY and status not in _SERVER_ERRORS) or _UNTYPED in text
+
+
+def _tree(text: bytes) -> Json:
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+
+
+def _says(status: int, tree: Json) -> str:
+    return text_at(tree, "message") or text_at(tree, "reason") or f"the API server answered {status}"
+
+
+def _is_rbac(says: str) -> bool:
+    """Whether the account lacks a right; quotas and admission policies answer with the same status."""
+    return "cannot " in says and 'User "' in says
+
+
+def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
+    told = response.headers.get("Retry-After", "")
+    return min(float(told), _PAUSE_MAX_S) if told.isdecimal() else None
+
+
+def _pause_s(attempt: int) -> float:
+    """Return the pause after a failed attempt, from 0, in seconds: doubled each time, and spread by half."""
+    return min(_FIRST_PAUSE_S * 2**attempt, _PAUSE_MAX_S) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+
+
+def _cause(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return f"its certificate is not trusted: {error.certificate_error}"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return error.os_error.strerror or str(error.os_error)
+    return str(error) or type(error).__name__
+
+
+def _hint(error: BaseException) -> str | None:
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "check certificate-authority in the kubeconfig"
+    return None
+
+
+def _load(context: ssl.SSLContext, certificate: bytes, key: bytes, *, name: str) -> None:
+    """Load a client certificate. Python reads it from a file only, so it is one for a moment, for this user alone."""
+    descriptor, path = tempfile.mkstemp(prefix="bateau-")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(certificate + b"\n" + key)
+        context.load_cert_chain(path)
+    except (ssl.SSLError, ValueError) as error:
+        raise ClusterError(f"the client certificate of {name} and its key do not fit together") from error
+    finally:
+        Path(path).unlink()
