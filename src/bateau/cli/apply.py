@@ -11,6 +11,7 @@ from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, EXIT_WRITTEN_WR
 from bateau.cli.options import directory_option, environment_option, json_option, name_option
 
 if TYPE_CHECKING:
+    from bateau.cli.cluster_apply import Wish
     from bateau.cli.rollout import Rollout
 
 
@@ -19,20 +20,28 @@ if TYPE_CHECKING:
 @directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
+@click.option("--timeout", default=600.0, show_default=True, metavar="SECONDS", help="How long to wait on a cluster.")
+@click.option("--yes-remove", type=int, metavar="N", help="Confirm the removal of exactly N objects from a cluster.")
+@click.option("--force-conflicts", is_flag=True, help="Take over fields that another manager of a cluster holds.")
 @click.option("--yes", "-y", is_flag=True, help="Apply without confirmation.")
 @click.option("--dry-run", is_flag=True, help="Show the plan and exit.")
 @json_option
-def command(
-    environment: str | None, directory: Path, name: str, listen: str, yes: bool, dry_run: bool, as_json: bool
-) -> int:
-    """Run an environment on this machine.
+def command(  # noqa: PLR0917 - click hands them over by name
+    environment: str | None, directory: Path, name: str, listen: str, timeout: float, yes_remove: int | None,
+    force_conflicts: bool, yes: bool, dry_run: bool, as_json: bool,
+) -> int:  # fmt: skip
+    """Run an environment on this machine, or on its clusters.
 
     Shows the plan, asks for confirmation, applies it, and waits until every replica is ready. Unlike `up`, it does not
     follow the specs afterwards: the services stay as applied until the next `apply` or `rollback`.
 
+    An environment with `spec.clusters` is applied to these, one after another; the first that does not become healthy
+    stops it. --listen and --name are for this machine only.
+
     Exit code 0: every service runs, or nothing changes; 1 or 5: errors, or a policy forbids the change, and nothing was
     changed; 3: not healthy.
     """
+    from bateau.cli.cluster_apply import Wish
     from bateau.cli.detached import start_detached
     from bateau.cli.instance import client, instance_paths, status_of
     from bateau.cli.presenter import Presenter
@@ -40,6 +49,11 @@ def command(
     from bateau.wiring.applying import commit_holding, held, left_running, texts_of
     from bateau.wiring.listen import parse_listen
 
+    wish = Wish(
+        yes=yes, dry_run=dry_run, as_json=as_json, timeout_s=timeout, confirmed=yes_remove, force=force_conflicts
+    )
+    if (code := _on_clusters(environment, directory, wish)) is not None:
+        return code
     parse_listen(listen)
     texts = texts_of(directory)
     running = status_of(name)
@@ -73,6 +87,17 @@ def command(
     else:
         written = client(name).apply(texts, commit=commit)
     return _ended(say, wait_for_written(name, presenter, written), pending=pending)
+
+
+def _on_clusters(environment: str | None, directory: Path, wish: "Wish") -> int | None:
+    """Apply to the clusters of the environment; return None if it has none."""
+    from bateau.cli.cluster_apply import apply_to_clusters
+    from bateau.wiring.clusters import clusters_of
+    from bateau.wiring.question import Question
+
+    question = Question(directory=directory, environment=environment)
+    places = clusters_of(question)
+    return apply_to_clusters(question, places, wish) if places else None
 
 
 class _Saying:

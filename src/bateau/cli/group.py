@@ -21,7 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "models": "List, download and remove models.",
     "check": "Check specs without applying them.",
     "plan": "Show the effect of a change of specs.",
-    "apply": "Run an environment on this machine: plan, confirm, wait until healthy.",
+    "apply": "Run an environment on this machine or its clusters: plan, confirm, wait.",
     "rollback": "Roll one service back to its last healthy revision.",
     "restart": "Replace every replica of one service, one after another.",
     "render": "Render the Kubernetes manifests of an environment.",

@@ -7,17 +7,22 @@ from typing import TYPE_CHECKING
 import click
 
 from bateau.cli.delivery_options import delivery_options
-from bateau.cli.exit_codes import EXIT_PENDING, written_code
+from bateau.cli.exit_codes import EXIT_PENDING, EXIT_WORLD_FAILED, written_code
 from bateau.cli.options import environment_option
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from bateau.control.destinations import Destination
     from bateau.domain.change import Delivery
+    from bateau.wiring.question import Question
 
 
 @click.command()
 @environment_option("The environment to compare.")
 @click.argument("commits", required=False, metavar="[A..B]")
 @delivery_options
+@click.option("--git", "in_git", is_flag=True, help="Compare with the last commit, and ask no cluster.")
 @click.option("--against", type=click.Path(exists=True, path_type=Path), help="A directory of manifests, or a bundle.")
 @click.option("--json", "form", flag_value="json", help="Print JSON for programs.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print a comment for a pull request.")
@@ -29,13 +34,15 @@ if TYPE_CHECKING:
 @click.option("--yes-remove", type=int, metavar="N", help="Confirm the removal of exactly N objects.")
 def command(  # noqa: PLR0917 - click hands them over by name
     environment: str | None, commits: str | None, directory: Path, namespace: str | None, starter: bool,
-    kubernetes: str, against: Path | None, form: str | None, objects: bool, pending_code: bool, yes_remove: int | None,
+    kubernetes: str, in_git: bool, against: Path | None, form: str | None, objects: bool,
+    pending_code: bool, yes_remove: int | None,
     pull_request: str | None, status_of: str | None,
 ) -> int:  # fmt: skip
     """Show the effect of a change on an environment, before anything is applied.
 
     \b
-      bateau plan --env prod                      your edits, against the last commit
+      bateau plan --env prod                      your edits, against the clusters of prod, or the last commit
+      bateau plan --env prod --git                your edits, against the last commit
       bateau plan --env prod HEAD~1..HEAD         one commit against another, without a cluster
       bateau plan --env prod --against out/       against manifests that were rendered before, or a bundle
       bateau apply --env prod --dry-run           against the services that run on this machine
@@ -52,6 +59,11 @@ def command(  # noqa: PLR0917 - click hands them over by name
         directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
     both = _range(commits)
+    if not (in_git or both or against or status_of or pull_request or form in ("markdown", "sarif")):
+        from bateau.wiring.clusters import clusters_of
+
+        if places := clusters_of(question):
+            return _against_clusters(question, places, form, objects=objects, code=pending_code, confirmed=yes_remove)
     delivery = planned(question, commits=both, against=against, confirmed=yes_remove)
     commit = asyncio.run(commit_of(question, (both and both[1]) or "HEAD")) if status_of else ""
     prefix = asyncio.run(prefix_of(directory)) if form == "sarif" else ""
@@ -67,6 +79,52 @@ def command(  # noqa: PLR0917 - click hands them over by name
     if delivery.wrong or delivery.forbidden:
         return written_code(wrong=True, mistaken=delivery.wrong)
     return EXIT_PENDING if pending_code and delivery.pending else 0
+
+
+def _against_clusters(
+    question: "Question",
+    places: "Sequence[Destination]",
+    form: str | None,
+    *,
+    objects: bool,
+    code: bool,
+    confirmed: int | None,
+) -> int:
+    """Show the plan for each cluster, and return the exit code. One that cannot be reached does not hide the others."""
+    from bateau.api.encoding import exact
+    from bateau.api.plan_json import plan_tree
+    from bateau.cli.plan_text import plan_text
+    from bateau.cli.problems import render
+    from bateau.domain.errors import ClusterError
+    from bateau.wiring.clusters import planned_on
+    from bateau.wiring.delivery import rendered
+
+    made = rendered(question)
+    found: dict[str, Delivery] = {}
+    unreachable: dict[str, ClusterError] = {}
+    for place in places:
+        try:
+            found[place.name] = asyncio.run(planned_on(question, place, made, confirmed=confirmed))
+        except ClusterError as error:
+            unreachable[place.name] = error
+    if form == "json":
+        told = [{"cluster": name, **plan_tree(each)} for name, each in found.items()]
+        told += [{"cluster": name, "unreachable": error.message} for name, error in unreachable.items()]
+        click.echo(exact({"clusters": told}, indented=True))
+    for name, each in found.items():
+        if form != "json":
+            click.echo(f"{name}: {plan_text(each, objects=objects)}")
+        if each.problems:
+            click.echo(render(each.problems), err=True)
+    for name, error in unreachable.items():
+        click.echo(
+            f"{name}: not compared: {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""), err=True
+        )
+    if any(each.wrong or each.forbidden for each in found.values()):
+        return written_code(wrong=True, mistaken=any(each.wrong for each in found.values()))
+    if unreachable:
+        return EXIT_WORLD_FAILED
+    return EXIT_PENDING if code and any(each.pending for each in found.values()) else 0
 
 
 def _range(commits: str | None) -> tuple[str, str] | None:

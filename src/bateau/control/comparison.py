@@ -1,7 +1,7 @@
 """Compare two renderings: return the plan, and the errors that the change adds.
 
-Called by wiring.delivery. An error that both sides have is the baseline: it is reported, and does not block the change.
-`check`, `render` and `apply` judge the desired side as a whole; only `plan` has a baseline.
+Called by wiring.clusters and wiring.delivery. An error that both sides have is the baseline: it is reported, and does
+not block the change. `check`, `render` and `apply` judge the desired side as a whole; only `plan` has a baseline.
 
 Invariant: a side that could not be rendered is reported as an error, and its objects are neither created nor removed.
 Held by tests/wiring/test_plan_baseline.py.

@@ -75,6 +75,7 @@ class Names:
     services: Mapping[str, "Spec"]
     service_kinds: Mapping[str, str]  # "model": "Model"
     environments: frozenset[str]
+    clusters: frozenset[str]
     doubtful: frozenset[str]
 
 

@@ -1,6 +1,6 @@
 """Combine an environment with the environments that it builds on: deeply merged values, and patches in order.
 
-Called by control.releasing and hydrate.
+Called by control.destinations, control.releasing and hydrate.
 
 Invariant: `from` alone decides the order: first the environments that it names, each after those in its own `from`,
 then the environment itself. Later ones win. Held by
@@ -46,6 +46,7 @@ class Context:
     variables: Mapping[str, str] = field(default_factory=dict[str, str])
     namespace: Origin | None = None
     exclusions: tuple[Exclusion, ...] = ()
+    clusters: tuple[str, ...] = ()
     others: tuple[str, ...] = ()  # without a name: the environments that could have been chosen
 
     def exclusion(self, key: str) -> Exclusion | None:
@@ -85,6 +86,7 @@ def context(
     declared: set[str] = set()
     exclusions: list[Exclusion] = []
     named: Origin | None = None
+    clusters: tuple[str, ...] = ()
     for spec in chain:
         body = body_of(spec)
         _merge(values, object_at(body, "values"), "", spec, origins)
@@ -93,6 +95,7 @@ def context(
         if body.get("namespace"):
             at = spec.positions.get("spec.namespace", spec.position)
             named = Origin("value", at, body["namespace"], f"spec.namespace of {spec.name}")
+        clusters = tuple(texts_at(body, "clusters")) or clusters
         for index, pattern in enumerate(texts_at(body, "exclude")):
             at = spec.positions.get(item("spec.exclude", index), spec.position)
             exclusions.append(Exclusion(pattern, spec.name, at))
@@ -105,6 +108,7 @@ def context(
         variables={key: value for key, value in variables.items() if key in declared},
         namespace=given or named,
         exclusions=tuple(exclusions),
+        clusters=clusters,
     )
     return found, problems
 

@@ -1,6 +1,6 @@
 """Frozen dataclasses as a schema: documented fields with units, patterns and bounds.
 
-Called by api.requests, domain, hydrate, kit.schema_docs, policy.written and specs. Knows nothing of Bateau.
+Called by api, control, domain, hydrate, kit, policy and specs. Knows nothing of Bateau.
 
 Invariant: `check` finds all errors in a tree, not only the first; `build` takes only trees that passed. Held by
 tests/kit/test_schema.py.

@@ -87,6 +87,7 @@ _METADATA: Final[Table] = {
     "metadata.deletionGracePeriodSeconds": _IGNORED,
     "metadata.namespace": "default",
     "metadata.labels": {},
+    "spec.jobTemplate.metadata": {},
     "metadata.annotations": {},
     "metadata.annotations.kubectl.kubernetes.io/last-applied-configuration": _IGNORED,
     "metadata.annotations.deployment.kubernetes.io/revision": _IGNORED,

@@ -24,6 +24,7 @@ def reference_problems(specs: Sequence[Spec], *, doubtful: frozenset[str] = froz
         service_kinds={kind.name.lower(): kind.name for kind in KINDS.values() if kind.to_workload},
         services={spec.key: spec for spec in specs if spec.is_service},
         environments=frozenset(spec.name for spec in specs if spec.kind == "Environment"),
+        clusters=frozenset(spec.name for spec in specs if spec.kind == "Cluster"),
         doubtful=doubtful,
     )
     problems = [

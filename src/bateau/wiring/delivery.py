@@ -1,6 +1,6 @@
 """Render the specs of a directory or a commit, with schemas and policies, for `plan`, `check` and `explain`.
 
-Called by cli.explain, cli.plan and wiring.promotion.
+Called by cli.cluster_apply, cli.explain, cli.plan, wiring.clusters and wiring.promotion.
 """
 
 import asyncio
@@ -58,7 +58,7 @@ def planned(
 ) -> Delivery:
     """Return the changes between two commits, or from the last commit or `against` to the directory.
 
-    `against` is a bundle or a directory of manifests. `confirmed` is the number of removals that was agreed to. Raises
+    `against` is a bundle or a directory of manifests. `confirmed` is the confirmed number of removals. Raises
     ControlError and the SourceError family.
     """
     older, newer = commits or ("", "")
@@ -70,7 +70,7 @@ def planned(
             manifests,
             str(against),
             desired.reading,
-            _rules(question),
+            rules_of(question),
             environment=question.environment,
             variables=os.environ,
         )
@@ -168,7 +168,8 @@ async def _commit(directory: Path, revision: str) -> tuple[GitObjects, str, Mapp
     return objects, commit, await objects.texts_at(commit), await objects.listing(commit)
 
 
-def _rules(question: Question) -> Rules:
+def rules_of(question: Question) -> Rules:
+    """Return the schemas and the policies of a question."""
     return Rules(
         schemas=load_schemas(question.kubernetes),
         today=datetime.now(tz=UTC).date(),
@@ -180,7 +181,7 @@ def _delivered(question: Question, side: _Side) -> Rendered:
     made = deliver(
         side.reading,
         question.environment,
-        _rules(question),
+        rules_of(question),
         variables=os.environ,
         namespace=question.namespace,
         foreign=side.foreign,

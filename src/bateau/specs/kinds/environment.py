@@ -6,7 +6,7 @@ from fnmatch import fnmatchcase
 
 from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
-from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, LATER, Kind, Names, Spec
+from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN, expressions
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at
 from bateau.kit.position import leaves
@@ -63,7 +63,11 @@ class EnvironmentSpec:
         "Environment variables that expressions can read with `env(name)`. They cannot read any others.", default=()
     )
     after: tuple[str, ...] = described("Environments that precede this one in the order of promotion.", default=())
-    clusters: tuple[str, ...] = described("Clusters that the environment runs on.", default=(), unsupported=LATER)
+    clusters: tuple[str, ...] = described(
+        "Clusters that the environment runs on, in the order in which they are changed. Absent: this machine.",
+        default=(),
+        examples=(("berlin", "paris"),),
+    )
     namespace: str | None = described(
         "Namespace on clusters for services whose documents name none. `--namespace` overrides it.",
         default=None,
@@ -85,7 +89,8 @@ def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     return [
         *_plain_texts(spec, fields),
         *_misspelt_kinds(spec, fields, names),
-        *_unknown_environments(spec, fields, names),
+        *_unknown_names(spec, fields, "after", "Environment", names.environments - {spec.name}, names.doubtful),
+        *_unknown_names(spec, fields, "clusters", "Cluster", names.clusters, names.doubtful),
         *_nothing_excluded(spec, fields, names),
     ]
 
@@ -119,17 +124,20 @@ def _nothing_excluded(spec: Spec, fields: ReadObject, names: Names) -> list[Prob
     return found
 
 
-def _unknown_environments(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
-    others = sorted(names.environments - {spec.name})
+def _unknown_names(
+    spec: Spec, fields: ReadObject, field: str, kind: str, known: frozenset[str], doubtful: frozenset[str]
+) -> list[Problem]:
+    """Report the items of a field that name no document of a kind."""
+    none = f"no {'other ' if kind == spec.kind else ''}{kind} is defined"
     return [
         at(
             spec,
-            f"spec.after[{index}]",
-            f"after `{name}`, but there is no such Environment",
-            suggestion(name, others, none="no other Environment is defined"),
+            f"spec.{field}[{index}]",
+            f"{field} `{name}`, but there is no such {kind}",
+            suggestion(name, sorted(known), none=none),
         )
-        for index, name in enumerate(array_at(fields, "after"))
-        if isinstance(name, str) and "${" not in name and name not in others and name not in names.doubtful
+        for index, name in enumerate(array_at(fields, field))
+        if isinstance(name, str) and "${" not in name and name not in known and name not in doubtful
     ]
 
 

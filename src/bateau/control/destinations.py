@@ -1,0 +1,55 @@
+"""Find the clusters that an environment runs on, and make the units that go there.
+
+Called by cli.cluster_apply, cli.plan and wiring.clusters. Pure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from bateau.control.delivery import Rendered
+from bateau.domain.manifest import Manifest
+from bateau.domain.unit import Objects, Unit
+from bateau.domain.workload import ServiceKey
+from bateau.hydrate import context
+from bateau.kit.schema import build
+from bateau.specs import Reading
+from bateau.specs.kinds.cluster import ClusterSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Destination:
+    """A cluster of an environment, and the namespace of services whose documents name none."""
+
+    name: str
+    spec: ClusterSpec
+    namespace: str = "default"
+
+
+def destinations(reading: Reading, environment: str | None, *, namespace: str | None = None) -> tuple[Destination, ...]:
+    """Return the clusters of an environment, in its order; none if it runs on this machine.
+
+    A cluster without a document is left out: reading has reported it.
+    """
+    environments = {spec.name: spec for spec in reading.specs if spec.kind == "Environment"}
+    clusters = {spec.name: spec for spec in reading.specs if spec.kind == "Cluster"}
+    found, _ = context(environment, environments, {}, namespace)
+    within = str(found.namespace.value) if found.namespace else "default"
+    return tuple(
+        Destination(name=name, spec=build(clusters[name].fields, ClusterSpec), namespace=within)
+        for name in found.clusters
+        if name in clusters
+    )
+
+
+def units_of(rendered: Rendered) -> tuple[Unit, ...]:
+    """Return a unit for each service that has objects."""
+    by_service: dict[str, list[Manifest]] = {}
+    for each in rendered.manifests:
+        if each.service is not None:
+            by_service.setdefault(each.service, []).append(each)
+    workloads: Mapping[str, object] = {each.key: each for each in rendered.written.release.services}
+    return tuple(
+        Unit(key=ServiceKey(key), target="kubernetes", body=Objects(manifests=tuple(manifests)))
+        for key, manifests in sorted(by_service.items())
+        if key in workloads
+    )

@@ -1,0 +1,161 @@
+"""`plan` and `apply` of an environment that runs on a cluster, by the real program against a real API server."""
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from cluster.kubectl import Kubectl
+
+_SPECS = """
+apiVersion: bateau.dev/v1alpha1
+kind: Environment
+metadata: {name: prod}
+spec: {clusters: [berlin], namespace: %(namespace)s}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Cluster
+metadata: {name: berlin}
+spec: {context: %(context)s}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: shop}
+spec: {manifests: [objects/*.yaml]}
+"""
+_CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: %s}\n"
+
+
+@dataclass
+class Project:
+    """A directory of specs, and the namespace that they name."""
+
+    directory: Path
+    namespace: str
+    kubeconfig: Path
+
+    def bateau(self, *words: str, code: int = 0, kubeconfig: Path | None = None) -> str:
+        """Run the program, check its exit code, and return everything that it printed."""
+        command = [sys.executable, "-m", "bateau", *words]
+        environ = {**os.environ, "KUBECONFIG": str(kubeconfig or self.kubeconfig)}
+        done = subprocess.run(
+            command, cwd=self.directory, env=environ, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done.stdout + done.stderr
+
+    def config(self, name: str, value: str) -> None:
+        (self.directory / "objects" / f"{name}.yaml").write_text(_CONFIG % (name, value))
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return Kubectl(self.kubeconfig, self.namespace)
+
+
+@pytest.fixture
+def project(control_plane: Path, tmp_path: Path) -> Iterator[Project]:
+    namespace = f"t-{uuid.uuid4().hex[:10]}"
+    kubectl = Kubectl(control_plane)
+    context = kubectl("config", "current-context").strip()
+    (tmp_path / "objects").mkdir()
+    (tmp_path / "specs.yaml").write_text(_SPECS % {"namespace": namespace, "context": context})
+    made = Project(tmp_path, namespace, control_plane)
+    made.config("colours", "red")
+    yield made
+    kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
+
+
+def test_a_plan_compares_with_the_cluster_and_apply_makes_it_so(project: Project):
+    assert f"+ ConfigMap {project.namespace}/colours" in project.bateau("plan", "--env", "prod")
+    told = project.bateau("apply", "--env", "prod", "--yes")
+    assert "app/shop" in told
+    assert "every service is healthy" in told
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red"}
+    assert "nothing changes" in project.bateau("plan", "--env", "prod", "--exit-code")
+    project.config("colours", "green")
+    project.config("more", "blue")
+    told = project.bateau("plan", "--env", "prod", "--exit-code", code=4)
+    assert "data.a red -> green" in told
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "green"}
+
+
+def test_what_is_removed_from_the_specs_goes_and_what_others_made_stays(project: Project):
+    project.config("more", "blue")
+    project.bateau("apply", "--env", "prod", "--yes")
+    project.kubectl("create", "configmap", "by-hand")
+    (project.directory / "objects" / "more.yaml").unlink()
+    assert f"- ConfigMap {project.namespace}/more" in project.bateau("plan", "--env", "prod")
+    project.bateau("apply", "--env", "prod", "--yes")
+    names = {each["metadata"]["name"] for each in project.kubectl.get("configmap")["items"]}
+    assert "more" not in names
+    assert {"colours", "by-hand"} <= names
+
+
+def test_without_confirmation_nothing_is_applied(project: Project):
+    assert "confirmation needs a terminal" in project.bateau("apply", "--env", "prod", code=2)
+    assert f"+ ConfigMap {project.namespace}/colours" in project.bateau("apply", "--env", "prod", "--dry-run")
+    assert project.kubectl.run("get", "configmap", "colours").returncode != 0
+
+
+def test_a_field_of_another_manager_is_not_taken_over_silently(project: Project):
+    project.bateau("apply", "--env", "prod", "--yes")
+    patch = json.dumps({"data": {"a": "mine"}})
+    project.kubectl("patch", "configmap", "colours", f"--patch={patch}", "--type=merge")
+    project.config("colours", "green")
+    told = project.bateau("apply", "--env", "prod", "--yes", code=3)
+    assert 'conflict with "kubectl-patch"' in told
+    assert "--force-conflicts" in told
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "mine"}
+    project.bateau("apply", "--env", "prod", "--yes", "--force-conflicts")
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "green"}
+
+
+def test_an_account_that_may_only_read_plans(project: Project, tmp_path_factory: pytest.TempPathFactory):
+    project.bateau("apply", "--env", "prod", "--yes")
+    project.kubectl("create", "serviceaccount", "reader")
+    account = f"--serviceaccount={project.namespace}:reader"
+    project.kubectl("create", "rolebinding", "reader", "--clusterrole=view", account)
+    token = project.kubectl("create", "token", "reader").strip()
+    reader = tmp_path_factory.mktemp("kube") / "config"
+    reader.write_bytes(project.kubeconfig.read_bytes())
+    reader.chmod(0o600)
+    plain = Kubectl(reader)
+    context = plain("config", "current-context").strip()
+    plain("config", "set-credentials", "reader", f"--token={token}")
+    plain("config", "set-context", context, "--user=reader")
+    project.config("colours", "green")
+    assert "red -> green" in project.bateau("plan", "--env", "prod", kubeconfig=reader)
+    told = project.bateau("apply", "--env", "prod", "--yes", "--timeout", "5", code=3, kubeconfig=reader)
+    assert "cannot patch resource" in told
+    assert token not in told
+
+
+def test_a_cluster_that_is_away_is_named_and_the_others_are_compared(project: Project, tmp_path: Path):
+    specs = (project.directory / "specs.yaml").read_text()
+    away = "---\napiVersion: bateau.dev/v1alpha1\nkind: Cluster\nmetadata: {name: paris}\nspec: {kubeconfig: %s}\n"
+    config = tmp_path / "paris"
+    config.write_text(
+        "clusters: [{name: p, cluster: {server: 'https://127.0.0.1:9'}}]\nusers: [{name: p, user: {token: t}}]\n"
+        "contexts: [{name: paris, context: {cluster: p, user: p}}]\n"
+    )
+    (project.directory / "specs.yaml").write_text(specs.replace("[berlin]", "[paris, berlin]") + away % config)
+    told = project.bateau("plan", "--env", "prod", code=3)
+    assert "paris: not compared: cannot reach paris at https://127.0.0.1:9" in told
+    assert f"+ ConfigMap {project.namespace}/colours" in told
+    told = project.bateau("apply", "--env", "prod", "--yes", code=3)
+    assert "berlin: applied" in told
+
+
+def test_an_unknown_cluster_is_an_error_of_the_specs(project: Project):
+    specs = (project.directory / "specs.yaml").read_text()
+    (project.directory / "specs.yaml").write_text(specs.replace("[berlin]", "[berlni]"))
+    told = project.bateau("check", code=1)
+    assert "clusters `berlni`, but there is no such Cluster" in told
+    assert "berlin" in told
