@@ -80,7 +80,7 @@ async def test_an_old_version_of_a_watch_is_gone() -> None:
 @pytest.mark.parametrize(("code", "hint"), [(401, "log in"), (403, "role")])
 async def test_a_denied_request_names_the_right_and_no_token(code: int, hint: str) -> None:
     says = 'configmaps is forbidden: User "ci" cannot list resource "configmaps"'
-    async with served(status(code, "Forbidden", says), token="s3cret") as (api, _):  # noqa: S106 - of the test
+    async with served(status(code, "Forbidden", says), token="s3cret") as (api, _):
         with pytest.raises(ClusterDenied) as caught:
             await api.list(MAPS, _name)
         assert hint in (caught.value.hint or "")
