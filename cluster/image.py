@@ -17,6 +17,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ _USER = "65532"
 # `essential` has no apt. The libraries are those that llama.cpp and Envoy link; Bateau runs git itself.
 _PACKAGES = "python3,ca-certificates,git,libgomp1,libstdc++6"
 _SUITE = "bookworm"
+_KEPT_DAYS = 14
 _UNUSED = ("var/cache", "var/lib/apt", "var/log", "usr/share/doc", "usr/share/man", "usr/share/locale", "dev", "run")
 _LAUNCHER = '#!/usr/bin/python3\nimport sys\nfrom bateau.cli import main\n\nsys.argv[0] = "bateau"\nmain()\n'
 
@@ -69,7 +71,9 @@ def _arguments() -> argparse.Namespace:
 
 
 def _app(output: Path) -> tuple[Path, str]:
-    _require("mmdebstrap", "skopeo")
+    _require("mmdebstrap")
+    if os.geteuid() != 0:
+        raise _CannotBuild("the root file system of the image can only be made by root", "run the command with sudo")
     with tempfile.TemporaryDirectory(prefix="bateau-image-") as folder:
         work = Path(folder)
         base = _base()
@@ -123,9 +127,8 @@ def _base() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "bateau/image"
     base = cache / recipe
     if base.exists():
+        os.utime(base)
         return base
-    if os.geteuid() != 0:
-        raise _CannotBuild("a root file system of Debian can only be made by root", "run the command with sudo")
     print(f"making the base image of Debian {_SUITE}", file=sys.stderr)
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -155,6 +158,10 @@ def _base() -> Path:
             if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o6000:
                 path.chmod(path.stat().st_mode & 0o777)
         root.rename(base)
+    # Another checkout may be using its own at this moment.
+    for each in cache.iterdir():
+        if time.time() - each.stat().st_mtime > _KEPT_DAYS * 86_400:
+            shutil.rmtree(each)
     return base
 
 
@@ -202,6 +209,7 @@ def _compile(base: Path, layer: Path) -> None:
 
 
 def _push(archive: Path, reference: str, *, insecure: bool) -> None:
+    _require("skopeo")
     tls = ["--dest-tls-verify=false"] if insecure else []
     _run(["skopeo", "copy", "--quiet", "--insecure-policy", *tls, f"oci-archive:{archive}", f"docker://{reference}"])
     print(f"pushed to {reference}", file=sys.stderr)

@@ -19,6 +19,9 @@ ip -n "$namespace" link set eth0 up
 ip -n "$namespace" route add default via "$CONTROL_IP"
 ip -n "$LABEL" route add "10.244.$index.0/24" via "$ip"
 ip netns exec "$namespace" sysctl -qw net.ipv4.ip_forward=1
+# Without it, packets between two pods of one node pass the bridge and no rule.
+ip netns exec "$namespace" sysctl -qw net.bridge.bridge-nf-call-iptables=1 2>/dev/null ||
+  say "warning: the kernel module br_netfilter is not loaded, so no NetworkPolicy is enforced between pods of one node"
 
 cat >"$folder/cni/10-bridge.conflist" <<END
 {"cniVersion": "1.0.0", "name": "pods", "plugins": [

@@ -45,7 +45,7 @@ def _started(label: str, *, nodes: int, parts: list[str]) -> Iterator[Path]:
         return
     if missing := recipe("build.sh", "--missing", *parts).stdout.strip():
         unavailable(f"not built: {missing}; run .ci/cluster once")
-    _remove_abandoned()
+    remove_abandoned()
     name = f"test-{os.getpid()}-{label}"
     before = _machine()
     try:
@@ -99,7 +99,8 @@ def unavailable(reason: str) -> NoReturn:
     pytest.skip(reason)
 
 
-def _remove_abandoned() -> None:
+def remove_abandoned() -> None:
+    """Remove the clusters of sessions that were killed: their names have the pid of a process that has gone."""
     state = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state", "bateau/cluster")
     for folder in state.glob("test-*-*/"):
         owner = re.match(r"test-(\d+)-", folder.name)

@@ -125,6 +125,10 @@ def test_a_network_policy_admits_the_named_pods_and_no_other(kubectl: Kubectl, w
     try:
         eventually(lambda: not is_admitted("stranger"), "the policy is not enforced")
         assert is_admitted("friend")
+        # The packets of pods of one node pass a bridge, and no router.
+        address = kubectl.get("pod", web)["status"]["podIP"]
+        assert not reaches(kubectl, "stranger", f"http://{address}:8080/")
+        assert reaches(kubectl, "friend", f"http://{address}:8080/")
     finally:
         kubectl("delete", "networkpolicy", "web")
     eventually(lambda: is_admitted("stranger"), "the policy was deleted and is still enforced")

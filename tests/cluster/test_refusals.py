@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cluster.fixtures import RECIPE, leftovers, recipe, unavailable
+from cluster.fixtures import RECIPE, leftovers, recipe, remove_abandoned, unavailable
 
 NAME = f"test-{os.getpid()}-refusals"
 IS_ROOT = os.geteuid() == 0
@@ -118,6 +118,15 @@ def test_a_name_that_no_namespace_can_have_is_refused(name: str, monkeypatch: py
         done = run(RECIPE / script)
         assert done.returncode == 1
         assert done.stderr.startswith("error: ")
+
+
+def test_the_cluster_of_a_killed_session_is_removed_and_that_of_a_living_one_is_not(state: Path):
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    for pid in (ended.pid, os.getpid()):
+        (state / f"test-{pid}-cluster/logs").mkdir(parents=True)
+    remove_abandoned()
+    assert [each.name for each in state.iterdir()] == [f"test-{os.getpid()}-cluster"]
 
 
 def test_images_are_not_loaded_into_a_cluster_without_a_node():
