@@ -53,4 +53,4 @@ component kube-controller-manager --secure-port="$CONTROLLER_MANAGER_PORT" --use
 # shellcheck disable=SC2086
 component kube-scheduler --secure-port="$SCHEDULER_PORT" ${SCHEDULER_ARGS:-}
 # The controller manager creates it once its controllers run. Pods cannot be created before.
-until_ok 60 kube-controller-manager kubectl --namespace=default get serviceaccount default
+until_ok 120 kube-controller-manager kubectl --namespace=default get serviceaccount default

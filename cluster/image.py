@@ -157,7 +157,12 @@ def _base() -> Path:
             # No program of the image may gain rights.
             if path.is_file() and not path.is_symlink() and path.stat().st_mode & 0o6000:
                 path.chmod(path.stat().st_mode & 0o777)
-        root.rename(base)
+        try:
+            root.rename(base)
+        except OSError:
+            if not base.exists():  # another build has made it in the meantime
+                raise
+    os.utime(base)
     # Another checkout may be using its own at this moment.
     for each in cache.iterdir():
         if time.time() - each.stat().st_mtime > _KEPT_DAYS * 86_400:

@@ -23,7 +23,7 @@ join_cgroups() {
     done
     for each in . "$LABEL" "$LABEL/$name"; do
       if [ -s "$top/$each/cgroup.controllers" ]; then
-        sed 's/\([a-z]*\)/+\1/g' "$top/$each/cgroup.controllers" >"$top/$each/cgroup.subtree_control"
+        sed 's/[a-z]\+/+&/g' "$top/$each/cgroup.controllers" >"$top/$each/cgroup.subtree_control"
       fi
     done
     echo $$ >"$top/$LABEL/$name/system/cgroup.procs"

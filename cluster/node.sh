@@ -104,4 +104,4 @@ END
 export NAME
 start_in "$namespace" "$name" unshare --mount --propagation private --pid --uts --ipc --fork --kill-child --mount-proc \
   "$HERE/node-init.sh" "$name" "$ip"
-until_ok 60 "$name" test -e "$folder/imported"
+until_ok 120 "$name" test -e "$folder/imported"
