@@ -8,11 +8,11 @@ import urllib.request
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from bateau.api.client import ApiClient
+from bateau.api.trees import StatusTree
 from bateau.domain.errors import ControlError
 from bateau.wiring.listen import free_port
 from bateau.wiring.paths import paths
@@ -97,7 +97,7 @@ def _specs() -> Iterator[tuple[str, str]]:
     yield "server.py", SERVER
 
 
-def _settled(client: ApiClient) -> dict[str, Any]:
+def _settled(client: ApiClient) -> StatusTree:
     status = client.status()
     while not (status["settled"] and status["rolledOut"]):
         status = client.status(after=status["number"], wait_s=60)
@@ -133,7 +133,7 @@ def _save(client: ApiClient, specs: Path, change: int) -> float:
     return time.perf_counter() - started
 
 
-def _revision(status: dict[str, Any], key: str) -> list[str]:
+def _revision(status: StatusTree, key: str) -> list[str]:
     (service,) = (each for each in status["services"] if each["service"] == key)
     return [each["revision"] for each in service["replicas"] if not each["draining"]]
 

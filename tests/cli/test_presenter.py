@@ -1,9 +1,10 @@
 """The lines that `up`, `apply` and `rollback` print while the status changes."""
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
+from bateau.api.trees import StatusTree
 from bateau.cli.presenter import Presenter
 
 _CAPACITY = {"threads": 1, "slots": 4, "context": 1024, "memoryBytes": 412_000_000}
@@ -26,11 +27,12 @@ def test_an_adopted_model_is_shown_if_the_specs_stay_unknown(capsys: pytest.Capt
     assert capsys.readouterr().err == "chat       Ready    3 replicas    llama.cpp\n"
 
 
-def _tree(*services: dict[str, Any], settled: bool) -> dict[str, Any]:
+def _tree(*services: dict[str, Any], settled: bool) -> StatusTree:
     gateway = _service("gateway/envoy", engine="envoy", capacity=None, revision=None)
-    return {
+    tree: Any = {
         "services": list(services), "gateway": gateway, "problems": [], "specsRejected": False, "settled": settled,
     }  # fmt: skip
+    return cast("StatusTree", tree)
 
 
 def _model(*, capacity: dict[str, int] | None, revision: str | None) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import psutil
 
@@ -126,7 +126,8 @@ class Stack:
         from bateau.wiring.paths import paths
 
         try:
-            return ApiClient(paths(self.name, self.environ).control_socket, instance=self.name).status()
+            tree = ApiClient(paths(self.name, self.environ).control_socket, instance=self.name).status()
+            return cast("dict[str, Any]", tree)
         except ControlError:
             return None
 

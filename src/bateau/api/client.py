@@ -8,9 +8,10 @@ import json
 import socket
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
 
+from bateau.api.trees import PreviewTree, RollbackTree, StatusTree, is_preview, is_rollback, is_status
 from bateau.domain.errors import ControlError
+from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 
 _TIMEOUT_S = 10.0
 _REFUSED = 400
@@ -23,21 +24,27 @@ class ApiClient:
         self._path = path
         self._instance = instance
 
-    def status(self, *, after: int | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+    def status(self, *, after: int | None = None, wait_s: float = 0.0) -> StatusTree:
         """Return the status as a tree with camelCase keys. Raises ControlError if no control plane answers.
 
         With `after`, the number of the snapshot that the caller has, wait up to `wait_s` seconds for a different one.
         """
         query = "" if after is None else f"?after={after}&wait={wait_s:g}"
-        return cast("dict[str, Any]", self._ask("GET", f"/v1/status{query}", patience_s=wait_s))
+        tree = self._ask("GET", f"/v1/status{query}", patience_s=wait_s)
+        if not is_status(tree):
+            raise self._not_understood()
+        return tree
 
     def stop(self) -> None:
         """Ask the control plane to stop everything and exit."""
         self._ask("POST", "/v1/stop")
 
-    def preview(self, texts: Mapping[str, str]) -> dict[str, Any]:
+    def preview(self, texts: Mapping[str, str]) -> PreviewTree:
         """Return the effect that other texts would have on the running services. Raises ControlError."""
-        return cast("dict[str, Any]", self._ask("POST", "/v1/preview", {"texts": dict(texts)}))
+        tree = self._ask("POST", "/v1/preview", {"texts": dict(texts)})
+        if not is_preview(tree):
+            raise self._not_understood()
+        return tree
 
     def apply(self, texts: Mapping[str, str], *, commit: str | None) -> str:
         """Make texts the desired state, and return their digest, which appears in the status.
@@ -46,13 +53,16 @@ class ApiClient:
         """
         return str(self._ask("POST", "/v1/apply", {"texts": dict(texts), "commit": commit})["written"])
 
-    def rollback(self, service: str, *, to: int | None) -> dict[str, Any]:
+    def rollback(self, service: str, *, to: int | None) -> RollbackTree:
         """Roll a service back to an earlier revision. Raises ControlError."""
-        return cast("dict[str, Any]", self._ask("POST", "/v1/rollback", {"service": service, "to": to}))
+        tree = self._ask("POST", "/v1/rollback", {"service": service, "to": to})
+        if not is_rollback(tree):
+            raise self._not_understood()
+        return tree
 
-    def restart(self, service: str) -> dict[str, Any]:
+    def restart(self, service: str) -> JsonObject:
         """Replace every replica of a service, one after another. Raises ControlError."""
-        return cast("dict[str, Any]", self._ask("POST", "/v1/restart", {"service": service}))
+        return self._ask("POST", "/v1/restart", {"service": service})
 
     def answers(self) -> bool:
         """Whether a control plane answers."""
@@ -62,7 +72,11 @@ class ApiClient:
             return False
         return True
 
-    def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None, *, patience_s: float = 0.0) -> Any:
+    def _not_understood(self) -> ControlError:
+        says = f"the control plane of {self._instance} gave an answer without the expected fields"
+        return ControlError(says, hint="is it of another version? restart it with `bateau down` and `bateau up`")
+
+    def _ask(self, method: str, path: str, body: ReadObject | None = None, *, patience_s: float = 0.0) -> JsonObject:
         connection = _UnixConnection(self._path, timeout_s=_TIMEOUT_S + patience_s)
         try:
             connection.request(method, path, body=None if body is None else json.dumps(body))
@@ -78,12 +92,12 @@ class ApiClient:
         finally:
             connection.close()
         try:
-            tree: Any = json.loads(data)
+            tree = object_at(json.loads(data))
         except ValueError as error:
             says = f"the control plane of {self._instance} gave an answer that is not JSON (status {response.status})"
             raise ControlError(says, hint="`bateau logs control` shows what it does") from error
         if response.status >= _REFUSED:
-            raise ControlError(str(tree["error"]), hint=tree.get("hint"))
+            raise ControlError(text_at(tree, "error"), hint=text_at(tree, "hint") or None)
         return tree
 
 

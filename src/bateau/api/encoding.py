@@ -5,11 +5,16 @@ Called by api and cli.
 
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Any
+from typing import TypeGuard
+
+from bateau.api.trees import StatusTree, is_status
+from bateau.domain.status import Status
+from bateau.kit.json_value import SCALARS, Json, is_object
 
 
-def encode(value: Any) -> str:
+def encode(value: object) -> str:
     """Return a dataclass (or plain values) as JSON, in camelCase like the documents.
 
     >>> from bateau.domain.model_file import Progress
@@ -19,7 +24,15 @@ def encode(value: Any) -> str:
     return json.dumps(plain(value), ensure_ascii=False)
 
 
-def exact(value: Any, *, indented: bool = False) -> str:
+def status_tree(status: Status) -> StatusTree:
+    """Return a status as plain values."""
+    tree = plain(status)
+    if not is_status(tree):
+        raise TypeError("this is not a status")
+    return tree
+
+
+def exact(value: object, *, indented: bool = False) -> str:
     """Return plain values as JSON with numbers of any size: compact with sorted keys, or indented in their order.
 
     >>> exact({"b": 2**70, "a": 1})
@@ -36,15 +49,23 @@ def exact(value: Any, *, indented: bool = False) -> str:
         return json.dumps(value, default=str, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def plain(value: Any) -> Any:
-    """Return plain dicts and lists for dataclasses, with camelCase keys."""
+def plain(value: object) -> Json:
+    """Return plain dicts and lists for dataclasses, with camelCase keys. Raises TypeError for a type without a form."""
+    if isinstance(value, SCALARS):
+        return value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {_camel(f.name): plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in value.items()}  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
-    return str(value) if isinstance(value, PurePath) else value
+    if is_object(value):
+        return {str(key): plain(item) for key, item in value.items()}
+    if _is_sequence(value):
+        return [plain(item) for item in value]
+    if isinstance(value, PurePath):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no form in JSON")
+
+
+def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
+    return isinstance(value, list | tuple)
 
 
 def _camel(name: str) -> str:

@@ -11,19 +11,19 @@ import enum
 import types
 import typing
 from collections.abc import Mapping
-from typing import Any
 
 from bateau import __version__
 from bateau.api.requests import ApplyRequest, PreviewRequest, RestartRequest, RollbackRequest
 from bateau.domain.status import Status
+from bateau.kit.json_value import JsonObject
 from bateau.kit.schema_docs import object_schema
 
-_ERROR = {
+_ERROR: JsonObject = {
     "type": "object",
     "properties": {"error": {"type": "string"}, "hint": {"type": ["string", "null"]}},
     "required": ["error", "hint"],
 }
-_PLAIN: Mapping[Any, dict[str, Any]] = {
+_PLAIN: Mapping[object, JsonObject] = {
     str: {"type": "string"},
     int: {"type": "integer"},
     float: {"type": "number"},
@@ -32,17 +32,21 @@ _PLAIN: Mapping[Any, dict[str, Any]] = {
 }
 
 
-def openapi() -> dict[str, Any]:
+def openapi() -> JsonObject:
     """Return the document."""
-    schemas: dict[str, Any] = {}
+    schemas: JsonObject = {}
     status = _schema(Status, schemas)
-    query = {"in": "query", "required": False, "schema": {"type": "number", "minimum": 0}}
-    after = {
+    query: JsonObject = {"in": "query", "required": False, "schema": {"type": "number", "minimum": 0}}
+    after: JsonObject = {
         **query,
         "name": "after",
         "description": "Number of the snapshot that the client has: wait for a different one.",
     }
-    wait = {**query, "name": "wait", "description": "Longest time to wait, in seconds. Absent, or more than 60: 60."}
+    wait: JsonObject = {
+        **query,
+        "name": "wait",
+        "description": "Longest time to wait, in seconds. Absent, or more than 60: 60.",
+    }
     return {
         "openapi": "3.1.0",
         "info": {"title": "Bateau control API", "version": __version__},
@@ -86,7 +90,7 @@ def openapi() -> dict[str, Any]:
     }
 
 
-def _post(summary: str, request: type) -> dict[str, Any]:
+def _post(summary: str, request: type) -> JsonObject:
     return {
         "post": {
             "summary": summary,
@@ -101,11 +105,11 @@ def _post(summary: str, request: type) -> dict[str, Any]:
     }
 
 
-def _json(description: str, schema: Mapping[str, Any]) -> dict[str, Any]:
+def _json(description: str, schema: JsonObject) -> JsonObject:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
-def _schema(annotation: Any, schemas: dict[str, Any]) -> dict[str, Any]:
+def _schema(annotation: object, schemas: JsonObject) -> JsonObject:
     """Return the schema of a response type. Schemas of dataclasses are added to `schemas`."""
     if annotation in _PLAIN:
         return dict(_PLAIN[annotation])
@@ -125,13 +129,12 @@ def _schema(annotation: Any, schemas: dict[str, Any]) -> dict[str, Any]:
     raise TypeError(f"a response contains {annotation!r}, which has no schema yet")
 
 
-def _object(cls: type, schemas: dict[str, Any]) -> dict[str, Any]:
+def _object(cls: type, schemas: JsonObject) -> JsonObject:
     if cls.__name__ not in schemas:
         schemas[cls.__name__] = {}  # a class that refers to itself ends the recursion here
         hints = typing.get_type_hints(cls)
-        properties = {
-            _camel(each.name): _schema(hints[each.name], schemas)
-            for each in dataclasses.fields(typing.cast("Any", cls))
+        properties: JsonObject = {
+            _camel(each.name): _schema(hints[each.name], schemas) for each in dataclasses.fields(cls)
         }
         says = (cls.__doc__ or "").strip().splitlines()[0]
         schemas[cls.__name__] = {

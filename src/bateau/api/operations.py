@@ -9,7 +9,7 @@ by tests/api/test_operations.py.
 
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from aiohttp import web
 
@@ -104,5 +104,5 @@ def guarded(
     return guarded_handler
 
 
-def _answer(tree: Any, *, status: int = 200) -> web.Response:
+def _answer(tree: object, *, status: int = 200) -> web.Response:
     return web.Response(text=encode(tree), content_type="application/json", status=status)

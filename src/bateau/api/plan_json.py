@@ -21,11 +21,11 @@ that the observed side has as well):
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from bateau.api.encoding import exact, plain
 from bateau.domain.change import ABSENT, Change, Delivery, FieldChange, Fold, Gap, ObjectKey, object_name
 from bateau.domain.origin import Origin
+from bateau.kit.json_value import Json, ReadObject, object_at
 
 
 def plan_json(delivery: Delivery) -> str:
@@ -33,7 +33,7 @@ def plan_json(delivery: Delivery) -> str:
     return exact(plan_tree(delivery), indented=True)
 
 
-def plan_tree(delivery: Delivery) -> dict[str, Any]:
+def plan_tree(delivery: Delivery) -> ReadObject:
     """Return the plan as plain values, in the shape that this module documents."""
     return {
         "environment": delivery.environment,
@@ -60,11 +60,13 @@ def plan_tree(delivery: Delivery) -> dict[str, Any]:
     }
 
 
-def _marked(new: Iterable[Any], known: Iterable[Any]) -> list[dict[str, Any]]:
-    return [{**plain(each), "new": is_new} for some, is_new in ((new, True), (known, False)) for each in some]
+def _marked(new: Iterable[object], known: Iterable[object]) -> list[ReadObject]:
+    return [
+        {**object_at(plain(each)), "new": is_new} for some, is_new in ((new, True), (known, False)) for each in some
+    ]
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def _gap(gap: Gap) -> ReadObject:
     return {
         "service": gap.service,
         "side": gap.side,
@@ -74,12 +76,12 @@ def _gap(gap: Gap) -> dict[str, Any]:
     }
 
 
-def _object(key: ObjectKey) -> dict[str, str]:
+def _object(key: ObjectKey) -> ReadObject:
     group, kind, namespace, name = key
     return {"group": group, "kind": kind, "namespace": namespace, "name": name, "shown": object_name(key)}
 
 
-def _change(change: Change) -> dict[str, Any]:
+def _change(change: Change) -> ReadObject:
     return {
         "act": change.act,
         "object": _object(change.key),
@@ -93,7 +95,7 @@ def _change(change: Change) -> dict[str, Any]:
     }
 
 
-def _edit(edit: FieldChange) -> dict[str, Any]:
+def _edit(edit: FieldChange) -> ReadObject:
     values = {name: value for name, value in (("before", edit.before), ("after", edit.after)) if value is not ABSENT}
     return {
         "path": edit.path,
@@ -105,7 +107,7 @@ def _edit(edit: FieldChange) -> dict[str, Any]:
     }
 
 
-def _fold(fold: Fold) -> dict[str, Any]:
+def _fold(fold: Fold) -> ReadObject:
     return {
         "act": fold.act,
         "effect": fold.effect,
@@ -118,5 +120,5 @@ def _fold(fold: Fold) -> dict[str, Any]:
     }
 
 
-def _origins(chain: Sequence[Origin]) -> list[dict[str, Any]]:
+def _origins(chain: Sequence[Origin]) -> list[Json]:
     return [plain(origin) for origin in chain]

@@ -8,7 +8,7 @@ Refused: whole values. A line must be readable at a glance; `--json` has the res
 """
 
 import re
-from typing import Any, Final
+from typing import Final
 
 from bateau.api.encoding import exact
 from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, Gap, object_name
@@ -106,7 +106,7 @@ def edit_words(edit: FieldChange) -> str:
     return f"{path} {before} -> {after}"
 
 
-def value_words(value: Any) -> str:
+def value_words(value: object) -> str:
     """Return a value on one line, cut if it is long; strings that look like another type keep their quotes."""
     value = with_port_names(value)
     if isinstance(value, str) and value and value.isprintable() and not _looks_typed(value):
@@ -116,7 +116,7 @@ def value_words(value: Any) -> str:
     return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 1]}…"
 
 
-def with_port_names(value: Any) -> Any:
+def with_port_names(value: object) -> object:
     """Return a text with `${ ports.NAME }` for each port whose number is assigned at the start."""
     return _PORT_WORD.sub(r"${ ports.\1 }", value) if isinstance(value, str) else value
 

@@ -3,33 +3,32 @@
 Called by api.operations and cli.apply.
 """
 
-from typing import Any
-
 from bateau.api.encoding import plain
 from bateau.api.plan_words import SIGNS, fold_words, headline
+from bateau.api.trees import PreviewTree, RollbackTree, RowTree
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
 from bateau.domain.change import Delivery
 from bateau.plan import Documents, compare
 
 
-def preview_tree(preview: Preview) -> dict[str, Any]:
+def preview_tree(preview: Preview) -> PreviewTree:
     """Return a preview: rows of edits with their origins, and the effect on each service."""
     written = preview.written
     return {
         "environment": written.release.environment,
-        "problems": plain(written.problems),
+        "problems": [plain(each) for each in written.problems],
         "wrong": written.wrong,
         "mistaken": written.mistaken,
         "pending": preview.delivery.pending,
         "headline": headline(preview.delivery),
         "rows": _rows(preview.delivery),
-        "effects": plain(preview.effects),
+        "effects": [{"service": each.service, "does": each.does} for each in preview.effects],
         "services": [service.key for service in written.release.services],
     }
 
 
-def rolled_back_tree(made: RolledBack) -> dict[str, Any]:
+def rolled_back_tree(made: RolledBack) -> RollbackTree:
     """Return a rollback: the service, its target revision, and the resulting edits."""
     delivery = compare((), (), documents=Documents(desired=[made.after], observed=[made.before]))
     return {
@@ -41,8 +40,8 @@ def rolled_back_tree(made: RolledBack) -> dict[str, Any]:
     }
 
 
-def _rows(delivery: Delivery) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = []
+def _rows(delivery: Delivery) -> list[RowTree]:
+    found: list[RowTree] = []
     for fold in delivery.folds:
         who, what, whence = fold_words(fold)
         found.append({"sign": SIGNS[fold.act], "who": who, "what": what, "whence": whence})

@@ -9,8 +9,9 @@ Held by tests/api/test_operations.py::test_a_bug_is_called_a_bug_and_never_a_mal
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
+from bateau.kit.json_value import Json, object_at
 from bateau.kit.position import Position
 from bateau.kit.schema import Checker, build, described
 
@@ -56,7 +57,7 @@ class RestartRequest:
 def parsed(cls: type[_Request], body: bytes) -> _Request:
     """Return the request in a body of JSON. Raises MalformedRequestError."""
     try:
-        tree: Any = json.loads(body)
+        tree: Json = json.loads(body)
     except ValueError as error:
         raise MalformedRequestError(f"the request body is not JSON: {error}") from error
     nowhere = Position("request", 1, 1)
@@ -64,4 +65,4 @@ def parsed(cls: type[_Request], body: bytes) -> _Request:
     checker.check(tree, cls, "body")
     if checker.flaws:
         raise MalformedRequestError("; ".join(flaw.says for flaw in checker.flaws))
-    return build(tree, cls)
+    return build(object_at(tree), cls)

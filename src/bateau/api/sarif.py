@@ -16,7 +16,7 @@ Refused: a result per removal that needs no confirmation. A requested change is 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Final, NotRequired, TypedDict
 from urllib.parse import quote
 
 import orjson
@@ -26,6 +26,7 @@ from bateau.api.plan_words import counted, gap_words
 from bateau.domain.change import Delivery, object_name
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.kit.position import Position
 
 SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json"
@@ -42,6 +43,18 @@ _REMOVALS_ALONE: Final = 1_000
 _MESSAGE_CHARACTERS: Final = 900
 # The file of results without a position, if no result has one.
 _NOWHERE: Final = "README.md"
+
+
+class _Result(TypedDict):
+    ruleId: str
+    ruleIndex: NotRequired[int]
+    level: str
+    kind: NotRequired[str]
+    message: dict[str, str]
+    locations: list[JsonObject]
+    partialFingerprints: dict[str, str]
+    baselineState: str
+    suppressions: NotRequired[list[dict[str, str]]]
 
 
 def sarif(delivery: Delivery, *, version: str, prefix: str = "") -> str:
@@ -69,12 +82,12 @@ def sarif(delivery: Delivery, *, version: str, prefix: str = "") -> str:
     return orjson.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, option=orjson.OPT_INDENT_2).decode()
 
 
-def _order(result: dict[str, Any]) -> tuple[int, bool, bytes]:
+def _order(result: _Result) -> tuple[int, bool, bytes]:
     level = _SEVERITY.index(result["level"])
     return level, result["baselineState"] != "new", orjson.dumps(result, option=orjson.OPT_SORT_KEYS)
 
 
-def _limited(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _limited(results: list[_Result]) -> list[_Result]:
     if len(results) <= RESULTS_MAX:
         return results
     kept, rest = results[: RESULTS_MAX - 1], results[RESULTS_MAX - 1 :]
@@ -84,22 +97,25 @@ def _limited(results: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [*kept, _result(_LEFT_OUT, "note", says, state="new", marks=())]
 
 
-def _place(results: Iterable[dict[str, Any]]) -> None:
+def _place(results: Iterable[_Result]) -> None:
     """Give every result a file, because code scanning rejects all results if one has none."""
-    bare: list[dict[str, Any]] = []
+    bare: list[JsonObject] = []
     files: list[str] = []
     for result in results:
         (location,) = result["locations"]
         if "physicalLocation" not in location:
             bare.append(location)
-        elif "uriBaseId" in (artifact := location["physicalLocation"]["artifactLocation"]):
-            files.append(artifact["uri"])
-    artifact = {"uri": min(files, default=_NOWHERE), "uriBaseId": "%SRCROOT%"}
+        elif "uriBaseId" in (artifact := object_at(location, "physicalLocation", "artifactLocation")):
+            files.append(text_at(artifact, "uri"))
+    nowhere: JsonObject = {
+        "artifactLocation": {"uri": min(files, default=_NOWHERE), "uriBaseId": "%SRCROOT%"},
+        "region": {"startLine": 1, "startColumn": 1},
+    }
     for location in bare:
-        location["physicalLocation"] = {"artifactLocation": artifact, "region": {"startLine": 1, "startColumn": 1}}
+        location["physicalLocation"] = {**nowhere}
 
 
-def _removals(delivery: Delivery, prefix: str) -> Iterator[dict[str, Any]]:
+def _removals(delivery: Delivery, prefix: str) -> Iterator[_Result]:
     """Yield the unconfirmed removals; if there are very many, several in one result."""
     if not delivery.unconfirmed:
         return
@@ -113,11 +129,11 @@ def _removals(delivery: Delivery, prefix: str) -> Iterator[dict[str, Any]]:
         change = changes[key]
         says = f"{name} would be removed: {'; '.join(change.reasons)}"
         where = next((origin.at for origin in reversed(change.origins) if origin.at), None)
-        logical = {"fullyQualifiedName": name, "kind": "object"}
+        logical: JsonObject = {"fullyQualifiedName": name, "kind": "object"}
         yield _result(_REMOVAL, "error", says, state="new", marks=(name,), where=_below(prefix, where), logical=logical)
 
 
-def _gaps(delivery: Delivery) -> Iterator[dict[str, Any]]:
+def _gaps(delivery: Delivery) -> Iterator[_Result]:
     """Yield the services that were not compared, with the objects that may be removed."""
     for gap in delivery.gaps:
         says, marks = gap_words(gap), (gap.service or "", gap.side)
@@ -138,7 +154,7 @@ def _lines(names: Iterable[str]) -> Iterator[str]:
         yield line
 
 
-def _of_problem(problem: Problem, prefix: str, state: str) -> dict[str, Any]:
+def _of_problem(problem: Problem, prefix: str, state: str) -> _Result:
     says = f"{problem.says}. {problem.hint}" if problem.hint else problem.says
     where = _below(prefix, problem.where)
     marks = (problem.says,)
@@ -146,7 +162,7 @@ def _of_problem(problem: Problem, prefix: str, state: str) -> dict[str, Any]:
     return _result(rule, problem.severity.value, says, state=state, marks=marks, where=where)
 
 
-def _of_findings(findings: Iterable[Finding], prefix: str, state: str) -> Iterator[dict[str, Any]]:
+def _of_findings(findings: Iterable[Finding], prefix: str, state: str) -> Iterator[_Result]:
     unchecked: list[Finding] = []
     for finding in findings:
         if finding.verdict == "not checked":
@@ -160,7 +176,7 @@ def _of_findings(findings: Iterable[Finding], prefix: str, state: str) -> Iterat
             yield _of_remark(remark, prefix, state)
 
 
-def _of_finding(finding: Finding, prefix: str, state: str) -> dict[str, Any]:
+def _of_finding(finding: Finding, prefix: str, state: str) -> _Result:
     where = f" (environment {finding.environment})" if finding.environment else ""
     path = f".{finding.path}" if finding.path else ""
     result = _result(
@@ -178,7 +194,7 @@ def _of_finding(finding: Finding, prefix: str, state: str) -> dict[str, Any]:
     return result
 
 
-def _of_remark(remark: Remark, prefix: str, state: str) -> dict[str, Any]:
+def _of_remark(remark: Remark, prefix: str, state: str) -> _Result:
     """Return one result for many "not checked" findings."""
     result = _result(
         remark.first.rule,
@@ -188,7 +204,8 @@ def _of_remark(remark: Remark, prefix: str, state: str) -> dict[str, Any]:
         marks=(remark.kind, remark.first.environment or ""),
         where=_below(prefix, remark.first.where),
     )
-    return result | {"kind": "open"}
+    result["kind"] = "open"
+    return result
 
 
 def _result(
@@ -199,13 +216,13 @@ def _result(
     state: str,
     marks: tuple[str, ...],
     where: Position | None = None,
-    logical: dict[str, str] | None = None,
-) -> dict[str, Any]:
+    logical: JsonObject | None = None,
+) -> _Result:
     """Return a result. `marks` identify it even if lines above it are added or removed."""
-    location: dict[str, Any] = {"logicalLocations": [logical]} if logical else {}
+    location: JsonObject = {"logicalLocations": [logical]} if logical else {}
     if where:
         absolute = where.file.startswith("/")
-        relative = {"uri": quote(where.file.removeprefix("./")), "uriBaseId": "%SRCROOT%"}
+        relative: JsonObject = {"uri": quote(where.file.removeprefix("./")), "uriBaseId": "%SRCROOT%"}
         location["physicalLocation"] = {
             "artifactLocation": {"uri": f"file://{quote(where.file)}"} if absolute else relative,
             "region": {"startLine": where.line, "startColumn": where.column},

@@ -2,8 +2,9 @@
 
 import json
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -11,6 +12,7 @@ from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, EXIT_WRITTEN_WR
 from bateau.cli.options import directory_option, environment_option, json_option, name_option
 
 if TYPE_CHECKING:
+    from bateau.api.trees import PreviewTree, StatusTree
     from bateau.cli.cluster_apply import Wish
     from bateau.cli.rollout import Rollout
 
@@ -103,7 +105,7 @@ def _on_clusters(environment: str | None, directory: Path, wish: "Wish") -> int 
 class _Saying:
     """Prints the plan to stdout; with `as_json`, one tree to stdout at the end, and everything else to stderr."""
 
-    def __init__(self, tree: dict[str, Any], *, as_json: bool) -> None:
+    def __init__(self, tree: "PreviewTree", *, as_json: bool) -> None:
         self._tree = tree
         self._as_json = as_json
 
@@ -116,7 +118,7 @@ class _Saying:
         if not self._tree["wrong"]:
             click.echo(preview_text(self._tree), err=self._as_json)
 
-    def end(self, says: str | None, code: int, **more: Any) -> int:
+    def end(self, says: str | None, code: int, **more: object) -> int:
         """Print the outcome, and return `code`."""
         if self._as_json:
             from bateau.api.encoding import encode
@@ -127,7 +129,7 @@ class _Saying:
         return code
 
 
-def _check_whose(tree: dict[str, Any], name: str, directory: Path, environment: str | None) -> None:
+def _check_whose(tree: "StatusTree", name: str, directory: Path, environment: str | None) -> None:
     """Raise ControlError if the instance gets its desired state from another source."""
     from bateau.domain.errors import ControlError
 
@@ -144,7 +146,7 @@ def _check_whose(tree: dict[str, Any], name: str, directory: Path, environment: 
         )
 
 
-def _preview(name: str, texts: Any, environment: str | None, *, running: bool) -> dict[str, Any]:
+def _preview(name: str, texts: Mapping[str, str], environment: str | None, *, running: bool) -> "PreviewTree":
     if running:
         from bateau.cli.instance import client
 

@@ -8,9 +8,9 @@ import json
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from bateau.domain.errors import ControlError
+from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 
 Message = dict[str, str]
 
@@ -68,17 +68,20 @@ async def ask(base_url: str, model: str, messages: Sequence[Message], answer: An
         ) from error
 
 
-def _take(chunk: dict[str, Any], answer: Answer) -> str:
-    usage, timings = chunk.get("usage"), chunk.get("timings")
-    if usage:
-        answer.tokens_in, answer.tokens_out = usage.get("prompt_tokens"), usage.get("completion_tokens")
-    if timings:
-        answer.tokens_per_second = timings.get("predicted_per_second")
-    if error := chunk.get("error"):
-        raise ControlError(f"the model failed: {error.get('message', error)}")
-    choices: list[dict[str, Any]] = chunk.get("choices") or []
-    delta: dict[str, Any] = (choices[0].get("delta") or {}) if choices else {}
-    return str(delta.get("content") or "")
+def _take(chunk: Json, answer: Answer) -> str:
+    if usage := object_at(chunk, "usage"):
+        answer.tokens_in, answer.tokens_out = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
+    speed = object_at(chunk, "timings").get("predicted_per_second")
+    if isinstance(speed, int | float):
+        answer.tokens_per_second = speed
+    if error := object_at(chunk).get("error"):
+        raise ControlError(f"the model failed: {text_at(error, 'message') or error}")
+    choice = next(iter(array_at(chunk, "choices")), None)
+    return text_at(choice, "delta", "content")
+
+
+def _count(usage: JsonObject, name: str) -> int | None:
+    return number if isinstance(number := usage.get(name), int) else None
 
 
 def _error_message(text: str, status: int) -> str:

@@ -5,11 +5,13 @@ Called by cli.explain, cli.plan and cli.render.
 
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import TypeVar
 
 import click
 
 from bateau.cli.options import directory_option
+
+_Command = TypeVar("_Command", bound=Callable[..., object])
 
 
 def _namespace(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
@@ -29,7 +31,7 @@ namespace_option = click.option(
 )
 
 
-def delivery_options(command: Callable[..., Any]) -> Callable[..., Any]:
+def delivery_options(command: _Command) -> _Command:
     """Add the directory of the specs, and the schemas and policies for their manifests."""
     for option in (
         click.option(

@@ -13,10 +13,10 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import click
 
+from bateau.api.trees import StatusTree
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
 from bateau.cli.instance import client, instance_paths
 from bateau.cli.presenter import Presenter
@@ -31,7 +31,7 @@ _TIMEOUT_S = 900.0
 
 def start_detached(
     name: str, arguments: Sequence[str], presenter: Presenter, *, given: str | None = None
-) -> dict[str, Any]:
+) -> StatusTree:
     """Start `bateau up` with `arguments` in its own session; return the status once everything has settled.
 
     `given` is its stdin. Raises ControlError if that takes too long, and click's Exit with its code if it exits.
@@ -45,7 +45,7 @@ def start_detached(
         reads = subprocess.DEVNULL if given is None else subprocess.PIPE
         process = subprocess.Popen(command, stdin=reads, stdout=log, stderr=log, start_new_session=True)
 
-    def settled(tree: dict[str, Any]) -> bool:
+    def settled(tree: StatusTree) -> bool:
         return tree["pid"] == process.pid and tree["settled"]
 
     def ended() -> None:
@@ -72,12 +72,12 @@ def start_detached(
 
 def watch(
     name: str,
-    done: Callable[[dict[str, Any]], bool],
+    done: Callable[[StatusTree], bool],
     presenter: Presenter,
     *,
     meanwhile: Callable[[], None] = lambda: None,
     pid: int | None = None,
-) -> dict[str, Any]:
+) -> StatusTree:
     """Show changes until `done` is true for the status, and return that status. Raises ControlError.
 
     With `pid`, the status of another control plane is ignored.
@@ -107,7 +107,7 @@ def watch(
     )
 
 
-def still_running(tree: dict[str, Any]) -> str:
+def still_running(tree: StatusTree) -> str:
     """Return the line that names the next commands."""
     return f"Running in the background (pid {tree['pid']})  ·  bateau status · bateau logs NAME -f · bateau down"
 

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
@@ -27,7 +27,10 @@ def cluster() -> None:
     """
 
 
-def _name_option(function: Callable[..., Any]) -> Callable[..., Any]:
+_Command = TypeVar("_Command", bound=Callable[..., object])
+
+
+def _name_option(function: _Command) -> _Command:
     return click.option(
         "--name", default="default", show_default=True, help="Name of the cluster: several can run side by side."
     )(function)
@@ -76,7 +79,7 @@ def image() -> None:
     """
 
 
-def _image_options(function: Callable[..., Any]) -> Callable[..., Any]:
+def _image_options(function: _Command) -> _Command:
     for option in (
         click.option("--insecure", is_flag=True, help="Push over plain HTTP."),
         click.option("--push", metavar="HOST/REPOSITORY:TAG", help="Push the image to a registry, with skopeo."),

@@ -1,9 +1,8 @@
 """`bateau explain`: the documentation of a field, or where a value came from."""
 
-import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,7 +13,8 @@ from bateau.cli.options import directory_option, environment_option, json_option
 from bateau.domain.kinds import KINDS, SERVICE_KINDS
 
 if TYPE_CHECKING:
-    from bateau.domain.origin import Origins
+    from bateau.domain.origin import Origin, Origins
+    from bateau.kit.json_value import ReadJson, ReadObject
 
 
 @click.command()
@@ -65,7 +65,7 @@ class _Subject:
 
     label: str
     key: str
-    tree: Any
+    tree: "ReadObject"
     origins: "Origins"
     kind: str | None
 
@@ -144,11 +144,12 @@ def _origin(found: _Subject, path: str, environment: str | None, *, as_json: boo
     click.echo(_steps(chain))
 
 
-def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
+def _without_secrets(found: _Subject, path: str) -> "tuple[ReadJson, Origins]":
     """Return tree and chains; at and below `path`, values of Secrets, secret variables and `env()` are hidden."""
     from bateau.domain.change import SECRET
     from bateau.domain.origin import OverlaidOrigins
-    from bateau.kit.position import leaves, steps
+    from bateau.hydrate.paths import set_at
+    from bateau.kit.position import leaves
     from bateau.plan import is_secret, reads_environment
 
     hidden = [
@@ -158,13 +159,9 @@ def _without_secrets(found: _Subject, path: str) -> "tuple[Any, Origins]":
     ]
     if not hidden:
         return found.tree, found.origins
-    tree = copy.deepcopy(found.tree)
+    tree: ReadJson = found.tree
     for each in hidden:
-        *around, last = steps(each)
-        at = tree
-        for step in around:
-            at = at[step]
-        at[last] = SECRET
+        tree = set_at(tree, each, SECRET).tree
     chains = {at: tuple(replace(each, value=SECRET, says=None) for each in found.origins[at]) for at in hidden}
     return tree, OverlaidOrigins(found.origins, chains, replaced=dict.fromkeys(chains))
 
@@ -186,21 +183,20 @@ def _not_set(found: _Subject, path: str) -> None:
     click.echo("\nnot set")
 
 
-def _value(tree: Any, path: str) -> Any:
+def _value(tree: "ReadJson", path: str) -> "ReadJson":
     """Return the value at a path of a tree, or None if there is none."""
+    from bateau.kit.json_value import part_at
     from bateau.kit.position import steps
 
-    if not path:
-        return tree
     try:
         for step in steps(path):
-            tree = tree[step]
-    except (LookupError, TypeError, ValueError):
+            tree = part_at(tree, step)
+    except ValueError:
         return None
     return tree
 
 
-def _chain(origins: Any, path: str) -> list[tuple[str, Any]]:
+def _chain(origins: "Origins", path: str) -> "list[tuple[str, Origin]]":
     """Return (path, step) of every leaf at or below a path, oldest step first."""
     return [(at, step) for at, steps in origins.items() if _is_at(at, path) for step in steps]
 
@@ -212,7 +208,7 @@ def _is_at(at: str, path: str) -> bool:
     return not path or at == path or below(at, path)
 
 
-def _steps(chain: list[tuple[str, Any]]) -> str:
+def _steps(chain: "list[tuple[str, Origin]]") -> str:
     from bateau.cli.table import plain_columns
 
     several = len({at for at, _ in chain}) > 1
@@ -228,7 +224,7 @@ def _steps(chain: list[tuple[str, Any]]) -> str:
     return "\n".join(f"  {line}" for line in plain_columns(rows))
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     from bateau.api.encoding import encode
     from bateau.api.plan_words import with_port_names
     from bateau.kit.visible import visible

@@ -5,9 +5,10 @@ Called by cli.
 
 import os
 import time
-from typing import Any, Final
+from typing import Final
 
 from bateau.api.client import ApiClient
+from bateau.api.trees import StatusTree
 from bateau.domain.errors import ControlError
 from bateau.wiring.paths import Paths, lock_holder, paths
 
@@ -25,7 +26,7 @@ def client(name: str) -> ApiClient:
     return ApiClient(instance_paths(name).control_socket, instance=name)
 
 
-def status_of(name: str) -> dict[str, Any] | None:
+def status_of(name: str) -> StatusTree | None:
     """Return the status, or None if no control plane is running. Waits for one that is starting.
 
     Raises ControlError if it is running but does not answer.

@@ -7,11 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import click
 
 INSTANCE_DEFAULT = "default"
+_Command = TypeVar("_Command", bound=Callable[..., object])
 NUMBER_MAX = 2**63 - 1  # the largest whole number of SQLite
 
 
@@ -23,7 +24,7 @@ class Number(click.ParamType[int]):
     def __init__(self, least: int) -> None:
         self._least = least
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
         """Return the number; a wrong one is a usage error."""
         try:
             number = int(value)
@@ -36,7 +37,7 @@ class Number(click.ParamType[int]):
         return number
 
 
-def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def name_option(command: _Command) -> _Command:
     """Add `--name`."""
     return click.option(
         "--name",
@@ -48,12 +49,12 @@ def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def json_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def json_option(command: _Command) -> _Command:
     """Add `--json`."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")(command)
 
 
-def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
+def directory_option(command: _Command) -> _Command:
     """Add `--directory`: every command that reads specs takes their directory this way, as git and make do."""
     return click.option(
         "--directory",
@@ -64,7 +65,7 @@ def directory_option(command: Callable[..., Any]) -> Callable[..., Any]:
     )(command)
 
 
-def environment_option(says: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def environment_option(says: str) -> Callable[[_Command], _Command]:
     """Return `--env`, with its help: every command takes the environment this way."""
     return click.option("--env", "environment", metavar="NAME", help=says)
 

@@ -4,12 +4,13 @@ Called by cli.
 """
 
 import sys
-from typing import Any
 
 import click
 
+from bateau.api.trees import ServiceTree, StatusTree
 from bateau.cli.options import is_terminal
 from bateau.cli.table import size
+from bateau.kit.json_value import Json
 from bateau.kit.visible import visible
 
 GATEWAY = "gateway/envoy"
@@ -26,13 +27,13 @@ class Presenter:
     """Prints the differences from the previous status. Everything goes to stderr: stdout is for answers."""
 
     def __init__(self) -> None:
-        self._shown: dict[str, tuple[Any, ...]] = {}
-        self._problems: list[Any] = []
+        self._shown: dict[str, tuple[object, ...]] = {}
+        self._problems: list[Json] = []
         self._specs_rejected = False
         self._pulls: dict[str, int] = {}
         self._started: dict[str, float] = {}
 
-    def show(self, tree: dict[str, Any]) -> None:
+    def show(self, tree: StatusTree) -> None:
         """Print the differences from the previous status."""
         if tree["problems"] != self._problems:
             self._show_problems(tree)
@@ -44,7 +45,7 @@ class Presenter:
             self._line(name, "gone", "")
             del self._shown[name]
 
-    def _show_problems(self, tree: dict[str, Any]) -> None:
+    def _show_problems(self, tree: StatusTree) -> None:
         from bateau.cli.problems import render_trees
 
         were_rejected, self._specs_rejected = self._specs_rejected, tree["specsRejected"]
@@ -56,7 +57,7 @@ class Presenter:
         elif were_rejected:
             click.echo("The errors in the specs are fixed.", err=True)
 
-    def _show_service(self, service: dict[str, Any]) -> None:
+    def _show_service(self, service: ServiceTree) -> None:
         name, state = service["service"], service["state"]
         if state == "Pulling":
             self._show_pull(name, service)
@@ -81,7 +82,7 @@ class Presenter:
             for line in _last_log(service):
                 click.echo(f"    {log_line(line)}", err=True)
 
-    def _show_pull(self, name: str, service: dict[str, Any]) -> None:
+    def _show_pull(self, name: str, service: ServiceTree) -> None:
         done, total = service["pulledBytes"], service["pullBytesTotal"]
         if done is None:
             return
@@ -91,7 +92,7 @@ class Presenter:
         share = f"{_bar(done / total)} {100 * done // total:3} % of {size(total)}" if total else size(done)
         click.echo(f"\r{name.partition('/')[2]:<10} pulling  {share}   ", nl=False, err=True)
 
-    def _end_pull(self, name: str, service: dict[str, Any]) -> None:
+    def _end_pull(self, name: str, service: ServiceTree) -> None:
         del self._pulls[name]
         if is_terminal_err():
             click.echo("\r\033[K", nl=False, err=True)
@@ -105,7 +106,7 @@ class Presenter:
         click.echo(f"{name:<10} {shown} {rest}".rstrip(), err=True)
 
 
-def _is_adopted_only(service: dict[str, Any]) -> bool:
+def _is_adopted_only(service: ServiceTree) -> bool:
     """Whether its replicas were adopted and not yet compared with the specs, so that its capacity is unknown."""
     return service["state"] == "Ready" and service["revision"] is None and service["engine"] != "external"
 
@@ -115,7 +116,7 @@ def is_terminal_err() -> bool:
     return sys.stderr.isatty() and is_terminal()
 
 
-def endpoint_lines(tree: dict[str, Any]) -> str:
+def endpoint_lines(tree: StatusTree) -> str:
     """Return the lines with the addresses of the endpoint, the metrics and the apps."""
     url = tree["listen"]
     models = [service for service in tree["services"] if service["service"].startswith("model/")]
@@ -137,7 +138,7 @@ def endpoint_lines(tree: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _replicas(service: dict[str, Any]) -> str:
+def _replicas(service: ServiceTree) -> str:
     ready, wanted = service["replicasReady"], service["replicasWanted"]
     if service["engine"] == "external":
         return "external"
@@ -145,7 +146,7 @@ def _replicas(service: dict[str, Any]) -> str:
     return shown if ready == wanted else f"{ready} of {shown}"
 
 
-def _capacity(service: dict[str, Any]) -> str:
+def _capacity(service: ServiceTree) -> str:
     capacity = service["capacity"]
     if not capacity:
         return str(service["engine"])
@@ -161,7 +162,7 @@ def _count(number: int, word: str) -> str:
     return f"{number} {word}{'' if number == 1 else 's'}"
 
 
-def _last_log(service: dict[str, Any]) -> list[str]:
+def _last_log(service: ServiceTree) -> list[str]:
     troubled = next((r for r in service["replicas"] if r["state"] == "BackOff" and r["lastLog"]), None)
     return list(troubled["lastLog"]) if troubled else []
 

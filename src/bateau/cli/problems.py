@@ -3,11 +3,11 @@
 Called by cli.
 """
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from bateau.api.encoding import plain
 from bateau.domain.problem import Problem
+from bateau.kit.json_value import ReadJson, object_at, text_at, texts_at
 from bateau.kit.suggest import listed
 from bateau.kit.visible import visible
 
@@ -25,16 +25,16 @@ def render(problems: Iterable[Problem]) -> str:
     return render_trees([plain(problem) for problem in problems])
 
 
-def render_trees(trees: Iterable[Mapping[str, Any]]) -> str:
+def render_trees(trees: Iterable[ReadJson]) -> str:
     """Return the same for problems in their JSON form."""
     return "\n".join(_one(tree) for tree in trees)
 
 
-def _one(tree: Mapping[str, Any]) -> str:
-    where = tree["where"]
+def _one(tree: ReadJson) -> str:
+    where, hinted = object_at(tree, "where"), text_at(tree, "hint")
     place = f"{where['file']}:{where['line']}:{where['column']}  " if where else ""
-    warning = "warning: " if tree["severity"] == "warning" else ""
-    services, environments = listed(tree.get("services", ())), listed(tree.get("environments", ()))
+    warning = "warning: " if text_at(tree, "severity") == "warning" else ""
+    services, environments = listed(texts_at(tree, "services")), listed(texts_at(tree, "environments"))
     about = " ".join(each for each in (services, f"in {environments}" if environments else "") if each)
-    hint = f"\n  hint: {tree['hint']}" if tree["hint"] else ""
-    return visible(f"{place}{warning}{about}{': ' if about else ''}{tree['says']}{hint}")
+    hint = f"\n  hint: {hinted}" if hinted else ""
+    return visible(f"{place}{warning}{about}{': ' if about else ''}{text_at(tree, 'says')}{hint}")

@@ -21,20 +21,22 @@ def command(service: str, name: str, as_json: bool) -> int:
     from bateau.cli.instance import client
     from bateau.cli.presenter import Presenter
     from bateau.cli.rollout import wait_for_service
+    from bateau.kit.json_value import text_at
 
     made = client(name).restart(service)
+    restarted = text_at(made, "service")
     if not as_json:
-        click.echo(f"{made['service']} restarts", err=True)
-    rollout = wait_for_service(name, Presenter(), made["service"])
+        click.echo(f"{restarted} restarts", err=True)
+    rollout = wait_for_service(name, Presenter(), restarted)
     if as_json:
         click.echo(encode({**made, "rolledOut": rollout.done, "failed": rollout.failed}))
     if not rollout.done:
         click.echo(
-            f"not ready: {made['service']}; previous replicas continue where possible\n"
-            f"  hint: see `bateau status`, and `bateau logs {made['service'].partition('/')[2]}`",
+            f"not ready: {restarted}; previous replicas continue where possible\n"
+            f"  hint: see `bateau status`, and `bateau logs {restarted.partition('/')[2]}`",
             err=True,
         )
         return EXIT_WORLD_FAILED
     if not as_json:
-        click.echo(f"{made['service']} was restarted")
+        click.echo(f"{restarted} was restarted")
     return 0

@@ -6,10 +6,10 @@ Called by cli.apply, cli.restart and cli.rollback.
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import click
 
+from bateau.api.trees import ServiceTree, StatusTree
 from bateau.cli.detached import watch
 from bateau.cli.presenter import Presenter
 
@@ -20,7 +20,7 @@ _STEADY_S = 1.0
 class Rollout:
     """The outcome: the last status, the failing services, and the reason if the specs were not applied."""
 
-    status: dict[str, Any]
+    status: StatusTree
     failed: list[str]
     not_applied: str | None = None
 
@@ -33,7 +33,7 @@ class Rollout:
 def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
     """Show progress until the outcome of the texts with digest `written` is known. Raises ControlError."""
 
-    def refused(tree: dict[str, Any]) -> str | None:
+    def refused(tree: StatusTree) -> str | None:
         if tree["specsRejected"]:
             return "not applied: the specs have errors; running services were not changed"
         return (
@@ -42,10 +42,10 @@ def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
             else None
         )
 
-    def ready(tree: dict[str, Any]) -> bool:
+    def ready(tree: StatusTree) -> bool:
         return tree["rolledOut"] and tree["accepted"] and tree["written"] == written
 
-    def failing(tree: dict[str, Any]) -> list[str]:
+    def failing(tree: StatusTree) -> list[str]:
         accepted = tree["accepted"] and tree["written"] == written
         return [s["service"] for s in (*tree["services"], tree["gateway"]) if _fails(s)] if accepted else []
 
@@ -59,7 +59,7 @@ def wait_for_written(name: str, presenter: Presenter, written: str) -> Rollout:
 def wait_for_service(name: str, presenter: Presenter, service: str) -> Rollout:
     """Show progress until the outcome of one service is known; the others do not matter. Raises ControlError."""
 
-    def found(tree: dict[str, Any]) -> dict[str, Any]:
+    def found(tree: StatusTree) -> ServiceTree:
         return next((each for each in tree["services"] if each["service"] == service), tree["gateway"])
 
     steady = _Steady()
@@ -82,7 +82,7 @@ class _Steady:
         return self._since is not None and time.monotonic() - self._since >= _STEADY_S
 
 
-def _watched(name: str, done: Callable[[dict[str, Any]], bool], presenter: Presenter) -> dict[str, Any]:
+def _watched(name: str, done: Callable[[StatusTree], bool], presenter: Presenter) -> StatusTree:
     try:
         return watch(name, done, presenter)
     except KeyboardInterrupt:
@@ -93,7 +93,7 @@ def _watched(name: str, done: Callable[[dict[str, Any]], bool], presenter: Prese
         raise
 
 
-def _fails(service: dict[str, Any]) -> bool:
+def _fails(service: ServiceTree) -> bool:
     """Whether a service fails now. Replicas of an earlier revision do not count: they are about to be replaced."""
     if service["rolledOut"]:
         return False

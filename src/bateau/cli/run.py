@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,10 @@ from bateau.cli.options import INSTANCE_DEFAULT, is_terminal, name_option
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator
+
+    from bateau.api.trees import ServiceTree
+    from bateau.domain.status import Status
+    from bateau.wiring.local import LocalPlatform
 
 _EPHEMERAL = "run-"
 
@@ -195,8 +199,8 @@ async def _ephemeral(model: str) -> "AsyncGenerator[tuple[str, str]]":
         _forget(instance)
 
 
-async def _until_ready(platform: Any, running: "asyncio.Task[None]") -> None:
-    from bateau.api.encoding import plain
+async def _until_ready(platform: "LocalPlatform", running: "asyncio.Task[None]") -> None:
+    from bateau.api.encoding import status_tree
     from bateau.cli.presenter import Presenter
     from bateau.domain.errors import ControlError
 
@@ -205,7 +209,7 @@ async def _until_ready(platform: Any, running: "asyncio.Task[None]") -> None:
     while True:
         snapshot = await _next(platform, running, number)
         number = snapshot.number
-        tree = plain(snapshot)
+        tree = status_tree(snapshot)
         service = tree["services"][0] if tree["services"] else None
         if service and service["state"] == "Failed":
             raise ControlError(f"{service['service']}: {service['reason']}", hint=_last_log(service))
@@ -215,7 +219,7 @@ async def _until_ready(platform: Any, running: "asyncio.Task[None]") -> None:
             return
 
 
-async def _next(platform: Any, running: "asyncio.Task[None]", number: int) -> Any:
+async def _next(platform: "LocalPlatform", running: "asyncio.Task[None]", number: int) -> "Status":
     """Return the next snapshot. If the loop has failed, raise its exception."""
     waiting = asyncio.ensure_future(platform.control.snapshots.after(number))
     await asyncio.wait({waiting, running}, return_when=asyncio.FIRST_COMPLETED)
@@ -225,7 +229,7 @@ async def _next(platform: Any, running: "asyncio.Task[None]", number: int) -> An
     return await waiting
 
 
-def _last_log(service: dict[str, Any]) -> str | None:
+def _last_log(service: "ServiceTree") -> str | None:
     lines = [line for replica in service["replicas"] for line in replica["lastLog"]]
     return "it printed: " + " | ".join(lines[-3:]) if lines else None
 

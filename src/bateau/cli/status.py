@@ -1,9 +1,8 @@
 """`bateau status`: print one line per service."""
 
-from typing import Any
-
 import click
 
+from bateau.api.trees import ServiceTree, StatusTree
 from bateau.cli.options import is_terminal, json_option, name_option
 
 _WAIT_S = 60.0
@@ -36,7 +35,7 @@ def command(name: str, as_json: bool, watch: bool) -> None:
             return
 
 
-def status_text(tree: dict[str, Any]) -> str:
+def status_text(tree: StatusTree) -> str:
     """Return the page that people read."""
     from bateau.cli.table import table
 
@@ -61,7 +60,7 @@ def status_text(tree: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _row(service: dict[str, Any]) -> tuple[str, ...]:
+def _row(service: ServiceTree) -> tuple[str, ...]:
     restarts = sum(replica["restarts"] for replica in service["replicas"])
     ready = f"{service['replicasReady']}/{service['replicasWanted']}"
     if service["engine"] == "external":
@@ -69,12 +68,12 @@ def _row(service: dict[str, Any]) -> tuple[str, ...]:
     elif service["draining"]:
         ready += f" ({len(service['draining'])} draining)"
     state = service["state"]
-    if state == "Pulling" and service["pullBytesTotal"]:
+    if state == "Pulling" and service["pulledBytes"] is not None and service["pullBytesTotal"]:
         ready = f"{100 * service['pulledBytes'] // service['pullBytesTotal']} %"
     return (service["service"], state, ready, str(restarts), service["engine"], service["address"] or "-")
 
 
-def _last_log(service: dict[str, Any]) -> str:
+def _last_log(service: ServiceTree) -> str:
     troubled = next((r for r in service["replicas"] if r["state"] == "BackOff" and r["lastLog"]), None)
     from bateau.cli.presenter import log_line
 

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from click.core import ParameterSource
@@ -17,6 +17,7 @@ from bateau.cli.options import directory_option, environment_option, name_option
 
 if TYPE_CHECKING:
     from bateau.api.server import ApiServer
+    from bateau.api.trees import StatusTree
     from bateau.wiring.local import LocalPlatform, Settings
 
 logger = logging.getLogger(__name__)
@@ -194,14 +195,14 @@ async def _keep_sockets(platform: "LocalPlatform", api: "ApiServer") -> None:
 
 
 async def _show(platform: "LocalPlatform", question: str | None) -> None:
-    from bateau.api.encoding import plain
+    from bateau.api.encoding import status_tree
     from bateau.cli.presenter import Presenter, endpoint_lines
 
     presenter = Presenter()
     told, number = False, 0
     while True:
         snapshot = await platform.control.snapshots.after(number)
-        number, tree = snapshot.number, plain(snapshot)
+        number, tree = snapshot.number, status_tree(snapshot)
         presenter.show(tree)
         if not told and tree["settled"]:
             told = True
@@ -214,7 +215,7 @@ async def _show(platform: "LocalPlatform", question: str | None) -> None:
             )
 
 
-async def _ask(tree: dict[str, Any], question: str) -> None:
+async def _ask(tree: "StatusTree", question: str) -> None:
     from bateau.cli.chat_client import Answer, ask
     from bateau.domain.errors import BateauError
 
