@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bateau.domain.release import Release
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import ReadObject, array_at, object_at, text_at
 from bateau.kit.position import leaves
 from bateau.kit.yaml_writer import write
 from bateau.render import validate
+from bateau.render.kubernetes.images import OWN_IMAGE
 from bateau.wiring.schemas import VERSIONS, load_schemas
 from render.building import app, model, release_of, render
 
@@ -99,8 +100,9 @@ def test_only_users_may_call() -> None:
         (app("a", "command: [a]"), "not rendered: the app runs spec.command, and this target needs spec.image"),
         (app("a", "wasm: a.wasm"), "not rendered: the app runs spec.wasm, and this target needs spec.image"),
         (
-            model("a", "source: smollm2"),
-            'not rendered: llama.cpp in a container cannot fetch "smollm2"; write hf://ORG/REPOSITORY/FILE.gguf or https://',
+            model("a", "source: ./a.gguf"),
+            'not rendered: a pod cannot read the file "./a.gguf"; '
+            "write the name of a model, or a source that can be fetched",
         ),
         (
             model("a", "source: 'http://x/v1', engine: external"),
@@ -116,6 +118,35 @@ def test_what_cannot_be_rendered_is_said(document: str, says: str) -> None:
     rendering = render(release_of(document))
     assert rendering.manifests == ()
     assert [finding.says for finding in rendering.findings] == [says]
+
+
+def _pod(fields: str) -> ReadObject:
+    rendering = render(release_of(model("a", fields)))
+    (found,) = [each.tree for each in rendering.manifests if each.tree["kind"] == "Deployment"]
+    return object_at(found, "spec", "template", "spec")
+
+
+def test_a_model_of_the_catalogue_is_fetched_before_the_server_starts() -> None:
+    pod = _pod("source: smollm2, contextLength: 2048, resources: {cpu: 1500m, memory: 1Gi}")
+    (fetch,) = array_at(pod, "initContainers")
+    (server,) = array_at(pod, "containers")
+    assert array_at(fetch, "command")[:4] == ["bateau", "models", "pull", "smollm2"]
+    assert array_at(fetch, "command")[-1] == "/models/model.gguf"
+    assert text_at(fetch, "image") == text_at(server, "image") == OWN_IMAGE
+    words = array_at(server, "args")
+    assert words[words.index("--model") + 1] == "/models/model.gguf"
+    assert words[words.index("--threads") + 1] == "2"
+    assert words[words.index("--context") + 1] == "2048"
+
+
+def test_a_model_that_is_an_image_is_mounted_and_not_fetched() -> None:
+    pod = _pod("source: 'oci://registry.example/models/a:1'")
+    assert array_at(pod, "initContainers") == []
+    volume = next(each for each in array_at(pod, "volumes") if text_at(each, "name") == "models")
+    assert text_at(volume, "image", "reference") == "registry.example/models/a:1"
+    (server,) = array_at(pod, "containers")
+    words = array_at(server, "args")
+    assert words[words.index("--model") + 1] == "/models"
 
 
 def test_an_app_and_a_model_of_one_name_are_refused() -> None:

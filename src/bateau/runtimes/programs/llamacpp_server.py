@@ -1,9 +1,9 @@
-"""Serve one replica of a model by llama.cpp's own HTTP server, from the wheel xllamacpp, on a unix socket.
+"""Serve one replica of a model by llama.cpp's own HTTP server, from the wheel xllamacpp, on a unix socket or a port.
 
-Run by the local runtime as `python -m bateau.runtimes.programs.llamacpp_server`; nothing of the
+Run by the local runtime, and in pods, as `python -m bateau.runtimes.programs.llamacpp_server`; nothing of the
 control plane is in this process.
 
-Invariant: the server is reachable only through its socket; the gateway stands in front of it. Held by
+Invariant: with a socket, the server is reachable only through it; the gateway stands in front of it. Held by
 tests/local/test_commands.py::test_a_replica_of_a_model_listens_on_no_port.
 """
 
@@ -12,6 +12,7 @@ import os
 import signal
 import sys
 import threading
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -28,13 +29,17 @@ def main() -> int:
         return 1
     xllamacpp: Any = _xllamacpp  # it has no type information
     params = xllamacpp.CommonParams()
-    params.model.path = options.model
+    params.model.path = str(_file(Path(options.model)))
     params.model_alias = {options.alias}
-    params.hostnames = [options.socket]
+    if options.address:
+        host, _, port = options.address.rpartition(":")
+        params.hostnames, params.port = [host.strip("[]")], int(port)
+    else:
+        params.hostnames = [options.socket]
     params.n_parallel = options.parallel
     params.n_ctx = options.context * options.parallel
-    params.cpuparams.n_threads = options.threads
-    params.cpuparams_batch.n_threads = options.threads
+    threads = options.threads or len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     # Each connection holds one thread, even while its request waits for a slot. The gateway must open fewer connections
     # to a replica than it has threads, or the health probe waits behind requests: see clusters of traffic.envoy.
     params.n_threads_http = options.http_threads
@@ -72,14 +77,26 @@ def main() -> int:
     os._exit(0)
 
 
+def _file(path: Path) -> Path:
+    """Return the model at a path: the file itself, or the only GGUF file in a directory, such as a mounted image."""
+    found = sorted(path.rglob("*.gguf")) if path.is_dir() else [path]
+    if len(found) != 1:
+        sys.exit(f"{path} has {len(found) or 'no'} GGUF file{'s' if len(found) > 1 else ''}; it must have one")
+    return found[0]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="bateau-llamacpp-server", description=__doc__)
-    parser.add_argument("--model", required=True, help="path of a GGUF file")
+    parser.add_argument("--model", required=True, help="path of a GGUF file, or of a directory that has one")
     parser.add_argument("--alias", required=True, help="name of the model in answers")
-    parser.add_argument("--socket", required=True, help="unix socket to listen on")
+    listen = parser.add_mutually_exclusive_group(required=True)
+    listen.add_argument("--socket", help="unix socket to listen on")
+    listen.add_argument("--address", metavar="HOST:PORT", help="address to listen on, in a pod")
     parser.add_argument("--parallel", type=int, required=True, help="slots")
-    parser.add_argument("--context", type=int, required=True, help="tokens of context per slot")
-    parser.add_argument("--threads", type=int, required=True, help="CPU threads")
+    parser.add_argument(
+        "--context", type=int, default=0, help="tokens of context per slot; 0: as many as the model has"
+    )
+    parser.add_argument("--threads", type=int, default=0, help="CPU threads; 0: one for each core")
     parser.add_argument("--http-threads", type=int, default=512, help="connections served at once")
     parser.add_argument("--prompt-cache-mib", type=int, default=256, help="memory for prompts of finished requests")
     parser.add_argument("--task", choices=("generate", "embed", "rerank"), default="generate", help="what to serve")
