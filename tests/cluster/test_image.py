@@ -39,6 +39,53 @@ print(json.load(connection.getresponse())["choices"][0]["message"]["content"])
 """
 
 
+ASKER = """
+import json, os, time, urllib.request
+body = {"model": "chat", "max_tokens": 4, "messages": [{"role": "user", "content": "Say hi."}]}
+while True:
+    try:
+        url = os.environ["BATEAU_CHAT_URL"] + "/chat/completions"
+        request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+        answer = json.load(urllib.request.urlopen(request, timeout=30))
+        print("ANSWER", answer["usage"]["completion_tokens"], flush=True)
+    except OSError as error:
+        print("ERROR", error, flush=True)
+    time.sleep(1)
+"""
+SPECS = (
+    """
+apiVersion: bateau.dev/v1alpha1
+kind: Model
+metadata: {name: chat}
+spec: {source: "oci://%(model)s", contextLength: 512, parallel: 1, resources: {cpu: 500m, memory: 512Mi}}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: asker}
+spec:
+  image: "%(image)s"
+  uses: [model/chat]
+  command:
+    - python3
+    - -c
+    - |
+"""
+    + "\n".join(f"      {line}" for line in ASKER.strip().splitlines())
+    + """
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Environment
+metadata: {name: prod}
+spec: {clusters: [here], namespace: talk}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Cluster
+metadata: {name: here}
+spec: {context: "%(context)s"}
+"""
+)
+
+
 @dataclass(frozen=True)
 class Built:
     """What `bateau dev image` printed."""
@@ -115,15 +162,21 @@ def test_the_bill_of_materials_of_a_model_has_the_digest_of_its_file(model: Buil
     assert model.name.endswith(part["hashes"][0]["content"][:12])
 
 
-@pytest.mark.timeout(600)
-def test_a_model_of_an_image_volume_answers_in_a_pod_without_rights(cluster: Path, app: Built, model: Built):
-    """As non-root, with a read-only root and no capability, llama.cpp answers; Envoy and the CLI start."""
+@pytest.fixture(scope="module")
+def loaded(cluster: Path, app: Built, model: Built) -> Path:
+    """The kubeconfig of a cluster whose nodes have both images."""
     if "KUBECONFIG" in os.environ:
         pytest.skip("images are imported only into the nodes that this suite started")
     archives = [str(app.archive), str(model.archive)]
-    loaded = recipe("load.sh", *archives, name=cluster.parent.name, timeout_s=MINUTES_5)
-    assert loaded.returncode == 0, loaded.stderr
-    kubectl = Kubectl(cluster)
+    done = recipe("load.sh", *archives, name=cluster.parent.name, timeout_s=MINUTES_5)
+    assert done.returncode == 0, done.stderr
+    return cluster
+
+
+@pytest.mark.timeout(600)
+def test_a_model_of_an_image_volume_answers_in_a_pod_without_rights(loaded: Path, app: Built, model: Built):
+    """As non-root, with a read-only root and no capability, llama.cpp answers; Envoy and the CLI start."""
+    kubectl = Kubectl(loaded)
     kubectl.apply(_pod(app.name, model.name))
     try:
         kubectl("wait", "pod/chat", "--for=condition=Ready", "--timeout=85s")
@@ -132,6 +185,29 @@ def test_a_model_of_an_image_volume_answers_in_a_pod_without_rights(cluster: Pat
         assert kubectl("exec", "chat", "--", "python3", "-c", ASK).strip()
     finally:
         kubectl("delete", "pod", "chat", "--wait=false")
+
+
+@pytest.mark.timeout(600)
+def test_applied_specs_serve_a_model_that_answers_an_app(loaded: Path, app: Built, model: Built, tmp_path: Path):
+    """`bateau apply` of a Model and an App that uses it: the App gets an answer through Service and NetworkPolicy."""
+    kubectl = Kubectl(loaded, "talk")
+    values = {"image": app.name, "model": model.name, "context": kubectl("config", "current-context").strip()}
+    (tmp_path / "specs.yaml").write_text(SPECS % values)
+    command = [Path(sys.executable).with_name("bateau"), "apply", "--env", "prod", "--yes", "--timeout", "240"]
+    environ = {**os.environ, "KUBECONFIG": str(loaded)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environ, capture_output=True, text=True, timeout=MINUTES_5, check=False
+    )
+    try:
+        assert done.returncode == 0, done.stdout + done.stderr
+        deadline = time.monotonic() + 60
+        while "ANSWER" not in (told := kubectl("logs", "deployment/asker")):
+            assert time.monotonic() < deadline, told
+            time.sleep(0.5)
+        (pod,) = kubectl.get("pods", "--selector=app.kubernetes.io/name=chat")["items"]
+        assert pod["spec"]["containers"][0]["securityContext"]["readOnlyRootFilesystem"]
+    finally:
+        kubectl("delete", "namespace", "talk", "--wait=false", "--ignore-not-found")
 
 
 def _pod(image: str, volume: str) -> dict[str, Any]:

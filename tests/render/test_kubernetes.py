@@ -101,8 +101,10 @@ def test_only_users_may_call() -> None:
         (app("a", "wasm: a.wasm"), "not rendered: the app runs spec.wasm, and this target needs spec.image"),
         (
             model("a", "source: ./a.gguf"),
-            'not rendered: a pod cannot read the file "./a.gguf"; '
-            "write the name of a model, or a source that can be fetched",
+            (
+                'not rendered: a pod cannot read the file "./a.gguf"; '
+                "write the name of a model, or a source that can be fetched"
+            ),
         ),
         (
             model("a", "source: 'http://x/v1', engine: external"),
