@@ -7,6 +7,7 @@ by tests/local/test_edges.py::test_ctrl_c_during_a_detached_start_stops_the_cont
 """
 
 import contextlib
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,7 @@ _CONNECT_S = 0.05
 _WAIT_S = 1.0  # an unchanged status is checked again after this time, for callers that wait for it to stay unchanged
 LOG_BYTES_MAX = 8 * 2**20
 _TIMEOUT_S = 900.0
+_EVENT = re.compile(r"[\d-]{10} [\d:,]{12} INFO ")
 
 
 def start_detached(
@@ -50,7 +52,9 @@ def start_detached(
 
     def ended() -> None:
         if process.poll() is not None:
-            click.echo(where.control_log.read_bytes()[started_at:].decode(errors="replace").strip(), err=True)
+            log = where.control_log.read_bytes()[started_at:].decode(errors="replace").strip()
+            # Why it ended, without the events before that.
+            click.echo("\n".join(line for line in log.split("\n") if not _EVENT.match(line)) or log, err=True)
             if process.returncode < 0:
                 number = -process.returncode
                 raise ControlError(
