@@ -4,6 +4,7 @@ Each test plants a bug in one stage and looks at what a user sees (issue Part 1,
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -208,14 +209,17 @@ async def test_a_bug_with_the_endpoints_of_one_service_is_reported_there(
         await w.until(lambda: w.status.rolled_out)
         before = w.backend()
         monkeypatch.setattr(endpoints_module, "Backend", broken)
+        w.texts.write("chat", model(contextLength=512))
         await everything_else_serves(w)
         assert w.backend() == before
+        assert "model.chat.0" in w.replicas(), "the only replica that its clients are sent to"
+        assert "model.chat.0" not in w.draining
         assert BUG in (w.service("model/chat").reason or "")
         assert w.service("app/shop").state is ServiceState.READY
         assert caplog.text.count("the endpoints of model/chat stay as they were") == 1
         monkeypatch.setattr(endpoints_module, "Backend", Backend)
-        w.texts.write("third", app("third"))
-        await w.until(lambda: w.service("model/chat").state is ServiceState.READY)
+        await w.until(lambda: w.status.rolled_out)
+        assert list(w.replicas()) != ["model.chat.0"]
 
 
 async def test_a_bug_with_the_status_of_one_service_hides_no_other(
@@ -277,3 +281,13 @@ async def test_the_reason_of_a_failed_turn_is_shown_until_a_turn_works(monkeypat
             ]
         await w.turn()
         assert w.status.problems == ()
+
+
+async def test_a_replica_whose_probes_fail_with_a_bug_is_reported_and_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        found = [*w.gateway().values(), replace(w.replicas()["model.chat.0"], reason=BUG)]
+        monkeypatch.setattr(w.keeper, "observe", lambda: found)
+        await w.turn()
+        assert [problem.says for problem in w.status.problems] == [f"model.chat.0: {BUG}"]
+        assert w.service("model/chat").state is ServiceState.READY

@@ -9,10 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from bateau.domain.errors import BUG
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.domain.workload import Resources
 from bateau.runtimes.local.process import stat_of
+from bateau.runtimes.local.process_runner import ProcessRunner
 from bateau.testing import FakeProbe, ManualClock
 from runtimes.rig import Rig, look, server, shell, until, until_state, until_true
 
@@ -51,6 +53,54 @@ async def test_without_a_probe_a_replica_is_ready_and_says_so(rig: Rig) -> None:
     await runtime.start("app.a.0", "app/a", shell("exec sleep 100"))
     replica = look(runtime, "app.a.0")
     assert (replica.state, replica.reason) == (ReplicaState.READY, "no probe")
+
+
+class _BrokenProbe(FakeProbe):
+    """Raises while it is broken."""
+
+    broken = False
+
+    async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
+        if self.broken:
+            raise RuntimeError("planted")
+        return await super().probe(target, timeout_s)
+
+
+async def test_a_bug_in_a_probe_is_shown_and_supervision_continues(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    """Issue 8, part 1, item 2: supervision ended, and the replica was shown as ready and not restarted if it died."""
+    prober = _BrokenProbe()
+    runtime = rig.runtime(prober=prober)
+    await runtime.start("model.chat.0", "model/chat", server())
+    ready = await until_state(runtime, "model.chat.0", ReplicaState.READY)
+    prober.broken = True
+    await until(runtime, lambda: (look(runtime, "model.chat.0").reason or "").startswith(f"{BUG}: RuntimeError"))
+    assert look(runtime, "model.chat.0").pid == ready.pid
+    assert caplog.text.count("the supervision of replica model.chat.0 is retried") == 1
+    prober.broken = False
+    assert ready.pid
+    os.kill(ready.pid, signal.SIGKILL)
+    await until(runtime, lambda: look(runtime, "model.chat.0").restarts == 1)
+    again = await until_state(runtime, "model.chat.0", ReplicaState.READY)
+    assert again.reason is None
+
+
+async def test_a_bug_in_the_restart_of_a_replica_is_retried(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ended the supervision, so that the replica was never started again."""
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("planted")
+
+    runtime = rig.runtime(prober=FakeProbe())
+    await runtime.start("model.chat.0", "model/chat", server())
+    ready = await until_state(runtime, "model.chat.0", ReplicaState.READY)
+    assert ready.pid
+    with monkeypatch.context() as planted:
+        planted.setattr(ProcessRunner, "launch", broken)
+        os.kill(ready.pid, signal.SIGKILL)
+        await until(runtime, lambda: (look(runtime, "model.chat.0").reason or "").startswith(f"{BUG}: RuntimeError"))
+        assert look(runtime, "model.chat.0").state is ReplicaState.BACKOFF
+    again = await until_state(runtime, "model.chat.0", ReplicaState.READY)
+    assert again.pid != ready.pid
 
 
 async def test_stop_leaves_no_process_no_socket_and_no_record(rig: Rig) -> None:

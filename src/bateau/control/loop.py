@@ -244,7 +244,9 @@ class Control:
         outcome = self.outcome = self._outcome(files)
         self._current = True
         site.runtime.note_load(self.planes.observe().load)
-        site.runtime.apply((*self.planes.units(), *outcome.units.values()), held=outcome.held)
+        # Replicas whose endpoints cannot be listed would be replaced without their clients being sent to the new ones.
+        units = [unit for unit in outcome.units.values() if unit.key not in self.unpublished]
+        site.runtime.apply((*self.planes.units(), *units), held=outcome.held | self.unpublished.keys())
         self._observed = None
         self._made_of = ()  # the ports of apps may have changed
         made = self._traffic_now()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from bateau import __version__
 from bateau.control.loop import Control
 from bateau.control.path import key_variable, model_source, runs_here
-from bateau.domain.errors import bug
+from bateau.domain.errors import BUG, bug
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
@@ -72,6 +72,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
             *_left_alone(now),
             *_no_history(control),
             *_changed_files(control),
+            *_unsupervised(control),
             *_site(control),
             *_unsaved(control),
             *_trouble(control),
@@ -182,6 +183,15 @@ def _changed_files(control: Control) -> list[Problem]:
         )
         for service in control.release.services
         for path, how in sorted(changed.get(service.key, ()))
+    ]
+
+
+def _unsupervised(control: Control) -> list[Problem]:
+    """Report the replicas whose state may be out of date, because a bug ended their last probe."""
+    return [
+        Problem(where=None, says=f"{replica.id}: {replica.reason}", severity=Severity.WARNING)
+        for replica in control.observed.replicas
+        if replica.state is ReplicaState.READY and (replica.reason or "").startswith(BUG)
     ]
 
 

@@ -19,10 +19,14 @@ BateauError                 message, hint: users see these two and nothing else
 ```
 """
 
+from typing import Final
+
+BUG: Final = "this is a bug in bateau"
+
 
 def bug(error: BaseException) -> str:
     """Return the message that reports an unexpected exception to users, without a full stop."""
-    return f"this is a bug in bateau: {type(error).__name__}: {error}"
+    return f"{BUG}: {type(error).__name__}: {error}"
 
 
 class BateauError(Exception):

@@ -13,7 +13,7 @@ import signal
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 
-from bateau.domain.errors import ReplicaError
+from bateau.domain.errors import ReplicaError, bug
 from bateau.domain.process import ProbePlan, ProbeTarget
 from bateau.domain.replica import ChangedFile, Replica, ReplicaState
 from bateau.kit.backoff import Backoff
@@ -61,6 +61,7 @@ class Supervisor:
         self._health: Health | None = None
         self._healthy_since: float | None = None
         self._due = 0.0
+        self._bugs = 0  # since the last probe that worked
         self._task: asyncio.Task[None] | None = None
         self._stop_task: asyncio.Task[None] | None = None
         self._supplied = asyncio.Event()
@@ -160,6 +161,24 @@ class Supervisor:
             self._running = None
 
     async def _keep(self) -> None:
+        """Supervise until the replica is over. After a bug, supervision continues with back-off, and shows it."""
+        while True:
+            try:
+                return await self._keep_up()
+            except Exception as error:
+                self._bugs += 1
+                says = f"{bug(error)}; its supervision is retried, and the log has the details"
+                if says != self.view.reason:
+                    log.error("the supervision of replica %s is retried", self._record.id, exc_info=error)
+                self._show(self.view.state, reason=says)
+            delay = Backoff().delay_s(self._bugs)
+            self._due = max(self._due, self._clock.monotonic() + delay)
+            if self._running is None:
+                await self._wait_until_due()
+            else:
+                await self._running.wait(delay)
+
+    async def _keep_up(self) -> None:
         while True:
             if self._running is None:
                 await self._wait_until_due()
@@ -236,6 +255,7 @@ class Supervisor:
         if running.exited:
             return
         health.note(answer, self._clock.monotonic(), cpu_s=cpu_s)
+        self._bugs = 0
         self._note_healthy(healthy=health.state is ReplicaState.READY)
         if health.state is not self.view.state or health.reason != self.view.reason:
             self._show(health.state, reason=health.reason)
