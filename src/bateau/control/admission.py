@@ -6,11 +6,11 @@ Called by wiring.admission. Pure.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem
 from bateau.hydrate import Hydration
+from bateau.kit.json_value import ReadObject
 from bateau.policy import Policy, admission_policies, understand
 from bateau.specs import read
 
@@ -19,7 +19,7 @@ from bateau.specs import read
 class Admission:
     """ValidatingAdmissionPolicies with their bindings. `findings` name the rules that an API server cannot enforce."""
 
-    trees: tuple[Mapping[str, Any], ...]
+    trees: tuple[ReadObject, ...]
     findings: tuple[Finding, ...]
     problems: tuple[Problem, ...]
 

@@ -7,12 +7,12 @@ tests/control/test_replicas.py::test_an_apps_port_is_handed_out_once_and_kept.
 """
 
 from collections.abc import Mapping
-from typing import Any, cast
 
 from bateau.control.endpoints import listen_key
 from bateau.control.saving import Saving
 from bateau.domain.release import Release
 from bateau.domain.unit import Whereabouts
+from bateau.kit.json_value import object_at
 from bateau.ports.numbers import PortNumbers
 
 _PORT_MAX = 65535
@@ -28,8 +28,7 @@ class AppPorts:
 
     def remember(self) -> None:
         """Restore the ports that an earlier control plane handed out."""
-        ports: Any = self._saving.load().get("app_ports")
-        numbers = cast("dict[str, Any]", ports if isinstance(ports, dict) else {})
+        numbers = object_at(self._saving.load(), "app_ports")
         self.numbers = {
             key: number for key, number in numbers.items() if type(number) is int and 0 < number <= _PORT_MAX
         }

@@ -18,7 +18,7 @@ tests/control/test_packing.py::test_one_change_works_out_one_service_and_its_nei
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import Any, Final, cast
+from typing import Final
 
 import orjson
 
@@ -31,6 +31,7 @@ from bateau.domain.errors import ControlError
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest, numbered
 from bateau.kit.archive import archive, compressed, files_in, members
+from bateau.kit.json_value import JsonObject, ReadJson, ReadObject, object_at, texts_at
 from bateau.kit.yaml_tree import read_documents
 from bateau.kit.yaml_writer import split_documents
 
@@ -41,7 +42,7 @@ _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 def bundle(packed: Packed, *, version: str, kubernetes: str, commit: str | None) -> bytes:
     """Return the bundle of an environment. `version` is that of Bateau; `commit` is the commit of the specs."""
-    about = {
+    about: ReadObject = {
         "apiVersion": API_VERSION,
         "bateau": version,
         "environment": packed.environment,
@@ -79,11 +80,11 @@ def _in_order(packed: Packed) -> list[tuple[ObjectKey, bytes]]:
     return sorted((each for piece in packed.pieces for each in piece.objects), key=lambda pair: rank(*pair[0][:2]))
 
 
-def _json(tree: Any) -> bytes:
+def _json(tree: ReadJson) -> bytes:
     return orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
+def _finding(finding: Finding) -> JsonObject:
     return {
         "rule": finding.rule,
         "subject": finding.subject,
@@ -102,10 +103,10 @@ def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tu
     """
     try:
         files = files_in(data)
-        about: dict[str, Any] = json.loads(files["bundle.json"])
+        about = object_at(json.loads(files["bundle.json"]))
         json.loads(files["findings.json"])  # every bundle has them
         form = about["apiVersion"]
-        manifests = tuple(each for service in about["services"] for each in _manifests(files, service))
+        manifests = tuple(each for service in texts_at(about, "services") for each in _manifests(files, service))
     except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
         hint = "make one with `bateau render --env NAME --bundle FILE`"
         raise ControlError(f"{name} is not a bundle, or is damaged: {error}", hint=hint) from error
@@ -121,7 +122,7 @@ def _manifests(files: Mapping[str, bytes], service: str) -> Iterator[Manifest]:
     documents, unread = read_documents(service, text.decode(), bytes_max=len(text))
     if unread:
         raise ValueError(f"the manifests of {service} are damaged")
-    trees = [cast("dict[str, Any]", document.tree) for document in documents]
+    trees = [object_at(document.tree) for document in documents]
     manifests = numbered(Manifest(service=service, target="bundle", tree=tree, origins={}) for tree in trees)
     for manifest in manifests:
         yield replace(manifest, origins=Provenance(provenance, object_name(manifest.key), manifest.tree))

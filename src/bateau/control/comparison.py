@@ -10,7 +10,6 @@ Refused: matching findings by line; a line moves with every edit above it.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import Any
 
 from bateau.control.baseline import Split, problem_identity, split_findings, split_problems
 from bateau.control.delivery import Rendered
@@ -21,6 +20,7 @@ from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.release import Release
+from bateau.kit.json_value import ReadObject
 from bateau.plan import Documents, Limits, Unrendered, compare
 from bateau.policy import of_manifest
 from bateau.policy import understand as read_policies
@@ -29,7 +29,7 @@ from bateau.specs import Reading
 
 
 def taken(
-    manifests: Iterable[Manifest | Mapping[str, Any]],
+    manifests: Iterable[Manifest | ReadObject],
     side: str,
     reading: Reading,
     rules: Rules,
@@ -103,11 +103,11 @@ def difference(
     return replace(delivery, problems=in_order(told), baseline=baseline)
 
 
-def _foreign(tree: Mapping[str, Any]) -> Manifest:
+def _foreign(tree: ReadObject) -> Manifest:
     return Manifest(service=None, target="observed", tree=tree, origins={})
 
 
-def _is_object(tree: Mapping[str, Any]) -> bool:
+def _is_object(tree: ReadObject) -> bool:
     match tree:
         case {"apiVersion": str(), "kind": str(), "metadata": {"name": str()}}:
             return True

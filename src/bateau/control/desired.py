@@ -14,7 +14,6 @@ import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from bateau.control.history import History
 from bateau.control.outside import Ports
@@ -24,6 +23,7 @@ from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.control.saving import Saving
 from bateau.domain.errors import ControlError
 from bateau.domain.release import Release
+from bateau.kit.json_value import object_at
 
 logger = logging.getLogger(__name__)
 
@@ -90,9 +90,8 @@ class DesiredState:
         remembered = self._saving.load()
         self._rollbacks.remember(remembered.get("rollbacks"))
         self._restarts.remember(remembered.get("restarts", {}))
-        texts: Any = remembered.get("texts")
-        plain = cast("dict[str, Any]", texts) if isinstance(texts, dict) else {}
-        known = {str(name): str(text) for name, text in plain.items()}
+        texts = remembered.get("texts")
+        known = {name: str(text) for name, text in object_at(texts).items()}
         last_good = await self.understood(known)
         await self._rollbacks.bring_up_to_date(last_good.release)
         if isinstance(texts, dict) and not last_good.mistaken:

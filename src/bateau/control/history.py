@@ -13,12 +13,13 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.errors import BateauError
 from bateau.domain.release import Release
 from bateau.domain.revision import Draft, Revision
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadJson
 from bateau.kit.position import leaves
 from bateau.ports.clock import Clock
 from bateau.ports.revisions import Revisions
@@ -163,7 +164,7 @@ def service_digest(service: Workload) -> str:
     Defaults are left out, so that a newer version with more fields gives the same digest. A field that reads `env()`
     counts by its expression: its value is stored nowhere, and a new value is not a new spec of the service.
     """
-    says: dict[str, Any] = {}
+    says: dict[str, ReadJson] = {}
     filled_in = dict(leaves(service.tree))
     for path, chain in service.origins.items():
         if path in service.withheld:

@@ -8,13 +8,14 @@ Invariant: findings show no value that `env()` has read. Held by tests/wiring/te
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from bateau.control.path import concealed
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
 from bateau.domain.problem import Problem
 from bateau.hydrate import ManifestPatches
+from bateau.kit.json_value import ReadObject
 from bateau.policy import Judge, Policy, Subject, judges_manifests, of_manifest
 from bateau.render import Schemas, validate
 from bateau.specs import Reading
@@ -64,12 +65,12 @@ class ObjectChecks:
         self.read = self.patches.read
         self.schemas = rules.schemas
 
-    def crds_of(self, manifests: Iterable[Manifest]) -> list[Mapping[str, Any]]:
+    def crds_of(self, manifests: Iterable[Manifest]) -> list[ReadObject]:
         """Return the CRDs among manifests, patched."""
         found = [each for each in manifests if each.group_kind == CRD]
         return [each.tree for each in self.patches.applied(found).manifests]
 
-    def include(self, crds: Sequence[Mapping[str, Any]]) -> None:
+    def include(self, crds: Sequence[ReadObject]) -> None:
         """Add CRDs to the schemas."""
         if crds:
             self.schemas = self.schemas.with_crds(crds)

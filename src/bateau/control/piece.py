@@ -8,18 +8,22 @@ tests/control/test_packing.py::test_warm_equals_cold_whatever_was_there_before.
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from bateau.control.assembly import Assembled
 from bateau.control.provenance import written
 from bateau.domain.change import ObjectKey
-from bateau.domain.finding import Finding
+from bateau.domain.finding import Finding, Verdict
 from bateau.domain.problem import Problem
 from bateau.domain.workload import Workload
 from bateau.kit.archive import members
 from bateau.kit.position import Position
 from bateau.kit.yaml_writer import write
 from bateau.plan import digest
+
+# A finding and a piece as plain values, as `packed` keeps them.
+_Place = tuple[str, int, int]
+PlainFinding = tuple[str, str, Verdict, str, _Place | None, str | None, str | None, str | None]
+PlainPiece = tuple[str, tuple[tuple[ObjectKey, bytes], ...], list[PlainFinding], list[PlainFinding], tuple[int, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +74,13 @@ def provenance_file(service: str) -> str:
     return f"provenance/{service}.json"
 
 
-def plain_piece(piece: Piece) -> tuple[Any, ...]:
+def plain_piece(piece: Piece) -> PlainPiece:
     """Return a piece as plain values."""
     unfit, judged = ([_plain(finding) for finding in found] for found in (piece.unfit, piece.judged))
     return str(piece.service), piece.objects, unfit, judged, tuple(piece.matched)
 
 
-def piece_from(plain: tuple[Any, ...]) -> Piece:
+def piece_from(plain: PlainPiece) -> Piece:
     """Return the piece that `plain_piece` turned into plain values."""
     service, objects, unfit, judged, matched = plain
     if not (unfit or judged or matched):
@@ -90,14 +94,14 @@ def piece_from(plain: tuple[Any, ...]) -> Piece:
     )
 
 
-def _plain(finding: Finding) -> tuple[Any, ...]:
+def _plain(finding: Finding) -> PlainFinding:
     at = finding.where
     place = (at.file, at.line, at.column) if at else None
     about = (finding.rule, str(finding.subject), finding.verdict, finding.says)
     return (*about, place, finding.environment, finding.path, finding.service)
 
 
-def _finding(plain: tuple[Any, ...]) -> Finding:
+def _finding(plain: PlainFinding) -> Finding:
     rule, subject, verdict, says, place, environment, path, service = plain
     return Finding(
         rule=rule,

@@ -9,7 +9,7 @@ Invariant: a chain that was read is equal to the chain that was written. Held by
 tests/control/test_packing.py::test_a_bundle_explains_every_leaf_as_it_was_explained_where_it_was_made.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -18,6 +18,7 @@ from bateau.domain.change import object_name
 from bateau.domain.manifest import Manifest
 from bateau.domain.origin import Origin, OverlaidOrigins
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.position import Position, leaves
 from bateau.render import MarkedOrigins, chain_from
 
@@ -29,7 +30,7 @@ def written(service: Workload, manifests: Iterable[Manifest]) -> bytes:
     return orjson.dumps({"fields": fields, "objects": objects})
 
 
-def _entries(manifest: Manifest) -> list[Any]:
+def _entries(manifest: Manifest) -> Sequence[ReadJson]:
     """Return (path, field of the service or None, rule or None) of each part, or (path, chain) of each leaf."""
     origins = manifest.origins
     if isinstance(origins, MarkedOrigins):
@@ -39,22 +40,22 @@ def _entries(manifest: Manifest) -> list[Any]:
     return _chains(origins.items())
 
 
-def _marked(origins: MarkedOrigins) -> list[Any]:
+def _marked(origins: MarkedOrigins) -> Sequence[ReadJson]:
     marks, chains = origins.marks()
     return [*marks, *_chains(chains)] if chains else marks
 
 
-def _chains(chains: Iterable[tuple[str, tuple[Origin, ...]]]) -> list[Any]:
+def _chains(chains: Iterable[tuple[str, tuple[Origin, ...]]]) -> Sequence[ReadJson]:
     return [(path, [_step(step) for step in chain]) for path, chain in chains]
 
 
-def _step(origin: Origin) -> list[Any]:
+def _step(origin: Origin) -> list[ReadJson]:
     at = origin.at
     place = [at.file, at.line, at.column] if at else None
     return [origin.how, place, _plain(origin.value), origin.says]
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: ReadJson) -> ReadJson:
     """Return a value that JSON can hold: an integer beyond 64 bits becomes a string of its digits."""
     if isinstance(value, int) and not -(2**63) <= value < 2**63:
         return str(value)
@@ -64,7 +65,7 @@ def _plain(value: Any) -> Any:
 class Provenance(Mapping[str, tuple[Origin, ...]]):
     """The chains of one manifest, read back. `tree` is the manifest."""
 
-    def __init__(self, packed: bytes, name: str, tree: Mapping[str, Any]) -> None:
+    def __init__(self, packed: bytes, name: str, tree: ReadObject) -> None:
         whole: dict[str, Any] = orjson.loads(packed)
         self._fields = {path: tuple(map(_origin, chain)) for path, chain in whole["fields"].items()}
         self._entries = {entry[0]: entry[1:] for entry in whole["objects"][name]}
@@ -77,7 +78,7 @@ class Provenance(Mapping[str, tuple[Origin, ...]]):
         except (KeyError, ValueError, TypeError, AttributeError):
             return (Origin("foreign", None, value, "the bundle does not say where it came from"),)
 
-    def _chain(self, path: str, value: Any) -> tuple[Origin, ...]:
+    def _chain(self, path: str, value: ReadJson) -> tuple[Origin, ...]:
         """Return the chain of the part that contains the leaf. Raises KeyError, ValueError or TypeError without one."""
         around = path
         while around not in self._entries:

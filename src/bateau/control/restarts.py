@@ -11,13 +11,13 @@ Refused: to stop and start replicas as a step; a step that a crash interrupts wo
 import logging
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, cast
 
 from bateau.control.history import LOCAL
 from bateau.control.naming import service_named
 from bateau.control.path import runs_here
 from bateau.domain.errors import ControlError
 from bateau.domain.release import Release
+from bateau.kit.json_value import JsonObject, ReadObject, named_texts_at, object_at
 
 logger = logging.getLogger(__name__)
 
@@ -36,19 +36,18 @@ class Restarts:
     def __init__(self, environment: str | None) -> None:
         self._environment = environment or LOCAL
         self._times: dict[str, str] = {}
-        self._elsewhere: dict[str, Any] = {}  # the restarts of other environments, unchanged
+        self._elsewhere: JsonObject = {}  # the restarts of other environments, unchanged
 
-    def remember(self, tree: Any) -> None:
+    def remember(self, tree: object) -> None:
         """Restore what `remembered` returned. Damaged entries are logged and dropped."""
-        kept = cast("dict[str, Any]", tree) if isinstance(tree, dict) else {}
+        kept = object_at(tree)
         self._elsewhere = {name: entries for name, entries in kept.items() if name != self._environment}
-        entries: Any = kept.get(self._environment, {})
-        plain = cast("dict[Any, Any]", entries) if isinstance(entries, dict) else {}
-        self._times = {str(key): when for key, when in plain.items() if isinstance(when, str)}
-        if len(self._times) < len(plain) or not isinstance(entries, dict):
+        entries = kept.get(self._environment, {})
+        self._times = named_texts_at(entries)
+        if not isinstance(entries, dict) or len(self._times) < len(entries):
             logger.error("some restarts of %s cannot be read; their services may restart once more", self._environment)
 
-    def remembered(self) -> dict[str, Any]:
+    def remembered(self) -> ReadObject:
         """Return the restarts as plain values, by environment."""
         return {**self._elsewhere, self._environment: dict(self._times)}
 

@@ -15,7 +15,6 @@ Refused: restoring all texts of a revision; that would roll back the healthy ser
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
 
 from bateau.control.history import LOCAL, is_current, service_digest
 from bateau.control.naming import service_named
@@ -25,6 +24,7 @@ from bateau.domain.errors import BateauError, ControlError
 from bateau.domain.release import Release
 from bateau.domain.revision import Revision
 from bateau.domain.workload import Workload
+from bateau.kit.json_value import Json, JsonObject, ReadObject, object_at, text_at
 from bateau.ports.revisions import Revisions
 
 logger = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ class Rollbacks:
         self._understand = understand
         self._holds: dict[str, Hold] = {}
         self.not_held: dict[str, str] = {}  # why a service of the last release cannot be held
-        self._elsewhere: dict[str, Any] = {}  # the stored holds of other environments, unchanged
+        self._elsewhere: JsonObject = {}  # the stored holds of other environments, unchanged
         self._services: dict[tuple[str, int], Workload] = {}
 
     @property
@@ -68,9 +68,9 @@ class Rollbacks:
         """The revision that each held service is held at."""
         return {key: hold.revision for key, hold in self._holds.items() if key not in self.not_held}
 
-    def remember(self, tree: Any) -> None:
+    def remember(self, tree: object) -> None:
         """Restore the holds from the tree that `remembered` gave to an earlier control plane."""
-        self._elsewhere = dict(cast("dict[str, Any]", tree)) if isinstance(tree, dict) else {}
+        self._elsewhere = dict(object_at(tree))
         self._holds = dict(self.remembered_in(tree, self._environment))
         self._elsewhere.pop(self._environment, None)
 
@@ -100,16 +100,17 @@ class Rollbacks:
             return None
 
     @staticmethod
-    def remembered_in(tree: Any, environment: str | None) -> Mapping[str, Hold]:
+    def remembered_in(tree: object, environment: str | None) -> Mapping[str, Hold]:
         """Return the holds of an environment in a tree from `remembered`. A damaged tree is logged, and has none."""
-        entries: Any = cast("dict[str, Any]", tree).get(environment or LOCAL, {}) if isinstance(tree, dict) else {}
-        try:
-            return {str(key): Hold(int(each["revision"]), str(each["over"])) for key, each in entries.items()}
-        except (AttributeError, KeyError, TypeError, ValueError):
+        entries = object_at(tree).get(environment or LOCAL, {})
+        holds = {key: _hold(each) for key, each in object_at(entries).items()}
+        sound = {key: hold for key, hold in holds.items() if hold}
+        if not isinstance(entries, dict) or len(sound) < len(holds):
             logger.error("the rollbacks in %s cannot be read: all services run as specified", environment or LOCAL)
             return {}
+        return sound
 
-    def remembered(self) -> dict[str, Any]:
+    def remembered(self) -> ReadObject:
         """Return the holds as plain values, by environment."""
         ours = {key: {"revision": hold.revision, "over": hold.over} for key, hold in self._holds.items()}
         return {**self._elsewhere, self._environment: ours}
@@ -194,3 +195,9 @@ class Rollbacks:
                 raise ControlError(f"this version cannot read {key} in revision {revision}")
             self._services[key, revision] = found
         return self._services[key, revision]
+
+
+def _hold(tree: Json) -> Hold | None:
+    """Return a hold from its plain form; None if that is damaged."""
+    revision, over = object_at(tree).get("revision"), text_at(tree, "over")
+    return Hold(revision, over) if isinstance(revision, int) and over else None

@@ -7,10 +7,9 @@ possible. Held by tests/control/test_saving.py.
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any
 
 from bateau.domain.errors import BateauError
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.ports.clock import Clock
 from bateau.ports.memory import Memory
 
@@ -25,15 +24,15 @@ class Saving:
     def __init__(self, memory: Memory, clock: Clock) -> None:
         self._memory = memory
         self._clock = clock
-        self._unsaved: dict[str, Any] = {}
+        self._unsaved: dict[str, ReadJson] = {}
         self._retry_at = 0.0
         self.trouble: str | None = None
 
-    def load(self) -> Mapping[str, Any]:
+    def load(self) -> ReadObject:
         """Return the state that an earlier control plane saved."""
         return self._memory.load()
 
-    def save(self, parts: Mapping[str, Any]) -> None:
+    def save(self, parts: ReadObject) -> None:
         """Save parts of the state now, or at a later `retry`."""
         self._unsaved.update(parts)
         try:

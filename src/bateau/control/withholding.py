@@ -8,17 +8,17 @@ Refused: withholding whole templates; everything that is not a secret should be 
 """
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Final
 
 from bateau.domain.process import ProcessTemplate, withheld_word
 from bateau.kit.concealed import CHARACTERS_MIN
+from bateau.kit.json_value import ReadObject
 
 _NOT_IN_WORDS: Final = re.compile(r"[{}\s]")
 
 
-def sealed(template: ProcessTemplate, values: Mapping[str, Any]) -> ProcessTemplate:
+def sealed(template: ProcessTemplate, values: ReadObject) -> ProcessTemplate:
     """Return the template with words for `values`: the leaves of its workload that come from `env()`, by path."""
     texts = {path: value for path, value in values.items() if isinstance(value, str) and value}
     if not texts:
