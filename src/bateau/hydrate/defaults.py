@@ -12,7 +12,7 @@ from bateau.domain.origin import Origin
 from bateau.kit.json_value import ReadJson, ReadObject, object_at
 from bateau.kit.position import child
 from bateau.kit.schema_docs import written
-from bateau.kit.schema_field import Shape, fields_of, shape_of
+from bateau.kit.schema_field import Shape, fields_of
 
 
 def filled(tree: ReadObject, cls: type, origins: dict[str, tuple[Origin, ...]], path: str = "spec") -> ReadObject:
@@ -30,8 +30,8 @@ def filled(tree: ReadObject, cls: type, origins: dict[str, tuple[Origin, ...]], 
             continue
         elif shape.of == "object":
             found[name] = filled(object_at(tree, name), shape.inner, origins, at)
-        elif shape.of == "map" and shape_of(shape.inner).of == "object":
-            inner = shape_of(shape.inner).inner
+        elif shape.of == "map" and shape.inner.of == "object":
+            inner = shape.inner.inner
             entries = object_at(tree, name)
             found[name] = {
                 key: filled(object_at(value), inner, origins, child(at, key)) for key, value in entries.items()
@@ -45,7 +45,7 @@ def filled(tree: ReadObject, cls: type, origins: dict[str, tuple[Origin, ...]], 
 def _fields(cls: type) -> tuple[tuple[str, Shape, Origin | None], ...]:
     """Return name, shape and default of every field. Defaults do not depend on the document, so they are made once."""
     return tuple(
-        (name, shape_of(declared.type), _default(declared.default, written(declared.default, shape_of(declared.type))))
+        (name, declared.shape, _default(declared.default, written(declared.default, declared.shape)))
         for name, declared in fields_of(cls).items()
     )
 

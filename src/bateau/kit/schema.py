@@ -25,7 +25,7 @@ from bateau.kit.quantity import (
     parse_cores,
     parse_seconds,
 )
-from bateau.kit.schema_field import DESCRIBED, Described, Example, Shape, fields_of, in_words, shape_of
+from bateau.kit.schema_field import DESCRIBED, Described, Example, Shape, fields_of, in_words
 from bateau.kit.suggest import did_you_mean, listed, suggestion
 
 Bytes = Annotated[int, "bytes"]
@@ -117,7 +117,7 @@ class Checker:
             if declared.meta.unsupported and value is not None:
                 says = f"{where} {declared.meta.unsupported}"
                 self.flaws.append(Flaw(position=self.key_at(where), says=says, warning=True))
-            self._value(value, shape_of(declared.type), where, declared.meta, required=declared.required)
+            self._value(value, declared.shape, where, declared.meta, required=declared.required)
         for name, declared in fields.items():
             if declared.required and name not in tree:
                 example = next(iter(declared.meta.examples), None)
@@ -147,14 +147,14 @@ class Checker:
             )
             return
         for index, each in enumerate(value):
-            self._value(each, shape_of(shape.inner), item(path, index), _ANYTHING)
+            self._value(each, shape.inner, item(path, index), _ANYTHING)
 
     def _map(self, value: ReadJson, shape: Shape, path: str) -> None:
         if not isinstance(value, dict):
             self._add(path, f"{path} is {shown(value)}; expected a mapping", "write `name: value` lines below it")
             return
         for key, each in value.items():
-            self._value(each, shape_of(shape.inner), child(path, key), _ANYTHING)
+            self._value(each, shape.inner, child(path, key), _ANYTHING)
 
     def _scalar(self, value: ReadJson, shape: Shape, path: str, meta: Described) -> None:
         if not isinstance(value, SCALARS):
@@ -223,7 +223,7 @@ def build(tree: ReadObject, cls: type[_T]) -> _T:
     Box(size=2048, open_for=60.0)
     """
     values = {
-        declared.attribute: _converted(tree[name], shape_of(declared.type))
+        declared.attribute: _converted(tree[name], declared.shape)
         for name, declared in fields_of(cls).items()
         if name in tree
     }
@@ -237,10 +237,10 @@ def _converted(value: ReadJson, shape: Shape) -> object:
     if isinstance(value, _MAPPINGS):
         if shape.of == "object":
             return build(value, shape.inner)
-        return {key: _converted(each, shape_of(shape.inner)) for key, each in value.items()}
+        return {key: _converted(each, shape.inner) for key, each in value.items()}
     if isinstance(value, _SCALARS):
         return PARSERS[shape.inner](value) if shape.of == "quantity" else float(value)
-    return tuple(_converted(each, shape_of(shape.inner)) for each in value)
+    return tuple(_converted(each, shape.inner) for each in value)
 
 
 def shown(value: object) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from bateau.kit.json_value import JsonObject
 from bateau.kit.position import steps
 from bateau.kit.schema import FORMATTERS
-from bateau.kit.schema_field import Described, Field, Shape, fields_of, in_words, shape_of
+from bateau.kit.schema_field import Described, Field, Shape, fields_of, in_words
 from bateau.kit.suggest import suggestion
 
 # An expression can replace any scalar; its value is checked when it is evaluated.
@@ -61,7 +61,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
     shape = Shape("object", cls)
     for step in steps(path):
         if shape.of in ("list", "map"):
-            shape = shape_of(shape.inner)
+            shape = shape.inner
             at = f"{at}[]" if isinstance(step, int) else f"{at}.{step}"
             page = dataclasses.replace(page, path=at, type=in_words(shape), required=False, default=None)
             continue
@@ -70,7 +70,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
         if declared is None:
             hint = suggestion(str(step), fields, none="it has no fields")
             raise LookupError(f"{at} has no field `{step}`: {hint}")
-        at, shape = f"{at}.{step}", shape_of(declared.type)
+        at, shape = f"{at}.{step}", declared.shape
         page = _page(declared, at)
     return dataclasses.replace(page, fields=_children(shape, at))
 
@@ -92,17 +92,17 @@ def written(value: object, shape: Shape) -> str | None:
 def _children(shape: Shape, at: str) -> tuple[FieldPage, ...]:
     while shape.of in ("list", "map"):
         at = f"{at}[]" if shape.of == "list" else f"{at}.NAME"
-        shape = shape_of(shape.inner)
+        shape = shape.inner
     if shape.of != "object":
         return ()
     return tuple(_page(declared, f"{at}.{name}") for name, declared in fields_of(shape.inner).items())
 
 
 def _page(declared: Field, path: str) -> FieldPage:
-    shape = shape_of(declared.type)
+    shape = declared.shape
     kind = in_words(shape)
     if shape.of in ("list", "map"):
-        kind += f" of {in_words(shape_of(shape.inner))}"
+        kind += f" of {in_words(shape.inner)}"
     return FieldPage(
         path=path,
         type=kind,
@@ -115,7 +115,7 @@ def _page(declared: Field, path: str) -> FieldPage:
 
 
 def _field_schema(declared: Field) -> JsonObject:
-    shape = shape_of(declared.type)
+    shape = declared.shape
     schema = _shape_schema(shape, declared.meta)
     text = declared.meta.doc
     if declared.meta.unsupported:
@@ -134,9 +134,9 @@ def _shape_schema(shape: Shape, meta: Described) -> JsonObject:
     if shape.of == "object":
         return object_schema(shape.inner)
     if shape.of == "list":
-        return {"type": "array", "items": _shape_schema(shape_of(shape.inner), Described())}
+        return {"type": "array", "items": _shape_schema(shape.inner, Described())}
     if shape.of == "map":
-        return {"type": "object", "additionalProperties": _shape_schema(shape_of(shape.inner), Described())}
+        return {"type": "object", "additionalProperties": _shape_schema(shape.inner, Described())}
     if shape.of == "any":
         return {}
     if shape.of == "enum":

@@ -35,7 +35,7 @@ class Field:
 
     name: str
     attribute: str
-    type: object
+    shape: "Shape"
     required: bool
     default: object
     meta: Described
@@ -55,7 +55,7 @@ def fields_of(cls: type) -> Mapping[str, Field]:
         found[name] = Field(
             name=name,
             attribute=each.name,
-            type=hints[each.name],
+            shape=shape_of(hints[each.name]),
             required=required,
             default=default,
             meta=each.metadata[DESCRIBED],
@@ -65,7 +65,7 @@ def fields_of(cls: type) -> Mapping[str, Field]:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Shape:
-    """A type in the terms of YAML. `inner` is the class, the element type, the enum values or the unit."""
+    """A type in the terms of YAML. `inner` is the class, the shape of the elements, the enum values or the unit."""
 
     of: Literal["object", "list", "map", "enum", "quantity", "string", "integer", "number", "boolean", "any"]
     inner: Any = None
@@ -84,9 +84,9 @@ def shape_of(annotation: object) -> Shape:
     if origin is Literal:
         return Shape("enum", arguments)
     if origin is tuple:
-        return Shape("list", arguments[0])
+        return Shape("list", shape_of(arguments[0]))
     if isinstance(origin, type) and issubclass(origin, Mapping):
-        return Shape("map", arguments[1])
+        return Shape("map", shape_of(arguments[1]))
     if dataclasses.is_dataclass(annotation):
         return Shape("object", annotation)
     plain: dict[object, Literal["string", "integer", "number", "boolean"]] = {
@@ -109,9 +109,9 @@ def shape_at(cls: type, steps: Sequence[object]) -> Shape | None:
             declared = fields_of(shape.inner).get(str(step))
             if declared is None:
                 return None
-            shape = shape_of(declared.type)
+            shape = declared.shape
         elif shape.of in ("map", "list"):
-            shape = shape_of(shape.inner)
+            shape = shape.inner
         elif shape.of != "any":
             return None
     return shape
