@@ -11,11 +11,13 @@ from bateau.kit.cel import evaluate
 from bateau.policy import Policy, Subject, admission_policies, judge
 from bateau.policy.matching import stage_of
 from bateau.wiring.policies import starter_policies
+from bateau.wiring.schemas import load_schemas
 
 FIXTURES = Path(__file__).parent / "fixtures"
 RENDERED = Path(__file__).parent.parent / "golden/kubernetes"
 CASES = sorted(path for path in FIXTURES.rglob("*.yaml") if path.name != "expected.yaml")
 TODAY = date(2026, 11, 24)
+SCHEMAS = load_schemas()
 
 
 def _policy(name: str) -> Policy:
@@ -36,7 +38,8 @@ def test_a_starter_rule_tells_its_test_documents_apart(case: Path) -> None:
     name, rule = _rule(case)
     policy = _policy(name)
     stage = stage_of(policy.spec.match)
-    subjects = [Subject(stage=stage, label=tree["kind"], tree=tree, owner="app/shop") for tree in _trees(case)]
+    seen = [SCHEMAS.with_defaults(tree) if stage == "manifest" else tree for tree in _trees(case)]
+    subjects = [Subject(stage=stage, label=str(tree["kind"]), tree=tree, owner="app/shop") for tree in seen]
     findings = [each for each in judge(subjects, [policy], today=TODAY) if each.rule == f"{name}/{rule}"]
     expected = yaml.safe_load((case.parent / "expected.yaml").read_text())["verdict"]
     assert [each.verdict for each in findings] == ([expected] if case.stem.startswith("fail") else [])
@@ -53,7 +56,7 @@ def test_the_admission_form_of_a_starter_rule_says_the_same(case: Path) -> None:
         assert server == "no: not checked"
         assert [each for each in findings if each.rule in {f"{name}/*", f"{name}/{rule}"}]
         return
-    (tree,) = _trees(case)
+    (tree,) = map(SCHEMAS.with_defaults, _trees(case))
     names: dict[str, Any] = {"object": tree, "variables": {}}
     for variable in spec.get("variables", []):
         value = evaluate(variable["expression"], names)
