@@ -79,6 +79,7 @@ def written(value: object, shape: Shape) -> str | None:
     """Return a value in its YAML form, None for an empty one.
 
     >>> from bateau.kit.schema import Seconds
+    >>> from bateau.kit.schema_field import shape_of
     >>> written(600.0, shape_of(Seconds)), written((), shape_of(tuple[str, ...])), written(True, shape_of(bool))
     ('10m', None, 'true')
     """
