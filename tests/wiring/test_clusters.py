@@ -29,6 +29,16 @@ kind: App
 metadata: {name: shop}
 spec: {manifests: [objects/*.yaml]}
 """
+_DEPLOYMENT = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: "registry.example/web:1"}]}
+"""
 _CONFIG = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: %s}\ndata: {a: %s}\n"
 
 
@@ -137,6 +147,23 @@ def test_an_account_that_may_only_read_plans(project: Project, tmp_path_factory:
     assert token not in told
 
 
+def test_the_status_shows_services_with_the_reason_of_their_pods(project: Project):
+    assert "nothing of prod is applied" in project.bateau("status", "--env", "prod")
+    (project.directory / "objects" / "web.yaml").write_text(_DEPLOYMENT)
+    project.bateau("apply", "--env", "prod", "--yes", "--timeout", "3", code=3)
+    told = project.bateau("status", "--env", "prod")
+    assert "app/shop" in told
+    assert "Starting" in told
+    assert "0/1" in told
+    tree = json.loads(project.bateau("status", "--env", "prod", "--json"))
+    (service,) = tree["clusters"][0]["services"]
+    assert service["replicas"][0]["id"].startswith(f"{project.namespace}/web-")
+    # Without a node nothing is scheduled; with one, the image does not exist.
+    assert "not scheduled" in told or "web" in service["reason"]
+    assert f"{project.namespace}/web-" in project.bateau("logs", "shop", "--env", "prod")
+    assert "no pod of nothing runs" in project.bateau("logs", "nothing", "--env", "prod", code=2)
+
+
 def test_a_cluster_that_is_away_is_named_and_the_others_are_compared(project: Project, tmp_path: Path):
     specs = (project.directory / "specs.yaml").read_text()
     away = "---\napiVersion: bateau.dev/v1alpha1\nkind: Cluster\nmetadata: {name: paris}\nspec: {kubeconfig: %s}\n"
@@ -151,6 +178,9 @@ def test_a_cluster_that_is_away_is_named_and_the_others_are_compared(project: Pr
     assert f"+ ConfigMap {project.namespace}/colours" in told
     told = project.bateau("apply", "--env", "prod", "--yes", code=3)
     assert "berlin: applied" in told
+    told = project.bateau("status", "--env", "prod", code=3)
+    assert "paris: unknown: cannot reach paris" in told
+    assert "app/shop" in told
 
 
 def test_an_unknown_cluster_is_an_error_of_the_specs(project: Project):

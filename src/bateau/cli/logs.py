@@ -1,11 +1,12 @@
 """`bateau logs`: show the output of a service."""
 
 import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from bateau.cli.options import Number, name_option
+from bateau.cli.options import Number, directory_option, environment_option, name_option
 
 if TYPE_CHECKING:
     from bateau.ports.logs import Logs
@@ -16,6 +17,8 @@ _LOOK_S = 1.0
 @click.command()
 @click.argument("service")
 @name_option
+@environment_option("Show pods on the clusters of this environment instead of this machine.")
+@directory_option
 @click.option("--follow", "-f", is_flag=True, help="Print new lines as they arrive, until Ctrl-C.")
 @click.option(
     "--lines",
@@ -26,8 +29,17 @@ _LOOK_S = 1.0
     show_default=True,
     help="How many lines from the end.",
 )
-def command(service: str, name: str, follow: bool, lines: int) -> None:
-    """Show the output of SERVICE: chat, app/shop, a replica (model.chat.0), gateway, or control."""
+def command(service: str, name: str, environment: str | None, directory: Path, follow: bool, lines: int) -> int | None:
+    """Show the output of SERVICE: chat, app/shop, a replica (model.chat.0), gateway, or control.
+
+    With --env, the pods of SERVICE on the clusters of an environment.
+    """
+    if environment:
+        from bateau.cli.cluster_status import show_logs
+
+        if follow:
+            raise click.UsageError("--follow is for this machine; use `kubectl logs --follow`")
+        return show_logs(environment, directory, service, lines=lines)
     found = _found(service, name)
     prefixed = len(found) > 1
     for label, logs in found.items():
@@ -35,6 +47,7 @@ def command(service: str, name: str, follow: bool, lines: int) -> None:
             click.echo(_shown(label, line, prefixed=prefixed))
     if follow:
         asyncio.run(_follow(service, name, found))
+    return None
 
 
 async def _follow(service: str, name: str, found: "dict[str, Logs]") -> None:

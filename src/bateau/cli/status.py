@@ -1,19 +1,33 @@
 """`bateau status`: print one line per service."""
 
+from pathlib import Path
+
 import click
 
 from bateau.api.trees import ServiceTree, StatusTree
-from bateau.cli.options import is_terminal, json_option, name_option
+from bateau.cli.options import directory_option, environment_option, is_terminal, json_option, name_option
 
 _WAIT_S = 60.0
 
 
 @click.command()
 @name_option
+@environment_option("Show the clusters of this environment instead of this machine.")
+@directory_option
 @json_option
 @click.option("--watch", "-w", is_flag=True, help="Refresh on every change, until Ctrl-C.")
-def command(name: str, as_json: bool, watch: bool) -> None:
-    """Show every service: its state, its replicas, and why it is not ready."""
+def command(name: str, environment: str | None, directory: Path, as_json: bool, watch: bool) -> int | None:
+    """Show every service: its state, its replicas, and why it is not ready.
+
+    With --env, the services on the clusters of an environment; the directory has its specs. Exit code 3: a cluster
+    cannot be reached.
+    """
+    if environment:
+        from bateau.cli.cluster_status import show_status
+
+        if watch:
+            raise click.UsageError("--watch is for this machine; use `kubectl get pods --watch`")
+        return show_status(environment, directory, as_json=as_json)
     from bateau.cli.instance import client
 
     ask = client(name)
@@ -32,7 +46,7 @@ def command(name: str, as_json: bool, watch: bool) -> None:
                 click.clear()
             click.echo(status_text(tree))
         if not watch:
-            return
+            return None
 
 
 def status_text(tree: StatusTree) -> str:

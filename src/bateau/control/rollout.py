@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bateau.domain.replica import ReplicaState
+from bateau.domain.status import ServiceState
 from bateau.domain.unit import Unit
 from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed, Runtime
@@ -73,6 +74,19 @@ async def roll_out(
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_LOOK_S):
                 await changed.wait()
+
+
+def service_state(seen: Observed, service: str) -> ServiceState:
+    """Return the condition of a service in one word, from its objects and its replicas."""
+    phases = {each.phase for each in seen.objects if each.service == service}
+    states = [each.state for each in seen.replicas if each.service == service and not each.draining]
+    if phases & {"failed", "refused"} or ReplicaState.FAILED in states:
+        return ServiceState.FAILED
+    if ReplicaState.BACKOFF in states or service in seen.moving:
+        return ServiceState.DEGRADED if ReplicaState.READY in states else ServiceState.STARTING
+    if states and all(each is ReplicaState.DONE for each in states):
+        return ServiceState.DONE
+    return ServiceState.READY
 
 
 def troubles_of(seen: Observed) -> dict[str, str]:

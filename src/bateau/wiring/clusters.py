@@ -4,7 +4,7 @@ Called by cli.apply, cli.cluster_apply and cli.plan.
 """
 
 import os
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from hashlib import sha256
 from pathlib import Path
@@ -15,8 +15,11 @@ from bateau.control.delivery import Rendered
 from bateau.control.destinations import Destination, destinations, units_of
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery
+from bateau.domain.errors import ObjectRefused
+from bateau.domain.replica import ReplicaState
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
+from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
@@ -76,6 +79,33 @@ async def apply_on(
             return await roll_out(runtime, units_of(made), clock, timeout_s=timeout_s, told=told)
         finally:
             await runtime.close()
+
+
+async def observed_on(question: Question, place: Destination) -> Observed:
+    """Return the current state of an environment on a cluster. Raises ClusterError."""
+    async with _api(place) as api:
+        owner = owner_of(question, place)
+        return await look(api, SystemClock(), owner=owner, namespace=place.namespace)
+
+
+async def logs_on(question: Question, place: Destination, service: str, *, lines: int) -> Mapping[str, str]:
+    """Return the last lines of each pod of a service, by pod. Raises ClusterError.
+
+    The lines of a pod whose container has just died are those of the container before.
+    """
+    async with _api(place) as api:
+        seen = await look(api, SystemClock(), owner=owner_of(question, place), namespace=place.namespace)
+        found: dict[str, str] = {}
+        for replica in seen.replicas:
+            if replica.service == service:
+                namespace, _, pod = replica.id.partition("/")
+                previous = replica.state is ReplicaState.BACKOFF and replica.restarts > 0
+                try:
+                    text = await api.log(namespace, pod, lines=lines, previous=previous)
+                except ObjectRefused as error:  # such as a container that has not started
+                    text = error.message
+                found[replica.id] = text or f"no output yet: {replica.reason or replica.state.value}"
+        return found
 
 
 def owner_of(question: Question, place: Destination) -> str:

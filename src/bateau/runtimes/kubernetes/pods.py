@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bateau.domain.replica import ReplicaState
+from bateau.domain.replica import Replica, ReplicaState
 from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 from bateau.kit.kstatus import conditions
 from bateau.runtimes.kubernetes.live import parent_of
@@ -55,6 +55,22 @@ def pod(tree: JsonObject) -> Pod:
         address=text_at(tree, "status", "podIP"),
         ports=tuple(_ports(tree)),
         node=text_at(tree, "spec", "nodeName"),
+    )
+
+
+def as_replica(service: str, pod: Pod, *, revision: str) -> Replica:
+    """Return a pod as a replica of a service."""
+    return Replica(
+        id=f"{pod.namespace}/{pod.name}",
+        service=service,
+        revision=revision,
+        state=pod.state,
+        pid=None,
+        addresses={name: f"{pod.address}:{number}" for name, number in pod.ports} if pod.address else {},
+        restarts=pod.restarts,
+        since=pod.since,
+        reason=pod.reason,
+        draining=pod.state is ReplicaState.STOPPING,
     )
 
 

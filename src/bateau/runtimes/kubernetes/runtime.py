@@ -11,7 +11,7 @@ not affect other units. Held by tests/runtimes/kubernetes/test_runtime.py.
 import asyncio
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bateau.domain.apply_order import rank
@@ -19,7 +19,6 @@ from bateau.domain.endpoint import Load
 from bateau.domain.errors import BateauError, ClusterError, ClusterUnreachable, bug
 from bateau.domain.manifest import Manifest
 from bateau.domain.object_state import ObjectState
-from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.unit import Objects, Unit
 from bateau.kit.backoff import Backoff
 from bateau.ports.clock import Clock
@@ -27,7 +26,8 @@ from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
 from bateau.runtimes.kubernetes.applying import Applier, DriftPolicy
 from bateau.runtimes.kubernetes.live import Key, Live
-from bateau.runtimes.kubernetes.pods import Pod
+from bateau.runtimes.kubernetes.looking import object_state
+from bateau.runtimes.kubernetes.pods import as_replica
 from bateau.runtimes.kubernetes.removing import Remover
 from bateau.runtimes.kubernetes.view import View
 
@@ -117,7 +117,10 @@ class KubernetesRuntime:
         """Return the pods as replicas, and the objects, as far as they are known now."""
         live = self._view.objects()
         workloads = {each.uid: each.service for each in live.values() if each.service}
-        replicas = [self._replica(*each) for each in self._view.pods_of(workloads)]
+        replicas = [
+            as_replica(service, pod, revision=(self._revision(service) or "") if newest else "")
+            for service, pod, newest in self._view.pods_of(workloads)
+        ]
         objects = self._states(live)
         moving = {key for key, unit in self._units.items() if self._revision(key) != unit.revision}
         moving |= {each.service for each in objects if each.service and not each.settled}
@@ -299,20 +302,6 @@ class KubernetesRuntime:
         self._wake()
         return refused
 
-    def _replica(self, service: str, pod: Pod, newest: bool) -> Replica:
-        return Replica(
-            id=f"{pod.namespace}/{pod.name}",
-            service=service,
-            revision=(self._revision(service) or "") if newest else "",
-            state=pod.state,
-            pid=None,
-            addresses={name: f"{pod.address}:{number}" for name, number in pod.ports} if pod.address else {},
-            restarts=pod.restarts,
-            since=pod.since,
-            reason=pod.reason,
-            draining=pod.state is ReplicaState.STOPPING,
-        )
-
     def _states(self, live: Mapping[Key, Live]) -> list[ObjectState]:
         states = [
             self._state(service, each.key, live.get(each.key))
@@ -327,14 +316,7 @@ class KubernetesRuntime:
             return ObjectState(key=key, service=service, phase="refused", says=says)
         if live is None or not self._applier.is_told(key, live):
             return ObjectState(key=key, service=service, phase="waiting")
-        return ObjectState(
-            key=key,
-            service=service,
-            phase=live.health.state,
-            says=live.health.says,
-            reason=live.health.reason,
-            drift=self._applier.drifted.get(key, ()),
-        )
+        return replace(object_state(live, self._applier.drifted.get(key, ())), service=service)
 
     def _revision(self, service: str) -> str | None:
         work = self._work.get(service)

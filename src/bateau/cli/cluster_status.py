@@ -1,0 +1,122 @@
+"""`bateau status` and `bateau logs` of an environment that runs on clusters.
+
+Called by cli.logs and cli.status.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from bateau.cli.exit_codes import EXIT_WORLD_FAILED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from bateau.control.destinations import Destination
+    from bateau.kit.json_value import JsonObject
+    from bateau.ports.runtime import Observed
+    from bateau.wiring.question import Question
+
+
+def places_of(environment: str, directory: "Path") -> "tuple[Question, Sequence[Destination]]":
+    """Return the clusters of an environment. Raises UsageError if it has none."""
+    from bateau.wiring.clusters import clusters_of
+    from bateau.wiring.question import Question
+
+    question = Question(directory=directory, environment=environment)
+    places = clusters_of(question)
+    if not places:
+        raise click.UsageError(f"{environment} names no clusters; without --env, this machine is shown")
+    return question, places
+
+
+def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
+    """Print one line per service and cluster, and return the exit code."""
+    from bateau.cli.table import table
+    from bateau.domain.errors import ClusterError
+    from bateau.kit.json_value import array_at, is_object
+    from bateau.kit.visible import visible
+    from bateau.wiring.clusters import observed_on
+
+    question, places = places_of(environment, directory)
+    trees: list[JsonObject] = []
+    code = 0
+    for place in places:
+        try:
+            trees.append({"cluster": place.name, "services": [*_services(asyncio.run(observed_on(question, place)))]})
+        except ClusterError as error:
+            trees.append({"cluster": place.name, "unknown": error.message})
+            code = EXIT_WORLD_FAILED
+    if as_json:
+        from bateau.api.encoding import encode
+
+        click.echo(encode({"environment": environment, "clusters": trees}))
+        return code
+    rows: list[tuple[str, ...]] = []
+    notes: list[str] = []
+    for tree in trees:
+        name = str(tree["cluster"])
+        if "unknown" in tree:
+            notes.append(f"{name}: unknown: {tree['unknown']}")
+        for each in filter(is_object, array_at(tree, "services")):
+            rows.append((name, *(str(each[key]) for key in ("service", "state", "ready", "restarts"))))
+            if each["reason"]:
+                notes.append(f"{name}  {each['service']}: {each['reason']}")
+    if rows or notes:
+        click.echo(table(("CLUSTER", "SERVICE", "STATE", "READY", "RESTARTS"), rows))
+    else:
+        click.echo(f"nothing of {environment} is applied; use `bateau apply --env {environment}`")
+    for note in notes:
+        click.echo(visible(note))
+    return code
+
+
+def show_logs(environment: str, directory: "Path", service: str, *, lines: int) -> int:
+    """Print the last lines of each pod of a service, and return the exit code."""
+    from bateau.domain.errors import ClusterError
+    from bateau.kit.visible import visible
+    from bateau.wiring.clusters import logs_on
+
+    question, places = places_of(environment, directory)
+    keys = [service] if "/" in service else [f"model/{service}", f"app/{service}"]
+    code = 0
+    shown = False
+    for place in places:
+        for key in keys:
+            try:
+                found = asyncio.run(logs_on(question, place, key, lines=lines))
+            except ClusterError as error:
+                click.echo(f"{place.name}: {error.message}", err=True)
+                code = EXIT_WORLD_FAILED
+                break
+            for pod, text in found.items():
+                shown = True
+                for line in text.splitlines():
+                    click.echo(visible(f"{place.name}/{pod}  {line}"))
+    if not shown and code == 0:
+        raise click.UsageError(f"no pod of {service} runs in {environment}")
+    return code
+
+
+def _services(seen: "Observed") -> "Sequence[JsonObject]":
+    from bateau.control.rollout import service_state, troubles_of
+
+    troubles = troubles_of(seen)
+    waits = {each.service: f"{each.key[1]} {each.key[3]}: {each.says}" for each in seen.objects if not each.settled}
+    found: list[JsonObject] = []
+    for service in sorted({each.service for each in seen.objects if each.service}):
+        replicas = [each for each in seen.replicas if each.service == service and not each.draining]
+        ready = sum(each.state.value in ("Ready", "Done") for each in replicas)
+        found.append(
+            {
+                "service": service,
+                "state": service_state(seen, service).value,
+                "ready": f"{ready}/{len(replicas)}" if replicas else "-",
+                "restarts": sum(each.restarts for each in replicas),
+                "reason": troubles.get(service) or waits.get(service),
+                "replicas": [{"id": r.id, "state": r.state.value, "reason": r.reason} for r in replicas],
+            }
+        )
+    return found

@@ -1,0 +1,54 @@
+"""Observe the objects of an owner without applying anything: the state of a cluster for `status` and `logs`.
+
+Called by wiring.clusters. Needs read rights only.
+"""
+
+from bateau.domain.object_state import ObjectState
+from bateau.ports.clock import Clock
+from bateau.ports.runtime import Observed
+from bateau.runtimes.kubernetes.api import ApiServer, Resource
+from bateau.runtimes.kubernetes.live import Live
+from bateau.runtimes.kubernetes.pods import as_replica
+from bateau.runtimes.kubernetes.removing import Remover
+from bateau.runtimes.kubernetes.view import View
+
+
+async def look(api: ApiServer, clock: Clock, *, owner: str, namespace: str) -> Observed:
+    """Return the objects that Bateau has created for an owner, and their pods. Raises ClusterError.
+
+    The revision of a replica is "" because the specs are not read.
+    """
+    made = Remover(api, owner=owner, namespace=namespace)
+    await made.read()
+    view = View(api, owner=owner, changed=lambda: None)
+    try:
+        resources: list[Resource] = []
+        for version, kind in dict.fromkeys((version, key[1]) for key, (version, _) in made.listed.items()):
+            if (resource := await api.resource(version, kind)) is not None:
+                resources.append(resource)
+        await view.watch(resources, {key[2] for key in made.listed} - {""})
+        live = view.objects()
+        states = [object_state(each) for key, each in sorted(live.items()) if key in made.listed]
+        workloads = {each.uid: each.service for each in live.values() if each.service}
+        replicas = [as_replica(service, pod, revision="") for service, pod, _ in view.pods_of(workloads)]
+        return Observed(
+            replicas=tuple(sorted(replicas, key=lambda each: each.id)),
+            moving=frozenset(each.service for each in states if each.service and not each.settled),
+            seen_at=clock.monotonic(),
+            unknown=view.unknown,
+            objects=tuple(states),
+        )
+    finally:
+        await view.close()
+
+
+def object_state(live: Live, drift: tuple[tuple[str, str], ...] = ()) -> ObjectState:
+    """Return the state of an object of the cluster."""
+    return ObjectState(
+        key=live.key,
+        service=live.service or None,
+        phase=live.health.state,
+        says=live.health.says,
+        reason=live.health.reason,
+        drift=drift,
+    )
