@@ -1,6 +1,6 @@
 """Find the clusters that an environment runs on, and make the units that go there.
 
-Called by cli.cluster_apply, cli.plan and wiring.clusters. Pure.
+Called by cli.cluster_apply, cli.cluster_status, cli.plan and wiring.clusters. Pure.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli.apply, cli.cluster_apply and cli.plan.
+Called by cli.
 """
 
 import os

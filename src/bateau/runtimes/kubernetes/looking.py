@@ -1,6 +1,6 @@
 """Observe the objects of an owner without applying anything: the state of a cluster for `status` and `logs`.
 
-Called by wiring.clusters. Needs read rights only.
+Called by runtimes.kubernetes.runtime and wiring.clusters. Needs read rights only.
 """
 
 from bateau.domain.object_state import ObjectState

@@ -1,6 +1,6 @@
 """Remove objects that are no longer wanted, and only those that Bateau has created.
 
-Called by runtimes.kubernetes.present and runtimes.kubernetes.runtime.
+Called by runtimes.kubernetes.looking, runtimes.kubernetes.present and runtimes.kubernetes.runtime.
 
 Invariant: objects of others, Namespaces, PersistentVolumeClaims and CRDs are never removed. Held by
 tests/runtimes/kubernetes/test_prune.py.

@@ -1,6 +1,6 @@
 """The known state of an owner's objects: one watch for each kind, and the pods of their workloads.
 
-Called by runtimes.kubernetes.runtime.
+Called by runtimes.kubernetes.looking and runtimes.kubernetes.runtime.
 
 Invariant: while a watch is broken, its last state stays, and `unknown` says that it may be old. Held by
 tests/runtimes/kubernetes/test_watching.py.
