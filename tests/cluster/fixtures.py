@@ -23,6 +23,8 @@ START_S = 400.0
 STOP_S = 90.0
 # A test that comes first waits for the start of the cluster, too.
 TEST_S = 600.0
+# A machine without the rights or the packages for a node still runs every test that needs the control plane only.
+CANNOT = re.compile(r"this machine cannot run a node|not installed")
 FIXTURES = {"control_plane", "cluster"}
 
 
@@ -50,6 +52,8 @@ def _started(label: str, *, nodes: int, parts: list[str]) -> Iterator[Path]:
     before = _machine()
     try:
         done = recipe("up.sh", "--nodes", str(nodes), "--strict", name=name, timeout_s=START_S)
+        if done.returncode != 0 and CANNOT.search(done.stderr):
+            pytest.skip(done.stderr.strip())
         if done.returncode != 0:
             unavailable(f"the test cluster does not start: {done.stderr.strip()}")
         yield Path(done.stdout.strip())
