@@ -1,13 +1,20 @@
 """The page that `bateau status` prints."""
 
+import click
+
 from bateau.api.encoding import status_tree
 from bateau.cli.status import status_text
 from bateau.domain.status import ServiceState, ServiceStatus, Status
 
 
 def test_a_download_whose_size_is_known_before_its_first_byte_has_no_share() -> None:
-    assert "Pulling  0/1" in status_text(status_tree(_status(_pulling(None))))
-    assert "Pulling  25 %" in status_text(status_tree(_status(_pulling(50))))
+    assert _row(None)[1:3] == ["Pulling", "0/1"]
+    assert _row(50)[1:4] == ["Pulling", "25", "%"]
+
+
+def _row(done: int | None) -> list[str]:
+    text = click.unstyle(status_text(status_tree(_status(_pulling(done)))))
+    return next(line.split() for line in text.splitlines() if line.startswith("model/chat"))
 
 
 def _pulling(done: int | None) -> ServiceStatus:
