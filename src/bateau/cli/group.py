@@ -28,7 +28,7 @@ COMMANDS: Mapping[str, str] = {
     "admission": "Print the policies as ValidatingAdmissionPolicies.",
     "promote": "Copy the versions that one environment pins to another.",
     "explain": "Document a field, or show where a value came from.",
-    "schema": "Print the JSON Schema of specs, for editors.",
+    "schema": "Print the schema of specs, for editors or clusters.",
     "dev": "Develop Bateau: a Kubernetes cluster on this machine, and images.",
     "completion": "Print a completion script for bash, zsh or fish.",
     "version": "Print the version.",

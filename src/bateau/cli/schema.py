@@ -1,4 +1,4 @@
-"""`bateau schema`: print the JSON Schema of specs for editors, or the OpenAPI document of the control API."""
+"""`bateau schema`: print the JSON Schema of specs, the definitions of the kinds, or the OpenAPI of the control API."""
 
 import json
 
@@ -7,7 +7,8 @@ import click
 
 @click.command()
 @click.option("--api", is_flag=True, help="Print the OpenAPI document of the control API instead.")
-def command(*, api: bool) -> None:
+@click.option("--crds", is_flag=True, help="Print the CustomResourceDefinitions of all kinds instead, as YAML.")
+def command(*, api: bool, crds: bool) -> None:
     """Print the JSON Schema of specs.
 
     Editors with the YAML language server check and complete specs with it:
@@ -15,7 +16,20 @@ def command(*, api: bool) -> None:
     \b
       bateau schema > .bateau-schema.json
       # yaml-language-server: $schema=.bateau-schema.json
+
+    With the definitions, an API server stores and checks Bateau's documents:
+
+    \b
+      bateau schema --crds | kubectl apply --server-side -f -
     """
+    if api and crds:
+        raise click.UsageError("--api and --crds cannot be used together")
+    if crds:
+        from bateau.kit.yaml_writer import write
+        from bateau.specs import custom_resource_definitions
+
+        click.echo(write(custom_resource_definitions()), nl=False)
+        return
     if api:
         from bateau.api.openapi import openapi
 

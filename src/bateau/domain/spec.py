@@ -13,6 +13,7 @@ from typing import Any
 
 from bateau.domain.origin import Origins
 from bateau.domain.problem import Problem
+from bateau.domain.resource import Resource
 from bateau.domain.workload import ServiceKey, Workload
 from bateau.kit.json_value import ReadObject
 from bateau.kit.position import Position
@@ -106,14 +107,15 @@ def _brings_nothing(_fields: ReadObject) -> bool:
 class Kind:
     """One kind of document.
 
-    `schema` is the dataclass of the fields below `spec`. `references` returns the problems between the fields of a
-    document and with other documents, `rechecks` those that patches and expressions have caused. `to_workload` is None
-    for a kind that is not a service. `brings_documents` returns whether a document includes third-party Kubernetes
-    objects, from its fields.
+    `schema` is the dataclass of the fields below `spec`, `resource` the kind in the API of a cluster. `references`
+    returns the problems between the fields of a document and with other documents, `rechecks` those that patches and
+    expressions have caused. `to_workload` is None for a kind that is not a service. `brings_documents` returns whether
+    a document includes third-party Kubernetes objects, from its fields.
     """
 
     name: str
     schema: type
+    resource: Resource
     references: Callable[["Spec", ReadObject, Names], Sequence[Problem]] = _nothing_wrong
     rechecks: Callable[[Remade], Sequence[Problem]] = _nothing_remade
     to_workload: Callable[[Hydrated], Workload] | None = None

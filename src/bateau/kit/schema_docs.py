@@ -1,6 +1,6 @@
 """Generate documentation from a schema: JSON Schema for editors, and the page of one field.
 
-Called by api.openapi, cli.field_page, hydrate.defaults and specs.documentation.
+Called by api.openapi, cli.field_page, hydrate.defaults, kit.schema_structural and specs.documentation.
 Source: JSON Schema 2020-12.
 """
 

@@ -1,6 +1,7 @@
 """The fields of a schema class, and their types in the terms of YAML.
 
-Called by hydrate.defaults, hydrate.patching, kit.schema, kit.schema_docs and specs.ambiguity. Knows nothing of Bateau.
+Called by hydrate.defaults, hydrate.patching, kit.schema, kit.schema_docs, kit.schema_structural and specs.ambiguity.
+Knows nothing of Bateau.
 
 Invariant: a field has one name in YAML, and an annotation one shape. Held by tests/kit/test_schema.py.
 """

@@ -7,6 +7,7 @@ from typing import Final, Literal
 
 from bateau.domain.expression import paths_read
 from bateau.domain.problem import Problem
+from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Chart,
@@ -32,6 +33,7 @@ from bateau.kit.url import wrong_image
 from bateau.specs.kinds.wrong import at, ports_hint, strings
 
 WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
+NOTHING_TO_RUN: Final = "an App needs one of command, image, wasm, vm, manifests, kustomization or chart"
 _DOCUMENTS: Final = ("manifests", "kustomization", "chart")
 
 
@@ -143,9 +145,7 @@ def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     ways = [way for way in WAYS_TO_RUN if fields.get(way) is not None]
     if not ways:
         hint = "add `command: [program, argument]`"
-        problems.append(
-            at(spec, "spec", "an App needs one of command, image, wasm, vm, manifests, kustomization or chart", hint)
-        )
+        problems.append(at(spec, "spec", NOTHING_TO_RUN, hint))
     elif len(ways) > 1 and ways != [
         "command",
         "image",
@@ -253,9 +253,51 @@ def brings_documents(fields: ReadObject) -> bool:
     return any(each in fields for each in _DOCUMENTS)
 
 
+_SET: Final = "[" + ", ".join(f"has(self.{way}) ? '{way}' : ''" for way in WAYS_TO_RUN) + "].filter(way, way != '')"
+
+_RESOURCE: Final = Resource(
+    plural="apps",
+    short_name="bapp",
+    columns=(Column(name="Image", path=".spec.image", wide=True),),
+    validations=(
+        Validation(on="spec", rule=f"{_SET}.size() > 0", message=NOTHING_TO_RUN),
+        Validation(
+            on="spec",
+            rule=f"{_SET}.size() <= 1 || {_SET} == ['command', 'image']",
+            message="two ways to run cannot be used together: keep one of command, image, wasm, vm, manifests, "
+            "kustomization and chart (only command and image go together)",
+        ),
+        Validation(on="spec.command", rule="self.size() > 0", message="command is empty: write [program, argument]"),
+        Validation(
+            on="spec",
+            rule="!has(self.health) || !has(self.health.port) || (has(self.ports) && self.health.port in self.ports)",
+            message="health.port names a port that does not exist",
+            message_expression="'health.port is `' + self.health.port + '`, but there is no such port'",
+            field="health.port",
+        ),
+        Validation(
+            on="spec.uses[]",
+            rule="self.matches('^(app|model)/.+$')",
+            message="a service begins with its kind: write `model/NAME` or `app/NAME`",
+        ),
+        Validation(
+            on="",
+            rule="!has(self.spec.uses) || !('app/' + self.metadata.name in self.spec.uses)",
+            message="an App cannot use itself: remove its own name from uses",
+            field="spec.uses",
+        ),
+    ),
+    limits={
+        "spec.uses": {"maxItems": 256},
+        "spec.uses[]": {"maxLength": 80},
+        "spec.health.port": {"maxLength": 253},
+    },
+)
+
 KIND: Final = Kind(
     name="App",
     schema=AppSpec,
+    resource=_RESOURCE,
     references=references,
     rechecks=rechecks,
     to_workload=to_workload,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from bateau.domain.resource import Column, Resource
 from bateau.domain.spec import Kind
 from bateau.kit.schema import described
 
@@ -21,4 +22,13 @@ class ClusterSpec:
     )
 
 
-KIND = Kind(name="Cluster", schema=ClusterSpec)
+_RESOURCE = Resource(
+    plural="clusters",
+    short_name="bclu",
+    columns=(
+        Column(name="Context", path=".spec.context"),
+        Column(name="InCluster", path=".spec.inCluster", type="boolean"),
+    ),
+)
+
+KIND = Kind(name="Cluster", schema=ClusterSpec, resource=_RESOURCE)

@@ -6,6 +6,7 @@ from fnmatch import fnmatchcase
 
 from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
+from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN, expressions
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at
@@ -155,4 +156,24 @@ def _misspelt_kinds(spec: Spec, fields: ReadObject, names: Names) -> Iterator[Pr
             yield at(spec, f"spec.patches[{index}].match.kind", f"there is no kind `{kind}`", hint)
 
 
-KIND = Kind(name="Environment", schema=EnvironmentSpec, references=references)
+_RESOURCE = Resource(
+    plural="environments",
+    short_name="benv",
+    columns=(
+        Column(name="Clusters", path=".spec.clusters"),
+        Column(name="Namespace", path=".spec.namespace"),
+        Column(name="From", path=".spec.from", wide=True),
+        Column(name="After", path=".spec.after", wide=True),
+    ),
+    validations=(
+        Validation(
+            on="",
+            rule="!has(self.spec) || !has(self.spec.after) || !(self.metadata.name in self.spec.after)",
+            message="an Environment cannot come after itself: remove its own name from after",
+            field="spec.after",
+        ),
+    ),
+    limits={"spec.after": {"maxItems": 256}, "spec.after[]": {"maxLength": 253}},
+)
+
+KIND = Kind(name="Environment", schema=EnvironmentSpec, resource=_RESOURCE, references=references)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from bateau.domain.problem import Problem, Severity
+from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
@@ -197,4 +198,45 @@ def rechecks(remade: Remade) -> list[Problem]:
     return [Problem(where=where, says=wrong[0], hint=wrong[1])]
 
 
-KIND: Final = Kind(name="Model", schema=ModelSpec, references=references, rechecks=rechecks, to_workload=to_workload)
+_RESOURCE: Final = Resource(
+    plural="models",
+    short_name="bmod",
+    columns=(Column(name="Source", path=".spec.source"), Column(name="Engine", path=".spec.engine")),
+    validations=(
+        Validation(
+            on="spec.source",
+            rule="self.trim() != ''",
+            message="source is empty: name a model, such as `smollm2`",
+        ),
+        Validation(
+            on="spec",
+            rule="!has(self.external) || (has(self.engine) && self.engine == 'external')",
+            message="external requires engine: external",
+            field="external",
+        ),
+        Validation(
+            on="spec",
+            rule="!has(self.engine) || self.engine != 'external' || self.source.matches('^(?i:https?)://')",
+            message="with engine external the source must be a URL: write the URL of an OpenAI-compatible API",
+            message_expression="'with engine external the source must be a URL, not \"' + self.source + '\"'",
+            field="source",
+        ),
+        Validation(
+            on="spec.source",
+            rule="!self.matches('^(?i:https?)://') || (isURL(self) && url(self).getHostname() != '' && "
+            "(url(self).getPort() == '' || (url(self).getPort().size() <= 5 && int(url(self).getPort()) >= 1 && "
+            "int(url(self).getPort()) <= 65535)))",
+            message="the URL of the source is not valid: write https://HOST[:PORT]/PATH, with a port from 1 to 65535",
+        ),
+    ),
+    limits={"spec.source": {"maxLength": 4096}},
+)
+
+KIND: Final = Kind(
+    name="Model",
+    schema=ModelSpec,
+    resource=_RESOURCE,
+    references=references,
+    rechecks=rechecks,
+    to_workload=to_workload,
+)

@@ -1,0 +1,187 @@
+"""The CustomResourceDefinitions of all kinds, generated from the schemas of the specs.
+
+Called by cli.schema.
+Source: kubernetes.io, apiextensions.k8s.io/v1; "API Conventions" for status and conditions.
+
+Invariant: a document that the specs accept in its hydrated form is accepted by the API server. Held by
+tests/cluster/test_crds.py.
+Refused: files written by hand. They would differ from the schema after the first change of a field.
+"""
+
+from typing import Final
+
+from bateau.domain.resource import Column, Validation
+from bateau.domain.spec import API_VERSION, DNS_LABEL, DNS_LABEL_SAYS, Kind
+from bateau.kit.json_value import Json, JsonObject, is_array
+from bateau.kit.schema_structural import VALIDATIONS, structural_schema, text_rule
+from bateau.specs.kinds import KINDS
+
+_GROUP, _, _VERSION = API_VERSION.partition("/")
+_SERVICE: Final = (  # the first three are those of a ReplicaSet
+    Column(name="Desired", path=".spec.replicas", type="integer"),
+    Column(name="Current", path=".status.replicas", type="integer"),
+    Column(name="Ready", path=".status.readyReplicas", type="integer"),
+    Column(name="Reason", path='.status.conditions[?(@.type=="Ready")].reason'),
+    Column(name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True),
+)
+_AGE: Final = Column(name="Age", path=".metadata.creationTimestamp", type="date")
+
+
+def custom_resource_definitions() -> list[JsonObject]:
+    """Return one CustomResourceDefinition for each kind."""
+    return [_definition(kind) for kind in KINDS.values()]
+
+
+def _definition(kind: Kind) -> JsonObject:
+    resource = kind.resource
+    service = kind.to_workload is not None
+    columns = [*resource.columns, *(_SERVICE if service else ()), _AGE]
+    version: JsonObject = {
+        "name": _VERSION,
+        "served": True,
+        "storage": True,
+        "additionalPrinterColumns": [_column(each) for each in columns],
+        "schema": {"openAPIV3Schema": _document(kind)},
+    }
+    if service:
+        version["subresources"] = {
+            "status": {},
+            "scale": {
+                "specReplicasPath": ".spec.replicas",
+                "statusReplicasPath": ".status.replicas",
+                "labelSelectorPath": ".status.selector",
+            },
+        }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{resource.plural}.{_GROUP}", "labels": {"app.kubernetes.io/part-of": "bateau"}},
+        "spec": {
+            "group": _GROUP,
+            "scope": "Namespaced" if service else "Cluster",
+            "names": {
+                "kind": kind.name,
+                "listKind": f"{kind.name}List",
+                "plural": resource.plural,
+                "singular": kind.name.lower(),
+                "shortNames": [resource.short_name],
+                "categories": ["bateau"],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def _column(column: Column) -> JsonObject:
+    shown: JsonObject = {"name": column.name, "type": column.type, "jsonPath": column.path}
+    return {**shown, "priority": 1} if column.wide else shown
+
+
+def _document(kind: Kind) -> JsonObject:
+    """Return the schema of a document. A service must have a `spec`, because a rule without it is not evaluated."""
+    extras = _extras(kind)
+    name = text_rule(DNS_LABEL, DNS_LABEL_SAYS, of="self.metadata.name")
+    own = extras.get("", {}).get(VALIDATIONS)
+    properties: JsonObject = {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object", "properties": {"name": {"type": "string", "maxLength": 63}}},
+        "spec": structural_schema(kind.schema, extras, at="spec"),
+    }
+    document: JsonObject = {
+        "type": "object",
+        "description": (kind.schema.__doc__ or "").strip(),
+        "properties": properties,
+        VALIDATIONS: [{**name, "fieldPath": ".metadata.name"}, *(own if is_array(own) else [])],
+    }
+    if kind.to_workload:
+        properties["status"] = _status()
+        document["required"] = ["spec"]
+    return document
+
+
+def _extras(kind: Kind) -> dict[str, JsonObject]:
+    """Return the rules and the limits of a kind by path, as keywords of the schema."""
+    extras: dict[str, JsonObject] = {path: {**limit} for path, limit in kind.resource.limits.items()}
+    rules: dict[str, list[Json]] = {}
+    for each in kind.resource.validations:
+        rules.setdefault(each.on, []).append(_rule(each))
+    for path, found in rules.items():
+        extras.setdefault(path, {})[VALIDATIONS] = found
+    return extras
+
+
+def _rule(validation: Validation) -> JsonObject:
+    rule: JsonObject = {"rule": validation.rule, "message": validation.message}
+    if validation.field is not None:
+        rule["fieldPath"] = f".{validation.field}"
+    if validation.message_expression is not None:
+        rule["messageExpression"] = validation.message_expression
+    return rule
+
+
+def _status() -> JsonObject:
+    """Return the schema of a service's status, by the API conventions of Kubernetes."""
+    count: JsonObject = {"type": "integer", "format": "int32", "minimum": 0}
+    return {
+        "type": "object",
+        "description": "The state of the service, as the controller of Bateau last observed it.",
+        "properties": {
+            "observedGeneration": {
+                "type": "integer",
+                "format": "int64",
+                "description": "Generation of the document that the status is about.",
+            },
+            "replicas": {**count, "description": "Number of replicas that exist."},
+            "readyReplicas": {**count, "description": "Number of replicas that serve requests."},
+            "selector": {"type": "string", "description": "Label selector of the replicas, for autoscalers."},
+            "conditions": {
+                "type": "array",
+                "description": "Conditions of the service: `Ready`, `Progressing` and `Degraded`.",
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["type"],
+                "items": _condition(),
+            },
+        },
+    }
+
+
+def _condition() -> JsonObject:
+    """Return the schema of metav1.Condition."""
+    return {
+        "type": "object",
+        "description": "One condition of the service.",
+        "required": ["type", "status", "lastTransitionTime", "reason", "message"],
+        "properties": {
+            "type": {
+                "type": "string",
+                "maxLength": 316,
+                "pattern": "^([A-Za-z0-9][-A-Za-z0-9_.]*/)?[A-Za-z0-9][-A-Za-z0-9_.]*$",
+                "description": "Type of the condition.",
+            },
+            "status": {"type": "string", "enum": ["True", "False", "Unknown"], "description": "Whether it holds."},
+            "observedGeneration": {
+                "type": "integer",
+                "format": "int64",
+                "minimum": 0,
+                "description": "Generation of the document that the condition is about.",
+            },
+            "lastTransitionTime": {
+                "type": "string",
+                "format": "date-time",
+                "description": "Time at which `status` last changed.",
+            },
+            "reason": {
+                "type": "string",
+                "minLength": 1,
+                "maxLength": 1024,
+                "pattern": "^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$",
+                "description": "Reason for the last change, for programs.",
+            },
+            "message": {
+                "type": "string",
+                "maxLength": 32768,
+                "description": "Details of the last change, for people.",
+            },
+        },
+    }
