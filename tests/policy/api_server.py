@@ -57,8 +57,14 @@ class Answer:
 
 
 @asynccontextmanager
-async def judging(kubeconfig: Path, trees: Iterable[Mapping[str, Any]]) -> AsyncGenerator["JudgingServer"]:
-    """Install policies and their bindings, for two namespaces alone, and remove everything at the end."""
+async def judging(
+    kubeconfig: Path, trees: Iterable[Mapping[str, Any]], *, by_label: bool = False
+) -> AsyncGenerator["JudgingServer"]:
+    """Install policies and their bindings, for two namespaces alone, and remove everything at the end.
+
+    `by_label`: they are for objects with a label that every document gets, instead. The selector of namespaces does
+    not leave out objects that are in none.
+    """
     kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or "kubectl"
     command = [kubectl, f"--kubeconfig={kubeconfig}", "proxy", "--port=0"]
     proxy = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
@@ -68,7 +74,7 @@ async def judging(kubeconfig: Path, trees: Iterable[Mapping[str, Any]]) -> Async
         assert address, "kubectl proxy does not start"
         connector = aiohttp.TCPConnector(limit=AT_ONCE)
         async with aiohttp.ClientSession(f"http://{address[0]}", connector=connector) as session:
-            server = JudgingServer(session, f"judged-{uuid.uuid4().hex[:8]}")
+            server = JudgingServer(session, f"judged-{uuid.uuid4().hex[:8]}", by_label=by_label)
             try:
                 await server.install(trees)
                 yield server
@@ -82,8 +88,9 @@ async def judging(kubeconfig: Path, trees: Iterable[Mapping[str, Any]]) -> Async
 class JudgingServer:
     """Sends documents by server-side dry run."""
 
-    def __init__(self, session: aiohttp.ClientSession, name: str) -> None:
+    def __init__(self, session: aiohttp.ClientSession, name: str, *, by_label: bool) -> None:
         self._session = session
+        self._by_label = by_label
         self.as_written = name
         self.warning = f"{name}-warning"
         self._made: list[str] = []
@@ -104,7 +111,8 @@ class JudgingServer:
     async def _bind(self, spec: Mapping[str, Any]) -> None:
         own = self._own(spec["policyName"])
         for namespace, actions in ((self.as_written, spec["validationActions"]), (self.warning, ["Warn"])):
-            within = {"namespaceSelector": {"matchLabels": {LABEL: namespace}}}
+            selector = "objectSelector" if self._by_label else "namespaceSelector"
+            within = {selector: {"matchLabels": {LABEL: namespace}}}
             binding = {"policyName": own, "validationActions": actions, "matchResources": within}
             kind = "ValidatingAdmissionPolicyBinding"
             await self._make_admission(kind, f"{own}.{namespace}", binding)
@@ -113,13 +121,14 @@ class JudgingServer:
         """Wait until a policy that came last is in force: the server then has read those before it, too."""
         rules = [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["configmaps"]}]
         validations = [{"expression": "false", "message": "in force"}]
-        spec = {"matchConstraints": {"resourceRules": rules}, "validations": validations}
+        probes = [{"name": "probe", "expression": "object.metadata.name == 'probe'"}]
+        spec = {"matchConstraints": {"resourceRules": rules}, "matchConditions": probes, "validations": validations}
         own = self._own("last")
         await self._make_admission("ValidatingAdmissionPolicy", own, spec)
         await self._bind({"policyName": "last", "validationActions": ["Deny"]})
         probe = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "probe"}}
         for _ in range(round(WAIT_S / PAUSE_S)):
-            if (await self.judged(probe)).verdict == "deny":
+            if "in force" in (await self.judged(probe)).broken:
                 return
             await asyncio.sleep(PAUSE_S)
         pytest.fail("a policy is not in force after a minute")
@@ -166,12 +175,13 @@ class JudgingServer:
         group, slash, version = tree["apiVersion"].rpartition("/")
         resource = API_RESOURCES[group, tree["kind"]]
         root = f"/apis/{group}/{version}" if slash else f"/api/{version}"
-        sent = dict(tree)
+        metadata = {**tree["metadata"]}
         if resource.scope == "Namespaced":
             root += f"/namespaces/{namespace}"
-            sent["metadata"] = {**tree["metadata"], "namespace": namespace}
-        else:
-            sent["metadata"] = {**tree["metadata"], "labels": {**tree["metadata"].get("labels", {}), LABEL: namespace}}
+            metadata["namespace"] = namespace
+        if self._by_label:
+            metadata["labels"] = {**metadata.get("labels", {}), LABEL: namespace}
+        sent = {**tree, "metadata": metadata}
         query = {"dryRun": "All", "fieldValidation": "Strict"}
         async with self._session.post(f"{root}/{resource.plural}", json=sent, params=query) as response:
             warnings = [_unquoted(each) for each in response.headers.getall("Warning", [])]

@@ -45,7 +45,8 @@ spec:
       - {apiGroups: [apps], apiVersions: [v1], operations: [CREATE, UPDATE], resources: [deployments]}
   matchConditions:
     - {name: names, expression: 'has(object.metadata.name) && object.metadata.name.matches("^(?:shop-.*)$")'}
-    - {name: namespaces, expression: 'request.namespace.matches("^(?:prod)$")'}
+    - name: namespaces
+      expression: '(has(object.metadata.namespace) ? object.metadata.namespace : "").matches("^(?:prod)$")'
   variables:
     - {name: metadata, expression: 'has(object.metadata) ? object.metadata : dyn({})'}
     - {name: spec, expression: 'has(object.spec) ? object.spec : dyn({})'}
@@ -54,8 +55,11 @@ spec:
     - expression: >-
         variables.spec.replicas >= variables.params.min && variables.metadata.labels.team in variables.params.teams
         && object.metadata.name != 'spec'
-      message: house/spare
-      messageExpression: "\\"house/spare: \\" + string('too few: ' + object.kind)"
+      message: >-
+        house/spare: `spec.replicas >= params.min && metadata.labels.team in params.teams
+        && object.metadata.name != 'spec'` is violated
+      messageExpression: >-
+        "house/spare: " + string('too few: ' + object.kind).replace("\\r", " ").replace("\\n", " ")
       reason: Invalid
 """
         )

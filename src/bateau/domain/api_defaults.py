@@ -130,7 +130,7 @@ _POD_SPEC: Final[Table] = {
     "volumes[]": Derived(lambda beside, _: None if beside.keys() - {"name"} else {"emptyDir": {}}, completes=True),
     **_below("volumes[]", _VOLUME),
 }
-_TEMPLATE: Final[Table] = _below("spec.template.spec", _POD_SPEC)
+_TEMPLATE: Final[Table] = {"spec.template.metadata": {}, **_below("spec.template.spec", _POD_SPEC)}
 _POD: Final[Table] = {
     "spec.serviceAccountName": "default",
     **_below("spec", _POD_SPEC),
@@ -238,12 +238,14 @@ API_DEFAULTS: Final[Mapping[tuple[str, str], Table]] = {
     ("batch", "CronJob"): {
         "spec.concurrencyPolicy": "Allow",
         "spec.suspend": False,
+        "spec.jobTemplate.metadata": {},
         "spec.successfulJobsHistoryLimit": 3,
         "spec.failedJobsHistoryLimit": 1,
         **_below("spec.jobTemplate", _TEMPLATE),
     },
     ("autoscaling", "HorizontalPodAutoscaler"): {"spec.minReplicas": 1},
     ("networking.k8s.io", "NetworkPolicy"): {
+        "spec.podSelector": {},
         "spec.policyTypes": Derived(lambda beside, _: ["Ingress", *(["Egress"] if beside.get("egress") else [])]),
         "spec.ingress[].ports[].protocol": "TCP",
         "spec.egress[].ports[].protocol": "TCP",

@@ -1,7 +1,7 @@
 """Kubernetes' Quantity in CEL: `quantity("500m").isLessThan(quantity("1"))`.
 
-Called by kit.cel_kubernetes and plan.difference. Source: "Kubernetes quantity library", CEL in Kubernetes;
-resource.Quantity.
+Called by kit.cel_kubernetes, plan.difference and render.served_form. Source: "Kubernetes quantity library", CEL in
+Kubernetes; resource.Quantity.
 
 Invariant: exact fractions, never floats; "1" and "1000m" are equal. Held by
 tests/kit/test_cel.py::test_an_expression_has_the_value_that_kubernetes_documents.
@@ -20,6 +20,9 @@ _KEY: Final = "~quantity"
 _WRITTEN: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([eE])([+-]?\d{1,3})|([KMGTPE]i|[numkMGTPE]))?")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
 _BINARY: Final = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
+_SUFFIXES: Final = {power: suffix for suffix, power in _DECIMAL.items()} | {0: ""}
+_POWER_MAX: Final = 18
+_KIBI: Final = 1024
 _INT64_MAX: Final = 2**63 - 1
 _LENGTH_MAX: Final = 128
 
@@ -38,6 +41,34 @@ def parse_quantity(text: str) -> Fraction:
         return Fraction(number) * 2 ** _BINARY[suffix]
     power = int(exponent) if exponent else _DECIMAL.get(suffix or "", 0)
     return Fraction(number) * Fraction(10) ** power
+
+
+def canonical_quantity(text: str) -> str | None:
+    """Return a quantity as an API server writes it (Quantity.CanonicalizeBytes); None if it is not a quantity.
+
+    >>> [canonical_quantity(each) for each in ("1024Mi", "0.5", "1000m", "1000M", "0.5Gi", "1.5Ki", "1e3", "1Ki")]
+    ['1Gi', '500m', '1', '1G', '512Mi', '1536', '1e3', '1Ki']
+    """
+    match = _WRITTEN.fullmatch(text)
+    if match is None or len(text) > _LENGTH_MAX:
+        return None
+    exact = parse_quantity(text)
+    if match[4] in _BINARY and abs(exact) >= _KIBI and exact.denominator == 1:
+        number, suffix = exact.numerator, ""
+        for each in _BINARY:
+            if number % _KIBI:
+                break
+            number, suffix = number // _KIBI, each
+        return f"{number}{suffix}"
+    number = ceil(abs(exact) * 10**9) * (1 if exact > 0 else -1)
+    power = -9
+    while number and number % 1000 == 0 and (match[2] or power < _POWER_MAX):
+        number, power = number // 1000, power + 3
+    if not number:
+        return "0"
+    if match[2]:
+        return f"{number}{match[2].lower()}{power}" if power else str(number)
+    return f"{number}{_SUFFIXES[power]}"
 
 
 def _wrap(value: Fraction) -> Mapping[str, str]:

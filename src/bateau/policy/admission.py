@@ -29,11 +29,12 @@ from typing import Final
 from bateau.domain.api_resources import resources_of
 from bateau.domain.finding import Finding
 from bateau.domain.rules import PolicyMatch, Rule, Waiver
+from bateau.kit.cel import result_type
 from bateau.kit.cel_reading import renamed
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.policy.judging import EnvironmentView, names_behind
 from bateau.policy.matching import any_glob, stage_of
-from bateau.policy.written import Policy, read_names
+from bateau.policy.written import ALL_NAMES, Policy, read_names
 
 API: Final = "admissionregistration.k8s.io/v1"
 _RENAMED: Final = {
@@ -52,7 +53,8 @@ _LETTERS: Final[Mapping[str, str]] = {
     "[": "\\[",
     "\\": "\\\\",
 }
-_NAMESPACE: Final = "request.namespace"
+# A request for a Namespace has its name as `request.namespace`, and one for another object outside namespaces has none.
+_NAMESPACE: Final = '(has(object.metadata.namespace) ? object.metadata.namespace : "")'
 _NAME: Final = "object.metadata.name"
 
 
@@ -210,14 +212,21 @@ class _Writer:
 
     def _validation(self, rule: Rule, waivers: list[Waiver]) -> ReadObject:
         check = _at_server(rule.check)
+        if result_type(rule.check, ALL_NAMES) == "DYN":
+            # An API server refuses a rule that it does not know to be a comparison.
+            check = f"dyn({_closed(check)}) == true"
         lifted = [_lifted(waiver) for waiver in waivers if not waiver.rules or rule.name in waiver.rules]
         if lifted:
             check = " || ".join([f"({each})" for each in lifted] + [f"({_closed(check)})"])
         label = f"{self.policy.name}/{rule.name}"
-        plain = f"{label}: {' '.join(rule.message.split())}" if rule.name in self.policy.plain else label
-        validation: dict[str, ReadJson] = {"expression": check, "message": plain, "reason": "Invalid"}
-        for message in self._message_expression(rule):
-            validation["messageExpression"] = f"{json.dumps(f'{label}: ')} + string({_closed(_at_server(message))})"
+        # Also what an API server says where the message cannot be evaluated.
+        plain = rule.message if rule.name in self.policy.plain else f"`{rule.check}` is violated"
+        message = f"{label}: {' '.join(plain.split())}"
+        validation: dict[str, ReadJson] = {"expression": check, "message": message, "reason": "Invalid"}
+        for expression in self._message_expression(rule):
+            # An API server does not use a message of several lines.
+            says = f'string({_closed(_at_server(expression))}).replace("\\r", " ").replace("\\n", " ")'
+            validation["messageExpression"] = f"{json.dumps(f'{label}: ')} + {says}"
         return validation
 
     def _message_expression(self, rule: Rule) -> tuple[str, ...]:

@@ -23,6 +23,7 @@ from bateau.kit.json_value import Json, JsonObject, ReadJson, ReadObject, array_
 from bateau.render.crd_schema import json_schema
 from bateau.render.crd_schema import with_defaults as with_crd_defaults
 from bateau.render.definitions import Definitions
+from bateau.render.served_form import served_form
 
 # Group, version and kind.
 Key = tuple[str, str, str]
@@ -63,7 +64,8 @@ class _Kubernetes:
     def __init__(self, shipped: Shipped) -> None:
         self.version = shipped["version"]
         self.names = {_key(text): name for text, name in shipped["kinds"].items()}
-        self._definitions = Definitions(shipped["$defs"])
+        self._shipped = shipped["$defs"]
+        self._definitions = Definitions(self._shipped)
         self._checkers: dict[Key, Checker | str] = {}
         self.extended: dict[bytes, Schemas] = {}
 
@@ -72,6 +74,10 @@ class _Kubernetes:
             name = self.names.get(key)
             self._checkers[key] = _unknown(key) if name is None else _compiled(key, self._definitions.schema(name))
         return self._checkers[key]
+
+    def served(self, key: Key, tree: ReadObject) -> ReadObject:
+        """Return an object in the form in which an API server keeps it."""
+        return served_form(tree, self.names[key], self._shipped)
 
 
 class Schemas:
@@ -143,14 +149,14 @@ class Schemas:
         return tuple(dict.fromkeys(each for pair in found for each in pair))
 
     def with_defaults(self, tree: ReadObject) -> ReadObject:
-        """Return an object as the API server shows it to its policies: named, nulls dropped, defaults filled in.
+        """Return an object as the API server shows it to its policies: named, in its form, defaults filled in.
 
         An object whose kind is not known gets no defaults.
         """
         tree, key = _named(tree), _key_of(tree)
         if key in self._crds:
             return with_crd_defaults(self._crds[key], tree)
-        return with_defaults(tree) if key in self._kubernetes.names else tree
+        return with_defaults(self._kubernetes.served(key, tree)) if key in self._kubernetes.names else tree
 
     def has_rules(self, key: Key) -> bool:
         """Whether the schema holds CEL rules, which are not evaluated here."""
