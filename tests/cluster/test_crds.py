@@ -15,6 +15,7 @@ from bateau.kit.quantity import QuantityError, parse_bytes, parse_cores, parse_s
 from bateau.kit.yaml_writer import write
 from bateau.specs import custom_resource_definitions, read
 from bateau.specs.kinds import KINDS
+from bateau.specs.kinds.model import wrong_source
 from cluster.kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
@@ -210,6 +211,44 @@ def _parses(parse: Callable[[str | float], float], form: str | int) -> bool:
     except QuantityError:
         return False
     return True
+
+
+URLS = (
+    *(
+        "https://host/m.gguf",
+        "https://host:99999/m",
+        "https://host:abc/v1",
+        "https://host:/v1",
+        "https://[::1]:8080/v1",
+    ),
+    *(
+        "https://[::1/v1",
+        "https:///v1",
+        "https://host/%zz",
+        "https://user:p@host/v1",
+        "HTTPS://Host/x",
+        "https://host:0/",
+    ),
+    *("https://b\u00fccher.example/m.gguf", "https://host_name/x", "https://host:65535", "https://host:65536"),
+    *("https://host?x=1", "https://host#f", "https://host:8443#f", "http://127.0.0.1:11434/v1", "https://a:b:c/"),
+    *(
+        "https://",
+        "https:/x",
+        "smollm2",
+        "hf://org/repo/f.gguf",
+        "./models/x.gguf",
+        "https://host:8080x/",
+        "https://h:007/",
+    ),
+)
+
+
+def test_the_server_accepts_the_same_urls_as_the_specs(kubectl: Kubectl) -> None:
+    """Host names and spaces are checked by the specs only."""
+    documents = [{**model(source=url), "metadata": {"name": f"u{index}"}} for index, url in enumerate(URLS)]
+    refused = set(re.findall(r'"(u\d+)" is invalid', dry_run(kubectl, *documents)))
+    differ = [url for index, url in enumerate(URLS) if (wrong_source(url) is not None) != (f"u{index}" in refused)]
+    assert differ == []
 
 
 def test_a_probe_interval_has_a_minimum(kubectl: Kubectl) -> None:

@@ -198,6 +198,10 @@ def rechecks(remade: Remade) -> list[Problem]:
     return [Problem(where=where, says=wrong[0], hint=wrong[1])]
 
 
+# A URL with a host, and a port from 1 to 65535 if it has one. `isURL` of Kubernetes refuses some that are valid here.
+_PORT: Final = "0{0,5}([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_URL: Final = rf"^(?i:https?)://([^/?#]*@)?([[][^]/?#]+[]]|[^]:/?#@[]+)(:{_PORT})?([/?#].*)?$"
+
 _RESOURCE: Final = Resource(
     plural="models",
     short_name="bmod",
@@ -223,9 +227,7 @@ _RESOURCE: Final = Resource(
         ),
         Validation(
             on="spec.source",
-            rule="!self.matches('^(?i:https?)://') || (isURL(self) && url(self).getHostname() != '' && "
-            "(url(self).getPort() == '' || (url(self).getPort().size() <= 5 && int(url(self).getPort()) >= 1 && "
-            "int(url(self).getPort()) <= 65535)))",
+            rule=f"!self.matches('^(?i:https?)://') || self.matches('{_URL}')",
             message="the URL of the source is not valid: write https://HOST[:PORT]/PATH, with a port from 1 to 65535",
         ),
     ),
