@@ -82,7 +82,7 @@ def steps(path: Path, *words: str) -> list[tuple[str, Any]]:
 def test_check_finds_no_mistake_in_any_environment(acme: Path):
     done = bateau(acme, "check", "--starter")
     assert done.returncode == 0, done.stdout
-    assert f"no errors, 2 warnings, {SERVICES} services" in done.stdout
+    assert f"no errors, 1 warning, {SERVICES} services" in done.stdout
     assert "checked for base, laptop, prod, staging" in done.stdout
     assert "Deployment default/assistant: excepted: in prod at least 2 replicas run (excepted by search" in done.stdout
 
