@@ -45,6 +45,8 @@ def main() -> None:
     """Measure and report."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m bench.versions OTHER_CHECKOUT")
+    # As in bench.__main__: an installed package has its modules compiled.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     other = Path(sys.argv[1]).resolve()
     acme = HERE / "examples" / "acme"
     for name, command in (

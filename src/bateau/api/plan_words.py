@@ -1,21 +1,19 @@
 """The phrases that the text, the pull-request comment and the commit status of a plan share: one line per fold.
 
-Called by api, cli.explain and cli.plan_text.
+Called by api and cli.plan_text.
 
 Invariant: a secret is reported as changed and never shown; an object that is removed is always named. Held by
 tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/test_removals_shown.py.
 Refused: whole values. A line must be readable at a glance; `--json` has the rest.
 """
 
-import re
 from typing import Final
 
-from bateau.api.encoding import exact
+from bateau.api.encoding import exact, with_port_names
 from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, Gap, object_name
 from bateau.domain.origin import Origin
 
 SIGNS: Final = {"create": "+", "change": "~", "replace": "~", "recreate": "!", "rename": ">", "remove": "-"}
-_PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
 _OBJECTS_SHOWN: Final = 3
 _VALUE_CHARACTERS: Final = 60
 
@@ -114,11 +112,6 @@ def value_words(value: object) -> str:
     else:
         text = exact(value)
     return text if len(text) <= _VALUE_CHARACTERS else f"{text[: _VALUE_CHARACTERS - 1]}…"
-
-
-def with_port_names(value: object) -> object:
-    """Return a text with `${ ports.NAME }` for each port whose number is assigned at the start."""
-    return _PORT_WORD.sub(r"${ ports.\1 }", value) if isinstance(value, str) else value
 
 
 def origin_words(origins: tuple[Origin, ...], *, shown: int = _OBJECTS_SHOWN) -> str:

@@ -148,9 +148,9 @@ def _without_secrets(found: _Subject, path: str) -> "tuple[ReadJson, Origins]":
     """Return tree and chains; at and below `path`, values of Secrets, secret variables and `env()` are hidden."""
     from bateau.domain.change import SECRET
     from bateau.domain.origin import OverlaidOrigins
+    from bateau.domain.secrecy import is_secret, reads_environment
     from bateau.hydrate.paths import set_at
     from bateau.kit.position import leaves
-    from bateau.plan import is_secret, reads_environment
 
     hidden = [
         at
@@ -225,8 +225,7 @@ def _steps(chain: "list[tuple[str, Origin]]") -> str:
 
 
 def _shown(value: object) -> str:
-    from bateau.api.encoding import encode
-    from bateau.api.plan_words import with_port_names
+    from bateau.api.encoding import encode, with_port_names
     from bateau.kit.visible import visible
 
     value = with_port_names(value)

@@ -1,7 +1,7 @@
 """Desired x observed manifests -> the changes, in the order in which they may be carried out."""
 
 from bateau.plan.delivery import Documents, compare
-from bateau.plan.difference import digest, is_secret, reads_environment
+from bateau.plan.difference import digest
 from bateau.plan.gaps import Unrendered
 from bateau.plan.images import ImageDifference, image_differences
 from bateau.plan.pairing import stem
@@ -15,7 +15,5 @@ __all__ = [
     "compare",
     "digest",
     "image_differences",
-    "is_secret",
-    "reads_environment",
     "stem",
 ]

@@ -1,6 +1,6 @@
 """Compare two trees and say which fields differ, each with its path, both values and its origin.
 
-Called by cli.explain, control.piece, plan.delivery, plan.folding and plan.pairing. The only knowledge of Kubernetes in
+Called by control.piece, plan.delivery, plan.folding and plan.pairing. The only knowledge of Kubernetes in
 here comes from server_fields.
 
 Invariant: the edits of a tree, applied to the observed one, give the desired one; without edits there is no effect.
@@ -12,7 +12,7 @@ Refused: the shortest edit script of a list; items are matched by their names, a
 
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
 from typing import Final, NamedTuple, TypeGuard
@@ -20,23 +20,17 @@ from typing import Final, NamedTuple, TypeGuard
 import orjson
 
 from bateau.domain.change import ABSENT, SECRET, FieldChange, FieldValue
-from bateau.domain.expression import reads_variables
 from bateau.domain.origin import Origin, Origins
+from bateau.domain.secrecy import hidden, is_secret_name, reads_environment, variable_at, without_logins
 from bateau.kit.cel_quantity import parse_quantity
 from bateau.kit.concealed import holds, tree_without, without
-from bateau.kit.json_value import SCALARS, Json, ReadJson, ReadObject, object_at, part_at
-from bateau.kit.position import below, child, item, steps
+from bateau.kit.json_value import SCALARS, Json, ReadJson, ReadObject, object_at
+from bateau.kit.position import below, child, item
 from bateau.plan.cause import cause_of
 from bateau.plan.server_fields import Node, is_negligible, server_fields
 
 # The fields that name an item of a list, in the order in which they are tried.
 _NAMES: Final = ("name", "mountPath", "devicePath", "containerPort", "port", "key", "topologyKey", "ip")
-_OF_VARIABLES: Final = frozenset(("env", "data", "stringData", "binaryData"))
-_SECRET_NAME: Final = re.compile(
-    r"(?i)(passw|passphrase|(?:^|_)pass$|(?:^|_)pwd$|secret|token|credential|(?:api|private|access|signing)_?key)"
-)
-# A single word before the @ is a user's name, except for a web server, where it is a token.
-_LOGIN: Final = re.compile(r"(\bhttps?://)[^/@\s]+@|(\b(?!https?:)[a-z][\w+.-]*://)[^/@\s]*:[^@\s]+@")
 # Paths at which the built-in types of Kubernetes have quantities. In a custom resource the same path may be text.
 _QUANTITIES: Final = re.compile(
     r"""(?:^|\.)(?:containers|initContainers|ephemeralContainers)\[\d+\]\.resources\.(?:limits|requests)(?:\.[^.\[]+|\['[^']+'\])$
@@ -116,11 +110,6 @@ def _told(step: Origin, read: Collection[str]) -> Origin:
     return replace(step, value=tree_without(step.value, read, SECRET), says=step.says and without(step.says, read))
 
 
-def reads_environment(chain: Iterable[Origin]) -> bool:
-    """Whether `env()` gave a value: secrets come from there, so it is never shown."""
-    return any(step.says and reads_variables(step.says) for step in chain)
-
-
 def _unread(value: ReadJson, path: str, origins: Origins) -> ReadJson:
     """Return a collection without what `env()` has given to it."""
     if isinstance(value, Mapping):
@@ -128,13 +117,6 @@ def _unread(value: ReadJson, path: str, origins: Origins) -> ReadJson:
     if isinstance(value, list):
         return [_unread(each, item(path, at), origins) for at, each in enumerate(value)]
     return SECRET if reads_environment(origins.get(path, ())) else value
-
-
-def is_secret(tree: ReadObject, path: str) -> bool:
-    """Whether the leaf at `path` is never to be shown: it is in a Secret, or is named like one."""
-    if tree.get("kind") == "Secret" and path.startswith(("data", "stringData")):
-        return True
-    return bool(_SECRET_NAME.search(_variable(path, tree) or ""))
 
 
 def _mappings(path: str, shown: str, before: ReadObject, after: ReadObject, table: Node | None) -> Iterator[Edit]:
@@ -270,7 +252,7 @@ def _chain(origins: Origins, path: str, *, sealed: bool) -> tuple[Origin, ...]:
 
 def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: ReadObject, *, sealed: bool) -> FieldChange:
     in_data = edit.path.startswith(("data", "stringData"))
-    named = _SECRET_NAME.search(_variable(edit.path, desired) or "")
+    named = is_secret_name(variable_at(edit.path, desired) or "")
     secret = bool((sealed and in_data) or named or SECRET in (edit.before, edit.after))
     if sealed:
         chain = tuple(Origin(each.how, each.at, SECRET) for each in chain)
@@ -279,54 +261,15 @@ def _without_secrets(edit: Edit, chain: tuple[Origin, ...], desired: ReadObject,
         before, after = (value if value is ABSENT else SECRET for value in (edit.before, edit.after))
     else:
         before, after = (
-            value if value is ABSENT else _sealed(value, around=edit.path) for value in (edit.before, edit.after)
+            value if value is ABSENT else hidden(value, around=edit.path) for value in (edit.before, edit.after)
         )
         # The chain of a collection is that of the first thing in it, which may be the sealed one.
         several = any(isinstance(value, Mapping | list) for value in (edit.before, edit.after))
         sealed_in = several and (before, after) != (edit.before, edit.after)
-        values = (SECRET if sealed_in else _sealed(each.value) for each in chain)
-        says = (each.says and _without_logins(each.says) for each in chain)
+        values = (SECRET if sealed_in else hidden(each.value) for each in chain)
+        says = (each.says and without_logins(each.says) for each in chain)
         chain = tuple(Origin(e.how, e.at, v, s) for e, v, s in zip(chain, values, says, strict=True))
     return FieldChange(path=edit.path, shown=edit.shown, before=before, after=after, origins=chain, secret=secret)
-
-
-def _variable(path: str, desired: ReadObject) -> str | None:
-    """Return the name of the variable or of the file that a path gives a value to."""
-    taken = steps(path)
-    if len(taken) > 1 and taken[-2] in _OF_VARIABLES and isinstance(taken[-1], str):
-        return taken[-1]
-    if not taken or taken[-1] != "value":
-        return None
-    at: ReadJson = desired
-    for step in taken[:-1]:
-        at = part_at(at, step)
-    return str(object_at(at).get("name", ""))
-
-
-def _sealed(value: ReadJson, *, around: str = "") -> ReadJson:
-    """Return the value at a path without the secrets in it: fields named like one, and logins in URLs."""
-    if isinstance(value, str):
-        return _without_logins(value)
-    if isinstance(value, Mapping):
-        if around and steps(around)[-1] in _OF_VARIABLES:
-            return _sealed_variables(value)
-        if isinstance(value.get("value"), str) and _SECRET_NAME.search(str(value.get("name", ""))):
-            return {**value, "value": SECRET}
-        return {
-            key: _sealed_variables(each) if key in _OF_VARIABLES and isinstance(each, Mapping) else _sealed(each)
-            for key, each in value.items()
-        }
-    if isinstance(value, list | tuple):
-        return [_sealed(each) for each in value]
-    return value
-
-
-def _without_logins(text: str) -> str:
-    return _LOGIN.sub(lambda found: f"{found[1] or found[2]}{SECRET}@", text)
-
-
-def _sealed_variables(variables: ReadObject) -> ReadObject:
-    return {name: SECRET if _SECRET_NAME.search(name) else _sealed(each) for name, each in variables.items()}
 
 
 def _with_data(secret: ReadObject) -> ReadObject:
