@@ -23,7 +23,7 @@ from bateau.kit.json_value import Json, JsonObject, ReadJson, ReadObject, array_
 from bateau.render.crd_schema import json_schema
 from bateau.render.crd_schema import with_defaults as with_crd_defaults
 from bateau.render.definitions import Definitions
-from bateau.render.served_form import served_form
+from bateau.render.served_form import ServedForms
 
 # Group, version and kind.
 Key = tuple[str, str, str]
@@ -66,6 +66,7 @@ class _Kubernetes:
         self.names = {_key(text): name for text, name in shipped["kinds"].items()}
         self._shipped = shipped["$defs"]
         self._definitions = Definitions(self._shipped)
+        self._forms = ServedForms(self._shipped)
         self._checkers: dict[Key, Checker | str] = {}
         self.extended: dict[bytes, Schemas] = {}
 
@@ -77,7 +78,7 @@ class _Kubernetes:
 
     def served(self, key: Key, tree: ReadObject) -> ReadObject:
         """Return an object in the form in which an API server keeps it."""
-        return served_form(tree, self.names[key], self._shipped)
+        return self._forms.of(tree, self.names[key])
 
 
 class Schemas:

@@ -7,52 +7,95 @@ Invariant: only fields of Kubernetes' own types change, and a structure that the
 Held by tests/render/test_served_form.py.
 """
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from bateau.domain.api_zeros import KEPT_ZEROS, UNKNOWN
 from bateau.kit.cel_quantity import canonical_quantity
-from bateau.kit.json_value import SCALARS, Json, JsonObject, ReadJson, ReadObject, array_at, object_at
+from bateau.kit.json_value import JsonObject, ReadJson, ReadObject, array_at, object_at
 
 _REFERENCE: Final = "#/$defs/"
 _PREFIXES: Final = ("io.k8s.api.", "io.k8s.apimachinery.pkg.apis.")
 _QUANTITY: Final = "io.k8s.apimachinery.pkg.api.resource.Quantity"
 
-
-def served_form(tree: ReadObject, name: str, definitions: Mapping[str, JsonObject]) -> ReadObject:
-    """Return an object, whose type has this name among the shipped definitions, as an API server keeps it."""
-    return _fields(tree, name, definitions)
+# Returns the form of a value; None instead of a function where no value of a type ever changes.
+_Form = Callable[[ReadJson], ReadJson]
 
 
-def _fields(tree: ReadObject, name: str, definitions: Mapping[str, JsonObject]) -> JsonObject:
-    own = next((name.removeprefix(each) for each in _PREFIXES if name.startswith(each)), None)
-    schema = definitions.get(name, {})
-    fields, required = object_at(schema, "properties"), array_at(schema, "required")
-    kept = KEPT_ZEROS.get(own or "", "").split()
-    known = own is not None and own not in UNKNOWN
-    made: JsonObject = {}
-    for key, value in tree.items():
-        field = object_at(fields, key)
-        droppable = known and bool(field) and key not in required and key not in kept and "$ref" not in field
-        if value is not None and not (droppable and _is_zero(value)):
-            made[key] = _value(value, field, definitions)
-    return made
+@dataclass(frozen=True, slots=True)
+class _Field:
+    """A field of a type: whether its zero is left out, and the form of its values."""
+
+    droppable: bool
+    form: _Form | None
 
 
-def _is_zero(value: ReadJson) -> bool:
-    return value is False or (not isinstance(value, bool) and value in (0, "")) or value in ([], {}, ())
+_ANY: Final = _Field(droppable=False, form=None)
 
 
-def _value(value: ReadJson, schema: JsonObject, definitions: Mapping[str, JsonObject]) -> Json:
-    """Return a value of a field, an item or an entry of a map."""
-    reference = schema.get("$ref")
-    name = reference.removeprefix(_REFERENCE) if isinstance(reference, str) else None
-    if isinstance(value, SCALARS):
-        return (canonical_quantity(str(value)) or value) if name == _QUANTITY else value
-    if isinstance(value, Mapping):
-        if name is not None:
-            return _fields(value, name, definitions)
-        inner = object_at(schema, "additionalProperties")
-        return {key: _value(each, inner, definitions) for key, each in value.items()}
-    inner = object_at(schema, "items")
-    return [_value(each, inner, definitions) for each in value]
+class ServedForms:
+    """The forms of the shipped types, each prepared once. `definitions` are their schemas by name."""
+
+    def __init__(self, definitions: Mapping[str, JsonObject]) -> None:
+        self._definitions = definitions
+        self._types: dict[str, Mapping[str, _Field]] = {}
+
+    def of(self, tree: ReadObject, name: str) -> ReadObject:
+        """Return an object, whose type has this name among the definitions, as an API server keeps it."""
+        fields = self._type(name)
+        made: dict[str, ReadJson] = {}
+        for key, value in tree.items():
+            field = fields.get(key, _ANY)
+            if value or (value is not None and not field.droppable):
+                made[key] = field.form(value) if field.form else value
+        return made
+
+    def _type(self, name: str) -> Mapping[str, _Field]:
+        if name not in self._types:
+            own = next((name.removeprefix(each) for each in _PREFIXES if name.startswith(each)), None)
+            schema = self._definitions.get(name, {})
+            kept = (*array_at(schema, "required"), *KEPT_ZEROS.get(own or "", "").split())
+            known = own is not None and own not in UNKNOWN
+            fields = {key: object_at({"": each}, "") for key, each in object_at(schema, "properties").items()}
+            self._types[name] = {
+                key: _Field(
+                    droppable=known and bool(each) and key not in kept and "$ref" not in each, form=self._form(each)
+                )
+                for key, each in fields.items()
+            }
+        return self._types[name]
+
+    def _form(self, schema: JsonObject) -> _Form | None:
+        """Return the form of the values of a field, an item or an entry of a map."""
+        reference = schema.get("$ref")
+        if isinstance(reference, str):
+            name = reference.removeprefix(_REFERENCE)
+            return _quantity if name == _QUANTITY else functools.partial(self._object, name=name)
+        if (inner := self._form_at(schema, "items")) is not None:
+            return functools.partial(_list, inner=inner)
+        if (inner := self._form_at(schema, "additionalProperties")) is not None:
+            return functools.partial(_map, inner=inner)
+        return None
+
+    def _form_at(self, schema: JsonObject, part: str) -> _Form | None:
+        inner = object_at(schema, part)
+        return self._form(inner) if inner else None
+
+    def _object(self, value: ReadJson, *, name: str) -> ReadJson:
+        return self.of(value, name) if isinstance(value, Mapping) else value
+
+
+def _quantity(value: ReadJson) -> ReadJson:
+    if value is None or isinstance(value, Mapping | list):
+        return value
+    return canonical_quantity(str(value)) or value
+
+
+def _list(value: ReadJson, *, inner: _Form) -> ReadJson:
+    return [inner(each) for each in value] if isinstance(value, list) else value
+
+
+def _map(value: ReadJson, *, inner: _Form) -> ReadJson:
+    return {key: inner(each) for key, each in value.items()} if isinstance(value, Mapping) else value
