@@ -52,9 +52,10 @@ start() { # NAME COMMAND...: in the background, in a session of its own; the log
   local name=$1
   shift
   mkdir -p "$STATE/pids" "$STATE/logs"
-  # A shell starts a background process with SIGINT ignored, and every process below it, so every container, would
-  # inherit that. Descriptor 9 is the lock of the start, which must not outlive it.
-  (trap - INT QUIT && exec setsid "$@") >"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
+  # A shell starts a background process with SIGINT ignored, and may ignore other signals that it cannot reset itself;
+  # every process below it, so every container, would inherit that. Descriptor 9 is the lock of the start, which must
+  # not outlive it.
+  (exec env --default-signal setsid "$@") >"$STATE/logs/$name.log" 2>&1 </dev/null 9>&- &
   echo "$! $(identity $!)" >"$STATE/pids/$name"
   disown # else the shell reports its end
 }

@@ -1,10 +1,15 @@
 """Options of the test suite, and the fixtures that tests of every folder may use."""
 
 import pytest
+from hypothesis import settings
 
 from cluster.fixtures import FIXTURES, TEST_S, cluster, control_plane
 
 __all__ = ["cluster", "control_plane"]
+
+# How long an example takes says nothing: the machine may be busy.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
