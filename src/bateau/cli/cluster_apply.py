@@ -60,13 +60,15 @@ class _Told:
 
 def service_lines(seen: "Observed") -> dict[str, str]:
     """Return the state of each service in words: of the first object that is not settled, and of its pods."""
+    from bateau.domain.change import object_name
+
     found: dict[str, str] = {}
     kept: dict[str, str] = {}
     for each in seen.objects:
         if each.service is None:
-            kept[_name(each)] = _words(each)
+            kept[object_name(each.key)] = _words(each)
         elif not each.settled or each.drift:
-            found.setdefault(each.service, f"{_name(each)}: {_words(each)}")
+            found.setdefault(each.service, f"{object_name(each.key)}: {_words(each)}")
         else:
             kept.setdefault(each.service, "healthy")
     found |= seen.failures
@@ -150,11 +152,6 @@ def _show(place: "Destination", delivery: "Delivery", wish: Wish) -> None:
     click.echo(f"{place.name}: {plan_text(delivery)}", err=wish.as_json)
     if delivery.problems:
         click.echo(render(delivery.problems), err=True)
-
-
-def _name(state: "ObjectState") -> str:
-    _, kind, namespace, name = state.key
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"
 
 
 def _words(state: "ObjectState") -> str:

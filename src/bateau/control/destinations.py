@@ -3,7 +3,6 @@
 Called by cli.cluster_apply, cli.cluster_status, cli.plan and wiring.clusters. Pure.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bateau.control.delivery import Rendered
@@ -47,9 +46,9 @@ def units_of(rendered: Rendered) -> tuple[Unit, ...]:
     for each in rendered.manifests:
         if each.service is not None:
             by_service.setdefault(each.service, []).append(each)
-    workloads: Mapping[str, object] = {each.key: each for each in rendered.written.release.services}
+    services = {each.key for each in rendered.written.release.services}
     return tuple(
         Unit(key=ServiceKey(key), target="kubernetes", body=Objects(manifests=tuple(manifests)))
         for key, manifests in sorted(by_service.items())
-        if key in workloads
+        if key in services
     )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from bateau.domain.change import object_name
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
 from bateau.domain.unit import Unit
@@ -94,9 +95,7 @@ def troubles_of(seen: Observed) -> dict[str, str]:
     found = dict(seen.failures)
     for each in seen.objects:
         if each.service and each.phase in ("refused", "failed"):
-            _, kind, namespace, name = each.key
-            where = f"{namespace}/{name}" if namespace else name
-            found.setdefault(each.service, f"{kind} {where}: {each.says}")
+            found.setdefault(each.service, f"{object_name(each.key)}: {each.says}")
     for replica in seen.replicas:
         if replica.state in (ReplicaState.BACKOFF, ReplicaState.FAILED) and replica.service in seen.moving:
             found[replica.service] = f"{replica.id}: {replica.reason or replica.state.value}"

@@ -27,6 +27,7 @@ from bateau.runtimes.kubernetes.live import (
     Live,
     fields_digest,
     held_fields,
+    label_of,
     paths,
     takers,
     version_of,
@@ -164,14 +165,5 @@ class Applier:
         """Return an object with the labels by which it is found again, as JSON has it."""
         tree: JsonObject = orjson.loads(orjson.dumps(manifest.tree, option=orjson.OPT_NON_STR_KEYS))
         metadata = object_at(tree, "metadata")
-        labels: JsonObject = {**object_at(metadata, "labels"), OWNER: self._owner, SERVICE: _label(service)}
+        labels: JsonObject = {**object_at(metadata, "labels"), OWNER: self._owner, SERVICE: label_of(service)}
         return {**tree, "metadata": {**metadata, "labels": labels}}
-
-
-def _label(service: str) -> str:
-    """Return a service key as the value of a label, which has no slash.
-
-    >>> _label("app/shop")
-    'app.shop'
-    """
-    return service.replace("/", ".", 1)

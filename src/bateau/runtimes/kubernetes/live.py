@@ -45,12 +45,26 @@ def live(tree: JsonObject) -> Live:
         key=key_of(tree),
         uid=text_at(tree, "metadata", "uid"),
         version=version_of(tree),
-        service=text_at(tree, "metadata", "labels", SERVICE).replace(".", "/", 1),
+        service=service_of(text_at(tree, "metadata", "labels", SERVICE)),
         health=health(tree),
         fields=fields_digest(tree),
         parent=parent_of(tree),
         rollout=int(text_at(tree, "metadata", "annotations", _REVISION) or 0),
     )
+
+
+def label_of(service: str) -> str:
+    """Return a service key as the value of a label, which has no slash.
+
+    >>> label_of("app/shop"), service_of("app.shop")
+    ('app.shop', 'app/shop')
+    """
+    return service.replace("/", ".", 1)
+
+
+def service_of(label: str) -> str:
+    """Return the service key in a label."""
+    return label.replace(".", "/", 1)
 
 
 def key_of(tree: JsonObject) -> Key:

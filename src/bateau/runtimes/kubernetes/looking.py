@@ -6,7 +6,7 @@ Called by runtimes.kubernetes.runtime and wiring.clusters. Needs read rights onl
 from bateau.domain.object_state import ObjectState
 from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed
-from bateau.runtimes.kubernetes.api import ApiServer, Resource
+from bateau.runtimes.kubernetes.api import ApiServer
 from bateau.runtimes.kubernetes.live import Live
 from bateau.runtimes.kubernetes.pods import as_replica
 from bateau.runtimes.kubernetes.removing import Remover
@@ -22,11 +22,7 @@ async def look(api: ApiServer, clock: Clock, *, owner: str, namespace: str) -> O
     await made.read()
     view = View(api, owner=owner, changed=lambda: None)
     try:
-        resources: list[Resource] = []
-        for version, kind in dict.fromkeys((version, key[1]) for key, (version, _) in made.listed.items()):
-            if (resource := await api.resource(version, kind)) is not None:
-                resources.append(resource)
-        await view.watch(resources, {key[2] for key in made.listed} - {""})
+        await view.watch({key: version for key, (version, _) in made.listed.items()})
         live = view.objects()
         states = [object_state(each) for key, each in sorted(live.items()) if key in made.listed]
         workloads = {each.uid: each.service for each in live.values() if each.service}

@@ -76,16 +76,14 @@ class Remover:
     async def remove(self, keys: Collection[Key]) -> dict[Key, str]:
         """Remove objects in the reverse of the order in which they are applied; return why one could not be removed.
 
-        Raises ClusterUnreachable and ClusterDenied.
+        Raises ClusterDenied, and ClusterError if the list cannot be saved.
         """
         refused: dict[Key, str] = {}
         try:
             for key in sorted(keys, key=lambda each: (-rank(each[0], each[1]), each)):
                 try:
                     self._note(key, await self._remove(key))
-                except ObjectRefused as error:
-                    refused[key] = error.message
-                except ClusterUnreachable as error:
+                except (ObjectRefused, ClusterUnreachable) as error:
                     refused[key] = error.message
         finally:
             await self.save()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bateau.domain.apply_order import rank
+from bateau.domain.change import object_name
 from bateau.domain.endpoint import Load
 from bateau.domain.errors import BateauError, ClusterError, ClusterUnreachable, bug
 from bateau.domain.manifest import Manifest
@@ -23,7 +24,7 @@ from bateau.domain.unit import Objects, Unit
 from bateau.kit.backoff import Backoff
 from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed
-from bateau.runtimes.kubernetes.api import ApiServer, Resource
+from bateau.runtimes.kubernetes.api import ApiServer
 from bateau.runtimes.kubernetes.applying import Applier, DriftPolicy
 from bateau.runtimes.kubernetes.live import Key, Live
 from bateau.runtimes.kubernetes.looking import object_state
@@ -146,7 +147,7 @@ class KubernetesRuntime:
             key for key in self._remover.listed if services is None or (key in live and live[key].service in services)
         ]
         refused = await self._removed(chosen)
-        return {_named(key): says for key, says in refused.items()}
+        return {object_name(key): says for key, says in refused.items()}
 
     def kill(self) -> None:
         """Nothing: pods do not depend on this process."""
@@ -240,7 +241,7 @@ class KubernetesRuntime:
                 await asyncio.gather(*(self._apply_object(unit, each, work) for each in manifests))
                 if work.refused:
                     key, says = next(iter(work.refused.items()))
-                    self._fail(unit.key, work, f"{_named(key)}: {says}")
+                    self._fail(unit.key, work, f"{object_name(key)}: {says}")
                     return
         except ClusterUnreachable:
             raise
@@ -269,20 +270,8 @@ class KubernetesRuntime:
 
     async def _watch(self, units: Mapping[str, Unit]) -> None:
         """Watch each kind that is wanted or listed, and the pods where workloads are. Raises ClusterError."""
-        kinds: dict[tuple[str, str], None] = {}
-        namespaces: set[str] = set()
-        for unit in units.values():
-            for each in _manifests(unit):
-                kinds[str(each.tree["apiVersion"]), each.group_kind[1]] = None
-                namespaces.add(each.key[2])
-        for (_, kind, namespace, _), (version, _) in self._remover.listed.items():
-            kinds[version, kind] = None
-            namespaces.add(namespace)
-        found: list[Resource] = []
-        for version, kind in kinds:
-            if (resource := await self.api.resource(version, kind)) is not None:
-                found.append(resource)
-        await self._view.watch(found, namespaces - {""})
+        wanted = {each.key: str(each.tree["apiVersion"]) for unit in units.values() for each in _manifests(unit)}
+        await self._view.watch(wanted | {key: version for key, (version, _) in self._remover.listed.items()})
 
     async def _prune(self, units: Mapping[str, Unit]) -> None:
         """Remove listed objects that are no longer wanted. A unit that is not applied whole keeps its old objects."""
@@ -336,9 +325,3 @@ def _manifests(unit: Unit) -> tuple[Manifest, ...]:
     if not isinstance(unit.body, Objects):
         raise TypeError(f"{unit.key} was rendered for {unit.target}, which a cluster does not run")
     return unit.body.manifests
-
-
-def _named(key: Key) -> str:
-    """Return an object for people: "Deployment prod/shop"."""
-    _, kind, namespace, name = key
-    return f"{kind} {namespace}/{name}" if namespace else f"{kind} {name}"

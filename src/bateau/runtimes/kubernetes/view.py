@@ -7,7 +7,7 @@ tests/runtimes/kubernetes/test_watching.py.
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
 from bateau.runtimes.kubernetes.live import OWNER, Key, Live, live
@@ -30,19 +30,22 @@ class View:
         self._pods: dict[str, Watched[Pod]] = {}
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def watch(self, resources: Collection[Resource], namespaces: Collection[str]) -> None:
-        """Watch these kinds, and the pods of these namespaces, too. Returns when each has been listed, or has failed.
+    async def watch(self, objects: Mapping[Key, str]) -> None:
+        """Watch the kinds of these objects, given by their API versions, and the pods of their namespaces.
 
-        Namespaces matter for pods only: objects are found by the label of their owner.
+        Returns when each kind has been listed, or has failed. A kind that the cluster does not serve is left out.
+        Raises ClusterError.
         """
         made: list[Watched[Live] | Watched[Pod]] = []
-        for resource in resources:
-            if resource not in self._objects:
+        for version, kind in dict.fromkeys((version, key[1]) for key, version in objects.items()):
+            resource = await self._api.resource(version, kind)
+            if resource is not None and resource not in self._objects:
                 selector = f"{OWNER}={self._owner}"
                 watched = Watched(self._api, resource, keep=live, changed=self._changed, selector=selector)
                 self._objects[resource] = watched
                 made.append(watched)
-        for namespace in namespaces:
+        # Objects are found by the label of their owner; the pods of third-party workloads have no such label.
+        for namespace in {key[2] for key in objects} - {""}:
             if namespace not in self._pods:
                 sets = Watched(self._api, _REPLICA_SETS, keep=live, changed=self._changed, namespace=namespace)
                 pods = Watched(self._api, _PODS, keep=pod, changed=self._changed, namespace=namespace)
