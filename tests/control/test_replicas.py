@@ -1,5 +1,10 @@
 """Steps happen in the right order: the gateway is informed before a replica starts or stops, and drains are awaited."""
 
+import asyncio
+
+import pytest
+
+from bateau.control import loop
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
 from control.world import World, app, model, world
@@ -229,6 +234,33 @@ async def test_stop_all_ends_the_gateway_first() -> None:
         assert sorted(stops[1:]) == ["stop app.shop.0", "stop model.chat.0"]
         assert sorted(w.keeper.stopped) == ["app.shop.0", "gateway.envoy.0", "model.chat.0"]
         assert w.keeper.observe() == []
+
+
+async def test_snapshots_show_the_progress_of_a_stop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 8: the status showed every replica as ready until the control plane exited."""
+    monkeypatch.setattr(loop, "STOPPING_SHOWN_S", 0.01)
+    async with world(chat=model(), shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        stop, may_end = w.keeper.stop, asyncio.Event()
+
+        async def held(replica_id: str) -> None:
+            if replica_id == "app.shop.0":
+                await may_end.wait()
+            await stop(replica_id)
+
+        w.keeper.stop = held  # type: ignore[method-assign]
+        await w.end()
+        before = w.status.number
+        stopping = asyncio.create_task(w.control.stop_all())
+        async with asyncio.timeout(10):
+            left = ["", ""]
+            while len(left) > 1:
+                seen = await w.control.snapshots.after(before)
+                before = seen.number
+                left = [each.id for service in (*seen.services, seen.gateway) for each in service.replicas]
+        assert left == ["app.shop.0"]
+        may_end.set()
+        assert await stopping == {}
 
 
 async def test_a_control_plane_that_ends_stops_nothing() -> None:

@@ -15,7 +15,7 @@ from bateau.runtimes.local.instance import Instance
 from bateau.runtimes.local.keeper import LocalKeeper
 from bateau.runtimes.local.limits import Cgroups
 from bateau.runtimes.local.logs import LOG_BYTES_MAX
-from bateau.runtimes.local.process import marked
+from bateau.runtimes.local.process import MARK_INSTANCE, every_process, marks_of
 from bateau.runtimes.local.process_runner import ProcessRunner
 
 WAIT_S = 15.0
@@ -103,7 +103,7 @@ class Rig:
 
     def pids(self) -> set[int]:
         """Return every process that carries the mark of this instance."""
-        return {stat.pid for stat, _ in marked(self.instance)}
+        return {stat.pid for stat in every_process() if (marks_of(stat.pid) or {}).get(MARK_INSTANCE) == self.instance}
 
     async def end(self) -> None:
         """Stop all replicas and close the runtimes. The caller then checks for processes that are left."""

@@ -5,12 +5,17 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bateau.cli.options import name_option
 
-_STOP_TIMEOUT_S = 120.0
+if TYPE_CHECKING:
+    from bateau.api.trees import StatusTree
+
+_SILENCE_S_MAX = 120.0  # a control plane that stops replicas answers all the time
+_LOOK_S = 2.0  # how often it is asked how many replicas are left
 _POLL_S = 0.05
 
 
@@ -19,7 +24,6 @@ _POLL_S = 0.05
 def command(name: str) -> None:
     """Stop every replica, the gateway and the control plane of an instance."""
     from bateau.cli.instance import client, instance_paths, status_of
-    from bateau.domain.errors import ControlError
 
     where = instance_paths(name)
     tree = status_of(name)
@@ -31,18 +35,46 @@ def command(name: str) -> None:
         return
     client(name).stop()
     click.echo("stopping every service and the gateway", err=True)
-    deadline = time.monotonic() + _STOP_TIMEOUT_S
-    while _alive(int(tree["pid"])) and where.control_socket.exists():
-        if time.monotonic() > deadline:
-            raise ControlError(
-                f"the control plane (pid {tree['pid']}) has not exited within {_STOP_TIMEOUT_S:.0f} s",
-                hint=f"see {where.control_log}; run `kill -9 {tree['pid']}`, then `bateau down` again",
-            )
-        time.sleep(_POLL_S)
-    while _alive(int(tree["pid"])) and time.monotonic() < deadline:
-        time.sleep(_POLL_S)
+    _wait_until_exited(name, tree)
+    if any(where.records.glob("*.json")):
+        _stop_leftovers(name)  # reports why one cannot be stopped
     shutil.rmtree(where.runtime, ignore_errors=True)
     click.echo(f"{name} is down")
+
+
+def _wait_until_exited(name: str, tree: "StatusTree") -> None:
+    """Wait for the end of the control plane for as long as it answers, and print how many replicas are left.
+
+    Raises ControlError if it neither answers nor exits.
+    """
+    from bateau.cli.instance import client, instance_paths
+    from bateau.domain.errors import ControlError
+
+    pid, count = int(tree["pid"]), _replicas(tree)
+    left, heard_at = count, time.monotonic()
+    asked_at = heard_at
+    while _alive(pid):
+        time.sleep(_POLL_S)
+        now = time.monotonic()
+        if now - asked_at < _LOOK_S:
+            continue
+        asked_at = now
+        try:
+            before, left = left, _replicas(client(name).status())
+            heard_at = time.monotonic()
+        except ControlError:  # it is about to exit, or hangs
+            if now - heard_at > _SILENCE_S_MAX:
+                raise ControlError(
+                    f"the control plane (pid {pid}) has neither answered nor exited for {_SILENCE_S_MAX:.0f} s",
+                    hint=f"see {instance_paths(name).control_log}; run `kill -9 {pid}`, then `bateau down` again",
+                ) from None
+        else:
+            if left not in (before, 0):
+                click.echo(f"{left:,} of {count:,} replicas are left", err=True)
+
+
+def _replicas(tree: "StatusTree") -> int:
+    return sum(len(service["replicas"]) for service in (*tree["services"], tree["gateway"]))
 
 
 def _stop_leftovers(name: str) -> int:

@@ -126,7 +126,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         # First, so that `down` and `status` reach a control plane that is still starting.
         await api.open()
         if not await _opened(platform, stop):
-            return 0
+            return await _stop(platform)
         running = asyncio.create_task(platform.run())
         beside = [asyncio.create_task(_keep_sockets(platform, api))]
         if shows:
@@ -140,22 +140,28 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         await asyncio.gather(running, return_exceptions=True)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, platform.runtime.kill)
-        await platform.stop()
+        return await _stop(platform)
     finally:
         await api.close()
         await platform.close()
-    return 0
+
+
+async def _stop(platform: "LocalPlatform") -> int:
+    """Stop every replica. Report those that cannot be stopped, and return the exit code."""
+    failed = await platform.stop()
+    for replica, says in failed.items():
+        click.echo(f"error: {replica} could not be stopped: {says}", err=True)
+    return EXIT_WORLD_FAILED if failed else 0
 
 
 async def _opened(platform: "LocalPlatform", stop: asyncio.Event) -> bool:
-    """Start the platform; return False if it was asked to stop during the start, which also stops its replicas."""
+    """Start the platform; return False if it was asked to stop during the start."""
     opening = asyncio.create_task(platform.open())
     await _until(stop, opening)
     if opening.done():
         return True
     opening.cancel()
     await asyncio.gather(opening, return_exceptions=True)
-    await platform.stop()
     return False
 
 

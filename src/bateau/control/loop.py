@@ -51,6 +51,7 @@ logger = logging.getLogger(__name__)
 RESYNC_S = 60.0
 RETRY_S = 10.0
 PROGRESS_S = 0.25  # how often the progress of a fetch is shown
+STOPPING_SHOWN_S = 1.0  # how often a snapshot is made while everything stops
 
 
 @dataclass
@@ -172,12 +173,21 @@ class Control:
         """Stop every replica, the proxies first so that no request meets a replica that is gone.
 
         A replica that cannot be stopped does not keep the others running. Returns the reason for each such replica, by
-        replica id.
+        replica id. Snapshots show the progress.
         """
-        runtime = self._ports.site.runtime
-        failed = {**await runtime.remove(self.planes.proxies), **await runtime.remove()}
+        runtime, showing = self._ports.site.runtime, asyncio.create_task(self._show_stopping())
+        try:
+            failed = {**await runtime.remove(self.planes.proxies), **await runtime.remove()}
+        finally:
+            showing.cancel()
         self.desired.forget()
         return failed
+
+    async def _show_stopping(self) -> None:
+        while True:
+            await asyncio.sleep(STOPPING_SHOWN_S)
+            self._observed = None
+            self.take_snapshot()
 
     async def preview(self, texts: Mapping[str, str]) -> Preview:
         """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""

@@ -45,6 +45,11 @@ class Paths:
         return self.state / "control.log"
 
     @property
+    def records(self) -> Path:
+        """The directory with a record of each replica, which is removed when the replica has ended."""
+        return self.state / "replicas"
+
+    @property
     def logs(self) -> Path:
         """The directory with the output of the replicas."""
         return self.state / "logs"

@@ -10,10 +10,12 @@ Refused: killing the process group alone; shells with job control and daemons th
 import asyncio
 import os
 import signal
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bateau.domain.errors import ReplicaError
-from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, Process, Stat, every_process, marks_of, stat_of
+from bateau.runtimes.local.process import Process, Stat, stat_of
+from bateau.runtimes.local.scans import Scans
 
 KILL_TIMEOUT_S = 20.0
 
@@ -27,24 +29,21 @@ class Kin:
 
     instance: str
     replica_id: str
+    scans: Scans
     session: int | None = None
     session_start_ticks: int = 0
 
-    def find(self) -> list[Stat]:
+    async def find(self) -> Sequence[Stat]:
         """Return the running processes of the replica."""
-        session = self.session
+        scan, session = await self.scans.next(), self.session
         leader = None if session is None else stat_of(session)
         if leader is not None and leader.start_ticks != self.session_start_ticks:
             session = None  # the number has a new owner, so the old session is empty
-        return [stat for stat in every_process() if stat.session == session or self._carries_marks(stat.pid)]
+        return scan.of(self.instance, self.replica_id, session=session)
 
-    def cpu_s(self) -> float:
+    async def cpu_s(self) -> float:
         """Return the CPU time of the replica's processes, in seconds."""
-        return sum(stat.cpu_ticks for stat in self.find()) / os.sysconf("SC_CLK_TCK")
-
-    def _carries_marks(self, pid: int) -> bool:
-        marks = marks_of(pid) or {}
-        return marks.get(MARK_INSTANCE) == self.instance and marks.get(MARK_REPLICA, "") == self.replica_id
+        return sum(stat.cpu_ticks for stat in await self.find()) / os.sysconf("SC_CLK_TCK")
 
 
 async def end(
@@ -101,9 +100,7 @@ async def _kill(leader: Process | None, kin: Kin) -> None:
 
 
 async def _hold(kin: Kin) -> list[Process]:
-    # In a thread: a scan of a thousand processes takes tens of milliseconds, which would stall the event loop.
-    found = await asyncio.to_thread(kin.find)
-    held = [Process.open(stat.pid, start_ticks=stat.start_ticks) for stat in found]
+    held = [Process.open(stat.pid, start_ticks=stat.start_ticks) for stat in await kin.find()]
     return [process for process in held if process is not None]
 
 

@@ -7,7 +7,6 @@ Held by tests/runtimes/test_adoption.py.
 Refused: trusting pid files; if the kernel has reused a pid, Bateau would watch, and kill, a process of another program.
 """
 
-import asyncio
 import signal
 from collections.abc import Collection
 from pathlib import Path
@@ -17,9 +16,10 @@ from bateau.runtimes.local.ending import Kin, end
 from bateau.runtimes.local.instance import Instance
 from bateau.runtimes.local.launch import launch
 from bateau.runtimes.local.limits import ENFORCED, Cgroups, Leaf
-from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, Process, boot_id, marked, marks_of, stat_of
+from bateau.runtimes.local.process import MARK_INSTANCE, MARK_REPLICA, Process, boot_id, marks_of, stat_of
 from bateau.runtimes.local.records import Record
 from bateau.runtimes.local.runner import Ended, Launched, Running
+from bateau.runtimes.local.scans import Scan, Scans
 
 _GONE = Ended("exited while no control plane ran")
 
@@ -32,6 +32,7 @@ class ProcessRunner:
     def __init__(self, instance: Instance, cgroups: Cgroups | None = None) -> None:
         self._instance = instance
         self._cgroups = cgroups or Cgroups()
+        self._scans = Scans()
 
     def launch(self, record: Record) -> Launched:
         """Start the process of a record."""
@@ -66,11 +67,11 @@ class ProcessRunner:
 
     def running_ids(self) -> Collection[str]:
         """Return the ids of all replicas with a process that carries the marks of this instance."""
-        return {replica_id for _, replica_id in marked(self._instance.name)}
+        return Scan.now().replica_ids(self._instance.name)
 
     async def end_rest(self, replica_id: str, *, stop_timeout_s: float, stop_signal: signal.Signals) -> None:
         """Stop every process with the marks of a replica."""
-        kin = Kin(self._instance.name, replica_id)
+        kin = Kin(self._instance.name, replica_id, self._scans)
         await end(None, kin, stop_timeout_s=stop_timeout_s, stop_signal=stop_signal)
 
     def limits(self, record: Record) -> str | None:
@@ -91,7 +92,7 @@ class ProcessRunner:
         return "" if not kills else ": out of memory" + (f", its limit is {format_bytes(limit)}" if limit else "")
 
     def _kin(self, record: Record, process: Process) -> Kin:
-        return Kin(self._instance.name, record.id, process.pid, process.start_ticks)
+        return Kin(self._instance.name, record.id, self._scans, process.pid, process.start_ticks)
 
 
 class RunningProcess:
@@ -129,7 +130,7 @@ class RunningProcess:
 
     async def cpu_s(self) -> float:
         """Return the CPU seconds of all processes of the replica."""
-        return await asyncio.to_thread(self._kin.cpu_s)  # in a thread: it reads the stat of every process
+        return await self._kin.cpu_s()
 
     def close(self, *, reap: bool) -> None:
         """Release the pidfd of the leader."""

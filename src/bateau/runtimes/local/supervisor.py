@@ -250,7 +250,7 @@ class Supervisor:
             return
         answer = asking.result()
         is_silent = answer is not None and answer.startswith(NO_ANSWER)
-        # In a thread, because it scans every process of the machine; and only on silence, which is rare.
+        # Only on silence, which is rare, because it scans every process of the machine.
         cpu_s = await running.cpu_s() if is_silent else None
         if running.exited:
             return
