@@ -183,6 +183,55 @@ def test_a_cluster_that_is_away_is_named_and_the_others_are_compared(project: Pr
     assert "app/shop" in told
 
 
+def _second(project: Project, name: str = "paris", **spec: str) -> None:
+    """Add a cluster after berlin; without `spec` it is the same API server."""
+    path = project.directory / "specs.yaml"
+    fields = json.dumps(spec or {"context": Kubectl(project.kubeconfig)("config", "current-context").strip()})
+    more = f"---\napiVersion: bateau.dev/v1alpha1\nkind: Cluster\nmetadata: {{name: {name}}}\nspec: {fields}\n"
+    path.write_text(path.read_text().replace("[berlin]", f"[berlin, {name}]") + more)
+
+
+def test_every_form_of_a_plan_compares_with_the_clusters(project: Project, tmp_path: Path):
+    """The directory is no repository: a comparison with Git would fail."""
+    project.bateau("apply", "--env", "prod", "--yes")
+    project.config("colours", "green")
+    config = tmp_path / "away"
+    config.write_text(
+        "clusters: [{name: p, cluster: {server: 'https://127.0.0.1:9'}}]\nusers: [{name: p, user: {token: t}}]\n"
+        "contexts: [{name: paris, context: {cluster: p, user: p}}]\n"
+    )
+    _second(project, kubeconfig=str(config))
+    told = project.bateau("plan", "--env", "prod", "--markdown", code=3)
+    assert "### berlin: prod: 1 service changes" in told
+    assert "### paris: not compared: cannot reach paris" in told
+    assert "data.a red -> green" in told
+    told = project.bateau("plan", "--env", "prod", "--sarif", code=3)
+    (run,) = json.loads(told[: told.rindex("}") + 1])["runs"]
+    assert [each["ruleId"] for each in run["results"] if each["level"] == "error"] == ["bateau/not-compared"]
+    told = project.bateau("plan", "--env", "prod", "--json", code=3)
+    trees = json.loads(told[: told.rindex("}") + 1])["clusters"]
+    assert [(each["cluster"], each.get("pending"), "unreachable" in each) for each in trees] == [
+        ("berlin", True, False),
+        ("paris", None, True),
+    ]
+
+
+def test_a_cluster_that_does_not_become_healthy_pauses_those_after_it(project: Project):
+    project.bateau("apply", "--env", "prod", "--yes")
+    patch = json.dumps({"data": {"a": "mine"}})
+    project.kubectl("patch", "configmap", "colours", f"--patch={patch}", "--type=merge")
+    project.config("colours", "green")
+    _second(project)
+    told = project.bateau("apply", "--env", "prod", "--yes", "--json", code=3)
+    assert "paused: berlin is not healthy, so paris was not changed" in told
+    assert "paris  app/shop" not in told
+    trees = json.loads(next(line for line in told.splitlines() if line.startswith("{")))["clusters"]
+    assert [(each["cluster"], each["applied"], "paused" in each) for each in trees] == [
+        ("berlin", False, False),
+        ("paris", False, True),
+    ]
+
+
 def test_an_unknown_cluster_is_an_error_of_the_specs(project: Project):
     specs = (project.directory / "specs.yaml").read_text()
     (project.directory / "specs.yaml").write_text(specs.replace("[berlin]", "[berlni]"))

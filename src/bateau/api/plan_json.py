@@ -16,6 +16,7 @@ that the observed side has as well):
      "documents": [change], "changes": [change], "steps": [{"act", "object", "reason"}],
      "folds": [{"act", "effect", "destructive", "objects", "edit", "reasons", "renamedFrom", "origins"}],
      "leftAlone": [object], "findings": [{..., "new"}], "problems": [{..., "new"}]}
+    against clusters: {"clusters": [{"cluster", ... as above} or {"cluster", "unreachable"}]}
     change: {"act", "object", "service", "effect", "destructive", "reasons", "renamedFrom", "fields": [edit], "origins"}
     edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}]}
 """
@@ -28,13 +29,20 @@ from bateau.domain.origin import Origin
 from bateau.kit.json_value import Json, ReadObject, object_at
 
 
-def plan_json(delivery: Delivery) -> str:
+def plan_json(*deliveries: Delivery) -> str:
     """Return the plan as one JSON document, ready to print."""
-    return exact(plan_tree(delivery), indented=True)
+    if len(deliveries) == 1 and deliveries[0].cluster is None:
+        return exact(_plan(deliveries[0]), indented=True)
+    return exact({"clusters": [_on_cluster(each) for each in deliveries]}, indented=True)
 
 
-def plan_tree(delivery: Delivery) -> ReadObject:
-    """Return the plan as plain values, in the shape that this module documents."""
+def _on_cluster(delivery: Delivery) -> ReadObject:
+    if delivery.unreachable:
+        return {"cluster": delivery.cluster, "unreachable": delivery.unreachable.says}
+    return {"cluster": delivery.cluster, **_plan(delivery)}
+
+
+def _plan(delivery: Delivery) -> ReadObject:
     return {
         "environment": delivery.environment,
         "pending": delivery.pending,

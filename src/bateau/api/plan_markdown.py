@@ -39,20 +39,35 @@ _WORDS: Final = {
 }
 
 
-def plan_markdown(delivery: Delivery, *, characters_max: int = CHARACTERS_MAX) -> str:
+def plan_markdown(*deliveries: Delivery, characters_max: int = CHARACTERS_MAX) -> str:
     """Return the comment as one text. It is longer than `characters_max` only if the removals alone are."""
-    return "\n".join(plan_pages(delivery, characters_max=characters_max))
+    return "\n".join(plan_pages(*deliveries, characters_max=characters_max))
 
 
-def plan_pages(delivery: Delivery, *, characters_max: int = CHARACTERS_MAX) -> tuple[str, ...]:
-    """Return the comment in pages, each under the limit; most plans have one.
+def plan_pages(*deliveries: Delivery, characters_max: int = CHARACTERS_MAX) -> tuple[str, ...]:
+    """Return the comment in pages, each under the limit; most plans have one, whatever the number of clusters.
 
     The first line of the first page marks it, so that the next plan can replace it.
     """
+    mark = f"<!-- bateau plan {re.sub('[^a-z0-9-]', '', deliveries[0].environment or '')} -->\n"
+    pages = [mark]
+    for delivery in deliveries:
+        for page in _pages(delivery, characters_max - len(mark)):
+            if pages[-1] is mark or len(pages[-1]) + len(page) + 1 > characters_max:
+                pages.append(page)
+            else:
+                pages[-1] += f"\n{page}"
+    return mark + pages[1], *pages[2:]
+
+
+def _pages(delivery: Delivery, characters_max: int) -> Iterator[str]:
+    """Yield the pages of one plan."""
+    if delivery.unreachable:
+        yield f"### {_escaped(headline(delivery))}\n\n{_problem(delivery.unreachable)}\n"
+        return
     budget = characters_max - _FOOTER_CHARACTERS
     pages: list[list[str]] = [
         [
-            f"<!-- bateau plan {re.sub('[^a-z0-9-]', '', delivery.environment or '')} -->",
             f"### {_escaped(headline(delivery))}",
             "",
             *(f"{line}\n" for line in _warnings(delivery)),
@@ -65,7 +80,8 @@ def plan_pages(delivery: Delivery, *, characters_max: int = CHARACTERS_MAX) -> t
     named = [line for _, line in first] if roomy else [*_names([fold for fold in folds if fold.edit is None])]
     for line in (*named, *_gaps(delivery)):
         if used + len(line) + 1 > budget:
-            pages.append([f"### {_escaped(delivery.environment or 'plan')}: removals, continued", ""])
+            of = delivery.cluster or delivery.environment or "plan"
+            pages.append([f"### {_escaped(of)}: removals, continued", ""])
             used = _length(pages[-1])
         pages[-1].append(line)
         used += len(line) + 1
@@ -84,7 +100,7 @@ def plan_pages(delivery: Delivery, *, characters_max: int = CHARACTERS_MAX) -> t
             "",
             f"**Left out for length:** {what}. `bateau plan{_option(delivery.environment)}` shows all.",
         ]
-    return tuple("\n".join(lines).rstrip() + "\n" for lines in pages)
+    yield from ("\n".join(lines).rstrip() + "\n" for lines in pages)
 
 
 def _length(lines: Sequence[str]) -> int:

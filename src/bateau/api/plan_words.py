@@ -1,6 +1,6 @@
 """The phrases that the text, the pull-request comment and the commit status of a plan share: one line per fold.
 
-Called by api and cli.plan_text.
+Called by api, cli.plan_problems and cli.plan_text.
 
 Invariant: a secret is reported as changed and never shown; an object that is removed is always named. Held by
 tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/test_removals_shown.py.
@@ -19,8 +19,10 @@ _VALUE_CHARACTERS: Final = 60
 
 
 def headline(delivery: Delivery) -> str:
-    """Return the first line: the numbers of services that change and that do not."""
-    where = f"{delivery.environment}: " if delivery.environment else ""
+    """Return the first line: the cluster and the environment, the numbers of services that change and that do not."""
+    if delivery.unreachable:
+        return f"{delivery.cluster}: not compared: {delivery.unreachable.says}"
+    where = "".join(f"{name}: " for name in (delivery.cluster, delivery.environment) if name)
     what, _, same = _counts(delivery)
     apart = f", {len(delivery.gaps):,} not compared" if delivery.gaps else ""
     if delivery.pending:

@@ -57,18 +57,18 @@ class _Result(TypedDict):
     suppressions: NotRequired[list[dict[str, str]]]
 
 
-def sarif(delivery: Delivery, *, version: str, prefix: str = "") -> str:
-    """Return one SARIF log of one run. `version` is the version of the tool.
+def sarif(*deliveries: Delivery, version: str, prefix: str = "") -> str:
+    """Return one SARIF log of one run: code scanning rejects several runs of one tool. `version` is that of the tool.
 
     `prefix` is the path from the top of the repository, which viewers use as the root, to the directory of the files.
+    A finding on several clusters is one result; it is new if it is new on one of them.
     """
-    known = delivery.baseline
-    results = [*_removals(delivery, prefix), *_gaps(delivery)]
-    for problems, state in ((delivery.problems, "new"), (known.problems, "unchanged")):
-        results += [_of_problem(each, prefix, state) for each in problems]
-    for findings, state in ((delivery.findings, "new"), (known.findings, "unchanged")):
-        results += _of_findings(findings, prefix, state)
-    results.sort(key=_order)
+    results = sorted((each for one in deliveries for each in _of_delivery(one, prefix)), key=_order)
+    if len(deliveries) > 1:
+        seen: dict[bytes, _Result] = {}
+        for each in results:
+            seen.setdefault(orjson.dumps({**each, "baselineState": ""}, option=orjson.OPT_SORT_KEYS), each)
+        results = list(seen.values())
     results = _limited(results)
     _place(results)
     rules = {rule: index for index, rule in enumerate(sorted({result["ruleId"] for result in results}))}
@@ -80,6 +80,20 @@ def sarif(delivery: Delivery, *, version: str, prefix: str = "") -> str:
         "results": results,
     }
     return orjson.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, option=orjson.OPT_INDENT_2).decode()
+
+
+def _of_delivery(delivery: Delivery, prefix: str) -> Iterator[_Result]:
+    known = delivery.baseline
+    if away := delivery.unreachable:
+        says = f"{delivery.cluster} was not compared: {away.says}" + (f". {away.hint}" if away.hint else "")
+        yield _result(_GAP, "error", says, state="new", marks=(delivery.cluster or "",))
+    yield from _removals(delivery, prefix)
+    yield from _gaps(delivery)
+    for problems, state in ((delivery.problems, "new"), (known.problems, "unchanged")):
+        for each in problems:
+            yield _of_problem(each, prefix, state)
+    for findings, state in ((delivery.findings, "new"), (known.findings, "unchanged")):
+        yield from _of_findings(findings, prefix, state)
 
 
 def _order(result: _Result) -> tuple[int, bool, bytes]:
@@ -121,13 +135,14 @@ def _removals(delivery: Delivery, prefix: str) -> Iterator[_Result]:
         return
     changes = {change.renamed_from or change.key: change for change in delivery.changes}
     names = [object_name(key) for key in delivery.removals]
+    where_from = f" from {delivery.cluster}" if delivery.cluster else ""
     if len(names) > _REMOVALS_ALONE:
         for text in _lines(names):
-            yield _result(_REMOVAL, "error", f"would be removed: {text}", state="new", marks=(text,))
+            yield _result(_REMOVAL, "error", f"would be removed{where_from}: {text}", state="new", marks=(text,))
         return
     for key, name in zip(delivery.removals, names, strict=True):
         change = changes[key]
-        says = f"{name} would be removed: {'; '.join(change.reasons)}"
+        says = f"{name} would be removed{where_from}: {'; '.join(change.reasons)}"
         where = next((origin.at for origin in reversed(change.origins) if origin.at), None)
         logical: JsonObject = {"fullyQualifiedName": name, "kind": "object"}
         yield _result(_REMOVAL, "error", says, state="new", marks=(name,), where=_below(prefix, where), logical=logical)

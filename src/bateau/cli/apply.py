@@ -93,13 +93,17 @@ def command(  # noqa: PLR0917 - click hands them over by name
 
 def _on_clusters(environment: str | None, directory: Path, wish: "Wish") -> int | None:
     """Apply to the clusters of the environment; return None if it has none."""
-    from bateau.cli.cluster_apply import apply_to_clusters
-    from bateau.wiring.clusters import clusters_of
+    from bateau.wiring.comparing import clusters_of
     from bateau.wiring.question import Question
 
     question = Question(directory=directory, environment=environment)
     places = clusters_of(question)
-    return apply_to_clusters(question, places, wish) if places else None
+    if not places:
+        return None
+    from bateau.cli.cluster_apply import apply_to_clusters
+    from bateau.wiring.delivery import rendered
+
+    return apply_to_clusters(question, places, rendered(question), wish)
 
 
 class _Saying:

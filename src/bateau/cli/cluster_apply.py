@@ -78,80 +78,108 @@ def service_lines(seen: "Observed") -> dict[str, str]:
     return {**kept, **found}
 
 
-def apply_to_clusters(question: "Question", places: "Sequence[Destination]", wish: Wish) -> int:
-    """Apply an environment to its clusters in their order, and return the exit code.
+def apply_to_clusters(question: "Question", places: "Sequence[Destination]", made: "Rendered", wish: Wish) -> int:
+    """Apply an environment to its clusters, and return the exit code.
 
-    A cluster that cannot be reached stops nothing but itself; one that does not become healthy stops those after it.
+    All are planned at once, and applied in their order: the first that does not become healthy pauses the rollout, and
+    those after it are not changed. A cluster that cannot be reached before anything was applied to it is skipped.
     """
-    from bateau.domain.errors import ClusterError
-    from bateau.wiring.clusters import planned_on
-    from bateau.wiring.delivery import rendered
+    from bateau.wiring.clusters import plans_on
 
-    made = rendered(question)
-    code = 0
-    trees: list[JsonObject] = []
-    for place in places:
-        try:
-            delivery = asyncio.run(planned_on(question, place, made, confirmed=wish.confirmed))
-        except ClusterError as error:
-            click.echo(f"{place.name}: {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""), err=True)
-            trees.append({"cluster": place.name, "applied": False, "unreachable": error.message})
-            code = EXIT_WORLD_FAILED
-            continue
-        _show(place, delivery, wish)
-        if delivery.wrong or delivery.forbidden:
-            click.echo("nothing was applied", err=True)
-            return written_code(wrong=True, mistaken=delivery.wrong)
-        tree, ended = _applied(question, place, made, delivery, wish)
-        trees.append(tree)
-        if ended:
-            code = ended
-            break
+    plans = asyncio.run(plans_on(question, places, made, confirmed=wish.confirmed))
+    _show(plans, wish)
+    trees: dict[str, JsonObject] = {str(each.cluster): _tree(each) for each in plans}
+    code = EXIT_WORLD_FAILED if any(each.unreachable for each in plans) else 0
+    if any(each.wrong or each.forbidden for each in plans):
+        click.echo("nothing was applied", err=True)
+        code = written_code(wrong=True, mistaken=any(each.wrong for each in plans))
+    elif not wish.dry_run:
+        chosen = [place for place, plan in zip(places, plans, strict=True) if not plan.unreachable]
+        pending = [str(each.cluster) for each in plans if each.pending]
+        code = _refused(pending, wish) or _in_waves(question, chosen, made, wish, trees) or code
     if wish.as_json:
         from bateau.api.encoding import encode
 
-        click.echo(encode({"environment": question.environment, "clusters": trees}))
+        click.echo(encode({"environment": question.environment, "clusters": list(trees.values())}))
     return code
 
 
-def _applied(
-    question: "Question", place: "Destination", made: "Rendered", delivery: "Delivery", wish: Wish
-) -> "tuple[JsonObject, int]":
-    """Apply to one cluster, and return its JSON form and the exit code."""
+def _refused(pending: "Sequence[str]", wish: Wish) -> int:
+    """Ask for confirmation if anything is pending; return the exit code of a refusal, or 0."""
+    if not pending or wish.yes:
+        return 0
+    if not sys.stdin.isatty():
+        click.echo("not applied: confirmation needs a terminal; check the plan and use --yes", err=True)
+        return EXIT_USAGE
+    if not click.confirm(f"apply this to {', '.join(pending)}?", err=True):
+        click.echo("not applied", err=True)
+        return EXIT_USAGE
+    return 0
+
+
+def _in_waves(
+    question: "Question",
+    places: "Sequence[Destination]",
+    made: "Rendered",
+    wish: Wish,
+    trees: "dict[str, JsonObject]",
+) -> int:
+    """Apply to one cluster after another until one fails, and return the exit code. Completes the JSON form of each."""
+    for at, place in enumerate(places):
+        if _applied(question, place, made, wish, trees[place.name]):
+            continue
+        if rest := [each.name for each in places[at + 1 :]]:
+            click.echo(f"paused: {place.name} is not healthy, so {', '.join(rest)} was not changed", err=True)
+            hint = "fix it and apply again: healthy clusters are not changed again"
+            click.echo(f"  hint: {hint}", err=True)
+        for name in rest:
+            trees[name]["paused"] = f"{place.name} is not healthy"
+        return EXIT_WORLD_FAILED
+    return 0
+
+
+def _applied(question: "Question", place: "Destination", made: "Rendered", wish: Wish, tree: "JsonObject") -> bool:
+    """Apply to one cluster, and return whether it is healthy. Completes its JSON form."""
+    from bateau.cli.problems import error_text
+    from bateau.domain.errors import ClusterError
+    from bateau.kit.visible import visible
     from bateau.wiring.clusters import apply_on
 
-    tree: JsonObject = {"cluster": place.name, "pending": delivery.pending, "applied": False}
-    if wish.dry_run:
-        return tree, 0
-    if delivery.pending and not wish.yes:
-        if not sys.stdin.isatty():
-            click.echo("not applied: confirmation needs a terminal; check the plan and use --yes", err=True)
-            return tree, EXIT_USAGE
-        if not click.confirm(f"apply this to {place.name}?", err=True):
-            click.echo("not applied", err=True)
-            return tree, EXIT_USAGE
     told = _Told(place.name)
-    outcome = asyncio.run(apply_on(question, place, made, timeout_s=wish.timeout_s, force=wish.force, told=told.tell))
+    applying = apply_on(question, place, made, timeout_s=wish.timeout_s, force=wish.force, told=told.tell)
+    try:
+        outcome = asyncio.run(applying)
+    except ClusterError as error:
+        click.echo(visible(f"{place.name}: {error_text(error)}"), err=True)
+        tree["unknown"] = error.message
+        return False
     tree |= {"applied": outcome.done, "failed": dict(outcome.failed), "unknown": outcome.unknown}
     if outcome.done:
         click.echo(f"{place.name}: applied, every service is healthy", err=wish.as_json)
-        return tree, 0
+        return True
     for service, says in outcome.failed.items():
-        click.echo(f"{place.name}: {service} is not healthy: {says}", err=True)
+        click.echo(visible(f"{place.name}: {service} is not healthy: {says}"), err=True)
     if any("conflict with " in says for says in outcome.failed.values()):
         click.echo("  hint: remove the field from the spec, or take it over with --force-conflicts", err=True)
     if outcome.unknown:
-        click.echo(f"{place.name}: {outcome.unknown}", err=True)
-    return tree, EXIT_WORLD_FAILED
+        click.echo(visible(f"{place.name}: {outcome.unknown}"), err=True)
+    return False
 
 
-def _show(place: "Destination", delivery: "Delivery", wish: Wish) -> None:
+def _tree(plan: "Delivery") -> "JsonObject":
+    if plan.unreachable:
+        return {"cluster": plan.cluster, "applied": False, "unreachable": plan.unreachable.says}
+    return {"cluster": plan.cluster, "pending": plan.pending, "applied": False}
+
+
+def _show(plans: "Sequence[Delivery]", wish: Wish) -> None:
+    from bateau.cli.plan_problems import show_problems
     from bateau.cli.plan_text import plan_text
-    from bateau.cli.problems import render
 
-    click.echo(f"{place.name}: {plan_text(delivery)}", err=wish.as_json)
-    if delivery.problems:
-        click.echo(render(delivery.problems), err=True)
+    for each in plans:
+        if not each.unreachable:
+            click.echo(plan_text(each), err=wish.as_json)
+    show_problems(plans)
 
 
 def _words(state: "ObjectState") -> str:

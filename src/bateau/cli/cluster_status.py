@@ -4,7 +4,8 @@ Called by cli.logs and cli.status.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 def places_of(environment: str, directory: "Path") -> "tuple[Question, Sequence[Destination]]":
     """Return the clusters of an environment. Raises UsageError if it has none."""
-    from bateau.wiring.clusters import clusters_of
+    from bateau.wiring.comparing import clusters_of
     from bateau.wiring.question import Question
 
     question = Question(directory=directory, environment=environment)
@@ -38,17 +39,17 @@ def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
     from bateau.domain.errors import ClusterError
     from bateau.kit.json_value import array_at, is_object
     from bateau.kit.visible import visible
-    from bateau.wiring.clusters import observed_on
+    from bateau.wiring.clusters import observed_on, on_each
 
     question, places = places_of(environment, directory)
     trees: list[JsonObject] = []
     code = 0
-    for place in places:
-        try:
-            trees.append({"cluster": place.name, "services": [*_services(asyncio.run(observed_on(question, place)))]})
-        except ClusterError as error:
-            trees.append({"cluster": place.name, "unknown": error.message})
+    for place, seen in asyncio.run(on_each(places, partial(observed_on, question))):
+        if isinstance(seen, ClusterError):
+            trees.append({"cluster": place.name, "unknown": seen.message, "hint": seen.hint})
             code = EXIT_WORLD_FAILED
+        else:
+            trees.append({"cluster": place.name, "services": [*_services(seen)]})
     if as_json:
         from bateau.api.encoding import encode
 
@@ -59,7 +60,8 @@ def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
     for tree in trees:
         name = str(tree["cluster"])
         if "unknown" in tree:
-            notes.append(f"{name}: unknown: {tree['unknown']}")
+            hint = f"\n  hint: {tree['hint']}" if tree["hint"] else ""
+            notes.append(f"{name}: unknown: {tree['unknown']}{hint}")
         for each in filter(is_object, array_at(tree, "services")):
             rows.append((name, *(str(each[key]) for key in ("service", "state", "ready", "restarts"))))
             if each["reason"]:
@@ -75,26 +77,28 @@ def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
 
 def show_logs(environment: str, directory: "Path", service: str, *, lines: int) -> int:
     """Print the last lines of each pod of a service, and return the exit code."""
+    from bateau.cli.problems import error_text
     from bateau.domain.errors import ClusterError
     from bateau.kit.visible import visible
-    from bateau.wiring.clusters import logs_on
+    from bateau.wiring.clusters import logs_on, on_each
 
     question, places = places_of(environment, directory)
     keys = [service] if "/" in service else [f"model/{service}", f"app/{service}"]
     code = 0
     shown = False
-    for place in places:
-        for key in keys:
-            try:
-                found = asyncio.run(logs_on(question, place, key, lines=lines))
-            except ClusterError as error:
-                click.echo(f"{place.name}: {error.message}", err=True)
-                code = EXIT_WORLD_FAILED
-                break
-            for pod, text in found.items():
-                shown = True
-                for line in text.splitlines():
-                    click.echo(visible(f"{place.name}/{pod}  {line}"))
+
+    async def logs(place: "Destination") -> "Mapping[str, str]":
+        return await logs_on(question, place, keys, lines=lines)
+
+    for place, found in asyncio.run(on_each(places, logs)):
+        if isinstance(found, ClusterError):
+            click.echo(visible(f"{place.name}: unknown: {error_text(found)}"), err=True)
+            code = EXIT_WORLD_FAILED
+            continue
+        for pod, text in found.items():
+            shown = True
+            for line in text.splitlines():
+                click.echo(visible(f"{place.name}/{pod}  {line}"))
     if not shown and code == 0:
         raise click.UsageError(f"no pod of {service} runs in {environment}")
     return code

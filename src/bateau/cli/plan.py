@@ -1,6 +1,7 @@
 """`bateau plan`: the effect of a change of the specs on the applied objects."""
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,7 @@ from bateau.cli.exit_codes import EXIT_PENDING, EXIT_WORLD_FAILED, written_code
 from bateau.cli.options import environment_option
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bateau.control.destinations import Destination
     from bateau.domain.change import Delivery
-    from bateau.wiring.question import Question
 
 
 @click.command()
@@ -50,81 +47,36 @@ def command(  # noqa: PLR0917 - click hands them over by name
     Errors and policy violations that both sides have are reported and do not block the change.
 
     Exit code 0: done; 1: the change adds errors, removes objects without confirmation, or cannot be compared;
-    4: there are changes (with --exit-code); 5: the change only violates policies.
+    3: a cluster cannot be reached; 4: there are changes (with --exit-code); 5: the change only violates policies.
     """
-    from bateau.wiring.delivery import commit_of, planned, prefix_of
+    from bateau.cli.plan_problems import show_problems
+    from bateau.wiring.comparing import plans
+    from bateau.wiring.delivery import commit_of, prefix_of
     from bateau.wiring.question import Question
 
     question = Question(
         directory=directory, environment=environment, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
     both = _range(commits)
-    if not (in_git or both or against or status_of or pull_request or form in ("markdown", "sarif")):
-        from bateau.wiring.clusters import clusters_of
-
-        if places := clusters_of(question):
-            return _against_clusters(question, places, form, objects=objects, code=pending_code, confirmed=yes_remove)
-    delivery = planned(question, commits=both, against=against, confirmed=yes_remove)
+    found = plans(question, in_git=in_git, commits=both, against=against, confirmed=yes_remove)
     commit = asyncio.run(commit_of(question, (both and both[1]) or "HEAD")) if status_of else ""
     prefix = asyncio.run(prefix_of(directory)) if form == "sarif" else ""
-    click.echo(_shown(delivery, form, objects=objects, prefix=prefix))
-    if delivery.problems:
-        from bateau.cli.problems import render
-
-        click.echo(render(delivery.problems), err=True)
+    if text := _shown(found, form, objects=objects, prefix=prefix):
+        click.echo(text)
+    show_problems(found)
     if status_of:
-        _set_status(status_of, commit, delivery)
+        _set_status(status_of, commit, found)
     if pull_request:
-        _comment(pull_request, delivery)
-    if delivery.wrong or delivery.forbidden:
-        return written_code(wrong=True, mistaken=delivery.wrong)
-    return EXIT_PENDING if pending_code and delivery.pending else 0
+        _comment(pull_request, found)
+    return _code(found, pending=pending_code)
 
 
-def _against_clusters(
-    question: "Question",
-    places: "Sequence[Destination]",
-    form: str | None,
-    *,
-    objects: bool,
-    code: bool,
-    confirmed: int | None,
-) -> int:
-    """Show the plan for each cluster, and return the exit code. One that cannot be reached does not hide the others."""
-    from bateau.api.encoding import exact
-    from bateau.api.plan_json import plan_tree
-    from bateau.cli.plan_text import plan_text
-    from bateau.cli.problems import render
-    from bateau.domain.errors import ClusterError
-    from bateau.wiring.clusters import planned_on
-    from bateau.wiring.delivery import rendered
-
-    made = rendered(question)
-    found: dict[str, Delivery] = {}
-    unreachable: dict[str, ClusterError] = {}
-    for place in places:
-        try:
-            found[place.name] = asyncio.run(planned_on(question, place, made, confirmed=confirmed))
-        except ClusterError as error:
-            unreachable[place.name] = error
-    if form == "json":
-        told = [{"cluster": name, **plan_tree(each)} for name, each in found.items()]
-        told += [{"cluster": name, "unreachable": error.message} for name, error in unreachable.items()]
-        click.echo(exact({"clusters": told}, indented=True))
-    for name, each in found.items():
-        if form != "json":
-            click.echo(f"{name}: {plan_text(each, objects=objects)}")
-        if each.problems:
-            click.echo(render(each.problems), err=True)
-    for name, error in unreachable.items():
-        click.echo(
-            f"{name}: not compared: {error.message}" + (f"\n  hint: {error.hint}" if error.hint else ""), err=True
-        )
-    if any(each.wrong or each.forbidden for each in found.values()):
-        return written_code(wrong=True, mistaken=any(each.wrong for each in found.values()))
-    if unreachable:
+def _code(found: "Sequence[Delivery]", *, pending: bool) -> int:
+    if any(each.wrong or each.forbidden for each in found):
+        return written_code(wrong=True, mistaken=any(each.wrong for each in found))
+    if any(each.unreachable for each in found):
         return EXIT_WORLD_FAILED
-    return EXIT_PENDING if code and any(each.pending for each in found.values()) else 0
+    return EXIT_PENDING if pending and any(each.pending for each in found) else 0
 
 
 def _range(commits: str | None) -> tuple[str, str] | None:
@@ -141,38 +93,38 @@ def _range(commits: str | None) -> tuple[str, str] | None:
     return older, newer
 
 
-def _comment(pull_request: str, delivery: "Delivery") -> None:
+def _comment(pull_request: str, found: "Sequence[Delivery]") -> None:
     from bateau.api.plan_markdown import plan_pages
     from bateau.wiring.forge import comment
 
-    first, *rest = plan_pages(delivery)
-    name = f"bateau plan {delivery.environment or ''}".strip()
+    first, *rest = plan_pages(*found)
+    name = f"bateau plan {found[0].environment or ''}".strip()
     asyncio.run(comment(pull_request, name, [first.partition("\n")[2], *rest]))
 
 
-def _set_status(pull_request: str, commit: str, delivery: "Delivery") -> None:
+def _set_status(pull_request: str, commit: str, found: "Sequence[Delivery]") -> None:
     from bateau.api.plan_status import plan_status
     from bateau.wiring.forge import set_status
 
-    state, description = plan_status(delivery)
-    name = f"bateau/plan {delivery.environment or ''}".strip()
+    state, description = plan_status(*found)
+    name = f"bateau/plan {found[0].environment or ''}".strip()
     asyncio.run(set_status(pull_request, commit, state, name=name, description=description))
 
 
-def _shown(delivery: "Delivery", form: str | None, *, objects: bool, prefix: str) -> str:
+def _shown(found: "Sequence[Delivery]", form: str | None, *, objects: bool, prefix: str) -> str:
     if form == "json":
         from bateau.api.plan_json import plan_json
 
-        return plan_json(delivery)
+        return plan_json(*found)
     if form == "markdown":
         from bateau.api.plan_markdown import plan_markdown
 
-        return plan_markdown(delivery)
+        return plan_markdown(*found)
     if form == "sarif":
         from bateau import __version__
         from bateau.api.sarif import sarif
 
-        return sarif(delivery, version=__version__, prefix=prefix)
+        return sarif(*found, version=__version__, prefix=prefix)
     from bateau.cli.plan_text import plan_text
 
-    return plan_text(delivery, objects=objects)
+    return "\n".join(plan_text(each, objects=objects) for each in found if not each.unreachable)

@@ -6,6 +6,7 @@ Called by cli.
 from collections.abc import Iterable
 
 from bateau.api.encoding import plain
+from bateau.domain.errors import BateauError
 from bateau.domain.problem import Problem
 from bateau.kit.json_value import ReadJson, object_at, text_at, texts_at
 from bateau.kit.suggest import listed
@@ -23,6 +24,11 @@ def render(problems: Iterable[Problem]) -> str:
     app/a in prod, staging: it is wrong
     """
     return render_trees([plain(problem) for problem in problems])
+
+
+def error_text(error: BateauError) -> str:
+    """Return the message of an error, and its hint."""
+    return f"{error.message}\n  hint: {error.hint}" if error.hint else error.message
 
 
 def render_trees(trees: Iterable[ReadJson]) -> str:

@@ -34,8 +34,8 @@ class Rendered:
 
     `unrendered` come from the target, `unsound` from the schemas, `judged` from the policies. `missing` are the
     services that could not be rendered; its side names the directory or the commit. `absent`: the environment does not
-    exist. `services_known` is false for manifests that were rendered before. `texts` are the spec files;
-    `foreign_problems` are the problems of foreign documents that could not be read.
+    exist. `services_known` is false for manifests that were rendered before. `texts` are the spec files, and `reading`
+    what they say; `foreign_problems` are the problems of foreign documents that could not be read.
     """
 
     written: Written
@@ -47,6 +47,7 @@ class Rendered:
     absent: bool = False
     services_known: bool = True
     texts: Mapping[str, str] = field(default_factory=dict[str, str])
+    reading: Reading | None = None
     foreign_problems: frozenset[Problem] = frozenset()
 
     @property
@@ -103,6 +104,7 @@ def deliver(
         judged=tuple(dict.fromkeys(finding for unit in units for finding in unit.judged)),
         missing=unrendered(reading, written, by_key, environment),
         absent=environment not in (None, *written.environments) and environment not in reading.doubtful,
+        reading=reading,
         foreign_problems=frozenset(p for unit in units if not unit.manifests for p in unit.problems),
     )
 

@@ -1,6 +1,6 @@
 """Find the clusters that an environment runs on, and make the units that go there.
 
-Called by cli.cluster_apply, cli.cluster_status, cli.plan and wiring.clusters. Pure.
+Called by cli.cluster_apply, cli.cluster_status, wiring.clusters and wiring.comparing. Pure.
 """
 
 from dataclasses import dataclass
@@ -38,6 +38,13 @@ def destinations(reading: Reading, environment: str | None, *, namespace: str | 
         for name in found.clusters
         if name in clusters
     )
+
+
+def clusters_in(
+    rendered: Rendered, environment: str | None, *, namespace: str | None = None
+) -> tuple[Destination, ...]:
+    """Return the clusters of the environment that was rendered."""
+    return destinations(rendered.reading, environment, namespace=namespace) if rendered.reading else ()
 
 
 def units_of(rendered: Rendered) -> tuple[Unit, ...]:

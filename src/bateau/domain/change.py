@@ -148,9 +148,14 @@ class Delivery:
     `needs_confirmation` is their number if that must be given to proceed, else None; `removals_confirmed` is the
     number that was given. `left_alone` is observed, not desired, and not managed by Bateau. `gaps` could not be
     compared. `findings` and `problems` are those that the change adds; `baseline` has those of both sides.
+
+    `cluster` is the name of the cluster that has the observed state. If it cannot be reached, `unreachable` says why,
+    and nothing was compared.
     """
 
     environment: str | None = None
+    cluster: str | None = None
+    unreachable: Problem | None = None
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()

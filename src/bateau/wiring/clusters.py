@@ -1,58 +1,75 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli.
+Called by cli.cluster_apply, cli.cluster_status and wiring.comparing.
 """
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from bateau.control.comparison import difference, taken
 from bateau.control.delivery import Rendered
-from bateau.control.destinations import Destination, destinations, units_of
+from bateau.control.destinations import Destination, units_of
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery
-from bateau.domain.errors import ObjectRefused
+from bateau.domain.errors import ClusterError, ObjectRefused
+from bateau.domain.problem import Problem
 from bateau.domain.replica import ReplicaState
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
-from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
 from bateau.wiring.delivery import rules_of
 from bateau.wiring.local import SystemClock
 from bateau.wiring.question import Question
 
 _LABEL_MAX: Final = 63
+Answer = TypeVar("Answer")
 
 
-def clusters_of(question: Question) -> tuple[Destination, ...]:
-    """Return the clusters of an environment; none if it runs on this machine. Raises ControlError."""
-    reading = read(SpecFiles(question.directory, default={}).read())
-    return destinations(reading, question.environment, namespace=question.namespace)
+async def on_each(
+    places: Sequence[Destination], ask: Callable[[Destination], Awaitable[Answer]]
+) -> Sequence[tuple[Destination, Answer | ClusterError]]:
+    """Ask all clusters at once, and return their answers in the given order; a failure is the answer of its cluster."""
+
+    async def one(place: Destination) -> Answer | ClusterError:
+        try:
+            return await ask(place)
+        except ClusterError as error:
+            return error
+
+    return list(zip(places, await asyncio.gather(*map(one, places)), strict=True))
 
 
-async def planned_on(question: Question, place: Destination, made: Rendered, *, confirmed: int | None) -> Delivery:
-    """Return the changes that an apply makes on a cluster. Raises ClusterError.
+async def plans_on(
+    question: Question, places: Sequence[Destination], made: Rendered, *, confirmed: int | None
+) -> Sequence[Delivery]:
+    """Return the changes that an apply makes, for each cluster. `confirmed` is the confirmed number of removals.
 
-    `confirmed` is the confirmed number of removals.
+    A cluster that cannot be reached is reported in its plan.
     """
-    async with _api(place) as api:
-        there = await present(api, made.manifests, owner=owner_of(question, place), namespace=place.namespace)
-    reading = read(made.texts)
-    observed = taken(
-        there,
-        f"cluster {place.name}",
-        reading,
-        rules_of(question),
-        environment=question.environment,
-        variables=os.environ,
-    )
-    return difference(made, observed, environment=question.environment, confirmed=confirmed)
+    reading = made.reading or read(made.texts)
+    rules = rules_of(question)
+
+    async def one(place: Destination) -> Delivery:
+        async with _api(place) as api:
+            there = await present(api, made.manifests, owner=owner_of(question, place), namespace=place.namespace)
+        side = f"cluster {place.name}"
+        observed = taken(there, side, reading, rules, environment=question.environment, variables=os.environ)
+        return difference(made, observed, environment=question.environment, confirmed=confirmed)
+
+    return [
+        Delivery(environment=question.environment, cluster=place.name, unreachable=_reason(answer))
+        if isinstance(answer, ClusterError)
+        else replace(answer, cluster=place.name)
+        for place, answer in await on_each(places, one)
+    ]
 
 
 async def apply_on(
@@ -88,8 +105,10 @@ async def observed_on(question: Question, place: Destination) -> Observed:
         return await look(api, SystemClock(), owner=owner, namespace=place.namespace)
 
 
-async def logs_on(question: Question, place: Destination, service: str, *, lines: int) -> Mapping[str, str]:
-    """Return the last lines of each pod of a service, by pod. Raises ClusterError.
+async def logs_on(
+    question: Question, place: Destination, services: Collection[str], *, lines: int
+) -> Mapping[str, str]:
+    """Return the last lines of each pod of services, by pod. Raises ClusterError.
 
     The lines of a pod whose container has just died are those of the container before.
     """
@@ -97,7 +116,7 @@ async def logs_on(question: Question, place: Destination, service: str, *, lines
         seen = await look(api, SystemClock(), owner=owner_of(question, place), namespace=place.namespace)
         found: dict[str, str] = {}
         for replica in seen.replicas:
-            if replica.service == service:
+            if replica.service in services:
                 namespace, _, pod = replica.id.partition("/")
                 previous = replica.state is ReplicaState.BACKOFF and replica.restarts > 0
                 try:
@@ -117,6 +136,10 @@ def owner_of(question: Question, place: Destination) -> str:
     if len(name) <= _LABEL_MAX:
         return name
     return f"{name[: _LABEL_MAX - 11].rstrip('.-')}.{sha256(name.encode()).hexdigest()[:10]}"
+
+
+def _reason(error: ClusterError) -> Problem:
+    return Problem(where=None, says=error.message, hint=error.hint)
 
 
 @asynccontextmanager

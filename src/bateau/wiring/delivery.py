@@ -1,6 +1,6 @@
 """Render the specs of a directory or a commit, with schemas and policies, for `plan`, `check` and `explain`.
 
-Called by cli.cluster_apply, cli.explain, cli.plan, wiring.clusters and wiring.promotion.
+Called by cli.apply, cli.explain, cli.plan, wiring.clusters, wiring.comparing and wiring.promotion.
 """
 
 import asyncio
@@ -54,22 +54,27 @@ def rendered_at(question: Question, revision: str) -> Rendered:
 
 
 def planned(
-    question: Question, *, commits: tuple[str, str] | None, against: Path | None, confirmed: int | None = None
+    question: Question,
+    *,
+    commits: tuple[str, str] | None,
+    against: Path | None,
+    confirmed: int | None = None,
+    made: Rendered | None = None,
 ) -> Delivery:
     """Return the changes between two commits, or from the last commit or `against` to the directory.
 
-    `against` is a bundle or a directory of manifests. `confirmed` is the confirmed number of removals. Raises
-    ControlError and the SourceError family.
+    `against` is a bundle or a directory of manifests. `confirmed` is the confirmed number of removals. `made` are the
+    specs of the directory if they have been rendered. Raises ControlError and the SourceError family.
     """
     older, newer = commits or ("", "")
-    desired = _at(question, newer or "HEAD") if commits else _now(question)
-    made = _delivered(question, desired)
+    if made is None:
+        made = rendered_at(question, newer or "HEAD") if commits else rendered(question)
     if against:
         manifests = manifests_at(against, question.environment)
         observed = taken(
             manifests,
             str(against),
-            desired.reading,
+            made.reading or read(made.texts),
             rules_of(question),
             environment=question.environment,
             variables=os.environ,
