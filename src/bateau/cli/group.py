@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, str] = {
     "promote": "Copy the versions that one environment pins to another.",
     "explain": "Document a field, or show where a value came from.",
     "schema": "Print the schema of specs, for editors or clusters.",
+    "controller": "Keep the documents of a cluster, or a repository, running on it.",
     "dev": "Develop Bateau: a Kubernetes cluster on this machine, and images.",
     "completion": "Print a completion script for bash, zsh or fish.",
     "version": "Print the version.",

@@ -1,6 +1,6 @@
 """Find the clusters that an environment runs on, and make the units that go there.
 
-Called by cli.cluster_apply, cli.cluster_status, wiring.clusters and wiring.comparing. Pure.
+Called by cli.cluster_apply, cli.cluster_status, control.declared, wiring.clusters and wiring.comparing. Pure.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,6 @@
 """Patch the Kubernetes objects of an environment, validate them by schemas, and judge them by policies.
 
-Called by control, wiring.delivery, wiring.packing and wiring.written.
+Called by control and wiring.
 
 Invariant: findings show no value that `env()` has read. Held by tests/wiring/test_plan_shows.py.
 """

@@ -1,6 +1,6 @@
 """Compute the delay before the next retry: none, one second, two, four, up to a ceiling.
 
-Called by control.fetches, runtimes and sources.git.follow. Takes no clock and
+Called by control.fetches, control.reconciler, runtimes and sources.git.follow. Takes no clock and
 draws no random number.
 
 Invariant: the same failures and the same seed give the same delay, so that a log explains the wait. Held by

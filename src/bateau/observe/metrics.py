@@ -1,6 +1,6 @@
 """Merge the counters of Envoy, the model servers and the control plane into one Prometheus page.
 
-Called by wiring.metrics. No request waits for it: counters are read when someone scrapes.
+Called by wiring.controller and wiring.metrics. No request waits for it: counters are read when someone scrapes.
 Sources: Prometheus text exposition format 0.0.4; OpenTelemetry semantic conventions for generative AI metrics
 (gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
 

@@ -1,6 +1,6 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli.cluster_apply, cli.cluster_status and wiring.comparing.
+Called by cli.cluster_apply, cli.cluster_status, wiring.comparing and wiring.controller.
 """
 
 import asyncio
@@ -128,11 +128,16 @@ async def logs_on(
 
 
 def owner_of(question: Question, place: Destination) -> str:
-    """Return the value of the label that says which objects are an environment's, in at most 63 characters.
+    """Return the value of the label that says which objects are an environment's."""
+    return owner_label(place.namespace, question.environment)
+
+
+def owner_label(namespace: str, environment: str | None) -> str:
+    """Return the owner of an environment's objects, in at most 63 characters.
 
     The namespace is in it, because the environments of two repositories may have one name.
     """
-    name = f"{place.namespace}.{question.environment or 'default'}"
+    name = f"{namespace}.{environment or 'default'}"
     if len(name) <= _LABEL_MAX:
         return name
     return f"{name[: _LABEL_MAX - 11].rstrip('.-')}.{sha256(name.encode()).hexdigest()[:10]}"

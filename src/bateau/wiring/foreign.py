@@ -1,6 +1,6 @@
 """Wire the reader of the foreign documents that Apps bring: below a directory, or in a commit.
 
-Called by wiring.delivery, wiring.packing and wiring.written.
+Called by wiring.
 """
 
 import atexit

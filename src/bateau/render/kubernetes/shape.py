@@ -1,6 +1,6 @@
 """The parts that all objects of one service share: names, labels, ports and findings.
 
-Called by render.
+Called by control.conditions and render.
 
 Invariant: selectors have only Bateau's labels, which a label in a spec can never change. Held by
 tests/render/test_kubernetes.py::test_a_label_of_a_spec_never_changes_a_selector.

@@ -1,7 +1,7 @@
 """The requests of Bateau to an API server: read, list, watch, server-side apply, delete, and logs.
 
-Called by runtimes.kubernetes and wiring.clusters. Sources: the Kubernetes API concepts (watch bookmarks, resource
-versions, server-side apply, KEP-555, KEP-956, KEP-3157).
+Called by runtimes.kubernetes, wiring.clusters and wiring.controller. Sources: the Kubernetes API concepts (watch
+bookmarks, resource versions, server-side apply, KEP-555, KEP-956, KEP-3157).
 
 Invariant: fields that another manager holds are never taken by force unless the caller says so. Held by
 tests/runtimes/kubernetes/test_api.py.
@@ -23,6 +23,7 @@ FIELD_MANAGER: Final = "bateau"
 PAGE: Final = 500
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
+_MERGE: Final = "application/merge-patch+json"
 _WATCH_S: Final = 290
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
@@ -182,6 +183,21 @@ class ApiServer:
         path = resource.collection(text_at(tree, "metadata", "namespace"))
         query = {"fieldManager": FIELD_MANAGER}
         return await self.requests.json("POST", path, query=query, body={**object_at(tree)}, form=_JSON)
+
+    async def update(self, resource: Resource, tree: ReadObject) -> JsonObject:
+        """Replace an object, unless it has changed since it was read. Raises ObjectRefused and ClusterError."""
+        path = resource.path(text_at(tree, "metadata", "namespace"), text_at(tree, "metadata", "name"))
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self.requests.json("PUT", path, query=query, body={**object_at(tree)}, form=_JSON)
+
+    async def merge_status(
+        self, resource: Resource, namespace: str, name: str, status: ReadObject, *, uid: str
+    ) -> JsonObject:
+        """Set fields of the status of the object that has this uid. Raises ObjectRefused and ClusterError."""
+        body: JsonObject = {"metadata": {"uid": uid}, "status": {**object_at(status)}}
+        path = f"{resource.path(namespace, name)}/status"
+        query = {"fieldManager": FIELD_MANAGER}
+        return await self.requests.json("PATCH", path, query=query, body=body, form=_MERGE)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> bool:
         """Delete the object that has this uid, its dependents in the background. Returns whether it still existed.

@@ -1,7 +1,7 @@
 """The list of the objects that Bateau has created on a cluster, with their uids. It is kept on the cluster.
 
-Called by runtimes.kubernetes.removing. It is saved before an object is created, and again with the uid, so that
-nothing is forgotten if the control plane dies in between.
+Called by runtimes.kubernetes.removing and wiring.controller. It is saved before an object is created, and again with
+the uid, so that nothing is forgotten if the control plane dies in between.
 
 Invariant: an object whose uid is not on the list is never removed; one that was about to be made is Bateau's if its
 apply holds the label of the owner. Held by tests/runtimes/kubernetes/test_prune.py.
@@ -18,9 +18,22 @@ from bateau.runtimes.kubernetes.api import ApiServer, Resource
 from bateau.runtimes.kubernetes.live import Key
 
 FORMAT: Final = "1"
+_LABEL: Final = "bateau.dev/inventory"
 # A ConfigMap holds at most 1 MiB; a line takes about 150 bytes.
 _PART: Final = 4000
 _CONFIG_MAPS: Final = Resource("/api/v1", "configmaps", namespaced=True)
+
+
+async def inventories(api: ApiServer) -> list[tuple[str, str, str]]:
+    """Return owner, namespace and time of creation (RFC 3339) of each inventory of a cluster. Raises ClusterError."""
+
+    def kept(tree: JsonObject) -> tuple[str, str, str]:
+        metadata = object_at(tree, "metadata")
+        owner = text_at(metadata, "labels", _LABEL)
+        return owner, text_at(metadata, "namespace"), text_at(metadata, "creationTimestamp")
+
+    found, _ = await api.list(_CONFIG_MAPS, kept, selector=_LABEL)
+    return sorted(set(found))
 
 
 class Inventory:
@@ -79,7 +92,7 @@ class Inventory:
             "metadata": {
                 "name": self._name(part),
                 "namespace": self._namespace,
-                "labels": {"app.kubernetes.io/managed-by": "bateau", "bateau.dev/inventory": self._owner},
+                "labels": {"app.kubernetes.io/managed-by": "bateau", _LABEL: self._owner},
             },
             "data": {"format": FORMAT, "objects": "\n".join(lines)},
         }

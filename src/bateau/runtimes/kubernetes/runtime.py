@@ -1,7 +1,7 @@
 """Run units as objects of a cluster: apply changed objects, watch their state, remove unwanted ones.
 
-Called by wiring.clusters. control uses it through ports.runtime. Rolling, surge, draining and restarts are the
-cluster's own: a Deployment has them.
+Called by wiring.clusters and wiring.controller. control uses it through ports.runtime. Rolling, surge, draining and
+restarts are the cluster's own: a Deployment has them.
 
 Invariant: no method waits: the work is a task whose end is observed. Held by tests/ports/test_runtime.py.
 Invariant: a failure of one unit, expected or a bug, is reported with its reason, retried after a back-off, and does

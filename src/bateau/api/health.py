@@ -1,0 +1,54 @@
+"""Serve `/healthz`, `/readyz` and `/metrics` of a controller.
+
+Called by cli.controller. Source: the health endpoints of the Kubernetes API ("livez, readyz").
+"""
+
+from collections.abc import Callable
+
+from aiohttp import web
+
+from bateau.domain.errors import ControlError
+
+
+class HealthServer:
+    """Answers probes and scrapes. `unready` returns why the controller does not work as it should, None if it does."""
+
+    def __init__(
+        self, address: str, port: int, *, unready: Callable[[], str | None], metrics: Callable[[], str]
+    ) -> None:
+        self._address = address
+        self._port = port
+        self._unready = unready
+        self._metrics = metrics
+        app = web.Application()
+        app.router.add_get("/healthz", _alive)
+        app.router.add_get("/readyz", self._ready)
+        app.router.add_get("/metrics", self._page)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+
+    async def open(self) -> None:
+        """Start to listen. Raises ControlError if the address cannot be used."""
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, self._address, self._port).start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise ControlError(
+                f"cannot listen on {self._address}:{self._port}: {error.strerror or error}",
+                hint="choose another address with --health",
+            ) from error
+
+    async def close(self) -> None:
+        """Stop to listen."""
+        await self._runner.cleanup()
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        why = self._unready()
+        return web.Response(text=f"{why or 'ok'}\n", status=503 if why else 200)
+
+    async def _page(self, _request: web.Request) -> web.Response:
+        return web.Response(text=self._metrics(), headers={"Content-Type": "text/plain; version=0.0.4"})
+
+
+async def _alive(_request: web.Request) -> web.Response:
+    return web.Response(text="ok\n")

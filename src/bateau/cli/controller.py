@@ -1,0 +1,113 @@
+"""`bateau controller`: keep the documents of a cluster, or an environment of a Git repository, running on it."""
+
+import asyncio
+import gc
+import logging
+import resource
+import signal
+import sys
+import tempfile
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from bateau.cli.options import environment_option
+
+if TYPE_CHECKING:
+    from bateau.wiring.controller import ControllerSettings
+
+_DUMPED = 40
+
+
+@click.command()
+@click.option(
+    "--repository", metavar="git+URL", help="Follow this repository instead of the documents stored in the cluster."
+)
+@environment_option("With --repository: the environment to hydrate for.")
+@click.option(
+    "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
+    help="With --repository: follow only commits signed by one of these keys (a file in the format of ssh-keygen).",
+)  # fmt: skip
+@click.option("--context", help="Context of the kubeconfig. In a pod, its service account is used without it.")
+@click.option(
+    "--namespace", default="bateau-system", show_default=True, help="Namespace of the controller and of its Lease."
+)
+@click.option("--into", metavar="NAMESPACE", help="With --repository: namespace of services whose documents name none.")
+@click.option("--health", default="127.0.0.1:8081", show_default=True, help="Address of /healthz, /readyz, /metrics.")
+def command(
+    repository: str | None, environment: str | None, allowed_signers: Path | None, context: str | None, namespace: str,
+    into: str | None, health: str,
+) -> int | None:  # fmt: skip
+    """Keep the Models and Apps that are stored in a cluster running, until it is stopped.
+
+    With --repository, keep an environment of a Git repository running instead. Of several controllers, one acts: they
+    share a Lease. When the controller stops, everything that it has started continues.
+    """
+    if repository is None and (environment or allowed_signers or into):
+        raise click.UsageError("--env, --allowed-signers and --into need --repository")
+    from bateau.wiring.controller import ControllerSettings, controller_access
+    from bateau.wiring.repository import repository_of
+
+    reference = repository_of(repository) if repository else None
+    if repository and reference is None:
+        raise click.UsageError(f"{repository} is not a Git URL (git+https://... or git+file://...)")
+    address, _, port = health.rpartition(":")
+    if not port.isdecimal():
+        raise click.UsageError(f"--health {health} is not an address and a port, such as 127.0.0.1:8081")
+    with tempfile.TemporaryDirectory(prefix="bateau-controller-") as folder:
+        settings = ControllerSettings(
+            access=controller_access(context),
+            namespace=namespace,
+            directory=Path(folder),
+            repository=reference,
+            allowed_signers=allowed_signers,
+            environment=environment,
+            into=into,
+        )
+        return asyncio.run(_serve(settings, address.strip("[]") or "127.0.0.1", int(port)))
+
+
+async def _serve(settings: "ControllerSettings", address: str, port: int) -> int:
+    """Run until a signal. Returns 1 if the lease is lost, so that a new process takes its place in the queue."""
+    from bateau.api.health import HealthServer
+    from bateau.wiring.controller import Controller
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)-7s %(message)s", stream=sys.stderr)
+    controller = Controller(settings)
+    server = HealthServer(address, port, unready=lambda: controller.unready, metrics=controller.metrics)
+    await server.open()
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    loop.add_signal_handler(signal.SIGUSR1, _dump)
+    running = asyncio.create_task(controller.run(), name="controller")
+    waiting = asyncio.create_task(stopped.wait(), name="signals")
+    try:
+        await asyncio.wait({running, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        return 0 if stopped.is_set() else 1
+    finally:
+        for task in (running, waiting):
+            task.cancel()
+        await asyncio.gather(running, waiting, return_exceptions=True)
+        await server.close()
+
+
+def _dump() -> None:
+    """Write to the log which types of objects use the memory, and the tasks that run."""
+    counts: Counter[str] = Counter()
+    sizes: Counter[str] = Counter()
+    for each in gc.get_objects():
+        name = f"{type(each).__module__}.{type(each).__qualname__}"
+        counts[name] += 1
+        sizes[name] += sys.getsizeof(each)
+    log = logging.getLogger(__name__)
+    log.info("memory: peak %d MB; objects by type:", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+    for name, size in sizes.most_common(_DUMPED):
+        log.info("  %10d bytes %8d objects  %s", size, counts[name], name)
+    tasks = Counter(task.get_name().split("-")[0] for task in asyncio.all_tasks())
+    log.info("tasks: %s", ", ".join(f"{number} {name}" for name, number in tasks.most_common()))

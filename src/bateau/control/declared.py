@@ -1,0 +1,127 @@
+"""Turn texts into the units of a cluster: all of a commit or nothing, or each document by itself.
+
+Called by control.conditions, control.reconciler, wiring.controller and wiring.declaring. Pure, except for the files
+that `foreign` reads.
+
+Invariant: a commit with an error gives no units. Held by
+tests/control/test_declared.py::test_a_commit_with_an_error_gives_nothing.
+Invariant: among documents that stand by themselves, an error affects its own document and those that need it. Held by
+tests/control/test_declared.py::test_an_error_stays_with_its_document.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from bateau.control.delivery import Rendered, deliver
+from bateau.control.destinations import units_of
+from bateau.control.object_checks import Rules
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.release import Release
+from bateau.domain.unit import Objects, Unit
+from bateau.ports.foreign import Foreign
+from bateau.specs import read
+
+_POLICY: Final = "policy/"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Declared:
+    """The units of an environment on a cluster.
+
+    `refused` has the reason for each document that is not applied: its objects stay as they are. `elsewhere` has the
+    reason for each service without objects on a cluster. With `wrong`, nothing at all is applied, for this reason.
+    """
+
+    units: tuple[Unit, ...] = ()
+    release: Release = field(default_factory=Release)
+    refused: Mapping[str, str] = field(default_factory=dict[str, str])
+    elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
+    wrong: str | None = None
+
+
+def declare(
+    texts: Mapping[str, str],
+    environment: str | None,
+    rules: Rules,
+    *,
+    namespace: str | None = None,
+    variables: Mapping[str, str] | None = None,
+    foreign: Foreign | None = None,
+) -> Declared:
+    """Return the units of a repository's texts; none if there is any error in them."""
+    made = deliver(read(texts), environment, rules, variables=variables, namespace=namespace, foreign=foreign)
+    if made.absent:
+        return Declared(wrong=f"there is no Environment {environment}")
+    errors = [*_errors(made)]
+    if errors:
+        more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
+        return Declared(wrong=f"{_place(made)}{errors[0][1]}{more}")
+    return _declared(made)
+
+
+def declare_each(texts: Mapping[str, str], rules: Rules, *, namespace: str) -> Declared:
+    """Return the units of documents that stand by themselves. Each text has one, and is named by its key.
+
+    A service key names a service's text, and "policy/NAME" that of a policy. While a policy has an error, nothing is
+    applied: nobody knows what it would forbid.
+    """
+    sound = dict(texts)
+    refused: dict[str, str] = {}
+    while True:
+        made = deliver(read(sound), None, rules, namespace=namespace)
+        errors = [*_errors(made)]
+        if not errors:
+            declared = _declared(made)
+            return replace(declared, refused={**refused, **declared.refused})
+        blamed = {key: says for key, says in reversed(errors) if key in sound}
+        unread = next((says for key, says in errors if key not in sound or key.startswith(_POLICY)), None)
+        if unread is not None:
+            return Declared(wrong=unread, refused={**dict.fromkeys(texts, unread), **refused, **blamed})
+        refused |= blamed
+        for key in blamed:
+            del sound[key]
+
+
+def _declared(made: Rendered) -> Declared:
+    units = tuple(replace(each, body=_without_origins(each)) for each in units_of(made))
+    have = {each.key for each in units}
+    says = {each.subject: each.says for each in reversed(made.unrendered)}
+    return Declared(
+        units=units,
+        release=made.written.release,
+        elsewhere={
+            str(each.key): says.get(each.key, "it has no objects on a cluster")
+            for each in made.written.release.services
+            if each.key not in have
+        },
+    )
+
+
+def _without_origins(unit: Unit) -> Objects:
+    """Return the objects alone: between processes, their origins are most of the bytes, and nobody here reads them."""
+    manifests = unit.body.manifests if isinstance(unit.body, Objects) else ()
+    return Objects(manifests=tuple(replace(each, origins={}) for each in manifests))
+
+
+def _errors(made: Rendered) -> Iterator[tuple[str, str]]:
+    """Yield each error with the text that it is about, "" if that is not known."""
+    for problem in made.written.problems:
+        if problem.severity is Severity.ERROR:
+            for key in problem.services or ("",):
+                yield key or _file(problem), f"{problem.says} ({problem.hint})" if problem.hint else problem.says
+    for finding in made.findings:
+        if finding.verdict == "error":
+            at = finding.service or (finding.where.file if finding.where else finding.subject)
+            yield at, f"{finding.subject}: {finding.says}"
+
+
+def _place(made: Rendered) -> str:
+    """Return the place of the first error, to print before it; "" if it has none."""
+    wrong = [each.where for each in made.written.problems if each.severity is Severity.ERROR]
+    wrong += [each.where for each in made.findings if each.verdict == "error"]
+    return f"{wrong[0]}: " if wrong and wrong[0] else ""
+
+
+def _file(problem: Problem) -> str:
+    return problem.where.file if problem.where else ""

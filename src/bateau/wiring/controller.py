@@ -1,0 +1,376 @@
+"""Put the controller of a cluster together: one reconciler for each namespace with documents, or one for a repository.
+
+Called by cli.controller.
+
+Invariant: deleting or restarting the controller changes nothing that runs. Held by tests/wiring/test_controller.py.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from bateau import __version__
+from bateau.control.conditions import Verdict, status_of, verdict
+from bateau.control.declared import Declared
+from bateau.control.reconciler import Reconciler
+from bateau.domain.errors import BateauError, ClusterError
+from bateau.domain.spec import API_VERSION
+from bateau.domain.workload import ServiceKey
+from bateau.kit.json_value import JsonObject, text_at
+from bateau.observe.metrics import Page
+from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
+from bateau.runtimes.kubernetes.api import Resource
+from bateau.runtimes.kubernetes.documents import Document, DocumentKey, DocumentKind, Documents, conditions_in
+from bateau.runtimes.kubernetes.inventory import inventories
+from bateau.runtimes.kubernetes.lease import Lease
+from bateau.sources.git import GitReference
+from bateau.specs.kinds import KINDS
+from bateau.wiring.clusters import owner_label
+from bateau.wiring.declaring import Declaring
+from bateau.wiring.local import SystemClock
+from bateau.wiring.repository import FollowedRepository, following_of
+from bateau.wiring.schemas import VERSIONS
+from bateau.wiring.worker import Worker
+
+logger = logging.getLogger(__name__)
+
+LEASE: Final = "bateau-controller"
+_DOCUMENTS: Final = "documents.of"
+_REPORT_S: Final = 0.1  # changes within this time are reported together
+_REPORT_AGAIN_S: Final = 5.0
+_RELEASE_S: Final = 3.0
+_LOOK_AGAIN_S: Final = 2.0
+_WRITES: Final = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControllerSettings:
+    """The options of a controller.
+
+    `namespace` is its own; the Lease is there. With a `repository`, an environment of it is followed in `directory`,
+    instead of the documents that are stored in the cluster.
+    """
+
+    access: Access
+    namespace: str
+    directory: Path
+    repository: GitReference | None = None
+    allowed_signers: Path | None = None
+    environment: str | None = None
+    into: str | None = None
+    identity: str = field(default_factory=lambda: f"{socket.gethostname()}_{os.getpid()}")
+    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
+
+
+def controller_access(context: str | None) -> Access:
+    """Return the API server of a controller: of a context, else of its own pod, else of the current context.
+
+    Raises ClusterError if there is none.
+    """
+    if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
+        return access_in_pod(os.environ)
+    return access_of(kubeconfig_files(os.environ), context)
+
+
+class Controller:
+    """The controller of one cluster, from `run` to its end."""
+
+    def __init__(self, settings: ControllerSettings) -> None:
+        self._settings = settings
+        self._clock = SystemClock()
+        self._worker = Worker()
+        self._api = ApiServer(settings.access)
+        self._lease = Lease(
+            self._api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity
+        )
+        self._leads = False
+        self._declaring = Declaring(self._worker, VERSIONS[-1])
+        kinds = [
+            DocumentKind(
+                each.name, Resource(f"/apis/{API_VERSION}", each.resource.plural, each.to_workload is not None)
+            )
+            for each in KINDS.values()
+            if each.to_workload is not None or each.name == "Policy"
+        ]
+        self._documents = Documents(self._api, kinds, changed=self._on_documents)
+        self._reconcilers: dict[str, Reconciler] = {}  # by namespace; one of a repository is ""
+        self._apis: list[ApiServer] = [self._api]
+        self._news = asyncio.Event()
+        self._tasks: asyncio.TaskGroup | None = None
+        self._written: dict[DocumentKey, tuple[str, JsonObject]] = {}  # uid and status
+        self._slots = asyncio.Semaphore(_WRITES)
+
+    @property
+    def unready(self) -> str | None:
+        """Why the controller cannot do its work now, None if it can. One that waits for the lease is ready."""
+        if not self._leads:
+            return None if self._lease.holder else "the lease was not read yet"
+        if self._settings.repository is None and (why := self._documents.trouble):
+            return why
+        return None
+
+    async def run(self) -> None:
+        """Wait for the lease, and act until it is lost, or until cancelled. Raises BateauError."""
+        try:
+            await self._lease.acquire()
+            self._leads = True
+            acting = asyncio.create_task(self._act(), name="controller")
+            keeping = asyncio.create_task(self._lease.keep(), name="lease")
+            try:
+                await asyncio.wait({acting, keeping}, return_when=asyncio.FIRST_COMPLETED)
+                if acting.done():
+                    acting.result()
+                logger.error("the lease is lost: another controller acts")
+            finally:
+                await _cancelled(acting, keeping)
+        finally:
+            await self._close()
+
+    def metrics(self) -> str:
+        """Return the Prometheus page."""
+        page = Page()
+        page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
+        page.add("bateau_controller_leads", {}, int(self._leads), kind="gauge", says="1 while this controller acts.")
+        sent = sum(each.requests.sent for each in self._apis)
+        page.add("bateau_api_requests_total", {}, sent, kind="counter", says="Requests sent to the API server.")
+        for namespace, each in self._reconcilers.items():
+            labels = {"namespace": namespace}
+            seen = each.observed
+            for name, value, kind, says in (
+                ("bateau_reconciles_total", each.reads, "counter", "Times that texts were read and rendered."),
+                ("bateau_reconcile_failures_total", each.failures, "counter", "Failed reconciliations."),
+                ("bateau_objects", len(seen.objects), "gauge", "Objects that are kept as declared."),
+                ("bateau_objects_unsettled", sum(not o.settled for o in seen.objects), "gauge", "Objects that change."),
+            ):
+                page.add(name, labels, value, kind=kind, says=says)
+        return page.text()
+
+    async def _act(self) -> None:
+        version = await self._version()
+        self._declaring = Declaring(self._worker, version)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                self._tasks = tasks
+                if self._settings.repository is not None:
+                    await self._follow(self._settings.repository)
+                    return
+                tasks.create_task(self._documents.run(), name="documents")
+                tasks.create_task(self._report(), name="statuses")
+                tasks.create_task(self._left_over(), name="inventories")
+        except* BateauError as errors:
+            raise errors.exceptions[0] from None
+
+    async def _version(self) -> str:
+        """Return the version of Kubernetes whose schemas are used: the cluster's own, or the newest that is known."""
+        told = (await self._api.version()).removeprefix("v")
+        served = ".".join(told.split(".")[:2])
+        if served not in VERSIONS:
+            logger.warning(
+                "the cluster runs Kubernetes %s; objects are checked with the schemas of %s", told, VERSIONS[-1]
+            )
+        return served if served in VERSIONS else VERSIONS[-1]
+
+    async def _follow(self, reference: GitReference) -> None:
+        settings = self._settings
+        following = following_of(reference, settings.allowed_signers)
+        repository = FollowedRepository(
+            reference,
+            cache=settings.directory / "cache",
+            directory=settings.directory / "source",
+            environ=settings.environ,
+            following=following,
+        )
+        await repository.open()
+        namespace = settings.into or "default"
+
+        async def declare(texts: Mapping[str, str]) -> Declared:
+            return await self._declaring.repository(
+                texts,
+                environment=settings.environment,
+                namespace=settings.into,
+                directory=settings.directory / "source",
+            )
+
+        owner = owner_label(namespace, settings.environment)
+        self._start(
+            "",
+            Reconciler(
+                name=reference.shown,
+                texts=repository,
+                declare=declare,
+                runtime=self._runtime(owner, namespace),
+                clock=self._clock,
+                changed=self._news.set,
+            ),
+        )
+
+    def _on_documents(self, namespaces: frozenset[str]) -> None:
+        for namespace in namespaces - {""}:
+            self._keep(namespace)
+        self._news.set()
+
+    def _keep(self, namespace: str) -> None:
+        """Reconcile a namespace from now on."""
+        if namespace in self._reconcilers or self._tasks is None:
+            return
+
+        async def declare(texts: Mapping[str, str]) -> Declared:
+            return await self._declaring.documents(texts, namespace=namespace)
+
+        self._start(
+            namespace,
+            Reconciler(
+                name=f"documents of {namespace}",
+                texts=_Texts(self._documents, namespace),
+                declare=declare,
+                runtime=self._runtime(f"{_DOCUMENTS}.{namespace}", namespace),
+                clock=self._clock,
+                changed=self._news.set,
+            ),
+        )
+
+    def _start(self, namespace: str, reconciler: Reconciler) -> None:
+        if self._tasks is not None:
+            self._reconcilers[namespace] = reconciler
+            self._tasks.create_task(reconciler.run(), name=reconciler.name)
+
+    def _runtime(self, owner: str, namespace: str) -> KubernetesRuntime:
+        api = ApiServer(self._settings.access)
+        self._apis.append(api)
+        return KubernetesRuntime(api, self._clock, owner=owner, namespace=namespace)
+
+    async def _left_over(self) -> None:
+        """Remove what the documents declared that were deleted while no controller ran.
+
+        Where the definitions are newer than the list of objects, the documents were lost with the old definitions, and
+        were not deleted one by one: then everything stays.
+        """
+        left = await self._inventories()
+        while left is None:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            left = await self._inventories()
+        defined_at, found = left
+        known = self._documents.namespaces()
+        for owner, namespace, since in found:
+            if owner != f"{_DOCUMENTS}.{namespace}" or namespace in known:
+                continue
+            if since < defined_at:
+                logger.warning(
+                    "%s has no documents since the definitions were replaced; the objects there stay", namespace
+                )
+            else:
+                self._keep(namespace)
+
+    async def _inventories(self) -> tuple[str, list[tuple[str, str, str]]] | None:
+        """Return the time of the newest definition, and all inventories; None if they cannot be read now."""
+        if self._documents.trouble is not None:
+            return None
+        try:
+            return await self._documents.defined_at(), await inventories(self._api)
+        except ClusterError as error:
+            logger.warning("objects of deleted documents are not removed yet: %s", error.message)
+            return None
+
+    async def _report(self) -> None:
+        """Write the statuses of documents whenever they differ."""
+        while True:
+            await self._news.wait()
+            await asyncio.sleep(_REPORT_S)
+            self._news.clear()
+            due = [each for namespace in self._reconcilers for each in self._due(namespace)]
+            ends = await asyncio.gather(*(self._write(*each) for each in due), return_exceptions=True)
+            failed = [each for each in ends if isinstance(each, BaseException)]
+            for error in failed:
+                if not isinstance(error, ClusterError):
+                    logger.error("a status was not written", exc_info=error)
+            if failed:
+                asyncio.get_running_loop().call_later(_REPORT_AGAIN_S, self._news.set)
+
+    def _due(self, namespace: str) -> list[tuple[Document, JsonObject, Verdict]]:
+        """Return the documents of a namespace whose status is out of date, each with its new status."""
+        reconciler = self._reconcilers[namespace]
+        now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        seen = reconciler.observed
+        found: list[tuple[Document, JsonObject, Verdict]] = []
+        for each in self._documents.of(namespace).values():
+            if not each.namespace:
+                continue
+            key = ServiceKey.of(each.kind, each.name)
+            taken = reconciler.taken.get(key) == each.text.decode()
+            if not taken and reconciler.trouble is None:
+                continue  # it is about to be read
+            before = self._before(each)
+            answer = verdict(key, reconciler.declared, seen, trouble=reconciler.trouble)
+            told = before.get("observedGeneration")
+            generation = each.generation if taken else told if isinstance(told, int) else 0
+            status = status_of(key, answer, seen, generation=generation, before=before, now=now)
+            if status != before:
+                found.append((each, status, answer))
+        return found
+
+    def _before(self, document: Document) -> JsonObject:
+        """Return the last status of a document: as it was written here, or as the cluster has it."""
+        uid, status = self._written.get(document.key, ("", {}))
+        return status if uid == document.uid else orjson.loads(document.status)
+
+    async def _write(self, document: Document, status: JsonObject, found: Verdict) -> None:
+        """Write a status, and an event where the answer has changed. Raises ClusterError."""
+        before = conditions_in(self._before(document)).get("Ready", {})
+        async with self._slots:
+            await self._documents.report(document, status)
+            self._written[document.key] = document.uid, status
+            if (text_at(before, "reason"), text_at(before, "status")) != (found.reason, found.ready):
+                warning = found.degraded == "True"
+                await self._documents.note(document, reason=found.reason, message=found.message, warning=warning)
+
+    async def _close(self) -> None:
+        for reconciler in self._reconcilers.values():
+            await reconciler.close()
+        self._worker.close()
+        if self._leads:
+            try:
+                async with asyncio.timeout(_RELEASE_S):
+                    await self._lease.release()
+            except (ClusterError, TimeoutError) as error:
+                logger.warning("the lease was not given back, and ends by itself: %s", error)
+        await self._api.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Texts:
+    """The documents of one namespace; satisfies `bateau.ports.texts.Texts`."""
+
+    documents: Documents
+    namespace: str
+
+    @property
+    def place(self) -> str:
+        """The namespace."""
+        return f"namespace {self.namespace}"
+
+    @property
+    def commit_id(self) -> None:
+        """None: documents in a cluster have no commit."""
+        return
+
+    def read(self) -> Mapping[str, str]:
+        """Return the text of each document. Raises ControlError if some may be missing."""
+        return self.documents.texts(self.namespace)
+
+    def changes(self) -> AsyncIterator[None]:
+        """Yield whenever a text may have changed."""
+        return self.documents.changes(self.namespace)
+
+
+async def _cancelled(*tasks: asyncio.Task[None]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
