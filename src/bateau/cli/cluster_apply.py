@@ -157,12 +157,20 @@ def _applied(question: "Question", place: "Destination", made: "Rendered", wish:
     if outcome.done:
         click.echo(f"{place.name}: applied, every service is healthy", err=wish.as_json)
         return True
+    tree |= {
+        "notApplied": list(outcome.not_applied),
+        "reports": {key: [*each] for key, each in outcome.reports.items()},
+    }
     for service, says in outcome.failed.items():
         click.echo(visible(f"{place.name}: {service} is not healthy: {says}"), err=True)
+        for line in outcome.reports.get(service, ()):
+            click.echo(visible(f"    {line}"), err=True)
     if any("conflict with " in says for says in outcome.failed.values()):
         click.echo("  hint: remove the field from the spec, or take it over with --force-conflicts", err=True)
     if outcome.unknown:
         click.echo(visible(f"{place.name}: {outcome.unknown}"), err=True)
+    if outcome.not_applied:
+        click.echo(f"{place.name}: stopped; not applied: {', '.join(outcome.not_applied)}", err=True)
     return False
 
 

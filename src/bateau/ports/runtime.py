@@ -50,6 +50,7 @@ class Runtime(Protocol):
         """Make `units` the desired state. Does not wait.
 
         A service without a unit is drained and removed, unless its key is in `held`: then its replicas are not changed.
+        On a cluster, a held service with a unit keeps the objects that are not in its unit.
         Applying the same units again changes nothing. A failure of one unit does not affect the others.
         """
         ...

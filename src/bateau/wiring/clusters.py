@@ -22,6 +22,7 @@ from bateau.domain.problem import Problem
 from bateau.domain.replica import ReplicaState
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
+from bateau.runtimes.kubernetes.diagnosis import reports
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.specs import read
@@ -93,7 +94,15 @@ async def apply_on(
         # A person has seen the plan: what others hold is taken over only if they say so.
         runtime = KubernetesRuntime(api, clock, owner=owner, namespace=place.namespace, drift="report", force=force)
         try:
-            return await roll_out(runtime, units_of(made), clock, timeout_s=timeout_s, told=told)
+            before = await look(api, clock, owner=owner, namespace=place.namespace)
+            existing = {each.service for each in before.objects if each.service}
+            units = units_of(made)
+            outcome = await roll_out(runtime, units, clock, timeout_s=timeout_s, told=told, existing=existing)
+            return (
+                outcome
+                if outcome.done
+                else replace(outcome, reports=await reports(api, outcome.observed, outcome.failed))
+            )
         finally:
             await runtime.close()
 

@@ -4,7 +4,7 @@ Called by runtimes.kubernetes. Pure.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -13,6 +13,7 @@ import orjson
 from bateau.kit.json_value import Json, JsonObject, array_at, is_object, object_at, text_at
 from bateau.kit.kstatus import Health, health
 from bateau.runtimes.kubernetes.api import FIELD_MANAGER
+from bateau.runtimes.kubernetes.reasons import quota_words
 
 OWNER: Final = "bateau.dev/owner"
 SERVICE: Final = "bateau.dev/service"
@@ -41,12 +42,13 @@ class Live:
 
 def live(tree: JsonObject) -> Live:
     """Return the summary of an object."""
+    judged = health(tree)
     return Live(
         key=key_of(tree),
         uid=text_at(tree, "metadata", "uid"),
         version=version_of(tree),
         service=service_of(text_at(tree, "metadata", "labels", SERVICE)),
-        health=health(tree),
+        health=replace(judged, says=quota_words(judged.says)) if judged.says else judged,
         fields=fields_digest(tree),
         parent=parent_of(tree),
         rollout=int(text_at(tree, "metadata", "annotations", _REVISION) or 0),

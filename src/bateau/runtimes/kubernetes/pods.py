@@ -13,12 +13,11 @@ from bateau.domain.replica import Replica, ReplicaState
 from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 from bateau.kit.kstatus import conditions
 from bateau.runtimes.kubernetes.live import parent_of
+from bateau.runtimes.kubernetes.reasons import image_words, readiness_words, scheduling_words, start_words
 
 # Reasons of a waiting container with which it does not start by itself.
-_STUCK: Final = frozenset(
-    ("CreateContainerConfigError", "CreateContainerError", "ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff",
-     "InvalidImageName", "RunContainerError")
-)  # fmt: skip
+_STUCK: Final = frozenset(("CreateContainerConfigError", "CreateContainerError", "RunContainerError"))
+_IMAGE: Final = frozenset(("ErrImageNeverPull", "ErrImagePull", "ImagePullBackOff", "InvalidImageName"))
 _KILLED: Final = 128
 
 
@@ -88,13 +87,13 @@ def _state(tree: JsonObject) -> tuple[ReplicaState, str | None]:
     if text_at(found.get("Ready", {}), "status") == "True":
         return ReplicaState.READY, None
     if text_at(found.get("PodScheduled", {}), "status") == "False":
-        return ReplicaState.STARTING, f"not scheduled: {text_at(found['PodScheduled'], 'message')}"
+        return ReplicaState.STARTING, f"not scheduled: {scheduling_words(text_at(found['PodScheduled'], 'message'))}"
     for each in (*array_at(tree, "status", "initContainerStatuses"), *array_at(tree, "status", "containerStatuses")):
         if told := _trouble(each):
             return told
     started = any(object_at({"": each}, "").get("started") is True for each in _containers(tree))
     if started:
-        return ReplicaState.UNREADY, text_at(found.get("Ready", {}), "message") or None
+        return ReplicaState.UNREADY, readiness_words(text_at(found.get("Ready", {}), "message")) or None
     return ReplicaState.STARTING, None
 
 
@@ -106,8 +105,10 @@ def _trouble(status: Json) -> tuple[ReplicaState, str] | None:
     if reason == "CrashLoopBackOff":
         ended = _ended(object_at(status, "lastState", "terminated"))
         return ReplicaState.BACKOFF, f"{name} {ended or 'keeps ending'}, and waits for its next start"
+    if reason in _IMAGE:
+        return ReplicaState.BACKOFF, f"{name}: {image_words(text_at(status, 'image'), reason, message)}"
     if reason in _STUCK:
-        return ReplicaState.BACKOFF, f"{name}: {reason}: {message}" if message else f"{name}: {reason}"
+        return ReplicaState.BACKOFF, f"{name} cannot start: {start_words(message) or reason}"
     if ended := _ended(object_at(status, "state", "terminated")):
         return (ReplicaState.BACKOFF, f"{name} {ended}") if "code 0" not in ended else None
     return None
@@ -120,6 +121,8 @@ def _ended(terminated: JsonObject) -> str:
     if reason == "OOMKilled":
         return "ran out of memory, and was killed"
     message = text_at(terminated, "message").strip()
+    if reason == "StartError":
+        return f"cannot start: {start_words(message)}"
     by = f"was ended by signal {code - _KILLED}" if code > _KILLED else f"ended with exit code {code}"
     return f"{by}: {message}" if message else by
 
