@@ -4,7 +4,6 @@ import asyncio
 import shutil
 import sys
 import tempfile
-import time
 import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -19,6 +18,7 @@ from bateau.observe.probes import NetworkProber
 from bateau.ports.keeper import Keeper
 from bateau.runtimes.local import Instance, LocalKeeper
 from bateau.testing import FakeKeeper
+from bateau.wiring.local import SystemClock
 
 SERVER = """
 import socket, sys
@@ -36,16 +36,6 @@ TEMPLATE = ProcessTemplate(
     uses_socket=True,
     probe=ProbePlan(target=ProbeTarget(kind="tcp", address="127.0.0.1:{port:http}")),
 )
-
-
-class SystemClock:
-    """The clocks of the machine."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 @pytest_asyncio.fixture(params=["local", "fake"])

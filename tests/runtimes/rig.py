@@ -2,7 +2,6 @@
 
 import asyncio
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +16,7 @@ from bateau.runtimes.local.limits import Cgroups
 from bateau.runtimes.local.logs import LOG_BYTES_MAX
 from bateau.runtimes.local.process import MARK_INSTANCE, every_process, marks_of
 from bateau.runtimes.local.process_runner import ProcessRunner
+from bateau.wiring.local import SystemClock
 
 WAIT_S = 15.0
 
@@ -39,16 +39,6 @@ while True:
     connection.sendall(f"HTTP/1.1 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n{body}".encode())
     connection.close()
 """
-
-
-class SystemClock:
-    """The clocks of the machine."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 def server(*, sick: Path | None = None, **plan: Any) -> ProcessTemplate:

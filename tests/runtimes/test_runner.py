@@ -14,7 +14,8 @@ from bateau.observe.probes import NetworkProber
 from bateau.runtimes.local import Instance, LocalKeeper
 from bateau.runtimes.local.records import Record
 from bateau.runtimes.local.runner import Ended, Launched, Running
-from runtimes.rig import Rig, SystemClock, look, until, until_state
+from bateau.wiring.local import SystemClock
+from runtimes.rig import Rig, look, until, until_state
 
 TEMPLATE = ProcessTemplate(revision="r1", command=("hello",), runner="echo", stop_timeout_s=1.0)
 

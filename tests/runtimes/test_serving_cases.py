@@ -17,7 +17,8 @@ from bateau.domain.unit import Unit
 from bateau.domain.workload import ServiceKey
 from bateau.runtimes.local import LocalRuntime
 from bateau.runtimes.local.process import Process
-from runtimes.rig import Rig, SystemClock, look, shell, until, until_state, until_true
+from bateau.wiring.local import SystemClock
+from runtimes.rig import Rig, look, shell, until, until_state, until_true
 
 PRINTS = "import os, time; print('line', os.environ['NO_PROXY'], os.environ['no_proxy']); time.sleep(60)"
 

@@ -1,6 +1,7 @@
 """The port of a runtime: control applies units to it and observes the state of their replicas.
 
-Used by control. Satisfied by runtimes.local.LocalRuntime and testing.FakeRuntime; one test suite covers both.
+Used by control. Satisfied by runtimes.local.LocalRuntime, runtimes.kubernetes.KubernetesRuntime and
+testing.FakeRuntime; one test suite covers all of them.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -70,7 +71,8 @@ class Runtime(Protocol):
     async def remove(self, services: Collection[str] | None = None) -> Mapping[str, str]:
         """Stop every replica of `services` (None: of all) without draining; return when their processes are gone.
 
-        Returns the reasons for the replicas that could not be stopped, by replica id; all others are stopped.
+        On a cluster their objects are removed, and pods have their grace period. Returns the reasons for the replicas
+        and objects that could not be stopped or removed, by replica id or name; all others are gone.
         """
         ...
 

@@ -5,8 +5,8 @@ tests/ports/test_runtime.py.
 Refused: imitating probes, drains and back-off; tests of these use the local runtime over a FakeKeeper.
 """
 
+import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 
 from bateau.domain.endpoint import Load
 from bateau.domain.replica import Replica, ReplicaState
@@ -24,6 +24,7 @@ class FakeRuntime:
         self._replicas: dict[str, Replica] = {}
         self._units: dict[str, Unit] = {}
         self._wakes: list[Callable[[], None]] = []
+        self._pids = itertools.count(1)
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever what `observe` returns has changed."""
@@ -84,5 +85,6 @@ class FakeRuntime:
     def _made(self, replica_id: str, unit: Unit, known: Replica | None) -> Replica:
         if known is not None and known.revision == unit.revision:
             return known
-        fresh = Replica(id=replica_id, service=unit.key, revision=unit.revision, state=ReplicaState.READY, pid=1)
-        return replace(known, revision=unit.revision) if known else fresh
+        return Replica(
+            id=replica_id, service=unit.key, revision=unit.revision, state=ReplicaState.READY, pid=next(self._pids)
+        )

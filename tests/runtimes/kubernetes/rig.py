@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import time
 import uuid
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -18,21 +17,12 @@ from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.applying import DriftPolicy
+from bateau.wiring.local import SystemClock
 
 WAIT_S = 30.0
 CONFIG_MAPS = Resource("/api/v1", "configmaps", namespaced=True)
 DEPLOYMENTS = Resource("/apis/apps/v1", "deployments", namespaced=True)
 NAMESPACES = Resource("/api/v1", "namespaces", namespaced=False)
-
-
-class SystemClock:
-    """The clocks of the machine."""
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-    def wall(self) -> float:
-        return time.time()
 
 
 @dataclass
@@ -51,16 +41,24 @@ class Bench:
             "data": {**data},
         }
 
-    def deployment(self, name: str, replicas: int = 0, **labels: str) -> JsonObject:
+    def deployment(self, name: str, replicas: int = 0, *, node: str = "", **labels: str) -> JsonObject:
+        """Return a Deployment that replaces its pods as rendered ones do, on a node if one is named."""
+        containers: JsonObject = {"containers": [{"name": "web", "image": "registry.example/web:1"}]}
         pod: JsonObject = {
             "metadata": {"labels": {"app": name, **labels}},
-            "spec": {"containers": [{"name": "web", "image": "registry.example/web:1"}]},
+            "spec": {**containers, **({"nodeName": node} if node else {})},
+        }
+        spec: JsonObject = {
+            "replicas": replicas,
+            "selector": {"matchLabels": {"app": name}},
+            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+            "template": pod,
         }
         return {
             "apiVersion": "apps/v1",
             "kind": "Deployment",
             "metadata": {"name": name, "namespace": self.namespace},
-            "spec": {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": pod},
+            "spec": spec,
         }
 
     async def data(self, name: str) -> object:

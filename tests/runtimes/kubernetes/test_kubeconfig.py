@@ -117,7 +117,7 @@ def test_a_pod_uses_its_service_account(tmp_path: Path) -> None:
     credentials = Credentials(access)
     assert asyncio.run(credentials.headers()) == {"Authorization": "Bearer t1"}
     (tmp_path / "token").write_text("t2")  # the kubelet replaces it
-    assert credentials.doubt()
+    assert credentials.doubt(credentials.generation)
     assert asyncio.run(credentials.headers()) == {"Authorization": "Bearer t2"}
     with pytest.raises(ClusterError, match="does not run in a pod"):
         access_in_pod({}, tmp_path)

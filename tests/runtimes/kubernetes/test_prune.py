@@ -59,10 +59,10 @@ async def test_an_object_made_by_hand_with_our_labels_stays_and_is_reported(clus
 
 async def test_an_object_that_existed_before_is_changed_and_never_removed(cluster_bench: Bench) -> None:
     b = cluster_bench
-    await b.api.create(CONFIG_MAPS, b.config_map("before"))
+    await b.api.create(CONFIG_MAPS, b.config_map("before", theirs="1"))
     async with b.runtime() as runtime:
         await settled(runtime, [unit("shop", b.config_map("before", a="1"), b.config_map("shop"))])
-        assert await b.data("before") == {"a": "1"}
+        assert await b.data("before") == {"theirs": "1", "a": "1"}
     async with b.runtime() as runtime:
         await settled(runtime, [unit("shop", b.config_map("before", a="1"), b.config_map("shop"))])
         runtime.apply([])
@@ -81,7 +81,7 @@ async def test_an_object_made_anew_by_somebody_else_stays(cluster_bench: Bench) 
     await b.api.create(CONFIG_MAPS, b.config_map("shop", mine="1"))
     async with b.runtime() as runtime:
         runtime.apply([])
-        seen = await until(runtime, lambda seen: bool(seen.objects))
+        seen = await until(runtime, lambda seen: any(each.phase == "left" for each in seen.objects))
         assert "someone else has recreated it" in state_of(seen, "shop").says
         assert await b.data("shop") == {"mine": "1"}
 

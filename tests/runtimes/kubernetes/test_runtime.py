@@ -5,7 +5,9 @@ import asyncio
 import pytest
 
 from bateau.domain.unit import Unit
-from bateau.runtimes.kubernetes.applying import Applier
+from bateau.runtimes.kubernetes.applying import Applier, Outcome
+from bateau.runtimes.kubernetes.live import Live
+from bateau.runtimes.kubernetes.wanted import Wanted
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, Bench, eventually, settled, state_of, unit, until
 
 
@@ -72,10 +74,10 @@ async def test_a_bug_in_one_unit_concerns_that_unit(cluster_bench: Bench, monkey
     b = cluster_bench
     apply = Applier.apply
 
-    async def failing(self: Applier, manifest: object, service: str, live: object) -> object:
-        if service == "app/broken":
+    async def failing(self: Applier, wanted: Wanted, live: Live | None) -> Outcome:
+        if wanted.key[3] == "broken":
             raise RuntimeError("planted")
-        return await apply(self, manifest, service, live)  # pyright: ignore[reportArgumentType]
+        return await apply(self, wanted, live)
 
     monkeypatch.setattr(Applier, "apply", failing)
     units: list[Unit] = [unit("broken", b.config_map("broken")), unit("shop", b.config_map("shop", a="1"))]

@@ -14,17 +14,23 @@ from http import HTTPStatus
 from typing import Final, Literal, TypeVar
 from urllib.parse import quote
 
+import orjson
+
 from bateau.domain.errors import ClusterError
 from bateau.kit.json_value import JsonObject, ReadObject, array_at, is_object, object_at, text_at
 from bateau.runtimes.kubernetes.kubeconfig import Access
-from bateau.runtimes.kubernetes.requests import Gone, NotFound, Requests
+from bateau.runtimes.kubernetes.requests import REQUEST_S, Gone, NotFound, Requests
 
 FIELD_MANAGER: Final = "bateau"
 PAGE: Final = 500
+# 8 to 16 requests at once: an API server of two cores gets no faster beyond.
+IN_FLIGHT: Final = 12
 _APPLY: Final = "application/apply-patch+yaml"
 _JSON: Final = "application/json"
 _MERGE: Final = "application/merge-patch+json"
 _WATCH_S: Final = 290
+# The API server sends a bookmark about once a minute. A stream without a byte for longer is probably cut.
+SILENCE_S: Final = 150.0
 _INITIAL_END: Final = "k8s.io/initial-events-end"
 
 Kept = TypeVar("Kept")
@@ -86,17 +92,19 @@ class ApiServer:
         """Return the version of the API server, such as "v1.37.2". Raises ClusterError."""
         return text_at(await self.requests.json("GET", "/version"), "gitVersion")
 
-    async def resource(self, api_version: str, kind: str) -> Resource | None:
+    async def resource(self, api_version: str, kind: str, *, again: bool = False) -> Resource | None:
         """Return where objects of a kind are kept; None if the API server does not serve it. Raises ClusterError.
 
-        A kind that is not known is asked for again each time, since a CRD may have been installed meanwhile.
+        A kind that is not known is asked for again each time, since a CRD may have been installed meanwhile. With
+        `again`, one that is known is asked for, too.
         """
         known = self._resources.get(api_version, {})
-        if kind not in known:
+        if kind not in known or again:
             root = f"/apis/{api_version}" if "/" in api_version else f"/api/{api_version}"
             try:
                 told = await self.requests.json("GET", root)
             except NotFound:
+                self._resources.pop(api_version, None)
                 return None
             known = self._resources[api_version] = {
                 text_at(each, "kind"): Resource(
@@ -106,6 +114,23 @@ class ApiServer:
                 if "/" not in text_at(each, "name")
             }
         return known.get(kind)
+
+    def is_namespaced(self, api_version: str, kind: str) -> bool | None:
+        """Return whether objects of a kind are in namespaces; None if that was not asked yet. Does no I/O."""
+        found = self._resources.get(api_version, {}).get(kind)
+        return found.namespaced if found else None
+
+    async def versions(self, group: str) -> list[str]:
+        """Return the API versions of a group that are served, the preferred one first. Raises ClusterError."""
+        if not group:
+            return ["v1"]
+        try:
+            told = await self.requests.json("GET", f"/apis/{group}")
+        except NotFound:
+            return []
+        every = [text_at(told, "preferredVersion", "groupVersion")]
+        every += [text_at(each, "groupVersion") for each in array_at(told, "versions")]
+        return list(dict.fromkeys(every))
 
     async def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
         """Return an object, or None if it does not exist. Raises ClusterError."""
@@ -137,12 +162,19 @@ class ApiServer:
         raise ClusterError(f"{self.name}: the list of {resource.plural} is older than the server keeps, each time")
 
     async def watch(
-        self, resource: Resource, version: str, *, namespace: str = "", selector: str = ""
+        self,
+        resource: Resource,
+        version: str,
+        *,
+        namespace: str = "",
+        selector: str = "",
+        opened: Callable[[], None] = lambda: None,
     ) -> AsyncIterator[WatchEvent]:
         """Yield changes after `version` until the server ends the watch, which it does about every five minutes.
 
-        With `version` "", first all objects, then a bookmark whose `ends_initial` is true (KEP-3157). Raises Gone if
-        the version is too old, ObjectRefused if the server cannot tell objects in a watch, ClusterError.
+        With `version` "", first all objects, then a bookmark whose `ends_initial` is true (KEP-3157). `opened` is
+        called when the server has accepted the watch. Raises Gone if the version is too old, ObjectRefused if the
+        server cannot tell objects in a watch, ClusterError.
         """
         query = {"watch": "true", "allowWatchBookmarks": "true", "timeoutSeconds": str(_WATCH_S)}
         if version:
@@ -151,7 +183,8 @@ class ApiServer:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         if selector:
             query["labelSelector"] = selector
-        lines = self.requests.lines(resource.collection(namespace), query, silence_s=_WATCH_S + 30)
+        silence_s = SILENCE_S if version else REQUEST_S
+        lines = self.requests.lines(resource.collection(namespace), query, silence_s=silence_s, opened=opened)
         async for line in lines:
             kind, changed = text_at(line, "type"), object_at(line, "object")
             match kind:
@@ -164,7 +197,14 @@ class ApiServer:
     async def apply(
         self, resource: Resource, tree: ReadObject, *, force: bool = False, dry_run: bool = False
     ) -> tuple[JsonObject, bool]:
-        """Apply an object on the server's side under Bateau's field manager (KEP-555).
+        """Apply an object as `send` does."""
+        path = resource.path(text_at(tree, "metadata", "namespace"), text_at(tree, "metadata", "name"))
+        return await self.send(path, orjson.dumps(tree), force=force, dry_run=dry_run)
+
+    async def send(
+        self, path: str, body: bytes, *, force: bool = False, dry_run: bool = False
+    ) -> tuple[JsonObject, bool]:
+        """Apply the object at a path, as JSON, on the server's side under Bateau's field manager (KEP-555).
 
         Returns what it is now, and whether it did not exist before.
 
@@ -173,8 +213,6 @@ class ApiServer:
         query = {"fieldManager": FIELD_MANAGER, "fieldValidation": "Strict", "force": "true" if force else "false"}
         if dry_run:
             query["dryRun"] = "All"
-        body: JsonObject = {**object_at(tree)}
-        path = resource.path(text_at(tree, "metadata", "namespace"), text_at(tree, "metadata", "name"))
         status, made = await self.requests.answer("PATCH", path, query=query, body=body, form=_APPLY)
         return made, status == HTTPStatus.CREATED
 
@@ -200,16 +238,18 @@ class ApiServer:
         return await self.requests.json("PATCH", path, query=query, body=body, form=_MERGE)
 
     async def delete(self, resource: Resource, namespace: str, name: str, *, uid: str) -> bool:
-        """Delete the object that has this uid, its dependents in the background. Returns whether it still existed.
+        """Delete the object that has this uid, its dependents in the background.
+
+        Returns whether it is gone: one with a finalizer or a grace period still exists.
 
         Raises ObjectRefused and ClusterError. An object of the same name with another uid is left alone.
         """
         body: JsonObject = {"propagationPolicy": "Background", "preconditions": {"uid": uid}}
         try:
-            await self.requests.json("DELETE", resource.path(namespace, name), body=body, form=_JSON)
+            told = await self.requests.json("DELETE", resource.path(namespace, name), body=body, form=_JSON)
         except NotFound:
-            return False
-        return True
+            return True
+        return not text_at(told, "metadata", "deletionTimestamp")
 
     async def log(self, namespace: str, pod: str, *, container: str = "", lines: int, previous: bool = False) -> str:
         """Return the last lines of a pod's log. Raises ClusterError."""

@@ -1,6 +1,6 @@
 """Apply objects that differ from the desired state, and notice when another manager takes their fields.
 
-Called by runtimes.kubernetes.present and runtimes.kubernetes.runtime.
+Called by runtimes.kubernetes.observing and runtimes.kubernetes.runtime.
 
 Invariant: an object that is known to be as asked costs no request. Held by
 tests/runtimes/kubernetes/test_runtime.py::test_applying_the_same_again_sends_nothing.
@@ -11,45 +11,40 @@ repaired. Held by tests/runtimes/kubernetes/test_drift.py.
 import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from typing import Final, Literal
-
-import orjson
+from weakref import WeakValueDictionary
 
 from bateau.domain.errors import ClusterDenied, ObjectRefused
-from bateau.domain.manifest import Manifest
-from bateau.kit.json_value import JsonObject, object_at, text_at
-from bateau.runtimes.kubernetes.api import ApiServer, Resource
+from bateau.kit.json_value import JsonObject, text_at
+from bateau.runtimes.kubernetes.api import IN_FLIGHT, ApiServer, Resource
 from bateau.runtimes.kubernetes.live import (
-    OWNER,
-    SERVICE,
     Key,
     Live,
     fields_digest,
     held_fields,
-    label_of,
+    is_made_here,
     paths,
     takers,
     version_of,
 )
+from bateau.runtimes.kubernetes.wanted import Wanted
 
-# 8 to 16 at once: an API server of two cores gets no faster beyond.
-IN_FLIGHT: Final = 12
 _NAMESPACES: Final = Resource("/api/v1", "namespaces", namespaced=False)
+_NOT_FOUND: Final = 404
 
 DriftPolicy = Literal["repair", "report"]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The result of an apply: the reason of a refusal, or the uid, and whether the object was created just now."""
+    """The result of an apply: the reason of a refusal, or the uid, and whether nobody else has written the object."""
 
     refused: str | None = None
     uid: str = ""
-    created: bool = False
+    made_here: bool = False
 
 
-@dataclass
+@dataclass(slots=True)
 class _Applied:
     """An applied object: a digest of its desired state, and the fields that the apply holds since.
 
@@ -57,75 +52,94 @@ class _Applied:
     """
 
     api_version: str
-    asked: str
+    asked: bytes
     uid: str
     version: int
     fields: str | None
     paths: frozenset[str]
+    made_here: bool
     seen: bool = False
 
 
 class Applier:
     """Applies objects for one owner. `drifted` has the fields that others hold now, each with its manager, by key."""
 
-    def __init__(self, api: ApiServer, *, owner: str, drift: DriftPolicy, force: bool = False) -> None:
+    def __init__(self, api: ApiServer, *, drift: DriftPolicy, force: bool = False) -> None:
         self._api = api
-        self._owner = owner
         self._force = force
         self._repairs = drift == "repair"
         self._applied: dict[Key, _Applied] = {}
+        # Objects of one shape hold the same fields, and share one set of their paths.
+        self._paths: WeakValueDictionary[str, frozenset[str]] = WeakValueDictionary()
         self._namespaces: set[str] = set()  # that exist
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.drifted: dict[Key, tuple[tuple[str, str], ...]] = {}
 
-    async def apply(self, manifest: Manifest, service: str, live: Live | None) -> Outcome:
+    async def apply(self, wanted: Wanted, live: Live | None) -> Outcome:
         """Apply an object unless it is known to be as asked.
 
         Raises ClusterUnreachable and ClusterDenied.
         """
-        key = manifest.key
-        tree = self._labelled(manifest, service)
-        asked = blake2b(orjson.dumps(tree, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()
+        key = wanted.key
         known = self._applied.get(key)
         taken = self._repairs and key in self.drifted
-        if known and known.asked == asked and not taken and not self._is_lost(known, live):
-            return Outcome(uid=known.uid)
-        version = text_at(tree, "apiVersion")
+        if known and known.asked == wanted.digest and not taken and not self._is_lost(known, live):
+            return Outcome(uid=known.uid, made_here=known.made_here)
         async with self._slots:
-            resource = await self._api.resource(version, key[1])
+            version, kind = wanted.api_version, key[1]
+            resource = await self._api.resource(version, kind)
             if resource is None:
-                return Outcome(f"the cluster does not serve {version} {key[1]}; is its CRD installed?")
+                return Outcome(await self._unserved(wanted))
             try:
-                made, created = await self._api.apply(resource, tree, force=taken or self._force)
+                made, created = await self._api.send(
+                    resource.path(key[2], key[3]), wanted.body, force=taken or self._force
+                )
             except ObjectRefused as error:
+                self._namespaces.discard(key[2])  # it may have gone
+                if (
+                    error.code == _NOT_FOUND
+                    and await self._api.resource(wanted.api_version, key[1], again=True) is None
+                ):
+                    return Outcome(await self._unserved(wanted))
                 return Outcome(error.message)
         self.drifted.pop(key, None)
+        fields = fields_digest(made)
         known = self._applied[key] = _Applied(
-            api_version=version,
-            asked=asked,
+            api_version=wanted.api_version,
+            asked=wanted.digest,
             uid=text_at(made, "metadata", "uid"),
             version=version_of(made),
-            fields=fields_digest(made),
-            paths=frozenset(paths(held_fields(made))),
+            fields=fields,
+            paths=self._paths.setdefault(fields or "", frozenset(paths(held_fields(made)))),
+            made_here=created or is_made_here(made),
         )
-        return Outcome(uid=known.uid, created=created)
+        return Outcome(uid=known.uid, made_here=known.made_here)
+
+    async def _unserved(self, wanted: Wanted) -> str:
+        kind = wanted.key[1]
+        for other in await self._api.versions(wanted.key[0]):
+            if await self._api.resource(other, kind) is not None:
+                return f"the cluster serves {kind} as {other}, and not as {wanted.api_version}"
+        return f"the cluster does not serve {wanted.api_version} {kind}; is its CRD installed?"
 
     async def make_namespaces(self, names: Iterable[str]) -> None:
         """Make the namespaces that do not exist. Raises ClusterError.
 
-        If the account may not read namespaces, the first refused object reports a missing one.
+        If the account may not read or create namespaces, the first refused object reports a missing one.
         """
         for name in names:
             if name in self._namespaces:
                 continue
             try:
-                if await self._api.get(_NAMESPACES, "", name) is None:
+                there = await self._api.get(_NAMESPACES, "", name)
+                if there is None:
                     labels: JsonObject = {"app.kubernetes.io/managed-by": "bateau"}
                     metadata: JsonObject = {"name": name, "labels": labels}
                     await self._api.apply(_NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
             except ClusterDenied:
-                pass
-            self._namespaces.add(name)
+                continue
+            if there is None or not text_at(there, "metadata", "deletionTimestamp"):
+                self._namespaces.add(name)
 
     def is_due(self, key: Key, live: Live | None) -> bool:
         """Whether an applied object has gone, or has lost fields that are to be taken back."""
@@ -137,16 +151,21 @@ class Applier:
         known = self._applied.get(key)
         return known is not None and live is not None and live.uid == known.uid and live.version >= known.version
 
+    def is_awaited(self, key: Key, live: Live | None) -> bool:
+        """Whether an object was applied, and the watch has not told it yet."""
+        known = self._applied.get(key)
+        return known is not None and not known.seen and not self.is_told(key, live)
+
     def forget(self, key: Key) -> None:
         """Forget an object that is gone."""
         self._applied.pop(key, None)
         self.drifted.pop(key, None)
 
-    async def note_drift(self, live: Mapping[Key, Live]) -> None:
-        """Note the fields that Bateau's apply no longer holds, and who does. Raises ClusterError."""
-        for key, known in list(self._applied.items()):
-            there = live.get(key)
-            if there is None or not self.is_told(key, there):
+    async def note_drift(self, keys: Iterable[Key], live: Mapping[Key, Live]) -> None:
+        """Note the fields of these objects that Bateau's apply no longer holds, and who does. Raises ClusterError."""
+        for key in keys:
+            known, there = self._applied.get(key), live.get(key)
+            if known is None or there is None or not self.is_told(key, there):
                 continue
             known.seen = True
             if there.fields == known.fields:
@@ -160,10 +179,3 @@ class Applier:
     def _is_lost(self, known: _Applied, live: Live | None) -> bool:
         """Whether the watch has told the object after it was applied, and no longer does."""
         return known.seen and (live is None or live.uid != known.uid)
-
-    def _labelled(self, manifest: Manifest, service: str) -> JsonObject:
-        """Return an object with the labels by which it is found again, as JSON has it."""
-        tree: JsonObject = orjson.loads(orjson.dumps(manifest.tree, option=orjson.OPT_NON_STR_KEYS))
-        metadata = object_at(tree, "metadata")
-        labels: JsonObject = {**object_at(metadata, "labels"), OWNER: self._owner, SERVICE: label_of(service)}
-        return {**tree, "metadata": {**metadata, "labels": labels}}

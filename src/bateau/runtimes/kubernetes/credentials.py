@@ -22,7 +22,7 @@ from bateau.runtimes.kubernetes.kubeconfig import Access, ExecPlugin
 _PLUGIN_S = 60.0
 # A credential is asked for again a little before it ends, so that no request arrives with one that has just ended.
 _EARLY_S = 20.0
-_TOKEN_FILE_S = 60.0
+_FILE_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,9 @@ class Credentials:
         self._environ = environ
         self._printed: _Printed | None = None
         self._file_token: tuple[str, float] | None = None
+        self._file_pair: tuple[tuple[bytes, bytes], float] | None = None
         self._asking = asyncio.Lock()
+        self.generation = 0  # how often the credentials were doubted
 
     async def headers(self) -> dict[str, str]:
         """Return the Authorization header, or nothing where a client certificate speaks. Raises ClusterError."""
@@ -63,22 +65,42 @@ class Credentials:
     async def client_certificate(self) -> tuple[bytes, bytes] | None:
         """Return certificate and key as PEM, if this access uses them. Raises ClusterError."""
         if self._access.certificate and self._access.key:
-            return self._access.certificate, self._access.key
+            return self._pair_of_files(self._access.certificate, self._access.key)
         if self._access.plugin:
             printed = await self._ask(self._access.plugin)
             if printed.certificate and printed.key:
                 return printed.certificate, printed.key
         return None
 
-    def doubt(self) -> bool:
-        """Forget refused credentials of a plug-in or a file. Returns whether new ones can be had."""
-        had = self._printed is not None or self._file_token is not None
-        self._printed = self._file_token = None
+    def doubt(self, generation: int) -> bool:
+        """Forget refused credentials of a plug-in or a file. Returns whether newer ones can be had.
+
+        Of several requests with the same credentials, all of them refused, the first one renews them for all.
+        """
+        if generation != self.generation:
+            return True
+        had = self._printed is not None or self._file_token is not None or self._file_pair is not None
+        self._printed = self._file_token = self._file_pair = None
+        self.generation += had
         return had
+
+    def _pair_of_files(self, certificate: bytes, key: bytes) -> tuple[bytes, bytes]:
+        """Return the client certificate that the files of the kubeconfig have now; they are replaced before it ends."""
+        if self._file_pair is None or time.monotonic() - self._file_pair[1] >= _FILE_S:
+            try:
+                if self._access.certificate_file:
+                    certificate = self._access.certificate_file.read_bytes()
+                if self._access.key_file:
+                    key = self._access.key_file.read_bytes()
+            except OSError as error:
+                says = f"cannot read the client certificate of {self._access.name}: {error.strerror}: {error.filename}"
+                raise ClusterDenied(says) from error
+            self._file_pair = (certificate, key), time.monotonic()
+        return self._file_pair[0]
 
     def _token_of_file(self) -> str:
         path = self._access.token_file
-        if self._file_token and time.monotonic() - self._file_token[1] < _TOKEN_FILE_S:
+        if self._file_token and time.monotonic() - self._file_token[1] < _FILE_S:
             return self._file_token[0]
         try:
             token = path.read_text().strip() if path else ""

@@ -36,7 +36,10 @@ class ExecPlugin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Access:
-    """How to reach an API server. `certificate`, `key` and `ca` are PEM. `name` is for messages."""
+    """How to reach an API server. `certificate`, `key` and `ca` are PEM. `name` is for messages.
+
+    `certificate_file` and `key_file` are the files that have been read, None for what the kubeconfig contains itself.
+    """
 
     name: str
     server: str
@@ -47,6 +50,8 @@ class Access:
     proxy: str | None = None
     certificate: bytes | None = None
     key: bytes | None = field(default=None, repr=False)
+    certificate_file: Path | None = None
+    key_file: Path | None = None
     token: str | None = field(default=None, repr=False)
     token_file: Path | None = None
     user: tuple[str, str] | None = field(default=None, repr=False)
@@ -91,6 +96,8 @@ def access_of(files: Sequence[Path], context: str | None = None) -> Access:
         proxy=text_at(cluster, "proxy-url") or None,
         certificate=_bytes(at_user, user, "client-certificate"),
         key=_bytes(at_user, user, "client-key"),
+        certificate_file=_file(at_user, user, "client-certificate"),
+        key_file=_file(at_user, user, "client-key"),
         token=text_at(user, "token") or None,
         token_file=_beside(at_user, token_file) if token_file else None,
         user=(login, text_at(user, "password")) if login else None,
@@ -156,6 +163,12 @@ def _bytes(path: Path, entry: JsonObject, name: str) -> bytes | None:
         return _beside(path, named).read_bytes()
     except OSError as error:
         raise ClusterError(f"{path}: cannot read {name} {named}: {error.strerror}") from error
+
+
+def _file(path: Path, entry: JsonObject, name: str) -> Path | None:
+    """Return the file that `_bytes` reads, if any."""
+    named = text_at(entry, name)
+    return _beside(path, named) if named and not text_at(entry, f"{name}-data") else None
 
 
 def _beside(path: Path, named: str) -> Path:

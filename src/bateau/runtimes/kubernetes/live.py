@@ -5,6 +5,7 @@ Called by runtimes.kubernetes. Pure.
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
 
@@ -18,6 +19,9 @@ from bateau.runtimes.kubernetes.reasons import quota_words
 OWNER: Final = "bateau.dev/owner"
 SERVICE: Final = "bateau.dev/service"
 _REVISION: Final = "deployment.kubernetes.io/revision"
+
+# One request sets both times, each to the second.
+_SAME_REQUEST: Final = timedelta(seconds=1)
 
 Key = tuple[str, str, str, str]
 
@@ -110,14 +114,20 @@ def held_fields(tree: JsonObject, manager: str = FIELD_MANAGER) -> JsonObject:
 def is_made_here(tree: JsonObject) -> bool:
     """Whether nobody but Bateau's apply, and controllers that write a status, has ever written this object.
 
-    A copy of its labels by hand, or an object that existed before, has another manager. In doubt it is not.
+    A copy of its labels by hand, or an object that existed before, has another manager, or is older than the apply. In
+    doubt it is not.
     """
-    others = (
-        each
-        for each in array_at(tree, "metadata", "managedFields")
-        if text_at(each, "manager") != FIELD_MANAGER and not text_at(each, "subresource")
-    )
-    return f"f:{OWNER}" in object_at(held_fields(tree), "f:metadata", "f:labels") and not any(others)
+    fields = [each for each in array_at(tree, "metadata", "managedFields") if not text_at(each, "subresource")]
+    if len(fields) != 1 or f"f:{OWNER}" not in object_at(held_fields(tree), "f:metadata", "f:labels"):
+        return False
+    try:
+        created, applied = (
+            datetime.fromisoformat(each)
+            for each in (text_at(tree, "metadata", "creationTimestamp"), text_at(fields[0], "time"))
+        )
+    except ValueError:
+        return False
+    return abs(applied - created) <= _SAME_REQUEST
 
 
 def paths(fields: JsonObject, before: str = "") -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Observe the objects of an owner without applying anything: the state of a cluster for `status` and `logs`.
 
-Called by runtimes.kubernetes.runtime and wiring.clusters. Needs read rights only.
+Called by runtimes.kubernetes.observing and wiring.clusters. Needs read rights only.
 """
 
 from bateau.domain.object_state import ObjectState
@@ -22,11 +22,10 @@ async def look(api: ApiServer, clock: Clock, *, owner: str, namespace: str) -> O
     await made.read()
     view = View(api, owner=owner, changed=lambda: None)
     try:
-        await view.watch({key: version for key, (version, _) in made.listed.items()})
-        live = view.objects()
-        states = [object_state(each) for key, each in sorted(live.items()) if key in made.listed]
-        workloads = {each.uid: each.service for each in live.values() if each.service}
-        replicas = [as_replica(service, pod, revision="") for service, pod, _ in view.pods_of(workloads)]
+        kinds = {(each.version, key[1]) for key, each in made.listed.items()}
+        await view.watch(sorted(kinds), sorted({key[2] for key in made.listed} - {""}))
+        states = [object_state(each) for key, each in sorted(view.live.items()) if key in made.listed]
+        replicas = [as_replica(service, pod, revision="") for service, pod, _ in view.pods()]
         return Observed(
             replicas=tuple(sorted(replicas, key=lambda each: each.id)),
             moving=frozenset(each.service for each in states if each.service and not each.settled),

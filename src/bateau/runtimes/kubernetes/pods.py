@@ -1,7 +1,7 @@
 """A pod as a replica: its state, and in words why it is not ready.
 
-Called by runtimes.kubernetes.looking, runtimes.kubernetes.runtime and runtimes.kubernetes.view. Pure. Sources: the pod
-lifecycle of the Kubernetes documentation, and the reasons that the kubelet and the scheduler set.
+Called by runtimes.kubernetes.looking, runtimes.kubernetes.observing and runtimes.kubernetes.view. Pure. Sources: the
+pod lifecycle of the Kubernetes documentation, and the reasons that the kubelet and the scheduler set.
 """
 
 from collections.abc import Iterator

@@ -8,8 +8,7 @@ from collections.abc import Iterable
 
 from bateau.domain.manifest import Manifest
 from bateau.kit.json_value import JsonObject, object_at
-from bateau.runtimes.kubernetes.api import ApiServer
-from bateau.runtimes.kubernetes.applying import IN_FLIGHT
+from bateau.runtimes.kubernetes.api import IN_FLIGHT, ApiServer
 from bateau.runtimes.kubernetes.live import OWNER, SERVICE, Key
 from bateau.runtimes.kubernetes.removing import KEPT_KINDS, Remover
 
@@ -23,9 +22,9 @@ async def present(api: ApiServer, wanted: Iterable[Manifest], *, owner: str, nam
     made = Remover(api, owner=owner, namespace=namespace)
     await made.read()
     versions |= {
-        key: version
-        for key, (version, uid) in made.listed.items()
-        if key not in versions and uid and key[:2] not in KEPT_KINDS
+        key: each.version
+        for key, each in made.listed.items()
+        if key not in versions and each.uid and key[:2] not in KEPT_KINDS
     }
     slots = asyncio.Semaphore(IN_FLIGHT)
 

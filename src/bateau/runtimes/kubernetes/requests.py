@@ -1,6 +1,7 @@
 """Send requests to an API server: connections, credentials, retries, and errors in words.
 
-Called by runtimes.kubernetes.api and runtimes.kubernetes.watching. This module and that one are all that knows HTTP.
+Called by runtimes.kubernetes.api, runtimes.kubernetes.view and runtimes.kubernetes.watching. This module and the first
+of those are all that knows HTTP.
 
 Invariant: a request is sent again only if sending it twice means the same as once, and not before the server's own
 Retry-After. Held by tests/runtimes/kubernetes/test_api.py.
@@ -13,7 +14,7 @@ import os
 import random
 import ssl
 import tempfile
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Literal
@@ -30,11 +31,11 @@ Method = Literal["GET", "PATCH", "POST", "PUT", "DELETE"]
 
 REQUEST_S = 60.0
 CONNECT_S = 10.0
-# Beyond 16 at once an API server of two cores gets no faster; watches need connections of their own.
-CONNECTIONS_MAX = 64
 _TRIES = 5
 _FIRST_PAUSE_S = 0.25
 _PAUSE_MAX_S = 10.0
+# A server that wants to be left alone for longer gets no second request within the same call.
+_RETRY_AFTER_MAX_S = 30.0
 _UNAUTHORIZED, _FORBIDDEN, _NOT_FOUND, _GONE, _TOO_MANY = 401, 403, 404, 410, 429
 _SERVER_ERRORS = range(500, 600)
 _ERRORS = 400  # and above
@@ -45,6 +46,14 @@ _AGENT = "bateau"
 
 class Gone(ClusterError):  # noqa: N818 - the name of the HTTP status
     """The API server no longer knows the resource version: list again (410, KEP-365)."""
+
+
+class Overloaded(ClusterUnreachable):
+    """The API server answers a watch with 429 or 5xx, and wants none for `after_s` seconds."""
+
+    def __init__(self, message: str, *, after_s: float) -> None:
+        super().__init__(message)
+        self.after_s = after_s
 
 
 class NotFound(ObjectRefused):
@@ -58,7 +67,8 @@ class Requests:
         self.access = access
         self._credentials = Credentials(access, environ=environ)
         self._session: aiohttp.ClientSession | None = None
-        self._former: list[aiohttp.ClientSession] = []  # with credentials that have ended; requests may still use them
+        self._certificate: tuple[bytes, bytes] | None = None  # of the session
+        self._former: list[aiohttp.ClientSession] = []  # with a former certificate; requests may still use the last one
         self._opening = asyncio.Lock()
         self.sent = 0
 
@@ -69,14 +79,26 @@ class Requests:
         self._session, self._former = None, []
 
     async def json(
-        self, method: Method, path: str, *, query: Mapping[str, str] | None = None, body: Json = None, form: str = ""
+        self,
+        method: Method,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | bytes = None,
+        form: str = "",
     ) -> JsonObject:
         """Return the object that `answer` returns. Raises its errors."""
         _, tree = await self.answer(method, path, query=query, body=body, form=form)
         return tree
 
     async def answer(
-        self, method: Method, path: str, *, query: Mapping[str, str] | None = None, body: Json = None, form: str = ""
+        self,
+        method: Method,
+        path: str,
+        *,
+        query: Mapping[str, str] | None = None,
+        body: Json | bytes = None,
+        form: str = "",
     ) -> tuple[int, JsonObject]:
         """Send a request, and return the status and the object of the answer.
 
@@ -86,14 +108,12 @@ class Requests:
         failure: ClusterError = ClusterUnreachable(f"{self.access.name} gave no answer")
         doubted = False
         for attempt in range(_TRIES):
+            generation = self._credentials.generation
             try:
                 async with self._answer(method, path, query, body, form) as response:
                     text = await response.read()
-                    if response.status == _UNAUTHORIZED and not doubted and self._credentials.doubt():
+                    if response.status == _UNAUTHORIZED and not doubted and self._renew(generation):
                         doubted = True
-                        if self._session is not None:
-                            self._former.append(self._session)
-                            self._session = None
                         continue
                     if _is_final(response.status, text):
                         return response.status, self._told(response.status, text, path)
@@ -101,19 +121,32 @@ class Requests:
                     pause = _retry_after_s(response) or _pause_s(attempt)
             except ClusterUnreachable as error:
                 failure, pause = error, _pause_s(attempt)
-            if attempt < _TRIES - 1:
-                await asyncio.sleep(pause)
+                if method == "POST" and not isinstance(error.__cause__, aiohttp.ClientConnectorError):
+                    break  # the server may have done it
+            if attempt == _TRIES - 1 or pause > _RETRY_AFTER_MAX_S:
+                break
+            await asyncio.sleep(pause)
         raise failure
 
-    async def lines(self, path: str, query: Mapping[str, str], *, silence_s: float) -> AsyncIterator[JsonObject]:
-        """Yield the objects of a watch until the server ends it. Not tried again.
+    async def lines(
+        self, path: str, query: Mapping[str, str], *, silence_s: float, opened: Callable[[], None]
+    ) -> AsyncIterator[JsonObject]:
+        """Yield the objects of a watch until the server ends it. Not tried again. `opened` is called when it begins.
 
         A line that is cut off at the end is left out: the next watch brings its event again. Raises ClusterUnreachable
         after `silence_s` seconds without a byte, and the errors of `json`.
         """
+        generation = self._credentials.generation
         async with self._answer("GET", path, query, None, "", silence_s=silence_s) as response:
             if response.status >= _ERRORS:
-                self._told(response.status, await response.read(), path)
+                text = await response.read()
+                if response.status == _UNAUTHORIZED and self._renew(generation):
+                    return  # the next watch has new credentials
+                if not _is_final(response.status, text):
+                    says = f"{self.access.name}: {_says(response.status, _tree(text))}"
+                    raise Overloaded(says, after_s=_retry_after_s(response) or 0.0)
+                self._told(response.status, text, path)
+            opened()
             rest = b""
             try:
                 async for chunk in response.content.iter_any():
@@ -138,7 +171,7 @@ class Requests:
         method: Method,
         path: str,
         query: Mapping[str, str] | None,
-        body: Json,
+        body: Json | bytes,
         form: str,
         *,
         silence_s: float | None = None,
@@ -157,7 +190,7 @@ class Requests:
                 method,
                 self.access.server + path,
                 params=query,
-                data=orjson.dumps(body) if body is not None else None,
+                data=body if body is None or isinstance(body, bytes) else orjson.dumps(body),
                 headers=headers,
                 timeout=timeout,
                 proxy=self.access.proxy,
@@ -173,18 +206,30 @@ class Requests:
         finally:
             response.close() if silence_s is not None else response.release()
 
+    def _renew(self, generation: int) -> bool:
+        """Forget refused credentials of a generation. Returns whether newer ones can be had."""
+        return self._credentials.doubt(generation)
+
     async def _open(self) -> aiohttp.ClientSession:
+        """Return a session with the present client certificate."""
         async with self._opening:
+            certificate = await self._credentials.client_certificate()
+            if self._session is not None and certificate != self._certificate:
+                for each in self._former:
+                    await each.close()
+                self._former, self._session = [self._session], None
             if self._session is None:
+                # Watches hold a connection each; the callers limit the other requests.
                 connector = aiohttp.TCPConnector(
-                    limit=CONNECTIONS_MAX, ssl=await self._tls(), keepalive_timeout=30.0, ttl_dns_cache=60
+                    limit=0, ssl=self._tls(certificate), keepalive_timeout=30.0, ttl_dns_cache=60
                 )
+                self._certificate = certificate
                 self._session = aiohttp.ClientSession(
                     connector=connector, headers={"User-Agent": _AGENT, "Accept": "application/json"}
                 )
             return self._session
 
-    async def _tls(self) -> ssl.SSLContext | bool:
+    def _tls(self, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext | bool:
         access = self.access
         if access.server.startswith("http://"):
             return True
@@ -195,8 +240,8 @@ class Requests:
         if not access.verify:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
-        if pair := await self._credentials.client_certificate():
-            _load(context, *pair, name=access.name)
+        if certificate:
+            _load(context, *certificate, name=access.name)
         return context
 
     def _failure(self, status: int, tree: Json) -> ClusterError:
@@ -252,7 +297,7 @@ def _is_rbac(says: str) -> bool:
 
 def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:
     told = response.headers.get("Retry-After", "")
-    return min(float(told), _PAUSE_MAX_S) if told.isdecimal() else None
+    return float(told) if told.isdecimal() else None
 
 
 def _pause_s(attempt: int) -> float:

@@ -1,17 +1,19 @@
 """The known state of an owner's objects: one watch for each kind, and the pods of their workloads.
 
-Called by runtimes.kubernetes.looking and runtimes.kubernetes.runtime.
+Called by runtimes.kubernetes.looking, runtimes.kubernetes.observing and runtimes.kubernetes.runtime.
 
 Invariant: while a watch is broken, its last state stays, and `unknown` says that it may be old. Held by
 tests/runtimes/kubernetes/test_watching.py.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 
+from bateau.domain.errors import ClusterUnreachable
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
 from bateau.runtimes.kubernetes.live import OWNER, Key, Live, live
 from bateau.runtimes.kubernetes.pods import Pod, pod
+from bateau.runtimes.kubernetes.requests import REQUEST_S
 from bateau.runtimes.kubernetes.watching import Watched
 
 _PODS = Resource("/api/v1", "pods", namespaced=True)
@@ -19,7 +21,11 @@ _REPLICA_SETS = Resource("/apis/apps/v1", "replicasets", namespaced=True)
 
 
 class View:
-    """The watches of one owner on one cluster; `changed` is called whenever one of them told something new."""
+    """The watches of one owner on one cluster; `changed` is called whenever one of them told something new.
+
+    `live` has the objects with the owner's label, by key; `news` has the keys of those that differ since it was last
+    cleared.
+    """
 
     def __init__(self, api: ApiServer, *, owner: str, changed: Callable[[], None]) -> None:
         self._api = api
@@ -28,24 +34,31 @@ class View:
         self._objects: dict[Resource, Watched[Live]] = {}
         self._sets: dict[str, Watched[Live]] = {}  # by namespace
         self._pods: dict[str, Watched[Pod]] = {}
+        self._services: dict[str, str] = {}  # of pods, by uid; a pod may outlive its workload
         self._tasks: list[asyncio.Task[None]] = []
+        self.live: dict[Key, Live] = {}
+        self.news: set[Key] = set()
 
-    async def watch(self, objects: Mapping[Key, str]) -> None:
-        """Watch the kinds of these objects, given by their API versions, and the pods of their namespaces.
+    async def watch(self, kinds: Iterable[tuple[str, str]], namespaces: Iterable[str]) -> bool:
+        """Watch these kinds, given by API version and kind, and the pods of these namespaces.
 
-        Returns when each kind has been listed, or has failed. A kind that the cluster does not serve is left out.
-        Raises ClusterError.
+        Returns when each kind has been listed, or has failed: whether the cluster serves all of them. Raises
+        ClusterError.
         """
         made: list[Watched[Live] | Watched[Pod]] = []
-        for version, kind in dict.fromkeys((version, key[1]) for key, version in objects.items()):
+        every = True
+        for version, kind in kinds:
             resource = await self._api.resource(version, kind)
+            every = every and resource is not None
             if resource is not None and resource not in self._objects:
                 selector = f"{OWNER}={self._owner}"
-                watched = Watched(self._api, resource, keep=live, changed=self._changed, selector=selector)
+                watched = Watched(
+                    self._api, resource, keep=live, changed=self._changed, moved=self._moved, selector=selector
+                )
                 self._objects[resource] = watched
                 made.append(watched)
         # Objects are found by the label of their owner; the pods of third-party workloads have no such label.
-        for namespace in {key[2] for key in objects} - {""}:
+        for namespace in namespaces:
             if namespace not in self._pods:
                 sets = Watched(self._api, _REPLICA_SETS, keep=live, changed=self._changed, namespace=namespace)
                 pods = Watched(self._api, _PODS, keep=pod, changed=self._changed, namespace=namespace)
@@ -53,33 +66,38 @@ class View:
                 made += [sets, pods]
         for each in made:
             self._tasks.append(asyncio.create_task(each.run(), name="watch"))
-        for each in made:
-            await each.told.wait()
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                for each in (*self._objects.values(), *self._sets.values(), *self._pods.values()):
+                    await each.told.wait()
+        except TimeoutError as error:
+            raise ClusterUnreachable(f"{self._api.name} has not listed its objects in {REQUEST_S:.0f} s") from error
+        return every
 
     @property
     def unknown(self) -> str | None:
-        """The reason why the known state may be old; None if every watch runs."""
-        every = (*self._objects.values(), *self._sets.values(), *self._pods.values())
-        return next((each.unknown for each in every if each.unknown), None)
+        """The reason why the known state may be old; None if every watch runs.
 
-    def objects(self) -> dict[Key, Live]:
-        """Return the objects that have the owner's label, by key."""
-        return {each.key: each for watched in self._objects.values() for each in watched.items.values()}
-
-    def pods_of(self, owners: Mapping[str, str]) -> Iterator[tuple[str, Pod, bool]]:
-        """Yield the pods of workloads: the service, the pod, and whether it is of the newest template.
-
-        `owners` has the service of each workload, by uid.
+        A kind that the cluster no longer serves has no objects that could be unknown.
         """
+        every = (*self._objects.values(), *self._sets.values(), *self._pods.values())
+        return next((each.unknown for each in every if each.unknown and each.served), None)
+
+    def pods(self) -> Iterator[tuple[str, Pod, bool]]:
+        """Yield the pods of workloads: the service, the pod, and whether it is of the newest template."""
+        owners = {each.uid: each.service for each in self.live.values() if each.service} if self._pods else {}
         newest: dict[str, int] = {}
         sets = {uid: each for watched in self._sets.values() for uid, each in watched.items.items()}
         for each in sets.values():
             newest[each.parent] = max(newest.get(each.parent, 0), each.rollout)
+        before, self._services = self._services, {}
         for watched in self._pods.values():
-            for each in watched.items.values():
+            for uid, each in watched.items.items():
                 through = sets.get(each.parent)
                 workload = through.parent if through else each.parent
-                if service := owners.get(workload):
+                # A bare pod is its own workload.
+                if service := owners.get(workload) or owners.get(uid) or before.get(uid):
+                    self._services[uid] = service
                     yield service, each, through is None or through.rollout == newest[workload]
 
     async def close(self) -> None:
@@ -88,3 +106,12 @@ class View:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks.clear()
+
+    def _moved(self, before: Live | None, after: Live | None) -> None:
+        if before is not None:
+            self.news.add(before.key)
+            if (there := self.live.get(before.key)) is not None and there.uid == before.uid:
+                del self.live[before.key]
+        if after is not None:
+            self.news.add(after.key)
+            self.live[after.key] = after

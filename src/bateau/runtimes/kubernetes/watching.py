@@ -19,16 +19,21 @@ from bateau.domain.errors import ClusterError, ObjectRefused, bug
 from bateau.kit.backoff import Backoff
 from bateau.kit.json_value import JsonObject, text_at
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
-from bateau.runtimes.kubernetes.requests import Gone
+from bateau.runtimes.kubernetes.requests import Gone, NotFound, Overloaded
 
 log = logging.getLogger(__name__)
 
 Kept = TypeVar("Kept")
 _RETRY = Backoff(initial_s=0.5, ceiling_s=30.0)
+_STEADY_S = 10.0  # a watch that has lasted for so long begins a new row of failures
 
 
 class Watched(Generic[Kept]):
-    """The objects of one kind that match a selector, by uid. `unknown` has the reason while they may be out of date."""
+    """The objects of one kind that match a selector, by uid. `unknown` has the reason while they may be out of date.
+
+    `moved` gets each summary that differs, before and after; `changed` is called after that. `served` is false while
+    the API server does not have the kind.
+    """
 
     def __init__(
         self,
@@ -37,6 +42,7 @@ class Watched(Generic[Kept]):
         *,
         keep: Callable[[JsonObject], Kept | None],
         changed: Callable[[], None],
+        moved: Callable[[Kept | None, Kept | None], None] = lambda _before, _after: None,
         selector: str = "",
         namespace: str = "",
     ) -> None:
@@ -44,6 +50,7 @@ class Watched(Generic[Kept]):
         self._resource = resource
         self._keep = keep
         self._changed = changed
+        self._moved = moved
         self._selector = selector
         self._namespace = namespace
         self._streams_lists = True
@@ -51,24 +58,30 @@ class Watched(Generic[Kept]):
         self.items: dict[str, Kept] = {}
         self.told = asyncio.Event()  # a list has come, or the reason why there is none
         self.unknown: str | None = None
+        self.served = True
 
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0
+        loop = asyncio.get_running_loop()
         while True:
+            pause, started, version = 0.0, loop.time(), self._version
+            failed = True
             try:
                 await self._once()
-                failures = 0
+                failed = self._version == version  # no news; a server that ends each watch at once is not asked at once
             except Gone:
                 self._version = ""
             except ClusterError as error:
-                failures += 1
+                self.served = not isinstance(error, NotFound)
+                pause = error.after_s if isinstance(error, Overloaded) else 0.0
                 self._note(error.message)
             except Exception as error:
-                failures += 1
                 log.exception("the watch of %s failed", self._resource.plural)
                 self._note(bug(error))
-            await asyncio.sleep(_RETRY.delay_s(failures) * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            failures = failed + (0 if loop.time() - started > _STEADY_S else failures)
+            delay = _RETRY.delay_s(failures) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+            await asyncio.sleep(max(delay, pause))
 
     async def _once(self) -> None:
         """Continue from the known version, or from a list, until the server ends the watch."""
@@ -76,8 +89,8 @@ class Watched(Generic[Kept]):
             await self._list()
         try:
             await self._follow()
-        except ObjectRefused:
-            if not self._streams_lists or self._version:
+        except ObjectRefused as error:
+            if not self._streams_lists or self._version or isinstance(error, NotFound):
                 raise
             self._streams_lists = False  # an API server before 1.34, or a kind that has no watch cache
             await self._list()
@@ -94,7 +107,13 @@ class Watched(Generic[Kept]):
 
     async def _follow(self) -> None:
         initial: dict[str, Kept] | None = None if self._version else {}
-        watch = self._api.watch(self._resource, self._version, namespace=self._namespace, selector=self._selector)
+        watch = self._api.watch(
+            self._resource,
+            self._version,
+            namespace=self._namespace,
+            selector=self._selector,
+            opened=self._fresh if self._version else lambda: None,
+        )
         async for event in watch:
             self._version = event.version if initial is None else ""
             if event.type == "BOOKMARK":
@@ -110,14 +129,21 @@ class Watched(Generic[Kept]):
             if kept is not None:
                 into[uid] = kept
             if initial is None and kept != before:
+                self._moved(before, kept)
                 self._fresh()
 
     def _replace(self, items: dict[str, Kept]) -> None:
-        self.items = items
+        before, self.items = self.items, items
+        # Those that have gone come first: one of the same name may have come instead.
+        for uid in before.keys() - items.keys():
+            self._moved(before[uid], None)
+        for uid, each in items.items():
+            if (old := before.get(uid)) != each:
+                self._moved(old, each)
         self._fresh()
 
     def _fresh(self) -> None:
-        self.unknown = None
+        self.unknown, self.served = None, True
         self.told.set()
         self._changed()
 
