@@ -226,17 +226,17 @@ async def test_a_bug_with_the_status_of_one_service_hides_no_other(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The status stayed as it was before the bug: everything was shown as ready."""
-    runs_here = status_module.runs_here
+    source_of = status_module.source_of
 
-    def broken(service: Workload) -> bool:
+    def broken(service: Workload) -> str | None:
         if service.name == "chat":
             raise planted()
-        return runs_here(service)
+        return source_of(service)
 
     async with world(chat=model(), shop=app()) as w:
         w.control.status = lambda: w.status
         await w.until(lambda: w.status.rolled_out)
-        monkeypatch.setattr(status_module, "runs_here", broken)
+        monkeypatch.setattr(status_module, "source_of", broken)
         await everything_else_serves(w)
         found = w.service("model/chat")
         assert (found.state, found.engine) == (ServiceState.DEGRADED, "unknown")

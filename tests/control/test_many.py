@@ -1,5 +1,7 @@
 """The cost of a turn does not grow with the square of the services."""
 
+import asyncio
+
 import pytest
 
 from control.world import app, world
@@ -23,3 +25,27 @@ async def test_a_turn_asks_the_keeper_as_often_with_many_services_as_with_few(co
         turns = w.control.counts.turns
         await w.turn()
         assert len(asked) <= 6 * (w.control.counts.turns - turns)
+
+
+async def test_a_turn_is_followed_by_a_rest_of_its_own_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 8: with 1,000 apps, turns followed one another while a save was applied, and probes waited for seconds."""
+    sleep, rests = asyncio.sleep, set[float]()
+
+    async def rest(delay: float) -> None:
+        rests.add(delay)
+        await sleep(0)
+
+    async with world(shop=app()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        observe = w.keeper.observe
+
+        def slow() -> object:
+            w.clock.advance(0.25)
+            return observe()
+
+        monkeypatch.setattr(asyncio, "sleep", rest)
+        w.keeper.observe = slow  # type: ignore[method-assign, assignment]
+        await w.turns()
+        monkeypatch.undo()
+    assert any(0.25 <= delay <= 1.0 for delay in rests)
+    assert max(rests) <= 1.0

@@ -37,6 +37,16 @@ async def test_it_says_what_the_texts_say(reader: WorkerReader, tmp_path: Path) 
     assert written.release.services[0].origins, "where values came from survives the way"
 
 
+async def test_a_service_that_has_not_changed_is_the_same_object(reader: WorkerReader) -> None:
+    """Issue 8: with 1,000 apps, a save of one cost the unpacking, rendering and encoding of all."""
+    before = (await reader.understood(TEXTS, today=TODAY)).release.services
+    after = (await reader.understood({**TEXTS, "chat.yaml": model(replicas=3)}, today=TODAY)).release.services
+    assert [one is other for one, other in zip(before, after, strict=True)] == [True, False]
+    assert after[1].replicas == 3
+    changed = {**TEXTS, "shop.yaml": app(env={"NEW": "1"})}
+    assert (await reader.understood(changed, today=TODAY)).release.services[0].env == {"NEW": "1"}
+
+
 async def test_a_worker_that_dies_is_an_error_and_the_next_read_starts_another(
     reader: WorkerReader,
 ) -> None:

@@ -7,11 +7,12 @@ import dataclasses
 import json
 import re
 from collections.abc import Sequence
+from functools import cache
 from pathlib import PurePath
 from typing import Final, TypeGuard
 
 from bateau.api.trees import StatusTree, is_status
-from bateau.domain.status import Status
+from bateau.domain.status import ServiceStatus, Status
 from bateau.kit.json_value import SCALARS, Json, is_object
 
 _PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
@@ -25,6 +26,25 @@ def encode(value: object) -> str:
     '{"reference": "m", "bytesDone": 1, "bytesTotal": null}'
     """
     return json.dumps(plain(value), ensure_ascii=False)
+
+
+class StatusEncoder:
+    """Encodes one status after another. The text of a service is reused while its status is the same object."""
+
+    def __init__(self) -> None:
+        self._texts: dict[int, tuple[ServiceStatus, str]] = {}  # by id(); the reference keeps the id from being reused
+
+    def text(self, status: Status) -> str:
+        """Return the same text as `encode`."""
+        before, self._texts = self._texts, {}
+        for service in status.services:
+            self._texts[id(service)] = before.get(id(service)) or (service, encode(service))
+        services = ", ".join(self._texts[id(service)][1] for service in status.services)
+        fields = (
+            (each.name, f"[{services}]" if each.name == "services" else encode(getattr(status, each.name)))
+            for each in dataclasses.fields(status)
+        )
+        return f"{{{', '.join(f'{encode(_camel(name))}: {text}' for name, text in fields)}}}"
 
 
 def status_tree(status: Status) -> StatusTree:
@@ -71,6 +91,7 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
     return isinstance(value, list | tuple)
 
 
+@cache
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)

@@ -11,7 +11,7 @@ import asyncio
 
 from aiohttp import web
 
-from bateau.api.encoding import encode
+from bateau.api.encoding import StatusEncoder
 from bateau.api.operations import guarded
 from bateau.api.requests import MalformedRequestError
 from bateau.control.snapshots import Snapshots
@@ -53,13 +53,14 @@ class _Encoded:
     """The latest snapshot as JSON, encoded once for all readers: with many services that takes a while."""
 
     def __init__(self) -> None:
+        self._encoder = StatusEncoder()
         self._status: Status | None = None
         self._text = ""
 
     def text(self, status: Status) -> str:
         """Return the JSON of a snapshot."""
         if status is not self._status:
-            self._status, self._text = status, encode(status)
+            self._status, self._text = status, self._encoder.text(status)
         return self._text
 
 

@@ -9,6 +9,7 @@ that is replaced sooner is healthy if all its replicas were ready and none had t
 tests/control/test_rollback.py.
 """
 
+import functools
 import hashlib
 import json
 import logging
@@ -20,6 +21,7 @@ from bateau.domain.release import Release
 from bateau.domain.revision import Draft, Revision
 from bateau.domain.workload import Workload
 from bateau.kit.json_value import ReadJson
+from bateau.kit.latest import Latest
 from bateau.kit.position import leaves
 from bateau.ports.clock import Clock
 from bateau.ports.revisions import Revisions
@@ -46,6 +48,7 @@ class History:
         self._unrecorded: Draft | None = None  # a draft that could not be recorded yet
         self._retry_at = 0.0
         self._restarted = False  # whether any replica of `_open` had to be restarted
+        self._digests: dict[str, Latest[str]] = {}
         self.trouble: str | None = None
 
     def take(
@@ -66,7 +69,7 @@ class History:
         self._unrecorded = Draft(
             environment=release.environment or LOCAL,
             content=texts,
-            services={service.key: service_digest(service) for service in release.services},
+            services=self._digests_of(release),
             who=self._who,
             when_s=self._clock.wall(),
             commit=commit,
@@ -75,6 +78,15 @@ class History:
             says=says,
         )
         self._record(self._revisions, self._unrecorded)
+
+    def _digests_of(self, release: Release) -> Mapping[str, str]:
+        """Return the digest of each service. Those of unchanged services are known."""
+        before, self._digests = self._digests, {}
+        found: dict[str, str] = {}
+        for service in release.services:
+            latest = self._digests[service.key] = before.get(service.key) or Latest()
+            found[service.key] = latest.of(functools.partial(service_digest, service), same=(service,))
+        return found
 
     def _record(self, revisions: Revisions, draft: Draft) -> None:
         """Record a draft, unless it equals the revision that was recorded last. A failure is retried by `note`."""

@@ -15,6 +15,7 @@ Held by tests/control/test_contained.py.
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
 from bateau.control.outside import Ports
-from bateau.control.path import key_variable, models_needed
+from bateau.control.path import api_keys, models_needed
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
 from bateau.control.readiness import Readiness
@@ -41,8 +42,9 @@ from bateau.domain.errors import BateauError, bug
 from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.release import Release
 from bateau.domain.replica import ReplicaState
-from bateau.domain.status import Status
+from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.unit import Whereabouts
+from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 from bateau.render import TARGETS
 
@@ -51,6 +53,7 @@ logger = logging.getLogger(__name__)
 RESYNC_S = 60.0
 RETRY_S = 10.0
 PROGRESS_S = 0.25  # how often the progress of a fetch is shown
+REST_S_MAX = 1.0
 STOPPING_SHOWN_S = 1.0  # how often a snapshot is made while everything stops
 
 
@@ -82,12 +85,13 @@ class Control:
         self.status: Callable[[], Status] | None = None  # set by wiring; without it there are no snapshots
         self._app_ports = AppPorts(self.saving, ports.numbers)
         self._tasks: Mapping[str, ModelTask] = {}
-        self._walked: tuple[object, ...] = ()  # the inputs that gave `outcome`
+        self._walked = Latest[Outcome]()
         self._current = False  # whether `outcome` belongs to the currently desired release
         self._traffic = Traffic()
-        self._addressed: tuple[Release, Whereabouts, Mapping[str, str]] | None = None
-        self._made: Traffic = self._traffic
-        self._made_of: tuple[object, ...] = ()  # the inputs of `_made`
+        self._addresses = Latest[Mapping[str, str]]()
+        self._endpoints = Latest[Traffic]()
+        self._readiness = Latest[Readiness]()
+        self.service_statuses: dict[str, Latest[ServiceStatus]] = {}  # by service key, for control.status
         self.unpublished: Mapping[str, str] = {}  # why the endpoints of a service stay as they were, by its key
         self._reading: asyncio.Task[None] | None = None
         self._observed: Observed | None = None
@@ -156,8 +160,11 @@ class Control:
                     self._report("turn", error)
                     pause = RETRY_S
                 self.take_snapshot()
+                took = self._ports.clock.monotonic() - started
                 self.counts.turns += 1
-                self.counts.turn_s += self._ports.clock.monotonic() - started
+                self.counts.turn_s += took
+                # Probes and the API need the event loop, too, so turns take half of its time at most.
+                await asyncio.sleep(min(took, REST_S_MAX))
                 # Not wait_for: Python 3.11's swallows a cancellation that comes together with the event.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(pause):
@@ -218,15 +225,17 @@ class Control:
     def addresses(self) -> Mapping[str, str]:
         """Return the URL at which clients reach each service, by service key."""
         target, where, release = TARGETS[self._ports.site.target], self._whereabouts(), self.release
-        if self._addressed is None or self._addressed[0] is not release or self._addressed[1] != where:
-            found: dict[str, str] = {}
+
+        def found() -> Mapping[str, str]:
+            urls: dict[str, str] = {}
             for service in release.services:
                 # The walk reports a bug with the same address as the failure of its service.
                 with contextlib.suppress(Exception):
                     address = target.address(service, where)
-                    found.update({service.key: address.url} if address else {})
-            self._addressed = (release, where, found)
-        return self._addressed[2]
+                    urls.update({service.key: address.url} if address else {})
+            return urls
+
+        return self._addresses.of(found, same=(release,), equal=(where,))
 
     def _turn(self) -> float:
         """Take all steps that are possible now. Return how long the loop may sleep unless woken, in seconds."""
@@ -258,13 +267,10 @@ class Control:
         units = [unit for unit in outcome.units.values() if unit.key not in self.unpublished]
         site.runtime.apply((*self.planes.units(), *units), held=outcome.held | self.unpublished.keys())
         self._observed = None
-        self._made_of = ()  # the ports of apps may have changed
         made = self._traffic_now()
         self._traffic = self._traffic if made == self._traffic else made
         self.planes.publish(self._traffic)
-        self.desired.history.note(
-            ready=self.rolled_out, restarted=any(r.restarts for r in self._readiness().replicas())
-        )
+        self.desired.history.note(ready=self.rolled_out, restarted=any(r.restarts for r in self._ready().replicas))
         return self._pause()
 
     async def _read(self) -> None:
@@ -298,13 +304,10 @@ class Control:
             await asyncio.sleep(RETRY_S)
 
     def _outcome(self, files: Mapping[str, ModelFile]) -> Outcome:
-        """Return the outcome of the release, reusing the last one if its inputs are the same."""
-        world = self._world(files)
-        before, inputs = self._walked, (self.release, world)
-        if self.outcome is None or len(before) != len(inputs) or before[0] is not inputs[0] or before[1] != inputs[1]:
-            self._walked = inputs
-            return walk(self.release, world, self._assembly)
-        return self.outcome
+        release, world = self.release, self._world(files)
+        return self._walked.of(
+            lambda: walk(release, world, self._assembly, before=self.outcome), same=(release,), equal=(world,)
+        )
 
     def _world(self, files: Mapping[str, ModelFile]) -> World:
         site = self._ports.site
@@ -353,47 +356,43 @@ class Control:
         """Whether every replica that should run is ready, and the planes have accepted the current traffic."""
         planes = self.planes.observe()
         taken = planes.accepted and not planes.rejected
-        return taken and self._current and self._readiness().everything() and self.up_to_date
+        return taken and self._current and self._ready().everything and self.up_to_date
 
     def _traffic_now(self) -> Traffic:
-        # Asked for several times in a turn, and by each status: kept until one of its inputs is another object.
-        inputs = (self.release, self.observed, self._tasks, self._traffic)
-        if len(self._made_of) != len(inputs) or any(a is not b for a, b in zip(self._made_of, inputs, strict=True)):
-            self._made_of = inputs
-            self._made, failed = endpoints(
-                self.release,
-                self.observed.replicas,
-                app_ports=self._app_ports.numbers,
-                api_keys=self._api_keys(),
-                tasks=self._tasks,
-                before=self._traffic,
-                proxies=self.planes.proxies,
-            )
-            for key in failed.keys() - self.unpublished.keys():
-                logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
-            self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
-        return self._made
+        """Return the traffic that the planes should have. Turns and statuses ask for it several times."""
+        inputs = (self.release, self.observed, self._tasks, self._traffic, self._app_ports.numbers)
+        return self._endpoints.of(self._made_traffic, same=inputs)
 
-    def _api_keys(self) -> Mapping[str, str]:
-        found: dict[str, str] = {}
-        for service in self.release.services:
-            name = key_variable(service)
-            if name and (key := self._ports.secret(name)):
-                found[service.key] = key
-        return found
+    def _made_traffic(self) -> Traffic:
+        made, failed = endpoints(
+            self.release,
+            self.observed.replicas,
+            app_ports=self._app_ports.numbers,
+            api_keys=api_keys(self.release, self._ports.secret),
+            tasks=self._tasks,
+            before=self._traffic,
+            proxies=self.planes.proxies,
+        )
+        for key in failed.keys() - self.unpublished.keys():
+            logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
+        self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
+        return made
 
     def ready_services(self) -> frozenset[str]:
         """Return the services whose replicas are all ready and of the desired revision, with no step pending."""
-        return self._readiness().services() if self._current else frozenset()
+        return self._ready().services if self._current else frozenset()
 
     def revisions(self) -> Mapping[str, str]:
         """Return the revision that the replicas of each service should have, as far as it is known."""
         desired = self.outcome.units.values() if self._current and self.outcome else ()
         return {unit.key: unit.revision for unit in (*self.planes.units(), *desired)}
 
-    def _readiness(self) -> Readiness:
-        proxies = self.planes.units()
-        return Readiness(release=self.release, outcome=self.outcome, observed=self.observed, proxies=proxies)
+    def _ready(self) -> Readiness:
+        proxies, inputs = self.planes.units(), (self.release, self.outcome, self.observed)
+        make = functools.partial(
+            Readiness, release=self.release, outcome=self.outcome, observed=self.observed, proxies=proxies
+        )
+        return self._readiness.of(make, same=inputs, equal=proxies)
 
     def _pause(self) -> float:
         retries = [*self.fetches.retries_in(), *([PROGRESS_S] if self.fetches.progress else [])]

@@ -8,7 +8,7 @@ tests/control/test_fetches.py.
 """
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import assert_never
@@ -157,3 +157,9 @@ def models_needed(release: Release) -> Mapping[str, str]:
 def key_variable(service: Workload) -> str | None:
     """Return the environment variable that holds the API key of an external model, None if it has no key."""
     return service.runs.api_key_variable if isinstance(service.runs, External) else None
+
+
+def api_keys(release: Release, secret: Callable[[str], str | None]) -> Mapping[str, str]:
+    """Return the API keys of external models, by service key. `secret` looks up a variable."""
+    names = ((service.key, key_variable(service)) for service in release.services)
+    return {key: found for key, name in names if name and (found := secret(name))}

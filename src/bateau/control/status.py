@@ -2,6 +2,8 @@
 
 Called by wiring.local. Only reads the state of the control plane.
 
+A service whose facts are unchanged keeps its status, as the same object: comparing and encoding it again costs nothing.
+
 Invariant: an unknown value is None and is shown as unknown, never as zero or as OK. Held by
 tests/control/test_fetches.py::test_what_is_not_known_of_a_pull_is_unknown_and_not_zero.
 """
@@ -13,12 +15,14 @@ from dataclasses import dataclass
 
 from bateau import __version__
 from bateau.control.loop import Control
-from bateau.control.path import key_variable, model_source, runs_here
+from bateau.control.path import key_variable, model_source
+from bateau.control.service_status import Facts, draining_of, ready_count, service_status, source_of, state_of
 from bateau.domain.errors import BUG, bug
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
-from bateau.domain.workload import External, ModelServer, Workload
+from bateau.domain.workload import Workload
+from bateau.kit.latest import Latest
 from bateau.kit.position import Position
 
 logger = logging.getLogger(__name__)
@@ -43,7 +47,11 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     )
     proxies = sorted(control.planes.proxies)
     gateway = _gateway(now, proxies, [each for key in proxies for each in by_service.pop(key, [])])
-    services = [_contained(now, service, by_service.pop(service.key, [])) for service in control.release.services]
+    latest, control.service_statuses = control.service_statuses, {}
+    services: list[ServiceStatus] = []
+    for service in control.release.services:
+        known = control.service_statuses[service.key] = latest.get(service.key) or Latest()
+        services.append(_contained(now, service, by_service.pop(service.key, []), known))
     services += [_unwritten(now, key, found) for key, found in sorted(by_service.items())]
     written = control.desired.written
     warnings = control.outcome.placement.problems if control.outcome else ()
@@ -107,9 +115,6 @@ class _Now:
     rejected: Mapping[str, str]
     rolled_out: Collection[str]
     revisions: Mapping[str, str]
-
-    def draining_of(self, replicas: Sequence[Replica]) -> tuple[str, ...]:
-        return tuple(replica.id for replica in replicas if replica.draining)
 
 
 def _held(control: Control) -> list[Problem]:
@@ -212,7 +217,7 @@ def _unsaved(control: Control) -> list[Problem]:
 
 def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> ServiceStatus:
     control = now.control
-    state, reason = _state(replicas, wanted=1)
+    state, reason = state_of(replicas, wanted=1)
     ours = {service.key for service in control.release.services}
     rejected = next((says for key, says in sorted(now.rejected.items()) if key not in ours), None)
     if rejected and state is ServiceState.READY:
@@ -224,7 +229,7 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
         state=state,
         reason=next(filter(None, map(control.failure, proxies)), None) or reason,
         replicas_wanted=1,
-        replicas_ready=_ready(replicas),
+        replicas_ready=ready_count(replicas),
         engine="envoy",
         address=control.ports.listen_url,
         replicas=tuple(replicas),
@@ -233,10 +238,11 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
     )
 
 
-def _contained(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceStatus:
-    """Return the status of a service. A bug that prevents it leaves that of all others complete."""
+def _contained(now: _Now, service: Workload, replicas: list[Replica], known: Latest[ServiceStatus]) -> ServiceStatus:
+    """Return the status of a service: the known one if no fact has changed. A bug leaves those of all others as is."""
     try:
-        return _service(now, service, replicas)
+        facts = _facts(now, service, replicas)
+        return known.of(lambda: service_status(service, facts), same=(service,), equal=(facts,))
     except Exception as error:
         says = f"its status is not known: {bug(error)}; the log has the details"
         latest = now.control.snapshots.latest
@@ -244,67 +250,32 @@ def _contained(now: _Now, service: Workload, replicas: list[Replica]) -> Service
             logger.error("%s: %s", service.key, says, exc_info=error)
         return ServiceStatus(
             service=service.key,
-            state=ServiceState.DEGRADED if _ready(replicas) else ServiceState.FAILED,
+            state=ServiceState.DEGRADED if ready_count(replicas) else ServiceState.FAILED,
             reason=says,
             replicas_wanted=service.replicas,
-            replicas_ready=_ready(replicas),
+            replicas_ready=ready_count(replicas),
             engine="unknown",
             replicas=tuple(replicas),
         )
 
 
-def _service(now: _Now, service: Workload, replicas: list[Replica]) -> ServiceStatus:
-    control = now.control
-    draining = now.draining_of(replicas)
-    rejected, blocked = now.rejected.get(service.key), _why_blocked(control, service)
-    staying = [replica for replica in replicas if replica.id not in draining]
-    state, reason = _state(staying, wanted=service.replicas)
-    source = _source(service)
-    progress = control.fetches.progress.get(source or "")
-    if isinstance(service.runs, External):
-        state, reason = ServiceState.READY, "external endpoint; not probed"
-    elif not runs_here(service):
-        state, reason = ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
-    elif rejected:
-        state, reason = ServiceState.DEGRADED, f"clients cannot reach it: {rejected}"
-    elif blocked and _ready(staying):
-        state, reason = ServiceState.DEGRADED, f"the previous replicas continue to serve: {blocked}"
-    elif blocked:
-        state, reason = ServiceState.FAILED, blocked
-    elif not _ready(staying) and _is_pulling(control, service):
-        state, reason = ServiceState.PULLING, None
-    elif state is ServiceState.READY and (failing := _failing_revision(control, service, staying)):
-        state, reason = (
-            ServiceState.DEGRADED,
-            f"the previous revision serves; the new one does not become ready: {failing}",
-        )
-    return ServiceStatus(
-        service=service.key,
-        state=state,
-        reason=reason,
-        replicas_wanted=0 if state is ServiceState.ELSEWHERE else service.replicas,
-        replicas_ready=_ready(staying),
-        engine=_engine(service),
-        address=now.addresses.get(service.key),
-        capacity=control.outcome.placement.capacities.get(service.key) if control.outcome else None,
-        source=source,
-        task=control.tasks.get(service.key),
-        pulled_bytes=progress.bytes_done if progress else None,
-        pull_bytes_total=progress.bytes_total if progress else None,
+def _facts(now: _Now, service: Workload, replicas: Sequence[Replica]) -> Facts:
+    control, key = now.control, service.key
+    outcome, source = control.outcome, source_of(service)
+    unit = outcome.units.get(key) if outcome else None
+    return Facts(
         replicas=tuple(replicas),
-        draining=draining,
-        rejected=rejected,
-        blocked=blocked,
-        rolled_out=service.key in now.rolled_out and not rejected,
-        revision=now.revisions.get(service.key),
+        unit_revision=unit.revision if unit else None,
+        revision=now.revisions.get(key),
+        rejected=now.rejected.get(key),
+        blocked=_why_blocked(control, service),
+        pulling=_is_pulling(control, service),
+        progress=control.fetches.progress.get(source or ""),
+        address=now.addresses.get(key),
+        capacity=outcome.placement.capacities.get(key) if outcome else None,
+        task=control.tasks.get(key),
+        rolled_out=key in now.rolled_out,
     )
-
-
-def _failing_revision(control: Control, service: Workload, replicas: Sequence[Replica]) -> str | None:
-    """Return why a replica of the desired revision does not become ready, while another revision serves."""
-    unit = control.outcome.units.get(service.key) if control.outcome else None
-    current = [each for each in replicas if unit is not None and each.revision == unit.revision]
-    return next((each.reason or "unknown" for each in current if each.state is ReplicaState.BACKOFF), None)
 
 
 def _why_blocked(control: Control, service: Workload) -> str | None:
@@ -324,63 +295,19 @@ def _is_pulling(control: Control, service: Workload) -> bool:
     return source is not None and control.fetches.is_fetching(source)
 
 
-def _source(service: Workload) -> str | None:
-    """Return the source of the model, None for a service without a model."""
-    match service.runs:
-        case ModelServer(source=source) | External(url=source):
-            return source
-        case _:
-            return None
-
-
-def _engine(service: Workload) -> str:
-    """Return the name of the engine that serves it, in one word."""
-    match service.runs:
-        case ModelServer(engine=engine):
-            return engine or "llama.cpp"
-        case External():
-            return "external"
-        case _:
-            return "process"
-
-
-def _state(replicas: list[Replica], *, wanted: int) -> tuple[ServiceState, str | None]:
-    ready = _ready(replicas)
-    done = sum(replica.state is ReplicaState.DONE for replica in replicas)
-    if failed := next((each for each in replicas if each.state is ReplicaState.FAILED), None):
-        return ServiceState.FAILED, f"{failed.reason}; it is not restarted"
-    if done and done >= wanted:
-        return ServiceState.DONE, None
-    if wanted == 0:
-        return ServiceState.STOPPED, "replicas: 0"
-    troubled = next((r for r in replicas if r.reason and r.state is not ReplicaState.READY), None)
-    reason = troubled.reason if troubled else None
-    if ready + done >= wanted:
-        return ServiceState.READY, None
-    if any(r.state is ReplicaState.BACKOFF for r in replicas):
-        return (ServiceState.DEGRADED if ready else ServiceState.FAILED), reason
-    if any(r.state is ReplicaState.UNREADY for r in replicas):
-        return ServiceState.DEGRADED, reason
-    return ServiceState.STARTING, reason
-
-
 def _unwritten(now: _Now, key: str, replicas: list[Replica]) -> ServiceStatus:
     """Return the status of running replicas that are not in the release: they are leaving, unless specs are missing."""
     state, reason = ServiceState.LEAVING, "its document was deleted"
     if now.left_alone:
-        state, reason = _state(replicas, wanted=len(replicas))
+        state, reason = state_of(replicas, wanted=len(replicas))
         reason = reason or _LEFT_ALONE
     return ServiceStatus(
         service=key,
         state=state,
         reason=reason,
         replicas_wanted=len(replicas) if now.left_alone else 0,
-        replicas_ready=_ready(replicas),
+        replicas_ready=ready_count(replicas),
         engine="process",
         replicas=tuple(replicas),
-        draining=now.draining_of(replicas),
+        draining=draining_of(replicas),
     )
-
-
-def _ready(replicas: list[Replica]) -> int:
-    return sum(replica.state is ReplicaState.READY for replica in replicas)

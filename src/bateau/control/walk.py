@@ -23,6 +23,7 @@ from bateau.domain.release import Release
 from bateau.domain.unit import Unit, Whereabouts
 from bateau.domain.workload import Workload
 from bateau.place import place
+from bateau.render import Surroundings
 
 logger = logging.getLogger(__name__)
 
@@ -42,17 +43,35 @@ class World:
     files: Mapping[str, ModelFile] = field(default_factory=dict[str, ModelFile])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs:
+    """Everything that the unit of a service depends on, beside checks."""
+
+    service: Workload
+    around: Surroundings
+    doubled: bool
+
+    def are(self, others: "Inputs | None") -> bool:
+        """Whether a unit made from the others is the same. Documents are not compared: in them, `1` equals `true`."""
+        if others is None or self.service is not others.service:
+            return False
+        return (self.around, self.doubled) == (others.around, others.doubled)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """The units of a release on a site: `assembled` has every service, with its unit if it has one, and its findings.
 
     `refused` says why a service has no unit. A service in `held` may get a unit later, so its replicas stay.
+    `inventory` and `inputs` are those that the units were made from.
     """
 
     placement: Placement
     assembled: Mapping[str, Assembled]
     refused: Mapping[str, str]
     held: frozenset[str]
+    inventory: Inventory = Inventory()  # noqa: RUF009 - frozen
+    inputs: Mapping[str, Inputs] = field(default_factory=dict[str, Inputs])
 
     @functools.cached_property
     def units(self) -> Mapping[str, Unit]:
@@ -60,8 +79,11 @@ class Outcome:
         return {key: each.unit for key, each in self.assembled.items() if each.unit is not None}
 
 
-def walk(release: Release, world: World, assembly: Assembly) -> Outcome:
-    """Turn a release into the units of a site."""
+def walk(release: Release, world: World, assembly: Assembly, *, before: Outcome | None = None) -> Outcome:
+    """Turn a release into the units of a site.
+
+    `before` is an earlier outcome of an assembly without checks: a service whose inputs are unchanged keeps its unit.
+    """
     assembled: dict[str, Assembled] = {}
     placement = _placed(release, world, assembled)
     refused: dict[str, str] = {key: problem.says for key, problem in placement.refused.items()}
@@ -70,15 +92,25 @@ def walk(release: Release, world: World, assembly: Assembly) -> Outcome:
     inventory = Inventory(
         machine=world.machine, directory=world.directory, files=world.files, capacities=placement.capacities
     )
+    if before and before.inventory == inventory:
+        inventory = before.inventory  # the same object, so that it is not compared for each service
     services = [each for each in release.services if each.key in members and each.key not in refused]
     assembly.include_crds((each, around.of(each.key)) for each in services)
+    inputs: dict[str, Inputs] = {}
     for service in services:
         key = service.key
-        assembled[key] = assembly.unit(service, around.of(key, inventory), doubled=around.doubles(key))
+        made_from = Inputs(service=service, around=around.of(key, inventory), doubled=around.doubles(key))
+        inputs[key] = made_from
+        if before and made_from.are(before.inputs.get(key)) and before.assembled[key].unit:
+            assembled[key] = before.assembled[key]
+        else:
+            assembled[key] = assembly.unit(service, made_from.around, doubled=made_from.doubled)
     refused |= {key: each.refusal for key, each in assembled.items() if each.refusal}
     units = {key for key, each in assembled.items() if each.unit is not None}
     held = frozenset(str(service.key) for service in release.services if runs_here(service)) - units
-    return Outcome(placement=placement, assembled=assembled, refused=refused, held=held)
+    return Outcome(
+        placement=placement, assembled=assembled, refused=refused, held=held, inventory=inventory, inputs=inputs
+    )
 
 
 def _contained(

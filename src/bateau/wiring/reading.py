@@ -6,12 +6,14 @@ Invariant: a repository of any size delays no probe. Held by tests/wiring/test_r
 """
 
 import asyncio
+import pickle
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 from bateau.control.path import Written, understand
+from bateau.domain.workload import Workload
 from bateau.ports.texts import Texts
 from bateau.wiring.worker import IDLE_S, Worker
 
@@ -23,6 +25,7 @@ class WorkerReader:
         self._environment = environment
         self._variables = dict(variables)
         self._worker = Worker(idle_s=idle_s)
+        self._services: Mapping[bytes, Workload] = {}  # those of the last texts, by their packed form
 
     def start(self) -> None:
         """Start the process, so that it is there when the first specs are read."""
@@ -34,12 +37,14 @@ class WorkerReader:
 
     async def understood(self, texts: Mapping[str, str], *, today: date) -> Written:
         """Return the texts as read and hydrated. Raises ControlError if the process exits before it is done."""
-        return await self._worker.call(_understood, dict(texts), self._environment, self._variables, today)
+        packed = await self._worker.call(_understood, dict(texts), self._environment, self._variables, today)
+        return await asyncio.to_thread(self._unpacked, packed)
 
     def is_sound(self, texts: Mapping[str, str]) -> bool:
         """Whether texts have no errors, today. Blocks: call it from a thread. Raises ControlError as `understood`."""
         today = datetime.fromtimestamp(time.time(), tz=UTC).date()
-        return not self._worker.call_here(_understood, dict(texts), self._environment, self._variables, today).wrong
+        packed = self._worker.call_here(_understood, dict(texts), self._environment, self._variables, today)
+        return not packed.written.wrong
 
     @property
     def pid(self) -> int | None:
@@ -50,9 +55,28 @@ class WorkerReader:
         """End the process; the next texts get a new one."""
         self._worker.close()
 
+    def _unpacked(self, packed: "_Packed") -> Written:
+        """Return the specs. A service that has not changed is the same object as before, so nothing is made again."""
+        known = self._services
+        self._services = {
+            data: known.get(data) or pickle.loads(data)  # noqa: S301 - from our own process
+            for data in packed.services
+        }
+        return replace(packed.written, release=replace(packed.written.release, services=tuple(self._services.values())))
+
+
+@dataclass(frozen=True, slots=True)
+class _Packed:
+    """Specs on their way to the control plane: `written` without its services, which are packed one by one."""
+
+    written: Written
+    services: tuple[bytes, ...]
+
 
 def _understood(
     texts: Mapping[str, str], environment: str | None, variables: Mapping[str, str], today: date
-) -> Written:
+) -> _Packed:
+    found = understand(texts, environment, variables, today=today)
+    services = tuple(pickle.dumps(each, pickle.HIGHEST_PROTOCOL) for each in found.release.services)
     # Policies hold compiled expressions, which stay in the process that compiled them; nobody needs them beyond it.
-    return replace(understand(texts, environment, variables, today=today), policies=())
+    return _Packed(replace(found, policies=(), release=replace(found.release, services=())), services)

@@ -39,8 +39,17 @@ def next_steps(
             replicas=0,
             drain_timeout_s=max(replica.drain_timeout_s for replica in replicas),
         )
-        steps += _service(target, replicas, draining)
+        if not _is_there(target, replicas, draining):
+            steps += _service(target, replicas, draining)
     return tuple(steps)
+
+
+def _is_there(target: Desired, replicas: Sequence[Replica], draining: Mapping[str, Draining]) -> bool:
+    """Whether a service has exactly the replicas that it should have, as nearly all services do at nearly all times."""
+    return len(replicas) == target.replicas and all(
+        each.revision == target.revision and each.state is not ReplicaState.STOPPING and each.id not in draining
+        for each in replicas
+    )
 
 
 def _service(target: Desired, replicas: Sequence[Replica], draining: Mapping[str, Draining]) -> list[Step]:

@@ -9,6 +9,7 @@ tests/runtimes/test_full_disk.py.
 import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
 from bateau.runtimes.local.disk import shortages
 from bateau.runtimes.local.instance import Instance
@@ -70,9 +71,12 @@ class Upkeep:
             # A process that was started meanwhile has marks of its own.
             if supervisor is not None and supervisor.record.files is marks[replica_id]:
                 supervisor.note_changed_files(changed)
-        for replica_id in list(self._replicas):
-            path = self._instance.log_path(replica_id)
+        paths = [self._instance.log_path(replica_id) for replica_id in self._replicas]
+        await asyncio.to_thread(self._rotate, paths)
+
+    def _rotate(self, paths: Sequence[Path]) -> None:
+        for path in paths:
             try:
-                await asyncio.to_thread(rotate_if_full, path, bytes_max=self._instance.log_bytes_max)
+                rotate_if_full(path, bytes_max=self._instance.log_bytes_max)
             except OSError as error:
                 log.warning("The log %s could not be rotated: %s", path, error.strerror)
