@@ -32,8 +32,8 @@ metadata: {{name: prod}}
 spec: {{patches: [{{match: {{kind: Job, name: "migrate-*"}}, set: {{spec.backoffLimit: 3}}}}]}}
 """
 SAYS = (
-    "is created again each time, under a new name (metadata.generateName); `kubectl apply` rejects it, "
-    "`kubectl create` accepts it"
+    "has no name (metadata.generateName): `bateau apply` creates it once for each content; `kubectl apply` rejects it, "
+    "and `kubectl create` creates it again each time"
 )
 
 

@@ -21,10 +21,10 @@ def test_each_apply_creates_it_again_and_the_plan_says_so() -> None:
         ("create", "migrate-*", "app/b"),
     ]
     assert {each.reasons for each in delivery.changes} == {
-        ("each apply creates it again, under a new name (metadata.generateName)",)
+        ("each `kubectl create` creates it again, under a new name (metadata.generateName)",)
     }
     assert delivery.problems == ()
-    assert "each apply creates it again" in plan_text(delivery)
+    assert "each `kubectl create` creates it again" in plan_text(delivery)
 
 
 def test_one_that_is_no_longer_desired_is_no_removal() -> None:

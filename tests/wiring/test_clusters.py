@@ -108,6 +108,38 @@ def test_what_is_removed_from_the_specs_goes_and_what_others_made_stays(project:
     assert {"colours", "by-hand"} <= names
 
 
+def test_a_job_without_a_name_is_created_once_for_its_content(project: Project):
+    job = (
+        "apiVersion: batch/v1\nkind: Job\nmetadata: {generateName: migrate-}\nspec:\n  suspend: true\n  template:\n"
+        "    spec: {restartPolicy: Never, containers: [{name: run, image: registry.example/run:%s}]}\n"
+    )
+    path = project.directory / "objects" / "job.yaml"
+    path.write_text(job % 1)
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert len(project.kubectl.get("jobs")["items"]) == 1
+    project.kubectl("delete", "jobs", "--all")
+    assert "nothing changes" in project.bateau("plan", "--env", "prod"), "it has ended, and is not run again"
+    path.write_text(job % 2)
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert len(project.kubectl.get("jobs")["items"]) == 1
+
+
+def test_two_repositories_with_one_environment_and_namespace_are_told_apart(project: Project):
+    def moved(url: str) -> None:
+        subprocess.run(["git", "-C", str(project.directory), "config", "remote.origin.url", url], check=True)
+
+    subprocess.run(["git", "init", "--quiet", str(project.directory)], check=True)
+    moved("git@git.example:acme/shop.git")
+    project.bateau("apply", "--env", "prod", "--yes")
+    moved("git@git.example:acme/cart.git")
+    told = project.bateau("plan", "--env", "prod", code=3)
+    assert "belongs to the repository git.example/acme/shop, and these specs are from git.example/acme/cart" in told
+    # The way out for a repository that has moved.
+    words = told.partition("kubectl ")[2].partition("bateau.dev/repository-")[0].split()
+    project.kubectl(*words, "bateau.dev/repository-")
+    project.bateau("apply", "--env", "prod", "--yes")
+
+
 def test_without_confirmation_nothing_is_applied(project: Project):
     assert "confirmation needs a terminal" in project.bateau("apply", "--env", "prod", code=2)
     assert f"+ ConfigMap {project.namespace}/colours" in project.bateau("apply", "--env", "prod", "--dry-run")

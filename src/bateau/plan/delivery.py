@@ -149,7 +149,7 @@ def _apart(manifests: Iterable[Manifest]) -> tuple[list[Manifest], list[Manifest
 
 def _creation(manifest: Manifest) -> Change:
     origins = manifest.origins.get("metadata.generateName", ())
-    reason = "each apply creates it again, under a new name (metadata.generateName)"
+    reason = "each `kubectl create` creates it again, under a new name (metadata.generateName)"
     return Change(act="create", key=manifest.key, service=manifest.service, origins=origins, reasons=(reason,))
 
 

@@ -54,8 +54,8 @@ def _generated(service: Workload, manifests: Sequence[Manifest]) -> Iterator[Fin
     for manifest in manifests:
         if manifest.is_generated:
             says = (
-                f"{manifest.group_kind[1]} {manifest.name} is created again each time, under a new name "
-                "(metadata.generateName); `kubectl apply` rejects it, `kubectl create` accepts it"
+                f"{manifest.group_kind[1]} {manifest.name} has no name (metadata.generateName): `bateau apply` creates "
+                "it once for each content; `kubectl apply` rejects it, and `kubectl create` creates it again each time"
             )
             path = "metadata.generateName"
             where = place(manifest.origins, path)

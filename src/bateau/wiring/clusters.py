@@ -25,6 +25,8 @@ from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, acc
 from bateau.runtimes.kubernetes.diagnosis import reports
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
+from bateau.runtimes.kubernetes.wanted import named
+from bateau.sources.git.identity import identity_of
 from bateau.specs import read
 from bateau.wiring.delivery import rules_of
 from bateau.wiring.local import SystemClock
@@ -57,13 +59,16 @@ async def plans_on(
     """
     reading = made.reading or read(made.texts)
     rules = rules_of(question)
+    wanted = replace(made, manifests=tuple(map(named, made.manifests)))
+    repository = await identity_of(question.directory, os.environ)
 
     async def one(place: Destination) -> Delivery:
         async with _api(place) as api:
-            there = await present(api, made.manifests, owner=owner_of(question, place), namespace=place.namespace)
+            owner = owner_of(question, place)
+            there = await present(api, wanted.manifests, owner=owner, namespace=place.namespace, repository=repository)
         side = f"cluster {place.name}"
         observed = taken(there, side, reading, rules, environment=question.environment, variables=os.environ)
-        return difference(made, observed, environment=question.environment, confirmed=confirmed)
+        return difference(wanted, observed, environment=question.environment, confirmed=confirmed)
 
     return [
         Delivery(environment=question.environment, cluster=place.name, unreachable=_reason(answer))
@@ -92,7 +97,16 @@ async def apply_on(
         clock = SystemClock()
         owner = owner_of(question, place)
         # A person has seen the plan: what others hold is taken over only if they say so.
-        runtime = KubernetesRuntime(api, clock, owner=owner, namespace=place.namespace, drift="report", force=force)
+        repository = await identity_of(question.directory, os.environ)
+        runtime = KubernetesRuntime(
+            api,
+            clock,
+            owner=owner,
+            namespace=place.namespace,
+            repository=repository,
+            drift="report",
+            force=force,
+        )
         try:
             before = await look(api, clock, owner=owner, namespace=place.namespace)
             existing = {each.service for each in before.objects if each.service}
@@ -144,7 +158,8 @@ def owner_of(question: Question, place: Destination) -> str:
 def owner_label(namespace: str, environment: str | None) -> str:
     """Return the owner of an environment's objects, in at most 63 characters.
 
-    The namespace is in it, because the environments of two repositories may have one name.
+    The namespace is in it, because the environments of two repositories may have one name. Where that is the same,
+    too, the inventory tells them apart.
     """
     name = f"{namespace}.{environment or 'default'}"
     if len(name) <= _LABEL_MAX:

@@ -32,6 +32,7 @@ from bateau.runtimes.kubernetes.documents import Document, DocumentKey, Document
 from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.lease import Lease
 from bateau.sources.git import GitReference
+from bateau.sources.git.identity import identity
 from bateau.specs.kinds import KINDS
 from bateau.wiring.clusters import owner_label
 from bateau.wiring.declaring import Declaring
@@ -206,7 +207,7 @@ class Controller:
                 name=reference.shown,
                 texts=repository,
                 declare=declare,
-                runtime=self._runtime(owner, namespace),
+                runtime=self._runtime(owner, namespace, identity(reference.url, reference.subdirectory)),
                 clock=self._clock,
                 changed=self._news.set,
             ),
@@ -242,10 +243,10 @@ class Controller:
             self._reconcilers[namespace] = reconciler
             self._tasks.create_task(reconciler.run(), name=reconciler.name)
 
-    def _runtime(self, owner: str, namespace: str) -> KubernetesRuntime:
+    def _runtime(self, owner: str, namespace: str, repository: str = "") -> KubernetesRuntime:
         api = ApiServer(self._settings.access)
         self._apis.append(api)
-        return KubernetesRuntime(api, self._clock, owner=owner, namespace=namespace)
+        return KubernetesRuntime(api, self._clock, owner=owner, namespace=namespace, repository=repository)
 
     async def _left_over(self) -> None:
         """Remove what the documents declared that were deleted while no controller ran.

@@ -1,9 +1,28 @@
 """Bad days of a cluster, at the real API server: refusals, ends that do not come, kinds that come and go."""
 
-from bateau.kit.json_value import JsonObject
-from runtimes.kubernetes.rig import CONFIG_MAPS, Bench, eventually, settled, state_of, unit, until
+import pytest
+
+from bateau.domain.errors import ObjectRefused
+from bateau.domain.unit import Unit
+from bateau.kit.backoff import Backoff
+from bateau.kit.json_value import JsonObject, text_at
+from bateau.runtimes.kubernetes import work
+from bateau.runtimes.kubernetes.api import Resource
+from runtimes.kubernetes.rig import CONFIG_MAPS, NAMESPACES, Bench, eventually, settled, state_of, unit, until
 
 _MERGE = "application/merge-patch+json"
+
+DEFINITIONS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
+QUOTAS = Resource("/api/v1", "resourcequotas", namespaced=True)
+JOBS = Resource("/apis/batch/v1", "jobs", namespaced=True)
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+POLICIES = Resource(_ADMISSION, "validatingadmissionpolicies", namespaced=False)
+BINDINGS = Resource(_ADMISSION, "validatingadmissionpolicybindings", namespaced=False)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(work, "RETRY", Backoff(initial_s=0.2, ceiling_s=0.5))
 
 
 async def _finalizers(b: Bench, name: str, *names: str) -> None:
@@ -37,3 +56,241 @@ async def test_an_object_whose_finalizer_does_not_end_is_reported_and_still_know
             return await b.data("cart") is None
 
         await eventually(is_gone)
+
+
+def _definition(b: Bench, *versions: str, scope: str = "Namespaced") -> JsonObject:
+    """Return the definition of a kind `Thing` that only this test has; the first version is the stored one."""
+    fields: JsonObject = {
+        "type": "object",
+        "properties": {"spec": {"type": "object", "properties": {"a": {"type": "string"}}}},
+    }
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"things.{b.namespace}.example.org"},
+        "spec": {
+            "group": f"{b.namespace}.example.org",
+            "scope": scope,
+            "names": {"plural": "things", "singular": "thing", "kind": "Thing"},
+            "versions": [
+                {"name": each, "served": True, "storage": each == versions[0], "schema": {"openAPIV3Schema": fields}}
+                for each in versions
+            ],
+        },
+    }
+
+
+def _thing(b: Bench, name: str, version: str = "v1", **spec: str) -> JsonObject:
+    """Return a Thing that names no namespace."""
+    return {
+        "apiVersion": f"{b.namespace}.example.org/{version}",
+        "kind": "Thing",
+        "metadata": {"name": name},
+        "spec": {**spec},
+    }
+
+
+def _things(b: Bench, version: str = "v1", *, namespaced: bool = True) -> Resource:
+    return Resource(f"/apis/{b.namespace}.example.org/{version}", "things", namespaced=namespaced)
+
+
+async def _drop(b: Bench, resource: Resource, name: str) -> None:
+    found = await b.api.get(resource, "", name)
+    await b.api.delete(resource, "", name, uid=text_at(found or {}, "metadata", "uid"))
+
+
+async def test_a_kind_that_comes_later_gets_newer_and_goes_concerns_its_unit_only(cluster_bench: Bench) -> None:
+    b = cluster_bench
+    shop, thing = unit("shop", b.config_map("shop")), unit("thing", _thing(b, "one", "v1alpha1", a="1"))
+    async with b.runtime() as runtime:
+        runtime.apply([shop, thing])
+        seen = await until(runtime, lambda seen: bool(seen.failures) and "app/shop" not in seen.moving)
+        assert "is its CRD installed?" in seen.failures["app/thing"]
+        await b.api.apply(DEFINITIONS, _definition(b, "v1alpha1"))
+        await until(runtime, lambda seen: not seen.failures and not seen.moving)
+        assert await b.api.get(_things(b, "v1alpha1"), b.namespace, "one") is not None, "it got the runtime's namespace"
+        # An older definition does not know a field.
+        runtime.apply([shop, unit("thing", {**_thing(b, "one", "v1alpha1"), "spec": {"b": "1"}})])
+        seen = await until(runtime, lambda seen: bool(seen.failures))
+        assert ".spec.b" in seen.failures["app/thing"]
+        # A newer one no longer serves the version.
+        await b.api.apply(DEFINITIONS, _definition(b, "v1", "v1alpha1"))
+        runtime.apply([shop, thing])
+        await until(runtime, lambda seen: not seen.failures)
+        newer = _definition(b, "v1", "v1alpha1")
+        newer["spec"] = {**_spec(newer), "versions": [_versions(newer)[0], {**_versions(newer)[1], "served": False}]}
+        await b.api.apply(DEFINITIONS, newer)
+        await eventually(lambda: _unserved(b))
+        runtime.apply([shop, unit("thing", _thing(b, "one", "v1alpha1", a="2"))])
+        seen = await until(runtime, lambda seen: "app/thing" in seen.failures)
+        assert f"the cluster serves Thing as {b.namespace}.example.org/v1, and not as" in seen.failures["app/thing"]
+        assert seen.unknown is None
+        # The object is removed all the same, although the list has the former version.
+        await settled(runtime, [shop])
+        assert await b.api.get(_things(b), b.namespace, "one") is None
+        # With the definition, all things go; nothing else does.
+        await settled(runtime, [shop, unit("thing", _thing(b, "one"))])
+        await _drop(b, DEFINITIONS, f"things.{b.namespace}.example.org")
+        seen = await until(runtime, lambda seen: "app/thing" in seen.failures)
+        assert "is its CRD installed?" in seen.failures["app/thing"]
+        seen = await settled(runtime, [shop])
+        assert state_of(seen, "shop").phase == "current"
+
+
+async def _unserved(b: Bench) -> bool:
+    return await b.api.resource(f"{b.namespace}.example.org/v1alpha1", "Thing", again=True) is None
+
+
+def _spec(tree: JsonObject) -> JsonObject:
+    spec = tree["spec"]
+    assert isinstance(spec, dict)
+    return spec
+
+
+def _versions(tree: JsonObject) -> list[JsonObject]:
+    versions = _spec(tree)["versions"]
+    assert isinstance(versions, list)
+    return [each for each in versions if isinstance(each, dict)]
+
+
+async def test_a_definition_and_its_objects_are_applied_at_once(cluster_bench: Bench) -> None:
+    b = cluster_bench
+    thing = _thing(b, "one")
+    thing["metadata"] = {"name": "one", "namespace": b.namespace}  # the kind has no namespaces
+    async with b.runtime() as runtime:
+        runtime.apply([unit("things", _definition(b, "v1", scope="Cluster"), thing)])
+        seen = await until(runtime, lambda seen: not seen.moving or bool(seen.failures))
+        assert seen.failures == {}
+        assert await b.api.get(_things(b, namespaced=False), "", "one") is not None
+    await _drop(b, DEFINITIONS, f"things.{b.namespace}.example.org")
+
+
+async def test_a_policy_and_a_quota_refuse_one_object_until_they_allow_it(cluster_bench: Bench) -> None:
+    b = cluster_bench
+    name = f"{b.namespace}-no-cart"
+    rule: JsonObject = {"apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"], "operations": ["*"]}
+    selector: JsonObject = {"matchLabels": {"kubernetes.io/metadata.name": b.namespace}}
+    policy: JsonObject = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicy",
+        "metadata": {"name": name},
+        "spec": {
+            "matchConstraints": {"resourceRules": [rule], "namespaceSelector": selector},
+            "validations": [{"expression": "object.metadata.name != 'cart'", "message": "no carts here"}],
+        },
+    }
+    binding: JsonObject = {
+        "apiVersion": "admissionregistration.k8s.io/v1",
+        "kind": "ValidatingAdmissionPolicyBinding",
+        "metadata": {"name": name},
+        "spec": {"policyName": name, "validationActions": ["Deny"]},
+    }
+    quota: JsonObject = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "small", "namespace": b.namespace},
+        "spec": {"hard": {"count/jobs.batch": "0"}},
+    }
+    for resource, tree in ((POLICIES, policy), (BINDINGS, binding), (QUOTAS, quota)):
+        await b.api.apply(resource, tree)
+    units = [unit("shop", b.config_map("shop")), unit("cart", b.config_map("cart")), unit("job", _job(b))]
+    try:
+        await eventually(lambda: _is_denied(b, b.config_map("cart")))
+        async with b.runtime() as runtime:
+            runtime.apply(units)
+            seen = await until(runtime, lambda seen: len(seen.failures) == 2 and "app/shop" not in seen.moving)
+            assert "no carts here" in seen.failures["app/cart"]
+            assert "exceeded quota: small" in seen.failures["app/job"]
+            assert seen.unknown is None
+            await b.api.delete(QUOTAS, b.namespace, "small", uid=await _uid(b, QUOTAS, "small"))
+            for resource in (BINDINGS, POLICIES):
+                await _drop(b, resource, name)
+            await until(runtime, lambda seen: not seen.failures)
+    finally:
+        for resource in (BINDINGS, POLICIES):
+            if await b.api.get(resource, "", name) is not None:
+                await _drop(b, resource, name)
+
+
+async def _is_denied(b: Bench, tree: JsonObject) -> bool:
+    try:
+        await b.api.apply(CONFIG_MAPS, tree, dry_run=True)
+    except ObjectRefused:
+        return True
+    return False
+
+
+async def _uid(b: Bench, resource: Resource, name: str) -> str:
+    return text_at(await b.api.get(resource, b.namespace, name) or {}, "metadata", "uid")
+
+
+def _job(b: Bench, name: str = "migrate", generated: bool = False, **labels: str) -> JsonObject:
+    containers: JsonObject = {
+        "containers": [{"name": "run", "image": "registry.example/run:1"}],
+        "restartPolicy": "Never",
+    }
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"generateName" if generated else "name": name, "namespace": b.namespace, "labels": {**labels}},
+        "spec": {"suspend": True, "template": {"spec": {**containers, "restartPolicy": "Never"}}},
+    }
+
+
+async def test_a_namespace_that_ends_is_reported_and_made_again(cluster_bench: Bench) -> None:
+    b = cluster_bench
+    other = f"{b.namespace}-b"
+    tree = b.config_map("there")
+    tree["metadata"] = {"name": "there", "namespace": other}
+    units = [unit("shop", b.config_map("shop")), unit("there", tree)]
+    async with b.runtime() as runtime:
+        await settled(runtime, units)
+        holder = b.config_map("holder")
+        holder["metadata"] = {"name": "holder", "namespace": other, "finalizers": ["example.org/never"]}
+        await b.api.create(CONFIG_MAPS, holder)
+        await _drop(b, NAMESPACES, other)
+        seen = await until(runtime, lambda seen: "app/there" in seen.failures)
+        assert "because it is being terminated" in seen.failures["app/there"]
+        assert "app/shop" not in seen.failures
+        path = CONFIG_MAPS.path(other, "holder")
+        await b.api.requests.json("PATCH", path, body={"metadata": {"finalizers": []}}, form=_MERGE)
+        await until(runtime, lambda seen: not seen.failures and not seen.moving)
+    await _drop(b, NAMESPACES, other)
+
+
+async def test_an_inventory_that_goes_with_its_namespace_is_written_again(cluster_bench: Bench) -> None:
+    b = cluster_bench
+    units: list[Unit] = [unit("shop", b.config_map("shop")), unit("cart", b.config_map("cart"))]
+    name = f"bateau-inventory-{b.namespace}"
+    async with b.runtime() as runtime:
+        await settled(runtime, units)
+        for each in (name, "shop"):
+            await b.api.delete(CONFIG_MAPS, b.namespace, each, uid=await _uid(b, CONFIG_MAPS, each))
+        await eventually(lambda: b.api.get(CONFIG_MAPS, b.namespace, name))
+        await settled(runtime, units)
+    async with b.runtime() as runtime:
+        await settled(runtime, units[:1])
+        assert await b.api.get(CONFIG_MAPS, b.namespace, "cart") is None
+
+
+async def test_an_object_without_a_name_is_created_once_for_each_content(cluster_bench: Bench) -> None:
+    b = cluster_bench
+
+    async def jobs() -> list[str]:
+        found, _ = await b.api.list(JOBS, lambda tree: text_at(tree, "metadata", "name"), namespace=b.namespace)
+        return sorted(found)
+
+    job = unit("shop", _job(b, "migrate-", generated=True), b.config_map("shop"))
+    async with b.runtime() as runtime:
+        await settled(runtime, [job])
+        (first,) = await jobs()
+        assert first.startswith("migrate-")
+        await b.api.delete(JOBS, b.namespace, first, uid=await _uid(b, JOBS, first))
+        seen = await until(runtime, lambda seen: any(each.phase == "gone" for each in seen.objects))
+        assert not seen.moving
+    async with b.runtime() as runtime:
+        await settled(runtime, [job])
+        assert await jobs() == [], "it was created for this content, and has ended"
+        await settled(runtime, [unit("shop", _job(b, "migrate-", generated=True, version="2"), b.config_map("shop"))])
+        (second,) = await jobs()
+        assert second != first

@@ -91,7 +91,9 @@ class Inventory:
             except ObjectRefused as error:
                 if error.reason not in ("Conflict", "AlreadyExists") or attempt == _TRIES - 1:
                     raise
+                known = len(self._parts)
                 await self._load()
+                whole = whole or len(self._parts) < known  # they were deleted
             else:
                 self._saved = dict(objects)
                 return

@@ -5,41 +5,67 @@ Called by wiring.clusters. Needs read rights only.
 
 import asyncio
 from collections.abc import Iterable
+from typing import Final
 
 from bateau.domain.manifest import Manifest
-from bateau.kit.json_value import JsonObject, object_at
+from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 from bateau.runtimes.kubernetes.api import IN_FLIGHT, ApiServer
 from bateau.runtimes.kubernetes.live import OWNER, SERVICE, Key
 from bateau.runtimes.kubernetes.removing import KEPT_KINDS, Remover
 
+# Kinds of the API server itself are rendered where they belong.
+_BUILT_IN: Final = frozenset(("", "apps", "batch", "autoscaling", "policy"))
 
-async def present(api: ApiServer, wanted: Iterable[Manifest], *, owner: str, namespace: str) -> list[JsonObject]:
-    """Return the existing objects, without the labels that Bateau adds to find them again. Raises ClusterError.
 
-    An object that is no longer wanted is among them if it may be removed.
+async def present(
+    api: ApiServer, wanted: Iterable[Manifest], *, owner: str, namespace: str, repository: str = ""
+) -> list[JsonObject | ReadObject]:
+    """Return the existing objects, without the labels that Bateau adds to find them again.
+
+    An object that is no longer wanted is among them if it may be removed. The wanted objects have names, as `named`
+    gives them; one that was created for its content and has ended is returned as it is wanted. Raises ClusterError.
     """
-    versions: dict[Key, str] = {each.key: str(each.tree["apiVersion"]) for each in wanted}
-    made = Remover(api, owner=owner, namespace=namespace)
+    made = Remover(api, owner=owner, namespace=namespace, repository=repository)
     await made.read()
-    versions |= {
-        key: each.version
-        for key, each in made.listed.items()
-        if key not in versions and each.uid and key[:2] not in KEPT_KINDS
-    }
     slots = asyncio.Semaphore(IN_FLIGHT)
+    seen: set[Key] = set()
 
-    async def read(key: Key, version: str) -> JsonObject | None:
+    async def one(manifest: Manifest) -> JsonObject | ReadObject | None:
+        key, version = manifest.key, str(manifest.tree["apiVersion"])
         async with slots:
             resource = await api.resource(version, key[1])
-            return await api.get(resource, key[2], key[3]) if resource else None
+            if resource is None:
+                return None
+            if resource.namespaced != bool(key[2]) and key[0] not in _BUILT_IN:
+                key = (key[0], key[1], namespace if resource.namespaced else "", key[3])
+            seen.add(key)
+            tree = await api.get(resource, key[2], key[3])
+        if tree is None:
+            return manifest.tree if _has_ended(manifest, made, key) else None
+        return _plain(tree, manifest.key[2])
 
-    found = await asyncio.gather(*(read(key, version) for key, version in versions.items()))
-    return [_plain(tree) for tree in found if tree is not None]
+    async def other(key: Key, version: str) -> JsonObject | None:
+        async with slots:
+            resource = await api.resource(version, key[1])
+            tree = await api.get(resource, key[2], key[3]) if resource else None
+        return tree and _plain(tree, key[2])
+
+    found = [*await asyncio.gather(*map(one, wanted))]
+    former = {key: each.version for key, each in made.listed.items() if each.uid and key[:2] not in KEPT_KINDS}
+    found += await asyncio.gather(*(other(key, version) for key, version in former.items() if key not in seen))
+    return [tree for tree in found if tree is not None]
 
 
-def _plain(tree: JsonObject) -> JsonObject:
-    metadata = object_at(tree, "metadata")
+def _has_ended(manifest: Manifest, made: Remover, key: Key) -> bool:
+    """Whether an object was created for its content, and is gone: it is not created again."""
+    return bool(text_at(manifest.tree, "metadata", "generateName")) and made.is_made(key)
+
+
+def _plain(tree: JsonObject, namespace: str) -> JsonObject:
+    """Return an object in the namespace in which the specs have it, without Bateau's labels."""
+    metadata = {key: each for key, each in object_at(tree, "metadata").items() if key != "namespace"}
     labels: JsonObject = {
         key: each for key, each in object_at(metadata, "labels").items() if key not in (OWNER, SERVICE)
     }
-    return {**tree, "metadata": {**metadata, "labels": labels}}
+    within: JsonObject = {"namespace": namespace} if namespace else {}
+    return {**tree, "metadata": {**metadata, **within, "labels": labels}}

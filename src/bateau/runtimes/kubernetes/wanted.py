@@ -1,6 +1,6 @@
 """An object as a cluster should have it: its key, and the body of its server-side apply.
 
-Called by runtimes.kubernetes. Pure.
+Called by runtimes.kubernetes and wiring.clusters. Pure.
 
 Invariant: memory holds the bytes that are sent, and neither trees nor origins. Held by
 tests/runtimes/kubernetes/test_bounds.py.
@@ -9,7 +9,7 @@ tell whether the object exists, and would create a second one.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -51,16 +51,16 @@ class Wanted:
 
 def wanted(manifest: Manifest, *, service: str, owner: str) -> Wanted:
     """Return an object with the labels by which it is found again. One that has no name gets one."""
-    tree: JsonObject = orjson.loads(orjson.dumps(manifest.tree, option=orjson.OPT_NON_STR_KEYS))
+    tree: JsonObject = orjson.loads(orjson.dumps(named(manifest).tree, option=orjson.OPT_NON_STR_KEYS))
     metadata = object_at(tree, "metadata")
-    if manifest.is_generated:
-        metadata = {**metadata, "name": generated_name(manifest)}
     labels: JsonObject = {**object_at(metadata, "labels"), OWNER: owner, SERVICE: label_of(service)}
     return _wanted({**tree, "metadata": {**metadata, "labels": labels}}, once=manifest.is_generated)
 
 
-def generated_name(manifest: Manifest) -> str:
-    """Return the name of an object with a `generateName`: another one for each content, and the same each time."""
+def named(manifest: Manifest) -> Manifest:
+    """Give an object with a `generateName` its name: another one for each content, and the same each time."""
+    if not manifest.is_generated:
+        return manifest
     option = orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS
     told = orjson.dumps([manifest.service, manifest.ordinal, manifest.tree], option=option)
     number = int.from_bytes(blake2b(told, digest_size=16).digest())
@@ -68,7 +68,9 @@ def generated_name(manifest: Manifest) -> str:
     for _ in range(_SUFFIX):
         number, letter = divmod(number, len(_LETTERS))
         suffix += _LETTERS[letter]
-    return text_at(manifest.tree, "metadata", "generateName")[: _NAME_MAX - _SUFFIX] + suffix
+    metadata = object_at(manifest.tree, "metadata")
+    name = text_at(metadata, "generateName")[: _NAME_MAX - _SUFFIX] + suffix
+    return replace(manifest, tree={**manifest.tree, "metadata": {**metadata, "name": name}}, ordinal=1)
 
 
 def placed(
