@@ -159,6 +159,23 @@ def test_a_field_of_another_manager_is_not_taken_over_silently(project: Project)
     assert project.kubectl.get("configmap", "colours")["data"] == {"a": "green"}
 
 
+def test_drift_is_shown_with_its_manager_and_repaired_if_the_environment_says_so(project: Project):
+    project.bateau("apply", "--env", "prod", "--yes")
+    patch = json.dumps({"data": {"a": "mine"}})
+    project.kubectl("patch", "configmap", "colours", f"--patch={patch}", "--type=merge")
+    told = project.bateau("plan", "--env", "prod")
+    assert "data.a mine -> red  (changed by kubectl-patch)" in told
+    assert "drift: 1 field changed by kubectl-patch; apply does not take it over without --force-conflicts" in told
+    told = project.bateau("status", "--env", "prod")
+    assert f"ConfigMap {project.namespace}/colours: data.a was changed by kubectl-patch" in told
+    specs = project.directory / "specs.yaml"
+    specs.write_text(specs.read_text().replace("{clusters: ", "{drift: repair, clusters: "))
+    assert "apply takes it back" in project.bateau("plan", "--env", "prod")
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red"}
+    assert "nothing changes" in project.bateau("plan", "--env", "prod")
+
+
 def test_an_account_that_may_only_read_plans(project: Project, tmp_path_factory: pytest.TempPathFactory):
     project.bateau("apply", "--env", "prod", "--yes")
     project.kubectl("create", "serviceaccount", "reader")

@@ -18,7 +18,8 @@ that the observed side has as well):
      "leftAlone": [object], "findings": [{..., "new"}], "problems": [{..., "new"}]}
     against clusters: {"clusters": [{"cluster", ... as above} or {"cluster", "unreachable"}]}
     change: {"act", "object", "service", "effect", "destructive", "reasons", "renamedFrom", "fields": [edit], "origins"}
-    edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}]}
+    edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}],
+             "holder"}, which is absent unless another manager of a cluster holds the field
 """
 
 from collections.abc import Iterable, Sequence
@@ -112,6 +113,7 @@ def _edit(edit: FieldChange) -> ReadObject:
         "secret": edit.secret,
         "effect": edit.effect,
         "origins": _origins(edit.origins),
+        **({"holder": edit.holder} if edit.holder else {}),
     }
 
 

@@ -16,7 +16,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 from bateau.api.plan_remarks import Remark, remarks
-from bateau.api.plan_words import SIGNS, baseline_words, counted, fold_words, gap_words, headline, removal_words
+from bateau.api.plan_words import (
+    SIGNS,
+    baseline_words,
+    counted,
+    drift_words,
+    fold_words,
+    gap_words,
+    headline,
+    removal_words,
+)
 from bateau.domain.change import Delivery, Fold, ObjectKey, object_name
 from bateau.domain.problem import Problem, Severity
 
@@ -113,6 +122,7 @@ def _warnings(delivery: Delivery) -> Iterator[str]:
         yield f"**{says[0].upper()}{_escaped(says[1:])}.** Needs `--yes-remove {delivery.needs_confirmation}`."
     if delivery.baseline.errors:
         yield _escaped(baseline_words(delivery))
+    yield from map(_escaped, drift_words(delivery.drift))
 
 
 def _names(folds: Iterable[Fold]) -> Iterator[str]:

@@ -7,10 +7,11 @@ tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/
 Refused: whole values. A line must be readable at a glance; `--json` has the rest.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bateau.api.encoding import exact, with_port_names
-from bateau.domain.change import ABSENT, Delivery, FieldChange, Fold, Gap, object_name
+from bateau.domain.change import ABSENT, Delivery, Drift, FieldChange, Fold, Gap, ObjectKey, object_name
 from bateau.domain.origin import Origin
 
 SIGNS: Final = {"create": "+", "change": "~", "replace": "~", "recreate": "!", "rename": ">", "remove": "-"}
@@ -53,6 +54,22 @@ def gap_words(gap: Gap) -> str:
     says = f"{gap.service or 'not compared'}: {gap.side} could not be rendered: {gap.reason}"
     may_exist = f" ({counted(len(gap.may_exist), 'desired object')} not compared)" if gap.may_exist else ""
     return f"{says}{may_exist}"
+
+
+def drift_words(drift: Drift | None) -> Iterator[str]:
+    """Yield how many fields others have changed, and what an apply does with them."""
+    if drift is None:
+        return
+    if drift.repaired:
+        yield f"drift: {_held(drift.repaired)}; apply takes {'it' if len(drift.repaired) == 1 else 'them'} back"
+    if drift.left:
+        it = "it" if len(drift.left) == 1 else "them"
+        yield f"drift: {_held(drift.left)}; apply does not take {it} over without --force-conflicts"
+
+
+def _held(fields: Sequence[tuple[ObjectKey, str, str]]) -> str:
+    managers = ", ".join(sorted({manager for _, _, manager in fields}))
+    return f"{counted(len(fields), 'field')} changed by {managers}"
 
 
 def baseline_words(delivery: Delivery) -> str:
@@ -130,6 +147,7 @@ def fold_words(fold: Fold) -> tuple[str, str, str]:
     listed = _OBJECTS_SHOWN if fold.act in ("create", "change") else len(fold.objects)
     if fold.edit:
         effect = f"  ({fold.effect})" if fold.effect in ("restart", "unknown") else ""
+        effect += f"  (changed by {fold.edit.holder})" if fold.edit.holder else ""
         return names(fold, shown=listed), f"{edit_words(fold.edit)}{effect}", origin_words(fold.origins)
     reasons = "; ".join(fold.reasons)
     if fold.renamed_from:

@@ -6,7 +6,7 @@ Called by cli.apply.
 import asyncio
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -16,7 +16,7 @@ from bateau.cli.exit_codes import EXIT_USAGE, EXIT_WORLD_FAILED, written_code
 if TYPE_CHECKING:
     from bateau.control.delivery import Rendered
     from bateau.control.destinations import Destination
-    from bateau.domain.change import Delivery
+    from bateau.domain.change import Delivery, ObjectKey
     from bateau.domain.object_state import ObjectState
     from bateau.kit.json_value import JsonObject
     from bateau.ports.runtime import Observed
@@ -27,14 +27,15 @@ if TYPE_CHECKING:
 class Wish:
     """The options of the command. `timeout_s` is in seconds.
 
-    `confirmed` is the confirmed number of removals. With `force`, fields of other managers are taken over.
+    `confirmed` is the confirmed number of removals. With `force`, fields of other managers are taken over,
+    of all objects or of these.
     """
 
     yes: bool = False
     dry_run: bool = False
     as_json: bool = False
     timeout_s: float = 600.0
-    force: bool = False
+    force: "bool | frozenset[ObjectKey]" = False
     confirmed: int | None = None
 
 
@@ -94,7 +95,7 @@ def apply_to_clusters(question: "Question", places: "Sequence[Destination]", mad
         click.echo("nothing was applied", err=True)
         code = written_code(wrong=True, mistaken=any(each.wrong for each in plans))
     elif not wish.dry_run:
-        chosen = [place for place, plan in zip(places, plans, strict=True) if not plan.unreachable]
+        chosen = [(place, plan) for place, plan in zip(places, plans, strict=True) if not plan.unreachable]
         pending = [str(each.cluster) for each in plans if each.pending]
         code = _refused(pending, wish) or _in_waves(question, chosen, made, wish, trees) or code
     if wish.as_json:
@@ -119,16 +120,22 @@ def _refused(pending: "Sequence[str]", wish: Wish) -> int:
 
 def _in_waves(
     question: "Question",
-    places: "Sequence[Destination]",
+    places: "Sequence[tuple[Destination, Delivery]]",
     made: "Rendered",
     wish: Wish,
     trees: "dict[str, JsonObject]",
 ) -> int:
     """Apply to one cluster after another until one fails, and return the exit code. Completes the JSON form of each."""
-    for at, place in enumerate(places):
-        if _applied(question, place, made, wish, trees[place.name]):
+    for at, (place, plan) in enumerate(places):
+        taken = (
+            frozenset(key for key, _, _ in plan.drift.repaired)
+            if plan.drift
+            else frozenset[tuple[str, str, str, str]]()
+        )
+        asked = replace(wish, force=wish.force or taken)
+        if _applied(question, place, made, asked, trees[place.name]):
             continue
-        if rest := [each.name for each in places[at + 1 :]]:
+        if rest := [each.name for each, _ in places[at + 1 :]]:
             click.echo(f"paused: {place.name} is not healthy, so {', '.join(rest)} was not changed", err=True)
             hint = "fix it and apply again: healthy clusters are not changed again"
             click.echo(f"  hint: {hint}", err=True)

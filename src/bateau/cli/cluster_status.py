@@ -4,7 +4,7 @@ Called by cli.logs and cli.status.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bateau.control.destinations import Destination
-    from bateau.kit.json_value import JsonObject
+    from bateau.domain.errors import ClusterError
+    from bateau.kit.json_value import Json, JsonObject
     from bateau.ports.runtime import Observed
     from bateau.wiring.question import Question
 
@@ -39,33 +40,27 @@ def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
     from bateau.domain.errors import ClusterError
     from bateau.kit.json_value import array_at, is_object
     from bateau.kit.visible import visible
-    from bateau.wiring.clusters import observed_on, on_each
 
     question, places = places_of(environment, directory)
     trees: list[JsonObject] = []
     code = 0
-    for place, seen in asyncio.run(on_each(places, partial(observed_on, question))):
+    for place, seen, drift in asyncio.run(_seen(question, places)):
         if isinstance(seen, ClusterError):
             trees.append({"cluster": place.name, "unknown": seen.message, "hint": seen.hint})
             code = EXIT_WORLD_FAILED
         else:
-            trees.append({"cluster": place.name, "services": [*_services(seen)]})
+            trees.append({"cluster": place.name, "services": [*_services(seen)], "drift": drift})
     if as_json:
         from bateau.api.encoding import encode
 
         click.echo(encode({"environment": environment, "clusters": trees}))
         return code
-    rows: list[tuple[str, ...]] = []
-    notes: list[str] = []
-    for tree in trees:
-        name = str(tree["cluster"])
-        if "unknown" in tree:
-            hint = f"\n  hint: {tree['hint']}" if tree["hint"] else ""
-            notes.append(f"{name}: unknown: {tree['unknown']}{hint}")
-        for each in filter(is_object, array_at(tree, "services")):
-            rows.append((name, *(str(each[key]) for key in ("service", "state", "ready", "restarts"))))
-            if each["reason"]:
-                notes.append(f"{name}  {each['service']}: {each['reason']}")
+    rows = [
+        (str(tree["cluster"]), *(str(each[key]) for key in ("service", "state", "ready", "restarts")))
+        for tree in trees
+        for each in filter(is_object, array_at(tree, "services"))
+    ]
+    notes = [note for tree in trees for note in _notes(tree)]
     if rows or notes:
         click.echo(table(("CLUSTER", "SERVICE", "STATE", "READY", "RESTARTS"), rows))
     else:
@@ -73,6 +68,48 @@ def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
     for note in notes:
         click.echo(visible(note))
     return code
+
+
+def _notes(tree: "JsonObject") -> "Iterator[str]":
+    """Yield why a cluster is unknown, why a service is not ready, and the drift."""
+    from bateau.kit.json_value import array_at, is_object
+
+    name = tree["cluster"]
+    if "unknown" in tree:
+        yield f"{name}: unknown: {tree['unknown']}" + (f"\n  hint: {tree['hint']}" if tree["hint"] else "")
+    elif tree["drift"] is None:
+        yield f"{name}: drift is not known: the specs have errors; see `bateau check`"
+    for each in filter(is_object, array_at(tree, "services")):
+        if each["reason"]:
+            yield f"{name}  {each['service']}: {each['reason']}"
+    for each in filter(is_object, array_at(tree, "drift")):
+        yield f"{name}  {each['object']}: {each['field']} was changed by {each['manager']}"
+
+
+async def _seen(
+    question: "Question", places: "Sequence[Destination]"
+) -> "Sequence[tuple[Destination, Observed | ClusterError, Json]]":
+    """Return the state of each cluster, and the fields that others have changed; None if the specs have errors."""
+    from bateau.domain.change import object_name
+    from bateau.wiring.clusters import observed_on, on_each, plans_on
+    from bateau.wiring.delivery import rendered
+
+    made = await asyncio.to_thread(rendered, question)
+    if made.mistaken:
+        return [(place, seen, None) for place, seen in await on_each(places, partial(observed_on, question))]
+    answers, plans = await asyncio.gather(
+        on_each(places, partial(observed_on, question)), plans_on(question, places, made, confirmed=None)
+    )
+    drifts: list[Json] = [
+        [
+            {"object": object_name(key), "field": path, "manager": manager}
+            for key, path, manager in (*plan.drift.repaired, *plan.drift.left)
+        ]
+        if plan.drift
+        else []
+        for plan in plans
+    ]
+    return [(place, seen, drift) for (place, seen), drift in zip(answers, drifts, strict=True)]
 
 
 def show_logs(environment: str, directory: "Path", service: str, *, lines: int) -> int:

@@ -10,7 +10,16 @@ Refused: unified diffs of manifests; at a thousand services nobody reads them.
 from collections.abc import Iterator
 
 from bateau.api.plan_remarks import Remark, remarks
-from bateau.api.plan_words import SIGNS, baseline_words, counted, fold_words, gap_words, headline, removal_words
+from bateau.api.plan_words import (
+    SIGNS,
+    baseline_words,
+    counted,
+    drift_words,
+    fold_words,
+    gap_words,
+    headline,
+    removal_words,
+)
 from bateau.cli.table import edit_lines
 from bateau.domain.change import Delivery, Fold, object_name
 from bateau.domain.finding import Finding
@@ -69,6 +78,7 @@ def _notes(delivery: Delivery, *, hidden: bool) -> Iterator[str]:
                     yield f"{object_name(change.key)}: {reason}"
     if hidden:
         yield "objects: edits that follow from the services above are summed up; --objects lists them"
+    yield from drift_words(delivery.drift)
     if delivery.left_alone:
         yield f"left alone, not managed by Bateau: {_some([object_name(key) for key in delivery.left_alone])}"
     yield from _findings(delivery)

@@ -3,25 +3,35 @@
 Called by cli.cluster_apply, cli.cluster_status, control.declared, wiring.clusters and wiring.comparing. Pure.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Literal
 
 from bateau.control.delivery import Rendered
 from bateau.domain.manifest import Manifest
 from bateau.domain.unit import Objects, Unit
 from bateau.domain.workload import ServiceKey
 from bateau.hydrate import context
+from bateau.kit.json_value import object_at
 from bateau.kit.schema import build
+from bateau.plan import autoscaled
 from bateau.specs import Reading
 from bateau.specs.kinds.cluster import ClusterSpec
+from bateau.specs.kinds.environment import EnvironmentSpec, HealthCheck
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Destination:
-    """A cluster of an environment, and the namespace of services whose documents name none."""
+    """A cluster of an environment, and the namespace of services whose documents name none.
+
+    `drift` says what is done with fields that someone else has changed; `health_checks` judge third-party kinds.
+    """
 
     name: str
     spec: ClusterSpec
     namespace: str = "default"
+    drift: Literal["repair", "report"] = "report"
+    health_checks: tuple[HealthCheck, ...] = ()
 
 
 def destinations(reading: Reading, environment: str | None, *, namespace: str | None = None) -> tuple[Destination, ...]:
@@ -33,8 +43,17 @@ def destinations(reading: Reading, environment: str | None, *, namespace: str | 
     clusters = {spec.name: spec for spec in reading.specs if spec.kind == "Cluster"}
     found, _ = context(environment, environments, {}, namespace)
     within = str(found.namespace.value) if found.namespace else "default"
+    chain = [build(spec.fields, EnvironmentSpec) for spec in found.chain]
+    drift: Literal["repair", "report"] = next((each.drift for each in reversed(chain) if each.drift), "report")
+    checks = tuple(check for each in chain for check in each.health_check_exprs)
     return tuple(
-        Destination(name=name, spec=build(clusters[name].fields, ClusterSpec), namespace=within)
+        Destination(
+            name=name,
+            spec=build(clusters[name].fields, ClusterSpec),
+            namespace=within,
+            drift=drift,
+            health_checks=checks,
+        )
         for name in found.clusters
         if name in clusters
     )
@@ -47,10 +66,22 @@ def clusters_in(
     return destinations(rendered.reading, environment, namespace=namespace) if rendered.reading else ()
 
 
+def without_autoscaled(manifests: Iterable[Manifest]) -> tuple[Manifest, ...]:
+    """Return manifests without the numbers of replicas that an autoscaler among them decides."""
+    every = tuple(manifests)
+    scaled = autoscaled(every)
+    return tuple(_without_replicas(each) if scaled and each.key in scaled else each for each in every)
+
+
+def _without_replicas(manifest: Manifest) -> Manifest:
+    spec = {field: value for field, value in object_at(manifest.tree, "spec").items() if field != "replicas"}
+    return replace(manifest, tree={**manifest.tree, "spec": spec})
+
+
 def units_of(rendered: Rendered) -> tuple[Unit, ...]:
     """Return a unit for each service that has objects."""
     by_service: dict[str, list[Manifest]] = {}
-    for each in rendered.manifests:
+    for each in without_autoscaled(rendered.manifests):
         if each.service is not None:
             by_service.setdefault(each.service, []).append(each)
     services = {each.key for each in rendered.written.release.services}

@@ -46,7 +46,7 @@ class FieldChange:
     Indices are those of the desired tree, the last one of a removed item is that of the observed tree.
     `origins` is the chain of the new value, or of the old one if the field is removed. `effect` is None for Bateau's
     own documents and for replaced objects: the changes of dependent objects have it. `cause` is the step of `origins`
-    that changed, the place to review.
+    that changed, the place to review. `holder` is the other manager of the field on a cluster: then it is drift.
     """
 
     path: str
@@ -57,6 +57,7 @@ class FieldChange:
     cause: Origin | None = None
     effect: Effect | None = None
     secret: bool = False
+    holder: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +139,17 @@ class Baseline:
         return found + sum(problem.severity is Severity.ERROR for problem in self.problems)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """The fields of a cluster that differ from the specs and that another manager holds.
+
+    `repaired` are those that an apply takes back, `left` those that it does not; each with the object and the manager.
+    """
+
+    repaired: tuple[tuple[ObjectKey, str, str], ...] = ()
+    left: tuple[tuple[ObjectKey, str, str], ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """The whole effect of a desired state on an observed one, before anything moves.
@@ -150,12 +162,13 @@ class Delivery:
     compared. `findings` and `problems` are those that the change adds; `baseline` has those of both sides.
 
     `cluster` is the name of the cluster that has the observed state. If it cannot be reached, `unreachable` says why,
-    and nothing was compared.
+    and nothing was compared. `drift` are the differing fields that other managers hold.
     """
 
     environment: str | None = None
     cluster: str | None = None
     unreachable: Problem | None = None
+    drift: Drift | None = None
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()

@@ -4,12 +4,18 @@ Observed by runtimes.kubernetes; read by the faces.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 # "refused": the API server does not take it. "left": it should go, and is kept because of `says`.
 ObjectPhase = Literal[
     "waiting", "refused", "in progress", "current", "failed", "terminating", "unknown", "left", "gone"
 ]
+
+
+# Field managers that write what they decide, so that it differs from the specs on purpose.
+AUTOSCALERS: Final = frozenset(
+    ("kube-controller-manager", "vpa-updater", "vpa-admission-controller", "keda-operator", "cluster-proportional")
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

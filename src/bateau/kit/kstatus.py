@@ -1,6 +1,6 @@
 """Judge the health of a Kubernetes object from the object alone.
 
-Called by runtimes.kubernetes.live and runtimes.kubernetes.pods. The rules are those of kstatus (sigs.k8s.io/cli-utils),
+Called by runtimes.kubernetes. The rules are those of kstatus (sigs.k8s.io/cli-utils),
 with one exception: an object of a third-party kind that says nothing about itself is "unknown", and not current.
 
 Invariant: a missing status is unknown or in progress, never current. Held by

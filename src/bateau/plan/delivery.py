@@ -1,7 +1,7 @@
 """Compare the desired objects with the observed ones, and order the changes, each with its reason.
 
-Called by api.preview_json, control.comparison and control.preview. The desired manifests were rendered; the observed
-ones are those of a directory, of another commit or of a live cluster.
+Called by api.preview_json, control.comparison, control.destinations and control.preview. The desired manifests were
+rendered; the observed ones are those of a directory, of another commit or of a live cluster.
 
 Invariant: the order of the manifests never changes the plan; equal sides give no change. An object with a generateName
 is not compared: it is created each time. Held by tests/plan/test_delivery_properties.py and
@@ -119,7 +119,7 @@ def _parts(
     wanted: Mapping[ObjectKey, Manifest], present: Mapping[ObjectKey, Manifest], documents: Documents, limits: Limits
 ) -> _Parts:
     rendered = [{s.key for s in side} for side in (documents.desired, documents.observed)]
-    scaled = _scaled(wanted.values())
+    scaled = autoscaled(wanted.values())
     parts = _Parts([], [], [])
     for key, manifest in wanted.items():
         if key not in present:
@@ -205,7 +205,7 @@ def _place(manifest: Manifest) -> Position | None:
     return next((origin.at for origin in reversed(chain) if origin.at), None)
 
 
-def _scaled(manifests: Iterable[Manifest]) -> set[ObjectKey]:
+def autoscaled(manifests: Iterable[Manifest]) -> set[ObjectKey]:
     """Return the objects whose number of replicas an autoscaler decides."""
     found: set[ObjectKey] = set()
     for manifest in manifests:

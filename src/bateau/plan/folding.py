@@ -1,6 +1,7 @@
 """Fold equal edits over many objects into one, most dangerous first.
 
-Called by plan.delivery. A thousand services that get the same new label are one line to read, not a thousand.
+Called by control.drift and plan.delivery. A thousand services that get the same new label are one line to read, not a
+thousand.
 
 Invariant: every object and every edit of the changes is in exactly one fold; removals are never folded together. Held
 by tests/plan/test_delivery_properties.py::test_folding_loses_no_object_and_no_edit and
@@ -41,7 +42,16 @@ def fold(changes: Iterable[Change]) -> tuple[Fold, ...]:
             rule = (
                 ((edit.origins[-1].how, edit.origins[-1].says) if edit.origins else None) if not alone else change.key
             )
-            key = (change.act, edit.effect, edit.shown, _value(edit.before), _value(edit.after), edit.secret, rule)
+            key = (
+                change.act,
+                edit.effect,
+                edit.shown,
+                _value(edit.before),
+                _value(edit.after),
+                edit.secret,
+                edit.holder,
+                rule,
+            )
             groups.setdefault(key, []).append(
                 Fold(
                     act=change.act,

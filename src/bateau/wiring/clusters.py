@@ -14,20 +14,23 @@ from typing import Final, TypeVar
 
 from bateau.control.comparison import difference, taken
 from bateau.control.delivery import Rendered
-from bateau.control.destinations import Destination, units_of
+from bateau.control.destinations import Destination, units_of, without_autoscaled
+from bateau.control.drift import with_drift
 from bateau.control.rollout import Outcome, roll_out
-from bateau.domain.change import Delivery
+from bateau.domain.change import Delivery, ObjectKey
 from bateau.domain.errors import ClusterError, ObjectRefused
 from bateau.domain.problem import Problem
 from bateau.domain.replica import ReplicaState
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
+from bateau.runtimes.kubernetes.declared import Check, DeclaredHealth
 from bateau.runtimes.kubernetes.diagnosis import reports
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.runtimes.kubernetes.wanted import named
 from bateau.sources.git.identity import identity_of
 from bateau.specs import read
+from bateau.specs.kinds.environment import OBJECT_FIELDS
 from bateau.wiring.delivery import rules_of
 from bateau.wiring.local import SystemClock
 from bateau.wiring.question import Question
@@ -59,7 +62,7 @@ async def plans_on(
     """
     reading = made.reading or read(made.texts)
     rules = rules_of(question)
-    wanted = replace(made, manifests=tuple(map(named, made.manifests)))
+    wanted = replace(made, manifests=tuple(map(named, without_autoscaled(made.manifests))))
     repository = await identity_of(question.directory, os.environ)
 
     async def one(place: Destination) -> Delivery:
@@ -67,8 +70,9 @@ async def plans_on(
             owner = owner_of(question, place)
             there = await present(api, wanted.manifests, owner=owner, namespace=place.namespace, repository=repository)
         side = f"cluster {place.name}"
-        observed = taken(there, side, reading, rules, environment=question.environment, variables=os.environ)
-        return difference(wanted, observed, environment=question.environment, confirmed=confirmed)
+        observed = taken(there.objects, side, reading, rules, environment=question.environment, variables=os.environ)
+        found = difference(wanted, observed, environment=question.environment, confirmed=confirmed)
+        return with_drift(found, there.holders, there.created, place.drift)
 
     return [
         Delivery(environment=question.environment, cluster=place.name, unreachable=_reason(answer))
@@ -84,19 +88,19 @@ async def apply_on(
     made: Rendered,
     *,
     timeout_s: float,
-    force: bool,
+    force: bool | frozenset[ObjectKey],
     told: Callable[[Observed], None],
 ) -> Outcome:
     """Apply an environment to a cluster, and wait until it is healthy. `told` gets every new state.
 
-    With `force`, fields that another manager holds are taken over.
+    With `force`, fields that another manager holds are taken over, of all objects or of these.
 
     Raises ClusterError if the kubeconfig names no usable cluster.
     """
     async with _api(place) as api:
         clock = SystemClock()
         owner = owner_of(question, place)
-        # A person has seen the plan: what others hold is taken over only if they say so.
+        # A person has seen the plan: what others hold is taken over only if they, or the environment, say so.
         repository = await identity_of(question.directory, os.environ)
         runtime = KubernetesRuntime(
             api,
@@ -104,8 +108,9 @@ async def apply_on(
             owner=owner,
             namespace=place.namespace,
             repository=repository,
-            drift="report",
+            drift=place.drift,
             force=force,
+            judge=_judge(place),
         )
         try:
             before = await look(api, clock, owner=owner, namespace=place.namespace)
@@ -125,7 +130,7 @@ async def observed_on(question: Question, place: Destination) -> Observed:
     """Return the current state of an environment on a cluster. Raises ClusterError."""
     async with _api(place) as api:
         owner = owner_of(question, place)
-        return await look(api, SystemClock(), owner=owner, namespace=place.namespace)
+        return await look(api, SystemClock(), owner=owner, namespace=place.namespace, judge=_judge(place))
 
 
 async def logs_on(
@@ -165,6 +170,20 @@ def owner_label(namespace: str, environment: str | None) -> str:
     if len(name) <= _LABEL_MAX:
         return name
     return f"{name[: _LABEL_MAX - 11].rstrip('.-')}.{sha256(name.encode()).hexdigest()[:10]}"
+
+
+def _judge(place: Destination) -> DeclaredHealth:
+    checks = (
+        Check(
+            group=each.api_version.rpartition("/")[0],
+            kind=each.kind,
+            current=each.current,
+            failed=each.failed,
+            in_progress=each.in_progress,
+        )
+        for each in place.health_checks
+    )
+    return DeclaredHealth(checks, OBJECT_FIELDS)
 
 
 def _reason(error: ClusterError) -> Problem:

@@ -64,7 +64,7 @@ class _Applied:
 class Applier:
     """Applies objects for one owner. `drifted` has the fields that others hold now, each with its manager, by key."""
 
-    def __init__(self, api: ApiServer, *, drift: DriftPolicy, force: bool = False) -> None:
+    def __init__(self, api: ApiServer, *, drift: DriftPolicy, force: bool | frozenset[Key] = False) -> None:
         self._api = api
         self._force = force
         self._repairs = drift == "repair"
@@ -92,7 +92,7 @@ class Applier:
                 return Outcome(await self._unserved(wanted))
             try:
                 made, created = await self._api.send(
-                    resource.path(key[2], key[3]), wanted.body, force=taken or self._force
+                    resource.path(key[2], key[3]), wanted.body, force=taken or self._forces(key)
                 )
             except ObjectRefused as error:
                 self._namespaces.discard(key[2])  # it may have gone
@@ -173,8 +173,15 @@ class Applier:
             elif key not in self.drifted:
                 resource = await self._api.resource(known.api_version, key[1])
                 tree = await self._api.get(resource, key[2], key[3]) if resource else None
-                if tree is not None:
-                    self.drifted[key] = takers(tree, known.paths - frozenset(paths(held_fields(tree))))
+                if tree is None:
+                    continue
+                if taken := takers(tree, known.paths - frozenset(paths(held_fields(tree)))):
+                    self.drifted[key] = taken
+                else:  # an autoscaler holds them, for good
+                    known.fields = there.fields
+
+    def _forces(self, key: Key) -> bool:
+        return self._force if isinstance(self._force, bool) else key in self._force
 
     def _is_lost(self, known: _Applied, live: Live | None) -> bool:
         """Whether the watch has told the object after it was applied, and no longer does."""

@@ -3,7 +3,7 @@
 Called by runtimes.kubernetes. Pure.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
@@ -11,6 +11,7 @@ from typing import Final
 
 import orjson
 
+from bateau.domain.object_state import AUTOSCALERS
 from bateau.kit.json_value import Json, JsonObject, array_at, is_object, object_at, text_at
 from bateau.kit.kstatus import Health, health
 from bateau.runtimes.kubernetes.api import FIELD_MANAGER
@@ -44,9 +45,9 @@ class Live:
     rollout: int = 0
 
 
-def live(tree: JsonObject) -> Live:
-    """Return the summary of an object."""
-    judged = health(tree)
+def live(tree: JsonObject, *, judge: Callable[[JsonObject], Health] = health) -> Live:
+    """Return the summary of an object, whose health is that of `judge`."""
+    judged = judge(tree)
     return Live(
         key=key_of(tree),
         uid=text_at(tree, "metadata", "uid"),
@@ -148,13 +149,23 @@ def paths(fields: JsonObject, before: str = "") -> Iterator[str]:
 
 
 def takers(tree: JsonObject, lost: frozenset[str]) -> tuple[tuple[str, str], ...]:
-    """Return which manager holds each of these paths now, "" where nobody does."""
+    """Return which manager holds each of these paths now, "" where nobody does.
+
+    A field that an autoscaler has taken is left out: it writes what it decides.
+    """
+    holders = other_holders(tree)
+    found = ((path, holders.get(path, "")) for path in sorted(lost))
+    return tuple((path, manager) for path, manager in found if manager not in AUTOSCALERS)
+
+
+def other_holders(tree: JsonObject) -> dict[str, str]:
+    """Return the managers besides Bateau of the fields of an object, without its status, by path."""
     holders: dict[str, str] = {}
     for each in array_at(tree, "metadata", "managedFields"):
         manager = text_at(each, "manager")
-        if manager != FIELD_MANAGER:
+        if manager != FIELD_MANAGER and text_at(each, "subresource") != "status":
             holders.update(dict.fromkeys(paths(object_at({"": each}, "", "fieldsV1")), manager))
-    return tuple((path, holders.get(path, "")) for path in sorted(lost))
+    return holders
 
 
 def _item(told: str) -> str:

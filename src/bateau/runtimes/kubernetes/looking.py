@@ -3,7 +3,11 @@
 Called by runtimes.kubernetes.observing and wiring.clusters. Needs read rights only.
 """
 
+from collections.abc import Callable
+
 from bateau.domain.object_state import ObjectState
+from bateau.kit.json_value import JsonObject
+from bateau.kit.kstatus import Health, health
 from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.api import ApiServer
@@ -13,14 +17,21 @@ from bateau.runtimes.kubernetes.removing import Remover
 from bateau.runtimes.kubernetes.view import View
 
 
-async def look(api: ApiServer, clock: Clock, *, owner: str, namespace: str) -> Observed:
+async def look(
+    api: ApiServer,
+    clock: Clock,
+    *,
+    owner: str,
+    namespace: str,
+    judge: Callable[[JsonObject], Health] = health,
+) -> Observed:
     """Return the objects that Bateau has created for an owner, and their pods. Raises ClusterError.
 
     The revision of a replica is "" because the specs are not read.
     """
     made = Remover(api, owner=owner, namespace=namespace)
     await made.read()
-    view = View(api, owner=owner, changed=lambda: None)
+    view = View(api, owner=owner, changed=lambda: None, judge=judge)
     try:
         kinds = {(each.version, key[1]) for key, each in made.listed.items()}
         await view.watch(sorted(kinds), sorted({key[2] for key in made.listed} - {""}))

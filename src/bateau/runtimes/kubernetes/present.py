@@ -4,23 +4,37 @@ Called by wiring.clusters. Needs read rights only.
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from bateau.domain.manifest import Manifest
 from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 from bateau.runtimes.kubernetes.api import IN_FLIGHT, ApiServer
-from bateau.runtimes.kubernetes.live import OWNER, SERVICE, Key
+from bateau.runtimes.kubernetes.live import OWNER, SERVICE, Key, other_holders
 from bateau.runtimes.kubernetes.removing import KEPT_KINDS, Remover
 
 # Kinds of the API server itself are rendered where they belong.
 _BUILT_IN: Final = frozenset(("", "apps", "batch", "autoscaling", "policy"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """The existing objects, without the labels that Bateau adds to find them again.
+
+    `holders` has the other managers of a wanted object by the paths of their fields; `created` are those that Bateau
+    made. Their keys are those of the specs.
+    """
+
+    objects: list[JsonObject | ReadObject]
+    holders: Mapping[Key, Mapping[str, str]]
+    created: frozenset[Key]
+
+
 async def present(
     api: ApiServer, wanted: Iterable[Manifest], *, owner: str, namespace: str, repository: str = ""
-) -> list[JsonObject | ReadObject]:
-    """Return the existing objects, without the labels that Bateau adds to find them again.
+) -> Present:
+    """Return the existing objects.
 
     An object that is no longer wanted is among them if it may be removed. The wanted objects have names, as `named`
     gives them; one that was created for its content and has ended is returned as it is wanted. Raises ClusterError.
@@ -29,6 +43,8 @@ async def present(
     await made.read()
     slots = asyncio.Semaphore(IN_FLIGHT)
     seen: set[Key] = set()
+    holders: dict[Key, Mapping[str, str]] = {}
+    created: set[Key] = set()
 
     async def one(manifest: Manifest) -> JsonObject | ReadObject | None:
         key, version = manifest.key, str(manifest.tree["apiVersion"])
@@ -42,6 +58,10 @@ async def present(
             tree = await api.get(resource, key[2], key[3])
         if tree is None:
             return manifest.tree if _has_ended(manifest, made, key) else None
+        if others := other_holders(tree):
+            holders[manifest.key] = others
+        if key in made.listed and made.listed[key].uid == text_at(tree, "metadata", "uid"):
+            created.add(manifest.key)
         return _plain(tree, manifest.key[2])
 
     async def other(key: Key, version: str) -> JsonObject | None:
@@ -53,7 +73,8 @@ async def present(
     found = [*await asyncio.gather(*map(one, wanted))]
     former = {key: each.version for key, each in made.listed.items() if each.uid and key[:2] not in KEPT_KINDS}
     found += await asyncio.gather(*(other(key, version) for key, version in former.items() if key not in seen))
-    return [tree for tree in found if tree is not None]
+    objects = [tree for tree in found if tree is not None]
+    return Present(objects=objects, holders=holders, created=frozenset(created))
 
 
 def _has_ended(manifest: Manifest, made: Remover, key: Key) -> bool:

@@ -25,6 +25,8 @@ from bateau.domain.change import object_name
 from bateau.domain.endpoint import Load
 from bateau.domain.errors import BateauError, ClusterError, ClusterUnreachable, bug
 from bateau.domain.unit import Unit
+from bateau.kit.json_value import JsonObject
+from bateau.kit.kstatus import Health, health
 from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.api import ApiServer
@@ -51,7 +53,8 @@ class KubernetesRuntime:
 
     `namespace` holds the inventory, and objects whose kind has namespaces and that name none. `repository` names the
     repository of the specs, "" if it is not known. `drift` says what happens to a field that another manager has taken
-    over. With `force`, fields that others held before are taken, too.
+    over. With `force`, fields that others held before are taken, too, of all objects or of these. `judge` returns the
+    health of an object.
     """
 
     name = "kubernetes"
@@ -65,12 +68,13 @@ class KubernetesRuntime:
         namespace: str = "default",
         repository: str = "",
         drift: DriftPolicy = "repair",
-        force: bool = False,
+        force: bool | frozenset[Key] = False,
+        judge: Callable[[JsonObject], Health] = health,
     ) -> None:
         self.api = api
         self._clock = clock
         self._namespace = namespace
-        self._view = View(api, owner=owner, changed=self._told)
+        self._view = View(api, owner=owner, changed=self._told, judge=judge)
         self._applier = Applier(api, drift=drift, force=force)
         self._remover = Remover(api, owner=owner, namespace=namespace, repository=repository)
         self._works = Works(owner=owner, namespace=namespace)

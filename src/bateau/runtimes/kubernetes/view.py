@@ -8,8 +8,11 @@ tests/runtimes/kubernetes/test_watching.py.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 from bateau.domain.errors import ClusterUnreachable
+from bateau.kit.json_value import JsonObject
+from bateau.kit.kstatus import Health, health
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
 from bateau.runtimes.kubernetes.live import OWNER, Key, Live, live
 from bateau.runtimes.kubernetes.pods import Pod, pod
@@ -27,8 +30,16 @@ class View:
     cleared.
     """
 
-    def __init__(self, api: ApiServer, *, owner: str, changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        api: ApiServer,
+        *,
+        owner: str,
+        changed: Callable[[], None],
+        judge: Callable[[JsonObject], Health] = health,
+    ) -> None:
         self._api = api
+        self._keep = partial(live, judge=judge)
         self._owner = owner
         self._changed = changed
         self._objects: dict[Resource, Watched[Live]] = {}
@@ -53,7 +64,7 @@ class View:
             if resource is not None and resource not in self._objects:
                 selector = f"{OWNER}={self._owner}"
                 watched = Watched(
-                    self._api, resource, keep=live, changed=self._changed, moved=self._moved, selector=selector
+                    self._api, resource, keep=self._keep, changed=self._changed, moved=self._moved, selector=selector
                 )
                 self._objects[resource] = watched
                 made.append(watched)

@@ -3,17 +3,22 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from typing import Final, Literal
 
 from bateau.domain.api_resources import resources_of
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN, expressions
-from bateau.kit.json_value import ReadJson, ReadObject, array_at, object_at
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, object_at, text_at
 from bateau.kit.position import leaves
 from bateau.kit.schema import described
 from bateau.kit.suggest import did_you_mean, suggestion
 from bateau.specs.kinds.wrong import at
+
+_CHECK_HINT: Final = "write one like status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')"
+# The fields of an object that a health check sees, also where an object lacks them.
+OBJECT_FIELDS: Final = ("apiVersion", "data", "kind", "metadata", "spec", "status")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +54,24 @@ class Patch:
 
 
 @dataclass(frozen=True, kw_only=True)
+class HealthCheck:
+    """CEL expressions that judge the health of the objects of one kind.
+
+    They see the fields of the object (`metadata`, `spec`, `status`, `data`) and are evaluated in this order:
+    `inProgress`, `failed`, `current`. If none is true, the object is in progress.
+    """
+
+    api_version: str = described("API version of the kind.", examples=("cert-manager.io/v1",))
+    kind: str = described("Kind of the objects.", examples=("Certificate",))
+    current: str = described(
+        "CEL expression that is true for a healthy object.",
+        examples=("status.conditions.exists(c, c.type == 'Ready' && c.status == 'True')",),
+    )
+    failed: str | None = described("CEL expression that is true for an object that has failed.", default=None)
+    in_progress: str | None = described("CEL expression that is true while the object changes.", default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
 class EnvironmentSpec:
     """A context to hydrate for."""
 
@@ -76,6 +99,17 @@ class EnvironmentSpec:
         pattern_says=DNS_LABEL_SAYS,
         examples=("shop-prod",),
     )
+    drift: Literal["repair", "report"] | None = described(
+        "What `apply` and the controller do with a field that someone else has changed on a cluster. `repair` takes it "
+        "back, on objects that Bateau has created; `report` shows it and leaves it. Absent: `report`, or the value of "
+        "the environments that this one builds on.",
+        default=None,
+    )
+    health_check_exprs: tuple[HealthCheck, ...] = described(
+        "Health of third-party kinds, in the form of Flux' `healthCheckExprs`. Without one, an object is judged by its "
+        "condition Ready, and is `unknown` if it has none.",
+        default=(),
+    )
     exclude: tuple[str, ...] = described(
         "Services to exclude from this environment and from those that build on it: keys, or globs of keys.",
         default=(),
@@ -93,6 +127,7 @@ def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
         *_unknown_names(spec, fields, "after", "Environment", names.environments - {spec.name}, names.doubtful),
         *_unknown_names(spec, fields, "clusters", "Cluster", names.clusters, names.doubtful),
         *_nothing_excluded(spec, fields, names),
+        *_wrong_checks(spec, fields),
     ]
 
 
@@ -123,6 +158,26 @@ def _nothing_excluded(spec: Spec, fields: ReadObject, names: Names) -> list[Prob
         says = f"exclude names `{pattern}`, but there is no such service"
         found.append(at(spec, f"spec.exclude[{index}]", says, hint))
     return found
+
+
+def _wrong_checks(spec: Spec, fields: ReadObject) -> Iterator[Problem]:
+    """Report health checks that are no CEL expressions."""
+    for index, check in enumerate(array_at(fields, "healthCheckExprs")):
+        for field in ("current", "failed", "inProgress"):
+            expression = text_at(check, field) if is_object(check) else ""
+            if expression and (says := _flaw(expression)):
+                path = f"spec.healthCheckExprs[{index}].{field}"
+                yield at(spec, path, f"{path.removeprefix('spec.')} is not valid CEL: {says}", _CHECK_HINT)
+
+
+def _flaw(expression: str) -> str | None:
+    from bateau.kit.cel import CelError, result_type  # most environments have no such check
+
+    try:
+        kind = result_type(expression, OBJECT_FIELDS)
+    except CelError as error:
+        return str(error)
+    return None if kind in ("BOOL", "DYN") else f"the result has the type {kind}, and must be true or false"
 
 
 def _unknown_names(
