@@ -117,11 +117,9 @@ async def apply_on(
             existing = {each.service for each in before.objects if each.service}
             units = units_of(made)
             outcome = await roll_out(runtime, units, clock, timeout_s=timeout_s, told=told, existing=existing)
-            return (
-                outcome
-                if outcome.done
-                else replace(outcome, reports=await reports(api, outcome.observed, outcome.failed))
-            )
+            if outcome.done:
+                return outcome
+            return replace(outcome, reports=await reports(api, outcome.observed, outcome.failed))
         finally:
             await runtime.close()
 
