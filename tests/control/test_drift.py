@@ -1,23 +1,26 @@
 """Drift: a field that differs from the specs and that another manager holds."""
 
+from typing import Literal
+
 import pytest
 
 from bateau.control.destinations import without_autoscaled
 from bateau.control.drift import with_drift
-from bateau.domain.change import Change, Delivery, FieldChange
+from bateau.domain.change import Change, Delivery, FieldChange, ObjectKey
+from bateau.kit.json_value import Json, JsonObject
 from bateau.plan import compare
 from plan.objects import manifest
 
-KEY = ("apps", "Deployment", "prod", "web")
+KEY: ObjectKey = ("apps", "Deployment", "prod", "web")
 
 
-def _deployment(**spec: object) -> dict[str, object]:
-    meta = {"name": "web", "namespace": "prod"}
+def _deployment(**spec: Json) -> JsonObject:
+    meta: JsonObject = {"name": "web", "namespace": "prod"}
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": spec}
 
 
 def _plan() -> Delivery:
-    def containers(image: str) -> dict[str, object]:
+    def containers(image: str) -> JsonObject:
         return {"template": {"spec": {"containers": [{"name": "web", "image": image}]}}}
 
     desired = _deployment(replicas=2, **containers("web:1"))
@@ -33,8 +36,10 @@ HELD = "spec.template.spec.containers[name=web].image"
     ("policy", "created", "repaired"),
     [("repair", {KEY}, True), ("report", {KEY}, False), ("repair", set(), False)],
 )
-def test_drift_is_repaired_on_created_objects_only(policy: str, created: set[tuple[str, ...]], repaired: bool) -> None:
-    found = with_drift(_plan(), {KEY: {HELD: "kubectl-edit"}}, created, policy)  # type: ignore[arg-type]
+def test_drift_is_repaired_on_created_objects_only(
+    policy: Literal["repair", "report"], created: set[ObjectKey], repaired: bool
+) -> None:
+    found = with_drift(_plan(), {KEY: {HELD: "kubectl-edit"}}, created, policy)
     assert found.drift is not None
     every = ((KEY, IMAGE, "kubectl-edit"),)
     assert (found.drift.repaired, found.drift.left) == ((every, ()) if repaired else ((), every))

@@ -44,14 +44,14 @@ def destinations(reading: Reading, environment: str | None, *, namespace: str | 
     found, _ = context(environment, environments, {}, namespace)
     within = str(found.namespace.value) if found.namespace else "default"
     chain = [build(spec.fields, EnvironmentSpec) for spec in found.chain]
-    drift: Literal["repair", "report"] = next((each.drift for each in reversed(chain) if each.drift), "report")
+    policies: list[Literal["repair", "report"]] = ["report", *(each.drift for each in chain if each.drift)]
     checks = tuple(check for each in chain for check in each.health_check_exprs)
     return tuple(
         Destination(
             name=name,
             spec=build(clusters[name].fields, ClusterSpec),
             namespace=within,
-            drift=drift,
+            drift=policies[-1],
             health_checks=checks,
         )
         for name in found.clusters
