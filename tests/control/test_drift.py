@@ -34,7 +34,7 @@ HELD = "spec.template.spec.containers[name=web].image"
 
 @pytest.mark.parametrize(
     ("policy", "created", "repaired"),
-    [("repair", {KEY}, True), ("report", {KEY}, False), ("repair", set(), False)],
+    [("repair", {KEY}, True), ("report", {KEY}, False), ("repair", set[ObjectKey](), False)],
 )
 def test_drift_is_repaired_on_created_objects_only(
     policy: Literal["repair", "report"], created: set[ObjectKey], repaired: bool
