@@ -161,7 +161,7 @@ def _nothing_excluded(spec: Spec, fields: ReadObject, names: Names) -> list[Prob
 
 
 def _wrong_checks(spec: Spec, fields: ReadObject) -> Iterator[Problem]:
-    """Report health checks that are no CEL expressions."""
+    """Report health checks that are not valid CEL expressions."""
     for index, check in enumerate(array_at(fields, "healthCheckExprs")):
         for field in ("current", "failed", "inProgress"):
             expression = text_at(check, field) if is_object(check) else ""
