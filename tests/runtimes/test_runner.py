@@ -7,15 +7,17 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bateau.domain.errors import ReplicaError
-from bateau.domain.process import ProcessTemplate
+from bateau.domain.errors import BUG, ReplicaError
+from bateau.domain.process import ProbeTarget, ProcessTemplate
 from bateau.domain.replica import ReplicaState
+from bateau.kit.backoff import Backoff
 from bateau.observe.probes import NetworkProber
 from bateau.runtimes.local import Instance, LocalKeeper
+from bateau.runtimes.local import keeper as keeper_module
 from bateau.runtimes.local.records import Record
 from bateau.runtimes.local.runner import Ended, Launched, Running
 from bateau.wiring.local import SystemClock
-from runtimes.rig import Rig, look, until, until_state
+from runtimes.rig import Rig, look, server, until, until_state
 
 TEMPLATE = ProcessTemplate(revision="r1", command=("hello",), runner="echo", stop_timeout_s=1.0)
 
@@ -66,6 +68,7 @@ class EchoRunner:
         self._instance = instance
         self.running = running
         self.cleaned = 0
+        self.broken: dict[str, Exception] = {}  # what `find` raises, by replica
 
     def launch(self, record: Record) -> Launched:
         record = replace(record, ready=False)
@@ -74,6 +77,8 @@ class EchoRunner:
         return Launched(self.running[record.id], record, None)
 
     def find(self, record: Record) -> Running | Ended:
+        if record.id in self.broken:
+            raise self.broken[record.id]
         found = self.running.get(record.id)
         return Ended("fell silent") if found is None or found.exited else found
 
@@ -130,3 +135,58 @@ async def test_a_runner_that_this_machine_does_not_have_is_one_error(rig: Rig) -
     with pytest.raises(ReplicaError, match="no runner 'echo'"):
         await keeper.start("app.a.0", "app/a", TEMPLATE)
     assert keeper.observe() == []
+
+
+@pytest.mark.parametrize("error", [RuntimeError("planted"), ReplicaError("process 7 cannot be watched")])
+async def test_a_replica_that_cannot_be_found_is_reported_and_nothing_is_started_for_it(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Issue 8: a bug while one replica was adopted ended `bateau up`."""
+    monkeypatch.setattr(keeper_module, "_FIND", Backoff(initial_s=0.05, ceiling_s=0.05))
+    running: dict[str, Echo] = {}
+    first = keeper_of(rig, running)
+    for name in ("a", "b", "c"):
+        await first.start(f"app.{name}.0", f"app/{name}", TEMPLATE)
+    pids = {replica.id: replica.pid for replica in first.observe()}
+    await first.close()
+
+    instance = rig.of_machine()
+    runner = EchoRunner(instance, running)
+    runner.broken = {"app.a.0": error, "app.c.0": error}
+    second = LocalKeeper(instance, prober=NetworkProber(), clock=SystemClock(), runners=[runner])
+    await second.adopt()
+    assert look(second, "app.b.0").pid == pids["app.b.0"]
+    found = look(second, "app.a.0")
+    assert (found.state, found.pid) == (ReplicaState.BACKOFF, None)
+    says = BUG if isinstance(error, RuntimeError) else "process 7 cannot be watched"
+    assert (found.reason or "").startswith(f"it is not known whether it runs: {says}")
+    assert not any(echo.exited for echo in running.values()), "it is not a stray process"
+
+    await second.stop("app.c.0")
+    assert running["app.c.0"].exited
+    runner.broken = {}
+    await until(second, lambda: look(second, "app.a.0").pid == pids["app.a.0"])
+    assert look(second, "app.a.0").adopted
+    running["app.a.0"].over.set()
+    await until(second, lambda: look(second, "app.a.0").restarts == 1)
+    for replica in second.observe():
+        await second.stop(replica.id)
+    await second.close()
+
+
+async def test_a_bug_in_the_first_probe_of_an_adopted_replica_is_shown_there(rig: Rig) -> None:
+    """The first probe is a part of the adoption, so a bug in it ended `bateau up`, too."""
+
+    class _Broken:
+        async def probe(self, target: ProbeTarget, timeout_s: float) -> str | None:
+            del target, timeout_s
+            raise RuntimeError("planted")
+
+    first = rig.runtime()
+    await first.start("model.chat.0", "model/chat", server())
+    before = await until_state(first, "model.chat.0", ReplicaState.READY)
+    await first.close()
+    second = rig.runtime(prober=_Broken())
+    await second.adopt()
+    await until(second, lambda: (look(second, "model.chat.0").reason or "").startswith(BUG))
+    assert look(second, "model.chat.0").pid == before.pid

@@ -8,24 +8,26 @@ ports and rollouts would stay here anyway.
 """
 
 import asyncio
+import itertools
 import logging
 import os
 import re
 import signal
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProbeTarget, ProcessTemplate
-from bateau.domain.replica import Replica
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.kit.backoff import Backoff
 from bateau.ports.clock import Clock
 from bateau.ports.probe import Prober
-from bateau.runtimes.local.adoption import Findings, look
+from bateau.runtimes.local.adoption import Findings, look, state_of
 from bateau.runtimes.local.instance import Instance
 from bateau.runtimes.local.ports import LoopbackPorts
 from bateau.runtimes.local.process_runner import ProcessRunner
 from bateau.runtimes.local.records import Record
-from bateau.runtimes.local.runner import Ended, Runner
+from bateau.runtimes.local.runner import Ended, Runner, Running, Unknown
 from bateau.runtimes.local.supervisor import Supervisor
 from bateau.runtimes.local.upkeep import Upkeep
 
@@ -33,6 +35,7 @@ log = logging.getLogger(__name__)
 
 ID_PATTERN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 STRAY_STOP_TIMEOUT_S = 5.0
+_FIND = Backoff(initial_s=0.5, ceiling_s=30.0)
 
 
 async def _no_page(_target: ProbeTarget) -> str | None:
@@ -84,7 +87,8 @@ class LocalKeeper:
     async def adopt(self) -> None:
         """Take over from an earlier control plane: adopt running replicas, revive dead ones, end stray processes.
 
-        An adopted process is not touched: it keeps its pid and gets no signal. Raises ReplicaError if a folder of this
+        An adopted process is not touched: it keeps its pid and gets no signal. A replica that cannot be found shows the
+        reason, and is looked for until it is known whether it runs. Raises ReplicaError if a folder of this
         instance cannot be used.
         """
         self._prepare()
@@ -95,15 +99,15 @@ class LocalKeeper:
             supervisor = self._supervisor(found.record)
             self._replicas[found.record.id] = supervisor
             self._instance.ports.reserve(found.record.id, found.record.ports)
-            if not isinstance(found.state, Ended):
-                supervisor.adopt(found.state)
             if found.record.stopping:
-                self._finish_stop(found.record.id, supervisor)
-            elif isinstance(found.state, Ended):
-                supervisor.revive(found.state.why, at_once=found.state.at_once)
-            else:
+                if not isinstance(found.state, Ended | Unknown):
+                    supervisor.adopt(found.state)
+                self._later(self._finish_stop(supervisor), name=f"stop {found.record.id}")
+            elif self._take_over(supervisor, found.state):
                 adopted.append(supervisor)
         await asyncio.gather(*(supervisor.first_look() for supervisor in adopted))
+        for supervisor in adopted:
+            supervisor.supervise()
         self._changed()
 
     async def start(self, replica_id: str, service: str, template: ProcessTemplate) -> None:
@@ -202,20 +206,46 @@ class LocalKeeper:
             await self._runners[runner].end_rest(
                 replica_id, stop_timeout_s=STRAY_STOP_TIMEOUT_S, stop_signal=signal.SIGTERM
             )
-        except ReplicaError as error:
+        except Exception:
             # One process stuck in the kernel must not prevent the adoption of all the others.
-            log.warning("A stray process could not be ended: %s", error.message)
+            log.exception("A stray process could not be ended")
 
-    def _finish_stop(self, replica_id: str, supervisor: Supervisor) -> None:
+    def _take_over(self, supervisor: Supervisor, state: Running | Ended | Unknown) -> bool:
+        """Take over a replica; return whether it runs."""
+        if isinstance(state, Unknown):
+            supervisor.wonder(state.why)
+            self._later(self._find(supervisor), name=f"find {supervisor.record.id}")
+        elif isinstance(state, Ended):
+            supervisor.revive(state.why, at_once=state.at_once)
+        else:
+            supervisor.adopt(state)
+            return True
+        return False
+
+    async def _find(self, supervisor: Supervisor) -> None:
+        """Look for a replica until it is known whether it runs. Until then, no second process is started for it."""
+        record = supervisor.record
+        for times in itertools.count(1):
+            await asyncio.sleep(_FIND.delay_s(times))
+            if self._replicas.get(record.id) is not supervisor or supervisor.view.state is ReplicaState.STOPPING:
+                return
+            state = state_of(self._runners[record.template.runner], record)
+            if isinstance(state, Unknown):
+                supervisor.wonder(state.why)
+                continue
+            if self._take_over(supervisor, state):
+                supervisor.supervise()
+            return
+
+    async def _finish_stop(self, supervisor: Supervisor) -> None:
         """Complete, in the background, a stop that a crash interrupted."""
+        try:
+            await self.stop(supervisor.record.id)
+        except ReplicaError as error:
+            log.warning("Replica %s could not be stopped: %s", supervisor.record.id, error.message)
 
-        async def finish() -> None:
-            try:
-                await self.stop(replica_id)
-            except ReplicaError as error:
-                log.warning("Replica %s could not be stopped: %s", supervisor.view.id, error.message)
-
-        task = asyncio.get_running_loop().create_task(finish(), name=f"stop {replica_id}")
+    def _later(self, work: Coroutine[object, object, None], *, name: str) -> None:
+        task = asyncio.get_running_loop().create_task(work, name=name)
         self._cleanups.add(task)
         task.add_done_callback(self._cleanups.discard)
 

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+LAST_LINES = 10
+LAST_CHARACTERS_MAX = 2_000  # of each line: a program may print megabytes without a line feed
 LOG_BYTES_MAX = 8 * 1024 * 1024
 KEEP = 3
 BLOCK_BYTES = 64 * 1024
@@ -101,6 +103,14 @@ def tail(path: Path, lines: int) -> tuple[str, ...]:
     finally:
         reader.close()
     return tuple(found[-lines:]) if lines > 0 else ()
+
+
+def last_lines(path: Path) -> tuple[str, ...]:
+    """Return the last lines of a log for the status: few and short ones, or the reason why it cannot be read."""
+    try:
+        return tuple(line[:LAST_CHARACTERS_MAX] for line in tail(path, LAST_LINES))
+    except OSError as error:
+        return (f"(the log cannot be read: {error.strerror})",)
 
 
 async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:

@@ -70,6 +70,13 @@ class Ended:
     at_once: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """A replica with a record, of which it is not known whether it runs."""
+
+    why: str
+
+
 class Runner(Protocol):
     """Runs the templates of one kind, such as processes or containers."""
 

@@ -8,6 +8,7 @@ Refused: one loop over all replicas; a hanging probe, or a slow stop, would dela
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 from collections.abc import Callable, Coroutine, Mapping
@@ -22,15 +23,13 @@ from bateau.ports.clock import Clock
 from bateau.ports.probe import NO_ANSWER, Prober
 from bateau.runtimes.local.health import Health
 from bateau.runtimes.local.instance import Instance
-from bateau.runtimes.local.logs import tail
+from bateau.runtimes.local.logs import last_lines
 from bateau.runtimes.local.records import Record
 from bateau.runtimes.local.runner import Runner, Running
 
 log = logging.getLogger(__name__)
 
 HEALTHY_S_UNTIL_FORGIVEN = 60.0
-LAST_LOG_LINES = 10
-LAST_LOG_CHARACTERS_MAX = 2_000  # of each line: a program may print megabytes without a line feed
 # The wait of the back-off reads the clock again after this many seconds, because tests may advance the clock.
 CLOCK_LOOK_S = 0.5
 FIRST_PROBE_S_MAX = 2.0
@@ -112,12 +111,21 @@ class Supervisor:
             since=self._record.since,
         )
 
+    def wonder(self, why: str) -> None:
+        """Show that it is not known whether the replica runs."""
+        self._show(ReplicaState.BACKOFF, reason=f"it is not known whether it runs: {why}", pid=None)
+
     async def first_look(self) -> None:
-        """Probe an adopted process once, so that the first `observe` reports its true state; then supervise it."""
+        """Probe an adopted process once, so that the first `observe` reports its true state."""
         running, plan = self._running, self._instance.probe_plan(self._record)
         if running is not None and plan is not None and not running.exited:
-            await self._probe(running, plan, timeout_s=min(plan.timeout_s, FIRST_PROBE_S_MAX))
-        self._task = self._spawn(self._keep())
+            with contextlib.suppress(Exception):  # the next probe meets a bug again, and shows it
+                await self._probe(running, plan, timeout_s=min(plan.timeout_s, FIRST_PROBE_S_MAX))
+
+    def supervise(self) -> None:
+        """Begin to supervise an adopted process."""
+        if self._stop_task is None:
+            self._task = self._spawn(self._keep())
 
     def revive(self, why: str, *, at_once: bool) -> None:
         """Take over a replica whose process has died meanwhile, and restart it after its back-off.
@@ -323,13 +331,15 @@ class Supervisor:
 
     def _show_ended(self, why: str) -> None:
         state = ReplicaState.DONE if why == _ENDED_WELL else ReplicaState.FAILED
-        last_log = () if state is ReplicaState.DONE else self._last_log()
+        last_log = () if state is ReplicaState.DONE else last_lines(self._instance.log_path(self._record.id))
         self._show(state, reason=None if state is ReplicaState.DONE else why, pid=None, last_log=last_log)
 
     def _wait_for_next_start(self, why: str, *, at_once: bool) -> None:
         delay = 0.0 if at_once else Backoff().delay_s(self._record.quick_failures)
         self._due = self._clock.monotonic() + delay
-        self._show(ReplicaState.BACKOFF, reason=why, pid=None, last_log=self._last_log())
+        self._show(
+            ReplicaState.BACKOFF, reason=why, pid=None, last_log=last_lines(self._instance.log_path(self._record.id))
+        )
 
     async def _wait_until_due(self) -> None:
         while (left := self._due - self._clock.monotonic()) > 0:  # noqa: ASYNC110 - no event reports a clock
@@ -372,13 +382,6 @@ class Supervisor:
             await self._runner.end_rest(self._record.id, stop_timeout_s=template.stop_timeout_s, stop_signal=number)
             return 0
         return await running.end(stop_timeout_s=template.stop_timeout_s, stop_signal=number)
-
-    def _last_log(self) -> tuple[str, ...]:
-        try:
-            lines = tail(self._instance.log_path(self._record.id), LAST_LOG_LINES)
-            return tuple(line[:LAST_LOG_CHARACTERS_MAX] for line in lines)
-        except OSError as error:
-            return (f"(the log cannot be read: {error.strerror})",)
 
     def _show(self, state: ReplicaState, *, reason: str | None = None, **rest: object) -> None:
         """Set the state that `observe` returns, and report the change."""
