@@ -9,7 +9,7 @@ from bateau.runtimes.local import LocalKeeper
 from bateau.runtimes.local.adoption import look
 from bateau.runtimes.local.process_runner import ProcessRunner
 from bateau.runtimes.local.records import Records
-from bateau.runtimes.local.runner import Ended
+from bateau.runtimes.local.runner import Ended, Unknown
 from runtimes.rig import Rig, until
 
 ROUNDS = 15
@@ -61,10 +61,10 @@ async def test_whenever_the_control_plane_is_killed_the_next_one_finds_the_same_
         remembered = {
             found.record.id: found.state.pid
             for found in findings.replicas
-            if not isinstance(found.state, Ended) and not found.record.stopping
+            if not isinstance(found.state, Ended | Unknown) and not found.record.stopping
         }
         for found in findings.replicas:
-            if not isinstance(found.state, Ended):
+            if not isinstance(found.state, Ended | Unknown):
                 found.state.close(reap=False)
         await runtime.adopt()
         observed = {replica.id: replica.pid for replica in runtime.observe()}
