@@ -100,6 +100,23 @@ async def test_a_request_of_the_wrong_form_is_told_where(
     assert says in tree["error"]
 
 
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("/v1/statuses", (404, "POST /v1/statuses: the control API has no such path")),
+        ("/v1/status", (405, "POST /v1/status: this path does not have this method")),
+    ],
+)
+async def test_an_unknown_path_or_method_is_an_error_as_any_other(
+    operator: Operator, folder: Path, path: str, expected: tuple[int, str]
+) -> None:
+    """Issue 8: they were answered in plain text, which clients of the API cannot read."""
+    assert operator
+    status, tree = await post(folder, path, b"{}")
+    assert (status, tree["error"]) == expected
+    assert "bateau schema --api" in tree["hint"]
+
+
 async def test_what_is_refused_is_a_conflict_with_its_hint(operator: Operator, folder: Path) -> None:
     assert operator
     status, tree = await post(folder, "/v1/rollback", b'{"service": "chat"}')

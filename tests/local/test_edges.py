@@ -167,3 +167,24 @@ def test_a_web_page_of_another_origin_gets_no_model(stack: Stack):
         urllib.request.urlopen(request)
     assert caught.value.code == 400
     caught.value.close()
+
+
+def up_with_limit(app: Stack, limit: str) -> "subprocess.CompletedProcess[str]":
+    up = [sys.executable, "-m", "bateau", "up", "-C", str(app.specs), "--detach", "--listen", f"127.0.0.1:{app.port}"]
+    script = ["sh", "-c", f'ulimit {limit}; exec "$@"', "sh", *up]
+    return subprocess.run(script, env=app.environ, capture_output=True, text=True, check=False)
+
+
+def test_a_low_limit_of_open_files_is_raised(app: Stack):
+    """Issue 8: the control plane crashed with a low limit of open files."""
+    done = up_with_limit(app, "-S -n 32")
+    assert done.returncode == 0, done.stderr
+    assert app.pids("app/web")
+
+
+def test_a_limit_of_open_files_that_is_too_low_is_one_error(app: Stack):
+    done = up_with_limit(app, "-n 64")
+    assert done.returncode == 3
+    assert done.stderr.startswith("error: this process may open 64 files only, and a control plane needs 256\n")
+    assert len(done.stderr.splitlines()) == 2
+    assert app.processes() == []

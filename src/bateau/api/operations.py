@@ -31,6 +31,14 @@ from bateau.domain.errors import BateauError, bug
 logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 256 * 2**20
+_SEE: Final = "see the OpenAPI document (`bateau schema --api`)"
+_REJECTIONS: Final[Mapping[int, str]] = {
+    404: "the control API has no such path",
+    405: "this path does not have this method",
+    413: f"the body is larger than {BODY_BYTES_MAX:,} bytes",
+}
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Operator(Protocol):
@@ -73,35 +81,33 @@ def routes(operator: Operator) -> list[web.RouteDef]:
         return _answer(plain(await operator.restart(asked.service)))
 
     return [
-        web.post("/v1/preview", guarded(preview)),
-        web.post("/v1/apply", guarded(apply)),
-        web.post("/v1/rollback", guarded(rollback)),
-        web.post("/v1/restart", guarded(restart)),
+        web.post("/v1/preview", preview),
+        web.post("/v1/apply", apply),
+        web.post("/v1/rollback", rollback),
+        web.post("/v1/restart", restart),
     ]
 
 
-def guarded(
-    handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    """Return the handler with its exceptions converted to responses with a status and a message."""
-
-    async def guarded_handler(request: web.Request) -> web.StreamResponse:
-        try:
-            return await handler(request)
-        except MalformedRequestError as error:
-            return _answer({"error": str(error), "hint": "see the OpenAPI document for the expected form"}, status=400)
-        except BateauError as error:
-            return _answer({"error": error.message, "hint": error.hint}, status=409)
-        except web.HTTPException:
-            raise
-        except (ConnectionResetError, ConnectionAbortedError):
-            raise  # the client has disconnected
-        except Exception as error:
-            logger.exception("%s %s failed", request.method, request.path)
-            says = bug(error)
-            return _answer({"error": says, "hint": "`bateau logs control` has the details for a report"}, status=500)
-
-    return guarded_handler
+@web.middleware
+async def guarded(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Convert the exceptions of every handler, and unknown paths, to responses with a status and a message."""
+    try:
+        return await handler(request)
+    except MalformedRequestError as error:
+        return _answer({"error": str(error), "hint": f"{_SEE} for the expected form"}, status=400)
+    except BateauError as error:
+        return _answer({"error": error.message, "hint": error.hint}, status=409)
+    except web.HTTPException as error:  # by aiohttp: an unknown path, another method, a body that is too large
+        says = _REJECTIONS.get(error.status, f"{error.status} {error.reason}")
+        answer = _answer({"error": f"{request.method} {request.path}: {says}", "hint": _SEE}, status=error.status)
+        answer.headers.update({name: error.headers[name] for name in ("allow",) if name in error.headers})
+        return answer
+    except (ConnectionResetError, ConnectionAbortedError):
+        raise  # the client has disconnected
+    except Exception as error:
+        logger.exception("%s %s failed", request.method, request.path)
+        says = bug(error)
+        return _answer({"error": says, "hint": "`bateau logs control` has the details for a report"}, status=500)
 
 
 def _answer(tree: object, *, status: int = 200) -> web.Response:

@@ -50,13 +50,13 @@ class ApiServer:
 
     async def open(self) -> None:
         """Listen."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded])
         if self._operator:
             app.add_routes(routes(self._operator))
         app.add_routes(
             [
                 *status_routes(self._snapshots),
-                web.get("/metrics", guarded(self._get_metrics)),
+                web.get("/metrics", self._get_metrics),
                 web.post("/v1/stop", self._post_stop),
                 web.post("/-/webhooks/git", self._post_webhook),
             ]

@@ -12,7 +12,6 @@ import asyncio
 from aiohttp import web
 
 from bateau.api.encoding import StatusEncoder
-from bateau.api.operations import guarded
 from bateau.api.requests import MalformedRequestError
 from bateau.control.snapshots import Snapshots
 from bateau.domain.status import Status
@@ -46,7 +45,7 @@ def status_routes(snapshots: Snapshots) -> list[web.RouteDef]:
             number = found.number
             await response.write(f"id: {number}\nevent: status\ndata: {encoded.text(found)}\n\n".encode())
 
-    return [web.get("/v1/status", guarded(status)), web.get("/v1/status/stream", guarded(stream))]
+    return [web.get("/v1/status", status), web.get("/v1/status/stream", stream)]
 
 
 class _Encoded:

@@ -22,6 +22,7 @@ from bateau.cli.exit_codes import EXIT_WORLD_FAILED
 from bateau.cli.instance import client, instance_paths
 from bateau.cli.presenter import Presenter
 from bateau.domain.errors import ControlError
+from bateau.wiring.open_files import raise_limit
 from bateau.wiring.paths import make
 
 _CONNECT_S = 0.05
@@ -38,6 +39,7 @@ def start_detached(
 
     `given` is its stdin. Raises ControlError if that takes too long, and click's Exit with its code if it exits.
     """
+    raise_limit()
     where = instance_paths(name)
     make(where)
     command = [sys.executable, "-m", "bateau", "up", *arguments, "--control"]

@@ -107,7 +107,9 @@ def command(  # noqa: PLR0917 - click passes them by name
 async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> int:
     from bateau.api.server import ApiServer
     from bateau.wiring.local import LocalPlatform
+    from bateau.wiring.open_files import raise_limit
 
+    raise_limit()
     _set_up_logging(settings)
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
