@@ -1,6 +1,6 @@
 """Run a command, and convert an exception into one message and an exit code.
 
-Called by __main__ and the console script.
+Called by cli.
 
 Invariant: users never see a traceback; the traceback of a bug goes to a file that the message names. Held by
 tests/cli/test_edge.py.
