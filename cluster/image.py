@@ -33,7 +33,17 @@ _PACKAGES = "python3,ca-certificates,git,libgomp1,libstdc++6"
 _SUITE = "bookworm"
 _KEPT_DAYS = 14
 _UNUSED = ("var/cache", "var/lib/apt", "var/log", "usr/share/doc", "usr/share/man", "usr/share/locale", "dev", "run")
-_LAUNCHER = '#!/usr/bin/python3\nimport sys\nfrom bateau.cli import main\n\nsys.argv[0] = "bateau"\nmain()\n'
+# The guard: a process that Bateau starts beside itself imports this file again.
+_LAUNCHER = """\
+#!/usr/bin/python3
+import sys
+
+from bateau.cli import main
+
+if __name__ == "__main__":
+    sys.argv[0] = "bateau"
+    main()
+"""
 
 
 def main() -> None:

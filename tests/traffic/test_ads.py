@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest_asyncio
 
 from bateau.traffic.envoy.ads import AdsServer
+from bateau.traffic.envoy.doors import UnixDoor
 from bateau.traffic.envoy.resources import CLUSTER, ENDPOINTS, EXTENSION, LISTENER, ROUTES, Resource, Resources
 from traffic.gateway import eventually
 from traffic.xds_client import XdsClient, resource, sent
@@ -28,7 +29,7 @@ class Server(AdsServer):
 
     def __init__(self, folder: Path) -> None:
         self.socket = folder / "xds.sock"
-        super().__init__(self.socket, on_change=lambda: None)
+        super().__init__(UnixDoor(self.socket), on_change=lambda: None)
         self.clients: list[XdsClient] = []
 
     def client(self, node: str = "gateway.envoy.0") -> XdsClient:

@@ -35,10 +35,14 @@ _DUMPED = 40
     "--namespace", default="bateau-system", show_default=True, help="Namespace of the controller and of its Lease."
 )
 @click.option("--into", metavar="NAMESPACE", help="With --repository: namespace of services whose documents name none.")
+@click.option(
+    "--gateway", metavar="ADDRESS", is_flag=False, flag_value="0.0.0.0:18000",
+    help="Configure the gateways of the cluster, which connect to ADDRESS with the certificates of a Secret.",
+)  # fmt: skip
 @click.option("--health", default="127.0.0.1:8081", show_default=True, help="Address of /healthz, /readyz, /metrics.")
 def command(
     repository: str | None, environment: str | None, allowed_signers: Path | None, context: str | None, namespace: str,
-    into: str | None, health: str,
+    into: str | None, gateway: str | None, health: str,
 ) -> int | None:  # fmt: skip
     """Keep the Models and Apps that are stored in a cluster running, until it is stopped.
 
@@ -65,6 +69,7 @@ def command(
             allowed_signers=allowed_signers,
             environment=environment,
             into=into,
+            gateway=gateway,
         )
         return asyncio.run(_serve(settings, address.strip("[]") or "127.0.0.1", int(port)))
 

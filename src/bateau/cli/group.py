@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, str] = {
     "explain": "Document a field, or show where a value came from.",
     "schema": "Print the schema of specs, for editors or clusters.",
     "controller": "Keep the documents of a cluster, or a repository, running on it.",
+    "gateway": "Run Envoy in front of the models of a cluster.",
     "dev": "Develop Bateau: a Kubernetes cluster on this machine, and images.",
     "completion": "Print a completion script for bash, zsh or fish.",
     "version": "Print the version.",

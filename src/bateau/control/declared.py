@@ -63,8 +63,8 @@ def declare(
 def declare_each(texts: Mapping[str, str], rules: Rules, *, namespace: str) -> Declared:
     """Return the units of documents that stand by themselves. Each text has one, and is named by its key.
 
-    A service key names a service's text, and "policy/NAME" that of a policy. While a policy has an error, nothing is
-    applied: nobody knows what it would forbid.
+    A service key names a service's text, and "policy/NAME" that of a policy. While a policy has an error, every
+    document is refused: nobody knows what the policy would forbid.
     """
     sound = dict(texts)
     refused: dict[str, str] = {}
@@ -77,7 +77,7 @@ def declare_each(texts: Mapping[str, str], rules: Rules, *, namespace: str) -> D
         blamed = {key: says for key, says in reversed(errors) if key in sound}
         unread = next((says for key, says in errors if key not in sound or key.startswith(_POLICY)), None)
         if unread is not None:
-            return Declared(wrong=unread, refused={**dict.fromkeys(texts, unread), **refused, **blamed})
+            return Declared(refused={**dict.fromkeys(texts, unread), **refused, **blamed})
         refused |= blamed
         for key in blamed:
             del sound[key]

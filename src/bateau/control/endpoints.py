@@ -1,6 +1,6 @@
 """Turn services and their replicas into the one endpoint model that all planes are fed from.
 
-Called by control.app_ports and control.loop. It runs after every change. Pure.
+Called by control.app_ports, control.cluster_traffic and control.loop. It runs after every change. Pure.
 
 Invariant: only ready replicas get requests. A replica that drains, or whose probes fail, stays in the list with a mark,
 so that its requests in flight are still counted. Held by tests/control/test_replicas.py.

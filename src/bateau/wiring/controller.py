@@ -11,24 +11,21 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from bateau import __version__
-from bateau.control.conditions import Verdict, status_of, verdict
+from bateau.control.cluster_traffic import Space
 from bateau.control.declared import Declared
-from bateau.control.reconciler import Reconciler
+from bateau.control.reconciler import Declare, Reconciler
 from bateau.domain.errors import BateauError, ClusterError
 from bateau.domain.spec import API_VERSION
 from bateau.domain.workload import ServiceKey
-from bateau.kit.json_value import JsonObject, text_at
 from bateau.observe.metrics import Page
+from bateau.ports.texts import Texts
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.api import Resource
-from bateau.runtimes.kubernetes.documents import Document, DocumentKey, DocumentKind, Documents, conditions_in
+from bateau.runtimes.kubernetes.documents import DocumentKind, Documents
 from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.lease import Lease
 from bateau.sources.git import GitReference
@@ -36,20 +33,21 @@ from bateau.sources.git.identity import identity
 from bateau.specs.kinds import KINDS
 from bateau.wiring.clusters import owner_label
 from bateau.wiring.declaring import Declaring
+from bateau.wiring.gateway_certificates import GatewayCertificates
+from bateau.wiring.gateway_feed import GatewayFeed
 from bateau.wiring.local import SystemClock
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.schemas import VERSIONS
+from bateau.wiring.statuses import Kept, Statuses
 from bateau.wiring.worker import Worker
 
 logger = logging.getLogger(__name__)
 
 LEASE: Final = "bateau-controller"
 _DOCUMENTS: Final = "documents.of"
-_REPORT_S: Final = 0.1  # changes within this time are reported together
 _REPORT_AGAIN_S: Final = 5.0
 _RELEASE_S: Final = 3.0
 _LOOK_AGAIN_S: Final = 2.0
-_WRITES: Final = 8
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +55,7 @@ class ControllerSettings:
     """The options of a controller.
 
     `namespace` is its own; the Lease is there. With a `repository`, an environment of it is followed in `directory`,
-    instead of the documents that are stored in the cluster.
+    instead of the documents that are stored in the cluster. Gateways connect to the address `gateway`, if it is set.
     """
 
     access: Access
@@ -67,6 +65,7 @@ class ControllerSettings:
     allowed_signers: Path | None = None
     environment: str | None = None
     into: str | None = None
+    gateway: str | None = None
     identity: str = field(default_factory=lambda: f"{socket.gethostname()}_{os.getpid()}")
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -102,12 +101,23 @@ class Controller:
             if each.to_workload is not None or each.name == "Policy"
         ]
         self._documents = Documents(self._api, kinds, changed=self._on_documents)
-        self._reconcilers: dict[str, Reconciler] = {}  # by namespace; one of a repository is ""
+        self._kept: dict[str, Kept] = {}  # by namespace; a repository has ""
         self._apis: list[ApiServer] = [self._api]
-        self._news = asyncio.Event()
+        self._statuses = Statuses(self._documents, self._kept)
+        self._complete = False  # whether all namespaces were known at one time
+        self._feed = (
+            GatewayFeed(
+                GatewayCertificates(self._api, self._clock, namespace=settings.namespace),
+                self._clock,
+                address=settings.gateway,
+                directory=settings.directory,
+                environ=settings.environ,
+                spaces=self._spaces,
+            )
+            if settings.gateway
+            else None
+        )
         self._tasks: asyncio.TaskGroup | None = None
-        self._written: dict[DocumentKey, tuple[str, JsonObject]] = {}  # uid and status
-        self._slots = asyncio.Semaphore(_WRITES)
 
     @property
     def unready(self) -> str | None:
@@ -142,8 +152,11 @@ class Controller:
         page.add("bateau_controller_leads", {}, int(self._leads), kind="gauge", says="1 while this controller acts.")
         sent = sum(each.requests.sent for each in self._apis)
         page.add("bateau_api_requests_total", {}, sent, kind="counter", says="Requests sent to the API server.")
-        for namespace, each in self._reconcilers.items():
-            labels = {"namespace": namespace}
+        if self._feed:
+            says = "Gateways that are connected to this controller."
+            page.add("bateau_gateways", {}, self._feed.gateways, kind="gauge", says=says)
+        for namespace, kept in self._kept.items():
+            each, labels = kept.reconciler, {"namespace": namespace}
             seen = each.observed
             for name, value, kind, says in (
                 ("bateau_reconciles_total", each.reads, "counter", "Times that texts were read and rendered."),
@@ -160,11 +173,13 @@ class Controller:
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks
+                if self._feed:
+                    tasks.create_task(self._feed.run(), name="gateways")
                 if self._settings.repository is not None:
                     await self._follow(self._settings.repository)
                     return
                 tasks.create_task(self._documents.run(), name="documents")
-                tasks.create_task(self._report(), name="statuses")
+                tasks.create_task(self._statuses.run(), name="statuses")
                 tasks.create_task(self._left_over(), name="inventories")
         except* BateauError as errors:
             raise errors.exceptions[0] from None
@@ -201,47 +216,61 @@ class Controller:
             )
 
         owner = owner_label(namespace, settings.environment)
-        self._start(
-            "",
-            Reconciler(
-                name=reference.shown,
-                texts=repository,
-                declare=declare,
-                runtime=self._runtime(owner, namespace, identity(reference.url, reference.subdirectory)),
-                clock=self._clock,
-                changed=self._news.set,
-            ),
-        )
+        runtime = self._runtime(owner, namespace, identity(reference.url, reference.subdirectory))
+        self._start("", reference.shown, repository, declare, runtime)
+
+    def _spaces(self) -> list[Space] | None:
+        """Return the models of all namespaces; None until each of them has been read since the start."""
+        if not self._complete:
+            waits = self._settings.repository is None and self._documents.trouble is not None
+            missing = self._documents.namespaces() - self._kept.keys()
+            if waits or missing or not all(each.is_known for each in self._kept.values()):
+                return None
+            self._complete = True
+        return [
+            Space(
+                namespace=namespace,
+                release=declared.release,
+                replicas=tuple(each.reconciler.observed.replicas),
+                kept=declared.refused.keys(),
+                since={
+                    ServiceKey.of(document.kind, document.name): document.created
+                    for document in self._documents.of(namespace).values()
+                },
+            )
+            for namespace, each in self._kept.items()
+            if (declared := each.reconciler.declared) is not None
+        ]
+
+    def _changed(self) -> None:
+        self._statuses.wake()
+        if self._feed:
+            self._feed.wake()
 
     def _on_documents(self, namespaces: frozenset[str]) -> None:
         for namespace in namespaces - {""}:
             self._keep(namespace)
-        self._news.set()
+        self._changed()
 
     def _keep(self, namespace: str) -> None:
         """Reconcile a namespace from now on."""
-        if namespace in self._reconcilers or self._tasks is None:
+        if namespace in self._kept or self._tasks is None:
             return
 
         async def declare(texts: Mapping[str, str]) -> Declared:
             return await self._declaring.documents(texts, namespace=namespace)
 
-        self._start(
-            namespace,
-            Reconciler(
-                name=f"documents of {namespace}",
-                texts=_Texts(self._documents, namespace),
-                declare=declare,
-                runtime=self._runtime(f"{_DOCUMENTS}.{namespace}", namespace),
-                clock=self._clock,
-                changed=self._news.set,
-            ),
-        )
+        runtime = self._runtime(f"{_DOCUMENTS}.{namespace}", namespace)
+        texts = _Texts(self._documents, namespace)
+        self._start(namespace, f"documents of {namespace}", texts, declare, runtime)
 
-    def _start(self, namespace: str, reconciler: Reconciler) -> None:
+    def _start(self, namespace: str, name: str, texts: Texts, declare: Declare, runtime: KubernetesRuntime) -> None:
         if self._tasks is not None:
-            self._reconcilers[namespace] = reconciler
-            self._tasks.create_task(reconciler.run(), name=reconciler.name)
+            reconciler = Reconciler(
+                name=name, texts=texts, declare=declare, runtime=runtime, clock=self._clock, changed=self._changed
+            )
+            self._kept[namespace] = Kept(reconciler, runtime)
+            self._tasks.create_task(reconciler.run(), name=name)
 
     def _runtime(self, owner: str, namespace: str, repository: str = "") -> KubernetesRuntime:
         api = ApiServer(self._settings.access)
@@ -280,61 +309,9 @@ class Controller:
             logger.warning("objects of deleted documents are not removed yet: %s", error.message)
             return None
 
-    async def _report(self) -> None:
-        """Write the statuses of documents whenever they differ."""
-        while True:
-            await self._news.wait()
-            await asyncio.sleep(_REPORT_S)
-            self._news.clear()
-            due = [each for namespace in self._reconcilers for each in self._due(namespace)]
-            ends = await asyncio.gather(*(self._write(*each) for each in due), return_exceptions=True)
-            failed = [each for each in ends if isinstance(each, BaseException)]
-            for error in failed:
-                if not isinstance(error, ClusterError):
-                    logger.error("a status was not written", exc_info=error)
-            if failed:
-                asyncio.get_running_loop().call_later(_REPORT_AGAIN_S, self._news.set)
-
-    def _due(self, namespace: str) -> list[tuple[Document, JsonObject, Verdict]]:
-        """Return the documents of a namespace whose status is out of date, each with its new status."""
-        reconciler = self._reconcilers[namespace]
-        now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        seen = reconciler.observed
-        found: list[tuple[Document, JsonObject, Verdict]] = []
-        for each in self._documents.of(namespace).values():
-            if not each.namespace:
-                continue
-            key = ServiceKey.of(each.kind, each.name)
-            taken = reconciler.taken.get(key) == each.text.decode()
-            if not taken and reconciler.trouble is None:
-                continue  # it is about to be read
-            before = self._before(each)
-            answer = verdict(key, reconciler.declared, seen, trouble=reconciler.trouble)
-            told = before.get("observedGeneration")
-            generation = each.generation if taken else told if isinstance(told, int) else 0
-            status = status_of(key, answer, seen, generation=generation, before=before, now=now)
-            if status != before:
-                found.append((each, status, answer))
-        return found
-
-    def _before(self, document: Document) -> JsonObject:
-        """Return the last status of a document: as it was written here, or as the cluster has it."""
-        uid, status = self._written.get(document.key, ("", {}))
-        return status if uid == document.uid else orjson.loads(document.status)
-
-    async def _write(self, document: Document, status: JsonObject, found: Verdict) -> None:
-        """Write a status, and an event where the answer has changed. Raises ClusterError."""
-        before = conditions_in(self._before(document)).get("Ready", {})
-        async with self._slots:
-            await self._documents.report(document, status)
-            self._written[document.key] = document.uid, status
-            if (text_at(before, "reason"), text_at(before, "status")) != (found.reason, found.ready):
-                warning = found.degraded == "True"
-                await self._documents.note(document, reason=found.reason, message=found.message, warning=warning)
-
     async def _close(self) -> None:
-        for reconciler in self._reconcilers.values():
-            await reconciler.close()
+        for each in self._kept.values():
+            await each.reconciler.close()
         self._worker.close()
         if self._leads:
             try:

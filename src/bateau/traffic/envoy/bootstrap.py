@@ -1,6 +1,6 @@
 """Envoy's bootstrap: its admin socket and its control channel. All other configuration comes by discovery.
 
-Called by traffic.envoy.plane. It is passed on Envoy's command line.
+Called by traffic.envoy.gateway_bootstrap and traffic.envoy.plane. It is passed on Envoy's command line.
 
 Invariant: the bootstrap contains no setting of a user, so no change of settings replaces a running Envoy. The id of the
 replica and its admin socket are placeholders that the runtime replaces. Held by
@@ -13,7 +13,7 @@ restart with the old command.
 
 from pathlib import PurePath
 
-from bateau.kit.json_value import ReadObject
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.clusters import unix_cluster
 from bateau.traffic.envoy.listener import TYPE, ads
 
@@ -29,16 +29,7 @@ def bootstrap(*, xds_socket: PurePath) -> ReadObject:
     """Return the JSON form of envoy.config.bootstrap.v3.Bootstrap."""
     return {
         "admin": {"address": {"pipe": {"path": "{socket}", "mode": 0o600}}},
-        "dynamic_resources": {
-            "ads_config": {
-                "api_type": "DELTA_GRPC",
-                "transport_api_version": "V3",
-                "set_node_on_first_message_only": True,
-                "grpc_services": [{"envoy_grpc": {"cluster_name": _XDS_CLUSTER}}],
-            },
-            "lds_config": ads(),
-            "cds_config": ads(),
-        },
+        "dynamic_resources": dynamic_resources(_XDS_CLUSTER),
         "static_resources": {
             "clusters": [
                 unix_cluster(
@@ -48,20 +39,38 @@ def bootstrap(*, xds_socket: PurePath) -> ReadObject:
                 )
             ],
         },
-        "stats_config": {
-            "histogram_bucket_settings": [{"match": {"prefix": "bateau"}, "buckets": list(_DURATION_BUCKETS_MS)}]
+        "stats_config": stats_config(),
+        "overload_manager": connections_bound(),
+    }
+
+
+def dynamic_resources(cluster: str, **more: ReadJson) -> ReadObject:
+    """Return the DynamicResources of an Envoy whose control channel is a static cluster. `more` are of EnvoyGrpc."""
+    return {
+        "ads_config": {
+            "api_type": "DELTA_GRPC",
+            "transport_api_version": "V3",
+            "set_node_on_first_message_only": True,
+            "grpc_services": [{"envoy_grpc": {"cluster_name": cluster, **more}}],
         },
-        # Without a bound Envoy warns at every start; the admin socket does not count.
-        "overload_manager": {
-            "resource_monitors": [
-                {
-                    "name": "envoy.resource_monitors.global_downstream_max_connections",
-                    "typed_config": {
-                        "@type": TYPE
-                        + "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-                        "max_active_downstream_connections": _CONNECTIONS_MAX,
-                    },
-                }
-            ]
-        },
+        "lds_config": ads(),
+        "cds_config": ads(),
+    }
+
+
+def stats_config() -> ReadObject:
+    """Return the StatsConfig with the buckets of times, in milliseconds."""
+    return {"histogram_bucket_settings": [{"match": {"prefix": "bateau"}, "buckets": list(_DURATION_BUCKETS_MS)}]}
+
+
+def connections_bound() -> ReadObject:
+    """Return the OverloadManager. Without a bound Envoy warns at every start; the admin socket does not count."""
+    name = "envoy.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+    return {
+        "resource_monitors": [
+            {
+                "name": "envoy.resource_monitors.global_downstream_max_connections",
+                "typed_config": {"@type": TYPE + name, "max_active_downstream_connections": _CONNECTIONS_MAX},
+            }
+        ]
     }

@@ -1,6 +1,6 @@
 """The services behind the gateway: one cluster for each, and its endpoints.
 
-Called by traffic.envoy.bootstrap, traffic.envoy.resources and traffic.envoy.routes. Endpoints change often and clusters
+Called by traffic.envoy. Endpoints change often and clusters
 rarely: replacing a cluster would open all connections again.
 
 Invariant: a draining replica stays listed, so that its requests in flight can be counted, but gets no new ones. Held by
@@ -63,7 +63,7 @@ def cluster(backend: Backend) -> ReadObject:
     else:
         found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}})
         if backend.protocol != "tcp":
-            found["typed_extension_protocol_options"] = _protocol_options(_upstream_http(backend.protocol))
+            found["typed_extension_protocol_options"] = http_protocol_options(_upstream_http(backend.protocol))
     return found
 
 
@@ -102,7 +102,7 @@ def unix_cluster(name: str, path: PurePath, protocol: ReadObject) -> ReadObject:
         "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
-        "typed_extension_protocol_options": _protocol_options({"explicit_http_config": protocol}),
+        "typed_extension_protocol_options": http_protocol_options({"explicit_http_config": protocol}),
         "load_assignment": {
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": {"pipe": {"path": str(path)}}}}]}],
@@ -148,7 +148,8 @@ def _upstream_http(protocol: str) -> ReadObject:
     }
 
 
-def _protocol_options(options: ReadObject) -> ReadObject:
+def http_protocol_options(options: ReadObject) -> ReadObject:
+    """Return the HTTP protocol options of a Cluster, by the name of their extension."""
     name = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
     return {name: {"@type": TYPE + name, **options}}
 
@@ -218,7 +219,7 @@ def _external(target: ExternalTarget, name: str) -> ReadObject:
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
         },
-        "typed_extension_protocol_options": _protocol_options(options),
+        "typed_extension_protocol_options": http_protocol_options(options),
     }
     if url.tls:
         found["transport_socket"] = {

@@ -27,6 +27,7 @@ from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.traffic.envoy.ads import AdsServer
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.bootstrap import bootstrap
+from bateau.traffic.envoy.doors import UnixDoor
 from bateau.traffic.envoy.handover import SETTLE_S, steer
 from bateau.traffic.envoy.listener import LOOPBACK
 from bateau.traffic.envoy.load import LoadMeter
@@ -79,7 +80,7 @@ class EnvoyPlane:
             raise ControlError(
                 f"{binary} cannot be the gateway: {why}", hint="the gateway needs Envoy 1.40 or newer"
             ) from error
-        self._ads = AdsServer(runtime / "xds.sock", on_change=self._look)
+        self._ads = AdsServer(UnixDoor(runtime / "xds.sock"), on_change=self._look)
         self._meter = LoadMeter(
             clock, may_ask=self._all_connected, replacements=self._replacements, on_change=self._look
         )

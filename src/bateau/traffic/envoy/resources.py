@@ -1,6 +1,6 @@
 """Turn a Traffic value into the resources that Envoy discovers, by type and name.
 
-Called by traffic.envoy.ads, traffic.envoy.delta and traffic.envoy.plane. It runs on every publish. Pure: the same
+Called by traffic.envoy. It runs on every publish. Pure: the same
 traffic gives the same bytes.
 
 Invariant: the version of a resource is the hash of its bytes, so a restarted control plane sends nothing again. Held by
@@ -71,12 +71,13 @@ class Built:
 class ResourceBuilder:
     """Builds resources with the API of one Envoy, and keeps the encoded form of unchanged backends.
 
-    `gateway` is the service key of resources that belong to no service.
+    `gateway` is the service key of resources that belong to no service. Without a `control_socket`, the front listener
+    has no paths of the control API, and every host name is served: it is behind a Service of a cluster.
     """
 
     api: EnvoyApi
     listen: tuple[str, int]
-    control_socket: PurePath
+    control_socket: PurePath | None
     gateway: str
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
@@ -111,9 +112,9 @@ class ResourceBuilder:
     def _front(self, models: list[Backend]) -> Iterator[tuple[str, str, Resource]]:
         """Yield the resources that belong to no service: the front listener, its parts, and the control API."""
         values = [
-            (CLUSTER, control_cluster(self.control_socket)),
+            *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
             (LISTENER, front_listener(*self.listen)),
-            (ROUTES, front_routes(models)),
+            (ROUTES, front_routes(models, on_machine=self.control_socket is not None)),
             *((EXTENSION, each) for each in front_filters()),
         ]
         before, self._shared = self._shared, {}

@@ -42,24 +42,15 @@ _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MOD
 _REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials"]
 
 
-def front_routes(models: Sequence[Backend]) -> ReadObject:
-    """Return the RouteConfiguration of the front listener."""
+def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadObject:
+    """Return the RouteConfiguration of the front listener.
+
+    On a machine it serves that machine's names, and passes the paths of the control API.
+    """
     names = sorted(model.name for model in models)
     routes: list[ReadObject] = [
         _answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
-        {
-            "name": "-metrics-",
-            "match": {"path": "/metrics"},
-            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s"},
-        },
-        {
-            "name": "-webhook-",
-            "match": {"path": "/-/webhooks/git"},
-            # The gateway does not wait for a sender that stops in the middle of a request.
-            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
-            # A delivery names no model, so Envoy does not buffer its body.
-            "typed_per_filter_config": {name: _disabled() for name in MODEL_FILTERS},
-        },
+        *(_control_routes() if on_machine else ()),
         _answer(_get("/v1/models"), 200, _model_list(models), name="models"),
         *(
             _answer(_get(f"/v1/models/{quote(model.name)}"), 200, _model_entry(model), name="models")
@@ -114,25 +105,49 @@ def front_routes(models: Sequence[Backend]) -> ReadObject:
         "virtual_hosts": [
             {
                 "name": "this-machine",
-                "domains": [form for host in _LOOPBACK_HOSTS for form in (host, f"{host}:*")],
+                "domains": [form for host in _LOOPBACK_HOSTS for form in (host, f"{host}:*")] if on_machine else ["*"],
                 "request_body_buffer_limit": BODY_BYTES_MAX,
                 "routes": routes,
             },
-            {
-                "name": "other-hosts",
-                "domains": ["*"],
-                "routes": [
-                    _answer(
-                        {"prefix": "/"},
-                        403,
-                        invalid_request(
-                            "This gateway serves localhost only, and the Host header names another host.",
-                            code="host_not_allowed",
-                        ),
-                        name="unknown",
-                    )
-                ],
-            },
+            *([_other_hosts()] if on_machine else []),
+        ],
+    }
+
+
+def _control_routes() -> list[ReadObject]:
+    """Return the paths that the gateway passes to the control API."""
+    return [
+        {
+            "name": "-metrics-",
+            "match": {"path": "/metrics"},
+            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s"},
+        },
+        {
+            "name": "-webhook-",
+            "match": {"path": "/-/webhooks/git"},
+            # The gateway does not wait for a sender that stops in the middle of a request.
+            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
+            # A delivery names no model, so Envoy does not buffer its body.
+            "typed_per_filter_config": {name: _disabled() for name in MODEL_FILTERS},
+        },
+    ]
+
+
+def _other_hosts() -> ReadObject:
+    """Return the answer to requests for a host that is not this machine."""
+    return {
+        "name": "other-hosts",
+        "domains": ["*"],
+        "routes": [
+            _answer(
+                {"prefix": "/"},
+                403,
+                invalid_request(
+                    "This gateway serves localhost only, and the Host header names another host.",
+                    code="host_not_allowed",
+                ),
+                name="unknown",
+            )
         ],
     }
 

@@ -1,0 +1,80 @@
+"""Turn the models of a cluster's namespaces into the traffic of its gateways.
+
+Called by wiring.controller and wiring.gateway_feed. Pure.
+
+A model is served as "NAMESPACE/NAME", and as "NAME" if it is the oldest one of that name, so that a new model takes no
+requests away from another. Those of a repository have one namespace, "", and are served by name only.
+
+Invariant: a model whose document has an error keeps its endpoints as long as its pods run. Held by
+tests/control/test_cluster_traffic.py.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from bateau.control.endpoints import endpoints
+from bateau.domain.endpoint import Backend, Endpoint, Traffic
+from bateau.domain.release import Release
+from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.workload import External, ServiceKey
+
+_HTTP: Final = "http"  # name of the port of a model's pods
+
+
+@dataclass(frozen=True, kw_only=True)
+class Space:
+    """The services of one namespace: the release, the pods, and the models whose documents have errors.
+
+    `since` has when each model was created, as text that sorts by time.
+    """
+
+    namespace: str
+    release: Release
+    replicas: tuple[Replica, ...]
+    kept: Collection[str] = ()
+    since: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+def cluster_traffic(spaces: Iterable[Space]) -> Traffic:
+    """Return the traffic of all models. External models whose API key would be needed are left out."""
+    found = [each for space in spaces for each in _models(space)]
+    oldest: dict[str, tuple[str, str]] = {}
+    for since, namespace, backend in found:
+        oldest[backend.name] = min(oldest.get(backend.name, (since, namespace)), (since, namespace))
+    backends: list[Backend] = []
+    for since, namespace, backend in found:
+        own = replace(backend, service=f"{backend.service}.{namespace}") if namespace else backend
+        if namespace:
+            # Engines know a model by the name of its document.
+            upstream = backend.upstream_model or backend.name
+            backends.append(replace(own, name=f"{namespace}/{backend.name}", upstream_model=upstream))
+        if oldest[backend.name] == (since, namespace):
+            backends.append(own)
+    return Traffic(backends=tuple(sorted(backends, key=lambda each: each.name)))
+
+
+def _models(space: Space) -> Iterator[tuple[str, str, Backend]]:
+    """Yield time, namespace and backend of each model."""
+    made, _ = endpoints(
+        space.release, space.replicas, app_ports={}, api_keys={}, tasks={}, before=Traffic(), proxies=()
+    )
+    needs_key = {
+        each.key
+        for each in space.release.services
+        if isinstance(each.runs, External) and each.runs.api_key_variable is not None
+    }
+    for backend in made.backends:
+        if backend.protocol == "openai" and backend.service not in needs_key:
+            yield space.since.get(backend.service, ""), space.namespace, backend
+    for key in sorted(space.kept):
+        listed = [
+            Endpoint(replica=each.id, address=each.addresses[_HTTP], draining=each.state is ReplicaState.UNREADY)
+            for each in space.replicas
+            if each.service == key
+            and _HTTP in each.addresses
+            and each.state in (ReplicaState.READY, ReplicaState.UNREADY)
+        ]
+        if listed:
+            backend = Backend(service=key, name=ServiceKey(key).name, protocol="openai", endpoints=tuple(listed))
+            yield space.since.get(key, ""), space.namespace, backend

@@ -1,0 +1,97 @@
+"""Issue certificates of an authority that nobody else has: one for a server and one for its clients.
+
+Called by wiring.gateway_certificates. Source: RFC 5280.
+
+Invariant: the key of the authority is never kept, so that nothing can be signed with it later. Held by
+tests/kit/test_certificates.py.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+# Clocks of nodes differ.
+_EARLIER = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pair:
+    """A certificate and its key, as PEM."""
+
+    certificate: bytes
+    key: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issued:
+    """The certificate of an authority, as PEM, and the two pairs that it has signed."""
+
+    authority: bytes
+    server: Pair
+    client: Pair
+
+
+def issue(*, server_names: Sequence[str], client_name: str, now: datetime, lifetime: timedelta) -> Issued:
+    """Return a server's and a client's certificate of a new authority, valid from five minutes before `now`."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    # A name of its own: among authorities of one name, a reader may try the wrong one only.
+    name = _name(f"Bateau {x509.random_serial_number():x}"[:64])
+    until = now + lifetime
+    authority = (
+        _builder(name, name, key.public_key(), now, until)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+    def pair(names: Sequence[str], usage: x509.ObjectIdentifier) -> Pair:
+        own = ec.generate_private_key(ec.SECP256R1())
+        made = (
+            _builder(_name(names[0]), name, own.public_key(), now, until)
+            .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in names]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .sign(key, hashes.SHA256())
+        )
+        return Pair(
+            certificate=made.public_bytes(Encoding.PEM),
+            key=own.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()),
+        )
+
+    return Issued(
+        authority=authority.public_bytes(Encoding.PEM),
+        server=pair(server_names, ExtendedKeyUsageOID.SERVER_AUTH),
+        client=pair([client_name], ExtendedKeyUsageOID.CLIENT_AUTH),
+    )
+
+
+def expires_at(certificate: bytes) -> datetime:
+    """Return when the first certificate of a PEM text expires. Raises ValueError if there is none."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
+
+
+def starts_at(certificate: bytes) -> datetime:
+    """Return when the first certificate of a PEM text becomes valid. Raises ValueError if there is none."""
+    return x509.load_pem_x509_certificate(certificate).not_valid_before_utc
+
+
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, now: datetime, until: datetime
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key)
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - _EARLIER)
+        .not_valid_after(until)
+    )
+
+
+def _name(text: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])

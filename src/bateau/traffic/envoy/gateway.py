@@ -1,0 +1,150 @@
+"""The Envoys in front of a cluster's models, configured over xDS with mutual TLS.
+
+Called by wiring.gateway_feed. control uses it through ports.plane. The cluster itself runs these Envoys, so there is no
+process to supervise, and pods drain by their own grace period: no load is measured.
+
+Invariant: the death of every controller costs no request: the Envoys keep what they have. A new controller opens its
+port only with complete traffic. Held by tests/wiring/test_cluster_gateway.py.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+from google.protobuf.json_format import ParseError
+
+from bateau.domain.endpoint import PlaneState, Traffic
+from bateau.domain.errors import ControlError
+from bateau.domain.process import ProcessTemplate
+from bateau.traffic.envoy.ads import AdsServer
+from bateau.traffic.envoy.api import EnvoyApi
+from bateau.traffic.envoy.doors import TlsDoor
+from bateau.traffic.envoy.resources import ResourceBuilder
+
+logger = logging.getLogger(__name__)
+
+# In the pods of the gateways, whose NetworkPolicy decides who connects.
+LISTEN: Final = ("0.0.0.0", 8080)  # noqa: S104
+_REOPEN_S: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """A server's certificate and key, and the authorities whose clients it accepts, all as PEM."""
+
+    certificate: bytes
+    key: bytes
+    authorities: bytes
+
+
+class GatewayPlane:
+    """The gateways of one cluster; satisfies `bateau.ports.plane.Plane`.
+
+    `identity` is asked at every connection, so that a new certificate needs no restart. Raises ControlError if `binary`
+    is not an Envoy that can read the resources of this plane.
+    """
+
+    name = "gateway"
+
+    def __init__(
+        self,
+        *,
+        binary: Path,
+        cache: Path,
+        address: str,
+        identity: Callable[[], Identity],
+        listen: tuple[str, int] = LISTEN,
+    ) -> None:
+        try:
+            self._builder = ResourceBuilder(
+                api=EnvoyApi(binary, cache),
+                listen=listen,
+                control_socket=None,
+                gateway=self.name,
+            )
+            self._builder.build(Traffic())
+        except (OSError, KeyError, ValueError, ParseError) as error:
+            raise ControlError(
+                f"{binary} cannot be the gateway: {error}", hint="the gateway needs Envoy 1.40 or newer"
+            ) from error
+        self._ads = AdsServer(TlsDoor(address, _credentials(identity)), on_change=self._look)
+        self._state = PlaneState(accepted=False, rejected={}, load=None)
+        self._failed: dict[str, str] = {}
+        self._wakes: list[Callable[[], None]] = []
+        self._opening: asyncio.Task[None] | None = None
+
+    def template(self) -> ProcessTemplate | None:
+        """Return None: the cluster runs the Envoys."""
+        return None
+
+    def publish(self, traffic: Traffic) -> None:
+        """Send each gateway the resources that it lacks; the first call opens the port."""
+        built = self._builder.build(traffic)
+        self._failed = {**built.failed}
+        self._ads.update(built.resources)
+        if self._opening is None:
+            self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
+        self._look()
+
+    def observe(self) -> PlaneState:
+        """Return the state that is known now."""
+        return self._state
+
+    @property
+    def gateways(self) -> int:
+        """The number of connected gateways."""
+        return len([*self._ads.subscribers])
+
+    def on_change(self, wake: Callable[[], None]) -> None:
+        """Call `wake` from the event loop whenever the state has changed."""
+        self._wakes.append(wake)
+
+    async def close(self) -> None:
+        """Close the port; the gateways keep their configuration."""
+        if self._opening:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
+        await self._ads.close()
+
+    async def _open(self) -> None:
+        says = ""
+        while True:
+            try:
+                return await self._ads.open()
+            except (OSError, RuntimeError) as error:
+                if str(error) != says:
+                    logger.error("the gateways' control channel cannot be opened, and Bateau tries again: %s", error)
+                says = str(error)
+            await asyncio.sleep(_REOPEN_S)
+
+    def _look(self) -> None:
+        """Update the state, and wake the callbacks if it has changed."""
+        subscribers = [*self._ads.subscribers]
+        rejected = dict(self._failed)
+        for subscriber in subscribers:
+            for resource, message in subscriber.rejections():
+                rejected.setdefault(resource.service, message)
+        accepted = bool(subscribers) and all(each.settled for each in subscribers)
+        before, self._state = self._state, PlaneState(accepted=accepted, rejected=rejected, load=None)
+        for service, message in rejected.items():
+            if before.rejected.get(service) != message:
+                logger.error("a gateway rejected %s and keeps its last good version: %s", service, message)
+        if before != self._state:
+            for wake in self._wakes:
+                wake()
+
+
+def _credentials(identity: Callable[[], Identity]) -> grpc.ServerCredentials:
+    def configuration() -> grpc.ServerCertificateConfiguration:
+        now = identity()
+        return grpc.ssl_server_certificate_configuration(
+            [(now.key, now.certificate)], root_certificates=now.authorities
+        )
+
+    return grpc.dynamic_ssl_server_credentials(configuration(), configuration, require_client_authentication=True)
