@@ -6,7 +6,7 @@ import sys
 
 from bench.report import write_page
 
-PROGRAMS = ("startup", "idle", "many", "tokens", "chain", "delivery", "charts", "peers", "growth")
+PROGRAMS = ("startup", "idle", "many", "tokens", "chain", "delivery", "charts", "peers", "growth", "kubernetes")
 
 
 def main() -> None:

@@ -58,7 +58,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_AWAY_S", 0.2)
     monkeypatch.setattr(credentials, "_FILE_S", 0.0)
     monkeypatch.setattr(requests, "REQUEST_S", _SLOW_S)
-    monkeypatch.setattr(api_module, "REQUEST_S", _SLOW_S)
     monkeypatch.setattr(api_module, "SILENCE_S", _SLOW_S)
 
 

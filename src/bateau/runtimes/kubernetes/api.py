@@ -19,7 +19,7 @@ import orjson
 from bateau.domain.errors import ClusterError
 from bateau.kit.json_value import JsonObject, ReadObject, array_at, is_object, object_at, text_at
 from bateau.runtimes.kubernetes.kubeconfig import Access
-from bateau.runtimes.kubernetes.requests import REQUEST_S, Gone, NotFound, Requests
+from bateau.runtimes.kubernetes.requests import Gone, NotFound, Requests
 
 FIELD_MANAGER: Final = "bateau"
 PAGE: Final = 500
@@ -183,8 +183,7 @@ class ApiServer:
             query |= {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan"}
         if selector:
             query["labelSelector"] = selector
-        silence_s = SILENCE_S if version else REQUEST_S
-        lines = self.requests.lines(resource.collection(namespace), query, silence_s=silence_s, opened=opened)
+        lines = self.requests.lines(resource.collection(namespace), query, silence_s=SILENCE_S, opened=opened)
         async for line in lines:
             kind, changed = text_at(line, "type"), object_at(line, "object")
             match kind:

@@ -42,6 +42,7 @@ from bateau.runtimes.kubernetes.work import RETRY, Work, Works
 log = logging.getLogger(__name__)
 
 _AWAY_S: Final = 5.0  # how long to wait before a cluster that is away is tried again
+_WAKE_S: Final = 0.03
 _RESYNC_S: Final = 600.0  # how often the inventory is checked without a reason
 REMOVE_S: Final = 60.0  # how long `remove` waits for pods and finalizers
 # Namespaces and definitions: without them, other objects are refused.
@@ -87,6 +88,9 @@ class KubernetesRuntime:
         self._unknown: str | None = None
         self._seen: Observed | None = None
         self._wakes: list[Callable[[], None]] = []
+        self._waking: asyncio.TimerHandle | None = None
+        self._woken_at = 0.0
+        self._look_s = 0.0  # how long it takes to make the observed state
         self._task: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._due = asyncio.Event()
@@ -122,7 +126,9 @@ class KubernetesRuntime:
         """Return the pods as replicas, and the objects, as far as they are known now."""
         if self._seen is None:
             differs = self._reconciled != self._works.generation
+            started = self._clock.monotonic()
             self._seen = self._observer.observe(unremoved=self._unremoved, unknown=self._unknown, differs=differs)
+            self._look_s = self._clock.monotonic() - started
         return replace(self._seen, seen_at=self._clock.monotonic())
 
     async def metrics(self) -> Mapping[str, str | None]:
@@ -160,6 +166,8 @@ class KubernetesRuntime:
             await asyncio.gather(self._task, return_exceptions=True)
         await self._view.close()
         self._wakes.clear()
+        if self._waking:
+            self._waking.cancel()
         await self.api.close()
 
     async def _run(self) -> None:
@@ -327,7 +335,18 @@ class KubernetesRuntime:
         self._wake()
 
     def _wake(self) -> None:
+        """Wake the listeners: at once, and then not again for a while, however many events come.
+
+        Each of them reads the whole state, which must not take more than a tenth of the time.
+        """
         self._seen = None
+        if self._waking is None:
+            loop = asyncio.get_running_loop()
+            at = max(loop.time(), self._woken_at + max(_WAKE_S, 10 * self._look_s))
+            self._waking = loop.call_at(at, self._wake_now)
+
+    def _wake_now(self) -> None:
+        self._waking, self._woken_at = None, asyncio.get_running_loop().time()
         for wake in self._wakes:
             wake()
 

@@ -96,7 +96,9 @@ class View:
 
     def pods(self) -> Iterator[tuple[str, Pod, bool]]:
         """Yield the pods of workloads: the service, the pod, and whether it is of the newest template."""
-        owners = {each.uid: each.service for each in self.live.values() if each.service} if self._pods else {}
+        if not any(watched.items for watched in self._pods.values()):
+            return
+        owners = {each.uid: each.service for each in self.live.values() if each.service}
         newest: dict[str, int] = {}
         sets = {uid: each for watched in self._sets.values() for uid, each in watched.items.items()}
         for each in sets.values():
