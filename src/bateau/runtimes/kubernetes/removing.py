@@ -46,6 +46,7 @@ class Remover:
         self.listed: dict[Key, Listed] = {}
         self.left: dict[Key, str] = {}
         self.ending: set[Key] = set()
+        self._differs = False  # the list, since it was saved
 
     async def read(self) -> None:
         """Read the list of an earlier control plane. Raises ClusterError.
@@ -58,6 +59,7 @@ class Remover:
         for key, each in listed.items():
             if not each.uid and (tree := await self._get(key, each.version)) is not None and is_made_here(tree):
                 listed[key] = Listed(each.version, text_at(tree, "metadata", "uid"), each.service)
+        self._differs = listed != await self._inventory.read()
         self.listed = listed
         self._read = True
 
@@ -66,9 +68,9 @@ class Remover:
         for each in objects:
             known = self.listed.get(each.key)
             if known is None and each.key not in self._of_others:
-                self.listed[each.key] = Listed(each.api_version, "", service)
+                self._list(each.key, Listed(each.api_version, "", service))
             elif known is not None and known.service != service:
-                self.listed[each.key] = Listed(known.version, known.uid, service)
+                self._list(each.key, Listed(known.version, known.uid, service))
 
     def applied(self, each: Wanted, service: str, uid: str, *, made_here: bool) -> None:
         """Note an applied object; `save` saves it. An object that another manager has created is not listed.
@@ -78,9 +80,9 @@ class Remover:
         """
         known = self.listed.get(each.key)
         if known is not None and (known.uid == uid or made_here):
-            self.listed[each.key] = Listed(each.api_version, uid, service)
+            self._list(each.key, Listed(each.api_version, uid, service))
         else:
-            self.listed.pop(each.key, None)
+            self._list(each.key, None)
             self._of_others.add(each.key)
 
     def is_made(self, key: Key) -> bool:
@@ -89,7 +91,9 @@ class Remover:
 
     async def save(self, *, whole: bool = False) -> None:
         """Save the list; with `whole`, also if only the cluster has lost it. Raises ClusterError."""
-        await self._inventory.save(self.listed, whole=whole)
+        if self._differs or whole:
+            await self._inventory.save(self.listed, whole=whole)
+            self._differs = False
 
     async def remove(self, keys: Collection[Key]) -> dict[Key, str]:
         """Remove objects in the reverse of the order in which they are applied; return why one could not be removed.
@@ -126,9 +130,19 @@ class Remover:
     def _note(self, key: Key, left: str | None) -> None:
         if key in self.ending:
             return
-        del self.listed[key]
+        self._list(key, None)
         if left:
             self.left[key] = left
+
+    def _list(self, key: Key, listed: Listed | None) -> None:
+        """Add or remove a line of the list."""
+        if self.listed.get(key) == listed:
+            return
+        self._differs = True
+        if listed is None:
+            del self.listed[key]
+        else:
+            self.listed[key] = listed
 
     async def _remove(self, key: Key) -> str | None:
         """Remove one object, and return None; or leave it, and return why."""

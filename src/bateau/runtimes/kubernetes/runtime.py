@@ -83,7 +83,7 @@ class KubernetesRuntime:
         self._unremoved: dict[Key, str] = {}
         self._removals_failed = 0
         self._reconciled = -1  # the generation of the units whose former objects are removed
-        self._serves_all = False
+        self._watches_listed = False
         self._checked_at = clock.monotonic()  # when the inventory was compared with the cluster
         self._unknown: str | None = None
         self._seen: Observed | None = None
@@ -146,7 +146,7 @@ class KubernetesRuntime:
             async with self._turn:
                 self._works.drop(services)
                 await self._remover.read()
-                await self._watch()
+                await self._watch(())
                 listed = self._remover.listed
                 chosen = [key for key, each in listed.items() if services is None or each.service in services]
                 refused = await self._removed(chosen)
@@ -197,7 +197,7 @@ class KubernetesRuntime:
         await self._remover.read()
         generation = self._works.generation
         if differs := generation != self._reconciled:
-            await self._watch()
+            await self._watch(list(self._works.fresh.values()))
         news, self._view.news = self._view.news, set()
         now = self._clock.monotonic()
         try:
@@ -234,11 +234,10 @@ class KubernetesRuntime:
         if first:
             await asyncio.gather(*(self._apply_object(*each) for each in first), return_exceptions=True)
             await established(self.api, (each for work in due for each in work.objects))
-        if not self._serves_all:
-            await self._watch()
-            for work in due:
-                self._remover.announce(work.service, work.objects)
-            await self._remover.save()
+        await self._watch(due)  # kinds may be served now that were not before
+        for work in due:
+            self._remover.announce(work.service, work.objects)
+        await self._remover.save()
         ends = await asyncio.gather(*(self._apply_unit(work) for work in due), return_exceptions=True)
         await self._remover.save()
         _raise(ends)  # the cluster is away; no unit is at fault
@@ -287,13 +286,21 @@ class KubernetesRuntime:
             self._works.pending.add(work.service)
         self._wake()
 
-    async def _watch(self) -> None:
-        """Watch each kind that is wanted or listed, and the pods where workloads are. Raises ClusterError."""
-        listed = self._remover.listed
-        kinds = self._works.kinds() | {(each.version, key[1]) for key, each in listed.items()}
-        namespaces = {key[2] for key in (*self._works.services, *listed)} - {""}
-        self._serves_all = await self._view.watch(sorted(kinds), sorted(namespaces))
-        self._works.place(self.api.is_namespaced)
+    async def _watch(self, works: Collection[Work]) -> None:
+        """Watch the kinds that these units have or that are listed, and the pods beside them. Raises ClusterError."""
+        wanted = [each for work in works for each in work.objects]
+        kinds = {(each.api_version, each.key[1]) for each in wanted}
+        namespaces = {each.key[2] for each in wanted}
+        if not self._watches_listed:
+            listed = self._remover.listed
+            kinds |= {(each.version, key[1]) for key, each in listed.items()}
+            namespaces |= {key[2] for key in listed}
+        await self._view.watch(sorted(kinds), sorted(namespaces - {""}))
+        self._watches_listed = True
+        self._works.place(works, self.api.is_namespaced)
+        for each in works:
+            if self._works.fresh.get(each.service) is each:
+                del self._works.fresh[each.service]
 
     async def _ends(
         self, keys: Iterable[Key], services: Collection[str] | None, changed: asyncio.Event

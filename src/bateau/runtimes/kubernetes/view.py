@@ -50,17 +50,15 @@ class View:
         self.live: dict[Key, Live] = {}
         self.news: set[Key] = set()
 
-    async def watch(self, kinds: Iterable[tuple[str, str]], namespaces: Iterable[str]) -> bool:
+    async def watch(self, kinds: Iterable[tuple[str, str]], namespaces: Iterable[str]) -> None:
         """Watch these kinds, given by API version and kind, and the pods of these namespaces.
 
-        Returns when each kind has been listed, or has failed: whether the cluster serves all of them. Raises
-        ClusterError.
+        Returns when each kind has been listed, or has failed. A kind that the cluster does not serve is left out.
+        Raises ClusterError.
         """
         made: list[Watched[Live] | Watched[Pod]] = []
-        every = True
         for version, kind in kinds:
             resource = await self._api.resource(version, kind)
-            every = every and resource is not None
             if resource is not None and resource not in self._objects:
                 selector = f"{OWNER}={self._owner}"
                 watched = Watched(
@@ -83,7 +81,6 @@ class View:
                     await each.told.wait()
         except TimeoutError as error:
             raise ClusterUnreachable(f"{self._api.name} has not listed its objects in {REQUEST_S:.0f} s") from error
-        return every
 
     @property
     def unknown(self) -> str | None:

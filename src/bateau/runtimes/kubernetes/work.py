@@ -77,7 +77,8 @@ class Works:
     """The work on all units of one owner.
 
     `services` has the service of each wanted object; `pending` the services that are not done, or have failed; `held`
-    those that are not to be changed. `generation` counts the changes of the desired state.
+    those that are not to be changed. `fresh` are new since their kinds were looked up. `generation` counts the changes
+    of the desired state.
     """
 
     def __init__(self, *, owner: str, namespace: str) -> None:
@@ -87,6 +88,7 @@ class Works:
         self.services: dict[Key, str] = {}
         self.pending: set[str] = set()
         self.held: frozenset[str] = frozenset()
+        self.fresh: dict[str, Work] = {}
         self.generation = 0
 
     def want(self, units: Sequence[Unit], held: Collection[str]) -> bool:
@@ -98,23 +100,33 @@ class Works:
             return False
         self.pending = (self.pending & works.keys()) | {each.service for each in changed}
         self.by_service, self.held = works, frozenset(held)
-        self._index()
+        for key, each in before.items():
+            if works.get(key) is not each:
+                self._forget(each)
+        for each in changed:
+            self.fresh[each.service] = each
+            self.services.update((wanted.key, each.service) for wanted in each.objects)
+        self.generation += 1
         return True
 
     def drop(self, services: Collection[str] | None) -> None:
         """Want no unit of these services any longer; None means all."""
         kept = {key: each for key, each in self.by_service.items() if services is not None and key not in services}
+        for key, each in self.by_service.items():
+            if key not in kept:
+                self._forget(each)
         self.by_service = kept
         self.pending &= kept.keys()
-        self._index()
+        self.generation += 1
 
-    def place(self, is_namespaced: Callable[[str, str], bool | None]) -> None:
+    def place(self, works: Iterable[Work], is_namespaced: Callable[[str, str], bool | None]) -> None:
         """Give objects of third-party kinds their namespaces, as far as the kinds are known."""
-        for work in self.by_service.values():
+        for work in works:
             objects = placed(work.objects, self._namespace, is_namespaced)
             if objects is not work.objects:
                 work.objects, work.states = objects, None
-                self.services |= {each.key: work.service for each in objects}
+                if self.by_service.get(work.service) is work:
+                    self.services.update((each.key, work.service) for each in objects)
 
     def due(self, now: float, touched: AbstractSet[str]) -> list[Work]:
         """Return the work to do: units that are not applied, retries, and `touched` services."""
@@ -133,10 +145,6 @@ class Works:
             if work.done == work.revision and not work.failures:
                 self.pending.discard(key)
 
-    def kinds(self) -> set[tuple[str, str]]:
-        """Return API version and kind of all objects."""
-        return {(each.api_version, each.key[1]) for work in self.by_service.values() for each in work.objects}
-
     def noted(self, keys: Iterable[Key]) -> Iterator[tuple[Key, Work]]:
         """Yield the work that wants these objects; its states may be old."""
         for key in keys:
@@ -144,9 +152,11 @@ class Works:
                 self.by_service[service].states = None
                 yield key, self.by_service[service]
 
-    def _index(self) -> None:
-        self.services = {each.key: key for key, work in self.by_service.items() for each in work.objects}
-        self.generation += 1
+    def _forget(self, work: Work) -> None:
+        self.fresh.pop(work.service, None)
+        for each in work.objects:
+            if self.services.get(each.key) == work.service:
+                del self.services[each.key]
 
 
 def _work(unit: Unit, former: Work | None, *, owner: str) -> Work:
