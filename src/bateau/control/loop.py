@@ -30,6 +30,7 @@ from bateau.control.outside import Ports
 from bateau.control.path import api_keys, models_needed
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
+from bateau.control.reach import Reach
 from bateau.control.readiness import Readiness
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
@@ -77,6 +78,7 @@ class Control:
         self.desired = DesiredState(ports, self.saving, self._on_desired)
         self.planes = Planes(ports.site.planes)
         self.fetches = Fetches(ports.source, ports.clock, self.wake)
+        self.reach = Reach(ports.prober, self.wake)
         self.snapshots = Snapshots()
         self._assembly = Assembly(ports.site.target)
         self.counts = Counts()
@@ -174,6 +176,7 @@ class Control:
             for task in tasks:
                 task.cancel()
             await self.fetches.close()
+            await self.reach.close()
             await asyncio.gather(*tasks, return_exceptions=True)
 
     async def stop_all(self) -> Mapping[str, str]:
@@ -252,6 +255,7 @@ class Control:
             self.troubles.clear("ports")
         except BateauError as error:  # no port is free
             self._report("ports", error)
+        self.reach.follow(self.release)
         models = models_needed(self.release)
         files = self.fetches.follow(models)
         # A temporarily missing file does not change the routes of the running replicas.

@@ -12,6 +12,7 @@ from bateau.ports.clock import Clock
 from bateau.ports.events import Events
 from bateau.ports.memory import Memory
 from bateau.ports.numbers import PortNumbers
+from bateau.ports.probe import Prober
 from bateau.ports.revisions import Revisions
 from bateau.ports.source import Source
 from bateau.ports.texts import Texts
@@ -22,7 +23,7 @@ class Ports:
     """The ports of one control plane, and the settings that go with them.
 
     `who` is recorded in the history. `no_history` is the reason if there are no `revisions`. `numbers` hands out the
-    loopback ports of apps.
+    loopback ports of apps. Without a `prober`, external APIs are not probed.
     """
 
     site: Site
@@ -34,6 +35,7 @@ class Ports:
     numbers: PortNumbers
     secret: Callable[[str], str | None]
     listen_url: str
+    prober: Prober | None = None
     environment: str | None = None
     revisions: Revisions | None = None
     no_history: str = ""

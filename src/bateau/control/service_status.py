@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bateau.control.path import runs_here
+from bateau.control.reach import Reached
 from bateau.domain.model_file import ModelTask, Progress
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.replica import Replica, ReplicaState
@@ -32,6 +33,7 @@ class Facts:
     capacity: ModelCapacity | None
     task: ModelTask | None
     rolled_out: bool
+    reached: Reached | None
 
 
 def service_status(service: Workload, facts: Facts) -> ServiceStatus:
@@ -65,7 +67,7 @@ def _condition(service: Workload, facts: Facts, staying: Sequence[Replica]) -> t
     state, reason = state_of(staying, wanted=service.replicas)
     blocked = facts.blocked
     if isinstance(service.runs, External):
-        return ServiceState.READY, "external endpoint; not probed"
+        return _external(facts.reached)
     if not runs_here(service):
         return ServiceState.ELSEWHERE, "runs on clusters only: it has no command for this machine"
     if facts.rejected:
@@ -79,6 +81,16 @@ def _condition(service: Workload, facts: Facts, staying: Sequence[Replica]) -> t
     if state is ServiceState.READY and (failing := _failing_revision(facts.unit_revision, staying)):
         return ServiceState.DEGRADED, f"the previous revision serves; the new one does not become ready: {failing}"
     return state, reason
+
+
+def _external(reached: Reached | None) -> tuple[ServiceState, str | None]:
+    if reached is None:
+        return ServiceState.READY, "external endpoint; not probed"
+    if not reached.known:
+        return ServiceState.STARTING, "the first connection to the external endpoint is being made"
+    if reached.failure:
+        return ServiceState.DEGRADED, f"the external endpoint cannot be reached: {reached.failure}"
+    return ServiceState.READY, "external endpoint; it accepts connections"
 
 
 def _failing_revision(revision: str | None, replicas: Sequence[Replica]) -> str | None:

@@ -275,6 +275,7 @@ def _facts(now: _Now, service: Workload, replicas: Sequence[Replica]) -> Facts:
         capacity=outcome.placement.capacities.get(key) if outcome else None,
         task=control.tasks.get(key),
         rolled_out=key in now.rolled_out,
+        reached=control.reach.of(source),
     )
 
 

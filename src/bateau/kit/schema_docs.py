@@ -5,6 +5,7 @@ Source: JSON Schema 2020-12.
 """
 
 import dataclasses
+import inspect
 from collections.abc import Mapping
 
 from bateau.kit.json_value import JsonObject
@@ -36,7 +37,7 @@ def object_schema(cls: type) -> JsonObject:
     fields = fields_of(cls)
     return {
         "type": "object",
-        "description": (cls.__doc__ or "").strip(),
+        "description": inspect.cleandoc(cls.__doc__ or ""),
         "properties": {name: _field_schema(declared) for name, declared in fields.items()},
         "required": [name for name, declared in fields.items() if declared.required],
         "additionalProperties": False,
@@ -54,7 +55,7 @@ def field_page(cls: type, path: str, *, root: str) -> FieldPage:
         type="a mapping",
         required=True,
         default=None,
-        doc=(cls.__doc__ or "").strip(),
+        doc=inspect.cleandoc(cls.__doc__ or ""),
         examples=(),
         unsupported=None,
     )

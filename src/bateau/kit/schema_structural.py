@@ -9,6 +9,7 @@ Refused: `anyOf` with a pattern of expressions, as in the JSON Schema for editor
 evaluated.
 """
 
+import inspect
 import json
 from collections.abc import Mapping
 from typing import Final
@@ -38,7 +39,7 @@ def structural_schema(cls: type, extras: Extras, *, at: str) -> JsonObject:
     fields = fields_of(cls)
     schema: JsonObject = {
         "type": "object",
-        "description": (cls.__doc__ or "").strip(),
+        "description": inspect.cleandoc(cls.__doc__ or ""),
         "properties": {name: _field(declared, extras, f"{at}.{name}") for name, declared in fields.items()},
     }
     if required := [name for name, declared in fields.items() if declared.required]:

@@ -23,6 +23,7 @@ from bateau.ports.probe import NO_ANSWER
 
 REFUSED = "connection refused"
 BODY_BYTES_MAX = 2048
+_LOOPBACK = ("127.0.0.1", "[::1]", "localhost")
 SAID_CHARACTERS_MAX = 120
 GRPC_HEALTH_METHOD = "/grpc.health.v1.Health/Check"
 # HealthCheckResponse.ServingStatus of grpc/health/v1/health.proto; the answer is field 1, a varint.
@@ -134,7 +135,7 @@ def _said_of(error: OSError, target: ProbeTarget) -> str:
     if error.errno == errno.ECONNREFUSED:
         host, _, port = target.address.rpartition(":")
         # "localhost" is [::1] for some programs, and 127.0.0.1 for the gateway.
-        elsewhere = [f"{each}:{port}" for each in listeners(int(port))] if host and not _is_path(target.address) else []
+        elsewhere = [f"{each}:{port}" for each in listeners(int(port))] if host in _LOOPBACK else []
         if not elsewhere:
             return REFUSED
         return f"{REFUSED}: the program listens on {listed(elsewhere)}, and must listen on {target.address}"

@@ -8,6 +8,7 @@ tests/cluster/test_crds.py.
 Refused: files written by hand. They would differ from the schema after the first change of a field.
 """
 
+import inspect
 from typing import Final
 
 from bateau.domain.resource import Column, Validation
@@ -90,7 +91,7 @@ def _document(kind: Kind) -> JsonObject:
     }
     document: JsonObject = {
         "type": "object",
-        "description": (kind.schema.__doc__ or "").strip(),
+        "description": inspect.cleandoc(kind.schema.__doc__ or ""),
         "properties": properties,
         VALIDATIONS: [{**name, "fieldPath": ".metadata.name"}, *(own if is_array(own) else [])],
     }

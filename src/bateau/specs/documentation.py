@@ -3,6 +3,8 @@
 Called by cli.explain and cli.schema.
 """
 
+import inspect
+
 from bateau.domain.spec import API_VERSION, Metadata
 from bateau.kit.json_value import JsonObject
 from bateau.kit.schema_docs import FieldPage, field_page, object_schema
@@ -41,7 +43,7 @@ def explain_field(subject: str) -> FieldPage:
 def _document_schema(kind: str, cls: type) -> JsonObject:
     return {
         "type": "object",
-        "description": (cls.__doc__ or "").strip(),
+        "description": inspect.cleandoc(cls.__doc__ or ""),
         "properties": {
             "apiVersion": {"const": API_VERSION},
             "kind": {"const": kind},

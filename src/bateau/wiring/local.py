@@ -155,6 +155,7 @@ class LocalPlatform:
                 source=models(settings.directory, settings.environ),
                 memory=StateFile(where.state / "control.json"),
                 clock=self.clock,
+                prober=NetworkProber(),
                 numbers=keeper.ports,
                 secret=secret,
                 listen_url=settings.listen_url,
