@@ -287,3 +287,43 @@ def test_an_unknown_cluster_is_an_error_of_the_specs(project: Project):
     told = project.bateau("check", code=1)
     assert "clusters `berlni`, but there is no such Cluster" in told
     assert "berlin" in told
+
+
+def test_a_rollback_holds_a_service_until_its_spec_changes(project: Project):
+    def git(*words: str) -> str:
+        command = ["git", "-C", str(project.directory), "-c", "user.name=Ada", "-c", "user.email=a@b.example", *words]
+        return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+    def commit(colour: str) -> None:
+        project.config("colours", colour)
+        git("add", "--all")
+        git("commit", "--quiet", "--message", colour)
+
+    git("init", "--quiet")
+    (project.directory / ".gitignore").write_text("paris\n")
+    commit("red")
+    red = git("rev-parse", "HEAD")
+    project.bateau("apply", "--env", "prod", "--yes")
+    commit("green")
+    project.bateau("apply", "--env", "prod", "--yes")
+    told = project.bateau("rollback", "shop", "--env", "prod")
+    assert f"berlin: app/shop is rolled back to revision 1, commit {red[:12]}, until its spec changes" in told
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red"}
+    told = project.bateau("plan", "--env", "prod")
+    assert "nothing changes" in told
+    assert f"app/shop is rolled back to revision 1, commit {red[:12]}, until its spec changes" in told
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red"}
+    told = project.bateau("history", "--env", "prod")
+    outcomes = [line.split()[4] for line in told.splitlines() if line.startswith("berlin")]
+    assert outcomes == ["healthy", "rolled", "healthy"], told
+    assert "held: app/shop at 1" in told
+    commit("blue")
+    assert "rolled back" not in project.bateau("apply", "--env", "prod", "--yes")
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "blue"}
+
+
+def test_a_cluster_without_metrics_is_named(project: Project):
+    told = project.bateau("top", "--env", "prod", code=3)
+    assert "berlin: unknown:" in told
+    assert "does not serve metrics.k8s.io" in told

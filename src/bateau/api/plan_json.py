@@ -16,7 +16,7 @@ that the observed side has as well):
      "documents": [change], "changes": [change], "steps": [{"act", "object", "reason"}],
      "folds": [{"act", "effect", "destructive", "objects", "edit", "reasons", "renamedFrom", "origins"}],
      "leftAlone": [object], "findings": [{..., "new"}], "problems": [{..., "new"}]}
-    against clusters: {"clusters": [{"cluster", ... as above} or {"cluster", "unreachable"}]}
+    against clusters: {"clusters": [{"cluster", "held", ... as above} or {"cluster", "unreachable"}]}
     change: {"act", "object", "service", "effect", "destructive", "reasons", "renamedFrom", "fields": [edit], "origins"}
     edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}],
              "holder"}, which is absent unless another manager of a cluster holds the field
@@ -40,7 +40,7 @@ def plan_json(*deliveries: Delivery) -> str:
 def _on_cluster(delivery: Delivery) -> ReadObject:
     if delivery.unreachable:
         return {"cluster": delivery.cluster, "unreachable": delivery.unreachable.says}
-    return {"cluster": delivery.cluster, **_plan(delivery)}
+    return {"cluster": delivery.cluster, "held": list(delivery.held), **_plan(delivery)}
 
 
 def _plan(delivery: Delivery) -> ReadObject:

@@ -1,6 +1,6 @@
 """`bateau apply` of an environment that runs on clusters: plan, confirm, apply, wait, one cluster after another.
 
-Called by cli.apply.
+Called by cli.apply and cli.cluster_history.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ class Wish:
 
 
 @dataclass
-class _Told:
+class Told:
     """The printed states of the services of a cluster."""
 
     cluster: str
@@ -150,17 +150,19 @@ def _applied(question: "Question", place: "Destination", made: "Rendered", wish:
     from bateau.cli.problems import error_text
     from bateau.domain.errors import ClusterError
     from bateau.kit.visible import visible
-    from bateau.wiring.clusters import apply_on
+    from bateau.wiring.clusters import Rollout, apply_on
 
-    told = _Told(place.name)
-    applying = apply_on(question, place, made, timeout_s=wish.timeout_s, force=wish.force, told=told.tell)
+    told = Told(place.name)
+    rollout = Rollout(timeout_s=wish.timeout_s, force=wish.force, told=told.tell)
     try:
-        outcome = asyncio.run(applying)
+        outcome = asyncio.run(apply_on(question, place, made, rollout=rollout))
     except ClusterError as error:
         click.echo(visible(f"{place.name}: {error_text(error)}"), err=True)
         tree["unknown"] = error.message
         return False
     tree |= {"applied": outcome.done, "failed": dict(outcome.failed), "unknown": outcome.unknown}
+    for remark in outcome.remarks:
+        click.echo(visible(f"{place.name}: {remark}"), err=True)
     if outcome.done:
         click.echo(f"{place.name}: applied, every service is healthy", err=wish.as_json)
         return True

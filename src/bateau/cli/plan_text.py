@@ -78,6 +78,7 @@ def _notes(delivery: Delivery, *, hidden: bool) -> Iterator[str]:
                     yield f"{object_name(change.key)}: {reason}"
     if hidden:
         yield "objects: edits that follow from the services above are summed up; --objects lists them"
+    yield from delivery.held
     yield from drift_words(delivery.drift)
     if delivery.left_alone:
         yield f"left alone, not managed by Bateau: {_some([object_name(key) for key in delivery.left_alone])}"

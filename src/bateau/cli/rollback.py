@@ -1,26 +1,40 @@
 """`bateau rollback`: roll one service back to its last healthy revision."""
 
 import datetime as dt
+from pathlib import Path
 
 import click
 
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
-from bateau.cli.options import Number, environment_option, json_option, name_option
+from bateau.cli.options import Number, directory_option, environment_option, json_option, name_option
 
 
 @click.command()
 @click.argument("service")
 @name_option
-@environment_option("The environment that the instance must serve.")
+@environment_option("The environment that the instance must serve, or whose clusters are changed.")
+@directory_option
 @click.option("--to", type=Number(1), metavar="REVISION", help="Roll back to this revision.")
 @json_option
-def command(service: str, name: str, environment: str | None, to: int | None, as_json: bool) -> int:
+def command(service: str, name: str, environment: str | None, directory: Path, to: int | None, as_json: bool) -> int:
     """Roll SERVICE back to its most recent healthy revision that differs from the current one.
 
     Waits until SERVICE is ready. Other services are not changed. The rollback survives restarts and edits of other
     services, and ends when the spec of SERVICE changes. Exit code 3: no earlier revision exists, or SERVICE did not
     become healthy.
+
+    If the environment has clusters, SERVICE is rolled back there, to the commit of an earlier revision in
+    `bateau history --env NAME`; the clone must have this commit.
     """
+    if environment:
+        from bateau.wiring.comparing import clusters_of
+        from bateau.wiring.question import Question
+
+        question = Question(directory=directory, environment=environment)
+        if places := clusters_of(question):
+            from bateau.cli.cluster_history import roll_back
+
+            return roll_back(question, places, service, to=to, as_json=as_json)
     from bateau.api.encoding import encode
     from bateau.cli.instance import client
     from bateau.cli.presenter import Presenter

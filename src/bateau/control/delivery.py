@@ -1,6 +1,6 @@
 """Render the specs of an environment into the manifests of a cluster, and collect all problems and findings.
 
-Called by cli.cluster_apply, control.comparison, control.declared, control.destinations and wiring. `render` uses
+Called by cli.cluster_apply, control and wiring. `render` uses
 control.packing. Pure except for the files that `foreign` reads.
 
 Invariant: a manifest that the schemas or the policies forbid is returned with its finding, and `wrong` is true. Held by

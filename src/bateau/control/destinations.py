@@ -1,6 +1,6 @@
 """Find the clusters that an environment runs on, and make the units that go there.
 
-Called by cli.cluster_apply, cli.cluster_status, control.declared, wiring.clusters and wiring.comparing. Pure.
+Called by cli, control.declared, wiring.clusters, wiring.comparing and wiring.rolling_back. Pure.
 """
 
 from collections.abc import Iterable

@@ -39,7 +39,7 @@ class Outcome:
 
     `failed` has the reason for each service that is not healthy; `unknown` has why the site cannot be reached.
     `not_applied` names the waves after the one that failed. `reports` has, by service, what its pods and the cluster
-    say about a failure: lines of logs and events.
+    say about a failure: lines of logs and events. `remarks` are for people, such as a history that cannot be written.
     """
 
     observed: Observed
@@ -47,6 +47,7 @@ class Outcome:
     unknown: str | None = None
     not_applied: Sequence[str] = ()
     reports: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
+    remarks: Sequence[str] = ()
 
     @property
     def done(self) -> bool:
@@ -62,10 +63,12 @@ async def roll_out(
     timeout_s: float,
     told: Callable[[Observed], None],
     existing: Collection[str] = (),
+    held: Collection[str] = (),
 ) -> Outcome:
     """Apply `units` wave by wave and wait for their health; `told` gets every new state. The runtime stays open.
 
-    Nothing is removed before the last wave. `existing` are the services that run and may no longer be wanted.
+    Nothing is removed before the last wave. `existing` are the services that run and may no longer be wanted; those in
+    `held` are not changed.
     """
     changed = asyncio.Event()
     runtime.on_change(changed.set)
@@ -75,7 +78,7 @@ async def roll_out(
     kept = {*existing, *(unit.key for unit in units)}
     for number, wave in enumerate(steps, start=1):
         is_last = number == len(steps)
-        runtime.apply(wave.units, held=() if is_last else kept)
+        runtime.apply(wave.units, held=held if is_last else kept)
         healthy = _is_whole if is_last else partial(_is_through, wave)
         waiting = _Waiting(runtime, clock, changed, told)
         outcome = await waiting.wait(healthy, ends_at)

@@ -162,13 +162,15 @@ class Delivery:
     compared. `findings` and `problems` are those that the change adds; `baseline` has those of both sides.
 
     `cluster` is the name of the cluster that has the observed state. If it cannot be reached, `unreachable` says why,
-    and nothing was compared. `drift` are the differing fields that other managers hold.
+    and nothing was compared. `drift` are the differing fields that other managers hold. `held` names the services that
+    a rollback holds, in sentences.
     """
 
     environment: str | None = None
     cluster: str | None = None
     unreachable: Problem | None = None
     drift: Drift | None = None
+    held: tuple[str, ...] = ()
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()

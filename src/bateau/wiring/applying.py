@@ -1,6 +1,6 @@
 """What `apply` needs where no control plane is: texts, and a preview. And which commit texts are, for `render` as well.
 
-Called by cli.apply and cli.render.
+Called by cli.apply, cli.render and wiring.rolling_back.
 """
 
 import asyncio

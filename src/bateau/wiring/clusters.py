@@ -1,32 +1,39 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli.cluster_apply, cli.cluster_status, wiring.comparing and wiring.controller.
+Called by cli, wiring.comparing and wiring.controller.
 """
 
 import asyncio
 import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
 
 from bateau.control.comparison import difference, taken
+from bateau.control.deliveries import Deliveries, digests_of
 from bateau.control.delivery import Rendered
 from bateau.control.destinations import Destination, units_of, without_autoscaled
 from bateau.control.drift import with_drift
+from bateau.control.naming import service_named
+from bateau.control.rollback import Hold
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery, ObjectKey
-from bateau.domain.errors import ClusterError, ObjectRefused
+from bateau.domain.errors import ClusterError, ControlError, ObjectRefused
 from bateau.domain.problem import Problem
 from bateau.domain.replica import ReplicaState
+from bateau.domain.revision import Revision
+from bateau.domain.unit import Unit
+from bateau.domain.usage import Usage
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.declared import Check, DeclaredHealth
 from bateau.runtimes.kubernetes.diagnosis import reports
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
+from bateau.runtimes.kubernetes.usage import usage
 from bateau.runtimes.kubernetes.wanted import named
 from bateau.sources.git.identity import identity_of
 from bateau.specs import read
@@ -34,9 +41,34 @@ from bateau.specs.kinds.environment import OBJECT_FIELDS
 from bateau.wiring.delivery import rules_of
 from bateau.wiring.local import SystemClock
 from bateau.wiring.question import Question
+from bateau.wiring.rolling_back import ClusterHistory, event, revision_of, service_at, with_holds
 
 _LABEL_MAX: Final = 63
+ROLLBACK_S: Final = 600.0
 Answer = TypeVar("Answer")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rollout:
+    """How to roll out: `told` gets every new state.
+
+    With `force`, fields that another manager holds are taken over, of all objects or of these. With `others_stay`,
+    services without a unit are not changed; otherwise they are removed.
+    """
+
+    timeout_s: float
+    told: Callable[[Observed], None]
+    force: bool | frozenset[ObjectKey] = False
+    others_stay: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class RolledBack:
+    """A service that is held at a revision of a cluster's history, and the end of its rollout."""
+
+    service: str
+    revision: Revision
+    outcome: Outcome
 
 
 async def on_each(
@@ -62,16 +94,19 @@ async def plans_on(
     """
     reading = made.reading or read(made.texts)
     rules = rules_of(question)
-    wanted = replace(made, manifests=tuple(map(named, without_autoscaled(made.manifests))))
     repository = await identity_of(question.directory, os.environ)
 
     async def one(place: Destination) -> Delivery:
         async with _api(place) as api:
+            history = await _history(api, question, place).read()
+            held = await asyncio.to_thread(with_holds, question, made, history)
+            wanted = replace(held.made, manifests=tuple(map(named, without_autoscaled(held.made.manifests))))
             owner = owner_of(question, place)
             there = await present(api, wanted.manifests, owner=owner, namespace=place.namespace, repository=repository)
         side = f"cluster {place.name}"
         observed = taken(there.objects, side, reading, rules, environment=question.environment, variables=os.environ)
         found = difference(wanted, observed, environment=question.environment, confirmed=confirmed)
+        found = replace(found, held=held.says, problems=(*held.problems, *found.problems))
         return with_drift(found, there.holders, there.created, place.drift)
 
     return [
@@ -82,46 +117,128 @@ async def plans_on(
     ]
 
 
-async def apply_on(
+async def apply_on(question: Question, place: Destination, made: Rendered, *, rollout: Rollout) -> Outcome:
+    """Apply an environment to a cluster, and wait until it is healthy.
+
+    Services that a rollback holds are applied as they were in their revisions. Raises ClusterError if the kubeconfig
+    names no usable cluster.
+    """
+    async with _api(place) as api:
+        history = _history(api, question, place)
+        held = await asyncio.to_thread(with_holds, question, made, await history.read())
+        units = units_of(held.made)
+        revision = await revision_of(question, made, held.pins)
+        return await _rolled_out(api, question, place, units, history=history, added=revision, rollout=rollout)
+
+
+async def roll_back_on(
     question: Question,
     place: Destination,
     made: Rendered,
+    service: str,
     *,
-    timeout_s: float,
-    force: bool | frozenset[ObjectKey],
+    to: int | None,
     told: Callable[[Observed], None],
-) -> Outcome:
-    """Apply an environment to a cluster, and wait until it is healthy. `told` gets every new state.
+    timeout_s: float = ROLLBACK_S,
+) -> RolledBack:
+    """Hold a service at revision `to`, or at its last healthy one, and wait until it is healthy.
 
-    With `force`, fields that another manager holds are taken over, of all objects or of these.
-
-    Raises ClusterError if the kubeconfig names no usable cluster.
+    Other services are not changed. Raises ClusterError, ControlError and the SourceError family.
     """
+    key = service_named(service, made.written.release).key
+    digests = digests_of(made)
     async with _api(place) as api:
-        clock = SystemClock()
-        owner = owner_of(question, place)
-        # A person has seen the plan: what others hold is taken over only if they, or the environment, say so.
-        repository = await identity_of(question.directory, os.environ)
-        runtime = KubernetesRuntime(
+        history = _history(api, question, place)
+        before = await history.read()
+        revision = before.target(key, digests, to=to)
+        then = await asyncio.to_thread(service_at, question, key, str(revision.commit))
+        held = {name: hold for name, hold in before.lasting(digests).items() if name != key}
+        if digests_of(then).get(key) != digests[key]:
+            held[key] = Hold(revision.id, digests[key])
+        elif key not in before.lasting(digests):
+            raise ControlError(f"{key} is the same in revision {revision.id}: there is nothing to roll back")
+        pins = {name: hold.revision for name, hold in held.items()}
+        says = f"{key} was rolled back to revision {revision.id}"
+        remark = await history.note(event(says, "rolled back"), holds=Deliveries(holds=held))
+        if remark:  # without the hold, the next apply would undo the rollback
+            raise ClusterError(remark, hint="nothing was changed; the rollback needs the right to write ConfigMaps")
+        outcome = await _rolled_out(
             api,
-            clock,
-            owner=owner,
-            namespace=place.namespace,
-            repository=repository,
-            drift=place.drift,
-            force=force,
-            judge=_judge(place),
+            question,
+            place,
+            [unit for unit in units_of(then) if unit.key == key],
+            history=history,
+            added=await revision_of(question, made, pins),
+            rollout=Rollout(timeout_s=timeout_s, told=told, others_stay=True),
         )
-        try:
-            before = await look(api, clock, owner=owner, namespace=place.namespace)
-            existing = {each.service for each in before.objects if each.service}
-            units = units_of(made)
-            outcome = await roll_out(runtime, units, clock, timeout_s=timeout_s, told=told, existing=existing)
-            if outcome.done:
-                return outcome
-            return replace(outcome, reports=await reports(api, outcome.observed, outcome.failed))
-        finally:
-            await runtime.close()
+        return RolledBack(service=key, revision=revision, outcome=outcome)
+
+
+async def _rolled_out(
+    api: ApiServer,
+    question: Question,
+    place: Destination,
+    units: Sequence[Unit],
+    *,
+    history: ClusterHistory,
+    added: Revision,
+    rollout: Rollout,
+) -> Outcome:
+    """Roll units out, and record it."""
+    clock = SystemClock()
+    owner = owner_of(question, place)
+    repository = await identity_of(question.directory, os.environ)
+    # A person has seen the plan: what others hold is taken over only if they, or the environment, say so.
+    runtime = KubernetesRuntime(
+        api,
+        clock,
+        owner=owner,
+        namespace=place.namespace,
+        repository=repository,
+        drift=place.drift,
+        force=rollout.force,
+        judge=_judge(place),
+    )
+    try:
+        before = await look(api, clock, owner=owner, namespace=place.namespace)
+        existing = {each.service for each in before.objects if each.service}
+        outcome = await roll_out(
+            runtime,
+            units,
+            clock,
+            timeout_s=rollout.timeout_s,
+            told=rollout.told,
+            existing=existing,
+            held=existing - {each.key for each in units} if rollout.others_stay else (),
+        )
+        if not outcome.done:
+            outcome = replace(outcome, reports=await reports(api, outcome.observed, outcome.failed))
+        says = "every service is healthy" if outcome.done else _failure(outcome)
+        remark = await history.note(event(says, "healthy" if outcome.done else "failed"), added=added)
+        return replace(outcome, remarks=[remark]) if remark else outcome
+    finally:
+        await runtime.close()
+
+
+def _failure(outcome: Outcome) -> str:
+    return outcome.unknown or "; ".join(f"{key}: {says}" for key, says in sorted(outcome.failed.items())[:3])
+
+
+async def history_on(question: Question, place: Destination) -> Deliveries:
+    """Return the revisions that were applied to a cluster. Raises ClusterError."""
+    async with _api(place) as api:
+        return await _history(api, question, place).read()
+
+
+def _history(api: ApiServer, question: Question, place: Destination) -> ClusterHistory:
+    return ClusterHistory(api, owner_of(question, place), place, question.environment or "")
+
+
+async def usage_on(question: Question, place: Destination) -> tuple[Usage, ...]:
+    """Return the CPU and memory that the services of an environment use on a cluster. Raises ClusterError."""
+    async with _api(place) as api:
+        seen = await look(api, SystemClock(), owner=owner_of(question, place), namespace=place.namespace)
+        return await usage(api, {each.id: each.service for each in seen.replicas if not each.draining})
 
 
 async def observed_on(question: Question, place: Destination) -> Observed:

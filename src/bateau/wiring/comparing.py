@@ -1,6 +1,6 @@
 """Choose what a plan compares the specs with: clusters, a commit, a directory of manifests or a bundle.
 
-Called by cli.apply, cli.cluster_status and cli.plan.
+Called by cli.
 """
 
 import asyncio

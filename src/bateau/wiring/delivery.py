@@ -1,6 +1,6 @@
 """Render the specs of a directory or a commit, with schemas and policies, for `plan`, `check` and `explain`.
 
-Called by cli, wiring.clusters, wiring.comparing and wiring.promotion.
+Called by cli and wiring.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, wiring.clusters and wiring.controller. The only place, with its neighbours, that knows the concrete
-adapters.
+Called by cli, wiring.clusters, wiring.controller and wiring.rolling_back. The only place, with its neighbours, that
+knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
@@ -162,7 +162,7 @@ class LocalPlatform:
                 environment=settings.environment,
                 revisions=self._revisions,
                 no_history=no_history,
-                who=_user(),
+                who=user(),
                 events=(LoggedEvents(), self._counted_events),
             )
         )
@@ -265,7 +265,7 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     return kept
 
 
-def _user() -> str:
+def user() -> str:
     """Return the name of the user; in a container the user ID may have no name."""
     try:
         return getpass.getuser()

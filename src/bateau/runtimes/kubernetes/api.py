@@ -1,6 +1,6 @@
 """The requests of Bateau to an API server: read, list, watch, server-side apply, delete, and logs.
 
-Called by runtimes.kubernetes, wiring.clusters, wiring.controller and wiring.gateway_certificates. Sources: the
+Called by runtimes.kubernetes and wiring. Sources: the
 Kubernetes API concepts (watch bookmarks, resource versions, server-side apply, KEP-555, KEP-956, KEP-3157).
 
 Invariant: fields that another manager holds are never taken by force unless the caller says so. Held by
