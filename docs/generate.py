@@ -36,6 +36,7 @@ def generate(folder: Path) -> None:
         "gateway-errors.md": table(("status", "code", "answer"), gateway_errors()),
         "control-api.md": table(("request", "answered by"), control_api()),
         "errors.md": errors(),
+        "rights.md": table(("resources", "verbs", "used for"), rights()),
         "spec-errors.md": spec_errors(ROOT / "tests" / "mistakes"),
         "benchmarks.md": benchmarks(ROOT / "bench" / "results"),
     }
@@ -125,6 +126,18 @@ def errors() -> str:
     if tree is None:
         raise LookupError("bateau.domain.errors does not draw its tree")
     return f"```text\n{tree[1]}```\n"
+
+
+def rights() -> Iterator[tuple[str, str, str]]:
+    """Yield each right of the controller in a cluster, with its use."""
+    from bateau.control.installation import rights as rights_of_controller
+
+    for each in rights_of_controller():
+        group = f" ({each.group})" if each.group else ""
+        names = f", only {', '.join(f'`{name}`' for name in each.names)}" if each.names else ""
+        own = ", in its own namespace" if each.own_namespace else ""
+        says = each.says[:1].upper() + each.says[1:]
+        yield f"{', '.join(each.resources)}{group}{names}{own}", ", ".join(each.verbs), says
 
 
 def spec_errors(folder: Path) -> str:

@@ -31,16 +31,17 @@ FIXTURES = {"control_plane", "cluster"}
 @pytest.fixture(scope="session")
 def control_plane() -> Iterator[Path]:
     """Return the kubeconfig of an API server with etcd, controllers and a scheduler; it may have no node."""
-    yield from _started("control-plane", nodes=0, parts=["kube"])
+    yield from started("control-plane", nodes=0, parts=["kube"])
 
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Path]:
     """Return the kubeconfig of a cluster with a real node, which runs pods, DNS, Services and NetworkPolicies."""
-    yield from _started("cluster", nodes=1, parts=[])
+    yield from started("cluster", nodes=1, parts=[])
 
 
-def _started(label: str, *, nodes: int, parts: list[str]) -> Iterator[Path]:
+def started(label: str, *, nodes: int, parts: list[str]) -> Iterator[Path]:
+    """Start a cluster of this session, and give its kubeconfig; remove it at the end."""
     outside = os.environ.get("KUBECONFIG")
     if outside:
         yield Path(outside)

@@ -8,21 +8,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import oci
-from cluster.fixtures import recipe, unavailable
+from cluster.fixtures import unavailable
+from cluster.images import MINUTES_5, Built, build
 from cluster.kubectl import Kubectl
 from cluster.test_node import RESTRICTED
 
 ROOT = Path(__file__).parents[2]
-MINUTES_5 = 300.0
 ENVOY = "/usr/local/lib/python3.11/dist-packages/envoy/_bin/envoy"
 
 # A client of the replica's socket, inside of the pod: nothing else is in the image.
@@ -86,49 +85,6 @@ spec: {context: "%(context)s"}
 )
 
 
-@dataclass(frozen=True)
-class Built:
-    """What `bateau dev image` printed."""
-
-    name: str
-    digest: str
-    archive: Path
-    document: Any
-
-
-def build(*words: str, output: Path) -> Built:
-    """Run `bateau dev image`."""
-    done = subprocess.run(
-        [Path(sys.executable).with_name("bateau"), "dev", "image", *words, "--output", output],
-        capture_output=True,
-        text=True,
-        timeout=MINUTES_5,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told = dict(line.split(maxsplit=1) for line in done.stdout.splitlines())
-    document = json.loads(Path(told["sbom"]).read_text())
-    return Built(told["image"], told["digest"], Path(told["archive"]), document)
-
-
-@pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """The image of this checkout."""
-    if os.geteuid() != 0 or shutil.which("mmdebstrap") is None:
-        unavailable("an image of Debian needs root and mmdebstrap; .ci/cluster installs it")
-    output = tmp_path_factory.mktemp("app")
-    yield build("app", output=output)
-    shutil.rmtree(output)  # half a gigabyte
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Built]:
-    """The image of a small model."""
-    output = tmp_path_factory.mktemp("model")
-    yield build("model", "smollm2", output=output)
-    shutil.rmtree(output)
-
-
 @pytest.mark.timeout(MINUTES_5)
 def test_a_second_build_gives_the_same_digest_and_bill_of_materials(app: Built, tmp_path: Path):
     again = build("app", output=tmp_path)
@@ -160,17 +116,6 @@ def test_the_bill_of_materials_of_a_model_has_the_digest_of_its_file(model: Buil
     (part,) = model.document["components"]
     assert part["type"] == "machine-learning-model"
     assert model.name.endswith(part["hashes"][0]["content"][:12])
-
-
-@pytest.fixture(scope="module")
-def loaded(cluster: Path, app: Built, model: Built) -> Path:
-    """The kubeconfig of a cluster whose nodes have both images."""
-    if "KUBECONFIG" in os.environ:
-        pytest.skip("images are imported only into the nodes that this suite started")
-    archives = [str(app.archive), str(model.archive)]
-    done = recipe("load.sh", *archives, name=cluster.parent.name, timeout_s=MINUTES_5)
-    assert done.returncode == 0, done.stderr
-    return cluster
 
 
 @pytest.mark.timeout(600)

@@ -1,6 +1,6 @@
 """Print the problems of plans, and the clusters that cannot be reached, to stderr.
 
-Called by cli.cluster_apply and cli.plan.
+Called by cli.cluster_apply, cli.installing and cli.plan.
 """
 
 from collections.abc import Sequence

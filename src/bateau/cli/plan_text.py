@@ -1,6 +1,6 @@
 """A delivery plan as people read it in a terminal.
 
-Called by cli.cluster_apply and cli.plan. Returns text; the caller prints it, and the problems after it.
+Called by cli.cluster_apply, cli.installing and cli.plan. Returns text; the caller prints it, and the problems after it.
 
 Invariant: every removal is on a line of its own, and everything that is summed up is counted. Held by
 tests/plan/test_removals_shown.py and tests/plan/test_delivery_shown.py.

@@ -1,6 +1,6 @@
 """Compare the desired objects with the observed ones, and order the changes, each with its reason.
 
-Called by api.preview_json, control.comparison, control.destinations and control.preview. The desired manifests were
+Called by api.preview_json and control. The desired manifests were
 rendered; the observed ones are those of a directory, of another commit or of a live cluster.
 
 Invariant: the order of the manifests never changes the plan; equal sides give no change. An object with a generateName

@@ -1,6 +1,6 @@
 """Name the objects that a plan removes, and decide whether someone has to agree to it.
 
-Called by control.comparison and plan.delivery.
+Called by control.comparison, control.installation and plan.delivery.
 
 Invariant: a removal that deletes data or other objects always needs confirmation, however few there are. Held by
 tests/plan/test_removals.py.

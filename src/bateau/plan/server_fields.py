@@ -184,6 +184,10 @@ _TABLES: Final[dict[tuple[str, str], Table]] = {
         "spec.behavior.scaleDown.policies": _SERVER,
         "spec.behavior.scaleDown.selectPolicy": _SERVER,
     },
+    # Filled with the rules of the roles that the aggregation selects.
+    ("rbac.authorization.k8s.io", "ClusterRole"): {
+        "rules": _Server(lambda _, beside: bool(beside.get("aggregationRule")))
+    },
     ("rbac.authorization.k8s.io", "RoleBinding"): {"subjects[].apiGroup": _group_of_subject},
     ("rbac.authorization.k8s.io", "ClusterRoleBinding"): {"subjects[].apiGroup": _group_of_subject},
     ("apiextensions.k8s.io", "CustomResourceDefinition"): {

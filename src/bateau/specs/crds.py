@@ -1,6 +1,6 @@
 """The CustomResourceDefinitions of all kinds, generated from the schemas of the specs.
 
-Called by cli.schema.
+Called by cli.schema and control.installation.
 Source: kubernetes.io, apiextensions.k8s.io/v1; "API Conventions" for status and conditions.
 
 Invariant: a document that the specs accept in its hydrated form is accepted by the API server. Held by

@@ -1,6 +1,6 @@
 """Put the controller of a cluster together: one reconciler for each namespace with documents, or one for a repository.
 
-Called by cli.controller.
+Called by cli.controller and wiring.installing.
 
 Invariant: deleting or restarting the controller changes nothing that runs. Held by tests/wiring/test_controller.py.
 """
@@ -44,7 +44,7 @@ from bateau.wiring.worker import Worker
 logger = logging.getLogger(__name__)
 
 LEASE: Final = "bateau-controller"
-_DOCUMENTS: Final = "documents.of"
+DOCUMENTS_OF: Final = "documents.of"
 _REPORT_AGAIN_S: Final = 5.0
 _RELEASE_S: Final = 3.0
 _LOOK_AGAIN_S: Final = 2.0
@@ -260,7 +260,7 @@ class Controller:
         async def declare(texts: Mapping[str, str]) -> Declared:
             return await self._declaring.documents(texts, namespace=namespace)
 
-        runtime = self._runtime(f"{_DOCUMENTS}.{namespace}", namespace)
+        runtime = self._runtime(f"{DOCUMENTS_OF}.{namespace}", namespace)
         texts = _Texts(self._documents, namespace)
         self._start(namespace, f"documents of {namespace}", texts, declare, runtime)
 
@@ -290,7 +290,7 @@ class Controller:
         defined_at, found = left
         known = self._documents.namespaces()
         for owner, namespace, since in found:
-            if owner != f"{_DOCUMENTS}.{namespace}" or namespace in known:
+            if owner != f"{DOCUMENTS_OF}.{namespace}" or namespace in known:
                 continue
             if since < defined_at:
                 logger.warning(

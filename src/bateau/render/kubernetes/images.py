@@ -4,7 +4,7 @@ The images of llama.cpp and vLLM fetch models of hf:// and https:// by themselve
 Bateau's own image: an init container fetches the file, or the model is an image of its own, mounted as a volume
 (KEP-4639).
 
-Called by render.kubernetes.pod, render.kubernetes.shape and render.kubernetes.target. Tags are pinned: an image that
+Called by render. Tags are pinned: an image that
 moves cannot be explained.
 
 Invariant: a model that no image can fetch by itself gives a reason and no container. Held by

@@ -1,6 +1,6 @@
 """Collect what the pods of a failed service, and the cluster, say about it: the last log lines, and events.
 
-Called by wiring.clusters. Needs read rights only; what the account may not read is left out.
+Called by wiring.clusters and wiring.installing. Needs read rights only; what the account may not read is left out.
 
 Invariant: a diagnosis never fails: the failure that it explains is reported anyway. Held by
 tests/runtimes/kubernetes/test_diagnosis.py.

@@ -1,6 +1,6 @@
 """Read the current state of the wanted objects, and of those that Bateau created before, for a plan.
 
-Called by wiring.clusters. Needs read rights only.
+Called by wiring.clusters and wiring.installing. Needs read rights only.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """Remove objects that are no longer wanted, and only those that Bateau has created.
 
-Called by runtimes.kubernetes.
+Called by runtimes.kubernetes and wiring.installing.
 
 Invariant: objects of others, Namespaces, PersistentVolumeClaims and CRDs are never removed. Held by
 tests/runtimes/kubernetes/test_prune.py.

@@ -1,6 +1,6 @@
 """Run units as objects of a cluster: apply changed objects, watch their state, remove unwanted ones.
 
-Called by wiring.clusters, wiring.controller and wiring.statuses. control uses it through ports.runtime. Rolling, surge,
+Called by wiring. control uses it through ports.runtime. Rolling, surge,
 draining and restarts are the cluster's own: a Deployment has them.
 
 Invariant: no method waits, except `remove`: the work is a task whose end is observed. Held by

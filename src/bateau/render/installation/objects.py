@@ -1,0 +1,160 @@
+"""The objects of Bateau itself on a cluster: the controller, the gateway, their rights and their NetworkPolicies.
+
+Called by cli, control.installation, render.installation.chart and wiring.installing. Pure. The definitions of the kinds
+come from specs.
+
+Invariant: the namespace enforces the Pod Security Standard `restricted`, and both pods pass it. Held by
+tests/cluster/test_install.py.
+Invariant: two installations with the same settings are the same bytes. Held by tests/render/test_installation.py.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from bateau.kit.json_value import Json, JsonObject
+from bateau.render.installation.rights import AGGREGATE, Right, rules
+from bateau.render.kubernetes.images import OWN_IMAGE
+
+NAMESPACE: Final = "bateau-system"
+CONTROLLER: Final = "bateau-controller"
+GATEWAY: Final = "bateau-gateway"
+CERTIFICATES: Final = "bateau-gateway-certificates"
+CONTROLLER_REPLICAS: Final = 1
+GATEWAY_REPLICAS: Final = 2
+_NAME: Final = "app.kubernetes.io/name"
+_PART_OF: Final[JsonObject] = {"app.kubernetes.io/part-of": "bateau"}
+_USER: Final = 65532
+_XDS: Final = 18000
+_HEALTH: Final = 8081
+_REQUESTS: Final = 8080
+_READY: Final = 19001
+_RBAC: Final = "rbac.authorization.k8s.io"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Installation:
+    """The settings of an installation. The replicas of the controller wait for each other's Lease."""
+
+    namespace: str = NAMESPACE
+    image: str = OWN_IMAGE
+    replicas: int = CONTROLLER_REPLICAS
+    gateway_replicas: int = GATEWAY_REPLICAS
+
+
+def namespace_of(settings: Installation) -> JsonObject:
+    """Return the namespace. Admission refuses every pod in it that has more rights than `restricted` allows."""
+    labels: JsonObject = {"app.kubernetes.io/managed-by": "bateau", "pod-security.kubernetes.io/enforce": "restricted"}
+    metadata: JsonObject = {"name": settings.namespace, "labels": labels}
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+
+
+def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[JsonObject]:
+    """Return the controller with its account and rights."""
+    at = settings.namespace
+    subject: JsonObject = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": at}
+    arguments = ["controller", "--namespace", at, "--health", f"0.0.0.0:{_HEALTH}"]
+    container: JsonObject = {
+        "name": "controller",
+        "image": settings.image,
+        "args": [*arguments],
+        "ports": [{"name": "metrics", "containerPort": _HEALTH}],
+        "livenessProbe": _get("/healthz", _HEALTH, every_s=10),
+        "readinessProbe": _get("/readyz", _HEALTH, every_s=5),
+        "resources": _resources({"cpu": "50m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
+    }
+    pod = _pod(CONTROLLER, container, token=True)
+    ports: list[Json] = [{"name": "metrics", "port": _HEALTH, "targetPort": _HEALTH}]
+    return [
+        _account(CONTROLLER, at),
+        _object(f"{_RBAC}/v1", "ClusterRole", CONTROLLER, aggregationRule={
+            "clusterRoleSelectors": [{"matchLabels": {AGGREGATE: "true"}}]
+        }),
+        _object(
+            f"{_RBAC}/v1", "ClusterRole", f"{CONTROLLER}-base", labels={AGGREGATE: "true"},
+            rules=rules(rights, own_namespace=False),
+        ),
+        _object(f"{_RBAC}/v1", "ClusterRoleBinding", CONTROLLER) | _binding("ClusterRole", subject),
+        _object(f"{_RBAC}/v1", "Role", CONTROLLER, at, rules=rules(rights, own_namespace=True)),
+        _object(f"{_RBAC}/v1", "RoleBinding", CONTROLLER, at) | _binding("Role", subject),
+        _object("v1", "Service", CONTROLLER, at, spec={"selector": _labels(CONTROLLER), "ports": ports}),
+        _deployment(CONTROLLER, at, settings.replicas, pod),
+        _admitting(CONTROLLER, at, [{"ports": [{"port": _HEALTH}]}]),
+    ]  # fmt: skip
+
+
+def _account(name: str, namespace: str) -> JsonObject:
+    return _object("v1", "ServiceAccount", name, namespace, automountServiceAccountToken=False)
+
+
+def _binding(kind: str, subject: JsonObject) -> JsonObject:
+    return {"roleRef": {"apiGroup": _RBAC, "kind": kind, "name": CONTROLLER}, "subjects": [subject]}
+
+
+def _deployment(name: str, namespace: str, replicas: int, pod: JsonObject) -> JsonObject:
+    spec: JsonObject = {
+        "replicas": replicas,
+        "selector": {"matchLabels": _labels(name)},
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
+        "template": {"metadata": {"labels": {**_labels(name), **_PART_OF}}, "spec": pod},
+    }
+    return _object("apps/v1", "Deployment", name, namespace, spec=spec)
+
+
+def _pod(
+    name: str, container: JsonObject, *, token: bool, mounts: Mapping[str, JsonObject] | None = None
+) -> JsonObject:
+    """Return a pod of one container without any right. `mounts` has a volume for each path."""
+    volumes: dict[str, JsonObject] = {"/tmp": {"name": "tmp", "emptyDir": {}}, **(mounts or {})}  # noqa: S108 - its own
+    rights: JsonObject = {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+    }
+    kept: list[Json] = [
+        {"name": volume["name"], "mountPath": path, **({} if "emptyDir" in volume else {"readOnly": True})}
+        for path, volume in volumes.items()
+    ]
+    return {
+        "serviceAccountName": name,
+        "automountServiceAccountToken": token,
+        "enableServiceLinks": False,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": _USER,
+            "runAsGroup": _USER,
+            "fsGroup": _USER,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "containers": [{**container, "securityContext": rights, "volumeMounts": kept}],
+        "volumes": [*volumes.values()],
+    }
+
+
+def _admitting(name: str, namespace: str, ingress: list[Json]) -> JsonObject:
+    spec: JsonObject = {
+        "podSelector": {"matchLabels": _labels(name)},
+        "policyTypes": ["Ingress"],
+        "ingress": ingress,
+    }
+    return _object("networking.k8s.io/v1", "NetworkPolicy", name, namespace, spec=spec)
+
+
+def _object(
+    version: str, kind: str, name: str, namespace: str = "", *, labels: JsonObject | None = None, **rest: Json
+) -> JsonObject:
+    metadata: JsonObject = {"name": name, **({"namespace": namespace} if namespace else {})}
+    metadata["labels"] = {_NAME: CONTROLLER if name.startswith(CONTROLLER) else name, **_PART_OF, **(labels or {})}
+    return {"apiVersion": version, "kind": kind, "metadata": metadata, **rest}
+
+
+def _labels(name: str) -> JsonObject:
+    return {_NAME: name}
+
+
+def _get(path: str, port: int, *, every_s: int) -> JsonObject:
+    return {"httpGet": {"path": path, "port": port}, "periodSeconds": every_s}
+
+
+def _resources(requests: JsonObject, limits: JsonObject) -> JsonObject:
+    return {"requests": requests, "limits": limits}

@@ -1,0 +1,84 @@
+"""The objects of Bateau's own installation: valid, the same each time, and the same through Helm."""
+
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from bateau.control.installation import chart_files, parts_of, rights
+from bateau.domain.manifest import Manifest
+from bateau.kit.json_value import JsonObject, text_at
+from bateau.kit.yaml_writer import write
+from bateau.render import validate
+from bateau.render.installation.objects import Installation
+from bateau.render.installation.rights import AGGREGATE
+from bateau.wiring.schemas import VERSIONS, load_schemas
+from sources.foreign.programs import helm
+
+SETTINGS = Installation(namespace="elsewhere", image="registry.example:5000/bateau:1.2.3", replicas=3)
+
+
+def printed(settings: Installation) -> list[JsonObject]:
+    return [tree for trees in parts_of(settings).values() for tree in trees]
+
+
+def key(tree: Any) -> tuple[str, str]:
+    return text_at(tree, "kind"), text_at(tree, "metadata", "name")
+
+
+def test_every_object_is_valid_for_every_known_version_of_kubernetes():
+    manifests = [Manifest(service=None, target="t", tree=tree, origins={}) for tree in printed(SETTINGS)]
+    for version in VERSIONS:
+        assert validate(manifests, load_schemas(version)) == ()
+
+
+def test_the_same_settings_are_the_same_bytes_and_every_setting_is_used():
+    assert write(printed(SETTINGS)) == write(printed(SETTINGS))
+    text = write(printed(SETTINGS))
+    assert "bateau-system" not in text
+    assert SETTINGS.image in text
+    assert "replicas: 3" in text
+
+
+def test_rights_have_no_wildcard_and_name_their_use():
+    for each in rights():
+        assert each.says
+        assert "*" not in (each.group, *each.resources, *each.verbs)
+        assert "secrets" not in each.resources or each.own_namespace
+
+
+def test_roles_of_others_are_added_by_a_label_and_by_nothing_else():
+    trees = {key(tree): tree for tree in printed(SETTINGS)}
+    bound: Any = trees["ClusterRole", "bateau-controller"]
+    assert "rules" not in bound
+    assert bound["aggregationRule"]["clusterRoleSelectors"] == [{"matchLabels": {AGGREGATE: "true"}}]
+    base: Any = trees["ClusterRole", "bateau-controller-base"]
+    assert base["metadata"]["labels"][AGGREGATE] == "true"
+
+
+def test_the_rendered_chart_is_what_is_printed(tmp_path: Path):
+    for name, text in chart_files().items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+
+    def rendered(*words: str, namespace: str) -> dict[tuple[str, str], Any]:
+        command = [helm(), "template", "release", str(tmp_path), f"--namespace={namespace}", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        trees = {key(tree): tree for tree in yaml.safe_load_all(done.stdout) if tree}
+        # With a definition, every document of its kind would go.
+        for tree in trees.values():
+            if tree["kind"] == "CustomResourceDefinition":
+                assert tree["metadata"].pop("annotations") == {"helm.sh/resource-policy": "keep"}
+        return trees
+
+    def expected(settings: Installation) -> dict[tuple[str, str], Any]:
+        trees = yaml.safe_load_all(write(printed(settings)))
+        return {key(tree): tree for tree in trees if tree["kind"] != "Namespace"}
+
+    assert rendered(namespace="bateau-system") == expected(Installation())
+    values = [f"--set={name}" for name in (f"image={SETTINGS.image}", f"replicas={SETTINGS.replicas}")]
+    assert rendered(*values, namespace=SETTINGS.namespace) == expected(SETTINGS)
+    # A name that YAML reads as a number.
+    assert rendered(namespace="1234") == expected(Installation(namespace="1234"))
