@@ -1,6 +1,6 @@
 """Watch whether the external APIs of a release accept connections.
 
-Called by control.loop, control.service_status and control.status.
+Called by control.loop and control.service_status.
 
 Only a connection is opened, every half minute: a request would need a key, and might cost money.
 

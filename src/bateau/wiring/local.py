@@ -1,6 +1,6 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, wiring.clusters, wiring.controller and wiring.rolling_back. The only place, with its neighbours, that
+Called by cli and wiring. The only place, with its neighbours, that
 knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
