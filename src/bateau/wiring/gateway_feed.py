@@ -2,7 +2,7 @@
 
 Called by wiring.controller.
 
-Invariant: nothing is sent before the models of all namespaces are known: a gateway would remove what is missing. Held
+Invariant: nothing is sent before the models of all namespaces are known: a gateway would remove the missing ones. Held
 by tests/wiring/test_cluster_gateway.py.
 """
 

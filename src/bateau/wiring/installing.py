@@ -113,7 +113,7 @@ async def install(
 async def removal(context: str | None) -> Removal | None:
     """Return what an uninstallation removes; None if there is nothing. Raises ClusterError.
 
-    Raises ClusterError, too, if a controller runs that `install` has not made: it would recreate what is removed.
+    Raises ClusterError, too, if a controller runs that `install` has not made: it would recreate the removed objects.
     """
     async with _api(context) as api:
         namespace = await _installed_in(api)

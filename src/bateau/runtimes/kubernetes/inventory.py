@@ -43,14 +43,20 @@ class Listed:
 
 
 async def inventories(api: ApiServer) -> list[tuple[str, str, str]]:
-    """Return owner, namespace and time of creation (RFC 3339) of each inventory of a cluster. Raises ClusterError."""
+    """Return owner, namespace and time of creation (RFC 3339) of each inventory that lists any object.
 
-    def kept(tree: JsonObject) -> tuple[str, str, str]:
+    Raises ClusterError.
+    """
+
+    def kept(tree: JsonObject) -> tuple[str, str, str] | None:
         metadata = object_at(tree, "metadata")
+        if not text_at(tree, "data", "objects"):
+            return None
         owner = text_at(metadata, "labels", _LABEL)
         return owner, text_at(metadata, "namespace"), text_at(metadata, "creationTimestamp")
 
-    found, _ = await api.list(_CONFIG_MAPS, kept, selector=_LABEL)
+    listed, _ = await api.list(_CONFIG_MAPS, kept, selector=_LABEL)
+    found = [each for each in listed if each is not None]
     # The first part is the oldest.
     first = {(owner, namespace): created for owner, namespace, created in sorted(found, reverse=True)}
     return sorted((owner, namespace, created) for (owner, namespace), created in first.items())
