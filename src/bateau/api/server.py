@@ -88,6 +88,8 @@ class ApiServer:
     async def close(self) -> None:
         """Stop listening."""
         if self._runner:
+            # A request that still waits would be cut off.
+            self._snapshots.end()
             await self._runner.cleanup()
             self._socket.unlink(missing_ok=True)
 

@@ -37,13 +37,14 @@ def status_routes(snapshots: Snapshots) -> list[web.RouteDef]:
         response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-store"})
         await response.prepare(request)
         number = -1
-        while True:
+        while not snapshots.ended:
             found = await _within(snapshots, number, KEEP_ALIVE_S)
             if found is None or found.number == number:
                 await response.write(b": nothing has changed\n\n")
                 continue
             number = found.number
             await response.write(f"id: {number}\nevent: status\ndata: {encoded.text(found)}\n\n".encode())
+        return response
 
     return [web.get("/v1/status", status), web.get("/v1/status/stream", stream)]
 

@@ -17,6 +17,7 @@ class Snapshots:
     """The latest status, and a way to wait for a newer one."""
 
     latest: Status | None = None
+    ended: bool = False
 
     def __post_init__(self) -> None:
         self._waiting: set[asyncio.Future[None]] = set()
@@ -32,12 +33,22 @@ class Snapshots:
                 waiting.set_result(None)
         return self.latest
 
+    def end(self) -> None:
+        """End every wait: no snapshot follows."""
+        self.ended = True
+        for waiting in self._waiting:
+            if not waiting.done():
+                waiting.set_result(None)
+
     async def after(self, number: float) -> Status:
         """Return the latest snapshot as soon as its number differs from `number`.
 
-        A number from another control plane is answered at once, because its reader has to start over.
+        A number from another control plane is answered at once, because its reader has to start over. Raises
+        TimeoutError if no snapshot follows.
         """
         while self.latest is None or self.latest.number == number:
+            if self.ended:
+                raise TimeoutError
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.add(waiting)
             try:
