@@ -19,7 +19,7 @@ from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.listen import free_port
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 from bench.report import figure
 
 ROUNDS = 5

@@ -20,7 +20,7 @@ from bateau.domain.workload import ServiceKey
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of
 from bateau.runtimes.kubernetes.inventory import Inventory, Listed
 from bateau.runtimes.kubernetes.live import Key
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 
 WINDOWS = 3
 WINDOW_S = 15.0

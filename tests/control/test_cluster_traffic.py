@@ -1,10 +1,17 @@
 """The models of several namespaces as one traffic."""
 
-from bateau.control.cluster_traffic import Space, cluster_traffic
+from collections.abc import Iterator
+
+import pytest
+
+from bateau.control import cluster_traffic as module
+from bateau.control import endpoints as endpoint_module
+from bateau.control.cluster_traffic import Space
 from bateau.control.declared import declare_each
-from bateau.domain.endpoint import Traffic
+from bateau.domain.endpoint import Backend, Traffic
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.workload import Workload
 from bateau.kit.json_value import Json
 from control.test_declared import EXTERNAL, MODEL, RULES, texts
 
@@ -32,6 +39,13 @@ def space(namespace: str, since: str, *replicas: Replica, kept: str = "", **spec
         kept=[kept] if kept else [],
         since=dict.fromkeys([*keys, kept], since),
     )
+
+
+def cluster_traffic(spaces: list[Space]) -> Traffic:
+    """Return the traffic of spaces without bugs."""
+    made, failed = module.cluster_traffic(spaces, Traffic())
+    assert failed == {}
+    return made
 
 
 def names(traffic: Traffic) -> dict[str, str]:
@@ -85,3 +99,20 @@ def test_an_external_model_is_served_unless_it_needs_a_key():
     keyed: dict[str, Json] = {**EXTERNAL, "external": {"apiKeyEnv": "KEY"}}
     found = cluster_traffic([space("a", "", model_far=EXTERNAL, model_paid=keyed)])
     assert names(found) == {"a/far": "model/far.a", "far": "model/far.a"}
+
+
+def test_a_bug_with_one_model_leaves_its_routes_and_changes_no_other(monkeypatch: pytest.MonkeyPatch):
+    first = [space("a", "1", pod("one"), model_chat=MODEL), space("b", "2", pod("other"), model_embed=MODEL)]
+    before = cluster_traffic(first)
+
+    def planted(service: Workload, *_: object) -> Iterator[Backend]:
+        if service.name == "chat":
+            raise RuntimeError("planted")
+        yield Backend(service=service.key, name="embed", protocol="openai")
+
+    monkeypatch.setattr(endpoint_module, "_backends", planted)
+    after, failed = module.cluster_traffic(first, before)
+    assert list(failed) == ["model/chat.a"]
+    assert names(after) == names(before)
+    chat = [each for each in before.backends if each.service == "model/chat.a"]
+    assert [each for each in after.backends if each.service == "model/chat.a"] == chat

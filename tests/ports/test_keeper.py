@@ -18,7 +18,7 @@ from bateau.observe.probes import NetworkProber
 from bateau.ports.keeper import Keeper
 from bateau.runtimes.local import Instance, LocalKeeper
 from bateau.testing import FakeKeeper
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 
 SERVER = """
 import socket, sys

@@ -32,7 +32,7 @@ from bateau.ports.runtime import Runtime
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of
 from bateau.runtimes.local import Instance, LocalKeeper, LocalRuntime
 from bateau.testing import FakeRuntime
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 from cluster.fixtures import TEST_S
 from runtimes.kubernetes.kubelet import node
 from runtimes.kubernetes.rig import bench

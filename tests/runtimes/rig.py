@@ -16,7 +16,7 @@ from bateau.runtimes.local.limits import Cgroups
 from bateau.runtimes.local.logs import LOG_BYTES_MAX
 from bateau.runtimes.local.process import MARK_INSTANCE, every_process, marks_of
 from bateau.runtimes.local.process_runner import ProcessRunner
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 
 WAIT_S = 15.0
 

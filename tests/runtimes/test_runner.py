@@ -16,7 +16,7 @@ from bateau.runtimes.local import Instance, LocalKeeper
 from bateau.runtimes.local import keeper as keeper_module
 from bateau.runtimes.local.records import Record
 from bateau.runtimes.local.runner import Ended, Launched, Running
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 from runtimes.rig import Rig, look, server, until, until_state
 
 TEMPLATE = ProcessTemplate(revision="r1", command=("hello",), runner="echo", stop_timeout_s=1.0)

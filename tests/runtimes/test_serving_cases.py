@@ -17,7 +17,7 @@ from bateau.domain.unit import Unit
 from bateau.domain.workload import ServiceKey
 from bateau.runtimes.local import LocalRuntime
 from bateau.runtimes.local.process import Process
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 from runtimes.rig import Rig, look, shell, until, until_state, until_true
 
 PRINTS = "import os, time; print('line', os.environ['NO_PROXY'], os.environ['no_proxy']); time.sleep(60)"

@@ -20,7 +20,7 @@ from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.wiring.envoy import envoy_binary
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 
 WAIT_S = 15.0
 # Envoy acknowledges what it is sent without delay; what it waits for was not sent, or in the wrong order.

@@ -137,8 +137,13 @@ async def test_documents_become_objects_and_statuses_and_nothing_changes_without
 
             async def has_events() -> bool:
                 found, _ = await at.api.list(EVENTS, lambda each: each, namespace=at.namespace)
-                told = {(text_at(e, "regarding", "name"), text_at(e, "reason"), text_at(e, "type")) for e in found}
-                return {("web", "Progressing", "Normal"), ("bad", "Refused", "Warning")} <= told
+                told = {
+                    (text_at(e, "regarding", "name"), text_at(e, "reason"), text_at(e, "type")): text_at(e, "note")
+                    for e in found
+                }
+                # There is no node, which is told when the scheduler says so, whatever was told before.
+                waits = told.get(("web", "Progressing", "Warning"), "")
+                return "not scheduled" in waits and ("bad", "Refused", "Warning") in told
 
             await eventually(has_events)
             # As `kubectl scale` does.

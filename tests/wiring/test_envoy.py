@@ -8,7 +8,7 @@ import pytest
 from bateau.domain.errors import ControlError
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.envoy import envoy_binary
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 
 
 @pytest.fixture

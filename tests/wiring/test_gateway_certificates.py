@@ -4,10 +4,11 @@ import base64
 from datetime import UTC, datetime
 from pathlib import Path
 
+from bateau.domain.system_names import CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES
 from bateau.kit.json_value import text_at
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.testing import ManualClock
-from bateau.wiring.gateway_certificates import CONTROLLER_SECRET, GATEWAY_SECRET, LIFETIME, GatewayCertificates
+from bateau.wiring.gateway_certificates import LIFETIME, GatewayCertificates
 from runtimes.kubernetes.rig import Bench, bench
 
 SECRETS = Resource("/api/v1", "secrets", namespaced=True)
@@ -26,8 +27,8 @@ async def test_they_are_made_once_kept_and_replaced_in_time(control_plane: Path)
         assert await kept.current() == first
         assert await GatewayCertificates(at.api, clock, namespace=at.namespace).current() == first
         # The gateways never have the key of the controller.
-        assert await data(at, CONTROLLER_SECRET, "tls.key") != await data(at, GATEWAY_SECRET, "tls.key")
-        assert await data(at, CONTROLLER_SECRET, "ca.crt") == await data(at, GATEWAY_SECRET, "ca.crt")
+        assert await data(at, CONTROLLER_CERTIFICATES, "tls.key") != await data(at, GATEWAY_CERTIFICATES, "tls.key")
+        assert await data(at, CONTROLLER_CERTIFICATES, "ca.crt") == await data(at, GATEWAY_CERTIFICATES, "ca.crt")
         clock.set_wall(NOW + LIFETIME.total_seconds() * 0.6)
         assert await kept.current() == first
         clock.set_wall(NOW + LIFETIME.total_seconds() * 0.7)
@@ -45,13 +46,13 @@ async def test_secrets_that_were_edited_or_deleted_are_made_again(control_plane:
     async with bench(control_plane) as at:
         kept = GatewayCertificates(at.api, ManualClock(wall=NOW), namespace=at.namespace)
         first = await kept.current()
-        tree = await at.api.get(SECRETS, at.namespace, GATEWAY_SECRET)
+        tree = await at.api.get(SECRETS, at.namespace, GATEWAY_CERTIFICATES)
         assert tree is not None
         broken = {"ca.crt": "bm90aGluZw==", "tls.crt": "bm90aGluZw==", "tls.key": "bm90aGluZw=="}
         await at.api.update(SECRETS, {**tree, "data": broken})
         second = await kept.current()
         assert second.pair != first.pair
-        tree = await at.api.get(SECRETS, at.namespace, CONTROLLER_SECRET)
-        await at.api.delete(SECRETS, at.namespace, CONTROLLER_SECRET, uid=text_at(tree, "metadata", "uid"))
+        tree = await at.api.get(SECRETS, at.namespace, CONTROLLER_CERTIFICATES)
+        await at.api.delete(SECRETS, at.namespace, CONTROLLER_CERTIFICATES, uid=text_at(tree, "metadata", "uid"))
         third = await kept.current()
-        assert await data(at, GATEWAY_SECRET, "ca.crt") == third.authorities
+        assert await data(at, GATEWAY_CERTIFICATES, "ca.crt") == third.authorities

@@ -14,8 +14,8 @@ from bateau.domain.event import Event
 from bateau.observe.events import CountedEvents
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.envoy import envoy_binary
-from bateau.wiring.local import SystemClock
 from bateau.wiring.metrics import metrics_page
+from bateau.wiring.this_process import SystemClock
 from control.world import app, model, world
 
 

@@ -142,18 +142,20 @@ def show_logs(environment: str, directory: "Path", service: str, *, lines: int) 
 
 
 def _services(seen: "Observed") -> "Sequence[JsonObject]":
-    from bateau.control.rollout import service_state, troubles_of
+    from bateau.control.rollout import parts_of, service_state, troubles_of
 
     troubles = troubles_of(seen)
     waits = {each.service: f"{each.key[1]} {each.key[3]}: {each.says}" for each in seen.objects if not each.settled}
     found: list[JsonObject] = []
-    for service in sorted({each.service for each in seen.objects if each.service}):
-        replicas = [each for each in seen.replicas if each.service == service and not each.draining]
+    for service, part in sorted(parts_of(seen).items()):
+        if not part.objects:
+            continue
+        replicas = [each for each in part.replicas if not each.draining]
         ready = sum(each.state.value in ("Ready", "Done") for each in replicas)
         found.append(
             {
                 "service": service,
-                "state": service_state(seen, service).value,
+                "state": service_state(part, service).value,
                 "ready": f"{ready}/{len(replicas)}" if replicas else "-",
                 "restarts": sum(each.restarts for each in replicas),
                 "reason": troubles.get(service) or waits.get(service),

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bateau.cli.options import environment_option
+from bateau.cli.options import address_of, environment_option
+from bateau.domain.system_names import HEALTH_PORT, NAMESPACE
 
 if TYPE_CHECKING:
     from bateau.wiring.controller import ControllerSettings
@@ -31,15 +32,15 @@ _DUMPED = 40
     help="With --repository: follow only commits signed by one of these keys (a file in the format of ssh-keygen).",
 )  # fmt: skip
 @click.option("--context", help="Context of the kubeconfig. In a pod, its service account is used without it.")
-@click.option(
-    "--namespace", default="bateau-system", show_default=True, help="Namespace of the controller and of its Lease."
-)
+@click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the controller and of its Lease.")
 @click.option("--into", metavar="NAMESPACE", help="With --repository: namespace of services whose documents name none.")
 @click.option(
     "--gateway", metavar="ADDRESS", is_flag=False, flag_value="0.0.0.0:18000",
     help="Configure the gateways of the cluster, which connect to ADDRESS with the certificates of a Secret.",
 )  # fmt: skip
-@click.option("--health", default="127.0.0.1:8081", show_default=True, help="Address of /healthz, /readyz, /metrics.")
+@click.option(
+    "--health", default=f"127.0.0.1:{HEALTH_PORT}", show_default=True, help="Address of /healthz, /readyz, /metrics."
+)
 def command(
     repository: str | None, environment: str | None, allowed_signers: Path | None, context: str | None, namespace: str,
     into: str | None, gateway: str | None, health: str,
@@ -57,9 +58,7 @@ def command(
     reference = repository_of(repository) if repository else None
     if repository and reference is None:
         raise click.UsageError(f"{repository} is not a Git URL (git+https://... or git+file://...)")
-    address, _, port = health.rpartition(":")
-    if not port.isdecimal():
-        raise click.UsageError(f"--health {health} is not an address and a port, such as 127.0.0.1:8081")
+    address, port = address_of(health, "--health")
     with tempfile.TemporaryDirectory(prefix="bateau-controller-") as folder:
         settings = ControllerSettings(
             access=controller_access(context),
@@ -71,7 +70,7 @@ def command(
             into=into,
             gateway=gateway,
         )
-        return asyncio.run(_serve(settings, address.strip("[]") or "127.0.0.1", int(port)))
+        return asyncio.run(_serve(settings, address, port))
 
 
 async def _serve(settings: "ControllerSettings", address: str, port: int) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bateau.cli.options import Number
+from bateau.cli.options import Number, address_of
 
 _ADMIN = Path("/tmp/admin.sock")  # noqa: S108 - the one directory that a pod with a read-only root mounts
 
@@ -38,17 +38,10 @@ def command(xds: str | None, certificates: Path, probes: str, drain: int | None)
     if xds is None:
         raise click.UsageError("--xds is missing: the address of the controller")
     words = envoy_command(
-        xds=_address(xds, "--xds"),
+        xds=address_of(xds, "--xds"),
         certificates=certificates,
         admin=_ADMIN,
-        probes=_address(probes, "--probes"),
+        probes=address_of(probes, "--probes"),
         environ=os.environ,
     )
     os.execv(words[0], words)  # noqa: S606 - no shell
-
-
-def _address(text: str, option: str) -> tuple[str, int]:
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
-        raise click.UsageError(f"{option} {text} is not an address and a port")
-    return host.strip("[]"), int(port)

@@ -70,6 +70,14 @@ def environment_option(says: str) -> Callable[[_Command], _Command]:
     return click.option("--env", "environment", metavar="NAME", help=says)
 
 
+def address_of(text: str, option: str) -> tuple[str, int]:
+    """Return host and port of an option's value. Raises UsageError."""
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise click.UsageError(f"{option} {text} is not an address and a port, such as 127.0.0.1:8081")
+    return host.strip("[]"), int(port)
+
+
 def _checked_name(_context: click.Context, _parameter: click.Parameter, value: str) -> str:
     if not value or len(value) > 32 or not all(c.isascii() and (c.isalnum() or c in "-_") for c in value):  # noqa: PLR2004
         raise click.BadParameter("a name has letters, digits, '-' and '_', at most 32")

@@ -5,6 +5,8 @@ Called by wiring.controller and wiring.gateway_feed. Pure.
 A model is served as "NAMESPACE/NAME", and as "NAME" if it is the oldest one of that name, so that a new model takes no
 requests away from another. Those of a repository have one namespace, "", and are served by name only.
 
+Invariant: a bug with one model leaves its routes as they were, and changes those of no other. Held by
+tests/control/test_cluster_traffic.py.
 Invariant: a model whose document has an error keeps its endpoints as long as its pods run. Held by
 tests/control/test_cluster_traffic.py.
 """
@@ -36,29 +38,41 @@ class Space:
     since: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def cluster_traffic(spaces: Iterable[Space]) -> Traffic:
-    """Return the traffic of all models. External models whose API key would be needed are left out."""
-    found = [each for space in spaces for each in _models(space)]
+def cluster_traffic(spaces: Iterable[Space], before: Traffic) -> tuple[Traffic, Mapping[str, Exception]]:
+    """Return the traffic of all models, and the bugs for which a model stays as it was `before`, by service.
+
+    External models whose API key would be needed are left out.
+    """
+    failed: dict[str, Exception] = {}
+    found = [each for space in spaces for each in _models(space, failed)]
     oldest: dict[str, tuple[str, str]] = {}
     for since, namespace, backend in found:
         oldest[backend.name] = min(oldest.get(backend.name, (since, namespace)), (since, namespace))
     backends: list[Backend] = []
     for since, namespace, backend in found:
-        own = replace(backend, service=f"{backend.service}.{namespace}") if namespace else backend
+        own = replace(backend, service=_service(backend.service, namespace))
         if namespace:
             # Engines know a model by the name of its document.
             upstream = backend.upstream_model or backend.name
             backends.append(replace(own, name=f"{namespace}/{backend.name}", upstream_model=upstream))
         if oldest[backend.name] == (since, namespace):
             backends.append(own)
-    return Traffic(backends=tuple(sorted(backends, key=lambda each: each.name)))
+    taken = {each.name for each in backends}
+    backends += [each for each in before.backends if each.service in failed and each.name not in taken]
+    return Traffic(backends=tuple(sorted(backends, key=lambda each: each.name))), failed
 
 
-def _models(space: Space) -> Iterator[tuple[str, str, Backend]]:
-    """Yield time, namespace and backend of each model."""
-    made, _ = endpoints(
+def _service(key: str, namespace: str) -> str:
+    """Return the key of a service among those of all namespaces."""
+    return f"{key}.{namespace}" if namespace else key
+
+
+def _models(space: Space, failed: dict[str, Exception]) -> Iterator[tuple[str, str, Backend]]:
+    """Yield time, namespace and backend of each model. Bugs are added to `failed`."""
+    made, bugs = endpoints(
         space.release, space.replicas, app_ports={}, api_keys={}, tasks={}, before=Traffic(), proxies=()
     )
+    failed.update((_service(key, space.namespace), error) for key, error in bugs.items())
     needs_key = {
         each.key
         for each in space.release.services

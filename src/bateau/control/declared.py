@@ -16,9 +16,10 @@ from typing import Final
 from bateau.control.delivery import Rendered, deliver
 from bateau.control.destinations import units_of
 from bateau.control.object_checks import Rules
-from bateau.domain.problem import Problem, Severity
+from bateau.domain.problem import Severity
 from bateau.domain.release import Release
 from bateau.domain.unit import Objects, Unit
+from bateau.kit.position import Position
 from bateau.ports.foreign import Foreign
 from bateau.specs import read
 
@@ -56,7 +57,8 @@ def declare(
     errors = [*_errors(made)]
     if errors:
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-        return Declared(wrong=f"{_place(made)}{errors[0][1]}{more}")
+        place = f"{errors[0].where}: " if errors[0].where else ""
+        return Declared(wrong=f"{place}{errors[0].says}{more}")
     return _declared(made)
 
 
@@ -74,8 +76,8 @@ def declare_each(texts: Mapping[str, str], rules: Rules, *, namespace: str) -> D
         if not errors:
             declared = _declared(made)
             return replace(declared, refused={**refused, **declared.refused})
-        blamed = {key: says for key, says in reversed(errors) if key in sound}
-        unread = next((says for key, says in errors if key not in sound or key.startswith(_POLICY)), None)
+        blamed = {each.key: each.says for each in reversed(errors) if each.key in sound}
+        unread = next((e.says for e in errors if e.key not in sound or e.key.startswith(_POLICY)), None)
         if unread is not None:
             return Declared(refused={**dict.fromkeys(texts, unread), **refused, **blamed})
         refused |= blamed
@@ -104,24 +106,23 @@ def _without_origins(unit: Unit) -> Objects:
     return Objects(manifests=tuple(replace(each, origins={}) for each in manifests))
 
 
-def _errors(made: Rendered) -> Iterator[tuple[str, str]]:
-    """Yield each error with the text that it is about, "" if that is not known."""
+@dataclass(frozen=True, slots=True)
+class _Error:
+    """An error, and the text that it is about, "" if that is not known."""
+
+    key: str
+    where: Position | None
+    says: str
+
+
+def _errors(made: Rendered) -> Iterator[_Error]:
     for problem in made.written.problems:
         if problem.severity is Severity.ERROR:
-            for key in problem.services or ("",):
-                yield key or _file(problem), f"{problem.says} ({problem.hint})" if problem.hint else problem.says
+            says = f"{problem.says} ({problem.hint})" if problem.hint else problem.says
+            file = problem.where.file if problem.where else ""
+            for key in problem.services or (file,):
+                yield _Error(key, problem.where, says)
     for finding in made.findings:
         if finding.verdict == "error":
-            at = finding.service or (finding.where.file if finding.where else finding.subject)
-            yield at, f"{finding.subject}: {finding.says}"
-
-
-def _place(made: Rendered) -> str:
-    """Return the place of the first error, to print before it; "" if it has none."""
-    wrong = [each.where for each in made.written.problems if each.severity is Severity.ERROR]
-    wrong += [each.where for each in made.findings if each.verdict == "error"]
-    return f"{wrong[0]}: " if wrong and wrong[0] else ""
-
-
-def _file(problem: Problem) -> str:
-    return problem.where.file if problem.where else ""
+            key = finding.service or (finding.where.file if finding.where else finding.subject)
+            yield _Error(key, finding.where, f"{finding.subject}: {finding.says}")

@@ -1,6 +1,6 @@
 """Find the clusters that an environment runs on, and make the units that go there.
 
-Called by cli, control.declared, wiring.clusters, wiring.comparing and wiring.rolling_back. Pure.
+Called by cli, control.declared and wiring. Pure.
 """
 
 from collections.abc import Iterable
@@ -11,7 +11,7 @@ from bateau.control.delivery import Rendered
 from bateau.domain.manifest import Manifest
 from bateau.domain.unit import Objects, Unit
 from bateau.domain.workload import ServiceKey
-from bateau.hydrate import context
+from bateau.hydrate import Context, context
 from bateau.kit.json_value import object_at
 from bateau.kit.schema import build
 from bateau.plan import autoscaled
@@ -34,28 +34,54 @@ class Destination:
     health_checks: tuple[HealthCheck, ...] = ()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Terms:
+    """What an environment says about every cluster that it runs on; `drift` is None if it says nothing about that."""
+
+    namespace: str
+    drift: Literal["repair", "report"] | None
+    health_checks: tuple[HealthCheck, ...]
+
+
+def terms_of(reading: Reading, environment: str | None, *, namespace: str | None = None) -> Terms:
+    """Return the terms of an environment. `namespace` overrides its own."""
+    return _terms(_context_of(reading, environment, namespace))
+
+
 def destinations(reading: Reading, environment: str | None, *, namespace: str | None = None) -> tuple[Destination, ...]:
     """Return the clusters of an environment, in its order; none if it runs on this machine.
 
     A cluster without a document is left out: reading has reported it.
     """
-    environments = {spec.name: spec for spec in reading.specs if spec.kind == "Environment"}
     clusters = {spec.name: spec for spec in reading.specs if spec.kind == "Cluster"}
-    found, _ = context(environment, environments, {}, namespace)
-    within = str(found.namespace.value) if found.namespace else "default"
-    chain = [build(spec.fields, EnvironmentSpec) for spec in found.chain]
-    policies: list[Literal["repair", "report"]] = ["report", *(each.drift for each in chain if each.drift)]
-    checks = tuple(check for each in chain for check in each.health_check_exprs)
+    found = _context_of(reading, environment, namespace)
+    terms = _terms(found)
     return tuple(
         Destination(
             name=name,
             spec=build(clusters[name].fields, ClusterSpec),
-            namespace=within,
-            drift=policies[-1],
-            health_checks=checks,
+            namespace=terms.namespace,
+            drift=terms.drift or "report",
+            health_checks=terms.health_checks,
         )
         for name in found.clusters
         if name in clusters
+    )
+
+
+def _context_of(reading: Reading, environment: str | None, namespace: str | None) -> Context:
+    environments = {spec.name: spec for spec in reading.specs if spec.kind == "Environment"}
+    found, _ = context(environment, environments, {}, namespace)
+    return found
+
+
+def _terms(found: Context) -> Terms:
+    chain = [build(spec.fields, EnvironmentSpec) for spec in found.chain]
+    drifts: list[Literal["repair", "report"]] = [each.drift for each in chain if each.drift]
+    return Terms(
+        namespace=str(found.namespace.value) if found.namespace else "default",
+        drift=drifts[-1] if drifts else None,
+        health_checks=tuple(check for each in chain for check in each.health_check_exprs),
     )
 
 

@@ -1,7 +1,7 @@
 """Roll units out with a runtime, once: apply them in waves, until they are healthy, have failed, or time is up.
 
-Called by cli.cluster_status, control.conditions, wiring.clusters and wiring.installing. The loop of a control plane
-does the same for good.
+Called by cli.cluster_status, control.conditions, wiring.clusters, wiring.installing and wiring.statuses. The loop of a
+control plane does the same for good.
 
 Invariant: a rollout that ends early changes nothing back: the applied objects stay, and their state is reported. Held
 by tests/control/test_rollout.py.
@@ -18,7 +18,8 @@ from typing import Final
 
 from bateau.control.waves import Wave, waves
 from bateau.domain.change import object_name
-from bateau.domain.replica import ReplicaState
+from bateau.domain.object_state import ObjectState
+from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import ServiceState
 from bateau.domain.unit import Unit
 from bateau.ports.clock import Clock
@@ -147,6 +148,27 @@ def _late(seen: Observed, service: str) -> str:
     waits = (each for each in seen.objects if each.service == service and not each.settled and each.says)
     says = next((f": {object_name(each.key)}: {each.says}" for each in waits), "")
     return f"it was not healthy in time{says}"
+
+
+def parts_of(seen: Observed) -> Mapping[str, Observed]:
+    """Return the part of each service in an observation. Judging each by its part is linear in their number."""
+    objects: dict[str, list[ObjectState]] = {}
+    replicas: dict[str, list[Replica]] = {}
+    for each in seen.objects:
+        if each.service:
+            objects.setdefault(each.service, []).append(each)
+    for replica in seen.replicas:
+        replicas.setdefault(replica.service, []).append(replica)
+    return {
+        key: replace(
+            seen,
+            objects=objects.get(key, ()),
+            replicas=replicas.get(key, ()),
+            failures={key: seen.failures[key]} if key in seen.failures else {},
+            moving=seen.moving & {key},
+        )
+        for key in objects.keys() | replicas.keys() | seen.failures.keys() | seen.moving
+    }
 
 
 def service_state(seen: Observed, service: str) -> ServiceState:

@@ -1,7 +1,8 @@
 """Evaluate CEL expressions over plain values.
 
-Called by domain.expression, hydrate, policy.admission, policy.judging, policy.written, runtimes.kubernetes.declared and
-specs.kinds.environment. kit.cel_library compiles expressions; kit.cel_reading finds the names that they read.
+Called by domain.expression, hydrate, policy.admission, policy.judging, policy.written,
+runtimes.kubernetes.health_checks and specs.kinds.environment. kit.cel_library compiles expressions; kit.cel_reading
+finds the names that they read.
 
 The cost of an expression is bounded by its length, by the library's budget of 10,000 iterations, and by how much
 larger than its input it can make a value (kit.cel_cost).

@@ -5,8 +5,7 @@ Called by cli, wiring.comparing and wiring.controller.
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator, Awaitable, Callable, Collection, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -29,19 +28,19 @@ from bateau.domain.unit import Unit
 from bateau.domain.usage import Usage
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
-from bateau.runtimes.kubernetes.declared import Check, DeclaredHealth
 from bateau.runtimes.kubernetes.diagnosis import reports
+from bateau.runtimes.kubernetes.health_checks import Check, DeclaredHealth
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.runtimes.kubernetes.usage import usage
 from bateau.runtimes.kubernetes.wanted import named
 from bateau.sources.git.identity import identity_of
 from bateau.specs import read
-from bateau.specs.kinds.environment import OBJECT_FIELDS
+from bateau.specs.kinds.environment import OBJECT_FIELDS, HealthCheck
 from bateau.wiring.delivery import rules_of
-from bateau.wiring.local import SystemClock
 from bateau.wiring.question import Question
 from bateau.wiring.rolling_back import ClusterHistory, event, revision_of, service_at, with_holds
+from bateau.wiring.this_process import SystemClock
 
 _LABEL_MAX: Final = 63
 ROLLBACK_S: Final = 600.0
@@ -197,7 +196,7 @@ async def _rolled_out(
         repository=repository,
         drift=place.drift,
         force=rollout.force,
-        judge=_judge(place),
+        judge=judge_of(place.health_checks),
     )
     try:
         before = await look(api, clock, owner=owner, namespace=place.namespace)
@@ -245,7 +244,9 @@ async def observed_on(question: Question, place: Destination) -> Observed:
     """Return the current state of an environment on a cluster. Raises ClusterError."""
     async with _api(place) as api:
         owner = owner_of(question, place)
-        return await look(api, SystemClock(), owner=owner, namespace=place.namespace, judge=_judge(place))
+        return await look(
+            api, SystemClock(), owner=owner, namespace=place.namespace, judge=judge_of(place.health_checks)
+        )
 
 
 async def logs_on(
@@ -287,7 +288,8 @@ def owner_label(namespace: str, environment: str | None) -> str:
     return f"{name[: _LABEL_MAX - 11].rstrip('.-')}.{sha256(name.encode()).hexdigest()[:10]}"
 
 
-def _judge(place: Destination) -> DeclaredHealth:
+def judge_of(health_checks: Iterable[HealthCheck]) -> DeclaredHealth:
+    """Return the judge of an environment's objects."""
     checks = (
         Check(
             group=each.api_version.rpartition("/")[0],
@@ -296,7 +298,7 @@ def _judge(place: Destination) -> DeclaredHealth:
             failed=each.failed,
             in_progress=each.in_progress,
         )
-        for each in place.health_checks
+        for each in health_checks
     )
     return DeclaredHealth(checks, OBJECT_FIELDS)
 
@@ -305,13 +307,8 @@ def _reason(error: ClusterError) -> Problem:
     return Problem(where=None, says=error.message, hint=error.hint)
 
 
-@asynccontextmanager
-async def _api(place: Destination) -> AsyncGenerator[ApiServer]:
-    api = ApiServer(_access(place))
-    try:
-        yield api
-    finally:
-        await api.close()
+def _api(place: Destination) -> ApiServer:
+    return ApiServer(_access(place))
 
 
 def _access(place: Destination) -> Access:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bateau import __version__
 from bateau.control.cluster_traffic import Space
@@ -20,6 +20,7 @@ from bateau.control.declared import Declared
 from bateau.control.reconciler import Declare, Reconciler
 from bateau.domain.errors import BateauError, ClusterError
 from bateau.domain.spec import API_VERSION
+from bateau.domain.system_names import LEASE
 from bateau.domain.workload import ServiceKey
 from bateau.observe.metrics import Page
 from bateau.ports.texts import Texts
@@ -31,19 +32,19 @@ from bateau.runtimes.kubernetes.lease import Lease
 from bateau.sources.git import GitReference
 from bateau.sources.git.identity import identity
 from bateau.specs.kinds import KINDS
-from bateau.wiring.clusters import owner_label
+from bateau.wiring.clusters import judge_of, owner_label
 from bateau.wiring.declaring import Declaring
-from bateau.wiring.gateway_certificates import GatewayCertificates
-from bateau.wiring.gateway_feed import GatewayFeed
-from bateau.wiring.local import SystemClock
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.schemas import VERSIONS
 from bateau.wiring.statuses import Kept, Statuses
+from bateau.wiring.this_process import SystemClock
 from bateau.wiring.worker import Worker
+
+if TYPE_CHECKING:
+    from bateau.wiring.gateway_feed import GatewayFeed
 
 logger = logging.getLogger(__name__)
 
-LEASE: Final = "bateau-controller"
 DOCUMENTS_OF: Final = "documents.of"
 _REPORT_AGAIN_S: Final = 5.0
 _RELEASE_S: Final = 3.0
@@ -105,18 +106,7 @@ class Controller:
         self._apis: list[ApiServer] = [self._api]
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
-        self._feed = (
-            GatewayFeed(
-                GatewayCertificates(self._api, self._clock, namespace=settings.namespace),
-                self._clock,
-                address=settings.gateway,
-                directory=settings.directory,
-                environ=settings.environ,
-                spaces=self._spaces,
-            )
-            if settings.gateway
-            else None
-        )
+        self._feed = self._new_feed(settings.gateway) if settings.gateway else None
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -205,7 +195,10 @@ class Controller:
             following=following,
         )
         await repository.open()
-        namespace = settings.into or "default"
+        # Those of the first commit: another namespace is another owner, and needs a new controller.
+        terms = await self._declaring.terms(
+            repository.read(), environment=settings.environment, namespace=settings.into
+        )
 
         async def declare(texts: Mapping[str, str]) -> Declared:
             return await self._declaring.repository(
@@ -215,9 +208,30 @@ class Controller:
                 directory=settings.directory / "source",
             )
 
-        owner = owner_label(namespace, settings.environment)
-        runtime = self._runtime(owner, namespace, identity(reference.url, reference.subdirectory))
+        runtime = KubernetesRuntime(
+            self._new_api(),
+            self._clock,
+            owner=owner_label(terms.namespace, settings.environment),
+            namespace=terms.namespace,
+            repository=identity(reference.url, reference.subdirectory),
+            drift=terms.drift or "repair",
+            judge=judge_of(terms.health_checks),
+        )
         self._start("", reference.shown, repository, declare, runtime)
+
+    def _new_feed(self, address: str) -> "GatewayFeed":
+        # They load gRPC, which a controller without gateways does not need.
+        from bateau.wiring.gateway_certificates import GatewayCertificates
+        from bateau.wiring.gateway_feed import GatewayFeed
+
+        return GatewayFeed(
+            GatewayCertificates(self._api, self._clock, namespace=self._settings.namespace),
+            self._clock,
+            address=address,
+            directory=self._settings.directory,
+            environ=self._settings.environ,
+            spaces=self._spaces,
+        )
 
     def _spaces(self) -> list[Space] | None:
         """Return the models of all namespaces; None until each of them has been read since the start."""
@@ -260,7 +274,8 @@ class Controller:
         async def declare(texts: Mapping[str, str]) -> Declared:
             return await self._declaring.documents(texts, namespace=namespace)
 
-        runtime = self._runtime(f"{DOCUMENTS_OF}.{namespace}", namespace)
+        owner = f"{DOCUMENTS_OF}.{namespace}"
+        runtime = KubernetesRuntime(self._new_api(), self._clock, owner=owner, namespace=namespace)
         texts = _Texts(self._documents, namespace)
         self._start(namespace, f"documents of {namespace}", texts, declare, runtime)
 
@@ -272,10 +287,10 @@ class Controller:
             self._kept[namespace] = Kept(reconciler, runtime)
             self._tasks.create_task(reconciler.run(), name=name)
 
-    def _runtime(self, owner: str, namespace: str, repository: str = "") -> KubernetesRuntime:
+    def _new_api(self) -> ApiServer:
         api = ApiServer(self._settings.access)
         self._apis.append(api)
-        return KubernetesRuntime(api, self._clock, owner=owner, namespace=namespace, repository=repository)
+        return api
 
     async def _left_over(self) -> None:
         """Remove what the documents declared that were deleted while no controller ran.

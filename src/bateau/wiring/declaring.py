@@ -9,7 +9,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bateau.control.declared import Declared, declare, declare_each
+from bateau.control.destinations import Terms, terms_of
 from bateau.control.object_checks import Rules
+from bateau.specs import read
 from bateau.wiring.foreign import foreign_documents
 from bateau.wiring.schemas import load_schemas
 from bateau.wiring.worker import Worker
@@ -31,6 +33,14 @@ class Declaring:
     ) -> Declared:
         """Declare an environment of a repository whose files are in a directory. Raises ControlError likewise."""
         return await self._worker.call(_repository, dict(texts), environment, namespace, directory, self._kubernetes)
+
+    async def terms(self, texts: Mapping[str, str], *, environment: str | None, namespace: str | None) -> Terms:
+        """Return the terms of an environment of a repository. Raises ControlError likewise."""
+        return await self._worker.call(_terms, dict(texts), environment, namespace)
+
+
+def _terms(texts: Mapping[str, str], environment: str | None, namespace: str | None) -> Terms:
+    return terms_of(read(texts), environment, namespace=namespace)
 
 
 def _documents(texts: Mapping[str, str], namespace: str, kubernetes: str) -> Declared:

@@ -14,15 +14,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+from bateau.domain.system_names import CONTROLLER, CONTROLLER_CERTIFICATES, GATEWAY, GATEWAY_CERTIFICATES
 from bateau.kit.certificates import Pair, expires_at, issue, starts_at
 from bateau.kit.json_value import JsonObject, text_at
 from bateau.ports.clock import Clock
 from bateau.runtimes.kubernetes import ApiServer
 from bateau.runtimes.kubernetes.api import Resource
 
-CONTROLLER_SECRET: Final = "bateau-controller-certificates"  # noqa: S105 - its name
-GATEWAY_SECRET: Final = "bateau-gateway-certificates"  # noqa: S105 - its name
-CLIENT_NAME: Final = "bateau-gateway"
 LIFETIME: Final = timedelta(days=365)
 _SECRETS: Final = Resource("/api/v1", "secrets", namespaced=True)
 
@@ -46,22 +44,23 @@ class GatewayCertificates:
     async def current(self) -> ServerSide:
         """Return the certificates, made or replaced if that is due. Raises ClusterError."""
         now = datetime.fromtimestamp(self._clock.wall(), tz=UTC)
-        own, clients = await self._read(CONTROLLER_SECRET), await self._read(GATEWAY_SECRET)
+        own, clients = await self._read(CONTROLLER_CERTIFICATES), await self._read(GATEWAY_CERTIFICATES)
         if own and clients and not _is_due(own["tls.crt"], now):
             return _server_side(own)
-        service = f"bateau-controller.{self._namespace}"
+        service = f"{CONTROLLER}.{self._namespace}"
         made = issue(
             server_names=[f"{service}.svc", service, f"{service}.svc.cluster.local"],
-            client_name=CLIENT_NAME,
+            client_name=GATEWAY,
             now=now,
             lifetime=LIFETIME,
         )
         authorities = made.authority + (_first(own["ca.crt"]) if own and not _has_expired(own["ca.crt"], now) else b"")
         # The gateways' first: they show the new certificate only after the controller accepts it.
         own = {"ca.crt": authorities, "tls.crt": made.server.certificate, "tls.key": made.server.key}
-        await self._write(CONTROLLER_SECRET, own)
+        await self._write(CONTROLLER_CERTIFICATES, own)
         await self._write(
-            GATEWAY_SECRET, {"ca.crt": authorities, "tls.crt": made.client.certificate, "tls.key": made.client.key}
+            GATEWAY_CERTIFICATES,
+            {"ca.crt": authorities, "tls.crt": made.client.certificate, "tls.key": made.client.key},
         )
         return _server_side(own)
 

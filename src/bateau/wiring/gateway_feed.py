@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from bateau.control.cluster_traffic import Space, cluster_traffic
-from bateau.domain.errors import ClusterError
+from bateau.domain.endpoint import Traffic
+from bateau.domain.errors import ClusterError, bug
 from bateau.ports.clock import Clock
 from bateau.traffic.envoy.gateway import GatewayPlane, Identity
 from bateau.wiring.envoy import envoy_binary
@@ -47,6 +48,8 @@ class GatewayFeed:
         self._binary = envoy_binary(environ)
         self._spaces = spaces
         self._news = asyncio.Event()
+        self._traffic = Traffic()
+        self._bugs: Mapping[str, str] = {}  # that are logged
         self._identity: Identity | None = None
         self._plane: GatewayPlane | None = None
 
@@ -81,13 +84,26 @@ class GatewayFeed:
                         await self._news.wait()
                 await asyncio.sleep(_TOGETHER_S)
                 self._news.clear()
-                if (spaces := self._spaces()) is not None:
-                    plane.publish(cluster_traffic(spaces))
+                self._publish(plane)
                 if self._clock.monotonic() - renewed_at >= _RENEW_S:
                     self._identity = await self._renewed() or self._identity
                     renewed_at = self._clock.monotonic()
         finally:
             await plane.close()
+
+    def _publish(self, plane: GatewayPlane) -> None:
+        """Publish the traffic, if all of it is known. A bug leaves the gateways as they are."""
+        try:
+            if (spaces := self._spaces()) is None:
+                return
+            self._traffic, failed = cluster_traffic(spaces, self._traffic)
+            plane.publish(self._traffic)
+        except Exception as error:  # noqa: BLE001 - it is logged below
+            failed = {"the traffic of the gateways": error}
+        for service, error in failed.items():
+            if self._bugs.get(service) != repr(error):
+                logger.error("%s stays as it was: %s", service, bug(error), exc_info=error)
+        self._bugs = {service: repr(error) for service, error in failed.items()}
 
     async def _renewed(self) -> Identity | None:
         """Return the certificates that are valid now; None if they cannot be read or made."""

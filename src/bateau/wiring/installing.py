@@ -17,10 +17,11 @@ from bateau.control.installation import changes_of, units_of_installation, upgra
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery, ObjectKey, object_name
 from bateau.domain.errors import ClusterError
+from bateau.domain.system_names import CONTROLLER, CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES, LEASE
 from bateau.domain.unit import Objects
 from bateau.kit.json_value import JsonObject, array_at, object_at, text_at
 from bateau.ports.runtime import Observed
-from bateau.render.installation.objects import CERTIFICATES, CONTROLLER, Installation
+from bateau.render.installation.objects import Installation
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.api import FIELD_MANAGER, Resource
 from bateau.runtimes.kubernetes.diagnosis import reports
@@ -28,8 +29,8 @@ from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.runtimes.kubernetes.removing import KEPT_KINDS, Remover
-from bateau.wiring.controller import DOCUMENTS_OF, LEASE
-from bateau.wiring.local import SystemClock
+from bateau.wiring.controller import DOCUMENTS_OF
+from bateau.wiring.this_process import SystemClock
 
 OWNER: Final = "installation"
 _DEPLOYMENTS: Final = Resource("/apis/apps/v1", "deployments", namespaced=True)
@@ -38,7 +39,8 @@ _PART: Final = "app.kubernetes.io/part-of=bateau"
 # The objects that the controller makes in its own namespace.
 _TRACES: Final = (
     (Resource("/apis/coordination.k8s.io/v1", "leases", namespaced=True), LEASE),
-    (Resource("/api/v1", "secrets", namespaced=True), CERTIFICATES),
+    (Resource("/api/v1", "secrets", namespaced=True), CONTROLLER_CERTIFICATES),
+    (Resource("/api/v1", "secrets", namespaced=True), GATEWAY_CERTIFICATES),
 )
 _LOOK_S: Final = 0.3
 
@@ -212,13 +214,8 @@ async def _remove_traces(api: ApiServer, namespace: str) -> None:
             await api.delete(resource, namespace, name, uid=text_at(tree, "metadata", "uid"))
 
 
-@asynccontextmanager
-async def _api(context: str | None) -> AsyncGenerator[ApiServer]:
-    api = ApiServer(access_of(kubeconfig_files(os.environ), context))
-    try:
-        yield api
-    finally:
-        await api.close()
+def _api(context: str | None) -> ApiServer:
+    return ApiServer(access_of(kubeconfig_files(os.environ), context))
 
 
 @asynccontextmanager
@@ -226,8 +223,9 @@ async def _runtime(
     context: str | None, owner: str, namespace: str, *, force: bool = False
 ) -> AsyncGenerator[KubernetesRuntime]:
     """Give a runtime that changes what others hold only with `force`: a person has seen the plan."""
-    api = ApiServer(access_of(kubeconfig_files(os.environ), context))
-    runtime = KubernetesRuntime(api, SystemClock(), owner=owner, namespace=namespace, drift="report", force=force)
+    runtime = KubernetesRuntime(
+        _api(context), SystemClock(), owner=owner, namespace=namespace, drift="report", force=force
+    )
     try:
         yield runtime
     finally:

@@ -1,6 +1,6 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli and wiring. The only place, with its neighbours, that
+Called by cli. The only place, with its neighbours, that
 knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
@@ -10,10 +10,8 @@ tests/wiring/test_instance.py::test_a_removed_lock_is_noticed_and_so_is_a_contro
 """
 
 import fcntl
-import getpass
 import logging
 import os
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -50,6 +48,7 @@ from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, lock_holder, make, paths
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.repository import FollowedRepository, following_of
+from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -58,18 +57,6 @@ ENVOY_CONCURRENCY_MAX = 4
 
 
 __all__ = ["Applied", "LocalPlatform", "Settings", "models", "shown", "stop_leftovers"]
-
-
-class SystemClock:
-    """The machine's clocks."""
-
-    def monotonic(self) -> float:
-        """Seconds that never go backwards."""
-        return time.monotonic()
-
-    def wall(self) -> float:
-        """Seconds since the epoch."""
-        return time.time()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -263,14 +250,6 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
-
-
-def user() -> str:
-    """Return the name of the user; in a container the user ID may have no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return f"uid {os.getuid()}"
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:

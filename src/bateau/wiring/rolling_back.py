@@ -22,8 +22,8 @@ from bateau.runtimes.kubernetes import ApiServer
 from bateau.runtimes.kubernetes.history import change_history, read_history
 from bateau.wiring.applying import commit_holding
 from bateau.wiring.delivery import rendered_at
-from bateau.wiring.local import user
 from bateau.wiring.question import Question
+from bateau.wiring.this_process import user
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.applying import DriftPolicy
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 
 WAIT_S = 30.0
 CONFIG_MAPS = Resource("/api/v1", "configmaps", namespaced=True)

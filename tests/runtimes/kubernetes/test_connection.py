@@ -25,7 +25,7 @@ from bateau.runtimes.kubernetes import (
 )
 from bateau.runtimes.kubernetes import api as api_module
 from bateau.runtimes.kubernetes.kubeconfig import ExecPlugin
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 from runtimes.kubernetes.proxy import Fault, late, proxied, refusing, spoiled
 from runtimes.kubernetes.rig import CONFIG_MAPS, Bench, eventually, settled, unit, until
 

@@ -11,7 +11,7 @@ from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, acc
 from bateau.runtimes.kubernetes.inventory import Inventory
 from bateau.runtimes.kubernetes.live import OWNER, SERVICE
 from bateau.runtimes.kubernetes.requests import Method, Requests
-from bateau.wiring.local import SystemClock
+from bateau.wiring.this_process import SystemClock
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, Bench, settled, unit
 
 SEED = 7

@@ -1,9 +1,9 @@
-"""The objects of Bateau itself on a cluster: the controller, the gateway, their rights and their NetworkPolicies.
+"""The objects of Bateau itself on a cluster: the controller, its rights and its NetworkPolicy.
 
 Called by cli, control.installation, render.installation.chart and wiring.installing. Pure. The definitions of the kinds
 come from specs.
 
-Invariant: the namespace enforces the Pod Security Standard `restricted`, and both pods pass it. Held by
+Invariant: the namespace enforces the Pod Security Standard `restricted`, and the pod passes it. Held by
 tests/cluster/test_install.py.
 Invariant: two installations with the same settings are the same bytes. Held by tests/render/test_installation.py.
 """
@@ -12,23 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bateau.domain.system_names import CONTROLLER, HEALTH_PORT, NAMESPACE
 from bateau.kit.json_value import Json, JsonObject
 from bateau.render.installation.rights import AGGREGATE, Right, rules
 from bateau.render.kubernetes.images import OWN_IMAGE
 
-NAMESPACE: Final = "bateau-system"
-CONTROLLER: Final = "bateau-controller"
-GATEWAY: Final = "bateau-gateway"
-CERTIFICATES: Final = "bateau-gateway-certificates"
 CONTROLLER_REPLICAS: Final = 1
-GATEWAY_REPLICAS: Final = 2
 _NAME: Final = "app.kubernetes.io/name"
 _PART_OF: Final[JsonObject] = {"app.kubernetes.io/part-of": "bateau"}
 _USER: Final = 65532
-_XDS: Final = 18000
-_HEALTH: Final = 8081
-_REQUESTS: Final = 8080
-_READY: Final = 19001
 _RBAC: Final = "rbac.authorization.k8s.io"
 
 
@@ -39,7 +31,6 @@ class Installation:
     namespace: str = NAMESPACE
     image: str = OWN_IMAGE
     replicas: int = CONTROLLER_REPLICAS
-    gateway_replicas: int = GATEWAY_REPLICAS
 
 
 def namespace_of(settings: Installation) -> JsonObject:
@@ -53,18 +44,18 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
     """Return the controller with its account and rights."""
     at = settings.namespace
     subject: JsonObject = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": at}
-    arguments = ["controller", "--namespace", at, "--health", f"0.0.0.0:{_HEALTH}"]
+    arguments = ["controller", "--namespace", at, "--health", f"0.0.0.0:{HEALTH_PORT}"]
     container: JsonObject = {
         "name": "controller",
         "image": settings.image,
         "args": [*arguments],
-        "ports": [{"name": "metrics", "containerPort": _HEALTH}],
-        "livenessProbe": _get("/healthz", _HEALTH, every_s=10),
-        "readinessProbe": _get("/readyz", _HEALTH, every_s=5),
+        "ports": [{"name": "metrics", "containerPort": HEALTH_PORT}],
+        "livenessProbe": _get("/healthz", HEALTH_PORT, every_s=10),
+        "readinessProbe": _get("/readyz", HEALTH_PORT, every_s=5),
         "resources": _resources({"cpu": "50m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
     }
     pod = _pod(CONTROLLER, container, token=True)
-    ports: list[Json] = [{"name": "metrics", "port": _HEALTH, "targetPort": _HEALTH}]
+    ports: list[Json] = [{"name": "metrics", "port": HEALTH_PORT, "targetPort": HEALTH_PORT}]
     return [
         _account(CONTROLLER, at),
         _object(f"{_RBAC}/v1", "ClusterRole", CONTROLLER, aggregationRule={
@@ -79,7 +70,7 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
         _object(f"{_RBAC}/v1", "RoleBinding", CONTROLLER, at) | _binding("Role", subject),
         _object("v1", "Service", CONTROLLER, at, spec={"selector": _labels(CONTROLLER), "ports": ports}),
         _deployment(CONTROLLER, at, settings.replicas, pod),
-        _admitting(CONTROLLER, at, [{"ports": [{"port": _HEALTH}]}]),
+        _admitting(CONTROLLER, at, [{"ports": [{"port": HEALTH_PORT}]}]),
     ]  # fmt: skip
 
 

@@ -11,10 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from bateau.domain.system_names import LEASE
 from bateau.kit.json_value import Json, JsonObject
 
 AGGREGATE: Final = "rbac.bateau.dev/aggregate-to-controller"
-LEASE: Final = "bateau-controller"
 _KEEP: Final = ("get", "list", "watch", "create", "patch", "delete")
 
 

@@ -10,6 +10,7 @@ Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is instal
 from typing import assert_never
 
 from bateau.domain.manifest import Manifest
+from bateau.domain.system_names import GATEWAY, GATEWAY_LABEL
 from bateau.domain.unit import Objects, Whereabouts
 from bateau.domain.workload import (
     Command,
@@ -28,7 +29,6 @@ from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
 from bateau.render.kubernetes.pod import pod_of
 from bateau.render.kubernetes.shape import Door, Shape, address_of, doors_of, selector_labels
-from bateau.render.kubernetes.system import GATEWAY, GATEWAY_LABEL
 from bateau.render.marks import From, MarkedObject, MarkedOrigins, Rule, plain_object
 
 _IDLE_SECONDS_MAX = 3600

@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Final, Literal, TypeVar
+from typing import Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import orjson
@@ -73,7 +73,7 @@ class WatchEvent:
 
 
 class ApiServer:
-    """One API server. Close it at the end."""
+    """One API server. Close it at the end, or use it in `async with`."""
 
     def __init__(self, access: Access, *, environ: Mapping[str, str] = os.environ) -> None:
         self.requests = Requests(access, environ=environ)
@@ -83,6 +83,14 @@ class ApiServer:
     def name(self) -> str:
         """The context, for messages."""
         return self.requests.access.name
+
+    async def __aenter__(self) -> Self:
+        """Return the API server itself."""
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        """Close all connections."""
+        await self.close()
 
     async def close(self) -> None:
         """Close all connections."""

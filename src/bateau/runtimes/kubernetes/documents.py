@@ -47,7 +47,7 @@ class Document:
     uid: str
     generation: int
     created: str
-    text: bytes
+    text: str
     status: bytes
 
     @property
@@ -124,7 +124,7 @@ class Documents:
         """
         if (why := self.trouble) is not None:
             raise ControlError(why, hint="`bateau install` creates the definitions")
-        return {f"{each.kind.lower()}/{each.name}": each.text.decode() for each in self.of(namespace).values()}
+        return {f"{each.kind.lower()}/{each.name}": each.text for each in self.of(namespace).values()}
 
     async def changes(self, namespace: str) -> AsyncIterator[None]:
         """Yield whenever the texts of a namespace may differ."""
@@ -173,32 +173,39 @@ class Documents:
         await self._api.create(_EVENTS, event)
 
     async def _settle(self) -> None:
-        """Take the watched documents over, after a look at the definitions of those that are gone."""
+        """Take the watched documents over whenever there are news, until cancelled."""
         while True:
             await self._news.wait()
             await asyncio.sleep(_SETTLE_S)
             self._news.clear()
-            now = {each.key: each for watched in self._watched.values() for each in watched.items.values()}
-            gone = self._settled.keys() - now.keys() - self._lost.keys()
             try:
-                undefined = {kind for kind in {key[0] for key in gone} if not await self._is_defined(kind)}
+                await self._take_over()
             except ClusterError as error:
                 log.warning("deleted documents wait until their definitions can be read: %s", error.message)
-                asyncio.get_running_loop().call_later(_AGAIN_S, self._news.set)
+            except Exception:
+                log.exception("documents stay as they were: this is a bug in bateau")
+            else:
                 continue
-            for key in gone:
-                if key[0] in undefined:
-                    log.warning("%s %s/%s: its definition was deleted; its objects stay", *key)
-                    self._lost[key] = self._settled[key]
-            self._lost = {key: each for key, each in self._lost.items() if key not in now}
-            now |= self._lost
-            before, self._settled = self._settled, now
-            differ = {
-                key[1]
-                for key in before.keys() | now.keys()
-                if (old := before.get(key)) is None or (new := now.get(key)) is None or old.text != new.text
-            }
-            self._wake(frozenset(differ))
+            asyncio.get_running_loop().call_later(_AGAIN_S, self._news.set)
+
+    async def _take_over(self) -> None:
+        """Take the watched documents over. Raises ClusterError if the definitions of deleted ones cannot be read."""
+        now = {each.key: each for watched in self._watched.values() for each in watched.items.values()}
+        gone = self._settled.keys() - now.keys() - self._lost.keys()
+        undefined = {kind for kind in {key[0] for key in gone} if not await self._is_defined(kind)}
+        for key in gone:
+            if key[0] in undefined:
+                log.warning("%s %s/%s: its definition was deleted; its objects stay", *key)
+                self._lost[key] = self._settled[key]
+        self._lost = {key: each for key, each in self._lost.items() if key not in now}
+        now |= self._lost
+        before, self._settled = self._settled, now
+        differ = {
+            key[1]
+            for key in before.keys() | now.keys()
+            if (old := before.get(key)) is None or (new := now.get(key)) is None or old.text != new.text
+        }
+        self._wake(frozenset(differ))
 
     async def defined_at(self) -> str:
         """Return when the newest of the definitions was created, in RFC 3339; "" without any. Raises ClusterError."""
@@ -238,7 +245,7 @@ def document(tree: JsonObject) -> Document:
         uid=text_at(metadata, "uid"),
         generation=generation if isinstance(generation, int) else 0,
         created=text_at(metadata, "creationTimestamp"),
-        text=orjson.dumps(text),
+        text=orjson.dumps(text).decode(),
         status=orjson.dumps(object_at(tree, "status")),
     )
 

@@ -12,7 +12,7 @@ tests/traffic/test_contained.py::test_a_stopped_proxy_blocks_nothing.
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping
 from typing import Any
 
 import grpc
@@ -31,6 +31,7 @@ discovery_pb2: Any = _discovery_pb2
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 # A stopped process keeps its socket open. Without an answer to a ping within this time, it counts as gone.
 _KEEPALIVE_MS = 10_000
+_REOPEN_S = 1.0
 
 
 class _Stream:
@@ -65,6 +66,14 @@ class AdsServer:
             stream.subscriber.update(resources, draining=draining)
             stream.changed.set()
 
+    def rejections(self) -> Mapping[str, str]:
+        """Return why an Envoy has rejected a part, by the service that the part belongs to."""
+        found: dict[str, str] = {}
+        for subscriber in self.subscribers:
+            for resource, message in subscriber.rejections():
+                found.setdefault(resource.service, message)
+        return found
+
     def retry(self) -> None:
         """Send all rejected resources again."""
         for stream in self._streams:
@@ -97,6 +106,18 @@ class AdsServer:
         await server.start()
         self._door.opened()
         self._server = server
+
+    async def keep_open(self) -> None:
+        """Open the door, and try again until that succeeds."""
+        says = ""
+        while True:
+            try:
+                return await self.open()
+            except (OSError, RuntimeError) as error:
+                if str(error) != says:
+                    logger.error("the gateway's control channel cannot be opened, and Bateau tries again: %s", error)
+                says = str(error)
+            await asyncio.sleep(_REOPEN_S)
 
     async def close(self) -> None:
         """Close the door. Envoys keep their resources and reconnect when it is open again."""

@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 # In the pods of the gateways, whose NetworkPolicy decides who connects.
 LISTEN: Final = ("0.0.0.0", 8080)  # noqa: S104
-_REOPEN_S: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,7 +87,9 @@ class GatewayPlane:
         self._failed = {**built.failed}
         self._ads.update(built.resources)
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
+            self._opening = asyncio.get_running_loop().create_task(
+                self._ads.keep_open(), name="gateway control channel"
+            )
         self._look()
 
     def observe(self) -> PlaneState:
@@ -112,24 +113,10 @@ class GatewayPlane:
                 await self._opening
         await self._ads.close()
 
-    async def _open(self) -> None:
-        says = ""
-        while True:
-            try:
-                return await self._ads.open()
-            except (OSError, RuntimeError) as error:
-                if str(error) != says:
-                    logger.error("the gateways' control channel cannot be opened, and Bateau tries again: %s", error)
-                says = str(error)
-            await asyncio.sleep(_REOPEN_S)
-
     def _look(self) -> None:
         """Update the state, and wake the callbacks if it has changed."""
         subscribers = [*self._ads.subscribers]
-        rejected = dict(self._failed)
-        for subscriber in subscribers:
-            for resource, message in subscriber.rejections():
-                rejected.setdefault(resource.service, message)
+        rejected = {**self._ads.rejections(), **self._failed}
         accepted = bool(subscribers) and all(each.settled for each in subscribers)
         before, self._state = self._state, PlaneState(accepted=accepted, rejected=rejected, load=None)
         for service, message in rejected.items():

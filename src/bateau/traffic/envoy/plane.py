@@ -40,7 +40,6 @@ _FIRST_NODE = "gateway"
 _FIRST_ADMIN = "envoy-admin.sock"
 # A rejected resource is sent again after this time: a port that was in use may be free by then.
 _RETRY_S = 10.0
-_REOPEN_S = 1.0
 # How long Envoy keeps the connections of a removed listener, so that requests and streams in flight can end.
 _DRAIN_S = 600
 
@@ -142,7 +141,9 @@ class EnvoyPlane:
         self._ads.update(self._resources, draining=self._leaving)
         self._meter.follow(traffic, {proxy.replica: self._admin_socket(proxy) for proxy in traffic.proxies})
         if self._opening is None:
-            self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
+            self._opening = asyncio.get_running_loop().create_task(
+                self._ads.keep_open(), name="gateway control channel"
+            )
         self._look()
 
     def observe(self) -> PlaneState:
@@ -169,7 +170,7 @@ class EnvoyPlane:
     async def reopen(self) -> None:
         """Open the socket of the control channel again, for proxies that connect after the old one was removed."""
         await self._ads.close()
-        self._opening = asyncio.get_running_loop().create_task(self._open(), name="gateway control channel")
+        self._opening = asyncio.get_running_loop().create_task(self._ads.keep_open(), name="gateway control channel")
 
     async def close(self) -> None:
         """Close the control channel."""
@@ -201,23 +202,9 @@ class EnvoyPlane:
         self._ads.update(self._resources, draining=self._leaving)
         self._look()
 
-    async def _open(self) -> None:
-        says = ""
-        while True:
-            try:
-                return await self._ads.open()
-            except (OSError, RuntimeError) as error:
-                if str(error) != says:
-                    logger.error("the gateway's control channel cannot be opened, and Bateau tries again: %s", error)
-                says = str(error)
-            await asyncio.sleep(_REOPEN_S)
-
     def _look(self) -> None:
         """Update the state, and wake the callbacks if it has changed."""
-        rejected = dict(self._failed)
-        for subscriber in self._ads.subscribers:
-            for resource, message in subscriber.rejections():
-                rejected.setdefault(resource.service, message)
+        rejected = {**self._ads.rejections(), **self._failed}
         state = PlaneState(accepted=self._accepted(), rejected=rejected, load=self._meter.load)
         before, self._state = self._state, state
         for service, message in rejected.items():

@@ -3,7 +3,7 @@
 Called by wiring.clusters. The order of the expressions is that of Flux' `healthCheckExprs`.
 
 Invariant: an expression that cannot be evaluated, such as on a status that is still empty, is never "current". Held by
-tests/runtimes/kubernetes/test_declared.py.
+tests/runtimes/kubernetes/test_health_checks.py.
 """
 
 from collections.abc import Iterable, Mapping

@@ -3,7 +3,7 @@
 import pytest
 
 from bateau.kit.json_value import JsonObject
-from bateau.runtimes.kubernetes.declared import Check, DeclaredHealth
+from bateau.runtimes.kubernetes.health_checks import Check, DeclaredHealth
 from bateau.specs.kinds.environment import OBJECT_FIELDS
 
 CHECK = Check(
