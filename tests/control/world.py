@@ -144,7 +144,8 @@ class World:
             await self.turn()
 
     async def pass_time(self, seconds: float) -> None:
-        """Turn the clock, and let the loop see it."""
+        """Turn the clock, and let the loop see it. What the planes answered before has been heard by then."""
+        await self.turn()
         self.clock.advance(seconds)
         await self.turn()
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from bateau.domain.endpoint import Load
+from bateau.domain.endpoint import Load, PlaneState
 from bateau.domain.manifest import Manifest
 from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate
 from bateau.domain.replica import Replica, ReplicaState
@@ -99,15 +99,17 @@ class Rig:
 
     def _settled(self, changed: asyncio.Event, units: Sequence[Unit], held: frozenset[str]) -> bool:
         changed.clear()
-        self.runtime.note_load(self.idle())
+        self.runtime.note_planes(self.idle())
         self.runtime.apply(units, held=held)
         seen = self.runtime.observe()
         draining = any(replica.draining for replica in seen.replicas)
         return not seen.moving and not draining and self.has(*units, held=held)
 
-    def idle(self) -> Load:
-        """Return a load in which nothing is in flight."""
-        return Load(in_flight={replica.id: 0 for replica in self.runtime.observe().replicas}, seen_at=time.monotonic())
+    def idle(self) -> PlaneState:
+        """Return the state of planes that have taken the traffic, with nothing in flight."""
+        replicas = self.runtime.observe().replicas
+        load = Load(in_flight={replica.id: 0 for replica in replicas}, seen_at=time.monotonic())
+        return PlaneState(accepted=True, rejected={}, load=load)
 
     def has(self, *units: Unit, held: frozenset[str]) -> bool:
         """Whether exactly the replicas of these units run, each ready and of its revision."""

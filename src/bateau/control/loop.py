@@ -266,7 +266,7 @@ class Control:
         self.fetches.doubt(source for service, source in models.items() if service in failing)
         outcome = self.outcome = self._outcome(files)
         self._current = True
-        site.runtime.note_load(self.planes.observe().load)
+        site.runtime.note_planes(self.planes.observe())
         # Replicas whose endpoints cannot be listed would be replaced without their clients being sent to the new ones.
         units = [unit for unit in outcome.units.values() if unit.key not in self.unpublished]
         site.runtime.apply((*self.planes.units(), *units), held=outcome.held | self.unpublished.keys())

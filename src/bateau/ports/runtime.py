@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bateau.domain.endpoint import Load
+from bateau.domain.endpoint import PlaneState
 from bateau.domain.object_state import ObjectState
 from bateau.domain.replica import Replica
 from bateau.domain.unit import Unit
@@ -56,8 +56,11 @@ class Runtime(Protocol):
         """
         ...
 
-    def note_load(self, load: Load | None) -> None:
-        """Accept the requests in flight that the planes report; None if they are unknown, which is not 0."""
+    def note_planes(self, state: PlaneState) -> None:
+        """Take the state of the planes for the units that were applied last.
+
+        If `state.accepted`, no proxy sends new requests to the replicas that drain. A load of None is unknown, not 0.
+        """
         ...
 
     def observe(self) -> Observed:

@@ -8,7 +8,7 @@ Refused: imitating probes, drains and back-off; tests of these use the local run
 import itertools
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from bateau.domain.endpoint import Load
+from bateau.domain.endpoint import PlaneState
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.unit import Unit
 from bateau.ports.runtime import Observed
@@ -54,7 +54,7 @@ class FakeRuntime:
             for wake in self._wakes:
                 wake()
 
-    def note_load(self, load: Load | None) -> None:
+    def note_planes(self, state: PlaneState) -> None:
         """Nothing drains here."""
 
     def observe(self) -> Observed:

@@ -22,7 +22,7 @@ from typing import Final
 
 from bateau.domain.apply_order import rank
 from bateau.domain.change import object_name
-from bateau.domain.endpoint import Load
+from bateau.domain.endpoint import PlaneState
 from bateau.domain.errors import BateauError, ClusterError, ClusterUnreachable, bug
 from bateau.domain.unit import Unit
 from bateau.kit.json_value import JsonObject
@@ -119,7 +119,7 @@ class KubernetesRuntime:
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"reconcile {self.api.name}")
 
-    def note_load(self, load: Load | None) -> None:
+    def note_planes(self, state: PlaneState) -> None:
         """Nothing: pods drain by their own grace period."""
 
     def observe(self) -> Observed:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Callable, Collection, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bateau.domain.endpoint import Load
+from bateau.domain.endpoint import PlaneState
 from bateau.domain.errors import BateauError, bug
 from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
@@ -86,9 +86,9 @@ class LocalRuntime:
         self._moving = frozenset(step.service for step in steps)
         self._look_again()
 
-    def note_load(self, load: Load | None) -> None:
-        """Store the requests in flight that the planes have counted."""
-        self._drains.note(load)
+    def note_planes(self, state: PlaneState) -> None:
+        """Store the requests in flight that the planes have counted, and whether they know of the drains."""
+        self._drains.note(state)
 
     def observe(self) -> Observed:
         """Return the state of all replicas, as far as it is known now."""

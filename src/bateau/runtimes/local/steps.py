@@ -24,7 +24,10 @@ class Desired:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draining:
-    """A replica that gets no new requests. `in_flight` is None if no plane knows it."""
+    """A replica that gets no new requests. `in_flight` is None if no plane knows it.
+
+    `seconds` count from the moment at which every proxy knew of the drain; they are 0.0 before it.
+    """
 
     seconds: float
     in_flight: int | None

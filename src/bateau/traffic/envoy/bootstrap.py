@@ -13,12 +13,14 @@ restart with the old command.
 
 from pathlib import PurePath
 
-from bateau.kit.json_value import ReadJson, ReadObject
+from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.clusters import unix_cluster
 from bateau.traffic.envoy.listener import TYPE, ads
 
 _XDS_CLUSTER = "bateau-xds"
 _CONNECTIONS_MAX = 50_000
+# A new control plane is found within seconds; Envoy's own bound is half a minute.
+_RETRY = {"retry_back_off": {"base_interval": "0.5s", "max_interval": "3s"}}
 _DURATION_BUCKETS_MS = (
     *(5, 10, 25, 50, 75, 100, 250, 500, 750, 1000),
     *(2500, 5000, 7500, 10000, 30000, 60000, 120000, 300000),
@@ -44,14 +46,14 @@ def bootstrap(*, xds_socket: PurePath) -> ReadObject:
     }
 
 
-def dynamic_resources(cluster: str, **more: ReadJson) -> ReadObject:
-    """Return the DynamicResources of an Envoy whose control channel is a static cluster. `more` are of EnvoyGrpc."""
+def dynamic_resources(cluster: str) -> ReadObject:
+    """Return the DynamicResources of an Envoy whose control channel is a static cluster."""
     return {
         "ads_config": {
             "api_type": "DELTA_GRPC",
             "transport_api_version": "V3",
             "set_node_on_first_message_only": True,
-            "grpc_services": [{"envoy_grpc": {"cluster_name": cluster, **more}}],
+            "grpc_services": [{"envoy_grpc": {"cluster_name": cluster, "retry_policy": _RETRY}}],
         },
         "lds_config": ads(),
         "cds_config": ads(),

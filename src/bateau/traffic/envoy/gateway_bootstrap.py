@@ -18,8 +18,6 @@ from bateau.traffic.envoy.listener import TYPE, socket_address
 _TLS: Final = TYPE + "envoy.extensions.transport_sockets.tls.v3."
 _XDS: Final = "bateau-xds"
 _ADMIN: Final = "admin"
-# A new controller is found within seconds; Envoy's own bound is half a minute.
-_RETRY: Final = {"retry_back_off": {"base_interval": "0.5s", "max_interval": "3s"}}
 _PAGES: Final = ("/ready", "/stats/prometheus")
 
 
@@ -32,7 +30,7 @@ def gateway_bootstrap(
     """
     return {
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
-        "dynamic_resources": dynamic_resources(_XDS, retry_policy=_RETRY),
+        "dynamic_resources": dynamic_resources(_XDS),
         "static_resources": {
             "listeners": [_probes(*probes)],
             "clusters": [_xds_cluster(*xds, secrets), unix_cluster(_ADMIN, admin, {"http_protocol_options": {}})],
