@@ -7,6 +7,7 @@ STATE=${XDG_STATE_HOME:-$HOME/.local/state}/bateau/cluster/$NAME
 LABEL=bateau-$NAME
 # Addresses in the cluster's own network namespaces. The machine has no route to them, so clusters never collide.
 CONTROL_IP=10.99.0.1
+WAY_OUT_DNS=10.0.2.3 # of slirp4netns, which asks the machine's own
 NODE_IP_PREFIX=10.99.0.1 # node 1 is 10.99.0.11
 DNS_IP=10.96.0.10
 

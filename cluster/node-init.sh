@@ -41,6 +41,14 @@ shield_sysctls() {
   done
 }
 
+# containerd pulls images by the way out of the cluster. On many machines the file is a link into /run.
+use_name_servers() {
+  local file
+  file=$(readlink --canonicalize-missing /etc/resolv.conf)
+  case $file in /run/*) mkdir -p "${file%/*}" && touch "$file" ;; esac
+  [ ! -e "$file" ] || mount --bind "$folder/resolv.conf" "$file"
+}
+
 declare -A programs # by their pids
 
 run() { # PROGRAM ARG...: in the background; its log is beside the others
@@ -64,6 +72,7 @@ mount --make-rshared /
 mount -t tmpfs -o mode=755 tmpfs /run
 mount -t tmpfs -o mode=755 tmpfs /var/lib
 shield_sysctls
+use_name_servers
 mkdir -p /var/lib/kubelet /var/lib/containerd
 mount --bind "$folder/log" /var/log
 mount --bind "$folder/kubelet" /var/lib/kubelet

@@ -59,7 +59,7 @@ END
 # imageGCHighThresholdPercent: imported images cannot be pulled again, so a full disk must not remove them.
 # imagePullCredentialsVerificationPolicy: else an imported image whose layers were also pulled under another name must be
 # pulled, with credentials, and the pod ends in ErrImagePull.
-echo "nameserver 127.0.0.1" >"$folder/resolv.conf"
+echo "nameserver $WAY_OUT_DNS" >"$folder/resolv.conf"
 cat >"$folder/kubelet.yaml" <<END
 apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration

@@ -16,7 +16,9 @@ from bateau.render.installation.rights import AGGREGATE
 from bateau.wiring.schemas import VERSIONS, load_schemas
 from sources.foreign.programs import helm
 
-SETTINGS = Installation(namespace="elsewhere", image="registry.example:5000/bateau:1.2.3", replicas=3)
+SETTINGS = Installation(
+    namespace="elsewhere", image="registry.example:5000/bateau:1.2.3", replicas=3, gateway_replicas=5
+)
 
 
 def printed(settings: Installation) -> list[JsonObject]:
@@ -39,6 +41,7 @@ def test_the_same_settings_are_the_same_bytes_and_every_setting_is_used():
     assert "bateau-system" not in text
     assert SETTINGS.image in text
     assert "replicas: 3" in text
+    assert "replicas: 5" in text
 
 
 def test_rights_have_no_wildcard_and_name_their_use():
@@ -78,7 +81,30 @@ def test_the_rendered_chart_is_what_is_printed(tmp_path: Path):
         return {key(tree): tree for tree in trees if tree["kind"] != "Namespace"}
 
     assert rendered(namespace="bateau-system") == expected(Installation())
-    values = [f"--set={name}" for name in (f"image={SETTINGS.image}", f"replicas={SETTINGS.replicas}")]
-    assert rendered(*values, namespace=SETTINGS.namespace) == expected(SETTINGS)
+    values = {"image": SETTINGS.image, "replicas": SETTINGS.replicas, "gatewayReplicas": SETTINGS.gateway_replicas}
+    words = [f"--set={name}={value}" for name, value in values.items()]
+    assert rendered(*words, namespace=SETTINGS.namespace) == expected(SETTINGS)
     # A name that YAML reads as a number.
     assert rendered(namespace="1234") == expected(Installation(namespace="1234"))
+
+
+def test_only_namespaces_with_a_label_reach_the_models_through_the_gateway():
+    trees = {key(tree): tree for tree in printed(SETTINGS)}
+    policy: Any = trees["NetworkPolicy", "bateau-gateway"]
+    (models, probes) = policy["spec"]["ingress"]
+    allowed = {"namespaceSelector": {"matchLabels": {"bateau.dev/gateway-client": "true"}}}
+    assert models == {"from": [allowed], "ports": [{"port": 8080}]}
+    assert probes == {"ports": [{"port": 19001}]}
+    service: Any = trees["Service", "bateau-gateway"]
+    assert service["spec"].get("type") is None, "the gateway is not reached from outside of the cluster"
+    controller: Any = trees["NetworkPolicy", "bateau-controller"]
+    gateways = [{"podSelector": {"matchLabels": {"app.kubernetes.io/name": "bateau-gateway"}}}]
+    assert {"from": gateways, "ports": [{"port": 18000}]} in controller["spec"]["ingress"]
+
+
+def test_the_gateway_has_no_token_and_is_bound_to_no_role():
+    trees = {key(tree): tree for tree in printed(SETTINGS)}
+    deployment: Any = trees["Deployment", "bateau-gateway"]
+    assert deployment["spec"]["template"]["spec"]["automountServiceAccountToken"] is False
+    bindings: list[Any] = [tree for (kind, _), tree in trees.items() if kind.endswith("Binding")]
+    assert {subject["name"] for each in bindings for subject in each["subjects"]} == {"bateau-controller"}

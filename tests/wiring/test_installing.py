@@ -27,7 +27,7 @@ LEASES = Resource("/apis/coordination.k8s.io/v1", "leases", namespaced=True)
 
 
 async def installed(namespace: str, image: str = Installation().image) -> None:
-    settings = Installation(namespace=namespace, image=image, replicas=0)
+    settings = Installation(namespace=namespace, image=image, replicas=0, gateway_replicas=0)
     outcome = await install(None, settings, timeout_s=60, force=False, told=lambda _: None)
     assert outcome.done, outcome
 
@@ -106,10 +106,15 @@ async def test_an_upgrade_keeps_the_settings_and_shows_what_changes(
         found = await proposal(None, Given())
         assert found.installed
         assert found.settings == Installation(
-            namespace=at.namespace, image=f"registry.example:5000/bateau:{__version__}", replicas=0
+            namespace=at.namespace,
+            image=f"registry.example:5000/bateau:{__version__}",
+            replicas=0,
+            gateway_replicas=0,
         )
-        (change,) = found.delivery.changes
-        assert [each.path for each in change.fields] == ["spec.template.spec.containers[0].image"]
+        changes = found.delivery.changes
+        assert {each.key[3] for each in changes} == {"bateau-controller", "bateau-gateway"}
+        fields = {each.path for change in changes for each in change.fields}
+        assert fields == {"spec.template.spec.containers[0].image"}
         same = await proposal(None, Given(image="registry.example:5000/bateau:0.0.1"))
         assert not same.delivery.pending
         with pytest.raises(ClusterError, match=f"is installed in namespace {at.namespace}"):
@@ -148,7 +153,7 @@ async def test_a_field_that_another_tool_manages_is_not_taken_over(
         await installed(at.namespace)
         kubectl = Kubectl(control_plane, at.namespace)
         kubectl("set", "image", "deployment/bateau-controller", "controller=registry.example/mine:1")
-        settings = Installation(namespace=at.namespace, replicas=0)
+        settings = Installation(namespace=at.namespace, replicas=0, gateway_replicas=0)
         outcome = await install(None, settings, timeout_s=2, force=False, told=lambda _: None)
         assert "conflict with" in outcome.failed["bateau/controller"]
         outcome = await install(None, settings, timeout_s=60, force=True, told=lambda _: None)

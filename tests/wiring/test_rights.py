@@ -25,12 +25,14 @@ from bateau.wiring.installing import install
 from cluster.fixtures import started
 from cluster.kubectl import Kubectl
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, Bench, bench, eventually
+from traffic.gateway import free_port
 from wiring.test_controller import APPS, app, controller, has_reason, replicas
 
 SYSTEM = "bateau-system"
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:bateau-controller"
 ACCOUNTS = Resource("/api/v1", "serviceaccounts", namespaced=True)
 MODELS = Resource("/apis/bateau.dev/v1alpha1", "models", namespaced=True)
+SECRETS = Resource("/api/v1", "secrets", namespaced=True)
 POLICIES = Resource("/apis/bateau.dev/v1alpha1", "policies", namespaced=False)
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -66,7 +68,8 @@ def audited(audit_log: Path) -> Iterator[Path]:
 async def installed(kubeconfig: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Install without a pod of the controller, and return a kubeconfig of its service account."""
     monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    outcome = await install(None, Installation(replicas=0), timeout_s=60, force=False, told=lambda _: None)
+    settings = Installation(replicas=0, gateway_replicas=0)
+    outcome = await install(None, settings, timeout_s=60, force=False, told=lambda _: None)
     assert outcome.done, outcome
     admin = Kubectl(kubeconfig, SYSTEM)
 
@@ -114,7 +117,7 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
     async def is_calm() -> bool:
         return text_at(await at.api.get(CONFIG_MAPS, at.namespace, "web"), "data", "MODE") == "calm"
 
-    async with controller(system) as process:
+    async with controller(system, f"--gateway=127.0.0.1:{free_port()}") as process:
         await at.api.apply(POLICIES, document(at, "Policy", "calm", POLICY))
         await at.api.apply(APPS, app(at, "web", env={"MODE": "calm"}, ports={"http": {}}))
         await at.api.apply(APPS, app(at, "fixed", replicas=2))
@@ -126,6 +129,7 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
         changed = await at.api.get(CONFIG_MAPS, at.namespace, "web")
         await at.api.update(CONFIG_MAPS, {**object_at(changed), "data": {"MODE": "wild"}})
         await eventually(is_calm)
+        assert await at.api.get(SECRETS, SYSTEM, "bateau-gateway-certificates") is not None
         _, log = process.end()
     assert "Traceback" not in log
     async with controller(system) as process:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bateau.cli.options import address_of, environment_option
-from bateau.domain.system_names import HEALTH_PORT, NAMESPACE
+from bateau.domain.system_names import CHANNEL_PORT, HEALTH_PORT, NAMESPACE
 
 if TYPE_CHECKING:
     from bateau.wiring.controller import ControllerSettings
@@ -35,7 +35,7 @@ _DUMPED = 40
 @click.option("--namespace", default=NAMESPACE, show_default=True, help="Namespace of the controller and of its Lease.")
 @click.option("--into", metavar="NAMESPACE", help="With --repository: namespace of services whose documents name none.")
 @click.option(
-    "--gateway", metavar="ADDRESS", is_flag=False, flag_value="0.0.0.0:18000",
+    "--gateway", metavar="ADDRESS", is_flag=False, flag_value=f"0.0.0.0:{CHANNEL_PORT}",
     help="Configure the gateways of the cluster, which connect to ADDRESS with the certificates of a Secret.",
 )  # fmt: skip
 @click.option(

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from bateau.cli.options import Number, address_of
+from bateau.domain.system_names import GATEWAY_PROBES_PORT
 
 _ADMIN = Path("/tmp/admin.sock")  # noqa: S108 - the one directory that a pod with a read-only root mounts
 
@@ -17,7 +18,12 @@ _ADMIN = Path("/tmp/admin.sock")  # noqa: S108 - the one directory that a pod wi
     "--certificates", type=click.Path(file_okay=False, path_type=Path), default="/certificates", show_default=True,
     help="Directory with ca.crt, tls.crt and tls.key.",
 )  # fmt: skip
-@click.option("--probes", default="0.0.0.0:19001", show_default=True, help="Address of /ready and /stats/prometheus.")
+@click.option(
+    "--probes",
+    default=f"0.0.0.0:{GATEWAY_PROBES_PORT}",
+    show_default=True,
+    help="Address of /ready and /stats/prometheus.",
+)
 @click.option(
     "--drain", type=Number(0), metavar="SECONDS",
     help="Do not start it: let the one that runs in this pod finish its requests, for at most SECONDS.",

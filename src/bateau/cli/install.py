@@ -1,10 +1,14 @@
 """`bateau install`: install Bateau on a cluster, or print its objects or its Helm chart."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from bateau.cli.installing import Wish, apply_installation, installing_options
+
+if TYPE_CHECKING:
+    from bateau.wiring.installing import Given
 
 
 @click.command()
@@ -16,39 +20,36 @@ from bateau.cli.installing import Wish, apply_installation, installing_options
     help="Write the Helm chart to this directory, and install nothing.",
 )  # fmt: skip
 def command(
-    context: str | None, image: str | None, replicas: int | None, timeout: float, namespace: str | None,
-    helm: Path | None, *, force_conflicts: bool, yes: bool, dry_run: bool, printed: bool,
+    context: str | None, image: str | None, replicas: int | None, gateway_replicas: int | None, timeout: float,
+    namespace: str | None, helm: Path | None, *, force_conflicts: bool, yes: bool, dry_run: bool, printed: bool,
 ) -> int:  # fmt: skip
-    """Install the controller of Bateau and its definitions on a cluster.
+    """Install Bateau on a cluster: the controller, the gateway and the definitions.
 
     Shows the plan, asks for confirmation, applies it, and waits until everything is ready. Installing again
     restores missing objects, and adopts everything that an earlier installation has left.
     """
     if printed and helm:
         raise click.UsageError("--print and --helm cannot be used together")
-    if printed:
-        _print(namespace, image, replicas)
-        return 0
-    if helm is not None:
-        if namespace or image or replicas:
-            raise click.UsageError("--helm takes no settings: the chart has values, and the release has a namespace")
-        return _write(helm)
     from bateau.wiring.installing import Given
 
-    given = Given(namespace=namespace, image=image, replicas=replicas)
+    given = Given(namespace=namespace, image=image, replicas=replicas, gateway_replicas=gateway_replicas)
+    if printed:
+        _print(given)
+        return 0
+    if helm is not None:
+        if given != Given():
+            raise click.UsageError("--helm takes no settings: the chart has values, and the release has a namespace")
+        return _write(helm)
     wish = Wish(context=context, yes=yes, dry_run=dry_run, force=force_conflicts, timeout_s=timeout)
     return apply_installation(given, wish, needs_installed=False)
 
 
-def _print(namespace: str | None, image: str | None, replicas: int | None) -> None:
+def _print(given: "Given") -> None:
     from bateau.control.installation import parts_of
     from bateau.kit.yaml_writer import write
     from bateau.render.installation.objects import Installation
 
-    start = Installation()
-    settings = Installation(
-        namespace=namespace or start.namespace, image=image or start.image, replicas=replicas or start.replicas
-    )
+    settings = given.over(Installation())
     click.echo(write(tree for trees in parts_of(settings).values() for tree in trees), nl=False)
 
 

@@ -43,6 +43,7 @@ def installing_options(command: _Command) -> _Command:
         (
             click.option("--image", help="The image of Bateau. Default: that of this version."),
             click.option("--replicas", type=Number(1), help="Replicas of the controller. One acts.  [default: 1]"),
+            click.option("--gateway-replicas", type=Number(0), help="Replicas of the gateway.  [default: 2]"),
             click.option("--timeout", default=300.0, show_default=True, metavar="SECONDS", help="How long to wait."),
             click.option("--force-conflicts", is_flag=True, help="Take over fields that another manager holds."),
             click.option("--yes", "-y", is_flag=True, help="Apply without confirmation."),

@@ -21,7 +21,7 @@ from bateau.domain.workload import ServiceKey
 from bateau.kit.json_value import JsonObject, ReadObject
 from bateau.plan import Limits, compare
 from bateau.render.installation.chart import chart
-from bateau.render.installation.objects import Installation, controller_objects, namespace_of
+from bateau.render.installation.objects import Installation, controller_objects, gateway_objects, namespace_of
 from bateau.render.installation.rights import DocumentResource, Right, rights_of_controller
 from bateau.specs import custom_resource_definitions
 from bateau.specs.kinds import KINDS
@@ -48,6 +48,7 @@ def parts_of(settings: Installation) -> Mapping[str, list[JsonObject]]:
         "namespace": [namespace_of(settings)],
         "definitions": custom_resource_definitions(),
         "controller": controller_objects(settings, rights()),
+        "gateway": gateway_objects(settings),
     }
 
 

@@ -14,4 +14,14 @@ CONTROLLER_CERTIFICATES: Final = "bateau-controller-certificates"
 GATEWAY_CERTIFICATES: Final = "bateau-gateway-certificates"
 # The label of the namespace that the gateways run in.
 GATEWAY_LABEL: Final = "bateau.dev/gateway"
+# The label of the namespaces whose pods may use the gateways.
+GATEWAY_CLIENT_LABEL: Final = "bateau.dev/gateway-client"
+# The ConfigMap and the Secret of a namespace with the variables for fetching models, such as mirrors and tokens.
+FETCH_SETTINGS: Final = "bateau-fetch"
+# The ConfigMap of a namespace with files for it, such as the certificates of an authority of its own. They are not
+# variables: Linux starts no program with one of more than 128 KiB.
+FETCH_FILES: Final = "bateau-fetch-files"
 HEALTH_PORT: Final = 8081
+CHANNEL_PORT: Final = 18000
+GATEWAY_PORT: Final = 8080
+GATEWAY_PROBES_PORT: Final = 19001

@@ -17,7 +17,7 @@ from bateau.control.installation import changes_of, units_of_installation, upgra
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery, ObjectKey, object_name
 from bateau.domain.errors import ClusterError
-from bateau.domain.system_names import CONTROLLER, CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES, LEASE
+from bateau.domain.system_names import CONTROLLER, CONTROLLER_CERTIFICATES, GATEWAY, GATEWAY_CERTIFICATES, LEASE
 from bateau.domain.unit import Objects
 from bateau.kit.json_value import JsonObject, array_at, object_at, text_at
 from bateau.ports.runtime import Observed
@@ -52,6 +52,12 @@ class Given:
     namespace: str | None = None
     image: str | None = None
     replicas: int | None = None
+    gateway_replicas: int | None = None
+
+    def over(self, settings: Installation) -> Installation:
+        """Return the settings, with the options that were given in their place."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return replace(settings, **given)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,16 +167,23 @@ async def uninstall(
 
 async def _settings(api: ApiServer, namespace: str | None, given: Given) -> Installation:
     """Return the settings: as given, else as installed, else the defaults. Raises ClusterError and ControlError."""
-    start = Installation()
-    namespace = namespace or start.namespace
-    found = await api.get(_DEPLOYMENTS, namespace, CONTROLLER)
-    replicas = object_at(found, "spec").get("replicas")
-    image = next((text_at(each, "image") for each in array_at(found, "spec", "template", "spec", "containers")), "")
-    return Installation(
-        namespace=namespace,
-        image=given.image or (upgraded(image) if image else start.image),
-        replicas=given.replicas or (replicas if isinstance(replicas, int) else start.replicas),
+    start = replace(Installation(), namespace=namespace or Installation().namespace)
+    controller, gateway = [await api.get(_DEPLOYMENTS, start.namespace, name) for name in (CONTROLLER, GATEWAY)]
+    image = next(
+        (text_at(each, "image") for each in array_at(controller, "spec", "template", "spec", "containers")), ""
     )
+    installed = replace(
+        start,
+        image=given.image or (upgraded(image) if image else start.image),
+        replicas=_replicas(controller, start.replicas),
+        gateway_replicas=_replicas(gateway, start.gateway_replicas),
+    )
+    return replace(given, namespace=None, image=None).over(installed)
+
+
+def _replicas(deployment: JsonObject | None, default: int) -> int:
+    found = object_at(deployment, "spec").get("replicas")
+    return found if isinstance(found, int) else default
 
 
 async def _installed_in(api: ApiServer) -> str | None:

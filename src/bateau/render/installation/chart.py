@@ -15,17 +15,19 @@ from typing import Final
 from bateau import __version__
 from bateau.kit.json_value import JsonObject, object_at
 from bateau.kit.yaml_writer import write
-from bateau.render.installation.objects import CONTROLLER_REPLICAS, Installation
+from bateau.render.installation.objects import CONTROLLER_REPLICAS, GATEWAY_REPLICAS, Installation
 from bateau.render.kubernetes.images import OWN_IMAGE
 
 # Words and numbers that stand for a value, and occur nowhere else.
 _NAMESPACE: Final = "namespace-of-the-release"
 _IMAGE: Final = "image-of-the-values"
 _REPLICAS: Final = 1_000_000_007
+_GATEWAY_REPLICAS: Final = 1_000_000_009
 _VALUES: Final[Mapping[str, str]] = {
     _NAMESPACE: ".Release.Namespace",
     _IMAGE: ".Values.image",
     str(_REPLICAS): ".Values.replicas",
+    str(_GATEWAY_REPLICAS): ".Values.gatewayReplicas",
 }
 _PLACES: Final = re.compile("|".join(_VALUES))
 _SCALARS: Final = re.compile(rf"(?<=[ :-] )(?:{_NAMESPACE}|{_IMAGE})$", re.MULTILINE)
@@ -42,12 +44,14 @@ _DEFAULTS: Final = f"""\
 image: {OWN_IMAGE}
 # Replicas of the controller. One acts, and the others wait for its Lease.
 replicas: {CONTROLLER_REPLICAS}
+# Replicas of the gateway.
+gatewayReplicas: {GATEWAY_REPLICAS}
 """
 
 
 def chart(parts_of: Callable[[Installation], Mapping[str, list[JsonObject]]]) -> Mapping[str, str]:
     """Return the text of each file by its path. `parts_of` returns the objects of an installation, by their part."""
-    settings = Installation(namespace=_NAMESPACE, image=_IMAGE, replicas=_REPLICAS)
+    settings = Installation(namespace=_NAMESPACE, image=_IMAGE, replicas=_REPLICAS, gateway_replicas=_GATEWAY_REPLICAS)
     templates = {f"templates/{part}.yaml": _template(trees) for part, trees in parts_of(settings).items()}
     return {"Chart.yaml": _FILE, "values.yaml": _DEFAULTS, **templates}
 

@@ -1,10 +1,12 @@
-"""The objects of Bateau itself on a cluster: the controller, its rights and its NetworkPolicy.
+"""The objects of Bateau itself on a cluster: the controller with its rights, and the gateway.
 
 Called by cli, control.installation, render.installation.chart and wiring.installing. Pure. The definitions of the kinds
 come from specs.
 
-Invariant: the namespace enforces the Pod Security Standard `restricted`, and the pod passes it. Held by
+Invariant: the namespace enforces the Pod Security Standard `restricted`, and the pods pass it. Held by
 tests/cluster/test_install.py.
+Invariant: until there are keys, only namespaces that an administrator has labelled reach the gateway. Held by
+tests/render/test_installation.py.
 Invariant: two installations with the same settings are the same bytes. Held by tests/render/test_installation.py.
 """
 
@@ -12,12 +14,29 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bateau.domain.system_names import CONTROLLER, HEALTH_PORT, NAMESPACE
+from bateau.domain.system_names import (
+    CHANNEL_PORT,
+    CONTROLLER,
+    GATEWAY,
+    GATEWAY_CERTIFICATES,
+    GATEWAY_CLIENT_LABEL,
+    GATEWAY_LABEL,
+    GATEWAY_PORT,
+    GATEWAY_PROBES_PORT,
+    HEALTH_PORT,
+    NAMESPACE,
+)
 from bateau.kit.json_value import Json, JsonObject
 from bateau.render.installation.rights import AGGREGATE, Right, rules
 from bateau.render.kubernetes.images import OWN_IMAGE
 
 CONTROLLER_REPLICAS: Final = 1
+GATEWAY_REPLICAS: Final = 2
+_DRAIN_S: Final = 300  # the longest answer that a gateway's pod finishes before it ends
+_END_S: Final = 10
+# The listeners open once the controller has sent the configuration: a gateway may have to wait for the controller.
+_LISTENS_WITHIN_S: Final = 300
+_CERTIFICATES: Final = "/certificates"
 _NAME: Final = "app.kubernetes.io/name"
 _PART_OF: Final[JsonObject] = {"app.kubernetes.io/part-of": "bateau"}
 _USER: Final = 65532
@@ -26,16 +45,21 @@ _RBAC: Final = "rbac.authorization.k8s.io"
 
 @dataclass(frozen=True, kw_only=True)
 class Installation:
-    """The settings of an installation. The replicas of the controller wait for each other's Lease."""
+    """The settings of an installation. `replicas` are those of the controller, which wait for each other's Lease."""
 
     namespace: str = NAMESPACE
     image: str = OWN_IMAGE
     replicas: int = CONTROLLER_REPLICAS
+    gateway_replicas: int = GATEWAY_REPLICAS
 
 
 def namespace_of(settings: Installation) -> JsonObject:
     """Return the namespace. Admission refuses every pod in it that has more rights than `restricted` allows."""
-    labels: JsonObject = {"app.kubernetes.io/managed-by": "bateau", "pod-security.kubernetes.io/enforce": "restricted"}
+    labels: JsonObject = {
+        "app.kubernetes.io/managed-by": "bateau",
+        "pod-security.kubernetes.io/enforce": "restricted",
+        GATEWAY_LABEL: "true",
+    }
     metadata: JsonObject = {"name": settings.namespace, "labels": labels}
     return {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
 
@@ -44,18 +68,22 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
     """Return the controller with its account and rights."""
     at = settings.namespace
     subject: JsonObject = {"kind": "ServiceAccount", "name": CONTROLLER, "namespace": at}
-    arguments = ["controller", "--namespace", at, "--health", f"0.0.0.0:{HEALTH_PORT}"]
+    channel = f"0.0.0.0:{CHANNEL_PORT}"
+    arguments = ["controller", "--namespace", at, "--health", f"0.0.0.0:{HEALTH_PORT}", "--gateway", channel]
     container: JsonObject = {
         "name": "controller",
         "image": settings.image,
         "args": [*arguments],
-        "ports": [{"name": "metrics", "containerPort": HEALTH_PORT}],
+        "ports": [
+            {"name": "metrics", "containerPort": HEALTH_PORT},
+            {"name": "grpc-xds", "containerPort": CHANNEL_PORT},
+        ],
         "livenessProbe": _get("/healthz", HEALTH_PORT, every_s=10),
         "readinessProbe": _get("/readyz", HEALTH_PORT, every_s=5),
         "resources": _resources({"cpu": "50m", "memory": "128Mi"}, {"cpu": "1", "memory": "512Mi"}),
     }
     pod = _pod(CONTROLLER, container, token=True)
-    ports: list[Json] = [{"name": "metrics", "port": HEALTH_PORT, "targetPort": HEALTH_PORT}]
+    ports: list[Json] = [_port("metrics", HEALTH_PORT), _port("grpc-xds", CHANNEL_PORT)]
     return [
         _account(CONTROLLER, at),
         _object(f"{_RBAC}/v1", "ClusterRole", CONTROLLER, aggregationRule={
@@ -70,7 +98,58 @@ def controller_objects(settings: Installation, rights: Sequence[Right]) -> list[
         _object(f"{_RBAC}/v1", "RoleBinding", CONTROLLER, at) | _binding("Role", subject),
         _object("v1", "Service", CONTROLLER, at, spec={"selector": _labels(CONTROLLER), "ports": ports}),
         _deployment(CONTROLLER, at, settings.replicas, pod),
-        _admitting(CONTROLLER, at, [{"ports": [{"port": HEALTH_PORT}]}]),
+        _admitting(CONTROLLER, at, [
+            {"ports": [{"port": HEALTH_PORT}]},
+            {"from": [{"podSelector": {"matchLabels": _labels(GATEWAY)}}], "ports": [{"port": CHANNEL_PORT}]},
+        ]),
+    ]  # fmt: skip
+
+
+def gateway_objects(settings: Installation) -> list[JsonObject]:
+    """Return the gateway: Envoy in front of the models, without any right on the cluster."""
+    at = settings.namespace
+    container: JsonObject = {
+        "name": "gateway",
+        "image": settings.image,
+        "args": ["gateway", "--xds", f"{CONTROLLER}.{at}.svc:{CHANNEL_PORT}", "--certificates", _CERTIFICATES],
+        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "ports": [
+            {"name": "http", "containerPort": GATEWAY_PORT},
+            {"name": "metrics", "containerPort": GATEWAY_PROBES_PORT},
+        ],
+        "readinessProbe": _get("/ready", GATEWAY_PROBES_PORT, every_s=2),
+        "livenessProbe": {
+            "tcpSocket": {"port": GATEWAY_PROBES_PORT},
+            "periodSeconds": 10,
+            "failureThreshold": _LISTENS_WITHIN_S // 10,
+        },
+        "lifecycle": {"preStop": {"exec": {"command": ["bateau", "gateway", "--drain", str(_DRAIN_S)]}}},
+        "resources": _resources({"cpu": "100m", "memory": "128Mi"}, {"memory": "1Gi"}),
+    }
+    certificates: JsonObject = {"name": "certificates", "secret": {"secretName": GATEWAY_CERTIFICATES}}
+    pod = _pod(GATEWAY, container, token=False, mounts={_CERTIFICATES: certificates})
+    pod["terminationGracePeriodSeconds"] = _DRAIN_S + _END_S
+    pod["topologySpreadConstraints"] = [
+        {
+            "maxSkew": 1,
+            "topologyKey": "kubernetes.io/hostname",
+            "whenUnsatisfiable": "ScheduleAnyway",
+            "labelSelector": {"matchLabels": _labels(GATEWAY)},
+        }
+    ]
+    ports: list[Json] = [_port("http", 80, to=GATEWAY_PORT)]
+    clients: JsonObject = {"namespaceSelector": {"matchLabels": {GATEWAY_CLIENT_LABEL: "true"}}}
+    return [
+        _account(GATEWAY, at),
+        _object("v1", "Service", GATEWAY, at, spec={"selector": _labels(GATEWAY), "ports": ports}),
+        _deployment(GATEWAY, at, settings.gateway_replicas, pod),
+        _object("policy/v1", "PodDisruptionBudget", GATEWAY, at, spec={
+            "maxUnavailable": 1, "selector": {"matchLabels": _labels(GATEWAY)}
+        }),
+        _admitting(GATEWAY, at, [
+            {"from": [clients], "ports": [{"port": GATEWAY_PORT}]},
+            {"ports": [{"port": GATEWAY_PROBES_PORT}]},
+        ]),
     ]  # fmt: skip
 
 
@@ -141,6 +220,10 @@ def _object(
 
 def _labels(name: str) -> JsonObject:
     return {_NAME: name}
+
+
+def _port(name: str, port: int, *, to: int | None = None) -> Json:
+    return {"name": name, "port": port, "targetPort": port if to is None else to}
 
 
 def _get(path: str, port: int, *, every_s: int) -> JsonObject:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from bateau.domain.system_names import LEASE
+from bateau.domain.system_names import CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES, LEASE
 from bateau.kit.json_value import Json, JsonObject
 
 AGGREGATE: Final = "rbac.bateau.dev/aggregate-to-controller"
@@ -78,6 +78,14 @@ _OTHERS: Final = (
         verbs=("get", "update"),
         names=(LEASE,),
         says="one of several controllers acts",
+        own_namespace=True,
+    ),
+    Right(
+        group="",
+        resources=("secrets",),
+        verbs=("get", "create", "patch"),
+        names=(CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES),
+        says="keeps the certificates of the channel between the controller and the gateways",
         own_namespace=True,
     ),
 )

