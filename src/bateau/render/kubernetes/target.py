@@ -150,7 +150,12 @@ def _network_policy(shape: Shape, doors: list[Door]) -> MarkedObject:
         peers = [_peer(shape, user, namespace) for user, namespace in users.items()]
         if gateway:
             peers.append(_GATEWAY)
-        spec["ingress"] = [{"from": peers, "ports": [{"port": door.number} for door in doors]}]
+        ports: list[MarkedObject] = [
+            # The default, written: the API server adds it to the list, which would then differ from what is asked.
+            {"port": door.number, "protocol": Rule("TCP", "every port speaks it")}
+            for door in doors
+        ]
+        spec["ingress"] = [{"from": peers, "ports": [*ports]}]
     return shape.document("networking.k8s.io/v1", "NetworkPolicy", {"spec": spec})
 
 

@@ -2,8 +2,9 @@
 
 Called by runtimes.kubernetes.observing and runtimes.kubernetes.runtime.
 
-Invariant: an object that is known to be as asked costs no request. Held by
-tests/runtimes/kubernetes/test_runtime.py::test_applying_the_same_again_sends_nothing.
+Invariant: an object that is known to be as asked costs no request, also after a restart. Held by
+tests/runtimes/kubernetes/test_runtime.py::test_applying_the_same_again_sends_nothing and
+tests/runtimes/kubernetes/test_unchanged.py.
 Invariant: a field that another manager holds is taken back by force only if it was Bateau's before, and drift is to be
 repaired. Held by tests/runtimes/kubernetes/test_drift.py.
 """
@@ -12,7 +13,6 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
-from weakref import WeakValueDictionary
 
 from bateau.domain.errors import ClusterDenied, ObjectRefused
 from bateau.kit.json_value import JsonObject, text_at
@@ -20,8 +20,10 @@ from bateau.runtimes.kubernetes.api import IN_FLIGHT, ApiServer, Resource
 from bateau.runtimes.kubernetes.live import (
     Key,
     Live,
+    asked,
     fields_digest,
     held_fields,
+    held_paths,
     is_made_here,
     paths,
     takers,
@@ -69,14 +71,12 @@ class Applier:
         self._force = force
         self._repairs = drift == "repair"
         self._applied: dict[Key, _Applied] = {}
-        # Objects of one shape hold the same fields, and share one set of their paths.
-        self._paths: WeakValueDictionary[str, frozenset[str]] = WeakValueDictionary()
         self._namespaces: set[str] = set()  # that exist
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.drifted: dict[Key, tuple[tuple[str, str], ...]] = {}
 
     async def apply(self, wanted: Wanted, live: Live | None) -> Outcome:
-        """Apply an object unless it is known to be as asked.
+        """Apply an object unless it is as asked.
 
         Raises ClusterUnreachable and ClusterDenied.
         """
@@ -85,6 +85,19 @@ class Applier:
         taken = self._repairs and key in self.drifted
         if known and known.asked == wanted.digest and not taken and not self._is_lost(known, live):
             return Outcome(uid=known.uid, made_here=known.made_here)
+        if known is None and live is not None and live.held == asked(wanted.body):
+            # An earlier control plane has applied it, and nobody has changed it.
+            self._applied[key] = _Applied(
+                api_version=wanted.api_version,
+                asked=wanted.digest,
+                uid=live.uid,
+                version=live.version,
+                fields=live.fields,
+                paths=live.paths,
+                made_here=live.made_here,
+                seen=True,
+            )
+            return Outcome(uid=live.uid, made_here=live.made_here)
         async with self._slots:
             version, kind = wanted.api_version, key[1]
             resource = await self._api.resource(version, kind)
@@ -110,7 +123,7 @@ class Applier:
             uid=text_at(made, "metadata", "uid"),
             version=version_of(made),
             fields=fields,
-            paths=self._paths.setdefault(fields or "", frozenset(paths(held_fields(made)))),
+            paths=held_paths(made, fields),
             made_here=created or is_made_here(made),
         )
         return Outcome(uid=known.uid, made_here=known.made_here)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from typing import Final
+from weakref import WeakValueDictionary
 
 import orjson
 
@@ -24,6 +25,9 @@ _REVISION: Final = "deployment.kubernetes.io/revision"
 # One request sets both times, each to the second.
 _SAME_REQUEST: Final = timedelta(seconds=1)
 
+# Objects of one shape hold the same fields, and share one set of their paths.
+_PATHS: Final[WeakValueDictionary[str, frozenset[str]]] = WeakValueDictionary()
+
 Key = tuple[str, str, str, str]
 
 
@@ -31,8 +35,10 @@ Key = tuple[str, str, str, str]
 class Live:
     """One object.
 
-    `version` grows with each change (KEP-5504). `fields` is a digest of the fields that Bateau's apply holds; None
-    if it holds none. `parent` is the uid of its controller; `rollout` counts the templates that a Deployment has had.
+    `version` grows with each change (KEP-5504). `fields` is a digest of the fields that Bateau's apply holds, None if
+    it holds none; `paths` are the fields, and `held` is a digest of them with their values, as that of `asked`.
+    `made_here`: nobody else has written the object. `parent` is the uid of its controller; `rollout` counts the
+    templates that a Deployment has had.
     """
 
     key: Key
@@ -43,20 +49,27 @@ class Live:
     fields: str | None
     parent: str = ""
     rollout: int = 0
+    paths: frozenset[str] = frozenset()
+    held: bytes = b""
+    made_here: bool = False
 
 
 def live(tree: JsonObject, *, judge: Callable[[JsonObject], Health] = health) -> Live:
     """Return the summary of an object, whose health is that of `judge`."""
     judged = judge(tree)
+    fields = fields_digest(tree)
     return Live(
         key=key_of(tree),
         uid=text_at(tree, "metadata", "uid"),
         version=version_of(tree),
         service=service_of(text_at(tree, "metadata", "labels", SERVICE)),
         health=replace(judged, says=quota_words(judged.says)) if judged.says else judged,
-        fields=fields_digest(tree),
+        fields=fields,
         parent=parent_of(tree),
         rollout=int(text_at(tree, "metadata", "annotations", _REVISION) or 0),
+        paths=held_paths(tree, fields),
+        held=held_values(tree) if fields else b"",
+        made_here=fields is not None and is_made_here(tree),
     )
 
 
@@ -98,6 +111,72 @@ def fields_digest(tree: JsonObject) -> str | None:
     if not fields:
         return None
     return blake2b(orjson.dumps(fields, option=orjson.OPT_SORT_KEYS), digest_size=12).hexdigest()
+
+
+def held_paths(tree: JsonObject, digest: str | None) -> frozenset[str]:
+    """Return the paths of the fields that Bateau's apply holds; `digest` is that of `fields_digest`."""
+    if digest is None:
+        return frozenset()
+    found = _PATHS.get(digest)
+    return found if found is not None else _PATHS.setdefault(digest, frozenset(paths(held_fields(tree))))
+
+
+def held_values(tree: JsonObject) -> bytes:
+    """Return a digest of the fields that Bateau's apply holds, with their values."""
+    entry = next(filter(_is_own_apply, array_at(tree, "metadata", "managedFields")), None)
+    held = _part(tree, object_at(entry, "fieldsV1"))
+    return _digest([text_at(entry, "apiVersion"), held])
+
+
+def asked(body: bytes) -> bytes:
+    """Return the same digest of the body of an apply: equal if the apply would change nothing.
+
+    The API server may write a value in another way, such as a quantity; then they differ.
+    """
+    tree: JsonObject = orjson.loads(body)
+    metadata = {key: each for key, each in object_at(tree, "metadata").items() if key not in ("name", "namespace")}
+    fields = {key: each for key, each in tree.items() if key not in ("apiVersion", "kind", "metadata")}
+    return _digest([text_at(tree, "apiVersion"), {**fields, "metadata": metadata}])
+
+
+def _digest(content: Json) -> bytes:
+    return blake2b(orjson.dumps(content, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+
+
+def _part(value: Json, fields: JsonObject) -> Json:
+    """Return the part of a value that `fieldsV1` names."""
+    below = {key: object_at({"": each}, "") for key, each in fields.items() if key != "."}
+    if not below:
+        return value
+    if is_object(value):
+        names = ((key.removeprefix("f:"), each) for key, each in below.items())
+        return {name: _part(value[name], each) for name, each in names if name in value}
+    if not isinstance(value, list):
+        return value
+    items = {key.removeprefix("k:").removeprefix("v:"): each for key, each in below.items()}
+    first: Json = orjson.loads(next(iter(items)))
+    found = [(_identity(each, first), each) for each in value]
+    known = {_canonical(key): each for key, each in items.items()}
+    return [_part(each, known[name]) for name, each in found if name in known]
+
+
+def _identity(item: Json, like: Json) -> bytes:
+    """Return the canonical form of the fields of an item that make its key, or of the item itself in a set."""
+    if is_object(item) and is_object(like):
+        item = {key: each for key, each in item.items() if key in like}
+    return orjson.dumps(item, option=orjson.OPT_SORT_KEYS)
+
+
+def _canonical(told: str) -> bytes:
+    return orjson.dumps(orjson.loads(told), option=orjson.OPT_SORT_KEYS)
+
+
+def _is_own_apply(entry: Json) -> bool:
+    return (
+        text_at(entry, "manager") == FIELD_MANAGER
+        and text_at(entry, "operation") == "Apply"
+        and not text_at(entry, "subresource")
+    )
 
 
 def held_fields(tree: JsonObject, manager: str = FIELD_MANAGER) -> JsonObject:
