@@ -62,12 +62,18 @@ def main() -> None:
         status = _settled(client)
         control = psutil.Process(int(status["pid"]))
         time.sleep(5)  # what happens after a start is not idle
+        turns = _turns(instance)
         alone = _idle_share(control)
+        idle_turn = _turn_ms(turns, _turns(instance))
         readers = [threading.Thread(target=_read, args=(client,), daemon=True) for _ in range(READERS)]
         for reader in readers:
             reader.start()
         time.sleep(2)
+        number = client.status()["number"]
         watched = _idle_share(control)
+        sent = client.status()["number"] - number
+        figure(f"{APPS} apps, one turn of an idle loop", [idle_turn], unit="ms", at_most=50)
+        figure(f"{APPS} apps, snapshots of the status while nothing changes", [sent], unit="in a minute", at_most=0)
         figure(f"{APPS} apps, idle control plane, CPU", alone, unit="% of a core")
         figure(
             f"{APPS} apps, idle control plane with {READERS} readers of the status stream, CPU",
@@ -77,11 +83,9 @@ def main() -> None:
         began = time.monotonic()
         turns = _turns(instance)
         saves = [_save(client, instance.base / "specs", change) for change in range(1, SAVES + 1)]
-        made, spent = (after - before for before, after in zip(turns, _turns(instance), strict=True))
+        busy_turn = _turn_ms(turns, _turns(instance))
         figure(f"{APPS} apps, from a save to the new replica being ready", saves, unit="s")
-        figure(
-            f"{APPS} apps, one turn of the loop while saves are followed", [1000 * spent / made], unit="ms", at_most=50
-        )
+        figure(f"{APPS} apps, one turn of the loop while saves are followed", [busy_turn], unit="ms")
         figure(
             f"{APPS} apps, longest time between two probes every {PROBE_INTERVAL_S} s while saves are followed",
             [_longest_gap(instance, since=began)],
@@ -145,6 +149,12 @@ def _turns(instance: Instance) -> tuple[float, float]:
     names = ("bateau_control_turns_total", "bateau_control_turn_seconds_total")
     turns, seconds = (float(re.findall(rf"^{name} (\S+)$", page, re.MULTILINE)[0]) for name in names)
     return turns, seconds
+
+
+def _turn_ms(before: tuple[float, float], after: tuple[float, float]) -> float:
+    """Return the mean time of a turn between two results of `_turns`, in milliseconds."""
+    (turns, seconds), (turns_then, seconds_then) = before, after
+    return 1000 * (seconds_then - seconds) / (turns_then - turns)
 
 
 def _longest_gap(instance: Instance, *, since: float) -> float:

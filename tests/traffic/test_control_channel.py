@@ -29,6 +29,14 @@ async def test_a_new_control_plane_sends_nothing_that_did_not_change(
     assert await _taken(gateway) == before
 
 
+async def test_an_idle_channel_stays_open(gateway: Gateway, first: Upstream) -> None:
+    """Envoy pings every 5 s; by default, gRPC ends the connection after 21 s of that."""
+    await gateway.publish(model("chat", first.endpoint()))
+    before = await gateway.stat("cluster.bateau-xds.upstream_cx_total")
+    await asyncio.sleep(25)
+    assert await gateway.stat("cluster.bateau-xds.upstream_cx_total") == before > 0
+
+
 async def test_a_new_control_plane_that_knows_more_sends_the_difference(
     gateway: Gateway, first: Upstream, second: Upstream
 ) -> None:

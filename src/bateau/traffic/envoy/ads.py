@@ -8,6 +8,8 @@ resources of an Envoy are gone. Held by
 tests/traffic/test_control_channel.py::test_the_channel_opens_only_with_something_to_say.
 Invariant: an Envoy that is slow, silent or broken delays no other Envoy, and nothing waits for it. Held by
 tests/traffic/test_contained.py::test_a_stopped_proxy_blocks_nothing.
+Invariant: an idle channel stays open. Held by
+tests/traffic/test_control_channel.py::test_an_idle_channel_stays_open.
 """
 
 import asyncio
@@ -31,6 +33,8 @@ discovery_pb2: Any = _discovery_pb2
 _METHOD = "/envoy.service.discovery.v3.AggregatedDiscoveryService/DeltaAggregatedResources"
 # A stopped process keeps its socket open. Without an answer to a ping within this time, it counts as gone.
 _KEEPALIVE_MS = 10_000
+# Envoy pings every 5 s. gRPC ends a connection that pings more often than it allows, by default every 5 minutes.
+_PINGS_MS = 1000
 _REOPEN_S = 1.0
 
 
@@ -93,6 +97,7 @@ class AdsServer:
                 ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
                 ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
                 ("grpc.http2.max_pings_without_data", 0),
+                ("grpc.http2.min_ping_interval_without_data_ms", _PINGS_MS),
             ]
         )
         handler: Any = grpc.stream_stream_rpc_method_handler(
