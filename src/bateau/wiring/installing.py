@@ -178,7 +178,7 @@ async def _settings(api: ApiServer, namespace: str | None, given: Given) -> Inst
         replicas=_replicas(controller, start.replicas),
         gateway_replicas=_replicas(gateway, start.gateway_replicas),
     )
-    return replace(given, namespace=None, image=None).over(installed)
+    return given.over(installed)
 
 
 def _replicas(deployment: JsonObject | None, default: int) -> int:

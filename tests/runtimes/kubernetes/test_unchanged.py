@@ -16,7 +16,7 @@ GOLDEN = Path(__file__).parents[2] / "golden/kubernetes"
 
 
 async def sent(b: Bench, units: Sequence[Unit], *, force: bool = False) -> list[str]:
-    """Start a control plane with these units, and return the paths of its applies, without the inventory's."""
+    """Start a control plane with these units, and return the names of what it applies, without its inventory."""
     async with b.runtime(force=force) as runtime:
         paths: list[str] = []
         send = runtime.api.send

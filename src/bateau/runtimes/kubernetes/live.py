@@ -123,9 +123,8 @@ def held_paths(tree: JsonObject, digest: str | None) -> frozenset[str]:
 
 def held_values(tree: JsonObject) -> bytes:
     """Return a digest of the fields that Bateau's apply holds, with their values."""
-    entry = next(filter(_is_own_apply, array_at(tree, "metadata", "managedFields")), None)
-    held = _part(tree, object_at(entry, "fieldsV1"))
-    return _digest([text_at(entry, "apiVersion"), held])
+    entry = _apply_of(tree)
+    return _digest([text_at(entry, "apiVersion"), _part(tree, object_at(entry, "fieldsV1"))])
 
 
 def asked(body: bytes) -> bytes:
@@ -145,7 +144,7 @@ def _digest(content: Json) -> bytes:
 
 def _part(value: Json, fields: JsonObject) -> Json:
     """Return the part of a value that `fieldsV1` names."""
-    below = {key: object_at({"": each}, "") for key, each in fields.items() if key != "."}
+    below = {key: object_at(each) for key, each in fields.items() if key != "."}
     if not below:
         return value
     if is_object(value):
@@ -171,23 +170,20 @@ def _canonical(told: str) -> bytes:
     return orjson.dumps(orjson.loads(told), option=orjson.OPT_SORT_KEYS)
 
 
-def _is_own_apply(entry: Json) -> bool:
-    return (
-        text_at(entry, "manager") == FIELD_MANAGER
-        and text_at(entry, "operation") == "Apply"
-        and not text_at(entry, "subresource")
-    )
-
-
 def held_fields(tree: JsonObject, manager: str = FIELD_MANAGER) -> JsonObject:
     """Return the fields that the apply of a manager holds, in the form of `fieldsV1` (KEP-555)."""
+    return object_at(_apply_of(tree, manager), "fieldsV1")
+
+
+def _apply_of(tree: JsonObject, manager: str = FIELD_MANAGER) -> JsonObject:
+    """Return what the API server notes of the apply of a manager; empty without one."""
     for each in array_at(tree, "metadata", "managedFields"):
         if (
             text_at(each, "manager") == manager
             and text_at(each, "operation") == "Apply"
             and not text_at(each, "subresource")
         ):
-            return object_at({"": each}, "", "fieldsV1")
+            return object_at(each)
     return {}
 
 

@@ -11,6 +11,7 @@ tests/control/test_replicas.py::test_the_time_of_a_drain_counts_from_when_the_pr
 
 import logging
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from bateau.domain.endpoint import Load, PlaneState
@@ -23,13 +24,20 @@ log = logging.getLogger(__name__)
 _KNOWN_AFTER_S: Final = 30.0
 
 
+@dataclass(slots=True)
+class _Drain:
+    """Since when a replica drains, and since when every proxy knows of it; None if one may not know yet."""
+
+    since: float
+    known_at: float | None = None
+
+
 class Drains:
     """The replicas that drain, by id."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._since: dict[str, float] = {}
-        self._known_at: dict[str, float] = {}
+        self._drains: dict[str, _Drain] = {}
         self._load: Load | None = None
 
     @property
@@ -37,8 +45,8 @@ class Drains:
         """The progress of each drain, by replica id."""
         at = self._clock.monotonic()
         return {
-            replica: Draining(seconds=self._seconds(replica, at), in_flight=self._in_flight(replica, since))
-            for replica, since in self._since.items()
+            replica: Draining(seconds=_seconds(each, at), in_flight=self._in_flight(replica, each.since))
+            for replica, each in self._drains.items()
         }
 
     def note(self, planes: PlaneState) -> None:
@@ -46,30 +54,30 @@ class Drains:
         self._load = planes.load
         if planes.accepted:
             at = self._clock.monotonic()
-            self._known_at = {replica: self._known_at.get(replica, at) for replica in self._since}
+            for each in self._drains.values():
+                each.known_at = at if each.known_at is None else each.known_at
 
     def keep(self, present: Collection[str]) -> None:
         """Forget the replicas that no longer exist."""
-        self._since = {replica: since for replica, since in self._since.items() if replica in present}
-        self._known_at = {replica: at for replica, at in self._known_at.items() if replica in present}
+        self._drains = {replica: each for replica, each in self._drains.items() if replica in present}
 
     def follow(self, steps: Iterable[Step]) -> None:
         """Begin and end drains."""
         for step in steps:
             if step.act == "drain":
                 log.info("%s drains: %s", step.replica, step.reason)
-                self._since.setdefault(step.replica, self._clock.monotonic())
+                self._drains.setdefault(step.replica, _Drain(self._clock.monotonic()))
             elif step.act == "keep":
-                self._since.pop(step.replica, None)
-                self._known_at.pop(step.replica, None)
-
-    def _seconds(self, replica: str, at: float) -> float:
-        """Return for how long the replica has had no new requests; 0.0 while a proxy may still send it some."""
-        known_at = self._known_at.get(replica, self._since[replica] + _KNOWN_AFTER_S)
-        return max(0.0, at - known_at)
+                self._drains.pop(step.replica, None)
 
     def _in_flight(self, replica: str, since: float) -> int | None:
         """Return the requests in flight, or None if the last count is older than the drain."""
         if self._load is None or self._load.seen_at < since:
             return None
         return self._load.in_flight.get(replica, 0)
+
+
+def _seconds(drain: _Drain, at: float) -> float:
+    """Return for how long a replica has had no new requests; 0.0 while a proxy may still send it some."""
+    known_at = drain.since + _KNOWN_AFTER_S if drain.known_at is None else drain.known_at
+    return max(0.0, at - known_at)
