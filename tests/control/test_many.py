@@ -1,10 +1,12 @@
 """The cost of a turn does not grow with the square of the services."""
 
 import asyncio
+from typing import Any
 
 import pytest
 
-from control.world import app, world
+from bateau.control.endpoints import endpoints
+from control.world import app, model, world
 
 
 @pytest.mark.parametrize("count", [2, 20])
@@ -49,3 +51,25 @@ async def test_a_turn_is_followed_by_a_rest_of_its_own_length(monkeypatch: pytes
         monkeypatch.undo()
     assert any(0.25 <= delay <= 1.0 for delay in rests)
     assert max(rests) <= 1.0
+
+
+async def test_an_idle_turn_makes_nothing_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Issue 8: with 1,000 apps, an idle turn took 57 ms, because the traffic was made from the same state each time."""
+    made: list[object] = []
+
+    def counted(*given: Any, **more: Any) -> object:
+        made.append(given)
+        return endpoints(*given, **more)
+
+    monkeypatch.setattr("bateau.control.loop.endpoints", counted)
+    async with world(shop=app(), chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        await w.turn()
+        before, seen = len(made), w.control.observed
+        for _ in range(3):
+            await w.turn()
+        assert len(made) == before
+        assert w.control.observed is seen
+        w.keeper.crash("app.shop.0")
+        await w.until(lambda: not w.status.rolled_out)
+        assert len(made) > before

@@ -25,6 +25,7 @@ class AppPorts:
         self._saving = saving
         self._handed_out = numbers
         self.numbers: Mapping[str, int] = {}
+        self._served: Release | None = None  # the release whose ports all have numbers
 
     def remember(self) -> None:
         """Restore the ports that an earlier control plane handed out."""
@@ -37,6 +38,8 @@ class AppPorts:
 
     def hand_out(self, release: Release) -> None:
         """Give every port of an app the number that its clients use. Raises ReplicaError if none is free."""
+        if release is self._served:
+            return
         wanted = {
             listen_key(service.key, name): port.number
             for service in release.services
@@ -51,6 +54,7 @@ class AppPorts:
         if kept != self.numbers:
             self.numbers = kept
             self._saving.save({"app_ports": kept})
+        self._served = release
 
     def whereabouts(self, models_url: str) -> Whereabouts:
         """Return the addresses of the services on this machine. Every model is at `models_url`."""

@@ -261,7 +261,7 @@ class Control:
         # A temporarily missing file does not change the routes of the running replicas.
         tasks: dict[str, ModelTask] = {key: task for key, task in self._tasks.items() if key in models}
         tasks.update((key, file.header.task) for key, file in files.items())
-        self._tasks = tasks
+        self._tasks = self._tasks if tasks == self._tasks else tasks
         failing = {replica.service for replica in self.observed.replicas if replica.state is ReplicaState.BACKOFF}
         self.fetches.doubt(source for service, source in models.items() if service in failing)
         outcome = self.outcome = self._outcome(files)
@@ -271,8 +271,7 @@ class Control:
         units = [unit for unit in outcome.units.values() if unit.key not in self.unpublished]
         site.runtime.apply((*self.planes.units(), *units), held=outcome.held | self.unpublished.keys())
         self._observed = None
-        made = self._traffic_now()
-        self._traffic = self._traffic if made == self._traffic else made
+        self._traffic = self._traffic_now()
         self.planes.publish(self._traffic)
         self.desired.history.note(ready=self.rolled_out, restarted=any(r.restarts for r in self._ready().replicas))
         return self._pause()
@@ -380,7 +379,7 @@ class Control:
         for key in failed.keys() - self.unpublished.keys():
             logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
         self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
-        return made
+        return self._traffic if made == self._traffic else made
 
     def ready_services(self) -> frozenset[str]:
         """Return the services whose replicas are all ready and of the desired revision, with no step pending."""

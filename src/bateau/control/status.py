@@ -176,8 +176,8 @@ def _changed_files(control: Control) -> list[Problem]:
     """Name the services whose replicas run from a file that is no longer the same on disk."""
     changed: dict[str, set[tuple[str, str]]] = {}
     for replica in control.observed.replicas:
-        if replica.pid is not None and not replica.draining:
-            found = {(each.path, each.how) for each in replica.changed_files or ()}
+        if replica.changed_files and replica.pid is not None and not replica.draining:
+            found = {(each.path, each.how) for each in replica.changed_files}
             changed.setdefault(replica.service, set()).update(found)
     return [
         Problem(

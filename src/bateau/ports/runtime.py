@@ -19,16 +19,14 @@ class Observed:
     """The state that a runtime has observed.
 
     `replicas` are ordered by id. `failures` has, by service key, the reason why a start, stop or change failed; it is
-    retried. `moving` has the services that are changing to another state. `seen_at` is in seconds of the monotonic
-    clock. `troubles` has problems of the site itself, such as a full disk; replicas continue. If the site cannot
-    be reached, `unknown` has the reason, and the other fields have the last known state. `objects` are those of a
-    cluster; a machine has none.
+    retried. `moving` has the services that are changing to another state. `troubles` has problems of the site itself,
+    such as a full disk; replicas continue. If the site cannot be reached, `unknown` has the reason, and the other
+    fields have the last known state. `objects` are those of a cluster; a machine has none.
     """
 
     replicas: Sequence[Replica] = ()
     failures: Mapping[str, str] = field(default_factory=dict[str, str])
     moving: frozenset[str] = frozenset()
-    seen_at: float = 0.0
     troubles: Sequence[str] = ()
     unknown: str | None = None
     objects: Sequence[ObjectState] = ()

@@ -199,7 +199,7 @@ async def _rolled_out(
         judge=judge_of(place.health_checks),
     )
     try:
-        before = await look(api, clock, owner=owner, namespace=place.namespace)
+        before = await look(api, owner=owner, namespace=place.namespace)
         existing = {each.service for each in before.objects if each.service}
         outcome = await roll_out(
             runtime,
@@ -236,7 +236,7 @@ def _history(api: ApiServer, question: Question, place: Destination) -> ClusterH
 async def usage_on(question: Question, place: Destination) -> tuple[Usage, ...]:
     """Return the CPU and memory that the services of an environment use on a cluster. Raises ClusterError."""
     async with _api(place) as api:
-        seen = await look(api, SystemClock(), owner=owner_of(question, place), namespace=place.namespace)
+        seen = await look(api, owner=owner_of(question, place), namespace=place.namespace)
         return await usage(api, {each.id: each.service for each in seen.replicas if not each.draining})
 
 
@@ -244,9 +244,7 @@ async def observed_on(question: Question, place: Destination) -> Observed:
     """Return the current state of an environment on a cluster. Raises ClusterError."""
     async with _api(place) as api:
         owner = owner_of(question, place)
-        return await look(
-            api, SystemClock(), owner=owner, namespace=place.namespace, judge=judge_of(place.health_checks)
-        )
+        return await look(api, owner=owner, namespace=place.namespace, judge=judge_of(place.health_checks))
 
 
 async def logs_on(
@@ -257,7 +255,7 @@ async def logs_on(
     The lines of a pod whose container has just died are those of the container before.
     """
     async with _api(place) as api:
-        seen = await look(api, SystemClock(), owner=owner_of(question, place), namespace=place.namespace)
+        seen = await look(api, owner=owner_of(question, place), namespace=place.namespace)
         found: dict[str, str] = {}
         for replica in seen.replicas:
             if replica.service in services:

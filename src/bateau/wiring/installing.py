@@ -109,7 +109,7 @@ async def install(
     """Apply an installation, and wait until it is healthy. Raises ClusterError."""
     clock = SystemClock()
     async with _runtime(context, OWNER, settings.namespace, force=force) as runtime:
-        before = await look(runtime.api, clock, owner=OWNER, namespace=settings.namespace)
+        before = await look(runtime.api, owner=OWNER, namespace=settings.namespace)
         existing = {each.service for each in before.objects if each.service}
         units = units_of_installation(settings)
         outcome = await roll_out(runtime, units, clock, timeout_s=timeout_s, told=told, existing=existing)

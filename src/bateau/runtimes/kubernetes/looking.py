@@ -8,7 +8,6 @@ from collections.abc import Callable
 from bateau.domain.object_state import ObjectState
 from bateau.kit.json_value import JsonObject
 from bateau.kit.kstatus import Health, health
-from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.api import ApiServer
 from bateau.runtimes.kubernetes.live import Live
@@ -19,7 +18,6 @@ from bateau.runtimes.kubernetes.view import View
 
 async def look(
     api: ApiServer,
-    clock: Clock,
     *,
     owner: str,
     namespace: str,
@@ -40,7 +38,6 @@ async def look(
         return Observed(
             replicas=tuple(sorted(replicas, key=lambda each: each.id)),
             moving=frozenset(each.service for each in states if each.service and not each.settled),
-            seen_at=clock.monotonic(),
             unknown=view.unknown,
             objects=tuple(states),
         )

@@ -17,7 +17,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Final
 
 from bateau.domain.apply_order import rank
@@ -129,7 +128,7 @@ class KubernetesRuntime:
             started = self._clock.monotonic()
             self._seen = self._observer.observe(unremoved=self._unremoved, unknown=self._unknown, differs=differs)
             self._look_s = self._clock.monotonic() - started
-        return replace(self._seen, seen_at=self._clock.monotonic())
+        return self._seen
 
     async def metrics(self) -> Mapping[str, str | None]:
         """Return nothing: a cluster's own Prometheus reads its pods."""

@@ -19,6 +19,7 @@ from bateau.domain.process import ProcessTemplate
 from bateau.domain.replica import ReplicaState
 from bateau.domain.unit import Unit
 from bateau.kit.backoff import Backoff
+from bateau.kit.latest import Latest
 from bateau.ports.clock import Clock
 from bateau.ports.keeper import Keeper
 from bateau.ports.runtime import Observed
@@ -55,6 +56,8 @@ class LocalRuntime:
         self._failures: dict[str, _Failure] = {}  # of starts by service, of stops by replica
         self._tasks: dict[str, asyncio.Task[None]] = {}  # by replica
         self._moving: frozenset[str] = frozenset()
+        self._seen = Observed()
+        self._desired = Latest[Sequence[Desired]]()
         self._wakes: list[Callable[[], None]] = []
         self._timer: asyncio.TimerHandle | None = None
         keeper.on_change(self._changed)
@@ -75,7 +78,7 @@ class LocalRuntime:
         self._drains.keep({replica.id for replica in replicas})
         self._forgive(present={replica.id for replica in replicas})
         movable = [replica for replica in replicas if replica.service not in held]
-        steps = next_steps(map(_desired, units), movable, self._drains.now)
+        steps = next_steps(self._wanted(tuple(units)), movable, self._drains.now)
         self._drains.follow(steps)
         for step in steps:
             self._carry_out(step)
@@ -91,20 +94,18 @@ class LocalRuntime:
         self._drains.note(state)
 
     def observe(self) -> Observed:
-        """Return the state of all replicas, as far as it is known now."""
+        """Return the state of all replicas, as far as it is known now: the same object while nothing changes."""
         draining = self._drains.now
         replicas = tuple(
             replace(each, draining=True) if each.id in draining else each for each in self._keeper.observe()
         )
         by_id: dict[str, str] = {replica.id: replica.service for replica in replicas}
         failures = {by_id.get(key, key): failure.says for key, failure in self._failures.items()}
-        return Observed(
-            replicas=replicas,
-            failures=failures,
-            moving=self._moving,
-            seen_at=self._clock.monotonic(),
-            troubles=tuple(self._keeper.troubles()),
+        seen = Observed(
+            replicas=replicas, failures=failures, moving=self._moving, troubles=tuple(self._keeper.troubles())
         )
+        self._seen = self._seen if seen == self._seen else seen
+        return self._seen
 
     async def metrics(self) -> Mapping[str, str | None]:
         """Return the Prometheus page of every replica that has one, by replica id; None if it cannot be read."""
@@ -187,6 +188,9 @@ class LocalRuntime:
             log.error("%s: %s", owner, says, exc_info=error)
         retry_at = self._clock.monotonic() + _RETRY.delay_s(times)
         self._failures[owner] = _Failure(says=says, times=times, retry_at=retry_at, revision=revision)
+
+    def _wanted(self, units: tuple[Unit, ...]) -> Sequence[Desired]:
+        return self._desired.of(lambda: tuple(map(_desired, units)), same=(), equal=units)
 
     def _forgive(self, present: Collection[str]) -> None:
         """Forget the failures of units that are no longer wanted, and of replicas that no longer exist."""
