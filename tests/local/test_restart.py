@@ -6,6 +6,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from local.stack import Stack, wait_for
@@ -18,6 +19,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
+        if self.path == "/held":
+            open("arrived", "w").close()
+        while self.path == "/held" and not os.path.exists("release"):
+            time.sleep(0.05)
         body = str(os.getpid()).encode()
         self.send_response(200)
         self.send_header("content-length", str(len(body)))
@@ -120,6 +125,26 @@ def test_a_control_plane_that_dies_in_the_middle_is_followed_by_one_that_finishe
     stack.kill_control()
     assert stack.up().code == 0
     assert stack.pids("app/front") == after
+
+
+def test_up_does_not_wait_for_the_requests_of_an_old_replica_and_they_end_well(stack: Stack):
+    url = up(stack)
+    before = set(stack.pids("app/front").values())
+    with ThreadPoolExecutor() as pool:
+        held = pool.submit(lambda: urllib.request.urlopen(f"{url}/held", timeout=60).read())
+        try:
+            wait_for((stack.specs / "arrived").exists)
+            stack.kill_control()
+            stack.write(APP.replace("drainTimeout: 5s", "drainTimeout: 10m\n  env: {CHANGED: 'true'}"))
+            done = stack.up()
+            assert done.code == 0, done.err
+            assert not held.done()
+            (replica,) = [each for each in stack.replicas("app/front") if each["draining"]]
+            assert replica["pid"] in before
+        finally:
+            (stack.specs / "release").touch()
+        assert int(held.result()) in before
+    wait_for(lambda: len(stack.replicas("app/front")) == 2)
 
 
 def test_a_service_that_falls_is_restarted_and_its_old_replica_is_no_failure_of_the_new_one(stack: Stack):

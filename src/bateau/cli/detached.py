@@ -35,7 +35,7 @@ _EVENT = re.compile(r"[\d-]{10} [\d:,]{12} INFO ")
 def start_detached(
     name: str, arguments: Sequence[str], presenter: Presenter, *, given: str | None = None
 ) -> StatusTree:
-    """Start `bateau up` with `arguments` in its own session; return the status once everything has settled.
+    """Start `bateau up` with `arguments` in its own session, and wait until every service is ready or has failed.
 
     `given` is its stdin. Raises ControlError if that takes too long, and click's Exit with its code if it exits.
     """
@@ -49,8 +49,9 @@ def start_detached(
         reads = subprocess.DEVNULL if given is None else subprocess.PIPE
         process = subprocess.Popen(command, stdin=reads, stdout=log, stderr=log, start_new_session=True)
 
-    def settled(tree: StatusTree) -> bool:
-        return tree["pid"] == process.pid and tree["settled"]
+    def done(tree: StatusTree) -> bool:
+        # Replicas of an old revision may take minutes to finish their requests, and nobody has to wait for them.
+        return tree["pid"] == process.pid and (tree["settled"] or tree["rolledOut"])
 
     def ended() -> None:
         if process.poll() is not None:
@@ -69,7 +70,7 @@ def start_detached(
         if process.stdin:
             with contextlib.suppress(BrokenPipeError), process.stdin:  # it has exited; its log is printed below
                 process.stdin.write((given or "").encode())
-        return watch(name, settled, presenter, meanwhile=ended, pid=process.pid)
+        return watch(name, done, presenter, meanwhile=ended, pid=process.pid)
     except KeyboardInterrupt:
         process.terminate()
         process.wait()
