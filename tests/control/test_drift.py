@@ -39,7 +39,7 @@ HELD = "spec.template.spec.containers[name=web].image"
 def test_drift_is_repaired_on_created_objects_only(
     policy: Literal["repair", "report"], created: set[ObjectKey], repaired: bool
 ) -> None:
-    found = with_drift(_plan(), {KEY: {HELD: "kubectl-edit"}}, created, policy)
+    found = with_drift(_plan(), {KEY: {HELD: "kubectl-edit"}}, created, policy, added={})
     assert found.drift is not None
     every = ((KEY, IMAGE, "kubectl-edit"),)
     assert (found.drift.repaired, found.drift.left) == ((every, ()) if repaired else ((), every))
@@ -50,14 +50,14 @@ def test_drift_is_repaired_on_created_objects_only(
 
 
 def test_the_holder_of_a_whole_holds_its_parts() -> None:
-    found = with_drift(_plan(), {KEY: {"spec.template.spec.containers": "istio"}}, {KEY}, "repair")
+    found = with_drift(_plan(), {KEY: {"spec.template.spec.containers": "istio"}}, {KEY}, "repair", added={})
     assert found.drift is not None
     assert found.drift.repaired == ((KEY, IMAGE, "istio"),)
 
 
 def test_the_replicas_of_an_autoscaler_are_never_taken_back() -> None:
     holders = {KEY: {"spec.replicas": "kube-controller-manager"}}
-    found = with_drift(_plan(), holders, {KEY}, "repair")
+    found = with_drift(_plan(), holders, {KEY}, "repair", added={})
     assert found.drift is not None
     assert found.drift.repaired == ()
 
@@ -81,6 +81,8 @@ def test_items_are_found_by_their_keys_beside_the_only_item_of_a_list() -> None:
     edit = FieldChange(path=path, shown=path, before="a", after="b")
     plan = Delivery(changes=(Change(act="change", key=KEY, fields=(edit,)),))
     held = "spec.template.spec.containers[name=web].env[name=LEVEL].value"
-    found = with_drift(plan, {KEY: {held.replace("LEVEL", "OTHER"): "helm", held: "kubectl"}}, {KEY}, "repair")
+    found = with_drift(
+        plan, {KEY: {held.replace("LEVEL", "OTHER"): "helm", held: "kubectl"}}, {KEY}, "repair", added={}
+    )
     assert found.drift is not None
     assert found.drift.repaired == ((KEY, path, "kubectl"),)

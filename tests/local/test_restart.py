@@ -131,7 +131,7 @@ def test_up_does_not_wait_for_the_requests_of_an_old_replica_and_they_end_well(s
     url = up(stack)
     before = set(stack.pids("app/front").values())
     with ThreadPoolExecutor() as pool:
-        held = pool.submit(lambda: urllib.request.urlopen(f"{url}/held", timeout=60).read())
+        held = pool.submit(lambda: urllib.request.urlopen(f"{url}/held", timeout=300).read())
         try:
             wait_for((stack.specs / "arrived").exists)
             stack.kill_control()

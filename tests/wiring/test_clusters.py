@@ -82,10 +82,13 @@ def project(control_plane: Path, tmp_path: Path) -> Iterator[Project]:
 
 
 def test_a_plan_compares_with_the_cluster_and_apply_makes_it_so(project: Project):
-    assert f"+ ConfigMap {project.namespace}/colours" in project.bateau("plan", "--env", "prod")
+    plan = project.bateau("plan", "--env", "prod")
+    assert f"+ ConfigMap {project.namespace}/colours" in plan
+    assert f"also created: Namespace {project.namespace}" in plan
     told = project.bateau("apply", "--env", "prod", "--yes")
     assert "app/shop" in told
     assert "every service is healthy" in told
+    assert "Namespace" not in project.bateau("plan", "--env", "prod")
     assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red"}
     assert "nothing changes" in project.bateau("plan", "--env", "prod", "--exit-code")
     project.config("colours", "green")
@@ -174,6 +177,22 @@ def test_drift_is_shown_with_its_manager_and_repaired_if_the_environment_says_so
     project.bateau("apply", "--env", "prod", "--yes")
     assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red"}
     assert "nothing changes" in project.bateau("plan", "--env", "prod")
+
+
+def test_what_someone_has_added_is_told_and_is_no_change(project: Project):
+    project.bateau("apply", "--env", "prod", "--yes")
+    patch = '{"data": {"b": "added"}}'
+    project.kubectl("patch", "configmap", "colours", "--type=merge", f"--patch={patch}")
+    plan = project.bateau("plan", "--env", "prod", "--exit-code")
+    assert "nothing changes" in plan
+    assert "drift: 1 field added by kubectl-patch; apply leaves it" in plan
+    assert "ConfigMap" in project.bateau("status", "--env", "prod")
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert project.kubectl.get("configmap", "colours")["data"] == {"a": "red", "b": "added"}
+    (project.directory / "objects" / "colours.yaml").write_text(_CONFIG.replace("{a:", "{c:") % ("colours", "red"))
+    plan = project.bateau("plan", "--env", "prod")
+    assert f"~ ConfigMap {project.namespace}/colours  data.a - red" in plan, "Bateau has applied it, and removes it"
+    assert "data.b" not in plan
 
 
 def test_an_account_that_may_only_read_plans(project: Project, tmp_path_factory: pytest.TempPathFactory):

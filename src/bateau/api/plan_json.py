@@ -16,7 +16,8 @@ that the observed side has as well):
      "documents": [change], "changes": [change], "steps": [{"act", "object", "reason"}],
      "folds": [{"act", "effect", "destructive", "objects", "edit", "reasons", "renamedFrom", "origins"}],
      "leftAlone": [object], "findings": [{..., "new"}], "problems": [{..., "new"}]}
-    against clusters: {"clusters": [{"cluster", "held", ... as above} or {"cluster", "unreachable"}]}
+    against clusters: {"clusters": [cluster]}; cluster: {"cluster", "unreachable"}, or {"cluster", "newNamespaces",
+     "held", "added": [{"object", "path", "manager"}], ... as above}
     change: {"act", "object", "service", "effect", "destructive", "reasons", "renamedFrom", "fields": [edit], "origins"}
     edit:   {"path", "shown", "before", "after", "secret", "effect", "origins": [{"how", "at", "value", "says"}],
              "holder"}, which is absent unless another manager of a cluster holds the field
@@ -40,7 +41,16 @@ def plan_json(*deliveries: Delivery) -> str:
 def _on_cluster(delivery: Delivery) -> ReadObject:
     if delivery.unreachable:
         return {"cluster": delivery.cluster, "unreachable": delivery.unreachable.says}
-    return {"cluster": delivery.cluster, "held": list(delivery.held), **_plan(delivery)}
+    return {
+        "cluster": delivery.cluster,
+        "newNamespaces": list(delivery.new_namespaces),
+        "held": list(delivery.held),
+        "added": [
+            {"object": _object(key), "path": path, "manager": manager}
+            for key, path, manager in (delivery.drift.added if delivery.drift else ())
+        ],
+        **_plan(delivery),
+    }
 
 
 def _plan(delivery: Delivery) -> ReadObject:

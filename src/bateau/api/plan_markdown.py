@@ -24,6 +24,7 @@ from bateau.api.plan_words import (
     fold_words,
     gap_words,
     headline,
+    namespace_words,
     removal_words,
 )
 from bateau.domain.change import Delivery, Fold, ObjectKey, object_name
@@ -122,7 +123,7 @@ def _warnings(delivery: Delivery) -> Iterator[str]:
         yield f"**{says[0].upper()}{_escaped(says[1:])}.** Needs `--yes-remove {delivery.needs_confirmation}`."
     if delivery.baseline.errors:
         yield _escaped(baseline_words(delivery))
-    yield from map(_escaped, (*delivery.held, *drift_words(delivery.drift)))
+    yield from map(_escaped, (*namespace_words(delivery), *delivery.held, *drift_words(delivery.drift)))
 
 
 def _names(folds: Iterable[Fold]) -> Iterator[str]:

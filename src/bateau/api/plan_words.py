@@ -56,6 +56,12 @@ def gap_words(gap: Gap) -> str:
     return f"{says}{may_exist}"
 
 
+def namespace_words(delivery: Delivery) -> Iterator[str]:
+    """Yield which namespaces are created for the objects in them."""
+    if new := delivery.new_namespaces:
+        yield f"also created: {', '.join(f'Namespace {name}' for name in new)}"
+
+
 def drift_words(drift: Drift | None) -> Iterator[str]:
     """Yield how many fields others have changed, and what an apply does with them."""
     if drift is None:
@@ -65,11 +71,13 @@ def drift_words(drift: Drift | None) -> Iterator[str]:
     if drift.left:
         it = "it" if len(drift.left) == 1 else "them"
         yield f"drift: {_held(drift.left)}; apply does not take {it} over without --force-conflicts"
+    if drift.added:
+        yield f"drift: {_held(drift.added, 'added')}; apply leaves {'it' if len(drift.added) == 1 else 'them'}"
 
 
-def _held(fields: Sequence[tuple[ObjectKey, str, str]]) -> str:
+def _held(fields: Sequence[tuple[ObjectKey, str, str]], done: str = "changed") -> str:
     managers = ", ".join(sorted({manager for _, _, manager in fields}))
-    return f"{counted(len(fields), 'field')} changed by {managers}"
+    return f"{counted(len(fields), 'field')} {done} by {managers}"
 
 
 def baseline_words(delivery: Delivery) -> str:

@@ -70,7 +70,7 @@ def service_lines(seen: "Observed") -> dict[str, str]:
             kept[object_name(each.key)] = _words(each)
         elif not each.settled or each.drift:
             found.setdefault(each.service, f"{object_name(each.key)}: {_words(each)}")
-        else:
+        elif each.service not in seen.moving:
             kept.setdefault(each.service, "healthy")
     found |= seen.failures
     for replica in seen.replicas:

@@ -83,7 +83,7 @@ def _notes(tree: "JsonObject") -> "Iterator[str]":
         if each["reason"]:
             yield f"{name}  {each['service']}: {each['reason']}"
     for each in filter(is_object, array_at(tree, "drift")):
-        yield f"{name}  {each['object']}: {each['field']} was changed by {each['manager']}"
+        yield f"{name}  {each['object']}: {each['field']} was {each['did']} by {each['manager']}"
 
 
 async def _seen(
@@ -102,8 +102,12 @@ async def _seen(
     )
     drifts: list[Json] = [
         [
-            {"object": object_name(key), "field": path, "manager": manager}
-            for key, path, manager in (*plan.drift.repaired, *plan.drift.left)
+            {"object": object_name(key), "field": path, "manager": manager, "did": did}
+            for did, fields in (
+                ("changed", (*plan.drift.repaired, *plan.drift.left)),
+                ("added", plan.drift.added),
+            )
+            for key, path, manager in fields
         ]
         if plan.drift
         else []

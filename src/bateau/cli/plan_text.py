@@ -18,6 +18,7 @@ from bateau.api.plan_words import (
     fold_words,
     gap_words,
     headline,
+    namespace_words,
     removal_words,
 )
 from bateau.cli.table import edit_lines
@@ -78,6 +79,7 @@ def _notes(delivery: Delivery, *, hidden: bool) -> Iterator[str]:
                     yield f"{object_name(change.key)}: {reason}"
     if hidden:
         yield "objects: edits that follow from the services above are summed up; --objects lists them"
+    yield from namespace_words(delivery)
     yield from delivery.held
     yield from drift_words(delivery.drift)
     if delivery.left_alone:

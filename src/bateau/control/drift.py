@@ -24,15 +24,17 @@ def with_drift(
     holders: Mapping[ObjectKey, Mapping[str, str]],
     created: Collection[ObjectKey],
     policy: Literal["repair", "report"],
+    *,
+    added: Mapping[ObjectKey, Mapping[str, str]],
 ) -> Delivery:
     """Return the plan with the other manager of each changed field.
 
     `holders` has the managers besides Bateau, by object and by the path of a field; `created` are the objects that
-    Bateau has created: only there is drift repaired.
+    Bateau has created: only there is drift repaired. `added` has the fields that people have added.
     """
     changes = tuple(_held(each, holders.get(each.key, {})) for each in delivery.changes)
     found = [(each.key, edit.shown, edit.holder) for each in changes for edit in each.fields if edit.holder]
-    if not found:
+    if not found and not added:
         return delivery
     repaired = tuple(each for each in found if policy == "repair" and each[0] in created and each[2] not in AUTOSCALERS)
     left = tuple(each for each in found if each not in repaired)
@@ -40,7 +42,11 @@ def with_drift(
         delivery,
         changes=changes,
         folds=fold((*delivery.documents, *changes)),
-        drift=Drift(repaired=repaired, left=left),
+        drift=Drift(
+            repaired=repaired,
+            left=left,
+            added=tuple((key, path, manager) for key, each in added.items() for path, manager in each.items()),
+        ),
     )
 
 

@@ -81,11 +81,18 @@ async def roll_out(
         is_last = number == len(steps)
         runtime.apply(wave.units, held=held if is_last else kept)
         healthy = _is_whole if is_last else partial(_is_through, wave)
-        waiting = _Waiting(runtime, clock, changed, told)
+        whole = {unit.key: unit for unit in wave.units}
+        later = frozenset(str(unit.key) for unit in units if whole.get(unit.key) is not unit)
+        waiting = _Waiting(runtime, clock, changed, partial(_tell, told, later))
         outcome = await waiting.wait(healthy, ends_at)
         if not outcome.done or is_last:
             return replace(outcome, not_applied=[each.name for each in steps[number:]])
     raise AssertionError("there is always a last wave")
+
+
+def _tell(told: Callable[[Observed], None], later: frozenset[str], seen: Observed) -> None:
+    """Tell a state in which the services with objects in later waves are still changing."""
+    told(replace(seen, moving=seen.moving | later) if later else seen)
 
 
 def _is_whole(seen: Observed) -> bool:
@@ -190,7 +197,11 @@ def troubles_of(seen: Observed) -> dict[str, str]:
     for each in seen.objects:
         if each.service and each.phase in ("refused", "failed"):
             found.setdefault(each.service, f"{object_name(each.key)}: {each.says}")
+    # A pod of an old revision may wait, too; it is about to be replaced.
+    renewed = {each.service for each in seen.replicas if each.revision}
     for replica in seen.replicas:
+        if not replica.revision and replica.service in renewed:
+            continue
         if replica.state in (ReplicaState.BACKOFF, ReplicaState.FAILED) and replica.service in seen.moving:
             found[replica.service] = f"{replica.id}: {replica.reason or replica.state.value}"
         elif replica.state is ReplicaState.STARTING and replica.reason and replica.service in seen.moving:

@@ -143,11 +143,13 @@ class Baseline:
 class Drift:
     """The fields of a cluster that differ from the specs and that another manager holds.
 
-    `repaired` are those that an apply takes back, `left` those that it does not; each with the object and the manager.
+    `repaired` are those that an apply takes back, `left` those that it does not. `added` are not in the specs, and
+    stay. Each has the object, its path and the manager.
     """
 
     repaired: tuple[tuple[ObjectKey, str, str], ...] = ()
     left: tuple[tuple[ObjectKey, str, str], ...] = ()
+    added: tuple[tuple[ObjectKey, str, str], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +165,7 @@ class Delivery:
 
     `cluster` is the name of the cluster that has the observed state. If it cannot be reached, `unreachable` says why,
     and nothing was compared. `drift` are the differing fields that other managers hold. `held` names the services that
-    a rollback holds, in sentences.
+    a rollback holds, in sentences. `new_namespaces` do not exist and are created for the objects in them.
     """
 
     environment: str | None = None
@@ -171,6 +173,7 @@ class Delivery:
     unreachable: Problem | None = None
     drift: Drift | None = None
     held: tuple[str, ...] = ()
+    new_namespaces: tuple[str, ...] = ()
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()

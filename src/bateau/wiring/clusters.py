@@ -105,8 +105,9 @@ async def plans_on(
         side = f"cluster {place.name}"
         observed = taken(there.objects, side, reading, rules, environment=question.environment, variables=os.environ)
         found = difference(wanted, observed, environment=question.environment, confirmed=confirmed)
-        found = replace(found, held=held.says, problems=(*held.problems, *found.problems))
-        return with_drift(found, there.holders, there.created, place.drift)
+        new = there.new_namespaces
+        found = replace(found, held=held.says, new_namespaces=new, problems=(*held.problems, *found.problems))
+        return with_drift(found, there.holders, there.created, place.drift, added=there.added)
 
     return [
         Delivery(environment=question.environment, cluster=place.name, unreachable=_reason(answer))

@@ -54,6 +54,9 @@ class Resource:
         return f"{self.collection(namespace)}/{quote(name)}"
 
 
+NAMESPACES: Final = Resource("/api/v1", "namespaces", namespaced=False)
+
+
 @dataclass(frozen=True, slots=True)
 class WatchEvent:
     """One change of an object; for "BOOKMARK" the object has only its resource version."""

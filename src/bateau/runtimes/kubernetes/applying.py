@@ -16,7 +16,7 @@ from typing import Final, Literal
 
 from bateau.domain.errors import ClusterDenied, ObjectRefused
 from bateau.kit.json_value import JsonObject, text_at
-from bateau.runtimes.kubernetes.api import IN_FLIGHT, ApiServer, Resource
+from bateau.runtimes.kubernetes.api import IN_FLIGHT, NAMESPACES, ApiServer
 from bateau.runtimes.kubernetes.live import (
     Key,
     Live,
@@ -31,7 +31,6 @@ from bateau.runtimes.kubernetes.live import (
 )
 from bateau.runtimes.kubernetes.wanted import Wanted
 
-_NAMESPACES: Final = Resource("/api/v1", "namespaces", namespaced=False)
 _NOT_FOUND: Final = 404
 
 DriftPolicy = Literal["repair", "report"]
@@ -144,11 +143,11 @@ class Applier:
             if name in self._namespaces:
                 continue
             try:
-                there = await self._api.get(_NAMESPACES, "", name)
+                there = await self._api.get(NAMESPACES, "", name)
                 if there is None:
                     labels: JsonObject = {"app.kubernetes.io/managed-by": "bateau"}
                     metadata: JsonObject = {"name": name, "labels": labels}
-                    await self._api.apply(_NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+                    await self._api.apply(NAMESPACES, {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
             except ClusterDenied:
                 continue
             if there is None or not text_at(there, "metadata", "deletionTimestamp"):
