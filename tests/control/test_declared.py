@@ -4,7 +4,12 @@ import json
 from datetime import date
 
 from bateau.control.declared import declare, declare_each
+from bateau.control.deliveries import Deliveries, digests_of
+from bateau.control.delivery import Rendered
+from bateau.control.holding import Held, with_holds
 from bateau.control.object_checks import Rules
+from bateau.control.rollback import Hold
+from bateau.domain.errors import ControlError
 from bateau.domain.unit import Objects
 from bateau.kit.json_value import Json
 from bateau.wiring.schemas import load_schemas
@@ -38,6 +43,19 @@ def test_a_commit_with_an_error_gives_nothing():
 
 def test_a_commit_for_an_environment_that_does_not_exist_gives_nothing():
     assert declare(texts(app_web={"image": "web:1"}), "prod", RULES).wrong == "there is no Environment prod"
+
+
+def test_a_hold_that_cannot_be_kept_leaves_its_service_as_it_is():
+    def unread(_key: str, _commit: str) -> Rendered:
+        raise ControlError("the clone is shallow")
+
+    def hold(made: Rendered) -> Held:
+        return with_holds(made, Deliveries(holds={"app/web": Hold(3, digests_of(made)["app/web"])}), unread)
+
+    found = declare(texts(app_web={"image": "web:1"}, app_api={"image": "api:1"}), None, RULES, hold=hold)
+    assert [each.key for each in found.units] == ["app/api"]
+    assert "the clone is shallow" in found.refused["app/web"]
+    assert found.wrong is None
 
 
 def test_an_error_stays_with_its_document():

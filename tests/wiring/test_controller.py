@@ -21,6 +21,7 @@ from bateau.domain.errors import ClusterError
 from bateau.kit.json_value import JsonObject, array_at, is_object, object_at, text_at
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.specs.crds import custom_resource_definitions
+from cluster.kubectl import Kubectl
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, Bench, bench, eventually
 
 DEFINITIONS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
@@ -248,6 +249,81 @@ async def test_a_repository_is_followed_whole_or_not_at_all(control_plane: Path,
             code, log = process.end()
         assert code == 0
         assert "bad.yaml:4:7: an App needs one of" in log
+
+
+FOLLOWED = """
+apiVersion: bateau.dev/v1alpha1
+kind: Environment
+metadata: {name: prod}
+spec: {clusters: [berlin], namespace: %(namespace)s}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Cluster
+metadata: {name: berlin}
+spec: {context: %(context)s}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: shop}
+spec: {manifests: [objects/*.yaml]}
+"""
+
+
+async def test_a_rollback_is_kept_by_a_controller_that_follows_the_repository(control_plane: Path, tmp_path: Path):
+    def git(*words: str) -> None:
+        author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", str(tmp_path), *author, *words], check=True, capture_output=True)
+
+    def commit(colour: str) -> None:
+        text = f"apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: colours}}\ndata: {{a: {colour}}}\n"
+        (tmp_path / "objects" / "colours.yaml").write_text(text)
+        git("add", ".")
+        git("commit", "-m", colour)
+
+    async with bench(control_plane) as at:
+
+        async def bateau(*words: str) -> str:
+            command = [sys.executable, "-m", "bateau", *words, "--env", "prod"]
+            environ = {**os.environ, "KUBECONFIG": str(at.kubeconfig)}
+            done = await asyncio.to_thread(
+                subprocess.run, command, cwd=tmp_path, env=environ, capture_output=True, text=True, check=False
+            )
+            assert done.returncode == 0, done.stdout + done.stderr
+            return done.stdout
+
+        async def colour() -> str:
+            return text_at(await at.api.get(CONFIG_MAPS, at.namespace, "colours") or {}, "data", "a")
+
+        def is_healthy_at(wanted: str, number: int) -> Callable[[], Awaitable[bool]]:
+            async def asked() -> bool:
+                found = json.loads(await bateau("history", "--json"))
+                newest = found[0]["revision"] if found else {"id": 0, "outcome": None}
+                return (await colour(), newest["id"], newest["outcome"]) == (wanted, number, "healthy")
+
+            return asked
+
+        async def stays(wanted: str) -> None:
+            for _ in range(60):
+                assert await colour() == wanted
+                await asyncio.sleep(0.05)
+
+        git("init", "-b", "main")
+        context = Kubectl(at.kubeconfig)("config", "current-context").strip()
+        (tmp_path / "specs.yaml").write_text(FOLLOWED % {"namespace": at.namespace, "context": context})
+        (tmp_path / "objects").mkdir()
+        commit("red")
+        words = (f"--repository=git+file://{tmp_path}", "--env=prod")
+        async with controller(at, *words):
+            await eventually(is_healthy_at("red", 1))
+            commit("green")
+            await eventually(is_healthy_at("green", 2))
+            await bateau("rollback", "shop")
+            await stays("red")
+        async with controller(at, *words):
+            await eventually(is_healthy_at("red", 3))
+            await stays("red")
+            commit("blue")
+            await eventually(is_healthy_at("blue", 4))
 
 
 async def test_a_context_that_does_not_exist_is_named(control_plane: Path):

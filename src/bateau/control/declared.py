@@ -1,7 +1,7 @@
 """Turn texts into the units of a cluster: all of a commit or nothing, or each document by itself.
 
-Called by control.conditions, control.reconciler, wiring.controller and wiring.declaring. Pure, except for the files
-that `foreign` reads.
+Called by control.conditions, control.reconciler, wiring.controller, wiring.declaring and wiring.followed_history. Pure,
+except for the files that `foreign` reads.
 
 Invariant: a commit with an error gives no units. Held by
 tests/control/test_declared.py::test_a_commit_with_an_error_gives_nothing.
@@ -9,12 +9,14 @@ Invariant: among documents that stand by themselves, an error affects its own do
 tests/control/test_declared.py::test_an_error_stays_with_its_document.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from bateau.control.deliveries import digests_of
 from bateau.control.delivery import Rendered, deliver
 from bateau.control.destinations import units_of
+from bateau.control.holding import Held
 from bateau.control.object_checks import Rules
 from bateau.domain.problem import Severity
 from bateau.domain.release import Release
@@ -32,6 +34,7 @@ class Declared:
 
     `refused` has the reason for each document that is not applied: its objects stay as they are. `elsewhere` has the
     reason for each service without objects on a cluster. With `wrong`, nothing at all is applied, for this reason.
+    `pins` are the revisions at which a rollback holds services. `digests` are those of the services as written.
     """
 
     units: tuple[Unit, ...] = ()
@@ -39,6 +42,8 @@ class Declared:
     refused: Mapping[str, str] = field(default_factory=dict[str, str])
     elsewhere: Mapping[str, str] = field(default_factory=dict[str, str])
     wrong: str | None = None
+    pins: Mapping[str, int] = field(default_factory=dict[str, int])
+    digests: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def declare(
@@ -49,8 +54,12 @@ def declare(
     namespace: str | None = None,
     variables: Mapping[str, str] | None = None,
     foreign: Foreign | None = None,
+    hold: Callable[[Rendered], Held] | None = None,
 ) -> Declared:
-    """Return the units of a repository's texts; none if there is any error in them."""
+    """Return the units of a repository's texts; none if there is any error in them.
+
+    `hold` puts in the services that a rollback holds. One that cannot be read leaves its service as it is.
+    """
     made = deliver(read(texts), environment, rules, variables=variables, namespace=namespace, foreign=foreign)
     if made.absent:
         return Declared(wrong=f"there is no Environment {environment}")
@@ -59,7 +68,18 @@ def declare(
         more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
         place = f"{errors[0].where}: " if errors[0].where else ""
         return Declared(wrong=f"{place}{errors[0].says}{more}")
-    return _declared(made)
+    if hold is None:
+        return _declared(made)
+    held = hold(made)
+    unread = {key: f"{each.says} ({each.hint})" for each in held.problems for key in each.services}
+    declared = _declared(held.made)
+    return replace(
+        declared,
+        units=tuple(each for each in declared.units if each.key not in unread),
+        refused={**declared.refused, **unread},
+        pins=held.pins,
+        digests=digests_of(made),
+    )
 
 
 def declare_each(texts: Mapping[str, str], rules: Rules, *, namespace: str) -> Declared:

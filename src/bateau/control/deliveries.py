@@ -1,6 +1,6 @@
 """The history of an environment on one cluster: what was applied, when, by whom, and which services are rolled back.
 
-Called by cli.cluster_history, wiring.clusters and wiring.rolling_back. Pure: the cluster keeps the text.
+Called by cli.cluster_history, control.declared, control.holding and wiring. Pure: the cluster keeps the text.
 
 Invariant: the text is bounded: it has at most REVISIONS_MAX revisions and BYTES_MAX bytes, and the newest stay. Held by
 tests/control/test_deliveries.py.

@@ -1,7 +1,7 @@
 """Keep the objects of one owner on a cluster as its texts declare them, for good.
 
-Called by wiring.controller and wiring.statuses. The loop of a machine is control.loop. On a cluster, placement, ports,
-restarts and drains are the cluster's own, so that reading, rendering and reporting remain.
+Called by wiring.controller, wiring.followed_history and wiring.statuses. The loop of a machine is control.loop. On a
+cluster, placement, ports, restarts and drains are the cluster's own, so that reading, rendering and reporting remain.
 
 Invariant: texts that cannot be read, or that must not be applied, change no object. Held by
 tests/control/test_reconciler.py.
@@ -12,7 +12,7 @@ tests/control/test_reconciler.py::test_a_bug_is_reported_and_tried_again.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Final
 
 from bateau.control.declared import Declared
@@ -65,6 +65,13 @@ class Reconciler:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._follow(), name=f"follow {self.name}")
             tasks.create_task(self._keep(), name=f"reconcile {self.name}")
+
+    def leave(self, services: Collection[str]) -> None:
+        """Leave services as they are, from now until the texts have been declared again, which happens soon."""
+        if self.declared is not None and self.declared.wrong is None:
+            units = [each for each in self.declared.units if each.key not in services]
+            self._runtime.apply(units, held={*self.declared.refused, *services})
+        self._stale.set()
 
     async def close(self) -> None:
         """Release everything, without changing any object."""

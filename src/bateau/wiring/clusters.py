@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Final, TypeVar
@@ -16,6 +17,7 @@ from bateau.control.deliveries import Deliveries, digests_of
 from bateau.control.delivery import Rendered
 from bateau.control.destinations import Destination, units_of, without_autoscaled
 from bateau.control.drift import with_drift
+from bateau.control.holding import with_holds
 from bateau.control.naming import service_named
 from bateau.control.rollback import Hold
 from bateau.control.rollout import Outcome, roll_out
@@ -39,7 +41,7 @@ from bateau.specs import read
 from bateau.specs.kinds.environment import OBJECT_FIELDS, HealthCheck
 from bateau.wiring.delivery import rules_of
 from bateau.wiring.question import Question
-from bateau.wiring.rolling_back import ClusterHistory, event, revision_of, service_at, with_holds
+from bateau.wiring.rolling_back import ClusterHistory, event, revision_of, service_at
 from bateau.wiring.this_process import SystemClock
 
 _LABEL_MAX: Final = 63
@@ -98,7 +100,7 @@ async def plans_on(
     async def one(place: Destination) -> Delivery:
         async with _api(place) as api:
             history = await _history(api, question, place).read()
-            held = await asyncio.to_thread(with_holds, question, made, history)
+            held = await asyncio.to_thread(with_holds, made, history, partial(service_at, question))
             wanted = replace(held.made, manifests=tuple(map(named, without_autoscaled(held.made.manifests))))
             owner = owner_of(question, place)
             there = await present(api, wanted.manifests, owner=owner, namespace=place.namespace, repository=repository)
@@ -125,7 +127,7 @@ async def apply_on(question: Question, place: Destination, made: Rendered, *, ro
     """
     async with _api(place) as api:
         history = _history(api, question, place)
-        held = await asyncio.to_thread(with_holds, question, made, await history.read())
+        held = await asyncio.to_thread(with_holds, made, await history.read(), partial(service_at, question))
         units = units_of(held.made)
         revision = await revision_of(question, made, held.pins)
         return await _rolled_out(api, question, place, units, history=history, added=revision, rollout=rollout)
@@ -231,7 +233,7 @@ async def history_on(question: Question, place: Destination) -> Deliveries:
 
 
 def _history(api: ApiServer, question: Question, place: Destination) -> ClusterHistory:
-    return ClusterHistory(api, owner_of(question, place), place, question.environment or "")
+    return ClusterHistory(api, owner_of(question, place), place.namespace, question.environment or "")
 
 
 async def usage_on(question: Question, place: Destination) -> tuple[Usage, ...]:

@@ -34,7 +34,9 @@ from bateau.sources.git.identity import identity
 from bateau.specs.kinds import KINDS
 from bateau.wiring.clusters import judge_of, owner_label
 from bateau.wiring.declaring import Declaring
+from bateau.wiring.followed_history import FollowedHistory, Source
 from bateau.wiring.repository import FollowedRepository, following_of
+from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.schemas import VERSIONS
 from bateau.wiring.statuses import Kept, Statuses
 from bateau.wiring.this_process import SystemClock
@@ -107,6 +109,7 @@ class Controller:
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
         self._feed = self._new_feed(settings.gateway) if settings.gateway else None
+        self._history: FollowedHistory | None = None  # of a followed repository
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -200,24 +203,30 @@ class Controller:
             repository.read(), environment=settings.environment, namespace=settings.into
         )
 
-        async def declare(texts: Mapping[str, str]) -> Declared:
-            return await self._declaring.repository(
-                texts,
+        owner = owner_label(terms.namespace, settings.environment)
+        history = FollowedHistory(
+            ClusterHistory(self._api, owner, terms.namespace, settings.environment or ""),
+            Source(
+                repository=repository,
+                declaring=self._declaring,
                 environment=settings.environment,
                 namespace=settings.into,
                 directory=settings.directory / "source",
-            )
-
+            ),
+        )
         runtime = KubernetesRuntime(
             self._new_api(),
             self._clock,
-            owner=owner_label(terms.namespace, settings.environment),
+            owner=owner,
             namespace=terms.namespace,
             repository=identity(reference.url, reference.subdirectory),
             drift=terms.drift or "repair",
             judge=judge_of(terms.health_checks),
         )
-        self._start("", reference.shown, repository, declare, runtime)
+        self._history = history
+        self._start("", reference.shown, repository, history.declare, runtime)
+        if self._tasks is not None:
+            self._tasks.create_task(history.run(self._kept[""].reconciler), name="history")
 
     def _new_feed(self, address: str) -> "GatewayFeed":
         # They load gRPC, which a controller without gateways does not need.
@@ -258,6 +267,8 @@ class Controller:
 
     def _changed(self) -> None:
         self._statuses.wake()
+        if self._history:
+            self._history.wake()
         if self._feed:
             self._feed.wake()
 

@@ -1,18 +1,23 @@
 """Declare units in a process beside the controller, so that its memory and its loop are free of it.
 
-Called by wiring.controller.
+Called by wiring.controller and wiring.followed_history.
 """
 
 import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from bateau.control.declared import Declared, declare, declare_each
+from bateau.control.deliveries import Deliveries
 from bateau.control.destinations import Terms, terms_of
+from bateau.control.holding import with_holds
 from bateau.control.object_checks import Rules
 from bateau.specs import read
 from bateau.wiring.foreign import foreign_documents
+from bateau.wiring.question import Question
+from bateau.wiring.rolling_back import service_at
 from bateau.wiring.schemas import load_schemas
 from bateau.wiring.worker import Worker
 
@@ -29,10 +34,28 @@ class Declaring:
         return await self._worker.call(_documents, dict(texts), namespace, self._kubernetes)
 
     async def repository(
-        self, texts: Mapping[str, str], *, environment: str | None, namespace: str | None, directory: Path
+        self,
+        texts: Mapping[str, str],
+        deliveries: Deliveries,
+        *,
+        environment: str | None,
+        namespace: str | None,
+        directory: Path,
+        cache: tuple[Path, str],
     ) -> Declared:
-        """Declare an environment of a repository whose files are in a directory. Raises ControlError likewise."""
-        return await self._worker.call(_repository, dict(texts), environment, namespace, directory, self._kubernetes)
+        """Declare an environment of a repository whose files are in a directory. Raises ControlError likewise.
+
+        Services that a rollback of `deliveries` holds are as in their commits, which are in `cache`: a repository
+        without a work tree, and the folder of the specs in it.
+        """
+        then = Question(
+            directory=cache[0],
+            subdirectory=cache[1],
+            environment=environment,
+            namespace=namespace,
+            kubernetes=self._kubernetes,
+        )
+        return await self._worker.call(_repository, dict(texts), deliveries, then, directory)
 
     async def terms(self, texts: Mapping[str, str], *, environment: str | None, namespace: str | None) -> Terms:
         """Return the terms of an environment of a repository. Raises ControlError likewise."""
@@ -47,16 +70,15 @@ def _documents(texts: Mapping[str, str], namespace: str, kubernetes: str) -> Dec
     return declare_each(texts, _rules(kubernetes), namespace=namespace)
 
 
-def _repository(
-    texts: Mapping[str, str], environment: str | None, namespace: str | None, directory: Path, kubernetes: str
-) -> Declared:
+def _repository(texts: Mapping[str, str], deliveries: Deliveries, then: Question, directory: Path) -> Declared:
     return declare(
         texts,
-        environment,
-        _rules(kubernetes),
-        namespace=namespace,
+        then.environment,
+        _rules(then.kubernetes),
+        namespace=then.namespace,
         variables=os.environ,
-        foreign=foreign_documents(directory, kubernetes),
+        foreign=foreign_documents(directory, then.kubernetes),
+        hold=lambda made: with_holds(made, deliveries, partial(service_at, then)),
     )
 
 

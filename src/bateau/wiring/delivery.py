@@ -158,7 +158,7 @@ def _now(question: Question) -> _Side:
 
 
 def _at(question: Question, revision: str) -> _Side:
-    objects, commit, texts, listing = asyncio.run(_commit(question.directory, revision))
+    objects, commit, texts, listing = asyncio.run(_commit(question, revision))
     reading = read(texts)
     foreign = None
     if any(spec.brings_documents for spec in reading.specs):
@@ -167,8 +167,11 @@ def _at(question: Question, revision: str) -> _Side:
     return _Side(name=f"commit {commit[:12]}{called}", texts=texts, reading=reading, foreign=foreign)
 
 
-async def _commit(directory: Path, revision: str) -> tuple[GitObjects, str, Mapping[str, str], Listing]:
-    objects = await GitObjects.of_clone(directory, environ=os.environ)
+async def _commit(question: Question, revision: str) -> tuple[GitObjects, str, Mapping[str, str], Listing]:
+    if question.subdirectory is None:
+        objects = await GitObjects.of_clone(question.directory, environ=os.environ)
+    else:
+        objects = GitObjects.of_bare(question.directory, question.subdirectory, environ=os.environ)
     commit = await objects.id_of(revision)
     return objects, commit, await objects.texts_at(commit), await objects.listing(commit)
 

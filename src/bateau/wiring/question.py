@@ -9,10 +9,14 @@ from pathlib import Path
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """What a command asks for. `namespace` is that of services whose documents name none, if the command names one."""
+    """What a command asks for. `namespace` is that of services whose documents name none, if the command names one.
+
+    `subdirectory` has the specs, if `directory` is a repository without a work tree.
+    """
 
     directory: Path
     environment: str | None
     namespace: str | None = None
     starter: bool = False
     kubernetes: str = "1.37"
+    subdirectory: str | None = None

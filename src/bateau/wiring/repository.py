@@ -1,6 +1,6 @@
 """Follow a Git repository as the desired state of this machine.
 
-Called by cli.controller, cli.up, wiring.controller, wiring.local and wiring.webhook. The specs come from the commit.
+Called by cli.controller, cli.up and wiring. The specs come from the commit.
 The other files of apps, such as their programs, are laid out in a directory that follows the commit, so that a working
 directory is the same as in a clone.
 
@@ -75,6 +75,15 @@ class FollowedRepository:
     def commit_id(self) -> str | None:
         """The id of the commit that `read` returns."""
         return self._texts.commit_id
+
+    @property
+    def cache(self) -> tuple[Path, str]:
+        """The repository without a work tree that has the commits, and the folder of the specs in it."""
+        return self._texts.cache
+
+    async def fetch_older(self, commit_id: str) -> None:
+        """Fetch the whole history if an older commit is not in the cache. Raises the SourceError family."""
+        await self._texts.fetch_older(commit_id)
 
     async def open(self) -> None:
         """Fetch for the first time. Raises BateauError if there is no commit to start with."""

@@ -148,6 +148,21 @@ class GitTexts:
                 self.trouble = None
 
     @property
+    def cache(self) -> tuple[Path, str]:
+        """The repository without a work tree that has the commits, and the folder of the specs in it."""
+        return self._directory, self._reference.subdirectory
+
+    async def fetch_older(self, commit_id: str) -> None:
+        """Fetch the whole history if an older commit is not in the cache. Raises the SourceError family."""
+        async with self._turn, self._repository():
+            try:
+                await self._objects.id_of(commit_id)
+            except SourceNotFound:
+                doing = "look for older commits"
+                if await self._git.asks("rev-parse", "--is-shallow-repository", doing=doing) == b"true\n":
+                    await self._fetched(self._reference.ref or "HEAD", deepen=True)
+
+    @property
     def texts(self) -> Mapping[str, str] | None:
         """The specs of the last good commit, also while there is trouble; None before the first one."""
         return self._texts

@@ -49,6 +49,11 @@ class GitObjects:
         out = await git.run("rev-parse", "--show-prefix", doing=f"read {directory} as a Git repository")
         return cls(git, subdirectory=out.decode("utf-8", "surrogateescape").rstrip("\n").rstrip("/"))
 
+    @classmethod
+    def of_bare(cls, directory: Path, subdirectory: str, *, environ: Mapping[str, str]) -> "GitObjects":
+        """Return a repository without a work tree, to read a folder of it."""
+        return cls(Git(directory=directory, environ=environ), subdirectory=subdirectory)
+
     def path_of(self, name: str) -> str:
         """Return the path, from the top of the repository, of a file that `texts_at` calls `name`."""
         return f"{self._subdirectory}/{name}" if self._subdirectory else name

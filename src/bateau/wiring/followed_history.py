@@ -1,0 +1,154 @@
+"""Keep the rollbacks of a repository that a controller follows, and record the commits that it has applied.
+
+Called by wiring.controller.
+
+Invariant: a rolled back service stays as it is from the moment at which the rollback is written, until its spec
+changes. Held by tests/wiring/test_controller.py::test_a_rollback_is_kept_by_a_controller_that_follows_the_repository.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from time import time
+from typing import Final
+
+from bateau.control.declared import Declared
+from bateau.control.deliveries import Deliveries, read
+from bateau.control.reconciler import Reconciler
+from bateau.control.rollout import troubles_of
+from bateau.domain.errors import BateauError, SourceError
+from bateau.domain.revision import Revision
+from bateau.runtimes.kubernetes.history import watched_history
+from bateau.wiring.declaring import Declaring
+from bateau.wiring.repository import FollowedRepository
+from bateau.wiring.rolling_back import ClusterHistory, event
+
+logger = logging.getLogger(__name__)
+
+_WHO: Final = "bateau-controller"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """The followed environment: `directory` has the files of the followed commit, `namespace` overrides its own."""
+
+    repository: FollowedRepository
+    declaring: Declaring
+    environment: str | None
+    namespace: str | None
+    directory: Path
+
+
+class FollowedHistory:
+    """The history on the cluster of one followed environment."""
+
+    def __init__(self, history: ClusterHistory, source: Source) -> None:
+        self._history = history
+        self._source = source
+        self._news = asyncio.Event()
+        self._watched = watched_history(
+            history.api, owner=history.owner, namespace=history.namespace, changed=self._news.set
+        )
+        self._commit: str | None = None  # of the texts that were declared last
+        self._holds: frozenset[tuple[str, int]] = frozenset()  # that were declared last
+        self._heeded = self._holds  # that were seen last
+        self._recorded: Revision | None = None
+
+    def wake(self) -> None:
+        """Look at the state of the cluster soon."""
+        self._news.set()
+
+    async def declare(self, texts: Mapping[str, str]) -> Declared:
+        """Declare the followed commit, with the services that a rollback holds. Raises BateauError.
+
+        While the history cannot be read, it is not known what a rollback holds, and nothing is declared.
+        """
+        source, repository = self._source, self._source.repository
+        commit = repository.commit_id
+        deliveries = await self._history.read()
+        self._holds = _holds(deliveries)
+        used = {hold.revision for hold in deliveries.holds.values()}
+        kept = tuple(each for each in deliveries.revisions if each.id in used)
+        for each in kept:
+            if each.commit:
+                await self._fetch(each.commit)
+        declared = await source.declaring.repository(
+            texts,
+            replace(deliveries, revisions=kept),
+            environment=source.environment,
+            namespace=source.namespace,
+            directory=source.directory,
+            cache=repository.cache,
+        )
+        self._commit = commit
+        return declared
+
+    async def run(self, reconciler: Reconciler) -> None:
+        """Watch the history, and record each commit once it is applied, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._watched.run(), name="watch the history")
+            tasks.create_task(self._keep(reconciler), name="keep the history")
+
+    async def _keep(self, reconciler: Reconciler) -> None:
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            try:
+                if not self._heed(reconciler):
+                    await self._record(reconciler)
+            except BateauError as error:
+                logger.warning("%s", error.message)
+
+    def _heed(self, reconciler: Reconciler) -> bool:
+        """Leave services alone whose rollback has begun or ended since they were declared; return whether any has.
+
+        The next turn applies the right commit.
+        """
+        for texts in self._watched.items.values():
+            holds = _holds(read(texts, self._source.environment or ""))
+            if changed := holds ^ self._holds:
+                if holds != self._heeded:
+                    reconciler.leave({key for key, _ in changed})
+                self._heeded = holds
+                return True
+        return False
+
+    async def _record(self, reconciler: Reconciler) -> None:
+        """Record the declared commit, as applied first, and as healthy once it is."""
+        declared = reconciler.declared
+        if declared is None or declared.wrong is not None or self._commit is None:
+            return
+        seen = reconciler.observed
+        done = seen.unknown is None and not seen.moving and not troubles_of(seen)
+        made = Revision(
+            id=0,
+            environment=self._source.environment or "",
+            digest="",
+            services=declared.digests,
+            who=_WHO,
+            when_s=0.0,
+            commit=self._commit,
+            outcome="healthy" if done else "applied",
+            pins=declared.pins,
+        )
+        known = self._recorded
+        if known and replace(made, outcome=known.outcome) == known and (not done or known.outcome == "healthy"):
+            return
+        says = "every service is healthy" if done else "the controller applies it"
+        remark = await self._history.note(event(says, made.outcome), added=replace(made, when_s=time()))
+        if remark:
+            logger.warning("%s", remark)
+        else:
+            self._recorded = made
+
+    async def _fetch(self, commit: str) -> None:
+        try:
+            await self._source.repository.fetch_older(commit)
+        except SourceError as error:  # it is reported as a hold that cannot be read
+            logger.warning("%s", error.message)
+
+
+def _holds(deliveries: Deliveries) -> frozenset[tuple[str, int]]:
+    return frozenset((key, hold.revision) for key, hold in deliveries.holds.items())
