@@ -4,7 +4,9 @@ Called by runtimes.kubernetes.runtime. Does no I/O.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
+from itertools import chain
 
 from bateau.domain.change import object_name
 from bateau.domain.object_state import ObjectState
@@ -37,21 +39,17 @@ class Observer:
         """
         for _ in self.works.noted(self.view.news):
             pass
-        objects: list[ObjectState] = []
-        moving: set[str] = set()
-        failures: dict[str, str] = {}
-        for service, work in self.works.by_service.items():
-            if work.states is None:
-                work.states = tuple(self.state(work, each) for each in work.objects)
-                work.unsettled = not all(each.settled for each in work.states)
-            objects += work.states
-            if work.moving:
-                moving.add(service)
-            if work.says:
-                failures[service] = work.says
+        works = self.works.by_service.values()
+        for work in [each for each in works if each.states is None]:
+            work.states = tuple(self.state(work, each) for each in work.objects)
+            work.unsettled = not all(each.settled for each in work.states)
+        # With 10,000 objects, each loop of Python counts: listeners are woken less often while a look takes long.
+        objects = [*chain.from_iterable([each.states or () for each in works])]
+        moving = {each.service for each in works if each.unsettled or each.done != each.revision}
+        failures = {each.service: each.says for each in works if each.says}
         left = {**self.remover.left, **unremoved}
         objects += (ObjectState(key=key, service=None, phase="left", says=says) for key, says in left.items())
-        for each in self._going(self.remover.listed if differs else self.remover.ending):
+        for each in self._going(self.remover.listed.keys() if differs else self.remover.ending):
             objects.append(each)
             moving |= {each.service} if each.service else set()
         return Observed(
@@ -81,20 +79,20 @@ class Observer:
             return ObjectState(key=each.key, service=work.service, phase="waiting")
         return replace(object_state(live, self.applier.drifted.get(each.key, ())), service=work.service)
 
-    def _going(self, keys: Iterable[Key]) -> Iterator[ObjectState]:
+    def _going(self, keys: AbstractSet[Key]) -> Iterator[ObjectState]:
         """Yield the objects that are not wanted and still exist."""
-        for key in keys:
+        for key in sorted(keys - self.works.services.keys()):
             listed = self.remover.listed.get(key)
-            if listed is None or key in self.works.services or listed.service in self.works.held:
+            if listed is None or listed.service in self.works.held:
                 continue
             live = self.view.live.get(key)
             says = live.health.says if live and live.health.state == "terminating" else ""
             yield ObjectState(key=key, service=listed.service or None, phase="terminating", says=says)
 
     def _replicas(self) -> tuple[Replica, ...]:
-        applied = {service: work.applied or "" for service, work in self.works.by_service.items()}
+        works = self.works.by_service
         found = [
-            as_replica(service, pod, revision=applied.get(service, "") if newest else "")
+            as_replica(service, pod, revision=(works[service].applied or "") if newest and service in works else "")
             for service, pod, newest in self.view.pods()
         ]
         return tuple(sorted(found, key=lambda each: each.id))

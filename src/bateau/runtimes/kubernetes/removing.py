@@ -10,6 +10,7 @@ tests/runtimes/kubernetes/test_faults.py.
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from itertools import groupby
 from typing import Final
 
@@ -120,11 +121,10 @@ class Remover:
             await self.save()
         return refused
 
-    def note_copies(self, live: Mapping[Key, Live], wanted: Collection[Key]) -> None:
+    def note_copies(self, live: Mapping[Key, Live], wanted: AbstractSet[Key]) -> None:
         """Note the objects that have the owner's label and that Bateau has not created."""
-        for key in live:
-            if key not in wanted and key not in self.listed and key not in self.left:
-                self.left[key] = _COPIED
+        for key in live.keys() - wanted - self.listed.keys() - self.left.keys():
+            self.left[key] = _COPIED
         self.left = {key: says for key, says in self.left.items() if key in live or says is not _COPIED}
 
     def _note(self, key: Key, left: str | None) -> None:

@@ -316,16 +316,16 @@ class KubernetesRuntime:
     async def _prune(self) -> None:
         """Remove listed objects that are no longer wanted. A unit that is not applied whole keeps its old objects."""
         live, stays = self._view.live, self._works.staying()
+        listed, wanted = self._remover.listed, self._works.services.keys()
         chosen = [
             key
-            for key, each in self._remover.listed.items()
-            if key not in self._works.services
-            and (each.service or (live[key].service if key in live else "")) not in stays
+            for key in sorted(listed.keys() - wanted)
+            if (listed[key].service or (live[key].service if key in live else "")) not in stays
             and not (key in self._remover.ending and key in live)
         ]
         self._unremoved = await self._removed(chosen) if chosen else {}
         self._removals_failed = self._removals_failed + 1 if self._unremoved else 0
-        self._remover.note_copies(live, self._works.services)
+        self._remover.note_copies(live, wanted)
 
     async def _removed(self, keys: Collection[Key]) -> dict[Key, str]:
         refused = await self._remover.remove(keys) if keys else {}

@@ -45,11 +45,6 @@ class Work:
         """Whether the API server has every object of the desired revision."""
         return self.applied == self.revision
 
-    @property
-    def moving(self) -> bool:
-        """Whether the unit is not what it should be yet."""
-        return self.done != self.revision or self.unsettled
-
     def is_due(self, now: float) -> bool:
         """Whether the unit is to be applied for the first time, or again."""
         return self.retry_at <= now if self.failures else not self.is_applied
@@ -94,7 +89,12 @@ class Works:
     def want(self, units: Sequence[Unit], held: Collection[str]) -> bool:
         """Make these units the desired ones. Returns whether that is a change."""
         before = self.by_service
-        works: dict[str, Work] = {unit.key: _work(unit, before.get(unit.key), owner=self._owner) for unit in units}
+        works: dict[str, Work] = {
+            unit.key: former
+            if (former := before.get(unit.key)) is not None and former.revision == unit.revision
+            else _work(unit, former, owner=self._owner)
+            for unit in units
+        }
         changed = [each for key, each in works.items() if before.get(key) is not each]
         if not changed and works.keys() == before.keys() and frozenset(held) == self.held:
             return False
@@ -161,8 +161,6 @@ class Works:
 
 def _work(unit: Unit, former: Work | None, *, owner: str) -> Work:
     """Return the work on a unit; what was applied of an earlier revision stays known."""
-    if former is not None and former.revision == unit.revision:
-        return former
     applied = former.applied if former else None
     if not isinstance(unit.body, Objects):
         refusing = Work(unit.key, unit.revision, (), applied=applied)
