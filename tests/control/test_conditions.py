@@ -58,6 +58,13 @@ def test_a_service_is_ready_only_if_that_is_known(
     assert found.message
 
 
+def test_a_service_that_grows_is_not_degraded():
+    found = verdict(KEY, DECLARED, seen("in progress", ReplicaState.READY, ReplicaState.STARTING, says="not ready"))
+    assert (found.reason, found.progressing, found.degraded) == ("Progressing", "True", "False")
+    found = verdict(KEY, DECLARED, seen("in progress", ReplicaState.BACKOFF, says="it died"))
+    assert (found.reason, found.progressing, found.degraded) == ("Progressing", "True", "True")
+
+
 def test_the_message_names_the_object_that_is_waited_for():
     assert "Deployment shop/web" in verdict(KEY, DECLARED, seen("in progress", says="0 of 1")).message
 

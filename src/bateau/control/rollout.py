@@ -184,8 +184,10 @@ def service_state(seen: Observed, service: str) -> ServiceState:
     states = [each.state for each in seen.replicas if each.service == service and not each.draining]
     if phases & {"failed", "refused"} or ReplicaState.FAILED in states:
         return ServiceState.FAILED
+    if ReplicaState.BACKOFF in states and ReplicaState.READY in states:
+        return ServiceState.DEGRADED
     if ReplicaState.BACKOFF in states or service in seen.moving:
-        return ServiceState.DEGRADED if ReplicaState.READY in states else ServiceState.STARTING
+        return ServiceState.STARTING
     if states and all(each is ReplicaState.DONE for each in states):
         return ServiceState.DONE
     return ServiceState.READY
