@@ -7,19 +7,21 @@ changes. Held by tests/wiring/test_controller.py::test_a_rollback_is_kept_by_a_c
 """
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from time import time
+from time import monotonic, time
 from typing import Final
 
 from bateau.control.declared import Declared
 from bateau.control.deliveries import Deliveries, read
 from bateau.control.reconciler import Reconciler
-from bateau.control.rollout import troubles_of
+from bateau.control.rollout import PATIENCE_S, troubles_of
 from bateau.domain.errors import BateauError, SourceError
-from bateau.domain.revision import Revision
+from bateau.domain.revision import Outcome, Revision
+from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.history import watched_history
 from bateau.wiring.declaring import Declaring
 from bateau.wiring.repository import FollowedRepository
@@ -28,6 +30,9 @@ from bateau.wiring.rolling_back import ClusterHistory, event
 logger = logging.getLogger(__name__)
 
 _WHO: Final = "bateau-controller"
+_LOOK_S: Final = 10.0  # how often a commit that does not become healthy is looked at without news
+# What is recorded of a commit only rises: one that was healthy has been, whatever happens to it later.
+_RANKS: Final[Mapping[Outcome, int]] = {"applied": 0, "failed": 1, "healthy": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,9 +49,11 @@ class Source:
 class FollowedHistory:
     """The history on the cluster of one followed environment."""
 
-    def __init__(self, history: ClusterHistory, source: Source) -> None:
+    def __init__(self, history: ClusterHistory, source: Source, *, patience_s: float = PATIENCE_S) -> None:
+        """Keep a history. A commit has failed once there is trouble for `patience_s` seconds."""
         self._history = history
         self._source = source
+        self._patience_s = patience_s
         self._news = asyncio.Event()
         self._watched = watched_history(
             history.api, owner=history.owner, namespace=history.namespace, changed=self._news.set
@@ -55,6 +62,7 @@ class FollowedHistory:
         self._holds: frozenset[tuple[str, int]] = frozenset()  # that were declared last
         self._heeded = self._holds  # that were seen last
         self._recorded: Revision | None = None
+        self._troubled_since: float | None = None
 
     def wake(self) -> None:
         """Look at the state of the cluster soon."""
@@ -93,7 +101,9 @@ class FollowedHistory:
 
     async def _keep(self, reconciler: Reconciler) -> None:
         while True:
-            await self._news.wait()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(_LOOK_S, self._patience_s)):
+                    await self._news.wait()
             self._news.clear()
             try:
                 if not self._heed(reconciler):
@@ -116,12 +126,10 @@ class FollowedHistory:
         return False
 
     async def _record(self, reconciler: Reconciler) -> None:
-        """Record the declared commit, as applied first, and as healthy once it is."""
+        """Record the declared commit, as applied first, and as healthy or failed once that is known."""
         declared = reconciler.declared
         if declared is None or declared.wrong is not None or self._commit is None:
             return
-        seen = reconciler.observed
-        done = seen.unknown is None and not seen.moving and not troubles_of(seen)
         made = Revision(
             id=0,
             environment=self._source.environment or "",
@@ -130,18 +138,32 @@ class FollowedHistory:
             who=_WHO,
             when_s=0.0,
             commit=self._commit,
-            outcome="healthy" if done else "applied",
+            outcome="applied",
             pins=declared.pins,
         )
         known = self._recorded
-        if known and replace(made, outcome=known.outcome) == known and (not done or known.outcome == "healthy"):
+        is_new = known is None or replace(known, outcome="applied") != made
+        if is_new:
+            self._troubled_since = None
+        outcome, says = self._outcome(reconciler.observed)
+        if known and not is_new and _RANKS[outcome] <= _RANKS[known.outcome]:
             return
-        says = "every service is healthy" if done else "the controller applies it"
-        remark = await self._history.note(event(says, made.outcome), added=replace(made, when_s=time()))
+        made = replace(made, outcome=outcome)
+        remark = await self._history.note(event(says, outcome), added=replace(made, when_s=time()))
         if remark:
             logger.warning("%s", remark)
         else:
             self._recorded = made
+
+    def _outcome(self, seen: Observed) -> tuple[Outcome, str]:
+        """Return how the declared commit fares, in one word and in one sentence."""
+        troubles, now = troubles_of(seen), monotonic()
+        self._troubled_since = (self._troubled_since or now) if troubles else None
+        if seen.unknown is None and not seen.moving and not troubles:
+            return "healthy", "every service is healthy"
+        if self._troubled_since is not None and now - self._troubled_since >= self._patience_s:
+            return "failed", "; ".join(f"{key}: {says}" for key, says in sorted(troubles.items())[:3])
+        return "applied", "the controller applies it"
 
     async def _fetch(self, commit: str) -> None:
         try:
