@@ -90,7 +90,9 @@ def test_metrics_parse_and_count(running: Stack):
 
     from prometheus_client.parser import text_string_to_metric_families
 
-    running.bateau("run", "chat", "hi")
+    running.post(
+        "/v1/chat/completions", {"model": "chat", "max_tokens": 8, "messages": [{"role": "user", "content": "hi"}]}
+    )
     with urllib.request.urlopen(f"{running.url}/metrics") as response:
         families = {family.name: family for family in text_string_to_metric_families(response.read().decode())}
     generated = families["bateau_model_generated_tokens"].samples[0]
