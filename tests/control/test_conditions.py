@@ -59,9 +59,9 @@ def test_a_service_is_ready_only_if_that_is_known(
 
 
 def test_a_service_that_grows_is_not_degraded():
-    found = verdict(KEY, DECLARED, seen("in progress", ReplicaState.READY, ReplicaState.STARTING, says="not ready"))
+    found = verdict(KEY, DECLARED, seen("in progress", ReplicaState.READY, ReplicaState.STARTING))
     assert (found.reason, found.progressing, found.degraded) == ("Progressing", "True", "False")
-    found = verdict(KEY, DECLARED, seen("in progress", ReplicaState.BACKOFF, says="it died"))
+    found = verdict(KEY, DECLARED, seen("in progress", ReplicaState.READY, ReplicaState.STARTING, says="not scheduled"))
     assert (found.reason, found.progressing, found.degraded) == ("Progressing", "True", "True")
 
 

@@ -53,8 +53,7 @@ def verdict(key: str, declared: Declared | None, seen: Observed, *, trouble: str
         case ServiceState.DEGRADED:
             return Verdict("False", "True", "True", "Degraded", says or _waits(key, seen))
         case _:
-            fails = any(each.service == key and each.state is ReplicaState.BACKOFF for each in seen.replicas)
-            return Verdict("False", "True", "True" if fails else "False", "Progressing", says or _waits(key, seen))
+            return Verdict("False", "True", "True" if says else "False", "Progressing", says or _waits(key, seen))
 
 
 def status_of(

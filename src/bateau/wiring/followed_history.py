@@ -30,8 +30,8 @@ from bateau.wiring.rolling_back import ClusterHistory, event
 logger = logging.getLogger(__name__)
 
 _WHO: Final = "bateau-controller"
-_LOOK_S: Final = 10.0  # how often a commit that does not become healthy is looked at without news
-# What is recorded of a commit only rises: one that was healthy has been, whatever happens to it later.
+_LOOK_S: Final = 10.0  # how often a commit that does not become healthy is checked without news
+# The outcome of a commit only rises: one that was healthy stays so in the history, also if a replica fails later.
 _RANKS: Final[Mapping[Outcome, int]] = {"applied": 0, "failed": 1, "healthy": 2}
 
 

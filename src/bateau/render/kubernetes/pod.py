@@ -159,7 +159,8 @@ def _resources(shape: Shape) -> MarkedObject:
         amounts["memory"] = From(format_bytes(spec.resources.memory), "spec.resources.memory")
     if spec.accelerator:
         resource = _GPU_RESOURCES[spec.accelerator.vendor]
-        amounts[resource] = From(spec.accelerator.count, "spec.accelerator.count")
+        # A text, as the API server writes quantities: a restarted controller finds that nothing has to be applied.
+        amounts[resource] = From(str(spec.accelerator.count), "spec.accelerator.count")
         if spec.accelerator.memory:
             shape.say(
                 "not rendered: spec.accelerator.memory; Kubernetes counts whole accelerators", "spec.accelerator.memory"

@@ -130,7 +130,7 @@ def held_values(tree: JsonObject) -> bytes:
 def asked(body: bytes) -> bytes:
     """Return the same digest of the body of an apply: equal if the apply would change nothing.
 
-    The API server may write a value in another way, such as a quantity; then they differ.
+    The API server may write a value in another way, such as a quantity that is a number; then they differ.
     """
     tree: JsonObject = orjson.loads(body)
     metadata = {key: each for key, each in object_at(tree, "metadata").items() if key not in ("name", "namespace")}
