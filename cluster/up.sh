@@ -6,10 +6,10 @@
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 
-nodes=1 strict=
+nodes=1 asked='' strict=
 while [ $# -gt 0 ]; do
   case $1 in
-    --nodes) nodes=$2 && shift ;;
+    --nodes) nodes=$2 asked=$2 && shift ;;
     --strict) strict=yes ;;
     *) fail "'$1' is not an option of up.sh" "use --nodes N or --strict" ;;
   esac
@@ -134,6 +134,11 @@ main() {
   lock
   for name in $(started); do running "$name" || dead+=("$name"); done
   if [ -n "$(started)" ] && [ ${#dead[@]} = 0 ]; then
+    local have
+    have=$(started | grep -c '^node' || true)
+    # One that was started where no node can run has none, whatever was asked for.
+    [ -z "$asked" ] || [ "$asked" = "$have" ] || [ "$have" = 0 ] ||
+      fail "the cluster '$NAME' is running with $have of $asked nodes" "run \`bateau dev cluster down\` first"
     say "the cluster is running already"
     echo "$STATE/kubeconfig"
     return

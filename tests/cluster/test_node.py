@@ -158,3 +158,13 @@ def test_an_image_volume_is_read_by_a_pod_without_rights(kubectl: Kubectl, clust
     kubectl.apply(pod("reader", volumes=[volume], mounts=[{"name": "model", "mountPath": "/models"}]))
     kubectl("wait", "pod/reader", "--for=condition=Ready", "--timeout=80s")
     assert kubectl("exec", "reader", "--", "/web", "cat", "/models/model.gguf") == "the weights"
+
+
+def test_another_number_of_nodes_than_the_running_one_is_refused(cluster: Path):
+    if os.environ.get("KUBECONFIG"):
+        pytest.skip("KUBECONFIG names a cluster that somebody else has started")
+    name = cluster.parent.name
+    refused = recipe("up.sh", "--nodes", "3", name=name)
+    assert refused.returncode == 1
+    assert f"the cluster '{name}' is running with 1 of 3 nodes" in refused.stderr
+    assert recipe("up.sh", name=name).stdout.strip() == str(cluster)

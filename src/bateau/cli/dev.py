@@ -38,14 +38,14 @@ def _name_option(function: _Command) -> _Command:
 
 @cluster.command()
 @_name_option
-@click.option("--nodes", default=1, show_default=True, type=click.IntRange(0, 9), help="0: the control plane alone.")
-def up(name: str, nodes: int) -> None:
+@click.option("--nodes", type=click.IntRange(0, 9), help="0: the control plane alone.  [default: 1]")
+def up(name: str, nodes: int | None) -> None:
     """Start the cluster, and print the path of its kubeconfig.
 
     If the machine cannot run a node, the control plane starts alone, and the reason is printed. If KUBECONFIG is set,
     the cluster that it names is used, and none is started.
     """
-    _run("up.sh", "--nodes", str(nodes), name=name)
+    _run("up.sh", *(() if nodes is None else ("--nodes", str(nodes))), name=name)
 
 
 @cluster.command()
