@@ -12,23 +12,8 @@ from pathlib import Path
 import pytest
 
 from cluster.kubectl import Kubectl
+from wiring.cluster_specs import SHOP_ON_BERLIN
 
-_SPECS = """
-apiVersion: bateau.dev/v1alpha1
-kind: Environment
-metadata: {name: prod}
-spec: {clusters: [berlin], namespace: %(namespace)s}
----
-apiVersion: bateau.dev/v1alpha1
-kind: Cluster
-metadata: {name: berlin}
-spec: {context: %(context)s}
----
-apiVersion: bateau.dev/v1alpha1
-kind: App
-metadata: {name: shop}
-spec: {manifests: [objects/*.yaml]}
-"""
 _DEPLOYMENT = """
 apiVersion: apps/v1
 kind: Deployment
@@ -74,7 +59,7 @@ def project(control_plane: Path, tmp_path: Path) -> Iterator[Project]:
     kubectl = Kubectl(control_plane)
     context = kubectl("config", "current-context").strip()
     (tmp_path / "objects").mkdir()
-    (tmp_path / "specs.yaml").write_text(_SPECS % {"namespace": namespace, "context": context})
+    (tmp_path / "specs.yaml").write_text(SHOP_ON_BERLIN % {"namespace": namespace, "context": context})
     made = Project(tmp_path, namespace, control_plane)
     made.config("colours", "red")
     yield made

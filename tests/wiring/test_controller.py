@@ -23,6 +23,7 @@ from bateau.runtimes.kubernetes.api import Resource
 from bateau.specs.crds import custom_resource_definitions
 from cluster.kubectl import Kubectl
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, Bench, bench, eventually
+from wiring.cluster_specs import SHOP_ON_BERLIN
 
 DEFINITIONS = Resource("/apis/apiextensions.k8s.io/v1", "customresourcedefinitions", namespaced=False)
 APPS = Resource("/apis/bateau.dev/v1alpha1", "apps", namespaced=True)
@@ -251,24 +252,6 @@ async def test_a_repository_is_followed_whole_or_not_at_all(control_plane: Path,
         assert "bad.yaml:4:7: an App needs one of" in log
 
 
-FOLLOWED = """
-apiVersion: bateau.dev/v1alpha1
-kind: Environment
-metadata: {name: prod}
-spec: {clusters: [berlin], namespace: %(namespace)s}
----
-apiVersion: bateau.dev/v1alpha1
-kind: Cluster
-metadata: {name: berlin}
-spec: {context: %(context)s}
----
-apiVersion: bateau.dev/v1alpha1
-kind: App
-metadata: {name: shop}
-spec: {manifests: [objects/*.yaml]}
-"""
-
-
 async def test_a_rollback_is_kept_by_a_controller_that_follows_the_repository(control_plane: Path, tmp_path: Path):
     def git(*words: str) -> None:
         author = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
@@ -309,7 +292,7 @@ async def test_a_rollback_is_kept_by_a_controller_that_follows_the_repository(co
 
         git("init", "-b", "main")
         context = Kubectl(at.kubeconfig)("config", "current-context").strip()
-        (tmp_path / "specs.yaml").write_text(FOLLOWED % {"namespace": at.namespace, "context": context})
+        (tmp_path / "specs.yaml").write_text(SHOP_ON_BERLIN % {"namespace": at.namespace, "context": context})
         (tmp_path / "objects").mkdir()
         commit("red")
         words = (f"--repository=git+file://{tmp_path}", "--env=prod")

@@ -1,7 +1,6 @@
 """Keep the services that a rollback holds as they were in their revisions.
 
-Called by control.declared, wiring.clusters and wiring.declaring. `service_at` reads commits;
-the rest is pure.
+Called by control.declared, wiring.clusters and wiring.declaring. `service_at` reads commits; the rest is pure.
 
 Invariant: a hold whose commit cannot be read is a problem of its service, and is not dropped: a rolled back service
 would roll forward. Held by tests/wiring/test_rolling_back.py and

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from time import monotonic, time
 from typing import Final
@@ -21,6 +22,7 @@ from bateau.control.reconciler import Reconciler
 from bateau.control.rollout import PATIENCE_S, troubles_of
 from bateau.domain.errors import BateauError, SourceError
 from bateau.domain.revision import Outcome, Revision
+from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.history import watched_history
 from bateau.wiring.declaring import Declaring
@@ -61,6 +63,7 @@ class FollowedHistory:
         self._commit: str | None = None  # of the texts that were declared last
         self._holds: frozenset[tuple[str, int]] = frozenset()  # that were declared last
         self._heeded = self._holds  # that were seen last
+        self._read = Latest[frozenset[tuple[str, int]]]()
         self._recorded: Revision | None = None
         self._troubled_since: float | None = None
 
@@ -117,13 +120,16 @@ class FollowedHistory:
         The next turn applies the right commit.
         """
         for texts in self._watched.items.values():
-            holds = _holds(read(texts, self._source.environment or ""))
+            holds = self._read.of(partial(self._holds_in, texts), same=(texts,))
             if changed := holds ^ self._holds:
                 if holds != self._heeded:
                     reconciler.leave({key for key, _ in changed})
                 self._heeded = holds
                 return True
         return False
+
+    def _holds_in(self, texts: Mapping[str, str]) -> frozenset[tuple[str, int]]:
+        return _holds(read(texts, self._source.environment or ""))
 
     async def _record(self, reconciler: Reconciler) -> None:
         """Record the declared commit, as applied first, and as healthy or failed once that is known."""
@@ -145,6 +151,8 @@ class FollowedHistory:
         is_new = known is None or replace(known, outcome="applied") != made
         if is_new:
             self._troubled_since = None
+        elif known and known.outcome == "healthy":
+            return  # the usual case: the state of all objects does not have to be judged
         outcome, says = self._outcome(reconciler.observed)
         if known and not is_new and _RANKS[outcome] <= _RANKS[known.outcome]:
             return
