@@ -99,6 +99,7 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             for name in ("laptop", "stranger"):
                 kubectl("create", "namespace", name)
             kubectl("label", "namespace", "laptop", "bateau.dev/gateway-client=true")
+            kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone=east")
             laptop("create", "configmap", "bateau-fetch-files", f"--from-file={tmp_path}/ca.crt")
             laptop(
                 "create", "configmap", "bateau-fetch",
@@ -110,9 +111,14 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             laptop("wait", "model/chat", "--for=condition=Ready", "--timeout=120s")
             assert "TOKENS 8" in asked(laptop, app.name, "first", "chat")
             assert "TOKENS 8" in asked(laptop, app.name, "second", "laptop/chat")
+            for namespace, name in (("bateau-system", "bateau-gateway"), ("laptop", "chat")):
+                pods = Kubectl(loaded, namespace).get("pods", "--selector", f"app.kubernetes.io/name={name}")["items"]
+                zones = {each["metadata"]["labels"].get("topology.kubernetes.io/zone") for each in pods}
+                assert zones == {"east"}, "gateways prefer replicas of their zone by the labels of pods"
             # kube-router refuses; other network plug-ins drop.
             answer = asked(Kubectl(loaded, "stranger"), app.name, "third", "chat", within_s=5)
             assert "Connection refused" in answer or "timed out" in answer
         finally:
+            kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone-")
             bateau(loaded, "uninstall", "--workloads")
             kubectl("delete", "namespace", "laptop", "stranger", "--wait=false", "--ignore-not-found")

@@ -6,20 +6,25 @@ import shutil
 import tempfile
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aiohttp
+import grpc
+import grpc.aio
 import pytest
 
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.kit.certificates import Issued, issue
 from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.traffic.envoy.gateway import GatewayPlane, Identity
+from bateau.traffic.envoy.resources import CLUSTER
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.gateway import drain, envoy_command
 from traffic.gateway import WAIT_S, eventually, free_port
 from traffic.upstream import Stream, Upstream, upstream
+from traffic.xds_client import XdsClient
 
 REFUSED = "/stats?filter=cluster.bateau-xds.upstream_cx_connect_fail"
 
@@ -80,14 +85,14 @@ class Installation:
         )
         return self.plane
 
-    async def start(self) -> None:
-        """Start the gateway as its pod does."""
+    async def start(self, zone: str = "") -> None:
+        """Start the gateway as its pod does, on a node of a zone."""
         words = envoy_command(
             xds=("localhost", self.xds),
             certificates=self.base / "certificates",
             admin=self.admin,
             probes=("127.0.0.1", self.probes),
-            environ=os.environ,
+            environ={**os.environ, "BATEAU_ZONE": zone},
         )
         self.process = await asyncio.create_subprocess_exec(*words)
 
@@ -102,6 +107,12 @@ class Installation:
                     ]
         except aiohttp.ClientError:
             return 0, ""
+
+    def beside(self, zone: str) -> XdsClient:
+        """Connect as another gateway, on a node of another zone, which sends no requests."""
+        client = self.made.client
+        credentials = grpc.ssl_channel_credentials(self.made.authority, client.key, client.certificate)
+        return XdsClient(grpc.aio.secure_channel(f"localhost:{self.xds}", credentials), f"gateway-{zone}", zone)
 
     async def probe(self, path: str, method: str = "GET") -> int:
         try:
@@ -176,6 +187,42 @@ async def test_models_are_served_by_both_names_to_any_host_without_a_controller_
         following.publish(traffic(pod))
         await accepted(following)
         assert (await at.ask("chat"))[0] == 200
+
+
+async def test_replicas_in_the_zone_of_a_gateway_are_preferred_while_there_are_any():
+    async with installed() as (at, near), upstream("shop/chat-2") as far:
+        await at.start("a")
+        plane = at.control()
+
+        async def used() -> set[str]:
+            return {(await at.ask("chat"))[1] for _ in range(12)}
+
+        def endpoints(*, near_drains: bool) -> Traffic:
+            found = (
+                replace(near.endpoint(), zone="a", draining=near_drains),
+                replace(far.endpoint(), zone="b"),
+            )
+            return Traffic(backends=(replace(traffic(near).backends[0], endpoints=found),))
+
+        plane.publish(endpoints(near_drains=False))
+        await serves(at)
+        # All gateways are in zone a: its replica cannot have all the load.
+        assert await used() == {"shop/chat-1", "shop/chat-2"}
+        await accepted(plane)
+        other = at.beside("b")
+        await other.follow(CLUSTER)
+
+        async def is_near() -> bool:
+            return await used() == {"shop/chat-1"}
+
+        await eventually(is_near)
+        plane.publish(endpoints(near_drains=True))
+
+        async def is_far() -> bool:
+            return await used() == {"shop/chat-2"}
+
+        await eventually(is_far)
+        await other.close()
 
 
 async def test_only_a_gateway_with_its_certificate_is_let_in():

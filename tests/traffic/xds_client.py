@@ -31,10 +31,10 @@ def sent(response: Any) -> dict[str, str]:
 class XdsClient:
     """One proxy. It subscribes, acknowledges and rejects when told, and keeps what it has accepted in `has`."""
 
-    def __init__(self, socket: Path, node: str = "gateway.envoy.0") -> None:
+    def __init__(self, door: Path | grpc.aio.Channel, node: str = "gateway.envoy.0", zone: str = "") -> None:
         self.has: dict[str, dict[str, str]] = {}
-        self._node = node
-        self._channel = grpc.aio.insecure_channel(f"unix:{socket}")
+        self._node = {"id": node, "locality": {"zone": zone}}
+        self._channel = grpc.aio.insecure_channel(f"unix:{door}") if isinstance(door, Path) else door
         self._requests: asyncio.Queue[Any] = asyncio.Queue()
         self._responses: asyncio.Queue[Any] = asyncio.Queue()
         call: Any = self._channel.stream_stream(
@@ -98,7 +98,7 @@ class XdsClient:
         await self._channel.close()
 
     async def _send(self, **fields: Any) -> None:
-        await self._requests.put(discovery_pb2.DeltaDiscoveryRequest(node={"id": self._node}, **fields))
+        await self._requests.put(discovery_pb2.DeltaDiscoveryRequest(node=self._node, **fields))
 
     async def _read(self) -> None:
         with contextlib.suppress(grpc.RpcError, asyncio.CancelledError):

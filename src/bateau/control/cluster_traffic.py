@@ -83,7 +83,12 @@ def _models(space: Space, failed: dict[str, Exception]) -> Iterator[tuple[str, s
             yield space.since.get(backend.service, ""), space.namespace, backend
     for key in sorted(space.kept):
         listed = [
-            Endpoint(replica=each.id, address=each.addresses[_HTTP], draining=each.state is ReplicaState.UNREADY)
+            Endpoint(
+                replica=each.id,
+                address=each.addresses[_HTTP],
+                zone=each.zone,
+                draining=each.state is ReplicaState.UNREADY,
+            )
             for each in space.replicas
             if each.service == key
             and _HTTP in each.addresses

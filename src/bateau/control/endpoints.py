@@ -120,7 +120,7 @@ def _endpoints(listed: Sequence[Replica], port_name: str | None) -> tuple[Endpoi
         address = replica.addresses.get(port_name) if port_name else _model_address(replica)
         if address:
             marked = replica.draining or replica.state is ReplicaState.UNREADY
-            found.append(Endpoint(replica=replica.id, address=address, draining=marked))
+            found.append(Endpoint(replica=replica.id, address=address, zone=replica.zone, draining=marked))
     return tuple(found)
 
 

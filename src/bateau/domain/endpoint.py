@@ -15,10 +15,14 @@ Protocol = Literal["openai", "leaving", "http", "grpc", "websocket", "tcp"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """The address of a replica: "127.0.0.1:PORT" or the path of a unix socket. A draining one gets no new requests."""
+    """The address of a replica: "127.0.0.1:PORT" or the path of a unix socket. A draining one gets no new requests.
+
+    `zone` is that of its node, None if there are none or it is not known.
+    """
 
     replica: str
     address: str
+    zone: str | None = None
     draining: bool = False
 
 

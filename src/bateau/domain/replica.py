@@ -34,7 +34,8 @@ class Replica:
     """A replica and its condition.
 
     `service` is "model/chat", "app/shop" or "gateway/envoy"; `id` is unique on the machine ("model.chat.2").
-    `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket").
+    `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket"). `zone` is that of its
+    node, None if the site has none or it is not known.
     `since` is in seconds of the wall clock; `restarts` counts all restarts of the replica. `changed_files` are those
     that its process was started from and that have changed since then; None if that is unknown.
     """
@@ -45,6 +46,7 @@ class Replica:
     state: ReplicaState
     pid: int | None
     addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    zone: str | None = None
     restarts: int = 0
     since: float = 0.0
     reason: str | None = None

@@ -21,6 +21,8 @@ FETCH_SETTINGS: Final = "bateau-fetch"
 # The ConfigMap of a namespace with files for it, such as the certificates of an authority of its own. They are not
 # variables: Linux starts no program with one of more than 128 KiB.
 FETCH_FILES: Final = "bateau-fetch-files"
+# The label of nodes, and since Kubernetes 1.35 of their pods.
+ZONE_LABEL: Final = "topology.kubernetes.io/zone"
 HEALTH_PORT: Final = 8081
 CHANNEL_PORT: Final = 18000
 GATEWAY_PORT: Final = 8080

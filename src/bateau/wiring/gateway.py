@@ -33,7 +33,8 @@ def envoy_command(
             )
     for name, content in gateway_secrets(certificates).items():
         (admin.parent / name).write_text(json.dumps(content), encoding="utf-8")
-    bootstrap = gateway_bootstrap(xds=xds, secrets=admin.parent, admin=admin, probes=probes)
+    zone = environ.get("BATEAU_ZONE", "")
+    bootstrap = gateway_bootstrap(xds=xds, secrets=admin.parent, admin=admin, probes=probes, zone=zone)
     return [
         str(envoy_binary(environ)),
         "--config-yaml",

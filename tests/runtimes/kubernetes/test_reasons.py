@@ -4,7 +4,7 @@ import pytest
 
 from bateau.domain.replica import ReplicaState
 from bateau.kit.json_value import JsonObject
-from bateau.runtimes.kubernetes.pods import pod
+from bateau.runtimes.kubernetes.pods import as_replica, pod
 from bateau.runtimes.kubernetes.reasons import image_words, quota_words, scheduling_words
 
 PREEMPTION = ". preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling."
@@ -95,3 +95,9 @@ def test_a_container_that_cannot_start_in_words() -> None:
     status["state"] = {"waiting": {"reason": "CreateContainerConfigError", "message": 'configmap "a" not found'}}
     found = pod({"status": {"phase": "Pending", "containerStatuses": [status]}})
     assert found.reason == 'web cannot start: configmap "a" not found'
+
+
+@pytest.mark.parametrize(("labels", "zone"), [({"topology.kubernetes.io/zone": "east"}, "east"), ({}, None)])
+def test_a_replica_has_the_zone_of_its_node(labels: JsonObject, zone: str | None) -> None:
+    tree: JsonObject = {"metadata": {"name": "chat", "labels": labels}}
+    assert as_replica("model/chat", pod(tree), revision="").zone == zone

@@ -25,6 +25,7 @@ from bateau.domain.system_names import (
     GATEWAY_PROBES_PORT,
     HEALTH_PORT,
     NAMESPACE,
+    ZONE_LABEL,
 )
 from bateau.kit.json_value import Json, JsonObject
 from bateau.render.installation.rights import AGGREGATE, Right, rules
@@ -112,7 +113,11 @@ def gateway_objects(settings: Installation) -> list[JsonObject]:
         "name": "gateway",
         "image": settings.image,
         "args": ["gateway", "--xds", f"{CONTROLLER}.{at}.svc:{CHANNEL_PORT}", "--certificates", _CERTIFICATES],
-        "env": [{"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}],
+        "env": [
+            {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            # Empty where there are no zones, and before Kubernetes 1.35.
+            {"name": "BATEAU_ZONE", "valueFrom": {"fieldRef": {"fieldPath": f"metadata.labels['{ZONE_LABEL}']"}}},
+        ],
         "ports": [
             {"name": "http", "containerPort": GATEWAY_PORT},
             {"name": "metrics", "containerPort": GATEWAY_PROBES_PORT},
@@ -132,10 +137,11 @@ def gateway_objects(settings: Installation) -> list[JsonObject]:
     pod["topologySpreadConstraints"] = [
         {
             "maxSkew": 1,
-            "topologyKey": "kubernetes.io/hostname",
+            "topologyKey": key,
             "whenUnsatisfiable": "ScheduleAnyway",
             "labelSelector": {"matchLabels": _labels(GATEWAY)},
         }
+        for key in (ZONE_LABEL, "kubernetes.io/hostname")
     ]
     ports: list[Json] = [_port("http", 80, to=GATEWAY_PORT)]
     clients: JsonObject = {"namespaceSelector": {"matchLabels": {GATEWAY_CLIENT_LABEL: "true"}}}

@@ -1,7 +1,10 @@
 """A pod as a replica: its state, and in words why it is not ready.
 
 Called by runtimes.kubernetes.looking, runtimes.kubernetes.observing and runtimes.kubernetes.view. Pure. Sources: the
-pod lifecycle of the Kubernetes documentation, and the reasons that the kubelet and the scheduler set.
+pod lifecycle of the Kubernetes documentation, the reasons that the kubelet and the scheduler set, and KEP-4742: since
+Kubernetes 1.35 a pod has the zone of its node as a label, so that nobody needs the right to read nodes for it.
+
+Refused: endpoints from EndpointSlices. They say what the watched pods say, with another watch in each namespace.
 """
 
 from collections.abc import Iterator
@@ -10,6 +13,7 @@ from datetime import datetime
 from typing import Final
 
 from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.system_names import ZONE_LABEL
 from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 from bateau.kit.kstatus import conditions
 from bateau.runtimes.kubernetes.live import parent_of
@@ -36,6 +40,7 @@ class Pod:
     address: str
     ports: tuple[tuple[str, int], ...]
     node: str
+    zone: str | None = None
 
 
 def pod(tree: JsonObject) -> Pod:
@@ -54,6 +59,7 @@ def pod(tree: JsonObject) -> Pod:
         address=text_at(tree, "status", "podIP"),
         ports=tuple(_ports(tree)),
         node=text_at(tree, "spec", "nodeName"),
+        zone=text_at(tree, "metadata", "labels", ZONE_LABEL) or None,
     )
 
 
@@ -66,6 +72,7 @@ def as_replica(service: str, pod: Pod, *, revision: str) -> Replica:
         state=pod.state,
         pid=None,
         addresses={name: f"{pod.address}:{number}" for name, number in pod.ports} if pod.address else {},
+        zone=pod.zone,
         restarts=pod.restarts,
         since=pod.since,
         reason=pod.reason,

@@ -8,6 +8,7 @@ tests/traffic/test_streams.py.
 """
 
 import ssl
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -17,6 +18,7 @@ from bateau.kit.url import UrlError, parsed
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 
 CONTROL_CLUSTER = "bateau-control"
+GATEWAYS_CLUSTER = "bateau-gateways"
 
 _MODELS = ("openai", "leaving")
 
@@ -29,14 +31,20 @@ WAITING_MAX = 1024
 # Node and uvicorn close a connection that was idle for 5 s, gunicorn after 2 s. A request that is sent at that moment
 # is lost, so the gateway closes idle connections first.
 _APP_IDLE = "1.5s"
+# Envoy's default wants six endpoints; models have two or three.
+_ZONE_AWARE: ReadObject = {"zone_aware_lb_config": {"min_cluster_size": 1}}
 
 
 class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
     """A backend has a value that cannot be rendered. The message names the value, and contains no secret."""
 
 
-def cluster(backend: Backend) -> ReadObject:
-    """Return the Cluster of a service: least-request over all ready endpoints, or the one external target."""
+def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
+    """Return the Cluster of a service: least-request over all ready endpoints, or the one external target.
+
+    With `zone_aware`, a gateway prefers endpoints of its own zone, as far as that leaves the load even: Envoy compares
+    the share of the gateways in each zone with that of the endpoints.
+    """
     found: dict[str, ReadJson] = {
         "name": cluster_name(backend),
         "connect_timeout": "2s",
@@ -50,6 +58,7 @@ def cluster(backend: Backend) -> ReadObject:
                             "@type": TYPE + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
                             # Compare all endpoints instead of two at random: replicas are few and requests long.
                             "selection_method": "FULL_SCAN",
+                            **({"locality_lb_config": _ZONE_AWARE} if zone_aware else {}),
                         },
                     }
                 }
@@ -115,8 +124,27 @@ def load_assignment(backend: Backend) -> ReadObject:
     endpoints = sorted(backend.endpoints, key=lambda endpoint: endpoint.replica)
     return {
         "cluster_name": cluster_name(backend),
-        "endpoints": [{"lb_endpoints": [_lb_endpoint(endpoint) for endpoint in endpoints]}] if endpoints else [],
+        "endpoints": [
+            {**({"locality": {"zone": zone}} if zone else {}), "lb_endpoints": [_lb_endpoint(each) for each in found]}
+            for zone, found in _by_zone(endpoints)
+        ],
     }
+
+
+def gateways_assignment(zones: Mapping[str, str]) -> ReadObject:
+    """Return the ClusterLoadAssignment of the gateways themselves: the zone of each by its node id.
+
+    Envoy only counts them; it never connects to them, so that their addresses do not matter.
+    """
+    endpoints = [Endpoint(replica=node, address=f"/{node}", zone=zone) for node, zone in sorted(zones.items())]
+    return load_assignment(Backend(service=GATEWAYS_CLUSTER, name="", protocol="http", endpoints=tuple(endpoints)))
+
+
+def _by_zone(endpoints: Sequence[Endpoint]) -> list[tuple[str, list[Endpoint]]]:
+    found: dict[str, list[Endpoint]] = {}
+    for each in endpoints:
+        found.setdefault(each.zone or "", []).append(each)
+    return sorted(found.items())
 
 
 def _lb_endpoint(endpoint: Endpoint) -> ReadObject:

@@ -81,6 +81,7 @@ class _Subscription:
 class Subscriber:
     """One connected Envoy. Responses to send to it are appended to `outbox`, in order.
 
+    `node` and `zone` are as the Envoy names itself; the zone is empty if it knows none.
     `settled` is true if Envoy has accepted or rejected every resource that it should have. Envoy no longer counts the
     requests in flight of a cluster that it has replaced: `replacement` numbers the last time that this may have
     happened, 0 if never. No two replacements have the same number.
@@ -90,6 +91,7 @@ class Subscriber:
 
     def __init__(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
         self.node: str | None = None
+        self.zone = ""
         self.outbox: deque[Any] = deque()
         self.settled = False
         self._resources = resources
@@ -115,6 +117,7 @@ class Subscriber:
         """Handle a DeltaDiscoveryRequest: a subscription, an acknowledgement, or both."""
         if request.HasField("node") and request.node.id:
             self.node = str(request.node.id)
+            self.zone = str(request.node.locality.zone)
         type_url: str = request.type_url
         first = type_url not in self._types
         subscription = self._types.setdefault(type_url, _Subscription())
@@ -181,7 +184,8 @@ class Subscriber:
             return self._wanted(type_url)
         names, clusters = self._of(ENDPOINTS).names, self._of(CLUSTER)
         refused = {name for name, r in self._wanted(CLUSTER).items() if clusters.has_rejected(name, r)}
-        return {n: r for n, r in self._resources.get(ENDPOINTS, {}).items() if n in names or n not in refused}
+        expected = self._wanted(CLUSTER).keys() - refused
+        return {n: r for n, r in self._resources.get(ENDPOINTS, {}).items() if n in names or n in expected}
 
     def _wanted(self, type_url: str) -> Mapping[str, Resource]:
         if type_url == LISTENER and self.node in self._draining:

@@ -77,6 +77,8 @@ class GatewayPlane:
         self._failed: dict[str, str] = {}
         self._wakes: list[Callable[[], None]] = []
         self._opening: asyncio.Task[None] | None = None
+        self._traffic = Traffic()
+        self._zones: dict[str, str] = {}  # of the connected gateways, by node id
 
     def template(self) -> ProcessTemplate | None:
         """Return None: the cluster runs the Envoys."""
@@ -84,14 +86,18 @@ class GatewayPlane:
 
     def publish(self, traffic: Traffic) -> None:
         """Send each gateway the resources that it lacks; the first call opens the port."""
-        built = self._builder.build(traffic)
-        self._failed = {**built.failed}
-        self._ads.update(built.resources)
+        self._traffic = traffic
+        self._send()
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(
                 self._ads.keep_open(), name="gateway control channel"
             )
         self._look()
+
+    def _send(self) -> None:
+        built = self._builder.build(self._traffic, zones=self._zones)
+        self._failed = {**built.failed}
+        self._ads.update(built.resources)
 
     def observe(self) -> PlaneState:
         """Return the state that is known now."""
@@ -117,6 +123,10 @@ class GatewayPlane:
     def _look(self) -> None:
         """Update the state, and wake the callbacks if it has changed."""
         subscribers = [*self._ads.subscribers]
+        zones = {each.node: each.zone for each in subscribers if each.node}
+        if zones != self._zones:
+            self._zones = zones
+            self._send()
         rejected = {**self._ads.rejections(), **self._failed}
         accepted = bool(subscribers) and all(each.settled for each in subscribers)
         before, self._state = self._state, PlaneState(accepted=accepted, rejected=rejected, load=None)

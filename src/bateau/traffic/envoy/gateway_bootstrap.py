@@ -12,28 +12,41 @@ from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.bootstrap import connections_bound, dynamic_resources, stats_config
-from bateau.traffic.envoy.clusters import http_protocol_options, unix_cluster
-from bateau.traffic.envoy.listener import TYPE, socket_address
+from bateau.traffic.envoy.clusters import GATEWAYS_CLUSTER, http_protocol_options, unix_cluster
+from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 
 _TLS: Final = TYPE + "envoy.extensions.transport_sockets.tls.v3."
 _XDS: Final = "bateau-xds"
 _ADMIN: Final = "admin"
+_GATEWAYS: Final[ReadObject] = {
+    "name": GATEWAYS_CLUSTER,
+    "type": "EDS",
+    "eds_cluster_config": {"eds_config": ads()},
+}
 _PAGES: Final = ("/ready", "/stats/prometheus")
 
 
 def gateway_bootstrap(
-    *, xds: tuple[str, int], secrets: PurePath, admin: PurePath, probes: tuple[str, int]
+    *, xds: tuple[str, int], secrets: PurePath, admin: PurePath, probes: tuple[str, int], zone: str = ""
 ) -> ReadObject:
     """Return the JSON form of envoy.config.bootstrap.v3.Bootstrap.
 
-    `secrets` is a directory with the files that `gateway_secrets` returns.
+    `secrets` is a directory with the files that `gateway_secrets` returns. `zone` is that of the gateway's own node,
+    empty if it is not known.
     """
     return {
+        # Envoy prefers endpoints of its zone only if it knows in which zones the other gateways are.
+        "node": {"locality": {"zone": zone}},
+        "cluster_manager": {"local_cluster_name": GATEWAYS_CLUSTER},
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "dynamic_resources": dynamic_resources(_XDS),
         "static_resources": {
             "listeners": [_probes(*probes)],
-            "clusters": [_xds_cluster(*xds, secrets), unix_cluster(_ADMIN, admin, {"http_protocol_options": {}})],
+            "clusters": [
+                _xds_cluster(*xds, secrets),
+                unix_cluster(_ADMIN, admin, {"http_protocol_options": {}}),
+                _GATEWAYS,
+            ],
         },
         "stats_config": stats_config(),
         "overload_manager": connections_bound(),

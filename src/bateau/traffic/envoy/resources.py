@@ -25,6 +25,7 @@ from bateau.traffic.envoy.clusters import (
     cluster,
     cluster_name,
     control_cluster,
+    gateways_assignment,
     load_assignment,
 )
 from bateau.traffic.envoy.listener import (
@@ -71,8 +72,9 @@ class Built:
 class ResourceBuilder:
     """Builds resources with the API of one Envoy, and keeps the encoded form of unchanged backends.
 
-    `gateway` is the service key of resources that belong to no service. Without a `control_socket`, the front listener
-    has no paths of the control API, and every host name is served: it is behind a Service of a cluster.
+    `gateway` is the service key of resources that belong to no service. Without a `control_socket`, the gateways are
+    those of a cluster: the front listener has no paths of the control API, every host name is served, because the
+    listener is behind a Service, and replicas in a gateway's own zone are preferred.
     """
 
     api: EnvoyApi
@@ -83,8 +85,15 @@ class ResourceBuilder:
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
-    def build(self, traffic: Traffic) -> Built:
-        """Return the resources of a traffic, and the backends that could not be rendered."""
+    @property
+    def _on_machine(self) -> bool:
+        return self.control_socket is not None
+
+    def build(self, traffic: Traffic, *, zones: Mapping[str, str] | None = None) -> Built:
+        """Return the resources of a traffic, and the backends that could not be rendered.
+
+        `zones` are those of the gateways of a cluster, by node id.
+        """
         rendered: dict[Backend, _Rendered] = {}
         failed: dict[str, str] = {}
         for backend in traffic.backends:
@@ -103,31 +112,32 @@ class ResourceBuilder:
         }
         models = [backend for backend in rendered if backend.protocol == "openai"]
         for type_url, name, resource in (
-            *self._front(models),
+            *self._front(models, zones),
             *(each for found in rendered.values() for each in found),
         ):
             built[type_url][name] = resource
         return Built(built, failed)
 
-    def _front(self, models: list[Backend]) -> Iterator[tuple[str, str, Resource]]:
+    def _front(self, models: list[Backend], zones: Mapping[str, str] | None) -> Iterator[tuple[str, str, Resource]]:
         """Yield the resources that belong to no service: the front listener, its parts, and the control API."""
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
             (LISTENER, front_listener(*self.listen)),
-            (ROUTES, front_routes(models, on_machine=self.control_socket is not None)),
+            (ROUTES, front_routes(models, on_machine=self._on_machine)),
             *((EXTENSION, each) for each in front_filters()),
+            *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]
         before, self._shared = self._shared, {}
         for type_url, value in values:
             key = type_url + repr(value)
             resource = before.get(key) or self._encode(type_url, value, self.gateway)
             self._shared[key] = resource
-            yield type_url, text_at(value, "name"), resource
+            yield type_url, text_at(value, "name") or text_at(value, "cluster_name"), resource
 
     def _render(self, backend: Backend) -> Iterator[tuple[str, str, Resource]]:
         """Yield all resources of one backend. Raises UnusableBackend, or any exception if there is a bug."""
         service, name = backend.service, cluster_name(backend)
-        yield CLUSTER, name, self._encode(CLUSTER, cluster(backend), service)
+        yield CLUSTER, name, self._encode(CLUSTER, cluster(backend, zone_aware=not self._on_machine), service)
         if backend.external is None:
             yield ENDPOINTS, name, self._encode(ENDPOINTS, load_assignment(backend), service)
         if secret := api_key_secret(backend):
