@@ -85,3 +85,30 @@ def test_an_object_that_is_being_deleted_names_what_it_waits_for() -> None:
     found["metadata"] = {"name": "x", "deletionTimestamp": "2026-01-01T00:00:00Z", "finalizers": ["example.org/hold"]}
     assert health(found).state == "terminating"
     assert "example.org/hold" in health(found).says
+
+
+def _parent(*found: Json) -> JsonObject:
+    return {"parents": [{"parentRef": {"name": "public"}, "conditions": list(found)}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "state", "says"),
+    [
+        ({}, "in progress", "no Gateway has accepted it yet"),
+        (_parent(condition("Accepted", "True"), condition("ResolvedRefs", "True")), "current", ""),
+        (_parent(condition("Accepted", "True")), "in progress", "Gateway public: not ResolvedRefs"),
+        (
+            _parent(condition("Accepted", "False", reason="NoMatchingListenerHostname", message="no listener")),
+            "in progress",
+            "Gateway public: no listener",
+        ),
+        (
+            _parent({"type": "Accepted", "status": "True", "observedGeneration": 1}),
+            "in progress",
+            "Gateway public has not seen the change yet",
+        ),
+    ],
+)
+def test_a_route_is_judged_by_each_of_its_gateways(status: JsonObject, state: str, says: str) -> None:
+    found = health(tree("gateway.networking.k8s.io/v1", "HTTPRoute", status=status))
+    assert (found.state, found.says) == (state, says)

@@ -292,3 +292,17 @@ def test_a_label_of_a_spec_never_changes_a_selector() -> None:
         m.tree for m in render(release_of(document, model("chat", CHAT))).manifests if m.tree["kind"] == "Deployment"
     )["spec"]
     assert pods["selector"]["matchLabels"].items() <= pods["template"]["metadata"]["labels"].items()
+
+
+def test_pods_share_the_volume_that_keeps_models() -> None:
+    """The name of the file says which source it is from: a claim may have the files of several models."""
+    one, two = (model(name, f"source: {name}, cache: {{claimName: models}}") for name in ("smollm2", "qwen3"))
+    pods = [each.tree for each in render(release_of(one, two)).manifests if each.group_kind[1] == "Deployment"]
+    specs: list[Any] = [object_at(each, "spec", "template", "spec") for each in pods]
+    for spec in specs:
+        assert {"name": "models", "persistentVolumeClaim": {"claimName": "models"}} in spec["volumes"]
+        fetch, server = spec["initContainers"][0]["command"], spec["containers"][0]["args"]
+        assert fetch[fetch.index("--output") + 1] == server[server.index("--model") + 1]
+    assert len({spec["initContainers"][0]["command"][-1] for spec in specs}) == 2
+    findings = render(release_of(model("chat", "source: 'oci://r.example/chat:1', cache: {claimName: a}"))).findings
+    assert [each.path for each in findings] == ["spec.cache"]

@@ -78,19 +78,21 @@ async def _pull(reference: str, output: Path | None, *, as_json: bool) -> None:
 
 def _put(path: Path, output: Path) -> None:
     """Link or copy a file to another place. Raises ControlError."""
+    import secrets
     import shutil
 
     from bateau.domain.errors import ControlError
 
-    partial = output.with_name(f".{output.name}.partial")
+    # Pods that share a volume write the same file at the same time.
+    partial = output.with_name(f".{output.name}.{secrets.token_hex(4)}.partial")
     try:
-        partial.unlink(missing_ok=True)
         try:
             partial.hardlink_to(path)
         except OSError:  # another file system
             shutil.copyfile(path, partial)
         partial.replace(output)
     except OSError as error:
+        partial.unlink(missing_ok=True)
         raise ControlError(f"cannot write {output}: {error.strerror}") from error
 
 

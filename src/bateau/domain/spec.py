@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.origin import Origins
 from bateau.domain.problem import Problem
 from bateau.domain.resource import Resource
@@ -21,8 +22,6 @@ from bateau.kit.schema import described
 
 API_VERSION = "bateau.dev/v1alpha1"
 
-DNS_LABEL = r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?"
-DNS_LABEL_SAYS = "lower-case letters, digits and '-', starting and ending with a letter or digit, at most 63"
 
 LATER = "is read, but this version does not act on it yet"
 

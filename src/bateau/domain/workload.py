@@ -14,6 +14,7 @@ from typing import Literal
 
 from bateau.domain.chart import Chart
 from bateau.domain.origin import Origin, Origins
+from bateau.domain.route import Route
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.position import Position
 from bateau.kit.schema import Bytes, Cores, Seconds, described
@@ -167,13 +168,17 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelServer:
-    """A model behind an engine. `engine` is None if the site chooses; lengths are in tokens."""
+    """A model behind an engine. `engine` is None if the site chooses; lengths are in tokens.
+
+    `cache_claim` is the PersistentVolumeClaim that keeps the files of models on a cluster, if there is one.
+    """
 
     source: str
     engine: Literal["llama.cpp", "vllm", "ollama"] | None = None
     context_length: int | None = None
     parallel: int = 4
     threads: int | None = None
+    cache_claim: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,6 +251,7 @@ class Workload:
     restart: Restart = "always"
     rollout: Rollout | None = None
     limits: Limits | None = None
+    route: Route | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     tree: ReadObject = field(default_factory=dict[str, ReadJson])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])

@@ -201,6 +201,26 @@ def _autoscaler(tree: ReadObject) -> Health:
     return CURRENT
 
 
+def _route(tree: ReadObject) -> Health:
+    """Judge a route of the Gateway API: its status has conditions for each of its Gateways."""
+    parents = array_at(tree, "status", "parents")
+    if not parents:
+        return Health("in progress", "no Gateway has accepted it yet", "NotAccepted")
+    for parent in parents:
+        gateway = text_at(parent, "parentRef", "name")
+        found = {text_at(each, "type"): each for each in array_at(parent, "conditions")}
+        for kind in ("Accepted", "ResolvedRefs"):
+            condition = object_at({"": found.get(kind)}, "")
+            observed = _number(condition, "observedGeneration")
+            if observed is not None and observed < (_number(tree, "metadata", "generation") or 0):
+                return Health("in progress", f"Gateway {gateway} has not seen the change yet", "NotAccepted")
+            if text_at(condition, "status") != "True":
+                says = text_at(condition, "message") or text_at(condition, "reason") or f"not {kind}"
+                return Health("in progress", f"Gateway {gateway}: {says}", text_at(condition, "reason") or kind)
+    return CURRENT
+
+
+_ROUTES: Final = "gateway.networking.k8s.io"
 _RULES: Final[Mapping[tuple[str, str], Callable[[ReadObject], Health]]] = {
     ("apps", "Deployment"): _deployment,
     ("apps", "StatefulSet"): _stateful_set,
@@ -214,6 +234,7 @@ _RULES: Final[Mapping[tuple[str, str], Callable[[ReadObject], Health]]] = {
     ("", "Namespace"): _namespace,
     ("policy", "PodDisruptionBudget"): _budget,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
+    **{(_ROUTES, kind): _route for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")},
 }
 _GROUPS: Final = frozenset(("", "apps", "batch", "autoscaling", "policy"))
 

@@ -58,10 +58,13 @@ class Checker:
 Shipped = TypedDict("Shipped", {"version": str, "kinds": dict[str, str], "$defs": dict[str, JsonObject]})
 
 
-class _Kubernetes:
-    """What one version of Kubernetes serves; its checkers are compiled once, whatever CRDs stand beside them."""
+class Kubernetes:
+    """What one version of Kubernetes serves; its checkers are compiled once, whatever CRDs stand beside them.
 
-    def __init__(self, shipped: Shipped) -> None:
+    `third_party` are CRDs that a cluster may have. Their schemas are known, but nothing says that they are served.
+    """
+
+    def __init__(self, shipped: Shipped, third_party: Iterable[ReadObject] = ()) -> None:
         self.version = shipped["version"]
         self.names = {_key(text): name for text, name in shipped["kinds"].items()}
         self._shipped = shipped["$defs"]
@@ -69,11 +72,15 @@ class _Kubernetes:
         self._forms = ServedForms(self._shipped)
         self._checkers: dict[Key, Checker | str] = {}
         self.extended: dict[bytes, Schemas] = {}
+        self.third_party = _Definitions(third_party)
 
     def checker(self, key: Key) -> Checker | str:
+        """Return the checker of a kind, or why there is none."""
         if key not in self._checkers:
-            name = self.names.get(key)
-            self._checkers[key] = _unknown(key) if name is None else _compiled(key, self._definitions.schema(name))
+            if name := self.names.get(key):
+                self._checkers[key] = _compiled(key, self._definitions.schema(name))
+            else:
+                self._checkers[key] = self.third_party.checker(key)
         return self._checkers[key]
 
     def served(self, key: Key, tree: ReadObject) -> ReadObject:
@@ -81,23 +88,38 @@ class _Kubernetes:
         return self._forms.of(tree, self.names[key])
 
 
-class Schemas:
-    """Checkers by group, version and kind, compiled when first asked for, and the scope of each kind."""
+class _Definitions:
+    """The schemas by kind, and the scopes, of some CRDs."""
 
-    def __init__(self, shipped: Shipped | _Kubernetes, crds: Iterable[ReadObject] = ()) -> None:
-        self._kubernetes = shipped if isinstance(shipped, _Kubernetes) else _Kubernetes(shipped)
-        self.version = self._kubernetes.version
-        self.digest = self.version.encode()
-        self._checkers: dict[Key, Checker | str] = {}
-        self._scopes: dict[tuple[str, str], Scope] = {}
-        self._crds: dict[Key, JsonObject] = {}
+    def __init__(self, crds: Iterable[ReadObject]) -> None:
+        self.scopes: dict[tuple[str, str], Scope] = {}
+        self.schemas: dict[Key, JsonObject] = {}
         for crd in crds:
             spec = object_at(crd, "spec")
             group, kind = text_at(spec, "group"), text_at(spec, "names", "kind")
-            self._scopes[group, kind] = "Cluster" if spec["scope"] == "Cluster" else "Namespaced"
+            self.scopes[group, kind] = "Cluster" if spec["scope"] == "Cluster" else "Namespaced"
             for version in map(object_at, array_at(spec, "versions")):
                 if version["served"]:
-                    self._crds[group, text_at(version, "name"), kind] = object_at(version, "schema", "openAPIV3Schema")
+                    self.schemas[group, text_at(version, "name"), kind] = object_at(
+                        version, "schema", "openAPIV3Schema"
+                    )
+
+    def checker(self, key: Key) -> Checker | str:
+        """Return a new checker of a kind, or why there is none."""
+        schema = self.schemas.get(key)
+        return _compiled(key, json_schema(schema)) if schema else _unknown(key)
+
+
+class Schemas:
+    """Checkers by group, version and kind, compiled when first asked for, and the scope of each kind."""
+
+    def __init__(self, shipped: Shipped | Kubernetes, crds: Iterable[ReadObject] = ()) -> None:
+        self._kubernetes = shipped if isinstance(shipped, Kubernetes) else Kubernetes(shipped)
+        self.version = self._kubernetes.version
+        self.digest = self.version.encode()
+        self._checkers: dict[Key, Checker | str] = {}
+        self._definitions = _Definitions(crds)
+        self._crds = self._definitions.schemas
 
     def with_crds(self, crds: Iterable[ReadObject]) -> "Schemas":
         """Return the schemas of Kubernetes and of these CRDs, given as trees; `digest` stands for all of them.
@@ -116,12 +138,11 @@ class Schemas:
         return known[digest]
 
     def checker(self, key: Key) -> Checker | str:
-        """Return the checker of a kind, or why there is none."""
-        if key not in self._crds:
+        """Return the checker of a kind, or why there is none. A CRD that is given names all versions of its kind."""
+        if (key[0], key[2]) not in self._definitions.scopes:
             return self._kubernetes.checker(key)
         if key not in self._checkers:
-            schema = self._crds[key]
-            self._checkers[key] = _compiled(key, json_schema(schema)) if schema else _unknown(key)
+            self._checkers[key] = self._definitions.checker(key)
         return self._checkers[key]
 
     def versions(self, group: str, kind: str) -> tuple[str, list[str]]:
@@ -134,7 +155,8 @@ class Schemas:
     def scope(self, group: str, kind: str) -> Scope | None:
         """Return whether objects of a kind are in a namespace; None where that is not known."""
         resource = API_RESOURCES.get((group, kind))
-        return self._scopes.get((group, kind)) or (resource.scope if resource else None)
+        known = self._definitions.scopes.get((group, kind)) or self._kubernetes.third_party.scopes.get((group, kind))
+        return known or (resource.scope if resource else None)
 
     def kinds(self) -> frozenset[tuple[str, str]]:
         """Return group and kind of everything that the cluster is known to serve."""
@@ -155,13 +177,19 @@ class Schemas:
         An object whose kind is not known gets no defaults.
         """
         tree, key = _named(tree), _key_of(tree)
-        if key in self._crds:
-            return with_crd_defaults(self._crds[key], tree)
+        if schema := self._third_party(key):
+            return with_crd_defaults(schema, tree)
         return with_defaults(self._kubernetes.served(key, tree)) if key in self._kubernetes.names else tree
 
     def has_rules(self, key: Key) -> bool:
         """Whether the schema holds CEL rules, which are not evaluated here."""
-        return _holds_rules(self._crds.get(key))
+        return _holds_rules(self._third_party(key))
+
+    def _third_party(self, key: Key) -> JsonObject | None:
+        """Return the schema of a third-party kind, if it is known."""
+        if (key[0], key[2]) in self._definitions.scopes:
+            return self._crds.get(key)
+        return self._kubernetes.third_party.schemas.get(key)
 
 
 def _compiled(key: Key, schema: JsonObject) -> Checker | str:

@@ -11,8 +11,9 @@ Refused: files written by hand. They would differ from the schema after the firs
 import inspect
 from typing import Final
 
+from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.resource import Column, Validation
-from bateau.domain.spec import API_VERSION, DNS_LABEL, DNS_LABEL_SAYS, Kind
+from bateau.domain.spec import API_VERSION, Kind
 from bateau.kit.json_value import Json, JsonObject, is_array
 from bateau.kit.schema_structural import VALIDATIONS, structural_schema, text_rule
 from bateau.specs.kinds import KINDS

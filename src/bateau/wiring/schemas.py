@@ -8,7 +8,8 @@ import json
 import lzma
 from importlib import resources
 
-from bateau.render import Schemas, Shipped
+from bateau.kit.json_value import JsonObject
+from bateau.render import Kubernetes, Schemas, Shipped
 
 VERSIONS = ("1.36", "1.37")
 
@@ -29,10 +30,16 @@ def api_versions(version: str) -> tuple[str, ...]:
 @functools.cache
 def _built_in(version: str) -> Schemas:
     """Return the schemas once: they keep what they compile."""
-    return Schemas(_kubernetes(version))
+    return Schemas(Kubernetes(_kubernetes(version), third_party=_gateway_api()))
 
 
 @functools.cache
 def _kubernetes(version: str) -> Shipped:
     packed = resources.files("bateau").joinpath("data", "kubernetes", f"{version}.json.xz").read_bytes()
     return json.loads(lzma.decompress(packed))
+
+
+def _gateway_api() -> list[JsonObject]:
+    """Return the CRDs of the Gateway API's routes: Bateau renders these kinds, and many repositories contain them."""
+    packed = resources.files("bateau").joinpath("data", "kubernetes", "gateway-api.json.xz").read_bytes()
+    return json.loads(lzma.decompress(packed))["crds"]

@@ -12,7 +12,8 @@ tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Final
 
 from bateau import __version__
@@ -30,6 +31,7 @@ IMAGES: Final[dict[tuple[str, str | None], str]] = {
 OWN_IMAGE: Final = f"bateau.dev/bateau:{__version__}"
 _SERVER: Final = ("python3", "-m", "bateau.runtimes.programs.llamacpp_server")
 _FILE: Final = "/models/model.gguf"
+_CLAIM: Final = "spec.cache.claimName"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Server:
     """A container that serves a model: marked image, arguments, and the engine's name.
 
     `command` replaces that of the image. `fetch` is the command of an init container that fetches the model;
-    `mounted` is the reference of the image that has it. Without either, the server fetches the model itself.
+    `mounted` is the reference of the image that has it. Without either, the server fetches the model itself. `claim` is
+    the PersistentVolumeClaim that keeps fetched files.
     """
 
     engine: str
@@ -46,10 +49,18 @@ class Server:
     command: list[Marked] = field(default_factory=list[Marked])
     fetch: list[Marked] = field(default_factory=list[Marked])
     mounted: From[str] | None = None
+    claim: From[str] | None = None
 
 
 def server_of(service: Workload, spec: ModelServer) -> Server | str:
     """Return the container that serves the model, or why there is none."""
+    server = _server(service, spec)
+    if isinstance(server, str) or spec.cache_claim is None or server.mounted:
+        return server
+    return replace(server, claim=From(spec.cache_claim, _CLAIM))
+
+
+def _server(service: Workload, spec: ModelServer) -> Server | str:
     vendor = service.accelerator.vendor if service.accelerator else None
     file = spec.source.endswith(".gguf")
     engine = spec.engine or ("vllm" if vendor and not file else "llama.cpp")
@@ -84,9 +95,11 @@ def _own(service: Workload, spec: ModelServer) -> Server | str:
         mounted = From(source.removeprefix("oci://"), "spec.source", "mounted as a volume")
         arguments = [*_constants("--model", "/models"), *made]
         return Server("llama.cpp", image, arguments, command=command, mounted=mounted)
+    # A claim may have the files of several models.
+    name = f"/models/{blake2b(source.encode(), digest_size=8).hexdigest()}.gguf" if spec.cache_claim else _FILE
     fetch: list[Marked] = [Rule(word, "command that fetches the model") for word in ("bateau", "models", "pull")]
-    fetch += [From(source, "spec.source"), *_constants("--output", _FILE)]
-    return Server("llama.cpp", image, [*_constants("--model", _FILE), *made], command=command, fetch=fetch)
+    fetch += [From(source, "spec.source"), *_constants("--output", name)]
+    return Server("llama.cpp", image, [*_constants("--model", name), *made], command=command, fetch=fetch)
 
 
 def _llamacpp(service: Workload, spec: ModelServer) -> list[Marked] | str:

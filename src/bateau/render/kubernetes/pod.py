@@ -97,6 +97,9 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
 
 def _models(server: Server) -> MarkedObject:
     """Return the volume of the model's file."""
+    if server.claim:
+        claim: MarkedObject = {"claimName": server.claim}
+        return {"name": Rule("models", "where models are kept"), "persistentVolumeClaim": claim}
     if server.mounted is None:
         return {"name": Rule("models", "where models are kept"), "emptyDir": Rule({}, "where models are kept")}
     image = {"reference": server.mounted, "pullPolicy": Rule("IfNotPresent", "a changed model has another reference")}

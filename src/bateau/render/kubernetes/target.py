@@ -4,7 +4,7 @@ Called by render.release. The modules beside this one make the parts of each obj
 
 Invariant: a service is rendered whole or not at all, and a finding reports everything that is left out. Held by
 tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
-Refused: Ingress and Gateway objects; the gateway is Bateau's own, and is installed once for a cluster.
+Refused: Ingress; it has no words for gRPC, WebSocket or long answers, and its successor has.
 """
 
 from typing import assert_never
@@ -28,6 +28,7 @@ from bateau.ports.target import Address, Rendering, Surroundings
 from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
 from bateau.render.kubernetes.pod import pod_of
+from bateau.render.kubernetes.routes import proxies_of, routed_door, routes_of
 from bateau.render.kubernetes.shape import Door, Shape, address_of, doors_of, selector_labels
 from bateau.render.marks import From, MarkedObject, MarkedOrigins, Rule, plain_object
 
@@ -61,6 +62,8 @@ class Kubernetes:
                     shape.say(f"not rendered: {found}", "spec.source", verdict="error")
                     return Rendering(findings=tuple(shape.findings))
                 server = found
+                if runs.cache_claim and server.mounted:
+                    shape.say("not rendered: spec.cache; the nodes keep the image of the model", "spec.cache")
             case Container():
                 pass
             case External():
@@ -90,9 +93,10 @@ def _objects(shape: Shape, server: Server | None) -> list[MarkedObject]:
     shape.check_doors(doors)
     variables = variables_of(shape, doors)
     scale = _scale_of(shape)
+    routed = routed_door(shape, doors)
     made = [
         shape.document("v1", "ServiceAccount", {"automountServiceAccountToken": Rule(False, "secure by default")}),
-        _network_policy(shape, doors),
+        _network_policy(shape, doors, routed=routed is not None),
     ]
     annotations: MarkedObject = {}
     if variables.plain:
@@ -125,6 +129,8 @@ def _objects(shape: Shape, server: Server | None) -> list[MarkedObject]:
     if (scale.min if scale else replicas.value) > 1:
         rest = {"maxUnavailable": Rule(1, "one replica at a time"), "selector": {"matchLabels": shape.selector()}}
         made.append(shape.document("policy/v1", "PodDisruptionBudget", {"spec": rest}))
+    if routed and shape.service.route:
+        made += routes_of(shape, routed, shape.service.route)
     return made
 
 
@@ -138,18 +144,20 @@ def _service(shape: Shape, doors: list[Door]) -> MarkedObject:
     return shape.document("v1", "Service", {"spec": {"selector": shape.selector(), "ports": ports}})
 
 
-def _network_policy(shape: Shape, doors: list[Door]) -> MarkedObject:
-    """Let in those that say that they use the service, the gateway if it is a model, and nobody else."""
+def _network_policy(shape: Shape, doors: list[Door], *, routed: bool) -> MarkedObject:
+    """Admit the services that use this one, the gateway if it is a model, the proxies of its route, and nobody else."""
     users = shape.around.users
     gateway = isinstance(shape.service.runs, ModelServer)
     spec: MarkedObject = {
         "podSelector": {"matchLabels": shape.selector()},
         "policyTypes": Rule(["Ingress"], "who may call it is what `uses` says"),
     }
-    if (users or gateway) and doors:
+    if (users or gateway or routed) and doors:
         peers = [_peer(shape, user, namespace) for user, namespace in users.items()]
         if gateway:
             peers.append(_GATEWAY)
+        if routed and shape.service.route:
+            peers.append(proxies_of(shape, shape.service.route))
         ports: list[MarkedObject] = [
             # The default, written: the API server adds it to the list, which would then differ from what is asked.
             {"port": door.number, "protocol": Rule("TCP", "every port speaks it")}

@@ -8,6 +8,7 @@ from typing import Final, Literal
 from bateau.domain.expression import paths_read
 from bateau.domain.problem import Problem
 from bateau.domain.resource import Column, Resource, Validation
+from bateau.domain.route import Route
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Chart,
@@ -30,6 +31,7 @@ from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.suggest import closest, listed, suggestion
 from bateau.kit.url import wrong_image
+from bateau.specs.kinds.routes import LIMITS, VALIDATIONS, wrong_route
 from bateau.specs.kinds.wrong import at, ports_hint, strings
 
 WAYS_TO_RUN: Final = ("command", "image", "wasm", "vm", "manifests", "kustomization", "chart")
@@ -100,6 +102,10 @@ class AppSpec:
         "task that ends, such as a migration; its state is then `Done`.",
         default="always",
     )
+    route: Route | None = described(
+        "How clients from outside of a cluster reach the app's first port, by the Gateway API. Absent: not at all.",
+        default=None,
+    )
 
 
 def to_workload(document: Hydrated) -> Workload:
@@ -120,6 +126,7 @@ def to_workload(document: Hydrated) -> Workload:
         stop_timeout_s=spec.stop_timeout,
         stop_signal=spec.stop_signal,
         restart=spec.restart,
+        route=spec.route,
         position=document.position,
         positions=document.positions,
         tree=document.tree,
@@ -183,7 +190,7 @@ def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
         ]
     for index, used in enumerate(array_at(fields, "uses")):
         problems += _used(spec, f"spec.uses[{index}]", used, names)
-    return problems
+    return [*problems, *wrong_route(spec, fields)]
 
 
 # Other braces, such as the route `/users/{port:int}`, belong to the program.
@@ -286,8 +293,10 @@ _RESOURCE: Final = Resource(
             message="an App cannot use itself: remove its own name from uses",
             field="spec.uses",
         ),
+        *VALIDATIONS,
     ),
     limits={
+        **LIMITS,
         "spec.uses": {"maxItems": 256},
         "spec.uses[]": {"maxLength": 80},
         "spec.health.port": {"maxLength": 253},

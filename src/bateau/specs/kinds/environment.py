@@ -6,9 +6,10 @@ from fnmatch import fnmatchcase
 from typing import Final, Literal
 
 from bateau.domain.api_resources import resources_of
+from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.resource import Column, Resource, Validation
-from bateau.domain.spec import DNS_LABEL, DNS_LABEL_SAYS, Kind, Names, Spec
+from bateau.domain.spec import Kind, Names, Spec
 from bateau.kit.cel_text import OPEN, expressions
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, object_at, text_at
 from bateau.kit.position import leaves

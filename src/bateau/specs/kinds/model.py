@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.resource import Column, Resource, Validation
+from bateau.domain.route import Route
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
@@ -26,6 +28,7 @@ from bateau.kit.json_value import ReadObject
 from bateau.kit.position import nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.url import UrlError, Wrong, parsed
+from bateau.specs.kinds.routes import LIMITS, VALIDATIONS, wrong_route
 from bateau.specs.kinds.wrong import at
 
 
@@ -41,6 +44,19 @@ class External:
         "The key never appears in specs, logs or process lists.",
         default=None,
         examples=("OPENAI_API_KEY",),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cache:
+    """Where the pods of a cluster keep the files of models. A machine always keeps them."""
+
+    claim_name: str = described(
+        "PersistentVolumeClaim in the namespace of the model. It must exist. Pods on several nodes need one with the "
+        "access mode ReadWriteMany.",
+        pattern=DNS_LABEL,
+        pattern_says=DNS_LABEL_SAYS,
+        examples=("models",),
     )
 
 
@@ -101,7 +117,13 @@ class ModelSpec:
     accelerator: Accelerator | None = described(
         "Accelerator of a replica, on clusters only. Absent: CPU.", default=None
     )
+    cache: Cache | None = described(
+        "Volume that keeps the file of the model, on clusters only. Absent: every new pod fetches it.", default=None
+    )
     scale: Scale | None = described("How the number of replicas follows the load, on clusters only.", default=None)
+    route: Route | None = described(
+        "How clients from outside of a cluster reach the model, by the Gateway API. Absent: not at all.", default=None
+    )
     limits: Limits | None = described("Limits on usage.", default=None, unsupported=LATER)
     rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
@@ -123,6 +145,7 @@ def to_workload(document: Hydrated) -> Workload:
         accelerator=spec.accelerator,
         drain_timeout_s=spec.drain_timeout,
         rollout=spec.rollout,
+        route=spec.route,
         limits=spec.limits,
         position=document.position,
         positions=document.positions,
@@ -141,6 +164,7 @@ def _runs(spec: ModelSpec) -> Runs:
         context_length=spec.context_length,
         parallel=spec.parallel,
         threads=spec.threads,
+        cache_claim=spec.cache.claim_name if spec.cache else None,
     )
 
 
@@ -162,7 +186,7 @@ def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
         problems.append(
             at(spec, "spec.source", f"{source} is the address of a page on Hugging Face", f"write {pasted}")
         )
-    return problems
+    return [*problems, *wrong_route(spec, fields)]
 
 
 def _wrong_endpoint(source: str) -> Wrong | None:
@@ -230,8 +254,9 @@ _RESOURCE: Final = Resource(
             rule=f"!self.matches('^(?i:https?)://') || self.matches('{_URL}')",
             message="the URL of the source is not valid: write https://HOST[:PORT]/PATH, with a port from 1 to 65535",
         ),
+        *VALIDATIONS,
     ),
-    limits={"spec.source": {"maxLength": 4096}},
+    limits={"spec.source": {"maxLength": 4096}, **LIMITS},
 )
 
 KIND: Final = Kind(
