@@ -47,3 +47,19 @@ async def test_pull_says_why_it_waits(origin: Origin, cached: Callable[[], Model
     assert done.exit_code == 0
     assert f"{origin.url('/m.gguf')}: the server cannot answer now (HTTP 429); retrying in 1.0 s" in done.stderr
     assert done.stdout.startswith(origin.url("/m.gguf"))
+
+
+async def test_a_pull_leaves_the_file_and_nothing_beside_it(
+    origin: Origin, cached: Callable[[], Models], tmp_path: Path
+) -> None:
+    """Also the second one: a rename onto a link of the same file leaves both names."""
+    origin.paths["/m.gguf"] = gguf()
+    assert cached().list() == []
+    output = tmp_path / "out/model.gguf"
+    output.parent.mkdir()
+    for _ in range(2):
+        words = ["models", "pull", origin.url("/m.gguf"), "--output", str(output)]
+        done = await asyncio.to_thread(CliRunner().invoke, bateau, words)
+        assert done.exit_code == 0, done.output
+        assert [each.name for each in output.parent.iterdir()] == ["model.gguf"]
+    assert output.read_bytes() == gguf()

@@ -92,8 +92,9 @@ def _put(path: Path, output: Path) -> None:
             shutil.copyfile(path, partial)
         partial.replace(output)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise ControlError(f"cannot write {output}: {error.strerror}") from error
+    finally:
+        partial.unlink(missing_ok=True)  # a rename onto a link of the same file leaves both names
 
 
 @command.command("rm")
