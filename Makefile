@@ -33,8 +33,9 @@ check: .venv/.ready ## lint, types, import contracts and the language of message
 .venv/bin/helm: .venv/.ready .ci/helm
 	@.ci/helm $@
 
+# Two at once: most tests wait for processes. One worker has the cluster, the other one whole instances.
 test: .venv/.ready .venv/bin/helm ## every test, with the real Envoy and the real model (ARGS=-k name)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest --numprocesses 2 --dist loadgroup $(ARGS)
 
 fix: .venv/.ready ## format, and apply automatic fixes
 	$(BIN)/ruff check --fix src tests bench cluster

@@ -17,6 +17,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give tests that need a cluster more time, and say which tests one worker runs, one after the other.
+
+    All tests of a cluster share one; those of whole instances share the machine's cores. Of the others, each file is
+    a group, because its fixtures are.
+    """
     for item in items:
-        if isinstance(item, pytest.Function) and FIXTURES & set(item.fixturenames):
+        folder = item.path.relative_to(item.config.rootpath).parent.as_posix()
+        clustered = isinstance(item, pytest.Function) and FIXTURES & set(item.fixturenames)
+        if clustered:
             item.add_marker(pytest.mark.timeout(TEST_S))
+        if clustered or folder == "tests/cluster":
+            group = "cluster"
+        else:
+            group = folder if folder == "tests/local" else str(item.path)
+        item.add_marker(pytest.mark.xdist_group(group))
