@@ -36,6 +36,7 @@ from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.present import present
 from bateau.runtimes.kubernetes.usage import usage
 from bateau.runtimes.kubernetes.wanted import named
+from bateau.runtimes.kubernetes.watches import OwnWatches
 from bateau.sources.git.identity import identity_of
 from bateau.specs import read
 from bateau.specs.kinds.environment import OBJECT_FIELDS, HealthCheck
@@ -199,7 +200,7 @@ async def _rolled_out(
         repository=repository,
         drift=place.drift,
         force=rollout.force,
-        judge=judge_of(place.health_checks),
+        watches=OwnWatches(api, judge=judge_of(place.health_checks)),
     )
     try:
         before = await look(api, owner=owner, namespace=place.namespace)

@@ -29,6 +29,7 @@ from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.documents import DocumentKind, Documents
 from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.lease import Lease
+from bateau.runtimes.kubernetes.watches import OwnWatches, SharedWatches
 from bateau.sources.git import GitReference
 from bateau.sources.git.identity import identity
 from bateau.specs.kinds import KINDS
@@ -106,6 +107,7 @@ class Controller:
         self._documents = Documents(self._api, kinds, changed=self._on_documents)
         self._kept: dict[str, Kept] = {}  # by namespace; a repository has ""
         self._apis: list[ApiServer] = [self._api]
+        self._watches = SharedWatches(self._api)  # of all namespaces with documents
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
         self._feed = self._new_feed(settings.gateway) if settings.gateway else None
@@ -214,14 +216,15 @@ class Controller:
                 directory=settings.directory / "source",
             ),
         )
+        api = self._new_api()
         runtime = KubernetesRuntime(
-            self._new_api(),
+            api,
             self._clock,
             owner=owner,
             namespace=terms.namespace,
             repository=identity(reference.url, reference.subdirectory),
             drift=terms.drift or "repair",
-            judge=judge_of(terms.health_checks),
+            watches=OwnWatches(api, judge=judge_of(terms.health_checks)),
         )
         self._history = history
         self._start("", reference.shown, repository, history.declare, runtime)
@@ -286,7 +289,9 @@ class Controller:
             return await self._declaring.documents(texts, namespace=namespace)
 
         owner = f"{DOCUMENTS_OF}.{namespace}"
-        runtime = KubernetesRuntime(self._new_api(), self._clock, owner=owner, namespace=namespace)
+        runtime = KubernetesRuntime(
+            self._new_api(), self._clock, owner=owner, namespace=namespace, watches=self._watches
+        )
         texts = _Texts(self._documents, namespace)
         self._start(namespace, f"documents of {namespace}", texts, declare, runtime)
 
@@ -338,6 +343,7 @@ class Controller:
     async def _close(self) -> None:
         for each in self._kept.values():
             await each.reconciler.close()
+        await self._watches.close()
         self._worker.close()
         if self._leads:
             try:

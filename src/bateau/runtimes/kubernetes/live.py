@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from hashlib import blake2b
+from sys import intern
 from typing import Final
 from weakref import WeakValueDictionary
 
@@ -37,8 +38,8 @@ class Live:
 
     `version` grows with each change (KEP-5504). `fields` is a digest of the fields that Bateau's apply holds, None if
     it holds none; `paths` are the fields, and `held` is a digest of them with their values, as that of `asked`.
-    `made_here`: nobody else has written the object. `parent` is the uid of its controller; `rollout` counts the
-    templates that a Deployment has had.
+    `made_here`: nobody else has written the object. `owner` and `service` are those of its labels. `parent` is the uid
+    of its controller; `rollout` counts the templates that a Deployment has had.
     """
 
     key: Key
@@ -52,6 +53,7 @@ class Live:
     paths: frozenset[str] = frozenset()
     held: bytes = b""
     made_here: bool = False
+    owner: str = ""
 
 
 def live(tree: JsonObject, *, judge: Callable[[JsonObject], Health] = health) -> Live:
@@ -70,6 +72,7 @@ def live(tree: JsonObject, *, judge: Callable[[JsonObject], Health] = health) ->
         paths=held_paths(tree, fields),
         held=held_values(tree) if fields else b"",
         made_here=fields is not None and is_made_here(tree),
+        owner=intern(text_at(tree, "metadata", "labels", OWNER)),
     )
 
 

@@ -14,6 +14,7 @@ from bateau.runtimes.kubernetes.live import Live
 from bateau.runtimes.kubernetes.pods import as_replica
 from bateau.runtimes.kubernetes.removing import Remover
 from bateau.runtimes.kubernetes.view import View
+from bateau.runtimes.kubernetes.watches import OwnWatches
 
 
 async def look(
@@ -29,7 +30,7 @@ async def look(
     """
     made = Remover(api, owner=owner, namespace=namespace)
     await made.read()
-    view = View(api, owner=owner, changed=lambda: None, judge=judge)
+    view = View(api, owner=owner, changed=lambda: None, watches=OwnWatches(api, judge=judge))
     try:
         kinds = {(each.version, key[1]) for key, each in made.listed.items()}
         await view.watch(sorted(kinds), sorted({key[2] for key in made.listed} - {""}))

@@ -1,6 +1,6 @@
 """A pod as a replica: its state, and in words why it is not ready.
 
-Called by runtimes.kubernetes.looking, runtimes.kubernetes.observing and runtimes.kubernetes.view. Pure. Sources: the
+Called by runtimes.kubernetes. Pure. Sources: the
 pod lifecycle of the Kubernetes documentation, the reasons that the kubelet and the scheduler set, and KEP-4742: since
 Kubernetes 1.35 a pod has the zone of its node as a label, so that nobody needs the right to read nodes for it.
 

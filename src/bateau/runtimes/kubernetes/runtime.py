@@ -24,8 +24,6 @@ from bateau.domain.change import object_name
 from bateau.domain.endpoint import PlaneState
 from bateau.domain.errors import BateauError, ClusterError, ClusterUnreachable, bug
 from bateau.domain.unit import Unit
-from bateau.kit.json_value import JsonObject
-from bateau.kit.kstatus import Health, health
 from bateau.ports.clock import Clock
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.api import ApiServer
@@ -36,6 +34,7 @@ from bateau.runtimes.kubernetes.observing import Observer
 from bateau.runtimes.kubernetes.removing import Remover
 from bateau.runtimes.kubernetes.view import View
 from bateau.runtimes.kubernetes.wanted import Wanted
+from bateau.runtimes.kubernetes.watches import OwnWatches, Watches
 from bateau.runtimes.kubernetes.work import RETRY, Work, Works
 
 log = logging.getLogger(__name__)
@@ -53,8 +52,8 @@ class KubernetesRuntime:
 
     `namespace` holds the inventory, and objects whose kind has namespaces and that name none. `repository` names the
     repository of the specs, "" if it is not known. `drift` says what happens to a field that another manager has taken
-    over. With `force`, fields that others held before are taken, too, of all objects or of these. `judge` returns the
-    health of an object.
+    over. With `force`, fields that others held before are taken, too, of all objects or of these. `watches` are those
+    of the cluster's state; without them, the runtime has its own.
     """
 
     name = "kubernetes"
@@ -69,12 +68,12 @@ class KubernetesRuntime:
         repository: str = "",
         drift: DriftPolicy = "repair",
         force: bool | frozenset[Key] = False,
-        judge: Callable[[JsonObject], Health] = health,
+        watches: Watches | None = None,
     ) -> None:
         self.api = api
         self._clock = clock
         self._namespace = namespace
-        self._view = View(api, owner=owner, changed=self._told, judge=judge)
+        self._view = View(api, owner=owner, changed=self._told, watches=watches or OwnWatches(api))
         self._applier = Applier(api, drift=drift, force=force)
         self._remover = Remover(api, owner=owner, namespace=namespace, repository=repository)
         self._works = Works(owner=owner, namespace=namespace)

@@ -8,45 +8,31 @@ tests/runtimes/kubernetes/test_watching.py.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
-from functools import partial
 
 from bateau.domain.errors import ClusterUnreachable
-from bateau.kit.json_value import JsonObject
-from bateau.kit.kstatus import Health, health
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
-from bateau.runtimes.kubernetes.live import OWNER, Key, Live, live
-from bateau.runtimes.kubernetes.pods import Pod, pod
+from bateau.runtimes.kubernetes.live import Key, Live
+from bateau.runtimes.kubernetes.pods import Pod
 from bateau.runtimes.kubernetes.requests import REQUEST_S
-from bateau.runtimes.kubernetes.watching import Watched
-
-_PODS = Resource("/api/v1", "pods", namespaced=True)
-_REPLICA_SETS = Resource("/apis/apps/v1", "replicasets", namespaced=True)
+from bateau.runtimes.kubernetes.watches import Items, Watches
 
 
 class View:
-    """The watches of one owner on one cluster; `changed` is called whenever one of them told something new.
+    """The objects of one owner on one cluster; `changed` is called whenever one of its watches told something new.
 
     `live` has the objects with the owner's label, by key; `news` has the keys of those that differ since it was last
     cleared.
     """
 
-    def __init__(
-        self,
-        api: ApiServer,
-        *,
-        owner: str,
-        changed: Callable[[], None],
-        judge: Callable[[JsonObject], Health] = health,
-    ) -> None:
+    def __init__(self, api: ApiServer, *, owner: str, changed: Callable[[], None], watches: Watches) -> None:
         self._api = api
-        self._keep = partial(live, judge=judge)
+        self._watches = watches
         self._owner = owner
         self._changed = changed
-        self._objects: dict[Resource, Watched[Live]] = {}
-        self._sets: dict[str, Watched[Live]] = {}  # by namespace
-        self._pods: dict[str, Watched[Pod]] = {}
+        self._objects: dict[Resource, Items[Live]] = {}
+        self._sets: dict[str, Items[Live]] = {}  # by namespace
+        self._pods: dict[str, Items[Pod]] = {}
         self._services: dict[str, str] = {}  # of pods, by uid; a pod may outlive its workload
-        self._tasks: list[asyncio.Task[None]] = []
         self.live: dict[Key, Live] = {}
         self.news: set[Key] = set()
 
@@ -56,25 +42,15 @@ class View:
         Returns when each kind has been listed, or has failed. A kind that the cluster does not serve is left out.
         Raises ClusterError.
         """
-        made: list[Watched[Live] | Watched[Pod]] = []
         for version, kind in kinds:
             resource = await self._api.resource(version, kind)
             if resource is not None and resource not in self._objects:
-                selector = f"{OWNER}={self._owner}"
-                watched = Watched(
-                    self._api, resource, keep=self._keep, changed=self._changed, moved=self._moved, selector=selector
-                )
-                self._objects[resource] = watched
-                made.append(watched)
+                self._objects[resource] = self._watches.objects(resource, self._owner, self._changed, self._moved)
         # Objects are found by the label of their owner; the pods of third-party workloads have no such label.
         for namespace in namespaces:
             if namespace not in self._pods:
-                sets = Watched(self._api, _REPLICA_SETS, keep=live, changed=self._changed, namespace=namespace)
-                pods = Watched(self._api, _PODS, keep=pod, changed=self._changed, namespace=namespace)
-                self._sets[namespace], self._pods[namespace] = sets, pods
-                made += [sets, pods]
-        for each in made:
-            self._tasks.append(asyncio.create_task(each.run(), name="watch"))
+                self._sets[namespace] = self._watches.replica_sets(namespace, self._changed)
+                self._pods[namespace] = self._watches.pods(namespace, self._changed)
         try:
             async with asyncio.timeout(REQUEST_S):
                 for each in (*self._objects.values(), *self._sets.values(), *self._pods.values()):
@@ -112,10 +88,7 @@ class View:
 
     async def close(self) -> None:
         """End every watch."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        self._tasks.clear()
+        await self._watches.end(self._changed)
 
     def _moved(self, before: Live | None, after: Live | None) -> None:
         if before is not None:
