@@ -22,6 +22,7 @@ from bateau.kit.json_value import JsonObject, array_at, is_object, object_at, te
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.specs.crds import custom_resource_definitions
 from cluster.kubectl import Kubectl
+from runtimes.kubernetes.admission import admission
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, Bench, bench, eventually
 from wiring.cluster_specs import SHOP_ON_BERLIN
 
@@ -188,6 +189,27 @@ async def test_what_was_deleted_without_a_controller_is_removed_and_nothing_of_o
 
             await eventually(gone)
         assert await at.api.get(DEPLOYMENTS, at.namespace, "copied") is not None
+
+
+async def test_a_document_whose_object_a_webhook_denies_has_its_words_and_is_applied_when_it_relents(
+    control_plane: Path,
+):
+    async with defined(control_plane) as at, admission(at, {"web": (403, "no webs here")}) as webhook, controller(at):
+        await at.api.apply(APPS, app(at, "web"))
+        await at.api.apply(APPS, app(at, "other"))
+        await eventually(has_reason(at, "web", "Failed"))
+        says = f'Deployment {at.namespace}/web: admission webhook "{webhook.name}" denied the request: no webs here'
+        assert text_at(await ready(at, "web"), "message") == says
+
+        async def has_event() -> bool:
+            found, _ = await at.api.list(EVENTS, lambda each: text_at(each, "note"), namespace=at.namespace)
+            return says in found
+
+        await eventually(has_event)
+        await eventually(replicas(at, "other", 1))
+        webhook.denied.clear()
+        await eventually(replicas(at, "web", 1))
+        await eventually(has_reason(at, "web", "Progressing"))
 
 
 async def test_of_two_controllers_one_acts_and_the_other_takes_over(control_plane: Path):

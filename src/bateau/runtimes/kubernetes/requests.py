@@ -26,6 +26,7 @@ from bateau.domain.errors import ClusterDenied, ClusterError, ClusterUnreachable
 from bateau.kit.json_value import Json, JsonObject, is_object, text_at
 from bateau.runtimes.kubernetes.credentials import Credentials
 from bateau.runtimes.kubernetes.kubeconfig import Access
+from bateau.runtimes.kubernetes.refusals import refusal, webhook_words
 
 Method = Literal["GET", "PATCH", "POST", "PUT", "DELETE"]
 
@@ -112,6 +113,8 @@ class Requests:
             try:
                 async with self._answer(method, path, query, body, form) as response:
                     text = await response.read()
+                    if response.status >= _ERRORS and (refused := refusal(response.status, _tree(text))):
+                        raise refused
                     if response.status == _UNAUTHORIZED and not doubted and self._renew(generation):
                         doubted = True
                         continue
@@ -287,7 +290,8 @@ def _tree(text: bytes) -> Json:
 
 
 def _says(status: int, tree: Json) -> str:
-    return text_at(tree, "message") or text_at(tree, "reason") or f"the API server answered {status}"
+    says = webhook_words(text_at(tree, "message"))
+    return says or text_at(tree, "reason") or f"the API server answered {status}"
 
 
 def _is_rbac(says: str) -> bool:
