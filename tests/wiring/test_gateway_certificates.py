@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from bateau.domain.system_names import CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES
+from bateau.kit.certificates import starts_at
 from bateau.kit.json_value import text_at
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.testing import ManualClock
@@ -40,6 +41,22 @@ async def test_they_are_made_once_kept_and_replaced_in_time(control_plane: Path)
         clock.set_wall(NOW + LIFETIME.total_seconds() * 1.5)
         third = await kept.current()
         assert third.authorities.count(b"BEGIN CERTIFICATE") == 2, "the authority of the one before, and none older"
+
+
+async def test_a_controller_with_another_clock_replaces_those_that_are_not_valid_yet(control_plane: Path):
+    """Two controllers, the first of which was days ahead. Within a day, its certificates serve the second one."""
+    day = 86_400.0
+    async with bench(control_plane) as at:
+        clock = ManualClock(wall=NOW + day)
+        ahead = await GatewayCertificates(at.api, clock, namespace=at.namespace).current()
+        right = GatewayCertificates(at.api, ManualClock(wall=NOW), namespace=at.namespace)
+        assert await right.current() == ahead
+        clock.set_wall(NOW + 400 * day)
+        ahead = await GatewayCertificates(at.api, clock, namespace=at.namespace).current()
+        found = await right.current()
+        assert found.pair != ahead.pair
+        assert starts_at(found.pair.certificate).timestamp() < NOW
+        assert await right.current() == found
 
 
 async def test_secrets_that_were_edited_or_deleted_are_made_again(control_plane: Path):

@@ -3,13 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import cast
 
 import pytest
 
 from bateau.control.declared import Declared
 from bateau.control.reconciler import Reconciler
-from bateau.kit.json_value import JsonObject
+from bateau.domain.errors import ObjectRefused
+from bateau.kit.json_value import JsonObject, array_at, text_at
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import KubernetesRuntime
 from bateau.runtimes.kubernetes.documents import Document, DocumentKey, Documents, document
@@ -34,7 +36,12 @@ class FakeDocuments:
         assert namespace == "shop"
         return self.found
 
+    def now(self) -> datetime:
+        return datetime(1999, 12, 31, tzinfo=UTC)
+
     async def report(self, document: Document, status: JsonObject) -> None:
+        if document.name == "denied":
+            raise ObjectRefused("a webhook denies it", reason="Denied", code=403)
         self.written[document.name] = status
         self.news.set()
 
@@ -70,11 +77,11 @@ async def test_a_bug_with_one_document_is_logged_once_and_the_others_are_written
         return healthy(key, declared, seen, trouble=trouble)
 
     monkeypatch.setattr(module, "verdict", planted)
-    documents = FakeDocuments("bad", "web")
+    documents = FakeDocuments("bad", "denied", "web")
     kept = Kept(cast("Reconciler", FakeReconciler(documents)), cast("KubernetesRuntime", FakeRuntime()))
     made = Statuses(cast("Documents", documents), {"shop": kept})
     running = asyncio.create_task(made.run())
-    with caplog.at_level(logging.ERROR):
+    with caplog.at_level(logging.WARNING):
         for _ in range(2):
             made.wake()
             async with asyncio.timeout(10):
@@ -83,6 +90,8 @@ async def test_a_bug_with_one_document_is_logged_once_and_the_others_are_written
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
     assert list(documents.written) == ["web"]
+    assert text_at(array_at(documents.written["web"], "conditions")[0], "lastTransitionTime") == "1999-12-31T00:00:00Z"
     assert [each.getMessage() for each in caplog.records] == [
-        "the status of app/bad in shop is not known: this is a bug in bateau"
+        "the status of app/bad in shop is not known: this is a bug in bateau",
+        "a status was not written, and is tried again: a webhook denies it",
     ]

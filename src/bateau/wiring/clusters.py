@@ -130,7 +130,7 @@ async def apply_on(question: Question, place: Destination, made: Rendered, *, ro
         history = _history(api, question, place)
         held = await asyncio.to_thread(with_holds, made, await history.read(), partial(service_at, question))
         units = units_of(held.made)
-        revision = await revision_of(question, made, held.pins)
+        revision = await revision_of(question, made, held.pins, when_s=history.now_s())
         return await _rolled_out(api, question, place, units, history=history, added=revision, rollout=rollout)
 
 
@@ -171,7 +171,7 @@ async def roll_back_on(
             place,
             [unit for unit in units_of(then) if unit.key == key],
             history=history,
-            added=await revision_of(question, made, pins),
+            added=await revision_of(question, made, pins, when_s=history.now_s()),
             rollout=Rollout(timeout_s=timeout_s, told=told, others_stay=True),
         )
         return RolledBack(service=key, revision=revision, outcome=outcome)

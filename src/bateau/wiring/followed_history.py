@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic, time
+from time import monotonic
 from typing import Final
 
 from bateau.control.declared import Declared
@@ -157,7 +157,7 @@ class FollowedHistory:
         if known and not is_new and _RANKS[outcome] <= _RANKS[known.outcome]:
             return
         made = replace(made, outcome=outcome)
-        remark = await self._history.note(event(says, outcome), added=replace(made, when_s=time()))
+        remark = await self._history.note(event(says, outcome), added=made)
         if remark:
             logger.warning("%s", remark)
         else:

@@ -4,7 +4,6 @@ Called by wiring.
 """
 
 import asyncio
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
@@ -34,9 +33,14 @@ class ClusterHistory:
         texts = await read_history(self.api, owner=self.owner, namespace=self.namespace)
         return Deliveries() if texts is None else read(texts, self.environment)
 
-    async def note(self, event: Event, *, added: Revision | None = None, holds: Deliveries | None = None) -> str | None:
-        """Add a revision and an event of the newest one, and take the holds of `holds`.
+    def now_s(self) -> float:
+        """Return the time by the clock of the API server: those of the people who apply may differ by hours."""
+        return self.api.requests.now().timestamp()
 
+    async def note(self, event: Event, *, added: Revision | None = None, holds: Deliveries | None = None) -> str | None:
+        """Add a revision and an event of the newest one, and take the holds of `holds`. The event gets the time of now.
+
+        A revision without a time gets it, too.
         Returns why it could not be written: running services do not wait for the history.
         """
 
@@ -47,6 +51,9 @@ class ClusterHistory:
                 now = replace(now, holds=now.lasting(added.services)).added(added)
             return written(now.marked(event))
 
+        now_s = self.now_s()
+        event = replace(event, when_s=now_s)
+        added = replace(added, when_s=added.when_s or now_s) if added else None
         try:
             await change_history(self.api, change, owner=self.owner, namespace=self.namespace)
         except ClusterError as error:
@@ -69,8 +76,8 @@ def service_at(question: Question, key: str, commit: str) -> Rendered:
     return then
 
 
-async def revision_of(question: Question, made: Rendered, pins: Mapping[str, int]) -> Revision:
-    """Return the desired state as a revision; its number comes with the history."""
+async def revision_of(question: Question, made: Rendered, pins: Mapping[str, int], *, when_s: float) -> Revision:
+    """Return the desired state at a time as a revision; its number comes with the history."""
     other = any(each.brings_documents for each in made.written.release.services)
     commit = await asyncio.to_thread(commit_holding, question.directory, made.texts, other_files=other)
     return Revision(
@@ -79,7 +86,7 @@ async def revision_of(question: Question, made: Rendered, pins: Mapping[str, int
         digest="",
         services=digests_of(made),
         who=user(),
-        when_s=time.time(),
+        when_s=when_s,
         commit=commit,
         outcome="applied",
         pins=pins,
@@ -87,5 +94,5 @@ async def revision_of(question: Question, made: Rendered, pins: Mapping[str, int
 
 
 def event(says: str, outcome: Outcome | None) -> Event:
-    """Return an event of now."""
-    return Event(when_s=time.time(), says=says, outcome=outcome)
+    """Return an event, whose time comes with the history."""
+    return Event(when_s=0.0, says=says, outcome=outcome)

@@ -12,7 +12,6 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 import orjson
@@ -55,6 +54,7 @@ class Statuses:
         self._kept = kept
         self._news = asyncio.Event()
         self._written: dict[DocumentKey, tuple[str, JsonObject]] = {}  # uid and status
+        self._refused: str | None = None  # why a status could not be written the last time
         self._bugs: dict[DocumentKey, str] = {}  # that are logged
         self._slots = asyncio.Semaphore(_WRITES)
 
@@ -74,6 +74,10 @@ class Statuses:
             for error in failed:
                 if not isinstance(error, ClusterError):
                     logger.error("a status was not written", exc_info=error)
+            refused = next((each.message for each in failed if isinstance(each, ClusterError)), None)
+            if refused and refused != self._refused:
+                logger.warning("a status was not written, and is tried again: %s", refused)
+            self._refused = refused
             if failed:
                 asyncio.get_running_loop().call_later(_AGAIN_S, self._news.set)
 
@@ -83,7 +87,7 @@ class Statuses:
         reconciler = kept.reconciler
         if not kept.runtime.is_read and reconciler.trouble is None:
             return []
-        now = datetime.now(tz=UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        now = self._documents.now().strftime("%Y-%m-%dT%H:%M:%SZ")
         seen = reconciler.observed
         parts = parts_of(seen)
         nothing = Observed(unknown=seen.unknown)

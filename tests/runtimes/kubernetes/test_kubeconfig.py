@@ -145,9 +145,24 @@ def test_a_plugin_is_asked_once_until_its_credential_ends(tmp_path: Path) -> Non
     assert asyncio.run(twice(plugin)) == [{"Authorization": "Bearer t"}] * 2
     (told,) = calls.read_text().splitlines()
     assert json.loads(told)["apiVersion"] == "client.authentication.k8s.io/v1"
-    ended = ExecPlugin(command=str(script), api_version="v1", environ={"GIVEN": "t", "ENDS": "2000-01-01T00:00:00Z"})
-    asyncio.run(twice(ended))
-    assert len(calls.read_text().splitlines()) == 3
+
+
+async def test_a_plugin_is_not_run_for_each_request_when_the_clock_is_ahead(tmp_path: Path) -> None:
+    """A credential seems to have ended as soon as it comes. It is used until the API server refuses it."""
+    calls, script = tmp_path / "calls", tmp_path / "plugin"
+    script.write_text(
+        f"#!/bin/sh\necho >> {calls}\n"
+        'echo \'{"status": {"token": "t", "expirationTimestamp": "2000-01-01T00:00:00Z"}}\'\n'
+    )
+    script.chmod(0o755)
+    plugin = ExecPlugin(command=str(script), api_version="client.authentication.k8s.io/v1")
+    credentials = Credentials(Access(name="berlin", server="https://x", plugin=plugin))
+    for _ in range(3):
+        assert await credentials.headers() == {"Authorization": "Bearer t"}
+    assert calls.read_text() == "\n"
+    assert credentials.doubt(credentials.generation)
+    await credentials.headers()
+    assert calls.read_text() == "\n\n"
 
 
 @pytest.mark.parametrize(

@@ -50,13 +50,22 @@ async def test_one_holds_it_and_the_next_one_takes_it_when_it_is_given_back(cont
             await first.keep()
 
 
-async def test_a_holder_that_is_gone_loses_it_after_its_time_by_the_own_clock(control_plane: Path):
-    """Times of another machine are not compared with the own clock: the holder's may be an hour off."""
+@pytest.mark.parametrize("ahead_s", [-20_000.0, 20_000.0])
+async def test_a_holder_that_is_gone_loses_it_after_its_time_by_the_own_clock(control_plane: Path, ahead_s: float):
+    """Times of another machine are not compared with the own clock: the holder's may be hours ahead or behind."""
     async with bench(control_plane) as at:
-        assert await is_free(lease(at.api, at.namespace, "first", ManualClock(wall=1_000_000.0)))
-        clock = ManualClock()
+        there = ManualClock(wall=1_000_000.0 + ahead_s)
+        first = lease(at.api, at.namespace, "first", there)
+        assert await is_free(first)
+        clock = ManualClock(wall=1_000_000.0)
         second = lease(at.api, at.namespace, "second", clock)
         assert not await is_free(second)
+        # A holder that renews it keeps it, also when its clock is set back meanwhile.
+        for seconds in (-3_600.0, 7.0):
+            there.set_wall(there.wall() + seconds)
+            assert await is_free(first)
+            clock.advance(14)
+            assert not await is_free(second)
         clock.advance(14)
         assert not await is_free(second)
         clock.advance(2)

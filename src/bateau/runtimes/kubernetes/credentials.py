@@ -9,6 +9,7 @@ tests/runtimes/kubernetes/test_kubeconfig.py::test_no_message_contains_a_credent
 import asyncio
 import base64
 import json
+import math
 import os
 import time
 from collections.abc import Mapping
@@ -27,12 +28,12 @@ _FILE_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class _Printed:
-    """The output of a plug-in: a token or a client certificate, and its end in seconds of the wall clock."""
+    """The output of a plug-in: a token or a client certificate, and its end in seconds of the monotonic clock."""
 
     token: str | None
     certificate: bytes | None
     key: bytes | None
-    ends_at: float | None
+    ends_at: float
 
 
 class Credentials:
@@ -112,7 +113,7 @@ class Credentials:
     async def _ask(self, plugin: ExecPlugin) -> _Printed:
         async with self._asking:
             known = self._printed
-            if known and (known.ends_at is None or time.time() < known.ends_at - _EARLY_S):
+            if known and time.monotonic() < known.ends_at:
                 return known
             self._printed = await self._run(plugin)
             return self._printed
@@ -162,12 +163,13 @@ def _printed(out: bytes, plugin: ExecPlugin, name: str) -> _Printed:
         raise ClusterDenied(f"{plugin.command} printed neither a token nor a certificate for {name}")
     ends = text_at(status, "expirationTimestamp")
     try:
-        ends_at = datetime.fromisoformat(ends).timestamp() if ends else None
+        lasts_s = datetime.fromisoformat(ends).timestamp() - time.time() - _EARLY_S if ends else math.inf
     except ValueError as error:
         raise ClusterError(f"{plugin.command} printed `{ends}` as expirationTimestamp, which is not a time") from error
     return _Printed(
         token=token,
         certificate=certificate.encode() if certificate else None,
         key=key.encode() if key else None,
-        ends_at=ends_at,
+        # One that seems to have ended is used, too, until it is refused: the own clock may be hours ahead.
+        ends_at=time.monotonic() + max(lasts_s, _FILE_S),
     )

@@ -11,9 +11,10 @@ tests/runtimes/kubernetes/test_documents.py.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, TypeAlias
 
 import orjson
@@ -139,6 +140,10 @@ class Documents:
         finally:
             events.remove(event)
 
+    def now(self) -> datetime:
+        """Return the time by the clock of the API server."""
+        return self._api.requests.now()
+
     async def report(self, document: Document, status: JsonObject) -> None:
         """Write the status of a document. Raises ClusterError."""
         resource = self._kinds[document.kind].resource
@@ -146,13 +151,13 @@ class Documents:
 
     async def note(self, document: Document, *, reason: str, message: str, warning: bool) -> None:
         """Add an event about a document. Raises ClusterError."""
-        now = datetime.now(tz=UTC)
+        now = self.now()
         event: JsonObject = {
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {
                 # As client-go names events: unique without asking the server.
-                "name": f"{document.name}.{int(now.timestamp() * 1e9):x}",
+                "name": f"{document.name}.{time.time_ns():x}",
                 "namespace": document.namespace,
             },
             "eventTime": now.strftime("%Y-%m-%dT%H:%M:%S.%fZ"),

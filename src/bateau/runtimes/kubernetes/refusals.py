@@ -18,7 +18,8 @@ from bateau.kit.json_value import Json, text_at
 _DENIED: Final = re.compile(r'admission webhook "[^"]+" denied the request|denied request: ')
 _TOO_LARGE: Final = "etcdserver: request is too large"
 _UNANSWERED: Final = re.compile(
-    r'failed calling webhook "(?P<name>[^"]+)": (?:failed to call webhook: )?(?:\w+ "(?P<url>[^"?]+)[^"]*": )?(?P<why>.*)',
+    r'failed calling webhook "(?P<name>[^"]+)": (?:failed to call webhook: )?'
+    r'(?:\w+ "(?P<url>[^"?]+)[^"]*": )?(?P<why>.*)',
     re.DOTALL,
 )
 _WORDS: Final = (

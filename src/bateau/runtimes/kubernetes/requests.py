@@ -14,8 +14,11 @@ import os
 import random
 import ssl
 import tempfile
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Literal
 
@@ -71,7 +74,18 @@ class Requests:
         self._certificate: tuple[bytes, bytes] | None = None  # of the session
         self._former: list[aiohttp.ClientSession] = []  # with a former certificate; requests may still use the last one
         self._opening = asyncio.Lock()
+        self._clock: tuple[datetime, float] | None = None  # the server's time, and the own monotonic clock at it
         self.sent = 0
+
+    def now(self) -> datetime:
+        """Return the time by the clock of the API server, to the second; by the own one before the first answer.
+
+        For times that others read beside those of the API server: the own clock may be hours off.
+        """
+        if self._clock is None:
+            return datetime.now(tz=UTC)
+        told, at = self._clock
+        return told + timedelta(seconds=time.monotonic() - at)
 
     async def close(self) -> None:
         """Close all connections."""
@@ -202,12 +216,20 @@ class Requests:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             says = f"cannot reach {self.access.name} at {self.access.server}: {_cause(error)}"
             raise ClusterUnreachable(says, hint=_hint(error)) from error
+        self._note_time(response)
         try:
             yield response
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError) as error:
             raise ClusterUnreachable(f"{self.access.name} cut an answer off: {_cause(error)}") from error
         finally:
             response.close() if silence_s is not None else response.release()
+
+    def _note_time(self, response: aiohttp.ClientResponse) -> None:
+        try:
+            told = parsedate_to_datetime(response.headers.get("Date", ""))
+        except ValueError:
+            return  # a proxy has left it out
+        self._clock = told.astimezone(UTC), time.monotonic()
 
     def _renew(self, generation: int) -> bool:
         """Forget refused credentials of a generation. Returns whether newer ones can be had."""
