@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bateau.kit.backoff import Backoff
-from bateau.kit.json_value import JsonObject, text_at
+from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import (
     Access,
@@ -117,6 +117,29 @@ async def test_an_api_server_that_is_killed_is_unknown_and_then_known_again(clus
         proxy.killed = False
         await until(made, _is_known)
         await eventually(lambda: _is(b, "shop", {"a": "1"}))
+
+
+@pytest.mark.parametrize("again", [False, True])
+async def test_an_object_that_goes_before_the_watch_tells_it_is_created_again(
+    cluster_bench: Bench, again: bool
+) -> None:
+    """The watch is away for a moment. Then it tells creation and deletion at once, and that of a successor."""
+    b = cluster_bench
+    async with proxied(b.kubeconfig) as (access, proxy), _runtime(b, access) as made:
+        await settled(made, [unit("shop", b.config_map("shop"))])
+        proxy.misbehave(Fault("away", watches=True, before=refusing(500, "InternalError", "etcd is away"), times=1000))
+        proxy.cut_all()
+        made.apply([unit("shop", b.config_map("shop")), unit("cart", b.config_map("cart", a="1"))])
+        await eventually(lambda: _is(b, "cart", {"a": "1"}))
+        found = await b.api.get(CONFIG_MAPS, b.namespace, "cart")
+        await b.api.delete(CONFIG_MAPS, b.namespace, "cart", uid=text_at(found or {}, "metadata", "uid"))
+        if again:
+            labels = object_at(found, "metadata", "labels")
+            tree = b.config_map("cart")
+            await b.api.create(CONFIG_MAPS, {**tree, "metadata": {**object_at(tree, "metadata"), "labels": labels}})
+        proxy.left = 0
+        await until(made, _is_known)
+        assert await b.data("cart") == {"a": "1"}
 
 
 async def _is(b: Bench, name: str, data: object) -> bool:

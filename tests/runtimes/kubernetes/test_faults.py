@@ -1,13 +1,16 @@
 """Bad days of a cluster, at the real API server: refusals, ends that do not come, kinds that come and go."""
 
+import asyncio
+
 import pytest
 
 from bateau.domain.errors import ObjectRefused
-from bateau.domain.unit import Unit
+from bateau.domain.unit import Objects, Unit
 from bateau.kit.backoff import Backoff
 from bateau.kit.json_value import JsonObject, text_at
 from bateau.runtimes.kubernetes import work
 from bateau.runtimes.kubernetes.api import Resource
+from bateau.runtimes.kubernetes.present import present
 from runtimes.kubernetes.rig import CONFIG_MAPS, NAMESPACES, Bench, eventually, settled, state_of, unit, until
 
 _MERGE = "application/merge-patch+json"
@@ -294,3 +297,43 @@ async def test_an_object_without_a_name_is_created_once_for_each_content(cluster
         await settled(runtime, [unit("shop", _job(b, "migrate-", generated=True, version="2"), b.config_map("shop"))])
         (second,) = await jobs()
         assert second != first
+
+
+async def test_a_job_that_the_cluster_removes_when_it_has_ended_runs_once_for_each_content(
+    cluster_bench: Bench,
+) -> None:
+    b = cluster_bench
+
+    def units(version: str, data: str = "") -> list[Unit]:
+        """Return a Job that ends at once, because it needs no pod, and is removed then."""
+        tree = _job(b, version=version)
+        tree["spec"] = {**_spec(tree), "suspend": False, "completions": 0, "ttlSecondsAfterFinished": 0}
+        return [unit("shop", tree, b.config_map("shop", data=data))]
+
+    ran: list[str] = []
+
+    async def note() -> None:
+        async for event in b.api.watch(JOBS, "", namespace=b.namespace):
+            if event.type == "ADDED":
+                ran.append(text_at(event.object, "metadata", "labels", "version"))  # noqa: PERF401 - as they come
+
+    async def planned(version: str) -> list[str]:
+        """Return the objects that a plan would create."""
+        (made,) = units(version)
+        assert isinstance(made.body, Objects)
+        there = await present(b.api, made.body.manifests, owner=b.namespace, namespace=b.namespace)
+        found = {text_at(each, "kind") for each in there.objects}
+        return [each.group_kind[1] for each in made.body.manifests if each.group_kind[1] not in found]
+
+    noting = asyncio.create_task(note())
+    assert await planned("1") == ["Job", "ConfigMap"]
+    for versions in (["1"], ["1", "2"], ["2", "1"]):
+        async with b.runtime() as runtime:
+            for version in versions:
+                await settled(runtime, units(version))
+                await until(runtime, lambda seen: state_of(seen, "migrate").phase == "gone")
+                assert await planned(version) == []
+                await settled(runtime, units(version, data="another object of the unit is changed"))
+        assert "Job" in await planned("3"), "another content runs again"
+    noting.cancel()
+    assert ran == ["1", "2", "1"]

@@ -5,12 +5,14 @@ Called by runtimes.kubernetes.observing and runtimes.kubernetes.runtime.
 Invariant: an object that is known to be as asked costs no request, also after a restart. Held by
 tests/runtimes/kubernetes/test_runtime.py::test_applying_the_same_again_sends_nothing and
 tests/runtimes/kubernetes/test_unchanged.py.
+Invariant: an object that is deleted as soon as it was created is noticed, too. Held by
+tests/runtimes/kubernetes/test_connection.py::test_an_object_that_goes_before_the_watch_tells_it_is_created_again.
 Invariant: a field that another manager holds is taken back by force only if it was Bateau's before, and drift is to be
 repaired. Held by tests/runtimes/kubernetes/test_drift.py.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -70,6 +72,7 @@ class Applier:
         self._force = force
         self._repairs = drift == "repair"
         self._applied: dict[Key, _Applied] = {}
+        self._awaited: set[Key] = set()  # applied, and not told by the watch yet
         self._namespaces: set[str] = set()  # that exist
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.drifted: dict[Key, tuple[tuple[str, str], ...]] = {}
@@ -125,6 +128,7 @@ class Applier:
             paths=held_paths(made, fields),
             made_here=created or is_made_here(made),
         )
+        self._awaited.add(key)
         return Outcome(uid=known.uid, made_here=known.made_here)
 
     async def _unserved(self, wanted: Wanted) -> str:
@@ -167,6 +171,19 @@ class Applier:
         """Whether an object was applied, and the watch has not told it yet."""
         known = self._applied.get(key)
         return known is not None and not known.seen and not self.is_told(key, live)
+
+    def vanished(self, live: Mapping[Key, Live], known_until: Callable[[Key], int]) -> set[Key]:
+        """Return the objects that were gone before the watch told them; they are lost from now on."""
+        found: set[Key] = set()
+        for key in list(self._awaited):
+            known, there = self._applied.get(key), live.get(key)
+            is_there = known is not None and there is not None and there.uid == known.uid
+            if known is not None and not known.seen and not is_there and known_until(key) >= known.version:
+                known.seen = True
+                found.add(key)
+            if known is None or known.seen:
+                self._awaited.discard(key)
+        return found
 
     def forget(self, key: Key) -> None:
         """Forget an object that is gone."""

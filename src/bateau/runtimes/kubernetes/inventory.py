@@ -35,11 +35,15 @@ _TRIES: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """An object on the list: its API version, its service, and its uid, "" while it is about to be created."""
+    """An object on the list: its API version, its service, and its uid, "" while it is about to be created.
+
+    `content` is that of an object that was created once for it; see `Wanted`.
+    """
 
     version: str
     uid: str
     service: str
+    content: str = ""
 
 
 async def inventories(api: ApiServer) -> list[tuple[str, str, str]]:
@@ -184,10 +188,12 @@ def _hash(key: Key) -> int:
 
 def _line(key: Key, listed: Listed) -> str:
     _, kind, namespace, name = key
-    return json.dumps([listed.version, kind, namespace, name, listed.uid, listed.service])
+    content = [listed.content] if listed.content else []
+    return json.dumps([listed.version, kind, namespace, name, listed.uid, listed.service, *content])
 
 
 def _listed(line: str) -> tuple[Key, Listed]:
-    version, kind, namespace, name, uid, *service = json.loads(line)
+    version, kind, namespace, name, uid, *more = json.loads(line)
+    service, content, *_ = *more, "", ""
     group = version.rpartition("/")[0]
-    return (group, kind, namespace, name), Listed(version, uid, service[0] if service else "")
+    return (group, kind, namespace, name), Listed(version, uid, service, content)

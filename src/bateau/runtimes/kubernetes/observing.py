@@ -72,7 +72,7 @@ class Observer:
         live = self.view.live.get(each.key)
         if says := work.refused.get(each.key):
             return ObjectState(key=each.key, service=work.service, phase="refused", says=says)
-        if each.once and self.remover.is_made(each.key) and not self.applier.is_awaited(each.key, live):
+        if each.once and self.remover.is_made(each.key, each.content) and not self.applier.is_awaited(each.key, live):
             if live is None:
                 return ObjectState(key=each.key, service=work.service, phase="gone")
         elif live is None or not self.applier.is_told(each.key, live):

@@ -16,6 +16,7 @@ from bateau.runtimes.kubernetes.additions import without_additions
 from bateau.runtimes.kubernetes.api import IN_FLIGHT, NAMESPACES, ApiServer
 from bateau.runtimes.kubernetes.live import OWNER, SERVICE, Key, other_holders
 from bateau.runtimes.kubernetes.removing import KEPT_KINDS, Remover
+from bateau.runtimes.kubernetes.wanted import content_of
 
 # Kinds of the API server itself are rendered where they belong.
 _BUILT_IN: Final = frozenset(("", "apps", "batch", "autoscaling", "policy"))
@@ -105,7 +106,8 @@ async def new_namespaces(api: ApiServer, names: Iterable[str], wanted: Iterable[
 
 def _has_ended(manifest: Manifest, made: Remover, key: Key) -> bool:
     """Whether an object was created for its content, and is gone: it is not created again."""
-    return bool(text_at(manifest.tree, "metadata", "generateName")) and made.is_made(key)
+    content = content_of(manifest)
+    return (content != "" or bool(text_at(manifest.tree, "metadata", "generateName"))) and made.is_made(key, content)
 
 
 def _plain(tree: JsonObject, namespace: str) -> JsonObject:

@@ -11,6 +11,7 @@ tests/runtimes/kubernetes/test_faults.py.
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
 from itertools import groupby
 from typing import Final
 
@@ -59,7 +60,7 @@ class Remover:
         listed = dict(await self._inventory.read())
         for key, each in listed.items():
             if not each.uid and (tree := await self._get(key, each.version)) is not None and is_made_here(tree):
-                listed[key] = Listed(each.version, text_at(tree, "metadata", "uid"), each.service)
+                listed[key] = replace(each, uid=text_at(tree, "metadata", "uid"))
         self._differs = listed != await self._inventory.read()
         self.listed = listed
         self._read = True
@@ -71,7 +72,7 @@ class Remover:
             if known is None and each.key not in self._of_others:
                 self._list(each.key, Listed(each.api_version, "", service))
             elif known is not None and known.service != service:
-                self._list(each.key, Listed(known.version, known.uid, service))
+                self._list(each.key, replace(known, service=service))
 
     def applied(self, each: Wanted, service: str, uid: str, *, made_here: bool) -> None:
         """Note an applied object; `save` saves it. An object that another manager has created is not listed.
@@ -81,14 +82,15 @@ class Remover:
         """
         known = self.listed.get(each.key)
         if known is not None and (known.uid == uid or made_here):
-            self._list(each.key, Listed(each.api_version, uid, service))
+            self._list(each.key, Listed(each.api_version, uid, service, each.content))
         else:
             self._list(each.key, None)
             self._of_others.add(each.key)
 
-    def is_made(self, key: Key) -> bool:
-        """Whether an object was created before, also if it is gone now."""
-        return key in self.listed and self.listed[key].uid != ""
+    def is_made(self, key: Key, content: str = "") -> bool:
+        """Whether an object was created before with this content, also if it is gone now."""
+        known = self.listed.get(key)
+        return known is not None and known.uid != "" and known.content == content
 
     async def save(self, *, whole: bool = False) -> None:
         """Save the list; with `whole`, also if only the cluster has lost it. Raises ClusterError."""

@@ -197,6 +197,7 @@ class KubernetesRuntime:
         if differs := generation != self._reconciled:
             await self._watch(list(self._works.fresh.values()))
         news, self._view.news = self._view.news, set()
+        news |= self._applier.vanished(self._view.live, self._view.known_until)
         now = self._clock.monotonic()
         try:
             await self._applier.note_drift(news, self._view.live)
@@ -268,9 +269,10 @@ class KubernetesRuntime:
             work.succeed()
 
     async def _apply_object(self, work: Work, each: Wanted) -> None:
-        if each.once and self._remover.is_made(each.key):
+        live = self._view.live.get(each.key)
+        if each.once and self._remover.is_made(each.key, each.content) and (live is None or not each.content):
             return
-        made = await self._applier.apply(each, self._view.live.get(each.key))
+        made = await self._applier.apply(each, live)
         if made.refused is None:
             self._remover.applied(each, work.service, made.uid, made_here=made.made_here)
         else:

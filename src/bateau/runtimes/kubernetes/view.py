@@ -30,6 +30,7 @@ class View:
         self._owner = owner
         self._changed = changed
         self._objects: dict[Resource, Items[Live]] = {}
+        self._kinds: dict[tuple[str, str], Items[Live]] = {}  # the same, by group and kind
         self._sets: dict[str, Items[Live]] = {}  # by namespace
         self._pods: dict[str, Items[Pod]] = {}
         self._services: dict[str, str] = {}  # of pods, by uid; a pod may outlive its workload
@@ -45,7 +46,8 @@ class View:
         for version, kind in kinds:
             resource = await self._api.resource(version, kind)
             if resource is not None and resource not in self._objects:
-                self._objects[resource] = self._watches.objects(resource, self._owner, self._changed, self._moved)
+                watched = self._watches.objects(resource, self._owner, self._changed, self._moved)
+                self._objects[resource] = self._kinds[version.rpartition("/")[0], kind] = watched
         # Objects are found by the label of their owner; the pods of third-party workloads have no such label.
         for namespace in namespaces:
             if namespace not in self._pods:
@@ -66,6 +68,11 @@ class View:
         """
         every = (*self._objects.values(), *self._sets.values(), *self._pods.values())
         return next((each.unknown for each in every if each.unknown and each.served), None)
+
+    def known_until(self, key: Key) -> int:
+        """Return the resource version up to which the objects of a kind are known."""
+        watched = self._kinds.get(key[:2])
+        return watched.version if watched else 0
 
     def pods(self) -> Iterator[tuple[str, Pod, bool]]:
         """Yield the pods of workloads: the service, the pod, and whether it is of the newest template."""

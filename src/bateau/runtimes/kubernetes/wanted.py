@@ -27,13 +27,18 @@ _NAME_MAX: Final = 63
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """One object. `digest` is that of `body`; `once`: it is created once, and not again when it is gone."""
+    """One object. `digest` is that of `body`.
+
+    `once`: it is created once for each content, and not again when it is gone. `content` tells contents apart; "" if
+    the name does.
+    """
 
     key: Key
     api_version: str
     body: bytes
     digest: bytes
     once: bool = False
+    content: str = ""
 
     def within(self, namespace: str, *, namespaced: bool) -> "Wanted":
         """Return the same object where its kind has it: in `namespace` if it names none, or in no namespace at all.
@@ -46,7 +51,7 @@ class Wanted:
         metadata = {key: each for key, each in object_at(tree, "metadata").items() if key != "namespace"}
         if namespaced:
             metadata["namespace"] = namespace
-        return _wanted({**tree, "metadata": metadata}, once=self.once)
+        return _wanted({**tree, "metadata": metadata}, once=self.once, content=self.content)
 
 
 def wanted(manifest: Manifest, *, service: str, owner: str) -> Wanted:
@@ -54,7 +59,19 @@ def wanted(manifest: Manifest, *, service: str, owner: str) -> Wanted:
     tree: JsonObject = orjson.loads(orjson.dumps(named(manifest).tree, option=orjson.OPT_NON_STR_KEYS))
     metadata = object_at(tree, "metadata")
     labels: JsonObject = {**object_at(metadata, "labels"), OWNER: owner, SERVICE: label_of(service)}
-    return _wanted({**tree, "metadata": {**metadata, "labels": labels}}, once=manifest.is_generated)
+    content = content_of(manifest)
+    once = manifest.is_generated or content != ""
+    return _wanted({**tree, "metadata": {**metadata, "labels": labels}}, once=once, content=content)
+
+
+def content_of(manifest: Manifest) -> str:
+    """Return a digest of a Job that has a name and that the cluster removes when it has ended; "" for other objects."""
+    if manifest.group_kind != ("batch", "Job") or "generateName" in object_at(manifest.tree, "metadata"):
+        return ""
+    if object_at(manifest.tree, "spec").get("ttlSecondsAfterFinished") is None:
+        return ""
+    told = orjson.dumps(manifest.tree, option=orjson.OPT_SORT_KEYS | orjson.OPT_NON_STR_KEYS)
+    return blake2b(told, digest_size=12).hexdigest()
 
 
 def named(manifest: Manifest) -> Manifest:
@@ -86,7 +103,7 @@ def placed(
     )
 
 
-def _wanted(tree: JsonObject, *, once: bool) -> Wanted:
+def _wanted(tree: JsonObject, *, once: bool, content: str) -> Wanted:
     body = orjson.dumps(tree, option=orjson.OPT_SORT_KEYS)
     digest = blake2b(body, digest_size=16).digest()
-    return Wanted(key_of(tree), text_at(tree, "apiVersion"), body, digest, once)
+    return Wanted(key_of(tree), text_at(tree, "apiVersion"), body, digest, once, content)

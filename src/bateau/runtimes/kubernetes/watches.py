@@ -60,6 +60,11 @@ class Items(Protocol[Kept_co]):
         """Whether the API server has the kind."""
         ...
 
+    @property
+    def version(self) -> int:
+        """The resource version up to which all changes are known; 0 while that is not known."""
+        ...
+
 
 class Watches(Protocol):
     """Gives a view the objects that it needs; they are watched from then on, until `end`."""
@@ -200,6 +205,10 @@ class _Part(Generic[Kept]):
     @property
     def served(self) -> bool:
         return self._whole.served
+
+    @property
+    def version(self) -> int:
+        return self._whole.version
 
     def move(self, before: Kept | None, after: Kept | None) -> None:
         """Take over a difference, and hand it on."""

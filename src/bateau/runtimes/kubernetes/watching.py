@@ -60,6 +60,11 @@ class Watched(Generic[Kept]):
         self.unknown: str | None = None
         self.served = True
 
+    @property
+    def version(self) -> int:
+        """The resource version up to which all changes are known; 0 while that is not known."""
+        return int(self._version) if self._version.isdecimal() else 0
+
     async def run(self) -> None:
         """List and watch until cancelled."""
         failures = 0
