@@ -57,11 +57,11 @@ def tls(pair: Pair) -> ssl.SSLContext:
 
 
 @asynccontextmanager
-async def serving(app: web.Application, pair: Pair) -> AsyncGenerator[tuple[int, web.AppRunner]]:
+async def serving(app: web.Application, pair: Pair, port: int = 0) -> AsyncGenerator[tuple[int, web.AppRunner]]:
     """Serve an application with this certificate, and give its port, and what ends it."""
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0, ssl_context=tls(pair))
+    site = web.TCPSite(runner, "127.0.0.1", port, ssl_context=tls(pair))
     await site.start()
     try:
         yield runner.addresses[0][1], runner

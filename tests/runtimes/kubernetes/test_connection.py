@@ -6,11 +6,15 @@ import json
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
+from bateau.domain.errors import ClusterError, ClusterUnreachable
 from bateau.kit.backoff import Backoff
+from bateau.kit.certificates import issue
 from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import (
@@ -26,6 +30,7 @@ from bateau.runtimes.kubernetes import (
 from bateau.runtimes.kubernetes import api as api_module
 from bateau.runtimes.kubernetes.kubeconfig import ExecPlugin
 from bateau.wiring.this_process import SystemClock
+from runtimes.kubernetes.admission import serving
 from runtimes.kubernetes.proxy import Fault, late, proxied, refusing, spoiled
 from runtimes.kubernetes.rig import CONFIG_MAPS, Bench, eventually, settled, unit, until
 
@@ -181,6 +186,39 @@ async def test_a_rotated_client_certificate_is_used_for_the_next_requests(cluste
         assert await _user(api) == "rotated"
     finally:
         await api.close()
+
+
+async def test_certificate_authorities_that_are_replaced_on_disk_are_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(credentials, "_FILE_S", 3600.0)
+    first, second = (
+        issue(server_names=["localhost"], client_name="none", now=datetime.now(tz=UTC), lifetime=timedelta(days=1))
+        for _ in range(2)
+    )
+
+    async def version(_request: web.Request) -> web.Response:
+        return web.json_response({"gitVersion": "v1.37.2"})
+
+    app = web.Application()
+    app.router.add_get("/version", version)
+    ca = tmp_path / "ca.crt"
+    ca.write_bytes(first.authority)
+    async with serving(app, first.server) as (port, _):
+        access = Access(name="berlin", server=f"https://localhost:{port}", ca=first.authority, ca_file=ca)
+        api = ApiServer(access)
+        assert await api.version() == "v1.37.2"
+    async with api, serving(app, second.server, port):
+        with pytest.raises(ClusterUnreachable, match="its certificate is not trusted"):
+            await api.version()
+        ca.unlink()  # it is about to be replaced
+        with pytest.raises(ClusterUnreachable, match="its certificate is not trusted"):
+            await api.version()
+        ca.write_bytes(second.authority[:-40])
+        with pytest.raises(ClusterError, match="not a PEM certificate"):
+            await api.version()
+        ca.write_bytes(second.authority)
+        assert await api.version() == "v1.37.2"
 
 
 async def _user(api: ApiServer) -> str:

@@ -1,4 +1,4 @@
-"""The credentials of requests to an API server: a token, a token file, a login, or the output of an exec plug-in.
+"""The credentials of requests to an API server, and whom to trust: what a kubeconfig has, its files, or a plug-in.
 
 Called by runtimes.kubernetes.requests. An exec plug-in speaks the protocol of client.authentication.k8s.io (KEP-541).
 
@@ -8,6 +8,7 @@ tests/runtimes/kubernetes/test_kubeconfig.py::test_no_message_contains_a_credent
 
 import asyncio
 import base64
+import contextlib
 import json
 import math
 import os
@@ -45,6 +46,8 @@ class Credentials:
         self._printed: _Printed | None = None
         self._file_token: tuple[str, float] | None = None
         self._file_pair: tuple[tuple[bytes, bytes], float] | None = None
+        self._authorities = access.ca
+        self._authorities_at: float | None = None  # when they were read again
         self._asking = asyncio.Lock()
         self.generation = 0  # how often the credentials were doubted
 
@@ -72,6 +75,22 @@ class Credentials:
             if printed.certificate and printed.key:
                 return printed.certificate, printed.key
         return None
+
+    def authorities(self) -> bytes | None:
+        """Return the PEM of the certificate authorities that the file of the kubeconfig or the pod has now.
+
+        While it cannot be read, the last known ones stay.
+        """
+        path = self._access.ca_file
+        if path is not None and (self._authorities_at is None or time.monotonic() - self._authorities_at >= _FILE_S):
+            with contextlib.suppress(OSError):
+                self._authorities = path.read_bytes()
+            self._authorities_at = time.monotonic()
+        return self._authorities
+
+    def doubt_authorities(self) -> None:
+        """Read the file of the authorities again before the next request: they do not fit the server."""
+        self._authorities_at = None
 
     def doubt(self, generation: int) -> bool:
         """Forget refused credentials of a plug-in or a file. Returns whether newer ones can be had.

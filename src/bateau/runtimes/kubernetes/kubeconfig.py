@@ -38,13 +38,15 @@ class ExecPlugin:
 class Access:
     """How to reach an API server. `certificate`, `key` and `ca` are PEM. `name` is for messages.
 
-    `certificate_file` and `key_file` are the files that have been read, None for what the kubeconfig contains itself.
+    `ca_file`, `certificate_file` and `key_file` are the files that have been read, None for what the kubeconfig
+    contains itself.
     """
 
     name: str
     server: str
     namespace: str = "default"
     ca: bytes | None = None
+    ca_file: Path | None = None
     verify: bool = True
     server_name: str | None = None
     proxy: str | None = None
@@ -91,6 +93,7 @@ def access_of(files: Sequence[Path], context: str | None = None) -> Access:
         server=server.rstrip("/"),
         namespace=text_at(chosen, "namespace") or "default",
         ca=_bytes(at_cluster, cluster, "certificate-authority"),
+        ca_file=_file(at_cluster, cluster, "certificate-authority"),
         verify=cluster.get("insecure-skip-tls-verify") is not True,
         server_name=text_at(cluster, "tls-server-name") or None,
         proxy=text_at(cluster, "proxy-url") or None,
@@ -108,18 +111,26 @@ def access_of(files: Sequence[Path], context: str | None = None) -> Access:
 def access_in_pod(environ: Mapping[str, str], account: Path = SERVICE_ACCOUNT) -> Access:
     """Return the access of the pod that this process runs in. Raises ClusterError outside a pod.
 
-    The token file is read for each request, because the kubelet replaces it (KEP-1205).
+    The files are read again later, because the kubelet replaces them (KEP-1205).
     """
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     token_file = account / "token"
     if not host or not token_file.exists():
         raise ClusterError("this process does not run in a pod", hint="name a context of a kubeconfig")
     try:
-        namespace, ca = (account / "namespace").read_text().strip(), (account / "ca.crt").read_bytes()
+        ca_file = account / "ca.crt"
+        namespace, ca = (account / "namespace").read_text().strip(), ca_file.read_bytes()
     except OSError as error:
         raise ClusterError(f"cannot read the service account: {error.strerror}: {error.filename}") from error
     told = f"[{host}]" if ":" in host else host
-    return Access(name="in-cluster", server=f"https://{told}:{port}", namespace=namespace, ca=ca, token_file=token_file)
+    return Access(
+        name="in-cluster",
+        server=f"https://{told}:{port}",
+        namespace=namespace,
+        ca=ca,
+        ca_file=ca_file,
+        token_file=token_file,
+    )
 
 
 def _read(path: Path) -> JsonObject:

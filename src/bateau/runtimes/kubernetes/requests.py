@@ -72,6 +72,7 @@ class Requests:
         self._credentials = Credentials(access, environ=environ)
         self._session: aiohttp.ClientSession | None = None
         self._certificate: tuple[bytes, bytes] | None = None  # of the session
+        self._authorities: bytes | None = None  # of the session
         self._former: list[aiohttp.ClientSession] = []  # with a former certificate; requests may still use the last one
         self._opening = asyncio.Lock()
         self._clock: tuple[datetime, float] | None = None  # the server's time, and the own monotonic clock at it
@@ -214,6 +215,8 @@ class Requests:
                 server_hostname=self.access.server_name,
             )
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if isinstance(error, aiohttp.ClientConnectorCertificateError):
+                self._credentials.doubt_authorities()  # they may have been replaced since they were read
             says = f"cannot reach {self.access.name} at {self.access.server}: {_cause(error)}"
             raise ClusterUnreachable(says, hint=_hint(error)) from error
         self._note_time(response)
@@ -236,31 +239,33 @@ class Requests:
         return self._credentials.doubt(generation)
 
     async def _open(self) -> aiohttp.ClientSession:
-        """Return a session with the present client certificate."""
+        """Return a session with the present client certificate and certificate authorities."""
         async with self._opening:
             certificate = await self._credentials.client_certificate()
-            if self._session is not None and certificate != self._certificate:
+            authorities = self._credentials.authorities()
+            if self._session is not None and (certificate, authorities) != (self._certificate, self._authorities):
                 for each in self._former:
                     await each.close()
                 self._former, self._session = [self._session], None
             if self._session is None:
                 # Watches hold a connection each; the callers limit the other requests.
                 connector = aiohttp.TCPConnector(
-                    limit=0, ssl=self._tls(certificate), keepalive_timeout=30.0, ttl_dns_cache=60
+                    limit=0, ssl=self._tls(certificate, authorities), keepalive_timeout=30.0, ttl_dns_cache=60
                 )
-                self._certificate = certificate
+                self._certificate, self._authorities = certificate, authorities
                 self._session = aiohttp.ClientSession(
                     connector=connector, headers={"User-Agent": _AGENT, "Accept": "application/json"}
                 )
             return self._session
 
-    def _tls(self, certificate: tuple[bytes, bytes] | None) -> ssl.SSLContext | bool:
+    def _tls(self, certificate: tuple[bytes, bytes] | None, authorities: bytes | None) -> ssl.SSLContext | bool:
         access = self.access
         if access.server.startswith("http://"):
             return True
         try:
-            context = ssl.create_default_context(cadata=access.ca.decode() if access.ca else None)
+            context = ssl.create_default_context(cadata=authorities.decode() if authorities else None)
         except (ssl.SSLError, UnicodeError) as error:
+            self._credentials.doubt_authorities()
             raise ClusterError(f"the certificate authority of {access.name} is not a PEM certificate") from error
         if not access.verify:
             context.check_hostname = False
