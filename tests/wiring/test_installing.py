@@ -3,6 +3,7 @@
 A controller that acts is started as a process; tests/cluster/test_install.py runs it in a pod.
 """
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -12,8 +13,10 @@ from click.testing import CliRunner, Result
 
 from bateau import __version__
 from bateau.cli.group import bateau
+from bateau.control.installation import parts_of
 from bateau.domain.errors import ClusterError, ControlError
-from bateau.kit.json_value import text_at
+from bateau.domain.system_names import CONTROLLER
+from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.render.installation.objects import Installation
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.wiring.installing import Given, install, proposal, removal, uninstall
@@ -158,6 +161,25 @@ async def test_a_field_that_another_tool_manages_is_not_taken_over(
         assert "conflict with" in outcome.failed["bateau/controller"]
         outcome = await install(None, settings, timeout_s=60, force=True, told=lambda _: None)
         assert outcome.done
+
+
+async def test_what_helm_has_installed_is_upgraded_by_helm(control_plane: Path, monkeypatch: pytest.MonkeyPatch):
+    async with place(control_plane, monkeypatch) as at:
+        (tree,) = (
+            each
+            for each in parts_of(Installation(namespace=at.namespace, replicas=0))["controller"]
+            if each["kind"] == "Deployment"
+        )
+        notes: JsonObject = {"meta.helm.sh/release-name": "own", "meta.helm.sh/release-namespace": at.namespace}
+        await at.api.create(DEPLOYMENTS, {**tree, "metadata": {**object_at(tree, "metadata"), "annotations": notes}})
+        done = await asyncio.to_thread(run, "upgrade", "--yes")
+        assert done.return_value == 3
+        assert f"Bateau is installed in namespace {at.namespace} by Helm (release own)" in done.output
+        assert f"helm upgrade own ./chart --namespace {at.namespace} --reset-then-reuse-values" in done.output
+        # A second installation would share the rights and the definitions of the first one.
+        with pytest.raises(ClusterError, match=r"by Helm \(release own\)"):
+            await proposal(None, Given())
+        await at.api.delete(DEPLOYMENTS, at.namespace, CONTROLLER, uid=await uid(at, DEPLOYMENTS, CONTROLLER))
 
 
 def run(*words: str) -> Result:

@@ -71,12 +71,16 @@ def apply_installation(given: "Given", wish: Wish, *, needs_installed: bool) -> 
     """Show the plan, ask, apply it, and wait until everything is ready. Return the exit code."""
     from bateau.cli.plan_problems import show_problems
     from bateau.cli.plan_text import plan_text
+    from bateau.kit.visible import visible
     from bateau.wiring.installing import proposal
 
-    found = asyncio.run(proposal(wish.context, given))
+    found = asyncio.run(proposal(wish.context, given, upgrade=needs_installed))
     cluster = found.delivery.cluster
     if needs_installed and not found.installed:
-        click.echo(f"{cluster}: Bateau is not installed\n  hint: use `bateau install`", err=True)
+        says, hint = "Bateau is not installed", "use `bateau install`"
+        if found.other:
+            says, hint = found.other.says, found.other.upgrade
+        click.echo(visible(f"{cluster}: {says}\n  hint: {hint}"), err=True)
         return EXIT_WORLD_FAILED
     click.echo(plan_text(found.delivery, objects=True))
     show_problems([found.delivery])

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from bateau.control.installation import changes_of, units_of_installation, upgraded
+from bateau.control.other_tool import OtherTool, other_tool
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery, ObjectKey, object_name
-from bateau.domain.errors import ClusterError
+from bateau.domain.errors import ClusterError, ControlError
 from bateau.domain.system_names import CONTROLLER, CONTROLLER_CERTIFICATES, GATEWAY, GATEWAY_CERTIFICATES, LEASE
 from bateau.domain.unit import Objects
 from bateau.kit.json_value import JsonObject, array_at, object_at, text_at
@@ -62,11 +63,15 @@ class Given:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """The settings of an installation and the effect of applying them. `installed`: an earlier one exists."""
+    """The settings of an installation and the effect of applying them.
+
+    `installed`: `bateau install` has made an earlier one; `other` is the tool that has made one instead.
+    """
 
     settings: Installation
     delivery: Delivery
     installed: bool
+    other: OtherTool | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,8 +86,11 @@ class Removal:
     workloads: Sequence[tuple[str, Sequence[ObjectKey]]]
 
 
-async def proposal(context: str | None, given: Given) -> Proposal:
-    """Return the settings and the effect of an installation. Raises ClusterError, and ControlError for an image."""
+async def proposal(context: str | None, given: Given, *, upgrade: bool = False) -> Proposal:
+    """Return the settings and the effect of an installation, or of an upgrade.
+
+    Raises ClusterError, and ControlError for an image.
+    """
     async with _api(context) as api:
         namespace = await _installed_in(api)
         if namespace and given.namespace not in (None, namespace):
@@ -90,12 +98,15 @@ async def proposal(context: str | None, given: Given) -> Proposal:
                 f"{api.name}: Bateau is installed in namespace {namespace}, not in {given.namespace}",
                 hint="a cluster has one installation: leave --namespace out, or run `bateau uninstall` first",
             )
+        other = None if namespace else await _other(api, given)
         settings = await _settings(api, namespace or given.namespace, given)
+        if other and other.namespace != settings.namespace and not upgrade:
+            raise ClusterError(f"{api.name}: {other.says}", hint=other.upgrade)
         units = units_of_installation(settings)
         wanted = [each for unit in units if isinstance(unit.body, Objects) for each in unit.body.manifests]
         there = await present(api, wanted, owner=OWNER, namespace=settings.namespace)
         found = changes_of(units, there.objects, cluster=api.name)
-        return Proposal(settings=settings, delivery=found, installed=namespace is not None)
+        return Proposal(settings=settings, delivery=found, installed=namespace is not None, other=other)
 
 
 async def install(
@@ -129,9 +140,12 @@ async def removal(context: str | None) -> Removal | None:
         if namespace is None:
             found, _ = await api.list(_PODS, _name, selector=f"app.kubernetes.io/name={CONTROLLER}")
             if found:
+                other = await _other(api, Given())
                 raise ClusterError(
-                    f"{api.name}: pod {found[0]} runs, and `bateau install` has not created it",
-                    hint="remove it with the tool that has, such as `helm uninstall`",
+                    f"{api.name}: {other.says}"
+                    if other
+                    else f"{api.name}: pod {found[0]} runs, and `bateau install` has not created it",
+                    hint=other.removal if other else "remove it with the tool that has created it",
                 )
         workloads = [(each, await _listed(api, f"{DOCUMENTS_OF}.{each}", each)) for each in await _served(api)]
         if namespace is None and not workloads:
@@ -179,6 +193,20 @@ async def _settings(api: ApiServer, namespace: str | None, given: Given) -> Inst
         gateway_replicas=_replicas(gateway, start.gateway_replicas),
     )
     return given.over(installed)
+
+
+async def _other(api: ApiServer, given: Given) -> OtherTool | None:
+    """Return the tool that has created a controller without `bateau install`. Raises ClusterError."""
+    selector = f"app.kubernetes.io/name={CONTROLLER},{_PART}"
+    found, _ = await api.list(_DEPLOYMENTS, lambda tree: tree, selector=selector)
+    if not found:
+        return None
+    namespace = text_at(found[0], "metadata", "namespace")
+    try:
+        settings = await _settings(api, namespace, replace(given, namespace=None))
+    except ControlError:  # the image is named by its digest
+        settings = await _settings(api, namespace, replace(given, namespace=None, image="IMAGE"))
+    return other_tool(found[0], settings)
 
 
 def _replicas(deployment: JsonObject | None, default: int) -> int:
