@@ -7,6 +7,8 @@ tests/runtimes/kubernetes/test_runtime.py::test_applying_the_same_again_sends_no
 tests/runtimes/kubernetes/test_unchanged.py.
 Invariant: an object that is deleted as soon as it was created is noticed, too. Held by
 tests/runtimes/kubernetes/test_connection.py::test_an_object_that_goes_before_the_watch_tells_it_is_created_again.
+Invariant: an object that another owner has applied is left to it, unless a person forces it: two control planes would
+change it in turn, without end. Held by tests/runtimes/kubernetes/test_owners.py.
 Invariant: a field that another manager holds is taken back by force only if it was Bateau's before, and drift is to be
 repaired. Held by tests/runtimes/kubernetes/test_drift.py.
 """
@@ -16,16 +18,21 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+import orjson
+
 from bateau.domain.errors import ClusterDenied, ObjectRefused
-from bateau.kit.json_value import JsonObject, text_at
-from bateau.runtimes.kubernetes.api import IN_FLIGHT, NAMESPACES, ApiServer
+from bateau.kit.json_value import JsonObject, object_at, text_at
+from bateau.runtimes.kubernetes.api import IN_FLIGHT, NAMESPACES, ApiServer, Resource
 from bateau.runtimes.kubernetes.live import (
+    OWNER,
+    SERVICE,
     Key,
     Live,
     asked,
     fields_digest,
     held_fields,
     held_paths,
+    held_values,
     is_made_here,
     paths,
     takers,
@@ -34,6 +41,14 @@ from bateau.runtimes.kubernetes.live import (
 from bateau.runtimes.kubernetes.wanted import Wanted
 
 _NOT_FOUND: Final = 404
+
+_BELONGS: Final = (
+    f"it belongs to {{}} (label {OWNER}), and two environments must not apply one object: give it another name or "
+    "namespace, or take it over with --force-conflicts"
+)
+
+# Nobody removes these, so that two owners may want the same one.
+_SHARED: Final = (("", "Namespace"), ("apiextensions.k8s.io", "CustomResourceDefinition"))
 
 DriftPolicy = Literal["repair", "report"]
 
@@ -65,10 +80,15 @@ class _Applied:
 
 
 class Applier:
-    """Applies objects for one owner. `drifted` has the fields that others hold now, each with its manager, by key."""
+    """Applies objects for one owner.
 
-    def __init__(self, api: ApiServer, *, drift: DriftPolicy, force: bool | frozenset[Key] = False) -> None:
+    `drifted` has the fields that others hold now, each with its manager, by key. `shared` objects belong to another
+    owner, and are as wanted.
+    """
+
+    def __init__(self, api: ApiServer, *, owner: str, drift: DriftPolicy, force: bool | frozenset[Key] = False) -> None:
         self._api = api
+        self._owner = owner
         self._force = force
         self._repairs = drift == "repair"
         self._applied: dict[Key, _Applied] = {}
@@ -76,6 +96,7 @@ class Applier:
         self._namespaces: set[str] = set()  # that exist
         self._slots = asyncio.Semaphore(IN_FLIGHT)
         self.drifted: dict[Key, tuple[tuple[str, str], ...]] = {}
+        self.shared: set[Key] = set()
 
     async def apply(self, wanted: Wanted, live: Live | None) -> Outcome:
         """Apply an object unless it is as asked.
@@ -100,15 +121,19 @@ class Applier:
                 seen=True,
             )
             return Outcome(uid=live.uid, made_here=live.made_here)
+        self.shared.discard(key)
         async with self._slots:
             version, kind = wanted.api_version, key[1]
             resource = await self._api.resource(version, kind)
             if resource is None:
                 return Outcome(await self._unserved(wanted))
+            force = taken or self._forces(key)
+            if live is None and (known is None or known.seen) and not force:
+                there = await self._api.get(resource, key[2], key[3])
+                if text_at(there, "metadata", "labels", OWNER) not in ("", self._owner):
+                    return await self._left(wanted, resource, object_at(there))
             try:
-                made, created = await self._api.send(
-                    resource.path(key[2], key[3]), wanted.body, force=taken or self._forces(key)
-                )
+                made, created = await self._api.send(resource.path(key[2], key[3]), wanted.body, force=force)
             except ObjectRefused as error:
                 self._namespaces.discard(key[2])  # it may have gone
                 if (
@@ -130,6 +155,28 @@ class Applier:
         )
         self._awaited.add(key)
         return Outcome(uid=known.uid, made_here=known.made_here)
+
+    async def _left(self, wanted: Wanted, resource: Resource, there: JsonObject) -> Outcome:
+        """Return the outcome for an object of another owner, which stays as it is.
+
+        A namespace or a definition that is as wanted serves both: nobody removes it. Raises ClusterError.
+        """
+        key, labels = wanted.key, object_at(there, "metadata", "labels")
+        says = _BELONGS.format(labels[OWNER])
+        if key[:2] not in _SHARED:
+            return Outcome(says)
+        tree: JsonObject = orjson.loads(wanted.body)
+        metadata = object_at(tree, "metadata")
+        theirs = {name: each for name, each in labels.items() if name in (OWNER, SERVICE)}
+        tree["metadata"] = {**metadata, "labels": {**object_at(metadata, "labels"), **theirs}}
+        try:
+            made, _ = await self._api.send(resource.path(key[2], key[3]), orjson.dumps(tree), dry_run=True)
+        except ObjectRefused:
+            return Outcome(says)
+        if held_values(made) != held_values(there):
+            return Outcome(says)
+        self.shared.add(key)
+        return Outcome(uid=text_at(there, "metadata", "uid"))
 
     async def _unserved(self, wanted: Wanted) -> str:
         kind = wanted.key[1]

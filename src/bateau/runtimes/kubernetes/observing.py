@@ -72,6 +72,8 @@ class Observer:
         live = self.view.live.get(each.key)
         if says := work.refused.get(each.key):
             return ObjectState(key=each.key, service=work.service, phase="refused", says=says)
+        if live is None and each.key in self.applier.shared:
+            return ObjectState(key=each.key, service=work.service, phase="current")
         if each.once and self.remover.is_made(each.key, each.content) and not self.applier.is_awaited(each.key, live):
             if live is None:
                 return ObjectState(key=each.key, service=work.service, phase="gone")

@@ -74,7 +74,7 @@ class KubernetesRuntime:
         self._clock = clock
         self._namespace = namespace
         self._view = View(api, owner=owner, changed=self._told, watches=watches or OwnWatches(api))
-        self._applier = Applier(api, drift=drift, force=force)
+        self._applier = Applier(api, owner=owner, drift=drift, force=force)
         self._remover = Remover(api, owner=owner, namespace=namespace, repository=repository)
         self._works = Works(owner=owner, namespace=namespace)
         self._observer = Observer(self._view, self._works, self._applier, self._remover)
