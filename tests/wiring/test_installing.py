@@ -98,6 +98,18 @@ async def test_services_survive_an_uninstallation_are_adopted_and_go_on_request_
         assert found is None or at.namespace not in dict(found.workloads)
 
 
+async def test_the_first_gateways_wait_for_the_controller_that_makes_their_certificates(
+    control_plane: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Without the Secret, the kubelet tries to mount it at longer and longer intervals, of up to two minutes."""
+    async with place(control_plane, monkeypatch) as at:
+        settings = Installation(namespace=at.namespace, replicas=1, gateway_replicas=1)
+        outcome = await install(None, settings, timeout_s=2, force=False, told=lambda _: None)
+        assert set(outcome.failed) == {"bateau/controller"}
+        assert outcome.not_applied == ["the gateway"]
+        assert await at.api.get(DEPLOYMENTS, at.namespace, "bateau-gateway") is None
+
+
 async def test_an_upgrade_keeps_the_settings_and_shows_what_changes(
     control_plane: Path, monkeypatch: pytest.MonkeyPatch
 ):

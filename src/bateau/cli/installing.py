@@ -105,6 +105,8 @@ def _applied(found: "Proposal", wish: Wish) -> int:
         click.echo(visible(f"{cluster}: {part} is not healthy: {says}"), err=True)
         for line in outcome.reports.get(part, ()):
             click.echo(visible(f"    {line}"), err=True)
+    if outcome.not_applied:
+        click.echo(f"{cluster}: stopped; not applied: {', '.join(outcome.not_applied)}", err=True)
     if any("conflict with " in says for says in outcome.failed.values()):
         hint = "another manager, such as a GitOps agent, installs Bateau, too; --force-conflicts takes the field over"
         click.echo(f"  hint: {hint}", err=True)

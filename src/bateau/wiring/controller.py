@@ -121,6 +121,8 @@ class Controller:
             return None if self._lease.holder else "the lease was not read yet"
         if self._settings.repository is None and (why := self._documents.trouble):
             return why
+        if self._feed and not self._feed.has_certificates:
+            return "the certificates of the gateways were not made yet"
         return None
 
     async def run(self) -> None:

@@ -58,6 +58,11 @@ class GatewayFeed:
         """The number of connected gateways."""
         return self._plane.gateways if self._plane else 0
 
+    @property
+    def has_certificates(self) -> bool:
+        """Whether the certificates of the gateways were made, or read."""
+        return self._identity is not None
+
     def wake(self) -> None:
         """Publish soon."""
         self._news.set()

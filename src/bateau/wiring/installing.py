@@ -35,13 +35,15 @@ from bateau.wiring.this_process import SystemClock
 
 OWNER: Final = "installation"
 _DEPLOYMENTS: Final = Resource("/apis/apps/v1", "deployments", namespaced=True)
+_SECRETS: Final = Resource("/api/v1", "secrets", namespaced=True)
+_GATEWAY_PART: Final = "bateau/gateway"
 _PODS: Final = Resource("/api/v1", "pods", namespaced=True)
 _PART: Final = "app.kubernetes.io/part-of=bateau"
 # The objects that the controller makes in its own namespace.
 _TRACES: Final = (
     (Resource("/apis/coordination.k8s.io/v1", "leases", namespaced=True), LEASE),
-    (Resource("/api/v1", "secrets", namespaced=True), CONTROLLER_CERTIFICATES),
-    (Resource("/api/v1", "secrets", namespaced=True), GATEWAY_CERTIFICATES),
+    (_SECRETS, CONTROLLER_CERTIFICATES),
+    (_SECRETS, GATEWAY_CERTIFICATES),
 )
 _LOOK_S: Final = 0.3
 
@@ -117,13 +119,28 @@ async def install(
     force: bool,
     told: Callable[[Observed], None],
 ) -> Outcome:
-    """Apply an installation, and wait until it is healthy. Raises ClusterError."""
+    """Apply an installation, and wait until it is healthy. Raises ClusterError.
+
+    The first gateways are applied once the controller is ready, and has made their certificates: the kubelet looks for
+    a missing Secret after 1 s, 2 s, 4 s, and at last every two minutes.
+    """
     clock = SystemClock()
+    ends_at = clock.monotonic() + timeout_s
     async with _runtime(context, OWNER, settings.namespace, force=force) as runtime:
         before = await look(runtime.api, owner=OWNER, namespace=settings.namespace)
         existing = {each.service for each in before.objects if each.service}
         units = units_of_installation(settings)
-        outcome = await roll_out(runtime, units, clock, timeout_s=timeout_s, told=told, existing=existing)
+        if await runtime.api.get(_SECRETS, settings.namespace, GATEWAY_CERTIFICATES) is None:
+            first = [each for each in units if each.key != _GATEWAY_PART]
+            held = {_GATEWAY_PART}
+            outcome = await roll_out(
+                runtime, first, clock, timeout_s=timeout_s, told=told, existing=existing, held=held
+            )
+            if not outcome.done:
+                outcome = replace(outcome, not_applied=[*outcome.not_applied, "the gateway"])
+                return replace(outcome, reports=await reports(runtime.api, outcome.observed, outcome.failed))
+        left_s = ends_at - clock.monotonic()
+        outcome = await roll_out(runtime, units, clock, timeout_s=left_s, told=told, existing=existing)
         if outcome.done:
             return outcome
         return replace(outcome, reports=await reports(runtime.api, outcome.observed, outcome.failed))
