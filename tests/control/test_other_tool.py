@@ -1,5 +1,7 @@
 """Which tool has installed Bateau on a cluster, and the command that upgrades it."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from bateau.control.other_tool import other_tool
@@ -10,17 +12,19 @@ SETTINGS = Installation(namespace="tools", image="registry.example/bateau:9.9.9"
 PRINTED = "bateau install --print --namespace tools --image registry.example/bateau:9.9.9 --replicas 2"
 
 
-def deployment(manager: str = "", labels: JsonObject | None = None, **notes: str) -> JsonObject:
+def deployment(
+    manager: str = "", labels: JsonObject | None = None, notes: Mapping[str, str] | None = None
+) -> JsonObject:
     template: JsonObject = {"f:spec": {"f:template": {}}}
     fields: Json = [
         {"manager": "kubectl", "fieldsV1": {"f:spec": {"f:replicas": {}}}},
         {"manager": manager, "fieldsV1": template},
     ]
-    named: JsonObject = {key.replace("_", "/", 1): each for key, each in notes.items()}
-    return {"metadata": {"labels": labels or {}, "annotations": named, "managedFields": fields}}
+    return {"metadata": {"labels": labels or {}, "annotations": {**(notes or {})}, "managedFields": fields}}
 
 
-HELM: dict[str, str] = {"meta.helm.sh_release-name": "serving", "meta.helm.sh_release-namespace": "tools"}
+HELM = {"meta.helm.sh/release-name": "serving", "meta.helm.sh/release-namespace": "tools"}
+ARGO = {"argocd.argoproj.io/tracking-id": "serving:apps/Deployment:tools/x"}
 RELEASE: JsonObject = {"helm.toolkit.fluxcd.io/name": "a", "helm.toolkit.fluxcd.io/namespace": "b"}
 FLUX: JsonObject = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolkit.fluxcd.io/namespace": "flux"}
 
@@ -29,7 +33,7 @@ FLUX: JsonObject = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolk
     ("controller", "name", "upgrade"),
     [
         (
-            deployment("helm", **HELM),
+            deployment("helm", notes=HELM),
             "Helm (release serving)",
             "bateau install --helm chart && helm upgrade serving ./chart --namespace tools --reset-then-reuse-values",
         ),
@@ -44,7 +48,7 @@ FLUX: JsonObject = {"kustomize.toolkit.fluxcd.io/name": "apps", "kustomize.toolk
             f"commit the output of `{PRINTED}` to the repository that Flux (Kustomization flux/apps) reads",
         ),
         (
-            deployment("argocd-controller", **{"argocd.argoproj.io_tracking-id": "serving:apps/Deployment:tools/x"}),
+            deployment("argocd-controller", notes=ARGO),
             "Argo CD (application serving)",
             f"commit the output of `{PRINTED}` to the repository that Argo CD (application serving) reads",
         ),

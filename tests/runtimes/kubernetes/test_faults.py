@@ -337,3 +337,28 @@ async def test_a_job_that_the_cluster_removes_when_it_has_ended_runs_once_for_ea
         assert "Job" in await planned("3"), "another content runs again"
     noting.cancel()
     assert ran == ["1", "2", "1"]
+
+
+async def test_a_kind_that_is_served_just_before_its_object_is_applied_is_watched(
+    cluster_bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    b = cluster_bench
+    await b.api.apply(DEFINITIONS, _definition(b, "v1"))
+    await eventually(lambda: b.api.resource(f"{b.namespace}.example.org/v1", "Thing"))
+    async with b.runtime() as runtime:
+        ask, late = runtime.api.resource, 2  # before the units are applied
+
+        async def resource(api_version: str, kind: str, *, again: bool = False) -> Resource | None:
+            nonlocal late
+            if kind == "Thing" and late:
+                late -= 1
+                return None
+            return await ask(api_version, kind, again=again)
+
+        monkeypatch.setattr(runtime.api, "resource", resource)
+        thing = _thing(b, "one", a="1")
+        thing["metadata"] = {"name": "one", "namespace": b.namespace}
+        seen = await settled(runtime, [unit("thing", thing)])
+        assert late == 0
+        assert state_of(seen, "one").phase == "unknown", "it has no status"
+    await _drop(b, DEFINITIONS, f"things.{b.namespace}.example.org")

@@ -88,7 +88,9 @@ async def test_half_a_line_is_left_out_and_its_event_comes_again() -> None:
 
 
 @pytest.mark.parametrize("expired", ["answer", "event"])
-async def test_a_version_that_is_gone_means_a_new_list_and_what_has_gone_meanwhile_goes(expired: str) -> None:
+async def test_a_version_that_is_gone_means_a_new_list_without_the_objects_that_were_deleted_meanwhile(
+    expired: str,
+) -> None:
     error = (
         json.dumps({"type": "ERROR", "object": {"code": 410, "message": "too old resource version"}}).encode() + b"\n"
     )

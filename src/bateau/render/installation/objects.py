@@ -1,7 +1,7 @@
 """The objects of Bateau itself on a cluster: the controller with its rights, and the gateway.
 
-Called by cli, control.installation, render.installation.chart and wiring.installing. Pure. The definitions of the kinds
-come from specs.
+Called by cli.install, control.installation, control.other_tool, render.installation.chart and wiring.installing. Pure.
+The definitions of the kinds come from specs.
 
 Invariant: the namespace enforces the Pod Security Standard `restricted`, and the pods pass it. Held by
 tests/cluster/test_install.py.

@@ -204,6 +204,10 @@ class Applier:
             if there is None or not text_at(there, "metadata", "deletionTimestamp"):
                 self._namespaces.add(name)
 
+    def is_applied(self, key: Key) -> bool:
+        """Whether an object was applied."""
+        return key in self._applied
+
     def is_due(self, key: Key, live: Live | None) -> bool:
         """Whether an applied object has gone, or has lost fields that are to be taken back."""
         known = self._applied.get(key)

@@ -240,8 +240,11 @@ class KubernetesRuntime:
         ends = await asyncio.gather(*(self._apply_unit(work) for work in due), return_exceptions=True)
         await self._remover.save()
         _raise(ends)  # the cluster is away; no unit is at fault
-        # The watch may have told them before the API server answered.
         applied = [each.key for work in due for each in work.objects]
+        # A kind may be served since a moment before its object was applied.
+        if not all(self._view.is_watched(key) for key in applied if self._applier.is_applied(key)):
+            await self._watch(due)
+        # The watch may have told them before the API server answered.
         if told := [key for key in applied if self._applier.is_told(key, self._view.live.get(key))]:
             self._view.news.update(told)
             self._due.set()

@@ -69,6 +69,10 @@ class View:
         every = (*self._objects.values(), *self._sets.values(), *self._pods.values())
         return next((each.unknown for each in every if each.unknown and each.served), None)
 
+    def is_watched(self, key: Key) -> bool:
+        """Whether the kind of an object is watched."""
+        return key[:2] in self._kinds
+
     def known_until(self, key: Key) -> int:
         """Return the resource version up to which the objects of a kind are known."""
         watched = self._kinds.get(key[:2])
