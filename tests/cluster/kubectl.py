@@ -42,6 +42,21 @@ class Kubectl:
         """Apply objects on the server's side."""
         self("apply", "--server-side", "--filename=-", stdin="\n---\n".join(json.dumps(each) for each in objects))
 
+    def create(self, tree: Mapping[str, Any]) -> None:
+        """Create an object that does not exist, with its status if its kind allows that."""
+        self("create", "--filename=-", stdin=json.dumps(tree))
+
+    def with_token(self, token: str, folder: Path) -> Path:
+        """Return a kubeconfig, in a folder, of the account that a token is for."""
+        made = folder / "kubeconfig"
+        made.write_bytes(self.kubeconfig.read_bytes())
+        made.chmod(0o600)
+        plain = Kubectl(made)
+        context = plain("config", "current-context").strip()
+        plain("config", "set-credentials", "account", f"--token={token}")
+        plain("config", "set-context", context, "--user=account")
+        return made
+
 
 def _search_path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])

@@ -1,6 +1,8 @@
 """Releases from the text of specs."""
 
 from bateau.control.neighbourhood import Neighbourhood, member_of
+from bateau.domain.inventory import Inventory
+from bateau.domain.offers import Offers
 from bateau.domain.release import Release
 from bateau.domain.unit import Objects, Whereabouts
 from bateau.hydrate import hydrate
@@ -18,12 +20,12 @@ def release_of(*documents: str) -> Release:
     return release
 
 
-def render(release: Release, *, namespace: str = "default") -> Rendering:
-    """Render every service of a release among the others."""
+def render(release: Release, *, namespace: str = "default", offers: Offers | None = None) -> Rendering:
+    """Render every service of a release among the others, on a cluster with these accelerators."""
     members = [member_of(service, Whereabouts(namespace=namespace)) for service in release.services]
     around = Neighbourhood(members, release.environment)
     made = [
-        render_service(s, around.of(s.key), doubled=around.doubles(s.key))
+        render_service(s, around.of(s.key, Inventory(offers=offers)), doubled=around.doubles(s.key))
         for s in sorted(release.services, key=lambda each: each.key)
     ]
     return Rendering(

@@ -1,6 +1,6 @@
-"""Specs of an app of plain manifests that runs on one cluster."""
+"""Specs of an environment on one cluster, and of an app of plain manifests that runs there."""
 
-SHOP_ON_BERLIN = """
+ON_BERLIN = """
 apiVersion: bateau.dev/v1alpha1
 kind: Environment
 metadata: {name: prod}
@@ -10,9 +10,14 @@ apiVersion: bateau.dev/v1alpha1
 kind: Cluster
 metadata: {name: berlin}
 spec: {context: %(context)s}
+"""
+SHOP_ON_BERLIN = (
+    ON_BERLIN
+    + """
 ---
 apiVersion: bateau.dev/v1alpha1
 kind: App
 metadata: {name: shop}
 spec: {manifests: [objects/*.yaml]}
 """
+)

@@ -186,13 +186,7 @@ def test_an_account_that_may_only_read_plans(project: Project, tmp_path_factory:
     account = f"--serviceaccount={project.namespace}:reader"
     project.kubectl("create", "rolebinding", "reader", "--clusterrole=view", account)
     token = project.kubectl("create", "token", "reader").strip()
-    reader = tmp_path_factory.mktemp("kube") / "config"
-    reader.write_bytes(project.kubeconfig.read_bytes())
-    reader.chmod(0o600)
-    plain = Kubectl(reader)
-    context = plain("config", "current-context").strip()
-    plain("config", "set-credentials", "reader", f"--token={token}")
-    plain("config", "set-context", context, "--user=reader")
+    reader = project.kubectl.with_token(token, tmp_path_factory.mktemp("kube"))
     project.config("colours", "green")
     assert "red -> green" in project.bateau("plan", "--env", "prod", kubeconfig=reader)
     told = project.bateau("apply", "--env", "prod", "--yes", "--timeout", "5", code=3, kubeconfig=reader)

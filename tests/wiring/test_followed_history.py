@@ -3,10 +3,12 @@
 import asyncio
 import os
 import subprocess
+from functools import partial
 from pathlib import Path
 
 from bateau.control.reconciler import Reconciler
 from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of
+from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.sources.git import parse
 from bateau.wiring.clusters import owner_label
 from bateau.wiring.declaring import Declaring
@@ -67,7 +69,7 @@ async def test_a_commit_that_the_cluster_refuses_has_failed_and_the_repaired_one
         record, worker = ClusterHistory(at.api, owner, at.namespace, "prod"), Worker()
         source = Source(
             repository=repository,
-            declaring=Declaring(worker, "1.37"),
+            declaring=Declaring(worker, "1.37", partial(read_offers, at.api)),
             environment="prod",
             namespace=at.namespace,
             directory=tmp_path / "source",

@@ -31,6 +31,7 @@ from wiring.test_controller import APPS, app, controller, has_reason, replicas
 SYSTEM = "bateau-system"
 ACCOUNT = f"system:serviceaccount:{SYSTEM}:bateau-controller"
 ACCOUNTS = Resource("/api/v1", "serviceaccounts", namespaced=True)
+DEVICE_CLASSES = Resource("/apis/resource.k8s.io/v1", "deviceclasses", namespaced=False)
 MODELS = Resource("/apis/bateau.dev/v1alpha1", "models", namespaced=True)
 SECRETS = Resource("/api/v1", "secrets", namespaced=True)
 POLICIES = Resource("/apis/bateau.dev/v1alpha1", "policies", namespaced=False)
@@ -40,7 +41,18 @@ AUDIT = {
     "omitStages": ["RequestReceived"],
     "rules": [{"level": "Metadata", "users": [ACCOUNT]}, {"level": "None"}],
 }
-MODEL: JsonObject = {"source": "hf://acme/chat/chat.gguf", "resources": {"cpu": "1"}, "scale": {"min": 2, "max": 4}}
+MODEL: JsonObject = {
+    "source": "hf://acme/chat/chat.gguf",
+    "resources": {"cpu": "1"},
+    "scale": {"min": 2, "max": 4},
+    "accelerator": {"count": 1},
+}
+DEVICE_CLASS: JsonObject = {
+    "apiVersion": "resource.k8s.io/v1",
+    "kind": "DeviceClass",
+    "metadata": {"name": "gpu.nvidia.com"},
+    "spec": {},
+}
 POLICY: JsonObject = {
     "match": {"kinds": ["App"]},
     "rules": [{"name": "calm", "check": "true", "message": "'it is never broken'", "severity": "error"}],
@@ -78,20 +90,7 @@ async def installed(kubeconfig: Path, folder: Path, monkeypatch: pytest.MonkeyPa
         return "rules" in admin.get("clusterrole", "bateau-controller")
 
     await eventually(aggregated)
-    return account_of(admin, kubeconfig, folder)
-
-
-def account_of(admin: Kubectl, kubeconfig: Path, folder: Path) -> Path:
-    """Return a kubeconfig of the controller's service account."""
-    token = admin("create", "token", "bateau-controller").strip()
-    account = folder / "kubeconfig"
-    account.write_bytes(kubeconfig.read_bytes())
-    account.chmod(0o600)
-    as_account = Kubectl(account)
-    context = as_account("config", "current-context").strip()
-    as_account("config", "set-credentials", "controller", f"--token={token}")
-    as_account("config", "set-context", context, "--user=controller")
-    return account
+    return admin.with_token(admin("create", "token", "bateau-controller").strip(), folder)
 
 
 def document(at: Bench, kind: str, name: str, spec: JsonObject) -> JsonObject:
@@ -191,6 +190,7 @@ async def test_the_controller_is_refused_nothing_and_uses_every_right(
     account = await installed(audited, tmp_path, monkeypatch)
     async with bench(audited) as at:
         system = Bench(account, at.api, SYSTEM)
+        await at.api.apply(DEVICE_CLASSES, DEVICE_CLASS)
         (tmp_path / "repository").mkdir()
         try:
             await life_of_documents(at, system)

@@ -133,7 +133,8 @@ def _in_waves(
             else frozenset[tuple[str, str, str, str]]()
         )
         asked = replace(wish, force=wish.force or taken)
-        if _applied(question, place, made, asked, trees[place.name]):
+        # The objects of the plan, also if a driver was installed while a person read it.
+        if _applied(question, replace(place, offers=plan.offers), made, asked, trees[place.name]):
             continue
         if rest := [each.name for each, _ in places[at + 1 :]]:
             click.echo(f"paused: {place.name} is not healthy, so {', '.join(rest)} was not changed", err=True)

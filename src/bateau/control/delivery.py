@@ -56,6 +56,11 @@ class Rendered:
         return (*self.unrendered, *self.unsound, *self.judged)
 
     @property
+    def needs_accelerators(self) -> bool:
+        """Whether the objects depend on what a cluster offers."""
+        return any(service.accelerator for service in self.written.release.services)
+
+    @property
     def wrong(self) -> bool:
         """Whether the environment must not be applied."""
         return self.written.wrong or _any_error(self.findings)
@@ -83,7 +88,7 @@ def deliver(
     written = understood(reading, environment, variables, today=rules.today, starter=rules.starter, namespace=namespace)
     checks = ObjectChecks(reading, environment, rules, written.policies, variables=variables)
     assembly = Assembly("kubernetes", checks=checks, foreign=foreign)
-    by_key = walk(written.release, World(), assembly).assembled
+    by_key = walk(written.release, World(offers=rules.offers), assembly).assembled
     units = by_key.values()
     manifests = tuple(manifest for unit in units for manifest in unit.manifests)
     matched = frozenset[int]().union(*(unit.matched for unit in units))

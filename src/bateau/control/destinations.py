@@ -9,6 +9,7 @@ from typing import Literal
 
 from bateau.control.delivery import Rendered
 from bateau.domain.manifest import Manifest
+from bateau.domain.offers import Offers
 from bateau.domain.unit import Objects, Unit
 from bateau.domain.workload import ServiceKey
 from bateau.hydrate import Context, context
@@ -25,6 +26,7 @@ class Destination:
     """A cluster of an environment, and the namespace of services whose documents name none.
 
     `drift` says what is done with fields that someone else has changed; `health_checks` judge third-party kinds.
+    `offers` are its accelerators, None if the cluster was not asked.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Destination:
     namespace: str = "default"
     drift: Literal["repair", "report"] = "report"
     health_checks: tuple[HealthCheck, ...] = ()
+    offers: Offers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

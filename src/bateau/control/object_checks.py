@@ -13,6 +13,7 @@ from typing import Final
 from bateau.control.path import concealed
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
+from bateau.domain.offers import Offers
 from bateau.domain.problem import Problem
 from bateau.hydrate import ManifestPatches
 from bateau.kit.json_value import ReadObject
@@ -25,11 +26,15 @@ CRD: Final = ("apiextensions.k8s.io", "CustomResourceDefinition")
 
 @dataclass(frozen=True, kw_only=True)
 class Rules:
-    """The rules for manifests: schemas, the day that decides on exceptions, and policies besides those in the specs."""
+    """The rules for manifests: schemas, the day that decides on exceptions, and policies besides those in the specs.
+
+    `offers` are the accelerators of the cluster that the manifests are for, None if they are not known.
+    """
 
     schemas: Schemas
     today: date
     starter: Sequence[Policy] = ()
+    offers: Offers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

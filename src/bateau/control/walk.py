@@ -18,6 +18,7 @@ from bateau.control.neighbourhood import Neighbourhood, member_of
 from bateau.control.path import runs_here
 from bateau.domain.inventory import Inventory, Machine
 from bateau.domain.model_file import ModelFile
+from bateau.domain.offers import Offers
 from bateau.domain.placement import Placement
 from bateau.domain.release import Release
 from bateau.domain.unit import Unit, Whereabouts
@@ -34,13 +35,15 @@ _Made = TypeVar("_Made")
 class World:
     """The current state of a site. `files` are keyed by service key; `where` says how services are reached there.
 
-    Without a `machine`, services are not placed: the site places them itself.
+    Without a `machine`, services are not placed: the site places them itself. `offers` are the accelerators of a
+    cluster, None if they are not known.
     """
 
     where: Whereabouts = Whereabouts()  # noqa: RUF009 - frozen
     machine: Machine | None = None
     directory: PurePath = PurePath()  # noqa: RUF009 - frozen
     files: Mapping[str, ModelFile] = field(default_factory=dict[str, ModelFile])
+    offers: Offers | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +93,11 @@ def walk(release: Release, world: World, assembly: Assembly, *, before: Outcome 
     members = _contained(release, assembled, lambda each: member_of(each, world.where, assembly.target))
     around = Neighbourhood(members.values(), release.environment)
     inventory = Inventory(
-        machine=world.machine, directory=world.directory, files=world.files, capacities=placement.capacities
+        machine=world.machine,
+        directory=world.directory,
+        files=world.files,
+        capacities=placement.capacities,
+        offers=world.offers,
     )
     if before and before.inventory == inventory:
         inventory = before.inventory  # the same object, so that it is not compared for each service

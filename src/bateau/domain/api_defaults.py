@@ -165,6 +165,14 @@ _ADMISSION_POLICY: Final[Table] = {
 }
 _BINDING: Final[Table] = {"roleRef.apiGroup": _RBAC, "subjects[].apiGroup": Derived(_group_of_subject)}
 
+_DEVICES: Final[Table] = {
+    f"spec.devices.requests[].{request}.{name}": default
+    for request in ("exactly", "firstAvailable[]")
+    for name, default in (
+        ("allocationMode", "ExactCount"),
+        ("count", Derived(lambda beside, _: 1 if beside.get("allocationMode") == "ExactCount" else None)),
+    )
+}
 API_DEFAULTS: Final[Mapping[tuple[str, str], Table]] = {
     ("", "Pod"): _POD,
     ("", "PodTemplate"): _below("template.spec", _POD_SPEC),
@@ -250,6 +258,8 @@ API_DEFAULTS: Final[Mapping[tuple[str, str], Table]] = {
         "spec.ingress[].ports[].protocol": "TCP",
         "spec.egress[].ports[].protocol": "TCP",
     },
+    ("resource.k8s.io", "ResourceClaim"): _DEVICES,
+    ("resource.k8s.io", "ResourceClaimTemplate"): {"spec.metadata": {}, **_below("spec", _DEVICES)},
     (_RBAC, "RoleBinding"): _BINDING,
     (_RBAC, "ClusterRoleBinding"): _BINDING,
     ("scheduling.k8s.io", "PriorityClass"): {"preemptionPolicy": "PreemptLowerPriority"},

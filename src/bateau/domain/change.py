@@ -12,6 +12,7 @@ from enum import Enum
 from typing import Final, Literal, TypeAlias
 
 from bateau.domain.finding import Finding
+from bateau.domain.offers import Offers
 from bateau.domain.origin import Origin
 from bateau.domain.problem import Problem, Severity
 from bateau.kit.json_value import ReadJson
@@ -165,7 +166,8 @@ class Delivery:
 
     `cluster` is the name of the cluster that has the observed state. If it cannot be reached, `unreachable` says why,
     and nothing was compared. `drift` are the differing fields that other managers hold. `held` names the services that
-    a rollback holds, in sentences. `new_namespaces` do not exist and are created for the objects in them.
+    a rollback holds, in sentences. `new_namespaces` do not exist and are created for the objects in them. `offers` are
+    the accelerators of the cluster that the objects were rendered for, None if they need none.
     """
 
     environment: str | None = None
@@ -174,6 +176,7 @@ class Delivery:
     drift: Drift | None = None
     held: tuple[str, ...] = ()
     new_namespaces: tuple[str, ...] = ()
+    offers: Offers | None = None
     documents: tuple[Change, ...] = ()
     changes: tuple[Change, ...] = ()
     steps: tuple[ChangeStep, ...] = ()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 
 from bateau.domain.model_file import ModelFile
+from bateau.domain.offers import Offers
 from bateau.domain.placement import ModelCapacity
 
 
@@ -27,10 +28,12 @@ class Machine:
 class Inventory:
     """The resources that a site can give to workloads. The keys of `files` and `capacities` are service keys.
 
-    `directory` is the directory of the documents, None if it does not matter.
+    `directory` is the directory of the documents, None if it does not matter. `offers` are the accelerators of a
+    cluster, None if they are not known.
     """
 
     machine: Machine | None = None
     directory: PurePath | None = None
     files: Mapping[str, ModelFile] = field(default_factory=dict[str, ModelFile])
     capacities: Mapping[str, ModelCapacity] = field(default_factory=dict[str, ModelCapacity])
+    offers: Offers | None = None

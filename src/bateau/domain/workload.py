@@ -88,8 +88,11 @@ class Accelerator:
     """The accelerator of one replica."""
 
     vendor: Literal["nvidia", "amd", "intel"] = described("Maker of the accelerator.", default="nvidia")
-    count: int = described("Number of whole accelerators.", default=1, minimum=1)
-    memory: Bytes | None = described("Memory that each accelerator needs.", default=None)
+    count: int = described("Number of accelerators.", default=1, minimum=1)
+    memory: Bytes | None = described(
+        "Memory of each accelerator: the least that it has, or the part that is used where the cluster shares them.",
+        default=None,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -39,6 +39,8 @@ _IMMUTABLE: Final[Mapping[GroupKind, str]] = {
     ("apiextensions.k8s.io", "CustomResourceDefinition"): r"spec\.(group|scope|names\.(plural|kind))\b",
     ("networking.k8s.io", "IngressClass"): r"spec\.(controller|parameters)\b",
     ("node.k8s.io", "RuntimeClass"): r"handler$",
+    ("resource.k8s.io", "ResourceClaim"): r"spec\b",
+    ("resource.k8s.io", "ResourceClaimTemplate"): r"spec\b",
     ("scheduling.k8s.io", "PriorityClass"): r"(value|preemptionPolicy)$",
     ("storage.k8s.io", "StorageClass"): r"(provisioner|parameters|reclaimPolicy|volumeBindingMode)\b",
 }
@@ -48,7 +50,7 @@ _WORKLOADS: Final = {*_TEMPLATED, ("batch", "Job"), ("batch", "CronJob"), ("", "
 _GROUPS_KNOWN: Final = {
     "", "apps", "batch", "autoscaling", "policy", "networking.k8s.io", _RBAC, "apiextensions.k8s.io", "storage.k8s.io",
     "scheduling.k8s.io", "node.k8s.io", "admissionregistration.k8s.io", "discovery.k8s.io", "coordination.k8s.io",
-    "gateway.networking.k8s.io",
+    "gateway.networking.k8s.io", "resource.k8s.io",
 }  # fmt: skip
 
 # Kinds whose removal deletes data, or other objects, with them. It is never done without confirmation.

@@ -18,6 +18,7 @@ from bateau.domain.manifest import Manifest
 from bateau.kit.json_value import Json, ReadJson, ReadObject, object_at
 from bateau.plan.difference import digest, field_changes
 
+_HASHED: Final = {"ConfigMap": "", "Secret": "", "ResourceClaimTemplate": "resource.k8s.io"}
 # kustomize writes ten characters of its own alphabet (api/hasher in sigs.k8s.io/kustomize); charts write hexadecimal.
 _GENERATED: Final = re.compile(r"(?P<stem>.+)-(?:[2456789bcdfghkmt]{10}|[0-9a-f]{8,64})").fullmatch
 
@@ -67,18 +68,18 @@ def _content_of(change: Change, manifests: Mapping[ObjectKey, Manifest]) -> _Ide
 
 
 def stem(kind: str, name: str) -> str | None:
-    """Return the name of a generated ConfigMap or Secret without its hash, None for any other object.
+    """Return the name of an object of a kind that generators name, without its hash; None for any other object.
 
     >>> stem("ConfigMap", "invoices-872fk48bdg"), stem("ConfigMap", "invoices")
     ('invoices', None)
     """
-    match = _GENERATED(name) if kind in ("ConfigMap", "Secret") else None
+    match = _GENERATED(name) if kind in _HASHED else None
     return match["stem"] if match else None
 
 
 def _stem_of(change: Change) -> _Identity:
     group, kind, namespace, name = change.key
-    found = None if group else stem(kind, name)
+    found = stem(kind, name) if _HASHED.get(kind) == group else None
     return (kind, namespace, found) if found else None
 
 

@@ -184,6 +184,7 @@ _TABLES: Final[dict[tuple[str, str], Table]] = {
         "spec.behavior.scaleDown.policies": _SERVER,
         "spec.behavior.scaleDown.selectPolicy": _SERVER,
     },
+    ("resource.k8s.io", "ResourceClaimTemplate"): {"spec.metadata.creationTimestamp": _IGNORED},
     # Filled with the rules of the roles that the aggregation selects.
     ("rbac.authorization.k8s.io", "ClusterRole"): {
         "rules": _Server(lambda _, beside: bool(beside.get("aggregationRule")))

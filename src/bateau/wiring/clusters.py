@@ -17,12 +17,13 @@ from bateau.control.deliveries import Deliveries, digests_of
 from bateau.control.delivery import Rendered
 from bateau.control.destinations import Destination, units_of, without_autoscaled
 from bateau.control.drift import with_drift
-from bateau.control.holding import with_holds
+from bateau.control.holding import Held, with_holds
 from bateau.control.naming import service_named
 from bateau.control.rollback import Hold
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery, ObjectKey
 from bateau.domain.errors import ClusterError, ControlError, ObjectRefused
+from bateau.domain.offers import Offers
 from bateau.domain.problem import Problem
 from bateau.domain.replica import ReplicaState
 from bateau.domain.revision import Revision
@@ -33,6 +34,7 @@ from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, acc
 from bateau.runtimes.kubernetes.diagnosis import reports
 from bateau.runtimes.kubernetes.health_checks import Check, DeclaredHealth
 from bateau.runtimes.kubernetes.looking import look
+from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.runtimes.kubernetes.present import present
 from bateau.runtimes.kubernetes.usage import usage
 from bateau.runtimes.kubernetes.wanted import named
@@ -40,7 +42,7 @@ from bateau.runtimes.kubernetes.watches import OwnWatches
 from bateau.sources.git.identity import identity_of
 from bateau.specs import read
 from bateau.specs.kinds.environment import OBJECT_FIELDS, HealthCheck
-from bateau.wiring.delivery import rules_of
+from bateau.wiring.delivery import rendered_again, rules_of
 from bateau.wiring.question import Question
 from bateau.wiring.rolling_back import ClusterHistory, event, revision_of, service_at
 from bateau.wiring.this_process import SystemClock
@@ -101,7 +103,7 @@ async def plans_on(
     async def one(place: Destination) -> Delivery:
         async with _api(place) as api:
             history = await _history(api, question, place).read()
-            held = await asyncio.to_thread(with_holds, made, history, partial(service_at, question))
+            held, offers = await _held(api, question, place, made, history)
             wanted = replace(held.made, manifests=tuple(map(named, without_autoscaled(held.made.manifests))))
             owner = owner_of(question, place)
             there = await present(api, wanted.manifests, owner=owner, namespace=place.namespace, repository=repository)
@@ -109,7 +111,8 @@ async def plans_on(
         observed = taken(there.objects, side, reading, rules, environment=question.environment, variables=os.environ)
         found = difference(wanted, observed, environment=question.environment, confirmed=confirmed)
         new = there.new_namespaces
-        found = replace(found, held=held.says, new_namespaces=new, problems=(*held.problems, *found.problems))
+        problems = (*held.problems, *found.problems)
+        found = replace(found, held=held.says, new_namespaces=new, problems=problems, offers=offers)
         return with_drift(found, there.holders, there.created, place.drift, added=there.added)
 
     return [
@@ -128,10 +131,27 @@ async def apply_on(question: Question, place: Destination, made: Rendered, *, ro
     """
     async with _api(place) as api:
         history = _history(api, question, place)
-        held = await asyncio.to_thread(with_holds, made, await history.read(), partial(service_at, question))
+        held, _ = await _held(api, question, place, made, await history.read())
         units = units_of(held.made)
         revision = await revision_of(question, made, held.pins, when_s=history.now_s())
         return await _rolled_out(api, question, place, units, history=history, added=revision, rollout=rollout)
+
+
+async def _held(
+    api: ApiServer, question: Question, place: Destination, made: Rendered, history: Deliveries
+) -> tuple[Held, Offers | None]:
+    """Return the specs for what a cluster offers, with the services that a rollback holds; and the offers, if needed.
+
+    They are read unless the place has them. Raises ClusterError.
+    """
+    offers = place.offers
+    # A held service may be older than the accelerators of the specs, and need one all the same.
+    if offers is None and (made.needs_accelerators or history.holds):
+        offers = await read_offers(api, namespace=place.namespace)
+    asked = replace(question, offers=offers)
+    if offers is not None and made.needs_accelerators:
+        made = await asyncio.to_thread(rendered_again, asked, made)
+    return await asyncio.to_thread(with_holds, made, history, partial(service_at, asked)), offers
 
 
 async def roll_back_on(
@@ -154,7 +174,8 @@ async def roll_back_on(
         history = _history(api, question, place)
         before = await history.read()
         revision = before.target(key, digests, to=to)
-        then = await asyncio.to_thread(service_at, question, key, str(revision.commit))
+        asked = replace(question, offers=await read_offers(api, namespace=place.namespace))
+        then = await asyncio.to_thread(service_at, asked, key, str(revision.commit))
         held = {name: hold for name, hold in before.lasting(digests).items() if name != key}
         if digests_of(then).get(key) != digests[key]:
             held[key] = Hold(revision.id, digests[key])

@@ -11,6 +11,7 @@ import os
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -29,6 +30,7 @@ from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.documents import DocumentKind, Documents
 from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.lease import Lease
+from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.runtimes.kubernetes.watches import OwnWatches, SharedWatches
 from bateau.sources.git import GitReference
 from bateau.sources.git.identity import identity
@@ -36,6 +38,7 @@ from bateau.specs.kinds import KINDS
 from bateau.wiring.clusters import judge_of, owner_label
 from bateau.wiring.declaring import Declaring
 from bateau.wiring.followed_history import FollowedHistory, Source
+from bateau.wiring.offers import KnownOffers
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.schemas import VERSIONS
@@ -96,7 +99,8 @@ class Controller:
             self._api, self._clock, namespace=settings.namespace, name=LEASE, identity=settings.identity
         )
         self._leads = False
-        self._declaring = Declaring(self._worker, VERSIONS[-1])
+        self._offers = KnownOffers(partial(read_offers, self._api), self._clock)
+        self._declaring = Declaring(self._worker, VERSIONS[-1], self._offers.now)
         kinds = [
             DocumentKind(
                 each.name, Resource(f"/apis/{API_VERSION}", each.resource.plural, each.to_workload is not None)
@@ -166,7 +170,7 @@ class Controller:
 
     async def _act(self) -> None:
         version = await self._version()
-        self._declaring = Declaring(self._worker, version)
+        self._declaring = Declaring(self._worker, version, self._offers.now)
         try:
             async with asyncio.TaskGroup() as tasks:
                 self._tasks = tasks

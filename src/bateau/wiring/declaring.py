@@ -4,7 +4,7 @@ Called by wiring.controller and wiring.followed_history.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from bateau.control.deliveries import Deliveries
 from bateau.control.destinations import Terms, terms_of
 from bateau.control.holding import with_holds
 from bateau.control.object_checks import Rules
+from bateau.domain.offers import Offers
 from bateau.specs import read
 from bateau.wiring.foreign import foreign_documents
 from bateau.wiring.question import Question
@@ -23,15 +24,23 @@ from bateau.wiring.worker import Worker
 
 
 class Declaring:
-    """Declares units of texts for a cluster that serves a version of Kubernetes ("1.37")."""
+    """Declares units of texts for a cluster that serves a version of Kubernetes ("1.37").
 
-    def __init__(self, worker: Worker, kubernetes: str) -> None:
+    `offers` returns the accelerators of the cluster; it is asked only if texts may need one.
+    """
+
+    def __init__(self, worker: Worker, kubernetes: str, offers: Callable[[], Awaitable[Offers]]) -> None:
         self._worker = worker
         self._kubernetes = kubernetes
+        self._offers = offers
 
     async def documents(self, texts: Mapping[str, str], *, namespace: str) -> Declared:
-        """Declare the documents of a namespace, each by itself. Raises ControlError if the process dies."""
-        return await self._worker.call(_documents, dict(texts), namespace, self._kubernetes)
+        """Declare the documents of a namespace, each by itself.
+
+        Raises ControlError if the process dies, and ClusterError if it is not known what the cluster offers.
+        """
+        offers = await self._offers_for(texts)
+        return await self._worker.call(_documents, dict(texts), namespace, self._kubernetes, offers)
 
     async def repository(
         self,
@@ -54,6 +63,8 @@ class Declaring:
             environment=environment,
             namespace=namespace,
             kubernetes=self._kubernetes,
+            # A held service may need an accelerator that the followed commit does not.
+            offers=await (self._offers() if deliveries.holds else self._offers_for(texts)),
         )
         return await self._worker.call(_repository, dict(texts), deliveries, then, directory)
 
@@ -61,20 +72,24 @@ class Declaring:
         """Return the terms of an environment of a repository. Raises ControlError likewise."""
         return await self._worker.call(_terms, dict(texts), environment, namespace)
 
+    async def _offers_for(self, texts: Mapping[str, str]) -> Offers | None:
+        # A large cluster has large lists of nodes: they are not read for services on CPU.
+        return await self._offers() if any("accelerator" in text for text in texts.values()) else None
+
 
 def _terms(texts: Mapping[str, str], environment: str | None, namespace: str | None) -> Terms:
     return terms_of(read(texts), environment, namespace=namespace)
 
 
-def _documents(texts: Mapping[str, str], namespace: str, kubernetes: str) -> Declared:
-    return declare_each(texts, _rules(kubernetes), namespace=namespace)
+def _documents(texts: Mapping[str, str], namespace: str, kubernetes: str, offers: Offers | None) -> Declared:
+    return declare_each(texts, _rules(kubernetes, offers), namespace=namespace)
 
 
 def _repository(texts: Mapping[str, str], deliveries: Deliveries, then: Question, directory: Path) -> Declared:
     return declare(
         texts,
         then.environment,
-        _rules(then.kubernetes),
+        _rules(then.kubernetes, then.offers),
         namespace=then.namespace,
         variables=os.environ,
         foreign=foreign_documents(directory, then.kubernetes),
@@ -82,5 +97,5 @@ def _repository(texts: Mapping[str, str], deliveries: Deliveries, then: Question
     )
 
 
-def _rules(kubernetes: str) -> Rules:
-    return Rules(schemas=load_schemas(kubernetes), today=datetime.now(tz=UTC).date())
+def _rules(kubernetes: str, offers: Offers | None) -> Rules:
+    return Rules(schemas=load_schemas(kubernetes), today=datetime.now(tz=UTC).date(), offers=offers)

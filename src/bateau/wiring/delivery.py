@@ -53,6 +53,13 @@ def rendered_at(question: Question, revision: str) -> Rendered:
     return _delivered(question, _at(question, revision))
 
 
+def rendered_again(question: Question, made: Rendered) -> Rendered:
+    """Render specs of the directory that were rendered already, for the offers of a cluster."""
+    foreign = foreign_documents(question.directory, question.kubernetes)
+    reading = made.reading or read(made.texts)
+    return _delivered(question, _Side(name=made.missing.side, texts=made.texts, reading=reading, foreign=foreign))
+
+
 def planned(
     question: Question,
     *,
@@ -182,6 +189,7 @@ def rules_of(question: Question) -> Rules:
         schemas=load_schemas(question.kubernetes),
         today=datetime.now(tz=UTC).date(),
         starter=starter_policies() if question.starter else (),
+        offers=question.offers,
     )
 
 

@@ -1,9 +1,10 @@
 """A runtime against a real API server, in a namespace of its own; units are ConfigMaps, or a Deployment of no pod."""
 
 import asyncio
+import datetime as dt
 import os
 import uuid
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,6 +78,19 @@ class Bench:
             yield made
         finally:
             await made.close()
+
+
+def idle_node(name: str, annotations: Mapping[str, str], **more: str) -> JsonObject:
+    """Return a node that is ready in name only, to which pods are scheduled and never start; `more` are amounts."""
+    amounts: JsonObject = {"cpu": "64", "memory": "512Gi", "pods": "100", **more}
+    now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    ready: JsonObject = {"type": "Ready", "status": "True", "lastHeartbeatTime": now, "lastTransitionTime": now}
+    return {
+        "apiVersion": "v1",
+        "kind": "Node",
+        "metadata": {"name": name, "annotations": {**annotations}},
+        "status": {"capacity": amounts, "allocatable": amounts, "conditions": [ready]},
+    }
 
 
 def unit(name: str, *trees: ReadObject) -> Unit:

@@ -52,10 +52,23 @@ _KEPT_OBJECTS: Final = (
     ),
     Right(group="networking.k8s.io", resources=("networkpolicies",), verbs=_KEEP, says="keeps the objects of services"),
     Right(group="policy", resources=("poddisruptionbudgets",), verbs=_KEEP, says="keeps the objects of services"),
+    Right(
+        group="resource.k8s.io",
+        resources=("resourceclaimtemplates",),
+        verbs=_KEEP,
+        says="keeps the objects of services",
+    ),
 )
 _OTHERS: Final = (
     Right(group="", resources=("pods",), verbs=("list", "watch"), says="reports why replicas are not ready"),
     Right(group="apps", resources=("replicasets",), verbs=("list", "watch"), says="tells the pods of each revision"),
+    Right(group="", resources=("nodes",), verbs=("list",), says="finds out which accelerators the nodes offer"),
+    Right(
+        group="resource.k8s.io",
+        resources=("deviceclasses",),
+        verbs=("list",),
+        says="finds out which accelerators the cluster can claim",
+    ),
     Right(
         group="",
         resources=("namespaces",),

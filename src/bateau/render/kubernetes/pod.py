@@ -14,12 +14,12 @@ from bateau.domain.workload import Container, ModelServer
 from bateau.kit.json_value import JsonObject
 from bateau.kit.position import child, item
 from bateau.kit.quantity import format_bytes, format_cores
+from bateau.render.kubernetes.accelerator import Devices
 from bateau.render.kubernetes.environment import Variables
 from bateau.render.kubernetes.images import Server
 from bateau.render.kubernetes.shape import Door, Shape
 from bateau.render.marks import From, Marked, MarkedObject, Rule
 
-_GPU_RESOURCES: Final = {"nvidia": "nvidia.com/gpu", "amd": "amd.com/gpu", "intel": "gpu.intel.com/xe"}
 _CONTAINER_RIGHTS: Final = Rule(
     {
         "allowPrivilegeEscalation": False,
@@ -38,7 +38,9 @@ _SITE_SAYS: Final = "how models are fetched is a matter of the site"
 _READ_ONLY: Final = "the root file system is read-only"
 
 
-def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server | None) -> MarkedObject:
+def pod_of(
+    shape: Shape, doors: list[Door], variables: Variables, server: Server | None, *, devices: Devices
+) -> MarkedObject:
     """Return the marked spec of the pod."""
     service, runs = shape.service, shape.service.runs
     name = From(shape.service.name, "metadata.name")
@@ -65,7 +67,7 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
     if variables.secret or server:
         secrets = [_secret(variable, name) for variable in variables.secret]
         container["env"] = [*secrets, *(_caches(service.env) if server and not server.mounted else [])]
-    container["resources"] = _resources(shape)
+    container["resources"] = _resources(shape, devices)
     container |= _probes(shape, doors)
     container["lifecycle"] = Rule({"preStop": {"sleep": {"seconds": _END_SECONDS}}}, "let endpoints learn of the end")
     container["securityContext"] = _CONTAINER_RIGHTS
@@ -85,6 +87,7 @@ def pod_of(shape: Shape, doors: list[Door], variables: Variables, server: Server
         "terminationGracePeriodSeconds": _grace(shape),
         "securityContext": _rights(doors, own_image=server is not None),
         "containers": [container],
+        **devices.fields,
         "volumes": volumes,
     }
     if server and server.fetch:
@@ -153,26 +156,19 @@ def _caches(written: Mapping[str, str]) -> list[MarkedObject]:
     ]
 
 
-def _resources(shape: Shape) -> MarkedObject:
+def _resources(shape: Shape, devices: Devices) -> MarkedObject:
     spec = shape.service
     amounts: MarkedObject = {}
     if spec.resources.cpu:
         amounts["cpu"] = From(format_cores(spec.resources.cpu), "spec.resources.cpu")
     if spec.resources.memory:
         amounts["memory"] = From(format_bytes(spec.resources.memory), "spec.resources.memory")
-    if spec.accelerator:
-        resource = _GPU_RESOURCES[spec.accelerator.vendor]
-        # A text, as the API server writes quantities: a restarted controller finds that nothing has to be applied.
-        amounts[resource] = From(str(spec.accelerator.count), "spec.accelerator.count")
-        if spec.accelerator.memory:
-            shape.say(
-                "not rendered: spec.accelerator.memory; Kubernetes counts whole accelerators", "spec.accelerator.memory"
-            )
+    amounts |= devices.amounts
+    claims: MarkedObject = {"claims": [*devices.claims]} if devices.claims else {}
     if not amounts:
-        return {
-            "requests": Rule({"cpu": "100m", "memory": "128Mi"}, "a small share where the spec asks for none"),
-        }
-    return {"requests": dict(amounts), "limits": dict(amounts)}
+        small = Rule({"cpu": "100m", "memory": "128Mi"}, "a small share where the spec asks for none")
+        return {"requests": small, **claims}
+    return {"requests": dict(amounts), "limits": dict(amounts), **claims}
 
 
 def _probes(shape: Shape, doors: list[Door]) -> MarkedObject:

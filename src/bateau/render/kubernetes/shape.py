@@ -90,10 +90,18 @@ class Shape:
             )
         )
 
-    def document(self, api: str, kind: str, rest: Mapping[str, Marked], *, annotated: bool = False) -> MarkedObject:
-        """Return a marked object with its metadata."""
+    def document(
+        self,
+        api: str,
+        kind: str,
+        rest: Mapping[str, Marked],
+        *,
+        annotated: bool = False,
+        name: From[str] | None = None,
+    ) -> MarkedObject:
+        """Return a marked object with its metadata. Without a `name`, it has that of the service."""
         metadata: MarkedObject = {
-            "name": From(self.service.name, "metadata.name"),
+            "name": name or From(self.service.name, "metadata.name"),
             "namespace": From(self.service.namespace, "metadata.namespace")
             if self.service.namespace
             else Rule(self.around.namespace, "default namespace"),

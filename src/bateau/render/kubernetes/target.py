@@ -25,6 +25,7 @@ from bateau.domain.workload import (
     Workload,
 )
 from bateau.ports.target import Address, Rendering, Surroundings
+from bateau.render.kubernetes.accelerator import devices_of
 from bateau.render.kubernetes.environment import variables_of
 from bateau.render.kubernetes.images import Server, server_of
 from bateau.render.kubernetes.pod import pod_of
@@ -94,11 +95,13 @@ def _objects(shape: Shape, server: Server | None) -> list[MarkedObject]:
     variables = variables_of(shape, doors)
     scale = _scale_of(shape)
     routed = routed_door(shape, doors)
+    devices = devices_of(shape)
     made = [
         shape.document("v1", "ServiceAccount", {"automountServiceAccountToken": Rule(False, "secure by default")}),
         _network_policy(shape, doors, routed=routed is not None),
+        *devices.objects,
     ]
-    annotations: MarkedObject = {}
+    annotations: MarkedObject = {**devices.annotations}
     if variables.plain:
         made.append(shape.document("v1", "ConfigMap", {"data": variables.plain}))
         digest = Rule(variables.digest, "pods restart when the ConfigMap changes")
@@ -106,7 +109,8 @@ def _objects(shape: Shape, server: Server | None) -> list[MarkedObject]:
     if shape.service.restarted_at:
         when = Rule(shape.service.restarted_at, "the service was restarted")
         annotations["kubectl.kubernetes.io/restartedAt"] = when
-    metadata: MarkedObject = {"labels": shape.labels(), **({"annotations": annotations} if annotations else {})}
+    labels = {**shape.labels(), **devices.labels}
+    metadata: MarkedObject = {"labels": labels, **({"annotations": annotations} if annotations else {})}
     replicas = _replicas(shape)
     deployment: MarkedObject = {} if scale else {"replicas": replicas}
     deployment |= {
@@ -119,7 +123,7 @@ def _objects(shape: Shape, server: Server | None) -> list[MarkedObject]:
             "spec.health.startTimeout",
             "twice, at least 600",
         ),
-        "template": {"metadata": metadata, "spec": pod_of(shape, doors, variables, server)},
+        "template": {"metadata": metadata, "spec": pod_of(shape, doors, variables, server, devices=devices)},
     }
     made.append(shape.document("apps/v1", "Deployment", {"spec": deployment}, annotated=True))
     if doors:

@@ -143,6 +143,15 @@ class ApiServer:
         every += [text_at(each, "groupVersion") for each in array_at(told, "versions")]
         return list(dict.fromkeys(every))
 
+    async def group_versions(self) -> frozenset[str]:
+        """Return all API versions of named groups that are served, such as "apps/v1". Raises ClusterError."""
+        told = await self.requests.json("GET", "/apis")
+        return frozenset(
+            text_at(version, "groupVersion")
+            for group in array_at(told, "groups")
+            for version in array_at(group, "versions")
+        )
+
     async def get(self, resource: Resource, namespace: str, name: str) -> JsonObject | None:
         """Return an object, or None if it does not exist. Raises ClusterError."""
         try:
