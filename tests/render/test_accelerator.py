@@ -74,6 +74,7 @@ def test_a_device_class_gives_a_claim_for_each_pod():
         "limits": {"cpu": "8", "memory": "64Gi"},
         "claims": [{"name": "accelerator"}],
     }
+    assert pod(made)["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
     assert made.findings == ()
     assert reasons(made, "ResourceClaimTemplate", "gpu.nvidia.com") == {"the cluster has DeviceClass gpu.nvidia.com"}
     words = array_at(array_at(pod(made), "containers")[0], "args")
@@ -162,6 +163,7 @@ def test_memory_is_a_part_of_each_device_where_kai_is_there():
     assert metadata["annotations"] == {"gpu-memory": "20480", "gpu-fraction-num-devices": "2"}
     assert object_at(metadata, "labels")["kai.scheduler/queue"] == "default-queue"
     assert pod(made)["schedulerName"] == "kai-scheduler"
+    assert pod(made)["tolerations"] == [{"key": "nvidia.com/gpu", "operator": "Exists"}]
     assert reasons(made, "Deployment", "kai-scheduler") == {"the cluster has KAI, which shares devices"}
     assert made.findings == ()
     assert "schedulerName" not in pod(rendered(KAI)), "without memory, whole devices"

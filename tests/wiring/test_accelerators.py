@@ -59,6 +59,7 @@ def project(control_plane: Path, tmp_path: Path) -> Iterator[Project]:
     specs = ON_BERLIN % {"namespace": namespace, "context": context} + MODEL % 2
     (tmp_path / "specs.yaml").write_text(specs)
     kubectl.create(idle_node(namespace, {}))
+    kubectl("taint", "node", namespace, "nvidia.com/gpu=present:NoSchedule")  # as on GKE
     try:
         kubectl.apply(*driver)
         yield Project(tmp_path, namespace, control_plane)

@@ -7,7 +7,7 @@ The first way that the cluster has is used: a DeviceClass of the vendor; a part 
 for memory and HAMi or KAI is there; whole devices of the device plugin. Where nobody knows what the cluster has, it is
 the device plugin, which is the most common.
 
-Invariant: every choice is explained by the origin of the fields that it makes, and memory that is not asked for is a
+Invariant: every choice is explained by the origin of the fields that it makes, and memory that cannot be asked for is a
 finding. Held by tests/render/test_accelerator.py.
 Refused: a limiter of our own for parts of devices.
 """
@@ -71,7 +71,7 @@ def devices_of(shape: Shape) -> Devices:
         return Devices()
     vendor = _VENDORS[asked.vendor]
     if offers and vendor.device_class in (offers.device_classes or ()):
-        return _claimed(shape, asked, vendor.device_class)
+        return _claimed(shape, asked, vendor)
     resource, says = _plugin(vendor, offers)
     if offers and offers.device_classes is None:
         unknown = "the account may not list DeviceClasses, so a device plugin is assumed; grant it `list` on them"
@@ -83,7 +83,7 @@ def devices_of(shape: Shape) -> Devices:
         if sharer == "hami":
             return _by_hami(asked, resource, asked.memory)
         if sharer == "kai":
-            return _by_kai(shape, asked, asked.memory)
+            return _by_kai(shape, asked, asked.memory, vendor)
         shape.say(f"not rendered: {_MEMORY}; Kubernetes counts whole accelerators", _MEMORY)
     return Devices(amounts={resource: From(str(asked.count), _COUNT, says)})
 
@@ -106,8 +106,19 @@ def _lacking(vendor: _Vendor, resource: str, on_nodes: frozenset[str]) -> str:
     return f"{says}; pods wait until a node offers it"
 
 
-def _claimed(shape: Shape, asked: Accelerator, device_class: str) -> Devices:
+def _tolerations(vendor: _Vendor) -> list[Marked]:
+    """Return tolerations for nodes that are reserved for pods with accelerators.
+
+    Their taint has the name of the resource. The API server adds the toleration to pods that request that resource, and
+    only to these (the admission plugin ExtendedResourceToleration).
+    """
+    says = "nodes with accelerators are often tainted for other pods"
+    return [Rule({"key": resource, "operator": "Exists"}, says) for resource in vendor.resources]
+
+
+def _claimed(shape: Shape, asked: Accelerator, vendor: _Vendor) -> Devices:
     """Return a claim for whole devices, which the cluster makes from a template for each pod."""
+    device_class = vendor.device_class
     says = f"the cluster has DeviceClass {device_class}"
     exactly: MarkedObject = {
         "deviceClassName": From(device_class, "spec.accelerator.vendor", says),
@@ -128,7 +139,10 @@ def _claimed(shape: Shape, asked: Accelerator, device_class: str) -> Devices:
     name = From(f"{shape.service.name}-{digest}", "spec.accelerator", says)
     return Devices(
         claims=({"name": claim},),
-        fields={"resourceClaims": [{"name": claim, "resourceClaimTemplateName": name}]},
+        fields={
+            "resourceClaims": [{"name": claim, "resourceClaimTemplateName": name}],
+            "tolerations": _tolerations(vendor),
+        },
         objects=(shape.document(_API, "ResourceClaimTemplate", {"spec": body}, name=name),),
     )
 
@@ -144,7 +158,7 @@ def _by_hami(asked: Accelerator, resource: str, memory_bytes: int) -> Devices:
     )
 
 
-def _by_kai(shape: Shape, asked: Accelerator, memory_bytes: int) -> Devices:
+def _by_kai(shape: Shape, asked: Accelerator, memory_bytes: int, vendor: _Vendor) -> Devices:
     """Return a part of each device, which the scheduler of KAI reserves."""
     says = "the cluster has KAI, which shares devices"
     annotations: MarkedObject = {"gpu-memory": From(_mebibytes(memory_bytes), _MEMORY, f"in MiB; {says}")}
@@ -152,7 +166,7 @@ def _by_kai(shape: Shape, asked: Accelerator, memory_bytes: int) -> Devices:
         annotations["gpu-fraction-num-devices"] = From(str(asked.count), _COUNT, says)
     queue = Rule("default-queue", "queue of KAI; the label `kai.scheduler/queue` of the spec names another one")
     return Devices(
-        fields={"schedulerName": Rule("kai-scheduler", says)},
+        fields={"schedulerName": Rule("kai-scheduler", says), "tolerations": _tolerations(vendor)},
         annotations=annotations,
         labels={} if _QUEUE in shape.service.labels else {_QUEUE: queue},
     )
