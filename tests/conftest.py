@@ -4,8 +4,9 @@ import pytest
 from hypothesis import settings
 
 from cluster.fixtures import FIXTURES, TEST_S, cluster, control_plane
+from cluster.registries import registry, running_registry
 
-__all__ = ["cluster", "control_plane"]
+__all__ = ["cluster", "control_plane", "registry", "running_registry"]
 
 # How long an example takes says nothing: the machine may be busy.
 settings.register_profile("patient", deadline=None)

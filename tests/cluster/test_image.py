@@ -4,12 +4,9 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +16,7 @@ import oci
 from cluster.fixtures import unavailable
 from cluster.images import MINUTES_5, Built, build
 from cluster.kubectl import Kubectl
+from cluster.registries import Registry
 from cluster.test_node import RESTRICTED
 
 ROOT = Path(__file__).parents[2]
@@ -178,48 +176,14 @@ def _pod(image: str, volume: str) -> dict[str, Any]:
 
 
 @pytest.mark.timeout(MINUTES_5)
-def test_an_image_is_pushed_to_a_registry_and_is_the_same_there(model: Built, tmp_path: Path):
-    if shutil.which("docker-registry") is None or shutil.which("skopeo") is None:
-        unavailable("docker-registry and skopeo are not installed; .ci/cluster installs them")
-    with registry(tmp_path) as host:
-        reference = f"{host}/models/smollm2:1"
-        build("model", "smollm2", "--push", reference, "--insecure", output=tmp_path / "dist")
-        pushed = _config(f"docker://{reference}")
+def test_an_image_is_pushed_to_a_registry_and_is_the_same_there(model: Built, registry: Registry, tmp_path: Path):
+    if shutil.which("skopeo") is None:
+        unavailable("skopeo is not installed; .ci/cluster installs it")
+    reference = f"{registry.host}/models/smollm2:1"
+    build("model", "smollm2", "--push", reference, "--insecure", output=tmp_path / "dist")
+    pushed = _config(f"docker://{reference}")
     assert pushed == _config(f"oci-archive:{model.archive}")
     assert pushed["rootfs"]["diff_ids"]
-
-
-@contextmanager
-def registry(folder: Path) -> Generator[str]:
-    """Run a registry on a free port of this machine, and give its HOST:PORT."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        host = f"127.0.0.1:{taken.getsockname()[1]}"
-    storage = {"filesystem": {"rootdirectory": str(folder / "registry")}}
-    config = folder / "registry.json"
-    config.write_text(
-        json.dumps({"version": 0.1, "log": {"level": "warn"}, "storage": storage, "http": {"addr": host}})
-    )
-    with subprocess.Popen(
-        ["docker-registry", "serve", config], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as it:
-        try:
-            deadline = time.monotonic() + 30
-            while not _listens(host):
-                assert it.poll() is None
-                assert time.monotonic() < deadline
-                time.sleep(0.1)
-            yield host
-        finally:
-            it.terminate()
-
-
-def _listens(host: str) -> bool:
-    name, _, port = host.partition(":")
-    try:
-        socket.create_connection((name, int(port)), timeout=1).close()
-    except OSError:
-        return False
-    return True
 
 
 def _config(reference: str) -> Any:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from bateau.control.bundle import bundle, manifests_of, read_bundle
 from bateau.control.delivery import deliver
+from bateau.control.destinations import Terms
 from bateau.control.object_checks import Rules
 from bateau.control.packing import Occasion, Packed, pack, read_sources
 from bateau.domain.change import object_name
@@ -52,7 +53,8 @@ def packed(texts: Mapping[str, str], memo: Memo, environment: str | None = "prod
 
 
 def bundled(found: Packed) -> bytes:
-    return bundle(found, version="1", kubernetes="1.37", commit=None)
+    terms = Terms(namespace=found.namespace, drift=None, health_checks=())
+    return bundle(found, terms, version="1", kubernetes="1.37", commit=None, repository="")
 
 
 def app(name: str, **spec: Any) -> str:

@@ -9,7 +9,7 @@ import click
 from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
 from bateau.cli.manifest_name import ManifestName, choose
-from bateau.cli.options import directory_option, environment_option, json_option
+from bateau.cli.options import BundlePlace, directory_option, environment_option, json_option
 from bateau.domain.kinds import KINDS, SERVICE_KINDS
 
 if TYPE_CHECKING:
@@ -24,12 +24,13 @@ if TYPE_CHECKING:
 @environment_option("The environment to explain for.")
 @namespace_option
 @click.option(
-    "--bundle", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="Explain a manifest of this bundle."
-)
+    "--bundle", type=BundlePlace(click.Path(exists=True, dir_okay=False)), metavar="PLACE",
+    help="Explain a manifest of this bundle: a file, or oci://HOST/REPOSITORY:TAG.",
+)  # fmt: skip
 @json_option
 def command(
     subject: str, path: str | None, directory: Path, environment: str | None, namespace: str | None,
-    bundle: Path | None, as_json: bool,
+    bundle: Path | str | None, as_json: bool,
 ) -> None:  # fmt: skip
     """Document a field, or say where a value came from.
 
@@ -47,10 +48,10 @@ def command(
         _document(subject, as_json=as_json)
         return
     if bundle:
-        from bateau.wiring.delivery import bundle_at
+        from bateau.wiring.bundles import bundle_at
 
         asked = ManifestName.read(subject, namespace)
-        manifest = choose(asked, bundle_at(bundle), where=f"in {bundle}")
+        manifest = choose(asked, bundle_at(bundle, environment=environment), where=f"in {bundle}")
         found = _Subject("manifest", subject, manifest.tree, manifest.origins, None)
     elif slash and kind.lower() not in map(str.lower, SERVICE_KINDS):
         found = _manifest(ManifestName.read(subject, namespace), directory, environment, namespace)

@@ -7,9 +7,12 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 INSTANCE_DEFAULT = "default"
 _Command = TypeVar("_Command", bound=Callable[..., object])
@@ -35,6 +38,24 @@ class Number(click.ParamType[int]):
         if number > NUMBER_MAX:
             self.fail(f"{number} is too large", param, ctx)
         return number
+
+
+class BundlePlace(click.ParamType[Path | str]):
+    """A path, as `path` takes it, or the reference of a bundle in a registry: oci://HOST/REPOSITORY[:TAG]."""
+
+    def __init__(self, path: click.Path) -> None:
+        self._path = path
+        self.name = path.name
+
+    def convert(self, value: str | Path, param: click.Parameter | None, ctx: click.Context | None) -> Path | str:
+        """Return a reference as a string, and anything else as a path."""
+        if isinstance(value, str) and value.startswith("oci://"):
+            return value
+        return Path(os.fsdecode(self._path.convert(os.fspath(value), param, ctx)))
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> "list[CompletionItem]":
+        """Complete paths."""
+        return self._path.shell_complete(ctx, param, incomplete)
 
 
 def name_option(command: _Command) -> _Command:

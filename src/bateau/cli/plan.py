@@ -9,7 +9,7 @@ import click
 
 from bateau.cli.delivery_options import delivery_options
 from bateau.cli.exit_codes import EXIT_PENDING, EXIT_WORLD_FAILED, written_code
-from bateau.cli.options import environment_option
+from bateau.cli.options import BundlePlace, environment_option
 
 if TYPE_CHECKING:
     from bateau.domain.change import Delivery
@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 @click.argument("commits", required=False, metavar="[A..B]")
 @delivery_options
 @click.option("--git", "in_git", is_flag=True, help="Compare with the last commit, and ask no cluster.")
-@click.option("--against", type=click.Path(exists=True, path_type=Path), help="A directory of manifests, or a bundle.")
+@click.option(
+    "--against", type=BundlePlace(click.Path(exists=True)), metavar="PLACE",
+    help="A directory of manifests, or a bundle: a file, or oci://HOST/REPOSITORY:TAG.",
+)  # fmt: skip
 @click.option("--json", "form", flag_value="json", help="Print JSON for programs.")
 @click.option("--markdown", "form", flag_value="markdown", help="Print a comment for a pull request.")
 @click.option("--sarif", "form", flag_value="sarif", help="Print the findings as SARIF 2.1.0.")
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 @click.option("--yes-remove", type=int, metavar="N", help="Confirm the removal of exactly N objects.")
 def command(  # noqa: PLR0917 - click hands them over by name
     environment: str | None, commits: str | None, directory: Path, namespace: str | None, starter: bool,
-    kubernetes: str, in_git: bool, against: Path | None, form: str | None, objects: bool,
+    kubernetes: str, in_git: bool, against: Path | str | None, form: str | None, objects: bool,
     pending_code: bool, yes_remove: int | None,
     pull_request: str | None, status_of: str | None,
 ) -> int:  # fmt: skip

@@ -1,7 +1,7 @@
 """`bateau render`: write the Kubernetes manifests of environments, as files or as bundles."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,7 @@ import click
 
 from bateau.cli.delivery_options import delivery_options
 from bateau.cli.exit_codes import written_code
+from bateau.cli.options import BundlePlace
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,13 +31,14 @@ _LISTING = ".bateau-rendered"  # lists the files that render wrote to the direct
     help="Write one file per service to this directory.",
 )
 @click.option(
-    "--bundle", "bundle_path", type=click.Path(path_type=Path), metavar="FILE",
-    help="Write one file for an agent to apply: manifests, the origins of their fields, and findings.",
+    "--bundle", "place", type=BundlePlace(click.Path()), metavar="PLACE",
+    help="Write one file for an agent to apply: manifests, the origins of their fields, and findings. Or push it to a "
+    "registry: oci://HOST/REPOSITORY:TAG.",
 )  # fmt: skip
 @click.option("--no-cache", is_flag=True, help="Do not use cached results.")
 def command(
     environments: tuple[str, ...], directory: Path, namespace: str | None, starter: bool, kubernetes: str,
-    output: Path | None, bundle_path: Path | None, no_cache: bool,
+    output: Path | None, place: Path | str | None, no_cache: bool,
 ) -> int:  # fmt: skip
     """Render the Kubernetes manifests of each environment, checked against strict schemas and the policies.
 
@@ -45,7 +47,9 @@ def command(
       bateau render --env prod -o out/                   one file per service
       bateau render --env prod --bundle prod.tar.zst     the same bytes for the same specs
       bateau render --env staging --env prod -o out/     out/staging/ and out/prod/; likewise with --bundle out/
+      bateau render --env prod --bundle oci://registry.example.org/shop:prod     to a registry; prints the digest
 
+    Without a tag in oci://HOST/REPOSITORY, the name of each environment is its tag.
     Earlier results are cached by a digest of all their inputs. Exit code 0: done; 1: errors, or an object cannot be
     rendered; 5: only policies forbid it. If there are errors, nothing is written.
     """
@@ -55,24 +59,22 @@ def command(
     question = Question(
         directory=directory, environment=None, namespace=namespace, starter=starter, kubernetes=kubernetes
     )
-    if output and bundle_path:
+    if output and place:
         raise click.UsageError("give either --output or --bundle")
+    references = _references(place, environments or (None,)) if isinstance(place, str) else ()
     with (
         fresh_directory() if no_cache else cache_directory() as cache,
-        closing(Packer(question, cache=cache, explains_foreign=bundle_path is not None)) as packer,
+        closing(Packer(question, cache=cache, explains_foreign=place is not None)) as packer,
     ):
         found = list(packer.packed(environments or (None,)))
         _tell(found)
         mistaken = any(packed.mistaken for packed in found)
         if mistaken:
             return written_code(wrong=True, mistaken=True)
-        commit = _commit(packer, directory) if bundle_path else None
-        for packed in found:
-            if bundle_path:
-                path = bundle_path / f"{packed.environment}.tar.zst" if len(found) > 1 else bundle_path
-                _write(path, packer.bundle(packed, commit=commit))
-                click.echo(f"{_count(packed)} in {path}", err=True)
-            elif output:
+        if place:
+            _bundle(packer, directory, found, references or _files(place, found))
+        for packed in found if not place else ():
+            if output:
                 below = output / str(packed.environment) if len(found) > 1 else output
                 _refuse_among_specs(below, directory, packer.texts)
                 _write_all(below, {f"{service.replace('/', '-')}.yaml": text for service, text in _texts(packed)})
@@ -82,10 +84,37 @@ def command(
     return written_code(wrong=any(packed.wrong for packed in found), mistaken=False)
 
 
-def _commit(packer: "Packer", directory: Path) -> str | None:
-    from bateau.wiring.applying import commit_holding
+def _references(place: str, environments: "Sequence[str | None]") -> "Sequence[str]":
+    from bateau.domain.errors import SourceError
+    from bateau.wiring.bundles import references_of
 
-    return commit_holding(directory, packer.texts, other_files=packer.reads_other_files)
+    try:
+        return references_of(place, environments)
+    except SourceError as error:
+        raise click.UsageError(f"{error.message}: {error.hint}") from error
+
+
+def _files(place: "Path | str", found: "Sequence[Packed]") -> "Sequence[Path]":
+    path = Path(place)
+    return [path / f"{packed.environment}.tar.zst" if len(found) > 1 else path for packed in found]
+
+
+def _bundle(packer: "Packer", directory: Path, found: "Sequence[Packed]", places: "Sequence[Path | str]") -> None:
+    """Write or push the bundle of each environment. Raises ControlError and the SourceError family."""
+    from bateau.wiring.applying import commit_holding, repository_of
+    from bateau.wiring.bundles import pushed
+
+    commit = commit_holding(directory, packer.texts, other_files=packer.reads_other_files)
+    repository = repository_of(directory)
+    for packed, place in zip(found, places, strict=True):
+        data = packer.bundle(packed, commit=commit, repository=repository)
+        if isinstance(place, Path):
+            _write(place, data)
+            click.echo(f"{_count(packed)} in {place}", err=True)
+        else:
+            reference = pushed(place, data, environment=packed.environment)
+            click.echo(f"{_count(packed)} in {place}", err=True)
+            click.echo(reference)
 
 
 def _tell(found: "list[Packed]") -> None:

@@ -1,10 +1,11 @@
 """Pack one environment into a file: manifests, the origins of their fields, and the findings.
 
-Called by cli.render, wiring.delivery and wiring.packing. The agent of a cluster applies it without the repository. A
-bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
+Called by cli.render, control.bundled, wiring.bundles and wiring.packing. The agent of a cluster applies it without the
+repository. A bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RFC 8878):
 
   bundle.json                   the contents: apiVersion, environment, services, objects in the order in which they are
-                                applied (group, kind, namespace, name, and a digest of 16 bytes), counts of findings
+                                applied (group, kind, namespace, name, and a digest of 16 bytes), counts of findings;
+                                for an agent: namespace, repository, commit, drift, health checks, digests of services
   findings.json                 the findings of target, schemas and policies
   manifests/app/shop.yaml       one file for each service
   provenance/app/shop.json      the origins of its fields
@@ -16,12 +17,14 @@ tests/control/test_packing.py::test_one_change_works_out_one_service_and_its_nei
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
 import orjson
 
+from bateau.control.destinations import Terms
 from bateau.control.packing import Packed
 from bateau.control.piece import manifests_file, provenance_file
 from bateau.control.provenance import Provenance
@@ -40,8 +43,13 @@ _READABLE: Final = ("bateau.dev/bundle/v1", API_VERSION)  # v1 lists the objects
 _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 
-def bundle(packed: Packed, *, version: str, kubernetes: str, commit: str | None) -> bytes:
-    """Return the bundle of an environment. `version` is that of Bateau; `commit` is the commit of the specs."""
+def bundle(
+    packed: Packed, terms: Terms, *, version: str, kubernetes: str, commit: str | None, repository: str
+) -> bytes:
+    """Return the bundle of an environment.
+
+    `version` is that of Bateau; `commit` is the commit of the specs, and `repository` the name of their repository.
+    """
     about: ReadObject = {
         "apiVersion": API_VERSION,
         "bateau": version,
@@ -49,7 +57,20 @@ def bundle(packed: Packed, *, version: str, kubernetes: str, commit: str | None)
         "namespace": packed.namespace,
         "kubernetes": kubernetes,
         "commit": commit,
+        "repository": repository,
+        "drift": terms.drift,
+        "healthChecks": [
+            {
+                "apiVersion": each.api_version,
+                "kind": each.kind,
+                "current": each.current,
+                "failed": each.failed,
+                "inProgress": each.in_progress,
+            }
+            for each in terms.health_checks
+        ],
         "services": [piece.service for piece in packed.pieces],
+        "digests": {str(piece.service): piece.digest for piece in packed.pieces},
         "objects": [[*key, digest.hex()] for key, digest in _in_order(packed)],
         "findings": {verdict: sum(f.verdict == verdict for f in packed.findings) for verdict in _VERDICTS},
     }
@@ -101,28 +122,46 @@ def read_bundle(data: bytes, name: str, *, environment: str | None = None) -> tu
 
     Raises ControlError if it is not a bundle, is damaged, or is for another environment than `environment`.
     """
-    try:
+    with reading_of(name):
         files = files_in(data)
-        about = object_at(json.loads(files["bundle.json"]))
-        json.loads(files["findings.json"])  # every bundle has them
-        form = about["apiVersion"]
-        manifests = tuple(each for service in texts_at(about, "services") for each in _manifests(files, service))
-    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
-        hint = "make one with `bateau render --env NAME --bundle FILE`"
-        raise ControlError(f"{name} is not a bundle, or is damaged: {error}", hint=hint) from error
-    if form not in _READABLE:
-        raise ControlError(f"{name} has the bundle format {form}", hint=f"this version reads {' and '.join(_READABLE)}")
+        about = about_in(files, name)
+        manifests = tuple(each for service in texts_at(about, "services") for each in _explained(files, service))
     if environment and about.get("environment") != environment:
         raise ControlError(f"{name} is a bundle of {about.get('environment')}, not of {environment}")
     return manifests
 
 
-def _manifests(files: Mapping[str, bytes], service: str) -> Iterator[Manifest]:
-    text, provenance = files[manifests_file(service)], files[provenance_file(service)]
+@contextmanager
+def reading_of(name: str) -> Generator[None]:
+    """Turn an error in the content of a bundle into a ControlError."""
+    try:
+        yield
+    except (KeyError, ValueError, TypeError, AttributeError, RecursionError) as error:
+        hint = "make one with `bateau render --env NAME --bundle FILE`"
+        raise ControlError(f"{name} is not a bundle, or is damaged: {error}", hint=hint) from error
+
+
+def about_in(files: Mapping[str, bytes], name: str) -> JsonObject:
+    """Return the contents of a bundle. Raises ControlError for another format, and the errors of damaged JSON."""
+    about = object_at(json.loads(files["bundle.json"]))
+    form = about["apiVersion"]
+    if form not in _READABLE:
+        raise ControlError(f"{name} has the bundle format {form}", hint=f"this version reads {' and '.join(_READABLE)}")
+    json.loads(files["findings.json"])  # every bundle has them
+    return about
+
+
+def manifests_in(files: Mapping[str, bytes], service: str) -> list[Manifest]:
+    """Return the manifests of a service in a bundle, without origins. Raises ValueError."""
+    text = files[manifests_file(service)]
     documents, unread = read_documents(service, text.decode(), bytes_max=len(text))
     if unread:
         raise ValueError(f"the manifests of {service} are damaged")
     trees = [object_at(document.tree) for document in documents]
-    manifests = numbered(Manifest(service=service, target="bundle", tree=tree, origins={}) for tree in trees)
-    for manifest in manifests:
+    return numbered(Manifest(service=service, target="bundle", tree=tree, origins={}) for tree in trees)
+
+
+def _explained(files: Mapping[str, bytes], service: str) -> Iterator[Manifest]:
+    provenance = files[provenance_file(service)]
+    for manifest in manifests_in(files, service):
         yield replace(manifest, origins=Provenance(provenance, object_name(manifest.key), manifest.tree))

@@ -1,6 +1,7 @@
 """The history of an environment on one cluster: what was applied, when, by whom, and which services are rolled back.
 
-Called by cli.cluster_history, control.declared, control.holding and wiring. Pure: the cluster keeps the text.
+Called by cli.cluster_history, control.bundled, control.declared, control.holding and wiring. Pure: the cluster keeps
+the text.
 
 Invariant: the text is bounded: it has at most REVISIONS_MAX revisions and BYTES_MAX bytes, and the newest stay. Held by
 tests/control/test_deliveries.py.
@@ -10,14 +11,13 @@ Refused: storing specs or objects on the cluster. A revision names the commit th
 and an account that may only read can plan.
 """
 
-import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, get_args
 
 from bateau.control.delivery import Rendered
-from bateau.control.history import service_digest
+from bateau.control.digests import digest_of
 from bateau.control.rollback import Hold
 from bateau.domain.errors import ClusterError, ControlError
 from bateau.domain.manifest import Manifest
@@ -39,7 +39,6 @@ FORMAT: Final = "1"
 REVISIONS_MAX: Final = 50
 BYTES_MAX: Final = 900_000  # a ConfigMap takes 1 MiB
 _EVENTS_MAX: Final = 10
-_DIGEST_CHARACTERS: Final = 16
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,22 +115,7 @@ def digests_of(rendered: Rendered) -> Mapping[str, str]:
         if each.service is not None:
             objects.setdefault(each.service, []).append(each)
     services: dict[str, Workload] = {each.key: each for each in rendered.written.release.services}
-    found: dict[str, str] = {}
-    for key in sorted(services.keys() | objects.keys()):
-        made = hashlib.sha256()
-        if service := services.get(key):
-            made.update(service_digest(service).encode())
-        if service is None or service.brings_documents:
-            for each in objects.get(key, ()):
-                made.update(_content(each))
-        found[key] = made.hexdigest()[:_DIGEST_CHARACTERS]
-    return found
-
-
-def _content(manifest: Manifest) -> bytes:
-    tree = {field: value for field, value in manifest.tree.items() if field not in ("data", "stringData")}
-    kept = tree if manifest.group_kind == ("", "Secret") else manifest.tree
-    return json.dumps(kept, sort_keys=True, default=str).encode()
+    return {key: digest_of(services.get(key), objects.get(key, ())) for key in sorted(services.keys() | objects.keys())}
 
 
 def written(deliveries: Deliveries) -> Mapping[str, str]:

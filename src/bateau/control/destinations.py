@@ -1,6 +1,6 @@
 """Find the clusters that an environment runs on, and make the units that go there.
 
-Called by cli, control.declared and wiring. Pure.
+Called by cli, control.bundle, control.bundled, control.declared and wiring. Pure.
 """
 
 from collections.abc import Iterable
@@ -109,13 +109,17 @@ def _without_replicas(manifest: Manifest) -> Manifest:
 
 def units_of(rendered: Rendered) -> tuple[Unit, ...]:
     """Return a unit for each service that has objects."""
+    services = {each.key for each in rendered.written.release.services}
+    return tuple(each for each in units_from(rendered.manifests) if each.key in services)
+
+
+def units_from(manifests: Iterable[Manifest]) -> tuple[Unit, ...]:
+    """Return a unit for each service that these objects belong to."""
     by_service: dict[str, list[Manifest]] = {}
-    for each in without_autoscaled(rendered.manifests):
+    for each in without_autoscaled(manifests):
         if each.service is not None:
             by_service.setdefault(each.service, []).append(each)
-    services = {each.key for each in rendered.written.release.services}
     return tuple(
         Unit(key=ServiceKey(key), target="kubernetes", body=Objects(manifests=tuple(manifests)))
         for key, manifests in sorted(by_service.items())
-        if key in services
     )

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from bateau.control.assembly import Assembled
+from bateau.control.digests import digest_of
 from bateau.control.provenance import written
 from bateau.domain.change import ObjectKey
 from bateau.domain.finding import Finding, Verdict
@@ -18,23 +19,27 @@ from bateau.domain.workload import Workload
 from bateau.kit.archive import members
 from bateau.kit.position import Position
 from bateau.kit.yaml_writer import write
-from bateau.plan import digest
+from bateau.plan import digest as object_digest
 
 # A finding and a piece as plain values, as `packed` keeps them.
 _Place = tuple[str, int, int]
 PlainFinding = tuple[str, str, Verdict, str, _Place | None, str | None, str | None, str | None]
-PlainPiece = tuple[str, tuple[tuple[ObjectKey, bytes], ...], list[PlainFinding], list[PlainFinding], tuple[int, ...]]
+PlainPiece = tuple[
+    str, str, tuple[tuple[ObjectKey, bytes], ...], list[PlainFinding], list[PlainFinding], tuple[int, ...]
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Piece:
     """The digests (16 bytes) of the objects of a service, and the findings about them.
 
-    `unfit` has the findings of target and schemas, `judged` those of policies, `problems` the errors of patches and of
-    foreign documents, `matched` the patches that matched its manifests.
+    `digest` is that of the service, as the history of a cluster has it. `unfit` has the findings of target and schemas,
+    `judged` those of policies, `problems` the errors of patches and of foreign documents, `matched` the patches that
+    matched its manifests.
     """
 
     service: str
+    digest: str
     objects: tuple[tuple[ObjectKey, bytes], ...]
     unfit: tuple[Finding, ...] = ()
     judged: tuple[Finding, ...] = ()
@@ -52,7 +57,8 @@ def piece_of(
     trees = [manifest.tree for manifest in unit.manifests]
     piece = Piece(
         service=service.key,
-        objects=tuple((manifest.key, digest(manifest.tree)) for manifest in unit.manifests),
+        digest=digest_of(service, unit.manifests),
+        objects=tuple((manifest.key, object_digest(manifest.tree)) for manifest in unit.manifests),
         unfit=(*unit.unrendered, *unit.unsound),
         judged=(*judged, *unit.judged),
         problems=unit.problems,
@@ -77,16 +83,17 @@ def provenance_file(service: str) -> str:
 def plain_piece(piece: Piece) -> PlainPiece:
     """Return a piece as plain values."""
     unfit, judged = ([_plain(finding) for finding in found] for found in (piece.unfit, piece.judged))
-    return str(piece.service), piece.objects, unfit, judged, tuple(piece.matched)
+    return str(piece.service), piece.digest, piece.objects, unfit, judged, tuple(piece.matched)
 
 
 def piece_from(plain: PlainPiece) -> Piece:
     """Return the piece that `plain_piece` turned into plain values."""
-    service, objects, unfit, judged, matched = plain
+    service, digest, objects, unfit, judged, matched = plain
     if not (unfit or judged or matched):
-        return Piece(service=service, objects=objects)  # most have no findings
+        return Piece(service=service, digest=digest, objects=objects)  # most have no findings
     return Piece(
         service=service,
+        digest=digest,
         objects=objects,
         unfit=tuple(map(_finding, unfit)),
         judged=tuple(map(_finding, judged)),

@@ -1,6 +1,6 @@
 """Write files to a tar archive (POSIX.1-2001) that is compressed with Zstandard (RFC 8878), part by part.
 
-Called by control.piece, control.packing and control.bundle. Each part is a separate Zstandard frame with whole files in
+Called by control. Each part is a separate Zstandard frame with whole files in
 it, so existing parts are combined without decompressing them. `tar --zstd` reads the result.
 
 Invariant: the same files give the same bytes: no times, no owners. Held by tests/kit/test_archive.py.

@@ -1,6 +1,6 @@
 """Decide when a failed request is retried, and how often.
 
-Called by sources.download, sources.models and sources.redirect.
+Called by sources.
 
 Invariant: if a server says when to retry, it gets no earlier request. Held by tests/sources/test_patience.py.
 """

@@ -73,6 +73,23 @@ async def answer(
     raise SourceError(f"{shown(url)} redirects more than {REDIRECTS_MAX} times")
 
 
+@asynccontextmanager
+async def sent(
+    http: Session, method: str, url: str, *, says: str, headers: Mapping[str, str], data: bytes
+) -> "AsyncGenerator[ClientResponse]":
+    """Yield the answer to a request that writes `data`. A redirect is not followed. Raises like `answer`."""
+    target = _url(url)
+    refuse_plain_http(str(target))
+    try:
+        async with http.request(method, target, headers=headers, data=data) as response:
+            yield response
+    except Exception as error:
+        meaning = _no_answer(error, says=says, host=target.host or "", proxy=http.proxy(target))
+        if meaning is None:
+            raise
+        raise meaning from error
+
+
 def _next(target: "URL", location: str, headers: dict[str, str]) -> tuple["URL", dict[str, str]]:
     bare, own = without_credentials(location)
     after = target.join(_url(bare))

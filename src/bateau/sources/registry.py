@@ -1,6 +1,6 @@
-"""Request a manifest from a registry: the part of the protocol that Ollama and OCI share.
+"""Talk to a registry about one repository: manifests, blobs, and the credentials for them.
 
-Called by sources.oci and sources.ollama.
+Called by sources.bundles, sources.oci and sources.ollama.
 Source: the OCI distribution specification 1.1, and the token protocol of Docker registries (WWW-Authenticate: Bearer).
 
 Invariant: credentials go only to the registry's host, or over https to the realm that it names. Held by
@@ -10,16 +10,16 @@ tests/sources/test_registries.py.
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from urllib.parse import urljoin
+from urllib.parse import urljoin, urlsplit
 
 from bateau.domain.errors import SourceDenied, SourceError
 from bateau.kit.json_value import JsonObject, object_at, text_at
 from bateau.sources.artifact import Artifact
 from bateau.sources.cache import read_json
 from bateau.sources.http import is_loopback, shown, status_error
-from bateau.sources.page import Page, page
+from bateau.sources.page import Page, page, written
 from bateau.sources.session import Session
 from bateau.sources.settings import Settings
 
@@ -86,8 +86,30 @@ async def layers(
     Raises the SourceError family.
     """
     async with Session(settings) as http:
-        ask = _Asking(http, repository, says=says, basic=_basic(repository.host, settings))
-        tree = await ask.manifest(tag)
+        client = RegistryClient(http, repository, says=says, settings=settings)
+        return await client.layers(tag), client.headers
+
+
+class RegistryClient:
+    """Makes requests about one repository, with the token that the registry has issued.
+
+    `says` names the artifact in messages, `actions` are the wanted rights: "pull" or "pull,push".
+    """
+
+    def __init__(
+        self, http: Session, repository: Repository, *, says: str, settings: Settings, actions: str = "pull"
+    ) -> None:
+        self._http = http
+        self._repository = repository
+        self._says = says
+        self._basic = _basic(repository.host, settings)
+        self._actions = actions
+        self.headers: dict[str, str] = {}
+
+    async def layers(self, tag: str) -> tuple[Layer, ...]:
+        """Return the layers of the manifest of a tag or digest. Raises the SourceError family."""
+        says = self._says
+        tree = await self._manifest(tag)
         inner = _objects(tree, "manifests", says=says)
         if inner:
             if len(inner) != 1:
@@ -95,33 +117,69 @@ async def layers(
             digest = str(inner[0].get("digest"))
             if not _DIGEST.fullmatch(digest):
                 raise SourceError(f"{says} is an index whose manifest has no sha256")
-            tree = await ask.manifest(digest)
-        return tuple(_layer(item, says=says) for item in _objects(tree, "layers", says=says)), ask.headers
+            tree = await self._manifest(digest)
+        return tuple(_layer(item, says=says) for item in _objects(tree, "layers", says=says))
 
+    async def digest_of(self, tag: str) -> str:
+        """Return the digest of the manifest that a tag names now. Raises the SourceError family."""
+        found = await self.get(f"manifests/{tag}", bytes_max=_MANIFEST_BYTES_MAX, head=True)
+        told = found.headers.get("Docker-Content-Digest", "")
+        if _DIGEST.fullmatch(told):
+            return told
+        # A registry does not have to answer HEAD with the digest.
+        found = await self.get(f"manifests/{tag}", bytes_max=_MANIFEST_BYTES_MAX)
+        return f"sha256:{hashlib.sha256(found.body).hexdigest()}"
 
-class _Asking:
-    """The requests to one registry, with the token that it has issued."""
+    async def get(self, path: str, *, bytes_max: int, head: bool = False) -> Page:
+        """Return a manifest or a blob, or only the headers of it. Raises the SourceError family."""
+        url = f"{self._repository.url}{path}"
+        accept = {"Accept": _ACCEPT} if path.startswith("manifests/") else {}
+        return await self._authorized(
+            lambda own: page(
+                self._http, url, says=self._says, headers={**accept, **own}, head=head, bytes_max=bytes_max
+            )
+        )
 
-    def __init__(self, http: Session, repository: Repository, *, says: str, basic: str | None) -> None:
-        self._http = http
-        self._repository = repository
-        self._says = says
-        self._basic = basic
-        self.headers: dict[str, str] = {}
+    async def write(self, method: str, url: str, *, data: bytes = b"", media_type: str) -> Page:
+        """Send `data` to a URL of the registry, relative to the repository or absolute. Raises the SourceError family.
 
-    async def manifest(self, tag: str) -> JsonObject:
-        """Return the manifest of a tag or digest. Raises the SourceError family."""
-        url = f"{self._repository.url}manifests/{tag}"
-        found = await self._get(url, headers={"Accept": _ACCEPT})
-        challenge = found.headers.get("WWW-Authenticate", "")
-        if found.status == _UNAUTHORIZED and challenge:
-            self.headers = {"Authorization": await self._answer(challenge)}
-            found = await self._get(url, headers={"Accept": _ACCEPT, **self.headers})
+        Credentials go to the registry itself only: it may name another server for an upload.
+        """
+        try:
+            target = urljoin(self._repository.url, url)
+            is_own = self._is_own(target)
+        except ValueError as error:
+            raise SourceError(f"{self._says}: the registry names an upload that is not a URL") from error
+
+        async def send(own: Mapping[str, str]) -> Page:
+            headers = {"Content-Type": media_type, **own}
+            return await written(self._http, method, target, says=self._says, headers=headers, data=data)
+
+        if is_own:
+            return await self._authorized(send)
+        found = await send({})
         self._refuse(found)
+        return found
+
+    async def _manifest(self, tag: str) -> JsonObject:
+        found = await self.get(f"manifests/{tag}", bytes_max=_MANIFEST_BYTES_MAX)
         match = _DIGEST.fullmatch(tag)
         if match and hashlib.sha256(found.body).hexdigest() != match[1]:
             raise SourceError(f"{self._says}: the registry sends a manifest with a different digest")
         return self._tree(found)
+
+    async def _authorized(self, send: Callable[[Mapping[str, str]], Awaitable[Page]]) -> Page:
+        """Return the answer to a request that is sent with these headers, and again with a token if one is needed."""
+        found = await send(self.headers)
+        challenge = found.headers.get("WWW-Authenticate", "")
+        if found.status == _UNAUTHORIZED and challenge and self._is_own(found.url):
+            self.headers = {"Authorization": await self._answer(challenge)}
+            found = await send(self.headers)
+        self._refuse(found)
+        return found
+
+    def _is_own(self, url: str) -> bool:
+        return urlsplit(url)[:2] == urlsplit(self._repository.url)[:2]
 
     async def _answer(self, challenge: str) -> str:
         """Return the Authorization header that a WWW-Authenticate header asks for."""
@@ -135,11 +193,13 @@ class _Asking:
             realm = urljoin(self._repository.url, values["realm"])
         except ValueError as error:
             raise SourceError(f"{self._says}: the registry names a realm that is not a URL") from error
-        params = {"scope": values.get("scope") or f"repository:{self._repository.name}:pull"}
+        params = {"scope": values.get("scope") or f"repository:{self._repository.name}:{self._actions}"}
         if "service" in values:
             params["service"] = values["service"]
         headers = {"Authorization": f"Basic {self._basic}"} if self._basic else {}
-        found = await self._get(realm, headers=headers, params=params)
+        found = await page(
+            self._http, realm, says=self._says, headers=headers, params=params, bytes_max=_MANIFEST_BYTES_MAX
+        )
         self._refuse(found)
         tree = self._tree(found)
         token = tree.get("token") or tree.get("access_token")
@@ -150,11 +210,6 @@ class _Asking:
     @property
     def _hint(self) -> str:
         return f"log in with `docker login {self._repository.host}`"
-
-    async def _get(self, url: str, *, headers: Mapping[str, str], params: Mapping[str, str] | None = None) -> Page:
-        return await page(
-            self._http, url, says=self._says, headers=headers, params=params, bytes_max=_MANIFEST_BYTES_MAX
-        )
 
     def _refuse(self, found: Page) -> None:
         error = status_error(found.status, says=self._says, hint=self._hint, headers=found.headers)

@@ -10,6 +10,7 @@ trusted certificates and retries.
 
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
+from io import BytesIO
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
@@ -48,12 +49,15 @@ class Session:
         return proxy_for(str(url), self._settings.environ)
 
     @asynccontextmanager
-    async def request(self, method: str, url: "URL", *, headers: Mapping[str, str]) -> "AsyncGenerator[ClientResponse]":
+    async def request(
+        self, method: str, url: "URL", *, headers: Mapping[str, str], data: bytes | None = None
+    ) -> "AsyncGenerator[ClientResponse]":
         """Yield the answer to one request. Redirects are not followed. Raises SourceError and the errors of aiohttp."""
         proxy = self.proxy(url)
+        body = None if data is None else BytesIO(data)  # aiohttp sends a stream in parts
         if proxy is None or proxy.is_socks:
             client = await self._client(proxy)
-            request = client.request(method, url, headers=headers, allow_redirects=False)
+            request = client.request(method, url, headers=headers, data=body, allow_redirects=False)
         else:
             client = await self._client(None)
             authorization = {"Proxy-Authorization": basic_authorization(proxy.user, proxy.password)}
@@ -61,6 +65,7 @@ class Session:
                 method,
                 url,
                 headers=headers,
+                data=body,
                 allow_redirects=False,
                 proxy=proxy.url,
                 proxy_headers=authorization if proxy.user else None,

@@ -16,6 +16,7 @@ from bateau.control.rollback import Rollbacks
 from bateau.domain.errors import SourceError
 from bateau.domain.release import Release
 from bateau.sources.git import GitObjects
+from bateau.sources.git.identity import identity_of
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.wiring.paths import Paths
@@ -35,6 +36,11 @@ def commit_holding(directory: Path, texts: Mapping[str, str], *, other_files: bo
         return asyncio.run(_commit_holding(directory, texts, other_files=other_files))
     except (SourceError, subprocess.SubprocessError):
         return None
+
+
+def repository_of(directory: Path) -> str:
+    """Return the name of the repository that a directory is a clone of; "" if it is not known."""
+    return asyncio.run(identity_of(directory, os.environ))
 
 
 async def _commit_holding(directory: Path, texts: Mapping[str, str], *, other_files: bool) -> str | None:

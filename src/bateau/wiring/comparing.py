@@ -20,7 +20,7 @@ def plans(
     *,
     in_git: bool,
     commits: tuple[str, str] | None,
-    against: Path | None,
+    against: Path | str | None,
     confirmed: int | None = None,
 ) -> Sequence[Delivery]:
     """Return a plan for each cluster of the environment, in its order; or one plan.

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bateau.control.bundle import read_bundle
 from bateau.control.comparison import difference, taken, unread
 from bateau.control.delivery import Rendered, deliver
 from bateau.control.object_checks import Rules
@@ -25,6 +24,7 @@ from bateau.ports.foreign import Foreign
 from bateau.sources.git import GitObjects, Listing
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import Reading, read
+from bateau.wiring.bundles import bundle_at
 from bateau.wiring.foreign import foreign_documents, foreign_documents_at
 from bateau.wiring.policies import starter_policies
 from bateau.wiring.question import Question
@@ -64,14 +64,15 @@ def planned(
     question: Question,
     *,
     commits: tuple[str, str] | None,
-    against: Path | None,
+    against: Path | str | None,
     confirmed: int | None = None,
     made: Rendered | None = None,
 ) -> Delivery:
     """Return the changes between two commits, or from the last commit or `against` to the directory.
 
-    `against` is a bundle or a directory of manifests. `confirmed` is the confirmed number of removals. `made` are the
-    specs of the directory if they have been rendered. Raises ControlError and the SourceError family.
+    `against` is a directory of manifests, or a bundle: a file, or its reference in a registry. `confirmed` is the
+    confirmed number of removals. `made` are the specs of the directory if they have been rendered. Raises ControlError
+    and the SourceError family.
     """
     older, newer = commits or ("", "")
     if made is None:
@@ -114,26 +115,19 @@ async def prefix_of(directory: Path) -> str:
         return ""
 
 
-def manifests_at(path: Path, environment: str | None) -> Sequence[Manifest | ReadObject]:
+def manifests_at(place: Path | str, environment: str | None) -> Sequence[Manifest | ReadObject]:
     """Return the objects for an environment in a bundle, or in the YAML files below a directory.
 
-    Raises ControlError if they cannot be read, there are none, or the bundle is for another environment.
+    `place` is a file, a directory, or the reference oci://... of a bundle in a registry. Raises ControlError if they
+    cannot be read, there are none, or the bundle is for another environment, and the SourceError family.
     """
-    if not path.is_dir():
-        return bundle_at(path, environment=environment)
-    found = objects_in(path)
+    if isinstance(place, str) or not place.is_dir():
+        return bundle_at(place, environment=environment)
+    found = objects_in(place)
     if not found:
         hint = "write it with `bateau render --env NAME -o DIRECTORY`"
-        raise ControlError(f"`--against` needs Kubernetes objects, and there are none below {path}", hint=hint)
+        raise ControlError(f"`--against` needs Kubernetes objects, and there are none below {place}", hint=hint)
     return found
-
-
-def bundle_at(path: Path, *, environment: str | None = None) -> tuple[Manifest, ...]:
-    """Return the manifests of a bundle, for `environment` if it is given. Raises ControlError for any other file."""
-    try:
-        return read_bundle(path.read_bytes(), str(path), environment=environment)
-    except OSError as error:
-        raise ControlError(f"cannot read {path}: {error.strerror}") from error
 
 
 def objects_in(directory: Path) -> list[ReadObject]:

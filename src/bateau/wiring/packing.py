@@ -17,6 +17,7 @@ from typing import Final
 
 import bateau
 from bateau.control.bundle import bundle
+from bateau.control.destinations import terms_of
 from bateau.control.object_checks import Rules
 from bateau.control.packing import Occasion, Packed, Sources, pack, read_sources
 from bateau.kit.garbage import no_collections
@@ -102,14 +103,17 @@ class Packer:
         with no_collections():
             return pack(self._sources, environment, self._occasion, self._memo(), foreign=self._foreign)
 
-    def bundle(self, packed: Packed, *, commit: str | None = None) -> bytes:
-        """Return a packed environment as a bundle."""
+    def bundle(self, packed: Packed, *, commit: str | None = None, repository: str = "") -> bytes:
+        """Return a packed environment as a bundle, with the commit and the name of the repository of its specs."""
         question = self._question
+        terms = terms_of(self._sources.reading, packed.environment, namespace=question.namespace)
         return bundle(
             packed,
+            terms,
             version=bateau.__version__,
             kubernetes=question.kubernetes,
             commit=commit,
+            repository=repository,
         )
 
     @property

@@ -1,6 +1,6 @@
 """Name the repository that specs come from, so that two repositories are not taken for one.
 
-Called by wiring.clusters and wiring.controller.
+Called by wiring.applying, wiring.clusters and wiring.following.
 
 Invariant: one repository has one name, however it was cloned, and no name contains a credential. Held by
 tests/sources/test_git_identity.py.

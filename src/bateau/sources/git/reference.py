@@ -1,7 +1,6 @@
 """Turn `git+https://host/acme.git@main#subdirectory=deploy` into a URL for git and a text for users.
 
-Called by sources.git.branch, sources.git.follow, sources.git.objects, wiring.controller, wiring.local and
-wiring.repository. Pure.
+Called by sources.git.branch, sources.git.follow, sources.git.objects and wiring. Pure.
 
 Invariant: `url` and `shown` never hold a password; `secret` is never printed. Held by tests/git/test_reference.py and
 tests/git/test_http.py.
