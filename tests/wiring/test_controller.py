@@ -35,14 +35,14 @@ EVENTS = Resource("/apis/events.k8s.io/v1", "events", namespaced=True)
 class Process:
     """A controller as its users start it."""
 
-    def __init__(self, at: Bench, *words: str) -> None:
+    def __init__(self, at: Bench, *words: str, **environ: str) -> None:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = int(free.getsockname()[1])
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bateau", "controller", f"--namespace={at.namespace}",
              f"--health=127.0.0.1:{self.port}", *words],
-            env={**os.environ, "KUBECONFIG": str(at.kubeconfig)},
+            env={**os.environ, "KUBECONFIG": str(at.kubeconfig), **environ},
             stderr=subprocess.PIPE,
             text=True,
         )  # fmt: skip
@@ -65,8 +65,8 @@ class Process:
 
 
 @asynccontextmanager
-async def controller(at: Bench, *words: str) -> AsyncGenerator[Process]:
-    process = Process(at, *words)
+async def controller(at: Bench, *words: str, **environ: str) -> AsyncGenerator[Process]:
+    process = Process(at, *words, **environ)
     try:
         yield process
     finally:

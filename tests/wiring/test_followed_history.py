@@ -12,7 +12,8 @@ from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.sources.git import parse
 from bateau.wiring.clusters import owner_label
 from bateau.wiring.declaring import Declaring
-from bateau.wiring.followed_history import FollowedHistory, Source
+from bateau.wiring.followed_history import FollowedHistory
+from bateau.wiring.following import RepositorySource
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.this_process import SystemClock
@@ -67,7 +68,7 @@ async def test_a_commit_that_the_cluster_refuses_has_failed_and_the_repaired_one
         )
         await repository.open()
         record, worker = ClusterHistory(at.api, owner, at.namespace, "prod"), Worker()
-        source = Source(
+        source = RepositorySource(
             repository=repository,
             declaring=Declaring(worker, "1.37", partial(read_offers, at.api)),
             environment="prod",

@@ -1,4 +1,4 @@
-"""`bateau controller`: keep the documents of a cluster, or an environment of a Git repository, running on it."""
+"""`bateau controller`: keep documents, an environment of a Git repository, or a bundle running on a cluster."""
 
 import asyncio
 import gc
@@ -17,7 +17,8 @@ from bateau.cli.options import address_of, environment_option
 from bateau.domain.system_names import CHANNEL_PORT, HEALTH_PORT, NAMESPACE
 
 if TYPE_CHECKING:
-    from bateau.wiring.controller import ControllerSettings
+    from bateau.wiring.bundles import Reference
+    from bateau.wiring.controller_settings import ControllerSettings
 
 _DUMPED = 40
 
@@ -26,7 +27,11 @@ _DUMPED = 40
 @click.option(
     "--repository", metavar="git+URL", help="Follow this repository instead of the documents stored in the cluster."
 )
-@environment_option("With --repository: the environment to hydrate for.")
+@click.option(
+    "--bundle", metavar="oci://HOST/REPOSITORY:TAG",
+    help="Follow this bundle in a registry instead. Without a tag, the name of the environment is the tag.",
+)  # fmt: skip
+@environment_option("With --repository: the environment to hydrate for. With --bundle: refuse that of another one.")
 @click.option(
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
     help="With --repository: follow only commits signed by one of these keys (a file in the format of ssh-keygen).",
@@ -42,22 +47,27 @@ _DUMPED = 40
     "--health", default=f"127.0.0.1:{HEALTH_PORT}", show_default=True, help="Address of /healthz, /readyz, /metrics."
 )
 def command(
-    repository: str | None, environment: str | None, allowed_signers: Path | None, context: str | None, namespace: str,
-    into: str | None, gateway: str | None, health: str,
+    repository: str | None, bundle: str | None, environment: str | None, allowed_signers: Path | None,
+    context: str | None, namespace: str, into: str | None, *, gateway: str | None, health: str,
 ) -> int | None:  # fmt: skip
     """Keep the Models and Apps that are stored in a cluster running, until it is stopped.
 
-    With --repository, keep an environment of a Git repository running instead. Of several controllers, one acts: they
-    share a Lease. When the controller stops, everything that it has started continues.
+    With --repository, keep an environment of a Git repository running instead, and with --bundle one that `bateau
+    render --bundle` has pushed, which needs no git and no repository. Of several controllers, one acts: they share a
+    Lease. When the controller stops, everything that it has started continues.
     """
-    if repository is None and (environment or allowed_signers or into):
-        raise click.UsageError("--env, --allowed-signers and --into need --repository")
-    from bateau.wiring.controller import ControllerSettings, controller_access
+    _refuse_mixtures(repository, bundle, gateway)
+    if repository is None and (allowed_signers or into):
+        raise click.UsageError("--allowed-signers and --into need --repository")
+    if repository is None and bundle is None and environment:
+        raise click.UsageError("--env needs --repository or --bundle")
+    from bateau.wiring.controller_settings import ControllerSettings, controller_access
     from bateau.wiring.repository import repository_of
 
     reference = repository_of(repository) if repository else None
     if repository and reference is None:
         raise click.UsageError(f"{repository} is not a Git URL (git+https://... or git+file://...)")
+    followed = _reference(bundle, environment) if bundle else None
     address, port = address_of(health, "--health")
     with tempfile.TemporaryDirectory(prefix="bateau-controller-") as folder:
         settings = ControllerSettings(
@@ -65,12 +75,30 @@ def command(
             namespace=namespace,
             directory=Path(folder),
             repository=reference,
+            bundle=followed,
             allowed_signers=allowed_signers,
             environment=environment,
             into=into,
             gateway=gateway,
         )
         return asyncio.run(_serve(settings, address, port))
+
+
+def _reference(bundle: str, environment: str | None) -> "Reference":
+    from bateau.domain.errors import SourceError
+    from bateau.wiring.bundles import reference_of
+
+    try:
+        return reference_of(bundle, environment)
+    except SourceError as error:
+        raise click.UsageError(f"{error.message}: {error.hint}") from error
+
+
+def _refuse_mixtures(repository: str | None, bundle: str | None, gateway: str | None) -> None:
+    if bundle and repository:
+        raise click.UsageError("give either --repository or --bundle")
+    if bundle and gateway:
+        raise click.UsageError("--gateway needs documents or --repository: a bundle does not name the models it serves")
 
 
 async def _serve(settings: "ControllerSettings", address: str, port: int) -> int:

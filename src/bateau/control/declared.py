@@ -1,6 +1,6 @@
 """Turn texts into the units of a cluster: all of a commit or nothing, or each document by itself.
 
-Called by control.conditions, control.reconciler, wiring.controller, wiring.declaring and wiring.followed_history. Pure,
+Called by control.bundled, control.conditions, control.reconciler and wiring. Pure,
 except for the files that `foreign` reads.
 
 Invariant: a commit with an error gives no units. Held by
@@ -35,6 +35,7 @@ class Declared:
     `refused` has the reason for each document that is not applied: its objects stay as they are. `elsewhere` has the
     reason for each service without objects on a cluster. With `wrong`, nothing at all is applied, for this reason.
     `pins` are the revisions at which a rollback holds services. `digests` are those of the services as written.
+    `commit` is the commit that they come from, if it is known.
     """
 
     units: tuple[Unit, ...] = ()
@@ -44,6 +45,7 @@ class Declared:
     wrong: str | None = None
     pins: Mapping[str, int] = field(default_factory=dict[str, int])
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
+    commit: str | None = None
 
 
 def declare(

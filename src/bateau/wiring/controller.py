@@ -1,4 +1,4 @@
-"""Put the controller of a cluster together: one reconciler for each namespace with documents, or one for a repository.
+"""Put the controller of a cluster together: a reconciler for each namespace with documents, or a followed environment.
 
 Called by cli.controller and wiring.installing.
 
@@ -7,10 +7,8 @@ Invariant: deleting or restarting the controller changes nothing that runs. Held
 
 import asyncio
 import logging
-import os
-import socket
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,21 +23,22 @@ from bateau.domain.system_names import LEASE
 from bateau.domain.workload import ServiceKey
 from bateau.observe.metrics import Page
 from bateau.ports.texts import Texts
-from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
+from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.documents import DocumentKind, Documents
 from bateau.runtimes.kubernetes.inventory import inventories
 from bateau.runtimes.kubernetes.lease import Lease
 from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.runtimes.kubernetes.watches import OwnWatches, SharedWatches
-from bateau.sources.git import GitReference
-from bateau.sources.git.identity import identity
+from bateau.sources.settings import Settings
 from bateau.specs.kinds import KINDS
 from bateau.wiring.clusters import judge_of, owner_label
+from bateau.wiring.controller_settings import ControllerSettings
 from bateau.wiring.declaring import Declaring
-from bateau.wiring.followed_history import FollowedHistory, Source
+from bateau.wiring.followed_bundle import FollowedBundle
+from bateau.wiring.followed_history import FollowedHistory
+from bateau.wiring.following import Followed, opened_bundle, opened_repository
 from bateau.wiring.offers import KnownOffers
-from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.schemas import VERSIONS
 from bateau.wiring.statuses import Kept, Statuses
@@ -55,36 +54,6 @@ DOCUMENTS_OF: Final = "documents.of"
 _REPORT_AGAIN_S: Final = 5.0
 _RELEASE_S: Final = 3.0
 _LOOK_AGAIN_S: Final = 2.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class ControllerSettings:
-    """The options of a controller.
-
-    `namespace` is its own; the Lease is there. With a `repository`, an environment of it is followed in `directory`,
-    instead of the documents that are stored in the cluster. Gateways connect to the address `gateway`, if it is set.
-    """
-
-    access: Access
-    namespace: str
-    directory: Path
-    repository: GitReference | None = None
-    allowed_signers: Path | None = None
-    environment: str | None = None
-    into: str | None = None
-    gateway: str | None = None
-    identity: str = field(default_factory=lambda: f"{socket.gethostname()}_{os.getpid()}")
-    environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
-
-
-def controller_access(context: str | None) -> Access:
-    """Return the API server of a controller: of a context, else of its own pod, else of the current context.
-
-    Raises ClusterError if there is none.
-    """
-    if context is None and "KUBERNETES_SERVICE_HOST" in os.environ:
-        return access_in_pod(os.environ)
-    return access_of(kubeconfig_files(os.environ), context)
 
 
 class Controller:
@@ -109,13 +78,14 @@ class Controller:
             if each.to_workload is not None or each.name == "Policy"
         ]
         self._documents = Documents(self._api, kinds, changed=self._on_documents)
-        self._kept: dict[str, Kept] = {}  # by namespace; a repository has ""
+        self._kept: dict[str, Kept] = {}  # by namespace; a followed environment has ""
         self._apis: list[ApiServer] = [self._api]
         self._watches = SharedWatches(self._api)  # of all namespaces with documents
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
         self._feed = self._new_feed(settings.gateway) if settings.gateway else None
-        self._history: FollowedHistory | None = None  # of a followed repository
+        self._bundle: FollowedBundle | None = None
+        self._history: FollowedHistory | None = None  # of a followed environment
         self._tasks: asyncio.TaskGroup | None = None
 
     @property
@@ -123,7 +93,9 @@ class Controller:
         """Why the controller cannot do its work now, None if it can. One that waits for the lease is ready."""
         if not self._leads:
             return None if self._lease.holder else "the lease was not read yet"
-        if self._settings.repository is None and (why := self._documents.trouble):
+        if self._bundle and (why := self._bundle.trouble):
+            return why
+        if not self._settings.follows and (why := self._documents.trouble):
             return why
         if self._feed and not self._feed.has_certificates:
             return "the certificates of the gateways were not made yet"
@@ -161,11 +133,16 @@ class Controller:
             seen = each.observed
             for name, value, kind, says in (
                 ("bateau_reconciles_total", each.reads, "counter", "Times that texts were read and rendered."),
-                ("bateau_reconcile_failures_total", each.failures, "counter", "Failed reconciliations."),
                 ("bateau_objects", len(seen.objects), "gauge", "Objects that are kept as declared."),
                 ("bateau_objects_unsettled", sum(not o.settled for o in seen.objects), "gauge", "Objects that change."),
             ):
                 page.add(name, labels, value, kind=kind, says=says)
+        failures = {namespace: kept.reconciler.failures for namespace, kept in self._kept.items()}
+        if self._bundle:  # which may not have been read yet
+            failures[""] = failures.get("", 0) + self._bundle.failures
+        for namespace, value in failures.items():
+            says = "Failed reconciliations."
+            page.add("bateau_reconcile_failures_total", {"namespace": namespace}, value, kind="counter", says=says)
         return page.text()
 
     async def _act(self) -> None:
@@ -176,8 +153,8 @@ class Controller:
                 self._tasks = tasks
                 if self._feed:
                     tasks.create_task(self._feed.run(), name="gateways")
-                if self._settings.repository is not None:
-                    await self._follow(self._settings.repository)
+                if self._settings.follows:
+                    await self._follow()
                     return
                 tasks.create_task(self._documents.run(), name="documents")
                 tasks.create_task(self._statuses.run(), name="statuses")
@@ -195,47 +172,44 @@ class Controller:
             )
         return served if served in VERSIONS else VERSIONS[-1]
 
-    async def _follow(self, reference: GitReference) -> None:
-        settings = self._settings
-        following = following_of(reference, settings.allowed_signers)
-        repository = FollowedRepository(
-            reference,
-            cache=settings.directory / "cache",
-            directory=settings.directory / "source",
-            environ=settings.environ,
-            following=following,
-        )
-        await repository.open()
-        # Those of the first commit: another namespace is another owner, and needs a new controller.
-        terms = await self._declaring.terms(
-            repository.read(), environment=settings.environment, namespace=settings.into
-        )
-
-        owner = owner_label(terms.namespace, settings.environment)
-        history = FollowedHistory(
-            ClusterHistory(self._api, owner, terms.namespace, settings.environment or ""),
-            Source(
-                repository=repository,
-                declaring=self._declaring,
-                environment=settings.environment,
-                namespace=settings.into,
-                directory=settings.directory / "source",
-            ),
-        )
+    async def _follow(self) -> None:
+        followed = await self._opened()
+        owner = owner_label(followed.terms.namespace, followed.environment)
+        record = ClusterHistory(self._api, owner, followed.terms.namespace, followed.environment or "")
+        history = FollowedHistory(record, followed.source)
         api = self._new_api()
         runtime = KubernetesRuntime(
             api,
             self._clock,
             owner=owner,
-            namespace=terms.namespace,
-            repository=identity(reference.url, reference.subdirectory),
-            drift=terms.drift or "repair",
-            watches=OwnWatches(api, judge=judge_of(terms.health_checks)),
+            namespace=followed.terms.namespace,
+            repository=followed.repository,
+            drift=followed.terms.drift or "repair",
+            watches=OwnWatches(api, judge=judge_of(followed.terms.health_checks)),
         )
         self._history = history
-        self._start("", reference.shown, repository, history.declare, runtime)
+        self._start("", followed.name, followed.texts, history.declare, runtime)
         if self._tasks is not None:
             self._tasks.create_task(history.run(self._kept[""].reconciler), name="history")
+
+    async def _opened(self) -> Followed:
+        """Open the repository, or raise BateauError; or the bundle, and try until that succeeds."""
+        settings = self._settings
+        if settings.repository is not None:
+            return await opened_repository(
+                settings.repository,
+                self._declaring,
+                environment=settings.environment,
+                namespace=settings.into,
+                directory=settings.directory,
+                environ=settings.environ,
+                allowed_signers=settings.allowed_signers,
+            )
+        if settings.bundle is None:
+            raise AssertionError("a controller without a repository or a bundle follows nothing")
+        own = Settings(base=Path.cwd(), environ=settings.environ)
+        self._bundle = FollowedBundle(settings.bundle, own, self._declaring, environment=settings.environment)
+        return await opened_bundle(self._bundle)
 
     def _new_feed(self, address: str) -> "GatewayFeed":
         # They load gRPC, which a controller without gateways does not need.
@@ -254,7 +228,7 @@ class Controller:
     def _spaces(self) -> list[Space] | None:
         """Return the models of all namespaces; None until each of them has been read since the start."""
         if not self._complete:
-            waits = self._settings.repository is None and self._documents.trouble is not None
+            waits = not self._settings.follows and self._documents.trouble is not None
             missing = self._documents.namespaces() - self._kept.keys()
             if waits or missing or not all(each.is_known for each in self._kept.values()):
                 return None

@@ -1,6 +1,6 @@
 """Declare units in a process beside the controller, so that its memory and its loop are free of it.
 
-Called by wiring.controller and wiring.followed_history.
+Called by wiring.controller, wiring.followed_bundle and wiring.following.
 """
 
 import os
@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from bateau.control.bundled import Origin, declared_by, origin_of
 from bateau.control.declared import Declared, declare, declare_each
 from bateau.control.deliveries import Deliveries
 from bateau.control.destinations import Terms, terms_of
@@ -67,6 +68,14 @@ class Declaring:
             offers=await (self._offers() if deliveries.holds else self._offers_for(texts)),
         )
         return await self._worker.call(_repository, dict(texts), deliveries, then, directory)
+
+    async def bundle(self, data: bytes, name: str, deliveries: Deliveries, first: Origin) -> Declared:
+        """Declare a bundle, which is for the same environment as the `first` one. Raises ControlError likewise."""
+        return await self._worker.call(declared_by, data, name, deliveries, first)
+
+    async def origin(self, data: bytes, name: str, environment: str | None) -> Origin:
+        """Return where a bundle comes from. Raises ControlError likewise, and if it is for another environment."""
+        return await self._worker.call(origin_of, data, name, environment)
 
     async def terms(self, texts: Mapping[str, str], *, environment: str | None, namespace: str | None) -> Terms:
         """Return the terms of an environment of a repository. Raises ControlError likewise."""

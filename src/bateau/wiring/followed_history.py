@@ -1,6 +1,6 @@
-"""Keep the rollbacks of a repository that a controller follows, and record the commits that it has applied.
+"""Keep the rollbacks of an environment that a controller follows, and record the commits that it has applied.
 
-Called by wiring.controller.
+Called by wiring.controller and wiring.following.
 
 Invariant: a rolled back service stays as it is from the moment at which the rollback is written, until its spec
 changes. Held by tests/wiring/test_controller.py::test_a_rollback_is_kept_by_a_controller_that_follows_the_repository.
@@ -10,23 +10,20 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from time import monotonic
-from typing import Final
+from typing import Final, Protocol
 
 from bateau.control.declared import Declared
 from bateau.control.deliveries import Deliveries, read
 from bateau.control.reconciler import Reconciler
 from bateau.control.rollout import PATIENCE_S, troubles_of
-from bateau.domain.errors import BateauError, SourceError
+from bateau.domain.errors import BateauError
 from bateau.domain.revision import Outcome, Revision
 from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.history import watched_history
-from bateau.wiring.declaring import Declaring
-from bateau.wiring.repository import FollowedRepository
 from bateau.wiring.rolling_back import ClusterHistory, event
 
 logger = logging.getLogger(__name__)
@@ -37,15 +34,12 @@ _LOOK_S: Final = 10.0  # how often a commit that does not become healthy is chec
 _RANKS: Final[Mapping[Outcome, int]] = {"applied": 0, "failed": 1, "healthy": 2}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Source:
-    """The followed environment: `directory` has the files of the followed commit, `namespace` overrides its own."""
+class Source(Protocol):
+    """The source of a followed environment: a repository, or a bundle."""
 
-    repository: FollowedRepository
-    declaring: Declaring
-    environment: str | None
-    namespace: str | None
-    directory: Path
+    async def declare(self, texts: Mapping[str, str], deliveries: Deliveries, /) -> Declared:
+        """Declare the environment, with the services that a rollback holds. Raises BateauError."""
+        ...
 
 
 class FollowedHistory:
@@ -60,41 +54,25 @@ class FollowedHistory:
         self._watched = watched_history(
             history.api, owner=history.owner, namespace=history.namespace, changed=self._news.set
         )
-        self._commit: str | None = None  # of the texts that were declared last
         self._holds: frozenset[tuple[str, int]] = frozenset()  # that were declared last
         self._heeded = self._holds  # that were seen last
         self._read = Latest[frozenset[tuple[str, int]]]()
         self._recorded: Revision | None = None
         self._troubled_since: float | None = None
+        self._unknown: str | None = None  # why the state of the cluster is not known, as it was logged
 
     def wake(self) -> None:
         """Look at the state of the cluster soon."""
         self._news.set()
 
     async def declare(self, texts: Mapping[str, str]) -> Declared:
-        """Declare the followed commit, with the services that a rollback holds. Raises BateauError.
+        """Declare the environment, with the services that a rollback holds. Raises BateauError.
 
         While the history cannot be read, it is not known what a rollback holds, and nothing is declared.
         """
-        source, repository = self._source, self._source.repository
-        commit = repository.commit_id
         deliveries = await self._history.read()
         self._holds = _holds(deliveries)
-        used = {hold.revision for hold in deliveries.holds.values()}
-        kept = tuple(each for each in deliveries.revisions if each.id in used)
-        for each in kept:
-            if each.commit:
-                await self._fetch(each.commit)
-        declared = await source.declaring.repository(
-            texts,
-            replace(deliveries, revisions=kept),
-            environment=source.environment,
-            namespace=source.namespace,
-            directory=source.directory,
-            cache=repository.cache,
-        )
-        self._commit = commit
-        return declared
+        return await self._source.declare(texts, deliveries)
 
     async def run(self, reconciler: Reconciler) -> None:
         """Watch the history, and record each commit once it is applied, until cancelled."""
@@ -108,6 +86,10 @@ class FollowedHistory:
                 async with asyncio.timeout(min(_LOOK_S, self._patience_s)):
                     await self._news.wait()
             self._news.clear()
+            unknown = reconciler.observed.unknown
+            if unknown and unknown != self._unknown:  # such as an inventory of another repository
+                logger.error("%s: nothing is applied: %s", reconciler.name, unknown)
+            self._unknown = unknown
             try:
                 if not self._heed(reconciler):
                     await self._record(reconciler)
@@ -129,21 +111,21 @@ class FollowedHistory:
         return False
 
     def _holds_in(self, texts: Mapping[str, str]) -> frozenset[tuple[str, int]]:
-        return _holds(read(texts, self._source.environment or ""))
+        return _holds(read(texts, self._history.environment))
 
     async def _record(self, reconciler: Reconciler) -> None:
         """Record the declared commit, as applied first, and as healthy or failed once that is known."""
         declared = reconciler.declared
-        if declared is None or declared.wrong is not None or self._commit is None:
+        if declared is None or declared.wrong is not None:
             return
         made = Revision(
             id=0,
-            environment=self._source.environment or "",
+            environment=self._history.environment,
             digest="",
             services=declared.digests,
             who=_WHO,
             when_s=0.0,
-            commit=self._commit,
+            commit=declared.commit,
             outcome="applied",
             pins=declared.pins,
         )
@@ -172,12 +154,6 @@ class FollowedHistory:
         if self._troubled_since is not None and now - self._troubled_since >= self._patience_s:
             return "failed", "; ".join(f"{key}: {says}" for key, says in sorted(troubles.items())[:3])
         return "applied", "the controller applies it"
-
-    async def _fetch(self, commit: str) -> None:
-        try:
-            await self._source.repository.fetch_older(commit)
-        except SourceError as error:  # it is reported as a hold that cannot be read
-            logger.warning("%s", error.message)
 
 
 def _holds(deliveries: Deliveries) -> frozenset[tuple[str, int]]:
