@@ -38,6 +38,7 @@ from bateau.runtimes.kubernetes.live import (
     takers,
     version_of,
 )
+from bateau.runtimes.kubernetes.owners import Owners
 from bateau.runtimes.kubernetes.wanted import Wanted
 
 _NOT_FOUND: Final = 404
@@ -88,7 +89,7 @@ class Applier:
 
     def __init__(self, api: ApiServer, *, owner: str, drift: DriftPolicy, force: bool | frozenset[Key] = False) -> None:
         self._api = api
-        self._owner = owner
+        self._owners = Owners(api, owner=owner)
         self._force = force
         self._repairs = drift == "repair"
         self._applied: dict[Key, _Applied] = {}
@@ -128,10 +129,9 @@ class Applier:
             if resource is None:
                 return Outcome(await self._unserved(wanted))
             force = taken or self._forces(key)
-            if live is None and (known is None or known.seen) and not force:
-                there = await self._api.get(resource, key[2], key[3])
-                if text_at(there, "metadata", "labels", OWNER) not in ("", self._owner):
-                    return await self._left(wanted, resource, object_at(there))
+            unseen = live is None and (known is None or known.seen)
+            if unseen and not force and (there := await self._owners.others(resource, key)):
+                return await self._left(wanted, resource, there)
             try:
                 made, created = await self._api.send(resource.path(key[2], key[3]), wanted.body, force=force)
             except ObjectRefused as error:
