@@ -77,7 +77,7 @@ def test_each_kind_says_how_it_is(found: JsonObject, state: str, says: str) -> N
 def test_an_object_that_says_nothing_is_unknown() -> None:
     assert health(tree("example.org/v1", "Thing")).state == "unknown"
     assert health(tree("example.org/v1", "Thing", status={"phase": "Fine"})).state == "unknown"
-    assert health(tree("gateway.networking.k8s.io/v1", "Gateway")).state == "unknown"
+    assert health(tree("gateway.networking.k8s.io/v1", "GatewayClass")).state == "unknown"
 
 
 def test_an_object_that_is_being_deleted_names_what_it_waits_for() -> None:
@@ -98,9 +98,19 @@ def _parent(*found: Json) -> JsonObject:
         (_parent(condition("Accepted", "True"), condition("ResolvedRefs", "True")), "current", ""),
         (_parent(condition("Accepted", "True")), "in progress", "Gateway public: not ResolvedRefs"),
         (
-            _parent(condition("Accepted", "False", reason="NoMatchingListenerHostname", message="no listener")),
+            _parent(condition("Accepted", "False", reason="NoReadyListeners", message="none is ready")),
             "in progress",
-            "Gateway public: no listener",
+            "Gateway public: none is ready",
+        ),
+        (
+            _parent(condition("Accepted", "False", reason="NoMatchingListenerHostname", message="no intersections")),
+            "failed",
+            "Gateway public: none of its listeners has a host name of the route",
+        ),
+        (
+            _parent(condition("Accepted", "False", reason="NotAllowedByListeners")),
+            "failed",
+            "Gateway public: none of its listeners admits the route; see their allowedRoutes",
         ),
         (
             _parent({"type": "Accepted", "status": "True", "observedGeneration": 1}),
@@ -112,3 +122,47 @@ def _parent(*found: Json) -> JsonObject:
 def test_a_route_is_judged_by_each_of_its_gateways(status: JsonObject, state: str, says: str) -> None:
     found = health(tree("gateway.networking.k8s.io/v1", "HTTPRoute", status=status))
     assert (found.state, found.says) == (state, says)
+
+
+def test_a_gateway_that_does_not_answer_a_route_is_named() -> None:
+    spec: JsonObject = {"parentRefs": [{"name": "public"}, {"name": "other", "namespace": "infra"}]}
+    answers = _parent(condition("Accepted", "True"), condition("ResolvedRefs", "True"))
+    found = health(tree("gateway.networking.k8s.io/v1", "HTTPRoute", spec=spec, status=answers))
+    assert (found.state, found.says) == (
+        "in progress",
+        "Gateway infra/other has not answered yet: does it exist?",
+    )
+
+
+def _listener(*found: Json) -> JsonObject:
+    accepted = [condition("Accepted", "True"), condition("Programmed", "False", message="no addresses")]
+    return {"conditions": accepted, "listeners": [{"name": "host-0", "conditions": list(found)}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (
+            {"conditions": [condition("Accepted", "Unknown", reason="Pending", message="Waiting for controller")]},
+            "no controller has answered yet: is there a GatewayClass envoy?",
+        ),
+        (_listener(condition("Accepted", "True")), "no addresses"),
+        (
+            _listener(condition("ResolvedRefs", "False", message="Secret shop/tls does not exist.")),
+            "listener host-0: Secret shop/tls does not exist.",
+        ),
+        (
+            {"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}]},
+            "its controller has not seen the change yet",
+        ),
+    ],
+)
+def test_a_gateway_says_what_is_missing(status: JsonObject, says: str) -> None:
+    spec: JsonObject = {"gatewayClassName": "envoy"}
+    found = health(tree("gateway.networking.k8s.io/v1", "Gateway", spec=spec, status=status))
+    assert (found.state, found.says) == ("in progress", says)
+
+
+def test_a_programmed_gateway_is_healthy() -> None:
+    status: JsonObject = {"conditions": [condition("Accepted", "True"), condition("Programmed", "True")]}
+    assert health(tree("gateway.networking.k8s.io/v1", "Gateway", status=status)).state == "current"

@@ -9,6 +9,7 @@ from bateau.domain.origin import Origin
 from bateau.kit.json_value import JsonObject, object_at
 from bateau.kit.position import Position
 from bateau.render import repeated, validate
+from bateau.render.crd_schema import without_defaults
 from bateau.render.definitions import Definitions
 from bateau.wiring.schemas import VERSIONS, api_versions, load_schemas
 
@@ -258,3 +259,29 @@ def test_every_shipped_schema_compiles(version: str) -> None:
     checkers = [schemas.checker(("/".join(group), of, kind)) for *group, of, kind in texts]
     assert len(checkers) > 100
     assert [each for each in checkers if isinstance(each, str)] == []
+
+
+LISTS: JsonObject = {
+    "properties": {
+        "ports": {
+            "items": {"properties": {"number": {}, "protocol": {"default": "TCP"}, "weight": {"default": 1}}},
+        },
+        "listeners": {
+            "x-kubernetes-list-map-keys": ["name"],
+            "items": {"properties": {"name": {}, "from": {"default": {}, "properties": {"all": {"default": "Same"}}}}},
+        },
+    }
+}
+
+
+def test_a_default_that_the_specs_leave_out_is_left_out_of_the_live_object() -> None:
+    live: JsonObject = {
+        "ports": [{"number": 1, "protocol": "TCP", "weight": 1}, {"number": 2, "protocol": "UDP", "weight": 1}],
+        "listeners": [{"name": "old", "from": {"all": "Same"}}, {"name": "new", "from": {"all": "Same"}}],
+    }
+    wanted: JsonObject = {"ports": [{"number": 1}, {"number": 2, "weight": 1}], "listeners": [{"name": "new"}]}
+    assert without_defaults(LISTS, live, wanted) == {
+        # UDP was applied before, so its removal is planned; the weight is wanted; the item `old` goes as it is.
+        "ports": [{"number": 1}, {"number": 2, "protocol": "UDP", "weight": 1}],
+        "listeners": [{"name": "old", "from": {"all": "Same"}}, {"name": "new"}],
+    }

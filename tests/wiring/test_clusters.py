@@ -211,6 +211,19 @@ def test_the_status_shows_services_with_the_reason_of_their_pods(project: Projec
     assert "no pod of nothing runs" in project.bateau("logs", "nothing", "--env", "prod", code=2)
 
 
+def test_a_kind_that_the_cluster_does_not_serve_is_named_before_anything_is_applied(project: Project):
+    project.bateau("apply", "--env", "prod", "--yes")
+    assert "not on the cluster" not in project.bateau("status", "--env", "prod")
+    (project.directory / "objects" / "boat.yaml").write_text(
+        "apiVersion: boats.example.org/v1\nkind: Boat\nmetadata: {name: ferry}\n"
+    )
+    told = project.bateau("plan", "--env", "prod")
+    assert "warning: cluster berlin does not serve boats.example.org/v1 Boat" in told
+    assert "install its CRD first" in told
+    told = project.bateau("status", "--env", "prod")
+    assert "berlin  app/shop: not on the cluster: Boat ferry" in told
+
+
 def test_a_cluster_that_is_away_is_named_and_the_others_are_compared(project: Project, tmp_path: Path):
     specs = (project.directory / "specs.yaml").read_text()
     away = "---\napiVersion: bateau.dev/v1alpha1\nkind: Cluster\nmetadata: {name: paris}\nspec: {kubeconfig: %s}\n"

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bateau.control.destinations import Destination
+    from bateau.domain.change import Delivery
     from bateau.domain.errors import ClusterError
     from bateau.kit.json_value import Json, JsonObject
     from bateau.ports.runtime import Observed
@@ -44,12 +45,12 @@ def show_status(environment: str, directory: "Path", *, as_json: bool) -> int:
     question, places = places_of(environment, directory)
     trees: list[JsonObject] = []
     code = 0
-    for place, seen, drift in asyncio.run(_seen(question, places)):
+    for place, seen, plan in asyncio.run(_seen(question, places)):
         if isinstance(seen, ClusterError):
             trees.append({"cluster": place.name, "unknown": seen.message, "hint": seen.hint})
             code = EXIT_WORLD_FAILED
         else:
-            trees.append({"cluster": place.name, "services": [*_services(seen)], "drift": drift})
+            trees.append({"cluster": place.name, "services": [*_services(seen, plan)], "drift": _drift(plan)})
     if as_json:
         from bateau.api.encoding import encode
 
@@ -88,9 +89,8 @@ def _notes(tree: "JsonObject") -> "Iterator[str]":
 
 async def _seen(
     question: "Question", places: "Sequence[Destination]"
-) -> "Sequence[tuple[Destination, Observed | ClusterError, Json]]":
-    """Return the state of each cluster, and the fields that others have changed; None if the specs have errors."""
-    from bateau.domain.change import object_name
+) -> "Sequence[tuple[Destination, Observed | ClusterError, Delivery | None]]":
+    """Return the state of each cluster, and its plan; None if the specs have errors."""
     from bateau.wiring.clusters import observed_on, on_each, plans_on
     from bateau.wiring.delivery import rendered
 
@@ -100,20 +100,25 @@ async def _seen(
     answers, plans = await asyncio.gather(
         on_each(places, partial(observed_on, question)), plans_on(question, places, made, confirmed=None)
     )
-    drifts: list[Json] = [
-        [
-            {"object": object_name(key), "field": path, "manager": manager, "did": did}
-            for did, fields in (
-                ("changed", (*plan.drift.repaired, *plan.drift.left)),
-                ("added", plan.drift.added),
-            )
-            for key, path, manager in fields
-        ]
-        if plan.drift
-        else []
-        for plan in plans
+    return [(place, seen, plan) for (place, seen), plan in zip(answers, plans, strict=True)]
+
+
+def _drift(plan: "Delivery | None") -> "Json":
+    """Return the fields that others have changed or added; None if there is no plan."""
+    from bateau.domain.change import object_name
+
+    if plan is None:
+        return None
+    if plan.drift is None:
+        return []
+    return [
+        {"object": object_name(key), "field": path, "manager": manager, "did": did}
+        for did, fields in (
+            ("changed", (*plan.drift.repaired, *plan.drift.left)),
+            ("added", plan.drift.added),
+        )
+        for key, path, manager in fields
     ]
-    return [(place, seen, drift) for (place, seen), drift in zip(answers, drifts, strict=True)]
 
 
 def show_logs(environment: str, directory: "Path", service: str, *, lines: int) -> int:
@@ -145,11 +150,11 @@ def show_logs(environment: str, directory: "Path", service: str, *, lines: int) 
     return code
 
 
-def _services(seen: "Observed") -> "Sequence[JsonObject]":
+def _services(seen: "Observed", plan: "Delivery | None") -> "Sequence[JsonObject]":
     from bateau.control.rollout import parts_of, service_state, troubles_of
 
     troubles = troubles_of(seen)
-    waits = {each.service: f"{each.key[1]} {each.key[3]}: {each.says}" for each in seen.objects if not each.settled}
+    waits = _waits(seen, plan)
     found: list[JsonObject] = []
     for service, part in sorted(parts_of(seen).items()):
         if not part.objects:
@@ -167,3 +172,18 @@ def _services(seen: "Observed") -> "Sequence[JsonObject]":
             }
         )
     return found
+
+
+def _waits(seen: "Observed", plan: "Delivery | None") -> "Mapping[str, str]":
+    """Return what each service waits for: its objects that do not exist, or the first one that is not healthy."""
+    from bateau.domain.change import object_name
+
+    found: dict[str, str] = {}
+    missing: dict[str, list[str]] = {}
+    for change in plan.changes if plan else ():
+        if change.act == "create" and change.service:
+            missing.setdefault(change.service, []).append(object_name(change.key))
+    for each in seen.objects:
+        if each.service and not each.settled:
+            found.setdefault(each.service, f"{object_name(each.key)}: {each.says}")
+    return {service: f"not on the cluster: {', '.join(names)}" for service, names in missing.items()} | found

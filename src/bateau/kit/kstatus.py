@@ -8,11 +8,11 @@ tests/kit/test_kstatus.py::test_an_object_that_says_nothing_is_unknown.
 Refused: rules of one operator or another; its kind can have a rule in CEL.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from bateau.kit.json_value import JsonObject, ReadObject, array_at, object_at, text_at
+from bateau.kit.json_value import Json, JsonObject, ReadObject, array_at, object_at, text_at
 
 State = Literal["current", "in progress", "failed", "terminating", "unknown"]
 
@@ -58,7 +58,7 @@ def health(tree: ReadObject) -> Health:
 
 def conditions(tree: ReadObject) -> Mapping[str, JsonObject]:
     """Return the conditions of an object by type."""
-    return {text_at(each, "type"): object_at({"": each}, "") for each in array_at(tree, "status", "conditions")}
+    return _by_type(array_at(tree, "status", "conditions"))
 
 
 def _by_conditions(tree: ReadObject) -> Health:
@@ -201,26 +201,76 @@ def _autoscaler(tree: ReadObject) -> Health:
     return CURRENT
 
 
-def _route(tree: ReadObject) -> Health:
-    """Judge a route of the Gateway API: its status has conditions for each of its Gateways."""
-    parents = array_at(tree, "status", "parents")
-    if not parents:
-        return Health("in progress", "no Gateway has accepted it yet", "NotAccepted")
-    for parent in parents:
-        gateway = text_at(parent, "parentRef", "name")
-        found = {text_at(each, "type"): each for each in array_at(parent, "conditions")}
+def _gateway(tree: ReadObject) -> Health:
+    """Judge a Gateway of the Gateway API: its listeners say more than it does itself."""
+    found = conditions(tree)
+    if _is_old(found.get("Accepted"), tree):
+        return Health("in progress", "its controller has not seen the change yet", "LatestGenerationNotObserved")
+    if text_at(found.get("Accepted", {}), "status") in ("", "Unknown"):
+        name = text_at(tree, "spec", "gatewayClassName")
+        return Health("in progress", f"no controller has answered yet: is there a GatewayClass {name}?", "Pending")
+    for listener in array_at(tree, "status", "listeners"):
+        told = _by_type(array_at(listener, "conditions"))
         for kind in ("Accepted", "ResolvedRefs"):
-            condition = object_at({"": found.get(kind)}, "")
-            observed = _number(condition, "observedGeneration")
-            if observed is not None and observed < (_number(tree, "metadata", "generation") or 0):
-                return Health("in progress", f"Gateway {gateway} has not seen the change yet", "NotAccepted")
-            if text_at(condition, "status") != "True":
-                says = text_at(condition, "message") or text_at(condition, "reason") or f"not {kind}"
-                return Health("in progress", f"Gateway {gateway}: {says}", text_at(condition, "reason") or kind)
+            if text_at(told.get(kind, {}), "status") == "False":
+                says = f"listener {text_at(listener, 'name')}: {_words(told[kind], kind)}"
+                return Health("in progress", says, text_at(told[kind], "reason") or kind)
+    for kind in ("Accepted", "Programmed"):
+        if not _is(tree, kind, "True"):
+            return Health("in progress", _message(tree, kind) or f"not {kind}", _reason(tree, kind) or kind)
     return CURRENT
 
 
-_ROUTES: Final = "gateway.networking.k8s.io"
+def _route(tree: ReadObject) -> Health:
+    """Judge a route of the Gateway API: its status has conditions for each of its Gateways."""
+    answers = [(_parent(object_at(each, "parentRef"), tree), each) for each in array_at(tree, "status", "parents")]
+    for each in array_at(tree, "spec", "parentRefs"):
+        if (gateway := _parent(object_at(each), tree)) not in {name for name, _ in answers}:
+            return Health("in progress", f"{gateway} has not answered yet: does it exist?", "NotAccepted")
+    if not answers:
+        return Health("in progress", "no Gateway has accepted it yet", "NotAccepted")
+    for gateway, parent in answers:
+        found = _by_type(array_at(parent, "conditions"))
+        for kind in ("Accepted", "ResolvedRefs"):
+            condition = found.get(kind, {})
+            if _is_old(condition, tree):
+                return Health("in progress", f"{gateway} has not seen the change yet", "NotAccepted")
+            if text_at(condition, "status") != "True":
+                reason = text_at(condition, "reason") or kind
+                says = f"{gateway}: {_REFUSALS.get(reason) or _words(condition, kind)}"
+                return Health("failed" if reason in _REFUSALS else "in progress", says, reason)
+    return CURRENT
+
+
+# A Gateway's final answers to a route: only a change of the one or the other changes them.
+_REFUSALS: Final[Mapping[str, str]] = {
+    "NoMatchingListenerHostname": "none of its listeners has a host name of the route",
+    "NotAllowedByListeners": "none of its listeners admits the route; see their allowedRoutes",
+    "NoMatchingParent": "it has no such listener or port",
+}
+
+
+def _parent(found: ReadObject, route: ReadObject) -> str:
+    """Return the name of a route's Gateway, in words."""
+    namespace = text_at(found, "namespace") or text_at(route, "metadata", "namespace")
+    return f"{text_at(found, 'kind') or 'Gateway'} {f'{namespace}/' if namespace else ''}{text_at(found, 'name')}"
+
+
+def _is_old(condition: ReadObject | None, tree: ReadObject) -> bool:
+    """Whether a condition is of an earlier generation than the object."""
+    observed = _number(condition or {}, "observedGeneration")
+    return observed is not None and observed < (_number(tree, "metadata", "generation") or 0)
+
+
+def _words(condition: ReadObject, kind: str) -> str:
+    return text_at(condition, "message") or text_at(condition, "reason") or f"not {kind}"
+
+
+def _by_type(found: Iterable[Json]) -> Mapping[str, JsonObject]:
+    return {text_at(each, "type"): object_at(each) for each in found}
+
+
+_GATEWAY_API: Final = "gateway.networking.k8s.io"
 _RULES: Final[Mapping[tuple[str, str], Callable[[ReadObject], Health]]] = {
     ("apps", "Deployment"): _deployment,
     ("apps", "StatefulSet"): _stateful_set,
@@ -234,7 +284,8 @@ _RULES: Final[Mapping[tuple[str, str], Callable[[ReadObject], Health]]] = {
     ("", "Namespace"): _namespace,
     ("policy", "PodDisruptionBudget"): _budget,
     ("autoscaling", "HorizontalPodAutoscaler"): _autoscaler,
-    **{(_ROUTES, kind): _route for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")},
+    (_GATEWAY_API, "Gateway"): _gateway,
+    **{(_GATEWAY_API, kind): _route for kind in ("HTTPRoute", "GRPCRoute", "TLSRoute", "TCPRoute", "UDPRoute")},
 }
 _GROUPS: Final = frozenset(("", "apps", "batch", "autoscaling", "policy"))
 

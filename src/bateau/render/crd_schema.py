@@ -1,6 +1,6 @@
 """Turn a structural schema of a CRD into JSON Schema that rejects unknown fields, as a strict API server does.
 
-Also: fill in its defaults.
+Also: fill in its defaults, and leave them out again.
 
 Called by render.schemas. Source: kubernetes.io, "Extend the Kubernetes API with CustomResourceDefinitions".
 
@@ -9,7 +9,7 @@ accepted in optional fields and in map values, where the server drops it, and re
 Held by tests/render/test_validation.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from bateau.kit.json_value import JsonObject, ReadJson, ReadObject, array_at, object_at, text_at
@@ -59,6 +59,43 @@ def with_defaults(structural: JsonObject, tree: ReadObject) -> ReadObject:
         if name not in made and isinstance(schema, dict) and "default" in schema:
             made[name] = _filled(schema, schema["default"])
     return made
+
+
+def without_defaults(structural: JsonObject, live: ReadObject, wanted: ReadObject) -> ReadObject:
+    """Return a custom resource of a cluster without the defaults of fields that the wanted one leaves out.
+
+    The API server fills them in. Where the fields of a list are applied as a whole, nothing else tells them from fields
+    that were applied before and are no longer wanted.
+    """
+    properties, rest = object_at(structural, "properties"), object_at(structural, "additionalProperties")
+    made: dict[str, ReadJson] = {}
+    for name, each in live.items():
+        schema = object_at(properties, name) or rest
+        if name in wanted:
+            made[name] = _unfilled(schema, each, wanted[name])
+        elif "default" not in schema or _filled(schema, schema["default"]) != each:
+            made[name] = each
+    return made
+
+
+def _unfilled(structural: JsonObject, live: ReadJson, wanted: ReadJson) -> ReadJson:
+    if isinstance(live, Mapping) and isinstance(wanted, Mapping):
+        return without_defaults(structural, live, wanted)
+    if not isinstance(live, list) or not isinstance(wanted, list):
+        return live
+    items = object_at(structural, "items")
+    return [_unfilled(items, *each) for each in zip(live, _beside(structural, live, wanted), strict=True)]
+
+
+def _beside(structural: JsonObject, live: Sequence[ReadJson], wanted: Sequence[ReadJson]) -> Iterator[ReadJson]:
+    """Yield the wanted item for each item of a list: the one with its keys, or the one at its place; else None."""
+    keys = [str(each) for each in array_at(structural, "x-kubernetes-list-map-keys")]
+    named = {tuple(str(object_at({"": each}, "").get(key)) for key in keys): each for each in wanted}
+    for index, item in enumerate(live):
+        if keys:
+            yield named.get(tuple(str(object_at({"": item}, "").get(key)) for key in keys))
+        else:
+            yield wanted[index] if index < len(wanted) else None
 
 
 def _filled(structural: JsonObject, value: ReadJson) -> ReadJson:

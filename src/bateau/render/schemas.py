@@ -20,7 +20,7 @@ import jsonschema_rs
 from bateau.domain.api_defaults import with_defaults
 from bateau.domain.api_resources import API_RESOURCES, Scope
 from bateau.kit.json_value import Json, JsonObject, ReadJson, ReadObject, array_at, object_at, part_at, text_at
-from bateau.render.crd_schema import json_schema
+from bateau.render.crd_schema import json_schema, without_defaults
 from bateau.render.crd_schema import with_defaults as with_crd_defaults
 from bateau.render.definitions import Definitions
 from bateau.render.served_form import ServedForms
@@ -180,6 +180,11 @@ class Schemas:
         if schema := self._third_party(key):
             return with_crd_defaults(schema, tree)
         return with_defaults(self._kubernetes.served(key, tree)) if key in self._kubernetes.names else tree
+
+    def without_defaults(self, live: ReadObject, wanted: ReadObject) -> ReadObject:
+        """Return a live third-party object without what its schema has filled in beside the wanted fields."""
+        schema = self._third_party(_key_of(wanted))
+        return without_defaults(schema, live, wanted) if schema else live
 
     def has_rules(self, key: Key) -> bool:
         """Whether the schema holds CEL rules, which are not evaluated here."""

@@ -5,7 +5,7 @@ Called by cli, wiring.comparing and wiring.controller.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -19,20 +19,24 @@ from bateau.control.destinations import Destination, units_of, without_autoscale
 from bateau.control.drift import with_drift
 from bateau.control.holding import Held, with_holds
 from bateau.control.naming import service_named
+from bateau.control.object_checks import CRD, Rules
 from bateau.control.rollback import Hold
 from bateau.control.rollout import Outcome, roll_out
 from bateau.domain.change import Delivery, ObjectKey
 from bateau.domain.errors import ClusterError, ControlError, ObjectRefused
+from bateau.domain.manifest import Manifest
 from bateau.domain.offers import Offers
-from bateau.domain.problem import Problem
+from bateau.domain.problem import Problem, Severity
 from bateau.domain.replica import ReplicaState
 from bateau.domain.revision import Revision
 from bateau.domain.unit import Unit
 from bateau.domain.usage import Usage
+from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.diagnosis import reports
 from bateau.runtimes.kubernetes.health_checks import Check, DeclaredHealth
+from bateau.runtimes.kubernetes.live import key_of
 from bateau.runtimes.kubernetes.looking import look
 from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.runtimes.kubernetes.present import present
@@ -108,10 +112,11 @@ async def plans_on(
             owner = owner_of(question, place)
             there = await present(api, wanted.manifests, owner=owner, namespace=place.namespace, repository=repository)
         side = f"cluster {place.name}"
-        observed = taken(there.objects, side, reading, rules, environment=question.environment, variables=os.environ)
+        live = _without_defaults(there.objects, wanted.manifests, rules)
+        observed = taken(live, side, reading, rules, environment=question.environment, variables=os.environ)
         found = difference(wanted, observed, environment=question.environment, confirmed=confirmed)
         new = there.new_namespaces
-        problems = (*held.problems, *found.problems)
+        problems = (*held.problems, *found.problems, *_unserved(there.unserved, wanted.manifests, side))
         found = replace(found, held=held.says, new_namespaces=new, problems=problems, offers=offers)
         return with_drift(found, there.holders, there.created, place.drift, added=there.added)
 
@@ -121,6 +126,25 @@ async def plans_on(
         else replace(answer, cluster=place.name)
         for place, answer in await on_each(places, one)
     ]
+
+
+def _without_defaults(
+    objects: Iterable[JsonObject | ReadObject], wanted: Sequence[Manifest], rules: Rules
+) -> list[ReadObject]:
+    """Return live objects without the fields that the CRDs of third-party kinds have filled in."""
+    schemas = rules.schemas.with_crds(each.tree for each in wanted if each.group_kind == CRD)
+    trees = {each.key: each.tree for each in wanted}
+    return [schemas.without_defaults(each, trees.get(key_of(each), each)) for each in objects]
+
+
+def _unserved(kinds: Iterable[tuple[str, str]], wanted: Sequence[Manifest], side: str) -> Iterator[Problem]:
+    """Yield a warning for each kind that a cluster does not serve, and whose CRD is not applied with its objects."""
+    specs = [object_at(each.tree, "spec") for each in wanted if each.group_kind == CRD]
+    defined = {(text_at(spec, "group"), text_at(spec, "names", "kind")) for spec in specs}
+    for version, kind in kinds:
+        if (version.rpartition("/")[0], kind) not in defined:
+            says = f"{side} does not serve {version} {kind}"
+            yield Problem(where=None, says=says, hint="install its CRD first", severity=Severity.WARNING)
 
 
 async def apply_on(question: Question, place: Destination, made: Rendered, *, rollout: Rollout) -> Outcome:

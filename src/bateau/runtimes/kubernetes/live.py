@@ -14,7 +14,7 @@ from weakref import WeakValueDictionary
 import orjson
 
 from bateau.domain.object_state import AUTOSCALERS
-from bateau.kit.json_value import Json, JsonObject, array_at, is_object, object_at, text_at
+from bateau.kit.json_value import Json, JsonObject, ReadObject, array_at, is_object, object_at, text_at
 from bateau.kit.kstatus import Health, health
 from bateau.runtimes.kubernetes.api import FIELD_MANAGER
 from bateau.runtimes.kubernetes.reasons import quota_words
@@ -90,7 +90,7 @@ def service_of(label: str) -> str:
     return label.replace(".", "/", 1)
 
 
-def key_of(tree: JsonObject) -> Key:
+def key_of(tree: ReadObject) -> Key:
     """Return group, kind, namespace and name."""
     group = text_at(tree, "apiVersion").rpartition("/")[0]
     return group, text_at(tree, "kind"), text_at(tree, "metadata", "namespace"), text_at(tree, "metadata", "name")

@@ -28,7 +28,8 @@ class Present:
 
     `holders` has the other managers of a wanted object by the paths of their fields; `created` are those that Bateau
     made. `added` are fields that kubectl has added to them, which stay. Their keys are those of the specs.
-    `new_namespaces` do not exist, and an apply creates them.
+    `new_namespaces` do not exist, and an apply creates them. `unserved` are the wanted kinds, with their API versions,
+    that the API server does not serve.
     """
 
     objects: list[JsonObject | ReadObject]
@@ -36,6 +37,7 @@ class Present:
     created: frozenset[Key]
     added: Mapping[Key, Mapping[str, str]]
     new_namespaces: tuple[str, ...]
+    unserved: tuple[tuple[str, str], ...]
 
 
 async def present(
@@ -54,12 +56,14 @@ async def present(
     holders: dict[Key, Mapping[str, str]] = {}
     created: set[Key] = set()
     added: dict[Key, Mapping[str, str]] = {}
+    unserved: set[tuple[str, str]] = set()
 
     async def one(manifest: Manifest) -> JsonObject | ReadObject | None:
         key, version = manifest.key, str(manifest.tree["apiVersion"])
         async with slots:
             resource = await api.resource(version, key[1])
             if resource is None:
+                unserved.add((version, key[1]))
                 return None
             if resource.namespaced != bool(key[2]) and key[0] not in _BUILT_IN:
                 key = (key[0], key[1], namespace if resource.namespaced else "", key[3])
@@ -87,7 +91,14 @@ async def present(
     found += await asyncio.gather(*(other(key, version) for key, version in former.items() if key not in seen))
     objects = [tree for tree in found if tree is not None]
     new = await new_namespaces(api, {namespace, *(key[2] for key in seen)} if seen else (), wanted)
-    return Present(objects=objects, holders=holders, created=frozenset(created), added=added, new_namespaces=new)
+    return Present(
+        objects=objects,
+        holders=holders,
+        created=frozenset(created),
+        added=added,
+        new_namespaces=new,
+        unserved=tuple(sorted(unserved)),
+    )
 
 
 async def new_namespaces(api: ApiServer, names: Iterable[str], wanted: Iterable[Manifest]) -> tuple[str, ...]:
