@@ -153,7 +153,7 @@ def _listener(*found: Json) -> JsonObject:
         ),
         (
             {"conditions": [{"type": "Accepted", "status": "True", "observedGeneration": 1}]},
-            "its controller has not seen the change yet",
+            "no controller has answered yet: is there a GatewayClass envoy?",
         ),
     ],
 )

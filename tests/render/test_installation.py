@@ -8,11 +8,11 @@ import yaml
 
 from bateau.control.installation import chart_files, parts_of, rights
 from bateau.domain.manifest import Manifest
+from bateau.domain.system_names import AGGREGATE
 from bateau.kit.json_value import JsonObject, text_at
 from bateau.kit.yaml_writer import write
 from bateau.render import validate
 from bateau.render.installation.objects import Installation
-from bateau.render.installation.rights import AGGREGATE
 from bateau.wiring.schemas import VERSIONS, load_schemas
 from sources.foreign.programs import helm
 

@@ -1,9 +1,6 @@
 """The routes of services by the Gateway API. No Gateway controller runs here: objects are checked, not requests."""
 
-import json
-import lzma
 from collections.abc import Iterator
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +12,7 @@ from bateau.kit.yaml_writer import write
 from bateau.plan.difference import edits
 from bateau.render import validate
 from bateau.wiring.schemas import load_schemas
+from cluster.gateway_api import install_gateway_api
 from cluster.kubectl import Kubectl
 from render.building import app, model, release_of, render
 
@@ -88,17 +86,8 @@ def test_every_route_passes_the_strict_schemas() -> None:
 @pytest.fixture
 def server(control_plane: Path) -> Iterator[Kubectl]:
     """A namespace of its own in a server that has the definitions of the Gateway API."""
-    packed = resources.files("bateau").joinpath("data/kubernetes/gateway-api.json.xz").read_bytes()
-    crds = json.loads(lzma.decompress(packed))["crds"]
-    for crd in crds:
-        # The server asks for it from every definition in a group of Kubernetes.
-        crd["metadata"]["annotations"] = {
-            "api-approved.kubernetes.io": "https://github.com/kubernetes-sigs/gateway-api"
-        }
     kubectl = Kubectl(control_plane)
-    names = [f"crd/{crd['metadata']['name']}" for crd in crds]
-    kubectl("apply", "--server-side", "-f", "-", stdin=write(crds))
-    kubectl("wait", "--for=condition=Established", "--timeout=60s", *names)
+    names = install_gateway_api(kubectl)
     kubectl("create", "namespace", "prod")
     yield Kubectl(control_plane, "prod")
     kubectl("delete", "namespace/prod", *names, "--wait=false")

@@ -23,6 +23,7 @@ from bateau.render.installation.objects import Installation
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.wiring.installing import install
 from cluster.fixtures import started
+from cluster.gateway_api import install_gateway_api
 from cluster.kubectl import Kubectl
 from runtimes.kubernetes.rig import CONFIG_MAPS, DEPLOYMENTS, NAMESPACES, Bench, bench, eventually
 from traffic.gateway import free_port
@@ -53,6 +54,7 @@ DEVICE_CLASS: JsonObject = {
     "metadata": {"name": "gpu.nvidia.com"},
     "spec": {},
 }
+ROUTE: JsonObject = {"hostnames": ["a.example.org"], "gateway": {"className": "none"}}
 POLICY: JsonObject = {
     "match": {"kinds": ["App"]},
     "rules": [{"name": "calm", "check": "true", "message": "'it is never broken'", "severity": "error"}],
@@ -108,7 +110,7 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
 
     async def has_gone() -> bool:
         # Accounts are removed last.
-        return [await at.api.get(ACCOUNTS, at.namespace, each) for each in ("web", "chat")] == [None, None]
+        return [await at.api.get(ACCOUNTS, at.namespace, each) for each in ("web", "rpc", "chat")] == [None] * 3
 
     async def is_reported() -> bool:
         return bool(object_at(await at.api.get(MODELS, at.namespace, "chat"), "status"))
@@ -118,7 +120,8 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
 
     async with controller(system, f"--gateway=127.0.0.1:{free_port()}") as process:
         await at.api.apply(POLICIES, document(at, "Policy", "calm", POLICY))
-        await at.api.apply(APPS, app(at, "web", env={"MODE": "calm"}, ports={"http": {}}))
+        await at.api.apply(APPS, app(at, "web", env={"MODE": "calm"}, ports={"http": {}}, route=ROUTE))
+        await at.api.apply(APPS, app(at, "rpc", ports={"rpc": {"protocol": "grpc"}}, route=ROUTE))
         await at.api.apply(APPS, app(at, "fixed", replicas=2))
         await at.api.apply(MODELS, document(at, "Model", "chat", MODEL))
         await eventually(has_reason(at, "web", "Progressing"))
@@ -133,7 +136,7 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
     assert "Traceback" not in log
     async with controller(system) as process:
         await eventually(lambda: _leads(process))
-        for resource, name in ((APPS, "web"), (MODELS, "chat"), (POLICIES, "calm")):
+        for resource, name in ((APPS, "web"), (APPS, "rpc"), (MODELS, "chat"), (POLICIES, "calm")):
             await remove(at, resource, name)
         await eventually(has_gone)
         _, log = process.end()
@@ -187,6 +190,7 @@ def asked(log: Path) -> Iterator[tuple[bool, set[str], str, str, str, str]]:
 async def test_the_controller_is_refused_nothing_and_uses_every_right(
     audited: Path, audit_log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    install_gateway_api(Kubectl(audited))
     account = await installed(audited, tmp_path, monkeypatch)
     async with bench(audited) as at:
         system = Bench(account, at.api, SYSTEM)

@@ -175,7 +175,10 @@ def _services(seen: "Observed", plan: "Delivery | None") -> "Sequence[JsonObject
 
 
 def _waits(seen: "Observed", plan: "Delivery | None") -> "Mapping[str, str]":
-    """Return what each service waits for: its objects that do not exist, or the first one that is not healthy."""
+    """Return what each service waits for: its objects that do not exist, or the first one that is not healthy.
+
+    An object that the account may not read is not known to be healthy.
+    """
     from bateau.domain.change import object_name
 
     found: dict[str, str] = {}
@@ -184,6 +187,6 @@ def _waits(seen: "Observed", plan: "Delivery | None") -> "Mapping[str, str]":
         if change.act == "create" and change.service:
             missing.setdefault(change.service, []).append(object_name(change.key))
     for each in seen.objects:
-        if each.service and not each.settled:
+        if each.service and (not each.settled or each.reason == "Forbidden"):
             found.setdefault(each.service, f"{object_name(each.key)}: {each.says}")
     return {service: f"not on the cluster: {', '.join(names)}" for service, names in missing.items()} | found

@@ -23,6 +23,8 @@ FETCH_SETTINGS: Final = "bateau-fetch"
 FETCH_FILES: Final = "bateau-fetch-files"
 # The label of nodes, and since Kubernetes 1.35 of their pods.
 ZONE_LABEL: Final = "topology.kubernetes.io/zone"
+# The label of ClusterRoles whose rights the controller gets.
+AGGREGATE: Final = "rbac.bateau.dev/aggregate-to-controller"
 HEALTH_PORT: Final = 8081
 CHANNEL_PORT: Final = 18000
 GATEWAY_PORT: Final = 8080

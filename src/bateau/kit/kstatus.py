@@ -204,9 +204,7 @@ def _autoscaler(tree: ReadObject) -> Health:
 def _gateway(tree: ReadObject) -> Health:
     """Judge a Gateway of the Gateway API: its listeners say more than it does itself."""
     found = conditions(tree)
-    if _is_old(found.get("Accepted"), tree):
-        return Health("in progress", "its controller has not seen the change yet", "LatestGenerationNotObserved")
-    if text_at(found.get("Accepted", {}), "status") in ("", "Unknown"):
+    if text_at(found.get("Accepted", {}), "status") in ("", "Unknown") or _is_old(found.get("Accepted"), tree):
         name = text_at(tree, "spec", "gatewayClassName")
         return Health("in progress", f"no controller has answered yet: is there a GatewayClass {name}?", "Pending")
     for listener in array_at(tree, "status", "listeners"):

@@ -1,6 +1,8 @@
 """Bad days of a cluster, at the real API server: refusals, ends that do not come, kinds that come and go."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -8,9 +10,10 @@ from bateau.domain.errors import ObjectRefused
 from bateau.domain.unit import Objects, Unit
 from bateau.kit.backoff import Backoff
 from bateau.kit.json_value import JsonObject, text_at
-from bateau.runtimes.kubernetes import work
+from bateau.runtimes.kubernetes import watching, work
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.runtimes.kubernetes.present import present
+from cluster.kubectl import Kubectl
 from runtimes.kubernetes.rig import CONFIG_MAPS, NAMESPACES, Bench, eventually, settled, state_of, unit, until
 
 _MERGE = "application/merge-patch+json"
@@ -26,6 +29,7 @@ BINDINGS = Resource(_ADMISSION, "validatingadmissionpolicybindings", namespaced=
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(work, "RETRY", Backoff(initial_s=0.2, ceiling_s=0.5))
+    monkeypatch.setattr(watching, "_RETRY", Backoff(initial_s=0.2, ceiling_s=0.5))
 
 
 async def _finalizers(b: Bench, name: str, *names: str) -> None:
@@ -259,6 +263,48 @@ async def test_a_namespace_that_ends_is_reported_and_made_again(cluster_bench: B
         await b.api.requests.json("PATCH", path, body={"metadata": {"finalizers": []}}, form=_MERGE)
         await until(runtime, lambda seen: not seen.failures and not seen.moving)
     await _drop(b, NAMESPACES, other)
+
+
+def _limited(b: Bench, folder: Path) -> Path:
+    """Return the kubeconfig of an account `bateau-controller` that has rights for ConfigMaps only."""
+    admin = Kubectl(b.kubeconfig, b.namespace)
+    admin("create", "serviceaccount", "bateau-controller")
+    admin("create", "clusterrole", b.namespace, "--resource=configmaps,pods,replicasets.apps", "--verb=*")
+    account = f"--serviceaccount={b.namespace}:bateau-controller"
+    admin("create", "clusterrolebinding", b.namespace, f"--clusterrole={b.namespace}", account)
+    made = folder / "kubeconfig"
+    made.write_bytes(b.kubeconfig.read_bytes())
+    made.chmod(0o600)
+    own = Kubectl(made)
+    own("config", "set-credentials", "limited", f"--token={admin('create', 'token', 'bateau-controller').strip()}")
+    own("config", "set-context", own("config", "current-context").strip(), "--user=limited")
+    return made
+
+
+async def test_a_kind_that_the_account_may_not_use_concerns_its_own_service(
+    cluster_bench: Bench, tmp_path: Path
+) -> None:
+    b = replace(cluster_bench, kubeconfig=_limited(cluster_bench, tmp_path))
+    admin = Kubectl(cluster_bench.kubeconfig, b.namespace)
+    role = f"{b.namespace}-more"
+    try:
+        async with b.runtime() as runtime:
+            runtime.apply([unit("shop", b.config_map("shop")), unit("cart", b.deployment("cart"))])
+            seen = await until(
+                runtime, lambda seen: "app/cart" in seen.failures and state_of(seen, "shop").phase == "current"
+            )
+            assert seen.unknown is None
+            assert "app/shop" not in {*seen.failures, *seen.moving}
+            assert 'cannot patch resource "deployments"' in seen.failures["app/cart"]
+            assert "the label rbac.bateau.dev/aggregate-to-controller=true" in seen.failures["app/cart"]
+            assert "cannot watch" in state_of(seen, "cart").says or "cannot list" in state_of(seen, "cart").says
+            admin("create", "clusterrole", role, "--resource=deployments.apps", "--verb=*")
+            account = f"--serviceaccount={b.namespace}:bateau-controller"
+            admin("create", "clusterrolebinding", role, f"--clusterrole={role}", account)
+            await until(runtime, lambda seen: not seen.failures and not seen.moving)
+    finally:
+        names = [f"{kind}/{name}" for kind in ("clusterrole", "clusterrolebinding") for name in (b.namespace, role)]
+        admin("delete", *names, "--ignore-not-found")
 
 
 async def test_an_inventory_that_goes_with_its_namespace_is_written_again(cluster_bench: Bench) -> None:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bateau.domain.system_names import (
+    AGGREGATE,
     CHANNEL_PORT,
     CONTROLLER,
     GATEWAY,
@@ -28,7 +29,7 @@ from bateau.domain.system_names import (
     ZONE_LABEL,
 )
 from bateau.kit.json_value import Json, JsonObject
-from bateau.render.installation.rights import AGGREGATE, Right, rules
+from bateau.render.installation.rights import Right, rules
 from bateau.render.kubernetes.images import OWN_IMAGE
 
 CONTROLLER_REPLICAS: Final = 1

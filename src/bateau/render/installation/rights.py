@@ -14,7 +14,6 @@ from typing import Final
 from bateau.domain.system_names import CONTROLLER_CERTIFICATES, GATEWAY_CERTIFICATES, LEASE
 from bateau.kit.json_value import Json, JsonObject
 
-AGGREGATE: Final = "rbac.bateau.dev/aggregate-to-controller"
 _KEEP: Final = ("get", "list", "watch", "create", "patch", "delete")
 
 
@@ -51,6 +50,12 @@ _KEPT_OBJECTS: Final = (
         group="autoscaling", resources=("horizontalpodautoscalers",), verbs=_KEEP, says="keeps the objects of services"
     ),
     Right(group="networking.k8s.io", resources=("networkpolicies",), verbs=_KEEP, says="keeps the objects of services"),
+    Right(
+        group="gateway.networking.k8s.io",
+        resources=("gateways", "grpcroutes", "httproutes"),
+        verbs=_KEEP,
+        says="keeps the routes of services, and the Gateways of those that name a class",
+    ),
     Right(group="policy", resources=("poddisruptionbudgets",), verbs=_KEEP, says="keeps the objects of services"),
     Right(
         group="resource.k8s.io",

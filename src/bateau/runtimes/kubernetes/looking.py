@@ -3,14 +3,15 @@
 Called by runtimes.kubernetes.observing, wiring.clusters and wiring.installing. Needs read rights only.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 
 from bateau.domain.object_state import ObjectState
 from bateau.kit.json_value import JsonObject
 from bateau.kit.kstatus import Health, health
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes.api import ApiServer
-from bateau.runtimes.kubernetes.live import Live
+from bateau.runtimes.kubernetes.inventory import Listed
+from bateau.runtimes.kubernetes.live import Key, Live
 from bateau.runtimes.kubernetes.pods import as_replica
 from bateau.runtimes.kubernetes.removing import Remover
 from bateau.runtimes.kubernetes.view import View
@@ -35,6 +36,7 @@ async def look(
         kinds = {(each.version, key[1]) for key, each in made.listed.items()}
         await view.watch(sorted(kinds), sorted({key[2] for key in made.listed} - {""}))
         states = [object_state(each) for key, each in sorted(view.live.items()) if key in made.listed]
+        states += _unread(made.listed, view.forbidden)
         replicas = [as_replica(service, pod, revision="") for service, pod, _ in view.pods()]
         return Observed(
             replicas=tuple(sorted(replicas, key=lambda each: each.id)),
@@ -44,6 +46,14 @@ async def look(
         )
     finally:
         await view.close()
+
+
+def _unread(listed: Mapping[Key, Listed], forbidden: Mapping[tuple[str, str], str]) -> Iterator[ObjectState]:
+    """Yield the objects whose kinds the account may not read."""
+    for key, each in sorted(listed.items()):
+        if says := forbidden.get(key[:2]):
+            service = each.service or None
+            yield ObjectState(key=key, service=service, phase="unknown", says=says, reason="Forbidden")
 
 
 def object_state(live: Live, drift: tuple[tuple[str, str], ...] = ()) -> ObjectState:

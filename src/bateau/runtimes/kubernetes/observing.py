@@ -39,6 +39,7 @@ class Observer:
         """
         for _ in self.works.noted(self.view.news):
             pass
+        self.works.note_forbidden(self.view.forbidden)
         works = self.works.by_service.values()
         for work in [each for each in works if each.states is None]:
             work.states = tuple(self.state(work, each) for each in work.objects)
@@ -71,6 +72,8 @@ class Observer:
         """Return the state of one wanted object."""
         live = self.view.live.get(each.key)
         if says := work.refused.get(each.key):
+            return ObjectState(key=each.key, service=work.service, phase="refused", says=says)
+        if says := self.works.forbidden.get(each.key[:2]):
             return ObjectState(key=each.key, service=work.service, phase="refused", says=says)
         if live is None and each.key in self.applier.shared:
             return ObjectState(key=each.key, service=work.service, phase="current")

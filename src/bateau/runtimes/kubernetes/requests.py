@@ -26,6 +26,7 @@ import aiohttp
 import orjson
 
 from bateau.domain.errors import ClusterDenied, ClusterError, ClusterUnreachable, ObjectRefused
+from bateau.domain.system_names import AGGREGATE, CONTROLLER
 from bateau.kit.json_value import Json, JsonObject, is_object, text_at
 from bateau.runtimes.kubernetes.credentials import Credentials
 from bateau.runtimes.kubernetes.kubeconfig import Access
@@ -58,6 +59,10 @@ class Overloaded(ClusterUnreachable):
     def __init__(self, message: str, *, after_s: float) -> None:
         super().__init__(message)
         self.after_s = after_s
+
+
+class Forbidden(ClusterDenied):
+    """The account lacks a right; other requests may succeed (403)."""
 
 
 class NotFound(ObjectRefused):
@@ -296,7 +301,7 @@ class Requests:
         if status == _GONE:
             raise Gone(f"{self.access.name}: {says}")
         if status == _FORBIDDEN and _is_rbac(says):
-            raise ClusterDenied(f"{self.access.name}: {says}", hint="ask for a role with this right")
+            raise Forbidden(f"{self.access.name}: {says}", hint=_grant(says))
         made = NotFound if status == _NOT_FOUND else ObjectRefused
         raise made(says, reason=reason or str(status), code=status)
 
@@ -324,6 +329,13 @@ def _says(status: int, tree: Json) -> str:
 def _is_rbac(says: str) -> bool:
     """Whether the account lacks a right; quotas and admission policies answer with the same status."""
     return "cannot " in says and 'User "' in says
+
+
+def _grant(says: str) -> str:
+    """Return how the right is granted that an account lacks."""
+    if f':{CONTROLLER}"' not in says:
+        return "ask for a role with this right"
+    return f"grant it to the controller with a ClusterRole that has the label {AGGREGATE}=true"
 
 
 def _retry_after_s(response: aiohttp.ClientResponse) -> float | None:

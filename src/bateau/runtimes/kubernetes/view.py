@@ -7,7 +7,7 @@ tests/runtimes/kubernetes/test_watching.py.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from bateau.domain.errors import ClusterUnreachable
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
@@ -64,10 +64,17 @@ class View:
     def unknown(self) -> str | None:
         """The reason why the known state may be old; None if every watch runs.
 
-        A kind that the cluster no longer serves has no objects that could be unknown.
+        A kind that the cluster no longer serves has no objects that could be unknown. A kind that the account may not
+        read concerns its own objects only; see `forbidden`.
         """
-        every = (*self._objects.values(), *self._sets.values(), *self._pods.values())
-        return next((each.unknown for each in every if each.unknown and each.served), None)
+        objects = (each for each in self._objects.values() if each.served and not each.forbidden)
+        every = (*objects, *self._sets.values(), *self._pods.values())
+        return next((each.unknown for each in every if each.unknown), None)
+
+    @property
+    def forbidden(self) -> Mapping[tuple[str, str], str]:
+        """The kinds that the account may not read, by group and kind, with the reason."""
+        return {kind: each.unknown for kind, each in self._kinds.items() if each.forbidden and each.unknown}
 
     def is_watched(self, key: Key) -> bool:
         """Whether the kind of an object is watched."""

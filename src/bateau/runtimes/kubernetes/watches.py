@@ -61,6 +61,11 @@ class Items(Protocol[Kept_co]):
         ...
 
     @property
+    def forbidden(self) -> bool:
+        """Whether the account may not read the kind."""
+        ...
+
+    @property
     def version(self) -> int:
         """The resource version up to which all changes are known; 0 while that is not known."""
         ...
@@ -207,6 +212,10 @@ class _Part(Generic[Kept]):
         return self._whole.served
 
     @property
+    def forbidden(self) -> bool:
+        return self._whole.forbidden
+
+    @property
     def version(self) -> int:
         return self._whole.version
 
@@ -237,7 +246,7 @@ class _Whole(Generic[Kept]):
         self._name_of = name_of
         self._parts: dict[str, list[_Part[Kept]]] = {}
         self._touched: set[str] = set()
-        self._known: tuple[bool, str | None, bool] = (False, None, True)  # the state of the watch that the parts know
+        self._known: tuple[bool, str | None, bool, bool] = (False, None, True, False)  # the state of the watch that the parts know
 
     def part(
         self,
@@ -274,7 +283,8 @@ class _Whole(Generic[Kept]):
 
     def _changed(self) -> None:
         touched, self._touched = self._touched, set()
-        known = (self.watched.told.is_set(), self.watched.unknown, self.watched.served)
+        whole = self.watched
+        known = (whole.told.is_set(), whole.unknown, whole.served, whole.forbidden)
         every = known != self._known
         self._known = known
         for part in [each for name, parts in self._parts.items() if every or name in touched for each in parts]:

@@ -19,7 +19,7 @@ from bateau.domain.errors import ClusterError, ObjectRefused, bug
 from bateau.kit.backoff import Backoff
 from bateau.kit.json_value import JsonObject, text_at
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
-from bateau.runtimes.kubernetes.requests import Gone, NotFound, Overloaded
+from bateau.runtimes.kubernetes.requests import Forbidden, Gone, NotFound, Overloaded
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Watched(Generic[Kept]):
     """The objects of one kind that match a selector, by uid. `unknown` has the reason while they may be out of date.
 
     `moved` gets each summary that differs, before and after; `changed` is called after that. `served` is false while
-    the API server does not have the kind.
+    the API server does not have the kind, and `forbidden` is true while the account may not read it.
     """
 
     def __init__(
@@ -59,6 +59,7 @@ class Watched(Generic[Kept]):
         self.told = asyncio.Event()  # a list has come, or the reason why there is none
         self.unknown: str | None = None
         self.served = True
+        self.forbidden = False
 
     @property
     def version(self) -> int:
@@ -79,6 +80,7 @@ class Watched(Generic[Kept]):
                 self._version = ""
             except ClusterError as error:
                 self.served = not isinstance(error, NotFound)
+                self.forbidden = isinstance(error, Forbidden)
                 pause = error.after_s if isinstance(error, Overloaded) else 0.0
                 self._note(error.message)
             except Exception as error:
@@ -148,7 +150,7 @@ class Watched(Generic[Kept]):
         self._fresh()
 
     def _fresh(self) -> None:
-        self.unknown, self.served = None, True
+        self.unknown, self.served, self.forbidden = None, True, False
         self.told.set()
         self._changed()
 

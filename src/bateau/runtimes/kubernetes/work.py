@@ -4,7 +4,7 @@ Called by runtimes.kubernetes.observing and runtimes.kubernetes.runtime. Takes n
 """
 
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -73,7 +73,7 @@ class Works:
 
     `services` has the service of each wanted object; `pending` the services that are not done, or have failed; `held`
     those that are not to be changed. `fresh` are new since their kinds were looked up. `generation` counts the changes
-    of the desired state.
+    of the desired state. `forbidden` has the kinds that the account may not read, with the reason.
     """
 
     def __init__(self, *, owner: str, namespace: str) -> None:
@@ -85,6 +85,7 @@ class Works:
         self.held: frozenset[str] = frozenset()
         self.fresh: dict[str, Work] = {}
         self.generation = 0
+        self.forbidden: Mapping[tuple[str, str], str] = {}
 
     def want(self, units: Sequence[Unit], held: Collection[str]) -> bool:
         """Make these units the desired ones. Returns whether that is a change."""
@@ -136,6 +137,13 @@ class Works:
     def staying(self) -> set[str]:
         """Return the services whose former objects stay: those held, and those that are not applied whole."""
         return {*self.held, *(key for key in self.pending if not self.by_service[key].is_applied)}
+
+    def note_forbidden(self, forbidden: Mapping[tuple[str, str], str]) -> None:
+        """Note the kinds that the account may not read. If they differ, every state may be old."""
+        if forbidden != self.forbidden:
+            self.forbidden = forbidden
+            for work in self.by_service.values():
+                work.states = None
 
     def note_done(self) -> None:
         """Note the units that are applied, and listed, and without former objects."""
