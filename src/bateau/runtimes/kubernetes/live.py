@@ -1,6 +1,6 @@
 """The summary of an object of the cluster: its identity, its health, and the fields that Bateau holds.
 
-Called by runtimes.kubernetes. Pure.
+Called by runtimes.kubernetes and wiring.clusters. Pure.
 """
 
 from collections.abc import Callable, Iterator

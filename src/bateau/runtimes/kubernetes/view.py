@@ -4,6 +4,8 @@ Called by runtimes.kubernetes.looking, runtimes.kubernetes.observing and runtime
 
 Invariant: while a watch is broken, its last state stays, and `unknown` says that it may be old. Held by
 tests/runtimes/kubernetes/test_watching.py.
+Invariant: a kind that the account may not read concerns the services with such objects only. Held by
+tests/runtimes/kubernetes/test_faults.py.
 """
 
 import asyncio
