@@ -246,7 +246,12 @@ class _Whole(Generic[Kept]):
         self._name_of = name_of
         self._parts: dict[str, list[_Part[Kept]]] = {}
         self._touched: set[str] = set()
-        self._known: tuple[bool, str | None, bool, bool] = (False, None, True, False)  # the state of the watch that the parts know
+        self._known: tuple[bool, str | None, bool, bool] = (
+            False,
+            None,
+            True,
+            False,
+        )  # the state of the watch that the parts know
 
     def part(
         self,
