@@ -1,8 +1,10 @@
 """`down` waits for a control plane that answers, and reports one that hangs or leaves replicas."""
 
 import asyncio
+import shutil
 import sys
-from collections.abc import AsyncGenerator
+import tempfile
+from collections.abc import AsyncGenerator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,12 +26,15 @@ from control.world import app, model, world
 
 
 @pytest.fixture(autouse=True)
-def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _here(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    base = Path(tempfile.mkdtemp(prefix="bt-"))  # short: it is in the paths of sockets
     for name in ("STATE_HOME", "CACHE_HOME", "RUNTIME_DIR"):
-        monkeypatch.setenv(f"XDG_{name}", str(tmp_path / name.lower()))
+        monkeypatch.setenv(f"XDG_{name}", str(base / name.lower()))
     monkeypatch.setattr(down, "_LOOK_S", 0.0)
     monkeypatch.setattr(down, "_SILENCE_S_MAX", 0.0)  # one missing answer is too many
     make(instance_paths("default"))
+    yield
+    shutil.rmtree(base)
 
 
 class _ControlPlane:

@@ -30,6 +30,7 @@ class ReplicaTree(TypedDict):
     state: str
     pid: int | None
     addresses: dict[str, str]
+    zone: str | None
     restarts: int
     since: float
     reason: str | None
