@@ -6,8 +6,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of
-from bateau.runtimes.kubernetes.live import OWNER
+import pytest
+
+from bateau.kit.json_value import JsonObject, text_at
+from bateau.runtimes.kubernetes import ApiServer, KubernetesRuntime, access_of, watches
+from bateau.runtimes.kubernetes.live import OWNER, Live, live
 from bateau.runtimes.kubernetes.watches import SharedWatches
 from bateau.wiring.this_process import SystemClock
 from cluster.kubectl import Kubectl
@@ -117,3 +120,25 @@ async def test_the_pods_that_are_shared_are_those_that_bateau_renders(control_pl
         runtime.apply([unit("web", deployment)])
         seen = await until(runtime, lambda seen: bool(seen.replicas))
         assert [each.service for each in seen.replicas] == ["app/web"]
+
+
+async def test_an_object_that_cannot_be_read_hides_no_other(
+    control_plane: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def planted(tree: JsonObject) -> Live:
+        if text_at(tree, "metadata", "name") == "odd":
+            raise RuntimeError("planted")
+        return live(tree)
+
+    monkeypatch.setattr(watches, "live", planted)
+    async with sharing(control_plane) as (_, _, ((one, first), (other, second))):
+        first.apply([unit("odd", one.config_map("odd"))])
+        await settled(second, [unit("web", other.config_map("a"))])
+        seen = await until(first, lambda seen: bool(seen.objects))
+        assert seen.unknown is None
+        assert [each.phase for each in seen.objects] == ["waiting"], "it is not reported as healthy"
+
+
+def test_an_annotation_that_is_no_number_is_no_failure() -> None:
+    annotations: JsonObject = {"deployment.kubernetes.io/revision": "odd"}
+    assert live({"metadata": {"name": "a", "annotations": annotations}}).rollout == 0

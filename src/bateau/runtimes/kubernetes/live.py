@@ -68,7 +68,7 @@ def live(tree: JsonObject, *, judge: Callable[[JsonObject], Health] = health) ->
         health=replace(judged, says=quota_words(judged.says)) if judged.says else judged,
         fields=fields,
         parent=parent_of(tree),
-        rollout=int(text_at(tree, "metadata", "annotations", _REVISION) or 0),
+        rollout=int(rollout) if (rollout := text_at(tree, "metadata", "annotations", _REVISION)).isdecimal() else 0,
         paths=held_paths(tree, fields),
         held=held_values(tree) if fields else b"",
         made_here=fields is not None and is_made_here(tree),

@@ -7,19 +7,25 @@ Invariant: the number of shared watches does not grow with the number of namespa
 tests/runtimes/kubernetes/test_watches.py::test_namespaces_share_one_watch_for_each_kind.
 Invariant: news about the objects of one view wake no other view. Held by
 tests/runtimes/kubernetes/test_watches.py::test_news_of_one_view_wake_no_other.
+Invariant: an object that cannot be read is left out, and hides no other from a shared watch. Held by
+tests/runtimes/kubernetes/test_watches.py::test_an_object_that_cannot_be_read_hides_no_other.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final, Generic, Protocol, TypeVar
 
+from bateau.domain.change import object_name
 from bateau.kit.json_value import JsonObject
 from bateau.kit.kstatus import Health, health
 from bateau.runtimes.kubernetes.api import ApiServer, Resource
-from bateau.runtimes.kubernetes.live import OWNER, Live, live
+from bateau.runtimes.kubernetes.live import OWNER, Live, key_of, live
 from bateau.runtimes.kubernetes.pods import Pod, pod
 from bateau.runtimes.kubernetes.watching import Watched
+
+log = logging.getLogger(__name__)
 
 _PODS: Final = Resource("/api/v1", "pods", namespaced=True)
 _REPLICA_SETS: Final = Resource("/apis/apps/v1", "replicasets", namespaced=True)
@@ -79,7 +85,7 @@ class Watches(Protocol):
         resource: Resource,
         owner: str,
         changed: Callable[[], None],
-        moved: Callable[[Live | None, Live | None], None],
+        moved: Moved,
     ) -> Items[Live]:
         """Return the objects with the label of an owner."""
         ...
@@ -110,7 +116,7 @@ class OwnWatches:
         resource: Resource,
         owner: str,
         changed: Callable[[], None],
-        moved: Callable[[Live | None, Live | None], None],
+        moved: Moved,
     ) -> Items[Live]:
         """Watch the objects with the label of an owner, in all namespaces."""
         selector = f"{OWNER}={owner}"
@@ -151,7 +157,7 @@ class SharedWatches:
         resource: Resource,
         owner: str,
         changed: Callable[[], None],
-        moved: Callable[[Live | None, Live | None], None],
+        moved: Moved,
     ) -> Items[Live]:
         """Return the objects with the label of an owner."""
         if resource not in self._objects:
@@ -241,7 +247,7 @@ class _Whole(Generic[Kept]):
         name_of: Callable[[Kept], str],
     ) -> None:
         self.watched: Watched[Kept] = Watched(
-            api, resource, keep=keep, changed=self._changed, moved=self._move, selector=selector
+            api, resource, keep=_contained(keep), changed=self._changed, moved=self._move, selector=selector
         )
         self._name_of = name_of
         self._parts: dict[str, list[_Part[Kept]]] = {}
@@ -294,6 +300,19 @@ class _Whole(Generic[Kept]):
         self._known = known
         for part in [each for name, parts in self._parts.items() if every or name in touched for each in parts]:
             part.changed()
+
+
+def _contained(keep: Callable[[JsonObject], Kept]) -> Callable[[JsonObject], Kept | None]:
+    """Return `keep`, with None for an object for which it fails."""
+
+    def kept(tree: JsonObject) -> Kept | None:
+        try:
+            return keep(tree)
+        except Exception:
+            log.exception("%s cannot be read, and is left out: this is a bug in bateau", object_name(key_of(tree)))
+            return None
+
+    return kept
 
 
 def _owner_of(each: Live) -> str:
