@@ -35,6 +35,23 @@ async def test_a_refused_connection_is_tried_at_another_replica(
     assert [(await gateway.chat()).status for _ in range(20)] == [200] * 20
 
 
+async def test_a_dead_replica_costs_no_request_while_all_others_are_busy(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    stream, at_once = Stream(), first.answer
+    first.answer = stream.answer
+    await gateway.publish(model("chat", first.endpoint()))
+    async with gateway.session.post("/v1/chat/completions", json={"model": "chat"}) as response:
+        await stream.begun.wait()
+        first.answer = at_once
+        await second.close()
+        await gateway.publish(model("chat", first.endpoint(), second.endpoint()))
+        # The dead replica has the fewest requests in flight, so each request is tried there first.
+        assert [(await gateway.chat()).status for _ in range(20)] == [200] * 20
+        stream.end()
+        await response.read()
+
+
 async def test_a_503_is_tried_at_another_replica_with_the_whole_body(
     gateway: Gateway, first: Upstream, second: Upstream
 ) -> None:

@@ -31,6 +31,22 @@ WAITING_MAX = 1024
 # Node and uvicorn close a connection that was idle for 5 s, gunicorn after 2 s. A request that is sent at that moment
 # is lost, so the gateway closes idle connections first.
 _APP_IDLE = "1.5s"
+# A replica that has died has the fewest requests in flight, so every try of a request would go to it until the control
+# plane has removed it. After three failures without a success it gets none for a second: the last of the tries of the
+# first request goes elsewhere. A single reset does not count. The only replica of a service is always asked.
+_REFUSED: ReadObject = {
+    "split_external_local_origin_errors": True,
+    "consecutive_local_origin_failure": 3,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "interval": "0.5s",
+    "base_ejection_time": "1s",
+    "max_ejection_time": "1s",
+    "max_ejection_percent": 99,
+    # Its answers do not count.
+    "enforcing_consecutive_5xx": 0,
+    "enforcing_success_rate": 0,
+    "enforcing_local_origin_success_rate": 0,
+}
 # Envoy's default wants six endpoints; models have two or three.
 _ZONE_AWARE: ReadObject = {"zone_aware_lb_config": {"min_cluster_size": 1}}
 
@@ -64,13 +80,14 @@ def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
                 }
             ]
         },
-        # If no replica is ready, answer 503 instead of trying one that is not.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        # If no replica is ready, answer 503 instead of trying one that is not. A change of health counts at once; Envoy
+        # would collect them for a second.
+        "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
     }
     if backend.external:
         found.update(_external(backend.external, str(found["name"])))
     else:
-        found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}})
+        found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}, "outlier_detection": _REFUSED})
         if backend.protocol != "tcp":
             found["typed_extension_protocol_options"] = http_protocol_options(_upstream_http(backend.protocol))
     return found
@@ -163,10 +180,11 @@ def _address(address: str) -> ReadObject:
 
 def _upstream_http(protocol: str) -> ReadObject:
     if protocol in _MODELS:
-        # llama.cpp closes a connection that was idle for 5 s or has carried 100 requests; the gateway closes it first.
+        # llama.cpp closes a connection after an answer when it likes. A request that is sent at that moment looks like
+        # one that was sent to a dead replica, so each has a connection of its own: it costs less than the first token.
         return {
             "explicit_http_config": {"http_protocol_options": {}},
-            "common_http_protocol_options": {"idle_timeout": "4s", "max_requests_per_connection": 90},
+            "common_http_protocol_options": {"max_requests_per_connection": 1},
         }
     if protocol == "grpc":
         return {"explicit_http_config": {"http2_protocol_options": {}}}

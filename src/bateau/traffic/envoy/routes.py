@@ -229,7 +229,7 @@ def _retries(retry_on: str) -> ReadObject:
     return {
         "retry_on": retry_on,
         "num_retries": 3,
-        "retry_back_off": {"base_interval": "0.02s", "max_interval": "0.2s"},
+        "retry_back_off": {"base_interval": "0.05s", "max_interval": "0.25s"},
         "retry_host_predicate": [
             {
                 "name": "envoy.retry_host_predicates.previous_hosts",
