@@ -51,6 +51,7 @@ async def _measure() -> None:
         runtime=folder,
         listen=("127.0.0.1", front),
         control_socket=folder / "control.sock",
+        key_filters=None,
         concurrency=1,
         clock=SystemClock(),
     )

@@ -30,7 +30,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
                 continue
             body = json.loads(direct["body"]["inline_string"])
             error: Mapping[str, Any] = body.get("error", {})
-            code = f"`{error['code']}`" if error else ""
+            code = f"`{error.get('code') or error['type']}`" if error else ""
             yield request, str(direct["status"]), code, error.get("message") or f"`{json.dumps(body)}`"
 
 
@@ -40,7 +40,8 @@ def gateway_errors() -> Iterator[tuple[str, str, str]]:
 
     for reply in (*FRONT_ONLY, *ALL):
         message = re.sub(r" ?\(%\w+%\)", "", reply.text).replace("%ROUTE_NAME%", "chat")
-        status = f"{reply.status} or above" if reply.or_above else str(reply.status)
+        message = message.replace("%REQ(x-bateau-key)%", "ci")
+        status = f"{reply.status} or above" if reply.or_above else str(reply.becomes or reply.status)
         retry = f" (`Retry-After: {RETRY_AFTER_S}`)" if reply.again else ""
         yield f"{status}{retry}", f"`{reply.code}`", message
 
@@ -55,13 +56,16 @@ def control_api() -> Iterator[tuple[str, str]]:
 
 
 def _match(match: Mapping[str, Any]) -> str:
-    path = match.get("path") or f"{match['prefix']}*"
-    headers = {header["name"]: _text(header["string_match"]) for header in match.get("headers", ())}
+    paths = [match["path"]] if "path" in match else match.get("safe_regex", {}).get("regex", "").split("|")
+    path = "`, `".join(paths) if any(paths) else f"{match['prefix']}*"
+    headers = {header["name"]: _text(header) for header in match.get("headers", ())}
     method = headers.pop(":method", "any other" if "prefix" in match and not headers else "any")
     model = next(iter(headers.values()), None)
     body = "" if model is None else _WITHOUT_MODEL.get(model, f', body with `"model": "{model}"`')
     return f"{method} `{path}`{body}"
 
 
-def _text(match: Mapping[str, Any]) -> str:
-    return str(match.get("exact") or match["safe_regex"]["regex"].replace("|", " or "))
+def _text(header: Mapping[str, Any]) -> str:
+    match = header["string_match"]
+    text = str(match.get("exact") or match["safe_regex"]["regex"].replace("|", " or "))
+    return f"not {text}" if header.get("invert_match") else text

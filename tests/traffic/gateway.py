@@ -20,6 +20,7 @@ from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.keys import Keys
 from bateau.wiring.this_process import SystemClock
 
 WAIT_S = 15.0
@@ -76,6 +77,7 @@ class Gateway:
     def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="bt-"))
         self.port = free_port()
+        self.keys = Keys("test", {"XDG_STATE_HOME": str(self.base), "HOME": str(self.base)})
         self.url = f"http://127.0.0.1:{self.port}"
         self.plane = self.new_plane()
         self.published = Traffic()
@@ -95,7 +97,9 @@ class Gateway:
     def admin(self) -> EnvoyAdmin:
         return self._proxies[REPLICA].admin
 
-    async def open(self) -> None:
+    async def open(self, *, with_key_filters: bool = True) -> None:
+        if with_key_filters:
+            self.keys.publish(open_to_all=False)
         self.published = self.traffic()
         self.plane.publish(self.published)
         connector = aiohttp.TCPConnector(limit=0)
@@ -208,6 +212,7 @@ class Gateway:
             runtime=self.base,
             listen=("127.0.0.1", self.port),
             control_socket=self.base / "control.sock",
+            key_filters=self.keys.directory,
             concurrency=2,
             clock=SystemClock(),
         )

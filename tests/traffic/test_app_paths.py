@@ -83,9 +83,7 @@ async def test_a_header_with_an_underscore_reaches_the_app(port: int, app: RawAp
     [
         ("GET /v1%2Fmodels HTTP/1.1", []),
         ("GET /a%5Cb HTTP/1.1", []),
-        ("GET /v1/models HTTP/1.1", ["x_bateau_model: chat"]),
         ("GET /v1/models HTTP/1.1", ["content-length: x"]),
-        ("GET /v1/models HTTP/9.9", []),
         ("GET /v1/models HTTP/1.1", ["x-large: " + "x" * 70_000]),
         ("GET /v1/models HTTP/1.1", ["connection: upgrade", "upgrade: websocket"]),
     ],

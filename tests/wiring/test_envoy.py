@@ -73,6 +73,7 @@ def test_a_program_that_is_not_an_envoy_is_refused_in_one_sentence(
             runtime=tmp_path,
             listen=("127.0.0.1", 9),
             control_socket=tmp_path / "control.sock",
+            key_filters=None,
             concurrency=1,
             clock=SystemClock(),
         )

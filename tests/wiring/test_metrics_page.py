@@ -28,6 +28,7 @@ def plane() -> Iterator[EnvoyPlane]:
         runtime=folder,
         listen=("127.0.0.1", 9),
         control_socket=folder / "control.sock",
+        key_filters=None,
         concurrency=1,
         clock=SystemClock(),
     )

@@ -5,14 +5,18 @@ Source: OpenAI API reference, chat completions, streaming; `timings` is llama.cp
 """
 
 import json
+import os
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Final
 
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 
 Message = dict[str, str]
+KEY_VARIABLE: Final = "BATEAU_API_KEY"
 
 
 @dataclass
@@ -39,19 +43,28 @@ class Answer:
 
 
 async def ask(base_url: str, model: str, messages: Sequence[Message], answer: Answer) -> AsyncIterator[str]:
-    """Yield the pieces of the answer as they arrive, and fill in `answer`. Raises ControlError."""
+    """Yield the pieces of the answer as they arrive, and fill in `answer`. Raises ControlError.
+
+    Sends the API key that the environment has in BATEAU_API_KEY.
+    """
     import aiohttp
 
     body = {"model": model, "messages": list(messages), "stream": True, "stream_options": {"include_usage": True}}
     started = time.monotonic()
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=5)
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"authorization": f"Bearer {key}"} if key else {}
     try:
         async with (
-            aiohttp.ClientSession(timeout=timeout) as session,
+            aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
             session.post(f"{base_url}/chat/completions", json=body) as response,
         ):
-            if response.status != 200:  # noqa: PLR2004
-                raise ControlError(_error_message(await response.text(), response.status))
+            if response.status != HTTPStatus.OK:
+                no_key = response.status == HTTPStatus.UNAUTHORIZED
+                raise ControlError(
+                    _error_message(await response.text(), response.status),
+                    hint=f"set {KEY_VARIABLE} to a secret; `bateau keys create NAME` makes one" if no_key else None,
+                )
             async for line in response.content:
                 data = line.decode("utf-8", errors="replace").strip().removeprefix("data:").strip()
                 if not data or data == "[DONE]" or data.startswith(":"):

@@ -20,6 +20,7 @@ COMMANDS: Mapping[str, str] = {
     "history": "Show the released revisions, with time and author.",
     "logs": "Show the output of a service.",
     "models": "List, download and remove models.",
+    "keys": "Create the API keys of the endpoint, and revoke them.",
     "check": "Check specs without applying them.",
     "plan": "Show the effect of a change of specs.",
     "apply": "Run an environment on this machine or its clusters: plan, confirm, wait.",

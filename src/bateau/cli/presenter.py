@@ -116,8 +116,8 @@ def is_terminal_err() -> bool:
     return sys.stderr.isatty() and is_terminal()
 
 
-def endpoint_lines(tree: StatusTree) -> str:
-    """Return the lines with the addresses of the endpoint, the metrics and the apps."""
+def endpoint_lines(tree: StatusTree, *, keys_required: bool) -> str:
+    """Return the lines with the addresses of the endpoint, the metrics and the apps, and how to send a request."""
     url = tree["listen"]
     models = [service for service in tree["services"] if service["service"].startswith("model/")]
     lines = [
@@ -133,8 +133,10 @@ def endpoint_lines(tree: StatusTree) -> str:
         tried = next((model for model in models if model["task"] == "generate"), models[0])
         path, fields = _EXAMPLES[tried["task"] or "generate"]
         body = f'{{"model":"{tried["service"].partition("/")[2]}",{fields}}}'
-        lines.append(f"{'try':<10} curl {url}/v1/{path} -H content-type:application/json -d '{body}'")
-    lines.append(f"{'':<10} export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY=none")
+        key = ' -H "authorization: Bearer $OPENAI_API_KEY"' if keys_required else ""
+        lines.append(f"{'try':<10} curl {url}/v1/{path} -H content-type:application/json{key} -d '{body}'")
+    secret = "$(bateau keys create NAME)" if keys_required else "none"
+    lines.append(f"{'':<10} export OPENAI_BASE_URL={url}/v1 OPENAI_API_KEY={secret}")
     return "\n".join(lines)
 
 

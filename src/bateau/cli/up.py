@@ -39,6 +39,7 @@ spec: {source: smollm2}
 @directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
+@click.option("--open", "open_to_all", is_flag=True, help="Nobody needs an API key, even if there are some.")
 @environment_option("The environment to hydrate for.")
 @click.option(
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
@@ -59,8 +60,9 @@ spec: {source: smollm2}
     "--applied", is_flag=True, hidden=True, help="Serve the specs that `apply` writes to stdin, and follow nothing."
 )
 def command(  # noqa: PLR0917 - click passes them by name
-    url: str | None, directory: Path, name: str, listen: str, environment: str | None, allowed_signers: Path | None,
-    rewritten_history: bool, detach: bool, question: str | None, control: bool, applied: bool,
+    url: str | None, directory: Path, name: str, listen: str, open_to_all: bool, environment: str | None,
+    allowed_signers: Path | None, rewritten_history: bool, detach: bool, question: str | None, control: bool,
+    applied: bool,
 ) -> int:  # fmt: skip
     """Serve every spec below the directory, or the catalogue's default model if there is none.
 
@@ -75,6 +77,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("a Git URL has a directory of its own: add `#subdirectory=PATH` to it instead of -C")
     if detach and not control:
         arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
+        arguments += ["--open"] if open_to_all else []
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
         arguments += ["--allow-rewritten-history"] if rewritten_history else []
@@ -97,6 +100,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         allowed_signers=allowed_signers,
         rewritten_history=rewritten_history,
         applied=Applied(**json.load(sys.stdin)) if applied else None,
+        open_to_all=open_to_all,
         listen=address,
         environment=environment,
         default_texts={"default.yaml": DEFAULT_SPEC},
@@ -231,7 +235,7 @@ async def _show(platform: "LocalPlatform", question: str | None) -> None:
             if any(service["state"] == "Ready" for service in tree["services"]):
                 if question:
                     await _ask(tree, question)
-                click.echo(endpoint_lines(tree))
+                click.echo(endpoint_lines(tree, keys_required=_are_keys_required(platform.settings.instance)))
             click.echo(
                 f"Watching {tree['directory']}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True
             )
@@ -256,6 +260,12 @@ async def _ask(tree: "StatusTree", question: str) -> None:
     click.echo(f"\n    {click.style(answer.figures(), dim=True)}\n")
 
 
+def _are_keys_required(instance: str) -> bool:
+    from bateau.wiring.keys import Keys
+
+    return Keys(instance, os.environ).load().required
+
+
 def _detach(name: str, arguments: list[str], question: str | None) -> int:
     """Start a control plane in its own session, and show its progress."""
     from bateau.cli.detached import start_detached, still_running
@@ -264,7 +274,7 @@ def _detach(name: str, arguments: list[str], question: str | None) -> int:
     tree = start_detached(name, arguments, Presenter())
     if question:
         asyncio.run(_ask(tree, question))
-    click.echo(endpoint_lines(tree))
+    click.echo(endpoint_lines(tree, keys_required=_are_keys_required(name)))
     click.echo(still_running(tree), err=True)
     failed = [service for service in tree["services"] if service["state"] == "Failed"]
     wrong = tree["specsRejected"]

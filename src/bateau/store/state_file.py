@@ -1,6 +1,6 @@
 """Store a small tree of plain values in one JSON file.
 
-Called by store.applied, wiring.applying and wiring.local. control uses it through ports.memory.
+Called by store.applied, store.keys, wiring.applying and wiring.local. control uses it through ports.memory.
 
 Invariant: the file is never half-written: a temporary file is renamed, so `kill -9` leaves the old or the new content.
 Held by tests/wiring/test_instance.py.
@@ -36,6 +36,13 @@ class StateFile:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._ours = False  # whether this instance has written the file, so that `save` may replace it
+
+    def read(self) -> JsonObject:
+        """Return the tree, or an empty one if the file does not exist. Raises ControlError if it cannot be read."""
+        try:
+            return self._read()
+        except _UnreadableError as error:
+            raise ControlError(f"{self._path} cannot be read: {error}", hint="restore it from a backup") from error
 
     def load(self) -> JsonObject:
         """Return the tree, or an empty one if the file does not exist or cannot be read."""

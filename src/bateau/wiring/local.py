@@ -43,6 +43,7 @@ from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.history import history_path
+from bateau.wiring.keys import Keys
 from bateau.wiring.listen import check_port_free, free_port
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, lock_holder, make, paths
@@ -67,6 +68,7 @@ class Settings:
     With `allowed_signers`, a file in the format of ssh-keygen, only commits signed by one of its keys are followed.
     With `rewritten_history`, a forced push to commits that do not build on the last one is followed, too.
     With `applied`, those texts are the desired state, and the files in `directory` are not read.
+    With `open_to_all`, nobody needs a key, even if there are some.
     """
 
     instance: str
@@ -77,6 +79,7 @@ class Settings:
     allowed_signers: Path | None = None
     rewritten_history: bool = False
     applied: Applied | None = None
+    open_to_all: bool = False
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -107,6 +110,8 @@ class LocalPlatform:
         self.since = self.clock.wall()
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
+        keys = Keys(settings.instance, settings.environ)
+        keys.publish(open_to_all=settings.open_to_all)
         keeper = local_keeper(settings)
         self.runtime = LocalRuntime(keeper, self.clock)
         self.plane = EnvoyPlane(
@@ -115,6 +120,7 @@ class LocalPlatform:
             runtime=where.runtime,
             listen=settings.listen,
             control_socket=where.control_socket,
+            key_filters=keys.directory,
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )

@@ -1,7 +1,7 @@
 """The listeners and their filters.
 
-Called by traffic.envoy. It makes the front listener of all models with its filters, and one listener for each port of
-an App.
+Called by traffic.envoy and wiring.keys. It makes the front listener of all models with its filters, and one listener
+for each port of an App.
 
 Invariant: filters, routes, clusters and endpoints are not part of the front listener. They come by discovery of their
 own, so a change to them drains no connection. Held by tests/traffic/test_balancing.py and
@@ -10,9 +10,12 @@ Refused: Lua for reading the body. It is cheaper for large bodies, but accepts i
 """
 
 from collections.abc import Sequence
+from pathlib import PurePath
+from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
-from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, local_replies, status_filter
+from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, discovered
+from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
 
 TYPE = "type.googleapis.com/"
 MODEL_HEADER = "x-bateau-model"
@@ -24,12 +27,16 @@ FRONT = "front"  # the listener, and its routes
 # They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
+_FORGED_FILTER: Final = "bateau.forged"
+# The headers by which filters tell each other, and replicas, what they found out about a request.
+_OWN_HEADERS: Final = "x-bateau-"
 # The URL space of models is Bateau's own: each path has one spelling.
 _OUR_PATHS = {
     "normalize_path": True,
     "merge_slashes": True,
     "path_with_escaped_slashes_action": "REJECT_REQUEST",
-    "common_http_protocol_options": {"headers_with_underscores_action": "REJECT_REQUEST"},
+    # A replica may take such a header for another one, as CGI does. Some proxies add them, so the request passes.
+    "common_http_protocol_options": {"headers_with_underscores_action": "DROP_HEADER"},
 }
 # Paths and headers belong to the app. Registries, object stores and proxies use %2F, //, %5C and `..` in paths.
 _THEIR_PATHS = {
@@ -40,25 +47,36 @@ _THEIR_PATHS = {
 }
 
 
-def front_listener(address: str, port: int) -> ReadObject:
-    """Return the Listener that clients of models connect to."""
-    discovered = [
-        {
-            "name": each["name"],
-            "config_discovery": {"config_source": ads(), "type_urls": [text_at(each, "typed_config", "@type")]},
-        }
-        for each in front_filters()
-    ]
+def front_listener(address: str, port: int, *, key_filters: PurePath | None) -> ReadObject:
+    """Return the Listener that clients of models connect to.
+
+    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key.
+    """
+    filters = {text_at(each, "name"): _by_ads(each) for each in front_filters()}
+    first, *rest = filters.values()
+    before, after = (
+        [discovered(name, key_filters) for name in names] if key_filters else [] for names in (BEFORE_BODY, AFTER_BODY)
+    )
+    model = len(MODEL_FILTERS)
     config = {
         "rds": {"route_config_name": FRONT, "config_source": ads()},
-        "local_reply_config": local_replies((*FRONT_ONLY, *ALL)),
+        "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
+    chain = [first, *before, *rest[:model], *after, *rest[model:]]
     return {
         "name": FRONT,
         "address": socket_address(address, port),
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
-        "filter_chains": [{"filters": [_http_connection_manager(FRONT, discovered, config)]}],
+        "filter_chains": [{"filters": [_http_connection_manager(FRONT, chain, config, suppresses_envoy_headers=True)]}],
+    }
+
+
+def _by_ads(filter_config: ReadObject) -> ReadObject:
+    type_url = text_at(filter_config, "typed_config", "@type")
+    return {
+        "name": filter_config["name"],
+        "config_discovery": {"config_source": ads(), "type_urls": [type_url]},
     }
 
 
@@ -113,11 +131,18 @@ def ads() -> ReadObject:
     return {"ads": {}, "resource_api_version": "V3"}
 
 
-def _http_connection_manager(name: str, filters: Sequence[ReadObject], more: ReadObject) -> ReadObject:
+def _http_connection_manager(
+    name: str, filters: Sequence[ReadObject], more: ReadObject, *, suppresses_envoy_headers: bool = False
+) -> ReadObject:
     config: dict[str, ReadJson] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
-        "http_filters": [*filters, _http_filter("router", "router.v3.Router", {})],
+        "http_filters": [
+            *filters,
+            _http_filter("router", "router.v3.Router", {"suppress_envoy_headers": suppresses_envoy_headers}),
+        ],
+        # nginx sends its requests with HTTP/1.0 by default.
+        "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},
         # A prompt may take minutes before the first byte, and a stream may pause: silence has no limit. A client that
         # does not finish its headers is disconnected.
         "stream_idle_timeout": "0s",
@@ -141,10 +166,12 @@ def _http_filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
 
 
 def front_filters() -> list[ReadObject]:
-    """Return the HTTP filters of the front listener, each a TypedExtensionConfig.
+    """Return the HTTP filters of the front listener that never change, each a TypedExtensionConfig.
 
-    They copy `model` from the body into a header that routes match on. A client's own header of that name is replaced.
+    The first removes headers that only the gateway may set. Others copy `model` from the body into a header that routes
+    match on.
     """
+    forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 
     def model(value: str | None = None) -> ReadObject:
         found: dict[str, ReadJson] = {"metadata_namespace": METADATA_NAMESPACE, "key": "model"}
@@ -171,6 +198,12 @@ def front_filters() -> list[ReadObject]:
         }
     }
     return [
+        {
+            **_http_filter(
+                "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [forged]}}
+            ),
+            "name": _FORGED_FILTER,
+        },
         _http_filter("json_to_metadata", "json_to_metadata.v3.JsonToMetadata", {"request_rules": rules}),
         _http_filter(
             "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}

@@ -47,6 +47,8 @@ _DRAIN_S = 600
 class EnvoyPlane:
     """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`.
 
+    `key_filters` is the directory with the filters that check keys: see `traffic.envoy.key_filters`. None: nobody needs
+    a key.
     Raises ControlError if `binary` is not an Envoy that can read the resources of this plane.
     """
 
@@ -60,6 +62,7 @@ class EnvoyPlane:
         runtime: Path,
         listen: tuple[str, int],
         control_socket: Path,
+        key_filters: Path | None,
         concurrency: int,
         clock: Clock,
     ) -> None:
@@ -70,7 +73,11 @@ class EnvoyPlane:
         try:
             self._api = EnvoyApi(binary, cache)
             self._builder = ResourceBuilder(
-                api=self._api, listen=listen, control_socket=control_socket, gateway=f"gateway/{self.name}"
+                api=self._api,
+                listen=listen,
+                control_socket=control_socket,
+                gateway=f"gateway/{self.name}",
+                key_filters=key_filters,
             )
             self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
             self._builder.build(Traffic())

@@ -1,4 +1,4 @@
-"""The error responses of Envoy itself: OpenAI's error shape, the cause, and a remedy.
+"""The error responses of Envoy itself: in the error shape of the API that was called, the cause, and a remedy.
 
 Called by traffic.envoy.listener and traffic.envoy.routes.
 
@@ -8,8 +8,11 @@ Held by tests/traffic/test_errors.py and tests/traffic/test_app_paths.py.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from bateau.kit.json_value import ReadJson, ReadObject
+from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
+from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER
 from bateau.traffic.envoy.openai_errors import error_body
 
 # Bodies up to 20 MB must pass. Envoy buffers the whole body to read the model from it and to retry.
@@ -24,13 +27,16 @@ _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.Expre
 class Reply:
     """One error: its status (with `or_above`, that or a higher one), Envoy's response flags, and its text.
 
-    `text` may contain Envoy's command operators. With `again`, the response tells the client when to retry.
+    `text` may contain Envoy's command operators. `details` is the beginning of Envoy's response code details. With
+    `again`, the response tells the client when to retry; with `becomes`, it has another status than Envoy gave it.
     """
 
     status: int
     text: str
     code: str
     flags: Sequence[str] = ()
+    details: str | None = None
+    becomes: int | None = None
     path: str | None = None
     or_above: bool = False
     again: bool = False
@@ -44,6 +50,41 @@ FRONT_ONLY = (
         text="The control plane is not running; metrics and webhooks need it. Models are served without it.",
         code="control_plane_down",
         again=True,
+    ),
+    Reply(
+        status=401,
+        details="missing_api_key",
+        text="This endpoint needs an API key: send `Authorization: Bearer bateau_...` or `x-api-key: bateau_...`.",
+        code="missing_api_key",
+        kind="invalid_request_error",
+    ),
+    Reply(
+        status=401,
+        text="The API key is not one of this endpoint, or it was revoked.",
+        code="invalid_api_key",
+        kind="invalid_request_error",
+    ),
+    Reply(
+        status=403,
+        details=f"rbac_access_denied_matched_policy[{EXPIRED}",
+        becomes=401,
+        text=f"The API key '%REQ({KEY_HEADER})%' has expired.",
+        code="expired_api_key",
+        kind="invalid_request_error",
+    ),
+    Reply(
+        status=403,
+        details="rbac_access_denied",
+        text=f"The API key '%REQ({KEY_HEADER})%' may not use this model.",
+        code="model_not_allowed",
+        kind="invalid_request_error",
+    ),
+    Reply(
+        status=429,
+        details="local_rate_limited",
+        text=f"The API key '%REQ({KEY_HEADER})%' has sent as many requests as it may in a minute.",
+        code="rate_limit_exceeded",
+        kind="requests",
     ),
 )
 ALL = (
@@ -97,20 +138,36 @@ def local_replies(replies: Sequence[Reply]) -> ReadObject:
     return {"mappers": [_mapper(reply) for reply in replies]}
 
 
-def _mapper(reply: Reply) -> ReadObject:
-    filters = [status_filter(reply.status, op="GE" if reply.or_above else "EQ"), _not_of_a_route()]
+def front_replies(replies: Sequence[Reply]) -> ReadObject:
+    """Return the LocalReplyConfig of the endpoint: in Anthropic's shape below its path, elsewhere in OpenAI's."""
+    return {"mappers": [_mapper(reply, anthropic=anthropic) for reply in replies for anthropic in (True, False)]}
+
+
+def _mapper(reply: Reply, *, anthropic: bool = False) -> ReadObject:
+    filters = [status_filter(reply.status, op="GE" if reply.or_above else "EQ"), _details(reply.details)]
     if reply.flags:
         filters.append({"response_flag_filter": {"flags": list(reply.flags)}})
     if reply.path:
         path = {"name": ":path", "string_match": {"safe_regex": {"regex": reply.path}}}
         filters.append({"header_filter": {"header": path}})
-    body = error_body(reply.text, kind=reply.kind, code=reply.code)
+    if anthropic:
+        filters.append({"header_filter": {"header": {"name": ":path", "string_match": {"prefix": MESSAGES}}}})
+    status = reply.becomes or reply.status
+    body = (
+        anthropic_error(reply.text, status=status)
+        if anthropic
+        else error_body(reply.text, kind=reply.kind, code=reply.code)
+    )
     mapper: dict[str, ReadJson] = {
         "filter": {"and_filter": {"filters": filters}},
         "body_format_override": {"json_format": body, "content_type": "application/json"},
     }
+    if reply.becomes:
+        mapper["status_code"] = reply.becomes
     if reply.again:
         mapper["headers_to_add"] = [_header("retry-after", str(RETRY_AFTER_S))]
+    if status == HTTPStatus.UNAUTHORIZED:
+        mapper["headers_to_add"] = [_header("www-authenticate", "Bearer")]
     return mapper
 
 
@@ -120,9 +177,13 @@ def status_filter(status: int, *, op: str = "EQ") -> ReadObject:
     return {"status_code_filter": {"comparison": {"op": op, "value": value}}}
 
 
-def _not_of_a_route() -> ReadObject:
-    """Exclude the direct responses of routes: they are local replies too, and have their own text."""
-    expression = {"@type": _CEL, "expression": "response.code_details != 'direct_response'"}
+def _details(beginning: str | None) -> ReadObject:
+    """Match the beginning of Envoy's response code details.
+
+    The direct responses of routes never match: they are local replies too, and have their own text.
+    """
+    condition = f".startsWith('{beginning}')" if beginning else " != 'direct_response'"
+    expression = {"@type": _CEL, "expression": f"response.code_details{condition}"}
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 

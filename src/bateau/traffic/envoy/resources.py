@@ -74,13 +74,15 @@ class ResourceBuilder:
 
     `gateway` is the service key of resources that belong to no service. Without a `control_socket`, the gateways are
     those of a cluster: the front listener has no paths of the control API, every host name is served, because the
-    listener is behind a Service, and replicas in a gateway's own zone are preferred.
+    listener is behind a Service, and replicas in a gateway's own zone are preferred. `key_filters` is the directory
+    with the filters that check keys, None if nobody needs a key.
     """
 
     api: EnvoyApi
     listen: tuple[str, int]
     control_socket: PurePath | None
     gateway: str
+    key_filters: PurePath | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -122,7 +124,7 @@ class ResourceBuilder:
         """Yield the resources that belong to no service: the front listener, its parts, and the control API."""
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
-            (LISTENER, front_listener(*self.listen)),
+            (LISTENER, front_listener(*self.listen, key_filters=self.key_filters)),
             (ROUTES, front_routes(models, on_machine=self._on_machine)),
             *((EXTENSION, each) for each in front_filters()),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),

@@ -13,8 +13,11 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend, ExternalTarget
-from bateau.kit.json_value import ReadJson, ReadObject
+from bateau.kit.json_value import ReadJson, ReadObject, text_at
+from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl
+from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
+from bateau.traffic.envoy.key_filters import KEY_HEADER
 from bateau.traffic.envoy.listener import (
     FRONT,
     INVALID_BODY,
@@ -37,9 +40,15 @@ _RETRY_ON_APP_SAFE = f"{_RETRY_ON_APP},reset"
 _SAFE_METHODS = "GET|HEAD"
 # Request headers that replicas do not get: keys end at the gateway, clients cannot choose a route by header, and
 # filters cannot read compressed responses.
-_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER]
-# llama.cpp allows any origin; the gateway decides which origins may read responses.
-_REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials"]
+_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, KEY_HEADER]
+# llama.cpp allows any origin; the gateway decides which origins may read responses. The name of the engine is nobody's
+# business.
+_REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials", "server"]
+# Each takes a POST with a model in its body.
+_MODEL_PATHS = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/responses", MESSAGES, f"{MESSAGES}/count_tokens"),
+    *("/v1/embeddings", "/v1/rerank", "/v1/reranking"),
+)
 
 
 def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadObject:
@@ -48,23 +57,23 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadO
     On a machine it serves that machine's names, and passes the paths of the control API.
     """
     names = sorted(model.name for model in models)
+    unknown = invalid_request(_no_such_model(names), code="model_not_found", param="model")
     routes: list[ReadObject] = [
-        _answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
+        {
+            **_answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
+            **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
+        },
         *(_control_routes() if on_machine else ()),
         _answer(_get("/v1/models"), 200, _model_list(models), name="models"),
         *(
             _answer(_get(f"/v1/models/{quote(model.name)}"), 200, _model_entry(model), name="models")
             for model in models
         ),
-        _answer(
-            {**_get_prefix("/v1/models/")},
-            404,
-            invalid_request(_no_such_model(names), code="model_not_found", param="model"),
-            name="unknown",
-        ),
+        _answer({**_get_prefix("/v1/models/")}, 404, unknown, name="unknown"),
+        _wrong_method(),
         *(route for model in models for route in model_routes(model)),
-        _answer(
-            _model_header(MISSING_MODEL),
+        *_refused(
+            MISSING_MODEL,
             400,
             invalid_request(
                 'You must provide a model parameter: the request body is a JSON object with "model". '
@@ -74,8 +83,8 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadO
             ),
             name="invalid",
         ),
-        _answer(
-            _model_header(INVALID_BODY),
+        *_refused(
+            INVALID_BODY,
             400,
             invalid_request(
                 "The request body could not be parsed as JSON; send a JSON object with content-type application/json.",
@@ -83,17 +92,13 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadO
             ),
             name="invalid",
         ),
-        _answer(
-            {"prefix": "/v1/"},
-            404,
-            invalid_request(_no_such_model(names), code="model_not_found", param="model"),
-            name="unknown",
-        ),
+        *_refused(None, 404, unknown, name="unknown"),
         _answer(
             {"prefix": "/"},
             404,
             invalid_request(
-                "There is nothing at this path. OpenAI's API is below /v1/; /metrics and /healthz are there too.",
+                "There is nothing at this path. OpenAI's API is below /v1/, Anthropic's is /v1/messages; /metrics and "
+                "/healthz are there too.",
                 code="unknown_path",
             ),
             name="unknown",
@@ -128,7 +133,8 @@ def _control_routes() -> list[ReadObject]:
             # The gateway does not wait for a sender that stops in the middle of a request.
             "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
             # A delivery names no model, so Envoy does not buffer its body.
-            "typed_per_filter_config": {name: _disabled() for name in MODEL_FILTERS},
+            # Its sender proves itself by a signature.
+            "typed_per_filter_config": _without((*MODEL_FILTERS, *KEY_FILTERS)),
         },
     ]
 
@@ -216,8 +222,10 @@ def _rename(upstream_model: str) -> ReadObject:
     }
 
 
-def _disabled() -> ReadObject:
-    return {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
+def _without(filters: Sequence[str]) -> ReadObject:
+    """Return the typed_per_filter_config of a route whose requests do not pass some filters."""
+    disabled = {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
+    return dict.fromkeys(filters, disabled)
 
 
 def _rewrite_for(target: ExternalTarget, route: dict[str, ReadJson]) -> None:
@@ -246,8 +254,28 @@ def _header(value: str) -> ReadObject:
     return {"name": MODEL_HEADER, "string_match": {"exact": value}}
 
 
-def _model_header(value: str) -> ReadObject:
-    return {"prefix": "/v1/", "headers": [_header(value)]}
+def _refused(model: str | None, status: int, error: ReadObject, *, name: str) -> list[ReadObject]:
+    """Return the answers at every path that takes a model, in the shape of its API: for one value, or for any."""
+    headers = [_header(model)] if model else []
+    message = text_at(error, "error", "message")
+    return [
+        _answer(
+            {"path": path, "headers": headers},
+            status,
+            anthropic_error(message, status=status) if path.startswith(MESSAGES) else error,
+            name=name,
+        )
+        for path in _MODEL_PATHS
+    ]
+
+
+def _wrong_method() -> ReadObject:
+    paths = "|".join(_MODEL_PATHS)
+    post = {"name": ":method", "string_match": {"exact": "POST"}, "invert_match": True}
+    error = invalid_request("This path takes POST requests only.", code="method_not_allowed")
+    answer = _answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")
+    allow = {"header": {"key": "allow", "value": "POST"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return {**answer, "response_headers_to_add": [*json_content_type(), allow]}
 
 
 def _get(path: str) -> ReadObject:

@@ -1,0 +1,53 @@
+"""API keys as JSON and as rows of a table, without their secrets.
+
+Called by cli.keys.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from bateau.domain.api_key import ApiKey
+from bateau.kit.json_value import ReadObject
+
+
+def key_json(key: ApiKey, *, now: float) -> ReadObject:
+    """Return a key as JSON; times are in RFC 3339."""
+    return {
+        "name": key.name,
+        "secret": shown_secret(key),
+        "owner": key.owner,
+        "models": list(key.models),
+        "requestsPerMinute": key.requests_per_minute,
+        "created": _time(key.created_at),
+        "expires": None if key.expires_at is None else _time(key.expires_at),
+        "expired": key.is_expired(now),
+        "note": key.note,
+    }
+
+
+def keys_json(keys: Sequence[ApiKey], *, required: bool, now: float) -> ReadObject:
+    """Return all keys as JSON, and whether a request needs one."""
+    return {"required": required, "keys": [key_json(key, now=now) for key in keys]}
+
+
+def key_row(key: ApiKey, *, now: float) -> tuple[str, ...]:
+    """Return the cells of a key: name, secret, owner, models, requests per minute, expiry, note."""
+    expires = "-" if key.expires_at is None else _time(key.expires_at)[:16].replace("T", " ")
+    return (
+        key.name,
+        shown_secret(key),
+        key.owner,
+        ", ".join(key.models),
+        "-" if key.requests_per_minute is None else str(key.requests_per_minute),
+        "expired" if key.is_expired(now) else expires,
+        key.note,
+    )
+
+
+def shown_secret(key: ApiKey) -> str:
+    """Return what people recognise a secret by."""
+    return f"bateau_...{key.hint}"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

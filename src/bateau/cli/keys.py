@@ -1,0 +1,167 @@
+"""`bateau keys`: create the API keys of the endpoint, list, rotate and revoke them."""
+
+import getpass
+import os
+import time
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from bateau.cli.options import Number, json_option, name_option
+
+_DAY_S = 86_400.0
+
+
+class Expiry(click.ParamType[float]):
+    """A time from now on, such as 90d or 12h, or a date; as seconds since the epoch."""
+
+    name = "time"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the time; a wrong or a past one is a usage error."""
+        from bateau.kit.quantity import QuantityError, parse_seconds
+
+        if not isinstance(value, str):
+            return float(value)
+        days = value.removesuffix("d")
+        try:
+            seconds = int(days) * _DAY_S if days != value and days.isdecimal() else parse_seconds(value)
+            until = time.time() + seconds
+        except (QuantityError, OverflowError):
+            until = self._date(value, param, ctx)
+        try:
+            datetime.fromtimestamp(until, UTC)
+        except (ValueError, OverflowError, OSError):
+            self.fail(f"{value} is too far in the future", param, ctx)
+        if until <= time.time():
+            self.fail(f"{value} is over", param, ctx)
+        return float(int(until))
+
+    def _date(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            self.fail(f"{value} is not a time: write 90d, 12h, or a date such as 2027-01-31", param, ctx)
+        return (day + timedelta(days=1)).timestamp()  # the day itself is included
+
+
+@click.group()
+def command() -> None:
+    """Create the API keys of the endpoint, list, rotate and revoke them.
+
+    The endpoint is open until its first key is created. From then on each request needs one, as
+    `Authorization: Bearer KEY` or `x-api-key: KEY`. Changes take effect at once, also while no control plane runs.
+    """
+
+
+@command.command()
+@click.argument("key")
+@click.option("--owner", default=None, help="Who answers for the key. [default: this user]")
+@click.option(
+    "--models", multiple=True, default=("*",), show_default=True, metavar="GLOB",
+    help="Models that the key may use, such as 'chat*'. May be repeated.",
+)  # fmt: skip
+@click.option("--expires", type=Expiry(), help="When the key ends: 90d, 12h, or the last day, such as 2027-01-31.")
+@click.option("--requests-per-minute", type=Number(1), help="How many requests the key may send in a minute.")
+@click.option("--note", default="", help="What the key is for.")
+@name_option
+@json_option
+def create(
+    key: str, owner: str | None, models: tuple[str, ...], expires: float | None, requests_per_minute: int | None,
+    note: str, name: str, as_json: bool,
+) -> None:  # fmt: skip
+    """Create KEY, and print its secret. It is stored as a hash and is never shown again."""
+    from bateau.wiring.keys import Keys, Wanted
+
+    wanted = Wanted(
+        name=key,
+        owner=getpass.getuser() if owner is None else owner,
+        models=models,
+        expires_at=expires,
+        requests_per_minute=requests_per_minute,
+        note=note,
+    )
+    made, secret = Keys(name, os.environ).create(wanted, now=float(int(time.time())))
+    _show_secret(made.name, secret, as_json=as_json, verb="created")
+
+
+@command.command("list")
+@name_option
+@json_option
+def list_keys(name: str, as_json: bool) -> None:
+    """List the keys, without their secrets."""
+    from bateau.api.encoding import encode
+    from bateau.api.key_json import key_row, keys_json
+    from bateau.cli.table import table
+    from bateau.wiring.keys import Keys
+
+    keyring, now = Keys(name, os.environ).load(), time.time()
+    if as_json:
+        click.echo(encode(keys_json([*keyring.by_name.values()], required=keyring.required, now=now)))
+        return
+    if keyring.by_name:
+        header = ("KEY", "SECRET", "OWNER", "MODELS", "REQUESTS/MIN", "EXPIRES", "NOTE")
+        click.echo(table(header, [key_row(key, now=now) for key in keyring.by_name.values()]))
+    if keyring.open_to_all:
+        click.echo("the endpoint was started with --open: nobody needs a key", err=True)
+    elif not keyring.began:
+        click.echo("there is no key, so nobody needs one; `bateau keys create NAME` makes the first", err=True)
+    elif not keyring.by_name:
+        click.echo("there is no key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+
+
+@command.command()
+@click.argument("key")
+@name_option
+@json_option
+def show(key: str, name: str, as_json: bool) -> None:
+    """Show KEY, without its secret."""
+    from bateau.api.encoding import encode
+    from bateau.api.key_json import key_json
+    from bateau.wiring.keys import Keys
+
+    tree = key_json(Keys(name, os.environ).named(key), now=time.time())
+    if as_json:
+        click.echo(encode(tree))
+        return
+    for field, value in tree.items():
+        words = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)] if value else ["-"]
+        click.echo(f"{field:<20} {', '.join(words)}")
+
+
+@command.command()
+@click.argument("key")
+@name_option
+@json_option
+def rotate(key: str, name: str, as_json: bool) -> None:
+    """Give KEY a new secret, and print it. The old secret is refused from now on.
+
+    To change clients without a gap, create a second key, change the clients, and revoke the first.
+    """
+    from bateau.wiring.keys import Keys
+
+    made, secret = Keys(name, os.environ).rotate(key)
+    _show_secret(made.name, secret, as_json=as_json, verb="rotated")
+
+
+@command.command()
+@click.argument("key")
+@name_option
+def revoke(key: str, name: str) -> None:
+    """Remove KEY. Requests with it are refused from now on; those in flight are finished."""
+    from bateau.wiring.keys import Keys
+
+    removed, left = Keys(name, os.environ).revoke(key)
+    click.echo(f"revoked {removed.name}")
+    if not left.by_name and left.required:
+        click.echo("it was the last key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+
+
+def _show_secret(key: str, secret: str, *, as_json: bool, verb: str) -> None:
+    from bateau.api.encoding import encode
+
+    if as_json:
+        click.echo(encode({"name": key, "secret": secret}))
+        return
+    click.echo(f"{verb} {key}; its secret is shown this one time:", err=True)
+    click.echo(secret)

@@ -1,0 +1,32 @@
+"""An API key of the endpoint, without its secret: who may use which models, how often, and until when.
+
+Made by store.keys; read by traffic.envoy.key_filters, wiring.keys and cli.keys.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+ALL_MODELS: Final = "*"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key; `sha256` is all that is kept of its secret, and `hint` its last four characters.
+
+    `models` are globs: `*` is any text and `?` any character. Times are in seconds since the epoch; without
+    `expires_at` the key does not expire. Without `requests_per_minute` they are not limited.
+    """
+
+    name: str
+    sha256: str
+    hint: str
+    owner: str
+    created_at: float
+    models: tuple[str, ...] = (ALL_MODELS,)
+    expires_at: float | None = None
+    requests_per_minute: int | None = None
+    note: str = ""
+
+    def is_expired(self, now: float) -> bool:
+        """Whether the key is no longer accepted at a time."""
+        return self.expires_at is not None and self.expires_at <= now

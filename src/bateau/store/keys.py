@@ -1,0 +1,112 @@
+"""Keep the API keys of an instance in one file, without their secrets.
+
+Called by wiring.keys.
+
+Invariant: a file that cannot be read is an error and not an empty list: an endpoint with keys never opens by itself.
+Held by tests/store/test_keys.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.
+Invariant: changes by several processes at once do not overwrite each other. Held by
+tests/store/test_keys.py::test_changes_at_the_same_time_are_all_kept.
+"""
+
+import contextlib
+import dataclasses
+import fcntl
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from bateau.domain.api_key import ApiKey
+from bateau.domain.errors import ControlError
+from bateau.kit.json_value import ReadJson, ReadObject, is_array, is_object, texts_at
+from bateau.store.state_file import StateFile
+
+_FORMAT: Final = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keyring:
+    """The keys by name, in the order of names.
+
+    `began` is true once there was a key: from then on, keys are required, even if the last one was revoked.
+    `open_to_all` overrides that.
+    """
+
+    by_name: Mapping[str, ApiKey] = field(default_factory=dict[str, ApiKey])
+    began: bool = False
+    open_to_all: bool = False
+
+    @property
+    def required(self) -> bool:
+        """Whether a request needs a key."""
+        return self.began and not self.open_to_all
+
+    def with_key(self, key: ApiKey) -> "Keyring":
+        """Return these keys and one more, or with another one of its name."""
+        found = {**self.by_name, key.name: key}
+        return dataclasses.replace(self, by_name=dict(sorted(found.items())), began=True)
+
+    def without_key(self, name: str) -> "Keyring":
+        """Return these keys without one."""
+        return dataclasses.replace(self, by_name={each: key for each, key in self.by_name.items() if each != name})
+
+
+class KeyFile:
+    """The file with the keys of one instance."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = StateFile(path)
+
+    def load(self) -> Keyring:
+        """Return the keys. Raises ControlError if the file is damaged or of a newer version."""
+        tree = self._file.read()
+        if not tree:
+            return Keyring()
+        rows = tree.get("keys")
+        if tree.get("keys_format") != _FORMAT or not is_array(rows):
+            raise self._damaged("it has no keys in a format that this version knows")
+        keys = sorted((self._key(row) for row in rows), key=lambda key: key.name)
+        return Keyring(
+            by_name={key.name: key for key in keys},
+            began=bool(tree.get("began")),
+            open_to_all=bool(tree.get("open_to_all")),
+        )
+
+    @contextlib.contextmanager
+    def changing(self) -> Generator[Keyring]:
+        """Yield the keys while no other process changes them. Raises ControlError."""
+        try:
+            lock = self._path.with_suffix(".lock").open("a")
+        except OSError as error:
+            raise ControlError(
+                f"cannot write beside {self._path}: {error.strerror}", hint="is there an instance of this name?"
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield self.load()
+
+    def save(self, keyring: Keyring) -> Keyring:
+        """Write the keys, and return them. Only within `changing`. Raises ControlError."""
+        rows = [_row(key) for key in keyring.by_name.values()]
+        more = {"began": keyring.began, "open_to_all": keyring.open_to_all}
+        self._file.save({"keys_format": _FORMAT, "keys": rows, **more})
+        return keyring
+
+    def _key(self, row: ReadJson) -> ApiKey:
+        if not is_object(row):
+            raise self._damaged("a key is not an object")
+        fields = {each.name: row[each.name] for each in dataclasses.fields(ApiKey) if each.name in row}
+        try:
+            return ApiKey(**{**fields, "models": tuple(texts_at(row, "models"))})  # pyright: ignore[reportArgumentType]
+        except TypeError as error:
+            raise self._damaged(str(error)) from error
+
+    def _damaged(self, why: str) -> ControlError:
+        return ControlError(
+            f"{self._path} cannot be used: {why}", hint="restore it from a backup, or use the version that wrote it"
+        )
+
+
+def _row(key: ApiKey) -> ReadObject:
+    return {**dataclasses.asdict(key), "models": list(key.models)}

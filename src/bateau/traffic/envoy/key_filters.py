@@ -1,0 +1,215 @@
+"""The filters that check API keys, as files that Envoy reads by itself.
+
+Called by traffic.envoy.listener, traffic.envoy.replies, traffic.envoy.routes and wiring.keys.
+
+Envoy watches the files. So a command that revokes a key has its effect while no control plane runs, and so does a
+restart of Envoy. Each file contains one filter; where no key is needed, one that lets everything pass.
+
+Invariant: where a file is missing or damaged when Envoy starts, every request is refused. A damaged file that replaces
+a good one has no effect. Held by tests/traffic/test_keys.py::test_without_its_files_the_gateway_refuses_every_request
+and tests/traffic/test_keys.py::test_a_damaged_file_changes_nothing.
+Invariant: files, Envoy's memory and its configuration contain hashes only. Held by
+tests/traffic/test_keys.py::test_no_secret_reaches_a_replica_or_the_configuration.
+Refused: `allowed_clients` of Envoy's api_key_auth for the models of a key. It stands before the body is read, so the
+route of the model is not known, and it lets everything pass.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Final
+
+from bateau.domain.api_key import ALL_MODELS, ApiKey
+from bateau.kit.json_value import ReadJson, ReadObject
+
+KEY_HEADER: Final = "x-bateau-key"
+HASH_HEADER: Final = "x-bateau-key-sha256"
+EXPIRED: Final = "expired"
+
+_TYPE: Final = "type.googleapis.com/"
+_FILTERS: Final = _TYPE + "envoy.extensions.filters.http."
+_LUA: Final = _FILTERS + "lua.v3.Lua"
+_API_KEYS: Final = _FILTERS + "api_key_auth.v3.ApiKeyAuth"
+_RBAC: Final = _FILTERS + "rbac.v3.RBAC"
+_RATE: Final = _FILTERS + "local_ratelimit.v3.LocalRateLimit"
+
+IDENTITY: Final = "bateau.identity"
+KEYS: Final = "bateau.keys"
+EXPIRY: Final = "bateau.expiry"
+REQUESTS: Final = "bateau.requests"
+MODELS: Final = "bateau.models"
+# In the order of the chain. The last one needs the model, so it comes after the body was read.
+BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, REQUESTS)
+AFTER_BODY: Final = (MODELS,)
+ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
+
+_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    IDENTITY: (_LUA, _RBAC),
+    KEYS: (_API_KEYS, _RBAC),
+    EXPIRY: (_RBAC,),
+    REQUESTS: (_RATE, _RBAC),
+    MODELS: (_RBAC,),
+}
+_PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
+_NOBODY: Final[ReadObject] = {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": {}}}
+_MINUTE: Final = "60s"
+_ALWAYS: Final[ReadObject] = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
+_UNLIMITED: Final = 2**32 - 1
+
+
+def file_of(directory: PurePath, name: str) -> PurePath:
+    """Return the path of a filter's file."""
+    return directory / f"{name}.json"
+
+
+def discovered(name: str, directory: PurePath) -> ReadObject:
+    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced."""
+    return {
+        "name": name,
+        "config_discovery": {
+            "config_source": {
+                "path_config_source": {"path": str(file_of(directory, name))},
+                "resource_api_version": "V3",
+            },
+            "type_urls": list(_TYPES[name]),
+            "default_config": _NOBODY,
+        },
+    }
+
+
+def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str]) -> Mapping[str, str]:
+    """Return the content of each filter's file by the filter's name, in the order in which they are to be written.
+
+    `keys` is None where no key is needed. `model_header` contains the model of a request; with a value in `no_model`,
+    the request names none, and every key may send it.
+    """
+    found: Mapping[str, ReadObject] = (
+        dict.fromkeys(reversed(ALL), _PASS)
+        if keys is None
+        else {
+            IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": _identity()}},
+            MODELS: _models(keys, model_header, no_model),
+            EXPIRY: _expiry(keys),
+            REQUESTS: _requests(keys),
+            KEYS: _keys(keys),
+        }
+    )
+    return {name: _response(name, config) for name, config in found.items()}
+
+
+def _response(name: str, config: ReadObject) -> str:
+    """Return a DiscoveryResponse. The same filter has the same version, so that writing it again changes nothing."""
+    resource = {"@type": _TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
+    digest = hashlib.blake2b(json.dumps(resource, sort_keys=True).encode(), digest_size=8).hexdigest()
+    return json.dumps({"version_info": digest, "resources": [resource]})
+
+
+def _identity() -> str:
+    return (files("bateau.traffic.envoy") / "identity.lua").read_text(encoding="utf-8")
+
+
+def _keys(keys: Iterable[ApiKey]) -> ReadObject:
+    return {
+        "@type": _API_KEYS,
+        "credentials": [{"key": key.sha256, "client": key.name} for key in keys],
+        "key_sources": [{"header": HASH_HEADER}],
+        "forwarding": {"header": KEY_HEADER, "hide_credentials": True},
+    }
+
+
+def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
+    """Refuse expired keys by Envoy's own clock, so that no process has to act at that moment."""
+    at: dict[float, list[str]] = {}
+    for key in keys:
+        if key.expires_at is not None:
+            at.setdefault(key.expires_at, []).append(key.name)
+    policies = {
+        f"{EXPIRED}-{number}": {
+            "permissions": [{"any": True}],
+            "principals": [_any_of(names)],
+            "condition": _not_before(time),
+        }
+        for number, (time, names) in enumerate(sorted(at.items()))
+    }
+    return {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
+
+
+def _not_before(time: float) -> ReadObject:
+    """Return the CEL expression `request.time >= timestamp(...)` as a tree (google.api.expr.v1alpha1.Expr)."""
+    stamp = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    now = {"id": "2", "select_expr": {"operand": {"id": "3", "ident_expr": {"name": "request"}}, "field": "time"}}
+    then = {
+        "id": "4",
+        "call_expr": {"function": "timestamp", "args": [{"id": "5", "const_expr": {"string_value": stamp}}]},
+    }
+    return {"id": "1", "call_expr": {"function": "_>=_", "args": [now, then]}}
+
+
+def _requests(keys: Iterable[ApiKey]) -> ReadObject:
+    descriptors = [
+        {
+            "entries": [{"key": "key", "value": key.name}],
+            "token_bucket": {
+                "max_tokens": key.requests_per_minute,
+                "tokens_per_fill": key.requests_per_minute,
+                "fill_interval": _MINUTE,
+            },
+        }
+        for key in keys
+        if key.requests_per_minute is not None
+    ]
+    if not descriptors:
+        return _PASS
+    return {
+        "@type": _RATE,
+        "stat_prefix": "bateau_requests",
+        "token_bucket": {"max_tokens": _UNLIMITED, "tokens_per_fill": _UNLIMITED, "fill_interval": _MINUTE},
+        "filter_enabled": _ALWAYS,
+        "filter_enforced": _ALWAYS,
+        "always_consume_default_token_bucket": False,
+        "rate_limits": [{"actions": [{"request_headers": {"header_name": KEY_HEADER, "descriptor_key": "key"}}]}],
+        "descriptors": descriptors,
+        "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
+        "enable_retry_after_header": True,
+    }
+
+
+def _models(keys: Iterable[ApiKey], header: str, no_model: Sequence[str]) -> ReadObject:
+    by_models: dict[tuple[str, ...], list[str]] = {}
+    for key in keys:
+        by_models.setdefault(key.models, []).append(key.name)
+    none = "|".join(re.escape(each) for each in no_model)
+    policies: dict[str, ReadJson] = {
+        f"models-{number}": {
+            "permissions": [_may_use(models, header, none)],
+            "principals": [_any_of(names)],
+        }
+        for number, (models, names) in enumerate(sorted(by_models.items()))
+    }
+    return {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": policies}}
+
+
+def _may_use(models: Sequence[str], header: str, no_model: str) -> ReadObject:
+    if ALL_MODELS in models:
+        return {"any": True}
+    names = "|".join(glob_regex(each) for each in models)
+    named = {"name": header, "string_match": {"safe_regex": {"regex": f"{no_model}|{names}"}}}
+    return {"or_rules": {"rules": [{"header": named}, {"header": {"name": header, "present_match": False}}]}}
+
+
+def _any_of(names: Sequence[str]) -> ReadObject:
+    ids = [{"header": {"name": KEY_HEADER, "string_match": {"exact": name}}} for name in names]
+    return {"or_ids": {"ids": ids}}
+
+
+def glob_regex(glob: str) -> str:
+    """Return the regular expression of a glob, in RE2's syntax; it matches the whole name.
+
+    >>> glob_regex("chat*"), glob_regex("gpt4?"), glob_regex("a|b") == "a" + chr(92) + "|b"
+    ('chat.*', 'gpt4.', True)
+    """
+    return "".join({"*": ".*", "?": "."}.get(each) or re.escape(each) for each in glob)

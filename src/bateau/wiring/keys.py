@@ -1,0 +1,169 @@
+"""Create, rotate and revoke the API keys of an instance, and write the filters by which Envoy checks them.
+
+Called by cli.keys, cli.up and wiring.local.
+
+Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
+tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
+"""
+
+import os
+import re
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from bateau.domain.api_key import ALL_MODELS, ApiKey
+from bateau.domain.errors import ControlError
+from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
+from bateau.kit.suggest import closest
+from bateau.store.keys import KeyFile, Keyring
+from bateau.traffic.envoy.key_filters import file_of, key_filters
+from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL, MODEL_HEADER
+from bateau.wiring.paths import make, paths
+
+NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """What a new key is to be: see `domain.api_key.ApiKey`."""
+
+    name: str
+    owner: str
+    models: Sequence[str] = (ALL_MODELS,)
+    expires_at: float | None = None
+    requests_per_minute: int | None = None
+    note: str = ""
+
+
+class Keys:
+    """The API keys of one instance."""
+
+    def __init__(self, instance: str, environ: Mapping[str, str]) -> None:
+        self._paths = paths(instance, environ)
+        self._file = KeyFile(self._paths.state / "keys.json")
+
+    @property
+    def directory(self) -> Path:
+        """The directory of the gateway's filters."""
+        return self._paths.state / "gateway"
+
+    def load(self) -> Keyring:
+        """Return the keys. Raises ControlError if the file is damaged."""
+        return self._file.load()
+
+    def named(self, name: str) -> ApiKey:
+        """Return one key. Raises ControlError if there is none of this name."""
+        return _named(self.load(), name)
+
+    def create(self, wanted: Wanted, *, now: float) -> tuple[ApiKey, str]:
+        """Add a key, and return it with its secret, which is kept nowhere. Raises ControlError."""
+        _check(wanted)
+        make(self._paths)
+        secret, sha256, hint = _secret()
+        key = ApiKey(
+            name=wanted.name,
+            sha256=sha256,
+            hint=hint,
+            owner=wanted.owner,
+            created_at=now,
+            models=tuple(sorted(set(wanted.models))),
+            expires_at=wanted.expires_at,
+            requests_per_minute=wanted.requests_per_minute,
+            note=wanted.note,
+        )
+        with self._file.changing() as keyring:
+            if wanted.name in keyring.by_name:
+                raise ControlError(
+                    f"there is a key {wanted.name} already",
+                    hint=f"choose another name, or give it a new secret: bateau keys rotate {wanted.name}",
+                )
+            self._publish(self._file.save(keyring.with_key(key)))
+        return key, secret
+
+    def rotate(self, name: str) -> tuple[ApiKey, str]:
+        """Give a key a new secret; the old one is refused from now on. Raises ControlError."""
+        secret, sha256, hint = _secret()
+        with self._file.changing() as keyring:
+            key = replace(_named(keyring, name), sha256=sha256, hint=hint)
+            self._publish(self._file.save(keyring.with_key(key)))
+        return key, secret
+
+    def revoke(self, name: str) -> tuple[ApiKey, Keyring]:
+        """Remove a key, and return it with those that are left. Raises ControlError."""
+        with self._file.changing() as keyring:
+            key = _named(keyring, name)
+            left = self._file.save(keyring.without_key(name))
+            self._publish(left)
+        return key, left
+
+    def publish(self, *, open_to_all: bool) -> None:
+        """Write the gateway's filters; with `open_to_all`, nobody needs a key although there are some.
+
+        Raises ControlError if the file is damaged or the disk is full.
+        """
+        make(self._paths)
+        with self._file.changing() as keyring:
+            if keyring.open_to_all == open_to_all:
+                self._publish(keyring)
+            else:
+                self._publish(self._file.save(replace(keyring, open_to_all=open_to_all)))
+
+    def _publish(self, keyring: Keyring) -> None:
+        keys = None if not keyring.required else tuple(keyring.by_name.values())
+        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
+        try:
+            self.directory.mkdir(mode=0o700, exist_ok=True)
+            for name, content in found.items():
+                _write(Path(file_of(self.directory, name)), content)
+        except OSError as error:
+            raise ControlError(
+                f"cannot write to {self.directory}: {error.strerror}; the gateway still has the former keys",
+                hint="free some space, and repeat the command",
+            ) from error
+
+
+def _write(path: Path, content: str) -> None:
+    """Replace a file in one step, unless it has this content: Envoy reads it in the moment of the rename."""
+    try:
+        if path.read_text(encoding="utf-8") == content:
+            return
+    except (OSError, ValueError):
+        pass
+    partial = path.with_suffix(".partial")
+    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+def _secret() -> tuple[str, str, str]:
+    secret = key_of(secrets.token_bytes(ENTROPY_BYTES))
+    return secret, hash_of(secret), hint_of(secret)
+
+
+def _named(keyring: Keyring, name: str) -> ApiKey:
+    if name in keyring.by_name:
+        return keyring.by_name[name]
+    near = closest(name, keyring.by_name)
+    raise ControlError(
+        f"there is no key {name}", hint=f"did you mean {near}?" if near else "`bateau keys list` shows all"
+    )
+
+
+def _check(wanted: Wanted) -> None:
+    if not NAME.fullmatch(wanted.name):
+        raise ControlError(
+            f"{wanted.name!r} cannot be the name of a key",
+            hint="use up to 63 lower-case letters, digits, dots and dashes, such as ci or team-search",
+        )
+    for glob in wanted.models:
+        if not _GLOB.fullmatch(glob):
+            raise ControlError(
+                f"{glob!r} is not a name of models", hint="write a name or a glob: --models 'chat*' --models embed"
+            )

@@ -1,0 +1,73 @@
+"""The file of keys: nothing is lost, nothing is shown, and damage never opens an endpoint."""
+
+import threading
+from pathlib import Path
+
+import pytest
+
+from bateau.domain.api_key import ApiKey
+from bateau.domain.errors import ControlError
+from bateau.store.keys import KeyFile
+
+
+def key(name: str) -> ApiKey:
+    return ApiKey(name=name, sha256="0" * 64, hint="abcd", owner="me", created_at=1.0, models=("chat*",))
+
+
+def add(path: Path, name: str) -> None:
+    file = KeyFile(path)
+    with file.changing() as keyring:
+        file.save(keyring.with_key(key(name)))
+
+
+def test_keys_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    assert not KeyFile(path).load().required
+    add(path, "b")
+    add(path, "a")
+    found = KeyFile(path).load()
+    assert list(found.by_name.values()) == [key("a"), key("b")]
+    assert found.required
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    add(path, "a")
+    file = KeyFile(path)
+    with file.changing() as keyring:
+        file.save(keyring.without_key("a"))
+    assert (KeyFile(path).load().by_name, KeyFile(path).load().required) == ({}, True)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"format": 99}',
+        '{"format": 2, "keys_format": 1}',
+        '{"format": 2, "keys_format": 2, "keys": []}',
+        '{"format": 2, "keys_format": 1, "keys": [{"name": "a"}]}',
+        '{"format": 2, "keys_format": 1, "keys": ["a"]}',
+    ],
+)
+def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(content)
+    with pytest.raises(ControlError, match=r"keys\.json"):
+        KeyFile(path).load()
+    with pytest.raises(ControlError):
+        add(path, "a")
+    assert path.read_text() == content
+
+
+def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    threads = [threading.Thread(target=add, args=(path, f"k{number}")) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(KeyFile(path).load().by_name) == 20

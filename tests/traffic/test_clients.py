@@ -1,0 +1,89 @@
+"""What real clients met at the endpoint; the numbers are those of the list of such cases."""
+
+import asyncio
+import io
+
+import pytest
+
+from traffic.gateway import Gateway, model
+from traffic.upstream import Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+BODY = b'{"model": "chat", "messages": []}'
+
+
+async def raw(gateway: Gateway, head: str, body: bytes = b"") -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", gateway.port)
+    length = f"content-length: {len(body)}\r\ncontent-type: application/json\r\n" if body else ""
+    writer.write(f"{head}\r\n{length}\r\n".encode() + body)
+    answer = await asyncio.wait_for(reader.read(), 5)
+    writer.close()
+    return answer
+
+
+@pytest.mark.parametrize("host", ["", "host: localhost\r\n"])
+async def test_http_1_0_is_answered(gateway: Gateway, first: Upstream, host: str) -> None:
+    """C1: also with the plain `proxy_pass` of nginx."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await raw(gateway, f"POST /v1/chat/completions HTTP/1.0\r\n{host}".rstrip("\r\n"), BODY)
+    assert answer.startswith((b"HTTP/1.0 200", b"HTTP/1.1 200")), answer
+    assert b"model.chat.0" in answer
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/v1/nope"),
+        ("GET", "/v1/files"),
+        ("GET", "/v1/responses/resp_1"),
+        ("POST", "/v1/audio/transcriptions"),
+        ("DELETE", "/v1/models"),
+        ("PUT", "/"),
+    ],
+)
+async def test_a_path_that_does_not_exist_is_404(gateway: Gateway, first: Upstream, method: str, path: str) -> None:
+    """C2."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask(method, path)
+    assert (answer.status, answer.error["code"]) == (404, "unknown_path")
+
+
+async def test_an_upload_to_a_path_that_does_not_exist_is_404(gateway: Gateway, first: Upstream) -> None:
+    """C2."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", "/v1/audio/transcriptions", data={"file": io.BytesIO(b"RIFF"), "model": "chat"})
+    assert (answer.status, answer.error["code"]) == (404, "unknown_path")
+
+
+@pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "HEAD"])
+async def test_a_wrong_method_is_405_and_names_the_right_one(gateway: Gateway, first: Upstream, method: str) -> None:
+    """C2."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask(method, "/v1/chat/completions")
+    assert (answer.status, answer.headers["allow"]) == (405, "POST")
+    if method != "HEAD":
+        assert answer.error["code"] == "method_not_allowed"
+
+
+async def test_head_is_answered_as_get(gateway: Gateway, first: Upstream) -> None:
+    """C2."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("HEAD", "/v1/models")
+    assert (answer.status, answer.body) == (200, b"")
+
+
+async def test_a_header_with_an_underscore_is_dropped(gateway: Gateway, first: Upstream) -> None:
+    """C9: it could pass for another header at the replica."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.chat(headers={"x_request_source": "proxy", "x_api_key": "1"})
+    assert answer.status == 200
+    assert not [name for name in first.seen[-1].headers if "_" in name]
+
+
+async def test_the_names_of_engine_and_proxy_do_not_reach_clients(gateway: Gateway, first: Upstream) -> None:
+    """C12."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.chat()
+    assert answer.status == 200
+    assert not [name for name in answer.headers if name.lower() == "server" or name.lower().startswith("x-envoy")]
