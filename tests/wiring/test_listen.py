@@ -1,4 +1,4 @@
-"""`--listen`: every form of an address, nothing beyond loopback, and who has the port."""
+"""`--listen`: every form of an address, and who has the port."""
 
 import os
 import socket
@@ -22,6 +22,8 @@ from bateau.wiring.listen import check_port_free, free_port, parse_listen
         ("[::1]:9000", ("::1", 9000)),
         ("[::1]", ("::1", 8080)),
         ("::1", ("::1", 8080)),
+        ("0.0.0.0:8443", ("0.0.0.0", 8443)),  # noqa: S104 - read, not listened on
+        ("[2001:db8::1]:80", ("2001:db8::1", 80)),
     ],
 )
 def test_every_form_is_read(text: str, address: tuple[str, int]) -> None:
@@ -32,13 +34,6 @@ def test_every_form_is_read(text: str, address: tuple[str, int]) -> None:
 def test_what_is_no_port_is_refused(text: str) -> None:
     with pytest.raises(ControlError, match="port must be a number from 1 to 65535"):
         parse_listen(text)
-
-
-@pytest.mark.parametrize("text", ["0.0.0.0:8080", "10.0.0.1", "[::]:8080", "192.168.1.5:80", "[2001:db8::1]:80"])
-def test_beyond_loopback_is_refused_and_says_why(text: str) -> None:
-    with pytest.raises(ControlError, match="no API keys yet") as caught:
-        parse_listen(text)
-    assert caught.value.hint
 
 
 @pytest.mark.parametrize("text", ["example.com:80", "256.0.0.1", "not an address"])

@@ -77,6 +77,7 @@ class StatusTree(TypedDict):
     follows: str
     environment: str | None
     listen: str
+    remote: str | None
     gateway: ServiceTree
     services: list[ServiceTree]
     problems: list[Json]

@@ -4,6 +4,7 @@ Called by cli.
 """
 
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -116,14 +117,22 @@ def is_terminal_err() -> bool:
     return sys.stderr.isatty() and is_terminal()
 
 
-def endpoint_lines(tree: StatusTree, *, keys_required: bool) -> str:
-    """Return the lines with the addresses of the endpoint, the metrics and the apps, and how to send a request."""
+def endpoint_lines(tree: StatusTree, *, keys_required: bool, certificate: Sequence[str] = ()) -> str:
+    """Return the lines with the addresses of the endpoint, the metrics and the apps, and how to send a request.
+
+    `certificate` are lines about that of the endpoint for other machines.
+    """
     url = tree["listen"]
     models = [service for service in tree["services"] if service["service"].startswith("model/")]
     lines = [
         f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic (/v1/messages)",
         f"{'metrics':<10} {url}/metrics",
     ]
+    if tree["remote"]:
+        lines.append(f"{'remote':<10} {tree['remote']}/v1    from other machines, with a key")
+        if tree["remote"].startswith("http:"):
+            lines.append(f"{'':<10} without TLS: keys and prompts can be read on the way")
+        lines += [f"{'':<10} {line}" for line in certificate]
     lines += [
         f"{s['service'].partition('/')[2]:<10} {s['address']}"
         for s in tree["services"]

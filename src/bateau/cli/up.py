@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOCKETS_S = 2.0  # how often the lock and the sockets are looked for
+_CERTIFICATE_S = 5.0  # the same for files of a certificate
 
 # Served if no spec is found: a model that is small, free and on every index.
 DEFAULT_SPEC = """\
@@ -39,6 +40,19 @@ spec: {source: smollm2}
 @directory_option
 @name_option
 @click.option("--listen", default="127.0.0.1:8080", show_default=True, help="Address and port of the endpoint.")
+@click.option(
+    "--tls-cert", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
+    help="For other machines: the certificate, as PEM. [default: one is made]",
+)  # fmt: skip
+@click.option(
+    "--tls-key", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
+    help="The key of --tls-cert, as PEM.",
+)  # fmt: skip
+@click.option("--plain-http", is_flag=True, help="For other machines: no TLS. Keys and prompts can be read on the way.")
+@click.option(
+    "--host", "hosts", multiple=True, metavar="NAME",
+    help="A name by which other machines reach this one, besides its own. May be repeated.",
+)  # fmt: skip
 @click.option("--open", "open_to_all", is_flag=True, help="Nobody needs an API key, even if there are some.")
 @environment_option("The environment to hydrate for.")
 @click.option(
@@ -60,7 +74,8 @@ spec: {source: smollm2}
     "--applied", is_flag=True, hidden=True, help="Serve the specs that `apply` writes to stdin, and follow nothing."
 )
 def command(  # noqa: PLR0917 - click passes them by name
-    url: str | None, directory: Path, name: str, listen: str, open_to_all: bool, environment: str | None,
+    url: str | None, directory: Path, name: str, listen: str, tls_cert: Path | None, tls_key: Path | None,
+    plain_http: bool, hosts: tuple[str, ...], open_to_all: bool, environment: str | None,
     allowed_signers: Path | None, rewritten_history: bool, detach: bool, question: str | None, control: bool,
     applied: bool,
 ) -> int:  # fmt: skip
@@ -75,14 +90,22 @@ def command(  # noqa: PLR0917 - click passes them by name
     address = parse_listen(listen)
     if url and click.get_current_context().get_parameter_source("directory") is ParameterSource.COMMANDLINE:
         raise click.UsageError("a Git URL has a directory of its own: add `#subdirectory=PATH` to it instead of -C")
+    if bool(tls_cert) != bool(tls_key):
+        raise click.UsageError("--tls-cert and --tls-key belong together")
+    if tls_cert and plain_http:
+        raise click.UsageError("--plain-http has no use for --tls-cert")
     if detach and not control:
         arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
         arguments += ["--open"] if open_to_all else []
+        arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)] if tls_cert and tls_key else []
+        arguments += ["--plain-http"] if plain_http else []
+        arguments += [word for host in hosts for word in ("--host", host)]
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
         arguments += ["--allow-rewritten-history"] if rewritten_history else []
         return _detach(name, arguments, question)
     from bateau.wiring.local import Applied, Settings
+    from bateau.wiring.remote import Access
     from bateau.wiring.repository import repository_of
 
     repository = repository_of(url) if url else None
@@ -101,6 +124,9 @@ def command(  # noqa: PLR0917 - click passes them by name
         rewritten_history=rewritten_history,
         applied=Applied(**json.load(sys.stdin)) if applied else None,
         open_to_all=open_to_all,
+        access=Access(
+            certificate=(tls_cert, tls_key) if tls_cert and tls_key else None, plain_http=plain_http, hosts=hosts
+        ),
         listen=address,
         environment=environment,
         default_texts={"default.yaml": DEFAULT_SPEC},
@@ -135,7 +161,11 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         if not await _opened(platform, stop):
             return await _stop(platform)
         running = asyncio.create_task(platform.run())
-        beside = [asyncio.create_task(_keep_sockets(platform, api)), asyncio.create_task(freeze_when_settled(platform))]
+        beside = [
+            asyncio.create_task(_keep_sockets(platform, api)),
+            asyncio.create_task(_keep_certificate(platform)),
+            asyncio.create_task(freeze_when_settled(platform)),
+        ]
         if shows:
             beside.append(asyncio.create_task(_show(platform, question)))
         await _until(stop, running)
@@ -220,9 +250,27 @@ async def _keep_sockets(platform: "LocalPlatform", api: "ApiServer") -> None:
             reported = ""
 
 
+async def _keep_certificate(platform: "LocalPlatform") -> None:
+    """Give Envoy the certificate again when its files have changed; a wrong one is reported once, and not used."""
+    from bateau.domain.errors import BateauError
+
+    if platform.certificate is None:
+        return
+    reported = ""
+    while True:
+        await asyncio.sleep(_CERTIFICATE_S)
+        try:
+            await asyncio.to_thread(platform.certificate.refresh)
+            reported = ""
+        except (BateauError, OSError) as error:
+            if str(error) != reported:
+                logger.error("the endpoint keeps its last certificate: %s", error)
+                reported = str(error)
+
+
 async def _show(platform: "LocalPlatform", question: str | None) -> None:
     from bateau.api.encoding import status_tree
-    from bateau.cli.presenter import Presenter, endpoint_lines
+    from bateau.cli.presenter import Presenter
 
     presenter = Presenter()
     told, number = False, 0
@@ -235,7 +283,7 @@ async def _show(platform: "LocalPlatform", question: str | None) -> None:
             if any(service["state"] == "Ready" for service in tree["services"]):
                 if question:
                     await _ask(tree, question)
-                click.echo(endpoint_lines(tree, keys_required=_are_keys_required(platform.settings.instance)))
+                click.echo(_endpoint_lines(tree))
             click.echo(
                 f"Watching {tree['directory']}  ·  Ctrl-C stops everything  ·  --detach keeps it running", err=True
             )
@@ -260,21 +308,26 @@ async def _ask(tree: "StatusTree", question: str) -> None:
     click.echo(f"\n    {click.style(answer.figures(), dim=True)}\n")
 
 
-def _are_keys_required(instance: str) -> bool:
+def _endpoint_lines(tree: "StatusTree") -> str:
+    from bateau.cli.presenter import endpoint_lines
     from bateau.wiring.keys import Keys
+    from bateau.wiring.remote import certificate_lines
 
-    return Keys(instance, os.environ).load().required
+    keys = Keys(tree["instance"], os.environ)
+    made = (tree["remote"] or "").startswith("https:")
+    certificate = certificate_lines(keys.directory) if made else []
+    return endpoint_lines(tree, keys_required=keys.load().required, certificate=certificate)
 
 
 def _detach(name: str, arguments: list[str], question: str | None) -> int:
     """Start a control plane in its own session, and show its progress."""
     from bateau.cli.detached import start_detached, still_running
-    from bateau.cli.presenter import Presenter, endpoint_lines
+    from bateau.cli.presenter import Presenter
 
     tree = start_detached(name, arguments, Presenter())
     if question:
         asyncio.run(_ask(tree, question))
-    click.echo(endpoint_lines(tree, keys_required=_are_keys_required(name)))
+    click.echo(_endpoint_lines(tree))
     click.echo(still_running(tree), err=True)
     failed = [service for service in tree["services"] if service["state"] == "Failed"]
     wrong = tree["specsRejected"]

@@ -22,8 +22,9 @@ from bateau.ports.texts import Texts
 class Ports:
     """The ports of one control plane, and the settings that go with them.
 
-    `who` is recorded in the history. `no_history` is the reason if there are no `revisions`. `numbers` hands out the
-    loopback ports of apps. Without a `prober`, external APIs are not probed.
+    `remote_url` is where other machines reach the endpoint, None if they do not. `who` is recorded in the history.
+    `no_history` is the reason if there are no `revisions`. `numbers` hands out the loopback ports of apps. Without a
+    `prober`, external APIs are not probed.
     """
 
     site: Site
@@ -35,6 +36,7 @@ class Ports:
     numbers: PortNumbers
     secret: Callable[[str], str | None]
     listen_url: str
+    remote_url: str | None = None
     prober: Prober | None = None
     environment: str | None = None
     revisions: Revisions | None = None

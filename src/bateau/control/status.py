@@ -70,6 +70,7 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
         follows=follows,
         environment=control.ports.environment,
         listen=control.ports.listen_url,
+        remote=control.ports.remote_url,
         gateway=gateway,
         services=tuple(services),
         problems=(

@@ -71,6 +71,7 @@ class Status:
     follows: Follows
     environment: str | None
     listen: str
+    remote: str | None = None  # where other machines reach the endpoint
     gateway: ServiceStatus
     services: tuple[ServiceStatus, ...]
     problems: tuple[Problem, ...]

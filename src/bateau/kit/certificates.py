@@ -1,11 +1,12 @@
 """Issue certificates of an authority that nobody else has: one for a server and one for its clients.
 
-Called by wiring.gateway_certificates. Source: RFC 5280.
+Called by wiring.gateway_certificates and wiring.remote. Source: RFC 5280.
 
 Invariant: the key of the authority is never kept, so that nothing can be signed with it later. Held by
 tests/kit/test_certificates.py.
 """
 
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -18,6 +19,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # Clocks of machines differ, by hours if one has a wrong time zone.
 _EARLIER = timedelta(days=2)
+# Strict clients, such as Python 3.13, want to see this, and whose key has signed a certificate.
+_USAGE_OF_AUTHORITY = x509.KeyUsage(
+    digital_signature=False,
+    content_commitment=False,
+    key_encipherment=False,
+    data_encipherment=False,
+    key_agreement=False,
+    key_cert_sign=True,
+    crl_sign=True,
+    encipher_only=False,
+    decipher_only=False,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +51,10 @@ class Issued:
 
 
 def issue(*, server_names: Sequence[str], client_name: str, now: datetime, lifetime: timedelta) -> Issued:
-    """Return a server's and a client's certificate of a new authority, valid from two days before `now`."""
+    """Return a server's and a client's certificate of a new authority, valid from two days before `now`.
+
+    Names are DNS names or IP addresses.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     # A name of its own: among authorities of one name, a reader may try the wrong one only.
     name = _name(f"Bateau {x509.random_serial_number():x}"[:64])
@@ -46,6 +62,8 @@ def issue(*, server_names: Sequence[str], client_name: str, now: datetime, lifet
     authority = (
         _builder(name, name, key.public_key(), now, until)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_USAGE_OF_AUTHORITY, critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
 
@@ -53,8 +71,9 @@ def issue(*, server_names: Sequence[str], client_name: str, now: datetime, lifet
         own = ec.generate_private_key(ec.SECP256R1())
         made = (
             _builder(_name(names[0]), name, own.public_key(), now, until)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName([_alternative(each) for each in names]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(key.public_key()), critical=False)
             .sign(key, hashes.SHA256())
         )
         return Pair(
@@ -91,6 +110,19 @@ def _builder(
         .not_valid_before(now - _EARLIER)
         .not_valid_after(until)
     )
+
+
+def _alternative(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Return the SHA-256 of the first certificate of a PEM text, as `openssl x509 -fingerprint` prints it."""
+    digest = x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256())
+    return digest.hex(":").upper()
 
 
 def _name(text: str) -> x509.Name:

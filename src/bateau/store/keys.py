@@ -1,6 +1,6 @@
 """Keep the API keys of an instance in one file, without their secrets.
 
-Called by wiring.keys.
+Called by wiring.keys and wiring.remote.
 
 Invariant: a file that cannot be read is an error and not an empty list: an endpoint with keys never opens by itself.
 Held by tests/store/test_keys.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.

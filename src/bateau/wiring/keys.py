@@ -6,7 +6,6 @@ Invariant: a change is in the files of the gateway when a function returns, whet
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
 """
 
-import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -22,6 +21,7 @@ from bateau.store.keys import KeyFile, Keyring
 from bateau.traffic.envoy.key_filters import file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL, MODEL_HEADER
 from bateau.wiring.paths import make, paths
+from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
@@ -100,46 +100,29 @@ class Keys:
             self._publish(left)
         return key, left
 
-    def publish(self, *, open_to_all: bool) -> None:
-        """Write the gateway's filters; with `open_to_all`, nobody needs a key although there are some.
+    def publish(self, *, open_to_all: bool) -> Keyring:
+        """Write the gateway's filters, and return the keys; with `open_to_all`, nobody needs one of them.
 
         Raises ControlError if the file is damaged or the disk is full.
         """
         make(self._paths)
         with self._file.changing() as keyring:
-            if keyring.open_to_all == open_to_all:
-                self._publish(keyring)
-            else:
-                self._publish(self._file.save(replace(keyring, open_to_all=open_to_all)))
+            same = keyring.open_to_all == open_to_all
+            published = keyring if same else self._file.save(replace(keyring, open_to_all=open_to_all))
+            self._publish(published)
+        return published
 
     def _publish(self, keyring: Keyring) -> None:
         keys = None if not keyring.required else tuple(keyring.by_name.values())
         found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
         try:
-            self.directory.mkdir(mode=0o700, exist_ok=True)
             for name, content in found.items():
-                _write(Path(file_of(self.directory, name)), content)
+                write_private(Path(file_of(self.directory, name)), content)
         except OSError as error:
             raise ControlError(
                 f"cannot write to {self.directory}: {error.strerror}; the gateway still has the former keys",
                 hint="free some space, and repeat the command",
             ) from error
-
-
-def _write(path: Path, content: str) -> None:
-    """Replace a file in one step, unless it has this content: Envoy reads it in the moment of the rename."""
-    try:
-        if path.read_text(encoding="utf-8") == content:
-            return
-    except (OSError, ValueError):
-        pass
-    partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _secret() -> tuple[str, str, str]:

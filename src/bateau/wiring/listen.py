@@ -1,8 +1,6 @@
 """Read `--listen`, and make sure that the port is free.
 
-Called by cli.apply, cli.run, cli.up and wiring.local.
-
-Invariant: the gateway listens on loopback only, as long as there are no API keys. Held by tests/wiring/test_listen.py.
+Called by cli.apply, cli.run, cli.up, wiring.local and wiring.remote.
 """
 
 import contextlib
@@ -13,12 +11,13 @@ from collections.abc import Collection, Mapping
 from bateau.domain.errors import ControlError
 
 PORT_DEFAULT = 8080
+LOOPBACK = "127.0.0.1"
 
 
 def parse_listen(text: str) -> tuple[str, int]:
     """Return (address, port) of "8081", ":8081", "127.0.0.1:8081" or "[::1]:8081".
 
-    Raises ControlError for anything else, and for addresses beyond loopback.
+    Raises ControlError for anything else.
 
     >>> parse_listen(":9000"), parse_listen("[::1]:80"), parse_listen("localhost")
     (('127.0.0.1', 9000), ('::1', 80), ('127.0.0.1', 8080))
@@ -30,18 +29,21 @@ def parse_listen(text: str) -> tuple[str, int]:
         )
     address = "127.0.0.1" if host in ("", "localhost") else host.strip("[]")
     try:
-        loopback = ipaddress.ip_address(address).is_loopback
+        ipaddress.ip_address(address)
     except ValueError:
         raise ControlError(
             f"--listen {text}: {host} is not an IP address of this machine", hint="write --listen 127.0.0.1:8080"
         ) from None
-    if not loopback:
-        raise ControlError(
-            f"--listen {text} is refused: anyone who reaches {host} could use the models, because this version has no "
-            "API keys yet",
-            hint="listen on 127.0.0.1, behind a proxy that checks keys or behind ssh -L",
-        )
     return address, int(port_text) if port_text else PORT_DEFAULT
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine reaches an address.
+
+    >>> is_loopback("127.1.2.3"), is_loopback("::1"), is_loopback("0.0.0.0")
+    (True, True, False)
+    """
+    return ipaddress.ip_address(address).is_loopback
 
 
 def _split(text: str) -> tuple[str, str]:

@@ -44,10 +44,11 @@ from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.history import history_path
 from bateau.wiring.keys import Keys
-from bateau.wiring.listen import check_port_free, free_port
+from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import Paths, lock_holder, make, paths
 from bateau.wiring.reading import WorkerReader
+from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
@@ -68,7 +69,8 @@ class Settings:
     With `allowed_signers`, a file in the format of ssh-keygen, only commits signed by one of its keys are followed.
     With `rewritten_history`, a forced push to commits that do not build on the last one is followed, too.
     With `applied`, those texts are the desired state, and the files in `directory` are not read.
-    With `open_to_all`, nobody needs a key, even if there are some.
+    With `open_to_all`, nobody needs a key, even if there are some. `access` is about other machines, which reach the
+    endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
     """
 
     instance: str
@@ -80,6 +82,7 @@ class Settings:
     rewritten_history: bool = False
     applied: Applied | None = None
     open_to_all: bool = False
+    access: Access = field(default_factory=Access)
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -89,16 +92,23 @@ class Settings:
         return paths(self.instance, self.environ)
 
     @property
+    def local(self) -> tuple[str, int]:
+        """Where this machine reaches the endpoint."""
+        address, port = self.listen
+        return self.listen if is_loopback(address) else (LOOPBACK, port)
+
+    @property
     def listen_url(self) -> str:
-        """URL of the endpoint."""
-        host, port = self.listen
+        """URL of the endpoint, for this machine."""
+        host, port = self.local
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class LocalPlatform:
     """A control plane with its runtime, plane, sources and API, from `open` to `close`.
 
-    `webhook` is where deliveries of a forge go, None where no repository is followed.
+    `webhook` is where deliveries of a forge go, None where no repository is followed. `certificate` is that of the
+    endpoint, None without TLS.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -111,14 +121,19 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
-        keys.publish(open_to_all=settings.open_to_all)
+        keyring = keys.publish(open_to_all=settings.open_to_all)
+        check_access(settings.listen, settings.access, keyring, instance=settings.instance)
+        remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
+        if self.certificate:
+            self.certificate.refresh()
         keeper = local_keeper(settings)
         self.runtime = LocalRuntime(keeper, self.clock)
         self.plane = EnvoyPlane(
             binary=envoy_binary(settings.environ),
             cache=where.cache,
             runtime=where.runtime,
-            listen=settings.listen,
+            listen=settings.local,
+            remote=remote,
             control_socket=where.control_socket,
             key_filters=keys.directory,
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
@@ -152,6 +167,7 @@ class LocalPlatform:
                 numbers=keeper.ports,
                 secret=secret,
                 listen_url=settings.listen_url,
+                remote_url=remote_url(remote),
                 environment=settings.environment,
                 revisions=self._revisions,
                 no_history=no_history,
@@ -170,7 +186,8 @@ class LocalPlatform:
         proxies = self.control.planes.proxies
         replicas = self.runtime.observe().replicas
         gateways = [replica.pid for replica in replicas if replica.service in proxies and replica.pid]
-        check_port_free(*self.settings.listen, but_for=gateways)
+        for address, port in {self.settings.local, self.settings.listen}:
+            check_port_free(address, port, but_for=gateways)
 
     async def run(self) -> None:
         """Run the loop until cancelled."""

@@ -37,7 +37,7 @@ def steer(address: str, port: int, *, sockets: int) -> bool:
         return False
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with contextlib.suppress(OSError):
-        first = _listening(port, family) - sockets
+        first = _listening(address, port, family) - sockets
         if first <= 0:
             return False
         program = ctypes.create_string_buffer(struct.pack("=HBBI", _BPF_RETURN_CONSTANT, 0, 0, first))
@@ -51,11 +51,15 @@ def steer(address: str, port: int, *, sockets: int) -> bool:
     return False
 
 
-def _listening(port: int, family: socket.AddressFamily) -> int:
-    """Return how many sockets listen on a port."""
+def _listening(address: str, port: int, family: socket.AddressFamily) -> int:
+    """Return how many sockets listen on a port of an address."""
+    packed = socket.inet_pton(family, address)
+    # The table shows an address in words of 32 bits, each in the byte order of this machine.
+    words = (int.from_bytes(packed[at : at + 4], sys.byteorder) for at in range(0, len(packed), 4))
+    wanted = f"{''.join(f'{word:08X}' for word in words)}:{port:04X}"
     table = Path("/proc/net/tcp6" if family == socket.AF_INET6 else "/proc/net/tcp").read_text()
     found = 0
     for line in table.splitlines()[1:]:
         _, local, _, state, *_ = line.split()
-        found += state == _TCP_LISTEN and int(local.rpartition(":")[2], 16) == port
+        found += state == _TCP_LISTEN and local == wanted
     return found

@@ -9,12 +9,13 @@ tests/traffic/test_control_channel.py.
 Refused: Lua for reading the body. It is cheaper for large bodies, but accepts invalid JSON and does not decode escapes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, discovered
+from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
 
 TYPE = "type.googleapis.com/"
@@ -24,6 +25,7 @@ MISSING_MODEL = "-missing-"
 INVALID_BODY = "-invalid-"
 LOOPBACK = "127.0.0.1"
 FRONT = "front"  # the listener, and its routes
+REMOTE = "remote"  # the listener for other machines, with the same routes
 # They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
@@ -52,8 +54,20 @@ def front_listener(address: str, port: int, *, key_filters: PurePath | None) -> 
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key.
     """
-    filters = {text_at(each, "name"): _by_ads(each) for each in front_filters()}
-    first, *rest = filters.values()
+    return _front(FRONT, socket_address(address, port), {}, key_filters)
+
+
+def remote_listener(remote: Remote, *, key_filters: PurePath | None) -> ReadObject:
+    """Return the Listener for other machines: the same as the front listener, with TLS."""
+    # Most systems let one socket take both families at `::`.
+    address = socket_address(remote.address, remote.port, both_families=remote.address == "::")
+    return _front(REMOTE, address, transport_socket(remote.certificate), key_filters)
+
+
+def _front(
+    name: str, address: ReadObject, transport: Mapping[str, ReadObject], key_filters: PurePath | None
+) -> ReadObject:
+    first, *rest = (_by_ads(each) for each in front_filters())
     before, after = (
         [discovered(name, key_filters) for name in names] if key_filters else [] for names in (BEFORE_BODY, AFTER_BODY)
     )
@@ -64,11 +78,12 @@ def front_listener(address: str, port: int, *, key_filters: PurePath | None) -> 
         **_OUR_PATHS,
     }
     chain = [first, *before, *rest[:model], *after, *rest[model:]]
+    manager = _http_connection_manager(FRONT, chain, config, suppresses_envoy_headers=True)
     return {
-        "name": FRONT,
-        "address": socket_address(address, port),
+        "name": name,
+        "address": address,
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
-        "filter_chains": [{"filters": [_http_connection_manager(FRONT, chain, config, suppresses_envoy_headers=True)]}],
+        "filter_chains": [{"filters": [manager], **transport}],
     }
 
 
@@ -121,9 +136,10 @@ def app_tcp_listener(name: str, port: int, *, cluster: str, metrics_name: str) -
     }
 
 
-def socket_address(address: str, port: int) -> ReadObject:
-    """Return Envoy's form of a TCP address."""
-    return {"socket_address": {"address": address, "port_value": port}}
+def socket_address(address: str, port: int, *, both_families: bool = False) -> ReadObject:
+    """Return Envoy's form of a TCP address; with `both_families`, `::` takes IPv4 as well."""
+    more = {"ipv4_compat": True} if both_families else {}
+    return {"socket_address": {"address": address, "port_value": port, **more}}
 
 
 def ads() -> ReadObject:

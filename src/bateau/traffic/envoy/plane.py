@@ -31,6 +31,7 @@ from bateau.traffic.envoy.doors import UnixDoor
 from bateau.traffic.envoy.handover import SETTLE_S, steer
 from bateau.traffic.envoy.listener import LOOPBACK
 from bateau.traffic.envoy.load import LoadMeter
+from bateau.traffic.envoy.remote import Remote
 from bateau.traffic.envoy.resources import ResourceBuilder, Resources
 
 logger = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ class EnvoyPlane:
     """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`.
 
     `key_filters` is the directory with the filters that check keys: see `traffic.envoy.key_filters`. None: nobody needs
-    a key.
+    a key. Other machines reach the models at `remote`.
     Raises ControlError if `binary` is not an Envoy that can read the resources of this plane.
     """
 
@@ -65,6 +66,7 @@ class EnvoyPlane:
         key_filters: Path | None,
         concurrency: int,
         clock: Clock,
+        remote: Remote | None = None,
     ) -> None:
         self._binary = binary
         self._runtime = runtime
@@ -78,6 +80,7 @@ class EnvoyPlane:
                 control_socket=control_socket,
                 gateway=f"gateway/{self.name}",
                 key_filters=key_filters,
+                remote=remote,
             )
             self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
             self._builder.build(Traffic())
@@ -90,7 +93,7 @@ class EnvoyPlane:
         self._meter = LoadMeter(
             clock, may_ask=self._all_connected, replacements=self._replacements, on_change=self._look
         )
-        self._listen = listen
+        self._listens = [listen, *([(remote.address, remote.port)] if remote else [])]
         self._traffic = Traffic()
         self._resources: Resources = {}
         self._steered: frozenset[str] = frozenset()  # draining proxies that get no new connections
@@ -198,7 +201,7 @@ class EnvoyPlane:
             return
         if any(not proxy.draining for proxy in traffic.proxies):
             ports = [each.listen_port for each in traffic.backends if each.listen_port]
-            for address, port in (self._listen, *((LOOPBACK, port) for port in ports)):
+            for address, port in (*self._listens, *((LOOPBACK, port) for port in ports)):
                 steer(address, port, sockets=self._concurrency)
         if self._handing_over:
             self._handing_over.cancel()

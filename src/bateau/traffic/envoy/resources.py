@@ -34,7 +34,9 @@ from bateau.traffic.envoy.listener import (
     app_tcp_listener,
     front_filters,
     front_listener,
+    remote_listener,
 )
+from bateau.traffic.envoy.remote import Remote
 from bateau.traffic.envoy.routes import app_routes, front_routes, model_routes
 
 logger = logging.getLogger(__name__)
@@ -75,7 +77,7 @@ class ResourceBuilder:
     `gateway` is the service key of resources that belong to no service. Without a `control_socket`, the gateways are
     those of a cluster: the front listener has no paths of the control API, every host name is served, because the
     listener is behind a Service, and replicas in a gateway's own zone are preferred. `key_filters` is the directory
-    with the filters that check keys, None if nobody needs a key.
+    with the filters that check keys, None if nobody needs a key. Other machines reach the models at `remote`.
     """
 
     api: EnvoyApi
@@ -83,6 +85,7 @@ class ResourceBuilder:
     control_socket: PurePath | None
     gateway: str
     key_filters: PurePath | None = None
+    remote: Remote | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
@@ -125,7 +128,8 @@ class ResourceBuilder:
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
             (LISTENER, front_listener(*self.listen, key_filters=self.key_filters)),
-            (ROUTES, front_routes(models, on_machine=self._on_machine)),
+            *([(LISTENER, remote_listener(self.remote, key_filters=self.key_filters))] if self.remote else []),
+            (ROUTES, front_routes(models, on_machine=self._on_machine, hosts=self.remote.hosts if self.remote else ())),
             *((EXTENSION, each) for each in front_filters()),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]

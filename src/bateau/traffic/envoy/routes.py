@@ -51,10 +51,10 @@ _MODEL_PATHS = (
 )
 
 
-def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadObject:
+def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: Sequence[str] = ()) -> ReadObject:
     """Return the RouteConfiguration of the front listener.
 
-    On a machine it serves that machine's names, and passes the paths of the control API.
+    On a machine it serves that machine's loopback and `hosts`, and passes the paths of the control API.
     """
     names = sorted(model.name for model in models)
     unknown = invalid_request(_no_such_model(names), code="model_not_found", param="model")
@@ -110,11 +110,11 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True) -> ReadO
         "virtual_hosts": [
             {
                 "name": "this-machine",
-                "domains": [form for host in _LOOPBACK_HOSTS for form in (host, f"{host}:*")] if on_machine else ["*"],
+                "domains": _domains(hosts) if on_machine else ["*"],
                 "request_body_buffer_limit": BODY_BYTES_MAX,
                 "routes": routes,
             },
-            *([_other_hosts()] if on_machine else []),
+            *([_other_hosts(hosts)] if on_machine else []),
         ],
     }
 
@@ -139,8 +139,19 @@ def _control_routes() -> list[ReadObject]:
     ]
 
 
-def _other_hosts() -> ReadObject:
+def _domains(hosts: Sequence[str]) -> list[str]:
+    names = dict.fromkeys((*_LOOPBACK_HOSTS, *hosts))
+    return [form for host in names for form in (host, f"{host}:*")]
+
+
+def _other_hosts(hosts: Sequence[str]) -> ReadObject:
     """Return the answer to requests for a host that is not this machine."""
+    says = (
+        f"This gateway serves localhost, {', '.join(hosts)} only, and the Host header names another host. "
+        "`bateau up --host NAME` adds one."
+        if hosts
+        else "This gateway serves localhost only, and the Host header names another host."
+    )
     return {
         "name": "other-hosts",
         "domains": ["*"],
@@ -148,10 +159,7 @@ def _other_hosts() -> ReadObject:
             _answer(
                 {"prefix": "/"},
                 403,
-                invalid_request(
-                    "This gateway serves localhost only, and the Host header names another host.",
-                    code="host_not_allowed",
-                ),
+                invalid_request(says, code="host_not_allowed"),
                 name="unknown",
             )
         ],
