@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
-from bateau.traffic.envoy import EnvoyPlane
+from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.listen import free_port
 from bateau.wiring.this_process import SystemClock
@@ -51,7 +51,7 @@ async def _measure() -> None:
         runtime=folder,
         listen=("127.0.0.1", front),
         control_socket=folder / "control.sock",
-        key_filters=None,
+        files=FrontFiles(),
         concurrency=1,
         clock=SystemClock(),
     )

@@ -17,7 +17,7 @@ from typing import Any
 import aiohttp
 
 from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
-from bateau.traffic.envoy import EnvoyPlane
+from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.keys import Keys
@@ -212,7 +212,7 @@ class Gateway:
             runtime=self.base,
             listen=("127.0.0.1", self.port),
             control_socket=self.base / "control.sock",
-            key_filters=self.keys.directory,
+            files=FrontFiles(key_filters=self.keys.directory, ledger=self.base / "requests.jsonl"),
             concurrency=2,
             clock=SystemClock(),
         )

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bateau.domain.event import Event
 from bateau.observe.events import CountedEvents
-from bateau.traffic.envoy import EnvoyPlane
+from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.this_process import SystemClock
@@ -28,7 +28,7 @@ def plane() -> Iterator[EnvoyPlane]:
         runtime=folder,
         listen=("127.0.0.1", 9),
         control_socket=folder / "control.sock",
-        key_filters=None,
+        files=FrontFiles(),
         concurrency=1,
         clock=SystemClock(),
     )

@@ -21,6 +21,7 @@ COMMANDS: Mapping[str, str] = {
     "logs": "Show the output of a service.",
     "models": "List, download and remove models.",
     "keys": "Create the API keys of the endpoint, and revoke them.",
+    "usage": "Sum requests and tokens by key, owner, model or day.",
     "check": "Check specs without applying them.",
     "plan": "Show the effect of a change of specs.",
     "apply": "Run an environment on this machine or its clusters: plan, confirm, wait.",

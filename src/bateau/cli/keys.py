@@ -7,9 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from bateau.cli.options import Number, json_option, name_option
-
-_DAY_S = 86_400.0
+from bateau.cli.options import Number, Period, json_option, name_option
 
 
 class Expiry(click.ParamType[float]):
@@ -19,15 +17,11 @@ class Expiry(click.ParamType[float]):
 
     def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return the time; a wrong or a past one is a usage error."""
-        from bateau.kit.quantity import QuantityError, parse_seconds
-
         if not isinstance(value, str):
             return float(value)
-        days = value.removesuffix("d")
         try:
-            seconds = int(days) * _DAY_S if days != value and days.isdecimal() else parse_seconds(value)
-            until = time.time() + seconds
-        except (QuantityError, OverflowError):
+            until = time.time() + Period().convert(value, None, None)
+        except click.BadParameter:
             until = self._date(value, param, ctx)
         try:
             datetime.fromtimestamp(until, UTC)

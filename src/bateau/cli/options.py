@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 INSTANCE_DEFAULT = "default"
 _Command = TypeVar("_Command", bound=Callable[..., object])
+DAY_S = 86_400.0
 NUMBER_MAX = 2**63 - 1  # the largest whole number of SQLite
 
 
@@ -38,6 +39,24 @@ class Number(click.ParamType[int]):
         if number > NUMBER_MAX:
             self.fail(f"{number} is too large", param, ctx)
         return number
+
+
+class Period(click.ParamType[float]):
+    """A length of time, such as 24h or 30d, in seconds."""
+
+    name = "duration"
+
+    def convert(self, value: str | float, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds; a wrong one is a usage error."""
+        from bateau.kit.quantity import QuantityError, parse_seconds
+
+        if not isinstance(value, str):
+            return float(value)
+        days = value.removesuffix("d")
+        try:
+            return int(days) * DAY_S if days != value and days.isdecimal() else parse_seconds(value)
+        except (QuantityError, OverflowError):
+            self.fail(f"{value} is not a duration: write 90d, 12h or 30m", param, ctx)
 
 
 class BundlePlace(click.ParamType[Path | str]):

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOCKETS_S = 2.0  # how often the lock and the sockets are looked for
+_LEDGER_S = 60.0  # how often the size and the age of the ledger are checked
 _CERTIFICATE_S = 5.0  # the same for files of a certificate
 
 # Served if no spec is found: a model that is small, free and on every index.
@@ -164,6 +165,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         beside = [
             asyncio.create_task(_keep_sockets(platform, api)),
             asyncio.create_task(_keep_certificate(platform)),
+            asyncio.create_task(_keep_ledger(platform)),
             asyncio.create_task(freeze_when_settled(platform)),
         ]
         if shows:
@@ -266,6 +268,20 @@ async def _keep_certificate(platform: "LocalPlatform") -> None:
             if str(error) != reported:
                 logger.error("the endpoint keeps its last certificate: %s", error)
                 reported = str(error)
+
+
+async def _keep_ledger(platform: "LocalPlatform") -> None:
+    """Rotate the ledger while the instance runs. A full disk is reported once."""
+    reported = ""
+    while True:
+        try:
+            await platform.ledger.keep(platform.plane.reopen_logs, now=platform.clock.wall())
+            reported = ""
+        except OSError as error:
+            if str(error) != reported:
+                logger.error("the ledger cannot be rotated: %s", error)
+                reported = str(error)
+        await asyncio.sleep(_LEDGER_S)
 
 
 async def _show(platform: "LocalPlatform", question: str | None) -> None:

@@ -39,8 +39,9 @@ from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
+from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
-from bateau.traffic.envoy import EnvoyPlane
+from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.history import history_path
 from bateau.wiring.keys import Keys
@@ -51,6 +52,7 @@ from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.this_process import SystemClock, user
+from bateau.wiring.usage import ledger_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -121,6 +123,8 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
+        self.ledger = ledger_of(settings.instance, settings.environ)
+        _open(self.ledger)
         keyring = keys.publish(open_to_all=settings.open_to_all)
         check_access(settings.listen, settings.access, keyring, instance=settings.instance)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
@@ -135,7 +139,7 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            key_filters=keys.directory,
+            files=FrontFiles(key_filters=keys.directory, ledger=self.ledger.path),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
@@ -273,6 +277,15 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
+
+
+def _open(ledger: Ledger) -> None:
+    try:
+        ledger.open()
+    except OSError as error:
+        raise ControlError(
+            f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
+        ) from error
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:

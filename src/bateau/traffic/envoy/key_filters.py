@@ -1,6 +1,6 @@
 """The filters that check API keys, as files that Envoy reads by itself.
 
-Called by traffic.envoy.listener, traffic.envoy.replies, traffic.envoy.routes and wiring.keys.
+Called by traffic.envoy and wiring.keys.
 
 Envoy watches the files. So a command that revokes a key has its effect while no control plane runs, and so does a
 restart of Envoy. Each file contains one filter; where no key is needed, one that lets everything pass.

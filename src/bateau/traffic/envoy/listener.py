@@ -1,7 +1,7 @@
 """The listeners and their filters.
 
-Called by traffic.envoy and wiring.keys. It makes the front listener of all models with its filters, and one listener
-for each port of an App.
+Called by traffic.envoy, wiring.keys and wiring.local. It makes the front listener of all models with its filters, and
+one listener for each port of an App.
 
 Invariant: filters, routes, clusters and endpoints are not part of the front listener. They come by discovery of their
 own, so a change to them drains no connection. Held by tests/traffic/test_balancing.py and
@@ -10,6 +10,7 @@ Refused: Lua for reading the body. It is cheaper for large bodies, but accepts i
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
@@ -17,6 +18,7 @@ from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, discovered
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
+from bateau.traffic.envoy.usage import CALLER_FILTER, caller_filter, ledger_log, usage_filters
 
 TYPE = "type.googleapis.com/"
 MODEL_HEADER = "x-bateau-model"
@@ -49,42 +51,58 @@ _THEIR_PATHS = {
 }
 
 
-def front_listener(address: str, port: int, *, key_filters: PurePath | None) -> ReadObject:
-    """Return the Listener that clients of models connect to.
+@dataclass(frozen=True, kw_only=True)
+class FrontFiles:
+    """The files that the front listeners work with.
 
-    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key.
+    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
+    line for each request; without it, none is written.
     """
-    return _front(FRONT, socket_address(address, port), {}, key_filters)
+
+    key_filters: PurePath | None = None
+    ledger: PurePath | None = None
 
 
-def remote_listener(remote: Remote, *, key_filters: PurePath | None) -> ReadObject:
+def front_listener(address: str, port: int, *, files: FrontFiles) -> ReadObject:
+    """Return the Listener that clients of models connect to."""
+    return _front(FRONT, socket_address(address, port), {}, files)
+
+
+def remote_listener(remote: Remote, *, files: FrontFiles) -> ReadObject:
     """Return the Listener for other machines: the same as the front listener, with TLS."""
     # Most systems let one socket take both families at `::`.
     address = socket_address(remote.address, remote.port, both_families=remote.address == "::")
-    return _front(REMOTE, address, transport_socket(remote.certificate), key_filters)
+    return _front(REMOTE, address, transport_socket(remote.certificate), files)
 
 
-def _front(
-    name: str, address: ReadObject, transport: Mapping[str, ReadObject], key_filters: PurePath | None
-) -> ReadObject:
-    first, *rest = (_by_ads(each) for each in front_filters())
-    before, after = (
-        [discovered(name, key_filters) for name in names] if key_filters else [] for names in (BEFORE_BODY, AFTER_BODY)
-    )
-    model = len(MODEL_FILTERS)
+def _front(name: str, address: ReadObject, transport: Mapping[str, ReadObject], files: FrontFiles) -> ReadObject:
     config = {
         "rds": {"route_config_name": FRONT, "config_source": ads()},
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
-    chain = [first, *before, *rest[:model], *after, *rest[model:]]
-    manager = _http_connection_manager(FRONT, chain, config, suppresses_envoy_headers=True)
+    logs = [ledger_log(files.ledger)] if files.ledger else []
+    manager = _http_connection_manager(FRONT, _front_chain(files), config, logs=logs, suppresses_envoy_headers=True)
     return {
         "name": name,
         "address": address,
         "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
         "filter_chains": [{"filters": [manager], **transport}],
     }
+
+
+def _front_chain(files: FrontFiles) -> list[ReadObject]:
+    """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
+    unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(usage=files.ledger is not None)}
+    before, after = (
+        [discovered(name, files.key_filters) for name in names] if files.key_filters else []
+        for names in (BEFORE_BODY, AFTER_BODY)
+    )
+    chain = [unchanging.pop(_FORGED_FILTER), *before]
+    if files.ledger:
+        chain.append(unchanging.pop(CALLER_FILTER))
+    chain += [unchanging.pop(name) for name in MODEL_FILTERS]
+    return [*chain, *after, *unchanging.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:
@@ -148,7 +166,12 @@ def ads() -> ReadObject:
 
 
 def _http_connection_manager(
-    name: str, filters: Sequence[ReadObject], more: ReadObject, *, suppresses_envoy_headers: bool = False
+    name: str,
+    filters: Sequence[ReadObject],
+    more: ReadObject,
+    *,
+    logs: Sequence[ReadObject] = (),
+    suppresses_envoy_headers: bool = False,
 ) -> ReadObject:
     config: dict[str, ReadJson] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -163,7 +186,7 @@ def _http_connection_manager(
         # does not finish its headers is disconnected.
         "stream_idle_timeout": "0s",
         "request_headers_timeout": "10s",
-        "access_log": _request_metrics(),
+        "access_log": [*_request_metrics(), *logs],
         "server_header_transformation": "PASS_THROUGH",
         "generate_request_id": True,
         "always_set_request_id_in_response": True,
@@ -181,11 +204,11 @@ def _http_filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
     }
 
 
-def front_filters() -> list[ReadObject]:
+def front_filters(*, usage: bool) -> list[ReadObject]:
     """Return the HTTP filters of the front listener that never change, each a TypedExtensionConfig.
 
     The first removes headers that only the gateway may set. Others copy `model` from the body into a header that routes
-    match on.
+    match on. With `usage`, more of them read who asks and what the answer cost.
     """
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 
@@ -226,6 +249,7 @@ def front_filters() -> list[ReadObject]:
         ),
         # Has an effect only on routes that rename the model.
         _http_filter("transform", "transform.v3.TransformConfig", {}),
+        *([caller_filter(), *usage_filters()] if usage else []),
     ]
 
 

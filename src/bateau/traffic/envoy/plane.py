@@ -29,7 +29,7 @@ from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.bootstrap import bootstrap
 from bateau.traffic.envoy.doors import UnixDoor
 from bateau.traffic.envoy.handover import SETTLE_S, steer
-from bateau.traffic.envoy.listener import LOOPBACK
+from bateau.traffic.envoy.listener import LOOPBACK, FrontFiles
 from bateau.traffic.envoy.load import LoadMeter
 from bateau.traffic.envoy.remote import Remote
 from bateau.traffic.envoy.resources import ResourceBuilder, Resources
@@ -48,8 +48,7 @@ _DRAIN_S = 600
 class EnvoyPlane:
     """The Envoys of one machine, configured over xDS; satisfies `bateau.ports.plane.Plane`.
 
-    `key_filters` is the directory with the filters that check keys: see `traffic.envoy.key_filters`. None: nobody needs
-    a key. Other machines reach the models at `remote`.
+    Other machines reach the models at `remote`.
     Raises ControlError if `binary` is not an Envoy that can read the resources of this plane.
     """
 
@@ -63,7 +62,7 @@ class EnvoyPlane:
         runtime: Path,
         listen: tuple[str, int],
         control_socket: Path,
-        key_filters: Path | None,
+        files: FrontFiles,
         concurrency: int,
         clock: Clock,
         remote: Remote | None = None,
@@ -79,7 +78,7 @@ class EnvoyPlane:
                 listen=listen,
                 control_socket=control_socket,
                 gateway=f"gateway/{self.name}",
-                key_filters=key_filters,
+                files=files,
                 remote=remote,
             )
             self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)
@@ -123,6 +122,11 @@ class EnvoyPlane:
             # A request whose client left early has no time to first token, and Envoy would log that as an error.
             "--component-log-level",
             "misc:critical",
+            # What is not written yet is lost with a killed Envoy: the last lines about requests.
+            "--file-flush-interval-msec",
+            "100",
+            "--file-flush-min-size-kb",
+            "4",
             "--drain-time-s",
             str(_DRAIN_S),
             # Clients of a removed listener get `connection: close` with their next response.
@@ -171,6 +175,11 @@ class EnvoyPlane:
         """
         admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._traffic.proxies]
         return await asyncio.gather(*(admin.text(path) for admin in admins)) or [None]
+
+    async def reopen_logs(self) -> bool:
+        """Have every proxy write to a new file where its log was renamed; return whether all have answered."""
+        admins = [EnvoyAdmin(self._admin_socket(proxy)) for proxy in self._traffic.proxies]
+        return all(await asyncio.gather(*(admin.post("/reopen_logs") for admin in admins)))
 
     @property
     def is_socket_lost(self) -> bool:

@@ -30,6 +30,7 @@ from bateau.traffic.envoy.clusters import (
 )
 from bateau.traffic.envoy.listener import (
     TYPE,
+    FrontFiles,
     app_http_listener,
     app_tcp_listener,
     front_filters,
@@ -76,15 +77,15 @@ class ResourceBuilder:
 
     `gateway` is the service key of resources that belong to no service. Without a `control_socket`, the gateways are
     those of a cluster: the front listener has no paths of the control API, every host name is served, because the
-    listener is behind a Service, and replicas in a gateway's own zone are preferred. `key_filters` is the directory
-    with the filters that check keys, None if nobody needs a key. Other machines reach the models at `remote`.
+    listener is behind a Service, and replicas in a gateway's own zone are preferred. Other machines reach the models
+    at `remote`.
     """
 
     api: EnvoyApi
     listen: tuple[str, int]
     control_socket: PurePath | None
     gateway: str
-    key_filters: PurePath | None = None
+    files: FrontFiles = field(default_factory=FrontFiles)
     remote: Remote | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
@@ -127,10 +128,10 @@ class ResourceBuilder:
         """Yield the resources that belong to no service: the front listener, its parts, and the control API."""
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
-            (LISTENER, front_listener(*self.listen, key_filters=self.key_filters)),
-            *([(LISTENER, remote_listener(self.remote, key_filters=self.key_filters))] if self.remote else []),
+            (LISTENER, front_listener(*self.listen, files=self.files)),
+            *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
             (ROUTES, front_routes(models, on_machine=self._on_machine, hosts=self.remote.hosts if self.remote else ())),
-            *((EXTENSION, each) for each in front_filters()),
+            *((EXTENSION, each) for each in front_filters(usage=self.files.ledger is not None)),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]
         before, self._shared = self._shared, {}

@@ -1,0 +1,103 @@
+"""What one request has used, and sums of that.
+
+Made by store.ledger; read by cli.usage and api.usage_json. Pure.
+
+Invariant: a number of tokens that is not known is not counted as 0: a sum says how many requests it lacks. Held by
+tests/store/test_ledger.py.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Final, Literal
+
+By = Literal["key", "owner", "model", "day", "hour"]
+
+_ERROR: Final = 400
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Used:
+    """One request. `at` is in seconds since the epoch; other times are in milliseconds.
+
+    `key` is None where none was needed or sent, `model` where none that exists was named. `tokens_in` includes
+    `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it closed the connection before the
+    answer was complete.
+    """
+
+    at: float
+    id: str
+    path: str
+    status: int
+    key: str | None = None
+    model: str | None = None
+    replica: str | None = None
+    tokens_in: int | None = None
+    tokens_cached: int | None = None
+    tokens_out: int | None = None
+    duration_ms: int | None = None
+    first_byte_ms: int | None = None
+    client_gone: bool = False
+
+
+@dataclass(slots=True)
+class Sum:
+    """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens."""
+
+    requests: int = 0
+    errors: int = 0
+    tokens_in: int = 0
+    tokens_cached: int = 0
+    tokens_out: int = 0
+    uncounted: int = 0
+
+    def add(self, used: Used) -> None:
+        """Add one request."""
+        self.requests += 1
+        if used.status >= _ERROR or used.status == 0:
+            self.errors += 1
+        elif used.tokens_in is None and used.tokens_out is None:
+            self.uncounted += 1
+        self.tokens_in += used.tokens_in or 0
+        self.tokens_cached += used.tokens_cached or 0
+        self.tokens_out += used.tokens_out or 0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Sums by group, in the order of groups, and of all."""
+
+    by: Mapping[str, Sum] = field(default_factory=dict[str, Sum])
+    total: Sum = field(default_factory=Sum)
+
+
+def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str]) -> Summary:
+    """Return sums by key, owner, model, day or hour (in UTC). `owners` are those of the keys that exist."""
+    group = _GROUPS[by]
+    found: dict[str, Sum] = {}
+    total = Sum()
+    for used in requests:
+        total.add(used)
+        found.setdefault(group(used, owners), Sum()).add(used)
+    return Summary(by=dict(sorted(found.items())), total=total)
+
+
+def _day(used: Used, _: Mapping[str, str]) -> str:
+    return datetime.fromtimestamp(used.at, UTC).strftime("%Y-%m-%d")
+
+
+def _hour(used: Used, _: Mapping[str, str]) -> str:
+    return datetime.fromtimestamp(used.at, UTC).strftime("%Y-%m-%dT%H:00Z")
+
+
+def _owner(used: Used, owners: Mapping[str, str]) -> str:
+    return owners.get(used.key, "(unknown)") if used.key else "(no key)"
+
+
+_GROUPS: Final[Mapping[By, Callable[[Used, Mapping[str, str]], str]]] = {
+    "key": lambda used, _: used.key or "(no key)",
+    "owner": _owner,
+    "model": lambda used, _: used.model or "(no model)",
+    "day": _day,
+    "hour": _hour,
+}

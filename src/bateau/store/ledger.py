@@ -1,0 +1,171 @@
+"""The ledger: one line for each request, written by Envoy, rotated and read here.
+
+Called by wiring.local and wiring.usage.
+
+Envoy appends to `requests.jsonl`. It is renamed when it is large or a day old; older files are compressed, and removed
+after 90 days.
+
+Invariant: a damaged line is left out and counted; all others are read. Held by
+tests/store/test_ledger.py::test_a_damaged_line_is_counted_and_all_others_are_read.
+Invariant: a rotation loses no line, and one that is interrupted is completed by the next. Held by
+tests/store/test_ledger.py::test_an_interrupted_rotation_loses_nothing.
+"""
+
+import gzip
+import json
+import os
+import shutil
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from bateau.domain.used import Used
+from bateau.kit.json_value import JsonObject, is_object, text_at
+
+_BYTES_MAX: Final = 64 * 2**20
+_DAY_S: Final = 86_400.0
+KEPT_DAYS: Final = 90
+_FORMAT: Final = "1"
+_FORMAT_FIELD: Final = "v"
+_CLIENT_GONE: Final = "DC"
+
+
+class Ledger:
+    """The files of one instance's ledger."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.path = directory / "requests.jsonl"
+        self.damaged = 0  # lines that the last `read` has left out
+
+    def open(self) -> None:
+        """Create the file, so that only its user can read it. Raises OSError."""
+        self._directory.mkdir(mode=0o700, exist_ok=True)
+        self.path.touch(mode=0o600)
+
+    async def keep(self, reopen: Callable[[], Awaitable[bool]], *, now: float) -> None:
+        """Rotate the file if that is due, compress and remove older ones. Raises OSError.
+
+        `reopen` has the writers open their file again. A removed file is created again.
+        """
+        if not self.path.exists():
+            self.open()
+            await reopen()
+        about = self.path.stat()
+        began = self._began()
+        if about.st_size > _BYTES_MAX or (about.st_size and began is not None and now - began > _DAY_S):
+            stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
+            self.path.replace(self._directory / f"requests-{stamp}.jsonl")
+            self.open()
+        rotated = self._rotated()
+        # A writer that has not answered may still have a renamed file, which is compressed another time.
+        if any(path.suffix == ".jsonl" for path in rotated) and await reopen():
+            for path in rotated:
+                if path.suffix == ".jsonl":
+                    _compress(path)
+        for path in self._rotated():
+            if now - path.stat().st_mtime > KEPT_DAYS * _DAY_S:
+                path.unlink()
+
+    def read(self, *, since: float, until: float) -> Iterator[Used]:
+        """Yield the requests that began from `since` to before `until`, in seconds since the epoch."""
+        self.damaged = 0
+        paths = [path for path in self._rotated() if path.stat().st_mtime >= since]
+        for path in (*paths, self.path):
+            for line in _lines(path):
+                used = _used(line)
+                if used is None:
+                    self.damaged += 1
+                elif since <= used.at < until:
+                    yield used
+
+    def _rotated(self) -> list[Path]:
+        """Return the older files, without those that are compressed but not yet removed."""
+        found = sorted(self._directory.glob("requests-*.jsonl*"))
+        plain = [path for path in found if path.suffix == ".jsonl"]
+        packed = [path for path in found if path.suffix == ".gz" and path.with_suffix("") not in plain]
+        return sorted((*plain, *packed))
+
+    def _began(self) -> float | None:
+        """Return the time of the first line, None if there is none."""
+        first = next(_lines(self.path), b"")
+        used = _used(first) if first else None
+        return used.at if used else None
+
+
+def _compress(path: Path) -> None:
+    target = path.with_name(f"{path.name}.gz")
+    partial = path.with_name(f"{path.name}.partial")
+    about = path.stat()
+    with path.open("rb") as plain, partial.open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb") as packed:
+        partial.chmod(0o600)
+        shutil.copyfileobj(plain, packed)
+    partial.replace(target)
+    os.utime(target, (about.st_atime, about.st_mtime))
+    path.unlink()
+
+
+def _lines(path: Path) -> Iterator[bytes]:
+    with suppress(FileNotFoundError), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+        yield from file
+
+
+def _used(line: bytes) -> Used | None:
+    """Return the request of a line, None if the line is damaged or of another format."""
+    try:
+        tree: object = json.loads(line)
+    except ValueError:
+        return None
+    if not is_object(tree) or tree.get(_FORMAT_FIELD) != _FORMAT:
+        return None
+    try:
+        at = float(text_at(tree, "time"))
+    except ValueError:
+        return None
+    path, route = text_at(tree, "path"), text_at(tree, "model")
+    tokens_in, cached, out = _tokens(tree)
+    return Used(
+        at=at,
+        id=text_at(tree, "id"),
+        path=path,
+        status=_whole(tree, "status") or 0,
+        key=text_at(tree, "key") or None,
+        # The gateway's own answers have routes in dashes.
+        model=None if not route or route.startswith("-") else route,
+        replica=text_at(tree, "replica") or None,
+        tokens_in=tokens_in,
+        tokens_cached=cached,
+        tokens_out=out,
+        duration_ms=_whole(tree, "duration_ms"),
+        first_byte_ms=_whole(tree, "first_byte_ms"),
+        client_gone=_CLIENT_GONE in text_at(tree, "flags").split(","),
+    )
+
+
+def _tokens(tree: JsonObject) -> tuple[int | None, int | None, int | None]:
+    """Return tokens in (with the cached ones), the cached ones, and out, in whichever API's words they are written."""
+    out = _first(tree, "completion_tokens", "output_tokens", "response_output_tokens", "timings_predicted")
+    cached = _first(tree, "cached_tokens", "response_cached_tokens", "input_cached_tokens")
+    tokens_in = _first(tree, "prompt_tokens", "response_input_tokens")
+    if tokens_in is None:
+        # Anthropic counts what it read from a cache apart from the input, OpenAI's responses do not.
+        fresh = _first(tree, "message_input_tokens", "input_tokens")
+        apart = _first(tree, "message_cache_read_tokens", "cache_read_tokens")
+        if fresh is not None:
+            tokens_in, cached = fresh + (apart or 0), apart if apart is not None else cached
+    if tokens_in is None and (fresh := _whole(tree, "timings_prompt")) is not None:
+        tokens_in = fresh + (_whole(tree, "timings_cached") or 0)
+    if cached is None:
+        cached = _whole(tree, "timings_cached")
+    return tokens_in, cached, out
+
+
+def _first(tree: JsonObject, *names: str) -> int | None:
+    return next((value for name in names if (value := _whole(tree, name)) is not None), None)
+
+
+def _whole(tree: JsonObject, name: str) -> int | None:
+    value = tree.get(name)
+    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

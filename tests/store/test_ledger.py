@@ -1,0 +1,145 @@
+"""The ledger's files: rotated without loss, read with damage, summed without making unknown into zero."""
+
+import json
+import os
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from bateau.domain.used import Used, summary
+from bateau.store.ledger import KEPT_DAYS, Ledger
+
+DAY = 86_400.0
+NOW = 1_800_000_000.0
+
+
+def line(at: float = NOW, **more: object) -> str:
+    tree = {"v": "1", "time": f"{at:.3f}", "id": "r", "path": "/v1/chat/completions", "status": 200, **more}
+    return json.dumps(tree) + "\n"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "usage")
+    made.open()
+    return made
+
+
+def all_of(ledger: Ledger) -> list[Used]:
+    return list(ledger.read(since=0, until=1e12))
+
+
+def answering(*, answers: bool = True) -> tuple[Callable[[], Awaitable[bool]], list[None]]:
+    asked: list[None] = []
+
+    async def reopen() -> bool:
+        asked.append(None)
+        return answers
+
+    return reopen, asked
+
+
+def test_a_damaged_line_is_counted_and_all_others_are_read(ledger: Ledger) -> None:
+    damaged = [
+        "{\n",
+        "\n",
+        "[]\n",
+        '{"v": "2", "time": "1"}\n',
+        '{"v": "1", "time": "x"}\n',
+        '{"v": "1"}\n',
+        "\x00\xff\n",
+    ]
+    ledger.path.write_text(line() + "".join(damaged) + line() + '{"v": "1", "ti')
+    assert len(all_of(ledger)) == 2
+    assert ledger.damaged == len(damaged) + 1
+
+
+def test_only_its_user_reads_it(ledger: Ledger) -> None:
+    assert ledger.path.stat().st_mode & 0o777 == 0o600
+    assert ledger.path.parent.stat().st_mode & 0o777 == 0o700
+
+
+async def test_a_day_old_file_is_rotated_compressed_and_read(ledger: Ledger) -> None:
+    ledger.path.write_text(line(NOW - DAY - 1, key="old"))
+    reopen, asked = answering()
+    await ledger.keep(reopen, now=NOW - 2)
+    assert (asked, ledger.path.stat().st_size > 0) == ([], True)
+    await ledger.keep(reopen, now=NOW)
+    assert len(asked) == 1
+    with ledger.path.open("a") as file:
+        file.write(line(NOW, key="new"))
+    assert [used.key for used in all_of(ledger)] == ["old", "new"]
+    (packed,) = ledger.path.parent.glob("requests-*.jsonl.gz")
+    assert packed.stat().st_mode & 0o777 == 0o600
+    assert not list(ledger.path.parent.glob("requests-*.jsonl"))
+
+
+async def test_an_interrupted_rotation_loses_nothing(ledger: Ledger) -> None:
+    ledger.path.write_text(line(NOW - 2 * DAY, key="old"))
+    reopen, _ = answering(answers=False)
+    await ledger.keep(reopen, now=NOW)
+    (renamed,) = ledger.path.parent.glob("requests-*.jsonl")
+    with renamed.open("a") as file:  # a writer that has not reopened its file yet
+        file.write(line(NOW, key="late"))
+    await ledger.keep(reopen, now=NOW + 100)
+    assert renamed.exists()
+    assert [used.key for used in all_of(ledger)] == ["old", "late"]
+    # Killed after the compressed file was made, before the other one was removed: each line is read once.
+    renamed.with_name(f"{renamed.name}.gz").write_bytes(b"\x1f\x8b")
+    assert [used.key for used in all_of(ledger)] == ["old", "late"]
+    reopen, _ = answering()
+    await ledger.keep(reopen, now=NOW + 200)
+    assert not renamed.exists()
+    assert [used.key for used in all_of(ledger)] == ["old", "late"]
+
+
+async def test_old_files_are_removed_and_a_removed_file_is_made_again(ledger: Ledger) -> None:
+    old = ledger.path.parent / "requests-20200101T000000.jsonl.gz"
+    kept = ledger.path.parent / "requests-20200102T000000.jsonl.gz"
+    for path, days in ((old, KEPT_DAYS + 1), (kept, KEPT_DAYS - 1)):
+        path.write_bytes(b"")
+        os.utime(path, (NOW - days * DAY, NOW - days * DAY))
+    ledger.path.unlink()
+    reopen, asked = answering()
+    await ledger.keep(reopen, now=NOW)
+    assert (old.exists(), kept.exists(), ledger.path.exists(), len(asked)) == (False, True, True, 1)
+
+
+def test_a_time_is_from_its_begin_to_before_its_end(ledger: Ledger) -> None:
+    ledger.path.write_text("".join(line(at, key=str(at)) for at in (1.0, 2.0, 3.0)))
+    assert [used.key for used in ledger.read(since=2.0, until=3.0)] == ["2.0"]
+
+
+def test_unknown_tokens_are_not_zero(ledger: Ledger) -> None:
+    ledger.path.write_text(
+        line(key="a", prompt_tokens=10, completion_tokens=0)
+        + line(key="a", flags="DC")
+        + line(key="a", status=429)
+        + line(key="b", prompt_tokens=5)
+        + line(status=401, model="-unknown-")
+    )
+    found = summary(all_of(ledger), "key", owners={})
+    assert list(found.by) == ["(no key)", "a", "b"]
+    a = found.by["a"]
+    assert (a.requests, a.errors, a.uncounted, a.tokens_in, a.tokens_out) == (3, 1, 1, 10, 0)
+    assert found.by["b"].uncounted == 0
+    assert (found.total.requests, found.total.errors) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    ("by", "groups"),
+    [
+        ("owner", ["(no key)", "(unknown)", "ada"]),
+        ("model", ["(no model)", "chat"]),
+        ("day", ["2027-01-15", "2027-01-16"]),
+        ("hour", ["2027-01-15T08:00Z", "2027-01-15T09:00Z", "2027-01-16T08:00Z"]),
+    ],
+)
+def test_requests_are_summed_by(ledger: Ledger, by: str, groups: list[str]) -> None:
+    ledger.path.write_text(
+        line(NOW, key="ci", model="chat") + line(NOW + 3600, key="gone", model="-unknown-") + line(NOW + DAY)
+    )
+    found = summary(all_of(ledger), by, owners={"ci": "ada"})  # pyright: ignore[reportArgumentType]
+    assert list(found.by) == groups
+    assert sum(each.requests for each in found.by.values()) == found.total.requests == 3

@@ -1,0 +1,148 @@
+"""The ledger at the real Envoy: one line for each request, its tokens in every API's words, and nothing private."""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from bateau.domain.used import Used
+from bateau.store.ledger import Ledger
+from traffic.gateway import Gateway, eventually, model
+from traffic.upstream import Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def whole(tree: object) -> Answer:
+    async def answer(_: web.Request) -> web.StreamResponse:
+        return web.json_response(tree)  # with a charset, as engines do
+
+    return answer
+
+
+def stream(*events: object, pieces: int = 10_000) -> Answer:
+    """Answer with server-sent events, in pieces of some bytes."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        text = "".join(f"data: {each if isinstance(each, str) else json.dumps(each)}\n\n" for each in events).encode()
+        for at in range(0, len(text), pieces):
+            await response.write(text[at : at + pieces])
+            await asyncio.sleep(0)
+        return response
+
+    return answer
+
+
+async def lines(gateway: Gateway, count: int) -> list[Used]:
+    async def found() -> list[Used] | None:
+        used = list(Ledger(gateway.base).read(since=0, until=1e12))
+        return used if len(used) >= count else None
+
+    return await eventually(found)
+
+
+async def used_by(gateway: Gateway, path: str, **more: Any) -> Used:
+    """Send one request, and return its line."""
+    before = len(list(Ledger(gateway.base).read(since=0, until=1e12)))
+    await gateway.ask("POST", path, json={"model": "chat", "messages": []}, **more)
+    return (await lines(gateway, before + 1))[-1]
+
+
+USAGE = {"prompt_tokens": 30, "completion_tokens": 4, "total_tokens": 34}
+RESPONSES = {"input_tokens": 30, "output_tokens": 4, "input_tokens_details": {"cached_tokens": 20}}
+ANTHROPIC = {"input_tokens": 10, "cache_read_input_tokens": 20, "output_tokens": 4}
+TIMINGS = {"prompt_n": 10, "cache_n": 20, "predicted_n": 4}
+
+
+@pytest.mark.parametrize(
+    ("path", "answer", "tokens"),
+    [
+        ("chat/completions", whole({"usage": USAGE}), (30, None, 4)),
+        ("chat/completions", whole({"usage": {**USAGE, "prompt_tokens_details": {"cached_tokens": 20}}}), (30, 20, 4)),
+        ("chat/completions", whole({"usage": USAGE, "timings": TIMINGS}), (30, 20, 4)),
+        ("chat/completions", stream({"choices": []}, {"choices": [], "usage": USAGE}, "[DONE]"), (30, None, 4)),
+        ("chat/completions", stream({"choices": []}, {"choices": [], "timings": TIMINGS}, "[DONE]"), (30, 20, 4)),
+        ("chat/completions", stream({"x": "data: {}\n\n"}, {"usage": USAGE}, "[DONE]", pieces=1), (30, None, 4)),
+        ("completions", whole({"usage": USAGE}), (30, None, 4)),
+        ("embeddings", whole({"data": [], "usage": {"prompt_tokens": 30, "total_tokens": 30}}), (30, None, None)),
+        ("messages", whole({"type": "message", "usage": ANTHROPIC}), (30, 20, 4)),
+        (
+            "messages",
+            stream(
+                {"type": "message_start", "message": {"usage": {**ANTHROPIC, "output_tokens": 0}}},
+                {"type": "message_delta", "usage": {"output_tokens": 4}},
+            ),
+            (30, 20, 4),
+        ),
+        ("responses", whole({"usage": RESPONSES}), (30, 20, 4)),
+        ("responses", stream({"response": {}}, {"response": {"usage": RESPONSES}}), (30, 20, 4)),
+        ("chat/completions", whole({"usage": None}), (None, None, None)),
+        ("chat/completions", whole([1, 2]), (None, None, None)),
+        ("chat/completions", stream("not JSON", "{", "[DONE]"), (None, None, None)),
+    ],
+)
+async def test_tokens_are_those_that_the_answer_says(
+    gateway: Gateway, first: Upstream, path: str, answer: Answer, tokens: tuple[int | None, int | None, int | None]
+) -> None:
+    first.answer = answer
+    await gateway.publish(model("chat", first.endpoint()))
+    used = await used_by(gateway, f"/v1/{path}")
+    assert (used.tokens_in, used.tokens_cached, used.tokens_out) == tokens
+    assert (used.model, used.replica, used.status, used.path) == ("chat", "model.chat.0", 200, f"/v1/{path}")
+    assert used.client_gone is False
+
+
+async def test_a_line_has_no_part_of_a_prompt_an_answer_or_a_secret(gateway: Gateway, first: Upstream) -> None:
+    first.answer = whole({"choices": [{"message": {"content": "PRIVATE answer"}}], "usage": USAGE})
+    await gateway.publish(model("chat", first.endpoint()))
+    before = len(await lines(gateway, 0) if (gateway.base / "requests.jsonl").exists() else [])
+    headers = {"authorization": "Bearer PRIVATE", "x-api-key": "PRIVATE", "user-agent": "PRIVATE"}
+    for name in ("chat", "PRIVATE model"):
+        body = {"model": name, "messages": [{"role": "user", "content": "PRIVATE prompt"}]}
+        await gateway.ask("POST", "/v1/chat/completions?key=PRIVATE", json=body, headers=headers)
+    used = await lines(gateway, before + 2)
+    assert [(each.model, each.status) for each in used[-2:]] == [("chat", 200), (None, 404)]
+    assert "PRIVATE" not in (gateway.base / "requests.jsonl").read_text()
+
+
+async def test_a_client_that_has_gone_is_marked_and_its_tokens_are_unknown(gateway: Gateway, first: Upstream) -> None:
+    begun = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"choices": []}\n\n')
+        begun.set()
+        await asyncio.sleep(30)
+        return response
+
+    first.answer = answer
+    await gateway.publish(model("chat", first.endpoint()))
+    before = len(list(Ledger(gateway.base).read(since=0, until=1e12)))
+    with pytest.raises(TimeoutError):
+        await gateway.ask(
+            "POST", "/v1/chat/completions", json={"model": "chat"}, timeout=aiohttp.ClientTimeout(total=0.5)
+        )
+    used = (await lines(gateway, before + 1))[-1]
+    assert begun.is_set()
+    assert (used.client_gone, used.tokens_in, used.tokens_out) == (True, None, None)
+
+
+async def test_every_request_has_one_line_whatever_it_is_answered(gateway: Gateway, first: Upstream) -> None:
+    first.answer = whole({"usage": USAGE})
+    await gateway.publish(model("chat", first.endpoint()))
+    before = {used.id for used in Ledger(gateway.base).read(since=0, until=1e12)}
+    answers = await asyncio.gather(
+        *(gateway.chat("chat" if number % 2 else "nope") for number in range(200)), gateway.ask("GET", "/healthz")
+    )
+    await lines(gateway, len(before) + 200)
+    now = [used.id for used in Ledger(gateway.base).read(since=0, until=1e12) if used.id not in before]
+    assert sorted(now) == sorted(answer.headers["x-request-id"] for answer in answers[:-1])
