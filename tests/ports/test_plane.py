@@ -57,6 +57,7 @@ class EnvoyRig:
 
     def __init__(self) -> None:
         self.gateway = Gateway()
+        self.gateway.keys.publish(open_to_all=False)  # as the control plane does before it starts a gateway
         self.plane = self.gateway.plane
         self.proxy = Proxy(service="gateway/envoy", replica=REPLICA, address=str(self.gateway.base / f"{REPLICA}.sock"))
 
