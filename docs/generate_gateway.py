@@ -36,13 +36,13 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:
     """Yield (status, code, answer) for Envoy's responses to requests that cannot be completed."""
-    from bateau.traffic.envoy.replies import ALL, FRONT_ONLY, RETRY_AFTER_S
+    from bateau.traffic.envoy.replies import ALL, FRONT_ONLY
 
     for reply in (*FRONT_ONLY, *ALL):
         message = re.sub(r" ?\(%\w+%\)", "", reply.text).replace("%ROUTE_NAME%", "chat")
         message = message.replace("%REQ(x-bateau-key)%", "ci")
         status = f"{reply.status} or above" if reply.or_above else str(reply.becomes or reply.status)
-        retry = f" (`Retry-After: {RETRY_AFTER_S}`)" if reply.again else ""
+        retry = f" (`Retry-After: {reply.again_s}`)" if reply.again_s else ""
         yield f"{status}{retry}", f"`{reply.code}`", message
 
 

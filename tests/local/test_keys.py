@@ -73,7 +73,20 @@ def test_the_command_line_uses_the_key_of_its_environment(stack: Stack) -> None:
 
 
 def test_keys_are_listed_without_their_secrets(stack: Stack) -> None:
-    secret = create(stack, "ci", "--owner", "search", "--expires", "90d", "--requests-per-minute", "60", "--note", "n")
+    secret = create(
+        stack,
+        "ci",
+        "--owner",
+        "search",
+        "--expires",
+        "90d",
+        "--requests-per-minute",
+        "60",
+        "--note",
+        "n",
+        "--tokens-per-day",
+        "1M",
+    )
     row = json.loads(stack.bateau("keys", "list", "--json").out)["keys"][0]
     assert {**row, "created": "", "expires": ""} == {
         "name": "ci",
@@ -81,6 +94,9 @@ def test_keys_are_listed_without_their_secrets(stack: Stack) -> None:
         "owner": "search",
         "models": ["*"],
         "requestsPerMinute": 60,
+        "tokensPerMinute": None,
+        "tokensPerDay": 1_000_000,
+        "tokensPerMonth": None,
         "created": "",
         "expires": "",
         "expired": False,
@@ -100,7 +116,12 @@ def test_keys_are_listed_without_their_secrets(stack: Stack) -> None:
 
 
 def test_a_wrong_option_is_a_usage_error(stack: Stack) -> None:
-    for wrong in (["--expires", "yesterday"], ["--expires", "2020-01-01"], ["--requests-per-minute", "0"]):
+    for wrong in (
+        ["--expires", "yesterday"],
+        ["--expires", "2020-01-01"],
+        ["--requests-per-minute", "0"],
+        ["--tokens-per-day", "1.5M"],
+    ):
         assert stack.bateau("keys", "create", "ci", *wrong).code == 2, wrong
     for name in ("C I", "-x", "a/b", ""):
         assert stack.bateau("keys", "create", "--", name).code == 3, name

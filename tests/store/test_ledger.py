@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.used import Used, summary
-from bateau.store.ledger import KEPT_DAYS, Ledger
+from bateau.store.ledger import KEPT_DAYS, Ledger, Tail
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -104,6 +104,31 @@ async def test_old_files_are_removed_and_a_removed_file_is_made_again(ledger: Le
     reopen, asked = answering()
     await ledger.keep(reopen, now=NOW)
     assert (old.exists(), kept.exists(), ledger.path.exists(), len(asked)) == (False, True, True, 1)
+
+
+async def test_a_tail_yields_each_request_once_across_rotations(ledger: Ledger) -> None:
+    tail, reopen = Tail(ledger), answering()[0]
+    assert list(tail.new()) == []
+    writer = ledger.path.open("a")
+    seen: list[str | None] = []
+    for number in range(30):
+        text = line(NOW - 30 * DAY + number, key=str(number))
+        writer.write(text[:10])
+        writer.flush()
+        seen += [used.key for used in tail.new()]
+        writer.write(text[10:])
+        writer.flush()
+        if number % 3 == 0:
+            await ledger.keep(answering(answers=False)[0], now=NOW + number)  # renamed, while the writer still has it
+        if number % 3 == 1:
+            writer.close()
+            writer = ledger.path.open("a")
+            await ledger.keep(reopen, now=NOW + number)
+        seen += [used.key for used in tail.new()]
+    writer.close()
+    tail.close()
+    assert seen == [str(number) for number in range(30)]
+    assert len(all_of(ledger)) == 30
 
 
 def test_a_time_is_from_its_begin_to_before_its_end(ledger: Ledger) -> None:

@@ -196,6 +196,18 @@ async def test_a_key_sends_as_many_requests_in_a_minute_as_it_may(keyed: Gateway
     assert (await keyed.chat(headers=bearer(free))).status == 200
 
 
+@pytest.mark.parametrize(("period", "code"), [("minute", "rate_limit_exceeded"), ("day", "insufficient_quota")])
+async def test_a_key_without_tokens_left_is_refused_until_a_time(keyed: Gateway, period: str, code: str) -> None:
+    empty, other = create(keyed, "empty"), create(keyed, "other")
+    keyed.keys.refuse({period: {"empty": time.time() + 2}})
+    await becomes(keyed, 200, bearer(other))
+    answer = await becomes(keyed, 429, bearer(empty))
+    assert (answer.error["code"], int(answer.headers["retry-after"]) > 0) == (code, True)
+    assert period in answer.error["message"]
+    assert (await keyed.chat(headers=bearer(other))).status == 200
+    await eventually(lambda: _is_known(keyed, empty), within_s=4.0)
+
+
 async def test_errors_below_messages_have_the_shape_of_anthropic(keyed: Gateway) -> None:
     """C3."""
     secret = create(keyed, requests_per_minute=3, models=("chat",))

@@ -18,6 +18,9 @@ def key_json(key: ApiKey, *, now: float) -> ReadObject:
         "owner": key.owner,
         "models": list(key.models),
         "requestsPerMinute": key.requests_per_minute,
+        "tokensPerMinute": key.tokens_per_minute,
+        "tokensPerDay": key.tokens_per_day,
+        "tokensPerMonth": key.tokens_per_month,
         "created": _time(key.created_at),
         "expires": None if key.expires_at is None else _time(key.expires_at),
         "expired": key.is_expired(now),
@@ -31,17 +34,27 @@ def keys_json(keys: Sequence[ApiKey], *, required: bool, now: float) -> ReadObje
 
 
 def key_row(key: ApiKey, *, now: float) -> tuple[str, ...]:
-    """Return the cells of a key: name, secret, owner, models, requests per minute, expiry, note."""
+    """Return the cells of a key: name, secret, owner, models, limits, expiry, note."""
     expires = "-" if key.expires_at is None else _time(key.expires_at)[:16].replace("T", " ")
     return (
         key.name,
         shown_secret(key),
         key.owner,
         ", ".join(key.models),
-        "-" if key.requests_per_minute is None else str(key.requests_per_minute),
+        _limits(key),
         "expired" if key.is_expired(now) else expires,
         key.note,
     )
+
+
+def _limits(key: ApiKey) -> str:
+    limits = (
+        (key.requests_per_minute, "requests/min"),
+        (key.tokens_per_minute, "tokens/min"),
+        (key.tokens_per_day, "tokens/day"),
+        (key.tokens_per_month, "tokens/month"),
+    )
+    return ", ".join(f"{number:,} {of}" for number, of in limits if number is not None) or "-"
 
 
 def shown_secret(key: ApiKey) -> str:

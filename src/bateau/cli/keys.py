@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import click
 
-from bateau.cli.options import Number, Period, json_option, name_option
+from bateau.cli.options import NUMBER_MAX, Number, Period, json_option, name_option
 
 
 class Expiry(click.ParamType[float]):
@@ -39,6 +39,21 @@ class Expiry(click.ParamType[float]):
         return (day + timedelta(days=1)).timestamp()  # the day itself is included
 
 
+class Count(click.ParamType[int]):
+    """A number of tokens, such as 500, 60k or 1M."""
+
+    name = "number"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the number; a wrong one is a usage error."""
+        text = str(value)
+        factor = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}.get(text[-1:], 1)
+        digits = text if factor == 1 else text[:-1]
+        if not digits.isdecimal() or not 0 < int(digits) * factor <= NUMBER_MAX:
+            self.fail(f"{text} is not a number of tokens: write 500, 60k or 1M", param, ctx)
+        return int(digits) * factor
+
+
 @click.group()
 def command() -> None:
     """Create the API keys of the endpoint, list, rotate and revoke them.
@@ -57,12 +72,16 @@ def command() -> None:
 )  # fmt: skip
 @click.option("--expires", type=Expiry(), help="When the key ends: 90d, 12h, or the last day, such as 2027-01-31.")
 @click.option("--requests-per-minute", type=Number(1), help="How many requests the key may send in a minute.")
+@click.option("--tokens-per-minute", type=Count(), help="How many tokens the key may use in a minute, such as 60k.")
+@click.option("--tokens-per-day", type=Count(), help="How many tokens the key may use in a day (UTC), such as 1M.")
+@click.option("--tokens-per-month", type=Count(), help="How many tokens the key may use in a month (UTC).")
 @click.option("--note", default="", help="What the key is for.")
 @name_option
 @json_option
-def create(
+def create(  # noqa: PLR0917 - click passes them by name
     key: str, owner: str | None, models: tuple[str, ...], expires: float | None, requests_per_minute: int | None,
-    note: str, name: str, as_json: bool,
+    tokens_per_minute: int | None, tokens_per_day: int | None, tokens_per_month: int | None, note: str, name: str,
+    as_json: bool,
 ) -> None:  # fmt: skip
     """Create KEY, and print its secret. It is stored as a hash and is never shown again."""
     from bateau.wiring.keys import Keys, Wanted
@@ -73,6 +92,9 @@ def create(
         models=models,
         expires_at=expires,
         requests_per_minute=requests_per_minute,
+        tokens_per_minute=tokens_per_minute,
+        tokens_per_day=tokens_per_day,
+        tokens_per_month=tokens_per_month,
         note=note,
     )
     made, secret = Keys(name, os.environ).create(wanted, now=float(int(time.time())))
@@ -94,7 +116,7 @@ def list_keys(name: str, as_json: bool) -> None:
         click.echo(encode(keys_json([*keyring.by_name.values()], required=keyring.required, now=now)))
         return
     if keyring.by_name:
-        header = ("KEY", "SECRET", "OWNER", "MODELS", "REQUESTS/MIN", "EXPIRES", "NOTE")
+        header = ("KEY", "SECRET", "OWNER", "MODELS", "LIMITS", "EXPIRES", "NOTE")
         click.echo(table(header, [key_row(key, now=now) for key in keyring.by_name.values()]))
     if keyring.open_to_all:
         click.echo("the endpoint was started with --open: nobody needs a key", err=True)

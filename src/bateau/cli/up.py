@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 SOCKETS_S = 2.0  # how often the lock and the sockets are looked for
-_LEDGER_S = 60.0  # how often the size and the age of the ledger are checked
-_CERTIFICATE_S = 5.0  # the same for files of a certificate
 
 # Served if no spec is found: a model that is small, free and on every index.
 DEFAULT_SPEC = """\
@@ -137,6 +135,7 @@ def command(  # noqa: PLR0917 - click passes them by name
 
 async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> int:
     from bateau.api.server import ApiServer
+    from bateau.wiring.chores import chores
     from bateau.wiring.local import LocalPlatform
     from bateau.wiring.open_files import raise_limit
 
@@ -164,8 +163,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         running = asyncio.create_task(platform.run())
         beside = [
             asyncio.create_task(_keep_sockets(platform, api)),
-            asyncio.create_task(_keep_certificate(platform)),
-            asyncio.create_task(_keep_ledger(platform)),
+            *(asyncio.create_task(chore) for chore in chores(platform)),
             asyncio.create_task(freeze_when_settled(platform)),
         ]
         if shows:
@@ -250,38 +248,6 @@ async def _keep_sockets(platform: "LocalPlatform", api: "ApiServer") -> None:
         else:
             logger.warning("the sockets in %s were removed, and have been created again", where)
             reported = ""
-
-
-async def _keep_certificate(platform: "LocalPlatform") -> None:
-    """Give Envoy the certificate again when its files have changed; a wrong one is reported once, and not used."""
-    from bateau.domain.errors import BateauError
-
-    if platform.certificate is None:
-        return
-    reported = ""
-    while True:
-        await asyncio.sleep(_CERTIFICATE_S)
-        try:
-            await asyncio.to_thread(platform.certificate.refresh)
-            reported = ""
-        except (BateauError, OSError) as error:
-            if str(error) != reported:
-                logger.error("the endpoint keeps its last certificate: %s", error)
-                reported = str(error)
-
-
-async def _keep_ledger(platform: "LocalPlatform") -> None:
-    """Rotate the ledger while the instance runs. A full disk is reported once."""
-    reported = ""
-    while True:
-        try:
-            await platform.ledger.keep(platform.plane.reopen_logs, now=platform.clock.wall())
-            reported = ""
-        except OSError as error:
-            if str(error) != reported:
-                logger.error("the ledger cannot be rotated: %s", error)
-                reported = str(error)
-        await asyncio.sleep(_LEDGER_S)
 
 
 async def _show(platform: "LocalPlatform", question: str | None) -> None:

@@ -14,7 +14,8 @@ class ApiKey:
     """A key; `sha256` is all that is kept of its secret, and `hint` its last four characters.
 
     `models` are globs: `*` is any text and `?` any character. Times are in seconds since the epoch; without
-    `expires_at` the key does not expire. Without `requests_per_minute` they are not limited.
+    `expires_at` the key does not expire. Requests and tokens without a number are not limited.
+    Tokens are those of questions and answers together, charged after the answer; days and months are in UTC.
     """
 
     name: str
@@ -25,7 +26,15 @@ class ApiKey:
     models: tuple[str, ...] = (ALL_MODELS,)
     expires_at: float | None = None
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
     note: str = ""
+
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether the key may use only a number of tokens in some period."""
+        return (self.tokens_per_minute, self.tokens_per_day, self.tokens_per_month) != (None, None, None)
 
     def is_expired(self, now: float) -> bool:
         """Whether the key is no longer accepted at a time."""

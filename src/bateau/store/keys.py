@@ -58,6 +58,14 @@ class KeyFile:
         self._path = path
         self._file = StateFile(path)
 
+    @property
+    def stamp(self) -> float | None:
+        """When the file was written last, in seconds since the epoch; None if there is none."""
+        try:
+            return self._path.stat().st_mtime
+        except OSError:
+            return None
+
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged or of a newer version."""
         tree = self._file.read()

@@ -1,6 +1,6 @@
 """The ledger: one line for each request, written by Envoy, rotated and read here.
 
-Called by wiring.local and wiring.usage.
+Called by wiring.budgets, wiring.local and wiring.usage.
 
 Envoy appends to `requests.jsonl`. It is renamed when it is large or a day old; older files are compressed, and removed
 after 90 days.
@@ -11,6 +11,7 @@ Invariant: a rotation loses no line, and one that is interrupted is completed by
 tests/store/test_ledger.py::test_an_interrupted_rotation_loses_nothing.
 """
 
+import asyncio
 import gzip
 import json
 import os
@@ -19,7 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final
+from typing import IO, Final
 
 from bateau.domain.used import Used
 from bateau.kit.json_value import JsonObject, is_object, text_at
@@ -64,7 +65,7 @@ class Ledger:
         if any(path.suffix == ".jsonl" for path in rotated) and await reopen():
             for path in rotated:
                 if path.suffix == ".jsonl":
-                    _compress(path)
+                    await asyncio.to_thread(_compress, path)
         for path in self._rotated():
             if now - path.stat().st_mtime > KEPT_DAYS * _DAY_S:
                 path.unlink()
@@ -72,14 +73,23 @@ class Ledger:
     def read(self, *, since: float, until: float) -> Iterator[Used]:
         """Yield the requests that began from `since` to before `until`, in seconds since the epoch."""
         self.damaged = 0
-        paths = [path for path in self._rotated() if path.stat().st_mtime >= since]
-        for path in (*paths, self.path):
-            for line in _lines(path):
-                used = _used(line)
-                if used is None:
-                    self.damaged += 1
-                elif since <= used.at < until:
-                    yield used
+        for used in (*self.rotated(since=since), *self._read(self.path)):
+            if since <= used.at < until:
+                yield used
+
+    def rotated(self, *, since: float) -> Iterator[Used]:
+        """Yield the requests in older files that began at `since` or later."""
+        for path in self._rotated():
+            if path.stat().st_mtime >= since:
+                yield from (used for used in self._read(path) if used.at >= since)
+
+    def _read(self, path: Path) -> Iterator[Used]:
+        for line in _lines(path):
+            used = _used(line)
+            if used is None:
+                self.damaged += 1
+            else:
+                yield used
 
     def _rotated(self) -> list[Path]:
         """Return the older files, without those that are compressed but not yet removed."""
@@ -93,6 +103,43 @@ class Ledger:
         first = next(_lines(self.path), b"")
         used = _used(first) if first else None
         return used.at if used else None
+
+
+class Tail:
+    """The requests of the file that is written to, as they come; across rotations, each once."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self._files: list[IO[bytes]] = []
+        self._begun: dict[int, bytes] = {}  # a line that is not complete yet, by file
+
+    def new(self) -> Iterator[Used]:
+        """Yield the requests that were written since the last call. Raises OSError."""
+        with suppress(FileNotFoundError):
+            inode = self._ledger.path.stat().st_ino
+            if not self._files or os.fstat(self._files[-1].fileno()).st_ino != inode:
+                self._files.append(self._ledger.path.open("rb"))
+        for file in self._files:
+            yield from self._new(file)
+        # A writer may still have the file before this one, but not the one before that: a rotation takes a minute.
+        for old in self._files[:-2]:
+            self._begun.pop(old.fileno(), None)
+            old.close()
+        self._files = self._files[-2:]
+
+    def close(self) -> None:
+        """Close the files."""
+        for file in self._files:
+            file.close()
+        self._files.clear()
+        self._begun.clear()
+
+    def _new(self, file: IO[bytes]) -> Iterator[Used]:
+        text = self._begun.pop(file.fileno(), b"") + file.read()
+        *lines, begun = text.split(b"\n")
+        if begun:
+            self._begun[file.fileno()] = begun
+        yield from (used for line in lines if (used := _used(line)) is not None)
 
 
 def _compress(path: Path) -> None:

@@ -1,6 +1,6 @@
 """Create, rotate and revoke the API keys of an instance, and write the filters by which Envoy checks them.
 
-Called by cli.keys, cli.up, wiring.local and wiring.usage.
+Called by cli.keys, cli.up, wiring.budgets, wiring.local and wiring.usage.
 
 Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
@@ -18,7 +18,7 @@ from bateau.domain.errors import ControlError
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
 from bateau.store.keys import KeyFile, Keyring
-from bateau.traffic.envoy.key_filters import file_of, key_filters
+from bateau.traffic.envoy.key_filters import BUDGETS, budget_filter, file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL, MODEL_HEADER
 from bateau.wiring.paths import make, paths
 from bateau.wiring.private_files import write_private
@@ -36,6 +36,9 @@ class Wanted:
     models: Sequence[str] = (ALL_MODELS,)
     expires_at: float | None = None
     requests_per_minute: int | None = None
+    tokens_per_minute: int | None = None
+    tokens_per_day: int | None = None
+    tokens_per_month: int | None = None
     note: str = ""
 
 
@@ -50,6 +53,11 @@ class Keys:
     def directory(self) -> Path:
         """The directory of the gateway's filters."""
         return self._paths.state / "gateway"
+
+    @property
+    def stamp(self) -> float | None:
+        """When the keys were changed last, None if never: a number that differs after each change."""
+        return self._file.stamp
 
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged."""
@@ -73,6 +81,9 @@ class Keys:
             models=tuple(sorted(set(wanted.models))),
             expires_at=wanted.expires_at,
             requests_per_minute=wanted.requests_per_minute,
+            tokens_per_minute=wanted.tokens_per_minute,
+            tokens_per_day=wanted.tokens_per_day,
+            tokens_per_month=wanted.tokens_per_month,
             note=wanted.note,
         )
         with self._file.changing() as keyring:
@@ -100,6 +111,10 @@ class Keys:
             self._publish(left)
         return key, left
 
+    def refuse(self, refused: Mapping[str, Mapping[str, float]]) -> None:
+        """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError."""
+        write_private(Path(file_of(self.directory, BUDGETS)), budget_filter(refused))
+
     def publish(self, *, open_to_all: bool) -> Keyring:
         """Write the gateway's filters, and return the keys; with `open_to_all`, nobody needs one of them.
 
@@ -115,7 +130,10 @@ class Keys:
     def _publish(self, keyring: Keyring) -> None:
         keys = None if not keyring.required else tuple(keyring.by_name.values())
         found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
+        budgets = Path(file_of(self.directory, BUDGETS))
         try:
+            if not budgets.exists():
+                write_private(budgets, budget_filter({}))  # whoever reads the ledger fills it
             for name, content in found.items():
                 write_private(Path(file_of(self.directory, name)), content)
         except OSError as error:

@@ -1,7 +1,6 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli. The only place, with its neighbours, that
-knows the concrete adapters.
+Called by cli and wiring.chores. The only place, with its neighbours, that knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
@@ -42,6 +41,7 @@ from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.wiring.budgets import Budgets
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.history import history_path
 from bateau.wiring.keys import Keys
@@ -125,6 +125,7 @@ class LocalPlatform:
         keys = Keys(settings.instance, settings.environ)
         self.ledger = ledger_of(settings.instance, settings.environ)
         _open(self.ledger)
+        self.budgets = Budgets(keys, self.ledger)
         keyring = keys.publish(open_to_all=settings.open_to_all)
         check_access(settings.listen, settings.access, keyring, instance=settings.instance)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
@@ -263,6 +264,7 @@ class LocalPlatform:
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
         self._reader.close()
+        self.budgets.close()
         await self.plane.close()
         await self.runtime.close()
         if self._revisions:

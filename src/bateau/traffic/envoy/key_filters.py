@@ -29,6 +29,7 @@ from bateau.kit.json_value import ReadJson, ReadObject
 KEY_HEADER: Final = "x-bateau-key"
 HASH_HEADER: Final = "x-bateau-key-sha256"
 EXPIRED: Final = "expired"
+TOKENS: Final = "tokens"
 
 _TYPE: Final = "type.googleapis.com/"
 _FILTERS: Final = _TYPE + "envoy.extensions.filters.http."
@@ -40,10 +41,11 @@ _RATE: Final = _FILTERS + "local_ratelimit.v3.LocalRateLimit"
 IDENTITY: Final = "bateau.identity"
 KEYS: Final = "bateau.keys"
 EXPIRY: Final = "bateau.expiry"
+BUDGETS: Final = "bateau.budgets"
 REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
 # In the order of the chain. The last one needs the model, so it comes after the body was read.
-BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, REQUESTS)
+BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, BUDGETS, REQUESTS)
 AFTER_BODY: Final = (MODELS,)
 ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
 
@@ -51,6 +53,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     IDENTITY: (_LUA, _RBAC),
     KEYS: (_API_KEYS, _RBAC),
     EXPIRY: (_RBAC,),
+    BUDGETS: (_RBAC,),
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
 }
@@ -84,7 +87,8 @@ def discovered(name: str, directory: PurePath) -> ReadObject:
 def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str]) -> Mapping[str, str]:
     """Return the content of each filter's file by the filter's name, in the order in which they are to be written.
 
-    `keys` is None where no key is needed. `model_header` contains the model of a request; with a value in `no_model`,
+    Not among them is that of budgets where keys are needed: see `budget_filter`. `keys` is None where no key is needed.
+    `model_header` contains the model of a request; with a value in `no_model`,
     the request names none, and every key may send it.
     """
     found: Mapping[str, ReadObject] = (
@@ -121,6 +125,25 @@ def _keys(keys: Iterable[ApiKey]) -> ReadObject:
     }
 
 
+def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the content of the file that refuses keys whose tokens are used up.
+
+    `refused` has by period ("minute", "day" or "month") the names of keys and until when each is refused, in seconds
+    since the epoch. Envoy's own clock ends it, so that no process has to act at that moment.
+    """
+    policies = {
+        f"{TOKENS}-{period}-{number}": {
+            "permissions": [{"any": True}],
+            "principals": [_any_of([name])],
+            "condition": _compared("_<_", until),
+        }
+        for period, keys in sorted(refused.items())
+        for number, (name, until) in enumerate(sorted(keys.items()))
+    }
+    config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
+    return _response(BUDGETS, config)
+
+
 def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
     """Refuse expired keys by Envoy's own clock, so that no process has to act at that moment."""
     at: dict[float, list[str]] = {}
@@ -131,22 +154,22 @@ def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
         f"{EXPIRED}-{number}": {
             "permissions": [{"any": True}],
             "principals": [_any_of(names)],
-            "condition": _not_before(time),
+            "condition": _compared("_>=_", time),
         }
         for number, (time, names) in enumerate(sorted(at.items()))
     }
     return {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
 
 
-def _not_before(time: float) -> ReadObject:
-    """Return the CEL expression `request.time >= timestamp(...)` as a tree (google.api.expr.v1alpha1.Expr)."""
+def _compared(operator: str, time: float) -> ReadObject:
+    """Return a CEL expression such as `request.time >= timestamp(...)` as a tree (google.api.expr.v1alpha1.Expr)."""
     stamp = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     now = {"id": "2", "select_expr": {"operand": {"id": "3", "ident_expr": {"name": "request"}}, "field": "time"}}
     then = {
         "id": "4",
         "call_expr": {"function": "timestamp", "args": [{"id": "5", "const_expr": {"string_value": stamp}}]},
     }
-    return {"id": "1", "call_expr": {"function": "_>=_", "args": [now, then]}}
+    return {"id": "1", "call_expr": {"function": operator, "args": [now, then]}}
 
 
 def _requests(keys: Iterable[ApiKey]) -> ReadObject:

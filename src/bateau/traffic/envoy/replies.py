@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER
+from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER, TOKENS
 from bateau.traffic.envoy.openai_errors import error_body
 
 # Bodies up to 20 MB must pass. Envoy buffers the whole body to read the model from it and to retry.
@@ -28,7 +28,8 @@ class Reply:
     """One error: its status (with `or_above`, that or a higher one), Envoy's response flags, and its text.
 
     `text` may contain Envoy's command operators. `details` is the beginning of Envoy's response code details. With
-    `again`, the response tells the client when to retry; with `becomes`, it has another status than Envoy gave it.
+    `again_s`, the response tells the client after how many seconds to retry; with `becomes`, it has another status than
+    Envoy gave it.
     """
 
     status: int
@@ -39,7 +40,7 @@ class Reply:
     becomes: int | None = None
     path: str | None = None
     or_above: bool = False
-    again: bool = False
+    again_s: int | None = None
     kind: str = field(default="server_error")
 
 
@@ -49,7 +50,7 @@ FRONT_ONLY = (
         path=_CONTROL_PATHS,
         text="The control plane is not running; metrics and webhooks need it. Models are served without it.",
         code="control_plane_down",
-        again=True,
+        again_s=RETRY_AFTER_S,
     ),
     Reply(
         status=401,
@@ -72,6 +73,18 @@ FRONT_ONLY = (
         code="expired_api_key",
         kind="invalid_request_error",
     ),
+    *(
+        Reply(
+            status=403,
+            details=f"rbac_access_denied_matched_policy[{TOKENS}-{period}",
+            becomes=429,
+            text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a {period}.",
+            code="insufficient_quota" if period != "minute" else "rate_limit_exceeded",
+            kind="insufficient_quota" if period != "minute" else "tokens",
+            again_s=again_s,
+        )
+        for period, again_s in (("minute", 10), ("day", 600), ("month", 3600))
+    ),
     Reply(
         status=403,
         details="rbac_access_denied",
@@ -93,7 +106,7 @@ ALL = (
         flags=("UO",),
         text="'%ROUTE_NAME%' has too many requests in flight and waiting (%RESPONSE_FLAGS%). Try again later.",
         code="overloaded",
-        again=True,
+        again_s=RETRY_AFTER_S,
     ),
     Reply(
         status=503,
@@ -107,7 +120,7 @@ ALL = (
         text="No replica of '%ROUTE_NAME%' can answer now (%RESPONSE_FLAGS%). Try again shortly; `bateau status` shows "
         "the cause.",
         code="no_ready_replica",
-        again=True,
+        again_s=RETRY_AFTER_S,
     ),
     Reply(
         status=413,
@@ -115,7 +128,7 @@ ALL = (
         code="request_too_large",
         kind="invalid_request_error",
     ),
-    Reply(status=504, text="The replica did not answer in time.", code="timeout", again=True),
+    Reply(status=504, text="The replica did not answer in time.", code="timeout", again_s=RETRY_AFTER_S),
     Reply(status=502, text="The replica sent an answer that is not valid HTTP (%RESPONSE_FLAGS%).", code="bad_gateway"),
     Reply(
         status=500,
@@ -164,8 +177,8 @@ def _mapper(reply: Reply, *, anthropic: bool = False) -> ReadObject:
     }
     if reply.becomes:
         mapper["status_code"] = reply.becomes
-    if reply.again:
-        mapper["headers_to_add"] = [_header("retry-after", str(RETRY_AFTER_S))]
+    if reply.again_s:
+        mapper["headers_to_add"] = [_header("retry-after", str(reply.again_s))]
     if status == HTTPStatus.UNAUTHORIZED:
         mapper["headers_to_add"] = [_header("www-authenticate", "Bearer")]
     return mapper

@@ -1,0 +1,68 @@
+"""What a control plane does beside its loop: renew the certificate, rotate the ledger, refuse keys without tokens left.
+
+Called by cli.up.
+
+Invariant: a chore that fails is reported once, is tried again, and changes nothing else. Held by
+tests/wiring/test_chores.py.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
+
+from bateau.domain.errors import BateauError
+
+if TYPE_CHECKING:
+    from bateau.wiring.local import LocalPlatform
+
+logger = logging.getLogger(__name__)
+
+_CERTIFICATE_S: Final = 5.0
+_BUDGETS_S: Final = 0.5
+_LEDGER_S: Final = 60.0
+
+
+def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
+    """Return the chores of a control plane, each of which never ends."""
+    found: list[Coroutine[Any, Any, None]] = [_account(platform)]
+    if certificate := platform.certificate:
+
+        async def renew() -> None:
+            await asyncio.to_thread(certificate.refresh)
+
+        found.append(repeated(renew, every_s=_CERTIFICATE_S, wrong="the endpoint keeps its last certificate"))
+    return found
+
+
+async def _account(platform: "LocalPlatform") -> None:
+    """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
+    at: float | None = None
+
+    async def account() -> None:
+        nonlocal at
+        now = platform.clock.wall()
+        if at is None or not 0 <= now - at < _LEDGER_S:
+            await platform.ledger.keep(platform.plane.reopen_logs, now=now)
+            at = now
+        await asyncio.to_thread(platform.budgets.keep, now)
+
+    await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
+
+
+async def repeated(chore: Callable[[], Awaitable[object]], *, every_s: float, wrong: str) -> None:
+    """Do something every `every_s` seconds. An error is logged after `wrong`, again only if it changes."""
+    reported = ""
+    while True:
+        try:
+            await chore()
+            reported = ""
+        except (BateauError, OSError) as error:
+            if str(error) != reported:
+                logger.error("%s: %s", wrong, error)
+                reported = str(error)
+        except Exception as error:
+            if repr(error) != reported:
+                logger.exception("%s, because of a bug", wrong)
+                reported = repr(error)
+        await asyncio.sleep(every_s)
