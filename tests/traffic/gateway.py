@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
@@ -168,7 +169,7 @@ class Gateway:
     async def is_accepted(self) -> bool:
         return self.plane.observe().accepted
 
-    async def ask(self, method: str, path: str, **options: Any) -> Answer:
+    async def ask(self, method: str, path: str | URL, **options: Any) -> Answer:
         async with self.session.request(method, path, **options) as response:
             return Answer(status=response.status, headers=response.headers, body=await response.read())
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
+from yarl import URL
 
 from traffic.gateway import Gateway, model
 from traffic.upstream import Upstream
@@ -134,3 +135,27 @@ async def test_every_answer_has_a_request_id_and_the_replica_sees_the_same(gatew
     await gateway.publish(model("chat", first.endpoint()))
     answer = await gateway.chat()
     assert answer.headers["x-request-id"] == first.seen[0].headers["x-request-id"]
+
+
+async def test_a_model_answers_to_its_other_names_and_gets_its_own(gateway: Gateway, first: Upstream) -> None:
+    names = ("gpt-4o-mini", "Qwen/Qwen2.5-0.5B-Instruct", "llama3.2:1b")
+    await gateway.publish(model("chat", first.endpoint(), aliases=names), model("gpt-4o-mini", first.endpoint()))
+    for name in names[1:]:
+        answer = await gateway.chat(name)
+        assert (answer.status, first.seen[-1].model) == (200, "chat")
+    # A model of that name takes precedence.
+    assert (await gateway.chat("gpt-4o-mini")).status == 200
+    assert first.seen[-1].model == "gpt-4o-mini"
+    listed = (await gateway.ask("GET", "/v1/models")).tree["data"]
+    assert [each["id"] for each in listed] == sorted((*names, "chat"))
+    for path in ("Qwen/Qwen2.5-0.5B-Instruct", "llama3.2:1b", "llama3.2%3A1b"):
+        answer = await gateway.ask("GET", URL(f"/v1/models/{path}", encoded=True))
+        assert (answer.status, answer.tree.get("object")) == (200, "model"), path
+    assert '"llama3.2:1b"' in (await gateway.chat("nope")).error["message"]
+
+
+async def test_an_alias_is_refused_for_other_tasks_by_that_name(gateway: Gateway, first: Upstream) -> None:
+    await gateway.publish(model("e", first.endpoint(), aliases=("text-embedding-3-small",), task="embed"))
+    answer = await gateway.chat("text-embedding-3-small")
+    assert (answer.status, answer.error["code"]) == (400, "unsupported_by_model")
+    assert '"text-embedding-3-small"' in answer.error["message"]

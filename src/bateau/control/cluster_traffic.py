@@ -54,7 +54,7 @@ def cluster_traffic(spaces: Iterable[Space], before: Traffic) -> tuple[Traffic, 
         if namespace:
             # Engines know a model by the name of its document.
             upstream = backend.upstream_model or backend.name
-            backends.append(replace(own, name=f"{namespace}/{backend.name}", upstream_model=upstream))
+            backends.append(replace(own, name=f"{namespace}/{backend.name}", upstream_model=upstream, aliases=()))
         if oldest[backend.name] == (since, namespace):
             backends.append(own)
     taken = {each.name for each in backends}

@@ -82,13 +82,24 @@ def _backends(
     if isinstance(runs, External):
         external = ExternalTarget(url=runs.url, api_key=api_key)
         yield Backend(
-            service=service.key, name=service.name, protocol="openai", external=external, upstream_model=runs.model
+            service=service.key,
+            name=service.name,
+            protocol="openai",
+            external=external,
+            upstream_model=runs.model,
+            aliases=service.served_names,
         )
         return
     for name, port in service.ports.items():
         if port.protocol == "openai":
             endpoints = _endpoints(listed, None)
-            yield Backend(service=service.key, name=service.name, protocol="openai", endpoints=endpoints)
+            yield Backend(
+                service=service.key,
+                name=service.name,
+                protocol="openai",
+                endpoints=endpoints,
+                aliases=service.served_names,
+            )
         else:
             yield Backend(
                 service=service.key,

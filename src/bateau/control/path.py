@@ -27,6 +27,7 @@ from bateau.domain.workload import (
     Workload,
 )
 from bateau.hydrate import Hydration
+from bateau.hydrate.served_names import shared_names
 from bateau.kit.concealed import without
 from bateau.policy import Policy, judge, of_service, of_spec
 from bateau.policy import understand as read_policies
@@ -95,7 +96,8 @@ def understood(
     subjects = [*map(of_spec, reading.specs), *map(of_service, release.services)]
     findings = judge(subjects, [*policies, *starter], today=today, environment=hydration.environment)
     findings = concealed(findings, read)
-    problems = (*reading.problems, *unmet, *unsound, *map(as_problem, findings))
+    shared = shared_names(release.services)
+    problems = (*reading.problems, *unmet, *shared, *unsound, *map(as_problem, findings))
     return Written(
         release=release,
         problems=in_order(problems),

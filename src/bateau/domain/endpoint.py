@@ -44,7 +44,7 @@ class Backend:
     `service` is "model/chat" or "app/shop". Clients reach a model by its name in the request body, and an app's port
     (`port_name`) at its own loopback port (`listen_port`). `upstream_model` is the name of the model at an external
     API, if it differs. `task` is the task of the model, None if unknown. `created` is in seconds since the epoch, None
-    if unknown.
+    if unknown. `aliases` are more names of a model in request bodies.
     """
 
     service: str
@@ -57,6 +57,7 @@ class Backend:
     port_name: str | None = None
     task: ModelTask | None = None
     created: int | None = None
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

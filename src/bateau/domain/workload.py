@@ -241,6 +241,7 @@ class Workload:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     annotations: Mapping[str, str] = field(default_factory=dict[str, str])
     ports: Mapping[str, Port] = field(default_factory=dict[str, Port])
+    served_names: tuple[str, ...] = ()
     uses: tuple[ServiceKey, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict[str, str])
     replicas: int = 1

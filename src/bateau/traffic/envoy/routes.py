@@ -9,7 +9,7 @@ by tests/traffic/test_errors.py::test_a_foreign_host_is_403.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend, ExternalTarget
@@ -56,7 +56,9 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: S
 
     On a machine it serves that machine's loopback and `hosts`, and passes the paths of the control API.
     """
-    names = sorted(model.name for model in models)
+    taken = {model.name for model in models}
+    aliases = _aliases(models, taken)
+    names = sorted((*taken, *aliases))
     unknown = invalid_request(_no_such_model(names), code="model_not_found", param="model")
     routes: list[ReadObject] = [
         {
@@ -64,14 +66,16 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: S
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
         },
         *(_control_routes() if on_machine else ()),
-        _answer(_get("/v1/models"), 200, _model_list(models), name="models"),
+        _answer(_get("/v1/models"), 200, _model_list(models, aliases), name="models"),
         *(
-            _answer(_get(f"/v1/models/{quote(model.name)}"), 200, _model_entry(model), name="models")
-            for model in models
+            _answer(_get(f"/v1/models/{spelling}"), 200, _model_entry(name, model), name="models")
+            for name, model in (*((model.name, model) for model in models), *aliases.items())
+            for spelling in dict.fromkeys((name, quote(name)))  # some clients quote a colon, others do not
         ),
         _answer({**_get_prefix("/v1/models/")}, 404, unknown, name="unknown"),
         _wrong_method(),
         *(route for model in models for route in model_routes(model)),
+        *(route for alias, model in aliases.items() for route in model_routes(model, alias)),
         *_refused(
             MISSING_MODEL,
             400,
@@ -191,12 +195,22 @@ def _app_route(name: str, cluster: str, match: ReadObject, retry_on: str) -> Rea
     }
 
 
-def model_routes(model: Backend) -> list[ReadObject]:
-    """Return the Routes of one model. Raises UnusableBackend."""
-    return [*other_tasks(model), _model_route(model)]
+def _aliases(models: Sequence[Backend], taken: Collection[str]) -> Mapping[str, Backend]:
+    """Return the models by their other names. The name of a model, or the first alias of one, takes precedence."""
+    found: dict[str, Backend] = {}
+    for model in sorted(models, key=lambda each: each.name):
+        for alias in model.aliases:
+            if alias not in taken:
+                found.setdefault(alias, model)
+    return dict(sorted(found.items()))
 
 
-def _model_route(model: Backend) -> ReadObject:
+def model_routes(model: Backend, alias: str | None = None) -> list[ReadObject]:
+    """Return the Routes of one model, by its name or by an alias. Raises UnusableBackend."""
+    return [*other_tasks(model, alias), _model_route(model, alias)]
+
+
+def _model_route(model: Backend, alias: str | None) -> ReadObject:
     route: dict[str, ReadJson] = {
         "cluster": model.service,
         "timeout": "0s",
@@ -205,15 +219,16 @@ def _model_route(model: Backend) -> ReadObject:
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
-        "match": {"prefix": "/v1/", "headers": [_header(model.name)]},
+        "match": {"prefix": "/v1/", "headers": [_header(alias or model.name)]},
         "route": route,
         "request_headers_to_remove": _REMOVED_REQUEST_HEADERS,
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
     }
     if model.external:
         _rewrite_for(model.external, route)
-    if model.upstream_model and model.upstream_model != model.name:
-        found["typed_per_filter_config"] = {RENAME_FILTER: _rename(model.upstream_model)}
+    upstream = model.upstream_model or model.name
+    if upstream != (alias or model.name):
+        found["typed_per_filter_config"] = {RENAME_FILTER: _rename(upstream)}
     return found
 
 
@@ -308,13 +323,14 @@ def _answer(match: ReadObject, status: int, body: ReadObject, *, name: str) -> R
     }
 
 
-def _model_list(models: Sequence[Backend]) -> ReadObject:
-    return {"object": "list", "data": [_model_entry(model) for model in sorted(models, key=lambda m: m.name)]}
+def _model_list(models: Sequence[Backend], aliases: Mapping[str, Backend]) -> ReadObject:
+    every = {**{model.name: model for model in models}, **aliases}
+    return {"object": "list", "data": [_model_entry(name, model) for name, model in sorted(every.items())]}
 
 
-def _model_entry(model: Backend) -> ReadObject:
+def _model_entry(name: str, model: Backend) -> ReadObject:
     # Clients require this integer. OpenAI-compatible servers use 0 for an unknown time.
-    return {"id": model.name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
+    return {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
 
 
 def _no_such_model(names: Sequence[str]) -> str:

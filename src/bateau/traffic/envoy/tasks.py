@@ -31,16 +31,19 @@ _DOES: Final[Mapping[ModelTask, str]] = {
 }
 
 
-def other_tasks(model: Backend) -> list[ReadObject]:
-    """Return a Route for each path of a task that `model` does not have."""
+def other_tasks(model: Backend, alias: str | None = None) -> list[ReadObject]:
+    """Return a Route for each path of a task that `model` does not have, by its name or by an alias."""
     if model.task is None:
         return []
-    says = f"The model {json.dumps(model.name)} {_DOES[model.task]}: send requests to {_PATHS[model.task][0]}."
+    says = f"The model {json.dumps(alias or model.name)} {_DOES[model.task]}: send requests to {_PATHS[model.task][0]}."
     body = invalid_request(says, code="unsupported_by_model", param="model")
     return [
         {
             "name": "-unsupported-",
-            "match": {"path": path, "headers": [{"name": MODEL_HEADER, "string_match": {"exact": model.name}}]},
+            "match": {
+                "path": path,
+                "headers": [{"name": MODEL_HEADER, "string_match": {"exact": alias or model.name}}],
+            },
             "direct_response": direct_response(400, body),
             "response_headers_to_add": json_content_type(),
         }
