@@ -11,17 +11,22 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.keys import Keys, Wanted
 from bateau.wiring.listen import free_port
 from bateau.wiring.this_process import SystemClock
 from bench.report import figure
 
+DIRECT, BARE, OPEN, KEYED = "directly", "bare Envoy", "the chain without keys", "keys, limits and ledger"
 ROUNDS = 5
 SECONDS = 4
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
@@ -29,6 +34,7 @@ _ANSWER = json.dumps({"id": "x", "object": "chat.completion", "choices": [{"mess
 _SCRIPT = """
 wrk.method = "POST"
 wrk.headers["Content-Type"] = "application/json"
+wrk.headers["Authorization"] = "Bearer %s"
 wrk.body = '{"model":"chat","messages":[{"role":"user","content":"%s"}]}'
 """
 
@@ -40,71 +46,124 @@ def main() -> None:
     asyncio.run(_measure())
 
 
+@dataclass
+class _Target:
+    """An address to ask, and the process in front of the upstream, if there is one."""
+
+    port: int
+    process: psutil.Process | None = None
+
+
 async def _measure() -> None:
     folder = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
-    upstream, bare, front = free_port(), free_port(), free_port()
-    script = folder / "post.lua"
-    script.write_text(_SCRIPT % ("x" * 900))
-    plane = EnvoyPlane(
-        binary=envoy_binary(os.environ),
-        cache=folder,
-        runtime=folder,
-        listen=("127.0.0.1", front),
-        control_socket=folder / "control.sock",
-        files=FrontFiles(),
-        concurrency=1,
-        clock=SystemClock(),
+    upstream, bare = free_port(), free_port()
+    keys = Keys("bench", {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
+    _, secret = keys.create(
+        Wanted(name="bench", owner="bench", models=("ch*",), requests_per_minute=10**9, expires_at=4e9), now=0.0
     )
-    endpoint = Endpoint(replica="model.chat.0", address=f"127.0.0.1:{upstream}")
-    backend = Backend(service="model/chat", name="chat", protocol="openai", endpoints=(endpoint,))
-    plane.publish(Traffic(backends=(backend,)))
-    command = [
-        word.replace("{replica}", "gateway.envoy.0").replace("{socket}", str(folder / "admin.sock"))
-        for word in plane.template().command
-    ]
-    # Three programs for the whole run: nothing here waits for their output.
-    processes = [
-        _envoy(folder, "upstream", _static(upstream, _direct_route())),
-        _envoy(folder, "bare", _static(bare, _proxy_route(), cluster_port=upstream)),
-        _start(command),
-    ]
+    script = folder / "post.lua"
+    script.write_text(_SCRIPT % (secret, "x" * 900))
+    open_to_all = _Chain(folder / "open", upstream, FrontFiles())
+    keyed = _Chain(folder / "keyed", upstream, FrontFiles(key_filters=keys.directory, ledger=folder / "requests.jsonl"))
+    # Programs for the whole run: nothing here waits for their output.
+    processes = {
+        "upstream": _envoy(folder, "upstream", _static(upstream, _direct_route())),
+        BARE: _envoy(folder, "bare", _static(bare, _proxy_route(), cluster_port=upstream)),
+        OPEN: _start(open_to_all.command),
+        KEYED: _start(keyed.command),
+    }
     try:
-        await asyncio.sleep(2)
-        targets = {"directly": upstream, "bare Envoy": bare, "the whole chain": front}
+        await asyncio.sleep(3)
+        targets = {
+            DIRECT: _Target(upstream),
+            BARE: _Target(bare, psutil.Process(processes[BARE].pid)),
+            OPEN: _Target(open_to_all.port, psutil.Process(processes[OPEN].pid)),
+            KEYED: _Target(keyed.port, psutil.Process(processes[KEYED].pid)),
+        }
         for connections in (1, 32):
             await _compare(targets, script, connections)
     finally:
-        await plane.close()
-        for process in processes:
+        await open_to_all.plane.close()
+        await keyed.plane.close()
+        for process in processes.values():
             process.terminate()
             process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 
-async def _compare(targets: dict[str, int], script: Path, connections: int) -> None:
-    rounds: list[dict[str, tuple[float, float, float]]] = []
+class _Chain:
+    """Bateau's Envoy with one model, and the control plane that feeds it."""
+
+    def __init__(self, folder: Path, upstream: int, files: FrontFiles) -> None:
+        folder.mkdir()
+        self.port = free_port()
+        self.plane = EnvoyPlane(
+            binary=envoy_binary(os.environ),
+            cache=folder.parent,
+            runtime=folder,
+            listen=("127.0.0.1", self.port),
+            control_socket=folder / "control.sock",
+            files=files,
+            concurrency=1,
+            clock=SystemClock(),
+        )
+        endpoint = Endpoint(replica="model.chat.0", address=f"127.0.0.1:{upstream}")
+        backend = Backend(service="model/chat", name="chat", protocol="openai", endpoints=(endpoint,))
+        self.plane.publish(Traffic(backends=(backend,)))
+        self.command = [
+            word.replace("{replica}", "gateway.envoy.0").replace("{socket}", str(folder / "admin.sock"))
+            for word in self.plane.template().command
+        ]
+
+
+async def _compare(targets: Mapping[str, _Target], script: Path, connections: int) -> None:
+    rounds: list[dict[str, _Round]] = []
     for number in range(ROUNDS):
-        order = list(targets) if number % 2 else list(reversed(targets))
+        order = [*targets] if number % 2 else [*targets][::-1]
         rounds.append({name: await asyncio.to_thread(_wrk, targets[name], script, connections) for name in order})
     at = f"{connections} connection{'s' if connections > 1 else ''}"
-    chain, bare, direct = "the whole chain", "bare Envoy", "directly"
-    figure(f"requests/s, {at}: chain ÷ bare Envoy", [r[chain][0] / r[bare][0] for r in rounds], unit="x")
-    figure(f"requests/s, {at}: chain ÷ directly", [r[chain][0] / r[direct][0] for r in rounds], unit="x")
+    for chain in (OPEN, KEYED):
+        figure(f"requests/s, {at}: {chain} ÷ bare Envoy", [r[chain].rate / r[BARE].rate for r in rounds], unit="x")
+        figure(f"CPU, {at}: bare Envoy ÷ {chain}", [r[BARE].cpu_us / r[chain].cpu_us for r in rounds], unit="x")
     for name in targets:
-        figure(f"requests/s, {at}: {name}", [r[name][0] for r in rounds], unit="1/s")
-        figure(f"p50, {at}: {name}", [r[name][1] for r in rounds], unit="ms")
-        figure(f"p99, {at}: {name}", [r[name][2] for r in rounds], unit="ms")
+        figure(f"requests/s, {at}: {name}", [r[name].rate for r in rounds], unit="1/s")
+        figure(f"p50, {at}: {name}", [r[name].p50_ms for r in rounds], unit="ms")
+        figure(f"p99, {at}: {name}", [r[name].p99_ms for r in rounds], unit="ms")
+        if targets[name].process:
+            figure(f"CPU per request, {at}: {name}", [r[name].cpu_us for r in rounds], unit="us")
 
 
-def _wrk(port: int, script: Path, connections: int) -> tuple[float, float, float]:
-    """Return requests/s, p50 and p99 in milliseconds."""
+@dataclass
+class _Round:
+    """Requests per second, latencies, and the CPU time of the proxy for each request, in microseconds."""
+
+    rate: float
+    p50_ms: float
+    p99_ms: float
+    cpu_us: float
+
+
+def _wrk(target: _Target, script: Path, connections: int) -> _Round:
     command = ["wrk", "-t1", f"-c{connections}", f"-d{SECONDS}s", "--latency", "-s", str(script)]
+    before = _cpu_s(target.process)
     out = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/v1/chat/completions"], check=True, capture_output=True, text=True
+        [*command, f"http://127.0.0.1:{target.port}/v1/chat/completions"], check=True, capture_output=True, text=True
     ).stdout
     assert "Non-2xx" not in out, out
-    rate = float(re.findall(r"Requests/sec:\s+([\d.]+)", out)[0])
-    return rate, _milliseconds(out, "50%"), _milliseconds(out, "99%")
+    requests = int(re.findall(r"(\d+) requests in", out)[0])
+    return _Round(
+        rate=float(re.findall(r"Requests/sec:\s+([\d.]+)", out)[0]),
+        p50_ms=_milliseconds(out, "50%"),
+        p99_ms=_milliseconds(out, "99%"),
+        cpu_us=(_cpu_s(target.process) - before) / requests * 1e6,
+    )
+
+
+def _cpu_s(process: psutil.Process | None) -> float:
+    if process is None:
+        return 0.0
+    times = process.cpu_times()
+    return times.user + times.system
 
 
 def _milliseconds(out: str, percentile: str) -> float:

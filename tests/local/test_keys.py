@@ -126,6 +126,7 @@ def test_a_wrong_option_is_a_usage_error(stack: Stack) -> None:
     for name in ("C I", "-x", "a/b", ""):
         assert stack.bateau("keys", "create", "--", name).code == 3, name
     assert stack.bateau("keys", "create", "ci", "--models", "a b").code == 3
+    assert stack.bateau("keys", "create", "ci", "--requests-per-minute", str(2**40)).code == 3
     assert json.loads(stack.bateau("keys", "list", "--json").out) == {"required": False, "keys": []}
 
 

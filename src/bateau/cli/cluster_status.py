@@ -25,13 +25,13 @@ if TYPE_CHECKING:
 
 def places_of(environment: str, directory: "Path") -> "tuple[Question, Sequence[Destination]]":
     """Return the clusters of an environment. Raises UsageError if it has none."""
-    from bateau.wiring.comparing import clusters_of
+    from bateau.wiring.comparing import clusters_of, why_without_clusters
     from bateau.wiring.question import Question
 
     question = Question(directory=directory, environment=environment)
     places = clusters_of(question)
     if not places:
-        raise click.UsageError(f"{environment} names no clusters; without --env, this machine is shown")
+        raise click.UsageError(f"{why_without_clusters(question)}; without --env, this machine is shown")
     return question, places
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bateau.control.destinations import Destination, clusters_in, destinations
 from bateau.domain.change import Delivery
+from bateau.domain.problem import Severity
 from bateau.sources.spec_files import SpecFiles
 from bateau.specs import read
 from bateau.wiring.delivery import planned, rendered
@@ -44,3 +45,14 @@ def clusters_of(question: Question) -> tuple[Destination, ...]:
     """Return the clusters of an environment; none if it runs on this machine. Raises ControlError."""
     reading = read(SpecFiles(question.directory, default={}).read())
     return destinations(reading, question.environment, namespace=question.namespace)
+
+
+def why_without_clusters(question: Question) -> str:
+    """Return the reason why an environment has no clusters: it names none, does not exist, or cannot be read."""
+    reading = read(SpecFiles(question.directory, default={}).read())
+    environments = sorted(spec.name for spec in reading.specs if spec.kind == "Environment")
+    if question.environment in environments:
+        return f"{question.environment} names no clusters"
+    if any(problem.severity is Severity.ERROR for problem in reading.problems):
+        return f"{question.environment} is not known, because the specs have errors; see `bateau check`"
+    return f"there is no environment {question.environment}; there is {', '.join(environments) or 'none'}"

@@ -24,6 +24,7 @@ from bateau.wiring.paths import make, paths
 from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
 _GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
 
 
@@ -162,6 +163,11 @@ def _check(wanted: Wanted) -> None:
         raise ControlError(
             f"{wanted.name!r} cannot be the name of a key",
             hint="use up to 63 lower-case letters, digits, dots and dashes, such as ci or team-search",
+        )
+    requests = wanted.requests_per_minute
+    if requests is not None and not 0 < requests <= _REQUESTS_MAX:
+        raise ControlError(
+            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {_REQUESTS_MAX}, or no limit"
         )
     for glob in wanted.models:
         if not _GLOB.fullmatch(glob):
