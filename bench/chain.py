@@ -18,10 +18,11 @@ from typing import Any
 
 import psutil
 
+from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.wiring.envoy import envoy_binary
-from bateau.wiring.keys import Keys, Wanted
+from bateau.wiring.keys import Keys
 from bateau.wiring.listen import free_port
 from bateau.wiring.this_process import SystemClock
 from bench.report import figure
@@ -59,7 +60,14 @@ async def _measure() -> None:
     upstream, bare = free_port(), free_port()
     keys = Keys("bench", {"XDG_STATE_HOME": str(folder), "HOME": str(folder)})
     _, secret = keys.create(
-        Wanted(name="bench", owner="bench", models=("ch*",), requests_per_minute=10**9, expires_at=4e9), now=0.0
+        ApiKey(
+            name="bench",
+            owner="bench",
+            created_at=0.0,
+            models=("ch*",),
+            requests_per_minute=10**9,
+            expires_at=4e9,
+        )
     )
     script = folder / "post.lua"
     script.write_text(_SCRIPT % (secret, "x" * 900))

@@ -11,10 +11,10 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.secret_key import key_of
 from bateau.traffic.envoy.key_filters import ALL
-from bateau.wiring.keys import Wanted
 from traffic.gateway import Answer, Gateway, eventually, model
 from traffic.upstream import Upstream
 
@@ -33,7 +33,7 @@ async def keyed(gateway: Gateway, first: Upstream) -> AsyncIterator[Gateway]:
 
 
 def create(gateway: Gateway, name: str = "ci", **more: Any) -> str:
-    _, secret = gateway.keys.create(Wanted(name=name, owner="me", **more), now=time.time())
+    _, secret = gateway.keys.create(ApiKey(name=name, owner="me", created_at=time.time(), **more))
     return secret
 
 

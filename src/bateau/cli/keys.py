@@ -84,10 +84,12 @@ def create(  # noqa: PLR0917 - click passes them by name
     as_json: bool,
 ) -> None:  # fmt: skip
     """Create KEY, and print its secret. It is stored as a hash and is never shown again."""
-    from bateau.wiring.keys import Keys, Wanted
+    from bateau.domain.api_key import ApiKey
+    from bateau.wiring.keys import Keys
 
-    wanted = Wanted(
+    wanted = ApiKey(
         name=key,
+        created_at=float(int(time.time())),
         owner=getpass.getuser() if owner is None else owner,
         models=models,
         expires_at=expires,
@@ -97,7 +99,7 @@ def create(  # noqa: PLR0917 - click passes them by name
         tokens_per_month=tokens_per_month,
         note=note,
     )
-    made, secret = Keys(name, os.environ).create(wanted, now=float(int(time.time())))
+    made, secret = Keys(name, os.environ).create(wanted)
     _show_secret(made.name, secret, as_json=as_json, verb="created")
 
 

@@ -11,7 +11,7 @@ ALL_MODELS: Final = "*"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key; `sha256` is all that is kept of its secret, and `hint` its last four characters.
+    """A key, without its secret: `sha256` is that of it, and `hint` its last four characters; empty before it has one.
 
     `models` are globs: `*` is any text and `?` any character. Times are in seconds since the epoch; without
     `expires_at` the key does not expire. Requests and tokens without a number are not limited.
@@ -19,10 +19,10 @@ class ApiKey:
     """
 
     name: str
-    sha256: str
-    hint: str
     owner: str
     created_at: float
+    sha256: str = ""
+    hint: str = ""
     models: tuple[str, ...] = (ALL_MODELS,)
     expires_at: float | None = None
     requests_per_minute: int | None = None

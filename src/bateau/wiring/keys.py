@@ -8,12 +8,12 @@ tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.api_key import ALL_MODELS, ApiKey
+from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
@@ -26,21 +26,6 @@ from bateau.wiring.private_files import write_private
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
 _GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Wanted:
-    """What a new key is to be: see `domain.api_key.ApiKey`."""
-
-    name: str
-    owner: str
-    models: Sequence[str] = (ALL_MODELS,)
-    expires_at: float | None = None
-    requests_per_minute: int | None = None
-    tokens_per_minute: int | None = None
-    tokens_per_day: int | None = None
-    tokens_per_month: int | None = None
-    note: str = ""
 
 
 class Keys:
@@ -68,25 +53,12 @@ class Keys:
         """Return one key. Raises ControlError if there is none of this name."""
         return _named(self.load(), name)
 
-    def create(self, wanted: Wanted, *, now: float) -> tuple[ApiKey, str]:
-        """Add a key, and return it with its secret, which is kept nowhere. Raises ControlError."""
+    def create(self, wanted: ApiKey) -> tuple[ApiKey, str]:
+        """Add a key with a new secret, and return both; the secret is kept nowhere. Raises ControlError."""
         _check(wanted)
         make(self._paths)
         secret, sha256, hint = _secret()
-        key = ApiKey(
-            name=wanted.name,
-            sha256=sha256,
-            hint=hint,
-            owner=wanted.owner,
-            created_at=now,
-            models=tuple(sorted(set(wanted.models))),
-            expires_at=wanted.expires_at,
-            requests_per_minute=wanted.requests_per_minute,
-            tokens_per_minute=wanted.tokens_per_minute,
-            tokens_per_day=wanted.tokens_per_day,
-            tokens_per_month=wanted.tokens_per_month,
-            note=wanted.note,
-        )
+        key = replace(wanted, sha256=sha256, hint=hint, models=tuple(sorted(set(wanted.models))))
         with self._file.changing() as keyring:
             if wanted.name in keyring.by_name:
                 raise ControlError(
@@ -158,7 +130,7 @@ def _named(keyring: Keyring, name: str) -> ApiKey:
     )
 
 
-def _check(wanted: Wanted) -> None:
+def _check(wanted: ApiKey) -> None:
     if not NAME.fullmatch(wanted.name):
         raise ControlError(
             f"{wanted.name!r} cannot be the name of a key",
