@@ -39,10 +39,10 @@ def test_a_taken_port_is_named_with_a_way_out(stack: Stack):
     assert "--listen" in done.err
 
 
-def test_listening_beyond_loopback_is_refused(stack: Stack):
+def test_listening_beyond_loopback_is_refused_without_a_key(stack: Stack):
     done = stack.bateau("up", "--listen", "0.0.0.0:8080")
     assert done.code == 3
-    assert "no API keys yet" in done.err
+    assert "there is no key" in done.err
 
 
 def test_run_answers_once_and_leaves_nothing(stack: Stack):

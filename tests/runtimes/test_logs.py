@@ -150,7 +150,8 @@ def test_only_lines_between_the_last_read_and_the_truncation_are_lost(
     assert tail(path, 2) == ("kept", "next")
 
 
-async def test_a_running_process_keeps_every_line_over_rotations(rig: Rig) -> None:
+async def test_a_running_process_keeps_its_lines_over_rotations(rig: Rig) -> None:
+    """A rotation may cost a line that is written in its very moment, as with logrotate's `copytruncate`; no more."""
     program = """
 import sys, time
 for number in range(2000):
@@ -172,16 +173,21 @@ time.sleep(100)
 
     listening = asyncio.ensure_future(listen())
     kept: list[str] = []
+    rotations = 0
     while tail(path, 1) != ("done",):
         if rotate_if_full(path, bytes_max=50_000):
+            rotations += 1
             kept += [line.split()[0] for line in path.with_name("app.a.0.log.1").read_text().splitlines()]
         await asyncio.sleep(0.02)
     kept += [line.split()[0] for line in path.read_text().splitlines()]
     async with asyncio.timeout(10):
         await listening
     wanted = [*(str(number) for number in range(2000)), "done"]
-    assert kept == wanted
-    assert seen == wanted
+    assert rotations > 1
+    for found in (kept, seen):
+        whole = [each for each in found if not each.startswith("x")]  # half a line, at most one for each rotation
+        assert whole == [each for each in wanted if each in whole]
+        assert len(wanted) - len(whole) <= rotations
 
 
 async def test_the_engine_rotates_by_itself(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -87,6 +88,15 @@ TIMINGS = {"prompt_n": 10, "cache_n": 20, "predicted_n": 4}
         ("chat/completions", whole({"usage": None}), (None, None, None)),
         ("chat/completions", whole([1, 2]), (None, None, None)),
         ("chat/completions", stream("not JSON", "{", "[DONE]"), (None, None, None)),
+        ("chat/completions", stream("0", "null", "[]", '"x"', "true", {"usage": USAGE}), (30, None, 4)),
+        ("chat/completions", whole(0), (None, None, None)),
+        ("chat/completions", whole('"usage": {"prompt_tokens": 7}'), (None, None, None)),
+        ("chat/completions", stream({"a": '{"usage": {"prompt_tokens": 7}}'}, {"usage": USAGE}), (30, None, 4)),
+        ("chat/completions", stream({"usage": USAGE}, {"usage": None}, {"usage": [7]}, {"usage": "7"}), (30, None, 4)),
+        ("chat/completions", stream({"usage": {"prompt_tokens": "7", "completion_tokens": -1}}), (None, None, None)),
+        ("chat/completions", whole({"usage": {"prompt_tokens": 10**30}}), (None, None, None)),
+        ("chat/completions", whole({"x": "y" * 300_000, "usage": USAGE}), (30, None, 4)),
+        ("chat/completions", whole({"usage": {"x": ["y"] * 10_000, "prompt_tokens": 7}}), (None, None, None)),
     ],
 )
 async def test_tokens_are_those_that_the_answer_says(
@@ -98,6 +108,15 @@ async def test_tokens_are_those_that_the_answer_says(
     assert (used.tokens_in, used.tokens_cached, used.tokens_out) == tokens
     assert (used.model, used.replica, used.status, used.path) == ("chat", "model.chat.0", 200, f"/v1/{path}")
     assert used.client_gone is False
+
+
+@pytest.mark.parametrize("pieces", range(1, 60, 7))
+async def test_a_stream_may_be_cut_anywhere(gateway: Gateway, first: Upstream, pieces: int) -> None:
+    usage = {**USAGE, "prompt_tokens_details": {"cached_tokens": 20}}
+    first.answer = stream({"choices": [{"delta": {"content": "{}"}}]}, {"usage": usage}, "[DONE]", pieces=pieces)
+    await gateway.publish(model("chat", first.endpoint()))
+    used = await used_by(gateway, "/v1/chat/completions")
+    assert (used.tokens_in, used.tokens_cached, used.tokens_out) == (30, 20, 4)
 
 
 async def test_a_line_has_no_part_of_a_prompt_an_answer_or_a_secret(gateway: Gateway, first: Upstream) -> None:
@@ -146,3 +165,90 @@ async def test_every_request_has_one_line_whatever_it_is_answered(gateway: Gatew
     await lines(gateway, len(before) + 200)
     now = [used.id for used in Ledger(gateway.base).read(since=0, until=1e12) if used.id not in before]
     assert sorted(now) == sorted(answer.headers["x-request-id"] for answer in answers[:-1])
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_answer_ends_the_gateway(gateway: Gateway, first: Upstream, seed: int) -> None:
+    """Random answers: whole or streamed, valid or not, with the words that the filters look for."""
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    words = [
+        '"usage"',
+        '"timings"',
+        ":",
+        "{",
+        "}",
+        "[",
+        "]",
+        "0",
+        "-1",
+        "1e9",
+        '"',
+        "\\",
+        "null",
+        " ",
+        "\n\n",
+        "data: ",
+    ]
+    words += [
+        '"prompt_tokens"',
+        '"predicted_n"',
+        "true",
+        "é",
+        "\x00",
+        "9" * 40,
+        '{"usage":{"prompt_tokens":3}}',
+        "x" * 900,
+    ]
+    await gateway.publish(model("chat", first.endpoint()))
+    for _ in range(40):
+        text = "".join(rng.choices(words, k=rng.randrange(60))).encode()[: rng.randrange(1, 9000)]
+        kind = rng.choice(["application/json", "text/event-stream", "text/plain", "application/json; charset=x"])
+        sizes = [rng.randrange(1, 200) for _ in range(50)]
+
+        async def answer(request: web.Request, text: bytes = text, kind: str = kind, sizes: list[int] = sizes) -> Any:
+            response = web.StreamResponse(headers={"content-type": kind})
+            await response.prepare(request)
+            rest = text
+            for size in sizes:
+                await response.write(rest[:size])
+                rest = rest[size:]
+            await response.write(rest)
+            return response
+
+        first.answer = answer
+        found = await gateway.chat()
+        assert (found.status, found.body) == (200, text)
+    assert await gateway.stat("server.live") == 1
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_no_request_ends_the_gateway(gateway: Gateway, first: Upstream, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    words = [
+        '"model"',
+        '"chat"',
+        ":",
+        "{",
+        "}",
+        "[",
+        "]",
+        "0",
+        '"',
+        "\\",
+        "\\u0000",
+        "null",
+        ",",
+        " ",
+        "1e999",
+        "é",
+        "\xff",
+    ]
+    first.answer = whole({"usage": USAGE})
+    await gateway.publish(model("chat", first.endpoint()))
+    for _ in range(60):
+        body = "".join(rng.choices(words, k=rng.randrange(40))).encode()
+        kind = rng.choice(["application/json", "text/plain", "", "application/x+json"])
+        path = rng.choice(["/v1/chat/completions", "/v1/messages", "/v1/nope", "/v1/models/x"])
+        answer = await gateway.ask("POST", path, data=body, headers={"content-type": kind})
+        assert answer.status in {200, 400, 404, 405}, answer
+    assert await gateway.stat("server.live") == 1

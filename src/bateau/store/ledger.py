@@ -193,19 +193,14 @@ def _used(line: bytes) -> Used | None:
 
 def _tokens(tree: JsonObject) -> tuple[int | None, int | None, int | None]:
     """Return tokens in (with the cached ones), the cached ones, and out, in whichever API's words they are written."""
-    out = _first(tree, "completion_tokens", "output_tokens", "response_output_tokens", "timings_predicted")
-    cached = _first(tree, "cached_tokens", "response_cached_tokens", "input_cached_tokens")
-    tokens_in = _first(tree, "prompt_tokens", "response_input_tokens")
-    if tokens_in is None:
+    out = _first(tree, "completion_tokens", "output_tokens", "predicted_n")
+    cached = _first(tree, "cached_tokens", "cache_read_input_tokens", "cache_n")
+    tokens_in = _first(tree, "prompt_tokens")
+    if tokens_in is None and (fresh := _whole(tree, "input_tokens")) is not None:
         # Anthropic counts what it read from a cache apart from the input, OpenAI's responses do not.
-        fresh = _first(tree, "message_input_tokens", "input_tokens")
-        apart = _first(tree, "message_cache_read_tokens", "cache_read_tokens")
-        if fresh is not None:
-            tokens_in, cached = fresh + (apart or 0), apart if apart is not None else cached
-    if tokens_in is None and (fresh := _whole(tree, "timings_prompt")) is not None:
-        tokens_in = fresh + (_whole(tree, "timings_cached") or 0)
-    if cached is None:
-        cached = _whole(tree, "timings_cached")
+        tokens_in = fresh + (_whole(tree, "cache_read_input_tokens") or 0)
+    if tokens_in is None and (fresh := _whole(tree, "prompt_n")) is not None:
+        tokens_in = fresh + (_whole(tree, "cache_n") or 0)
     return tokens_in, cached, out
 
 

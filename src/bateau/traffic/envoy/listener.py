@@ -18,7 +18,7 @@ from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, discovered
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
-from bateau.traffic.envoy.usage import CALLER_FILTER, caller_filter, ledger_log, usage_filters
+from bateau.traffic.envoy.usage import CALLER_FILTER, caller_filter, ledger_log, usage_filter
 
 TYPE = "type.googleapis.com/"
 MODEL_HEADER = "x-bateau-model"
@@ -249,7 +249,7 @@ def front_filters(*, usage: bool) -> list[ReadObject]:
         ),
         # Has an effect only on routes that rename the model.
         _http_filter("transform", "transform.v3.TransformConfig", {}),
-        *([caller_filter(), *usage_filters()] if usage else []),
+        *([caller_filter(), usage_filter()] if usage else []),
     ]
 
 
