@@ -60,9 +60,15 @@ def test_a_day_and_a_month_end_in_utc() -> None:
     assert made.refused([limited], MIDNIGHT + 86_402) == {"month": {"ci": FEBRUARY}}
 
 
-def test_a_request_without_a_key_or_without_tokens_is_charged_to_nobody() -> None:
-    unknown = Used(at=NOON, id="r", path="/v1", status=200, key="ci")
-    assert spending(used(NOON, 100, None), unknown).refused([key(tokens_per_day=1)], NOON) == {}
+def test_an_answer_that_does_not_say_its_tokens_is_estimated() -> None:
+    gone = Used(at=NOON, id="r", path="/v1", status=200, key="ci", client_gone=True, bytes_in=400, bytes_out=2000)
+    assert spending(gone).refused([key(tokens_per_day=110)], NOON) == {"day": {"ci": MIDNIGHT}}
+    assert spending(gone).refused([key(tokens_per_day=111)], NOON) == {}
+
+
+def test_a_request_without_a_key_or_an_answer_is_charged_to_nobody() -> None:
+    refused = Used(at=NOON, id="r", path="/v1", status=429, key="ci", bytes_in=10_000, bytes_out=10_000)
+    assert spending(used(NOON, 100, None), refused).refused([key(tokens_per_day=1)], NOON) == {}
 
 
 @pytest.mark.parametrize("seed", range(20))

@@ -9,6 +9,11 @@ from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.store.keys import KeyFile
 
+KEY = (
+    '{"format": 2, "keys_format": 1, "keys": [{"name": "a", "owner": "b", "hint": "c", "note": "", "sha256": %s, '
+    '"created_at": %s, "models": %s}]}'
+)
+
 
 def key(name: str) -> ApiKey:
     return ApiKey(name=name, sha256="0" * 64, hint="abcd", owner="me", created_at=1.0, models=("chat*",))
@@ -51,6 +56,12 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         '{"format": 2, "keys_format": 2, "keys": []}',
         '{"format": 2, "keys_format": 1, "keys": [{"name": "a"}]}',
         '{"format": 2, "keys_format": 1, "keys": ["a"]}',
+        "{}",
+        '{"format": 2}',
+        KEY % ("5", "1.0", '["*"]'),
+        KEY % ('"x"', '"soon"', '["*"]'),
+        KEY % ('"x"', "1.0", '"chat"'),
+        KEY % ('"x"', "1.0", "[]"),
     ],
 )
 def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:

@@ -1,5 +1,6 @@
 """The ledger's files: rotated without loss, read with damage, summed without making unknown into zero."""
 
+import gzip
 import json
 import os
 from collections.abc import Awaitable, Callable
@@ -92,6 +93,15 @@ async def test_an_interrupted_rotation_loses_nothing(ledger: Ledger) -> None:
     await ledger.keep(reopen, now=NOW + 200)
     assert not renamed.exists()
     assert [used.key for used in all_of(ledger)] == ["old", "late"]
+
+
+def test_a_damaged_archive_is_counted_and_all_others_are_read(ledger: Ledger) -> None:
+    good, bad = (ledger.path.parent / f"requests-2027010{day}T000000.jsonl.gz" for day in (1, 2))
+    good.write_bytes(gzip.compress(line(key="good").encode()))
+    for damaged in (gzip.compress(line().encode() * 100)[:40], b"no archive", b"\x1f\x8b\x08\x00"):
+        bad.write_bytes(damaged)
+        assert [used.key for used in all_of(ledger) if used.key] == ["good"]
+        assert ledger.damaged == 1
 
 
 async def test_old_files_are_removed_and_a_removed_file_is_made_again(ledger: Ledger) -> None:

@@ -14,6 +14,7 @@ import pytest_asyncio
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.secret_key import key_of
+from bateau.store.ledger import Ledger
 from bateau.traffic.envoy.key_filters import ALL
 from traffic.gateway import Answer, Gateway, eventually, model
 from traffic.upstream import Upstream
@@ -164,6 +165,9 @@ async def test_what_is_no_glob_is_refused(keyed: Gateway) -> None:
     for wrong in ("chat|embed", "", "a b", "[a-z]"):
         with pytest.raises(ControlError, match="not a name of models"):
             create(keyed, models=(wrong,))
+    for wrong in ("two\nlines", "\x1b[31m", "\udcff"):
+        with pytest.raises(ControlError, match="cannot be printed"):
+            create(keyed, note=wrong)
 
 
 async def _is_known(gateway: Gateway, secret: str) -> bool:
@@ -194,6 +198,13 @@ async def test_a_key_sends_as_many_requests_in_a_minute_as_it_may(keyed: Gateway
     assert 0 < int(last.headers["retry-after"]) <= 60
     assert answers[0].headers["x-ratelimit-limit"].startswith("5")
     assert (await keyed.chat(headers=bearer(free))).status == 200
+    # What is refused is charged to the key, too.
+    ledger = Ledger(keyed.base)
+
+    async def refused() -> bool:
+        return [used.key for used in ledger.read(since=0, until=1e12) if used.status == 429] == ["limited"] * 3
+
+    await eventually(refused)
 
 
 @pytest.mark.parametrize(("period", "code"), [("minute", "rate_limit_exceeded"), ("day", "insufficient_quota")])
@@ -277,6 +288,22 @@ async def test_after_the_last_key_was_revoked_nobody_gets_in(keyed: Gateway) -> 
     await becomes(keyed, 200, {})
     keyed.keys.publish(open_to_all=False)
     await becomes(keyed, 401, {})
+
+
+async def test_a_command_that_failed_halfway_can_be_repeated(keyed: Gateway) -> None:
+    secret = create(keyed)
+    await becomes(keyed, 200, bearer(secret))
+    in_the_way = keyed.keys.directory / "bateau.keys.partial"
+    in_the_way.mkdir()  # as a full disk would
+    with pytest.raises(ControlError, match="cannot write to"):
+        keyed.keys.revoke("ci")
+    with pytest.raises(ControlError, match="cannot write to"):
+        create(keyed, "other")
+    in_the_way.rmdir()
+    keyed.keys.revoke("ci")
+    other = create(keyed, "other")
+    await becomes(keyed, 200, bearer(other))
+    assert (await keyed.chat(headers=bearer(secret))).status == 401
 
 
 async def test_ten_thousand_keys_are_known(keyed: Gateway) -> None:

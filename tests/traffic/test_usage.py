@@ -22,7 +22,8 @@ Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 def whole(tree: object) -> Answer:
     async def answer(_: web.Request) -> web.StreamResponse:
-        return web.json_response(tree)  # with a charset, as engines do
+        text = tree if isinstance(tree, str) else json.dumps(tree)
+        return web.json_response(text=text)  # with a charset, as engines do
 
     return answer
 
@@ -95,8 +96,19 @@ TIMINGS = {"prompt_n": 10, "cache_n": 20, "predicted_n": 4}
         ("chat/completions", stream({"usage": USAGE}, {"usage": None}, {"usage": [7]}, {"usage": "7"}), (30, None, 4)),
         ("chat/completions", stream({"usage": {"prompt_tokens": "7", "completion_tokens": -1}}), (None, None, None)),
         ("chat/completions", whole({"usage": {"prompt_tokens": 10**30}}), (None, None, None)),
+        ("chat/completions", whole({"usage": USAGE, "tools": [{"usage": {"prompt_tokens": 0}}]}), (30, None, 4)),
+        ("chat/completions", whole({"usage": USAGE, "x": {"usage": {"prompt_tokens": 0}}}), (30, None, 4)),
+        (
+            "chat/completions",
+            stream({"usage": USAGE}, {"x": {"timings": TIMINGS}}, [{"usage": {}}]),
+            (30, None, 4),
+        ),
+        ("responses", whole({"response": {"x": {"usage": {"input_tokens": 1}}}, "usage": RESPONSES}), (30, 20, 4)),
+        ("chat/completions", whole({"usage": {"note": "}", **USAGE}}), (30, None, 4)),
+        ("chat/completions", whole('{"usage": {"prompt_tokens": 1e3, "completion_tokens": 1.5}}'), (None, None, None)),
+        ("chat/completions", stream({"x": '\\"\\\\'}, {"usage": USAGE}), (30, None, 4)),
         ("chat/completions", whole({"x": "y" * 300_000, "usage": USAGE}), (30, None, 4)),
-        ("chat/completions", whole({"usage": {"x": ["y"] * 10_000, "prompt_tokens": 7}}), (None, None, None)),
+        ("chat/completions", whole({"usage": {"x": ["y"] * 10_000, "prompt_tokens": 7}}), (7, None, None)),
     ],
 )
 async def test_tokens_are_those_that_the_answer_says(
@@ -124,6 +136,8 @@ async def test_a_line_has_no_part_of_a_prompt_an_answer_or_a_secret(gateway: Gat
     await gateway.publish(model("chat", first.endpoint()))
     before = len(await lines(gateway, 0) if (gateway.base / "requests.jsonl").exists() else [])
     headers = {"authorization": "Bearer PRIVATE", "x-api-key": "PRIVATE", "user-agent": "PRIVATE"}
+    await gateway.ask("GET", "/v1/models/PRIVATE")
+    await gateway.ask("POST", "/v1/PRIVATE")
     for name in ("chat", "PRIVATE model"):
         body = {"model": name, "messages": [{"role": "user", "content": "PRIVATE prompt"}]}
         await gateway.ask("POST", "/v1/chat/completions?key=PRIVATE", json=body, headers=headers)

@@ -3,6 +3,7 @@
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +42,22 @@ def test_an_option_for_other_machines_on_loopback_is_refused() -> None:
     for access in (Access(plain_http=True), Access(hosts=("x",))):
         with pytest.raises(ControlError, match="only this one reaches"):
             check_access(("127.0.0.1", 1), access, KEYED, instance="default")
+
+
+def test_what_is_no_name_of_a_machine_is_refused() -> None:
+    for wrong in ("*", "a b", "", "-x", "http://x", "x:80"):
+        with pytest.raises(ControlError, match="not a name of a machine"):
+            check_access(ANY, Access(hosts=(wrong,)), KEYED, instance="default")
+
+
+def test_a_key_that_envoy_does_not_take_is_refused(tmp_path: Path) -> None:
+    from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+    for key in (ec.generate_private_key(ec.SECP256K1()), rsa.generate_private_key(65537, 1024)):  # noqa: S505 - refused
+        given = _signed_by_itself(tmp_path, key)
+        with pytest.raises(ControlError, match="cannot be the certificate"):
+            EndpointCertificate(tmp_path / "gateway", given=given, names=[]).refresh()
+        assert not (tmp_path / "gateway" / "certificate.json").exists()
 
 
 def test_the_hosts_are_the_names_and_addresses_of_this_machine() -> None:
@@ -105,4 +122,26 @@ def _pair(folder: Path, name: str, *, days: int = 90) -> tuple[Path, Path]:
     paths = folder / f"{name}.crt", folder / f"{name}.key"
     paths[0].write_bytes(made.certificate)
     paths[1].write_bytes(made.key)
+    return paths
+
+
+def _signed_by_itself(folder: Path, key: Any) -> tuple[Path, Path]:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    name = x509.Name([])
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(datetime.now(UTC) - timedelta(days=1))
+        .not_valid_after(datetime.now(UTC) + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    paths = folder / "own.crt", folder / "own.key"
+    paths[0].write_bytes(made.public_bytes(Encoding.PEM))
+    paths[1].write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return paths

@@ -36,7 +36,10 @@ class Expiry(click.ParamType[float]):
             day = datetime.strptime(value, "%Y-%m-%d").replace(tzinfo=UTC)
         except ValueError:
             self.fail(f"{value} is not a time: write 90d, 12h, or a date such as 2027-01-31", param, ctx)
-        return (day + timedelta(days=1)).timestamp()  # the day itself is included
+        try:
+            return (day + timedelta(days=1)).timestamp()  # the day itself is included
+        except OverflowError:
+            self.fail(f"{value} is too far in the future", param, ctx)
 
 
 class Count(click.ParamType[int]):
@@ -49,7 +52,7 @@ class Count(click.ParamType[int]):
         text = str(value)
         factor = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}.get(text[-1:], 1)
         digits = text if factor == 1 else text[:-1]
-        if not digits.isdecimal() or not 0 < int(digits) * factor <= NUMBER_MAX:
+        if len(digits) > len(str(NUMBER_MAX)) or not digits.isdecimal() or not 0 < int(digits) * factor <= NUMBER_MAX:
             self.fail(f"{text} is not a number of tokens: write 500, 60k or 1M", param, ctx)
         return int(digits) * factor
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 INSTANCE_DEFAULT = "default"
 _Command = TypeVar("_Command", bound=Callable[..., object])
 DAY_S = 86_400.0
+_TIME_CHARACTERS_MAX = 20
 NUMBER_MAX = 2**63 - 1  # the largest whole number of SQLite
 
 
@@ -53,6 +54,8 @@ class Period(click.ParamType[float]):
         if not isinstance(value, str):
             return float(value)
         days = value.removesuffix("d")
+        if len(value) > _TIME_CHARACTERS_MAX:
+            self.fail("it is too long: write 90d, 12h or 30m", param, ctx)
         try:
             return int(days) * DAY_S if days != value and days.isdecimal() else parse_seconds(value)
         except (QuantityError, OverflowError):

@@ -37,6 +37,8 @@ class Used:
     tokens_out: int | None = None
     duration_ms: int | None = None
     first_byte_ms: int | None = None
+    bytes_in: int = 0
+    bytes_out: int = 0
     client_gone: bool = False
 
 

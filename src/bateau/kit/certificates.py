@@ -13,12 +13,13 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 # Clocks of machines differ, by hours if one has a wrong time zone.
 _EARLIER = timedelta(days=2)
+_RSA_BITS_MIN = 2048
 # Strict clients, such as Python 3.13, want to see this, and whose key has signed a certificate.
 _USAGE_OF_AUTHORITY = x509.KeyUsage(
     digital_signature=False,
@@ -86,6 +87,16 @@ def issue(*, server_names: Sequence[str], client_name: str, now: datetime, lifet
         server=pair(server_names, ExtendedKeyUsageOID.SERVER_AUTH),
         client=pair([client_name], ExtendedKeyUsageOID.CLIENT_AUTH),
     )
+
+
+def is_usual_key(certificate: bytes) -> bool:
+    """Whether a certificate has a key of a kind that TLS servers take. Raises ValueError if there is no certificate."""
+    key = x509.load_pem_x509_certificate(certificate).public_key()
+    if isinstance(key, rsa.RSAPublicKey):
+        return key.key_size >= _RSA_BITS_MIN
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return key.curve.name in {"secp256r1", "secp384r1", "secp521r1"}
+    return isinstance(key, ed25519.Ed25519PublicKey)
 
 
 def expires_at(certificate: bytes) -> datetime:

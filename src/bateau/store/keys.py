@@ -14,7 +14,7 @@ import fcntl
 from collections.abc import Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, get_type_hints
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
@@ -69,7 +69,7 @@ class KeyFile:
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged or of a newer version."""
         tree = self._file.read()
-        if not tree:
+        if not tree and not self._path.exists():
             return Keyring()
         rows = tree.get("keys")
         if tree.get("keys_format") != _FORMAT or not is_array(rows):
@@ -104,6 +104,11 @@ class KeyFile:
     def _key(self, row: ReadJson) -> ApiKey:
         if not is_object(row):
             raise self._damaged("a key is not an object")
+        for name, kind in get_type_hints(ApiKey).items():
+            if name != "models" and not isinstance(row.get(name), kind) and not _is_whole_float(row.get(name), kind):
+                raise self._damaged(f"{name} of a key is {row.get(name)!r}")
+        if not texts_at(row, "models"):
+            raise self._damaged("a key has no models")
         fields = {each.name: row[each.name] for each in dataclasses.fields(ApiKey) if each.name in row}
         try:
             return ApiKey(**{**fields, "models": tuple(texts_at(row, "models"))})  # pyright: ignore[reportArgumentType]
@@ -114,6 +119,11 @@ class KeyFile:
         return ControlError(
             f"{self._path} cannot be used: {why}", hint="restore it from a backup, or use the version that wrote it"
         )
+
+
+def _is_whole_float(value: object, kind: object) -> bool:
+    """Whether JSON has written a float without a point."""
+    return isinstance(value, int) and not isinstance(value, bool) and kind in (float, float | None)
 
 
 def _row(key: ApiKey) -> ReadObject:

@@ -16,6 +16,7 @@ import gzip
 import json
 import os
 import shutil
+import zlib
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -155,8 +156,14 @@ def _compress(path: Path) -> None:
 
 
 def _lines(path: Path) -> Iterator[bytes]:
-    with suppress(FileNotFoundError), gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-        yield from file
+    """Yield the lines of a file; of a damaged archive those before the damage, and an empty one."""
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            yield from file
+    except FileNotFoundError:
+        return
+    except (EOFError, zlib.error, gzip.BadGzipFile):
+        yield b""
 
 
 def _used(line: bytes) -> Used | None:
@@ -187,6 +194,8 @@ def _used(line: bytes) -> Used | None:
         tokens_out=out,
         duration_ms=_whole(tree, "duration_ms"),
         first_byte_ms=_whole(tree, "first_byte_ms"),
+        bytes_in=_whole(tree, "bytes_in") or 0,
+        bytes_out=_whole(tree, "bytes_out") or 0,
         client_gone=_CLIENT_GONE in text_at(tree, "flags").split(","),
     )
 

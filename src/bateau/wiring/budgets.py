@@ -40,9 +40,10 @@ class Budgets:
             return
         if self._spending is None or self._tail is None:
             # All of the file that is written to comes by the tail.
-            self._spending, self._tail = Spending(), Tail(self._ledger)
+            spending = Spending()
             for used in self._ledger.rotated(since=first_of_month(now)):
-                self._spending.add(used)
+                spending.add(used)
+            self._spending, self._tail = spending, Tail(self._ledger)
         for used in self._tail.new():
             self._spending.add(used)
         refused = self._spending.refused(self._limited, now)

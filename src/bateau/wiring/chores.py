@@ -42,10 +42,12 @@ async def _account(platform: "LocalPlatform") -> None:
     async def account() -> None:
         nonlocal at
         now = platform.clock.wall()
-        if at is None or not 0 <= now - at < _LEDGER_S:
-            await platform.ledger.keep(platform.plane.reopen_logs, now=now)
-            at = now
-        await asyncio.to_thread(platform.budgets.keep, now)
+        try:
+            if at is None or not 0 <= now - at < _LEDGER_S:
+                at = now
+                await platform.ledger.keep(platform.plane.reopen_logs, now=now)
+        finally:
+            await asyncio.to_thread(platform.budgets.keep, now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
 

@@ -65,7 +65,7 @@ class Keys:
                     f"there is a key {wanted.name} already",
                     hint=f"choose another name, or give it a new secret: bateau keys rotate {wanted.name}",
                 )
-            self._publish(self._file.save(keyring.with_key(key)))
+            self._store(keyring.with_key(key))
         return key, secret
 
     def rotate(self, name: str) -> tuple[ApiKey, str]:
@@ -73,15 +73,15 @@ class Keys:
         secret, sha256, hint = _secret()
         with self._file.changing() as keyring:
             key = replace(_named(keyring, name), sha256=sha256, hint=hint)
-            self._publish(self._file.save(keyring.with_key(key)))
+            self._store(keyring.with_key(key))
         return key, secret
 
     def revoke(self, name: str) -> tuple[ApiKey, Keyring]:
         """Remove a key, and return it with those that are left. Raises ControlError."""
         with self._file.changing() as keyring:
             key = _named(keyring, name)
-            left = self._file.save(keyring.without_key(name))
-            self._publish(left)
+            left = keyring.without_key(name)
+            self._store(left)
         return key, left
 
     def refuse(self, refused: Mapping[str, Mapping[str, float]]) -> None:
@@ -96,9 +96,15 @@ class Keys:
         make(self._paths)
         with self._file.changing() as keyring:
             same = keyring.open_to_all == open_to_all
-            published = keyring if same else self._file.save(replace(keyring, open_to_all=open_to_all))
-            self._publish(published)
+            published = keyring if same else replace(keyring, open_to_all=open_to_all)
+            self._store(published)
         return published
+
+    def _store(self, keyring: Keyring) -> None:
+        """Give keys to the gateway, and then keep them: a command that fails in between can be repeated."""
+        self._publish(keyring)
+        if keyring != self._file.load():
+            self._file.save(keyring)
 
     def _publish(self, keyring: Keyring) -> None:
         keys = None if not keyring.required else tuple(keyring.by_name.values())
@@ -136,6 +142,9 @@ def _check(wanted: ApiKey) -> None:
             f"{wanted.name!r} cannot be the name of a key",
             hint="use up to 63 lower-case letters, digits, dots and dashes, such as ci or team-search",
         )
+    for text in (wanted.owner, wanted.note):
+        if not text.isprintable():
+            raise ControlError(f"{text!r} has characters that cannot be printed", hint="write it on one line, as text")
     requests = wanted.requests_per_minute
     if requests is not None and not 0 < requests <= _REQUESTS_MAX:
         raise ControlError(

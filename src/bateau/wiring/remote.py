@@ -14,6 +14,7 @@ import ipaddress
 import json
 import logging
 import os
+import re
 import socket
 import ssl
 import tempfile
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import ControlError
-from bateau.kit.certificates import expires_at, fingerprint, issue
+from bateau.kit.certificates import expires_at, fingerprint, is_usual_key, issue
 from bateau.store.keys import Keyring
 from bateau.traffic.envoy.remote import Remote, certificate_secret
 from bateau.wiring.listen import is_loopback
@@ -34,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _LIFETIME: Final = timedelta(days=365)
 _RENEWED_BEFORE: Final = timedelta(days=30)
+_HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
@@ -49,6 +51,11 @@ class Access:
 def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str) -> None:
     """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect."""
     address, _ = listen
+    for host in access.hosts:
+        if not _HOST.fullmatch(host):
+            raise ControlError(
+                f"--host {host}: this is not a name of a machine", hint="write --host models.example.org"
+            )
     if is_loopback(address):
         if access != Access():
             raise ControlError(
@@ -162,7 +169,9 @@ class EndpointCertificate:
 
 
 def _check_pair(certificate: str, key: str) -> None:
-    """Raise OSError if a key does not belong to a certificate, or needs a password."""
+    """Raise OSError if a key does not belong to a certificate or needs a password, ValueError for an unusual kind."""
+    if not is_usual_key(certificate.encode()):
+        raise ValueError("the key is not RSA with 2048 bits or more, one of P-256, P-384 and P-521, or Ed25519")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "pair.pem"
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)

@@ -15,10 +15,10 @@ from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
-from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, discovered
+from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, KEYS, discovered
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
-from bateau.traffic.envoy.usage import CALLER_FILTER, caller_filter, ledger_log, usage_filter
+from bateau.traffic.envoy.usage import CALLER_FILTER, a_model_was_read, caller_filter, ledger_log, usage_filter
 
 TYPE = "type.googleapis.com/"
 MODEL_HEADER = "x-bateau-model"
@@ -98,9 +98,10 @@ def _front_chain(files: FrontFiles) -> list[ReadObject]:
         [discovered(name, files.key_filters) for name in names] if files.key_filters else []
         for names in (BEFORE_BODY, AFTER_BODY)
     )
-    chain = [unchanging.pop(_FORGED_FILTER), *before]
     if files.ledger:
-        chain.append(unchanging.pop(CALLER_FILTER))
+        # As soon as the key is known: requests that are refused after that are its own, too.
+        before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, unchanging.pop(CALLER_FILTER))
+    chain = [unchanging.pop(_FORGED_FILTER), *before]
     chain += [unchanging.pop(name) for name in MODEL_FILTERS]
     return [*chain, *after, *unchanging.values()]
 
@@ -266,21 +267,11 @@ def _request_metrics() -> list[ReadObject]:
     duration = _histogram("request_duration", tags, "%DURATION%")
     # llama.cpp sends its headers at once, so the first token is the first byte of the body.
     first_token = _histogram("time_to_first_token", tags, "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%")
-    model_was_read = {
-        "metadata_filter": {
-            "matcher": {
-                "filter": METADATA_NAMESPACE,
-                "path": [{"key": "model"}],
-                "value": {"string_match": {"safe_regex": {"regex": "[a-z0-9].*"}}},
-            },
-            "match_if_key_not_found": False,
-        }
-    }
     return [
         _stats_logger({"counters": [requests], "histograms": [duration]}),
         {
             **_stats_logger({"histograms": [first_token]}),
-            "filter": {"and_filter": {"filters": [status_filter(200), model_was_read]}},
+            "filter": {"and_filter": {"filters": [status_filter(200), a_model_was_read()]}},
         },
     ]
 

@@ -122,7 +122,7 @@ class EnvoyPlane:
             # A request whose client left early has no time to first token, and Envoy would log that as an error.
             "--component-log-level",
             "misc:critical",
-            # What is not written yet is lost with a killed Envoy: the last lines about requests.
+            # A killed Envoy loses the lines about requests that it has not written yet.
             "--file-flush-interval-msec",
             "100",
             "--file-flush-min-size-kb",

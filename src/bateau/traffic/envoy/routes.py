@@ -30,6 +30,7 @@ from bateau.traffic.envoy.listener import (
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
+from bateau.traffic.envoy.usage import MODEL_PATHS
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may start again on another replica as long as the client has seen no byte of it.
@@ -44,11 +45,6 @@ _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MOD
 # llama.cpp allows any origin; the gateway decides which origins may read responses. The name of the engine is nobody's
 # business.
 _REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials", "server"]
-# Each takes a POST with a model in its body.
-_MODEL_PATHS = (
-    *("/v1/chat/completions", "/v1/completions", "/v1/responses", MESSAGES, f"{MESSAGES}/count_tokens"),
-    *("/v1/embeddings", "/v1/rerank", "/v1/reranking"),
-)
 
 
 def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: Sequence[str] = ()) -> ReadObject:
@@ -288,12 +284,12 @@ def _refused(model: str | None, status: int, error: ReadObject, *, name: str) ->
             anthropic_error(message, status=status) if path.startswith(MESSAGES) else error,
             name=name,
         )
-        for path in _MODEL_PATHS
+        for path in MODEL_PATHS
     ]
 
 
 def _wrong_method() -> ReadObject:
-    paths = "|".join(_MODEL_PATHS)
+    paths = "|".join(MODEL_PATHS)
     post = {"name": ":method", "string_match": {"exact": "POST"}, "invert_match": True}
     error = invalid_request("This path takes POST requests only.", code="method_not_allowed")
     answer = _answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")

@@ -1,73 +1,89 @@
 -- Copies the usage that an answer says into dynamic metadata, from which the ledger is written. A stream is not held.
--- It searches the text, and does not parse it: within a JSON string each quote has a backslash before it, so
--- `"usage":` never is a part of what a model or a user has written.
+-- Only the places where an API says it count: an answer may repeat objects that a client has sent.
 
 local NAMESPACE = 'bateau'
--- An object that is longer than this is not usage. Of each piece of an answer no more than this is kept.
-local LENGTH_MAX = 8192
+-- A name and its number are kept until they are complete; longer ones are not usage.
+local LENGTH_MAX = 256
 
-local OBJECTS = {
-  {
-    name = '"usage"',
-    fields = {
-      'prompt_tokens', 'completion_tokens', 'input_tokens', 'output_tokens', 'cached_tokens', 'cache_read_input_tokens',
-    },
-  },
-  { name = '"timings"', fields = { 'prompt_n', 'cache_n', 'predicted_n' } },
+local USAGE = {
+  prompt_tokens = true, completion_tokens = true, input_tokens = true, output_tokens = true,
+  cache_read_input_tokens = true,
 }
+local TIMINGS = { prompt_n = true, cache_n = true, predicted_n = true }
+local AROUND = { message = true, response = true }
 
--- Returns the end of the object that begins at a position, nil if it is not complete.
-local function object_end(text, from)
-  local depth = 0
-  for at in text:sub(from, from + LENGTH_MAX):gmatch('()[{}]') do
-    local place = from + at - 1
-    depth = depth + (text:byte(place) == 123 and 1 or -1)
-    if depth == 0 then return place end
+-- Whether the name at `depth` is a count; `names` has the names of the objects around it.
+local function counts(names, depth)
+  local first = AROUND[names[1]] and 2 or 1
+  local own, inside = names[depth], depth - first
+  if inside == 1 then
+    return names[first] == 'usage' and USAGE[own] or first == 1 and names[1] == 'timings' and TIMINGS[own]
   end
-  return nil
+  return inside == 2 and names[first] == 'usage' and own == 'cached_tokens' and names[first + 1]:find('_details$')
 end
 
--- Takes all complete objects of one name, and returns where an incomplete one begins, nil if there is none.
-local function take(text, object, handle)
-  local from = 1
+-- Reads a text that continues what was read before, and returns its end that is not complete.
+local function read(text, state, handle)
+  local at = 1
   while true do
-    local begin, name_end = text:find(object.name, from, true)
-    if not begin then return nil end
-    local brace = text:match('^%s*:%s*(){', name_end + 1)
-    if brace then
-      local stop = object_end(text, brace)
-      if not stop then return begin end
-      local inside = text:sub(brace, stop)
-      for _, field in ipairs(object.fields) do
-        local value = inside:match('"' .. field .. '"%s*:%s*(%d+)')
-        if value and #value < 16 then
-          handle:streamInfo():dynamicMetadata():set(NAMESPACE, field, tonumber(value))
+    if state.inside then
+      local place = text:find(state.stream and '["\\\n]' or '["\\]', at)
+      if not place then return '' end
+      local byte = text:byte(place)
+      if byte == 92 and place == #text then return '\\' end
+      state.inside = byte == 92
+      at = place + (byte == 92 and 2 or byte == 34 and 1 or 0)
+    else
+      local place = text:find('["{}%[%]\n]', at)
+      if not place then return '' end
+      local byte = text:byte(place)
+      at = place + 1
+      if byte == 10 then
+        -- Each event of a stream is a JSON text of its own, on one line.
+        if state.stream then state.depth = 0 end
+      elseif byte == 123 then
+        state.depth = state.depth + 1
+      elseif byte == 91 then
+        state.depth = state.depth + 1
+        state.names[state.depth] = '['
+      elseif byte ~= 34 then
+        state.depth = math.max(state.depth - 1, 0)
+      elseif state.depth < 1 or state.depth > 4 then
+        state.inside = true
+      else
+        local stop = text:match('^[%w_]*()"', at)
+        local after = stop and text:match('^%s*:%s*()', stop + 1)
+        local digits, ended = text:match('^(%d+)()', after or #text + 1)
+        local complete = stop and text:find('^%s*[^%s:]', stop + 1) or after and text:find('^%S', after)
+        if not complete or (digits and ended > #text) then
+          local rest = text:sub(place)
+          if #rest < LENGTH_MAX and not rest:find('^"[%w_]*[^%w_"]') then return rest end
+        end
+        if not stop then
+          state.inside = true
+        else
+          at = stop + 1
+          if after then
+            state.names[state.depth] = text:sub(place + 1, stop - 1)
+            at = after
+            if digits and #digits < 16 and text:find('^[,}%s]', ended) and counts(state.names, state.depth) then
+              handle:streamInfo():dynamicMetadata():set(NAMESPACE, state.names[state.depth], tonumber(digits))
+            end
+          end
         end
       end
-      from = stop + 1
-    elseif text:match('^%s*:?%s*$', name_end + 1) then
-      return begin
-    else
-      from = name_end + 1
     end
   end
 end
 
 function envoy_on_response(handle)
   local kind = handle:headers():get('content-type') or ''
-  if not (kind:find('json', 1, true) or kind:find('event-stream', 1, true)) then return end
-  local kept = ''
+  local stream = kind:find('event-stream', 1, true) ~= nil
+  if not stream and not kind:find('json', 1, true) then return end
+  local state = { depth = 0, inside = false, names = {}, stream = stream }
+  local rest = ''
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
-    if length > 0 then
-      local text = kept .. chunk:getBytes(0, length)
-      local first = #text - 8 -- a name may be cut
-      for _, object in ipairs(OBJECTS) do
-        local begin = take(text, object, handle)
-        if begin and begin < first then first = begin end
-      end
-      if #text - first > LENGTH_MAX then first = #text - 8 end
-      kept = text:sub(math.max(first, 1))
-    end
+    if length > 0 then rest = read(rest .. chunk:getBytes(0, length), state, handle) end
   end
 end

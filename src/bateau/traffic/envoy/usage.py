@@ -1,6 +1,6 @@
 """Have Envoy write one line for each request: who asked, which model answered, and how many tokens that took.
 
-Called by traffic.envoy.listener. store.ledger reads the lines.
+Called by traffic.envoy.listener and traffic.envoy.routes.
 
 Source: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
 every stream, whether or not the client asked for usage.
@@ -18,11 +18,17 @@ from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadObject
+from bateau.traffic.envoy.anthropic_errors import MESSAGES
 from bateau.traffic.envoy.key_filters import KEY_HEADER
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
 _NAMESPACE: Final = "bateau"
 CALLER_FILTER: Final = "bateau.caller"
+# Each takes a POST with a model in its body.
+MODEL_PATHS: Final = (
+    *("/v1/chat/completions", "/v1/completions", "/v1/responses", MESSAGES, f"{MESSAGES}/count_tokens"),
+    *("/v1/embeddings", "/v1/rerank", "/v1/reranking"),
+)
 USAGE_FILTER: Final = "bateau.usage"
 # What the answer says, as `usage.lua` names it.
 _COUNTS: Final = (
@@ -38,7 +44,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "model": "%ROUTE_NAME%",
     "replica": "%UPSTREAM_HOST_NAME%",
     "method": "%REQ(:method)%",
-    "path": "%PATH(NQ)%",
+    "path": "%PATH(NQ):100%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
@@ -67,17 +73,31 @@ def usage_filter() -> ReadObject:
 
 
 def ledger_log(path: PurePath) -> ReadObject:
-    """Return the access log that writes a line for each request below /v1/."""
+    """Return the access log that writes a line for each request to a model, also if it is refused.
+
+    Other paths are left out, because they are the client's text.
+    """
+    known = {"name": ":path", "string_match": {"safe_regex": {"regex": f"({'|'.join(MODEL_PATHS)})([?].*)?"}}}
     counts = {name: f"%DYNAMIC_METADATA({_NAMESPACE}:{name})%" for name in _COUNTS}
     return {
         "name": "envoy.access_loggers.file",
-        "filter": {"header_filter": {"header": {"name": ":path", "string_match": {"prefix": "/v1/"}}}},
+        "filter": {"or_filter": {"filters": [{"header_filter": {"header": known}}, a_model_was_read()]}},
         "typed_config": {
             "@type": _TYPE + "access_loggers.file.v3.FileAccessLog",
             "path": str(path),
             "log_format": {"json_format": {**_FIELDS, **counts}, "omit_empty_values": True},
         },
     }
+
+
+def a_model_was_read() -> ReadObject:
+    """Return an access log filter for requests whose body names a model, known or not."""
+    matcher = {
+        "filter": _NAMESPACE,
+        "path": [{"key": "model"}],
+        "value": {"string_match": {"safe_regex": {"regex": "[A-Za-z0-9](?s:.*)"}}},
+    }
+    return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
 
 
 def _filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
