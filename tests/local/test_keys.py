@@ -68,6 +68,7 @@ def test_the_command_line_uses_the_key_of_its_environment(stack: Stack) -> None:
     refused = stack.bateau("run", "chat", "hello")
     assert refused.code != 0
     assert "BATEAU_API_KEY" in refused.err
+    assert "mistyped" in stack.bateau("run", "chat", "hello", BATEAU_API_KEY=secret[:-1]).err
     answered = stack.bateau("run", "chat", "hello", BATEAU_API_KEY=secret)
     assert (answered.code, bool(answered.out.strip())) == (0, True), answered.err
 

@@ -60,10 +60,9 @@ async def ask(base_url: str, model: str, messages: Sequence[Message], answer: An
             session.post(f"{base_url}/chat/completions", json=body) as response,
         ):
             if response.status != HTTPStatus.OK:
-                no_key = response.status == HTTPStatus.UNAUTHORIZED
                 raise ControlError(
                     _error_message(await response.text(), response.status),
-                    hint=f"set {KEY_VARIABLE} to a secret; `bateau keys create NAME` makes one" if no_key else None,
+                    hint=_key_hint(key) if response.status == HTTPStatus.UNAUTHORIZED else None,
                 )
             async for line in response.content:
                 data = line.decode("utf-8", errors="replace").strip().removeprefix("data:").strip()
@@ -79,6 +78,14 @@ async def ask(base_url: str, model: str, messages: Sequence[Message], answer: An
         raise ControlError(
             f"the gateway closed the connection: {error}", hint="see `bateau status` and `bateau logs`"
         ) from error
+
+
+def _key_hint(key: str | None) -> str:
+    from bateau.kit.secret_key import is_key
+
+    if key and not is_key(key):
+        return f"the value of {KEY_VARIABLE} is not a secret of Bateau: it is mistyped, or a part of it is missing"
+    return f"set {KEY_VARIABLE} to the secret of a key; `bateau keys create NAME` makes one"
 
 
 def _take(chunk: Json, answer: Answer) -> str:
