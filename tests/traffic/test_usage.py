@@ -103,6 +103,7 @@ TIMINGS = {"prompt_n": 10, "cache_n": 20, "predicted_n": 4}
             stream({"usage": USAGE}, {"x": {"timings": TIMINGS}}, [{"usage": USAGE}]),
             (30, None, 4),
         ),
+        ("chat/completions", whole({"usage": USAGE, "x-y": {"prompt_tokens": 0}}), (30, None, 4)),
         ("responses", whole({"response": {"x": {"usage": {"input_tokens": 1}}}, "usage": RESPONSES}), (30, 20, 4)),
         ("chat/completions", whole({"usage": {"note": "}", **USAGE}}), (30, None, 4)),
         ("chat/completions", whole('{"usage": {"prompt_tokens": 1e3, "completion_tokens": 1.5}}'), (None, None, None)),

@@ -4,10 +4,10 @@ Called by cli.keys.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 from bateau.domain.api_key import ApiKey
 from bateau.kit.json_value import ReadObject
+from bateau.kit.rfc3339 import rfc3339
 
 
 def key_json(key: ApiKey, *, now: float) -> ReadObject:
@@ -21,8 +21,8 @@ def key_json(key: ApiKey, *, now: float) -> ReadObject:
         "tokensPerMinute": key.tokens_per_minute,
         "tokensPerDay": key.tokens_per_day,
         "tokensPerMonth": key.tokens_per_month,
-        "created": _time(key.created_at),
-        "expires": None if key.expires_at is None else _time(key.expires_at),
+        "created": rfc3339(key.created_at),
+        "expires": None if key.expires_at is None else rfc3339(key.expires_at),
         "expired": key.is_expired(now),
         "note": key.note,
     }
@@ -35,7 +35,7 @@ def keys_json(keys: Sequence[ApiKey], *, required: bool, now: float) -> ReadObje
 
 def key_row(key: ApiKey, *, now: float) -> tuple[str, ...]:
     """Return the cells of a key: name, secret, owner, models, limits, expiry, note."""
-    expires = "-" if key.expires_at is None else _time(key.expires_at)[:16].replace("T", " ")
+    expires = "-" if key.expires_at is None else rfc3339(key.expires_at)[:16].replace("T", " ")
     return (
         key.name,
         shown_secret(key),
@@ -60,7 +60,3 @@ def _limits(key: ApiKey) -> str:
 def shown_secret(key: ApiKey) -> str:
     """Return what people recognise a secret by."""
     return f"bateau_...{key.hint}"
-
-
-def _time(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

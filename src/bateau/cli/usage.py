@@ -2,7 +2,6 @@
 
 import os
 import time
-from datetime import UTC, datetime
 from typing import get_args
 
 import click
@@ -29,13 +28,14 @@ def command(by: By, last: float, as_csv: bool, name: str, as_json: bool) -> None
     from bateau.api.usage_json import HEADER, usage_csv, usage_json, usage_row
     from bateau.cli.table import table
     from bateau.domain.used import summary
+    from bateau.kit.rfc3339 import rfc3339
     from bateau.wiring.usage import ledger_of, owners_of
 
     now = time.time()
     ledger = ledger_of(name, os.environ)
     found = summary(ledger.read(since=now - last, until=now + 1), by, owners=owners_of(name, os.environ))
     if as_json:
-        since, until = (datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") for at in (now - last, now))
+        since, until = rfc3339(now - last), rfc3339(now)
         click.echo(encode(usage_json(found, by, since=since, until=until, damaged=ledger.damaged)))
         return
     if as_csv:

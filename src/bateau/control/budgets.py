@@ -73,8 +73,7 @@ class Spending:
                 self._minute[name] = kept
             else:
                 del self._minute[name]
-        current = (_day(now), _month(now))
-        for at in [at for at in self._by if at[1] not in current and at[1] < _month(now)]:
+        for at in [at for at in self._by if at[1] < _month(now)]:
             del self._by[at]
 
 

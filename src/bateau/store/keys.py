@@ -94,12 +94,11 @@ class KeyFile:
             fcntl.flock(lock, fcntl.LOCK_EX)
             yield self.load()
 
-    def save(self, keyring: Keyring) -> Keyring:
-        """Write the keys, and return them. Only within `changing`. Raises ControlError."""
+    def save(self, keyring: Keyring) -> None:
+        """Write the keys. Only within `changing`. Raises ControlError."""
         rows = [_row(key) for key in keyring.by_name.values()]
         more = {"began": keyring.began, "open_to_all": keyring.open_to_all}
         self._file.save({"keys_format": _FORMAT, "keys": rows, **more})
-        return keyring
 
     def _key(self, row: ReadJson) -> ApiKey:
         if not is_object(row):

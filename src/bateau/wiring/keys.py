@@ -95,16 +95,17 @@ class Keys:
         """
         make(self._paths)
         with self._file.changing() as keyring:
-            same = keyring.open_to_all == open_to_all
-            published = keyring if same else replace(keyring, open_to_all=open_to_all)
-            self._store(published)
+            published = replace(keyring, open_to_all=open_to_all)
+            if published == keyring:
+                self._publish(keyring)
+            else:
+                self._store(published)
         return published
 
     def _store(self, keyring: Keyring) -> None:
         """Give keys to the gateway, and then keep them: a command that fails in between can be repeated."""
         self._publish(keyring)
-        if keyring != self._file.load():
-            self._file.save(keyring)
+        self._file.save(keyring)
 
     def _publish(self, keyring: Keyring) -> None:
         keys = None if not keyring.required else tuple(keyring.by_name.values())
@@ -117,7 +118,7 @@ class Keys:
                 write_private(Path(file_of(self.directory, name)), content)
         except OSError as error:
             raise ControlError(
-                f"cannot write to {self.directory}: {error.strerror}; the gateway still has the former keys",
+                f"cannot write to {self.directory}: {error.strerror}; the gateway may still have the former keys",
                 hint="free some space, and repeat the command",
             ) from error
 

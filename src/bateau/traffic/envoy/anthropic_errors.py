@@ -1,6 +1,6 @@
 """The shape in which Anthropic's API reports errors, so that its clients raise their own exception types.
 
-Called by traffic.envoy.replies, traffic.envoy.routes and traffic.envoy.usage. Source: Anthropic API reference,
+Called by traffic.envoy.api_paths, traffic.envoy.replies and traffic.envoy.routes. Source: Anthropic API reference,
 "Errors"; its clients map status codes to exceptions.
 """
 

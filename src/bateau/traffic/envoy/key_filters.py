@@ -18,13 +18,13 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
 from importlib.resources import files
 from pathlib import PurePath
 from typing import Final
 
 from bateau.domain.api_key import ALL_MODELS, ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject
+from bateau.kit.rfc3339 import rfc3339
 
 KEY_HEADER: Final = "x-bateau-key"
 HASH_HEADER: Final = "x-bateau-key-sha256"
@@ -163,11 +163,10 @@ def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
 
 def _compared(operator: str, time: float) -> ReadObject:
     """Return a CEL expression such as `request.time >= timestamp(...)` as a tree (google.api.expr.v1alpha1.Expr)."""
-    stamp = datetime.fromtimestamp(time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     now = {"id": "2", "select_expr": {"operand": {"id": "3", "ident_expr": {"name": "request"}}, "field": "time"}}
     then = {
         "id": "4",
-        "call_expr": {"function": "timestamp", "args": [{"id": "5", "const_expr": {"string_value": stamp}}]},
+        "call_expr": {"function": "timestamp", "args": [{"id": "5", "const_expr": {"string_value": rfc3339(time)}}]},
     }
     return {"id": "1", "call_expr": {"function": operator, "args": [now, then]}}
 

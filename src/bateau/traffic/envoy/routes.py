@@ -15,6 +15,7 @@ from urllib.parse import quote
 from bateau.domain.endpoint import Backend, ExternalTarget
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
+from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
@@ -30,7 +31,6 @@ from bateau.traffic.envoy.listener import (
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
-from bateau.traffic.envoy.usage import MODEL_PATHS
 
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may start again on another replica as long as the client has seen no byte of it.

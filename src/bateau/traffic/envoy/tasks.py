@@ -15,15 +15,10 @@ from typing import Final
 from bateau.domain.endpoint import Backend
 from bateau.domain.model_file import ModelTask
 from bateau.kit.json_value import ReadObject
+from bateau.traffic.envoy.api_paths import PATHS
 from bateau.traffic.envoy.listener import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
 
-# The first path of each is the one to recommend.
-_PATHS: Final[Mapping[ModelTask, tuple[str, ...]]] = {
-    "generate": ("/v1/chat/completions", "/v1/completions", "/v1/responses", "/v1/messages"),
-    "embed": ("/v1/embeddings",),
-    "rerank": ("/v1/rerank", "/v1/reranking"),
-}
 _DOES: Final[Mapping[ModelTask, str]] = {
     "generate": "generates text",
     "embed": "creates embeddings",
@@ -35,7 +30,7 @@ def other_tasks(model: Backend, alias: str | None = None) -> list[ReadObject]:
     """Return a Route for each path of a task that `model` does not have, by its name or by an alias."""
     if model.task is None:
         return []
-    says = f"The model {json.dumps(alias or model.name)} {_DOES[model.task]}: send requests to {_PATHS[model.task][0]}."
+    says = f"The model {json.dumps(alias or model.name)} {_DOES[model.task]}: send requests to {PATHS[model.task][0]}."
     body = invalid_request(says, code="unsupported_by_model", param="model")
     return [
         {
@@ -47,7 +42,7 @@ def other_tasks(model: Backend, alias: str | None = None) -> list[ReadObject]:
             "direct_response": direct_response(400, body),
             "response_headers_to_add": json_content_type(),
         }
-        for task, paths in _PATHS.items()
+        for task, paths in PATHS.items()
         if task != model.task
         for path in paths
     ]

@@ -60,6 +60,8 @@ local function read(text, state, handle)
           if #rest < LENGTH_MAX and not rest:find('^"[%w_]*[^%w_"]') then return rest end
         end
         if not stop then
+          -- Perhaps a name, and then not one of these: what it is the name of must not pass for the one before.
+          state.names[state.depth] = ''
           state.inside = true
         else
           at = stop + 1

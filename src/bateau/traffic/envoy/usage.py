@@ -1,6 +1,6 @@
 """Have Envoy write one line for each request: who asked, which model answered, and how many tokens that took.
 
-Called by traffic.envoy.listener and traffic.envoy.routes.
+Called by traffic.envoy.listener.
 
 Source: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
 every stream, whether or not the client asked for usage.
@@ -18,17 +18,12 @@ from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadObject
-from bateau.traffic.envoy.anthropic_errors import MESSAGES
+from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
 _NAMESPACE: Final = "bateau"
 CALLER_FILTER: Final = "bateau.caller"
-# Each takes a POST with a model in its body.
-MODEL_PATHS: Final = (
-    *("/v1/chat/completions", "/v1/completions", "/v1/responses", MESSAGES, f"{MESSAGES}/count_tokens"),
-    *("/v1/embeddings", "/v1/rerank", "/v1/reranking"),
-)
 USAGE_FILTER: Final = "bateau.usage"
 # What the answer says, as `usage.lua` names it.
 _COUNTS: Final = (

@@ -1,0 +1,19 @@
+"""The paths at which a request names a model in its body, by the task that the model needs.
+
+Called by traffic.envoy.routes, traffic.envoy.tasks and traffic.envoy.usage.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from bateau.domain.model_file import ModelTask
+from bateau.traffic.envoy.anthropic_errors import MESSAGES
+
+# The first path of each is the one to recommend.
+PATHS: Final[Mapping[ModelTask, tuple[str, ...]]] = {
+    "generate": ("/v1/chat/completions", "/v1/completions", "/v1/responses", MESSAGES),
+    "embed": ("/v1/embeddings",),
+    "rerank": ("/v1/rerank", "/v1/reranking"),
+}
+# Each takes a POST. Tokens are counted by a model of any task.
+MODEL_PATHS: Final = (*(path for paths in PATHS.values() for path in paths), f"{MESSAGES}/count_tokens")
