@@ -61,7 +61,7 @@ async def test_an_idle_turn_makes_nothing_again(monkeypatch: pytest.MonkeyPatch)
         made.append(given)
         return endpoints(*given, **more)
 
-    monkeypatch.setattr("bateau.control.loop.endpoints", counted)
+    monkeypatch.setattr("bateau.control.current_traffic.endpoints", counted)
     async with world(shop=app(), chat=model()) as w:
         await w.until(lambda: w.status.rolled_out)
         await w.turn()

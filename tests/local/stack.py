@@ -114,6 +114,11 @@ class Stack:
         except urllib.error.HTTPError as error:
             return json.load(error)
 
+    def get(self, path: str) -> dict[str, Any]:
+        """Return the JSON that the endpoint answers to a GET."""
+        with urllib.request.urlopen(self.url + path, timeout=READY_S) as answer:
+            return json.load(answer)
+
     def status(self) -> dict[str, Any]:
         done = self.bateau("status", "--json")
         assert done.code == 0, done.err

@@ -42,6 +42,24 @@ class Number(click.ParamType[int]):
         return number
 
 
+class Memory(click.ParamType[int]):
+    """An amount of memory, such as 8Gi, in bytes."""
+
+    name = "quantity"
+
+    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Return the bytes; a wrong amount is a usage error."""
+        from bateau.kit.quantity import QuantityError, parse_bytes
+
+        try:
+            found = value if isinstance(value, int) else parse_bytes(value)
+        except QuantityError as error:
+            self.fail(f"{error}; write 8Gi or 512Mi", param, ctx)
+        if found <= 0:
+            self.fail("it must be more than 0", param, ctx)
+        return found
+
+
 class Period(click.ParamType[float]):
     """A length of time, such as 24h or 30d, in seconds."""
 

@@ -14,7 +14,7 @@ import click
 from click.core import ParameterSource
 
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED, EXIT_WRITTEN_WRONG
-from bateau.cli.options import directory_option, environment_option, name_option
+from bateau.cli.options import Memory, directory_option, environment_option, name_option
 
 if TYPE_CHECKING:
     from bateau.api.server import ApiServer
@@ -52,6 +52,10 @@ spec: {source: smollm2}
     "--host", "hosts", multiple=True, metavar="NAME",
     help="A name by which other machines reach this one, besides its own. May be repeated.",
 )  # fmt: skip
+@click.option(
+    "--memory", "memory_bytes", type=Memory(), metavar="SIZE",
+    help="Memory that models may need together, such as 8Gi. [default: that of the machine]",
+)  # fmt: skip
 @click.option("--open", "open_to_all", is_flag=True, help="Nobody needs an API key, even if there are some.")
 @environment_option("The environment to hydrate for.")
 @click.option(
@@ -74,9 +78,9 @@ spec: {source: smollm2}
 )
 def command(  # noqa: PLR0917 - click passes them by name
     url: str | None, directory: Path, name: str, listen: str, tls_cert: Path | None, tls_key: Path | None,
-    plain_http: bool, hosts: tuple[str, ...], open_to_all: bool, environment: str | None,
-    allowed_signers: Path | None, rewritten_history: bool, detach: bool, question: str | None, control: bool,
-    applied: bool,
+    plain_http: bool, hosts: tuple[str, ...], memory_bytes: int | None, open_to_all: bool,
+    environment: str | None, allowed_signers: Path | None, rewritten_history: bool, detach: bool,
+    question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
     """Serve every spec below the directory, or the catalogue's default model if there is none.
 
@@ -95,6 +99,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("--plain-http has no use for --tls-cert")
     if detach and not control:
         arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
+        arguments += ["--memory", str(memory_bytes)] if memory_bytes else []
         arguments += ["--open"] if open_to_all else []
         arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)] if tls_cert and tls_key else []
         arguments += ["--plain-http"] if plain_http else []
@@ -122,6 +127,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         allowed_signers=allowed_signers,
         rewritten_history=rewritten_history,
         applied=Applied(**json.load(sys.stdin)) if applied else None,
+        memory_bytes=memory_bytes,
         open_to_all=open_to_all,
         access=Access(
             certificate=(tls_cert, tls_key) if tls_cert and tls_key else None, plain_http=plain_http, hosts=hosts
@@ -262,7 +268,7 @@ async def _show(platform: "LocalPlatform", question: str | None) -> None:
         presenter.show(tree)
         if not told and tree["settled"]:
             told = True
-            if any(service["state"] == "Ready" for service in tree["services"]):
+            if any(service["state"] in ("Ready", "Asleep") for service in tree["services"]):
                 if question:
                     await _ask(tree, question)
                 click.echo(_endpoint_lines(tree))

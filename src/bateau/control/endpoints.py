@@ -1,6 +1,6 @@
 """Turn services and their replicas into the one endpoint model that all planes are fed from.
 
-Called by control.app_ports, control.cluster_traffic and control.loop. It runs after every change. Pure.
+Called by control.app_ports, control.cluster_traffic and control.current_traffic. It runs after every change. Pure.
 
 Invariant: only ready replicas get requests. A replica that drains, or whose probes fail, stays in the list with a mark,
 so that its requests in flight are still counted. Held by tests/control/test_replicas.py.
@@ -11,6 +11,7 @@ tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from bateau.control.scaling import Sleep
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Traffic
 from bateau.domain.model_file import ModelTask
 from bateau.domain.release import Release
@@ -27,13 +28,16 @@ def endpoints(
     tasks: Mapping[str, ModelTask],
     before: Traffic,
     proxies: Collection[str],
+    sleeps: Mapping[str, Sleep] | None = None,
+    measure_load: bool = False,
 ) -> tuple[Traffic, Mapping[str, Exception]]:
     """Return the traffic, and the bugs for which services keep their previous backends, by service key.
 
     `proxies` are the keys of the services whose replicas are the planes' own processes.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
-    and `tasks` the tasks of models, both by service key. `before` is the previous traffic.
+    and `tasks` the tasks of models, both by service key. `before` is the previous traffic. `sleeps` has the models that
+    may sleep. With `measure_load`, the planes measure their load even if nothing drains.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -46,12 +50,19 @@ def endpoints(
         listed = by_service.pop(service.key, [])
         try:
             found = [*_backends(service, listed, app_ports, api_keys.get(service.key))]
+            if sleep := (sleeps or {}).get(service.key):
+                found = [*_may_sleep(found, sleep)]
         except Exception as error:  # noqa: BLE001 - the caller reports it
             failed[service.key] = error
             found = [each for each in before.backends if each.service == service.key]
         task = tasks.get(service.key)
         backends += found if task is None else (replace(each, task=task) for each in found)
-    return Traffic(backends=(*backends, *_leaving(by_service, before)), proxies=tuple(map(_proxy, own))), failed
+    traffic = Traffic(
+        backends=(*backends, *_leaving(by_service, before)),
+        proxies=tuple(map(_proxy, own)),
+        measure_load=measure_load,
+    )
+    return traffic, failed
 
 
 def _proxy(replica: Replica) -> Proxy:
@@ -108,6 +119,24 @@ def _backends(
                 endpoints=_endpoints(listed, name),
                 listen_port=app_ports.get(listen_key(service.key, name)),
                 port_name=name,
+            )
+
+
+def _may_sleep(backends: Sequence[Backend], sleep: Sleep) -> Iterator[Backend]:
+    """Yield the backends of a model that may sleep: none with endpoints while it holds requests.
+
+    Its replicas are listed under each generation that has sent them requests, so that these can be counted.
+    """
+    for backend in backends:
+        held = () if sleep.hold else backend.endpoints
+        yield replace(backend, generation=sleep.generation, hold=sleep.hold, endpoints=held)
+        for generation in sleep.left if backend.endpoints else ():
+            yield Backend(
+                service=backend.service,
+                name=backend.name,
+                protocol="leaving",
+                endpoints=backend.endpoints,
+                generation=generation,
             )
 
 

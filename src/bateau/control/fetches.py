@@ -1,6 +1,6 @@
 """Fetch the models that services need, and report the progress of each fetch.
 
-Called by control.loop. It runs at every turn, with the references that are wanted now.
+Called by control.blocked and control.loop. It runs at every turn, with the references that are wanted now.
 
 Invariant: any error of a fetch, expected or a bug, is recorded as its failure and does not affect other fetches. Held
 by tests/control/test_fetches.py::test_a_bug_in_a_fetch_fails_one_service_and_is_retried_with_back_off.

@@ -18,16 +18,18 @@ import contextlib
 import functools
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from bateau.control.addresses import addresses_of
 from bateau.control.app_ports import AppPorts
 from bateau.control.assembly import Assembly
+from bateau.control.blocked import fetched, why_blocked, why_not_waking
+from bateau.control.counts import Counts
+from bateau.control.current_traffic import CurrentTraffic
 from bateau.control.desired import DesiredState
-from bateau.control.endpoints import endpoints
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
 from bateau.control.outside import Ports
-from bateau.control.path import api_keys, models_needed
+from bateau.control.path import models_needed
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
 from bateau.control.reach import Reach
@@ -35,16 +37,18 @@ from bateau.control.readiness import Readiness
 from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.saving import Saving
+from bateau.control.scaling import Scaling, Seen
 from bateau.control.snapshots import Snapshots
 from bateau.control.troubles import Step, Troubles
 from bateau.control.walk import Outcome, World, walk
 from bateau.domain.endpoint import Traffic
-from bateau.domain.errors import BateauError, bug
+from bateau.domain.errors import BateauError
 from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.release import Release
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.unit import Whereabouts
+from bateau.domain.workload import Workload
 from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 from bateau.render import TARGETS
@@ -56,16 +60,6 @@ RETRY_S = 10.0
 PROGRESS_S = 0.25  # how often the progress of a fetch is shown
 REST_S_MAX = 1.0
 STOPPING_SHOWN_S = 1.0  # how often a snapshot is made while everything stops
-
-
-@dataclass
-class Counts:
-    """Counters of the loop's own work, for metrics. Times in seconds."""
-
-    turns: int = 0
-    turn_s: float = 0.0
-    failed_turns: int = 0
-    reads: int = 0
 
 
 class Control:
@@ -86,15 +80,15 @@ class Control:
         self.troubles = Troubles()
         self.status: Callable[[], Status] | None = None  # set by wiring; without it there are no snapshots
         self._app_ports = AppPorts(self.saving, ports.numbers)
+        self.scaling = Scaling(self.saving, ports.clock)
+        self._scaled = Latest[Release]()
+        self.traffic = CurrentTraffic(proxies=sorted(self.planes.proxies), secret=ports.secret, scaling=self.scaling)
         self._tasks: Mapping[str, ModelTask] = {}
         self._walked = Latest[Outcome]()
         self._current = False  # whether `outcome` belongs to the currently desired release
-        self._traffic = Traffic()
         self._addresses = Latest[Mapping[str, str]]()
-        self._endpoints = Latest[Traffic]()
         self._readiness = Latest[Readiness]()
         self.service_statuses: dict[str, Latest[ServiceStatus]] = {}  # by service key, for control.status
-        self.unpublished: Mapping[str, str] = {}  # why the endpoints of a service stay as they were, by its key
         self._reading: asyncio.Task[None] | None = None
         self._observed: Observed | None = None
 
@@ -110,8 +104,9 @@ class Control:
 
     @property
     def release(self) -> Release:
-        """The services that should run."""
-        return self.desired.release
+        """The services that should run, each with the number of replicas that it should have now."""
+        desired, scaling = self.desired.release, self.scaling
+        return self._scaled.of(lambda: scaling.applied(desired), same=(desired,), equal=(scaling.counts,))
 
     @property
     def observed(self) -> Observed:
@@ -143,6 +138,7 @@ class Control:
         """Restore the state of the previous control plane, and adopt its running replicas. Call it before `run`."""
         await self.desired.remember()
         self._app_ports.remember()
+        self.scaling.remember()
         self._ports.site.runtime.on_change(self.wake)
         self.planes.on_change(self.wake)
         await self._ports.site.runtime.adopt()
@@ -202,10 +198,9 @@ class Control:
     async def preview(self, texts: Mapping[str, str]) -> Preview:
         """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""
         written, desired = await self.desired.instead(texts)
-        files = self.fetches.here(models_needed(desired))
-        return preview(
-            written, desired, self.release, planned=walk(desired, self._world(files), self._assembly), now=self.outcome
-        )
+        desired = self.scaling.applied(desired)
+        planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
+        return preview(written, desired, self.release, planned=planned, now=self.outcome)
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
@@ -225,20 +220,15 @@ class Control:
         """Return why replicas of a service cannot be started or stopped, or None."""
         return self.observed.failures.get(service)
 
+    def why_blocked(self, service: Workload) -> str | None:
+        """Return why a service cannot start, or None."""
+        failures = {**self.traffic.unpublished, **self.observed.failures}
+        return why_blocked(service, outcome=self.outcome, failures=failures, fetches=self.fetches)
+
     def addresses(self) -> Mapping[str, str]:
         """Return the URL at which clients reach each service, by service key."""
         target, where, release = TARGETS[self._ports.site.target], self._whereabouts(), self.release
-
-        def found() -> Mapping[str, str]:
-            urls: dict[str, str] = {}
-            for service in release.services:
-                # The walk reports a bug with the same address as the failure of its service.
-                with contextlib.suppress(Exception):
-                    address = target.address(service, where)
-                    urls.update({service.key: address.url} if address else {})
-            return urls
-
-        return self._addresses.of(found, same=(release,), equal=(where,))
+        return self._addresses.of(lambda: addresses_of(release, target, where), same=(release,), equal=(where,))
 
     def _turn(self) -> float:
         """Take all steps that are possible now. Return how long the loop may sleep unless woken, in seconds."""
@@ -250,6 +240,8 @@ class Control:
             return RETRY_S
         site = self._ports.site
         self.saving.retry()
+        self.traffic.try_again()
+        self.scaling.follow(self.desired.release, self._seen())
         try:
             self._app_ports.hand_out(self.release)
             self.troubles.clear("ports")
@@ -257,22 +249,28 @@ class Control:
             self._report("ports", error)
         self.reach.follow(self.release)
         models = models_needed(self.release)
-        files = self.fetches.follow(models)
+        asleep = {key: source for key, source in models.items() if key in self.scaling.asleep}
+        # A model that sleeps is fetched when it wakes up.
+        awake = {key: source for key, source in models.items() if key not in asleep}
+        files = {**self.fetches.here(asleep), **self.fetches.follow(awake)}
         # A temporarily missing file does not change the routes of the running replicas.
         tasks: dict[str, ModelTask] = {key: task for key, task in self._tasks.items() if key in models}
         tasks.update((key, file.header.task) for key, file in files.items())
         self._tasks = self._tasks if tasks == self._tasks else tasks
         failing = {replica.service for replica in self.observed.replicas if replica.state is ReplicaState.BACKOFF}
         self.fetches.doubt(source for service, source in models.items() if service in failing)
-        outcome = self.outcome = self._outcome(files)
-        self._current = True
+        before, outcome = self.outcome, self._outcome(files)
+        self.outcome, self._current = outcome, True
+        if before is None or before.placement.capacities.keys() != outcome.placement.capacities.keys():
+            self._wake.set()  # a model that wakes up may be placed now
         site.runtime.note_planes(self.planes.observe())
         # Replicas whose endpoints cannot be listed would be replaced without their clients being sent to the new ones.
-        units = [unit for unit in outcome.units.values() if unit.key not in self.unpublished]
-        site.runtime.apply((*self.planes.units(), *units), held=outcome.held | self.unpublished.keys())
+        units = [unit for unit in outcome.units.values() if unit.key not in self.traffic.unpublished]
+        held = (outcome.held - asleep.keys()) | self.traffic.unpublished.keys()
+        site.runtime.apply((*self.planes.units(), *units), held=held)
         self._observed = None
-        self._traffic = self._traffic_now()
-        self.planes.publish(self._traffic)
+        self.traffic.published = self._traffic_now()
+        self.planes.publish(self.traffic.published)
         self.desired.history.note(ready=self.rolled_out, restarted=any(r.restarts for r in self._ready().replicas))
         return self._pause()
 
@@ -305,6 +303,18 @@ class Control:
             except Exception as error:  # noqa: BLE001 - a watch that fails is started again
                 self._report("watch", error)
             await asyncio.sleep(RETRY_S)
+
+    def _seen(self) -> Seen:
+        """Return what the number of replicas depends on."""
+        return Seen(
+            replicas=self.observed.replicas,
+            planes=self.planes.observe(),
+            told=self.planes.observe().accepted and self.planes.has(self._traffic_now()),
+            capacities=self.outcome.placement.capacities if self.outcome else {},
+            memory_bytes_total=self._ports.site.machine().memory_bytes_total,
+            trouble=lambda each: why_not_waking(each, self.why_blocked(each), self.observed.replicas, self.fetches),
+            fetching=lambda service: fetched(service, self.fetches),
+        )
 
     def _outcome(self, files: Mapping[str, ModelFile]) -> Outcome:
         release, world = self.release, self._world(files)
@@ -362,24 +372,9 @@ class Control:
         return taken and self._current and self._ready().everything and self.up_to_date
 
     def _traffic_now(self) -> Traffic:
-        """Return the traffic that the planes should have. Turns and statuses ask for it several times."""
-        inputs = (self.release, self.observed, self._tasks, self._traffic, self._app_ports.numbers)
-        return self._endpoints.of(self._made_traffic, same=inputs)
-
-    def _made_traffic(self) -> Traffic:
-        made, failed = endpoints(
-            self.release,
-            self.observed.replicas,
-            app_ports=self._app_ports.numbers,
-            api_keys=api_keys(self.release, self._ports.secret),
-            tasks=self._tasks,
-            before=self._traffic,
-            proxies=self.planes.proxies,
-        )
-        for key in failed.keys() - self.unpublished.keys():
-            logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
-        self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
-        return self._traffic if made == self._traffic else made
+        """Return the traffic that the planes should have."""
+        numbers = self._app_ports.numbers
+        return self.traffic.now(self.release, self.observed, tasks=self._tasks, app_ports=numbers)
 
     def ready_services(self) -> frozenset[str]:
         """Return the services whose replicas are all ready and of the desired revision, with no step pending."""
@@ -392,12 +387,19 @@ class Control:
 
     def _ready(self) -> Readiness:
         proxies, inputs = self.planes.units(), (self.release, self.outcome, self.observed)
+        asleep = self.scaling.asleep
         make = functools.partial(
-            Readiness, release=self.release, outcome=self.outcome, observed=self.observed, proxies=proxies
+            Readiness,
+            release=self.release,
+            outcome=self.outcome,
+            observed=self.observed,
+            proxies=proxies,
+            asleep=asleep,
         )
-        return self._readiness.of(make, same=inputs, equal=proxies)
+        return self._readiness.of(make, same=inputs, equal=(proxies, asleep))
 
     def _pause(self) -> float:
         retries = [*self.fetches.retries_in(), *([PROGRESS_S] if self.fetches.progress else [])]
-        retries += [due for due in (self.desired.history.due_in(), self.saving.retry_in()) if due is not None]
+        dues = (self.desired.history.due_in(), self.saving.retry_in(), self.scaling.due_in())
+        retries += [due for due in dues if due is not None]
         return max(0.1, min([RESYNC_S, *retries]))

@@ -7,7 +7,8 @@ Held by tests/control/test_contained.py.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from bateau.domain.endpoint import Load, PlaneState, Traffic
@@ -86,6 +87,7 @@ class Planes:
             accepted=all(state.accepted for state in states) and not self._failed,
             rejected=rejected,
             load=_together([state.load for state in states]),
+            asked=_latest([state.asked for state in states]),
         )
 
 
@@ -99,8 +101,12 @@ def _together(loads: Sequence[Load | None]) -> Load | None:
     known = [load for load in loads if load is not None]
     if not known or len(known) < len(loads):
         return None
-    in_flight: dict[str, int] = {}
+    in_flight, taken = Counter[str](), Counter[str]()
     for load in known:
-        for replica, count in load.in_flight.items():
-            in_flight[replica] = in_flight.get(replica, 0) + count
-    return Load(in_flight=in_flight, seen_at=min(load.seen_at for load in known))
+        in_flight.update(load.in_flight)
+        taken.update(load.taken)
+    return Load(in_flight=in_flight, seen_at=min(load.seen_at for load in known), taken=taken)
+
+
+def _latest(asked: Sequence[Mapping[str, int]]) -> Mapping[str, int]:
+    return {key: max(each.get(key, 0) for each in asked) for key in sorted({key for each in asked for key in each})}

@@ -7,7 +7,7 @@ Held by tests/control/test_replicas.py.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -24,12 +24,16 @@ _GOOD = (ReplicaState.READY, ReplicaState.DONE)
 
 @dataclass(frozen=True, kw_only=True)
 class Readiness:
-    """The desired state beside the observed one. `proxies` are the units of the planes. Each answer is found once."""
+    """The desired state beside the observed one. `proxies` are the units of the planes. Each answer is found once.
+
+    The models in `asleep` are as they should be.
+    """
 
     release: Release
     outcome: Outcome | None
     observed: Observed
     proxies: Sequence[Unit]
+    asleep: Collection[str] = ()
 
     @cached_property
     def services(self) -> frozenset[str]:
@@ -59,7 +63,7 @@ class Readiness:
         return Counter(each.service for each in self.replicas if each.state in _GOOD and not each.draining)
 
     def _is_ready(self, service: Workload, ready: Mapping[str, int]) -> bool:
-        if not runs_here(service):
+        if not runs_here(service) or service.key in self.asleep:
             return True
         made = self.outcome is not None and service.key in self.outcome.units
         return made and ready.get(service.key, 0) >= service.replicas

@@ -1,6 +1,6 @@
 """Save the state that the next control plane needs: the specs, rollbacks, restarts and the ports of apps.
 
-Called by control.app_ports, control.desired and control.loop.
+Called by control.
 
 Invariant: a state that cannot be saved stops nothing. It is reported, kept in memory, and saved as soon as that is
 possible. Held by tests/control/test_saving.py.

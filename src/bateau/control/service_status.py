@@ -20,6 +20,7 @@ class Facts:
     """Everything beside its document that the status of a service depends on.
 
     `unit_revision` is the revision of its latest unit, and `revision` the same once it is of the current specs.
+    `scaled` says why it has as many replicas as it has, if its number of replicas follows the load.
     """
 
     replicas: tuple[Replica, ...]
@@ -34,6 +35,8 @@ class Facts:
     task: ModelTask | None
     rolled_out: bool
     reached: Reached | None
+    asleep: bool = False
+    scaled: str | None = None
 
 
 def service_status(service: Workload, facts: Facts) -> ServiceStatus:
@@ -76,11 +79,22 @@ def _condition(service: Workload, facts: Facts, staying: Sequence[Replica]) -> t
         return ServiceState.DEGRADED, f"the previous replicas continue to serve: {blocked}"
     if blocked:
         return ServiceState.FAILED, blocked
-    if not ready_count(staying) and facts.pulling:
-        return ServiceState.PULLING, None
+    if not ready_count(staying) and (waking := _waking(service, facts, state)):
+        return waking
     if state is ServiceState.READY and (failing := _failing_revision(facts.unit_revision, staying)):
         return ServiceState.DEGRADED, f"the previous revision serves; the new one does not become ready: {failing}"
-    return state, reason
+    return state, reason or (facts.scaled if state is ServiceState.READY else None)
+
+
+def _waking(service: Workload, facts: Facts, state: ServiceState) -> tuple[ServiceState, str | None] | None:
+    """Return the condition of a service that has no ready replica because it sleeps, or waits for its model."""
+    if facts.asleep:
+        return ServiceState.ASLEEP, facts.scaled
+    if facts.pulling:
+        return ServiceState.PULLING, None
+    if state is ServiceState.STOPPED and service.scale:
+        return ServiceState.STARTING, facts.scaled  # requests wait for it
+    return None
 
 
 def _external(reached: Reached | None) -> tuple[ServiceState, str | None]:

@@ -269,7 +269,7 @@ def _facts(now: _Now, service: Workload, replicas: Sequence[Replica]) -> Facts:
         unit_revision=unit.revision if unit else None,
         revision=now.revisions.get(key),
         rejected=now.rejected.get(key),
-        blocked=_why_blocked(control, service),
+        blocked=control.why_blocked(service),
         pulling=_is_pulling(control, service),
         progress=control.fetches.progress.get(source or ""),
         address=now.addresses.get(key),
@@ -277,19 +277,9 @@ def _facts(now: _Now, service: Workload, replicas: Sequence[Replica]) -> Facts:
         task=control.tasks.get(key),
         rolled_out=key in now.rolled_out,
         reached=control.reach.of(source),
+        asleep=key in control.scaling.asleep,
+        scaled=control.scaling.says(key),
     )
-
-
-def _why_blocked(control: Control, service: Workload) -> str | None:
-    """Return the nearest cause that blocks the start of a service, or None."""
-    if control.outcome and (refused := control.outcome.refused.get(service.key)):
-        return refused
-    if failure := control.failure(service.key) or control.unpublished.get(service.key):
-        return failure
-    if source := model_source(service):
-        fetch = control.fetches.failures.get(source)
-        return fetch.says if fetch else None
-    return None
 
 
 def _is_pulling(control: Control, service: Workload) -> bool:

@@ -4,7 +4,7 @@ Made by control from replicas and specs; read by the planes.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from bateau.domain.model_file import ModelTask
@@ -38,6 +38,18 @@ class ExternalTarget:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Hold:
+    """Requests for a service that sleeps wait in the plane until it has endpoints.
+
+    At most `requests_max` wait, each for `wait_s` seconds. `says` tells the others what the service waits for.
+    """
+
+    requests_max: int
+    wait_s: float
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
     """All endpoints of one service.
 
@@ -45,6 +57,9 @@ class Backend:
     (`port_name`) at its own loopback port (`listen_port`). `upstream_model` is the name of the model at an external
     API, if it differs. `task` is the task of the model, None if unknown. `created` is in seconds since the epoch, None
     if unknown. `aliases` are more names of a model in request bodies.
+
+    A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
+    wait, and the plane reports the generation that they ask for.
     """
 
     service: str
@@ -58,6 +73,8 @@ class Backend:
     task: ModelTask | None = None
     created: int | None = None
     aliases: tuple[str, ...] = ()
+    generation: int | None = None
+    hold: Hold | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,8 +107,13 @@ class Traffic:
     @property
     def wants_load(self) -> bool:
         """Whether the plane should measure how many requests are in flight."""
+        return self.measure_load or self.drains
+
+    @property
+    def drains(self) -> bool:
+        """Whether any endpoint or proxy drains."""
         draining = any(endpoint.draining for backend in self.backends for endpoint in backend.endpoints)
-        return self.measure_load or draining or any(proxy.draining for proxy in self.proxies)
+        return draining or any(proxy.draining for proxy in self.proxies)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,11 +121,12 @@ class Load:
     """Requests in flight by replica id (for tcp: connections), seen at `seen_at` in monotonic seconds.
 
     It has an entry for each endpoint and each proxy of the published traffic. A replica without an entry gets no
-    requests through the plane.
+    requests through the plane. `taken` counts the requests that a replica was ever sent; it may begin again at 0.
     """
 
     in_flight: Mapping[str, int]
     seen_at: float
+    taken: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,9 +136,11 @@ class PlaneState:
     `accepted`: a proxy is connected, and all connected proxies have answered for the traffic that was published last,
     by accepting or rejecting each part. `rejected` maps service keys to reasons, only for services that are published
     now; the key of parts that belong to no service is "gateway/NAME", with the name of the plane. `load` was measured
-    after the proxies had acknowledged the traffic that was published last; None means unknown.
+    after the proxies had acknowledged the traffic that was published last; None means unknown. `asked` has the services
+    that requests wait for, each with the latest generation that one waits for.
     """
 
     accepted: bool
     rejected: Mapping[str, str]
     load: Load | None
+    asked: Mapping[str, int] = field(default_factory=dict[str, int])

@@ -25,6 +25,7 @@ class ServiceState(StrEnum):
     DEGRADED = "Degraded"  # some replicas are ready, not all
     FAILED = "Failed"
     STOPPED = "Stopped"  # replicas: 0
+    ASLEEP = "Asleep"  # scale.min: 0, and no request for a while: the next one wakes it
     DONE = "Done"  # every replica is a task that has succeeded
     ELSEWHERE = "Elsewhere"  # it runs on clusters only
     LEAVING = "Leaving"  # its document was deleted

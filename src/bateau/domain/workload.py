@@ -99,7 +99,7 @@ class Accelerator:
 class Queue:
     """Requests that may wait."""
 
-    max: int = described("Number of requests that may wait.", default=64, minimum=0)
+    max: int = described("Number of requests that may wait while the model wakes up.", default=64, minimum=0)
     wait: Seconds = described("Longest time that a request may wait.", default=60.0, minimum=0)
 
 
@@ -107,12 +107,16 @@ class Queue:
 class Scale:
     """How the number of replicas follows the load."""
 
-    min: int = described("Smallest number of replicas; 0 lets the model sleep.", default=1, minimum=0)
+    min: int = described(
+        "Smallest number of replicas; 0 lets the model sleep, on one machine only.", default=1, minimum=0
+    )
     max: int = described("Largest number of replicas.", default=1, minimum=1)
     idle_after: Seconds = described(
         "Time without requests after which a replica may be removed.", default=300.0, minimum=1
     )
-    queue: Queue | None = described("Bounds of the queue of requests that wait for a replica.", default=None)
+    queue: Queue | None = described(
+        "Bounds of the queue of requests that wait for a sleeping model, on one machine only.", default=None
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,11 +17,10 @@ _V2 = Path("/sys/fs/cgroup")
 _V1_LIMIT = Path("/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
-def machine() -> Machine:
-    """Return the current cores, memory and engines."""
-    memory = psutil.virtual_memory()
-    limit = _memory_limit()
-    total = min(memory.total, limit) if limit else memory.total
+def machine(*, memory_bytes_max: int | None = None) -> Machine:
+    """Return the current cores, memory and engines; of the memory, no more than a maximum."""
+    limits = [psutil.virtual_memory().total, _memory_limit(), memory_bytes_max]
+    total = min(limit for limit in limits if limit)
     programs = {name: path for name in _ENGINES if (path := shutil.which(name))}
     return Machine(cores=_cores(), memory_bytes_total=total, programs=programs)
 

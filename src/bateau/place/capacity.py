@@ -61,7 +61,7 @@ def _for_clusters(service: Workload) -> list[Problem]:
             says=f"spec.{name} of {service.key} applies to clusters only and has no effect on this machine",
             severity=Severity.WARNING,
         )
-        for name in ("accelerator", "scale")
+        for name in ("accelerator",)
         if f"spec.{name}" in service.positions
     ]
 
@@ -70,7 +70,8 @@ def _capacity(service: Workload, spec: ModelServer, file: ModelFile, machine: Ma
     trained = file.header.context_length_trained
     context = spec.context_length or min(trained or CONTEXT_UNKNOWN, CONTEXT_DEFAULT_MAX)
     # Threads of llama.cpp wait for each other by spinning: with more threads than cores, all replicas become slow.
-    shared = machine.cores // max(1, service.replicas)
+    most = max(service.scale.min, service.scale.max) if service.scale else service.replicas
+    shared = machine.cores // max(1, most)
     threads = spec.threads or max(1, int(service.resources.cpu or shared))
     cache = file.header.kv_bytes_per_token
     memory = None

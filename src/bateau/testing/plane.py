@@ -16,8 +16,9 @@ class FakePlane:
     """Satisfies `bateau.ports.plane.Plane`.
 
     `published` holds every Traffic in order. `in_flight` holds the counts of replicas that are not idle, None where
-    they are unknown; `rejections` are reported while their service is published. A test that sets an attribute calls
-    `change` to wake whoever listens.
+    they are unknown; `rejections` are reported while their service is published. `taken` counts the requests that were
+    sent to a replica, and `asked` has the generations that requests wait for, by service. A test that sets an attribute
+    calls `change` to wake whoever listens.
     """
 
     name = "envoy"
@@ -30,6 +31,8 @@ class FakePlane:
         self.accepted = True
         self.closed = False
         self.rejections: dict[str, str] = {}
+        self.taken: dict[str, int] = {}
+        self.asked: dict[str, int] = {}
         self._wakes: list[Callable[[], None]] = []
 
     @property
@@ -50,8 +53,13 @@ class FakePlane:
         """Return the state that the test has set."""
         accepted = self.accepted and bool(self.published) and not self.closed
         known = self.in_flight if accepted and self.traffic.wants_load else None
-        load = None if known is None else Load(in_flight={**self._idle(), **known}, seen_at=self._clock.monotonic())
-        return PlaneState(accepted=accepted, rejected=self._rejected(), load=load)
+        load = None
+        if known is not None:
+            seen_at = self._clock.monotonic()
+            load = Load(in_flight={**self._idle(), **known}, seen_at=seen_at, taken=dict(self.taken))
+        holding = {each.service for each in self.traffic.backends if each.hold} if self.published else set[str]()
+        asked = {key: number for key, number in self.asked.items() if key in holding}
+        return PlaneState(accepted=accepted, rejected=self._rejected(), load=load, asked=asked)
 
     def on_change(self, wake: Callable[[], None]) -> None:
         """Call `wake` after each publish, and when a test calls `change`."""

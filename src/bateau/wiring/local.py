@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import IO
 
@@ -73,6 +73,7 @@ class Settings:
     With `applied`, those texts are the desired state, and the files in `directory` are not read.
     With `open_to_all`, nobody needs a key, even if there are some. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
+    Models may need `memory_bytes` together, None: as much as the machine has.
     """
 
     instance: str
@@ -83,6 +84,7 @@ class Settings:
     allowed_signers: Path | None = None
     rewritten_history: bool = False
     applied: Applied | None = None
+    memory_bytes: int | None = None
     open_to_all: bool = False
     access: Access = field(default_factory=Access)
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
@@ -160,7 +162,7 @@ class LocalPlatform:
                     target="process",
                     runtime=self.runtime,
                     planes=(self.plane,),
-                    machine=machine,
+                    machine=partial(machine, memory_bytes_max=settings.memory_bytes),
                     directory=settings.directory,
                 ),
                 texts=self._repository or self._applied or files,

@@ -126,7 +126,9 @@ class ModelSpec:
     cache: Cache | None = described(
         "Volume that keeps the file of the model, on clusters only. Absent: every new pod fetches it.", default=None
     )
-    scale: Scale | None = described("How the number of replicas follows the load, on clusters only.", default=None)
+    scale: Scale | None = described(
+        "How the number of replicas follows the load, instead of `replicas`. Absent: it does not.", default=None
+    )
     route: Route | None = described(
         "How clients from outside of a cluster reach the model, by the Gateway API. Absent: not at all.", default=None
     )

@@ -4,7 +4,9 @@ Called by traffic.envoy.load, traffic.envoy.plane and wiring.gateway.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -16,6 +18,14 @@ _ACTIVE = r"^(http\..*\.downstream_rq_active|tcp\..*\.downstream_cx_active|clust
 _WAITING = ".upstream_rq_pending_active"
 # The admin interface counts the request that asks for the counters.
 _ADMIN = "http.admin."
+
+
+@dataclass(frozen=True, slots=True)
+class Upstream:
+    """The active requests (for tcp: connections) of each replica, and those that it was ever sent, by replica id."""
+
+    in_flight: Mapping[str, int]
+    taken: Mapping[str, int]
 
 
 class EnvoyAdmin:
@@ -44,17 +54,19 @@ class EnvoyAdmin:
         except (aiohttp.ClientError, OSError, TimeoutError):
             return None
 
-    async def upstream_in_flight(self) -> Mapping[str, int] | None:
-        """Return the active requests (for tcp: connections) of each replica; None if Envoy does not answer."""
+    async def upstream(self) -> Upstream | None:
+        """Return the requests of each replica; None if Envoy does not answer."""
         clusters = await self._json("/clusters?format=json")
         if clusters is None:
             return None
-        found: dict[str, int] = {}
+        in_flight, taken = Counter[str](), Counter[str]()
         for cluster in array_at(clusters, "cluster_statuses"):
             for host in array_at(cluster, "host_statuses"):
                 if replica := text_at(host, "hostname"):
-                    found[replica] = found.get(replica, 0) + _active(host)
-        return found
+                    stats = dict(_stats(host))
+                    in_flight[replica] += _active(stats)
+                    taken[replica] += stats.get("rq_total", 0)
+        return Upstream(in_flight, taken)
 
     async def downstream_in_flight(self) -> tuple[int, int] | None:
         """Return the requests, streams and tcp connections of clients, and how many of them wait for a connection.
@@ -73,8 +85,7 @@ class EnvoyAdmin:
         return None if text is None else json.loads(text)
 
 
-def _active(host: Json) -> int:
-    stats = dict(_stats(host))
+def _active(stats: Mapping[str, int]) -> int:
     # Requests for HTTP; a tcp proxy has connections only.
     return max(stats.get("rq_active", 0), stats.get("cx_active", 0) if stats.get("rq_total", 0) == 0 else 0)
 

@@ -21,6 +21,8 @@ import grpc
 import grpc.aio
 from envoy.service.discovery.v3 import discovery_pb2 as _discovery_pb2
 
+from bateau.traffic.envoy.asked import METHOD as ASKED_METHOD
+from bateau.traffic.envoy.asked import Asked
 from bateau.traffic.envoy.delta import Subscriber
 from bateau.traffic.envoy.doors import Door
 from bateau.traffic.envoy.resources import Resources
@@ -56,6 +58,7 @@ class AdsServer:
         self._resources: Resources = {}
         self._draining: Collection[str] = ()
         self._streams: list[_Stream] = []
+        self.asked = Asked(on_change)
         self._server: grpc.aio.Server | None = None
 
     @property
@@ -100,13 +103,14 @@ class AdsServer:
                 ("grpc.http2.min_ping_interval_without_data_ms", _PINGS_MS),
             ]
         )
-        handler: Any = grpc.stream_stream_rpc_method_handler(
-            self._serve,
-            request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
-            response_serializer=discovery_pb2.DeltaDiscoveryResponse.SerializeToString,
-        )
-        service, method = _METHOD.strip("/").split("/")
-        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
+        for path, serve in ((_METHOD, self._serve), (ASKED_METHOD, self.asked.serve)):
+            handler: Any = grpc.stream_stream_rpc_method_handler(
+                serve,
+                request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
+                response_serializer=discovery_pb2.DeltaDiscoveryResponse.SerializeToString,
+            )
+            service, method = path.strip("/").split("/")
+            server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
         self._door.add_to(server)
         await server.start()
         self._door.opened()
@@ -130,6 +134,7 @@ class AdsServer:
             for stream in self._streams:
                 stream.ended = True
                 stream.changed.set()
+            self.asked.end()
             await self._server.stop(grace=1.0)
             self._server = None
             self._door.closed()

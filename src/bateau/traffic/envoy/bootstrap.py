@@ -16,8 +16,8 @@ from pathlib import PurePath
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.clusters import unix_cluster
 from bateau.traffic.envoy.listener import TYPE, ads
+from bateau.traffic.envoy.names import XDS_CLUSTER
 
-_XDS_CLUSTER = "bateau-xds"
 _CONNECTIONS_MAX = 50_000
 # A new control plane is found within seconds; Envoy's own bound is half a minute.
 _RETRY = {"retry_back_off": {"base_interval": "0.5s", "max_interval": "3s"}}
@@ -31,11 +31,11 @@ def bootstrap(*, xds_socket: PurePath) -> ReadObject:
     """Return the JSON form of envoy.config.bootstrap.v3.Bootstrap."""
     return {
         "admin": {"address": {"pipe": {"path": "{socket}", "mode": 0o600}}},
-        "dynamic_resources": dynamic_resources(_XDS_CLUSTER),
+        "dynamic_resources": dynamic_resources(XDS_CLUSTER),
         "static_resources": {
             "clusters": [
                 unix_cluster(
-                    _XDS_CLUSTER,
+                    XDS_CLUSTER,
                     xds_socket,
                     {"http2_protocol_options": {"connection_keepalive": {"interval": "5s", "timeout": "2s"}}},
                 )

@@ -22,6 +22,7 @@ GATEWAYS_CLUSTER = "bateau-gateways"
 
 _MODELS = ("openai", "leaving")
 
+_GENERATION = "#"  # not part of any name of a service
 _UNLIMITED = 1_000_000
 # llama.cpp's server has 512 threads and needs one per connection, even an idle one. Connection 513 waits for a thread,
 # and that may be the health probe. Less than half of the threads, since two gateways run during a handover.
@@ -84,6 +85,8 @@ def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
         # would collect them for a second.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
     }
+    if backend.generation is not None:
+        found["alt_stat_name"] = backend.service  # counters and logs do not begin again with each generation
     if backend.external:
         found.update(_external(backend.external, str(found["name"])))
     else:
@@ -113,8 +116,23 @@ def _limits(backend: Backend) -> ReadObject:
 
 
 def cluster_name(backend: Backend) -> str:
-    """Return the name of a backend's cluster: the service, followed by the port's name if it is an app."""
+    """Return the name of a backend's cluster: the service, followed by the port's name if it is an app.
+
+    A service that may sleep has a new cluster whenever it wakes up: Envoy asks for a missing one once.
+    """
+    if backend.generation is not None:
+        return f"{backend.service}{_GENERATION}{backend.generation}"
     return backend.service if backend.port_name is None else f"{backend.service}/{backend.port_name}"
+
+
+def generation_of(name: str) -> tuple[str, int] | None:
+    """Return the service and the generation in the name of a cluster; None if it has no generation.
+
+    >>> generation_of("model/chat#3")
+    ('model/chat', 3)
+    """
+    service, _, number = name.rpartition(_GENERATION)
+    return (service, int(number)) if service and number.isdecimal() else None
 
 
 def control_cluster(socket: PurePath) -> ReadObject:

@@ -1,8 +1,8 @@
 """The state of one connected Envoy in delta xDS: its resources, its rejections, and the responses to send next.
 
-Called by traffic.envoy.ads. Pure: no task, no clock, no socket. Every message and every new set of resources ends in
-`_advance`, which compares the resources that Envoy has with those that it should have.
-Source: Envoy's "xDS REST and gRPC protocol", incremental xDS.
+Called by traffic.envoy.ads and traffic.envoy.asked. Pure: no task, no clock, no socket. Every message and every new set
+of resources ends in `_advance`, which compares the resources that Envoy has with those that it should have. Source:
+Envoy's "xDS REST and gRPC protocol", incremental xDS.
 
 Invariant: make before break. Envoy acknowledges new clusters, endpoints and secrets before it gets filters, listeners
 and routes that name them. A cluster is removed only after Envoy has acknowledged routes that do not name it. Held by
@@ -234,13 +234,6 @@ class Subscriber:
         gone: Sequence[str] = (),
     ) -> None:
         self._nonce += 1
-        response = discovery_pb2.DeltaDiscoveryResponse(
-            type_url=type_url, nonce=str(self._nonce), removed_resources=gone
-        )
-        for name, resource in changed.items():
-            added = response.resources.add(name=name, version=resource.version)
-            added.resource.type_url = type_url
-            added.resource.value = resource.body
         if type_url == CLUSTER:
             replaced = subscription.held.keys() & changed.keys()
             self._replaced |= replaced
@@ -252,7 +245,17 @@ class Subscriber:
         subscription.pending[str(self._nonce)] = _Sent({**versions, **dict.fromkeys(gone)})
         subscription.answered = True
         subscription.retry -= changed.keys()
-        self.outbox.append(response)
+        self.outbox.append(response(type_url, str(self._nonce), changed, gone))
+
+
+def response(type_url: str, nonce: str, changed: Mapping[str, Resource], gone: Sequence[str]) -> Any:
+    """Return a DeltaDiscoveryResponse with resources, and with the names of those that do not exist."""
+    made = discovery_pb2.DeltaDiscoveryResponse(type_url=type_url, nonce=nonce, removed_resources=gone)
+    for name, resource in changed.items():
+        added = made.resources.add(name=name, version=resource.version)
+        added.resource.type_url = type_url
+        added.resource.value = resource.body
+    return made
 
 
 def _subscribe(subscription: _Subscription, names: Iterable[str], *, first: bool) -> list[str]:

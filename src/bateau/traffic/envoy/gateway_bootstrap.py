@@ -14,9 +14,9 @@ from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.bootstrap import connections_bound, dynamic_resources, stats_config
 from bateau.traffic.envoy.clusters import GATEWAYS_CLUSTER, http_protocol_options, unix_cluster
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
+from bateau.traffic.envoy.names import XDS_CLUSTER
 
 _TLS: Final = TYPE + "envoy.extensions.transport_sockets.tls.v3."
-_XDS: Final = "bateau-xds"
 _ADMIN: Final = "admin"
 _GATEWAYS: Final[ReadObject] = {
     "name": GATEWAYS_CLUSTER,
@@ -39,7 +39,7 @@ def gateway_bootstrap(
         "node": {"locality": {"zone": zone}},
         "cluster_manager": {"local_cluster_name": GATEWAYS_CLUSTER},
         "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
-        "dynamic_resources": dynamic_resources(_XDS),
+        "dynamic_resources": dynamic_resources(XDS_CLUSTER),
         "static_resources": {
             "listeners": [_probes(*probes)],
             "clusters": [
@@ -74,12 +74,12 @@ def _xds_cluster(host: str, port: int, secrets: PurePath) -> ReadObject:
         },
     }
     return {
-        "name": _XDS,
+        "name": XDS_CLUSTER,
         "type": "STRICT_DNS",
         "dns_lookup_family": "V4_PREFERRED",
         "connect_timeout": "2s",
         "load_assignment": {
-            "cluster_name": _XDS,
+            "cluster_name": XDS_CLUSTER,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": socket_address(host, port)}}]}],
         },
         "typed_extension_protocol_options": http_protocol_options(

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
+from bateau.traffic.envoy.hold import hold_filters
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, KEYS, discovered
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
@@ -251,6 +252,7 @@ def front_filters(*, usage: bool) -> list[ReadObject]:
         # Has an effect only on routes that rename the model.
         _http_filter("transform", "transform.v3.TransformConfig", {}),
         *([caller_filter(), usage_filter()] if usage else []),
+        *hold_filters(),
     ]
 
 

@@ -14,7 +14,7 @@ import asyncio
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bateau.domain.endpoint import Load, Traffic
@@ -22,15 +22,21 @@ from bateau.ports.clock import Clock
 from bateau.traffic.envoy.admin import EnvoyAdmin
 
 _INTERVAL_S = 0.25
+# Whether a model is idle need not be known as soon as whether a replica has drained.
+_CALM_INTERVAL_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """The requests in flight of one proxy: by replica, of its clients, and those that wait for a connection."""
+    """The requests in flight of one proxy: by replica, of its clients, and those that wait for a connection.
+
+    `taken` counts the requests that each replica was ever sent.
+    """
 
     hosts: Mapping[str, int]
     clients: int
     waiting: int
+    taken: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class LoadMeter:
@@ -81,9 +87,11 @@ class LoadMeter:
             known = found is not None and self._may_ask() and self._replacements() == before
             self.load = None
             if found is not None and known and self._has_all(found, before):
-                self.load = Load(in_flight={**idle, **_together(found)}, seen_at=seen_at)
+                taken = sum((Counter(counts.taken) for counts in found.values()), Counter[str]())
+                self.load = Load(in_flight={**idle, **_together(found)}, seen_at=seen_at, taken=taken)
             self._on_change()
-            await asyncio.sleep(_INTERVAL_S)
+            calm = self.load is not None and not traffic.drains
+            await asyncio.sleep(_CALM_INTERVAL_S if calm else _INTERVAL_S)
 
     def _has_all(self, found: Mapping[str, Counts], replacements: Mapping[str, int]) -> bool:
         """Whether the hosts have the requests of all clients, or had them once since the last replacement."""
@@ -100,14 +108,14 @@ class LoadMeter:
 async def _in_flight(admins: Mapping[str, Path]) -> Mapping[str, Counts] | None:
     """Return the counts of each proxy; None if any of them does not answer."""
     asked = [EnvoyAdmin(socket) for socket in admins.values()]
-    hosts = await asyncio.gather(*(admin.upstream_in_flight() for admin in asked))
+    hosts = await asyncio.gather(*(admin.upstream() for admin in asked))
     own = await asyncio.gather(*(admin.downstream_in_flight() for admin in asked))
     found: dict[str, Counts] = {}
-    for proxy, by_host, of_clients in zip(admins, hosts, own, strict=True):
-        if by_host is None or of_clients is None:
+    for proxy, of_hosts, of_clients in zip(admins, hosts, own, strict=True):
+        if of_hosts is None or of_clients is None:
             return None
         clients, waiting = of_clients
-        found[proxy] = Counts(by_host, clients, waiting)
+        found[proxy] = Counts(of_hosts.in_flight, clients, waiting, of_hosts.taken)
     return found
 
 

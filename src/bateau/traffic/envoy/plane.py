@@ -32,7 +32,7 @@ from bateau.traffic.envoy.handover import SETTLE_S, steer
 from bateau.traffic.envoy.listener import LOOPBACK, FrontFiles
 from bateau.traffic.envoy.load import LoadMeter
 from bateau.traffic.envoy.remote import Remote
-from bateau.traffic.envoy.resources import ResourceBuilder, Resources
+from bateau.traffic.envoy.resources import CLUSTER, ResourceBuilder, Resources
 
 logger = logging.getLogger(__name__)
 
@@ -153,6 +153,8 @@ class EnvoyPlane:
         self._leaving &= _draining(traffic)
         self._hand_over(traffic)
         self._ads.update(self._resources, draining=self._leaving)
+        asleep = {each.service: each.generation or 0 for each in traffic.backends if each.hold}
+        self._ads.asked.update(asleep, self._resources[CLUSTER])
         self._meter.follow(traffic, {proxy.replica: self._admin_socket(proxy) for proxy in traffic.proxies})
         if self._opening is None:
             self._opening = asyncio.get_running_loop().create_task(
@@ -224,7 +226,9 @@ class EnvoyPlane:
     def _look(self) -> None:
         """Update the state, and wake the callbacks if it has changed."""
         rejected = {**self._ads.rejections(), **self._failed}
-        state = PlaneState(accepted=self._accepted(), rejected=rejected, load=self._meter.load)
+        state = PlaneState(
+            accepted=self._accepted(), rejected=rejected, load=self._meter.load, asked=self._ads.asked.now()
+        )
         before, self._state = self._state, state
         for service, message in rejected.items():
             if before.rejected.get(service) != message and service not in self._failed:
@@ -272,4 +276,5 @@ def _node(proxy: Proxy) -> str:
 def _differs(before: PlaneState, now: PlaneState) -> bool:
     """Whether the states differ in more than the time of the load."""
     loads = [state.load.in_flight if state.load else None for state in (before, now)]
-    return loads[0] != loads[1] or (before.accepted, before.rejected) != (now.accepted, now.rejected)
+    known = [(state.accepted, state.rejected, state.asked) for state in (before, now)]
+    return loads[0] != loads[1] or known[0] != known[1]

@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
+from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER, TOKENS
 from bateau.traffic.envoy.openai_errors import error_body
 
@@ -45,6 +46,20 @@ class Reply:
 
 
 FRONT_ONLY = (
+    Reply(
+        status=503,
+        flags=("NC",),
+        text="'%ROUTE_NAME%' was asleep and did not wake up in time; /v1/models/%ROUTE_NAME% says what it waits for.",
+        code="model_sleeps",
+        again_s=RETRY_AFTER_S,
+    ),
+    Reply(
+        status=503,
+        details="local_rate_limited",
+        text=f"'%ROUTE_NAME%' is asleep, and as many requests as may are waiting for it: {SAYS}. Try again shortly.",
+        code="model_sleeps",
+        again_s=RETRY_AFTER_S,
+    ),
     Reply(
         status=503,
         path=_CONTROL_PATHS,

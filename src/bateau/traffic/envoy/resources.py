@@ -144,8 +144,9 @@ class ResourceBuilder:
     def _render(self, backend: Backend) -> Iterator[tuple[str, str, Resource]]:
         """Yield all resources of one backend. Raises UnusableBackend, or any exception if there is a bug."""
         service, name = backend.service, cluster_name(backend)
-        yield CLUSTER, name, self._encode(CLUSTER, cluster(backend, zone_aware=not self._on_machine), service)
-        if backend.external is None:
+        if backend.hold is None:
+            yield CLUSTER, name, self._encode(CLUSTER, cluster(backend, zone_aware=not self._on_machine), service)
+        if backend.external is None and backend.hold is None:
             yield ENDPOINTS, name, self._encode(ENDPOINTS, load_assignment(backend), service)
         if secret := api_key_secret(backend):
             yield SECRET, text_at(secret, "name"), self._encode(SECRET, secret, service)

@@ -16,7 +16,8 @@ from bateau.domain.endpoint import Backend, ExternalTarget
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
-from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl
+from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl, cluster_name
+from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
 from bateau.traffic.envoy.listener import (
@@ -208,7 +209,7 @@ def model_routes(model: Backend, alias: str | None = None) -> list[ReadObject]:
 
 def _model_route(model: Backend, alias: str | None) -> ReadObject:
     route: dict[str, ReadJson] = {
-        "cluster": model.service,
+        "cluster": cluster_name(model),
         "timeout": "0s",
         "idle_timeout": "0s",
         "retry_policy": {**_retries(_RETRY_ON), "retriable_status_codes": [503]},
@@ -223,8 +224,14 @@ def _model_route(model: Backend, alias: str | None) -> ReadObject:
     if model.external:
         _rewrite_for(model.external, route)
     upstream = model.upstream_model or model.name
+    per_filter: dict[str, ReadJson] = {}
     if upstream != (alias or model.name):
-        found["typed_per_filter_config"] = {RENAME_FILTER: _rename(upstream)}
+        per_filter[RENAME_FILTER] = _rename(upstream)
+    if model.hold:
+        per_filter |= holding(model.service, model.hold)
+        found["metadata"] = told(model.hold)
+    if per_filter:
+        found["typed_per_filter_config"] = per_filter
     return found
 
 
@@ -326,7 +333,12 @@ def _model_list(models: Sequence[Backend], aliases: Mapping[str, Backend]) -> Re
 
 def _model_entry(name: str, model: Backend) -> ReadObject:
     # Clients require this integer. OpenAI-compatible servers use 0 for an unknown time.
-    return {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
+    entry = {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
+    if model.generation is None:
+        return entry
+    # As in llama.cpp's own list of models that may sleep.
+    status = {"value": "sleeping", "says": model.hold.says} if model.hold else {"value": "loaded"}
+    return {**entry, "status": status}
 
 
 def _no_such_model(names: Sequence[str]) -> str:

@@ -1,0 +1,71 @@
+"""The traffic that the planes should have now, made again only if one of its inputs differs.
+
+Called by control.loop.
+
+Invariant: a service whose endpoints cannot be made because of a bug keeps its previous ones, is reported, and is tried
+again at each turn. Held by
+tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is_reported_there.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+
+from bateau.control.endpoints import endpoints
+from bateau.control.path import api_keys
+from bateau.control.scaling import Scaling
+from bateau.domain.endpoint import Traffic
+from bateau.domain.errors import bug
+from bateau.domain.model_file import ModelTask
+from bateau.domain.release import Release
+from bateau.kit.latest import Latest
+from bateau.ports.runtime import Observed
+
+logger = logging.getLogger(__name__)
+
+
+class CurrentTraffic:
+    """The traffic of one control plane. `proxies` are the keys of the services whose replicas are the planes' own."""
+
+    def __init__(self, *, proxies: Sequence[str], secret: Callable[[str], str | None], scaling: Scaling) -> None:
+        self._proxies = proxies
+        self._secret = secret
+        self._scaling = scaling
+        self._made = Latest[Traffic]()
+        self.published = Traffic()
+        self.unpublished: Mapping[str, str] = {}  # why the endpoints of a service stay as they were, by its key
+
+    def try_again(self) -> None:
+        """Make the endpoints again of services that have failed."""
+        if self.unpublished:
+            self._made = Latest[Traffic]()
+
+    def now(
+        self,
+        release: Release,
+        observed: Observed,
+        *,
+        tasks: Mapping[str, ModelTask],
+        app_ports: Mapping[str, int],
+    ) -> Traffic:
+        """Return the traffic that the planes should have. Turns and statuses ask for it several times."""
+        scaling = self._scaling
+
+        def make() -> Traffic:
+            made, failed = endpoints(
+                release,
+                observed.replicas,
+                app_ports=app_ports,
+                api_keys=api_keys(release, self._secret),
+                tasks=tasks,
+                before=self.published,
+                proxies=self._proxies,
+                sleeps=scaling.sleeps,
+                measure_load=scaling.measures,
+            )
+            for key in failed.keys() - self.unpublished.keys():
+                logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
+            self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
+            return self.published if made == self.published else made
+
+        inputs = (release, observed, tasks, self.published, app_ports, scaling.sleeps)
+        return self._made.of(make, same=inputs, equal=(scaling.measures,))
