@@ -31,5 +31,5 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if clustered or folder == "tests/cluster":
             group = "cluster"
         else:
-            group = folder if folder == "tests/local" else str(item.path)
+            group = "tests/local" if folder in ("tests/local", "tests/clients") else str(item.path)
         item.add_marker(pytest.mark.xdist_group(group))

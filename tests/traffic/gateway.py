@@ -77,6 +77,7 @@ class Gateway:
 
     def __init__(self) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="bt-"))
+        self.inner = self.base / "inner.sock"
         self.port = free_port()
         self.keys = Keys("test", {"XDG_STATE_HOME": str(self.base), "HOME": str(self.base)})
         self.url = f"http://127.0.0.1:{self.port}"
@@ -213,7 +214,7 @@ class Gateway:
             runtime=self.base,
             listen=("127.0.0.1", self.port),
             control_socket=self.base / "control.sock",
-            files=FrontFiles(key_filters=self.keys.directory, ledger=self.base / "requests.jsonl"),
+            files=FrontFiles(key_filters=self.keys.directory, ledger=self.base / "requests.jsonl", inner=self.inner),
             concurrency=2,
             clock=SystemClock(),
         )

@@ -128,7 +128,7 @@ async def test_this_machines_names_are_served(gateway: Gateway, host: str) -> No
     assert (await gateway.ask("GET", "/healthz", headers={"host": host})).status == 200
 
 
-@pytest.mark.parametrize("path", ["/", "/api/chat", "/v2/models", "/v1"])
+@pytest.mark.parametrize("path", ["/nope", "/api/chat", "/v2/models", "/v1"])
 async def test_an_unknown_path_is_404_and_says_what_is_there(gateway: Gateway, path: str) -> None:
     answer = await gateway.ask("GET", path)
     assert (answer.status, answer.error["code"]) == (404, "unknown_path")
@@ -159,3 +159,10 @@ async def test_a_replicas_own_errors_pass_as_they_are(gateway: Gateway, first: U
     await gateway.publish(model("chat", first.endpoint()))
     answer = await gateway.chat()
     assert (answer.status, answer.tree) == (400, {"error": {"message": "context is full"}})
+
+
+async def test_the_root_names_the_apis_for_everybody(gateway: Gateway) -> None:
+    """Ollama's clients ask for it before anything else, some of them without a key."""
+    answer = await gateway.ask("GET", "/")
+    assert (answer.status, "/api/" in answer.tree["says"]) == (200, True)
+    assert (await gateway.ask("HEAD", "/")).status == 200

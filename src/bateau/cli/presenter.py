@@ -125,7 +125,7 @@ def endpoint_lines(tree: StatusTree, *, keys_required: bool, certificate: Sequen
     url = tree["listen"]
     models = [service for service in tree["services"] if service["service"].startswith("model/")]
     lines = [
-        f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic (/v1/messages)",
+        f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic · Ollama · Open Inference Protocol",
         f"{'metrics':<10} {url}/metrics",
     ]
     if tree["remote"]:

@@ -44,7 +44,7 @@ class AppPorts:
             listen_key(service.key, name): port.number
             for service in release.services
             for name, port in service.ports.items()
-            if port.protocol != "openai"
+            if not port.is_behind_front
         }
         handed_out = {
             key: fixed or self.numbers.get(key) or self._handed_out.take(f"clients of {key}")

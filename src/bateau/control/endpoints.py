@@ -102,12 +102,12 @@ def _backends(
         )
         return
     for name, port in service.ports.items():
-        if port.protocol == "openai":
+        if port.is_behind_front:
             endpoints = _endpoints(listed, None)
             yield Backend(
                 service=service.key,
                 name=service.name,
-                protocol="openai",
+                protocol=port.protocol,
                 endpoints=endpoints,
                 aliases=service.served_names,
             )

@@ -29,6 +29,7 @@ from bateau.control.desired import DesiredState
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
 from bateau.control.outside import Ports
+from bateau.control.own_services import OwnServices
 from bateau.control.path import models_needed
 from bateau.control.planes import Planes
 from bateau.control.preview import Preview, preview
@@ -82,6 +83,7 @@ class Control:
         self._app_ports = AppPorts(self.saving, ports.numbers)
         self.scaling = Scaling(self.saving, ports.clock)
         self._scaled = Latest[Release]()
+        self.own = OwnServices(ports.own_services)
         self.traffic = CurrentTraffic(proxies=sorted(self.planes.proxies), secret=ports.secret, scaling=self.scaling)
         self._tasks: Mapping[str, ModelTask] = {}
         self._walked = Latest[Outcome]()
@@ -105,7 +107,7 @@ class Control:
     @property
     def release(self) -> Release:
         """The services that should run, each with the number of replicas that it should have now."""
-        desired, scaling = self.desired.release, self.scaling
+        desired, scaling = self.own.beside(self.desired.release), self.scaling
         return self._scaled.of(lambda: scaling.applied(desired), same=(desired,), equal=(scaling.counts,))
 
     @property
@@ -198,7 +200,7 @@ class Control:
     async def preview(self, texts: Mapping[str, str]) -> Preview:
         """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""
         written, desired = await self.desired.instead(texts)
-        desired = self.scaling.applied(desired)
+        desired = self.scaling.applied(self.own.beside(desired))
         planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
         return preview(written, desired, self.release, planned=planned, now=self.outcome)
 
@@ -241,7 +243,7 @@ class Control:
         site = self._ports.site
         self.saving.retry()
         self.traffic.try_again()
-        self.scaling.follow(self.desired.release, self._seen())
+        self.scaling.follow(self.own.beside(self.desired.release), self._seen())
         try:
             self._app_ports.hand_out(self.release)
             self.troubles.clear("ports")
@@ -249,10 +251,9 @@ class Control:
             self._report("ports", error)
         self.reach.follow(self.release)
         models = models_needed(self.release)
-        asleep = {key: source for key, source in models.items() if key in self.scaling.asleep}
-        # A model that sleeps is fetched when it wakes up.
+        asleep = {key: models[key] for key in models.keys() & self.scaling.asleep}
         awake = {key: source for key, source in models.items() if key not in asleep}
-        files = {**self.fetches.here(asleep), **self.fetches.follow(awake)}
+        files = {**self.fetches.here(asleep), **self.fetches.follow(awake)}  # a model is fetched when it wakes up
         # A temporarily missing file does not change the routes of the running replicas.
         tasks: dict[str, ModelTask] = {key: task for key, task in self._tasks.items() if key in models}
         tasks.update((key, file.header.task) for key, file in files.items())

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from bateau.control.reading import Reader
 from bateau.control.site import Site
+from bateau.domain.workload import Workload
 from bateau.ports.clock import Clock
 from bateau.ports.events import Events
 from bateau.ports.memory import Memory
@@ -24,7 +25,7 @@ class Ports:
 
     `remote_url` is where other machines reach the endpoint, None if they do not. `who` is recorded in the history.
     `no_history` is the reason if there are no `revisions`. `numbers` hands out the loopback ports of apps. Without a
-    `prober`, external APIs are not probed.
+    `prober`, external APIs are not probed. `own_services` are Bateau's own: they run beside those of the specs.
     """
 
     site: Site
@@ -42,4 +43,5 @@ class Ports:
     revisions: Revisions | None = None
     no_history: str = ""
     who: str = "unknown"
+    own_services: Sequence[Workload] = ()
     events: Sequence[Events] = ()

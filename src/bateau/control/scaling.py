@@ -15,13 +15,13 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from bateau.control.path import model_source
+from bateau.control.path import model_source, runs_here
 from bateau.control.saving import Saving
 from bateau.domain.endpoint import Hold, Load, PlaneState
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import ModelServer, Queue, Scale, Workload
+from bateau.domain.workload import Queue, Scale, Workload
 from bateau.kit.json_value import object_at
 from bateau.kit.quantity import approximate_bytes
 from bateau.ports.clock import Clock
@@ -133,7 +133,7 @@ class Scaling:
             replicas.setdefault(replica.service, []).append(replica)
         before, self._models, self._now = self._models, {}, self._clock.monotonic()
         for service in release.services:
-            if isinstance(service.runs, ModelServer) and service.scale:
+            if service.scale and runs_here(service):
                 present = replicas.get(service.key, [])
                 self._models[service.key] = self._model(service, service.scale, before.get(service.key), present)
         for model in self._models.values():

@@ -49,7 +49,10 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     gateway = _gateway(now, proxies, [each for key in proxies for each in by_service.pop(key, [])])
     latest, control.service_statuses = control.service_statuses, {}
     services: list[ServiceStatus] = []
+    idle = control.own.keys & control.scaling.asleep - by_service.keys()
     for service in control.release.services:
+        if service.key in idle:
+            continue  # nobody has written it, and nothing of it runs
         known = control.service_statuses[service.key] = latest.get(service.key) or Latest()
         services.append(_contained(now, service, by_service.pop(service.key, []), known))
     services += [_unwritten(now, key, found) for key, found in sorted(by_service.items())]

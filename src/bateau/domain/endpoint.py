@@ -10,7 +10,7 @@ from typing import Literal
 from bateau.domain.model_file import ModelTask
 
 # "leaving": the service gets no new requests; those in flight are counted until they end.
-Protocol = Literal["openai", "leaving", "http", "grpc", "websocket", "tcp"]
+Protocol = Literal["openai", "translated", "leaving", "http", "grpc", "websocket", "tcp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

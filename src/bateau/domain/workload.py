@@ -144,8 +144,9 @@ class Rollout:
     )
 
 
-# "openai": requests name the service in their body, and the front endpoint routes them.
-PortProtocol = Literal["openai", "http", "grpc", "websocket", "tcp"]
+# The front endpoint routes requests to two of them: "openai", by the name of the service in the body, and "translated",
+# by the path of an API that no engine has.
+PortProtocol = Literal["openai", "translated", "http", "grpc", "websocket", "tcp"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +155,11 @@ class Port:
 
     protocol: PortProtocol
     number: int | None = None
+
+    @property
+    def is_behind_front(self) -> bool:
+        """Whether clients reach it at the front endpoint. Each replica listens on a unix socket of its own."""
+        return self.protocol in ("openai", "translated")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

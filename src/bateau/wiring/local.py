@@ -52,6 +52,7 @@ from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.this_process import SystemClock, user
+from bateau.wiring.translator import inner_socket, translator
 from bateau.wiring.usage import ledger_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
@@ -142,7 +143,7 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=FrontFiles(key_filters=keys.directory, ledger=self.ledger.path),
+            files=FrontFiles(key_filters=keys.directory, ledger=self.ledger.path, inner=inner_socket(where)),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
@@ -179,6 +180,7 @@ class LocalPlatform:
                 revisions=self._revisions,
                 no_history=no_history,
                 who=user(),
+                own_services=(translator(where),),
                 events=(LoggedEvents(), self._counted_events),
             )
         )

@@ -102,7 +102,8 @@ def _command(
             command=words,
             environment=_environment(workload, around.addresses),
             working_directory=str(base / working_directory if working_directory else base),
-            port_names=tuple(workload.ports),
+            port_names=tuple(name for name, port in workload.ports.items() if not port.is_behind_front),
+            uses_socket=any(port.is_behind_front for port in workload.ports.values()),
             probe=_port_probe(workload),
             resources=workload.resources,
             drain_timeout_s=workload.drain_timeout_s,
@@ -122,11 +123,12 @@ def _environment(workload: Workload, addresses: Mapping[str, Address | None]) ->
             environment.setdefault(f"BATEAU_{name}_URL_{_upper(port)}", url)
         if address and address.model:
             environment.setdefault(f"BATEAU_{name}_MODEL", address.model)
-    for name in workload.ports:
+    own = [name for name, port in workload.ports.items() if not port.is_behind_front]
+    for name in own:
         environment.setdefault(f"PORT_{_upper(name)}", port_word(name))
-    if workload.ports:
+    if own:
         # What most servers look for by themselves.
-        environment.setdefault("PORT", port_word(next(iter(workload.ports))))
+        environment.setdefault("PORT", port_word(own[0]))
     return environment
 
 
@@ -227,7 +229,7 @@ def _port_probe(workload: Workload) -> ProbePlan | None:
     name = health.port or next(iter(workload.ports), None)
     if name is None:
         return None
-    address = f"127.0.0.1:{port_word(name)}"
+    address = "{socket}" if workload.ports[name].is_behind_front else f"127.0.0.1:{port_word(name)}"
     by_protocol = "grpc" if workload.ports[name].protocol == "grpc" else "tcp"
     kind = health.kind or ("http" if health.path else by_protocol)
     return _probe(workload, ProbeTarget(kind=kind, address=address, path=health.path or "/"))

@@ -20,7 +20,7 @@ from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 CONTROL_CLUSTER = "bateau-control"
 GATEWAYS_CLUSTER = "bateau-gateways"
 
-_MODELS = ("openai", "leaving")
+_MODELS = ("openai", "translated", "leaving")
 
 _GENERATION = "#"  # not part of any name of a service
 _UNLIMITED = 1_000_000

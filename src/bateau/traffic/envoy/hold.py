@@ -1,6 +1,6 @@
 """Hold the requests for a model that sleeps, until it has a cluster.
 
-Called by traffic.envoy.listener, traffic.envoy.replies and traffic.envoy.routes.
+Called by traffic.envoy.
 
 The route of a sleeping model names a cluster that does not exist. Envoy asks for it and holds the requests: that it
 asks is what wakes the model. A bucket of tokens bounds how many requests wait.

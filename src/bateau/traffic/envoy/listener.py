@@ -9,14 +9,14 @@ tests/traffic/test_control_channel.py.
 Refused: Lua for reading the body. It is cheaper for large bodies, but accepts invalid JSON and does not decode escapes.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.hold import hold_filters
-from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, KEYS, discovered
+from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, IDENTITY, KEYS, discovered
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
 from bateau.traffic.envoy.usage import CALLER_FILTER, a_model_was_read, caller_filter, ledger_log, usage_filter
@@ -29,6 +29,7 @@ INVALID_BODY = "-invalid-"
 LOOPBACK = "127.0.0.1"
 FRONT = "front"  # the listener, and its routes
 REMOTE = "remote"  # the listener for other machines, with the same routes
+INNER = "inner"  # the listener for the translator, with the same routes
 # They read the model from the body, which Envoy buffers for that.
 MODEL_FILTERS = ("envoy.filters.http.json_to_metadata", "envoy.filters.http.header_mutation")
 RENAME_FILTER = "envoy.filters.http.transform"
@@ -57,11 +58,12 @@ class FrontFiles:
     """The files that the front listeners work with.
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
-    line for each request; without it, none is written.
+    line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
+    inner: PurePath | None = None
 
 
 def front_listener(address: str, port: int, *, files: FrontFiles) -> ReadObject:
@@ -76,14 +78,31 @@ def remote_listener(remote: Remote, *, files: FrontFiles) -> ReadObject:
     return _front(REMOTE, address, transport_socket(remote.certificate), files)
 
 
-def _front(name: str, address: ReadObject, transport: Mapping[str, ReadObject], files: FrontFiles) -> ReadObject:
+def inner_listener(files: FrontFiles) -> ReadObject:
+    """Return the Listener for the translator: the same routes, for requests whose key was checked already.
+
+    Only the user of this instance can open its socket, so the name of the key in a header is true.
+    """
+    address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
+    return _front(INNER, address, {}, files, without=(_FORGED_FILTER, IDENTITY, KEYS))
+
+
+def _front(
+    name: str,
+    address: ReadObject,
+    transport: Mapping[str, ReadObject],
+    files: FrontFiles,
+    *,
+    without: Collection[str] = (),
+) -> ReadObject:
     config = {
         "rds": {"route_config_name": FRONT, "config_source": ads()},
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
     logs = [ledger_log(files.ledger)] if files.ledger else []
-    manager = _http_connection_manager(FRONT, _front_chain(files), config, logs=logs, suppresses_envoy_headers=True)
+    chain = [each for each in _front_chain(files) if text_at(each, "name") not in without]
+    manager = _http_connection_manager(FRONT, chain, config, logs=logs, suppresses_envoy_headers=True)
     return {
         "name": name,
         "address": address,

@@ -6,7 +6,7 @@ Invariant: no error of Envoy itself has an empty body or plain text. Responses o
 Held by tests/traffic/test_errors.py and tests/traffic/test_app_paths.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
@@ -15,6 +15,7 @@ from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER, TOKENS
 from bateau.traffic.envoy.openai_errors import error_body
+from bateau.traffic.envoy.plain_errors import PATHS, plain_error
 
 # Bodies up to 20 MB must pass. Envoy buffers the whole body to read the model from it and to retry.
 BODY_BYTES_MAX = 32 * 1024 * 1024
@@ -161,31 +162,43 @@ ALL = (
 )
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Shape:
+    """The shape of the errors of an API, and a regular expression of its paths; None: all others."""
+
+    error: Callable[[Reply], ReadObject]
+    paths: str | None = None
+
+
+_OPENAI = _Shape(error=lambda reply: error_body(reply.text, kind=reply.kind, code=reply.code))
+_ANTHROPIC = _Shape(
+    error=lambda reply: anthropic_error(reply.text, status=reply.becomes or reply.status), paths=f"{MESSAGES}.*"
+)
+_PLAIN = _Shape(error=lambda reply: plain_error(reply.text), paths=PATHS)
+
+
 def local_replies(replies: Sequence[Reply]) -> ReadObject:
     """Return the LocalReplyConfig of some replies. Envoy uses the first one that matches."""
     return {"mappers": [_mapper(reply) for reply in replies]}
 
 
 def front_replies(replies: Sequence[Reply]) -> ReadObject:
-    """Return the LocalReplyConfig of the endpoint: in Anthropic's shape below its path, elsewhere in OpenAI's."""
-    return {"mappers": [_mapper(reply, anthropic=anthropic) for reply in replies for anthropic in (True, False)]}
+    """Return the LocalReplyConfig of the endpoint: in the shape of the API that has the path, or in OpenAI's."""
+    return {"mappers": [_mapper(reply, shape) for reply in replies for shape in (_ANTHROPIC, _PLAIN, _OPENAI)]}
 
 
-def _mapper(reply: Reply, *, anthropic: bool = False) -> ReadObject:
+def _mapper(reply: Reply, shape: _Shape = _OPENAI) -> ReadObject:
     filters = [status_filter(reply.status, op="GE" if reply.or_above else "EQ"), _details(reply.details)]
     if reply.flags:
         filters.append({"response_flag_filter": {"flags": list(reply.flags)}})
     if reply.path:
         path = {"name": ":path", "string_match": {"safe_regex": {"regex": reply.path}}}
         filters.append({"header_filter": {"header": path}})
-    if anthropic:
-        filters.append({"header_filter": {"header": {"name": ":path", "string_match": {"prefix": MESSAGES}}}})
+    if shape.paths:
+        path = {"name": ":path", "string_match": {"safe_regex": {"regex": shape.paths}}}
+        filters.append({"header_filter": {"header": path}})
     status = reply.becomes or reply.status
-    body = (
-        anthropic_error(reply.text, status=status)
-        if anthropic
-        else error_body(reply.text, kind=reply.kind, code=reply.code)
-    )
+    body = shape.error(reply)
     mapper: dict[str, ReadJson] = {
         "filter": {"and_filter": {"filters": filters}},
         "body_format_override": {"json_format": body, "content_type": "application/json"},

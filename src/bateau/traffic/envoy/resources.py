@@ -35,6 +35,7 @@ from bateau.traffic.envoy.listener import (
     app_tcp_listener,
     front_filters,
     front_listener,
+    inner_listener,
     remote_listener,
 )
 from bateau.traffic.envoy.remote import Remote
@@ -116,21 +117,25 @@ class ResourceBuilder:
         built: dict[str, dict[str, Resource]] = {
             type_url: {} for type_url in (CLUSTER, ENDPOINTS, SECRET, EXTENSION, LISTENER, ROUTES)
         }
-        models = [backend for backend in rendered if backend.protocol == "openai"]
         for type_url, name, resource in (
-            *self._front(models, zones),
+            *self._front(list(rendered), zones),
             *(each for found in rendered.values() for each in found),
         ):
             built[type_url][name] = resource
         return Built(built, failed)
 
-    def _front(self, models: list[Backend], zones: Mapping[str, str] | None) -> Iterator[tuple[str, str, Resource]]:
+    def _front(self, backends: list[Backend], zones: Mapping[str, str] | None) -> Iterator[tuple[str, str, Resource]]:
         """Yield the resources that belong to no service: the front listener, its parts, and the control API."""
+        models = [backend for backend in backends if backend.protocol == "openai"]
+        translator = next((backend for backend in backends if backend.protocol == "translated"), None)
+        hosts = self.remote.hosts if self.remote else ()
+        routes = front_routes(models, translator=translator, on_machine=self._on_machine, hosts=hosts)
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
             (LISTENER, front_listener(*self.listen, files=self.files)),
             *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
-            (ROUTES, front_routes(models, on_machine=self._on_machine, hosts=self.remote.hosts if self.remote else ())),
+            *([(LISTENER, inner_listener(self.files))] if self.files.inner else []),
+            (ROUTES, routes),
             *((EXTENSION, each) for each in front_filters(usage=self.files.ledger is not None)),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]

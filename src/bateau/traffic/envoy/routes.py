@@ -32,7 +32,12 @@ from bateau.traffic.envoy.listener import (
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
+from bateau.traffic.envoy.translated import LATER, translated_routes
 
+_PATHS_SAY = (
+    "OpenAI's API is below /v1/, Anthropic's is /v1/messages, Ollama's is below /api/, and the Open Inference Protocol "
+    "is below /v2/; /metrics and /healthz are there too."
+)
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may start again on another replica as long as the client has seen no byte of it.
 _RETRY_ON = "connect-failure,refused-stream,reset-before-request,reset,retriable-status-codes"
@@ -48,10 +53,17 @@ _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MOD
 _REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials", "server"]
 
 
-def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: Sequence[str] = ()) -> ReadObject:
+def front_routes(
+    models: Sequence[Backend],
+    *,
+    translator: Backend | None = None,
+    on_machine: bool = True,
+    hosts: Sequence[str] = (),
+) -> ReadObject:
     """Return the RouteConfiguration of the front listener.
 
-    On a machine it serves that machine's loopback and `hosts`, and passes the paths of the control API.
+    On a machine it serves that machine's loopback and `hosts`, and passes the paths of the control API. With a
+    `translator`, the paths of the APIs that no engine has go there.
     """
     taken = {model.name for model in models}
     aliases = _aliases(models, taken)
@@ -62,7 +74,13 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: S
             **_answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
         },
+        # Ollama's clients look here for a server before anything else.
+        {
+            **_answer(_get("/"), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
+            **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
+        },
         *(_control_routes() if on_machine else ()),
+        *(_translated(translator) if translator else ()),
         _answer(_get("/v1/models"), 200, _model_list(models, aliases), name="models"),
         *(
             _answer(_get(f"/v1/models/{spelling}"), 200, _model_entry(name, model), name="models")
@@ -97,11 +115,7 @@ def front_routes(models: Sequence[Backend], *, on_machine: bool = True, hosts: S
         _answer(
             {"prefix": "/"},
             404,
-            invalid_request(
-                "There is nothing at this path. OpenAI's API is below /v1/, Anthropic's is /v1/messages; /metrics and "
-                "/healthz are there too.",
-                code="unknown_path",
-            ),
+            invalid_request(f"There is nothing at this path. {_PATHS_SAY}", code="unknown_path"),
             name="unknown",
         ),
     ]
@@ -138,6 +152,12 @@ def _control_routes() -> list[ReadObject]:
             "typed_per_filter_config": _without((*MODEL_FILTERS, *KEY_FILTERS)),
         },
     ]
+
+
+def _translated(translator: Backend) -> list[ReadObject]:
+    # A translator gets the name of the key, and no secret.
+    removed = [name for name in _REMOVED_REQUEST_HEADERS if name != KEY_HEADER]
+    return translated_routes(translator, _without((*MODEL_FILTERS, *LATER)), removed)
 
 
 def _domains(hosts: Sequence[str]) -> list[str]:
@@ -333,7 +353,9 @@ def _model_list(models: Sequence[Backend], aliases: Mapping[str, Backend]) -> Re
 
 def _model_entry(name: str, model: Backend) -> ReadObject:
     # Clients require this integer. OpenAI-compatible servers use 0 for an unknown time.
-    entry = {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
+    entry: ReadObject = {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
+    if model.task:
+        entry = {**entry, "task": model.task}
     if model.generation is None:
         return entry
     # As in llama.cpp's own list of models that may sleep.

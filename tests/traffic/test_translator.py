@@ -1,0 +1,297 @@
+"""The translator behind the real Envoy, with an upstream that says what a test wants: what good clients do not do."""
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from aiohttp import web
+
+from bateau.domain.api_key import ApiKey
+from bateau.domain.endpoint import Backend, Endpoint, Hold
+from bateau.store.ledger import Ledger
+from traffic.gateway import Answer, Gateway, eventually, model
+from traffic.upstream import Upstream
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CHAT: dict[str, Any] = {"model": "chat", "messages": [{"role": "user", "content": "hello"}]}
+
+
+def translator(*endpoints: Endpoint, **more: Any) -> Backend:
+    return Backend(service="gateway/translator", name="translator", protocol="translated", endpoints=endpoints, **more)
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def running(gateway: Gateway) -> AsyncIterator[Endpoint]:
+    """The real translator, as a process."""
+    socket = gateway.base / "translator.sock"
+    command = ["-m", "bateau.traffic.translator", "--socket", str(socket), "--gateway", str(gateway.inner)]
+    process = await asyncio.create_subprocess_exec(sys.executable, *command)
+    try:
+
+        async def listens() -> bool:
+            return socket.exists()
+
+        await eventually(listens)
+        yield Endpoint(replica="gateway.translator.0", address=str(socket))
+    finally:
+        process.terminate()
+        await process.wait()
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def served(gateway: Gateway, first: Upstream, running: Endpoint) -> Gateway:
+    """The gateway with one model, and the translator."""
+    await gateway.publish(model("chat", first.endpoint()), translator(running))
+    return gateway
+
+
+def events(*datas: dict[str, Any], end: bytes = b"data: [DONE]\n\n", cut: int = 0) -> Any:
+    """Return a handler that streams these events, in pieces of `cut` bytes, or whole."""
+    body = b"".join(b"data: " + json.dumps(data).encode() + b"\n\n" for data in datas) + end
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        for at in range(0, len(body), cut or len(body)):
+            await response.write(body[at : at + (cut or len(body))])
+            if cut:
+                await asyncio.sleep(0)
+        return response
+
+    return answer
+
+
+def piece(text: str, **more: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, **more}]}
+
+
+async def ask(gateway: Gateway, path: str = "/api/chat", body: Any = None, **options: Any) -> Answer:
+    return await gateway.ask("POST", path, json=CHAT if body is None else body, **options)
+
+
+def lines(answer: Answer) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+@pytest.mark.parametrize("cut", [0, 1, 7])
+async def test_a_stream_is_the_same_wherever_its_bytes_are_cut(served: Gateway, first: Upstream, cut: int) -> None:
+    usage = {"prompt_tokens": 3, "completion_tokens": 2}
+    last: dict[str, Any] = {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}], "usage": usage}
+    end: dict[str, Any] = {"choices": [], "usage": usage}
+    first.answer = events(piece("東"), piece("京\n"), last, end, cut=cut)
+    answer = await ask(served)
+    assert answer.headers["content-type"] == "application/x-ndjson"
+    found = lines(answer)
+    assert [each["message"]["content"] for each in found] == ["東", "京\n", ""]
+    assert {key: found[-1][key] for key in ("done", "done_reason", "prompt_eval_count", "eval_count")} == {
+        "done": True,
+        "done_reason": "length",
+        "prompt_eval_count": 3,
+        "eval_count": 2,
+    }
+
+
+async def test_calls_of_tools_are_put_together_from_their_pieces(served: Gateway, first: Upstream) -> None:
+    def call(**function: str) -> dict[str, Any]:
+        return {"choices": [{"delta": {"tool_calls": [{"index": 0, "function": function}]}}]}
+
+    first.answer = events(call(name="weather", arguments='{"ci'), call(arguments='ty": "Oslo"}'))
+    calls = lines(await ask(served))[-1]["message"]["tool_calls"]
+    assert calls == [{"function": {"name": "weather", "arguments": {"city": "Oslo"}}}]
+
+
+async def test_results_of_tools_belong_to_the_calls_of_their_name(served: Gateway, first: Upstream) -> None:
+    calls = [{"function": {"name": name, "arguments": {"n": 1}}} for name in ("one", "two")]
+    messages = [
+        {"role": "assistant", "content": "", "tool_calls": calls},
+        {"role": "tool", "content": "2", "tool_name": "two"},
+        {"role": "tool", "content": "1", "tool_name": "one"},
+    ]
+    await ask(served, body={"model": "chat", "messages": messages, "stream": False})
+    sent = json.loads(first.seen[-1].body)["messages"]
+    ids = {call["function"]["name"]: call["id"] for call in sent[0]["tool_calls"]}
+    assert [sent[1]["tool_call_id"], sent[2]["tool_call_id"]] == [ids["two"], ids["one"]]
+    assert sent[0]["tool_calls"][0]["function"]["arguments"] == '{"n": 1}'
+
+
+async def test_options_format_and_images_have_their_names_at_the_engine(served: Gateway, first: Upstream) -> None:
+    body = {
+        "model": "chat",
+        "prompt": "what is this",
+        "system": "be brief",
+        "images": ["aGk="],
+        "format": {"type": "object"},
+        "options": {"num_predict": -1, "temperature": 0, "num_ctx": 9, "stop": ["x"], "repeat_penalty": 1.1},
+        "stream": False,
+        "keep_alive": "5m",
+    }
+    await ask(served, "/api/generate", body)
+    sent = json.loads(first.seen[-1].body)
+    assert sent["messages"][0] == {"role": "system", "content": "be brief"}
+    assert sent["messages"][1]["content"][1]["image_url"]["url"] == "data:image/png;base64,aGk="
+    assert {key: sent.get(key) for key in ("temperature", "stop", "repeat_penalty", "max_tokens", "num_ctx")} == {
+        "temperature": 0,
+        "stop": ["x"],
+        "repeat_penalty": 1.1,
+        "max_tokens": None,
+        "num_ctx": None,
+    }
+    assert sent["response_format"]["json_schema"]["schema"] == {"type": "object"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "says"),
+    [
+        ("/api/chat", b"{", "could not be parsed"),
+        ("/api/chat", b"[" * 100_000, "could not be parsed"),
+        ("/api/chat", b"[]", "could not be parsed"),
+        ("/api/chat", {}, "model is required"),
+        ("/api/chat", {"model": 1}, "model is required"),
+        ("/api/chat", {"model": "chat", "messages": ["x"]}, "messages[0]"),
+        ("/api/chat", {"model": "chat", "messages": [{"role": "user", "content": 1}]}, "messages[0]"),
+        ("/api/chat", {**CHAT, "options": []}, "options is not an object"),
+        ("/api/chat", {**CHAT, "format": "xml"}, "format is neither"),
+        ("/api/generate", {"model": "chat", "prompt": "a", "suffix": "b"}, "suffix is not supported"),
+        ("/api/embed", {"model": "chat", "input": 1}, "input is required"),
+        ("/api/embeddings", {"model": "chat"}, "prompt is required"),
+        ("/v2/models/chat/infer", {"inputs": []}, "one input"),
+        ("/v2/models/chat/infer", {"inputs": [{"name": "a", "datatype": "FP32", "shape": [1], "data": [1]}]}, "BYTES"),
+        ("/v2/models/chat/infer", {"inputs": [{"name": "a", "datatype": "BYTES", "shape": [2], "data": ["x"]}]}, "2"),
+        ("/v2/models/chat/infer", {"inputs": [{"name": "a", "datatype": "BYTES", "shape": [-1], "data": []}]}, "shape"),
+    ],
+)
+async def test_bad_input_is_named_in_the_shape_of_the_api(served: Gateway, path: str, body: Any, says: str) -> None:
+    sent = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = await served.ask("POST", path, data=sent, headers={"content-type": "application/json"})
+    assert (answer.status, list(answer.tree)) == (400, ["error"])
+    assert says in answer.tree["error"]
+
+
+@pytest.mark.parametrize(
+    ("length", "tail", "says"),
+    [
+        ("x", b"", "is not the length"),
+        ("99999", b"", "is not the length"),
+        (None, b"\x05\x00\x00\x00ab", "ends in the middle"),
+        (None, b"\x02\x00", "ends in the middle"),
+        (None, b"\x01\x00\x00\x00\xff", "not UTF-8"),
+    ],
+)
+async def test_binary_tensors_are_read_within_their_bounds(
+    served: Gateway, length: str | None, tail: bytes, says: str
+) -> None:
+    tensor = {"name": "a", "datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(tail)}}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"inference-header-content-length": length or str(len(head))}
+    answer = await served.ask("POST", "/v2/models/chat/infer", data=head + tail, headers=headers)
+    assert answer.status == 400
+    assert says in answer.tree["error"]
+
+
+async def test_an_error_of_a_model_keeps_its_status_and_its_message(served: Gateway, first: Upstream) -> None:
+    async def refuse(_: web.Request) -> web.StreamResponse:
+        return web.json_response({"error": {"message": "too long"}}, status=400, headers={"retry-after": "7"})
+
+    first.answer = refuse
+    for path, body in (("/api/chat", CHAT), ("/api/embed", {"model": "chat", "input": "a"})):
+        answer = await ask(served, path, body)
+        assert (answer.status, answer.tree, answer.headers["retry-after"]) == (400, {"error": "too long"}, "7")
+    missing = await ask(served, body={**CHAT, "model": "nope"})
+    assert (missing.status, "chat" in missing.tree["error"]) == (404, True)
+
+
+async def test_a_stream_that_breaks_ends_with_an_error(served: Gateway, first: Upstream) -> None:
+    async def breaks(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b"data: " + json.dumps(piece("one")).encode() + b"\n\n")
+        await asyncio.sleep(0.1)
+        assert request.transport
+        request.transport.abort()
+        return response
+
+    first.answer = breaks
+    found = lines(await ask(served))
+    assert found[0]["message"]["content"] == "one"
+    assert list(found[-1]) == ["error"]
+    first.answer = events(piece("one"), {"error": {"message": "out of memory"}}, end=b"")
+    assert lines(await ask(served))[-1] == {"error": "out of memory"}
+
+
+async def test_a_client_that_leaves_ends_the_request_at_the_replica(served: Gateway, first: Upstream) -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        while True:
+            await response.write(b"data: " + json.dumps(piece("a")).encode() + b"\n\n")
+            await asyncio.sleep(0.02)
+
+    first.answer = endless
+    async with served.session.post("/api/chat", json=CHAT) as response:
+        await response.content.readany()
+
+    async def is_cut_off() -> bool:
+        return first.cut_off == 1
+
+    await eventually(is_cut_off)
+
+
+async def test_a_web_page_of_another_origin_gets_no_answer(served: Gateway, first: Upstream) -> None:
+    """A browser sends this content type to any origin without asking."""
+    headers = {"origin": "https://evil.example", "content-type": "text/plain"}
+    answer = await served.ask("POST", "/api/chat", data=json.dumps(CHAT), headers=headers)
+    assert answer.status == 415
+    assert first.seen == []
+    foreign = await ask(served, headers={"host": "evil.example"})
+    assert foreign.status == 403
+
+
+async def test_a_sleeping_translator_is_woken_by_a_request_with_and_without_a_body(
+    gateway: Gateway, first: Upstream, running: Endpoint
+) -> None:
+    chat = model("chat", first.endpoint())
+    for generation, (method, path, body) in enumerate((("GET", "/api/tags", None), ("POST", "/api/chat", CHAT))):
+        hold = Hold(requests_max=64, wait_s=10.0, says="it starts")
+        await gateway.publish(chat, translator(generation=generation, hold=hold))
+        held = asyncio.create_task(gateway.ask(method, path, json=body))
+
+        async def is_asked(generation: int = generation) -> bool:
+            return gateway.plane.observe().asked == {"gateway/translator": generation}
+
+        await eventually(is_asked)
+        await gateway.publish(chat, translator(running, generation=generation))
+        assert (await held).status == 200
+
+
+async def test_keys_are_checked_once_and_no_secret_reaches_the_translator(served: Gateway, first: Upstream) -> None:
+    _, limited = served.keys.create(
+        ApiKey(name="limited", owner="me", created_at=time.time(), models=("chat",), requests_per_minute=3)
+    )
+    _, other = served.keys.create(ApiKey(name="other", owner="me", created_at=time.time(), models=("none",)))
+
+    async def is_refused() -> bool:
+        return (await ask(served)).status == 401
+
+    await eventually(is_refused)
+    assert (await ask(served)).tree["error"].startswith("This endpoint needs an API key")
+    # No header that a client may send passes for the name of a key.
+    assert (await ask(served, headers={"x-bateau-key": "limited"})).status == 401
+    headers = {"authorization": f"Bearer {limited}"}
+    first.seen.clear()
+    statuses = [(await ask(served, body={**CHAT, "stream": False}, headers=headers)).status for _ in range(4)]
+    assert statuses == [200, 200, 200, 429]
+    assert not {"authorization", "x-bateau-key"} & {name.lower() for seen in first.seen for name in seen.headers}
+    forbidden = await ask(served, headers={"authorization": f"Bearer {other}"})
+    assert (forbidden.status, "may not use this model" in forbidden.tree["error"]) == (403, True)
+
+    async def is_written() -> bool:
+        found = [each for each in Ledger(served.base).read(since=0, until=time.time() + 60) if each.key == "limited"]
+        return [each.status for each in found] == [200, 200, 200, 429]
+
+    await eventually(is_written)
