@@ -368,3 +368,14 @@ async def test_a_new_revision_that_dies_is_degraded_and_settles() -> None:
         assert w.service().reason == (
             "the previous revision serves; the new one does not become ready: exited with code 1"
         )
+
+
+async def test_the_address_of_an_app_names_the_scheme_of_its_clients() -> None:
+    """C11: clients of a WebSocket take no http:// address."""
+    texts = {
+        name: app(name, ports={"main": {"protocol": name}}, command=[name]) for name in ("http", "websocket", "tcp")
+    }
+    async with world(**texts) as w:
+        await w.until(lambda: w.service("app/tcp").address)
+        schemes = {name: (w.service(f"app/{name}").address or "").partition("127.0.0.1")[0] for name in texts}
+        assert schemes == {"http": "http://", "websocket": "ws://", "tcp": ""}

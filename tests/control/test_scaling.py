@@ -349,3 +349,24 @@ async def test_a_replica_that_dies_while_it_is_awake_is_restarted_as_any_other()
         assert not held(w)
         w.keeper.restart("model.chat.0")
         await w.until(lambda: w.replicas()["model.chat.0"].state is ReplicaState.READY)
+
+
+async def test_a_model_that_is_deleted_while_it_is_awake_drains_in_the_cluster_that_sends_it_requests() -> None:
+    async with world(chat=sleepy(), shop=app()) as w:
+        await awake(w)
+        generation = w.backend().generation
+        w.plane.in_flight = {"model.chat.0": 1}
+        w.texts.remove("chat")
+        await w.until(lambda: w.draining)
+        assert [(each.protocol, each.generation) for each in leaving(w)] == [("leaving", generation)]
+        w.plane.in_flight = {}
+        await w.pass_time(2.0)
+        await w.until(lambda: not w.replicas())
+
+
+async def test_a_queue_bounds_the_requests_of_all_replicas_that_there_may_be() -> None:
+    queue = {"min": 1, "max": 3, "queue": {"max": 5}}
+    async with world(chat=model(parallel=2, scale=queue), other=model("other", scale={"min": 1})) as w:
+        await w.until(lambda: w.backend().endpoints)
+        assert w.backend().requests_max == 2 * 3 + 5
+        assert w.backend("model/other").requests_max is None

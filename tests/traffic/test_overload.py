@@ -97,6 +97,23 @@ async def test_requests_go_to_the_replica_with_room_and_do_not_wait_for_the_othe
         await asking
 
 
+async def test_a_bound_of_a_model_counts_what_is_in_flight_on_all_replicas_exactly(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    busy = Busy()
+    first.answer = second.answer = busy.answer
+    await gateway.publish(model("chat", first.endpoint(), second.endpoint(), requests_max=12))
+    async with ClientSession(connector=TCPConnector(limit=0)) as client:
+        asking = ask_many(gateway, 30, client)
+        await eventually(lambda: _is(busy.now == 12))
+        await asyncio.sleep(0.3)
+        busy.go.set()
+        answers = await asking
+        assert sorted(answer.status for answer in answers) == [200] * 12 + [503] * 18
+        assert {each.headers["retry-after"] for each in answers if each.status == 503} == {"2"}
+        assert {each.status for each in await ask_many(gateway, 12, client)} == {200}
+
+
 async def test_a_service_that_leaves_keeps_its_cluster_and_with_it_its_counts(
     gateway: Gateway, first: Upstream
 ) -> None:

@@ -16,7 +16,7 @@ from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Tra
 from bateau.domain.model_file import ModelTask
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import External, ServiceKey, Workload
+from bateau.domain.workload import External, ModelServer, ServiceKey, Workload
 
 
 def endpoints(
@@ -110,6 +110,7 @@ def _backends(
                 protocol=port.protocol,
                 endpoints=endpoints,
                 aliases=service.served_names,
+                requests_max=_requests_max(service),
             )
         else:
             yield Backend(
@@ -122,6 +123,17 @@ def _backends(
             )
 
 
+def _requests_max(service: Workload) -> int | None:
+    """Return how many requests may be in flight or wait, by the queue of its spec.
+
+    It does not depend on how many replicas run: a change of this number would replace the cluster.
+    """
+    scale = service.scale
+    if scale is None or scale.queue is None or not isinstance(service.runs, ModelServer):
+        return None
+    return service.runs.parallel * max(1, scale.min, scale.max) + scale.queue.max
+
+
 def _may_sleep(backends: Sequence[Backend], sleep: Sleep) -> Iterator[Backend]:
     """Yield the backends of a model that may sleep: none with endpoints while it holds requests.
 
@@ -131,13 +143,19 @@ def _may_sleep(backends: Sequence[Backend], sleep: Sleep) -> Iterator[Backend]:
         held = () if sleep.hold else backend.endpoints
         yield replace(backend, generation=sleep.generation, hold=sleep.hold, endpoints=held)
         for generation in sleep.left if backend.endpoints else ():
-            yield Backend(
-                service=backend.service,
-                name=backend.name,
-                protocol="leaving",
-                endpoints=backend.endpoints,
-                generation=generation,
-            )
+            yield _left(backend, backend.endpoints, generation)
+
+
+def _left(backend: Backend, endpoints: tuple[Endpoint, ...], generation: int | None) -> Backend:
+    """Return the backend that gets no new requests, with the same cluster: another one would lose its counts."""
+    return Backend(
+        service=backend.service,
+        name=backend.name,
+        protocol="leaving",
+        endpoints=endpoints,
+        generation=generation,
+        requests_max=backend.requests_max,
+    )
 
 
 def _leaving(by_service: Mapping[str, Sequence[Replica]], before: Traffic) -> Iterator[Backend]:
@@ -148,7 +166,9 @@ def _leaving(by_service: Mapping[str, Sequence[Replica]], before: Traffic) -> It
     """
     for key, found in sorted(by_service.items()):
         if gone := _endpoints([replica for replica in found if "socket" in replica.addresses], None):
-            yield Backend(service=key, name=ServiceKey(key).name, protocol="leaving", endpoints=gone)
+            known = [each for each in before.backends if each.service == key and not each.port_name and not each.hold]
+            unknown = Backend(service=key, name=ServiceKey(key).name, protocol="leaving")
+            yield from (_left(each, gone, each.generation) for each in known or [unknown])
         for backend in before.backends:
             if backend.service == key and backend.port_name:
                 yield replace(backend, endpoints=_endpoints(found, backend.port_name))

@@ -59,7 +59,8 @@ class Backend:
     if unknown. `aliases` are more names of a model in request bodies.
 
     A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
-    wait, and the plane reports the generation that they ask for.
+    wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
+    at its replicas, None: as many as the plane allows.
     """
 
     service: str
@@ -75,6 +76,7 @@ class Backend:
     aliases: tuple[str, ...] = ()
     generation: int | None = None
     hold: Hold | None = None
+    requests_max: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -99,8 +99,10 @@ class Accelerator:
 class Queue:
     """Requests that may wait."""
 
-    max: int = described("Number of requests that may wait while the model wakes up.", default=64, minimum=0)
-    wait: Seconds = described("Longest time that a request may wait.", default=60.0, minimum=0)
+    max: int = described(
+        "Number of requests that may wait: for a slot, or while the model wakes up.", default=64, minimum=0
+    )
+    wait: Seconds = described("Longest time that a request may wait while the model wakes up.", default=60.0, minimum=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,9 @@ class Scale:
         "Time without requests after which a replica may be removed.", default=300.0, minimum=1
     )
     queue: Queue | None = described(
-        "Bounds of the queue of requests that wait for a sleeping model, on one machine only.", default=None
+        "Bounds of the queue of requests, on one machine only. Absent: 64 may wait for a sleeping model, and many "
+        "for a slot.",
+        default=None,
     )
 
 

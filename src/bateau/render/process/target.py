@@ -33,6 +33,8 @@ from bateau.kit.position import nearest
 from bateau.ports.target import Rendering, Surroundings
 
 _PROGRAMS = "bateau.runtimes.programs"
+# Clients of gRPC and of tcp take an address without one.
+_SCHEMES = {"tcp": "", "grpc": "", "websocket": "ws://"}
 _VLLM_STOP_S = 30.0
 _OLLAMA_STOP_S = 15.0
 
@@ -48,7 +50,7 @@ class Process:
         if is_openai or isinstance(workload.runs, External):
             return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
         urls = tuple(
-            (name, f"{'' if port.protocol in ('tcp', 'grpc') else 'http://'}127.0.0.1:{number}")
+            (name, f"{_SCHEMES.get(port.protocol, 'http://')}127.0.0.1:{number}")
             for name, port in workload.ports.items()
             if (number := where.numbers.get(f"{workload.key}/{name}"))
         )

@@ -104,7 +104,7 @@ def _limits(backend: Backend) -> ReadObject:
             {
                 "max_connections": _UNLIMITED,
                 "max_pending_requests": WAITING_MAX if bounded else _UNLIMITED,
-                "max_requests": _UNLIMITED,
+                "max_requests": _UNLIMITED if backend.requests_max is None else backend.requests_max,
                 "max_retries": _UNLIMITED,
             }
         ]
