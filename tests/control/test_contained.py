@@ -132,7 +132,7 @@ async def test_a_bug_in_stopping_a_replica_backs_off_and_is_reported() -> None:
         await w.pass_time(1.0)
         await w.until(lambda: tries)
         await everything_else_serves(w)
-        assert BUG in (w.control.failure("model/chat") or "")
+        assert BUG in (w.control.observed.failures.get("model/chat") or "")
         await w.turns(50)
         assert len(tries) == 1
         await w.pass_time(1.0)

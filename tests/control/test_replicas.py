@@ -182,7 +182,7 @@ async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> Non
     async with world(shop=app()) as w:
         w.keeper.refusals["model.chat.0"] = "llama-server is not executable"
         w.texts.write("chat", model())
-        await w.until(lambda: w.control.failure("model/chat"))
+        await w.until(lambda: w.control.observed.failures.get("model/chat"))
         found = w.service()
         assert (found.state, found.reason) == (ServiceState.FAILED, "llama-server is not executable")
         assert w.service("app/shop").state is ServiceState.READY
@@ -196,14 +196,14 @@ async def test_a_start_that_fails_is_told_and_tried_again_after_a_while() -> Non
         del w.keeper.refusals["model.chat.0"]
         await w.pass_time(0.5)
         await w.until(lambda: w.service().state is ServiceState.READY)
-        assert w.control.failure("model/chat") is None
+        assert w.control.observed.failures.get("model/chat") is None
 
 
 async def test_a_start_that_failed_is_tried_at_once_when_the_text_changes() -> None:
     async with world() as w:
         w.keeper.refusals["model.chat.0"] = "not executable"
         w.texts.write("chat", model())
-        await w.until(lambda: w.control.failure("model/chat"))
+        await w.until(lambda: w.control.observed.failures.get("model/chat"))
         w.keeper.refusals.clear()
         w.texts.write("chat", model(parallel=2))
         await w.until(lambda: w.service().state is ServiceState.READY)
@@ -372,10 +372,12 @@ async def test_a_new_revision_that_dies_is_degraded_and_settles() -> None:
 
 async def test_the_address_of_an_app_names_the_scheme_of_its_clients() -> None:
     """C11: clients of a WebSocket take no http:// address."""
-    texts = {
-        name: app(name, ports={"main": {"protocol": name}}, command=[name]) for name in ("http", "websocket", "tcp")
-    }
-    async with world(**texts) as w:
+
+    def one(protocol: str) -> str:
+        return app(protocol, ports={"main": {"protocol": protocol}}, command=[protocol])
+
+    async with world(http=one("http"), websocket=one("websocket"), tcp=one("tcp")) as w:
         await w.until(lambda: w.service("app/tcp").address)
-        schemes = {name: (w.service(f"app/{name}").address or "").partition("127.0.0.1")[0] for name in texts}
+        names = ("http", "websocket", "tcp")
+        schemes = {name: (w.service(f"app/{name}").address or "").partition("127.0.0.1")[0] for name in names}
         assert schemes == {"http": "http://", "websocket": "ws://", "tcp": ""}

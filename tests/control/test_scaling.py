@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from bateau.control.scaling import BUSY_S, TURN_S
+from bateau.control.room import TURN_S
+from bateau.control.scaling import BUSY_S
 from bateau.domain.endpoint import Backend
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
@@ -370,3 +371,110 @@ async def test_a_queue_bounds_the_requests_of_all_replicas_that_there_may_be() -
         await w.until(lambda: w.backend().endpoints)
         assert w.backend().requests_max == 2 * 3 + 5
         assert w.backend("model/other").requests_max is None
+
+
+async def test_a_model_that_cannot_fit_needs_no_memory() -> None:
+    async with world(chat=sleepy(), huge=sleepy("huge", source=OTHER, contextLength=100_000)) as w:
+        w.source.files[OTHER] = model_file(OTHER)
+        w.memory_bytes = 800 * 2**20
+        await w.until(lambda: held(w, "model/huge"))
+        await ask(w, "model/huge")
+        await w.pass_time(0.1)
+        await w.until(lambda: not held(w, "model/huge"))
+        assert w.service("model/huge").state is ServiceState.FAILED
+        await awake(w)
+        assert w.service().state is ServiceState.READY
+
+
+async def test_requests_in_flight_are_counted_after_a_model_may_no_longer_sleep() -> None:
+    for spec in (sleepy(least=1), model()):
+        async with world(chat=sleepy()) as w:
+            await awake(w)
+            generation = w.backend().generation
+            w.texts.write("chat", spec)
+            await w.until(lambda w=w: w.backend().generation is None)
+            assert [each.generation for each in leaving(w)] == [generation]
+            assert leaving(w)[0].endpoints
+
+
+async def test_a_model_that_is_added_again_sleeps_under_a_new_generation() -> None:
+    """A gateway does not ask again for a cluster that was removed."""
+    async with world(chat=sleepy(), shop=app()) as w:
+        await awake(w)
+        generation = w.backend().generation or 0
+        w.texts.remove("chat")
+        await w.until(lambda: w.draining)
+        await w.pass_time(2.0)
+        await w.until(lambda: not w.replicas())
+        w.texts.write("chat", sleepy())
+        await w.until(lambda: any(each.service == KEY for each in w.plane.traffic.backends))
+        assert w.backend().generation == generation + 1
+
+
+async def test_requests_wait_for_a_replica_that_an_earlier_control_plane_has_started() -> None:
+    async with world(chat=sleepy()) as w:
+        await w.until(lambda: held(w))
+        w.keeper.hold = True
+        await ask(w)
+        await w.until(w.replicas)
+        await w.restart()
+        await w.until(lambda: w.plane.published)
+        await w.turns()
+        assert held(w)
+        w.keeper.become_ready("model.chat.0")
+        await w.until(lambda: w.backend().endpoints)
+
+
+async def test_requests_wait_for_a_model_that_may_no_longer_sleep_until_it_is_ready() -> None:
+    for spec in (sleepy(least=1), model()):
+        async with world(chat=sleepy()) as w:
+            await w.until(lambda w=w: held(w))
+            w.keeper.hold = True
+            await ask(w)
+            await w.until(w.replicas)
+            w.texts.write("chat", spec)
+            await w.turns(6)
+            assert held(w)
+            w.keeper.become_ready("model.chat.0")
+            await w.until(lambda w=w: w.backend().generation is None and w.backend().endpoints)
+
+
+async def test_a_model_that_has_made_room_waits_for_its_turn() -> None:
+    async with world(chat=sleepy(), other=sleepy("other", source=OTHER)) as w:
+        w.source.files[OTHER] = model_file(OTHER)
+        w.memory_bytes = 800 * 2**20
+        await awake(w)
+        w.plane.in_flight = {"model.chat.0": 2}
+        await w.pass_time(TURN_S)
+        await ask(w, "model/other")
+        await w.pass_time(TURN_S)
+        await w.until(lambda: held(w))
+        await ask(w)  # its clients do not stop
+        await w.turns()
+        assert held(w)
+        assert "it waits for its turn" in said(w)
+        w.plane.in_flight = {}
+        await w.pass_time(2.0)
+        await w.until(lambda: w.backend("model/other").endpoints)
+        assert held(w)
+        await w.pass_time(2.0)
+        await w.until(lambda: held(w, "model/other"))
+        await w.pass_time(2.0)
+        await w.until(lambda: w.backend().endpoints)
+
+
+async def test_a_model_that_does_not_start_at_once_does_not_fall_asleep_meanwhile() -> None:
+    async with world(chat=sleepy()) as w:
+        await w.until(lambda: held(w))
+        w.keeper.hold = True
+        await ask(w)
+        await w.until(w.replicas)
+        await w.pass_time(0.1)
+        w.keeper.crash("model.chat.0", "exited with code 1")
+        await w.until(lambda: not held(w))
+        w.plane.asked.clear()
+        await w.pass_time(100.0)
+        await w.turns()
+        assert w.replicas()
+        await w.pass_time(30.0)
+        await w.until(lambda: held(w))

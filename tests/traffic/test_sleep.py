@@ -189,8 +189,9 @@ async def test_the_list_of_models_says_who_sleeps(gateway: Gateway, first: Upstr
         "chat": {"value": "sleeping", "says": "it is being fetched"},
         "other": None,
     }
-    await gateway.publish(awake(110, first.endpoint()))
-    assert (await gateway.ask("GET", "/v1/models/chat")).tree["status"] == {"value": "loaded"}
+    for backend, value in ((awake(110), "loading"), (awake(110, first.endpoint()), "loaded")):
+        await gateway.publish(backend)
+        assert (await gateway.ask("GET", "/v1/models/chat")).tree["status"] == {"value": value}
 
 
 async def test_the_load_of_other_models_is_known_while_requests_wait(
@@ -208,6 +209,22 @@ async def test_the_load_of_other_models_is_known_while_requests_wait(
     assert (await gateway.chat("other")).status == 200
     assert (await gateway.load()).taken[second.name] == 1
     await gateway.publish(awake(121, first.endpoint()), other)
+    assert {answer.status for answer in await asyncio.gather(*held)} == {200}
+
+
+async def test_the_load_is_known_while_requests_wait_through_a_restart_of_the_control_plane(
+    gateway: Gateway, first: Upstream, second: Upstream
+) -> None:
+    other = model("other", second.endpoint())
+    await gateway.publish(awake(140, first.endpoint()), other)
+    await gateway.load()
+    await gateway.publish(asleep(141), other)
+    held = await ask_many(gateway, 2)
+    await waiting(gateway, 141)
+    await gateway.restart_control(asleep(141), other)
+    await waiting(gateway, 141)
+    assert (await gateway.load()).in_flight[second.name] == 0
+    await gateway.publish(awake(141, first.endpoint()), other)
     assert {answer.status for answer in await asyncio.gather(*held)} == {200}
 
 

@@ -158,7 +158,7 @@ def _running(model: str, name: str) -> tuple[str, str] | None:
         short = service["service"].partition("/")[2]
         if (
             service["service"].startswith("model/")
-            and service["state"] == "Ready"
+            and service["state"] in ("Ready", "Asleep")  # a request wakes it
             and model in (short, service["source"])
         ):
             return f"{tree['listen']}/v1", short

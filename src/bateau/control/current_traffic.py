@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 class CurrentTraffic:
     """The traffic of one control plane. `proxies` are the keys of the services whose replicas are the planes' own."""
 
-    def __init__(self, *, proxies: Sequence[str], secret: Callable[[str], str | None], scaling: Scaling) -> None:
+    def __init__(self, proxies: Sequence[str], secret: Callable[[str], str | None], scaling: Scaling) -> None:
         self._proxies = proxies
         self._secret = secret
         self._scaling = scaling

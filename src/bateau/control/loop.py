@@ -39,6 +39,7 @@ from bateau.control.restarts import Restarted
 from bateau.control.rollback import RolledBack
 from bateau.control.saving import Saving
 from bateau.control.scaling import Scaling, Seen
+from bateau.control.service_keys import follow_keys, with_keys
 from bateau.control.snapshots import Snapshots
 from bateau.control.troubles import Step, Troubles
 from bateau.control.walk import Outcome, World, walk
@@ -84,7 +85,7 @@ class Control:
         self.scaling = Scaling(self.saving, ports.clock)
         self._scaled = Latest[Release]()
         self.own = OwnServices(ports.own_services)
-        self.traffic = CurrentTraffic(proxies=sorted(self.planes.proxies), secret=ports.secret, scaling=self.scaling)
+        self.traffic = CurrentTraffic(sorted(self.planes.proxies), ports.secret, self.scaling)
         self._tasks: Mapping[str, ModelTask] = {}
         self._walked = Latest[Outcome]()
         self._current = False  # whether `outcome` belongs to the currently desired release
@@ -200,9 +201,9 @@ class Control:
     async def preview(self, texts: Mapping[str, str]) -> Preview:
         """Preview the effect of other texts on the running services. Nothing changes, and nothing is fetched."""
         written, desired = await self.desired.instead(texts)
-        desired = self.scaling.applied(self.own.beside(desired))
+        desired, now = map(self.scaling.applied, (desired, self.desired.release))
         planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
-        return preview(written, desired, self.release, planned=planned, now=self.outcome)
+        return preview(written, desired, now, planned=planned, now=self.outcome)
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
@@ -218,10 +219,6 @@ class Control:
         self.wake()
         return made
 
-    def failure(self, service: str) -> str | None:
-        """Return why replicas of a service cannot be started or stopped, or None."""
-        return self.observed.failures.get(service)
-
     def why_blocked(self, service: Workload) -> str | None:
         """Return why a service cannot start, or None."""
         failures = {**self.traffic.unpublished, **self.observed.failures}
@@ -234,7 +231,7 @@ class Control:
 
     def _turn(self) -> float:
         """Take all steps that are possible now. Return how long the loop may sleep unless woken, in seconds."""
-        # The notice of a change can get lost, so the specs are also read from time to time without one.
+        # The notice of a change can get lost.
         due = self._ports.clock.monotonic() - self.desired.read_at >= RESYNC_S
         if (self.desired.stale or due) and self._reading is None:
             self._reading = asyncio.create_task(self._read())
@@ -246,8 +243,9 @@ class Control:
         self.scaling.follow(self.own.beside(self.desired.release), self._seen())
         try:
             self._app_ports.hand_out(self.release)
+            follow_keys(self._ports.service_keys, self.release)
             self.troubles.clear("ports")
-        except BateauError as error:  # no port is free
+        except BateauError as error:  # no port is free, or the disk is full
             self._report("ports", error)
         self.reach.follow(self.release)
         models = models_needed(self.release)
@@ -265,8 +263,7 @@ class Control:
         if before is None or before.placement.capacities.keys() != outcome.placement.capacities.keys():
             self._wake.set()  # a model that wakes up may be placed now
         site.runtime.note_planes(self.planes.observe())
-        # Replicas whose endpoints cannot be listed would be replaced without their clients being sent to the new ones.
-        units = [unit for unit in outcome.units.values() if unit.key not in self.traffic.unpublished]
+        units = with_keys(outcome.units, self._ports.service_keys, but_for=self.traffic.unpublished)
         held = (outcome.held - asleep.keys()) | self.traffic.unpublished.keys()
         site.runtime.apply((*self.planes.units(), *units), held=held)
         self._observed = None
@@ -312,6 +309,7 @@ class Control:
             planes=self.planes.observe(),
             told=self.planes.observe().accepted and self.planes.has(self._traffic_now()),
             capacities=self.outcome.placement.capacities if self.outcome else {},
+            refused=self.outcome.placement.refused.keys() if self.outcome else (),
             memory_bytes_total=self._ports.site.machine().memory_bytes_total,
             trouble=lambda each: why_not_waking(each, self.why_blocked(each), self.observed.replicas, self.fetches),
             fetching=lambda service: fetched(service, self.fetches),

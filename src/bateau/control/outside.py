@@ -15,6 +15,7 @@ from bateau.ports.memory import Memory
 from bateau.ports.numbers import PortNumbers
 from bateau.ports.probe import Prober
 from bateau.ports.revisions import Revisions
+from bateau.ports.service_keys import ServiceKeyring
 from bateau.ports.source import Source
 from bateau.ports.texts import Texts
 
@@ -25,7 +26,8 @@ class Ports:
 
     `remote_url` is where other machines reach the endpoint, None if they do not. `who` is recorded in the history.
     `no_history` is the reason if there are no `revisions`. `numbers` hands out the loopback ports of apps. Without a
-    `prober`, external APIs are not probed. `own_services` are Bateau's own: they run beside those of the specs.
+    `prober`, external APIs are not probed. `own_services` are Bateau's own, which run beside those of the
+    specs. `service_keys` has the keys by which services ask models.
     """
 
     site: Site
@@ -44,4 +46,5 @@ class Ports:
     no_history: str = ""
     who: str = "unknown"
     own_services: Sequence[Workload] = ()
+    service_keys: ServiceKeyring | None = None
     events: Sequence[Events] = ()

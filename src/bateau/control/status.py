@@ -49,10 +49,9 @@ def status(control: Control, *, instance: str, since: float, follows: Follows = 
     gateway = _gateway(now, proxies, [each for key in proxies for each in by_service.pop(key, [])])
     latest, control.service_statuses = control.service_statuses, {}
     services: list[ServiceStatus] = []
-    idle = control.own.keys & control.scaling.asleep - by_service.keys()
     for service in control.release.services:
-        if service.key in idle:
-            continue  # nobody has written it, and nothing of it runs
+        if service.key in control.own.keys - by_service.keys() and not control.scaling.is_called(service.key):
+            continue  # no author has written it, and nothing of it runs
         known = control.service_statuses[service.key] = latest.get(service.key) or Latest()
         services.append(_contained(now, service, by_service.pop(service.key, []), known))
     services += [_unwritten(now, key, found) for key, found in sorted(by_service.items())]
@@ -231,7 +230,7 @@ def _gateway(now: _Now, proxies: Sequence[str], replicas: list[Replica]) -> Serv
     return ServiceStatus(
         service=proxies[0] if proxies else "gateway",
         state=state,
-        reason=next(filter(None, map(control.failure, proxies)), None) or reason,
+        reason=next(filter(None, map(control.observed.failures.get, proxies)), None) or reason,
         replicas_wanted=1,
         replicas_ready=ready_count(replicas),
         engine="envoy",

@@ -23,7 +23,7 @@ def sealed(template: ProcessTemplate, values: ReadObject) -> ProcessTemplate:
     texts = {path: value for path, value in values.items() if isinstance(value, str) and value}
     if not texts:
         return template
-    withheld: dict[str, str | None] = {}
+    withheld = dict(template.withheld)
 
     def seal(text: str) -> str:
         holding = [path for path, value in texts.items() if _holds(text, value)]

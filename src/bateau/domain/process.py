@@ -44,6 +44,10 @@ class ProbePlan:
 WORD: Final = re.compile(r"\{(replica|socket|port:[^{}\s]+|withheld:[^{}\s]+)\}")
 
 
+# The withheld value with the API key of the service itself.
+SERVICE_KEY: Final = "bateau.key"
+
+
 def withheld_word(key: str) -> str:
     """Return the placeholder for a value that is kept in memory only. A key has no space and no brace.
 

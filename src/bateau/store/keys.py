@@ -11,14 +11,14 @@ tests/store/test_keys.py::test_changes_at_the_same_time_are_all_kept.
 import contextlib
 import dataclasses
 import fcntl
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_type_hints
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
-from bateau.kit.json_value import ReadJson, ReadObject, is_array, is_object, texts_at
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_array, is_object, text_at, texts_at
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
@@ -118,6 +118,37 @@ class KeyFile:
         return ControlError(
             f"{self._path} cannot be used: {why}", hint="restore it from a backup, or use the version that wrote it"
         )
+
+
+class ServiceKeyFile:
+    """The file with the keys of services, without their secrets; the control plane writes it whenever they change."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = StateFile(path)
+
+    def load(self) -> tuple[ApiKey, ...]:
+        """Return the keys; none if the file is damaged, because the control plane writes it again."""
+        with contextlib.suppress(ControlError):
+            tree = self._file.read()
+            rows = [row for row in array_at(tree, "keys") if is_object(row)]
+            if tree.get("keys_format") == _FORMAT:
+                return tuple(
+                    ApiKey(
+                        name=text_at(row, "name"),
+                        owner=text_at(row, "name"),
+                        created_at=0.0,
+                        sha256=text_at(row, "sha256"),
+                        models=tuple(texts_at(row, "models")),
+                    )
+                    for row in rows
+                    if text_at(row, "name") and text_at(row, "sha256") and texts_at(row, "models")
+                )
+        return ()
+
+    def save(self, keys: Sequence[ApiKey]) -> None:
+        """Write the keys. Raises ControlError."""
+        rows = [{"name": key.name, "sha256": key.sha256, "models": list(key.models)} for key in keys]
+        self._file.save({"keys_format": _FORMAT, "keys": rows})
 
 
 def _is_whole_float(value: object, kind: object) -> bool:

@@ -1,6 +1,6 @@
 """Create, rotate and revoke the API keys of an instance, and write the filters by which Envoy checks them.
 
-Called by cli.keys, cli.up, wiring.budgets, wiring.local and wiring.usage.
+Called by cli.keys, cli.up and wiring.
 
 Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
@@ -8,7 +8,7 @@ tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
-from bateau.store.keys import KeyFile, Keyring
+from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
 from bateau.traffic.envoy.key_filters import BUDGETS, budget_filter, file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL, MODEL_HEADER
 from bateau.wiring.paths import make, paths
@@ -34,6 +34,7 @@ class Keys:
     def __init__(self, instance: str, environ: Mapping[str, str]) -> None:
         self._paths = paths(instance, environ)
         self._file = KeyFile(self._paths.state / "keys.json")
+        self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
 
     @property
     def directory(self) -> Path:
@@ -102,13 +103,19 @@ class Keys:
                 self._store(published)
         return published
 
+    def admit_services(self, keys: Sequence[ApiKey]) -> None:
+        """Let the gateway know the keys of services from now on, beside those of people. Raises ControlError."""
+        with self._file.changing() as keyring:
+            self._services.save(keys)
+            self._publish(keyring)
+
     def _store(self, keyring: Keyring) -> None:
         """Give keys to the gateway, and then keep them: a command that fails in between can be repeated."""
         self._publish(keyring)
         self._file.save(keyring)
 
     def _publish(self, keyring: Keyring) -> None:
-        keys = None if not keyring.required else tuple(keyring.by_name.values())
+        keys = (*keyring.by_name.values(), *self._services.load()) if keyring.required else None
         found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
         budgets = Path(file_of(self.directory, BUDGETS))
         try:

@@ -51,6 +51,7 @@ from bateau.wiring.paths import Paths, lock_holder, make, paths
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
+from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
 from bateau.wiring.usage import ledger_of
@@ -181,6 +182,7 @@ class LocalPlatform:
                 no_history=no_history,
                 who=user(),
                 own_services=(translator(where),),
+                service_keys=ServiceKeys(where, keys),
                 events=(LoggedEvents(), self._counted_events),
             )
         )

@@ -1,6 +1,6 @@
 """Write files that only their user may read.
 
-Called by wiring.keys and wiring.remote.
+Called by wiring.keys, wiring.remote and wiring.service_keys.
 """
 
 import os

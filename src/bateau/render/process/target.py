@@ -17,7 +17,7 @@ from typing import assert_never
 from bateau.domain.finding import Finding
 from bateau.domain.model_file import ModelFile
 from bateau.domain.placement import ModelCapacity
-from bateau.domain.process import ProbePlan, ProbeTarget, ProcessTemplate, port_word
+from bateau.domain.process import SERVICE_KEY, ProbePlan, ProbeTarget, ProcessTemplate, port_word, withheld_word
 from bateau.domain.unit import Address, Whereabouts
 from bateau.domain.workload import (
     Command,
@@ -98,11 +98,14 @@ def _command(
     workload: Workload, words: tuple[str, ...], working_directory: str | None, around: Surroundings
 ) -> ProcessTemplate:
     base = (around.inventory.directory or PurePath()) / PurePath(workload.position.file).parent
+    environment = _environment(workload, around.addresses)
+    has_key = withheld_word(SERVICE_KEY) in environment.values()
     return _revised(
         ProcessTemplate(
             revision="",
             command=words,
-            environment=_environment(workload, around.addresses),
+            environment=environment,
+            withheld={SERVICE_KEY: None} if has_key else {},
             working_directory=str(base / working_directory if working_directory else base),
             port_names=tuple(name for name, port in workload.ports.items() if not port.is_behind_front),
             uses_socket=any(port.is_behind_front for port in workload.ports.values()),
@@ -125,6 +128,7 @@ def _environment(workload: Workload, addresses: Mapping[str, Address | None]) ->
             environment.setdefault(f"BATEAU_{name}_URL_{_upper(port)}", url)
         if address and address.model:
             environment.setdefault(f"BATEAU_{name}_MODEL", address.model)
+            environment.setdefault(f"BATEAU_{name}_KEY", withheld_word(SERVICE_KEY))
     own = [name for name, port in workload.ports.items() if not port.is_behind_front]
     for name in own:
         environment.setdefault(f"PORT_{_upper(name)}", port_word(name))

@@ -52,8 +52,11 @@ class _Stream:
 class AdsServer:
     """A delta ADS server. It calls `on_change` after each message from an Envoy, and when an Envoy disconnects."""
 
-    def __init__(self, door: Door, *, on_change: Callable[[], None]) -> None:
+    def __init__(
+        self, door: Door, *, on_change: Callable[[], None], replaced_before: Callable[[], bool] = lambda: True
+    ) -> None:
         self._door = door
+        self._replaced_before = replaced_before
         self._on_change = on_change
         self._resources: Resources = {}
         self._draining: Collection[str] = ()
@@ -140,7 +143,7 @@ class AdsServer:
             self._door.closed()
 
     async def _serve(self, requests: AsyncIterator[Any], _context: object) -> AsyncIterator[Any]:
-        stream = _Stream(Subscriber(self._resources, draining=self._draining))
+        stream = _Stream(Subscriber(self._resources, draining=self._draining, replaced_before=self._replaced_before()))
         self._streams.append(stream)
         reader = asyncio.create_task(self._read(stream, requests))
         try:

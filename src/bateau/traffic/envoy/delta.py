@@ -84,12 +84,13 @@ class Subscriber:
     `node` and `zone` are as the Envoy names itself; the zone is empty if it knows none.
     `settled` is true if Envoy has accepted or rejected every resource that it should have. Envoy no longer counts the
     requests in flight of a cluster that it has replaced: `replacement` numbers the last time that this may have
-    happened, 0 if never. No two replacements have the same number.
+    happened, 0 if never. No two replacements have the same number. With `replaced_before`, an earlier control plane may
+    have replaced a cluster whose requests have not ended.
     """
 
     _replacements = itertools.count(1)
 
-    def __init__(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
+    def __init__(self, resources: Resources, *, draining: Collection[str] = (), replaced_before: bool = True) -> None:
         self.node: str | None = None
         self.zone = ""
         self.outbox: deque[Any] = deque()
@@ -99,6 +100,7 @@ class Subscriber:
         self._types: dict[str, _Subscription] = {}
         self._replaced: set[str] = set()  # clusters that wait for endpoints that Envoy does not ask for again
         self._nonce = 0
+        self._replaced_before = replaced_before
         self.replacement = 0
 
     def update(self, resources: Resources, *, draining: Collection[str] = ()) -> None:
@@ -123,7 +125,7 @@ class Subscriber:
         subscription = self._types.setdefault(type_url, _Subscription())
         if first:
             subscription.held.update(request.initial_resource_versions)
-            if type_url == CLUSTER and subscription.held:
+            if type_url == CLUSTER and subscription.held and self._replaced_before:
                 self.replacement = next(self._replacements)  # perhaps by the control plane before this one
             subscription.wildcard = type_url in _WILDCARD_TYPES and not request.resource_names_subscribe
         if sent := subscription.pending.pop(request.response_nonce, None):

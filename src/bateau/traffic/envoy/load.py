@@ -71,6 +71,10 @@ class LoadMeter:
         if traffic.wants_load:
             self._polling = asyncio.get_running_loop().create_task(self._poll(traffic, admins), name="gateway load")
 
+    def has_accounted_for(self, replacements: Mapping[str, int]) -> bool:
+        """Whether the hosts had all requests once since the last replacement of a cluster in each proxy."""
+        return all(number == self._complete.get(proxy, 0) for proxy, number in replacements.items())
+
     async def close(self) -> None:
         """Stop polling."""
         if self._polling:

@@ -69,6 +69,8 @@ class EnvoyPlane:
     ) -> None:
         self._binary = binary
         self._runtime = runtime
+        # There while requests of a replaced cluster may be in flight, for the control plane after this one.
+        self._replaced = runtime / "replaced"
         self._concurrency = concurrency
         self._bootstrap = bootstrap(xds_socket=runtime / "xds.sock")
         try:
@@ -88,7 +90,9 @@ class EnvoyPlane:
             raise ControlError(
                 f"{binary} cannot be the gateway: {why}", hint="the gateway needs Envoy 1.40 or newer"
             ) from error
-        self._ads = AdsServer(UnixDoor(runtime / "xds.sock"), on_change=self._look)
+        self._ads = AdsServer(
+            UnixDoor(runtime / "xds.sock"), on_change=self._look, replaced_before=self._replaced.exists
+        )
         self._meter = LoadMeter(
             clock, may_ask=self._all_connected, replacements=self._replacements, on_change=self._look
         )
@@ -225,6 +229,7 @@ class EnvoyPlane:
 
     def _look(self) -> None:
         """Update the state, and wake the callbacks if it has changed."""
+        self._note_replacements()
         rejected = {**self._ads.rejections(), **self._failed}
         state = PlaneState(
             accepted=self._accepted(), rejected=rejected, load=self._meter.load, asked=self._ads.asked.now()
@@ -238,6 +243,16 @@ class EnvoyPlane:
         if _differs(before, state):
             for wake in self._wakes:
                 wake()
+
+    def _note_replacements(self) -> None:
+        """Leave a mark for the next control plane before a cluster is replaced, and remove it when that is over."""
+        found = self._replacements()
+        over = self._meter.has_accounted_for(found)
+        with contextlib.suppress(OSError):  # without the mark, a restart in that moment may count too little
+            if not over:
+                self._replaced.touch(mode=0o600)
+            elif found:
+                self._replaced.unlink(missing_ok=True)
 
     def _retry(self) -> None:
         self._retrying = None

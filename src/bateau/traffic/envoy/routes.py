@@ -359,8 +359,10 @@ def _model_entry(name: str, model: Backend) -> ReadObject:
     if model.generation is None:
         return entry
     # As in llama.cpp's own list of models that may sleep.
-    status = {"value": "sleeping", "says": model.hold.says} if model.hold else {"value": "loaded"}
-    return {**entry, "status": status}
+    if model.hold:
+        return {**entry, "status": {"value": "sleeping", "says": model.hold.says}}
+    ready = any(not endpoint.draining for endpoint in model.endpoints)
+    return {**entry, "status": {"value": "loaded" if ready else "loading"}}
 
 
 def _no_such_model(names: Sequence[str]) -> str:
