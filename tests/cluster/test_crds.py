@@ -296,8 +296,8 @@ def test_free_values_and_patches_keep_nulls_and_types(kubectl: Kubectl) -> None:
 
 def test_explain_shows_the_documentation_of_the_fields(kubectl: Kubectl) -> None:
     scale = " ".join(kubectl("explain", "model.spec.scale").split())
-    assert "How the number of replicas follows the load, on clusters only." in scale
-    assert "Smallest number of replicas; 0 lets the model sleep. Default: 1." in scale
+    assert "How the number of replicas follows the load, instead of" in scale
+    assert "Smallest number of replicas; 0 lets the model sleep, on one machine only. Default: 1." in scale
     assert "Container image, on clusters only." in kubectl("explain", "apps.bateau.dev.spec.image")
     limits = " ".join(kubectl("explain", "model.spec.limits").split())
     assert "this version does not act on it yet" in limits

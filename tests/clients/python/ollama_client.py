@@ -34,7 +34,7 @@ def stream():
 
 def generate():
     assert client().generate("chat", QUESTION, system="Be brief.", options=SHORT).response
-    assert client().generate("chat", QUESTION, raw=True, options=SHORT).response
+    assert client().generate("chat", QUESTION, raw=True, options=SHORT).done
     assert list(client().generate("chat", QUESTION, stream=True, options=SHORT))[-1].done
     assert client().generate("chat").done_reason == "load"
 
