@@ -478,3 +478,22 @@ async def test_a_model_that_does_not_start_at_once_does_not_fall_asleep_meanwhil
         assert w.replicas()
         await w.pass_time(30.0)
         await w.until(lambda: held(w))
+
+
+async def test_of_three_models_that_fit_only_one_at_a_time_each_gets_its_turn() -> None:
+    sources = {"chat": SOURCE, "other": OTHER, "third": "hf://org/repo/third.gguf"}
+    texts = {name: sleepy(name, source=source) for name, source in sources.items()}
+    async with world(chat=texts["chat"], other=texts["other"], third=texts["third"]) as w:
+        w.source.files.update({source: model_file(source) for source in sources.values()})
+        w.memory_bytes = 800 * 2**20
+        await w.until(lambda: held(w))
+        awake_since: dict[str, int] = dict.fromkeys(sources, 0)
+        for turn in range(1, 60):  # the clients of all of them never stop
+            for name in sources:
+                if held(w, f"model/{name}"):
+                    await ask(w, f"model/{name}")
+                elif w.backend(f"model/{name}").endpoints:
+                    awake_since[name] = turn
+            w.plane.in_flight = {f"model.{name}.0": 0 if held(w, f"model/{name}") else 2 for name in sources}
+            await w.pass_time(5.0)
+        assert all(turn > 40 for turn in awake_since.values()), awake_since

@@ -253,6 +253,8 @@ class Scaling:
             model.holds = model.called = False
             model.awake_at = model.active_at = self._now
             model.says = ""
+            for each in self._all:
+                each.after = None if each.after == model.key else each.after
         elif model_source(model.service) and model.key not in seen.capacities:
             progress = seen.fetching(model.service)
             model.says = f"its model is being fetched{f': {progress}' if progress else ''}"
