@@ -50,6 +50,10 @@ class Keys:
         """Return the keys. Raises ControlError if the file is damaged."""
         return self._file.load()
 
+    def of_services(self) -> Sequence[ApiKey]:
+        """Return the keys that services of the specs have been given."""
+        return self._services.load()
+
     def named(self, name: str) -> ApiKey:
         """Return one key. Raises ControlError if there is none of this name."""
         return _named(self.load(), name)

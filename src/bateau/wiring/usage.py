@@ -16,5 +16,6 @@ def ledger_of(instance: str, environ: Mapping[str, str]) -> Ledger:
 
 
 def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
-    """Return the owners of the keys that exist, by key. Raises ControlError."""
-    return {name: key.owner for name, key in Keys(instance, environ).load().by_name.items()}
+    """Return the owners of the keys that exist, by key: a service owns its own. Raises ControlError."""
+    keys = Keys(instance, environ)
+    return {key.name: key.owner for key in (*keys.of_services(), *keys.load().by_name.values())}
