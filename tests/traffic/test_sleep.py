@@ -146,6 +146,19 @@ async def test_a_request_waits_through_a_restart_of_the_control_plane(gateway: G
     assert {answer.status for answer in await asyncio.gather(*held)} == {200}
 
 
+async def test_a_model_that_was_waited_for_stays_through_a_restart_of_the_control_plane(
+    gateway: Gateway, first: Upstream
+) -> None:
+    await gateway.publish(asleep(65))
+    held = await ask_many(gateway, 1)
+    await waiting(gateway, 65)
+    await gateway.publish(awake(65, first.endpoint()))
+    assert [answer.status for answer in await asyncio.gather(*held)] == [200]
+    await gateway.restart_control(awake(65, first.endpoint()))
+    await asyncio.sleep(1)  # Envoy asks for it again, over the stream on which it did before
+    assert (await gateway.chat()).status == 200
+
+
 async def test_a_control_plane_that_remembers_less_learns_the_generation_from_the_gateway(
     gateway: Gateway, first: Upstream
 ) -> None:

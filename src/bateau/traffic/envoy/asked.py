@@ -5,7 +5,7 @@ and removed later.
 Source: Envoy's xDS protocol, incremental xDS; the method DeltaClusters.
 
 Invariant: Envoy never hears that a cluster which exists does not: it would remove it. Held by
-tests/traffic/test_sleep.py::test_a_request_waits_through_a_restart_of_the_control_plane.
+tests/traffic/test_sleep.py::test_a_model_that_was_waited_for_stays_through_a_restart_of_the_control_plane.
 """
 
 import asyncio
