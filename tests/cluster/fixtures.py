@@ -77,7 +77,9 @@ def leftovers(name: str) -> list[str]:
     ]
     mounts = [line for line in _text(Path("/proc/self/mounts")).splitlines() if own.search(line)]
     namespaces = [str(each) for each in Path("/run/netns").glob(f"bateau-{name}*")]
-    cgroups = [str(each) for each in Path("/sys/fs/cgroup").glob(f"**/bateau-{name}")]
+    # Unlike `glob`, this does not mind that the groups of other clusters end meanwhile.
+    groups = ((folder, each) for folder, names, _ in os.walk("/sys/fs/cgroup") for each in names)
+    cgroups = [f"{folder}/{each}" for folder, each in groups if each == f"bateau-{name}"]
     return [*processes, *mounts, *namespaces, *cgroups]
 
 
