@@ -231,7 +231,7 @@ class Control:
 
     def _turn(self) -> float:
         """Take all steps that are possible now. Return how long the loop may sleep unless woken, in seconds."""
-        # The notice of a change can get lost.
+        # The notice of a change can get lost, so the specs are also read from time to time without one.
         due = self._ports.clock.monotonic() - self.desired.read_at >= RESYNC_S
         if (self.desired.stale or due) and self._reading is None:
             self._reading = asyncio.create_task(self._read())
@@ -310,7 +310,7 @@ class Control:
             told=self.planes.observe().accepted and self.planes.has(self._traffic_now()),
             capacities=self.outcome.placement.capacities if self.outcome else {},
             refused=self.outcome.placement.refused.keys() if self.outcome else (),
-            memory_bytes_total=self._ports.site.machine().memory_bytes_total,
+            memory_bytes_total=lambda: self._ports.site.machine().memory_bytes_total,
             trouble=lambda each: why_not_waking(each, self.why_blocked(each), self.observed.replicas, self.fetches),
             fetching=lambda service: fetched(service, self.fetches),
         )

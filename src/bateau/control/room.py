@@ -7,7 +7,7 @@ tests/control/test_scaling.py::test_two_models_that_fit_only_one_at_a_time_both_
 tests/control/test_scaling.py::test_a_model_that_cannot_fit_needs_no_memory.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bateau.domain.placement import ModelCapacity
@@ -78,23 +78,23 @@ class Memory:
         models: Mapping[str, ScaledModel],
         capacities: Mapping[str, ModelCapacity],
         refused: Collection[str],
-        total: int,
+        total: Callable[[], int],
     ) -> None:
         self._models = models
         self._capacities = capacities
         self._total = total
         self._refused = refused
-        self._present: dict[str, int] = {s.key: len(replicas.get(s.key, ())) for s in release.services}
-        self._wanted: dict[str, int] = {s.key: s.replicas for s in release.services if s.key not in models}
+        self._release = release
+        self._replicas = replicas
 
     def short_of(self, model: ScaledModel) -> str | None:
         """Return why one more replica of a model has to wait for memory; None if it fits."""
-        used = sum(self._of(key) * self._count(key) for key in self._present)
+        used, total = sum(map(self._used, self._release.services)), self._total()
         kept = sum(each.state is not ReplicaState.STOPPING for each in model.present)
         needs = self._of(model.key) * max(0, model.wanted + 1 - kept)
-        if used + needs <= self._total:
+        if used + needs <= total:
             return None
-        free = approximate_bytes(max(0, self._total - used))
+        free = approximate_bytes(max(0, total - used))
         return f"it waits for memory: it needs {approximate_bytes(needs)}, and {free} are free"
 
     def makes_room(self, waits: ScaledModel, now: float) -> ScaledModel | None:
@@ -113,7 +113,7 @@ class Memory:
         capacity = self._capacities.get(key)
         return (capacity.memory_bytes or 0) if capacity else 0
 
-    def _count(self, key: str) -> int:
-        model = self._models.get(key)
-        wanted = model.wanted if model else self._wanted.get(key, 0)
-        return self._present[key] if key in self._refused else max(wanted, self._present[key])
+    def _used(self, service: Workload) -> int:
+        model, present = self._models.get(service.key), len(self._replicas.get(service.key, ()))
+        wanted = model.wanted if model else service.replicas
+        return self._of(service.key) * (present if service.key in self._refused else max(wanted, present))

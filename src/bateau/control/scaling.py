@@ -58,7 +58,7 @@ class Seen:
     told: bool
     capacities: Mapping[str, ModelCapacity]
     refused: Collection[str]
-    memory_bytes_total: int
+    memory_bytes_total: Callable[[], int]
     trouble: Callable[[Workload], str | None]
     fetching: Callable[[Workload], str | None]
 
@@ -134,7 +134,9 @@ class Scaling:
     @property
     def measures(self) -> bool:
         """Whether a decision depends on the load."""
-        return any(model.wanted and (model.generation is not None or model.scale.max > 1) for model in self._all)
+        return any(
+            model.wanted and (model.generation is not None or model.scale.max > 1) for model in self._models.values()
+        )
 
     def says(self, key: str) -> str | None:
         """Return why a model has as many replicas as it has; None if there is no reason to report."""
@@ -149,7 +151,7 @@ class Scaling:
     def due_in(self) -> float | None:
         """Return the seconds until the next decision that depends on time; None if there is none."""
         now, due = self._clock.monotonic(), list[float]()
-        for model in self._all:
+        for model in self._models.values():
             if model.busy_since is not None:
                 due.append(_LOOK_S)
             if model.calm_since is not None:
@@ -159,10 +161,6 @@ class Scaling:
             if model.holds and (model.called or model.wanted):
                 due.append(_LOOK_S)
         return max(_LOOK_S, min(due)) if due else None
-
-    @property
-    def _all(self) -> Sequence[ScaledModel]:
-        return list(self._models.values())
 
     def _model(
         self, service: Workload, scale: Scale, known: ScaledModel | None, present: Sequence[Replica]
@@ -253,7 +251,7 @@ class Scaling:
             model.holds = model.called = False
             model.awake_at = model.active_at = self._now
             model.says = ""
-            for each in self._all:
+            for each in self._models.values():
                 each.after = None if each.after == model.key else each.after
         elif model_source(model.service) and model.key not in seen.capacities:
             progress = seen.fetching(model.service)

@@ -12,13 +12,14 @@ from dataclasses import replace
 from bateau.domain.process import SERVICE_KEY, ProcessTemplate
 from bateau.domain.release import Release
 from bateau.domain.unit import Unit
-from bateau.domain.workload import Workload
 from bateau.ports.service_keys import ServiceKeyring
 
 
 def models_of(release: Release) -> Mapping[str, Sequence[str]]:
     """Return the names of the models that each service may ask, by service key; a service without any is left out."""
-    names = {service.key: (service.name, *service.served_names) for service in release.services if _is_model(service)}
+    names = {
+        service.key: (service.name, *service.served_names) for service in release.services if service.is_named_in_bodies
+    }
     found = {
         service.key: sorted(name for used in service.uses for name in names.get(used, ()))
         for service in release.services
@@ -46,7 +47,3 @@ def _with_key(unit: Unit, keyring: ServiceKeyring | None) -> Unit:
     if keyring is None or not isinstance(body, ProcessTemplate) or SERVICE_KEY not in body.withheld:
         return unit
     return replace(unit, body=replace(body, withheld={**body.withheld, SERVICE_KEY: keyring.secret(unit.key)}))
-
-
-def _is_model(service: Workload) -> bool:
-    return any(port.protocol == "openai" for port in service.ports.values())

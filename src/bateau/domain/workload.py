@@ -282,6 +282,11 @@ class Workload:
         return self.key.name
 
     @property
+    def is_named_in_bodies(self) -> bool:
+        """Whether requests name it in their body, as they name a model."""
+        return any(port.protocol == "openai" for port in self.ports.values())
+
+    @property
     def brings_documents(self) -> bool:
         """Whether it consists of Kubernetes objects from foreign documents."""
         return isinstance(self.runs, Documents)

@@ -12,7 +12,7 @@ from bateau.domain.workload import Workload
 def shared_names(services: Iterable[Workload]) -> list[Problem]:
     """Return an error for each served name that is also another model's, in the same namespace."""
     every = sorted(services, key=lambda each: each.key)
-    owners = {(each.namespace, each.name): each for each in every if _is_model(each)}
+    owners = {(each.namespace, each.name): each for each in every if each.is_named_in_bodies}
     found: list[Problem] = []
     for each in every:
         for index, name in enumerate(each.served_names):
@@ -25,7 +25,3 @@ def shared_names(services: Iterable[Workload]) -> list[Problem]:
                 says = f"{each.key} serves the name {name} twice"
                 found.append(Problem(where=where, says=says, hint="remove it"))
     return found
-
-
-def _is_model(service: Workload) -> bool:
-    return any(port.protocol == "openai" for port in service.ports.values())

@@ -46,8 +46,7 @@ class Process:
 
     def address(self, workload: Workload, where: Whereabouts) -> Address | None:
         """Return the URL of the endpoint for models, else that of the first port that has a number."""
-        is_openai = any(port.protocol == "openai" for port in workload.ports.values())
-        if is_openai or isinstance(workload.runs, External):
+        if workload.is_named_in_bodies or isinstance(workload.runs, External):
             return Address(url=where.models_url, says="URL of the endpoint", model=workload.name)
         urls = tuple(
             (name, f"{_SCHEMES.get(port.protocol, 'http://')}127.0.0.1:{number}")
