@@ -6,7 +6,19 @@ import sys
 
 from bench.report import write_page
 
-PROGRAMS = ("startup", "idle", "many", "tokens", "chain", "delivery", "charts", "peers", "growth", "kubernetes")
+PROGRAMS = (
+    "startup",
+    "idle",
+    "many",
+    "closing",
+    "tokens",
+    "chain",
+    "delivery",
+    "charts",
+    "peers",
+    "growth",
+    "kubernetes",
+)
 
 
 def main() -> None:

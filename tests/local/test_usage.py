@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import urllib.request
+from typing import Any
 
 from local.stack import Stack, chat_body, wait_for
 from local.test_keys import create
@@ -50,6 +51,22 @@ def generated(stack: Stack, secret: str) -> float:
     )
 
 
+def leave(stack: Stack, secret: str, *, events: int) -> None:
+    """Leave a stream after some of its events."""
+    headers = {"content-type": "application/json", "authorization": f"Bearer {secret}"}
+    body = json.dumps({**chat_body(stream=True, max_tokens=200), "ignore_eos": True}).encode()
+    request = urllib.request.Request(f"{stack.url}/v1/chat/completions", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        while events:
+            events -= answer.readline().startswith(b"data: ")
+
+
+def closed(stack: Stack) -> list[dict[str, Any]]:
+    """Return what a check says when nothing is in flight, and an answer that was left is in the ledger."""
+    rows = json.loads(stack.bateau("usage", "--check", "--json").out)["replicas"]
+    return rows if all(row["requestsEstimated"] and not row["requestsInFlight"] for row in rows) else []
+
+
 def used(stack: Stack) -> dict[str, dict[str, int]]:
     tree = json.loads(stack.bateau("usage", "--json").out)
     assert tree["damagedLines"] == 0
@@ -76,6 +93,14 @@ def test_the_ledger_agrees_with_the_engine_and_survives_every_process(stack: Sta
     sent += mixed(stack, secret, 1)
     wait_for(lambda: used(stack)["ci"]["requests"] == sent, timeout_s=10)
     assert used(stack)["ci"]["tokensOut"] == generated(stack, secret)
+    # A client that leaves has used what the engine has made for it until then.
+    leave(stack, secret, events=6)
+    (row,) = wait_for(lambda: closed(stack), timeout_s=20)
+    assert (row["replica"], row["requests"], row["requestsEstimated"]) == ("model.chat.0", sent + 1, 1)
+    assert abs(row["tokensOut"] - row["engineTokensOut"]) <= 6
+    assert abs(row["tokensIn"] - row["engineTokensIn"]) <= 12
+    assert "DIFFERENCE" in stack.bateau("usage", "--check").out
+    sent += 1
     owners = json.loads(stack.bateau("usage", "--by", "owner", "--json").out)["groups"]
     assert [(group["owner"], group["requests"]) for group in owners if group["owner"] != "(no key)"] == [
         ("search", sent)

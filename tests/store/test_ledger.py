@@ -178,3 +178,29 @@ def test_requests_are_summed_by(ledger: Ledger, by: str, groups: list[str]) -> N
     found = summary(all_of(ledger), by, owners={"ci": "ada"})  # pyright: ignore[reportArgumentType]
     assert list(found.by) == groups
     assert sum(each.requests for each in found.by.values()) == found.total.requests == 3
+
+
+def begun(id_: str, at: float = NOW) -> str:
+    tree = {"v": "begun-1", "time": f"{at:.3f}", "id": id_, "path": "/v1/completions", "replica": "r", "bytes_in": "70"}
+    return json.dumps(tree) + "\n"
+
+
+def test_a_request_that_has_begun_and_not_ended_is_cut_if_it_is_old_enough(ledger: Ledger) -> None:
+    ledger.path.write_text(begun("a") + begun("b") + line(id="a") + begun("c", NOW + 60))
+    assert [each.id for each in all_of(ledger)] == ["a"]
+    assert ledger.damaged == 0
+    (cut,) = ledger.cut(before=NOW + 30)
+    assert (cut.id, cut.cut, cut.bytes_in, cut.replica, cut.status) == ("b", True, 70, "r", 0)
+    assert {each.id for each in ledger.cut(before=NOW + 90)} == {"b", "c"}
+
+
+def test_lines_about_begun_requests_are_not_new_requests(ledger: Ledger) -> None:
+    tail = Tail(ledger)
+    ledger.path.write_text(begun("a") + line(id="a"))
+    assert [each.id for each in tail.new()] == ["a"]
+    tail.close()
+
+
+def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Ledger) -> None:
+    ledger.path.write_text(line(duration_ms=900, prompt_ms=100.4, predicted_ms=300) + line(duration_ms=900))
+    assert [each.queue_ms for each in all_of(ledger)] == [500, None]

@@ -286,7 +286,8 @@ async def test_keys_are_checked_once_and_no_secret_reaches_the_translator(served
     first.seen.clear()
     statuses = [(await ask(served, body={**CHAT, "stream": False}, headers=headers)).status for _ in range(4)]
     assert statuses == [200, 200, 200, 429]
-    assert not {"authorization", "x-bateau-key"} & {name.lower() for seen in first.seen for name in seen.headers}
+    assert {seen.headers["x-bateau-key"] for seen in first.seen} == {"limited"}
+    assert not {"authorization"} & {name.lower() for seen in first.seen for name in seen.headers}
     forbidden = await ask(served, headers={"authorization": f"Bearer {other}"})
     assert (forbidden.status, "may not use this model" in forbidden.tree["error"]) == (403, True)
 

@@ -10,10 +10,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bateau.domain.api_key import ApiKey
 from bateau.domain.used import Used
 from bateau.store.ledger import Ledger
-from traffic.gateway import Gateway, eventually, model
-from traffic.upstream import Upstream
+from traffic.gateway import REPLICA, Gateway, eventually, model, running_gateway
+from traffic.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -147,6 +148,78 @@ async def test_a_line_has_no_part_of_a_prompt_an_answer_or_a_secret(gateway: Gat
     assert "PRIVATE" not in (gateway.base / "requests.jsonl").read_text()
 
 
+REASONS = [
+    ("chat/completions", whole({"choices": [{"finish_reason": "stop", "index": 0}]}), "stop"),
+    (
+        "chat/completions",
+        stream({"choices": [{"finish_reason": None}]}, {"choices": [{"finish_reason": "length"}]}),
+        "length",
+    ),
+    ("chat/completions", whole({"choices": {"finish_reason": "stop"}, "finish_reason": "stop"}), None),
+    ("messages", whole({"stop_reason": "end_turn", "usage": ANTHROPIC}), "end_turn"),
+    ("messages", stream({"message": {"stop_reason": None}}, {"delta": {"stop_reason": "max_tokens"}}), "max_tokens"),
+    ("messages", whole({"stop_reason": "a reason of\n its own", "usage": ANTHROPIC}), None),
+    (
+        "chat/completions",
+        whole({"choices": [{"message": {"finish_reason": "x"}, "finish_reason": "tool_calls"}]}),
+        "tool_calls",
+    ),
+]
+
+
+@pytest.mark.parametrize(("path", "answer", "reason"), REASONS)
+@pytest.mark.parametrize("pieces", [3, 10_000])
+async def test_the_reason_why_an_answer_ended_is_a_word_of_its_api(
+    gateway: Gateway, first: Upstream, path: str, answer: Answer, reason: str | None, pieces: int
+) -> None:
+    async def cut_up(request: web.Request) -> web.StreamResponse:
+        made = await answer(request)
+        if not isinstance(made, web.Response):
+            return made
+        response = web.StreamResponse(headers={"content-type": "application/json"})
+        await response.prepare(request)
+        body = made.body
+        assert isinstance(body, bytes)
+        for at in range(0, len(body), pieces):
+            await response.write(body[at : at + pieces])
+            await asyncio.sleep(0)
+        return response
+
+    first.answer = cut_up
+    await gateway.publish(model("chat", first.endpoint()))
+    assert (await used_by(gateway, f"/v1/{path}")).stop_reason == reason
+
+
+async def test_a_request_that_was_sent_to_a_replica_is_known_if_the_gateway_is_killed() -> None:
+    """Its key too: an engine has worked for it."""
+    async with running_gateway() as gateway, upstream("model.chat.0", gateway.base / "0.sock") as first:
+        over = asyncio.Event()
+
+        async def answer(_: web.Request) -> web.StreamResponse:
+            await over.wait()
+            return web.json_response({})
+
+        first.answer = answer
+        _, secret = gateway.keys.create(ApiKey(name="ci", owner="me", created_at=0.0))
+        await gateway.publish(model("chat", first.endpoint()))
+        asking = asyncio.create_task(gateway.chat(headers={"authorization": f"Bearer {secret}"}))
+
+        async def is_there() -> bool:
+            return bool(first.seen)
+
+        await eventually(is_there)
+        await asyncio.sleep(0.3)  # longer than lines wait to be written
+        await gateway.end(REPLICA)
+        with pytest.raises(aiohttp.ClientError):
+            await asking
+        ledger = Ledger(gateway.base)
+        assert list(ledger.read(since=0, until=1e12)) == []
+        (cut,) = ledger.cut(before=1e12)
+        assert (cut.key, cut.model, cut.replica, cut.path) == ("ci", "chat", "model.chat.0", "/v1/chat/completions")
+        assert cut.bytes_in == len(json.dumps({"model": "chat", "messages": [{"role": "user", "content": "hello"}]}))
+        over.set()
+
+
 async def test_a_client_that_has_gone_is_marked_and_its_tokens_are_unknown(gateway: Gateway, first: Upstream) -> None:
     begun = asyncio.Event()
 
@@ -167,7 +240,7 @@ async def test_a_client_that_has_gone_is_marked_and_its_tokens_are_unknown(gatew
         )
     used = (await lines(gateway, before + 1))[-1]
     assert begun.is_set()
-    assert (used.client_gone, used.tokens_in, used.tokens_out) == (True, None, None)
+    assert (used.client_gone, used.tokens_in, used.tokens_out, used.events) == (True, None, None, 1)
 
 
 async def test_every_request_has_one_line_whatever_it_is_answered(gateway: Gateway, first: Upstream) -> None:

@@ -64,6 +64,13 @@ class ApiClient:
         """Replace every replica of a service, one after another. Raises ControlError."""
         return self._ask("POST", "/v1/restart", {"service": service})
 
+    def metrics(self) -> str:
+        """Return the Prometheus page of the instance. Raises ControlError."""
+        status, data = self._fetch("GET", "/metrics", None, _TIMEOUT_S)
+        if status >= _REFUSED:
+            raise self._not_understood()
+        return data.decode(errors="replace")
+
     def answers(self) -> bool:
         """Whether a control plane answers."""
         try:
@@ -77,11 +84,22 @@ class ApiClient:
         return ControlError(says, hint="is it of another version? restart it with `bateau down` and `bateau up`")
 
     def _ask(self, method: str, path: str, body: ReadObject | None = None, *, patience_s: float = 0.0) -> JsonObject:
-        connection = _UnixConnection(self._path, timeout_s=_TIMEOUT_S + patience_s)
+        status, data = self._fetch(method, path, None if body is None else json.dumps(body), _TIMEOUT_S + patience_s)
         try:
-            connection.request(method, path, body=None if body is None else json.dumps(body))
+            tree = object_at(json.loads(data))
+        except ValueError as error:
+            says = f"the control plane of {self._instance} gave an answer that is not JSON (status {status})"
+            raise ControlError(says, hint="`bateau logs control` shows what it does") from error
+        if status >= _REFUSED:
+            raise ControlError(text_at(tree, "error"), hint=text_at(tree, "hint") or None)
+        return tree
+
+    def _fetch(self, method: str, path: str, body: str | None, timeout_s: float) -> tuple[int, bytes]:
+        connection = _UnixConnection(self._path, timeout_s=timeout_s)
+        try:
+            connection.request(method, path, body=body)
             response = connection.getresponse()
-            data = response.read()
+            return response.status, response.read()
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise ControlError(
                 f"no control plane answers for {self._instance}", hint="start one with `bateau up`"
@@ -91,14 +109,6 @@ class ApiClient:
             raise ControlError(says, hint="`bateau logs control` shows what it does") from error
         finally:
             connection.close()
-        try:
-            tree = object_at(json.loads(data))
-        except ValueError as error:
-            says = f"the control plane of {self._instance} gave an answer that is not JSON (status {response.status})"
-            raise ControlError(says, hint="`bateau logs control` shows what it does") from error
-        if response.status >= _REFUSED:
-            raise ControlError(text_at(tree, "error"), hint=text_at(tree, "hint") or None)
-        return tree
 
 
 class _UnixConnection(http.client.HTTPConnection):

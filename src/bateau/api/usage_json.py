@@ -7,10 +7,14 @@ import csv
 import io
 from collections.abc import Mapping
 
+from bateau.domain.closure import Closure
 from bateau.domain.used import By, Sum, Summary
 from bateau.kit.json_value import ReadObject
+from bateau.kit.rfc3339 import rfc3339
 
-HEADER = ("REQUESTS", "ERRORS", "TOKENS IN", "CACHED", "TOKENS OUT", "UNKNOWN")
+HEADER = ("REQUESTS", "ERRORS", "TOKENS IN", "CACHED", "TOKENS OUT", "UNKNOWN", "ESTIMATED")
+CLOSURE_HEADER = ("REPLICA", "REQUESTS", "ESTIMATED", "TOKENS IN", "ENGINE", "TOKENS OUT", "ENGINE", "DIFFERENCE")
+_UNKNOWN = "-"
 
 
 def usage_json(found: Summary, by: By, *, since: str, until: str, damaged: int) -> ReadObject:
@@ -47,4 +51,33 @@ def _sum(each: Sum) -> Mapping[str, int]:
         "tokensCached": each.tokens_cached,
         "tokensOut": each.tokens_out,
         "requestsWithoutTokens": each.uncounted,
+        "requestsEstimated": each.estimated,
     }
+
+
+def closure_json(each: Closure) -> ReadObject:
+    """Return the sums of a replica's ledger beside those of its engine; null is not known, and so not checked."""
+    return {
+        "replica": each.engine.replica,
+        "since": rfc3339(each.engine.since),
+        "requests": each.requests,
+        "requestsEstimated": each.estimated,
+        "requestsInFlight": each.engine.in_flight,
+        "tokensIn": each.tokens_in,
+        "engineTokensIn": each.engine.tokens_in,
+        "tokensOut": each.tokens_out,
+        "engineTokensOut": each.engine.tokens_out,
+        "difference": each.difference,
+    }
+
+
+def closure_row(each: Closure) -> tuple[str, ...]:
+    """Return the cells of a replica."""
+    numbers = (
+        *(each.requests, each.estimated),
+        *(each.tokens_in, each.engine.tokens_in),
+        *(each.tokens_out, each.engine.tokens_out),
+    )
+    shown = (_UNKNOWN if number is None else f"{number:,}" for number in numbers)
+    apart = "not checked" if each.difference is None else f"{each.difference:.2%}"
+    return (each.engine.replica, *shown, apart)

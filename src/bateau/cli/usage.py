@@ -2,12 +2,19 @@
 
 import os
 import time
-from typing import get_args
+from typing import TYPE_CHECKING, Final, get_args
 
 import click
 
 from bateau.cli.options import Period, json_option, name_option
 from bateau.domain.used import By
+
+if TYPE_CHECKING:
+    from bateau.api.trees import ReplicaTree, StatusTree
+    from bateau.domain.closure import Closure
+
+# A request that has not ended for so long was cut, if nobody can say whether its gateway still runs.
+_PATIENCE_S: Final = 3600.0
 
 
 @click.command()
@@ -16,24 +23,33 @@ from bateau.domain.used import By
     "--last", type=Period(), default="24h", show_default=True, help="The time to look back, such as 24h or 30d."
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
+@click.option("--check", "checks", is_flag=True, help="Compare the sums with the counters of the running engines.")
 @name_option
 @json_option
-def command(by: By, last: float, as_csv: bool, name: str, as_json: bool) -> None:
+def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json: bool) -> None:
     """Sum the requests and tokens of the endpoint by key, owner, model, day or hour (UTC).
 
-    Each request is counted once, whether it was a stream or not. A request whose answer does not say its tokens, for
-    example because its client has gone, is counted as unknown and not as 0. It needs no running instance.
+    Each request is counted once, whether it was a stream or not. If its client has left before the end, or its gateway
+    was killed, its tokens are estimated, and the sums say for how many. A request whose answer does not say its tokens
+    is counted as unknown and not as 0. It needs no running instance; `--check` does.
     """
     from bateau.api.encoding import encode
     from bateau.api.usage_json import HEADER, usage_csv, usage_json, usage_row
+    from bateau.cli.instance import status_of
     from bateau.cli.table import table
+    from bateau.domain.estimate import with_estimates
     from bateau.domain.used import summary
     from bateau.kit.rfc3339 import rfc3339
     from bateau.wiring.usage import ledger_of, owners_of
 
+    if checks:
+        _check(name, as_json=as_json)
+        return
     now = time.time()
     ledger = ledger_of(name, os.environ)
-    found = summary(ledger.read(since=now - last, until=now + 1), by, owners=owners_of(name, os.environ))
+    cut_before = _gateways_began(status_of(name), now - _PATIENCE_S)
+    requests = with_estimates(ledger.read(since=now - last, until=now + 1), lambda: ledger.cut(before=cut_before))
+    found = summary(requests, by, owners=owners_of(name, os.environ))
     if as_json:
         since, until = rfc3339(now - last), rfc3339(now)
         click.echo(encode(usage_json(found, by, since=since, until=until, damaged=ledger.damaged)))
@@ -45,5 +61,59 @@ def command(by: By, last: float, as_csv: bool, name: str, as_json: bool) -> None
         click.echo(table((by.upper(), *HEADER), [*rows, usage_row("total", found.total)]))
     else:
         click.echo("no request in this time", err=True)
-    if ledger.damaged:
-        click.echo(f"{ledger.damaged} lines of the ledger cannot be read, and are not in the sums", err=True)
+    _tell_damage(ledger.damaged)
+
+
+def _check(name: str, *, as_json: bool) -> None:
+    """Print the sums of each running engine beside those of the ledger."""
+    from bateau.api.encoding import encode
+    from bateau.api.usage_json import CLOSURE_HEADER, closure_json, closure_row
+    from bateau.cli.instance import client
+    from bateau.cli.table import table
+    from bateau.domain.closure import closures
+    from bateau.domain.estimate import with_estimates
+    from bateau.wiring.usage import began, engine_counts, ledger_of
+
+    ledger = ledger_of(name, os.environ)
+    status = client(name).status()
+    replicas = _replicas_of_models(status)
+    times = began(replica["pid"] for replica in replicas)
+    since = {each["id"]: times[pid] for each in replicas if (pid := each["pid"]) is not None and pid in times}
+    engines = engine_counts(client(name).metrics(), since=since)
+    now = time.time()
+    requests = ledger.read(since=min(since.values(), default=now) - _PATIENCE_S, until=now + 1)
+    cut_before = _gateways_began(status, now - _PATIENCE_S)
+    found = closures(with_estimates(requests, lambda: ledger.cut(before=cut_before)), engines)
+    if as_json:
+        click.echo(encode({"replicas": [closure_json(each) for each in found], "damagedLines": ledger.damaged}))
+        return
+    if found:
+        click.echo(table(CLOSURE_HEADER, [closure_row(each) for each in found]))
+    else:
+        click.echo("no engine is running", err=True)
+    _tell_in_flight(found)
+    _tell_damage(ledger.damaged)
+
+
+def _replicas_of_models(status: "StatusTree") -> "list[ReplicaTree]":
+    return [replica for service in status["services"] if service["task"] for replica in service["replicas"]]
+
+
+def _gateways_began(status: "StatusTree | None", otherwise: float) -> float:
+    """Return when the oldest gateway that runs began: what it has not ended before was cut."""
+    from bateau.wiring.usage import began
+
+    if status is None:
+        return otherwise
+    return min(began(replica["pid"] for replica in status["gateway"]["replicas"]).values(), default=otherwise)
+
+
+def _tell_in_flight(found: "list[Closure]") -> None:
+    in_flight = sum(each.engine.in_flight for each in found)
+    if in_flight:
+        click.echo(f"{in_flight} requests are in flight, and not in the ledger yet", err=True)
+
+
+def _tell_damage(damaged: int) -> None:
+    if damaged:
+        click.echo(f"{damaged} lines of the ledger cannot be read, and are not in the sums", err=True)

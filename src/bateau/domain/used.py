@@ -22,7 +22,9 @@ class Used:
 
     `key` is None where none was needed or sent, `model` where none that exists was named. `tokens_in` includes
     `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it closed the connection before the
-    answer was complete.
+    answer was complete. `events` are those that a stream had, None for an answer that was none. `queue_ms` is the time
+    that the engine did not work on it, None if the engine does not say its times. `cut`: its gateway ended before it.
+    `estimated`: the tokens are not those of an answer, because it is not known whole.
     """
 
     at: float
@@ -40,11 +42,24 @@ class Used:
     bytes_in: int = 0
     bytes_out: int = 0
     client_gone: bool = False
+    events: int | None = None
+    stop_reason: str | None = None
+    queue_ms: int | None = None
+    cut: bool = False
+    estimated: bool = False
+
+    @property
+    def ended_at(self) -> float:
+        """When the answer ended, in seconds since the epoch."""
+        return self.at + (self.duration_ms or 0) / 1000
 
 
 @dataclass(slots=True)
 class Sum:
-    """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens."""
+    """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens.
+
+    The tokens of `estimated` ones are in the sums.
+    """
 
     requests: int = 0
     errors: int = 0
@@ -52,6 +67,7 @@ class Sum:
     tokens_cached: int = 0
     tokens_out: int = 0
     uncounted: int = 0
+    estimated: int = 0
 
     def add(self, used: Used) -> None:
         """Add one request."""
@@ -60,6 +76,7 @@ class Sum:
             self.errors += 1
         elif used.tokens_in is None and used.tokens_out is None:
             self.uncounted += 1
+        self.estimated += used.estimated
         self.tokens_in += used.tokens_in or 0
         self.tokens_cached += used.tokens_cached or 0
         self.tokens_out += used.tokens_out or 0

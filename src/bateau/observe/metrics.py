@@ -1,6 +1,7 @@
 """Merge the counters of Envoy, the model servers and the control plane into one Prometheus page.
 
-Called by wiring.controller and wiring.metrics. No request waits for it: counters are read when someone scrapes.
+Called by wiring.controller, wiring.metrics and wiring.usage. No request waits for it: counters are read when someone
+scrapes.
 Sources: Prometheus text exposition format 0.0.4; OpenTelemetry semantic conventions for generative AI metrics
 (gen_ai.server.request.duration, gen_ai.server.time_to_first_token), in their Prometheus spelling.
 
@@ -104,7 +105,7 @@ def add_envoy(page: Page, *texts: str) -> None:
 
 def add_llamacpp(page: Page, text: str, *, model: str, replica: str) -> None:
     """Add one llama.cpp server's counters."""
-    for name, _, value in _samples(text):
+    for name, _, value in samples(text):
         if name in _LLAMACPP:
             family, kind, says = _LLAMACPP[name]
             page.add(family, {"gen_ai_request_model": model, "replica": replica}, value, kind=kind, says=says)
@@ -127,7 +128,7 @@ def _summed(texts: Sequence[str]) -> Iterable[tuple[str, Mapping[str, str], str]
     """Sum samples over the proxies of one gateway: two run while one replaces the other."""
     found: dict[tuple[str, tuple[tuple[str, str], ...]], list[str]] = {}
     for text in texts:
-        for name, labels, value in _samples(text):
+        for name, labels, value in samples(text):
             found.setdefault((name, tuple(labels.items())), []).append(value)
     for (name, labels), values in found.items():
         # Each proxy knows all replicas.
@@ -135,7 +136,8 @@ def _summed(texts: Sequence[str]) -> Iterable[tuple[str, Mapping[str, str], str]
         yield name, dict(labels), values[0] if len(values) == 1 else f"{total(map(float, values)):.15g}"
 
 
-def _samples(text: str) -> Iterable[tuple[str, Mapping[str, str], str]]:
+def samples(text: str) -> Iterable[tuple[str, Mapping[str, str], str]]:
+    """Yield the name, labels and value of each sample of a Prometheus page."""
     for line in text.splitlines():
         if not line.startswith("#") and (found := _SAMPLE.match(line)):
             yield found["name"], dict(_labels(found["labels"] or "")), found["value"]

@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 import zlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,7 +30,9 @@ _BYTES_MAX: Final = 64 * 2**20
 _DAY_S: Final = 86_400.0
 KEPT_DAYS: Final = 90
 _FORMAT: Final = "1"
+_BEGUN_FORMAT: Final = "begun-1"  # of a line about a request that was sent to a replica
 _FORMAT_FIELD: Final = "v"
+_DIGITS_MAX: Final = 16
 _CLIENT_GONE: Final = "DC"
 
 
@@ -41,6 +43,7 @@ class Ledger:
         self._directory = directory
         self.path = directory / "requests.jsonl"
         self.damaged = 0  # lines that the last `read` has left out
+        self._unfinished: dict[str, Used] = {}
 
     def open(self) -> None:
         """Create the file, so that only its user can read it. Raises OSError."""
@@ -74,9 +77,14 @@ class Ledger:
     def read(self, *, since: float, until: float) -> Iterator[Used]:
         """Yield the requests that began from `since` to before `until`, in seconds since the epoch."""
         self.damaged = 0
+        self._unfinished.clear()
         for used in (*self.rotated(since=since), *self._read(self.path)):
             if since <= used.at < until:
                 yield used
+
+    def cut(self, *, before: float) -> Sequence[Used]:
+        """Return the requests of the last `read` that began before a time, and have not ended."""
+        return [used for used in self._unfinished.values() if used.at < before]
 
     def rotated(self, *, since: float) -> Iterator[Used]:
         """Yield the requests in older files that began at `since` or later."""
@@ -89,7 +97,10 @@ class Ledger:
             used = _used(line)
             if used is None:
                 self.damaged += 1
+            elif used.cut:
+                self._unfinished[used.id] = used
             else:
+                self._unfinished.pop(used.id, None)
                 yield used
 
     def _rotated(self) -> list[Path]:
@@ -102,7 +113,7 @@ class Ledger:
     def _began(self) -> float | None:
         """Return the time of the first line, None if there is none."""
         first = next(_lines(self.path), b"")
-        used = _used(first) if first else None
+        used = _used(first) if first else None  # of either kind
         return used.at if used else None
 
 
@@ -140,7 +151,7 @@ class Tail:
         *lines, begun = text.split(b"\n")
         if begun:
             self._begun[file.fileno()] = begun
-        yield from (used for line in lines if (used := _used(line)) is not None)
+        yield from (used for line in lines if (used := _used(line)) is not None and not used.cut)
 
 
 def _compress(path: Path) -> None:
@@ -167,12 +178,16 @@ def _lines(path: Path) -> Iterator[bytes]:
 
 
 def _used(line: bytes) -> Used | None:
-    """Return the request of a line, None if the line is damaged or of another format."""
+    """Return the request of a line, None if the line is damaged or of another format.
+
+    The gateway also writes a line when it has sent a request to a replica: that one is `cut`, unless another line says
+    how it ended.
+    """
     try:
         tree: object = json.loads(line)
     except ValueError:
         return None
-    if not is_object(tree) or tree.get(_FORMAT_FIELD) != _FORMAT:
+    if not is_object(tree) or tree.get(_FORMAT_FIELD) not in {_FORMAT, _BEGUN_FORMAT}:
         return None
     try:
         at = float(text_at(tree, "time"))
@@ -197,6 +212,10 @@ def _used(line: bytes) -> Used | None:
         bytes_in=_whole(tree, "bytes_in") or 0,
         bytes_out=_whole(tree, "bytes_out") or 0,
         client_gone=_CLIENT_GONE in text_at(tree, "flags").split(","),
+        events=_whole(tree, "events"),
+        stop_reason=text_at(tree, "stop_reason") or None,
+        queue_ms=_queue_ms(tree),
+        cut=tree[_FORMAT_FIELD] == _BEGUN_FORMAT,
     )
 
 
@@ -213,10 +232,18 @@ def _tokens(tree: JsonObject) -> tuple[int | None, int | None, int | None]:
     return tokens_in, cached, out
 
 
+def _queue_ms(tree: JsonObject) -> int | None:
+    """Return the time of a request that the engine did not work on it, None if it does not say."""
+    whole, prompt, answer = (_whole(tree, name) for name in ("duration_ms", "prompt_ms", "predicted_ms"))
+    return None if whole is None or prompt is None or answer is None else max(0, whole - prompt - answer)
+
+
 def _first(tree: JsonObject, *names: str) -> int | None:
     return next((value for name in names if (value := _whole(tree, name)) is not None), None)
 
 
 def _whole(tree: JsonObject, name: str) -> int | None:
     value = tree.get(name)
+    if isinstance(value, str):  # Envoy writes what a client has sent as text
+        return int(value) if value.isdecimal() and len(value) < _DIGITS_MAX else None
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

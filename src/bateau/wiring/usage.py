@@ -1,13 +1,21 @@
-"""Where the ledger of an instance is, and who answers for its keys.
+"""Where the ledger of an instance is, who answers for its keys, and what its engines have counted.
 
 Called by cli.usage and wiring.local.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
+import psutil
+
+from bateau.domain.closure import EngineCounts
+from bateau.observe.metrics import samples
 from bateau.store.ledger import Ledger
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import paths
+
+_TOKENS_IN = ("bateau_model_prompt_tokens_total", "bateau_model_prompt_tokens_cached_total")
+_TOKENS_OUT = "bateau_model_generated_tokens_total"
+_IN_FLIGHT = ("bateau_model_requests_processing", "bateau_model_requests_waiting")
 
 
 def ledger_of(instance: str, environ: Mapping[str, str]) -> Ledger:
@@ -19,3 +27,43 @@ def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the owners of the keys that exist, by key: a service owns its own. Raises ControlError."""
     keys = Keys(instance, environ)
     return {key.name: key.owner for key in (*keys.of_services(), *keys.load().by_name.values())}
+
+
+def began(pids: Iterable[int | None]) -> Mapping[int, float]:
+    """Return when each process that still runs began, in seconds since the epoch, by its number."""
+    found: dict[int, float] = {}
+    for pid in pids:
+        try:
+            if pid is not None:
+                found[pid] = psutil.Process(pid).create_time()
+        except psutil.Error:
+            continue
+    return found
+
+
+def engine_counts(page: str, *, since: Mapping[str, float]) -> list[EngineCounts]:
+    """Return what the engines of replicas have counted, from the metrics page of their instance.
+
+    `since` says for each replica when its process began.
+    """
+    by_replica: dict[str, dict[str, float]] = {}
+    for name, labels, value in samples(page):
+        if name.startswith("bateau_model_") and "replica" in labels:
+            by_replica.setdefault(labels["replica"], {})[name] = float(value)
+    return [
+        EngineCounts(
+            replica=replica,
+            since=time,
+            tokens_in=_whole(by_replica.get(replica, {}), *_TOKENS_IN),
+            tokens_out=_whole(by_replica.get(replica, {}), _TOKENS_OUT),
+            in_flight=_whole(by_replica.get(replica, {}), *_IN_FLIGHT) or 0,
+        )
+        for replica, time in since.items()
+    ]
+
+
+def _whole(counts: Mapping[str, float], *names: str) -> int | None:
+    """Return the sum of counters, None if one is not there."""
+    found = [counts.get(name) for name in names]
+    known = [value for value in found if value is not None]
+    return round(sum(known)) if len(known) == len(found) else None

@@ -19,7 +19,14 @@ from bateau.traffic.envoy.hold import hold_filters
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, IDENTITY, KEYS, discovered
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
-from bateau.traffic.envoy.usage import CALLER_FILTER, a_model_was_read, caller_filter, ledger_log, usage_filter
+from bateau.traffic.envoy.usage import (
+    CALLER_FILTER,
+    a_model_was_read,
+    begun_log,
+    caller_filter,
+    ledger_log,
+    usage_filter,
+)
 
 TYPE = "type.googleapis.com/"
 MODEL_HEADER = "x-bateau-model"
@@ -101,8 +108,12 @@ def _front(
         **_OUR_PATHS,
     }
     logs = [ledger_log(files.ledger)] if files.ledger else []
+    router: ReadObject = {"suppress_envoy_headers": True}
+    if files.ledger:
+        begun = {"flush_upstream_log_on_upstream_stream": True}
+        router = {**router, "upstream_log": [begun_log(files.ledger)], "upstream_log_options": begun}
     chain = [each for each in _front_chain(files) if text_at(each, "name") not in without]
-    manager = _http_connection_manager(FRONT, chain, config, logs=logs, suppresses_envoy_headers=True)
+    manager = _http_connection_manager(FRONT, chain, config, logs=logs, router=router)
     return {
         "name": name,
         "address": address,
@@ -192,14 +203,14 @@ def _http_connection_manager(
     more: ReadObject,
     *,
     logs: Sequence[ReadObject] = (),
-    suppresses_envoy_headers: bool = False,
+    router: ReadObject | None = None,
 ) -> ReadObject:
     config: dict[str, ReadJson] = {
         "@type": TYPE + "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": name,
         "http_filters": [
             *filters,
-            _http_filter("router", "router.v3.Router", {"suppress_envoy_headers": suppresses_envoy_headers}),
+            _http_filter("router", "router.v3.Router", router or {}),
         ],
         # nginx sends its requests with HTTP/1.0 by default.
         "http_protocol_options": {"accept_http_10": True, "default_host_for_http_10": "localhost"},

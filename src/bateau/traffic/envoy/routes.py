@@ -48,6 +48,8 @@ _SAFE_METHODS = "GET|HEAD"
 # Request headers that replicas do not get: keys end at the gateway, clients cannot choose a route by header, and
 # filters cannot read compressed responses.
 _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, KEY_HEADER]
+# The name of a key is not a secret, and a translator needs it.
+_REMOVED_BUT_KEY = [name for name in _REMOVED_REQUEST_HEADERS if name != KEY_HEADER]
 # llama.cpp allows any origin; the gateway decides which origins may read responses. The name of the engine is nobody's
 # business.
 _REMOVED_RESPONSE_HEADERS = ["access-control-allow-origin", "access-control-allow-credentials", "server"]
@@ -155,9 +157,7 @@ def _control_routes() -> list[ReadObject]:
 
 
 def _translated(translator: Backend) -> list[ReadObject]:
-    # A translator gets the name of the key, and no secret.
-    removed = [name for name in _REMOVED_REQUEST_HEADERS if name != KEY_HEADER]
-    return translated_routes(translator, _without((*MODEL_FILTERS, *LATER)), removed)
+    return translated_routes(translator, _without((*MODEL_FILTERS, *LATER)), _REMOVED_BUT_KEY)
 
 
 def _domains(hosts: Sequence[str]) -> list[str]:
@@ -238,7 +238,7 @@ def _model_route(model: Backend, alias: str | None) -> ReadObject:
         "name": model.name,
         "match": {"prefix": "/v1/", "headers": [_header(alias or model.name)]},
         "route": route,
-        "request_headers_to_remove": _REMOVED_REQUEST_HEADERS,
+        "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
     }
     if model.external:
@@ -253,6 +253,14 @@ def _model_route(model: Backend, alias: str | None) -> ReadObject:
     if per_filter:
         found["typed_per_filter_config"] = per_filter
     return found
+
+
+def _removed(model: Backend) -> list[str]:
+    """Return the headers that the replicas of a model do not get.
+
+    Those of this instance may know the name of the key, which is also in the lines of the ledger about begun requests.
+    """
+    return _REMOVED_REQUEST_HEADERS if model.external else _REMOVED_BUT_KEY
 
 
 def _rename(upstream_model: str) -> ReadObject:

@@ -1,4 +1,5 @@
--- Copies the usage that an answer says into dynamic metadata, from which the ledger is written. A stream is not held.
+-- Copies the usage that an answer says into dynamic metadata, from which the ledger is written: its tokens, why it ended,
+-- and how many events a stream had so far, for clients that leave before its end. A stream is not held.
 -- Only the places where an API says it count: an answer may repeat objects that a client has sent.
 
 local NAMESPACE = 'bateau'
@@ -9,8 +10,12 @@ local USAGE = {
   prompt_tokens = true, completion_tokens = true, input_tokens = true, output_tokens = true,
   cache_read_input_tokens = true,
 }
-local TIMINGS = { prompt_n = true, cache_n = true, predicted_n = true }
+local TIMINGS = { prompt_n = true, cache_n = true, predicted_n = true, prompt_ms = true, predicted_ms = true }
 local AROUND = { message = true, response = true }
+
+local function set(handle, name, value)
+  handle:streamInfo():dynamicMetadata():set(NAMESPACE, name, value)
+end
 
 -- Whether the name at `depth` is a count; `names` has the names of the objects around it.
 local function counts(names, depth)
@@ -20,6 +25,13 @@ local function counts(names, depth)
     return names[first] == 'usage' and USAGE[own] or first == 1 and names[1] == 'timings' and TIMINGS[own]
   end
   return inside == 2 and names[first] == 'usage' and own == 'cached_tokens' and names[first + 1]:find('_details$')
+end
+
+-- Whether the name at `depth` is the reason why an answer ended: OpenAI's, or Anthropic's.
+local function ends(names, depth)
+  local own = names[depth]
+  if own == 'finish_reason' then return depth == 3 and names[1] == 'choices' and names[2] == '[' end
+  return own == 'stop_reason' and (depth == 1 or depth == 2 and (names[1] == 'delta' or names[1] == 'message'))
 end
 
 -- Reads a text that continues what was read before, and returns its end that is not complete.
@@ -42,6 +54,7 @@ local function read(text, state, handle)
         -- Each event of a stream is a JSON text of its own, on one line.
         if state.stream then state.depth = 0 end
       elseif byte == 123 then
+        if state.depth == 0 then state.events = state.events + 1 end
         state.depth = state.depth + 1
       elseif byte == 91 then
         state.depth = state.depth + 1
@@ -53,9 +66,9 @@ local function read(text, state, handle)
       else
         local stop = text:match('^[%w_]*()"', at)
         local after = stop and text:match('^%s*:%s*()', stop + 1)
-        local digits, ended = text:match('^(%d+)()', after or #text + 1)
+        local digits, ended = text:match('^(%d+%.?%d*)()', after or #text + 1)
         local complete = stop and text:find('^%s*[^%s:]', stop + 1) or after and text:find('^%S', after)
-        if not complete or (digits and ended > #text) then
+        if not complete or (digits and ended > #text) or (after and text:find('^"[%w_]*$', after)) then
           local rest = text:sub(place)
           if #rest < LENGTH_MAX and not rest:find('^"[%w_]*[^%w_"]') then return rest end
         end
@@ -68,8 +81,14 @@ local function read(text, state, handle)
           if after then
             state.names[state.depth] = text:sub(place + 1, stop - 1)
             at = after
-            if digits and #digits < 16 and text:find('^[,}%s]', ended) and counts(state.names, state.depth) then
-              handle:streamInfo():dynamicMetadata():set(NAMESPACE, state.names[state.depth], tonumber(digits))
+            local name = state.names[state.depth]
+            -- Times have fractions, counts have none.
+            local fits = digits and (#digits < 16 and not digits:find('.', 1, true) or #digits < 32 and name:find('_ms$'))
+            if fits and text:find('^[,}%s]', ended) and counts(state.names, state.depth) then
+              set(handle, name, tonumber(digits))
+            elseif not digits and ends(state.names, state.depth) then
+              local reason = text:match('^"([%w_]+)"', after)
+              if reason then set(handle, 'stop_reason', reason) end
             end
           end
         end
@@ -82,10 +101,14 @@ function envoy_on_response(handle)
   local kind = handle:headers():get('content-type') or ''
   local stream = kind:find('event-stream', 1, true) ~= nil
   if not stream and not kind:find('json', 1, true) then return end
-  local state = { depth = 0, inside = false, names = {}, stream = stream }
-  local rest = ''
+  local state = { depth = 0, inside = false, names = {}, stream = stream, events = 0 }
+  local rest, told = '', nil
   for chunk in handle:bodyChunks() do
     local length = chunk:length()
     if length > 0 then rest = read(rest .. chunk:getBytes(0, length), state, handle) end
+    if stream and told ~= state.events then
+      told = state.events
+      set(handle, 'events', told)
+    end
   end
 end

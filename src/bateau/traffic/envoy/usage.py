@@ -29,17 +29,21 @@ USAGE_FILTER: Final = "bateau.usage"
 _COUNTS: Final = (
     *("prompt_tokens", "completion_tokens", "cached_tokens"),
     *("input_tokens", "output_tokens", "cache_read_input_tokens"),
-    *("prompt_n", "cache_n", "predicted_n"),
+    *("prompt_n", "cache_n", "predicted_n", "prompt_ms", "predicted_ms"),
+    *("events", "stop_reason"),
 )
-_FIELDS: Final[Mapping[str, str]] = {
-    "v": "1",  # the format of a line
+_ABOUT: Final[Mapping[str, str]] = {
     "time": "%START_TIME(%s.%3f)%",
     "id": "%REQ(x-request-id)%",
-    "key": f"%DYNAMIC_METADATA({_NAMESPACE}:key)%",
     "model": "%ROUTE_NAME%",
     "replica": "%UPSTREAM_HOST_NAME%",
-    "method": "%REQ(:method)%",
     "path": "%PATH(NQ):100%",
+}
+_FIELDS: Final[Mapping[str, str]] = {
+    "v": "1",  # the format of a line
+    **_ABOUT,
+    "key": f"%DYNAMIC_METADATA({_NAMESPACE}:key)%",
+    "method": "%REQ(:method)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
     "details": "%RESPONSE_CODE_DETAILS%",
@@ -48,6 +52,17 @@ _FIELDS: Final[Mapping[str, str]] = {
     "first_byte_ms": "%COMMON_DURATION(DS_RX_BEG:US_RX_BODY_BEG:ms)%",
     "bytes_in": "%BYTES_RECEIVED%",
     "bytes_out": "%BYTES_SENT%",
+}
+# Metadata of the request is not known there, but its headers are.
+_BEGUN_FIELDS: Final[Mapping[str, str]] = {
+    "v": "begun-1",
+    **_ABOUT,
+    "key": f"%REQ({KEY_HEADER})%",
+    "bytes_in": "%REQ(content-length)%",
+}
+_KNOWN_PATH: Final[ReadObject] = {
+    "name": ":path",
+    "string_match": {"safe_regex": {"regex": f"({'|'.join(MODEL_PATHS)})([?].*)?"}},
 }
 
 
@@ -67,22 +82,23 @@ def usage_filter() -> ReadObject:
     return _filter(USAGE_FILTER, "filters.http.lua.v3.Lua", {"default_source_code": {"inline_string": code}})
 
 
+def begun_log(path: PurePath) -> ReadObject:
+    """Return the access log of the router that writes a line when a request has been sent to a replica.
+
+    A gateway that is killed cannot say how its requests ended, but engines have worked for them.
+    """
+    filters = [{"log_type_filter": {"types": ["UpstreamPoolReady"]}}, {"header_filter": {"header": _KNOWN_PATH}}]
+    return _file_log(path, {"and_filter": {"filters": filters}}, _BEGUN_FIELDS)
+
+
 def ledger_log(path: PurePath) -> ReadObject:
     """Return the access log that writes a line for each request to a model, also if it is refused.
 
     Other paths are left out, because they are the client's text.
     """
-    known = {"name": ":path", "string_match": {"safe_regex": {"regex": f"({'|'.join(MODEL_PATHS)})([?].*)?"}}}
     counts = {name: f"%DYNAMIC_METADATA({_NAMESPACE}:{name})%" for name in _COUNTS}
-    return {
-        "name": "envoy.access_loggers.file",
-        "filter": {"or_filter": {"filters": [{"header_filter": {"header": known}}, a_model_was_read()]}},
-        "typed_config": {
-            "@type": _TYPE + "access_loggers.file.v3.FileAccessLog",
-            "path": str(path),
-            "log_format": {"json_format": {**_FIELDS, **counts}, "omit_empty_values": True},
-        },
-    }
+    written = {"or_filter": {"filters": [{"header_filter": {"header": _KNOWN_PATH}}, a_model_was_read()]}}
+    return _file_log(path, written, {**_FIELDS, **counts})
 
 
 def a_model_was_read() -> ReadObject:
@@ -93,6 +109,18 @@ def a_model_was_read() -> ReadObject:
         "value": {"string_match": {"safe_regex": {"regex": "[A-Za-z0-9](?s:.*)"}}},
     }
     return {"metadata_filter": {"matcher": matcher, "match_if_key_not_found": False}}
+
+
+def _file_log(path: PurePath, log_filter: ReadObject, fields: Mapping[str, str]) -> ReadObject:
+    return {
+        "name": "envoy.access_loggers.file",
+        "filter": log_filter,
+        "typed_config": {
+            "@type": _TYPE + "access_loggers.file.v3.FileAccessLog",
+            "path": str(path),
+            "log_format": {"json_format": fields, "omit_empty_values": True},
+        },
+    }
 
 
 def _filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
