@@ -8,7 +8,8 @@ import pytest
 
 from bateau.control.budgets import Spending
 from bateau.domain.api_key import ApiKey
-from bateau.domain.used import Used
+from bateau.domain.used import Refusal, Used
+from bateau.domain.workload import KeyLimits, Limits
 
 NOON = datetime(2026, 12, 31, 12, 0, tzinfo=UTC).timestamp()
 MIDNIGHT = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
@@ -80,3 +81,22 @@ def test_the_order_of_requests_does_not_matter(seed: int) -> None:
     at_once = spending(*requests).refused(keys, NOON)
     rng.shuffle(requests)
     assert spending(*requests).refused(keys, NOON) == at_once
+
+
+def at(model: str, **more: Any) -> Used:
+    return used(NOON, 60, more.pop("key", "ci"), model=model, **more)
+
+
+def test_the_tokens_of_a_model_are_those_of_all_its_clients() -> None:
+    limits = {"chat": Limits(tokens_per_minute=100), "free": Limits()}
+    made = spending(at("chat"), at("chat", key=None), at("free"), at("other"))
+    assert made.refused_at_models(limits, NOON) == [Refusal(model="chat", key=None, until=NOON + 60)]
+    assert spending(at("chat")).refused_at_models(limits, NOON) == []
+    assert made.refused_at_models(limits, NOON + 61) == []
+
+
+def test_each_key_has_tokens_of_its_own_at_a_model() -> None:
+    limits = {"chat": Limits(per_key=KeyLimits(tokens_per_minute=100))}
+    made = spending(at("chat"), at("chat"), at("chat", key="b"), at("free", key="b"), at("chat", key=None))
+    assert made.refused_at_models(limits, NOON) == [Refusal(model="chat", key="ci", until=NOON + 60)]
+    assert made.refused([key()], NOON) == {}

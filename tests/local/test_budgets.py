@@ -3,7 +3,7 @@
 import os
 import signal
 
-from local.stack import Stack, wait_for
+from local.stack import CHAT, Stack, wait_for
 from local.test_keys import create, status
 
 
@@ -35,3 +35,15 @@ def test_tokens_in_a_minute_come_back(stack: Stack) -> None:
     assert stack.bateau("keys", "revoke", "ci").code == 0
     secret = create(stack, "ci", "--tokens-per-minute", "1k")
     wait_for(lambda: status(stack, secret) == 200, timeout_s=5)
+
+
+def test_a_model_limits_the_tokens_of_all_and_of_each_key(stack: Stack) -> None:
+    stack.write(CHAT + "  limits: {perKey: {requestsPerMinute: 1000, tokensPerMinute: 40}}\n")
+    one, other = create(stack, "one"), create(stack, "other")
+    assert stack.up().code == 0
+    wait_for(lambda: status(stack, one) == 429, timeout_s=20)  # each request has about 30 tokens
+    assert status(stack, other) == 200
+    stack.write(CHAT + "  limits: {tokensPerMinute: 1}\n")
+    wait_for(lambda: status(stack, other) == 429, timeout_s=20)
+    stack.write(CHAT)
+    wait_for(lambda: status(stack, one) == 200, timeout_s=20)

@@ -1,6 +1,8 @@
 """Engines beside llama.cpp, and models that do not fit."""
 
+import re
 import shutil
+import urllib.request
 
 import openai
 import pytest
@@ -87,3 +89,19 @@ def test_a_model_that_cannot_fit_is_refused_with_both_figures_and_hinders_no_oth
     assert "a replica of huge needs about" in done.err
     assert "this machine has" in done.err
     assert stack.pids("model/chat")
+
+
+def test_a_long_prompt_is_read_in_parts_and_other_streams_go_on_between_them(stack: Stack):
+    """llama.cpp looks at other requests between two calls of llama_decode only."""
+    stack.write(CHAT.replace("contextLength: 512", "contextLength: 2048"))
+    assert stack.up().code == 0
+    before = decodes(stack)
+    answer = stack.post("/v1/completions", {"model": "chat", "prompt": "boat river " * 700, "max_tokens": 1})
+    assert answer["usage"]["prompt_tokens"] > 1200
+    assert decodes(stack) - before >= 3
+
+
+def decodes(stack: Stack) -> float:
+    with urllib.request.urlopen(f"{stack.url}/metrics", timeout=30) as answer:
+        page = answer.read().decode()
+    return sum(float(value) for value in re.findall(r"^bateau_model_decodes_total\{.*\} (\S+)$", page, re.MULTILINE))

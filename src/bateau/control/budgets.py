@@ -1,4 +1,4 @@
-"""Decide which keys have used up their tokens, and until when they are refused.
+"""Decide which keys and models have used up their tokens, and until when requests are refused.
 
 Called by wiring.budgets. Pure: it is given the requests and the time.
 
@@ -13,27 +13,50 @@ from http import HTTPStatus
 from typing import Final
 
 from bateau.domain.api_key import ApiKey
-from bateau.domain.used import Used
+from bateau.domain.used import Refusal, Used
+from bateau.domain.workload import Limits
 
 _MINUTE_S: Final = 60.0
 
 
+# Who has used tokens of which model; None for a key: all together, for a model: all of them.
+_Subject = tuple[str | None, str | None]
+
+
 class Spending:
-    """The tokens that each key has used in the last minute, today, and this month."""
+    """The tokens that were used in the last minute by each key, of each model, and by each key of each model.
+
+    Also those that each key has used today, and this month.
+    """
 
     def __init__(self) -> None:
-        self._minute: defaultdict[str, list[tuple[float, int]]] = defaultdict(list)
+        self._minute: defaultdict[_Subject, list[tuple[float, int]]] = defaultdict(list)
         self._by: defaultdict[tuple[str, str], int] = defaultdict(int)  # by key, and by day or month
 
     def add(self, used: Used) -> None:
-        """Charge a request to its key, at the time when it ended."""
+        """Charge a request to its key and its model, at the time when it ended."""
         tokens = _tokens(used)
-        if used.key is None or not tokens:
+        if not tokens:
             return
-        ended = used.at + (used.duration_ms or 0) / 1000
-        self._minute[used.key].append((ended, tokens))
-        for period in (_day(ended), _month(ended)):
-            self._by[used.key, period] += tokens
+        subjects: set[_Subject] = {(used.key, None), (None, used.model), (used.key, used.model)} - {(None, None)}
+        for subject in subjects:
+            self._minute[subject].append((used.ended_at, tokens))
+        if used.key is not None:
+            for period in (_day(used.ended_at), _month(used.ended_at)):
+                self._by[used.key, period] += tokens
+
+    def refused_at_models(self, limits: Mapping[str, Limits], now: float) -> list[Refusal]:
+        """Return which requests for models are refused, and until when; `limits` are those of models, by name."""
+        self._forget(now)
+        found: list[Refusal] = []
+        for key, model in self._minute:
+            known = limits.get(model or "")
+            if model is None or known is None:
+                continue
+            limit = known.tokens_per_minute if key is None else known.per_key.tokens_per_minute
+            if limit is not None and (until := self._minute_until((key, model), limit)):
+                found.append(Refusal(model=model, key=key, until=until))
+        return found
 
     def refused(self, keys: Iterable[ApiKey], now: float) -> Mapping[str, Mapping[str, float]]:
         """Return until when keys are refused, by period ("minute", "day", "month") and by name."""
@@ -46,7 +69,7 @@ class Spending:
 
     def _of(self, key: ApiKey, now: float) -> Mapping[str, float]:
         found: dict[str, float] = {}
-        if key.tokens_per_minute is not None and (until := self._minute_until(key.name, key.tokens_per_minute)):
+        if key.tokens_per_minute is not None and (until := self._minute_until((key.name, None), key.tokens_per_minute)):
             found["minute"] = until
         if key.tokens_per_day is not None and self._by[key.name, _day(now)] >= key.tokens_per_day:
             found["day"] = _next_day(now)
@@ -54,9 +77,9 @@ class Spending:
             found["month"] = _next_month(now)
         return found
 
-    def _minute_until(self, name: str, limit: int) -> float | None:
+    def _minute_until(self, subject: _Subject, limit: int) -> float | None:
         """Return when enough of the last minute is over; None if less than the limit was used."""
-        used = sorted(self._minute[name])
+        used = sorted(self._minute.get(subject, ()))
         left = sum(tokens for _, tokens in used)
         until = None
         for ended, tokens in used:
@@ -67,12 +90,12 @@ class Spending:
         return until
 
     def _forget(self, now: float) -> None:
-        for name, used in list(self._minute.items()):
+        for subject, used in list(self._minute.items()):
             kept = [each for each in used if each[0] > now - _MINUTE_S]
             if kept:
-                self._minute[name] = kept
+                self._minute[subject] = kept
             else:
-                del self._minute[name]
+                del self._minute[subject]
         for at in [at for at in self._by if at[1] < _month(now)]:
             del self._by[at]
 

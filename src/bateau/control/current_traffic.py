@@ -17,6 +17,7 @@ from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import bug
 from bateau.domain.model_file import ModelTask
 from bateau.domain.release import Release
+from bateau.domain.workload import Limits
 from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 
@@ -33,6 +34,11 @@ class CurrentTraffic:
         self._made = Latest[Traffic]()
         self.published = Traffic()
         self.unpublished: Mapping[str, str] = {}  # why the endpoints of a service stay as they were, by its key
+
+    @property
+    def model_limits(self) -> Mapping[str, Limits]:
+        """The limits of each model that is published, by its name."""
+        return {each.name: each.limits for each in self.published.backends if each.protocol == "openai"}
 
     def try_again(self) -> None:
         """Make the endpoints again of services that have failed."""

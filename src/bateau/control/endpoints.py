@@ -16,7 +16,7 @@ from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Tra
 from bateau.domain.model_file import ModelTask
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import External, ModelServer, ServiceKey, Workload
+from bateau.domain.workload import External, Limits, ModelServer, ServiceKey, Workload
 
 
 def endpoints(
@@ -99,6 +99,7 @@ def _backends(
             external=external,
             upstream_model=runs.model,
             aliases=service.served_names,
+            limits=service.limits or Limits(),
         )
         return
     for name, port in service.ports.items():
@@ -111,6 +112,7 @@ def _backends(
                 endpoints=endpoints,
                 aliases=service.served_names,
                 requests_max=_requests_max(service),
+                limits=service.limits or Limits(),
             )
         else:
             yield Backend(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bateau.domain.model_file import ModelTask
+from bateau.domain.workload import Limits
 
 # "leaving": the service gets no new requests; those in flight are counted until they end.
 Protocol = Literal["openai", "translated", "leaving", "http", "grpc", "websocket", "tcp"]
@@ -60,7 +61,7 @@ class Backend:
 
     A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
     wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
-    at its replicas, None: as many as the plane allows.
+    at its replicas, None: as many as the plane allows. `limits` are those of a model.
     """
 
     service: str
@@ -77,6 +78,7 @@ class Backend:
     generation: int | None = None
     hold: Hold | None = None
     requests_max: int | None = None
+    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

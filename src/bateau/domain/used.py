@@ -54,6 +54,15 @@ class Used:
         return self.at + (self.duration_ms or 0) / 1000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """Requests for a model are refused until a time, in seconds since the epoch: those of a key, None: all."""
+
+    model: str
+    key: str | None
+    until: float
+
+
 @dataclass(slots=True)
 class Sum:
     """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens.

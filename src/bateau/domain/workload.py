@@ -125,17 +125,36 @@ class Scale:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyLimits:
-    """Limits of each API key."""
+    """Limits of each API key at a model."""
 
-    requests_per_minute: int | None = described("Requests per minute.", default=None, minimum=1)
-    tokens_per_minute: int | None = described("Tokens per minute, input and output together.", default=None, minimum=1)
+    requests_per_minute: int | None = described("Requests per minute.", default=None, minimum=1, examples=(60,))
+    tokens_per_minute: int | None = described(
+        "Tokens per minute, of questions and answers together.", default=None, minimum=1, examples=(60000,)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits on usage."""
+    """Limits on the usage of a model, on one machine only. All of its clients share them."""
 
-    per_key: KeyLimits | None = described("Limits of each API key.", default=None)
+    requests_per_minute: int | None = described(
+        "Requests per minute of all clients together.",
+        default=None,
+        minimum=1,
+        examples=(600,),
+    )
+    tokens_per_minute: int | None = described(
+        "Tokens per minute of all clients together, of questions and answers.",
+        default=None,
+        minimum=1,
+        examples=(200000,),
+    )
+    per_key: KeyLimits = described("Limits of each API key.", default_factory=KeyLimits)
+
+    @property
+    def limits_tokens(self) -> bool:
+        """Whether the tokens of the model are limited."""
+        return (self.tokens_per_minute, self.per_key.tokens_per_minute) != (None, None)
 
 
 @dataclass(frozen=True, kw_only=True)

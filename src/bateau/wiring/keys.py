@@ -15,11 +15,14 @@ from typing import Final
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
+from bateau.domain.used import Refusal
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
 from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
-from bateau.traffic.envoy.key_filters import BUDGETS, budget_filter, file_of, key_filters
-from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL, MODEL_HEADER
+from bateau.traffic.envoy.key_filters import BUDGETS, MODEL_TOKENS, budget_filter, file_of, key_filters
+from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
+from bateau.traffic.envoy.model_limits import model_tokens_filter
+from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.wiring.paths import make, paths
 from bateau.wiring.private_files import write_private
 
@@ -93,6 +96,10 @@ class Keys:
         """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError."""
         write_private(Path(file_of(self.directory, BUDGETS)), budget_filter(refused))
 
+    def refuse_at_models(self, refused: Sequence[Refusal]) -> None:
+        """Refuse requests for models whose tokens are used up. Raises OSError."""
+        write_private(Path(file_of(self.directory, MODEL_TOKENS)), model_tokens_filter(refused))
+
     def publish(self, *, open_to_all: bool) -> Keyring:
         """Write the gateway's filters, and return the keys; with `open_to_all`, nobody needs one of them.
 
@@ -121,10 +128,11 @@ class Keys:
     def _publish(self, keyring: Keyring) -> None:
         keys = (*keyring.by_name.values(), *self._services.load()) if keyring.required else None
         found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
-        budgets = Path(file_of(self.directory, BUDGETS))
+        by_reader = {BUDGETS: budget_filter({}), MODEL_TOKENS: model_tokens_filter(())}
         try:
-            if not budgets.exists():
-                write_private(budgets, budget_filter({}))  # whoever reads the ledger fills it
+            for name, content in by_reader.items():
+                if not Path(file_of(self.directory, name)).exists():  # whoever reads the ledger fills it
+                    write_private(Path(file_of(self.directory, name)), content)
             for name, content in found.items():
                 write_private(Path(file_of(self.directory, name)), content)
         except OSError as error:

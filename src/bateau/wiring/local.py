@@ -129,7 +129,7 @@ class LocalPlatform:
         keys = Keys(settings.instance, settings.environ)
         self.ledger = ledger_of(settings.instance, settings.environ)
         _open(self.ledger)
-        self.budgets = Budgets(keys, self.ledger)
+        self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
         keyring = keys.publish(open_to_all=settings.open_to_all)
         check_access(settings.listen, settings.access, keyring, instance=settings.instance)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)

@@ -47,6 +47,9 @@ def main() -> int:
     params.endpoint_metrics = True
     params.endpoint_slots = False
     params.ui = False
+    # llama.cpp looks at other requests between two batches, so a long prompt holds up all streams for that long. It
+    # computes in parts of n_ubatch anyway.
+    params.n_batch = params.n_ubatch
     if options.task != "generate":
         params.embedding = True
         # A text is pooled into one vector or score, so it must fit into one batch.

@@ -132,7 +132,9 @@ class ModelSpec:
     route: Route | None = described(
         "How clients from outside of a cluster reach the model, by the Gateway API. Absent: not at all.", default=None
     )
-    limits: Limits | None = described("Limits on usage.", default=None, unsupported=LATER)
+    limits: Limits | None = described(
+        "Limits on usage, of all clients together and of each key. Absent: none but those of the keys.", default=None
+    )
     rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
 

@@ -15,15 +15,14 @@ from typing import Final
 
 from bateau.domain.endpoint import Hold
 from bateau.kit.json_value import ReadObject
-from bateau.traffic.envoy.names import XDS_CLUSTER
+from bateau.traffic.envoy.names import METADATA_NAMESPACE, XDS_CLUSTER
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http."
 _WAITING: Final = "bateau.waiting"
 _ON_DEMAND: Final = "envoy.filters.http.on_demand"
-_NAMESPACE: Final = "bateau"
 _SAYS: Final = "hold"
 # What the model waits for, as a command operator of Envoy.
-SAYS: Final = f"%METADATA(ROUTE:{_NAMESPACE}:{_SAYS})%"
+SAYS: Final = f"%METADATA(ROUTE:{METADATA_NAMESPACE}:{_SAYS})%"
 _LIMIT: Final = {"@type": f"{_TYPE}local_ratelimit.v3.LocalRateLimit", "stat_prefix": "waiting"}
 
 
@@ -76,5 +75,5 @@ def _source(service: str) -> ReadObject:
 
 
 def told(hold: Hold) -> ReadObject:
-    """Return the metadata of a route with what its model waits for."""
-    return {"filter_metadata": {_NAMESPACE: {_SAYS: hold.says}}}
+    """Return the part of a route's metadata that says what its model waits for."""
+    return {_SAYS: hold.says}

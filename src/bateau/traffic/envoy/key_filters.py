@@ -44,9 +44,10 @@ EXPIRY: Final = "bateau.expiry"
 BUDGETS: Final = "bateau.budgets"
 REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
-# In the order of the chain. The last one needs the model, so it comes after the body was read.
+MODEL_TOKENS: Final = "bateau.model-tokens"
+# In the order of the chain. The last ones need the model, so they come after the body was read.
 BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, BUDGETS, REQUESTS)
-AFTER_BODY: Final = (MODELS,)
+AFTER_BODY: Final = (MODELS, MODEL_TOKENS)
 ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
 
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -56,6 +57,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     BUDGETS: (_RBAC,),
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
+    MODEL_TOKENS: (_RBAC,),
 }
 _PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
 _NOBODY: Final[ReadObject] = {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": {}}}
@@ -87,12 +89,12 @@ def discovered(name: str, directory: PurePath) -> ReadObject:
 def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str]) -> Mapping[str, str]:
     """Return the content of each filter's file by the filter's name, in the order in which they are to be written.
 
-    Not among them is that of budgets where keys are needed: see `budget_filter`. `keys` is None where no key is needed.
-    `model_header` contains the model of a request; with a value in `no_model`,
+    Not among them are those that whoever reads the ledger writes: see `budget_filter` and `model_limits`.
+    `keys` is None where no key is needed. `model_header` contains the model of a request; with a value in `no_model`,
     the request names none, and every key may send it.
     """
     found: Mapping[str, ReadObject] = (
-        dict.fromkeys(reversed(ALL), _PASS)
+        dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), _PASS)
         if keys is None
         else {
             IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": _identity()}},
@@ -102,11 +104,14 @@ def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: S
             KEYS: _keys(keys),
         }
     )
-    return {name: _response(name, config) for name, config in found.items()}
+    return {name: file_response(name, config) for name, config in found.items()}
 
 
-def _response(name: str, config: ReadObject) -> str:
-    """Return a DiscoveryResponse. The same filter has the same version, so that writing it again changes nothing."""
+def file_response(name: str, config: ReadObject) -> str:
+    """Return the content of a filter's file: a DiscoveryResponse.
+
+    The same filter has the same version, so that writing it again changes nothing.
+    """
     resource = {"@type": _TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
     digest = hashlib.blake2b(json.dumps(resource, sort_keys=True).encode(), digest_size=8).hexdigest()
     return json.dumps({"version_info": digest, "resources": [resource]})
@@ -134,14 +139,14 @@ def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
     policies = {
         f"{TOKENS}-{period}-{number}": {
             "permissions": [{"any": True}],
-            "principals": [_any_of([name])],
-            "condition": _compared("_<_", until),
+            "principals": [of_keys([name])],
+            "condition": compared("_<_", until),
         }
         for period, keys in sorted(refused.items())
         for number, (name, until) in enumerate(sorted(keys.items()))
     }
     config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
-    return _response(BUDGETS, config)
+    return file_response(BUDGETS, config)
 
 
 def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
@@ -153,15 +158,15 @@ def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
     policies = {
         f"{EXPIRED}-{number}": {
             "permissions": [{"any": True}],
-            "principals": [_any_of(names)],
-            "condition": _compared("_>=_", time),
+            "principals": [of_keys(names)],
+            "condition": compared("_>=_", time),
         }
         for number, (time, names) in enumerate(sorted(at.items()))
     }
     return {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
 
 
-def _compared(operator: str, time: float) -> ReadObject:
+def compared(operator: str, time: float) -> ReadObject:
     """Return a CEL expression such as `request.time >= timestamp(...)` as a tree (google.api.expr.v1alpha1.Expr)."""
     now = {"id": "2", "select_expr": {"operand": {"id": "3", "ident_expr": {"name": "request"}}, "field": "time"}}
     then = {
@@ -208,7 +213,7 @@ def _models(keys: Iterable[ApiKey], header: str, no_model: Sequence[str]) -> Rea
     policies: dict[str, ReadJson] = {
         f"models-{number}": {
             "permissions": [_may_use(models, header, none)],
-            "principals": [_any_of(names)],
+            "principals": [of_keys(names)],
         }
         for number, (models, names) in enumerate(sorted(by_models.items()))
     }
@@ -223,7 +228,8 @@ def _may_use(models: Sequence[str], header: str, no_model: str) -> ReadObject:
     return {"or_rules": {"rules": [{"header": named}, {"header": {"name": header, "present_match": False}}]}}
 
 
-def _any_of(names: Sequence[str]) -> ReadObject:
+def of_keys(names: Sequence[str]) -> ReadObject:
+    """Return the RBAC principal of requests with one of these keys."""
     ids = [{"header": {"name": KEY_HEADER, "string_match": {"exact": name}}} for name in names]
     return {"or_ids": {"ids": ids}}
 

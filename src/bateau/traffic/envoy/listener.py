@@ -17,6 +17,8 @@ from typing import Final
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.hold import hold_filters
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, IDENTITY, KEYS, discovered
+from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, model_requests_filter
+from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
 from bateau.traffic.envoy.usage import (
@@ -29,8 +31,6 @@ from bateau.traffic.envoy.usage import (
 )
 
 TYPE = "type.googleapis.com/"
-MODEL_HEADER = "x-bateau-model"
-METADATA_NAMESPACE = "bateau"
 MISSING_MODEL = "-missing-"
 INVALID_BODY = "-invalid-"
 LOOPBACK = "127.0.0.1"
@@ -124,7 +124,8 @@ def _front(
 
 def _front_chain(files: FrontFiles) -> list[ReadObject]:
     """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
-    unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(usage=files.ledger is not None)}
+    by_ads = (*front_filters(usage=files.ledger is not None), model_requests_filter(()))
+    unchanging = {text_at(each, "name"): _by_ads(each) for each in by_ads}
     before, after = (
         [discovered(name, files.key_filters) for name in names] if files.key_filters else []
         for names in (BEFORE_BODY, AFTER_BODY)
@@ -134,7 +135,7 @@ def _front_chain(files: FrontFiles) -> list[ReadObject]:
         before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, unchanging.pop(CALLER_FILTER))
     chain = [unchanging.pop(_FORGED_FILTER), *before]
     chain += [unchanging.pop(name) for name in MODEL_FILTERS]
-    return [*chain, *after, *unchanging.values()]
+    return [*chain, *after, unchanging.pop(MODEL_REQUESTS), *unchanging.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:

@@ -1,9 +1,11 @@
 """Names that several parts of an Envoy's configuration use.
 
-Called by traffic.envoy.bootstrap, traffic.envoy.gateway_bootstrap and traffic.envoy.hold.
+Called by traffic.envoy and wiring.keys.
 """
 
 from typing import Final
 
 # The cluster of the control channel.
 XDS_CLUSTER: Final = "bateau-xds"
+MODEL_HEADER: Final = "x-bateau-model"  # of a request: its model, as routes match it
+METADATA_NAMESPACE: Final = "bateau"  # of what filters and routes know about a request

@@ -14,6 +14,8 @@ from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER, TOKENS
+from bateau.traffic.envoy.model_limits import TOKENS_OF_KEY, TOKENS_OF_MODEL
+from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import error_body
 from bateau.traffic.envoy.plain_errors import PATHS, plain_error
 
@@ -29,9 +31,9 @@ _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.Expre
 class Reply:
     """One error: its status (with `or_above`, that or a higher one), Envoy's response flags, and its text.
 
-    `text` may contain Envoy's command operators. `details` is the beginning of Envoy's response code details. With
-    `again_s`, the response tells the client after how many seconds to retry; with `becomes`, it has another status than
-    Envoy gave it.
+    `text` may contain Envoy's command operators. `has_model`: the model of the request was read. `details` is the
+    beginning of Envoy's response code details. With `again_s`, the response tells the client after how many seconds to
+    retry; with `becomes`, it has another status than Envoy gave it.
     """
 
     status: int
@@ -41,6 +43,7 @@ class Reply:
     details: str | None = None
     becomes: int | None = None
     path: str | None = None
+    has_model: bool = False
     or_above: bool = False
     again_s: int | None = None
     kind: str = field(default="server_error")
@@ -103,10 +106,36 @@ FRONT_ONLY = (
     ),
     Reply(
         status=403,
+        details=f"rbac_access_denied_matched_policy[{TOKENS_OF_MODEL}",
+        becomes=429,
+        text="'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
+        code="rate_limit_exceeded",
+        kind="tokens",
+        again_s=10,
+    ),
+    Reply(
+        status=403,
+        details=f"rbac_access_denied_matched_policy[{TOKENS_OF_KEY}",
+        becomes=429,
+        text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
+        code="rate_limit_exceeded",
+        kind="tokens",
+        again_s=10,
+    ),
+    Reply(
+        status=403,
         details="rbac_access_denied",
         text=f"The API key '%REQ({KEY_HEADER})%' may not use this model.",
         code="model_not_allowed",
         kind="invalid_request_error",
+    ),
+    Reply(
+        status=429,
+        details="local_rate_limited",
+        has_model=True,
+        text="'%ROUTE_NAME%' has been sent as many requests as it may in a minute, by this key or by all together.",
+        code="rate_limit_exceeded",
+        kind="requests",
     ),
     Reply(
         status=429,
@@ -194,6 +223,8 @@ def _mapper(reply: Reply, shape: _Shape = _OPENAI) -> ReadObject:
     if reply.path:
         path = {"name": ":path", "string_match": {"safe_regex": {"regex": reply.path}}}
         filters.append({"header_filter": {"header": path}})
+    if reply.has_model:
+        filters.append({"header_filter": {"header": {"name": MODEL_HEADER, "present_match": True}}})
     if shape.paths:
         path = {"name": ":path", "string_match": {"safe_regex": {"regex": shape.paths}}}
         filters.append({"header_filter": {"header": path}})

@@ -25,10 +25,11 @@ from bateau.traffic.envoy.listener import (
     INVALID_BODY,
     MISSING_MODEL,
     MODEL_FILTERS,
-    MODEL_HEADER,
     RENAME_FILTER,
     TYPE,
 )
+from bateau.traffic.envoy.model_limits import counted, named
+from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
@@ -241,15 +242,19 @@ def _model_route(model: Backend, alias: str | None) -> ReadObject:
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
     }
+    if limits := counted(model):
+        route["rate_limits"] = list(limits)
     if model.external:
         _rewrite_for(model.external, route)
     upstream = model.upstream_model or model.name
     per_filter: dict[str, ReadJson] = {}
     if upstream != (alias or model.name):
         per_filter[RENAME_FILTER] = _rename(upstream)
+    about = named(model)
     if model.hold:
         per_filter |= holding(model.service, model.hold)
-        found["metadata"] = told(model.hold)
+        about = {**about, **told(model.hold)}
+    found["metadata"] = {"filter_metadata": {METADATA_NAMESPACE: about}}
     if per_filter:
         found["typed_per_filter_config"] = per_filter
     return found

@@ -16,7 +16,7 @@ from bateau.domain.endpoint import Backend
 from bateau.domain.model_file import ModelTask
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.api_paths import PATHS
-from bateau.traffic.envoy.listener import MODEL_HEADER
+from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type
 
 _DOES: Final[Mapping[ModelTask, str]] = {

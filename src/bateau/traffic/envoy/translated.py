@@ -13,6 +13,7 @@ from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.clusters import cluster_name
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BUDGETS, REQUESTS
+from bateau.traffic.envoy.names import METADATA_NAMESPACE
 
 PREFIXES: Final = ("/api/", "/v2/")
 # What the second request is checked for.
@@ -25,7 +26,7 @@ def translated_routes(translator: Backend, without: ReadObject, removed: list[st
     more: dict[str, ReadJson] = {}
     if translator.hold:
         per_filter |= holding(translator.service, translator.hold)
-        more["metadata"] = told(translator.hold)
+        more["metadata"] = {"filter_metadata": {METADATA_NAMESPACE: told(translator.hold)}}
     return [
         {
             "name": "-translated-",

@@ -20,9 +20,9 @@ from typing import Final
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
+from bateau.traffic.envoy.names import METADATA_NAMESPACE
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
-_NAMESPACE: Final = "bateau"
 CALLER_FILTER: Final = "bateau.caller"
 USAGE_FILTER: Final = "bateau.usage"
 # What the answer says, as `usage.lua` names it.
@@ -42,7 +42,7 @@ _ABOUT: Final[Mapping[str, str]] = {
 _FIELDS: Final[Mapping[str, str]] = {
     "v": "1",  # the format of a line
     **_ABOUT,
-    "key": f"%DYNAMIC_METADATA({_NAMESPACE}:key)%",
+    "key": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:key)%",
     "method": "%REQ(:method)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
@@ -70,7 +70,7 @@ def caller_filter() -> ReadObject:
     """Return the HTTP filter that remembers the name of the key: the header is removed before a replica is asked."""
     rule = {
         "header": KEY_HEADER,
-        "on_header_present": {"metadata_namespace": _NAMESPACE, "key": "key", "type": "STRING"},
+        "on_header_present": {"metadata_namespace": METADATA_NAMESPACE, "key": "key", "type": "STRING"},
         "remove": False,
     }
     return _filter(CALLER_FILTER, "filters.http.header_to_metadata.v3.Config", {"request_rules": [rule]})
@@ -96,7 +96,7 @@ def ledger_log(path: PurePath) -> ReadObject:
 
     Other paths are left out, because they are the client's text.
     """
-    counts = {name: f"%DYNAMIC_METADATA({_NAMESPACE}:{name})%" for name in _COUNTS}
+    counts = {name: f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{name})%" for name in _COUNTS}
     written = {"or_filter": {"filters": [{"header_filter": {"header": _KNOWN_PATH}}, a_model_was_read()]}}
     return _file_log(path, written, {**_FIELDS, **counts})
 
@@ -104,7 +104,7 @@ def ledger_log(path: PurePath) -> ReadObject:
 def a_model_was_read() -> ReadObject:
     """Return an access log filter for requests whose body names a model, known or not."""
     matcher = {
-        "filter": _NAMESPACE,
+        "filter": METADATA_NAMESPACE,
         "path": [{"key": "model"}],
         "value": {"string_match": {"safe_regex": {"regex": "[A-Za-z0-9](?s:.*)"}}},
     }
