@@ -6,7 +6,20 @@ import sys
 
 from bench.report import write_page
 
-PROGRAMS = ("startup", "idle", "many", "tokens", "chain", "delivery", "charts", "peers", "growth", "kubernetes")
+PROGRAMS = (
+    "startup",
+    "idle",
+    "many",
+    "tokens",
+    "chain",
+    "overload",
+    "cold",
+    "delivery",
+    "charts",
+    "peers",
+    "growth",
+    "kubernetes",
+)
 
 
 def main() -> None:

@@ -97,7 +97,7 @@ def _report_short(rounds: Sequence[Mapping[str, Round]], at: str) -> None:
         if name not in (DIRECT, BARE):
             rates = [each[name].rate / each[BARE].rate for each in rounds]
             figure(f"requests/s, {at}: {name} ÷ bare Envoy", rates, unit="x", note=contender.note or None)
-    _report_ratios(costs, f"CPU per request, {at}")
+    _report_ratios(costs, f"CPU, {at}")
     for name in (each.name for each in _measured(rounds)):
         figure(f"requests/s, {at}: {name}", [each[name].rate for each in rounds], unit="1/s")
         figure(f"p50, {at}: {name}", [each[name].p50_ms for each in rounds], unit="ms")

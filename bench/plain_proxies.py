@@ -17,7 +17,7 @@ from typing import Any
 from bateau.wiring.envoy import envoy_binary
 from bench.peer_installs import NotInstalledError, python_with
 
-# Later versions need a package for the proxy that no index has.
+# The proxy of 1.110 needs the package litellm-proxy, which pip does not find.
 LITELLM_VERSION = "1.106.12"
 _TYPE = "type.googleapis.com/envoy.extensions.filters"
 _SBIN = ("/usr/sbin", "/usr/local/sbin")
