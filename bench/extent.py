@@ -9,7 +9,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import psutil
+
 from bench import report
+
+_BUSY_PERCENT_MAX = 5.0
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,14 @@ def extent(arguments: Sequence[str], *, what: str | None, full: Extent, trial: E
     if options.trial:
         report.keep_nothing()
         print("This is a trial: its figures are not kept, and say nothing.")
+    _warn_of_others()
     return Extent(
         rounds=chosen.rounds if options.rounds is None else options.rounds,
         seconds=chosen.seconds if options.seconds is None else options.seconds,
     )
+
+
+def _warn_of_others() -> None:
+    busy = psutil.cpu_percent(interval=1)
+    if busy > _BUSY_PERCENT_MAX:
+        print(f"WARNING: other programs use {busy:.0f} % of this machine's cores. The figures will be unreliable.")
