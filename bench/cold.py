@@ -1,15 +1,16 @@
 """A model that sleeps, asked by 50 clients at once: the first answer, against the engine's own time to load and answer.
 
 The engine's own time is that of the same program with the same arguments and variables, started by hand: from its start
-to its first whole answer to the same prompt. A lone request to the sleeping model is measured, too: 50 at once share
-the slots of the replica, and so the first of them is answered later.
+to its first whole answer to the same prompt. 50 at once share the slots of the replica, so the first of them is
+answered later than one that is alone. Both are therefore measured on both sides: a lone request, and 50 at once.
 
-Noise: each round has all three, one after another, in another order each time. The file of the model is in the memory
+Noise: each round has all four, one after another, in another order each time. The file of the model is in the memory
 of the system before the first round. Requests are sent once the model sleeps and its process has ended.
 """
 
 import asyncio
 import contextlib
+import http.client
 import subprocess
 import sys
 import time
@@ -25,7 +26,7 @@ from bateau.wiring.paths import paths
 from bench.extent import Extent, extent
 from bench.instance import Instance
 from bench.report import figure
-from bench.stream import post
+from bench.stream import connect
 
 FULL, TRIAL = Extent(rounds=5, seconds=0), Extent(rounds=1, seconds=0)
 CLIENTS = 50
@@ -46,7 +47,8 @@ _BODY = {
     "temperature": 0,
 }
 _PATIENCE_S = 120.0
-_OWN, _LONE, _MANY = "the engine by itself", "a lone request", f"{CLIENTS} requests"
+_OWN, _OWN_MANY = "the engine by itself", f"the engine by itself, {CLIENTS} requests"
+_LONE, _MANY = "a lone request", f"{CLIENTS} requests"
 
 
 def main(arguments: Sequence[str] = ()) -> None:
@@ -57,15 +59,16 @@ def main(arguments: Sequence[str] = ()) -> None:
         model = _Sleeper(instance)
         model.ask(1)
         engine = _Engine(model.replica(), instance.base / "engine.sock")
-        engine.answer_s()  # nobody's time: the model comes from the disk
+        engine.answer_s(1)  # nobody's time: the model comes from the disk
         ways: dict[str, Callable[[], float]] = {
-            _OWN: engine.answer_s,
+            _OWN: lambda: engine.answer_s(1),
+            _OWN_MANY: lambda: engine.answer_s(CLIENTS),
             _LONE: lambda: model.ask(1)[0],
             _MANY: lambda: model.ask(CLIENTS)[0],
         }
         rounds: list[dict[str, float]] = []
         for number in range(size.rounds):
-            order = [*ways][number % 3 :] + [*ways][: number % 3]
+            order = [*ways][number % len(ways) :] + [*ways][: number % len(ways)]
             rounds.append({})
             for way in order:
                 model.await_sleep()
@@ -91,8 +94,29 @@ def _report(rounds: Sequence[dict[str, float]]) -> None:
         [each[_MANY] / each[_OWN] for each in rounds],
         unit="x",
     )
-    for way in (_OWN, _LONE, _MANY):
+    figure(
+        f"cold: first answer of {CLIENTS} requests to a sleeping model, beyond the engine's own to {CLIENTS}",
+        [each[_MANY] - each[_OWN_MANY] for each in rounds],
+        unit="s",
+    )
+    for way in (_OWN, _OWN_MANY, _LONE, _MANY):
         figure(f"cold: first answer, {way}", [each[way] for each in rounds], unit="s")
+
+
+async def _ask(url: str, count: int, socket: str | None = None) -> list[float]:
+    """Send requests at the same time, and return the seconds until each answer in order; all must be 200."""
+    connector = aiohttp.UnixConnector(socket, limit=0) if socket else aiohttp.TCPConnector(limit=0)
+    timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+        started = time.perf_counter()
+
+        async def one() -> float:
+            async with session.post(url, json=_BODY) as answer:
+                text = await answer.text()
+                assert answer.status == 200, f"{answer.status} {text}"
+            return time.perf_counter() - started
+
+        return sorted(await asyncio.gather(*(one() for _ in range(count))))
 
 
 class _Sleeper:
@@ -104,20 +128,7 @@ class _Sleeper:
 
     def ask(self, count: int) -> list[float]:
         """Send requests at the same time, and return the seconds until each answer, the first one first."""
-        return sorted(asyncio.run(self._ask(count)))
-
-    async def _ask(self, count: int) -> list[float]:
-        timeout = aiohttp.ClientTimeout(total=_PATIENCE_S)
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
-            started = time.perf_counter()
-
-            async def one() -> float:
-                async with session.post(self._url, json=_BODY) as answer:
-                    text = await answer.text()
-                    assert answer.status == 200, f"{answer.status} {text}"
-                return time.perf_counter() - started
-
-            return await asyncio.gather(*(one() for _ in range(count)))
+        return asyncio.run(_ask(self._url, count))
 
     def replica(self) -> psutil.Process:
         """Return the process of its replica."""
@@ -148,8 +159,8 @@ class _Engine:
         for name in [each for each in self._environ if each.startswith("BATEAU_")]:
             del self._environ[name]
 
-    def answer_s(self) -> float:
-        """Return the seconds from the start of the engine to its first answer, and end it."""
+    def answer_s(self, count: int) -> float:
+        """Return the seconds from the start of the engine to the first answer to `count` requests, and end it."""
         self._socket.unlink(missing_ok=True)
         started = time.perf_counter()
         process = subprocess.Popen(
@@ -160,17 +171,20 @@ class _Engine:
             stderr=subprocess.DEVNULL,
         )
         try:
-            while not self._answers():
+            while not self._is_loaded():
                 assert process.poll() is None, f"the engine has ended with {process.returncode}"
                 time.sleep(0.005)
-            return time.perf_counter() - started
+            loaded_s = time.perf_counter() - started
+            return loaded_s + asyncio.run(_ask("http://engine/v1/chat/completions", count, str(self._socket)))[0]
         finally:
             process.terminate()
             process.wait()
 
-    def _answers(self) -> bool:
-        with contextlib.suppress(OSError):
-            return post(str(self._socket), _BODY) == 200
+    def _is_loaded(self) -> bool:
+        connection = connect(str(self._socket))
+        with contextlib.suppress(OSError, http.client.HTTPException), contextlib.closing(connection):
+            connection.request("GET", "/health")
+            return connection.getresponse().status == 200
         return False
 
 
