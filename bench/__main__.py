@@ -13,6 +13,8 @@ PROGRAMS = (
     "closing",
     "tokens",
     "chain",
+    "overload",
+    "cold",
     "delivery",
     "charts",
     "peers",

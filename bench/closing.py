@@ -2,7 +2,7 @@
 
 Mixed requests of four APIs, one of them through the translator, streamed or not, four at once. Some clients leave, and
 clients repeat what fails. Three times each, the control plane, the translator and the gateway are killed meanwhile.
-In the end `bateau usage --check` compares. `--requests N` makes it shorter.
+In the end `bateau usage --check` compares. `--requests N` makes it shorter, and keeps no figure.
 """
 
 import argparse
@@ -12,6 +12,7 @@ import json
 import os
 import random
 import signal
+import sys
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from typing import Any
 import aiohttp
 import psutil
 
+from bench import report
 from bench.instance import Instance
 from bench.report import figure
 
@@ -35,8 +37,11 @@ def main(arguments: list[str] | None = None) -> None:
     """Measure and report."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=REQUESTS)
+    requests: int = parser.parse_args(arguments or []).requests
+    if requests != REQUESTS:
+        report.keep_nothing()
     with Instance() as instance:
-        _measure(instance, parser.parse_args(arguments or []).requests)
+        _measure(instance, requests)
 
 
 def _measure(instance: Instance, requests: int) -> None:
@@ -152,6 +157,4 @@ class _Clients:
 
 
 if __name__ == "__main__":
-    import sys
-
     main(sys.argv[1:])

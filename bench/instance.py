@@ -31,7 +31,7 @@ class Instance:
     def __init__(self, files: Mapping[str, str] | None = None) -> None:
         self.base = Path(tempfile.mkdtemp(prefix="bench-", dir="/tmp"))
         self.port = free_port()
-        for folder in ("specs", "run", "state"):
+        for folder in ("specs", "run", "state", "programs"):
             (self.base / folder).mkdir(mode=0o700)
         for name, text in (files or {"chat.yaml": SPEC}).items():
             (self.base / "specs" / name).write_text(text)
@@ -39,7 +39,17 @@ class Instance:
     @property
     def environ(self) -> dict[str, str]:
         """The environment of its commands."""
-        return {**os.environ, "XDG_STATE_HOME": str(self.base / "state"), "XDG_RUNTIME_DIR": str(self.base / "run")}
+        return {
+            **os.environ,
+            "PATH": f"{self.programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+            "XDG_STATE_HOME": str(self.base / "state"),
+            "XDG_RUNTIME_DIR": str(self.base / "run"),
+        }
+
+    @property
+    def programs(self) -> Path:
+        """A directory that its PATH begins with."""
+        return self.base / "programs"
 
     def bateau(self, *arguments: str) -> str:
         """Run a command and return what it prints. Raises CalledProcessError."""
@@ -51,6 +61,11 @@ class Instance:
         started = time.perf_counter()
         self.bateau("up", "-C", str(self.base / "specs"), "--detach", "--listen", str(self.port))
         return time.perf_counter() - started
+
+    def key(self) -> str:
+        """Create a key with limits that no benchmark reaches, and return its secret; from now on requests need it."""
+        limits = ("--requests-per-minute", "1000000000", "--tokens-per-day", "1000G")
+        return self.bateau("keys", "create", "bench", "--models", "ch*", "--expires", "90d", *limits).strip()
 
     def status(self) -> dict[str, Any]:
         """Return its status."""

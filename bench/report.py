@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import statistics
+import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,6 +20,12 @@ from bateau import __version__
 RESULTS = Path(__file__).parent / "results"
 LINES = RESULTS / "results.jsonl"
 PAGE = RESULTS / "results.md"
+_trial = threading.Event()
+
+
+def keep_nothing() -> None:
+    """Print figures from now on, and keep none: this is a trial."""
+    _trial.set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,7 @@ def figure(
     at_least: float | None = None,
     note: str | None = None,
 ) -> Figure:
-    """Return the figure of `values`, print it, and keep it."""
+    """Return the figure of `values`, print it, and keep it unless this is a trial."""
     median = statistics.median(values)
     bound = kept = None
     if at_most is not None:
@@ -67,6 +74,8 @@ def figure(
     print(f"{claim}: {median:.4g} {unit} ({made.least:.4g} … {made.most:.4g}, {made.runs} runs) {bound or ''}{verdict}")
     if note:
         print(f"    {note}")
+    if _trial.is_set():
+        return made
     RESULTS.mkdir(exist_ok=True)
     with LINES.open("a", encoding="utf-8") as file:
         file.write(json.dumps({**asdict(made), **circumstances()}, ensure_ascii=False) + "\n")

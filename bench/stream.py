@@ -1,12 +1,13 @@
 """One streamed answer, timed at the socket.
 
-Used by tokens and startup.
+Used by tokens, startup, contenders and cold.
 """
 
 import http.client
 import json
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 
@@ -34,7 +35,21 @@ def connect(target: str | int) -> http.client.HTTPConnection:
     return _Unix(target) if isinstance(target, str) else http.client.HTTPConnection("127.0.0.1", target, timeout=120)
 
 
-def stream(target: str | int, prompt: str, *, tokens: int, model: str = "chat") -> Timing:
+def post(target: str | int, body: Mapping[str, object], secret: str | None = None) -> int:
+    """Send one request, read the whole answer, and return its status. Raises OSError if nothing listens."""
+    connection = connect(target)
+    try:
+        connection.request("POST", "/v1/chat/completions", json.dumps(body), _headers(secret))
+        response = connection.getresponse()
+        response.read()
+    except http.client.HTTPException as error:
+        raise ConnectionError(str(error)) from error
+    finally:
+        connection.close()
+    return response.status
+
+
+def stream(target: str | int, prompt: str, *, tokens: int, model: str = "chat", secret: str | None = None) -> Timing:
     """Ask for `tokens` tokens and time them."""
     body = {
         "model": model,
@@ -48,7 +63,7 @@ def stream(target: str | int, prompt: str, *, tokens: int, model: str = "chat") 
     connection = connect(target)
     connection.connect()
     started = time.perf_counter()
-    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), _headers(secret))
     response = connection.getresponse()
     first = last = 0.0
     count = 0
@@ -60,3 +75,7 @@ def stream(target: str | int, prompt: str, *, tokens: int, model: str = "chat") 
     connection.close()
     assert count > 1, f"no answer: {response.status}"
     return Timing(first - started, count, (count - 1) / (last - first))
+
+
+def _headers(secret: str | None) -> dict[str, str]:
+    return {"content-type": "application/json"} | ({"authorization": f"Bearer {secret}"} if secret else {})
