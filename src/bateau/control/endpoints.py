@@ -58,11 +58,19 @@ def endpoints(
         task = tasks.get(service.key)
         backends += found if task is None else (replace(each, task=task) for each in found)
     traffic = Traffic(
-        backends=(*backends, *_leaving(by_service, before)),
+        backends=(*_who_answer(backends), *_leaving(by_service, before)),
         proxies=tuple(map(_proxy, own)),
         measure_load=measure_load,
     )
     return traffic, failed
+
+
+def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:
+    """Mark the models that others name to answer for them."""
+    named = {name for each in backends for name, _ in each.routing.split} | {each.routing.fallback for each in backends}
+    for backend in backends:
+        is_named = backend.protocol == "openai" and backend.name in named
+        yield replace(backend, answers_for_others=True) if is_named else backend
 
 
 def _proxy(replica: Replica) -> Proxy:
@@ -100,6 +108,7 @@ def _backends(
             upstream_model=runs.model,
             aliases=service.served_names,
             limits=service.limits or Limits(),
+            routing=service.routing,
         )
         return
     for name, port in service.ports.items():
@@ -113,6 +122,7 @@ def _backends(
                 aliases=service.served_names,
                 requests_max=_requests_max(service),
                 limits=service.limits or Limits(),
+                routing=service.routing,
             )
         else:
             yield Backend(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bateau.domain.model_file import ModelTask
-from bateau.domain.workload import Limits
+from bateau.domain.workload import Limits, Routing
 
 # "leaving": the service gets no new requests; those in flight are counted until they end.
 Protocol = Literal["openai", "translated", "leaving", "http", "grpc", "websocket", "tcp"]
@@ -61,7 +61,8 @@ class Backend:
 
     A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
     wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
-    at its replicas, None: as many as the plane allows. `limits` are those of a model.
+    at its replicas, None: as many as the plane allows. `limits` are those of a model, and
+    `routing` says which other models answer its requests. `answers_for_others`: another model's `routing` names it.
     """
 
     service: str
@@ -79,6 +80,8 @@ class Backend:
     hold: Hold | None = None
     requests_max: int | None = None
     limits: Limits = field(default_factory=Limits)
+    routing: Routing = field(default_factory=Routing)
+    answers_for_others: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

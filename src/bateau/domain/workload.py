@@ -157,6 +157,19 @@ class Limits:
         return (self.tokens_per_minute, self.per_key.tokens_per_minute) != (None, None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Routing:
+    """Which models answer the requests for a model, besides itself.
+
+    `fallback` is the name of the model that answers if this one cannot. `split` has the names of models that get a part
+    of its requests, in percent. An answer takes at most `timeout_s` seconds; None: as long as it takes.
+    """
+
+    fallback: str | None = None
+    split: tuple[tuple[str, int], ...] = ()
+    timeout_s: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True)
 class Rollout:
     """How a new revision replaces the old one."""
@@ -288,6 +301,7 @@ class Workload:
     restart: Restart = "always"
     rollout: Rollout | None = None
     limits: Limits | None = None
+    routing: Routing = field(default_factory=Routing)
     route: Route | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     tree: ReadObject = field(default_factory=dict[str, ReadJson])

@@ -1,8 +1,7 @@
 """Find the `${ }` expressions in a text.
 
-Called by domain.expression, hydrate.expressions, kit.schema, policy.written, specs.kinds.environment, specs.kinds.model
-and specs.reading.
-CEL's lexical grammar decides where an expression ends: braces in strings, comments and maps do not end it.
+Called by domain.expression, hydrate.expressions, kit.schema, policy.written and specs. CEL's lexical grammar decides
+where an expression ends: braces in strings, comments and maps do not end it.
 
 Invariant: the joined parts are the text, except that `$${` becomes a plain `${`. Held by tests/kit/test_cel_text.py.
 Refused: asking the library at each `}` whether the text before it compiles; an error would not have one position.

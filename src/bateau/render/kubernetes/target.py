@@ -241,5 +241,12 @@ def _say_left_out(shape: Shape) -> None:
         shape.say("not rendered: spec.stopSignal; the image says with which signal it is stopped", "spec.stopSignal")
     if service.limits is not None:
         shape.say("not rendered: spec.limits; limits of a key are kept by the gateway", "spec.limits")
+    for name, wanted in (
+        ("fallback", service.routing.fallback),
+        ("split", service.routing.split),
+        ("timeout", service.routing.timeout_s),
+    ):
+        if wanted:
+            shape.say(f"not rendered: spec.{name}; it works on one machine only", f"spec.{name}")
     if service.rollout is not None and (service.rollout.strategy != "rolling" or service.rollout.judge):
         shape.say("not rendered: spec.rollout; a Deployment only rolls, and judges by its probes", "spec.rollout")

@@ -18,6 +18,7 @@ from bateau.domain.workload import (
     Port,
     Resources,
     Rollout,
+    Routing,
     Runs,
     Scale,
     Workload,
@@ -30,6 +31,7 @@ from bateau.kit.position import nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.url import UrlError, Wrong, parsed
 from bateau.specs.kinds.routes import LIMITS, VALIDATIONS, wrong_route
+from bateau.specs.kinds.routing import wrong_routing
 from bateau.specs.kinds.wrong import at
 
 
@@ -135,6 +137,23 @@ class ModelSpec:
     limits: Limits | None = described(
         "Limits on usage, of all clients together and of each key. Absent: none but those of the keys.", default=None
     )
+    fallback: str | None = described(
+        "Model that answers instead if this one cannot, on one machine only: none of its replicas is ready, or two "
+        "tries have failed or were refused (429, 502, 503, 504). It may be one of another provider.",
+        default=None,
+        examples=("gpt-mini",),
+    )
+    split: Mapping[str, int] = described(
+        "Models that get a part of the requests for this one, in percent, on one machine only.",
+        default_factory=dict,
+    )
+    timeout: Seconds | None = described(
+        "Longest time for a whole answer, on one machine only; beyond it the client gets a 504, or a stream ends. "
+        "Absent: as long as it takes.",
+        default=None,
+        minimum=0.001,
+        examples=("10m",),
+    )
     rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
 
@@ -158,6 +177,7 @@ def to_workload(document: Hydrated) -> Workload:
         rollout=spec.rollout,
         route=spec.route,
         limits=spec.limits,
+        routing=Routing(fallback=spec.fallback, split=tuple(sorted(spec.split.items())), timeout_s=spec.timeout),
         position=document.position,
         positions=document.positions,
         tree=document.tree,
@@ -179,7 +199,7 @@ def _runs(spec: ModelSpec) -> Runs:
     )
 
 
-def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
+def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     """Report fields of a Model that are invalid or conflict with each other."""
     problems: list[Problem] = []
     source, engine = fields.get("source"), fields.get("engine")
@@ -197,7 +217,7 @@ def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
         problems.append(
             at(spec, "spec.source", f"{source} is the address of a page on Hugging Face", f"write {pasted}")
         )
-    return [*problems, *_wrong_names(spec, fields), *wrong_route(spec, fields)]
+    return [*problems, *_wrong_names(spec, fields), *wrong_routing(spec, fields, names), *wrong_route(spec, fields)]
 
 
 def _wrong_names(spec: Spec, fields: ReadObject) -> list[Problem]:

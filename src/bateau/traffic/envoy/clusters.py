@@ -15,7 +15,9 @@ from pathlib import PurePath
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.url import UrlError, parsed
+from bateau.traffic.envoy.addressed import addressing_filter
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
+from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 
 CONTROL_CLUSTER = "bateau-control"
 GATEWAYS_CLUSTER = "bateau-gateways"
@@ -47,6 +49,11 @@ _REFUSED: ReadObject = {
     "enforcing_consecutive_5xx": 0,
     "enforcing_success_rate": 0,
     "enforcing_local_origin_success_rate": 0,
+}
+# The last of the upstream filters of a cluster.
+_UPSTREAM_CODEC: ReadObject = {
+    "name": "envoy.filters.http.upstream_codec",
+    "typed_config": {"@type": TYPE + "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
 }
 # Envoy's default wants six endpoints; models have two or three.
 _ZONE_AWARE: ReadObject = {"zone_aware_lb_config": {"min_cluster_size": 1}}
@@ -88,12 +95,22 @@ def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
     if backend.generation is not None:
         found["alt_stat_name"] = backend.service  # counters and logs do not begin again with each generation
     if backend.external:
-        found.update(_external(backend.external, str(found["name"])))
+        found.update(_external(backend.external, str(found["name"]), _model(backend)))
     else:
         found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}, "outlier_detection": _REFUSED})
         if backend.protocol != "tcp":
-            found["typed_extension_protocol_options"] = http_protocol_options(_upstream_http(backend.protocol))
+            options = _upstream_http(backend.protocol)
+            if backend.answers_for_others:
+                addressing = addressing_filter(host="localhost", path="/v1", model=_model(backend))
+                options = {**options, "http_filters": [addressing, _UPSTREAM_CODEC]}
+                found["per_connection_buffer_limit_bytes"] = BODY_BYTES_MAX
+            found["typed_extension_protocol_options"] = http_protocol_options(options)
     return found
+
+
+def _model(backend: Backend) -> str:
+    """Return the name of a model where it is served."""
+    return backend.upstream_model or backend.name
 
 
 def _limits(backend: Backend) -> ReadObject:
@@ -244,11 +261,11 @@ class ExternalUrl:
         return cls(tls=tls, host=url.host, port=port, authority=url.authority, path=url.path.rstrip("/"))
 
 
-def _external(target: ExternalTarget, name: str) -> ReadObject:
+def _external(target: ExternalTarget, name: str, model: str) -> ReadObject:
     url = ExternalUrl.parse(target.url)
     endpoint = {"address": socket_address(url.host, url.port), "hostname": url.authority}
     options: dict[str, ReadJson] = {"explicit_http_config": {"http_protocol_options": {}}}
-    upstream_filters: list[ReadObject] = []
+    upstream_filters = [addressing_filter(host=url.authority, path=url.path, model=model)]
     if target.api_key:
         upstream_filters.append(
             {
@@ -267,16 +284,11 @@ def _external(target: ExternalTarget, name: str) -> ReadObject:
                 },
             }
         )
-    if upstream_filters:
-        options["http_filters"] = [
-            *upstream_filters,
-            {
-                "name": "envoy.filters.http.upstream_codec",
-                "typed_config": {"@type": TYPE + "envoy.extensions.filters.http.upstream_codec.v3.UpstreamCodec"},
-            },
-        ]
+    options["http_filters"] = [*upstream_filters, _UPSTREAM_CODEC]
     found: dict[str, ReadJson] = {
         "type": "STRICT_DNS",
+        # The name of the model is in the body, which is held for that.
+        "per_connection_buffer_limit_bytes": BODY_BYTES_MAX,
         # Envoy acknowledges no cluster while one of them waits for its name server.
         "wait_for_warm_on_init": False,
         "load_assignment": {

@@ -163,7 +163,7 @@ class ResourceBuilder:
             # The routes of all models are one resource. Encoding those of one model here shows which model fails.
             tried = {
                 "name": name,
-                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": model_routes(backend)}],
+                "virtual_hosts": [{"name": name, "domains": ["*"], "routes": model_routes(backend, others={})}],
             }
             self._encode(ROUTES, tried, service)
 

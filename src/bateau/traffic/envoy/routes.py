@@ -12,11 +12,12 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import quote
 
-from bateau.domain.endpoint import Backend, ExternalTarget
+from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
-from bateau.traffic.envoy.clusters import CONTROL_CLUSTER, ExternalUrl, cluster_name
+from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
+from bateau.traffic.envoy.destinations import destination, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
@@ -68,7 +69,8 @@ def front_routes(
     On a machine it serves that machine's loopback and `hosts`, and passes the paths of the control API. With a
     `translator`, the paths of the APIs that no engine has go there.
     """
-    taken = {model.name for model in models}
+    others = {model.name: model for model in models}
+    taken = others.keys()
     aliases = _aliases(models, taken)
     names = sorted((*taken, *aliases))
     unknown = invalid_request(_no_such_model(names), code="model_not_found", param="model")
@@ -92,8 +94,8 @@ def front_routes(
         ),
         _answer({**_get_prefix("/v1/models/")}, 404, unknown, name="unknown"),
         _wrong_method(),
-        *(route for model in models for route in model_routes(model)),
-        *(route for alias, model in aliases.items() for route in model_routes(model, alias)),
+        *(route for model in models for route in model_routes(model, others=others)),
+        *(route for alias, model in aliases.items() for route in model_routes(model, alias, others=others)),
         *_refused(
             MISSING_MODEL,
             400,
@@ -223,17 +225,17 @@ def _aliases(models: Sequence[Backend], taken: Collection[str]) -> Mapping[str, 
     return dict(sorted(found.items()))
 
 
-def model_routes(model: Backend, alias: str | None = None) -> list[ReadObject]:
-    """Return the Routes of one model, by its name or by an alias. Raises UnusableBackend."""
-    return [*other_tasks(model, alias), _model_route(model, alias)]
+def model_routes(model: Backend, alias: str | None = None, *, others: Mapping[str, Backend]) -> list[ReadObject]:
+    """Return the Routes of one model, by its name or by an alias; `others` are all models, by name."""
+    return [*other_tasks(model, alias), _model_route(model, alias, others)]
 
 
-def _model_route(model: Backend, alias: str | None) -> ReadObject:
+def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend]) -> ReadObject:
     route: dict[str, ReadJson] = {
-        "cluster": cluster_name(model),
-        "timeout": "0s",
+        **destination(model, others),
+        "timeout": f"{model.routing.timeout_s or 0:g}s",
         "idle_timeout": "0s",
-        "retry_policy": {**_retries(_RETRY_ON), "retriable_status_codes": [503]},
+        "retry_policy": {**_retries(_RETRY_ON), **tried_again(model)},
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
@@ -242,13 +244,13 @@ def _model_route(model: Backend, alias: str | None) -> ReadObject:
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
     }
+    if headers := remembered(model):
+        found["request_headers_to_add"] = headers
     if limits := counted(model):
         route["rate_limits"] = list(limits)
-    if model.external:
-        _rewrite_for(model.external, route)
-    upstream = model.upstream_model or model.name
     per_filter: dict[str, ReadJson] = {}
-    if upstream != (alias or model.name):
+    upstream = model.upstream_model or model.name
+    if upstream != (alias or model.name) and not model.external:
         per_filter[RENAME_FILTER] = _rename(upstream)
     about = named(model)
     if model.hold:
@@ -285,11 +287,6 @@ def _without(filters: Sequence[str]) -> ReadObject:
     """Return the typed_per_filter_config of a route whose requests do not pass some filters."""
     disabled = {"@type": TYPE + "envoy.config.route.v3.FilterConfig", "disabled": True}
     return dict.fromkeys(filters, disabled)
-
-
-def _rewrite_for(target: ExternalTarget, route: dict[str, ReadJson]) -> None:
-    route["prefix_rewrite"] = f"{ExternalUrl.parse(target.url).path}/"
-    route["auto_host_rewrite"] = True
 
 
 def _retries(retry_on: str) -> ReadObject:
