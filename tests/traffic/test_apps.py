@@ -25,7 +25,7 @@ health: Any = _health
 health_pb2_grpc: Any = _health_pb2_grpc
 
 
-def app(protocol: Protocol, *endpoints: Endpoint, port: int) -> Backend:
+def app(protocol: Protocol, *endpoints: Endpoint, port: int, hosts: tuple[str, ...] = ()) -> Backend:
     return Backend(
         service="app/shop",
         name="shop",
@@ -33,14 +33,36 @@ def app(protocol: Protocol, *endpoints: Endpoint, port: int) -> Backend:
         endpoints=endpoints,
         listen_port=port,
         port_name="main",
+        hosts=hosts,
     )
+
+
+async def test_a_foreign_host_is_403_unless_the_app_serves_it(gateway: Gateway, first: Upstream) -> None:
+    """A web page could otherwise reach the port by a name of its own that it lets resolve to this machine."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/"
+
+    async def status(host: str) -> int:
+        # The listener is another one after a change, and a connection stays with its own.
+        return (await gateway.ask("GET", url, headers={"host": host, "connection": "close"})).status
+
+    await gateway.publish(app("http", first.endpoint(), port=port))
+    refused = await gateway.ask("GET", url, headers={"host": "evil.example", "connection": "close"})
+    assert (refused.status, refused.error["code"]) == (403, "host_not_allowed")
+    assert "spec.ports.NAME.hosts" in refused.error["message"]
+    for host in ("localhost", f"localhost:{port}", f"127.0.0.1:{port}", "[::1]"):
+        assert await status(host) == 200
+    await gateway.publish(app("http", first.endpoint(), port=port, hosts=("*.example.org", "shop.example")))
+    assert [await status(host) for host in ("a.example.org", "shop.example:80", "b.example")] == [200, 200, 403]
+    await gateway.publish(app("http", first.endpoint(), port=port, hosts=("*",)))
+    assert await status("evil.example") == 200
 
 
 async def test_http_is_passed_as_it_is_and_spread_by_request(
     gateway: Gateway, first: Upstream, second: Upstream
 ) -> None:
     port = free_port()
-    await gateway.publish(app("http", first.endpoint(), second.endpoint(), port=port))
+    await gateway.publish(app("http", first.endpoint(), second.endpoint(), port=port, hosts=("shop.example",)))
     url = f"http://127.0.0.1:{port}/cart?item=1"
     sent = {"authorization": "Bearer mine", "host": "shop.example"}
     answers = [await gateway.ask("PUT", url, data=b"body", headers=sent) for _ in range(40)]

@@ -132,6 +132,7 @@ def _backends(
                 endpoints=_endpoints(listed, name),
                 listen_port=app_ports.get(listen_key(service.key, name)),
                 port_name=name,
+                hosts=port.hosts,
             )
 
 

@@ -55,9 +55,9 @@ class Backend:
     """All endpoints of one service.
 
     `service` is "model/chat" or "app/shop". Clients reach a model by its name in the request body, and an app's port
-    (`port_name`) at its own loopback port (`listen_port`). `upstream_model` is the name of the model at an external
-    API, if it differs. `task` is the task of the model, None if unknown. `created` is in seconds since the epoch, None
-    if unknown. `aliases` are more names of a model in request bodies.
+    (`port_name`) at its own loopback port (`listen_port`), by the names of this machine and `hosts`. `upstream_model`
+    is the name of the model at an external API, if it differs. `task` is the task of the model, None if unknown.
+    `created` is in seconds since the epoch, None if unknown. `aliases` are more names of a model in request bodies.
 
     A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
     wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
@@ -73,6 +73,7 @@ class Backend:
     upstream_model: str | None = None
     listen_port: int | None = None
     port_name: str | None = None
+    hosts: tuple[str, ...] = ()
     task: ModelTask | None = None
     created: int | None = None
     aliases: tuple[str, ...] = ()

@@ -187,10 +187,14 @@ PortProtocol = Literal["openai", "translated", "http", "grpc", "websocket", "tcp
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Port:
-    """A port that a workload listens on. `number` is the port for clients; None if Bateau assigns it."""
+    """A port that a workload listens on. `number` is the port for clients; None if Bateau assigns it.
+
+    Requests for other hosts than this machine and `hosts` are refused; `*` is any host.
+    """
 
     protocol: PortProtocol
     number: int | None = None
+    hosts: tuple[str, ...] = ()
 
     @property
     def is_behind_front(self) -> bool:

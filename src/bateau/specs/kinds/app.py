@@ -1,7 +1,7 @@
 """The kind App, any service other than a model: its schema, its checks, and its conversion to a workload."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,7 +26,8 @@ from bateau.domain.workload import (
     Workload,
 )
 from bateau.domain.workload import Port as WorkloadPort
-from bateau.kit.json_value import ReadObject, array_at, object_at
+from bateau.kit.cel_text import OPEN
+from bateau.kit.json_value import ReadObject, array_at, is_object, object_at, texts_at
 from bateau.kit.position import child, item, nearest
 from bateau.kit.schema import Seconds, described
 from bateau.kit.suggest import closest, listed, suggestion
@@ -46,6 +47,12 @@ class Port:
     protocol: Literal["http", "grpc", "websocket", "tcp"] = described("Protocol of the port.", default="http")
     port: int | None = described(
         "Number that clients use. Absent: Bateau assigns one and keeps it.", default=None, minimum=1, maximum=65535
+    )
+    hosts: tuple[str, ...] = described(
+        "Host names by which clients may ask, besides those of this machine, on one machine only: `*` is any name, and "
+        "`*.example.org` any name below one. A web page could otherwise reach the port by a name of its own.",
+        default=(),
+        examples=(("shop.example.org",),),
     )
 
 
@@ -116,7 +123,10 @@ def to_workload(document: Hydrated) -> Workload:
         labels=document.labels,
         annotations=document.annotations,
         runs=_runs(spec),
-        ports={name: WorkloadPort(protocol=port.protocol, number=port.port) for name, port in spec.ports.items()},
+        ports={
+            name: WorkloadPort(protocol=port.protocol, number=port.port, hosts=port.hosts)
+            for name, port in spec.ports.items()
+        },
         uses=tuple(map(ServiceKey, spec.uses)),
         env=spec.env,
         replicas=spec.replicas,
@@ -188,9 +198,28 @@ def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
             for word in _PORT_WORD.findall(text)
             if word not in ports_there and (near := closest(word, ports_there))
         ]
+    problems += _wrong_hosts(spec, fields)
     for index, used in enumerate(array_at(fields, "uses")):
         problems += _used(spec, f"spec.uses[{index}]", used, names)
     return [*problems, *wrong_route(spec, fields)]
+
+
+# As Envoy matches them: a wildcard is the whole name or its first label.
+_HOST: Final = re.compile(r"\*|(\*\.)?[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+
+
+def _wrong_hosts(spec: Spec, fields: ReadObject) -> Iterator[Problem]:
+    for name, port in object_at(fields, "ports").items():
+        if not is_object(port):
+            continue
+        path = f"{child('spec.ports', name)}.hosts"
+        hosts = texts_at(port, "hosts")
+        if hosts and port.get("protocol") == "tcp":
+            yield at(spec, path, "connections of a tcp port name no host", "remove hosts")
+        for index, host in enumerate(hosts):
+            if OPEN not in host and not _HOST.fullmatch(host):
+                hint = "write a name in lower case without a port, such as shop.example.org, *.example.org or *"
+                yield at(spec, item(path, index), f'"{host}" is not a name of a host', hint)
 
 
 # Other braces, such as the route `/users/{port:int}`, belong to the program.

@@ -182,4 +182,6 @@ def _listener(name: str, app: Backend) -> ReadObject:
     port = app.listen_port or 0
     if app.protocol == "tcp":
         return app_tcp_listener(name, port, cluster=name, metrics_name=name)
-    return app_http_listener(name, port, route_config=app_routes(name, cluster=name), metrics_name=name)
+    return app_http_listener(
+        name, port, route_config=app_routes(name, cluster=name, hosts=app.hosts), metrics_name=name
+    )

@@ -4,8 +4,9 @@ Called by traffic.envoy.resources. Envoy tries routes in order and uses the firs
 
 Invariant: the gateway itself answers requests for an unknown model, with a body that is not JSON, or without a model.
 llama.cpp would answer them with the model that it has, under any name. Held by tests/traffic/test_errors.py.
-Invariant: only host names of this machine are served, so that a web page cannot reach the models by DNS rebinding. Held
-by tests/traffic/test_errors.py::test_a_foreign_host_is_403.
+Invariant: only host names of this machine are served, so that a web page cannot reach models or apps by DNS rebinding.
+Held by tests/traffic/test_errors.py::test_a_foreign_host_is_403 and
+tests/traffic/test_apps.py::test_a_foreign_host_is_403_unless_the_app_serves_it.
 """
 
 import json
@@ -39,6 +40,11 @@ from bateau.traffic.envoy.translated import LATER, translated_routes
 _PATHS_SAY = (
     "OpenAI's API is below /v1/, Anthropic's is /v1/messages, Ollama's is below /api/, and the Open Inference Protocol "
     "is below /v2/; /metrics and /healthz are there too."
+)
+_ANY = "*"
+_OF_APP = (
+    "This port serves localhost only, and the Host header names another host. `spec.ports.NAME.hosts` of the App adds "
+    "one."
 )
 _LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 # A generation may start again on another replica as long as the client has seen no byte of it.
@@ -134,7 +140,7 @@ def front_routes(
                 "request_body_buffer_limit": BODY_BYTES_MAX,
                 "routes": routes,
             },
-            *([_other_hosts(hosts)] if on_machine else []),
+            *([_other_hosts(_hosts_say(hosts))] if on_machine else []),
         ],
     }
 
@@ -168,43 +174,34 @@ def _domains(hosts: Sequence[str]) -> list[str]:
     return [form for host in names for form in (host, f"{host}:*")]
 
 
-def _other_hosts(hosts: Sequence[str]) -> ReadObject:
-    """Return the answer to requests for a host that is not this machine."""
-    says = (
-        f"This gateway serves localhost, {', '.join(hosts)} only, and the Host header names another host. "
-        "`bateau up --host NAME` adds one."
-        if hosts
-        else "This gateway serves localhost only, and the Host header names another host."
-    )
+def _hosts_say(hosts: Sequence[str]) -> str:
+    only = ", ".join(("localhost", *hosts))
+    more = " `bateau up --host NAME` adds one." if hosts else ""
+    return f"This gateway serves {only} only, and the Host header names another host.{more}"
+
+
+def _other_hosts(says: str) -> ReadObject:
+    """Return the answer to requests for a host that is not served."""
+    error = invalid_request(says, code="host_not_allowed")
     return {
         "name": "other-hosts",
-        "domains": ["*"],
-        "routes": [
-            _answer(
-                {"prefix": "/"},
-                403,
-                invalid_request(says, code="host_not_allowed"),
-                name="unknown",
-            )
-        ],
+        "domains": [_ANY],
+        "routes": [_answer({"prefix": "/"}, 403, error, name="unknown")],
     }
 
 
-def app_routes(name: str, *, cluster: str) -> ReadObject:
-    """Return the inline RouteConfiguration of an App's listener: all requests go to its replicas."""
-    return {
+def app_routes(name: str, *, cluster: str, hosts: Sequence[str]) -> ReadObject:
+    """Return the inline RouteConfiguration of an App's listener: the requests for its hosts go to its replicas."""
+    any_host = _ANY in hosts
+    served: ReadObject = {
         "name": name,
-        "virtual_hosts": [
-            {
-                "name": name,
-                "domains": ["*"],
-                "routes": [
-                    _app_route(name, cluster, {"prefix": "/", "headers": [_safe_method()]}, _RETRY_ON_APP_SAFE),
-                    _app_route(name, cluster, {"prefix": "/"}, _RETRY_ON_APP),
-                ],
-            }
+        "domains": [_ANY] if any_host else _domains(hosts),
+        "routes": [
+            _app_route(name, cluster, {"prefix": "/", "headers": [_safe_method()]}, _RETRY_ON_APP_SAFE),
+            _app_route(name, cluster, {"prefix": "/"}, _RETRY_ON_APP),
         ],
     }
+    return {"name": name, "virtual_hosts": [served] if any_host else [served, _other_hosts(_OF_APP)]}
 
 
 def _app_route(name: str, cluster: str, match: ReadObject, retry_on: str) -> ReadObject:
