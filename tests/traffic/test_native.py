@@ -57,6 +57,16 @@ async def known(gateway: Gateway, headers: dict[str, str]) -> None:
     await eventually(is_known, within_s=1.0)
 
 
+async def opened(gateway: Gateway) -> None:
+    """Let everybody in, and wait until the gateway knows it."""
+    gateway.keys.publish(open_to_all=True)
+
+    async def is_open() -> bool:
+        return (await gateway.ask("GET", "/v1/models")).status == 200
+
+    await eventually(is_open, within_s=1.0)
+
+
 async def test_a_key_has_no_more_requests_in_flight_than_it_may(keyed: Gateway, first: Upstream) -> None:
     """Two workers share the count, and every end of a request is counted once."""
     headers = bearer(keyed, "few", concurrent=3)
@@ -145,7 +155,7 @@ def _replace(path: Path, content: str) -> None:
 
 
 async def test_a_rotation_under_load_loses_no_line(keyed: Gateway) -> None:
-    keyed.keys.publish(open_to_all=True)
+    await opened(keyed)
     ledger, found = Ledger(keyed.base), list[str]()
     tail = Tail(ledger)
     before = {used.id for used in tail.new()}
@@ -200,7 +210,7 @@ def _ended(path: Path) -> list[str]:
 
 async def test_a_full_disk_holds_no_request(keyed: Gateway) -> None:
     """A directory in the way of the file is an error like any other: lines wait, and are written later."""
-    keyed.keys.publish(open_to_all=True)
+    await opened(keyed)
     path = keyed.base / "requests.jsonl"
     path.unlink(missing_ok=True)
     path.mkdir()
@@ -263,7 +273,7 @@ async def _ok(_: web.Request) -> web.StreamResponse:
 
 
 async def test_a_model_with_a_line_break_in_its_name_makes_no_header(keyed: Gateway, first: Upstream) -> None:
-    keyed.keys.publish(open_to_all=True)
+    await opened(keyed)
     for name in ("chat\nx-evil: 1", "chat\x00", "\x7f"):
         assert (await keyed.chat(name)).status == 404
     assert not first.seen
