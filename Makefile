@@ -17,7 +17,7 @@ export UV_SYSTEM_CERTS ?= true
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-.PHONY: up check test fix accept docs bench cluster image wheel lock clean help
+.PHONY: gate up check test fix accept docs bench cluster image wheel lock clean help
 
 up: .venv/.ready ## serve a model, ask it a question, stay until Ctrl-C (ARGS=--detach returns)
 	@$(BIN)/bateau up -C examples/laptop --ask "Why is the sky blue?" $(ARGS)
@@ -56,6 +56,9 @@ cluster: .venv/.ready ## start a real Kubernetes on this machine, and print its 
 image: .venv/.ready ## build the images of Bateau and of a small model into dist, each with an SBOM (needs root)
 	@$(BIN)/bateau dev image app
 	@$(BIN)/bateau dev image model
+
+gate: .venv/.ready ## build the native filter of the gateway, and install it in .venv (needs Rust)
+	@.ci/gate
 
 wheel: .venv/.ready ## build the wheel into dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist

@@ -19,7 +19,9 @@ import psutil
 from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy.gate import Gate
 from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.filters import native_library
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import free_port
 from bateau.wiring.this_process import SystemClock
@@ -158,6 +160,16 @@ def _keyed_chain(place: Place) -> Running:
     return _chain(place, files)
 
 
+def _native_chain(place: Place) -> Running:
+    library = native_library()
+    if library is None:
+        raise NotInstalledError("the native filter is built by make gate")
+    ledger = place.folder / "requests.jsonl"
+    place.keys.use(Gate(library=library, ledger=ledger))
+    place.keys.publish(open_to_all=False)
+    return _chain(place, FrontFiles(key_filters=place.keys.directory, ledger=ledger, native=True))
+
+
 def _chain(place: Place, files: FrontFiles) -> Running:
     """Start Bateau's Envoy with one model, and the control plane that feeds it."""
     port = free_port()
@@ -189,6 +201,7 @@ CONTENDERS = (
     Contender(name=BARE, start=_bare_envoy),
     Contender(name="the chain without keys", start=_open_chain, is_chain=True),
     Contender(name="keys, limits and ledger", start=_keyed_chain, is_chain=True),
+    Contender(name="the same in the native filter", start=_native_chain, is_chain=True),
     Contender(name="nginx", start=_nginx, note="a plain proxy: no routing by model, no keys, no usage"),
     Contender(name="haproxy", start=_haproxy, note="a plain proxy: no routing by model, no keys, no usage"),
     Contender(

@@ -34,6 +34,7 @@ async def _sample_page() -> str:
     from bateau.observe.metrics import Page, add_llamacpp
     from bateau.runtimes.local import LocalRuntime
     from bateau.testing import FakeKeeper, ManualClock
+    from bateau.wiring.filters import Filters
     from bateau.wiring.metrics import metrics_page
 
     keeper = FakeKeeper()
@@ -46,7 +47,8 @@ async def _sample_page() -> str:
     )
     events = CountedEvents()
     events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
-    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())), events)
+    filters = Filters(library=None, why="")
+    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())), events, filters)
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()

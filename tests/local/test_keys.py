@@ -95,6 +95,7 @@ def test_keys_are_listed_without_their_secrets(stack: Stack) -> None:
         "owner": "search",
         "models": ["*"],
         "requestsPerMinute": 60,
+        "concurrent": None,
         "tokensPerMinute": None,
         "tokensPerDay": 1_000_000,
         "tokensPerMonth": None,

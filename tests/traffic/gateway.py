@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from yarl import URL
 
 from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.traffic.envoy.admin import EnvoyAdmin
+from bateau.traffic.envoy.gate import Gate
 from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.filters import native_library as installed
 from bateau.wiring.keys import Keys
 from bateau.wiring.this_process import SystemClock
 
@@ -60,6 +63,10 @@ class ProxyProcess:
         self._process = process
         self.admin = EnvoyAdmin(Path(proxy.address or ""))
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 
@@ -75,7 +82,8 @@ class ProxyProcess:
 class Gateway:
     """One Envoy and the control plane that feeds it; `restart_control` makes a new control plane for the same Envoy."""
 
-    def __init__(self) -> None:
+    def __init__(self, library: Path | None = None) -> None:
+        self.library = library
         self.base = Path(tempfile.mkdtemp(prefix="bt-"))
         self.inner = self.base / "inner.sock"
         self.port = free_port()
@@ -91,6 +99,9 @@ class Gateway:
         assert self._session, "the gateway is not open"
         return self._session
 
+    def pid(self, replica: str) -> int:
+        return self._proxies[replica].pid
+
     @property
     def log(self) -> str:
         return (self.base / "envoy.log").read_text()
@@ -101,6 +112,8 @@ class Gateway:
 
     async def open(self, *, with_key_filters: bool = True) -> None:
         if with_key_filters:
+            if self.library:
+                self.keys.use(Gate(library=self.library, ledger=self.base / "requests.jsonl"))
             self.keys.publish(open_to_all=False)
         self.published = self.traffic()
         self.plane.publish(self.published)
@@ -214,21 +227,37 @@ class Gateway:
             runtime=self.base,
             listen=("127.0.0.1", self.port),
             control_socket=self.base / "control.sock",
-            files=FrontFiles(key_filters=self.keys.directory, ledger=self.base / "requests.jsonl", inner=self.inner),
+            files=FrontFiles(
+                key_filters=self.keys.directory,
+                ledger=self.base / "requests.jsonl",
+                inner=self.inner,
+                native=self.library is not None,
+            ),
             concurrency=2,
             clock=SystemClock(),
         )
 
 
 @contextlib.asynccontextmanager
-async def running_gateway() -> AsyncGenerator[Gateway, None]:
-    """Run an Envoy for the length of a block."""
-    made = Gateway()
+async def running_gateway(library: Path | None = None) -> AsyncGenerator[Gateway, None]:
+    """Run an Envoy for the length of a block: with the native filter of a library, or with Envoy's own."""
+    made = Gateway(library)
     try:
         await made.open()
         yield made
     finally:
         await made.close()
+
+
+def native_library() -> Path:
+    """Return the library of the native filter. Without it the test is skipped, and fails in CI."""
+    library = installed()
+    if library is None:
+        says = "the native filter is not installed: make gate"
+        if os.environ.get("CI"):
+            pytest.fail(says)
+        pytest.skip(says)
+    return library
 
 
 def model(name: str, *endpoints: Endpoint, **more: Any) -> Backend:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
@@ -17,8 +18,8 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def keyed() -> AsyncIterator[Gateway]:
-    async with running_gateway() as made:
+async def keyed(library: Path | None) -> AsyncIterator[Gateway]:
+    async with running_gateway(library) as made:
         yield made
 
 

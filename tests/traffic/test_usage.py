@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -190,9 +191,9 @@ async def test_the_reason_why_an_answer_ended_is_a_word_of_its_api(
     assert (await used_by(gateway, f"/v1/{path}")).stop_reason == reason
 
 
-async def test_a_request_that_was_sent_to_a_replica_is_known_if_the_gateway_is_killed() -> None:
+async def test_a_request_that_was_sent_to_a_replica_is_known_if_the_gateway_is_killed(library: Path | None) -> None:
     """Its key too: an engine has worked for it."""
-    async with running_gateway() as gateway, upstream("model.chat.0", gateway.base / "0.sock") as first:
+    async with running_gateway(library) as gateway, upstream("model.chat.0", gateway.base / "0.sock") as first:
         over = asyncio.Event()
 
         async def answer(_: web.Request) -> web.StreamResponse:

@@ -18,6 +18,7 @@ def key_json(key: ApiKey, *, now: float) -> ReadObject:
         "owner": key.owner,
         "models": list(key.models),
         "requestsPerMinute": key.requests_per_minute,
+        "concurrent": key.concurrent,
         "tokensPerMinute": key.tokens_per_minute,
         "tokensPerDay": key.tokens_per_day,
         "tokensPerMonth": key.tokens_per_month,
@@ -50,6 +51,7 @@ def key_row(key: ApiKey, *, now: float) -> tuple[str, ...]:
 def _limits(key: ApiKey) -> str:
     limits = (
         (key.requests_per_minute, "requests/min"),
+        (key.concurrent, "at once"),
         (key.tokens_per_minute, "tokens/min"),
         (key.tokens_per_day, "tokens/day"),
         (key.tokens_per_month, "tokens/month"),

@@ -75,6 +75,7 @@ def command() -> None:
 )  # fmt: skip
 @click.option("--expires", type=Expiry(), help="When the key ends: 90d, 12h, or the last day, such as 2027-01-31.")
 @click.option("--requests-per-minute", type=Number(1), help="How many requests the key may send in a minute.")
+@click.option("--concurrent", type=Number(1), help="How many requests the key may have in flight at once.")
 @click.option("--tokens-per-minute", type=Count(), help="How many tokens the key may use in a minute, such as 60k.")
 @click.option("--tokens-per-day", type=Count(), help="How many tokens the key may use in a day (UTC), such as 1M.")
 @click.option("--tokens-per-month", type=Count(), help="How many tokens the key may use in a month (UTC).")
@@ -83,8 +84,8 @@ def command() -> None:
 @json_option
 def create(  # noqa: PLR0917 - click passes them by name
     key: str, owner: str | None, models: tuple[str, ...], expires: float | None, requests_per_minute: int | None,
-    tokens_per_minute: int | None, tokens_per_day: int | None, tokens_per_month: int | None, note: str, name: str,
-    as_json: bool,
+    concurrent: int | None, tokens_per_minute: int | None, tokens_per_day: int | None, tokens_per_month: int | None,
+    note: str, name: str, as_json: bool,
 ) -> None:  # fmt: skip
     """Create KEY, and print its secret. It is stored as a hash and is never shown again."""
     from bateau.domain.api_key import ApiKey
@@ -97,12 +98,16 @@ def create(  # noqa: PLR0917 - click passes them by name
         models=models,
         expires_at=expires,
         requests_per_minute=requests_per_minute,
+        concurrent=concurrent,
         tokens_per_minute=tokens_per_minute,
         tokens_per_day=tokens_per_day,
         tokens_per_month=tokens_per_month,
         note=note,
     )
-    made, secret = Keys(name, os.environ).create(wanted)
+    keys = Keys(name, os.environ)
+    made, secret = keys.create(wanted)
+    if concurrent and not keys.gate:
+        click.echo("the endpoint has no native filter, which --concurrent needs: see docs/how-to/keys.md", err=True)
     _show_secret(made.name, secret, as_json=as_json, verb="created")
 
 

@@ -15,6 +15,7 @@ class ApiKey:
 
     `models` are globs: `*` is any text and `?` any character. Times are in seconds since the epoch; without
     `expires_at` the key does not expire. Requests and tokens without a number are not limited.
+    `concurrent` is how many requests may be in flight at once.
     Tokens are those of questions and answers together, charged after the answer; days and months are in UTC.
     """
 
@@ -26,6 +27,7 @@ class ApiKey:
     models: tuple[str, ...] = (ALL_MODELS,)
     expires_at: float | None = None
     requests_per_minute: int | None = None
+    concurrent: int | None = None
     tokens_per_minute: int | None = None
     tokens_per_day: int | None = None
     tokens_per_month: int | None = None

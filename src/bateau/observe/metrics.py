@@ -46,6 +46,12 @@ _ENVOY_PASSED = {
     "envoy_cluster_upstream_cx_active": ("gauge", "Connections open."),
     "envoy_cluster_membership_healthy": ("gauge", "Replicas that accept requests."),
 }
+# Counters of the native filter.
+_GATE = {
+    "envoy_bateau_gate_lines_written": ("bateau_ledger_lines_total", "Lines of the ledger that were written."),
+    "envoy_bateau_gate_lines_lost": ("bateau_ledger_lines_lost_total", "Lines of the ledger that were lost."),
+    "envoy_bateau_gate_panics": ("bateau_gateway_panics_total", "Requests that met a bug in the native filter."),
+}
 _MS = 1000.0
 
 
@@ -79,6 +85,8 @@ def add_envoy(page: Page, *texts: str) -> None:
             page.add(
                 "bateau_requests_total", shown, value, kind="counter", says="Requests answered, by route and status."
             )
+        elif gate := _GATE.get(name):
+            page.add(gate[0], {}, value, kind="counter", says=gate[1])
         elif name.startswith("envoy_bateau_request_duration"):
             _add_seconds(
                 page,

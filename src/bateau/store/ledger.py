@@ -12,6 +12,7 @@ tests/store/test_ledger.py::test_an_interrupted_rotation_loses_nothing.
 """
 
 import asyncio
+import fcntl
 import gzip
 import json
 import os
@@ -33,6 +34,8 @@ _FORMAT: Final = "1"
 _BEGUN_FORMAT: Final = "begun-1"  # of a line about a request that was sent to a replica
 _FORMAT_FIELD: Final = "v"
 _DIGITS_MAX: Final = 16
+# More requests do not end before the line about their beginning, which waits 100 ms, is written.
+_ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"
 
 
@@ -44,6 +47,7 @@ class Ledger:
         self.path = directory / "requests.jsonl"
         self.damaged = 0  # lines that the last `read` has left out
         self._unfinished: dict[str, Used] = {}
+        self._ended: dict[str, None] = {}
 
     def open(self) -> None:
         """Create the file, so that only its user can read it. Raises OSError."""
@@ -78,6 +82,7 @@ class Ledger:
         """Yield the requests that began from `since` to before `until`, in seconds since the epoch."""
         self.damaged = 0
         self._unfinished.clear()
+        self._ended.clear()
         for used in (*self.rotated(since=since), *self._read(self.path)):
             if since <= used.at < until:
                 yield used
@@ -98,10 +103,18 @@ class Ledger:
             if used is None:
                 self.damaged += 1
             elif used.cut:
-                self._unfinished[used.id] = used
+                if used.id not in self._ended:
+                    self._unfinished[used.id] = used
             else:
-                self._unfinished.pop(used.id, None)
+                if self._unfinished.pop(used.id, None) is None and used.replica:
+                    self._note_end(used.id)
                 yield used
+
+    def _note_end(self, request: str) -> None:
+        """Remember for a while that a request has ended: its two lines have two writers, so either may come first."""
+        self._ended[request] = None
+        if len(self._ended) > _ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
 
     def _rotated(self) -> list[Path]:
         """Return the older files, without those that are compressed but not yet removed."""
@@ -156,6 +169,7 @@ class Tail:
 
 def _compress(path: Path) -> None:
     target = path.with_name(f"{path.name}.gz")
+    _settle(path)
     partial = path.with_name(f"{path.name}.partial")
     about = path.stat()
     with path.open("rb") as plain, partial.open("wb") as file, gzip.GzipFile(fileobj=file, mode="wb") as packed:
@@ -164,6 +178,12 @@ def _compress(path: Path) -> None:
     partial.replace(target)
     os.utime(target, (about.st_atime, about.st_mtime))
     path.unlink()
+
+
+def _settle(path: Path) -> None:
+    """Wait until no line is on its way to a renamed file: a writer of the gateway holds the other lock meanwhile."""
+    with path.open("rb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def _lines(path: Path) -> Iterator[bytes]:

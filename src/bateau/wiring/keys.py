@@ -6,6 +6,7 @@ Invariant: a change is in the files of the gateway when a function returns, whet
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
 """
 
+import contextlib
 import re
 import secrets
 from collections.abc import Mapping, Sequence
@@ -16,10 +17,13 @@ from typing import Final
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.domain.used import Refusal
+from bateau.kit.json_value import text_at
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
 from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
-from bateau.traffic.envoy.key_filters import BUDGETS, MODEL_TOKENS, budget_filter, file_of, key_filters
+from bateau.store.state_file import StateFile
+from bateau.traffic.envoy.gate import Gate, Refused, gate_filter, refused_in
+from bateau.traffic.envoy.key_filters import BUDGETS, GATE, MODEL_TOKENS, budget_filter, file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
 from bateau.traffic.envoy.model_limits import model_tokens_filter
 from bateau.traffic.envoy.names import MODEL_HEADER
@@ -27,6 +31,7 @@ from bateau.wiring.paths import make, paths
 from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
+_CHAIN_FORMAT: Final = 1
 _REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
 _GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
 
@@ -38,6 +43,8 @@ class Keys:
         self._paths = paths(instance, environ)
         self._file = KeyFile(self._paths.state / "keys.json")
         self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
+        # Which filters the gateway has, for commands that write them while no control plane runs.
+        self._chain = StateFile(self._paths.state / "filters.json")
 
     @property
     def directory(self) -> Path:
@@ -92,9 +99,28 @@ class Keys:
             self._store(left)
         return key, left
 
-    def refuse(self, refused: Mapping[str, Mapping[str, float]]) -> None:
-        """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError."""
-        write_private(Path(file_of(self.directory, BUDGETS)), budget_filter(refused))
+    def refuse(self, refused: Refused) -> None:
+        """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
+        write_private(self._file_of(BUDGETS), budget_filter(refused))
+        if self.gate:
+            with self._file.changing() as keyring:
+                self._write_gate(self._admitted(keyring), refused)
+
+    @property
+    def gate(self) -> Gate | None:
+        """The native filter of the gateway; None if it has Envoy's own filters. Raises ControlError."""
+        tree = self._chain.read()
+        library, ledger = text_at(tree, "library"), text_at(tree, "ledger")
+        if tree.get("filters_format") != _CHAIN_FORMAT or not library:
+            return None
+        return Gate(library=Path(library), ledger=Path(ledger) if ledger else None)
+
+    def use(self, gate: Gate | None) -> None:
+        """Write the native filter from now on, or only Envoy's own. `publish` has to follow. Raises ControlError."""
+        make(self._paths)
+        found = {"library": str(gate.library), "ledger": str(gate.ledger or "")} if gate else {}
+        with self._file.changing():
+            self._chain.save({"filters_format": _CHAIN_FORMAT, **found})
 
     def refuse_at_models(self, refused: Sequence[Refusal]) -> None:
         """Refuse requests for models whose tokens are used up. Raises OSError."""
@@ -126,7 +152,7 @@ class Keys:
         self._file.save(keyring)
 
     def _publish(self, keyring: Keyring) -> None:
-        keys = (*keyring.by_name.values(), *self._services.load()) if keyring.required else None
+        keys = self._admitted(keyring)
         found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
         by_reader = {BUDGETS: budget_filter({}), MODEL_TOKENS: model_tokens_filter(())}
         try:
@@ -134,12 +160,33 @@ class Keys:
                 if not Path(file_of(self.directory, name)).exists():  # whoever reads the ledger fills it
                     write_private(Path(file_of(self.directory, name)), content)
             for name, content in found.items():
-                write_private(Path(file_of(self.directory, name)), content)
+                write_private(self._file_of(name), content)
+            self._write_gate(keys, None)
         except OSError as error:
             raise ControlError(
                 f"cannot write to {self.directory}: {error.strerror}; the gateway may still have the former keys",
                 hint="free some space, and repeat the command",
             ) from error
+
+    def _admitted(self, keyring: Keyring) -> Sequence[ApiKey] | None:
+        """Return the keys that get in; None where no key is needed."""
+        return (*keyring.by_name.values(), *self._services.load()) if keyring.required else None
+
+    def _write_gate(self, keys: Sequence[ApiKey] | None, refused: Refused | None) -> None:
+        """Write the native filter, if the gateway has it. Without `refused`, what it refuses stays. Raises OSError."""
+        path = self._file_of(GATE)
+        gate = self.gate
+        if gate is None:
+            path.unlink(missing_ok=True)
+            return
+        if refused is None:
+            refused = {}
+            with contextlib.suppress(FileNotFoundError, ValueError):
+                refused = refused_in(path.read_text(encoding="utf-8"))
+        write_private(path, gate_filter(gate, keys, refused))
+
+    def _file_of(self, name: str) -> Path:
+        return Path(file_of(self.directory, name))
 
 
 def _secret() -> tuple[str, str, str]:

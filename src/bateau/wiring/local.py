@@ -40,9 +40,10 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
-from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.budgets import Budgets
 from bateau.wiring.envoy import envoy_binary
+from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
@@ -130,6 +131,8 @@ class LocalPlatform:
         self.ledger = ledger_of(settings.instance, settings.environ)
         _open(self.ledger)
         self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
+        self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
+        keys.use(self.filters.gate(self.ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all)
         check_access(settings.listen, settings.access, keyring, instance=settings.instance)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
@@ -138,13 +141,13 @@ class LocalPlatform:
         keeper = local_keeper(settings)
         self.runtime = LocalRuntime(keeper, self.clock)
         self.plane = EnvoyPlane(
-            binary=envoy_binary(settings.environ),
+            binary=binary,
             cache=where.cache,
             runtime=where.runtime,
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=FrontFiles(key_filters=keys.directory, ledger=self.ledger.path, inner=inner_socket(where)),
+            files=self.filters.files(keys.directory, self.ledger.path, inner_socket(where)),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
@@ -265,7 +268,7 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        return await metrics_page(self.control, self.plane, self._counted_events)
+        return await metrics_page(self.control, self.plane, self._counted_events, self.filters)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""

@@ -13,16 +13,25 @@ from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.filters import Filters
 
 _ENVOY_FILTER = (
-    "bateau\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|membership_healthy$"
+    "bateau\\.|bateau_gate\\.|upstream_rq_total$|upstream_rq_retry$|upstream_rq_active$|upstream_cx_active$|"
+    "membership_healthy$"
 )
 
 
-async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvents) -> str:
+async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvents, filters: Filters) -> str:
     """Return the Prometheus page of an instance."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
+    page.add(
+        "bateau_gateway_filters_info",
+        {"filters": filters.name, "why": filters.why},
+        1,
+        kind="gauge",
+        says="Filters of the gateway, native or Envoy's own (stock), and why they were chosen.",
+    )
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
     _add_control(page, control)

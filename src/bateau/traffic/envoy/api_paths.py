@@ -1,6 +1,6 @@
 """The paths at which a request names a model in its body, by the task that the model needs.
 
-Called by traffic.envoy.routes, traffic.envoy.tasks and traffic.envoy.usage.
+Called by traffic.envoy.
 """
 
 from collections.abc import Mapping
@@ -17,3 +17,9 @@ PATHS: Final[Mapping[ModelTask, tuple[str, ...]]] = {
 }
 # Each takes a POST. Tokens are counted by a model of any task.
 MODEL_PATHS: Final = (*(path for paths in PATHS.values() for path in paths), f"{MESSAGES}/count_tokens")
+# Below these are the APIs that the translator has.
+TRANSLATED: Final = ("/api/", "/v2/")
+TRANSLATED_ROOT: Final = "/v2"
+WEBHOOK: Final = "/-/webhooks/git"
+HEALTH: Final = "/healthz"
+HOME: Final = "/"

@@ -17,8 +17,10 @@ from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.url import UrlError, parsed
 from bateau.traffic.envoy.addressed import addressing_filter
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
+from bateau.traffic.envoy.names import METADATA_NAMESPACE
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 
+REPLICA = "replica"  # in the metadata of an endpoint
 CONTROL_CLUSTER = "bateau-control"
 GATEWAYS_CLUSTER = "bateau-gateways"
 
@@ -203,7 +205,13 @@ def _lb_endpoint(endpoint: Endpoint) -> ReadObject:
     return {
         "endpoint": {"address": _address(endpoint.address), "hostname": endpoint.replica},
         "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
+        "metadata": named(endpoint.replica),
     }
+
+
+def named(replica: str) -> ReadObject:
+    """Return the metadata of an endpoint with the name that the ledger has for it."""
+    return {"filter_metadata": {METADATA_NAMESPACE: {REPLICA: replica}}}
 
 
 def _address(address: str) -> ReadObject:
@@ -293,7 +301,7 @@ def _external(target: ExternalTarget, name: str, model: str) -> ReadObject:
         "wait_for_warm_on_init": False,
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint, "metadata": named(url.authority)}]}],
         },
         "typed_extension_protocol_options": http_protocol_options(options),
     }

@@ -45,6 +45,8 @@ BUDGETS: Final = "bateau.budgets"
 REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
 MODEL_TOKENS: Final = "bateau.model-tokens"
+# Does what all of them do but the last: see `traffic.envoy.gate`.
+GATE: Final = "bateau.gate"
 # In the order of the chain. The last ones need the model, so they come after the body was read.
 BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, BUDGETS, REQUESTS)
 AFTER_BODY: Final = (MODELS, MODEL_TOKENS)
@@ -58,6 +60,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
     MODEL_TOKENS: (_RBAC,),
+    GATE: (_FILTERS + "dynamic_modules.v3.DynamicModuleFilter", _RBAC),
 }
 _PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
 _NOBODY: Final[ReadObject] = {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": {}}}

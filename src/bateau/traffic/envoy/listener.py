@@ -1,6 +1,6 @@
 """The listeners and their filters.
 
-Called by traffic.envoy, wiring.keys and wiring.local. It makes the front listener of all models with its filters, and
+Called by traffic.envoy, wiring.filters and wiring.keys. It makes the front listener of all models with its filters, and
 one listener for each port of an App.
 
 Invariant: filters, routes, clusters and endpoints are not part of the front listener. They come by discovery of their
@@ -16,7 +16,15 @@ from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.hold import hold_filters
-from bateau.traffic.envoy.key_filters import AFTER_BODY, BEFORE_BODY, IDENTITY, KEYS, discovered
+from bateau.traffic.envoy.key_filters import (
+    AFTER_BODY,
+    BEFORE_BODY,
+    GATE,
+    IDENTITY,
+    KEYS,
+    MODEL_TOKENS,
+    discovered,
+)
 from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, model_requests_filter
 from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
 from bateau.traffic.envoy.remote import Remote, transport_socket
@@ -66,11 +74,13 @@ class FrontFiles:
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
+    With `native`, one filter does what Envoy's own filters do otherwise: see `gate`. It needs `key_filters`.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
     inner: PurePath | None = None
+    native: bool = False
 
 
 def front_listener(address: str, port: int, *, files: FrontFiles) -> ReadObject:
@@ -91,7 +101,7 @@ def inner_listener(files: FrontFiles) -> ReadObject:
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
     address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
-    return _front(INNER, address, {}, files, without=(_FORGED_FILTER, IDENTITY, KEYS))
+    return _front(INNER, address, {}, files, without=(_FORGED_FILTER, IDENTITY, KEYS), trusts_key=True)
 
 
 def _front(
@@ -101,18 +111,23 @@ def _front(
     files: FrontFiles,
     *,
     without: Collection[str] = (),
+    trusts_key: bool = False,
 ) -> ReadObject:
     config = {
         "rds": {"route_config_name": FRONT, "config_source": ads()},
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
-    logs = [ledger_log(files.ledger)] if files.ledger else []
+    if files.native:
+        logs: list[ReadObject] = []
+        chain = _native_chain(files, trusts_key=trusts_key)
+    else:
+        logs = [ledger_log(files.ledger)] if files.ledger else []
+        chain = [each for each in _front_chain(files) if text_at(each, "name") not in without]
     router: ReadObject = {"suppress_envoy_headers": True}
     if files.ledger:
         begun = {"flush_upstream_log_on_upstream_stream": True}
         router = {**router, "upstream_log": [begun_log(files.ledger)], "upstream_log_options": begun}
-    chain = [each for each in _front_chain(files) if text_at(each, "name") not in without]
     manager = _http_connection_manager(FRONT, chain, config, logs=logs, router=router)
     return {
         "name": name,
@@ -124,7 +139,7 @@ def _front(
 
 def _front_chain(files: FrontFiles) -> list[ReadObject]:
     """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
-    by_ads = (*front_filters(usage=files.ledger is not None), model_requests_filter(()))
+    by_ads = (*front_filters(files), model_requests_filter(()))
     unchanging = {text_at(each, "name"): _by_ads(each) for each in by_ads}
     before, after = (
         [discovered(name, files.key_filters) for name in names] if files.key_filters else []
@@ -136,6 +151,20 @@ def _front_chain(files: FrontFiles) -> list[ReadObject]:
     chain = [unchanging.pop(_FORGED_FILTER), *before]
     chain += [unchanging.pop(name) for name in MODEL_FILTERS]
     return [*chain, *after, unchanging.pop(MODEL_REQUESTS), *unchanging.values()]
+
+
+def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
+    """Return the HTTP filters in their order, with one for what `_front_chain` has twelve for.
+
+    Where the key in a header is true, a filter before it says so by metadata, which no client can send.
+    """
+    if files.key_filters is None:
+        raise ValueError("the native filter has no directory to read its configuration from")
+    unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
+    caller = unchanging.pop(CALLER_FILTER, None)
+    trusted = [caller] if caller and trusts_key else []
+    checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS)]
+    return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:
@@ -237,12 +266,16 @@ def _http_filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
     }
 
 
-def front_filters(*, usage: bool) -> list[ReadObject]:
-    """Return the HTTP filters of the front listener that never change, each a TypedExtensionConfig.
+def front_filters(files: FrontFiles) -> list[ReadObject]:
+    """Return the HTTP filters of the front listeners that never change, each a TypedExtensionConfig.
 
-    The first removes headers that only the gateway may set. Others copy `model` from the body into a header that routes
-    match on. With `usage`, more of them read who asks and what the answer cost.
+    Without the native filter, the first removes headers that only the gateway may set. Others copy `model` from the
+    body into a header that routes match on. With a ledger, more of them read who asks and what the answer cost.
     """
+    # Has an effect only on routes that rename the model.
+    rename = _http_filter("transform", "transform.v3.TransformConfig", {})
+    if files.native:
+        return [*([caller_filter()] if files.inner else []), rename, *hold_filters()]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 
     def model(value: str | None = None) -> ReadObject:
@@ -280,9 +313,8 @@ def front_filters(*, usage: bool) -> list[ReadObject]:
         _http_filter(
             "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}
         ),
-        # Has an effect only on routes that rename the model.
-        _http_filter("transform", "transform.v3.TransformConfig", {}),
-        *([caller_filter(), usage_filter()] if usage else []),
+        rename,
+        *([caller_filter(), usage_filter()] if files.ledger else []),
         *hold_filters(),
     ]
 

@@ -92,6 +92,15 @@ FRONT_ONLY = (
         code="expired_api_key",
         kind="invalid_request_error",
     ),
+    Reply(
+        status=429,
+        details="concurrent_requests",
+        text=f"The API key '%REQ({KEY_HEADER})%' may have %DYNAMIC_METADATA(bateau:concurrent)% requests in flight at "
+        "once.",
+        code="rate_limit_exceeded",
+        kind="requests",
+        again_s=1,
+    ),
     *(
         Reply(
             status=403,

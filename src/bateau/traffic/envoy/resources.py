@@ -137,7 +137,7 @@ class ResourceBuilder:
             *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
             *([(LISTENER, inner_listener(self.files))] if self.files.inner else []),
             (ROUTES, routes),
-            *((EXTENSION, each) for each in front_filters(usage=self.files.ledger is not None)),
+            *((EXTENSION, each) for each in front_filters(self.files)),
             (EXTENSION, model_requests_filter(models)),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]

@@ -16,7 +16,7 @@ from urllib.parse import quote
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.api_paths import MODEL_PATHS
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
 from bateau.traffic.envoy.destinations import destination, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
@@ -82,12 +82,12 @@ def front_routes(
     unknown = invalid_request(_no_such_model(names), code="model_not_found", param="model")
     routes: list[ReadObject] = [
         {
-            **_answer({"path": "/healthz"}, 200, {"status": "ok"}, name="healthz"),
+            **_answer({"path": HEALTH}, 200, {"status": "ok"}, name="healthz"),
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
         },
         # Ollama's clients look here for a server before anything else.
         {
-            **_answer(_get("/"), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
+            **_answer(_get(HOME), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
         },
         *(_control_routes() if on_machine else ()),
@@ -155,7 +155,7 @@ def _control_routes() -> list[ReadObject]:
         },
         {
             "name": "-webhook-",
-            "match": {"path": "/-/webhooks/git"},
+            "match": {"path": WEBHOOK},
             # The gateway does not wait for a sender that stops in the middle of a request.
             "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
             # A delivery names no model, so Envoy does not buffer its body.

@@ -10,12 +10,12 @@ from typing import Final
 
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject
+from bateau.traffic.envoy.api_paths import TRANSLATED, TRANSLATED_ROOT
 from bateau.traffic.envoy.clusters import cluster_name
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import AFTER_BODY, BUDGETS, REQUESTS
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 
-PREFIXES: Final = ("/api/", "/v2/")
 # What the second request is checked for.
 LATER: Final = (BUDGETS, REQUESTS, *AFTER_BODY)
 
@@ -42,5 +42,5 @@ def translated_routes(translator: Backend, without: ReadObject, removed: list[st
             "response_headers_to_remove": ["server"],
             **more,
         }
-        for match in (*({"prefix": prefix} for prefix in PREFIXES), {"path": "/v2"})
+        for match in (*({"prefix": prefix} for prefix in TRANSLATED), {"path": TRANSLATED_ROOT})
     ]

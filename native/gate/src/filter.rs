@@ -1,0 +1,386 @@
+//! One request, from its headers to its line in the ledger.
+
+use crate::abi::*;
+use crate::admission::{self, Aboard, Refusal};
+use crate::envoy::{self, Http};
+use crate::ledger::Ledger;
+use crate::limit::Left;
+use crate::line;
+use crate::model::{Named, Question};
+use crate::path::{Checks, without_query};
+use crate::table::{Key, Table};
+use crate::usage::Answer;
+use crate::{barrier, clock, content, rates};
+use std::cell::RefCell;
+use std::sync::Arc;
+
+const MODEL_HEADER: &[u8] = b"x-bateau-model";
+const KEY_HEADER: &[u8] = b"x-bateau-key";
+const OWN_HEADERS: &[u8] = b"x-bateau-";
+const NAMESPACE: &str = "bateau";
+// As in the access log of Envoy's own filters.
+const PATH_MAX: usize = 100;
+
+thread_local! {
+    static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Counters of Envoy.
+#[derive(Clone, Copy)]
+struct Counters {
+    written: usize,
+    lost: usize,
+    panics: usize,
+}
+
+/// What all requests of one configuration share.
+pub struct Config {
+    table: Table,
+    ledger: Option<Arc<Ledger>>,
+    counters: Option<Counters>,
+}
+
+impl Config {
+    /// Read a configuration. An error says what is wrong with it.
+    pub fn read(config: Ptr, text: &[u8]) -> Result<Config, String> {
+        let table = Table::read(text)?;
+        let path = table.ledger.as_deref().filter(|_| !envoy::is_validation());
+        let ledger = path.map(Ledger::of);
+        let counter = |name| envoy::define_counter(config, name);
+        let counters = match (counter("lines_written"), counter("lines_lost"), counter("panics")) {
+            (Some(written), Some(lost), Some(panics)) => Some(Counters { written, lost, panics }),
+            _ => None,
+        };
+        Ok(Config { table, ledger, counters })
+    }
+
+    /// Have the lines of the last requests written, before the process may end.
+    pub fn settle(&self) {
+        if let Some(ledger) = &self.ledger {
+            ledger.settle();
+        }
+    }
+}
+
+/// What Envoy does next.
+pub enum Step {
+    /// Go on.
+    Continue,
+    /// Hold the request until more of it has come.
+    Hold,
+    /// Answer with a refusal.
+    Refuse(Refusal, Vec<(&'static [u8], Vec<u8>)>),
+}
+
+/// One request.
+pub struct Stream {
+    config: Arc<Config>,
+    checks: Checks,
+    at_ms: u64,
+    began_ns: u64,
+    id: Vec<u8>,
+    method: Vec<u8>,
+    path: Vec<u8>,
+    key: Option<Vec<u8>>,
+    known: Option<Arc<Key>>,
+    aboard: Option<Aboard>,
+    left: Option<(u64, Left)>,
+    question: Option<Box<Question>>,
+    names_model: bool,
+    answer: Option<Box<Answer>>,
+    first_byte_ns: Option<u64>,
+    bytes_in: u64,
+    bytes_out: u64,
+    /// The gateway answers, and no replica.
+    is_local: bool,
+    is_rate_limited: bool,
+}
+
+/// The headers of a request that matter here.
+#[derive(Default)]
+struct Seen<'a> {
+    authorization: Option<&'a [u8]>,
+    x_api_key: Option<&'a [u8]>,
+    content_type: &'a [u8],
+    path: &'a [u8],
+    method: &'a [u8],
+    id: &'a [u8],
+    own: Vec<Vec<u8>>,
+    names_key: bool,
+}
+
+impl<'a> Seen<'a> {
+    fn see(&mut self, name: &'a [u8], value: &'a [u8]) {
+        match name {
+            b":path" => self.path = value,
+            b":method" => self.method = value,
+            b"x-request-id" => self.id = value,
+            b"content-type" => self.content_type = value,
+            b"authorization" => self.authorization = self.authorization.or(Some(value)),
+            b"x-api-key" => self.x_api_key = self.x_api_key.or(Some(value)),
+            _ if name.starts_with(OWN_HEADERS) => {
+                self.names_key |= name == KEY_HEADER;
+                self.own.push(name.to_vec());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Stream {
+    /// Begin a request.
+    pub fn new(config: Arc<Config>) -> Stream {
+        Stream {
+            checks: config.table.paths.checks(b""),
+            config,
+            at_ms: 0,
+            began_ns: 0,
+            id: Vec::new(),
+            method: Vec::new(),
+            path: Vec::new(),
+            key: None,
+            known: None,
+            aboard: None,
+            left: None,
+            question: None,
+            names_model: false,
+            answer: None,
+            first_byte_ns: None,
+            bytes_in: 0,
+            bytes_out: 0,
+            is_local: false,
+            is_rate_limited: false,
+        }
+    }
+
+    /// The headers of the request have come; with `end` there is no body.
+    pub fn request_headers(&mut self, http: Http, end: bool) -> Step {
+        barrier::panic_if_asked(http, b"request_headers");
+        (self.at_ms, self.began_ns) = (clock::wall_ms(), clock::steady_ns());
+        let mut seen = Seen::default();
+        http.each_header(REQUEST_HEADERS, |name, value| seen.see(name, value));
+        let path = without_query(seen.path);
+        self.checks = self.config.table.paths.checks(path);
+        self.path = path[..path.len().min(PATH_MAX)].to_vec();
+        self.method = seen.method.to_vec();
+        self.id = seen.id.to_vec();
+        let is_json = content::is_json(seen.content_type);
+        let identified = self.identify(http, &seen);
+        self.clean(http, &seen);
+        if let Err(refusal) = identified.and_then(|()| self.admit()) {
+            return self.refuse(http, refusal);
+        }
+        if let Some(name) = &self.key {
+            http.set(REQUEST_HEADERS, KEY_HEADER, name);
+        }
+        match (self.checks.model, is_json, end) {
+            (false, ..) => Step::Continue,
+            (true, true, false) => {
+                self.question = Some(Box::new(Question::new()));
+                Step::Hold
+            }
+            (true, true, true) => self.route(http, Named::Missing),
+            (true, false, _) => self.route(http, Named::Invalid),
+        }
+    }
+
+    /// A piece of the body has come. A body in JSON is held until its end, in which the model may be.
+    pub fn request_body(&mut self, http: Http, end: bool) -> Step {
+        barrier::panic_if_asked(http, b"request_body");
+        let (question, bytes) = (&mut self.question, &mut self.bytes_in);
+        http.each_chunk(RECEIVED_REQUEST_BODY, |piece| {
+            *bytes += piece.len() as u64;
+            if let Some(question) = question {
+                question.feed(piece);
+            }
+        });
+        match (&self.question, end) {
+            (None, _) => Step::Continue,
+            (Some(_), false) => Step::Hold,
+            (Some(_), true) => self.end_of_body(http),
+        }
+    }
+
+    /// The body has ended.
+    pub fn end_of_body(&mut self, http: Http) -> Step {
+        let Some(mut question) = self.question.take() else { return Step::Continue };
+        let named = question.finish();
+        self.route(http, named)
+    }
+
+    /// The headers of the answer have come.
+    pub fn response_headers(&mut self, http: Http) {
+        barrier::panic_if_asked(http, b"response_headers");
+        if let Some((limit, left)) = self.left {
+            for (name, value) in rates::headers(limit, left) {
+                http.set(RESPONSE_HEADERS, name, &value);
+            }
+        }
+        if !self.is_local && self.config.ledger.is_some() && self.is_written() {
+            let kind = http.header(RESPONSE_HEADERS, b"content-type").unwrap_or_default();
+            self.answer = Answer::of(kind).map(Box::new);
+        }
+    }
+
+    /// A piece of the answer has come. It is not held.
+    pub fn response_body(&mut self, http: Http) {
+        barrier::panic_if_asked(http, b"response_body");
+        if self.first_byte_ns.is_none() && !self.is_local {
+            self.first_byte_ns = Some(clock::steady_ns());
+        }
+        let (answer, bytes) = (&mut self.answer, &mut self.bytes_out);
+        http.each_chunk(RECEIVED_RESPONSE_BODY, |piece| {
+            *bytes += piece.len() as u64;
+            if let Some(answer) = answer {
+                answer.feed(piece);
+            }
+        });
+    }
+
+    /// The gateway answers, and no replica.
+    pub fn local_reply(&mut self) {
+        self.is_local = true;
+    }
+
+    /// The request is over. Envoy still knows how it went.
+    pub fn complete(&mut self, http: Http) {
+        self.aboard = None;
+        if let (Some(ledger), true) = (&self.config.ledger, self.is_written()) {
+            LINE.with_borrow_mut(|line| {
+                let now = clock::steady_ns();
+                let milliseconds = |ns: u64| ns.saturating_sub(self.began_ns) / 1_000_000;
+                let facts = line::Facts {
+                    at_ms: self.at_ms,
+                    id: &self.id,
+                    key: self.key.as_deref(),
+                    method: &self.method,
+                    path: &self.path,
+                    duration_ms: milliseconds(now),
+                    first_byte_ms: self.first_byte_ns.map(milliseconds),
+                    bytes_in: self.bytes_in,
+                    bytes_out: self.bytes_out,
+                    is_rate_limited: self.is_rate_limited,
+                };
+                line::write(line, http, &facts, self.answer.as_deref());
+                ledger.add(line);
+            });
+        }
+        self.count(http);
+    }
+
+    /// Whether the ledger gets a line: paths of models, and requests that name a model.
+    fn is_written(&self) -> bool {
+        self.checks.ledger || self.names_model
+    }
+
+    fn count(&self, http: Http) {
+        let Some(counters) = self.config.counters else { return };
+        let (written, lost) = self.config.ledger.as_ref().map_or((0, 0), |ledger| ledger.new_lines());
+        for (counter, by) in
+            [(counters.written, written), (counters.lost, lost), (counters.panics, barrier::new_panics())]
+        {
+            if by > 0 {
+                http.count(counter, by);
+            }
+        }
+    }
+
+    /// Find out whose request it is.
+    fn identify(&mut self, http: Http, seen: &Seen<'_>) -> Result<(), Refusal> {
+        // Only the listener for the translator has a filter before this one that sets it.
+        let trusted = if seen.names_key { http.metadata(METADATA_DYNAMIC, NAMESPACE, "key") } else { None };
+        let table = &self.config.table;
+        if let Some(name) = trusted {
+            self.key = Some(name.to_vec());
+            self.known = std::str::from_utf8(name).ok().and_then(|name| table.by_name(name)).cloned();
+        }
+        if !table.required || !self.checks.key || self.known.is_some() {
+            return Ok(());
+        }
+        let key = admission::key_of(table, admission::secret(seen.authorization, seen.x_api_key))?;
+        self.key = Some(key.name.clone().into_bytes());
+        self.known = Some(Arc::clone(key));
+        Ok(())
+    }
+
+    /// Remove secrets, and the headers that only the gateway may set.
+    fn clean(&self, http: Http, seen: &Seen<'_>) {
+        // Where no key is asked for, the secret is somebody else's, such as that of a forge.
+        if self.checks.key {
+            if seen.authorization.is_some() {
+                http.remove(REQUEST_HEADERS, b"authorization");
+            }
+            if seen.x_api_key.is_some() {
+                http.remove(REQUEST_HEADERS, b"x-api-key");
+            }
+        }
+        for name in &seen.own {
+            http.remove(REQUEST_HEADERS, name);
+        }
+    }
+
+    /// Check the limits of the key.
+    fn admit(&mut self) -> Result<(), Refusal> {
+        let Some(key) = &self.known else { return Ok(()) };
+        admission::check_expiry(key, self.at_ms)?;
+        if !self.checks.limits {
+            return Ok(());
+        }
+        admission::check_tokens(key, self.at_ms)?;
+        let aboard = Aboard::begin(key)?;
+        if let Some((limit, result)) = admission::take(key, self.began_ns) {
+            self.left = Some((limit, result.unwrap_or_else(|left| left)));
+            result.map_err(|_| Refusal::of_rate())?;
+        }
+        self.aboard = aboard;
+        Ok(())
+    }
+
+    /// Have the route chosen by the model, if the key may use it.
+    fn route(&mut self, http: Http, named: Named) -> Step {
+        let table = &self.config.table;
+        let value = match &named {
+            Named::Missing => &table.missing,
+            Named::Invalid => &table.invalid,
+            Named::Model(name) => name,
+        };
+        http.set(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
+        http.route_again();
+        if let Named::Model(name) = &named {
+            self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+            if self.names_model {
+                http.set_metadata(NAMESPACE, "model", name.as_bytes());
+            }
+            let no_model = *name == table.missing || *name == table.invalid;
+            if self.known.as_ref().is_some_and(|key| self.checks.limits && !no_model && !key.may_use(name)) {
+                // Envoy chooses the route when it is asked for the cluster; then the ledger names the model.
+                http.metadata(METADATA_CLUSTER, NAMESPACE, "");
+                return self.refuse(http, Refusal::of_model());
+            }
+        }
+        Step::Continue
+    }
+
+    /// Answer with a refusal. Its text names the key.
+    fn refuse(&mut self, http: Http, refusal: Refusal) -> Step {
+        self.is_local = true;
+        self.is_rate_limited = refusal.is_rate();
+        self.aboard = None;
+        self.question = None;
+        if let Some(name) = &self.key {
+            http.set(REQUEST_HEADERS, KEY_HEADER, name);
+        }
+        if let (Some(key), true) = (&self.known, refusal == Refusal::of_concurrency()) {
+            let most = key.concurrent.unwrap_or_default().to_string();
+            http.set_metadata(NAMESPACE, "concurrent", most.as_bytes());
+        }
+        let mut headers = Vec::new();
+        if let Some((limit, left)) = self.left {
+            headers.extend(rates::headers(limit, left));
+            if self.is_rate_limited {
+                headers.push((b"retry-after", rates::retry_after(left)));
+            }
+        }
+        Step::Refuse(refusal, headers)
+    }
+}

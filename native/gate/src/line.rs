@@ -1,0 +1,178 @@
+//! A line of the ledger: one JSON object, in the words of Envoy's access log.
+
+use crate::abi;
+use crate::envoy::Http;
+use crate::usage::Answer;
+use std::io::Write;
+
+/// The format of a line, as the reader of the ledger knows it.
+const FORMAT: &str = "1";
+
+/// Envoy's short words for the bits of a request's flags, from the lowest bit on.
+/// Source: `CoreResponseFlag` in `envoy/stream_info/stream_info.h`, and "%RESPONSE_FLAGS%" of the access log.
+const FLAGS: [&str; 30] = [
+    "LH", "UH", "UT", "LR", "UR", "UF", "UC", "UO", "NR", "DI", "FI", "RL", "UAEX", "RLSE", "DC", "URX", "SI", "IH",
+    "DPE", "UMSDR", "RFCF", "NFCF", "DT", "UPE", "NC", "OM", "DF", "DO", "DR", "UDO",
+];
+const RATE_LIMITED: u64 = 1 << 11;
+
+/// What this filter knows about a request; Envoy knows the rest.
+pub struct Facts<'a> {
+    /// When it came, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// Its id.
+    pub id: &'a [u8],
+    /// The name of its key.
+    pub key: Option<&'a [u8]>,
+    /// Its method.
+    pub method: &'a [u8],
+    /// Its path, without the query.
+    pub path: &'a [u8],
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// How long it took until the replica's first byte, in milliseconds.
+    pub first_byte_ms: Option<u64>,
+    /// How many bytes its body has.
+    pub bytes_in: u64,
+    /// How many bytes the body of its answer has.
+    pub bytes_out: u64,
+    /// Whether this filter refused it, as one too many in a minute.
+    pub is_rate_limited: bool,
+}
+
+/// Write a line, with what the answer has said.
+pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&Answer>) {
+    out.clear();
+    out.extend_from_slice(b"{\"v\":\"");
+    out.extend_from_slice(FORMAT.as_bytes());
+    out.extend_from_slice(b"\",\"time\":\"");
+    put(out, format_args!("{}.{:03}\"", facts.at_ms / 1_000, facts.at_ms % 1_000));
+    text(out, "id", facts.id);
+    if let Some(key) = facts.key {
+        text(out, "key", key);
+    }
+    if let Some(route) = http.text(abi::ROUTE_NAME) {
+        text(out, "model", route);
+    }
+    if let Some(replica) = http.metadata(abi::METADATA_HOST, "bateau", "replica") {
+        text(out, "replica", replica);
+    }
+    text(out, "method", facts.method);
+    text(out, "path", facts.path);
+    number(out, "status", http.number(abi::RESPONSE_CODE).unwrap_or(0));
+    let flags = http.number(abi::RESPONSE_FLAGS).unwrap_or(0) | if facts.is_rate_limited { RATE_LIMITED } else { 0 };
+    put_flags(out, flags);
+    if let Some(details) = http.text(abi::RESPONSE_CODE_DETAILS) {
+        text(out, "details", details);
+    }
+    number(out, "attempts", http.number(abi::ATTEMPT_COUNT).unwrap_or(0));
+    number(out, "duration_ms", facts.duration_ms);
+    if let Some(first_byte) = facts.first_byte_ms {
+        number(out, "first_byte_ms", first_byte);
+    }
+    number(out, "bytes_in", facts.bytes_in);
+    number(out, "bytes_out", http.number(abi::RESPONSE_SIZE).unwrap_or(facts.bytes_out));
+    if let Some(answer) = answer {
+        for (name, count) in answer.said().counts() {
+            number(out, name, count);
+        }
+        if let Some(events) = answer.events() {
+            number(out, "events", events);
+        }
+        if let Some(reason) = answer.said().reason() {
+            text(out, "stop_reason", reason);
+        }
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+fn put(out: &mut Vec<u8>, what: std::fmt::Arguments<'_>) {
+    // Memory takes everything.
+    let _ = out.write_fmt(what);
+}
+
+fn name(out: &mut Vec<u8>, name: &str) {
+    out.extend_from_slice(b",\"");
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\":");
+}
+
+fn number(out: &mut Vec<u8>, of: &str, mut value: u64) {
+    name(out, of);
+    let (mut digits, mut at) = ([0; 20], 20);
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (value % 10) as u8;
+        value /= 10;
+        if value == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+fn put_flags(out: &mut Vec<u8>, flags: u64) {
+    name(out, "flags");
+    if flags == 0 {
+        out.extend_from_slice(b"\"-\"");
+        return;
+    }
+    let words: Vec<_> =
+        FLAGS.iter().enumerate().filter(|(bit, _)| flags >> bit & 1 == 1).map(|(_, word)| *word).collect();
+    put(out, format_args!("\"{}\"", words.join(",")));
+}
+
+/// A text of a client or of Envoy, as a JSON string. Bytes that are not UTF-8 become U+FFFD.
+fn text(out: &mut Vec<u8>, of: &str, value: &[u8]) {
+    name(out, of);
+    out.push(b'"');
+    for part in value.utf8_chunks() {
+        for byte in part.valid().bytes() {
+            match byte {
+                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+                ..0x20 => put(out, format_args!("\\u{byte:04x}")),
+                _ => out.push(byte),
+            }
+        }
+        if !part.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+    out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{number, put_flags, text};
+
+    fn written(put: impl FnOnce(&mut Vec<u8>)) -> String {
+        let mut out = Vec::new();
+        put(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn a_text_of_a_client_stays_one_string() {
+        for value in [&b"/v1/x"[..], b"a\"b\\c", b"\n\x00\x1f\x7f", "é\u{1f600}".as_bytes()] {
+            let line = written(|out| text(out, "path", value));
+            let tree: serde_json::Value = serde_json::from_str(&format!("{{{}}}", &line[1..])).unwrap();
+            assert_eq!(tree["path"].as_str().unwrap().as_bytes(), value);
+        }
+        assert_eq!(written(|out| text(out, "p", b"a\xffb")), ",\"p\":\"a\u{fffd}b\"");
+    }
+
+    #[test]
+    fn numbers_are_written_whole() {
+        for value in [0, 7, 10, u64::MAX] {
+            assert_eq!(written(|out| number(out, "n", value)), format!(",\"n\":{value}"));
+        }
+    }
+
+    #[test]
+    fn flags_have_the_words_of_envoy() {
+        assert_eq!(written(|out| put_flags(out, 0)), ",\"flags\":\"-\"");
+        assert_eq!(written(|out| put_flags(out, 1 << 14)), ",\"flags\":\"DC\"");
+        assert_eq!(written(|out| put_flags(out, 1 << 5 | 1 << 15)), ",\"flags\":\"UF,URX\"");
+        assert_eq!(written(|out| put_flags(out, super::RATE_LIMITED)), ",\"flags\":\"RL\"");
+    }
+}

@@ -1,0 +1,44 @@
+//! Finds the end of a run of ordinary bytes of a JSON string, eight at a time.
+
+const ONES: u64 = u64::from_ne_bytes([1; 8]);
+const HIGHS: u64 = ONES << 7;
+
+/// Where the run of ordinary bytes of a string ends: at a quote, a backslash, a control byte, or the end.
+pub fn plain_until(bytes: &[u8], from: usize) -> usize {
+    let mut at = from;
+    while let Some(block) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+        let block = u64::from_le_bytes(*block);
+        let zeros = |word: u64| word.wrapping_sub(ONES) & !word;
+        let controls = block.wrapping_sub(ONES * 0x20) & !block;
+        // The first byte that is found is right; those after it may be wrong, because of the borrow.
+        let found =
+            (zeros(block ^ (ONES * u64::from(b'"'))) | zeros(block ^ (ONES * u64::from(b'\\'))) | controls) & HIGHS;
+        if found != 0 {
+            return at + (found.trailing_zeros() / 8) as usize;
+        }
+        at += 8;
+    }
+    let rest = bytes[at..].iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20));
+    rest.map_or(bytes.len(), |more| at + more)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_until;
+
+    #[test]
+    fn the_end_of_ordinary_bytes_is_found_at_each_place() {
+        for stop in [b'"', b'\\', 0, 0x1f, b'\n'] {
+            for at in 0..40 {
+                for filler in [b'a', 0x20, 0x21, 0x23, 0x5b, 0x5d, 0x7f, 0x80, 0xff] {
+                    let mut text = vec![filler; 40];
+                    text[at] = stop;
+                    assert_eq!(plain_until(&text, 0), at, "{stop} {filler}");
+                    text[39] = b'"';
+                    assert_eq!(plain_until(&text, at), at);
+                }
+            }
+        }
+        assert_eq!(plain_until(&[b'a'; 17], 3), 17);
+    }
+}

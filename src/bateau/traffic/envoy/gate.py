@@ -1,0 +1,108 @@
+"""The native filter: one dynamic module of Envoy for what a dozen of Envoy's own filters do otherwise.
+
+Called by wiring.filters and wiring.keys.
+
+It is a library in Rust (`native/gate`), which Envoy loads. Its configuration is one file beside those of the filters
+that check keys, and is read and replaced in the same way. It refuses with the same status and the same response code
+details as Envoy's own filters, so that `replies` has the text of every refusal.
+
+Invariant: a damaged file that replaces a good one has no effect. Held by
+tests/traffic/test_native.py::test_a_damaged_file_keeps_the_old_table.
+Refused: a configuration for each route. The routes would have to name the library, and they are the same for both
+chains.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final
+
+from bateau.domain.api_key import ApiKey
+from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, text_at
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TRANSLATED, TRANSLATED_ROOT, WEBHOOK
+from bateau.traffic.envoy.key_filters import GATE, file_response
+from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
+
+_FORMAT: Final = 1
+_TYPE: Final = "type.googleapis.com/"
+# As the routes disable Envoy's own filters. A translated request is asked a second time, and checked then.
+EXCEPTIONS: Final[Sequence[ReadObject]] = (
+    {"path": HEALTH, "without": ["key", "limits"]},
+    {"path": HOME, "without": ["key", "limits"]},
+    {"path": WEBHOOK, "without": ["key", "limits", "model"]},
+    *({"prefix": prefix, "without": ["limits", "model"]} for prefix in TRANSLATED),
+    {"path": TRANSLATED_ROOT, "without": ["limits", "model"]},
+)
+Refused = Mapping[str, Mapping[str, float]]
+NONE_REFUSED: Final[Refused] = {}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """The library of the native filter, and the ledger that it writes."""
+
+    library: PurePath
+    ledger: PurePath | None
+
+
+def gate_filter(gate: Gate, keys: Sequence[ApiKey] | None, refused: Refused) -> str:
+    """Return the content of the filter's file.
+
+    `keys` is None where no key is needed. `refused` is as for `budget_filter`.
+    """
+    return file_response(GATE, gate_filter_config(gate, keys, refused))
+
+
+def gate_filter_config(gate: Gate, keys: Sequence[ApiKey] | None = None, refused: Refused = NONE_REFUSED) -> ReadObject:
+    """Return the DynamicModuleFilter: see `gate_filter`."""
+    tree = {
+        "format": _FORMAT,
+        "required": keys is not None,
+        "ledger": None if gate.ledger is None else str(gate.ledger),
+        "missing": MISSING_MODEL,
+        "invalid": INVALID_BODY,
+        "model_paths": list(MODEL_PATHS),
+        "exceptions": list(EXCEPTIONS),
+        "keys": [_key(key) for key in keys or ()],
+        "refused": {period: dict(sorted(names.items())) for period, names in sorted(refused.items())},
+    }
+    return {
+        "@type": _TYPE + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
+        "dynamic_module_config": {
+            "module": {"local": {"filename": str(gate.library)}},
+            # It has a thread, and counts that all of its configurations share.
+            "do_not_close": True,
+            "metrics_namespace": "bateau_gate",
+        },
+        "filter_name": GATE,
+        "filter_config": {"@type": _TYPE + "google.protobuf.StringValue", "value": json.dumps(tree)},
+    }
+
+
+def refused_in(content: str) -> Refused:
+    """Return what the content of the filter's file refuses; nothing if it is damaged."""
+    try:
+        found: object = json.loads(content)
+        resources = array_at(found, "resources") if is_object(found) else ()
+        config = text_at(resources[0], "typed_config", "filter_config", "value") if resources else ""
+        tree: object = json.loads(config) if config else {}
+    except ValueError:
+        return {}
+    refused = tree.get("refused") if is_object(tree) else None
+    return {
+        period: {name: until for name, until in names.items() if isinstance(until, int | float)}
+        for period, names in (refused.items() if is_object(refused) else ())
+        if is_object(names)
+    }
+
+
+def _key(key: ApiKey) -> ReadObject:
+    found: dict[str, ReadJson] = {"name": key.name, "sha256": key.sha256, "models": list(key.models)}
+    if key.expires_at is not None:
+        found["expires"] = key.expires_at
+    if key.requests_per_minute is not None:
+        found["requests_per_minute"] = key.requests_per_minute
+    if key.concurrent is not None:
+        found["concurrent"] = key.concurrent
+    return found

@@ -1,0 +1,153 @@
+"""Choose the filters of the gateway: the native one where it works with this Envoy, or Envoy's own.
+
+Called by wiring.local and wiring.metrics.
+
+Invariant: where the native filter cannot be used, requests are served by Envoy's own filters, and the reason is
+reported. Held by tests/wiring/test_filters.py.
+"""
+
+import hashlib
+import importlib
+import json
+import logging
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from bateau.domain.errors import ControlError
+from bateau.kit.json_value import ReadObject, is_object, text_at
+from bateau.traffic.envoy import FrontFiles
+from bateau.traffic.envoy.gate import Gate, gate_filter_config
+
+logger = logging.getLogger(__name__)
+
+VARIABLE: Final = "BATEAU_FILTERS"
+_PACKAGE: Final = "bateau_gate"
+_TIMEOUT_S: Final = 20.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filters:
+    """The filters of the gateway, and why they were chosen. `library` is that of the native one."""
+
+    library: Path | None
+    why: str
+
+    @property
+    def name(self) -> Literal["native", "stock"]:
+        """The value of the variable that chooses them."""
+        return "native" if self.library else "stock"
+
+    def gate(self, ledger: Path) -> Gate | None:
+        """Return the native filter with a ledger, None for Envoy's own filters."""
+        return Gate(library=self.library, ledger=ledger) if self.library else None
+
+    def files(self, directory: Path, ledger: Path, inner: Path) -> FrontFiles:
+        """Return what the front listeners work with, so that they have these filters."""
+        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=self.library is not None)
+
+
+def chosen_filters(binary: Path, cache: Path, environ: Mapping[str, str]) -> Filters:
+    """Return the filters for an Envoy.
+
+    Raises ControlError if BATEAU_FILTERS names filters that do not exist, or that this Envoy cannot load.
+    """
+    found = _chosen(binary, cache, environ.get(VARIABLE, ""))
+    logger.info("the gateway has %s filters: %s", found.name, found.why)
+    return found
+
+
+def _chosen(binary: Path, cache: Path, named: str) -> Filters:
+    if named == "stock":
+        return Filters(library=None, why=f"{VARIABLE}=stock")
+    if named not in {"", "native"}:
+        raise ControlError(f"{VARIABLE} is {named}", hint=f"set {VARIABLE} to native or stock, or unset it")
+    library = native_library()
+    why = f"the package {_PACKAGE} is not installed" if library is None else _unusable(binary, library, cache)
+    if why is None:
+        return Filters(library=library, why="it is installed, and this Envoy loads it")
+    if named:
+        raise ControlError(
+            f"the native filter cannot be used: {why}", hint=f"unset {VARIABLE}, to use Envoy's own filters"
+        )
+    return Filters(library=None, why=why)
+
+
+def native_library() -> Path | None:
+    """Return the library of the native filter, None if it is not installed."""
+    try:
+        found: object = importlib.import_module(_PACKAGE).library()
+    except (ImportError, AttributeError):
+        return None
+    return found if isinstance(found, Path) and found.is_file() else None
+
+
+def _unusable(binary: Path, library: Path, cache: Path) -> str | None:
+    """Return why an Envoy cannot use a library, None if it can. The answer is kept by a digest of both files."""
+    about = binary.stat()
+    files = f"{binary}:{about.st_size}:{about.st_mtime_ns}:".encode() + library.read_bytes()
+    kept = cache / f"envoy-filter-{hashlib.blake2b(files, digest_size=8).hexdigest()}.json"
+    with suppress(OSError, ValueError):
+        tree: object = json.loads(kept.read_text(encoding="utf-8"))
+        if is_object(tree) and isinstance(tree.get("why"), str):
+            return text_at(tree, "why") or None
+    try:
+        why = _refusal(binary, library)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"Envoy did not say if it loads it: {error}"
+    with suppress(OSError):
+        cache.mkdir(parents=True, exist_ok=True)
+        kept.write_text(json.dumps({"why": why or ""}), encoding="utf-8")
+    return why
+
+
+def _refusal(binary: Path, library: Path) -> str | None:
+    """Return why an Envoy is of another version or refuses a library. Raises OSError and TimeoutExpired."""
+    minor: object = getattr(importlib.import_module(_PACKAGE), "ENVOY", "")
+    version = _output(binary, "--version")
+    if f"/{minor}." not in version:
+        return f"it is for Envoy {minor}, and this is {version.rpartition('version:')[2].strip()}"
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "envoy.json"
+        config.write_text(json.dumps(_one_filter(library)), encoding="utf-8")
+        said = _output(binary, "--mode", "validate", "--log-level", "error", "--config-path", str(config))
+    if "OK" in said.split():
+        return None
+    return said.strip().splitlines()[-1] if said.strip() else "Envoy refuses it"
+
+
+def _output(binary: Path, *words: str) -> str:
+    return subprocess.run(
+        [str(binary), *words],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        timeout=_TIMEOUT_S,
+        check=False,
+    ).stdout
+
+
+def _one_filter(library: Path) -> ReadObject:
+    """Return the configuration of an Envoy that has a listener with nothing but the native filter."""
+    network = "type.googleapis.com/envoy.extensions.filters"
+    manager: ReadObject = {
+        "@type": f"{network}.network.http_connection_manager.v3.HttpConnectionManager",
+        "stat_prefix": "validation",
+        "route_config": {},
+        "http_filters": [
+            {"name": "gate", "typed_config": gate_filter_config(Gate(library=library, ledger=None))},
+            {"name": "router", "typed_config": {"@type": f"{network}.http.router.v3.Router"}},
+        ],
+    }
+    listener: ReadObject = {
+        "name": "validation",
+        "address": {"pipe": {"path": "@bateau-validation"}},
+        "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
+    }
+    return {"static_resources": {"listeners": [listener]}}
