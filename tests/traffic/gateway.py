@@ -82,7 +82,8 @@ class ProxyProcess:
 class Gateway:
     """One Envoy and the control plane that feeds it; `restart_control` makes a new control plane for the same Envoy."""
 
-    def __init__(self, library: Path | None = None) -> None:
+    def __init__(self, library: Path | None = None, *, origins: tuple[str, ...] = ()) -> None:
+        self.origins = origins
         self.library = library
         self.base = Path(tempfile.mkdtemp(prefix="bt-"))
         self.inner = self.base / "inner.sock"
@@ -232,6 +233,7 @@ class Gateway:
                 ledger=self.base / "requests.jsonl",
                 inner=self.inner,
                 native=self.library is not None,
+                origins=self.origins,
             ),
             concurrency=2,
             clock=SystemClock(),

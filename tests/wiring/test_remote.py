@@ -44,6 +44,21 @@ def test_an_option_for_other_machines_on_loopback_is_refused() -> None:
             check_access(("127.0.0.1", 1), access, KEYED, instance="default")
 
 
+def test_web_pages_of_an_origin_may_use_an_endpoint_wherever_it_listens() -> None:
+    for address in (ANY, ("127.0.0.1", 1)):
+        check_access(address, Access(origins=("https://app.example.org", "http://localhost:3000")), KEYED, instance="x")
+        for wrong in (
+            "*",
+            "null",
+            "app.example.org",
+            "https://app.example.org/",
+            "https://App.example.org",
+            "https://x y",
+        ):
+            with pytest.raises(ControlError, match="not an origin"):
+                check_access(address, Access(origins=(wrong,)), KEYED, instance="x")
+
+
 def test_what_is_no_name_of_a_machine_is_refused() -> None:
     for wrong in ("*", "a b", "", "-x", "http://x", "x:80"):
         with pytest.raises(ControlError, match="not a name of a machine"):

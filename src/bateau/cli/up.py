@@ -53,6 +53,10 @@ spec: {source: smollm2}
     help="A name by which other machines reach this one, besides its own. May be repeated.",
 )  # fmt: skip
 @click.option(
+    "--origin", "origins", multiple=True, metavar="ORIGIN",
+    help="An origin whose web pages may use the endpoint, such as https://app.example.org. May be repeated.",
+)  # fmt: skip
+@click.option(
     "--memory", "memory_bytes", type=Memory(), metavar="SIZE",
     help="Memory that models may need together, such as 8Gi. [default: that of the machine]",
 )  # fmt: skip
@@ -78,7 +82,7 @@ spec: {source: smollm2}
 )
 def command(  # noqa: PLR0917 - click passes them by name
     url: str | None, directory: Path, name: str, listen: str, tls_cert: Path | None, tls_key: Path | None,
-    plain_http: bool, hosts: tuple[str, ...], memory_bytes: int | None, open_to_all: bool,
+    plain_http: bool, hosts: tuple[str, ...], origins: tuple[str, ...], memory_bytes: int | None, open_to_all: bool,
     environment: str | None, allowed_signers: Path | None, rewritten_history: bool, detach: bool,
     question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
@@ -104,6 +108,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)] if tls_cert and tls_key else []
         arguments += ["--plain-http"] if plain_http else []
         arguments += [word for host in hosts for word in ("--host", host)]
+        arguments += [word for origin in origins for word in ("--origin", origin)]
         arguments += ["--env", environment] if environment else []
         arguments += ["--allowed-signers", str(allowed_signers)] if allowed_signers else []
         arguments += ["--allow-rewritten-history"] if rewritten_history else []
@@ -130,7 +135,10 @@ def command(  # noqa: PLR0917 - click passes them by name
         memory_bytes=memory_bytes,
         open_to_all=open_to_all,
         access=Access(
-            certificate=(tls_cert, tls_key) if tls_cert and tls_key else None, plain_http=plain_http, hosts=hosts
+            certificate=(tls_cert, tls_key) if tls_cert and tls_key else None,
+            plain_http=plain_http,
+            hosts=hosts,
+            origins=origins,
         ),
         listen=address,
         environment=environment,

@@ -46,9 +46,10 @@ class Filters:
         """Return the native filter with a ledger, None for Envoy's own filters."""
         return Gate(library=self.library, ledger=ledger) if self.library else None
 
-    def files(self, directory: Path, ledger: Path, inner: Path) -> FrontFiles:
+    def files(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontFiles:
         """Return what the front listeners work with, so that they have these filters."""
-        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=self.library is not None)
+        native = self.library is not None
+        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=native, origins=origins)
 
 
 def chosen_filters(binary: Path, cache: Path, environ: Mapping[str, str]) -> Filters:

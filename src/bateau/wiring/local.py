@@ -147,7 +147,7 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=self.filters.files(keys.directory, self.ledger.path, inner_socket(where)),
+            files=self.filters.files(keys.directory, self.ledger.path, inner_socket(where), settings.access.origins),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )

@@ -19,7 +19,7 @@ import socket
 import ssl
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Final
@@ -36,16 +36,22 @@ logger = logging.getLogger(__name__)
 _LIFETIME: Final = timedelta(days=365)
 _RENEWED_BEFORE: Final = timedelta(days=30)
 _HOST: Final = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# As browsers write them (RFC 6454, section 6.2).
+_ORIGIN: Final = re.compile(r"https?://[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?(:[0-9]{1,5})?")
 _ANY: Final = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 @dataclass(frozen=True, kw_only=True)
 class Access:
-    """What `up` says about other machines: files of a certificate and its key, or plain HTTP, and more host names."""
+    """What `up` says about other machines: files of a certificate and its key, or plain HTTP, and more host names.
+
+    Web pages of `origins` may use the endpoint; this does not depend on where it listens.
+    """
 
     certificate: tuple[Path, Path] | None = None
     plain_http: bool = False
     hosts: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
 
 
 def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str) -> None:
@@ -56,8 +62,14 @@ def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, i
             raise ControlError(
                 f"--host {host}: this is not a name of a machine", hint="write --host models.example.org"
             )
+    for origin in access.origins:
+        if not _ORIGIN.fullmatch(origin):
+            raise ControlError(
+                f"--origin {origin}: this is not an origin of web pages",
+                hint="write it as browsers do: --origin https://app.example.org, without a path",
+            )
     if is_loopback(address):
-        if access != Access():
+        if replace(access, origins=()) != Access():
             raise ControlError(
                 "--tls-cert, --tls-key, --plain-http and --host are for other machines, and only this one reaches "
                 f"{address}",

@@ -14,6 +14,7 @@ from importlib.resources import files
 from typing import Final
 
 from bateau.kit.json_value import ReadObject
+from bateau.traffic.envoy.lua import quoted
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http."
 
@@ -22,17 +23,8 @@ def addressing_filter(*, host: str, path: str, model: str) -> ReadObject:
     """Return the upstream HTTP filter that sets the host, the path instead of `/v1`, and the name of the model."""
     code = (files("bateau.traffic.envoy") / "addressed.lua").read_text(encoding="utf-8")
     constants = {"HOST": host, "PATH": path, "MODEL": json.dumps(model)[1:-1]}
-    head = "".join(f"local {name} = {_quoted(value)}\n" for name, value in constants.items())
+    head = "".join(f"local {name} = {quoted(value)}\n" for name, value in constants.items())
     return {
         "name": "envoy.filters.http.lua",
         "typed_config": {"@type": f"{_TYPE}lua.v3.Lua", "default_source_code": {"inline_string": head + code}},
     }
-
-
-def _quoted(text: str) -> str:
-    r"""Return the text as a string of Lua.
-
-    >>> _quoted('a"b')
-    '"\\097\\034\\098"'
-    """
-    return '"' + "".join(f"\\{byte:03}" for byte in text.encode()) + '"'

@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
+from bateau.traffic.envoy.cors import cors_filter
 from bateau.traffic.envoy.hold import hold_filters
 from bateau.traffic.envoy.key_filters import (
     AFTER_BODY,
@@ -70,17 +71,19 @@ _THEIR_PATHS = {
 
 @dataclass(frozen=True, kw_only=True)
 class FrontFiles:
-    """The files that the front listeners work with.
+    """What the front listeners work with: files, and web pages.
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
     With `native`, one filter does what Envoy's own filters do otherwise: see `gate`. It needs `key_filters`.
+    Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
     inner: PurePath | None = None
     native: bool = False
+    origins: tuple[str, ...] = ()
 
 
 def front_listener(address: str, port: int, *, files: FrontFiles) -> ReadObject:
@@ -124,6 +127,8 @@ def _front(
     else:
         logs = [ledger_log(files.ledger)] if files.ledger else []
         chain = [each for each in _front_chain(files) if text_at(each, "name") not in without]
+    if files.origins:
+        chain = [cors_filter(files.origins), *chain]
     router: ReadObject = {"suppress_envoy_headers": True}
     if files.ledger:
         begun = {"flush_upstream_log_on_upstream_stream": True}
