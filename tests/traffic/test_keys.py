@@ -87,6 +87,8 @@ async def test_from_the_first_key_on_only_its_secret_gets_in(keyed: Gateway, fir
         {"authorization": "Bearer " + "x" * 4000},
         {"authorization": "Bearer é"},
         {"x-api-key": ""},
+        [("x-api-key", "SECRET"), ("x-api-key", "SECRET")],
+        [("x-api-key", "SECRET"), ("x-api-key", "other")],
         {"x-bateau-key": "ci"},
         {"x-bateau-key-sha256": "HASH"},
         {"X-Bateau-Key-SHA256": "HASH", "x-bateau-key": "ci"},
@@ -96,13 +98,14 @@ async def test_from_the_first_key_on_only_its_secret_gets_in(keyed: Gateway, fir
     ],
 )
 async def test_a_forged_or_damaged_header_gets_nobody_in(
-    keyed: Gateway, first: Upstream, headers: dict[str, str]
+    keyed: Gateway, first: Upstream, headers: dict[str, str] | list[tuple[str, str]]
 ) -> None:
     secret = create(keyed)
     await becomes(keyed, 200, bearer(secret))
     digest = hashlib.sha256(secret.encode()).hexdigest()
     seen = len(first.seen)
-    sent = {name: value.replace("HASH", digest).replace("SECRET", secret) for name, value in headers.items()}
+    pairs = headers.items() if isinstance(headers, dict) else headers
+    sent = [(name, value.replace("HASH", digest).replace("SECRET", secret)) for name, value in pairs]
     assert (await keyed.chat(headers=sent)).status == 401
     assert len(first.seen) == seen
 

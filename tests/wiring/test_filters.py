@@ -53,3 +53,26 @@ def test_a_library_for_another_envoy_is_not_used(tmp_path: Path, monkeypatch: py
     found = chosen_filters(BINARY, tmp_path / "cache", {})
     assert (found.name, found.why.startswith("it is for Envoy 1.39, and this is ")) == ("stock", True)
     assert "1.40" in found.why
+
+
+def test_a_library_that_cannot_be_read_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    library = tmp_path / "closed.so"
+    library.write_bytes(b"x")
+
+    def closed(_: Path) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setitem(sys.modules, "bateau_gate", SimpleNamespace(library=lambda: library, ENVOY="1.40"))
+    monkeypatch.setattr(Path, "read_bytes", closed)
+    found = chosen_filters(BINARY, tmp_path / "cache", {})
+    assert (found.name, found.why.startswith("it cannot be read: ")) == ("stock", True)
+
+
+def test_another_format_of_the_configuration_is_another_question(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    native_library()
+    assert chosen_filters(BINARY, tmp_path, {}).name == "native"
+    monkeypatch.setattr("bateau.traffic.envoy.gate._FORMAT", 2)
+    found = chosen_filters(BINARY, tmp_path, {})
+    assert (found.name, "Failed to initialize dynamic module" in found.why) == ("stock", True), found.why

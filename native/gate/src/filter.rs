@@ -13,6 +13,7 @@ use crate::usage::Answer;
 use crate::{barrier, clock, content, rates};
 use std::cell::RefCell;
 use std::sync::Arc;
+use std::thread::{self, ThreadId};
 
 const MODEL_HEADER: &[u8] = b"x-bateau-model";
 const KEY_HEADER: &[u8] = b"x-bateau-key";
@@ -38,6 +39,8 @@ pub struct Config {
     table: Table,
     ledger: Option<Arc<Ledger>>,
     counters: Option<Counters>,
+    /// Envoy's main thread.
+    main: ThreadId,
 }
 
 impl Config {
@@ -51,12 +54,14 @@ impl Config {
             (Some(written), Some(lost), Some(panics)) => Some(Counters { written, lost, panics }),
             _ => None,
         };
-        Ok(Config { table, ledger, counters })
+        Ok(Config { table, ledger, counters, main: thread::current().id() })
     }
 
     /// Have the lines of the last requests written, before the process may end.
+    ///
+    /// A worker, which may have the last request of an old configuration, does not wait for a disk.
     pub fn settle(&self) {
-        if let Some(ledger) = &self.ledger {
+        if let (Some(ledger), true) = (&self.ledger, self.main == thread::current().id()) {
             ledger.settle();
         }
     }
@@ -117,7 +122,8 @@ impl<'a> Seen<'a> {
             b"x-request-id" => self.id = value,
             b"content-type" => self.content_type = value,
             b"authorization" => self.authorization = self.authorization.or(Some(value)),
-            b"x-api-key" => self.x_api_key = self.x_api_key.or(Some(value)),
+            // Envoy's own filters take two for one text with a comma, which is no key.
+            b"x-api-key" => self.x_api_key = Some(if self.x_api_key.is_some() { b"," } else { value }),
             _ if name.starts_with(OWN_HEADERS) => {
                 self.names_key |= name == KEY_HEADER;
                 self.own.push(name.to_vec());

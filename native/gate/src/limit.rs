@@ -45,7 +45,8 @@ impl Bucket {
 
 /// What is left of a bucket in which one request takes `cost`, and which is full again after `full_ns`.
 fn left(full_ns: u64, room: u64, cost: u64) -> Left {
-    Left { requests: (room - full_ns) / cost, wait_ns: (full_ns + cost).saturating_sub(room), full_ns }
+    // A limit that was lower a moment ago may have spent more than this one has.
+    Left { requests: room.saturating_sub(full_ns) / cost, wait_ns: (full_ns + cost).saturating_sub(room), full_ns }
 }
 
 /// The requests of a key that are in flight.
@@ -108,6 +109,13 @@ mod tests {
             let taken = (0..tries).filter(|_| bucket.take(1, limit).is_ok()).count() as u64;
             assert_eq!(taken, limit.min(tries), "{limit}");
         }
+    }
+
+    #[test]
+    fn a_limit_that_was_raised_has_nothing_left_at_first() {
+        let bucket = Bucket::default();
+        assert!(bucket.take(1, 1).is_ok());
+        assert_eq!(bucket.take(2, 983_606_558).unwrap_err().requests, 0);
     }
 
     #[test]

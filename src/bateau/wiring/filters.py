@@ -88,9 +88,16 @@ def native_library() -> Path | None:
 
 
 def _unusable(binary: Path, library: Path, cache: Path) -> str | None:
-    """Return why an Envoy cannot use a library, None if it can. The answer is kept by a digest of both files."""
+    """Return why an Envoy cannot use a library, None if it can.
+
+    The answer is kept by a digest of both files and of the configuration, which may be of another format next time.
+    """
     about = binary.stat()
-    files = f"{binary}:{about.st_size}:{about.st_mtime_ns}:".encode() + library.read_bytes()
+    config = json.dumps(_one_filter(library))
+    try:
+        files = f"{binary}:{about.st_size}:{about.st_mtime_ns}:{config}".encode() + library.read_bytes()
+    except OSError as error:
+        return f"it cannot be read: {error}"
     kept = cache / f"envoy-filter-{hashlib.blake2b(files, digest_size=8).hexdigest()}.json"
     with suppress(OSError, ValueError):
         tree: object = json.loads(kept.read_text(encoding="utf-8"))

@@ -102,25 +102,26 @@ class Keys:
     def refuse(self, refused: Refused) -> None:
         """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
         write_private(self._file_of(BUDGETS), budget_filter(refused))
-        if self.gate:
+        if self._written_gate:
             with self._file.changing() as keyring:
                 self._write_gate(self._admitted(keyring), refused)
 
     @property
     def gate(self) -> Gate | None:
         """The native filter of the gateway; None if it has Envoy's own filters. Raises ControlError."""
-        tree = self._chain.read()
-        library, ledger = text_at(tree, "library"), text_at(tree, "ledger")
-        if tree.get("filters_format") != _CHAIN_FORMAT or not library:
-            return None
-        return Gate(library=Path(library), ledger=Path(ledger) if ledger else None)
+        return None if self._chain.read().get("used") is False else self._written_gate
 
     def use(self, gate: Gate | None) -> None:
-        """Write the native filter from now on, or only Envoy's own. `publish` has to follow. Raises ControlError."""
+        """Have the gateway use the native filter from now on, or only Envoy's own. `publish` has to follow.
+
+        A native filter that was used before is still written: an Envoy may have it until it has the other ones, and its
+        old connections after that. Raises ControlError.
+        """
         make(self._paths)
-        found = {"library": str(gate.library), "ledger": str(gate.ledger or "")} if gate else {}
         with self._file.changing():
-            self._chain.save({"filters_format": _CHAIN_FORMAT, **found})
+            written = gate or self._written_gate
+            found = {"library": str(written.library), "ledger": str(written.ledger or "")} if written else {}
+            self._chain.save({"filters_format": _CHAIN_FORMAT, "used": gate is not None, **found})
 
     def refuse_at_models(self, refused: Sequence[Refusal]) -> None:
         """Refuse requests for models whose tokens are used up. Raises OSError."""
@@ -173,9 +174,9 @@ class Keys:
         return (*keyring.by_name.values(), *self._services.load()) if keyring.required else None
 
     def _write_gate(self, keys: Sequence[ApiKey] | None, refused: Refused | None) -> None:
-        """Write the native filter, if the gateway has it. Without `refused`, what it refuses stays. Raises OSError."""
+        """Write the native filter, if the gateway may have it. Without `refused`, its refusals stay. Raises OSError."""
         path = self._file_of(GATE)
-        gate = self.gate
+        gate = self._written_gate
         if gate is None:
             path.unlink(missing_ok=True)
             return
@@ -184,6 +185,15 @@ class Keys:
             with contextlib.suppress(FileNotFoundError, ValueError):
                 refused = refused_in(path.read_text(encoding="utf-8"))
         write_private(path, gate_filter(gate, keys, refused))
+
+    @property
+    def _written_gate(self) -> Gate | None:
+        """The native filter that is written; None if none was used yet. Raises ControlError."""
+        tree = self._chain.read()
+        library, ledger = text_at(tree, "library"), text_at(tree, "ledger")
+        if tree.get("filters_format") != _CHAIN_FORMAT or not library:
+            return None
+        return Gate(library=Path(library), ledger=Path(ledger) if ledger else None)
 
     def _file_of(self, name: str) -> Path:
         return Path(file_of(self.directory, name))
