@@ -224,41 +224,6 @@ async def test_a_full_disk_holds_no_request(keyed: Gateway) -> None:
     keyed.keys.publish(open_to_all=False)
 
 
-async def test_a_full_disk_holds_no_worker_at_the_end_of_an_old_configuration(keyed: Gateway, first: Upstream) -> None:
-    headers = bearer(keyed, "old")
-    await known(keyed, headers)
-    path = keyed.base / "requests.jsonl"
-    path.unlink(missing_ok=True)
-    path.mkdir()
-    begun: list[tuple[Stream, aiohttp.ClientResponse]] = []
-    for _ in range(8):
-        stream = Stream()
-        first.answer = stream.answer
-        begun.append((stream, await keyed.session.post(CHAT, json=ASK, headers=headers)))
-    await known(keyed, bearer(keyed, "new"))
-    ended = False
-
-    async def slowest() -> float:
-        found = 0.0
-        async with aiohttp.ClientSession(keyed.url) as session:
-            while not ended:
-                began = time.monotonic()
-                await (await session.get("/healthz")).read()
-                found = max(found, time.monotonic() - began)
-        return found
-
-    probes = [asyncio.create_task(slowest()) for _ in range(5)]
-    await asyncio.sleep(0.1)
-    for stream, response in begun:
-        stream.end()
-        await response.read()
-    await asyncio.sleep(0.3)
-    ended = True
-    found = sorted(await asyncio.gather(*probes))
-    path.rmdir()
-    assert found[2] < 0.15, found
-
-
 async def test_a_key_is_revoked_also_while_the_filters_change(keyed: Gateway) -> None:
     headers = bearer(keyed, "leaving-too")
     await known(keyed, headers)
