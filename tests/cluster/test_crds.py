@@ -299,8 +299,8 @@ def test_explain_shows_the_documentation_of_the_fields(kubectl: Kubectl) -> None
     assert "How the number of replicas follows the load, instead of" in scale
     assert "Smallest number of replicas; 0 lets the model sleep, on one machine only. Default: 1." in scale
     assert "Container image, on clusters only." in kubectl("explain", "apps.bateau.dev.spec.image")
-    limits = " ".join(kubectl("explain", "model.spec.limits").split())
-    assert "this version does not act on it yet" in limits
+    rollout = " ".join(kubectl("explain", "model.spec.rollout").split())
+    assert "this version does not act on it yet" in rollout
 
 
 def test_scale_changes_the_replicas_and_the_columns_show_them(kubectl: Kubectl) -> None:

@@ -308,6 +308,8 @@ _RESOURCE: Final = Resource(
     ),
     limits={
         "spec.source": {"maxLength": 4096},
+        "spec.timeout": {"maxLength": 64},
+        "spec.split": {"maxProperties": 64},
         "spec.servedNames": {"maxItems": 64},
         "spec.servedNames[]": {"maxLength": 200},
         **LIMITS,
