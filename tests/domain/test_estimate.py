@@ -57,6 +57,23 @@ def test_an_input_that_the_stream_has_said_is_not_estimated() -> None:
     assert (found.tokens_in, found.tokens_out) == (33, 6)
 
 
+def test_an_answer_that_has_said_all_of_its_tokens_is_not_estimated_if_its_client_leaves_then() -> None:
+    """As a translator does, which closes its connection after the last event."""
+    whole = [
+        counted(100, 50, 20, client_gone=True, events=22, stop_reason="stop"),
+        counted(100, 50, 20, client_gone=True, events=24, path="/v1/responses"),
+        counted(100, 50, 20, client_gone=True, events=24, path="/v1/messages", stop_reason="end_turn"),
+    ]
+    assert list(with_estimates(whole, list)) == whole
+
+
+def test_a_question_whose_tokens_are_missing_in_an_answer_is_estimated() -> None:
+    known = [counted(n, 30 + n // 5, path="/v1/messages") for n in range(100, 1000, 50)]
+    lacks = used(path="/v1/messages", bytes_in=500, tokens_out=7, stop_reason="end_turn", events=9)
+    found = list(with_estimates([*known, lacks], list))[-1]
+    assert (found.tokens_in, found.tokens_out, found.estimated) == (130, 7, True)
+
+
 def test_an_answer_that_is_no_stream_is_estimated_by_its_time() -> None:
     known = [counted(100, 50, 20) for _ in range(5)]  # 20 tokens a second
     left = [used(client_gone=True, status=0, bytes_in=100, duration_ms=ms) for ms in (100, 1100)]
@@ -69,7 +86,14 @@ def test_sums_say_for_how_many_tokens_are_estimated() -> None:
     known = [counted(100, 50) for _ in range(3)]
     found = summary(with_estimates(known, lambda: [used(cut=True, status=0, bytes_in=100)]), "model", owners={})
     assert (found.total.requests, found.total.estimated, found.total.errors) == (4, 1, 1)
-    assert (found.total.tokens_in, found.total.tokens_out) == (200, 70)
+    assert (found.total.tokens_in, found.total.tokens_out) == (200, 80)
+
+
+def test_a_cut_answer_has_half_of_a_stream_or_nearly_all_of_another_one() -> None:
+    for events, tokens in ((20, 11), (None, 20)):
+        known = [counted(100, 50, 20, events=events) for _ in range(3)]
+        found = list(with_estimates(known, lambda: [used(cut=True, status=0, bytes_in=100)]))[-1]
+        assert found.tokens_out == tokens
 
 
 def test_any_numbers_give_an_estimate() -> None:

@@ -19,7 +19,8 @@ from typing import Final
 from bateau.domain.used import Used
 
 # Events before that of the first token.
-_EVENTS_BEFORE: Final = {"/v1/chat/completions": 1, "/v1/messages": 2, "/v1/responses": 4}
+_MESSAGES: Final = "/v1/messages"
+_EVENTS_BEFORE: Final = {"/v1/chat/completions": 1, _MESSAGES: 2, "/v1/responses": 4}
 # Until others of the model have been counted: a token of a question has about four characters.
 _BYTES_OF_A_TOKEN: Final = 4
 # An engine notices that nobody listens when it sends the next event; if it sends none, once a second.
@@ -32,6 +33,7 @@ class _Known:
     """Sums over the counted requests of one model at one path; by least squares, its tokens follow from its bytes."""
 
     requests: int = 0
+    streams: int = 0
     bytes_in: int = 0
     bytes_squared: int = 0
     tokens_in: int = 0
@@ -43,6 +45,7 @@ class _Known:
     def learn(self, used: Used, tokens_in: int) -> None:
         tokens_out = used.tokens_out or 0
         self.requests += 1
+        self.streams += used.events is not None
         self.bytes_in += used.bytes_in
         self.bytes_squared += used.bytes_in**2
         self.tokens_in += tokens_in
@@ -69,9 +72,13 @@ class _Known:
         until = (duration_ms // _LOOK_MS + 1) * _LOOK_MS
         return min(self.tokens_out_max, round(until * self.tokens_out / self.duration_ms))
 
-    def tokens_of_half(self) -> int:
-        """Return the tokens of an answer that was left at any moment."""
-        return round(self.tokens_out / self.requests / 2) if self.requests else 0
+    def tokens_when_cut(self) -> int:
+        """Return the tokens of an answer that was left at any moment: half of a stream, and most of another answer."""
+        if not self.requests:
+            return 0
+        mean = self.tokens_out / self.requests
+        streamed = self.streams / self.requests
+        return round(streamed * (mean / 2 + _TOKENS_UNHEARD) + (1 - streamed) * mean)
 
 
 class Estimator:
@@ -91,18 +98,27 @@ class Estimator:
             return replace(used, tokens_in=0, tokens_cached=0, tokens_out=0, estimated=True)
         known = self._known[used.model, used.path]
         tokens_in = known.tokens_of(used.bytes_in) if used.tokens_in is None else used.tokens_in
-        return replace(used, tokens_in=tokens_in, tokens_out=_tokens_out(used, known), estimated=True)
+        tokens_out = used.tokens_out if _has_told(used) else _tokens_out(used, known)
+        return replace(used, tokens_in=tokens_in, tokens_out=tokens_out, estimated=True)
 
 
 def _tokens_out(used: Used, known: _Known) -> int:
     if used.events is not None:
         return max(0, used.events - _EVENTS_BEFORE.get(used.path, 0)) + _TOKENS_UNHEARD
-    return known.tokens_of_half() if used.duration_ms is None else known.tokens_in_time(used.duration_ms)
+    return known.tokens_when_cut() if used.duration_ms is None else known.tokens_in_time(used.duration_ms)
 
 
 def is_left(used: Used) -> bool:
     """Whether an engine has worked for a request, and no whole answer has said how much."""
-    return used.cut or (used.client_gone and used.status in {0, HTTPStatus.OK})
+    left = used.client_gone and used.status in {0, HTTPStatus.OK} and not _has_told(used)
+    # llama.cpp leaves out the first event of Anthropic's API, with the tokens of the question, if the first token is
+    # not a whole character.
+    return used.cut or left or (used.tokens_in is None and used.tokens_out is not None)
+
+
+def _has_told(used: Used) -> bool:
+    """Whether an answer has said all of its tokens. Anthropic's API says some at its beginning, and the reason last."""
+    return used.tokens_out is not None and (used.stop_reason is not None or used.path != _MESSAGES)
 
 
 def with_estimates(requests: Iterable[Used], cut: Callable[[], Iterable[Used]]) -> Iterator[Used]:

@@ -34,7 +34,7 @@ _FORMAT: Final = "1"
 _BEGUN_FORMAT: Final = "begun-1"  # of a line about a request that was sent to a replica
 _FORMAT_FIELD: Final = "v"
 _DIGITS_MAX: Final = 16
-# More requests do not end before the line about their beginning, which waits 100 ms, is written.
+# More requests do not end before the line about their beginning, which waits 20 ms, is written.
 _ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"
 

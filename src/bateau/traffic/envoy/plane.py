@@ -128,7 +128,7 @@ class EnvoyPlane:
             "misc:critical",
             # A killed Envoy loses the lines about requests that it has not written yet.
             "--file-flush-interval-msec",
-            "100",
+            "20",
             "--file-flush-min-size-kb",
             "4",
             "--drain-time-s",
