@@ -11,7 +11,7 @@ from bateau.control.declared import declare_each
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import Workload
+from bateau.domain.workload import Limits, Routing, Workload
 from bateau.kit.json_value import Json
 from control.test_declared import EXTERNAL, MODEL, RULES, texts
 
@@ -93,6 +93,21 @@ def test_a_model_whose_document_has_an_error_keeps_its_endpoints():
     assert names(found) == {"a/chat": "model/chat.a", "chat": "model/chat.a"}
     without = cluster_traffic([Space(namespace="a", release=Release(), replicas=(), kept=["model/chat"])])
     assert without.backends == ()
+
+
+def test_fields_for_one_machine_have_no_effect_on_a_cluster():
+    """As `render` says of them."""
+    limited: dict[str, Json] = {
+        **MODEL,
+        "limits": {"requestsPerMinute": 1},
+        "fallback": "embed",
+        "split": {"embed": 10},
+        "timeout": "1s",
+    }
+    found = cluster_traffic([space("a", "1", pod("one"), model_chat=limited, model_embed=MODEL)])
+    assert {each.name for each in found.backends} == {"a/chat", "chat", "a/embed", "embed"}
+    for each in found.backends:
+        assert (each.limits, each.routing, each.answers_for_others) == (Limits(), Routing(), False)
 
 
 def test_an_external_model_is_served_unless_it_needs_a_key():

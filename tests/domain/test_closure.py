@@ -13,7 +13,7 @@ def test_sums_are_those_since_the_process_of_the_engine_began() -> None:
     requests = [used("a", 10.0), used("a", 49.0, duration_ms=2000), used("a"), used("b"), used("gone")]
     found = closures(requests, [EngineCounts(replica="a", since=50.0, tokens_in=20, tokens_out=10)])
     (a,) = found
-    assert (a.requests, a.tokens_in, a.tokens_out, a.difference) == (2, 20, 10, 0.0)
+    assert (a.sum.requests, a.sum.tokens_in, a.sum.tokens_out, a.difference) == (2, 20, 10, 0.0)
 
 
 def test_the_difference_is_that_of_both_sums() -> None:

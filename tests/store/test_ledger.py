@@ -194,6 +194,13 @@ def test_a_request_that_has_begun_and_not_ended_is_cut_if_it_is_old_enough(ledge
     assert {each.id for each in ledger.cut(before=NOW + 90)} == {"b", "c"}
 
 
+def test_a_request_that_was_cut_before_the_time_of_interest_is_none_of_it(ledger: Ledger) -> None:
+    ledger.path.write_text(begun("old", NOW - 60) + begun("new", NOW + 1))
+    assert list(ledger.read(since=NOW, until=NOW + 60)) == []
+    assert [each.id for each in ledger.cut(before=1e12)] == ["new"]
+    assert list(ledger.rotated(since=0)) == []
+
+
 def test_lines_about_begun_requests_are_not_new_requests(ledger: Ledger) -> None:
     tail = Tail(ledger)
     ledger.path.write_text(begun("a") + line(id="a"))

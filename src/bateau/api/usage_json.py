@@ -60,12 +60,12 @@ def closure_json(each: Closure) -> ReadObject:
     return {
         "replica": each.engine.replica,
         "since": rfc3339(each.engine.since),
-        "requests": each.requests,
-        "requestsEstimated": each.estimated,
+        "requests": each.sum.requests,
+        "requestsEstimated": each.sum.estimated,
         "requestsInFlight": each.engine.in_flight,
-        "tokensIn": each.tokens_in,
+        "tokensIn": each.sum.tokens_in,
         "engineTokensIn": each.engine.tokens_in,
-        "tokensOut": each.tokens_out,
+        "tokensOut": each.sum.tokens_out,
         "engineTokensOut": each.engine.tokens_out,
         "difference": each.difference,
     }
@@ -74,9 +74,9 @@ def closure_json(each: Closure) -> ReadObject:
 def closure_row(each: Closure) -> tuple[str, ...]:
     """Return the cells of a replica."""
     numbers = (
-        *(each.requests, each.estimated),
-        *(each.tokens_in, each.engine.tokens_in),
-        *(each.tokens_out, each.engine.tokens_out),
+        *(each.sum.requests, each.sum.estimated),
+        *(each.sum.tokens_in, each.engine.tokens_in),
+        *(each.sum.tokens_out, each.engine.tokens_out),
     )
     shown = (_UNKNOWN if number is None else f"{number:,}" for number in numbers)
     apart = "not checked" if each.difference is None else f"{each.difference:.2%}"

@@ -35,7 +35,6 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     """
     from bateau.api.encoding import encode
     from bateau.api.usage_json import HEADER, usage_csv, usage_json, usage_row
-    from bateau.cli.instance import status_of
     from bateau.cli.table import table
     from bateau.domain.estimate import with_estimates
     from bateau.domain.used import summary
@@ -47,7 +46,7 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
         return
     now = time.time()
     ledger = ledger_of(name, os.environ)
-    cut_before = _gateways_began(status_of(name), now - _PATIENCE_S)
+    cut_before = _gateways_began(_status(name), now - _PATIENCE_S)
     requests = with_estimates(ledger.read(since=now - last, until=now + 1), lambda: ledger.cut(before=cut_before))
     found = summary(requests, by, owners=owners_of(name, os.environ))
     if as_json:
@@ -93,6 +92,17 @@ def _check(name: str, *, as_json: bool) -> None:
         click.echo("no engine is running", err=True)
     _tell_in_flight(found)
     _tell_damage(ledger.damaged)
+
+
+def _status(name: str) -> "StatusTree | None":
+    """Return the status, None if no control plane answers: the sums do not depend on one."""
+    from bateau.cli.instance import client
+    from bateau.domain.errors import ControlError
+
+    try:
+        return client(name).status()
+    except ControlError:
+        return None
 
 
 def _replicas_of_models(status: "StatusTree") -> "list[ReplicaTree]":

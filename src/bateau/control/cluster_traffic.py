@@ -19,7 +19,7 @@ from bateau.control.endpoints import endpoints
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import External, ServiceKey
+from bateau.domain.workload import External, Limits, Routing, ServiceKey
 
 _HTTP: Final = "http"  # name of the port of a model's pods
 
@@ -50,7 +50,9 @@ def cluster_traffic(spaces: Iterable[Space], before: Traffic) -> tuple[Traffic, 
         oldest[backend.name] = min(oldest.get(backend.name, (since, namespace)), (since, namespace))
     backends: list[Backend] = []
     for since, namespace, backend in found:
-        own = replace(backend, service=_service(backend.service, namespace))
+        # As the fields say, limits and other models that answer are for one machine.
+        alone = replace(backend, limits=Limits(), routing=Routing(), answers_for_others=False)
+        own = replace(alone, service=_service(backend.service, namespace))
         if namespace:
             # Engines know a model by the name of its document.
             upstream = backend.upstream_model or backend.name

@@ -67,7 +67,7 @@ def endpoints(
 
 def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:
     """Mark the models that others name to answer for them."""
-    named = {name for each in backends for name, _ in each.routing.split} | {each.routing.fallback for each in backends}
+    named = {name for each in backends for name in each.routing.others}
     for backend in backends:
         is_named = backend.protocol == "openai" and backend.name in named
         yield replace(backend, answers_for_others=True) if is_named else backend

@@ -6,10 +6,10 @@ Invariant: an engine whose counters are not known is shown as not checked, never
 tests/domain/test_closure.py::test_an_engine_without_counters_is_not_checked.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
-from bateau.domain.used import Used
+from bateau.domain.used import Sum, Used
 
 # A request has ended when its line says so, rounded to milliseconds; an engine has begun when its process has.
 _CLOCK_S = 0.1
@@ -30,23 +30,12 @@ class EngineCounts:
     in_flight: int = 0
 
 
-@dataclass(slots=True)
-class _Sum:
-    requests: int = 0
-    estimated: int = 0
-    tokens_in: int = 0
-    tokens_out: int = 0
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Closure:
-    """The sums of one replica in the ledger, beside those of its engine."""
+    """The sum of one replica in the ledger, beside that of its engine."""
 
     engine: EngineCounts
-    requests: int
-    estimated: int
-    tokens_in: int
-    tokens_out: int
+    sum: Sum = field(default_factory=Sum)
 
     @property
     def difference(self) -> float | None:
@@ -54,31 +43,15 @@ class Closure:
         if self.engine.tokens_in is None or self.engine.tokens_out is None:
             return None
         counted = self.engine.tokens_in + self.engine.tokens_out
-        apart = abs(self.tokens_in - self.engine.tokens_in) + abs(self.tokens_out - self.engine.tokens_out)
+        apart = abs(self.sum.tokens_in - self.engine.tokens_in) + abs(self.sum.tokens_out - self.engine.tokens_out)
         return apart / counted if counted else float(apart > 0)
 
 
 def closures(requests: Iterable[Used], engines: Sequence[EngineCounts]) -> list[Closure]:
     """Return the sums of each engine's replica since its process began, in the order of `engines`."""
-    by_replica: Mapping[str, EngineCounts] = {engine.replica: engine for engine in engines}
-    sums = {engine.replica: _Sum() for engine in engines}
+    found = {engine.replica: Closure(engine=engine) for engine in engines}
     for used in requests:
-        engine = by_replica.get(used.replica or "")
-        if engine is None or used.ended_at < engine.since - _CLOCK_S:
-            continue
-        found = sums[engine.replica]
-        found.requests += 1
-        found.estimated += used.estimated
-        found.tokens_in += used.tokens_in or 0
-        found.tokens_out += used.tokens_out or 0
-    return [
-        Closure(
-            engine=engine,
-            requests=found.requests,
-            estimated=found.estimated,
-            tokens_in=found.tokens_in,
-            tokens_out=found.tokens_out,
-        )
-        for engine in engines
-        for found in (sums[engine.replica],)
-    ]
+        closure = found.get(used.replica or "")
+        if closure and used.ended_at >= closure.engine.since - _CLOCK_S:
+            closure.sum.add(used)
+    return list(found.values())

@@ -169,6 +169,12 @@ class Routing:
     split: tuple[tuple[str, int], ...] = ()
     timeout_s: float | None = None
 
+    @property
+    def others(self) -> frozenset[str]:
+        """The names of all models that may answer instead."""
+        names = {name for name, _ in self.split}
+        return frozenset(names | {self.fallback} if self.fallback else names)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Rollout:

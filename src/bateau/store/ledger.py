@@ -83,7 +83,13 @@ class Ledger:
         self.damaged = 0
         self._unfinished.clear()
         self._ended.clear()
-        for used in (*self.rotated(since=since), *self._read(self.path)):
+        for used in (*self._older(since), *self._read(self.path)):
+            if used.cut:
+                if used.id not in self._ended and since <= used.at < until:
+                    self._unfinished[used.id] = used
+                continue
+            if self._unfinished.pop(used.id, None) is None and used.replica:
+                self._note_end(used.id)
             if since <= used.at < until:
                 yield used
 
@@ -93,6 +99,9 @@ class Ledger:
 
     def rotated(self, *, since: float) -> Iterator[Used]:
         """Yield the requests in older files that began at `since` or later."""
+        yield from (used for used in self._older(since) if not used.cut)
+
+    def _older(self, since: float) -> Iterator[Used]:
         for path in self._rotated():
             if path.stat().st_mtime >= since:
                 yield from (used for used in self._read(path) if used.at >= since)
@@ -102,12 +111,7 @@ class Ledger:
             used = _used(line)
             if used is None:
                 self.damaged += 1
-            elif used.cut:
-                if used.id not in self._ended:
-                    self._unfinished[used.id] = used
             else:
-                if self._unfinished.pop(used.id, None) is None and used.replica:
-                    self._note_end(used.id)
                 yield used
 
     def _note_end(self, request: str) -> None:

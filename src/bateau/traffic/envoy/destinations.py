@@ -46,14 +46,14 @@ def destination(model: Backend, others: Mapping[str, Backend]) -> ReadObject:
 
 def remembered(model: Backend) -> list[ReadObject]:
     """Return the headers that a route adds to its requests: their path, which an external API may change."""
-    if not (model.routing.split or model.routing.fallback):
+    if not model.routing.others:
         return []
     return [{"header": {"key": PATH_HEADER, "value": "%REQ(:path)%"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}]
 
 
 def tried_again(model: Backend) -> Mapping[str, ReadJson]:
     """Return the part of a RetryPolicy that says after which answers another cluster or replica is asked."""
-    if model.hold or not (model.routing.split or model.routing.fallback):
+    if model.hold or not model.routing.others:
         return {"retriable_status_codes": list(_BUSY)}
     codes = _FAILED if model.routing.fallback else _BUSY
     return {"retriable_status_codes": list(codes), "refresh_cluster_on_retry": True}

@@ -113,23 +113,26 @@ FRONT_ONLY = (
         )
         for period, again_s in (("minute", 10), ("day", 600), ("month", 3600))
     ),
-    Reply(
-        status=403,
-        details=f"rbac_access_denied_matched_policy[{TOKENS_OF_MODEL}",
-        becomes=429,
-        text="'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
-        code="rate_limit_exceeded",
-        kind="tokens",
-        again_s=10,
-    ),
-    Reply(
-        status=403,
-        details=f"rbac_access_denied_matched_policy[{TOKENS_OF_KEY}",
-        becomes=429,
-        text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
-        code="rate_limit_exceeded",
-        kind="tokens",
-        again_s=10,
+    *(
+        Reply(
+            status=403,
+            details=f"rbac_access_denied_matched_policy[{policy}",
+            becomes=429,
+            text=text,
+            code="rate_limit_exceeded",
+            kind="tokens",
+            again_s=10,
+        )
+        for policy, text in (
+            (
+                TOKENS_OF_MODEL,
+                "'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
+            ),
+            (
+                TOKENS_OF_KEY,
+                f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
+            ),
+        )
     ),
     Reply(
         status=403,

@@ -67,7 +67,7 @@ _KNOWN_PATH: Final[ReadObject] = {
 
 
 def caller_filter() -> ReadObject:
-    """Return the HTTP filter that remembers the name of the key: the header is removed before a replica is asked."""
+    """Return the HTTP filter that remembers the name of the key: a route may remove the header."""
     rule = {
         "header": KEY_HEADER,
         "on_header_present": {"metadata_namespace": METADATA_NAMESPACE, "key": "key", "type": "STRING"},
