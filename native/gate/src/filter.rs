@@ -10,7 +10,7 @@ use crate::model::{Named, Question};
 use crate::path::{Checks, without_query};
 use crate::table::{Key, Table};
 use crate::usage::Answer;
-use crate::{barrier, clock, content, rates};
+use crate::{barrier, clock, content, rates, trace};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -86,6 +86,7 @@ pub struct Stream {
     id: Vec<u8>,
     method: Vec<u8>,
     path: Vec<u8>,
+    traceparent: Vec<u8>,
     key: Option<Vec<u8>>,
     known: Option<Arc<Key>>,
     aboard: Option<Aboard>,
@@ -110,6 +111,7 @@ struct Seen<'a> {
     path: &'a [u8],
     method: &'a [u8],
     id: &'a [u8],
+    traceparent: Option<&'a [u8]>,
     own: Vec<Vec<u8>>,
     names_key: bool,
 }
@@ -120,6 +122,8 @@ impl<'a> Seen<'a> {
             b":path" => self.path = value,
             b":method" => self.method = value,
             b"x-request-id" => self.id = value,
+            // Two of them are none.
+            b"traceparent" => self.traceparent = Some(if self.traceparent.is_some() { b"" } else { value }),
             b"content-type" => self.content_type = value,
             b"authorization" => self.authorization = self.authorization.or(Some(value)),
             // Envoy's own filters take two for one text with a comma, which is no key.
@@ -144,6 +148,7 @@ impl Stream {
             id: Vec::new(),
             method: Vec::new(),
             path: Vec::new(),
+            traceparent: Vec::new(),
             key: None,
             known: None,
             aboard: None,
@@ -170,6 +175,7 @@ impl Stream {
         self.path = path[..path.len().min(PATH_MAX)].to_vec();
         self.method = seen.method.to_vec();
         self.id = seen.id.to_vec();
+        self.traceparent = seen.traceparent.filter(|value| trace::is_parent(value)).unwrap_or_default().to_vec();
         let is_json = content::is_json(seen.content_type);
         let identified = self.identify(http, &seen);
         self.clean(http, &seen);
@@ -261,6 +267,7 @@ impl Stream {
                     key: self.key.as_deref(),
                     method: &self.method,
                     path: &self.path,
+                    traceparent: &self.traceparent,
                     duration_ms: milliseconds(now),
                     first_byte_ms: self.first_byte_ns.map(milliseconds),
                     bytes_in: self.bytes_in,

@@ -29,4 +29,5 @@ mod rates;
 mod scan;
 mod sse;
 mod table;
+mod trace;
 mod usage;

@@ -24,7 +24,8 @@ class Used:
     `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it closed the connection before the
     answer was complete. `events` are those that a stream had, None for an answer that was none. `queue_ms` is the time
     that the engine did not work on it, None if the engine does not say its times. `cut`: its gateway ended before it.
-    `estimated`: the tokens are not those of an answer, because it is not known whole.
+    `estimated`: the tokens are not those of an answer, because it is not known whole. `traceparent` is that of the
+    client, in the form of W3C Trace Context. `broken`: the replica ended it before the answer was complete.
     """
 
     at: float
@@ -47,6 +48,9 @@ class Used:
     queue_ms: int | None = None
     cut: bool = False
     estimated: bool = False
+    method: str = ""
+    traceparent: str | None = None
+    broken: bool = False
 
     @property
     def ended_at(self) -> float:

@@ -2,11 +2,12 @@
 
 Called by traffic.envoy.listener.
 
-Source: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
-every stream, whether or not the client asked for usage.
+Sources: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
+every stream, whether or not the client asked for usage; W3C Trace Context, version 00.
 
 Invariant: no line contains a part of a prompt, of an answer or of a secret. A model is named by its route, because the
-name in the request is the client's text. Held by tests/traffic/test_usage.py.
+name in the request is the client's text. A `traceparent` is copied only if it has the form that W3C gives it. Held by
+tests/traffic/test_usage.py.
 Refused: an access log over gRPC. It silently loses entries while its receiver is down; a file does not.
 Refused: Envoy's sse_to_metadata. An event that is JSON and not an object, such as `data: 0`, ends the process of Envoy
 1.40.
@@ -23,6 +24,8 @@ from bateau.traffic.envoy.key_filters import KEY_HEADER
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
+_TRACE_HEADER: Final = "traceparent"
+_TRACE: Final = "00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
 CALLER_FILTER: Final = "bateau.caller"
 USAGE_FILTER: Final = "bateau.usage"
 # What the answer says, as `usage.lua` names it.
@@ -43,6 +46,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "v": "1",  # the format of a line
     **_ABOUT,
     "key": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:key)%",
+    "traceparent": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{_TRACE_HEADER})%",
     "method": "%REQ(:method)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
@@ -67,13 +71,19 @@ _KNOWN_PATH: Final[ReadObject] = {
 
 
 def caller_filter() -> ReadObject:
-    """Return the HTTP filter that remembers the name of the key: a route may remove the header."""
-    rule = {
-        "header": KEY_HEADER,
-        "on_header_present": {"metadata_namespace": METADATA_NAMESPACE, "key": "key", "type": "STRING"},
-        "remove": False,
-    }
-    return _filter(CALLER_FILTER, "filters.http.header_to_metadata.v3.Config", {"request_rules": [rule]})
+    """Return the HTTP filter that remembers the name of the key, because a route may remove the header, and the trace.
+
+    A header of another form is replaced by an empty text, and an empty text is not remembered.
+    """
+    form = {"pattern": {"regex": f"(?s)^({_TRACE})$|.*"}, "substitution": "\\1"}
+    rules = [_remembered(KEY_HEADER, "key"), _remembered(_TRACE_HEADER, _TRACE_HEADER, regex_value_rewrite=form)]
+    return _filter(CALLER_FILTER, "filters.http.header_to_metadata.v3.Config", {"request_rules": rules})
+
+
+def _remembered(header: str, name: str, **rewritten: ReadObject) -> ReadObject:
+    """Return the rule that copies a header into metadata."""
+    to = {"metadata_namespace": METADATA_NAMESPACE, "key": name, "type": "STRING", **rewritten}
+    return {"header": header, "on_header_present": to, "remove": False}
 
 
 def usage_filter() -> ReadObject:
