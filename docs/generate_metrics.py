@@ -30,6 +30,8 @@ async def _sample_page() -> str:
     from bateau.control.loop import Counts
     from bateau.domain.event import Event
     from bateau.domain.process import ProcessTemplate
+    from bateau.domain.usage_counters import OTHER
+    from bateau.domain.used import Sum
     from bateau.observe.events import CountedEvents
     from bateau.observe.metrics import Page, add_llamacpp
     from bateau.runtimes.local import LocalRuntime
@@ -48,7 +50,10 @@ async def _sample_page() -> str:
     events = CountedEvents()
     events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     filters = Filters(library=None, why="")
-    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())), events, filters)
+    sums = {OTHER: Sum()}
+    accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums))
+    plane = cast("Any", _Plane(_envoy_sample()))
+    instance = await metrics_page(cast("Any", control), plane, events, filters, cast("Any", accounts))
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()

@@ -13,6 +13,9 @@ from typing import Final, Literal
 
 By = Literal["key", "owner", "model", "day", "hour"]
 
+NO_KEY: Final = "(no key)"
+NO_MODEL: Final = "(no model)"
+UNKNOWN_OWNER: Final = "(unknown)"
 _ERROR: Final = 400
 
 
@@ -123,13 +126,13 @@ def _hour(used: Used, _: Mapping[str, str]) -> str:
 
 
 def _owner(used: Used, owners: Mapping[str, str]) -> str:
-    return owners.get(used.key, "(unknown)") if used.key else "(no key)"
+    return owners.get(used.key, UNKNOWN_OWNER) if used.key else NO_KEY
 
 
 _GROUPS: Final[Mapping[By, Callable[[Used, Mapping[str, str]], str]]] = {
-    "key": lambda used, _: used.key or "(no key)",
+    "key": lambda used, _: used.key or NO_KEY,
     "owner": _owner,
-    "model": lambda used, _: used.model or "(no model)",
+    "model": lambda used, _: used.model or NO_MODEL,
     "day": _day,
     "hour": _hour,
 }

@@ -20,7 +20,6 @@ logger = logging.getLogger(__name__)
 
 _CERTIFICATE_S: Final = 5.0
 _BUDGETS_S: Final = 0.5
-_LEDGER_S: Final = 60.0
 
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
@@ -37,17 +36,13 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
 
 async def _account(platform: "LocalPlatform") -> None:
     """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
-    at: float | None = None
 
     async def account() -> None:
-        nonlocal at
         now = platform.clock.wall()
         try:
-            if at is None or not 0 <= now - at < _LEDGER_S:
-                at = now
-                await platform.ledger.keep(platform.plane.reopen_logs, now=now)
+            await platform.accounts.rotate(platform.plane.reopen_logs, now=now)
         finally:
-            await asyncio.to_thread(platform.budgets.keep, now)
+            await asyncio.to_thread(platform.accounts.keep, now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
 

@@ -38,10 +38,9 @@ from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
-from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
-from bateau.wiring.budgets import Budgets
+from bateau.wiring.accounts import Accounts
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
@@ -55,7 +54,7 @@ from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
-from bateau.wiring.usage import ledger_of
+from bateau.wiring.usage import opened_ledger
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -128,11 +127,10 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
-        self.ledger = ledger_of(settings.instance, settings.environ)
-        _open(self.ledger)
-        self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
+        ledger = opened_ledger(settings.instance, settings.environ)
+        self.accounts = Accounts(where, ledger, keys, lambda: self.control.traffic.model_limits)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
-        keys.use(self.filters.gate(self.ledger.path))
+        keys.use(self.filters.gate(ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all)
         check_access(settings.listen, settings.access, keyring, instance=settings.instance)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
@@ -147,7 +145,7 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=self.filters.files(keys.directory, self.ledger.path, inner_socket(where), settings.access.origins),
+            files=self.filters.files(keys.directory, ledger.path, inner_socket(where), settings.access.origins),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
@@ -268,12 +266,12 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        return await metrics_page(self.control, self.plane, self._counted_events, self.filters)
+        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, self.accounts)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
         self._reader.close()
-        self.budgets.close()
+        self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
         if self._revisions:
@@ -288,15 +286,6 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
-
-
-def _open(ledger: Ledger) -> None:
-    try:
-        ledger.open()
-    except OSError as error:
-        raise ControlError(
-            f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
-        ) from error
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:

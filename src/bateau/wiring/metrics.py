@@ -12,7 +12,9 @@ from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
+from bateau.observe.usage_metrics import add_usage
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.accounts import Accounts
 from bateau.wiring.filters import Filters
 
 _ENVOY_FILTER = (
@@ -21,7 +23,9 @@ _ENVOY_FILTER = (
 )
 
 
-async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvents, filters: Filters) -> str:
+async def metrics_page(
+    control: Control, plane: EnvoyPlane, events: CountedEvents, filters: Filters, accounts: Accounts
+) -> str:
     """Return the Prometheus page of an instance."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
@@ -36,6 +40,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvent
     _add_replicas(page, replicas)
     _add_control(page, control)
     _add_events(page, events)
+    add_usage(page, accounts.counters.shown)
     envoys, texts = await asyncio.gather(
         plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
     )
