@@ -51,7 +51,8 @@ async def _sample_page() -> str:
     events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     filters = Filters(library=None, why="")
     sums = {OTHER: Sum()}
-    accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums))
+    spans = SimpleNamespace(outcomes={"sent": 0}, failed_exports=0)
+    accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums), spans=spans)
     plane = cast("Any", _Plane(_envoy_sample()))
     instance = await metrics_page(cast("Any", control), plane, events, filters, cast("Any", accounts))
     models = Page()

@@ -1,4 +1,4 @@
-"""The families of the metrics page that come from the ledger: requests and tokens by key, owner and model.
+"""The families of the metrics page about the ledger: requests and tokens by key, owner and model; its spans.
 
 Called by wiring.metrics. Pure.
 """
@@ -22,6 +22,11 @@ _FAMILIES: Final = (
     ("tokens_cached", "bateau_usage_tokens_cached_total", "Tokens of questions that were taken from the cache."),
     ("tokens_out", "bateau_usage_tokens_out_total", "Tokens of answers."),
 )
+_SPANS: Final = (
+    "Spans that the collector has taken (sent) or rejected, that were too old (expired), or whose clients do not "
+    "record their trace (unsampled)."
+)
+_FAILED: Final = "Attempts to send a batch of spans that have failed."
 
 
 def add_usage(page: Page, sums: Mapping[Series, Sum]) -> None:
@@ -30,3 +35,10 @@ def add_usage(page: Page, sums: Mapping[Series, Sum]) -> None:
         labels = {"key": series.key, "owner": series.owner, "gen_ai_request_model": series.model}
         for field, family, says in _FAMILIES:
             page.add(family, labels, getattr(each, field), kind="counter", says=says)
+
+
+def add_spans(page: Page, outcomes: Mapping[str, int], *, failed_exports: int) -> None:
+    """Add the counters of spans by outcome, and of attempts to send some that have failed."""
+    for outcome, number in outcomes.items():
+        page.add("bateau_spans_total", {"outcome": outcome}, number, kind="counter", says=_SPANS)
+    page.add("bateau_span_exports_failed_total", {}, failed_exports, kind="counter", says=_FAILED)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from bateau.domain.used import Used
+from bateau.kit.json_value import object_at
 from bateau.store.ledger import Ledger, used_of
 
 Position = Mapping[str, int]
@@ -135,6 +136,11 @@ class LedgerReader:
             self.close()
             self._unpacking = file
         return self._unpacking.handle
+
+
+def position_in(tree: object) -> Position:
+    """Return the position in a tree that was kept."""
+    return {mark: offset for mark, offset in object_at(tree, "position").items() if isinstance(offset, int)}
 
 
 def end_of(ledger: Ledger) -> Position:

@@ -1,6 +1,6 @@
 """What a control plane does with the ledger: rotate it, charge keys, count usage, and send spans.
 
-Called by wiring.chores, wiring.local and wiring.metrics.
+Called by wiring.local and wiring.metrics.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -14,6 +14,7 @@ from bateau.store.state_file import StateFile
 from bateau.wiring.budgets import Budgets
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import Paths
+from bateau.wiring.spans import SpanSender
 from bateau.wiring.usage import Owners
 from bateau.wiring.usage_counters import KeptCounters
 
@@ -21,10 +22,21 @@ _ROTATION_S: Final = 60.0
 
 
 class Accounts:
-    """The readers of one instance's ledger. `limits` returns the limits of each model, by name."""
+    """The readers of one instance's ledger.
 
-    def __init__(self, where: Paths, ledger: Ledger, keys: Keys, limits: Callable[[], Mapping[str, Limits]]) -> None:
+    `limits` returns the limits of each model, by name. `spans` is None where none are sent.
+    """
+
+    def __init__(
+        self,
+        where: Paths,
+        ledger: Ledger,
+        keys: Keys,
+        limits: Callable[[], Mapping[str, Limits]],
+        spans: SpanSender | None = None,
+    ) -> None:
         self.ledger = ledger
+        self.spans = spans
         self.counters = KeptCounters(ledger, StateFile(where.state / "usage.json"), Owners(keys))
         self._budgets = Budgets(keys, ledger, limits)
         self._rotated_at: float | None = None
@@ -45,5 +57,7 @@ class Accounts:
     def close(self) -> None:
         """Write the counters, and close the files."""
         self._budgets.close()
+        if self.spans:
+            self.spans.close()
         with suppress(ControlError):  # the next control plane counts again what is not written
             self.counters.close()

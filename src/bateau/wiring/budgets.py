@@ -1,6 +1,6 @@
 """Follow the ledger, and have the gateway refuse keys, and requests for models, whose tokens are used up.
 
-Called by wiring.local.
+Called by wiring.accounts.
 
 Invariant: what a key has used before a restart counts after it. Held by
 tests/local/test_budgets.py::test_a_key_with_used_up_tokens_is_refused_also_after_a_restart.

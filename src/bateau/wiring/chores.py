@@ -1,4 +1,4 @@
-"""What a control plane does beside its loop: renew the certificate, rotate the ledger, refuse keys without tokens left.
+"""What a control plane does beside its loop: renew the certificate, rotate and read the ledger, send spans.
 
 Called by cli.up.
 
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from bateau.domain.errors import BateauError
+from bateau.wiring.spans import SpanSender
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform
@@ -20,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 _CERTIFICATE_S: Final = 5.0
 _BUDGETS_S: Final = 0.5
+_SPANS_S: Final = 1.0
 
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
@@ -31,6 +33,8 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
             await asyncio.to_thread(certificate.refresh)
 
         found.append(repeated(renew, every_s=_CERTIFICATE_S, wrong="the endpoint keeps its last certificate"))
+    if platform.accounts.spans:
+        found.append(_send(platform.accounts.spans))
     return found
 
 
@@ -45,6 +49,11 @@ async def _account(platform: "LocalPlatform") -> None:
             await asyncio.to_thread(platform.accounts.keep, now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
+
+
+async def _send(spans: SpanSender) -> None:
+    async with spans.exporter() as exporter:
+        await repeated(lambda: spans.send_new(exporter), every_s=_SPANS_S, wrong="spans are not sent at the moment")
 
 
 async def repeated(chore: Callable[[], Awaitable[object]], *, every_s: float, wrong: str) -> None:

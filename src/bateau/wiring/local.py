@@ -47,11 +47,13 @@ from bateau.wiring.history import history_path
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
 from bateau.wiring.metrics import metrics_page
+from bateau.wiring.otlp import collector_of
 from bateau.wiring.paths import Paths, lock_holder, make, paths
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
+from bateau.wiring.spans import sender_of
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
 from bateau.wiring.usage import opened_ledger
@@ -128,7 +130,11 @@ class LocalPlatform:
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
-        self.accounts = Accounts(where, ledger, keys, lambda: self.control.traffic.model_limits)
+        # Taken out of our own environment now, before anything is started that would inherit it.
+        secret = _secrets(settings.environ)
+        collector = collector_of(settings.instance, settings.environ, secret)
+        spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
+        self.accounts = Accounts(where, ledger, keys, lambda: self.control.traffic.model_limits, spans)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all)
@@ -149,8 +155,6 @@ class LocalPlatform:
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
-        # Taken out of our own environment now, before anything is started that would inherit it.
-        secret = _secrets(settings.environ)
         webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None

@@ -12,7 +12,7 @@ from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
-from bateau.observe.usage_metrics import add_usage
+from bateau.observe.usage_metrics import add_spans, add_usage
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
 from bateau.wiring.filters import Filters
@@ -41,6 +41,8 @@ async def metrics_page(
     _add_control(page, control)
     _add_events(page, events)
     add_usage(page, accounts.counters.shown)
+    if accounts.spans:
+        add_spans(page, accounts.spans.outcomes, failed_exports=accounts.spans.failed_exports)
     envoys, texts = await asyncio.gather(
         plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
     )

@@ -17,9 +17,9 @@ from typing import Final
 
 from bateau.domain.usage_counters import Series, UsageCounters, from_trees
 from bateau.domain.used import Sum
-from bateau.kit.json_value import array_at, object_at
+from bateau.kit.json_value import array_at
 from bateau.store.ledger import Ledger
-from bateau.store.ledger_reader import LedgerReader, end_of
+from bateau.store.ledger_reader import LedgerReader, end_of, position_in
 from bateau.store.state_file import StateFile
 from bateau.wiring.usage import Owners
 
@@ -105,8 +105,7 @@ class KeptCounters:
                 logger.error("the counters of usage are in a format that this version does not know, and begin again")
             return LedgerReader(self._ledger, end_of(self._ledger))
         self._counters = from_trees(array_at(tree, "series"))
-        position = {mark: offset for mark, offset in object_at(tree, "position").items() if isinstance(offset, int)}
-        return LedgerReader(self._ledger, position)
+        return LedgerReader(self._ledger, position_in(tree))
 
 
 def _is_due(last: float | None, now: float, every_s: float) -> bool:
