@@ -6,7 +6,7 @@ Sources: the fields `usage` of OpenAI's and Anthropic's API references; `timings
 every stream, whether or not the client asked for usage; W3C Trace Context, version 00.
 
 Invariant: no line contains a part of a prompt, of an answer or of a secret. A model is named by its route, because the
-name in the request is the client's text. A `traceparent` is copied only if it has the form that W3C gives it. Held by
+name in the request is the client's text. A `traceparent` is copied only if it consists of hexadecimal numbers. Held by
 tests/traffic/test_usage.py.
 Refused: an access log over gRPC. It silently loses entries while its receiver is down; a file does not.
 Refused: Envoy's sse_to_metadata. An event that is JSON and not an object, such as `data: 0`, ends the process of Envoy
@@ -25,7 +25,9 @@ from bateau.traffic.envoy.names import METADATA_NAMESPACE
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
 _TRACE_HEADER: Final = "traceparent"
-_TRACE: Final = "00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}"
+# Envoy takes no expression with the lengths; whoever reads the line knows them. One byte more than a whole one has.
+_TRACE: Final = "00-[0-9a-f]+-[0-9a-f]+-[0-9a-f]{2}"
+_TRACE_MAX: Final = 56
 CALLER_FILTER: Final = "bateau.caller"
 USAGE_FILTER: Final = "bateau.usage"
 # What the answer says, as `usage.lua` names it.
@@ -46,7 +48,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "v": "1",  # the format of a line
     **_ABOUT,
     "key": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:key)%",
-    "traceparent": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{_TRACE_HEADER})%",
+    "traceparent": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{_TRACE_HEADER}):{_TRACE_MAX}%",
     "method": "%REQ(:method)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
