@@ -3,7 +3,8 @@
 Called by observe. For messages of a few fields whose generated classes are not at hand.
 Source: https://protobuf.dev/programming-guides/encoding
 
-Invariant: the classes that protoc generates read what is written here. Held by tests/observe/test_otlp_wire.py.
+Invariant: the classes that protoc generates read these fields with the same values. Held by
+tests/observe/test_otlp_wire.py.
 """
 
 import struct

@@ -29,7 +29,7 @@ _TYPE: Final = "application/x-protobuf"
 
 @dataclass(frozen=True, kw_only=True)
 class Collector:
-    """Where spans go. `shown` is the URL without what may be secret; `resource` describes this instance."""
+    """Where spans go. `shown` is the URL without the parts that may be secret; `resource` describes this instance."""
 
     url: str = field(repr=False)
     shown: str

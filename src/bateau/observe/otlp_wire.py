@@ -5,9 +5,9 @@ Source: opentelemetry/proto/collector/trace/v1/trace_service.proto and those tha
 
 Invariant: every field of a span arrives, in classes that are not of this project. Held by
 tests/observe/test_otlp_wire.py.
-Refused: OpenTelemetry's SDK with its exporter: six more packages for one message, a queue in memory that drops spans in
-silence, and the files of opentelemetry-proto, which are also in xds-protos, in a version of 2021. Refused: OTLP in
-JSON, which some receivers do not take.
+Refused: OpenTelemetry's SDK with its exporter: six more packages for one message, a queue in memory that silently drops
+spans, and the files of opentelemetry-proto, which are also in xds-protos, in a version of 2021.
+Refused: OTLP in JSON, which some receivers do not take.
 """
 
 from collections.abc import Iterable, Mapping

@@ -37,7 +37,7 @@ _DIGITS_MAX: Final = 16
 # More requests do not end before the line about their beginning, which waits 20 ms, is written.
 _ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"
-# The connection to the replica was closed or reset, or answered in a way that is no HTTP, or for too long.
+# The connection to the replica was closed or reset, or it broke the protocol or a time limit.
 _BROKEN: Final = frozenset({"UC", "UR", "LR", "UPE", "UT", "UMSDR", "DT"})
 
 
