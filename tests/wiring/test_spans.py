@@ -229,6 +229,35 @@ async def test_a_collector_that_does_not_answer_ends_no_control_plane(instance: 
         await until(lambda: len(instance.collector.asked) > before)
 
 
+async def test_an_orderly_end_sends_what_is_left(instance: Instance) -> None:
+    sender = await instance.send()
+    instance.write(BATCH_MAX + 3)
+    await sender.send_last()
+    assert instance.arrived == [f"r{number}" for number in range(BATCH_MAX + 3)]
+    await instance.send()
+    assert len(instance.arrived) == BATCH_MAX + 3
+
+
+@pytest.mark.parametrize("how", ["gone", "holds", "busy"])
+async def test_an_orderly_end_does_not_wait_for_a_collector_and_loses_nothing(instance: Instance, how: str) -> None:
+    sender = instance.sender()
+    instance.collector.status = 503
+    instance.write(2)
+    async with instance.sending(sender):
+        await until(lambda: sender.failed_exports > 1)
+    instance.write(2)
+    if how == "gone":
+        await instance.collector.close()
+    instance.collector.holds = how == "holds"
+    async with asyncio.timeout(3):
+        await sender.send_last()
+    await instance.collector.close()
+    await instance.collector.open()
+    instance.collector.holds, instance.collector.status = False, 200
+    await instance.send()
+    assert instance.arrived == ["r0", "r1", "r2", "r3"]
+
+
 @pytest.mark.parametrize("content", ["{", '{"format": 99}', '{"format": 2, "spans_format": 9}'])
 async def test_a_position_that_cannot_be_read_is_reported_and_sends_nothing_again(
     instance: Instance, content: str, caplog: pytest.LogCaptureFixture

@@ -54,10 +54,11 @@ class Accounts:
         finally:
             self.counters.keep(now)
 
-    def close(self) -> None:
-        """Write the counters, and close the files."""
+    async def close(self) -> None:
+        """Send the last spans, write the counters, and close the files."""
         self._budgets.close()
         if self.spans:
+            await self.spans.send_last()
             self.spans.close()
         with suppress(ControlError):  # the next control plane counts again what is not written
             self.counters.close()

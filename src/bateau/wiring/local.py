@@ -275,7 +275,7 @@ class LocalPlatform:
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
         self._reader.close()
-        self.accounts.close()
+        await self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
         if self._revisions:

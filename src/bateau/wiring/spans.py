@@ -4,7 +4,7 @@ Called by wiring.accounts, wiring.chores and wiring.local.
 
 The ledger is the queue: one batch is in memory, and the next one is read when the collector has taken this one. The
 position behind the last batch that was taken is in a file. A span that was sent just before a kill is sent again, with
-the same ids.
+the same ids. An orderly end waits two seconds at most for a collector.
 
 Invariant: while a collector is away, no request waits for it, no more memory is used, and no span of the last day is
 lost. Held by tests/wiring/test_spans.py.
@@ -16,8 +16,10 @@ import asyncio
 import logging
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Final
 
+from bateau.domain.errors import ControlError
 from bateau.domain.used import Used
 from bateau.kit.backoff import Backoff
 from bateau.kit.visible import visible
@@ -35,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 BATCH_MAX: Final = 512
 KEPT_S: Final = 86_400.0
+_LAST_S: Final = 2.0
 _FORMAT: Final = 1
 _BACKOFF: Final = Backoff(initial_s=1.0, ceiling_s=60.0)
 _PATIENCE_MAX_S: Final = 300.0  # whatever a collector asks for
@@ -84,17 +87,30 @@ class SpanSender:
             if self._reader is None or self._reader.at_end:
                 return
 
+    async def send_last(self) -> None:
+        """Send the spans that are left, once. The next control plane sends those that are not taken within a moment."""
+        self.close()
+        with suppress(ControlError, OSError, TimeoutError):
+            async with asyncio.timeout(_LAST_S), self.exporter() as exporter:
+                while self._reader is None or not self._reader.at_end:
+                    spans = self._fresh(await asyncio.to_thread(self._next))
+                    if spans and not isinstance(await exporter.send(spans), Sent):
+                        return
+                    await asyncio.to_thread(self._save)
+
     def close(self) -> None:
-        """Close the files."""
+        """Forget the position since the last batch that was taken."""
         if self._reader:
             self._reader.close()
+            self._reader = None
 
     def _next(self) -> Sequence[Span]:
         """Return the spans of the next lines."""
-        if self._reader is None:
-            self._reader = self._opened()
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = self._opened()
             self._save()  # from now on, what ends while no control plane runs is new
-        requests = self._reader.read(BATCH_MAX)
+        requests = reader.read(BATCH_MAX)
         owners = self._owners.of(requests)
         wanted = [used for used in requests if self._is_wanted(used)]
         return [span_of(used, owner=owners.get(used.key or ""), server=self._server) for used in wanted]
