@@ -1,13 +1,14 @@
 """Counters by key, owner and model: bounded, and without a request that is nowhere."""
 
 import json
+from typing import Any
 
 from bateau.domain.usage_counters import OTHER, SERIES_MAX, Series, UsageCounters, from_trees
 from bateau.domain.used import Sum, Used
 
 
-def used(key: str | None = "ci", model: str | None = "chat", **more: int) -> Used:
-    return Used(at=0.0, id="r", path="/v1/completions", **{"status": 200, **more}, key=key, model=model)
+def used(key: str | None = "ci", model: str | None = "chat", status: int = 200, **more: Any) -> Used:
+    return Used(at=0.0, id="r", path="/v1/completions", status=status, key=key, model=model, **more)
 
 
 def test_requests_are_counted_by_key_owner_and_model() -> None:

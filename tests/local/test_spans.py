@@ -59,10 +59,14 @@ def _live(stack: Stack, other: Collector, loop: asyncio.AbstractEventLoop) -> No
     def run(work: Any) -> None:
         asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": other.url, "OTEL_EXPORTER_OTLP_HEADERS": "api-key=TOP-SECRET"}
     up = ("up", "-C", str(stack.specs), "--detach", "--listen", f"127.0.0.1:{stack.port}")
+
+    def start() -> None:
+        done = stack.bateau(*up, OTEL_EXPORTER_OTLP_ENDPOINT=other.url, OTEL_EXPORTER_OTLP_HEADERS="api-key=TOP-SECRET")
+        assert done.code == 0, done.err
+
     secret = create(stack, "ci", "--owner", "search")
-    assert stack.bateau(*up, **variables).code == 0
+    start()
     used = [ask(stack, secret), ask(stack, secret, stream=True)]
     run(eventually(lambda: len(other.spans) == 2))
     for span, usage in zip(other.spans, used, strict=True):
@@ -84,7 +88,7 @@ def _live(stack: Stack, other: Collector, loop: asyncio.AbstractEventLoop) -> No
     stack.kill_control()
     used += [ask(stack, secret)]
     run(other.open())
-    assert stack.bateau(*up, **variables).code == 0
+    start()
     run(eventually(lambda: len(other.spans) == 5))
     run(eventually(lambda: counted(stack, secret, "bateau_usage_requests_total") == 5))
     for family, name in (("in", "prompt_tokens"), ("out", "completion_tokens")):
@@ -101,8 +105,9 @@ def _live(stack: Stack, other: Collector, loop: asyncio.AbstractEventLoop) -> No
 
 
 def test_an_address_that_cannot_be_used_is_an_error_at_the_start(stack: Stack) -> None:
-    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317", "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}
-    done = stack.bateau("up", "-C", str(stack.specs), "--detach", **variables)
+    up = ("up", "-C", str(stack.specs), "--detach")
+    address = "http://127.0.0.1:4317"
+    done = stack.bateau(*up, OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
     assert done.code == 1
     assert "OTEL_EXPORTER_OTLP_PROTOCOL is grpc" in done.err
     assert "OTEL_TRACES_EXPORTER=none" in done.err

@@ -20,7 +20,9 @@ mod tests {
     #[test]
     fn only_a_traceparent_is_one() {
         assert!(is_parent(GOOD.as_bytes()));
-        for (from, to) in [("00-0a", "01-0a"), ("af7", "AF7"), ("-b7", "_b7"), ("-01", "-0g"), ("-01", ""), ("-01", "-01-x")] {
+        for (from, to) in
+            [("00-0a", "01-0a"), ("af7", "AF7"), ("-b7", "_b7"), ("-01", "-0g"), ("-01", ""), ("-01", "-01-x")]
+        {
             assert!(!is_parent(GOOD.replace(from, to).as_bytes()), "{from} {to}");
         }
         assert!(!is_parent(b""));

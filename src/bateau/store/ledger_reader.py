@@ -17,13 +17,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import BinaryIO, Final
 
 from bateau.domain.used import Used
 from bateau.kit.json_value import object_at
 from bateau.store.ledger import Ledger, used_of
 
 Position = Mapping[str, int]
+_Handle = BinaryIO | gzip.GzipFile
 
 _WRITTEN_TO: Final = 2  # a writer may have the file before the current one
 _PACKED: Final = ".gz"
@@ -36,7 +37,7 @@ class _File:
     """An open file, and the mark of its first line."""
 
     mark: str
-    handle: IO[bytes]
+    handle: _Handle
     packed: bool
 
 
@@ -130,7 +131,7 @@ class LedgerReader:
             self._read_whole.add(file.mark)
             self.close()
 
-    def _kept(self, file: _File) -> IO[bytes]:
+    def _kept(self, file: _File) -> _Handle:
         """Return the handle with which a compressed file was read before, or this one from now on."""
         if self._unpacking is None or self._unpacking.mark != file.mark:
             self.close()
@@ -171,7 +172,7 @@ def _newest_first(ledger: Ledger) -> Iterator[_File]:
 def _opened(path: Path) -> _File | None:
     packed = path.suffix == _PACKED
     try:
-        handle: IO[bytes] = gzip.open(path) if packed else path.open("rb")  # noqa: SIM115 - kept by the caller
+        handle: _Handle = gzip.GzipFile(path) if packed else path.open("rb")
     except FileNotFoundError:
         return None
     try:
