@@ -167,7 +167,7 @@ def _native_chain(place: Place) -> Running:
     ledger = place.folder / "requests.jsonl"
     place.keys.use(Gate(library=library, ledger=ledger))
     place.keys.publish(open_to_all=False)
-    return _chain(place, FrontFiles(key_filters=place.keys.directory, ledger=ledger, native=True))
+    return _chain(place, FrontFiles(key_filters=place.keys.directory, ledger=ledger, native=library))
 
 
 def _chain(place: Place, files: FrontFiles) -> Running:
@@ -186,7 +186,7 @@ def _chain(place: Place, files: FrontFiles) -> Running:
     endpoint = Endpoint(replica="model.chat.0", address=f"127.0.0.1:{place.upstream}")
     plane.publish(
         Traffic(
-            backends=(Backend(service="model/chat", name="chat", protocol="openai", endpoints=(endpoint,)),),
+            backends=(Backend(service="model/chat", name="chat", protocol="openai", endpoints=(endpoint,), reuses_connections=True),),
         )
     )
     command = [

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 const MODEL_HEADER: &[u8] = b"x-bateau-model";
-const KEY_HEADER: &[u8] = b"x-bateau-key";
+/// The header with the name of the key.
+pub const KEY_HEADER: &[u8] = b"x-bateau-key";
 const OWN_HEADERS: &[u8] = b"x-bateau-";
 const NAMESPACE: &str = "bateau";
 // As in the access log of Envoy's own filters.

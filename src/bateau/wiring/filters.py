@@ -22,6 +22,7 @@ from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadObject, is_object, text_at
 from bateau.traffic.envoy import FrontFiles
 from bateau.traffic.envoy.gate import Gate, gate_filter_config
+from bateau.traffic.envoy.usage import native_begun_log
 
 logger = logging.getLogger(__name__)
 
@@ -48,8 +49,7 @@ class Filters:
 
     def files(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontFiles:
         """Return what the front listeners work with, so that they have these filters."""
-        native = self.library is not None
-        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=native, origins=origins)
+        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=self.library, origins=origins)
 
 
 def chosen_filters(binary: Path, cache: Path, environ: Mapping[str, str]) -> Filters:
@@ -142,7 +142,7 @@ def _output(binary: Path, *words: str) -> str:
 
 
 def _one_filter(library: Path) -> ReadObject:
-    """Return the configuration of an Envoy that has a listener with nothing but the native filter."""
+    """Return the configuration of an Envoy that has a listener with nothing but what is in the library."""
     network = "type.googleapis.com/envoy.extensions.filters"
     manager: ReadObject = {
         "@type": f"{network}.network.http_connection_manager.v3.HttpConnectionManager",
@@ -150,7 +150,13 @@ def _one_filter(library: Path) -> ReadObject:
         "route_config": {},
         "http_filters": [
             {"name": "gate", "typed_config": gate_filter_config(Gate(library=library, ledger=None))},
-            {"name": "router", "typed_config": {"@type": f"{network}.http.router.v3.Router"}},
+            {
+                "name": "router",
+                "typed_config": {
+                    "@type": f"{network}.http.router.v3.Router",
+                    "upstream_log": [native_begun_log(library, ledger=None)],
+                },
+            },
         ],
     }
     listener: ReadObject = {
