@@ -353,6 +353,9 @@ impl Stream {
         };
         http.set(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
         http.route_again();
+        if table.refuses_unwritten && self.config.ledger.as_ref().is_some_and(|ledger| ledger.is_failing()) {
+            return self.refuse(http, Refusal::of_ledger());
+        }
         if let Named::Model(name) = &named {
             self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
             if self.names_model {

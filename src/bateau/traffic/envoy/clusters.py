@@ -224,8 +224,12 @@ def _address(address: str) -> ReadObject:
 def _upstream_http(backend: Backend) -> ReadObject:
     if backend.protocol == "grpc":
         return {"explicit_http_config": {"http2_protocol_options": {}}}
-    reuse: ReadObject = {"idle_timeout": _APP_IDLE} if backend.reuses_connections else {"max_requests_per_connection": 1}
-    return {"explicit_http_config": {"http_protocol_options": {}}, "common_http_protocol_options": reuse}
+    each: ReadObject = {"max_requests_per_connection": 1}
+    many: ReadObject = {"idle_timeout": _APP_IDLE}
+    return {
+        "explicit_http_config": {"http_protocol_options": {}},
+        "common_http_protocol_options": many if backend.reuses_connections else each,
+    }
 
 
 def http_protocol_options(options: ReadObject) -> ReadObject:

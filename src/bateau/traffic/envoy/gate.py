@@ -41,10 +41,14 @@ NONE_REFUSED: Final[Refused] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The library of the native filter, and the ledger that it writes."""
+    """The library of the native filter, and the ledger that it writes.
+
+    With `refuses_unwritten`, requests to models are refused while the ledger cannot be written.
+    """
 
     library: PurePath
     ledger: PurePath | None
+    refuses_unwritten: bool = False
 
 
 def gate_filter(gate: Gate, keys: Sequence[ApiKey] | None, refused: Refused) -> str:
@@ -61,6 +65,7 @@ def gate_filter_config(gate: Gate, keys: Sequence[ApiKey] | None = None, refused
         "format": _FORMAT,
         "required": keys is not None,
         "ledger": None if gate.ledger is None else str(gate.ledger),
+        "refuses_unwritten": gate.refuses_unwritten,
         "missing": MISSING_MODEL,
         "invalid": INVALID_BODY,
         "model_paths": list(MODEL_PATHS),
