@@ -241,7 +241,7 @@ async def test_a_full_ledger_refuses_requests_if_it_is_asked_to(keyed: Gateway) 
 
     await eventually(refused, within_s=1.0)
     answer = await keyed.ask("POST", "/v1/messages", json=ASK)
-    assert (answer.status, answer.error["type"]) == (503, "api_error")
+    assert (answer.status, json.loads(answer.body)["error"]["type"]) == (503, "overloaded_error")
     assert (await keyed.chat()).error["code"] == "ledger_not_written"
     assert (await keyed.chat()).headers["retry-after"]
     assert (await keyed.ask("GET", "/v1/models")).status == 200

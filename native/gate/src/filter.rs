@@ -353,11 +353,14 @@ impl Stream {
         };
         http.set(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
         http.route_again();
-        if table.refuses_unwritten && self.config.ledger.as_ref().is_some_and(|ledger| ledger.is_failing()) {
+        if let Named::Model(name) = &named {
+            self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+        }
+        let is_full = || self.config.ledger.as_ref().is_some_and(|ledger| ledger.is_failing());
+        if table.refuses_unwritten && self.is_written() && is_full() {
             return self.refuse(http, Refusal::of_ledger());
         }
         if let Named::Model(name) = &named {
-            self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
             if self.names_model {
                 http.set_metadata(NAMESPACE, "model", name.as_bytes());
             }
