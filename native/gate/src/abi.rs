@@ -94,5 +94,8 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_http_filter_get_attribute_string(f: Ptr, id: u32, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_filter_get_attribute_int(f: Ptr, id: u32, out: *mut u64) -> bool;
     pub fn envoy_dynamic_module_callback_http_filter_config_define_counter(c: Ptr, name: Buf, labels: *const Buf, count: usize, id: *mut usize) -> u32;
+    pub fn envoy_dynamic_module_callback_access_logger_get_header_value(l: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
+    pub fn envoy_dynamic_module_callback_access_logger_get_route_name(l: Ptr, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_access_logger_get_upstream_host(l: Ptr, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_filter_increment_counter(f: Ptr, id: usize, labels: *const Buf, count: usize, by: u64) -> u32;
 }

@@ -37,6 +37,11 @@ impl Refusal {
         Refusal::new(429, "concurrent_requests")
     }
 
+    /// No line about it could be written.
+    pub fn of_ledger() -> Refusal {
+        Refusal::new(503, "ledger_not_written")
+    }
+
     /// A bug was met: the client does not wait for an answer that nobody gives.
     pub fn of_bug() -> Refusal {
         Refusal::new(500, "bateau_gate_panicked")

@@ -151,6 +151,50 @@ impl Http {
     }
 }
 
+/// A request that was sent to a replica, while the access log of the router hears of it.
+#[derive(Clone, Copy)]
+pub struct Sent(Ptr);
+
+impl Sent {
+    /// The request of a pointer that a hook was called with.
+    pub fn of(pointer: Ptr) -> Sent {
+        Sent(pointer)
+    }
+
+    /// The first value of a header.
+    pub fn header<'a>(self, name: &[u8]) -> Option<&'a [u8]> {
+        let (mut found, mut count) = (Buf::NONE, 0);
+        // SAFETY: Envoy only reads the name, and has the value until the hook ends.
+        unsafe {
+            envoy_dynamic_module_callback_access_logger_get_header_value(
+                self.0,
+                REQUEST_HEADERS,
+                Buf::of(name),
+                &mut found,
+                0,
+                &mut count,
+            )
+            .then(|| found.bytes())
+        }
+    }
+
+    /// The name of its route.
+    pub fn route<'a>(self) -> Option<&'a [u8]> {
+        let mut found = Buf::NONE;
+        // SAFETY: Envoy has the text until the hook ends.
+        unsafe { envoy_dynamic_module_callback_access_logger_get_route_name(self.0, &mut found).then(|| found.bytes()) }
+    }
+
+    /// The name of the replica.
+    pub fn replica<'a>(self) -> Option<&'a [u8]> {
+        let mut found = Buf::NONE;
+        // SAFETY: Envoy has the text until the hook ends.
+        unsafe {
+            envoy_dynamic_module_callback_access_logger_get_upstream_host(self.0, &mut found).then(|| found.bytes())
+        }
+    }
+}
+
 /// Make a counter of a configuration; None if Envoy does not want one.
 pub fn define_counter(config: Ptr, name: &str) -> Option<usize> {
     let mut id = 0;

@@ -16,7 +16,8 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 const MODEL_HEADER: &[u8] = b"x-bateau-model";
-const KEY_HEADER: &[u8] = b"x-bateau-key";
+/// The header with the name of the key.
+pub const KEY_HEADER: &[u8] = b"x-bateau-key";
 const OWN_HEADERS: &[u8] = b"x-bateau-";
 const NAMESPACE: &str = "bateau";
 // As in the access log of Envoy's own filters.
@@ -354,6 +355,12 @@ impl Stream {
         http.route_again();
         if let Named::Model(name) = &named {
             self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+        }
+        let is_full = || self.config.ledger.as_ref().is_some_and(|ledger| ledger.is_failing());
+        if table.refuses_unwritten && self.is_written() && is_full() {
+            return self.refuse(http, Refusal::of_ledger());
+        }
+        if let Named::Model(name) = &named {
             if self.names_model {
                 http.set_metadata(NAMESPACE, "model", name.as_bytes());
             }

@@ -11,6 +11,7 @@
 mod abi;
 mod admission;
 mod barrier;
+mod begun;
 mod clock;
 mod content;
 mod envoy;

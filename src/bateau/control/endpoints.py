@@ -123,6 +123,7 @@ def _backends(
                 requests_max=_requests_max(service),
                 limits=service.limits or Limits(),
                 routing=service.routing,
+                reuses_connections=port.reuses_connections,
             )
         else:
             yield Backend(
@@ -133,6 +134,7 @@ def _backends(
                 listen_port=app_ports.get(listen_key(service.key, name)),
                 port_name=name,
                 hosts=port.hosts,
+                reuses_connections=port.reuses_connections,
             )
 
 
@@ -168,6 +170,7 @@ def _left(backend: Backend, endpoints: tuple[Endpoint, ...], generation: int | N
         endpoints=endpoints,
         generation=generation,
         requests_max=backend.requests_max,
+        reuses_connections=backend.reuses_connections,
     )
 
 

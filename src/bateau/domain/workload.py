@@ -195,12 +195,14 @@ PortProtocol = Literal["openai", "translated", "http", "grpc", "websocket", "tcp
 class Port:
     """A port that a workload listens on. `number` is the port for clients; None if Bateau assigns it.
 
-    Requests for other hosts than this machine and `hosts` are refused; `*` is any host.
+    Requests for other hosts than this machine and `hosts` are refused; `*` is any host. `reuses_connections`: a
+    connection to it may carry one request after another.
     """
 
     protocol: PortProtocol
     number: int | None = None
     hosts: tuple[str, ...] = ()
+    reuses_connections: bool = True
 
     @property
     def is_behind_front(self) -> bool:

@@ -17,7 +17,7 @@ from typing import Final
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.domain.used import Refusal
-from bateau.kit.json_value import text_at
+from bateau.kit.json_value import ReadJson, text_at
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
 from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
@@ -120,7 +120,10 @@ class Keys:
         make(self._paths)
         with self._file.changing():
             written = gate or self._written_gate
-            found = {"library": str(written.library), "ledger": str(written.ledger or "")} if written else {}
+            found: dict[str, ReadJson] = {}
+            if written:
+                found = {"library": str(written.library), "ledger": str(written.ledger or "")}
+                found["refuses_unwritten"] = written.refuses_unwritten
             self._chain.save({"filters_format": _CHAIN_FORMAT, "used": gate is not None, **found})
 
     def refuse_at_models(self, refused: Sequence[Refusal]) -> None:
@@ -193,7 +196,11 @@ class Keys:
         library, ledger = text_at(tree, "library"), text_at(tree, "ledger")
         if tree.get("filters_format") != _CHAIN_FORMAT or not library:
             return None
-        return Gate(library=Path(library), ledger=Path(ledger) if ledger else None)
+        return Gate(
+            library=Path(library),
+            ledger=Path(ledger) if ledger else None,
+            refuses_unwritten=tree.get("refuses_unwritten") is True,
+        )
 
     def _file_of(self, name: str) -> Path:
         return Path(file_of(self.directory, name))

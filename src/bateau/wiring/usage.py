@@ -3,16 +3,18 @@
 Called by cli.usage and wiring.local.
 """
 
+import os
+import time
 from collections.abc import Iterable, Mapping
-
-import psutil
 
 from bateau.domain.closure import EngineCounts
 from bateau.observe.metrics import samples
+from bateau.runtimes.local.process import stat_of
 from bateau.store.ledger import Ledger
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import paths
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _TOKENS_IN = ("bateau_model_prompt_tokens_total", "bateau_model_prompt_tokens_cached_total")
 _TOKENS_OUT = "bateau_model_generated_tokens_total"
 _IN_FLIGHT = ("bateau_model_requests_processing", "bateau_model_requests_waiting")
@@ -30,15 +32,14 @@ def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
 
 
 def began(pids: Iterable[int | None]) -> Mapping[int, float]:
-    """Return when each process that still runs began, in seconds since the epoch, by its number."""
-    found: dict[int, float] = {}
-    for pid in pids:
-        try:
-            if pid is not None:
-                found[pid] = psutil.Process(pid).create_time()
-        except psutil.Error:
-            continue
-    return found
+    """Return when each process that still runs began, in seconds since the epoch, by its number.
+
+    It is counted back from now. The time of the boot, which psutil adds to, is in whole seconds, and of a clock that
+    was set since then.
+    """
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    stats = {pid: stat_of(pid) for pid in pids if pid is not None}
+    return {pid: booted + stat.start_ticks / _TICKS_PER_S for pid, stat in stats.items() if stat}
 
 
 def engine_counts(page: str, *, since: Mapping[str, float]) -> list[EngineCounts]:

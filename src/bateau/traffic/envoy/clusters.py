@@ -101,7 +101,7 @@ def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
     else:
         found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}, "outlier_detection": _REFUSED})
         if backend.protocol != "tcp":
-            options = _upstream_http(backend.protocol)
+            options = _upstream_http(backend)
             if backend.answers_for_others:
                 addressing = addressing_filter(host="localhost", path="/v1", model=_model(backend))
                 options = {**options, "http_filters": [addressing, _UPSTREAM_CODEC]}
@@ -221,19 +221,14 @@ def _address(address: str) -> ReadObject:
     return socket_address(host.strip("[]"), int(port))
 
 
-def _upstream_http(protocol: str) -> ReadObject:
-    if protocol in _MODELS:
-        # llama.cpp closes a connection after an answer when it likes. A request that is sent at that moment looks like
-        # one that was sent to a dead replica, so each has a connection of its own: it costs less than the first token.
-        return {
-            "explicit_http_config": {"http_protocol_options": {}},
-            "common_http_protocol_options": {"max_requests_per_connection": 1},
-        }
-    if protocol == "grpc":
+def _upstream_http(backend: Backend) -> ReadObject:
+    if backend.protocol == "grpc":
         return {"explicit_http_config": {"http2_protocol_options": {}}}
+    each: ReadObject = {"max_requests_per_connection": 1}
+    many: ReadObject = {"idle_timeout": _APP_IDLE}
     return {
         "explicit_http_config": {"http_protocol_options": {}},
-        "common_http_protocol_options": {"idle_timeout": _APP_IDLE},
+        "common_http_protocol_options": many if backend.reuses_connections else each,
     }
 
 

@@ -36,6 +36,7 @@ from bateau.traffic.envoy.usage import (
     begun_log,
     caller_filter,
     ledger_log,
+    native_begun_log,
     usage_filter,
 )
 
@@ -75,14 +76,15 @@ class FrontFiles:
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
-    With `native`, one filter does what Envoy's own filters do otherwise: see `gate`. It needs `key_filters`.
+    `native` is the library of the filter that does what Envoy's own filters do otherwise: see `gate`. It needs
+    `key_filters`.
     Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
     inner: PurePath | None = None
-    native: bool = False
+    native: PurePath | None = None
     origins: tuple[str, ...] = ()
 
 
@@ -131,8 +133,9 @@ def _front(
         chain = [cors_filter(files.origins), *chain]
     router: ReadObject = {"suppress_envoy_headers": True}
     if files.ledger:
-        begun = {"flush_upstream_log_on_upstream_stream": True}
-        router = {**router, "upstream_log": [begun_log(files.ledger)], "upstream_log_options": begun}
+        begun = native_begun_log(files.native, files.ledger) if files.native else begun_log(files.ledger)
+        options = {"flush_upstream_log_on_upstream_stream": True}
+        router = {**router, "upstream_log": [begun], "upstream_log_options": options}
     manager = _http_connection_manager(FRONT, chain, config, logs=logs, router=router)
     return {
         "name": name,

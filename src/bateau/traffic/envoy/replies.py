@@ -72,6 +72,13 @@ FRONT_ONLY = (
         again_s=RETRY_AFTER_S,
     ),
     Reply(
+        status=503,
+        details="ledger_not_written",
+        text="The usage of requests cannot be written at the moment, and this endpoint answers none without it.",
+        code="ledger_not_written",
+        again_s=RETRY_AFTER_S,
+    ),
+    Reply(
         status=401,
         details="missing_api_key",
         text="This endpoint needs an API key: send `Authorization: Bearer bateau_...` or `x-api-key: bateau_...`.",
