@@ -38,10 +38,10 @@ from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
-from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.budgets import Budgets
+from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
@@ -55,7 +55,7 @@ from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
-from bateau.wiring.usage import ledger_of
+from bateau.wiring.usage import opened_ledger
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -128,9 +128,9 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
-        self.ledger = ledger_of(settings.instance, settings.environ)
-        _open(self.ledger)
+        self.ledger = opened_ledger(settings.instance, settings.environ)
         self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
+        self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all)
@@ -186,6 +186,7 @@ class LocalPlatform:
                 who=user(),
                 own_services=(translator(where),),
                 service_keys=ServiceKeys(where, keys),
+                declared_keys=self.declared_keys,
                 events=(LoggedEvents(), self._counted_events),
             )
         )
@@ -288,15 +289,6 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
-
-
-def _open(ledger: Ledger) -> None:
-    try:
-        ledger.open()
-    except OSError as error:
-        raise ControlError(
-            f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
-        ) from error
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:

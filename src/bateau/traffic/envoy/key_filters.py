@@ -18,13 +18,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import PurePath
 from typing import Final
 
 from bateau.domain.api_key import ALL_MODELS, ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.rfc3339 import rfc3339
+from bateau.traffic.envoy.listed import LISTED, listing
+from bateau.traffic.envoy.lua import script
 
 KEY_HEADER: Final = "x-bateau-key"
 HASH_HEADER: Final = "x-bateau-key-sha256"
@@ -49,7 +50,7 @@ MODEL_TOKENS: Final = "bateau.model-tokens"
 GATE: Final = "bateau.gate"
 # In the order of the chain. The last ones need the model, so they come after the body was read.
 BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, BUDGETS, REQUESTS)
-AFTER_BODY: Final = (MODELS, MODEL_TOKENS)
+AFTER_BODY: Final = (MODELS, MODEL_TOKENS, LISTED)
 ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
 
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,6 +61,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
     MODEL_TOKENS: (_RBAC,),
+    LISTED: (_LUA, _RBAC),
     GATE: (_FILTERS + "dynamic_modules.v3.DynamicModuleFilter", _RBAC),
 }
 _PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
@@ -75,7 +77,10 @@ def file_of(directory: PurePath, name: str) -> PurePath:
 
 
 def discovered(name: str, directory: PurePath) -> ReadObject:
-    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced."""
+    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced.
+
+    LISTED has an effect only on routes that ask for it.
+    """
     return {
         "name": name,
         "config_discovery": {
@@ -86,6 +91,7 @@ def discovered(name: str, directory: PurePath) -> ReadObject:
             "type_urls": list(_TYPES[name]),
             "default_config": _NOBODY,
         },
+        **({"disabled": True} if name == LISTED else {}),
     }
 
 
@@ -100,7 +106,8 @@ def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: S
         dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), _PASS)
         if keys is None
         else {
-            IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": _identity()}},
+            IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": script("identity.lua")}},
+            LISTED: {"@type": _LUA, "default_source_code": {"inline_string": listing(keys)}},
             MODELS: _models(keys, model_header, no_model),
             EXPIRY: _expiry(keys),
             REQUESTS: _requests(keys),
@@ -118,10 +125,6 @@ def file_response(name: str, config: ReadObject) -> str:
     resource = {"@type": _TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
     digest = hashlib.blake2b(json.dumps(resource, sort_keys=True).encode(), digest_size=8).hexdigest()
     return json.dumps({"version_info": digest, "resources": [resource]})
-
-
-def _identity() -> str:
-    return (files("bateau.traffic.envoy") / "identity.lua").read_text(encoding="utf-8")
 
 
 def _keys(keys: Iterable[ApiKey]) -> ReadObject:
