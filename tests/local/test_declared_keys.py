@@ -100,6 +100,16 @@ def test_from_the_first_start_on_a_key_of_the_specs_is_needed(stack: Stack) -> N
         starting.communicate()
 
 
+def test_where_keys_are_required_nobody_gets_in_before_the_first_one(stack: Stack) -> None:
+    serve(stack)
+    assert stack.up("--open", "--require-keys").code == 2
+    stack.up("--require-keys")
+    assert wait_for(lambda: status(stack)) == 401
+    stack.write(document("ci"), "key.yaml")
+    wait_for(lambda: status(stack, SECRET) == 200, timeout_s=SOON_S)
+    assert status(stack) == 401
+
+
 def test_specs_that_cannot_be_read_drop_no_key_and_open_nothing(stack: Stack) -> None:
     serve(stack)
     stack.write(document("ci"), "key.yaml")

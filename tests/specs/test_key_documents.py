@@ -43,7 +43,7 @@ def test_a_document_becomes_a_key() -> None:
         }
     )
     assert not found.problems
-    assert keys_of(found.specs) == (
+    assert keys_of(found.specs, None) == (
         ApiKey(
             name="ci",
             owner="team-ci",
@@ -63,7 +63,7 @@ def test_a_document_becomes_a_key() -> None:
 
 
 def test_only_the_hash_is_required() -> None:
-    (key,) = keys_of(reading({"sha256": HASH}).specs)
+    (key,) = keys_of(reading({"sha256": HASH}).specs, None)
     assert key == ApiKey(name="ci", owner="", sha256=HASH, declared_at="keys.yaml:5")
     assert "spec.sha256 is missing" in str(reading({"note": "x"}).problems)
 
@@ -79,7 +79,7 @@ def test_only_the_hash_is_required() -> None:
 def test_a_key_is_the_same_after_it_was_written_as_a_document(key: ApiKey) -> None:
     found = read({"k.yaml": write([key_document(key)])})
     assert not found.problems
-    (again,) = keys_of(found.specs)
+    (again,) = keys_of(found.specs, None)
     assert again.declared_at == "k.yaml:5"
     assert again == ApiKey(**{**{each: getattr(key, each) for each in key.__slots__}, "declared_at": "k.yaml:5"})
 
@@ -132,15 +132,35 @@ def test_what_no_key_can_have_is_an_error(fields: dict[str, Any], says: str) -> 
 
 def test_two_keys_with_one_secret_are_an_error_at_the_second() -> None:
     found = reading({"sha256": HASH}, {"sha256": HASH}, {"sha256": "0" * 64})
-    assert [key.name for key in keys_of(found.specs)] == ["ci", "ci2"]
+    assert [key.name for key in keys_of(found.specs, None)] == ["ci", "ci2"]
     (problem,) = found.problems
     assert (problem.says, problem.where and problem.where.line) == ("Key ci1 has the secret of Key ci", 14)
 
 
 def test_a_date_is_included_to_its_end() -> None:
-    (key,) = keys_of(reading({"sha256": HASH, "expiresAt": "2027-01-31"}).specs)
+    (key,) = keys_of(reading({"sha256": HASH, "expiresAt": "2027-01-31"}).specs, None)
     assert key.expires_at == 1_801_440_000.0
 
 
 def test_clusters_do_not_get_a_definition_that_would_have_no_effect() -> None:
     assert "keys.bateau.dev" not in [each["metadata"]["name"] for each in custom_resource_definitions()]  # type: ignore[index, call-overload]
+
+
+def test_a_key_exists_in_the_environments_that_it_names() -> None:
+    environments = "".join(
+        f"---\napiVersion: bateau.dev/v1alpha1\nkind: Environment\nmetadata: {{name: {name}}}\n"
+        for name in ("prod-eu", "prod-us", "staging")
+    )
+    documents = [
+        key_document(ApiKey(name="all", owner="", sha256="0" * 64)),
+        key_document(ApiKey(name="prod", owner="", sha256="1" * 64)),
+    ]
+    documents[1]["spec"] = {"sha256": "1" * 64, "environments": ["prod-*"]}
+    found = read({"k.yaml": write(documents), "e.yaml": environments})
+    assert not found.problems
+    for environment, names in (("prod-eu", ["all", "prod"]), ("staging", ["all"]), (None, ["all"])):
+        assert [key.name for key in keys_of(found.specs, environment)] == names
+    documents[1]["spec"] = {"sha256": "1" * 64, "environments": ["stagign"]}
+    (problem,) = read({"k.yaml": write(documents), "e.yaml": environments}).problems
+    assert "names `stagign`, but there is no such Environment" in problem.says
+    assert problem.hint == "did you mean `staging`?"

@@ -19,7 +19,7 @@ def wanted(name: str, **more: object) -> ApiKey:
 def keys_in(path: Path) -> dict[str, ApiKey]:
     found = read({path.name: path.read_text()})
     assert not found.problems
-    return {key.name: key for key in keys_of(found.specs)}
+    return {key.name: key for key in keys_of(found.specs, None)}
 
 
 def test_a_directory_gets_a_file_of_its_own_for_each_key(tmp_path: Path) -> None:

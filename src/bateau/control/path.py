@@ -109,7 +109,7 @@ def understood(
         foreign=len(reading.foreign),
         environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
         read=read,
-        keys=keys_of(reading.specs),
+        keys=keys_of(reading.specs, environment),
     )
 
 

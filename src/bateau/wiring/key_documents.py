@@ -7,6 +7,7 @@ tests/wiring/test_key_documents.py::test_a_file_that_cannot_take_a_document_stay
 """
 
 import re
+import shutil
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,12 @@ from bateau.domain.errors import ControlError
 from bateau.domain.problem import Severity
 from bateau.domain.spec import Spec
 from bateau.kit.json_value import text_at
+from bateau.kit.position import Position
 from bateau.kit.yaml_writer import write_document
 from bateau.sources.spec_files import SpecFiles
 from bateau.sources.spec_names import ENDINGS
-from bateau.specs import read, read_file
-from bateau.specs.kinds.key import KIND, key_document, keys_of
+from bateau.specs import read_file
+from bateau.specs.kinds.key import KIND, key_document
 from bateau.wiring.keys import with_secret
 
 _HINT: Final = re.compile(r"""(["']?)[0-9A-Za-z]{1,4}\1""")
@@ -57,22 +59,26 @@ def rotate_document(name: str, place: Path) -> tuple[Path, str]:
         raise ControlError(
             f"{place} declares no key {name}", hint=f"create it: bateau keys create {name} --to-spec {place}"
         )
-    (key,) = keys_of([spec])
     path = place / spec.position.file if place.is_dir() else place
-    rotated, secret = with_secret(key)
-    text = _text(path)
+    rotated, secret = with_secret(ApiKey(name=name, owner=""))
+    text, before = _text(path), text_at(spec.fields, "sha256")
     if at := spec.positions.get("spec.hint"):
-        lines = text.splitlines(keepends=True)
-        line = lines[at.line - 1]
-        start = line[: at.column - 1]
-        lines[at.line - 1] = start + _HINT.sub(f'"{rotated.hint}"', line[at.column - 1 :], count=1)
-        text = "".join(lines)
-    if text.count(key.sha256) != 1:
+        text = _with_hint(text, at, rotated.hint)
+    if not before or text.count(before) != 1:
         raise ControlError(
-            f"{path} has the hash of {name} more than once", hint=f"remove {key.sha256} from its other places"
+            f"{path} does not have the hash of {name} exactly once", hint="check it: bateau check; then try again"
         )
-    _write(path, text.replace(key.sha256, rotated.sha256), rotated)
+    _write(path, text.replace(before, rotated.sha256), rotated)
     return path, secret
+
+
+def _with_hint(text: str, at: Position, hint: str) -> str:
+    """Return a text with another hint at a position. One that is not on that line stays."""
+    lines = text.splitlines(keepends=True)
+    line, column = lines[at.line - 1], at.column - 1
+    if found := _HINT.match(line, column):
+        lines[at.line - 1] = f'{line[:column]}"{hint}"{line[found.end() :]}'
+    return "".join(lines)
 
 
 def _document(place: Path, name: str) -> Spec | None:
@@ -81,8 +87,8 @@ def _document(place: Path, name: str) -> Spec | None:
         texts = SpecFiles(place, default={}).read()
     else:
         texts = {place.name: _text(place)} if place.exists() else {}
-    found = (spec for spec in read(texts).specs if spec.definition is KIND and spec.name == name)
-    return next(found, None)
+    specs = (spec for file, text in texts.items() for spec in read_file(file, text).specs)
+    return next((spec for spec in specs if spec.definition is KIND and spec.name == name), None)
 
 
 def _text(path: Path) -> str:
@@ -104,7 +110,13 @@ def _write(path: Path, text: str, key: ApiKey) -> None:
             f"{path} would have errors, so it was not changed: {wrong[0] if wrong else 'the hash cannot be replaced'}",
             hint="fix the file, or name another one",
         )
+    real = path.resolve()
+    partial = real.with_name(f".{real.name}.partial")
     try:
-        path.write_text(text, encoding="utf-8")
+        # A control plane that follows the directory must not read a half of it.
+        partial.write_text(text, encoding="utf-8")
+        if real.exists():
+            shutil.copymode(real, partial)
+        partial.replace(real)
     except OSError as error:
         raise ControlError(f"{path} cannot be written: {error.strerror}", hint="name another file") from error

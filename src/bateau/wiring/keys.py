@@ -135,14 +135,15 @@ class Keys:
         """Refuse requests for models whose tokens are used up. Raises OSError."""
         write_private(Path(file_of(self.directory, MODEL_TOKENS)), model_tokens_filter(refused))
 
-    def publish(self, *, open_to_all: bool) -> Keyring:
+    def publish(self, *, open_to_all: bool, required: bool = False) -> Keyring:
         """Write the gateway's filters, and return the keys; with `open_to_all`, nobody needs one of them.
 
-        Raises ControlError if the file is damaged or the disk is full.
+        With `required`, everybody does from now on, even if there is none yet. Raises ControlError if the file is
+        damaged or the disk is full.
         """
         make(self._paths)
         with self._file.changing() as keyring:
-            published = replace(keyring, open_to_all=open_to_all)
+            published = replace(keyring, open_to_all=open_to_all, began=keyring.began or required)
             if published == keyring:
                 self._publish(keyring)
             else:

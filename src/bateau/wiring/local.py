@@ -74,7 +74,8 @@ class Settings:
     With `allowed_signers`, a file in the format of ssh-keygen, only commits signed by one of its keys are followed.
     With `rewritten_history`, a forced push to commits that do not build on the last one is followed, too.
     With `applied`, those texts are the desired state, and the files in `directory` are not read.
-    With `open_to_all`, nobody needs a key, even if there are some. `access` is about other machines, which reach the
+    With `open_to_all`, nobody needs a key, even if there are some; with `require_keys`, everybody does, even before
+    there are any. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
     Models may need `memory_bytes` together, None: as much as the machine has.
     """
@@ -89,6 +90,7 @@ class Settings:
     applied: Applied | None = None
     memory_bytes: int | None = None
     open_to_all: bool = False
+    require_keys: bool = False
     access: Access = field(default_factory=Access)
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -133,8 +135,9 @@ class LocalPlatform:
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))
-        keyring = keys.publish(open_to_all=settings.open_to_all)
-        check_access(settings.listen, settings.access, keyring, instance=settings.instance)
+        keyring = keys.publish(open_to_all=settings.open_to_all, required=settings.require_keys)
+        later = settings.require_keys
+        check_access(settings.listen, settings.access, keyring, instance=settings.instance, keys_later=later)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
         if self.certificate:
             self.certificate.refresh()

@@ -10,17 +10,19 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from fnmatch import fnmatchcase
 from typing import Final
 
 from bateau.domain.api_key import ALL_MODELS, GLOB, REQUESTS_MAX, ApiKey
 from bateau.domain.problem import Problem
 from bateau.domain.spec import API_VERSION, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN
-from bateau.kit.json_value import JsonObject, ReadObject
+from bateau.kit.json_value import JsonObject, ReadObject, texts_at
 from bateau.kit.position import leaves
 from bateau.kit.rfc3339 import rfc3339
 from bateau.kit.schema import build, described
 from bateau.kit.secret_key import PATTERN
+from bateau.kit.suggest import suggestion
 from bateau.kit.url import Wrong
 from bateau.specs.kinds.wrong import at, strings
 
@@ -119,10 +121,15 @@ class KeySpec:
     limits: KeyLimits = described(
         "Limits on its usage. Absent: none but those of the models.", default_factory=KeyLimits
     )
+    environments: tuple[str, ...] = described(
+        "Environments, or globs of environments, in which the key exists. Absent: it always does.",
+        default=(),
+        examples=(("prod", "prod-*"),),
+    )
     note: str = described("What the key is for.", default="")
 
 
-def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
+def references(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
     """Report secrets and expressions anywhere in a Key, and values that no key can have."""
     problems: list[Problem] = []
     for path, value in leaves(spec.tree):
@@ -142,16 +149,35 @@ def references(spec: Spec, fields: ReadObject, _names: Names) -> list[Problem]:
         for path, glob in strings(fields.get("models"), "spec.models")
         if not re.fullmatch(GLOB, glob)
     ]
-    return problems
+    return [*problems, *_unknown_environments(spec, fields, names)]
 
 
-def keys_of(specs: Iterable[Spec]) -> tuple[ApiKey, ...]:
-    """Return the keys in specs without errors, in the order of their names."""
-    keys = (_key(spec, build(spec.fields, KeySpec)) for spec in specs if spec.definition is KIND)
+def _unknown_environments(spec: Spec, fields: ReadObject, names: Names) -> list[Problem]:
+    return [
+        at(
+            spec,
+            path,
+            f"{path} names `{glob}`, but there is no such Environment",
+            suggestion(glob, sorted(names.environments), none="no Environment is defined"),
+        )
+        for path, glob in strings(fields.get("environments"), "spec.environments")
+        if glob not in names.doubtful and not any(fnmatchcase(name, glob) for name in names.environments)
+    ]
+
+
+def keys_of(specs: Iterable[Spec], environment: str | None) -> tuple[ApiKey, ...]:
+    """Return the keys of an environment in specs without errors, in the order of their names."""
+    keys = [_key(spec) for spec in specs if spec.definition is KIND and _exists_in(spec, environment)]
     return tuple(sorted(keys, key=lambda key: key.name))
 
 
-def _key(spec: Spec, fields: KeySpec) -> ApiKey:
+def _exists_in(spec: Spec, environment: str | None) -> bool:
+    globs = texts_at(spec.fields, "environments")
+    return not globs or (environment is not None and any(fnmatchcase(environment, glob) for glob in globs))
+
+
+def _key(spec: Spec) -> ApiKey:
+    fields = build(spec.fields, KeySpec)
     limits = fields.limits
     return ApiKey(
         name=spec.name,
