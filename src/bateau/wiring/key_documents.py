@@ -74,11 +74,11 @@ def rotate_document(name: str, place: Path) -> tuple[Path, str]:
 
 def _with_hint(text: str, at: Position, hint: str) -> str:
     """Return a text with another hint at a position. One that is not on that line stays."""
-    lines = text.splitlines(keepends=True)
+    lines = text.split("\n")
     line, column = lines[at.line - 1], at.column - 1
     if found := _HINT.match(line, column):
         lines[at.line - 1] = f'{line[:column]}"{hint}"{line[found.end() :]}'
-    return "".join(lines)
+    return "\n".join(lines)
 
 
 def _document(place: Path, name: str) -> Spec | None:
@@ -93,7 +93,7 @@ def _document(place: Path, name: str) -> Spec | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode()  # its ends of lines stay as they are
     except (OSError, UnicodeDecodeError) as error:
         raise ControlError(f"{path} cannot be read: {error}", hint="name another file") from error
 
@@ -114,7 +114,7 @@ def _write(path: Path, text: str, key: ApiKey) -> None:
     partial = real.with_name(f".{real.name}.partial")
     try:
         # A control plane that follows the directory must not read a half of it.
-        partial.write_text(text, encoding="utf-8")
+        partial.write_bytes(text.encode())
         if real.exists():
             shutil.copymode(real, partial)
         partial.replace(real)
