@@ -1,5 +1,6 @@
 """The kind Key: what becomes a key, what is wrong in one, and that no message repeats a secret."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -62,6 +63,12 @@ def test_a_document_becomes_a_key() -> None:
     )
 
 
+def test_annotations_may_have_lines() -> None:
+    document = {**key_document(ApiKey(name="ci", owner="", sha256=HASH))}
+    document["metadata"] = {"name": "ci", "annotations": {"about": "two\nlines"}}
+    assert not read({"k.yaml": write([document])}).problems
+
+
 def test_only_the_hash_is_required() -> None:
     (key,) = keys_of(reading({"sha256": HASH}).specs, None)
     assert key == ApiKey(name="ci", owner="", sha256=HASH, declared_at="keys.yaml:5")
@@ -81,7 +88,7 @@ def test_a_key_is_the_same_after_it_was_written_as_a_document(key: ApiKey) -> No
     assert not found.problems
     (again,) = keys_of(found.specs, None)
     assert again.declared_at == "k.yaml:5"
-    assert again == ApiKey(**{**{each: getattr(key, each) for each in key.__slots__}, "declared_at": "k.yaml:5"})
+    assert again == replace(key, declared_at="k.yaml:5")
 
 
 @pytest.mark.parametrize(

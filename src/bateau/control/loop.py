@@ -204,8 +204,7 @@ class Control:
         written, desired = await self.desired.instead(texts)
         desired, now = map(self.scaling.applied, (desired, self.desired.release))
         planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
-        keys = self.desired.keys or ()
-        return preview(written, desired, now, planned=planned, now=self.outcome, keys=keys)
+        return preview(written, desired, now, planned=planned, now=self.outcome, keys=self.desired.keys or ())
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""

@@ -209,7 +209,9 @@ class Keys:
 
 
 def with_secret(wanted: ApiKey) -> tuple[ApiKey, str]:
-    """Return a key with a new secret, and the secret, which is kept nowhere. Raises ControlError if it is no key."""
+    """Return a key with a new secret, and the secret, which is kept nowhere. Raises ControlError if it cannot be
+    one.
+    """
     _check(wanted)
     secret, sha256, hint = _secret()
     return replace(wanted, sha256=sha256, hint=hint, models=tuple(sorted(set(wanted.models)))), secret

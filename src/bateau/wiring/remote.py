@@ -59,7 +59,7 @@ def check_access(
 ) -> None:
     """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect.
 
-    With `keys_later`, there may be no key yet: until there is one, every request is refused.
+    With `keys_later`, keys are still to come, and until then every request is refused.
     """
     address, _ = listen
     for host in access.hosts:

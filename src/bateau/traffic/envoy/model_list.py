@@ -1,4 +1,4 @@
-"""The routes that say which models there are: to each key those that it may use.
+"""The routes that list the models: to each key those that it may use.
 
 Called by traffic.envoy.routes. Source: "Models" of OpenAI's API reference.
 """
@@ -9,7 +9,7 @@ from typing import Final
 from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend
-from bateau.kit.json_value import ReadObject
+from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.answers import answer, get, get_prefix
 from bateau.traffic.envoy.listed import HERE, of_all, of_one
 from bateau.traffic.envoy.openai_errors import invalid_request
@@ -26,10 +26,10 @@ def model_list_routes(models: Mapping[str, Backend], *, on_machine: bool) -> lis
     unknown = answer(get_prefix(f"{_LIST}/"), 404, no_such_model(list(entries)), name="unknown")
     if on_machine:
         texts = {name: json.dumps(entry, ensure_ascii=False) for name, entry in entries.items()}
-        every |= of_all(texts, status=200, body=_list([HERE]), none=_list([]))
+        every = {**every, **of_all(texts, status=200, body=_list([HERE]), none=_list([]))}
         named = {name: json.dumps(json.dumps(name))[1:-1] for name in entries}
         says = f"The model does not exist. Models here: {HERE}."
-        unknown |= of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE))
+        unknown = {**unknown, **of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE))}
     return [every, *_each(entries, on_machine=on_machine), unknown]
 
 
@@ -46,7 +46,7 @@ def no_such_model(names: Sequence[str]) -> ReadObject:
 
 
 def there_is(names: Sequence[str]) -> str:
-    """Return the models that there are, in words."""
+    """Return the names of the models as a sentence."""
     return f"Models here: {', '.join(json.dumps(name) for name in names)}." if names else "No model is served here."
 
 
@@ -54,7 +54,7 @@ def _absent(says: str) -> ReadObject:
     return invalid_request(says, code="model_not_found", param="model")
 
 
-def _list(entries: Sequence[object]) -> ReadObject:
+def _list(entries: Sequence[ReadJson]) -> ReadObject:
     return {"object": "list", "data": list(entries)}
 
 
