@@ -209,8 +209,9 @@ class Keys:
 
 
 def with_secret(wanted: ApiKey) -> tuple[ApiKey, str]:
-    """Return a key with a new secret, and the secret, which is kept nowhere. Raises ControlError if it cannot be
-    one.
+    """Return a key with a new secret, and the secret, which is kept nowhere.
+
+    Raises ControlError for a name or a limit that no key can have.
     """
     _check(wanted)
     secret, sha256, hint = _secret()
