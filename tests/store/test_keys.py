@@ -53,7 +53,7 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         "[]",
         '{"format": 99}',
         '{"format": 2, "keys_format": 1}',
-        '{"format": 2, "keys_format": 2, "keys": []}',
+        '{"format": 2, "keys_format": 3, "keys": []}',
         '{"format": 2, "keys_format": 1, "keys": [{"name": "a"}]}',
         '{"format": 2, "keys_format": 1, "keys": ["a"]}',
         "{}",

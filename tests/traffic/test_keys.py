@@ -164,6 +164,27 @@ async def test_a_glob_is_matched_as_a_whole(keyed: Gateway, globs: Sequence[str]
         assert (await keyed.chat(name, headers=bearer(secret))).status == (200 if name in allowed else 403), name
 
 
+@pytest.mark.parametrize(
+    "globs",
+    [
+        [f"model-number-{number}-instruct" for number in range(500)],
+        ["*".join("abcdefghijklmnopqrstuvwxyz") * 3, "?" * 190, "x" * 190 + "*"],
+    ],
+)
+async def test_many_and_long_globs_take_effect(gateway: Gateway, first: Upstream, globs: Sequence[str]) -> None:
+    """Envoy refuses a large regular expression, and keeps the filter before: for the first key, that of all models."""
+    await gateway.publish(model("chat", first.endpoint()))
+    for name in gateway.keys.load().by_name:
+        gateway.keys.revoke(name)
+    gateway.keys.publish(open_to_all=True)
+    await becomes(gateway, 200, {})
+    secret = create(gateway, models=tuple(globs))
+    gateway.keys.publish(open_to_all=False)
+    await becomes(gateway, 401, {})
+    assert (await becomes(gateway, 403, bearer(secret))).error["code"] == "model_not_allowed"
+    assert (await gateway.ask("GET", "/v1/models", headers=bearer(secret))).tree["data"] == []
+
+
 async def test_what_is_no_glob_is_refused(keyed: Gateway) -> None:
     for wrong in ("chat|embed", "", "a b", "[a-z]"):
         with pytest.raises(ControlError, match="not a name of models"):

@@ -38,6 +38,14 @@ def test_with_a_key_it_does_and_loopback_needs_none() -> None:
     check_access(("127.0.0.1", 1), Access(), Keyring(), instance="default")
 
 
+def test_with_keys_to_come_it_listens_and_refuses_every_request_until_then() -> None:
+    required = Keyring(began=True)
+    check_access(ANY, Access(plain_http=True), required, instance="default", keys_later=True)
+    for keyring in (Keyring(), Keyring(began=True, open_to_all=True)):
+        with pytest.raises(ControlError, match="is refused"):
+            check_access(ANY, Access(), keyring, instance="default", keys_later=True)
+
+
 def test_an_option_for_other_machines_on_loopback_is_refused() -> None:
     for access in (Access(plain_http=True), Access(hosts=("x",))):
         with pytest.raises(ControlError, match="only this one reaches"):

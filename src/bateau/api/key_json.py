@@ -14,7 +14,7 @@ def key_json(key: ApiKey, *, now: float) -> ReadObject:
     """Return a key as JSON; times are in RFC 3339."""
     return {
         "name": key.name,
-        "secret": shown_secret(key),
+        "secret": _shown_secret(key),
         "owner": key.owner,
         "models": list(key.models),
         "requestsPerMinute": key.requests_per_minute,
@@ -22,9 +22,10 @@ def key_json(key: ApiKey, *, now: float) -> ReadObject:
         "tokensPerMinute": key.tokens_per_minute,
         "tokensPerDay": key.tokens_per_day,
         "tokensPerMonth": key.tokens_per_month,
-        "created": rfc3339(key.created_at),
+        "created": None if key.created_at is None else rfc3339(key.created_at),
         "expires": None if key.expires_at is None else rfc3339(key.expires_at),
         "expired": key.is_expired(now),
+        "declaredAt": key.declared_at,
         "note": key.note,
     }
 
@@ -35,15 +36,16 @@ def keys_json(keys: Sequence[ApiKey], *, required: bool, now: float) -> ReadObje
 
 
 def key_row(key: ApiKey, *, now: float) -> tuple[str, ...]:
-    """Return the cells of a key: name, secret, owner, models, limits, expiry, note."""
+    """Return the cells of a key: name, secret, owner, models, limits, expiry, source, note."""
     expires = "-" if key.expires_at is None else rfc3339(key.expires_at)[:16].replace("T", " ")
     return (
         key.name,
-        shown_secret(key),
-        key.owner,
+        _shown_secret(key) or "-",
+        key.owner or "-",
         ", ".join(key.models),
         _limits(key),
         "expired" if key.is_expired(now) else expires,
+        key.declared_at or "command",
         key.note,
     )
 
@@ -59,6 +61,6 @@ def _limits(key: ApiKey) -> str:
     return ", ".join(f"{number:,} {of}" for number, of in limits if number is not None) or "-"
 
 
-def shown_secret(key: ApiKey) -> str:
-    """Return what people recognise a secret by."""
-    return f"bateau_...{key.hint}"
+def _shown_secret(key: ApiKey) -> str | None:
+    """Return what people recognise a secret by, None if the specs do not say it."""
+    return f"bateau_...{key.hint}" if key.hint else None

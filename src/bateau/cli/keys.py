@@ -4,6 +4,7 @@ import getpass
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import click
 
@@ -57,6 +58,12 @@ class Count(click.ParamType[int]):
         return int(digits) * factor
 
 
+_to_spec_option = click.option(
+    "--to-spec", type=click.Path(path_type=Path), metavar="PATH",
+    help="Write the hash into this file of specs, or into one below this directory, instead of the instance.",
+)  # fmt: skip
+
+
 @click.group()
 def command() -> None:
     """Create the API keys of the endpoint, list, rotate and revoke them.
@@ -80,14 +87,18 @@ def command() -> None:
 @click.option("--tokens-per-day", type=Count(), help="How many tokens the key may use in a day (UTC), such as 1M.")
 @click.option("--tokens-per-month", type=Count(), help="How many tokens the key may use in a month (UTC).")
 @click.option("--note", default="", help="What the key is for.")
+@_to_spec_option
 @name_option
 @json_option
 def create(  # noqa: PLR0917 - click passes them by name
     key: str, owner: str | None, models: tuple[str, ...], expires: float | None, requests_per_minute: int | None,
     concurrent: int | None, tokens_per_minute: int | None, tokens_per_day: int | None, tokens_per_month: int | None,
-    note: str, name: str, as_json: bool,
+    note: str, to_spec: Path | None, name: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Create KEY, and print its secret. It is stored as a hash and is never shown again."""
+    """Create KEY, and print its secret. It is stored as a hash and is never shown again.
+
+    With --to-spec, it becomes a document for your repository: a control plane that serves the specs admits the key.
+    """
     from bateau.domain.api_key import ApiKey
     from bateau.wiring.keys import Keys
 
@@ -104,6 +115,12 @@ def create(  # noqa: PLR0917 - click passes them by name
         tokens_per_month=tokens_per_month,
         note=note,
     )
+    if to_spec is not None:
+        from bateau.wiring.key_documents import create_document
+
+        path, secret = create_document(wanted, to_spec)
+        _show_secret(key, secret, as_json=as_json, verb="created", path=path)
+        return
     keys = Keys(name, os.environ)
     made, secret = keys.create(wanted)
     if concurrent and not keys.gate:
@@ -126,7 +143,7 @@ def list_keys(name: str, as_json: bool) -> None:
         click.echo(encode(keys_json([*keyring.by_name.values()], required=keyring.required, now=now)))
         return
     if keyring.by_name:
-        header = ("KEY", "SECRET", "OWNER", "MODELS", "LIMITS", "EXPIRES", "NOTE")
+        header = ("KEY", "SECRET", "OWNER", "MODELS", "LIMITS", "EXPIRES", "SOURCE", "NOTE")
         click.echo(table(header, [key_row(key, now=now) for key in keyring.by_name.values()]))
     if keyring.open_to_all:
         click.echo("the endpoint was started with --open: nobody needs a key", err=True)
@@ -157,13 +174,20 @@ def show(key: str, name: str, as_json: bool) -> None:
 
 @command.command()
 @click.argument("key")
+@_to_spec_option
 @name_option
 @json_option
-def rotate(key: str, name: str, as_json: bool) -> None:
+def rotate(key: str, to_spec: Path | None, name: str, as_json: bool) -> None:
     """Give KEY a new secret, and print it. The old secret is refused from now on.
 
     To change clients without a gap, create a second key, change the clients, and revoke the first.
     """
+    if to_spec is not None:
+        from bateau.wiring.key_documents import rotate_document
+
+        path, secret = rotate_document(key, to_spec)
+        _show_secret(key, secret, as_json=as_json, verb="rotated", path=path)
+        return
     from bateau.wiring.keys import Keys
 
     made, secret = Keys(name, os.environ).rotate(key)
@@ -183,11 +207,12 @@ def revoke(key: str, name: str) -> None:
         click.echo("it was the last key, so every request is refused; `bateau keys create NAME` makes one", err=True)
 
 
-def _show_secret(key: str, secret: str, *, as_json: bool, verb: str) -> None:
+def _show_secret(key: str, secret: str, *, as_json: bool, verb: str, path: Path | None = None) -> None:
     from bateau.api.encoding import encode
 
     if as_json:
-        click.echo(encode({"name": key, "secret": secret}))
+        click.echo(encode({"name": key, "secret": secret, **({"file": str(path)} if path else {})}))
         return
-    click.echo(f"{verb} {key}; its secret is shown this one time:", err=True)
+    where = f" in {path}, which has only its hash" if path else ""
+    click.echo(f"{verb} {key}{where}; its secret is shown this one time:", err=True)
     click.echo(secret)

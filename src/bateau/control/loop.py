@@ -25,6 +25,7 @@ from bateau.control.assembly import Assembly
 from bateau.control.blocked import fetched, why_blocked, why_not_waking
 from bateau.control.counts import Counts
 from bateau.control.current_traffic import CurrentTraffic
+from bateau.control.declared_keys import follow_declared
 from bateau.control.desired import DesiredState
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
@@ -203,7 +204,7 @@ class Control:
         written, desired = await self.desired.instead(texts)
         desired, now = map(self.scaling.applied, (desired, self.desired.release))
         planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
-        return preview(written, desired, now, planned=planned, now=self.outcome)
+        return preview(written, desired, now, planned=planned, now=self.outcome, keys=self.desired.keys or ())
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
@@ -247,6 +248,7 @@ class Control:
             self.troubles.clear("ports")
         except BateauError as error:  # no port is free, or the disk is full
             self._report("ports", error)
+        follow_declared(self._ports.declared_keys, self.desired.keys, self.troubles)
         self.reach.follow(self.release)
         models = models_needed(self.release)
         asleep = {key: models[key] for key in models.keys() & self.scaling.asleep}

@@ -20,12 +20,13 @@ logger = logging.getLogger(__name__)
 
 _CERTIFICATE_S: Final = 5.0
 _BUDGETS_S: Final = 0.5
+_KEYS_S: Final = 0.5
 _LEDGER_S: Final = 60.0
 
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     """Return the chores of a control plane, each of which never ends."""
-    found: list[Coroutine[Any, Any, None]] = [_account(platform)]
+    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform)]
     if certificate := platform.certificate:
 
         async def renew() -> None:
@@ -33,6 +34,16 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
 
         found.append(repeated(renew, every_s=_CERTIFICATE_S, wrong="the endpoint keeps its last certificate"))
     return found
+
+
+async def _follow_keys(platform: "LocalPlatform") -> None:
+    """Have the loop take a turn when a command has changed a key: it may have made room for one of the specs."""
+
+    async def look() -> None:
+        if platform.declared_keys.is_outdated:
+            platform.control.wake()
+
+    await repeated(look, every_s=_KEYS_S, wrong="keys of the specs are not admitted at the moment")
 
 
 async def _account(platform: "LocalPlatform") -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.api_key import ApiKey
+from bateau.domain.api_key import GLOB, REQUESTS_MAX, ApiKey
 from bateau.domain.errors import ControlError
 from bateau.domain.used import Refusal
 from bateau.kit.json_value import ReadJson, text_at
@@ -32,8 +32,6 @@ from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _CHAIN_FORMAT: Final = 1
-_REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
-_GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
 
 
 class Keys:
@@ -70,16 +68,14 @@ class Keys:
 
     def create(self, wanted: ApiKey) -> tuple[ApiKey, str]:
         """Add a key with a new secret, and return both; the secret is kept nowhere. Raises ControlError."""
-        _check(wanted)
         make(self._paths)
-        secret, sha256, hint = _secret()
-        key = replace(wanted, sha256=sha256, hint=hint, models=tuple(sorted(set(wanted.models))))
+        key, secret = with_secret(wanted)
         with self._file.changing() as keyring:
-            if wanted.name in keyring.by_name:
-                raise ControlError(
-                    f"there is a key {wanted.name} already",
-                    hint=f"choose another name, or give it a new secret: bateau keys rotate {wanted.name}",
-                )
+            if there := keyring.by_name.get(wanted.name):
+                hint = f"choose another name, or give it a new secret: bateau keys rotate {wanted.name}"
+                if there.declared_at:
+                    hint = f"choose another name: {there.declared_at} declares it"
+                raise ControlError(f"there is a key {wanted.name} already", hint=hint)
             self._store(keyring.with_key(key))
         return key, secret
 
@@ -87,17 +83,29 @@ class Keys:
         """Give a key a new secret; the old one is refused from now on. Raises ControlError."""
         secret, sha256, hint = _secret()
         with self._file.changing() as keyring:
-            key = replace(_named(keyring, name), sha256=sha256, hint=hint)
+            there = "give it a new secret there: bateau keys rotate {} --to-spec {}"
+            key = replace(_of_command(_named(keyring, name), there), sha256=sha256, hint=hint)
             self._store(keyring.with_key(key))
         return key, secret
 
     def revoke(self, name: str) -> tuple[ApiKey, Keyring]:
         """Remove a key, and return it with those that are left. Raises ControlError."""
         with self._file.changing() as keyring:
-            key = _named(keyring, name)
+            key = _of_command(_named(keyring, name), "remove the document of {} from {}, and save or commit that")
             left = keyring.without_key(name)
             self._store(left)
         return key, left
+
+    def declare(self, declared: Sequence[ApiKey]) -> Keyring:
+        """Admit the keys of the specs, and no others of them, and return all keys.
+
+        One with the name or the secret of a key that a command has created is left out. Raises ControlError.
+        """
+        with self._file.changing() as keyring:
+            found = keyring.with_declared(declared)
+            if found != keyring:
+                self._store(found)
+        return found
 
     def refuse(self, refused: Refused) -> None:
         """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
@@ -130,14 +138,15 @@ class Keys:
         """Refuse requests for models whose tokens are used up. Raises OSError."""
         write_private(Path(file_of(self.directory, MODEL_TOKENS)), model_tokens_filter(refused))
 
-    def publish(self, *, open_to_all: bool) -> Keyring:
+    def publish(self, *, open_to_all: bool, required: bool = False) -> Keyring:
         """Write the gateway's filters, and return the keys; with `open_to_all`, nobody needs one of them.
 
-        Raises ControlError if the file is damaged or the disk is full.
+        With `required`, everybody does from now on, even if there is none yet. Raises ControlError if the file is
+        damaged or the disk is full.
         """
         make(self._paths)
         with self._file.changing() as keyring:
-            published = replace(keyring, open_to_all=open_to_all)
+            published = replace(keyring, open_to_all=open_to_all, began=keyring.began or required)
             if published == keyring:
                 self._publish(keyring)
             else:
@@ -206,6 +215,16 @@ class Keys:
         return Path(file_of(self.directory, name))
 
 
+def with_secret(wanted: ApiKey) -> tuple[ApiKey, str]:
+    """Return a key with a new secret, and the secret, which is kept nowhere.
+
+    Raises ControlError for a name or a limit that no key can have.
+    """
+    _check(wanted)
+    secret, sha256, hint = _secret()
+    return replace(wanted, sha256=sha256, hint=hint, models=tuple(sorted(set(wanted.models)))), secret
+
+
 def _secret() -> tuple[str, str, str]:
     secret = key_of(secrets.token_bytes(ENTROPY_BYTES))
     return secret, hash_of(secret), hint_of(secret)
@@ -220,6 +239,17 @@ def _named(keyring: Keyring, name: str) -> ApiKey:
     )
 
 
+def _of_command(key: ApiKey, hint: str) -> ApiKey:
+    """Return a key that a command may change. Raises ControlError for one of the specs."""
+    if key.declared_at is None:
+        return key
+    where = key.declared_at
+    raise ControlError(
+        f"{key.name} is a key of the specs ({where}), so it is changed there",
+        hint=hint.format(key.name, where.rpartition(":")[0]),
+    )
+
+
 def _check(wanted: ApiKey) -> None:
     if not NAME.fullmatch(wanted.name):
         raise ControlError(
@@ -230,12 +260,12 @@ def _check(wanted: ApiKey) -> None:
         if not text.isprintable():
             raise ControlError(f"{text!r} has characters that cannot be printed", hint="write it on one line, as text")
     requests = wanted.requests_per_minute
-    if requests is not None and not 0 < requests <= _REQUESTS_MAX:
+    if requests is not None and not 0 < requests <= REQUESTS_MAX:
         raise ControlError(
-            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {_REQUESTS_MAX}, or no limit"
+            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {REQUESTS_MAX}, or no limit"
         )
     for glob in wanted.models:
-        if not _GLOB.fullmatch(glob):
+        if not re.fullmatch(GLOB, glob):
             raise ControlError(
                 f"{glob!r} is not a name of models", hint="write a name or a glob: --models 'chat*' --models embed"
             )

@@ -38,10 +38,10 @@ from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
-from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.budgets import Budgets
+from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
@@ -55,7 +55,7 @@ from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
-from bateau.wiring.usage import ledger_of
+from bateau.wiring.usage import opened_ledger
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -74,7 +74,8 @@ class Settings:
     With `allowed_signers`, a file in the format of ssh-keygen, only commits signed by one of its keys are followed.
     With `rewritten_history`, a forced push to commits that do not build on the last one is followed, too.
     With `applied`, those texts are the desired state, and the files in `directory` are not read.
-    With `open_to_all`, nobody needs a key, even if there are some. `access` is about other machines, which reach the
+    With `open_to_all`, nobody needs a key, even if there are some; with `require_keys`, everybody does, even before
+    there are any. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
     Models may need `memory_bytes` together, None: as much as the machine has.
     """
@@ -89,6 +90,7 @@ class Settings:
     applied: Applied | None = None
     memory_bytes: int | None = None
     open_to_all: bool = False
+    require_keys: bool = False
     access: Access = field(default_factory=Access)
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -128,13 +130,14 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
-        self.ledger = ledger_of(settings.instance, settings.environ)
-        _open(self.ledger)
+        self.ledger = opened_ledger(settings.instance, settings.environ)
         self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
+        self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))
-        keyring = keys.publish(open_to_all=settings.open_to_all)
-        check_access(settings.listen, settings.access, keyring, instance=settings.instance)
+        keyring = keys.publish(open_to_all=settings.open_to_all, required=settings.require_keys)
+        later = settings.require_keys
+        check_access(settings.listen, settings.access, keyring, instance=settings.instance, keys_later=later)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
         if self.certificate:
             self.certificate.refresh()
@@ -186,6 +189,7 @@ class LocalPlatform:
                 who=user(),
                 own_services=(translator(where),),
                 service_keys=ServiceKeys(where, keys),
+                declared_keys=self.declared_keys,
                 events=(LoggedEvents(), self._counted_events),
             )
         )
@@ -288,15 +292,6 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
-
-
-def _open(ledger: Ledger) -> None:
-    try:
-        ledger.open()
-    except OSError as error:
-        raise ControlError(
-            f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
-        ) from error
 
 
 def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:

@@ -54,8 +54,13 @@ class Access:
     origins: tuple[str, ...] = ()
 
 
-def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str) -> None:
-    """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect."""
+def check_access(
+    listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str, keys_later: bool = False
+) -> None:
+    """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect.
+
+    With `keys_later`, keys are still to come, and until then every request is refused.
+    """
     address, _ = listen
     for host in access.hosts:
         if not _HOST.fullmatch(host):
@@ -76,12 +81,12 @@ def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, i
                 hint="add --listen 0.0.0.0:8443, or leave them out",
             )
         return
-    if not keyring.required or not keyring.by_name:
+    if not keyring.required or not (keyring.by_name or keys_later):
         because = "--open lets everybody in" if keyring.open_to_all else "there is no key"
         name = "" if instance == "default" else f" --name {instance}"
         raise ControlError(
             f"--listen {address} is refused: {because}, so anyone who reaches this machine could use the models",
-            hint=f"create a key first: bateau keys create NAME{name}",
+            hint=f"create a key first: bateau keys create NAME{name}; or add --require-keys if the specs have some",
         )
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 from bateau.domain.closure import EngineCounts
+from bateau.domain.errors import ControlError
 from bateau.observe.metrics import samples
 from bateau.runtimes.local.process import stat_of
 from bateau.store.ledger import Ledger
@@ -25,10 +26,22 @@ def ledger_of(instance: str, environ: Mapping[str, str]) -> Ledger:
     return Ledger(paths(instance, environ).state / "usage")
 
 
+def opened_ledger(instance: str, environ: Mapping[str, str]) -> Ledger:
+    """Return the ledger of an instance, with its file. Raises ControlError if it cannot be written."""
+    ledger = ledger_of(instance, environ)
+    try:
+        ledger.open()
+    except OSError as error:
+        raise ControlError(
+            f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
+        ) from error
+    return ledger
+
+
 def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the owners of the keys that exist, by key: a service owns its own. Raises ControlError."""
     keys = Keys(instance, environ)
-    return {key.name: key.owner for key in (*keys.of_services(), *keys.load().by_name.values())}
+    return {key.name: key.owner or "(no owner)" for key in (*keys.of_services(), *keys.load().by_name.values())}
 
 
 def began(pids: Iterable[int | None]) -> Mapping[int, float]:

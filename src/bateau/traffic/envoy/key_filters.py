@@ -10,6 +10,8 @@ a good one has no effect. Held by tests/traffic/test_keys.py::test_without_its_f
 and tests/traffic/test_keys.py::test_a_damaged_file_changes_nothing.
 Invariant: files, Envoy's memory and its configuration contain hashes only. Held by
 tests/traffic/test_keys.py::test_no_secret_reaches_a_replica_or_the_configuration.
+Invariant: the models of a key take effect, however many or long its globs are: Envoy refuses a filter with a large
+regular expression, and keeps the one before. Held by tests/traffic/test_keys.py::test_many_and_long_globs_take_effect.
 Refused: `allowed_clients` of Envoy's api_key_auth for the models of a key. It stands before the body is read, so the
 route of the model is not known, and it lets everything pass.
 """
@@ -18,13 +20,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import PurePath
 from typing import Final
 
 from bateau.domain.api_key import ALL_MODELS, ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.rfc3339 import rfc3339
+from bateau.traffic.envoy.listed import LISTED, listing
+from bateau.traffic.envoy.lua import script
 
 KEY_HEADER: Final = "x-bateau-key"
 HASH_HEADER: Final = "x-bateau-key-sha256"
@@ -49,7 +52,7 @@ MODEL_TOKENS: Final = "bateau.model-tokens"
 GATE: Final = "bateau.gate"
 # In the order of the chain. The last ones need the model, so they come after the body was read.
 BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, BUDGETS, REQUESTS)
-AFTER_BODY: Final = (MODELS, MODEL_TOKENS)
+AFTER_BODY: Final = (MODELS, MODEL_TOKENS, LISTED)
 ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
 
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
@@ -60,6 +63,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
     MODEL_TOKENS: (_RBAC,),
+    LISTED: (_LUA, _RBAC),
     GATE: (_FILTERS + "dynamic_modules.v3.DynamicModuleFilter", _RBAC),
 }
 _PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
@@ -75,7 +79,10 @@ def file_of(directory: PurePath, name: str) -> PurePath:
 
 
 def discovered(name: str, directory: PurePath) -> ReadObject:
-    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced."""
+    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced.
+
+    LISTED has an effect only on routes that ask for it.
+    """
     return {
         "name": name,
         "config_discovery": {
@@ -86,6 +93,7 @@ def discovered(name: str, directory: PurePath) -> ReadObject:
             "type_urls": list(_TYPES[name]),
             "default_config": _NOBODY,
         },
+        **({"disabled": True} if name == LISTED else {}),
     }
 
 
@@ -100,7 +108,8 @@ def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: S
         dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), _PASS)
         if keys is None
         else {
-            IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": _identity()}},
+            IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": script("identity.lua")}},
+            LISTED: {"@type": _LUA, "default_source_code": {"inline_string": listing(keys)}},
             MODELS: _models(keys, model_header, no_model),
             EXPIRY: _expiry(keys),
             REQUESTS: _requests(keys),
@@ -118,10 +127,6 @@ def file_response(name: str, config: ReadObject) -> str:
     resource = {"@type": _TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
     digest = hashlib.blake2b(json.dumps(resource, sort_keys=True).encode(), digest_size=8).hexdigest()
     return json.dumps({"version_info": digest, "resources": [resource]})
-
-
-def _identity() -> str:
-    return (files("bateau.traffic.envoy") / "identity.lua").read_text(encoding="utf-8")
 
 
 def _keys(keys: Iterable[ApiKey]) -> ReadObject:
@@ -212,10 +217,9 @@ def _models(keys: Iterable[ApiKey], header: str, no_model: Sequence[str]) -> Rea
     by_models: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
         by_models.setdefault(key.models, []).append(key.name)
-    none = "|".join(re.escape(each) for each in no_model)
     policies: dict[str, ReadJson] = {
         f"models-{number}": {
-            "permissions": [_may_use(models, header, none)],
+            "permissions": [_may_use(models, header, no_model)],
             "principals": [of_keys(names)],
         }
         for number, (models, names) in enumerate(sorted(by_models.items()))
@@ -223,12 +227,19 @@ def _models(keys: Iterable[ApiKey], header: str, no_model: Sequence[str]) -> Rea
     return {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": policies}}
 
 
-def _may_use(models: Sequence[str], header: str, no_model: str) -> ReadObject:
+def _may_use(models: Sequence[str], header: str, no_model: Sequence[str]) -> ReadObject:
+    """Return the RBAC permission for some models. One regular expression for all would become too large for Envoy."""
     if ALL_MODELS in models:
         return {"any": True}
-    names = "|".join(glob_regex(each) for each in models)
-    named = {"name": header, "string_match": {"safe_regex": {"regex": f"{no_model}|{names}"}}}
-    return {"or_rules": {"rules": [{"header": named}, {"header": {"name": header, "present_match": False}}]}}
+    named = [{"header": {"name": header, "string_match": _matching(each)}} for each in (*no_model, *models)]
+    return {"or_rules": {"rules": [*named, {"header": {"name": header, "present_match": False}}]}}
+
+
+def _matching(glob: str) -> ReadObject:
+    start, star, rest = glob.partition("*")
+    if "?" in glob or rest or not start:
+        return {"safe_regex": {"regex": glob_regex(glob)}}
+    return {"prefix": start} if star else {"exact": start}
 
 
 def of_keys(names: Sequence[str]) -> ReadObject:

@@ -23,6 +23,7 @@ from bateau.traffic.envoy.key_filters import (
     GATE,
     IDENTITY,
     KEYS,
+    LISTED,
     MODEL_TOKENS,
     discovered,
 )
@@ -171,7 +172,7 @@ def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
     unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
     caller = unchanging.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
-    checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS)]
+    checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS, LISTED)]
     return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
 
 

@@ -271,10 +271,15 @@ def status_filter(status: int, *, op: str = "EQ") -> ReadObject:
 def _details(beginning: str | None) -> ReadObject:
     """Match the beginning of Envoy's response code details.
 
-    The direct responses of routes never match: they are local replies too, and have their own text.
+    The direct responses of routes, and those of filters in Lua, never match: they are local replies too, with their own
+    text.
     """
-    condition = f".startsWith('{beginning}')" if beginning else " != 'direct_response'"
-    expression = {"@type": _CEL, "expression": f"response.code_details{condition}"}
+    expression = {
+        "@type": _CEL,
+        "expression": f"response.code_details.startsWith('{beginning}')"
+        if beginning
+        else "!(response.code_details in ['direct_response', 'lua_response'])",
+    }
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 

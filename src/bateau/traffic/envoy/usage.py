@@ -13,7 +13,6 @@ Refused: Envoy's sse_to_metadata. An event that is JSON and not an object, such 
 """
 
 from collections.abc import Mapping
-from importlib.resources import files
 from pathlib import PurePath
 from typing import Final
 
@@ -21,6 +20,7 @@ from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.dynamic_module import module_config, text_config
 from bateau.traffic.envoy.key_filters import KEY_HEADER
+from bateau.traffic.envoy.lua import script
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
@@ -80,7 +80,7 @@ def caller_filter() -> ReadObject:
 
 def usage_filter() -> ReadObject:
     """Return the HTTP filter that reads the usage in an answer, without holding a stream."""
-    code = (files("bateau.traffic.envoy") / "usage.lua").read_text(encoding="utf-8")
+    code = script("usage.lua")
     return _filter(USAGE_FILTER, "filters.http.lua.v3.Lua", {"default_source_code": {"inline_string": code}})
 
 
