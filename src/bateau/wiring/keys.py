@@ -1,4 +1,4 @@
-"""Create, rotate and revoke the API keys of an instance, and write the filters by which Envoy checks them.
+"""Create, rotate and revoke the API keys of an instance, admit issuers, and write the filters by which Envoy checks both.
 
 Called by cli.keys, cli.up and wiring.
 
@@ -16,13 +16,16 @@ from typing import Final
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
+from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.domain.used import Refusal
 from bateau.kit.json_value import text_at
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
+from bateau.store.issuers import IssuerFile, SigningKeyFile
 from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
 from bateau.store.state_file import StateFile
 from bateau.traffic.envoy.gate import Gate, Refused, gate_filter, refused_in
+from bateau.traffic.envoy.issuer_filters import Known
 from bateau.traffic.envoy.key_filters import BUDGETS, GATE, MODEL_TOKENS, budget_filter, file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
 from bateau.traffic.envoy.model_limits import model_tokens_filter
@@ -32,8 +35,8 @@ from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _CHAIN_FORMAT: Final = 1
-_REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
-_GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
+REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
+GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
 
 
 class Keys:
@@ -43,6 +46,8 @@ class Keys:
         self._paths = paths(instance, environ)
         self._file = KeyFile(self._paths.state / "keys.json")
         self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
+        self._issuers = IssuerFile(self._paths.state / "issuers.json")
+        self._signing_keys = SigningKeyFile(self._paths.state / "signing-keys.json")
         # Which filters the gateway has, for commands that write them while no control plane runs.
         self._chain = StateFile(self._paths.state / "filters.json")
 
@@ -99,6 +104,60 @@ class Keys:
             self._store(left)
         return key, left
 
+    def issuers(self) -> Sequence[Issuer]:
+        """Return the issuers whose tokens get in. Raises ControlError if their file is damaged."""
+        return self._issuers.load()
+
+    def signing_keys(self) -> Mapping[str, SigningKeys]:
+        """Return the keys of issuers as they were fetched last, by the name of the issuer. Raises ControlError."""
+        return {issuer.name: keys for issuer, keys in self._known(self._issuers.load())}
+
+    def admit_issuer(self, issuer: Issuer, keys: SigningKeys) -> None:
+        """Let the tokens of one more issuer in from now on. Raises ControlError."""
+        make(self._paths)
+        with self._file.changing() as keyring:
+            before = self._issuers.load()
+            for each in before:
+                if issuer.name == each.name or issuer.url == each.url:
+                    raise ControlError(
+                        f"there is an issuer {each.name} already, {each.url}",
+                        hint=f"remove it first: bateau keys issuer remove {each.name}; or name this one with --as",
+                    )
+            self._signing_keys.save({**self.signing_keys(), issuer.name: keys})
+            self._publish(replace(keyring, began=True), issuers := (*before, issuer))
+            # In this order, an endpoint that has an issuer is never open.
+            self._file.save(replace(keyring, began=True))
+            self._issuers.save(issuers)
+
+    def dismiss_issuer(self, name: str) -> Issuer:
+        """Refuse the tokens of an issuer from now on, and return it. Raises ControlError."""
+        with self._file.changing() as keyring:
+            issuers = {each.name: each for each in self._issuers.load()}
+            if name not in issuers:
+                near = closest(name, issuers)
+                raise ControlError(
+                    f"there is no issuer {name}",
+                    hint=f"did you mean {near}?" if near else "`bateau keys issuer list` shows all",
+                )
+            left = [each for each in issuers.values() if each.name != name]
+            self._publish(keyring, left)
+            self._issuers.save(left)
+        return issuers[name]
+
+    def keep_signing_keys(self, found: Mapping[str, SigningKeys]) -> None:
+        """Verify tokens with these keys from now on, by the name of the issuer. Raises ControlError."""
+        with self._file.changing() as keyring:
+            before = self.signing_keys()
+            self._signing_keys.save({**before, **found})
+            after = self.signing_keys()
+            if [each.jwks for each in before.values()] != [each.jwks for each in after.values()]:
+                self._publish(keyring)
+
+    def _known(self, issuers: Sequence[Issuer]) -> Known:
+        """Return the issuers whose keys are known: nobody could verify the tokens of the others."""
+        found = self._signing_keys.load()
+        return [(each, keys) for each in issuers if (keys := found.get(each.name)) and keys.url == each.url]
+
     def refuse(self, refused: Refused) -> None:
         """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
         write_private(self._file_of(BUDGETS), budget_filter(refused))
@@ -152,9 +211,10 @@ class Keys:
         self._publish(keyring)
         self._file.save(keyring)
 
-    def _publish(self, keyring: Keyring) -> None:
+    def _publish(self, keyring: Keyring, issuers: Sequence[Issuer] | None = None) -> None:
         keys = self._admitted(keyring)
-        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
+        known = self._known(self._issuers.load() if issuers is None else issuers)
+        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY), issuers=known)
         by_reader = {BUDGETS: budget_filter({}), MODEL_TOKENS: model_tokens_filter(())}
         try:
             for name, content in by_reader.items():
@@ -223,12 +283,12 @@ def _check(wanted: ApiKey) -> None:
         if not text.isprintable():
             raise ControlError(f"{text!r} has characters that cannot be printed", hint="write it on one line, as text")
     requests = wanted.requests_per_minute
-    if requests is not None and not 0 < requests <= _REQUESTS_MAX:
+    if requests is not None and not 0 < requests <= REQUESTS_MAX:
         raise ControlError(
-            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {_REQUESTS_MAX}, or no limit"
+            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {REQUESTS_MAX}, or no limit"
         )
     for glob in wanted.models:
-        if not _GLOB.fullmatch(glob):
+        if not GLOB.fullmatch(glob):
             raise ControlError(
                 f"{glob!r} is not a name of models", hint="write a name or a glob: --models 'chat*' --models embed"
             )

@@ -45,6 +45,7 @@ from bateau.wiring.budgets import Budgets
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
+from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
 from bateau.wiring.metrics import metrics_page
@@ -59,10 +60,7 @@ from bateau.wiring.usage import ledger_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
-
 ENVOY_CONCURRENCY_MAX = 4
-
-
 __all__ = ["Applied", "LocalPlatform", "Settings", "models", "shown", "stop_leftovers"]
 
 
@@ -128,13 +126,14 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
+        self.issuers = Issuers(keys, settings.environ)
         self.ledger = ledger_of(settings.instance, settings.environ)
         _open(self.ledger)
         self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all)
-        check_access(settings.listen, settings.access, keyring, instance=settings.instance)
+        check_access(settings.listen, settings.access, keyring, issuers=keys.issuers(), instance=settings.instance)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
         if self.certificate:
             self.certificate.refresh()
@@ -268,7 +267,8 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        return await metrics_page(self.control, self.plane, self._counted_events, self.filters)
+        known = self.issuers.known()
+        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, known)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""

@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import ControlError
+from bateau.domain.issuer import Issuer
 from bateau.kit.certificates import expires_at, fingerprint, is_usual_key, issue
 from bateau.store.keys import Keyring
 from bateau.traffic.envoy.remote import Remote, certificate_secret
@@ -54,7 +55,9 @@ class Access:
     origins: tuple[str, ...] = ()
 
 
-def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str) -> None:
+def check_access(
+    listen: tuple[str, int], access: Access, keyring: Keyring, *, issuers: Sequence[Issuer] = (), instance: str
+) -> None:
     """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect."""
     address, _ = listen
     for host in access.hosts:
@@ -76,7 +79,7 @@ def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, i
                 hint="add --listen 0.0.0.0:8443, or leave them out",
             )
         return
-    if not keyring.required or not keyring.by_name:
+    if not keyring.required or not (keyring.by_name or issuers):
         because = "--open lets everybody in" if keyring.open_to_all else "there is no key"
         name = "" if instance == "default" else f" --name {instance}"
         raise ControlError(

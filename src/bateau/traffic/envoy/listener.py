@@ -20,6 +20,7 @@ from bateau.traffic.envoy.hold import hold_filters
 from bateau.traffic.envoy.key_filters import (
     AFTER_BODY,
     BEFORE_BODY,
+    BEFORE_GATE,
     GATE,
     IDENTITY,
     KEYS,
@@ -104,7 +105,8 @@ def inner_listener(files: FrontFiles) -> ReadObject:
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
     address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
-    return _front(INNER, address, {}, files, without=(_FORGED_FILTER, IDENTITY, KEYS), trusts_key=True)
+    without = (_FORGED_FILTER, IDENTITY, KEYS, *BEFORE_GATE)
+    return _front(INNER, address, {}, files, without=without, trusts_key=True)
 
 
 def _front(
@@ -168,8 +170,9 @@ def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
     unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
     caller = unchanging.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
+    before = [] if trusts_key else [discovered(name, files.key_filters) for name in BEFORE_GATE]
     checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS)]
-    return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
+    return [*trusted, *before, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:
