@@ -11,6 +11,7 @@
 mod abi;
 mod admission;
 mod barrier;
+mod claims;
 mod clock;
 mod content;
 mod envoy;
@@ -27,6 +28,7 @@ mod path;
 mod plain;
 mod rates;
 mod scan;
+mod seen;
 mod sse;
 mod table;
 mod usage;

@@ -3,8 +3,9 @@
 Called by cli.issuers.
 """
 
-from bateau.domain.issuer import Issuer, SigningKeys, key_count
+from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.kit.json_value import ReadObject
+from bateau.kit.jwks import key_count
 from bateau.kit.rfc3339 import rfc3339
 
 HEADER = ("ISSUER", "URL", "AUDIENCE", "MODELS", "LIMITS", "KEYS", "REFRESHED")

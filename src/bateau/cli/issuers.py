@@ -52,7 +52,8 @@ def add(
 
     From the first key or issuer on, each request needs a key or a token.
     """
-    from bateau.domain.issuer import Issuer, key_count
+    from bateau.domain.issuer import Issuer
+    from bateau.kit.jwks import key_count
     from bateau.wiring.issuers import Issuers
     from bateau.wiring.keys import Keys
 

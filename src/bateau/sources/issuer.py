@@ -2,7 +2,7 @@
 
 Called by wiring.issuers. Source: OpenID Connect Discovery 1.0, sections 3 and 4.
 
-Invariant: a document of another issuer is not believed, and no key that could sign tokens is taken from it. Held by
+Invariant: a document of another issuer is not believed, and no plain HTTP of another machine. Held by
 tests/sources/test_issuer.py.
 """
 
@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import SourceError, SourceUnreachable
-from bateau.domain.issuer import public_keys
-from bateau.kit.json_value import text_at
+from bateau.kit.json_value import Json, text_at
+from bateau.kit.jwks import public_keys
 from bateau.sources.http import refuse_plain_http, status_error
 from bateau.sources.page import page
 from bateau.sources.session import Session
@@ -58,7 +58,7 @@ async def _keys(http: Session, url: str) -> str:
     return found
 
 
-async def _json(http: Session, url: str) -> object:
+async def _json(http: Session, url: str) -> Json:
     refuse_plain_http(url)
     answer = await page(http, url, says=url, headers={"Accept": "application/json"}, bytes_max=_BYTES_MAX)
     if error := status_error(answer.status, says=url, headers=answer.headers):

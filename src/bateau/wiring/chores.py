@@ -1,5 +1,6 @@
-"""What a control plane does beside its loop: renew the certificate, rotate the ledger, refuse keys without tokens left,
-fetch the keys of issuers.
+"""What a control plane does beside its loop.
+
+It renews the certificate, rotates the ledger, refuses keys without tokens left, and fetches the keys of issuers.
 
 Called by cli.up.
 

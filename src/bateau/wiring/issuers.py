@@ -57,7 +57,7 @@ class Issuers:
         return issuer, keys
 
     def known(self) -> Mapping[str, SigningKeys]:
-        """Return the keys of issuers as they were fetched last, by the name of the issuer; none if files are damaged."""
+        """Return the keys that were fetched last, by the name of the issuer; none if a file is damaged."""
         with contextlib.suppress(ControlError):
             return self._keys.signing_keys()
         return {}

@@ -1,4 +1,4 @@
-"""Create, rotate and revoke the API keys of an instance, admit issuers, and write the filters by which Envoy checks both.
+"""Change the API keys and the issuers of an instance, and write the filters by which Envoy checks both.
 
 Called by cli.keys, cli.up and wiring.
 

@@ -49,6 +49,7 @@ function envoy_on_request(handle)
   if not verified then return end
   local found = caller(verified)
   if not found then
+    metadata:set('bateau', 'key', '')
     handle:respond({ [':status'] = '401' }, '')
     return
   end

@@ -35,7 +35,7 @@ _LUA: Final = f"{_TYPE}lua.v3.Lua"
 _RATE: Final = f"{_TYPE}local_ratelimit.v3.LocalRateLimit"
 _PREFIXES: Final = ("Bearer ", "bearer ", "BEARER ")
 _TOKEN: Final = r"[^ .]*\.[^ .]*\.[^ ]*"  # noqa: S105 - the shape of one
-_HEADERS: Final[Mapping[str, str]] = {"authorization": f"(?i)bearer +{_TOKEN} *", "x-api-key": f" *{_TOKEN} *"}
+_BEARER: Final = "(?i)bearer +[^ ]+ *"
 # A token is verified once for a while, by each worker.
 _TOKENS_REMEMBERED: Final = 1000
 _TOKEN_BYTES_REMEMBERED: Final = 8192
@@ -48,32 +48,39 @@ Known = Sequence[tuple[Issuer, SigningKeys]]
 
 
 def verified(issuers: Known) -> ReadObject:
-    """Return the filter that verifies tokens. What is no token passes, and is checked as a key after that."""
-    providers = {_digest(issuer): _provider(issuer, keys) for issuer, keys in issuers}
-    names: list[ReadJson] = [{"provider_name": name} for name in providers]
-    one_of: ReadJson = names[0] if len(names) == 1 else {"requires_any": {"requirements": names}}
-    rules = [
-        {
-            "match": {
-                "prefix": "/",
-                "headers": [{"name": header, "string_match": {"safe_regex": {"regex": regex}}}],
-            },
-            "requires": one_of,
-        }
-        for header, regex in _HEADERS.items()
+    """Return the filter that verifies tokens. A request without a token passes, and is checked as one with a key."""
+    bearer = [_header("authorization", f"(?i)bearer +{_TOKEN} *")]
+    # As with keys, this header counts only without the other one.
+    alone = [
+        _header("x-api-key", f" *{_TOKEN} *"),
+        {**_header("authorization", _BEARER), "invert_match": True, "treat_missing_header_as_empty": True},
     ]
+    places = {"authorization": (bearer, _PREFIXES), "x-api-key": (alone, ("",))}
+    providers: dict[str, ReadJson] = {}
+    rules: list[ReadJson] = []
+    for place, (headers, prefixes) in places.items():
+        found = {f"{_digest(issuer)}-{place}": (issuer, keys) for issuer, keys in issuers}
+        tokens = [{"name": place, "value_prefix": prefix} for prefix in prefixes]
+        providers |= {name: _provider(issuer, keys, tokens) for name, (issuer, keys) in found.items()}
+        rules.append({"match": {"prefix": "/", "headers": headers}, "requires": _one_of([*found])})
     return {"@type": _JWT, "providers": providers, "rules": rules}
 
 
-def _provider(issuer: Issuer, keys: SigningKeys) -> ReadObject:
+def _header(name: str, regex: str) -> ReadObject:
+    return {"name": name, "string_match": {"safe_regex": {"regex": regex}}}
+
+
+def _one_of(providers: Sequence[str]) -> ReadObject:
+    names: list[ReadObject] = [{"provider_name": name} for name in providers]
+    return names[0] if len(names) == 1 else {"requires_any": {"requirements": names}}
+
+
+def _provider(issuer: Issuer, keys: SigningKeys, tokens: Sequence[ReadObject]) -> ReadObject:
     return {
         "issuer": issuer.url,
         "audiences": list(issuer.audiences),
         "local_jwks": {"inline_string": keys.jwks},
-        "from_headers": [
-            *({"name": "authorization", "value_prefix": prefix} for prefix in _PREFIXES),
-            {"name": "x-api-key"},
-        ],
+        "from_headers": tokens,
         "payload_in_metadata": _digest(issuer),
         "require_expiration": True,
         "clock_skew_seconds": CLOCK_SKEW_S,
