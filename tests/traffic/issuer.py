@@ -69,7 +69,7 @@ class Key:
         return self.private.public_key().public_bytes(serialization.Encoding.PEM, kind)
 
     def token(self, claims: Mapping[str, Any], *, alg: str = "RS256", kid: str | None = None) -> str:
-        """Sign claims: as it should be, without any signature (`none`), or with the public key as a secret (`HS256`)."""
+        """Sign claims: rightly, not at all (`none`), or with the public key as a secret (`HS256`)."""
         header = {"alg": alg, "typ": "JWT", "kid": self.kid if kid is None else kid}
         text = ".".join(base64url(json.dumps(part).encode()) for part in (header, claims))
         if alg == "none":

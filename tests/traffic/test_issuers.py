@@ -161,6 +161,18 @@ async def test_a_token_is_valid_for_a_few_seconds_of_another_clock(admitted: Gat
     assert await status(admitted, issuer.key.token({**claims, "exp": int(NOW()) - 4})) == 200
 
 
+async def test_a_token_that_was_verified_before_ends_at_its_time(admitted: Gateway, issuer: RealIssuer) -> None:
+    token = issuer.key.token(issuer.claims(bateau_models="chat", exp=int(NOW()) - 7))
+    assert [await status(admitted, token) for _ in range(8)] == [200] * 8
+
+    async def refused() -> Answer | None:
+        answer = await admitted.chat(headers=bearer(token))
+        return answer if answer.status != 200 else None
+
+    answer = await eventually(refused, within_s=5.0)
+    assert (answer.status, answer.error["code"]) == (401, "expired_token")
+
+
 @pytest.mark.parametrize(
     ("claim", "allowed"),
     [

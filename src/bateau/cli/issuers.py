@@ -44,7 +44,7 @@ def command() -> None:
     help="Trust the issuer's server by these certificates (PEM) instead of those of the platform.",
 )  # fmt: skip
 @name_option
-def add(
+def add(  # noqa: PLR0917 - click passes them by name
     url: str, audiences: tuple[str, ...], called: str, owner_claim: str, models_claim: str, models: tuple[str, ...],
     requests_per_minute: int | None, ca: Path | None, name: str,
 ) -> None:  # fmt: skip

@@ -20,11 +20,12 @@ _ERROR: Final = 400
 class Used:
     """One request. `at` is in seconds since the epoch; other times are in milliseconds.
 
-    `key` is None where none was needed or sent, `owner` where a key and no token was, `model` where none that exists was
-    named. `tokens_in` includes `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it closed
-    the connection before the answer was complete. `events` are those that a stream had, None for an answer that was none.
-    `queue_ms` is the time that the engine did not work on it, None if the engine does not say its times. `cut`: its
-    gateway ended before it. `estimated`: the tokens are not those of an answer, because it is not known whole.
+    `key` is None where none was needed or sent, `owner` where a key and no token was, `model` where none that exists
+    was named. `tokens_in` includes `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it
+    closed the connection before the answer was complete. `events` are those that a stream had, None for an answer that
+    was none. `queue_ms` is the time that the engine did not work on it, None if the engine does not say its times.
+    `cut`: its gateway ended before it. `estimated`: the tokens are not those of an answer, because it is not known
+    whole.
     """
 
     at: float

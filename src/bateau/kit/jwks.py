@@ -1,7 +1,6 @@
 """Take from a JSON Web Key Set the keys that may verify signatures.
 
-Called by x.
-Source: RFC 7517; RFC 7518, section 6; RFC 8037.
+Called by api.issuer_json, cli.issuers and sources.issuer. Source: RFC 7517; RFC 7518, section 6; RFC 8037.
 
 Invariant: no symmetric key is returned, because whoever knows it could sign, and no private part of a key; and every
 key that is returned is one of its kind. Held by tests/kit/test_jwks.py.

@@ -1,6 +1,6 @@
 """Add OIDC issuers to an instance, remove them, and keep their keys fresh.
 
-Called by cli.issuers, wiring.chores, wiring.local and wiring.metrics.
+Called by cli.issuers, wiring.chores and wiring.local.
 
 Invariant: an issuer that does not answer keeps its last keys, also across a restart of anything; when that began is
 kept. Held by tests/local/test_issuers.py::test_an_issuer_that_is_gone_changes_nothing.
