@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -343,6 +344,22 @@ async def test_an_issuer_that_does_not_answer_keeps_its_last_keys(closed: Gatewa
         assert closed.keys.signing_keys()["corp"].failing_since is None
     finally:
         real.stop()
+
+
+async def test_a_refresh_that_failed_halfway_is_repeated(admitted: Gateway, issuer: RealIssuer) -> None:
+    before = admitted.keys.signing_keys()["corp"]
+    new = Key("new")
+    fresh = replace(before, jwks=public_keys({"keys": [dict(new.public)]}) or "")
+    in_the_way = admitted.keys.directory / "bateau.issuers.partial"
+    in_the_way.mkdir()  # as a full disk would
+    with pytest.raises(ControlError, match="cannot write to"):
+        admitted.keys.keep_signing_keys({"corp": fresh})
+    in_the_way.rmdir()
+    admitted.keys.keep_signing_keys({"corp": fresh})
+    await becomes(admitted, 200, bearer(new.token(issuer.claims(bateau_models="*"))))
+    # What was fetched for an issuer that is gone, or from another URL, is not kept.
+    admitted.keys.keep_signing_keys({"corp": replace(before, url="https://other.example.org"), "gone": before})
+    assert admitted.keys.signing_keys() == {"corp": fresh}
 
 
 async def test_a_removed_issuer_is_refused_within_a_second(admitted: Gateway, issuer: RealIssuer) -> None:

@@ -110,7 +110,7 @@ class Keys:
 
     def signing_keys(self) -> Mapping[str, SigningKeys]:
         """Return the keys of issuers as they were fetched last, by the name of the issuer. Raises ControlError."""
-        return {issuer.name: keys for issuer, keys in self._known(self._issuers.load())}
+        return {issuer.name: keys for issuer, keys in _known(self._issuers.load(), self._signing_keys.load())}
 
     def admit_issuer(self, issuer: Issuer, keys: SigningKeys) -> None:
         """Let the tokens of one more issuer in from now on. Raises ControlError."""
@@ -123,10 +123,12 @@ class Keys:
                         f"there is an issuer {each.name} already, {each.url}",
                         hint=f"remove it first: bateau keys issuer remove {each.name}; or name this one with --as",
                     )
-            self._signing_keys.save({**self.signing_keys(), issuer.name: keys})
-            self._publish(replace(keyring, began=True), issuers := (*before, issuer))
+            signing_keys = {**self.signing_keys(), issuer.name: keys}
+            issuers = (*before, issuer)
+            self._publish(replace(keyring, began=True), _known(issuers, signing_keys))
             # In this order, an endpoint that has an issuer is never open.
             self._file.save(replace(keyring, began=True))
+            self._signing_keys.save(signing_keys)
             self._issuers.save(issuers)
 
     def dismiss_issuer(self, name: str) -> Issuer:
@@ -140,23 +142,19 @@ class Keys:
                     hint=f"did you mean {near}?" if near else "`bateau keys issuer list` shows all",
                 )
             left = [each for each in issuers.values() if each.name != name]
-            self._publish(keyring, left)
+            self._publish(keyring, _known(left, self._signing_keys.load()))
             self._issuers.save(left)
         return issuers[name]
 
     def keep_signing_keys(self, found: Mapping[str, SigningKeys]) -> None:
         """Verify tokens with these keys from now on, by the name of the issuer. Raises ControlError."""
         with self._file.changing() as keyring:
-            before = self.signing_keys()
-            self._signing_keys.save({**before, **found})
-            after = self.signing_keys()
-            if [each.jwks for each in before.values()] != [each.jwks for each in after.values()]:
-                self._publish(keyring)
-
-    def _known(self, issuers: Sequence[Issuer]) -> Known:
-        """Return the issuers whose keys are known: nobody could verify the tokens of the others."""
-        found = self._signing_keys.load()
-        return [(each, keys) for each in issuers if (keys := found.get(each.name)) and keys.url == each.url]
+            issuers, before = self._issuers.load(), self.signing_keys()
+            # An issuer may have been removed meanwhile, or another one may have its name.
+            known = _known(issuers, {**before, **{issuer.name: keys for issuer, keys in _known(issuers, found)}})
+            if {name: keys.jwks for name, keys in before.items()} != {each.name: keys.jwks for each, keys in known}:
+                self._publish(keyring, known)
+            self._signing_keys.save({issuer.name: keys for issuer, keys in known})
 
     def refuse(self, refused: Refused) -> None:
         """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
@@ -211,9 +209,10 @@ class Keys:
         self._publish(keyring)
         self._file.save(keyring)
 
-    def _publish(self, keyring: Keyring, issuers: Sequence[Issuer] | None = None) -> None:
+    def _publish(self, keyring: Keyring, issuers: Known | None = None) -> None:
+        """Write the gateway's filters; without `issuers`, for those that are kept. Raises ControlError."""
         keys = self._admitted(keyring)
-        known = self._known(self._issuers.load() if issuers is None else issuers)
+        known = _known(self._issuers.load(), self._signing_keys.load()) if issuers is None else issuers
         found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY), issuers=known)
         by_reader = {BUDGETS: budget_filter({}), MODEL_TOKENS: model_tokens_filter(())}
         try:
@@ -257,6 +256,11 @@ class Keys:
 
     def _file_of(self, name: str) -> Path:
         return Path(file_of(self.directory, name))
+
+
+def _known(issuers: Sequence[Issuer], found: Mapping[str, SigningKeys]) -> Known:
+    """Return the issuers whose keys were fetched: nobody could verify the tokens of the others."""
+    return [(each, keys) for each in issuers if (keys := found.get(each.name)) and keys.url == each.url]
 
 
 def _secret() -> tuple[str, str, str]:
