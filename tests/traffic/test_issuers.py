@@ -293,6 +293,15 @@ async def test_each_issuer_has_its_own_rules(closed: Gateway, issuer: RealIssuer
         issuer.key.token(issuer.claims(aud="others")),
     ):
         assert await status(closed, wrong) == 401
+    past = int(NOW()) - 60
+    for token, code in (
+        (issuer.key.token(issuer.claims(exp=past)), "expired_token"),
+        (key.token({**of_other, "exp": past}), "expired_token"),
+        (key.token({**of_other, "aud": "x"}), "wrong_audience"),
+        (issuer.key.token(issuer.claims(aud="x")), "wrong_audience"),
+        (key.token({**of_other, "iss": "https://third.example.org"}), "unknown_issuer"),
+    ):
+        assert (await closed.chat(headers=bearer(token))).error["code"] == code
 
 
 async def test_a_key_that_the_issuer_has_begun_to_use_works_after_a_refresh(closed: Gateway) -> None:

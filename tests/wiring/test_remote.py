@@ -9,6 +9,7 @@ import pytest
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
+from bateau.domain.issuer import Issuer
 from bateau.kit.certificates import Pair, expires_at, fingerprint, issue
 from bateau.store.keys import Keyring
 from bateau.wiring.remote import Access, EndpointCertificate, certificate_lines, check_access, hosts_of
@@ -33,8 +34,12 @@ def test_without_a_key_nothing_listens_beyond_loopback(keyring: Keyring, says: s
     assert "bateau keys create" in (caught.value.hint or "")
 
 
-def test_with_a_key_it_does_and_loopback_needs_none() -> None:
+def test_with_a_key_or_an_issuer_it_does_and_loopback_needs_none() -> None:
     check_access(ANY, Access(plain_http=True, hosts=("x",)), KEYED, instance="default")
+    issuer = Issuer(name="corp", url="https://login.example.org", audiences=("models",), created_at=1.0)
+    check_access(ANY, Access(), Keyring(began=True), issuers=[issuer], instance="default")
+    with pytest.raises(ControlError, match="--open"):
+        check_access(ANY, Access(), Keyring(began=True, open_to_all=True), issuers=[issuer], instance="default")
     check_access(("127.0.0.1", 1), Access(), Keyring(), instance="default")
 
 

@@ -102,12 +102,18 @@ class Summary:
 
 
 def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str]) -> Summary:
-    """Return sums by key, owner, model, day or hour (in UTC). `owners` are those of the keys that exist."""
-    group = _GROUPS[by]
+    """Return sums by key, owner, model, day or hour (in UTC).
+
+    `owners` are those of the keys that exist. A request with a token says its own, unless it was cut; then it is the
+    owner of the request before it with a token of the same subject.
+    """
+    group, owners = _GROUPS[by], dict(owners)
     found: dict[str, Sum] = {}
     total = Sum()
     for used in requests:
         total.add(used)
+        if used.key and used.owner:
+            owners[used.key] = used.owner
         found.setdefault(group(used, owners), Sum()).add(used)
     return Summary(by=dict(sorted(found.items())), total=total)
 

@@ -1,8 +1,8 @@
-"""Let other machines reach the endpoint: only with keys, and with TLS unless it is given up.
+"""Let other machines reach the endpoint: only with keys or issuers, and with TLS unless it is given up.
 
 Called by cli.up and wiring.local.
 
-Invariant: without a key nobody beyond this machine reaches the endpoint. Held by
+Invariant: without a key or an issuer nobody beyond this machine reaches the endpoint. Held by
 tests/wiring/test_remote.py::test_without_a_key_nothing_listens_beyond_loopback.
 Invariant: a certificate that cannot be used never replaces one that can. Held by
 tests/wiring/test_remote.py::test_a_new_certificate_is_taken_over_and_a_wrong_one_is_not.
