@@ -190,7 +190,7 @@ def revoke(key: str, name: str) -> None:
 
 
 def _tell_who_gets_in(*, has_issuers: bool) -> None:
-    """Print what follows from there being no key."""
+    """Print who gets in while there is no key."""
     if has_issuers:
         click.echo("there is no key, so only the tokens of issuers get in: bateau keys issuer list", err=True)
     else:

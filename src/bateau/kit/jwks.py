@@ -66,7 +66,7 @@ def _public(key: Mapping[str, Json]) -> Mapping[str, str] | None:
 
 
 def _check(kind: str, members: Mapping[str, str]) -> None:
-    """Raise ValueError for what is no key of its kind, or a weak one."""
+    """Raise ValueError for members that are not those of a key, or of a weak one."""
     if kind == "RSA":
         public = rsa.RSAPublicNumbers(_number(members["e"]), _number(members["n"]))
         if public.n.bit_length() not in _RSA_BITS:
