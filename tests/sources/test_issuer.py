@@ -52,7 +52,8 @@ async def test_a_document_that_is_not_of_this_issuer_is_not_believed(origin: Ori
     with pytest.raises(SourceError, match=r"is of the issuer https://other\.example\.org, not of") as raised:
         await fetched(publish(origin, EC, issuer="https://other.example.org"))
     assert raised.value.hint == "tokens are compared by this text: use https://other.example.org"
-    for about in ({"issuer": None}, {"issuer": 1}, {"jwks_uri": None}):
+    wrong: list[dict[str, Any]] = [{"issuer": None}, {"issuer": 1}, {"jwks_uri": None}]
+    for about in wrong:
         with pytest.raises(SourceError):
             await fetched(publish(origin, EC, **about))
 

@@ -61,7 +61,7 @@ async def admitted(closed: Gateway, issuer: RealIssuer) -> AsyncIterator[Gateway
 
 async def add(gateway: Gateway, issuer: RealIssuer, **more: Any) -> None:
     """Add an issuer as the command does, and wait until the gateway knows it."""
-    wanted = Issuer(**{"name": "corp", "url": issuer.url, "audiences": (AUDIENCE,), "created_at": 1.0, **more})
+    wanted = replace(Issuer(name="corp", url=issuer.url, audiences=(AUDIENCE,), created_at=1.0), **more)
     await asyncio.to_thread(Issuers(gateway.keys, os.environ).add, wanted)
     unnamed = issuer.key.token(issuer.claims(aud=wanted.audiences[0], bateau_models="-"))
     await becomes(gateway, 403, bearer(unnamed))

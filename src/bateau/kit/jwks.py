@@ -14,7 +14,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-from bateau.kit.json_value import Json, array_at, is_object, text_at
+from bateau.kit.json_value import Json, ReadJson, array_at, is_object, text_at
 
 _RSA_BITS: Final = range(2048, 8192 + 1)
 _CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = {
@@ -36,7 +36,7 @@ _ALGORITHMS: Final = {
 _BASE64URL: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
-def public_keys(tree: Json) -> str | None:
+def public_keys(tree: ReadJson) -> str | None:
     """Return the keys of a JSON Web Key Set that may verify signatures, as another one; None if there are none.
 
     >>> public_keys({"keys": [{"kty": "oct", "k": "c2VjcmV0"}]})
