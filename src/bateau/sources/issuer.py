@@ -15,7 +15,7 @@ from typing import Final
 from bateau.domain.errors import SourceError, SourceUnreachable
 from bateau.kit.json_value import Json, text_at
 from bateau.kit.jwks import public_keys
-from bateau.sources.http import refuse_plain_http, status_error
+from bateau.sources.http import status_error
 from bateau.sources.page import page
 from bateau.sources.session import Session
 from bateau.sources.settings import Settings
@@ -59,7 +59,6 @@ async def _keys(http: Session, url: str) -> str:
 
 
 async def _json(http: Session, url: str) -> Json:
-    refuse_plain_http(url)
     answer = await page(http, url, says=url, headers={"Accept": "application/json"}, bytes_max=_BYTES_MAX)
     if error := status_error(answer.status, says=url, headers=answer.headers):
         raise error

@@ -5,8 +5,5 @@ function envoy_on_request(handle)
   if handle:streamInfo():dynamicMetadata():get('envoy.filters.http.jwt_authn') == nil then
     return of_a_secret(handle)
   end
-  local headers = handle:headers()
-  headers:remove('authorization')
-  headers:remove('x-api-key')
-  headers:replace('x-bateau-key-sha256', 'jwt')
+  handle:headers():replace('x-bateau-key-sha256', 'jwt')
 end
