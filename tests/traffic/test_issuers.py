@@ -450,6 +450,26 @@ async def test_a_change_of_a_key_keeps_the_counts_of_subjects(closed: Gateway, i
     assert await status(closed, token) == 429
 
 
+async def test_damaged_files_let_nobody_in_and_change_nothing(admitted: Gateway, issuer: RealIssuer) -> None:
+    token, path = issuer.token("ada"), admitted.base / "bateau" / "test" / "issuers.json"
+    before = path.read_text()
+    path.write_text("{")
+    with pytest.raises(ControlError, match=r"issuers\.json"):
+        admitted.keys.publish(open_to_all=False)  # so no control plane starts
+    with pytest.raises(ControlError, match=r"issuers\.json"):
+        create(admitted, "refused")
+    with pytest.raises(ControlError, match=r"issuers\.json"):
+        await Issuers(admitted.keys, os.environ).refresh()
+    assert Issuers(admitted.keys, os.environ).known() == {}
+    assert await status(admitted, token) == 200
+    path.write_text(before)
+    (path.parent / "signing-keys.json").write_text("{")
+    admitted.keys.publish(open_to_all=False)
+    await becomes(admitted, 401, bearer(token))
+    await Issuers(admitted.keys, os.environ).refresh()
+    await becomes(admitted, 200, bearer(token))
+
+
 async def test_pages_that_need_no_key_need_no_token(admitted: Gateway) -> None:
     headers = bearer("a.b.c")
     assert (await admitted.ask("GET", "/healthz", headers=headers)).status == 200
