@@ -17,7 +17,7 @@ from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.domain.workload import KeyLimits, Limits
 from bateau.kit.jwks import public_keys
 from bateau.store.ledger import Ledger
-from bateau.traffic.envoy.key_filters import BEFORE_GATE, CLAIMED_MODELS
+from bateau.traffic.envoy.key_filters import CLAIMED_MODELS, OF_TOKENS, TOKEN_CHAIN
 from bateau.wiring.issuers import Issuers
 from traffic.gateway import Answer, Gateway, eventually, model
 from traffic.issuer import AUDIENCE, Key, RealIssuer, base64url
@@ -359,7 +359,7 @@ async def test_a_refresh_that_failed_halfway_is_repeated(admitted: Gateway, issu
     before = admitted.keys.signing_keys()["corp"]
     new = Key("new")
     fresh = replace(before, jwks=public_keys({"keys": [dict(new.public)]}) or "")
-    in_the_way = admitted.keys.directory / "bateau.issuers.partial"
+    in_the_way = admitted.keys.directory / "bateau.tokens.partial"
     in_the_way.mkdir()  # as a full disk would
     with pytest.raises(ControlError, match="cannot write to"):
         admitted.keys.keep_signing_keys({"corp": fresh})
@@ -480,7 +480,7 @@ async def test_pages_that_need_no_key_need_no_token(admitted: Gateway) -> None:
 async def test_without_an_issuer_nothing_is_verified(closed: Gateway) -> None:
     secret = create(closed)
     await becomes(closed, 200, bearer(secret))
-    for name in (*BEFORE_GATE, CLAIMED_MODELS):
+    for name in (TOKEN_CHAIN, *OF_TOKENS, CLAIMED_MODELS):
         tree = json.loads((closed.keys.directory / f"{name}.json").read_text())
         config = tree["resources"][0]["typed_config"]
         assert list(config) == ["@type"], name

@@ -47,6 +47,7 @@ _API_KEYS: Final = _FILTERS + "api_key_auth.v3.ApiKeyAuth"
 _RBAC: Final = _FILTERS + "rbac.v3.RBAC"
 _RATE: Final = _FILTERS + "local_ratelimit.v3.LocalRateLimit"
 _JWT: Final = _FILTERS + "jwt_authn.v3.JwtAuthentication"
+_FILTER_CHAIN: Final = _FILTERS + "filter_chain.v3.FilterChainConfig"
 
 # Of tokens: they let everything pass where there is no issuer.
 ISSUERS: Final = "bateau.issuers"
@@ -60,13 +61,15 @@ BUDGETS: Final = "bateau.budgets"
 REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
 MODEL_TOKENS: Final = "bateau.model-tokens"
-# Does what all of them do but the last, and those that come before it: see `traffic.envoy.gate`.
+# The first three of them as one, so that a request passes one filter where there is no issuer.
+TOKEN_CHAIN: Final = "bateau.tokens"
+# Comes after it, and does what all others do but the last: see `traffic.envoy.gate`.
 GATE: Final = "bateau.gate"
-BEFORE_GATE: Final = (ISSUERS, CLAIMS, SUBJECT_REQUESTS)
+OF_TOKENS: Final = (ISSUERS, CLAIMS, SUBJECT_REQUESTS)
 # In the order of the chain. The last ones need the model, so they come after the body was read.
 BEFORE_BODY: Final = (ISSUERS, IDENTITY, KEYS, CLAIMS, SUBJECT_REQUESTS, EXPIRY, BUDGETS, REQUESTS)
 AFTER_BODY: Final = (MODELS, CLAIMED_MODELS, MODEL_TOKENS)
-ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
+ALL: Final = (TOKEN_CHAIN, *BEFORE_BODY, *AFTER_BODY)
 
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     ISSUERS: (_JWT, _RBAC),
@@ -80,6 +83,7 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
     MODEL_TOKENS: (_RBAC,),
+    TOKEN_CHAIN: (_FILTER_CHAIN, _RBAC),
     GATE: (_FILTERS + "dynamic_modules.v3.DynamicModuleFilter", _RBAC),
 }
 _PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
@@ -132,6 +136,7 @@ def key_filters(
             REQUESTS: _requests(keys),
             KEYS: _keys(keys, with_tokens=bool(issuers)),
             ISSUERS: verified(issuers) if issuers else _PASS,
+            TOKEN_CHAIN: _tokens(issuers) if issuers else _PASS,
         }
     )
     return {name: file_response(name, config) for name, config in found.items()}
@@ -145,6 +150,16 @@ def file_response(name: str, config: ReadObject) -> str:
     resource = {"@type": _TYPE + "envoy.config.core.v3.TypedExtensionConfig", "name": name, "typed_config": config}
     digest = hashlib.blake2b(json.dumps(resource, sort_keys=True).encode(), digest_size=8).hexdigest()
     return json.dumps({"version_info": digest, "resources": [resource]})
+
+
+def _tokens(issuers: Known) -> ReadObject:
+    found = {
+        ISSUERS: verified(issuers),
+        CLAIMS: named_by_claims(issuers),
+        SUBJECT_REQUESTS: limited_by_subject(issuers) or _PASS,
+    }
+    filters = [{"name": name, "typed_config": config} for name, config in found.items()]
+    return {"@type": _FILTER_CHAIN, "default_filter_chain": {"filters": filters}}
 
 
 def _identity(*, with_tokens: bool) -> ReadObject:

@@ -20,11 +20,12 @@ from bateau.traffic.envoy.hold import hold_filters
 from bateau.traffic.envoy.key_filters import (
     AFTER_BODY,
     BEFORE_BODY,
-    BEFORE_GATE,
     GATE,
     IDENTITY,
     KEYS,
     MODEL_TOKENS,
+    OF_TOKENS,
+    TOKEN_CHAIN,
     discovered,
 )
 from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, model_requests_filter
@@ -105,7 +106,7 @@ def inner_listener(files: FrontFiles) -> ReadObject:
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
     address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
-    without = (_FORGED_FILTER, IDENTITY, KEYS, *BEFORE_GATE)
+    without = (_FORGED_FILTER, IDENTITY, KEYS, *OF_TOKENS)
     return _front(INNER, address, {}, files, without=without, trusts_key=True)
 
 
@@ -170,9 +171,9 @@ def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
     unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
     caller = unchanging.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
-    before = [] if trusts_key else [discovered(name, files.key_filters) for name in BEFORE_GATE]
-    checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS)]
-    return [*trusted, *before, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
+    names = (GATE, MODEL_TOKENS) if trusts_key else (TOKEN_CHAIN, GATE, MODEL_TOKENS)
+    checks = [discovered(name, files.key_filters) for name in names]
+    return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:
