@@ -62,7 +62,7 @@ REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
 MODEL_TOKENS: Final = "bateau.model-tokens"
 # The first three of them as one, so that a request passes one filter where there is no issuer.
-TOKEN_CHAIN: Final = "bateau.tokens"
+TOKEN_CHAIN: Final = "bateau.tokens"  # noqa: S105 - a name
 # Comes after it, and does what all others do but the last: see `traffic.envoy.gate`.
 GATE: Final = "bateau.gate"
 OF_TOKENS: Final = (ISSUERS, CLAIMS, SUBJECT_REQUESTS)
