@@ -29,6 +29,7 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 async def _sample_page() -> str:
     from bateau.control.loop import Counts
     from bateau.domain.event import Event
+    from bateau.domain.issuer import SigningKeys
     from bateau.domain.process import ProcessTemplate
     from bateau.observe.events import CountedEvents
     from bateau.observe.metrics import Page, add_llamacpp
@@ -48,7 +49,9 @@ async def _sample_page() -> str:
     events = CountedEvents()
     events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     filters = Filters(library=None, why="")
-    instance = await metrics_page(cast("Any", control), cast("Any", _Plane(_envoy_sample())), events, filters)
+    issuers = {"corp": SigningKeys(url="https://login.example.org", jwks="{}", fetched_at=0.0)}
+    plane = cast("Any", _Plane(_envoy_sample()))
+    instance = await metrics_page(cast("Any", control), plane, events, filters, issuers)
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()

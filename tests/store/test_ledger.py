@@ -180,6 +180,21 @@ def test_requests_are_summed_by(ledger: Ledger, by: str, groups: list[str]) -> N
     assert sum(each.requests for each in found.by.values()) == found.total.requests == 3
 
 
+def test_the_owner_of_a_token_is_that_of_its_line(ledger: Ledger) -> None:
+    cut = {"v": "begun-1", "time": f"{NOW + 9:.3f}", "id": "cut", "path": "/x", "replica": "r", "key": "jwt:corp:ada"}
+    ledger.path.write_text(
+        line(NOW, key="jwt:corp:ada", owner="ada@old.example") + line(NOW, key="ci")
+        + line(NOW + 1, key="jwt:corp:ada", owner="ada@new.example") + json.dumps(cut) + "\n"
+    )  # fmt: skip
+    requests = [*all_of(ledger), *ledger.cut(before=NOW + 10)]
+    found = summary(requests, "owner", owners={"ci": "me"})
+    assert {owner: each.requests for owner, each in found.by.items()} == {
+        "ada@old.example": 1,
+        "ada@new.example": 2,
+        "me": 1,
+    }
+
+
 def begun(id_: str, at: float = NOW) -> str:
     tree = {"v": "begun-1", "time": f"{at:.3f}", "id": id_, "path": "/v1/completions", "replica": "r", "bytes_in": "70"}
     return json.dumps(tree) + "\n"

@@ -41,7 +41,7 @@ async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane) ->
     counted.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     async with world(chat=model(replicas=2), shop=app()) as w:
         await w.until(lambda: w.status.settled)
-        page = await metrics_page(w.control, plane, counted, Filters(library=None, why="a test"))
+        page = await metrics_page(w.control, plane, counted, Filters(library=None, why="a test"), {})
     families: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(page)}
     # Envoy does not run, and the two replicas of the fake runtime have no sockets.
     assert [sample.value for sample in families["bateau_scrape_failures"].samples] == [3]

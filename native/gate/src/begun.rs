@@ -2,11 +2,12 @@
 //!
 //! Envoy calls this as an access log of its router, when a connection to the replica is ready.
 
+use crate::clock;
 use crate::envoy::{self, Sent};
 use crate::ledger::Ledger;
 use crate::line::{self, Began};
 use crate::path::without_query;
-use crate::{clock, filter};
+use crate::seen::KEY_HEADER;
 use serde_json::Value;
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -66,7 +67,7 @@ impl Begun {
             let began = Began {
                 at_ms: clock::wall_ms(),
                 id: request.header(b"x-request-id").unwrap_or_default(),
-                key: request.header(filter::KEY_HEADER),
+                key: request.header(KEY_HEADER),
                 model: request.route(),
                 replica: request.replica(),
                 path,

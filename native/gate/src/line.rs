@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub id: &'a [u8],
     /// The name of its key.
     pub key: Option<&'a [u8]>,
+    /// Who answers for it, where a token says so.
+    pub owner: Option<&'a [u8]>,
     /// Its method.
     pub method: &'a [u8],
     /// Its path, without the query.
@@ -90,6 +92,9 @@ pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&A
     begin(out, FORMAT, facts.at_ms, facts.id);
     if let Some(key) = facts.key {
         text(out, "key", key);
+    }
+    if let Some(owner) = facts.owner {
+        text(out, "owner", owner);
     }
     if let Some(route) = http.text(abi::ROUTE_NAME) {
         text(out, "model", route);

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from bateau.cli.issuers import command as issuer_command
 from bateau.cli.options import NUMBER_MAX, Number, Period, json_option, name_option
 
 
@@ -71,6 +72,9 @@ def command() -> None:
     The endpoint is open until its first key is created. From then on each request needs one, as
     `Authorization: Bearer KEY` or `x-api-key: KEY`. Changes take effect at once, also while no control plane runs.
     """
+
+
+command.add_command(issuer_command, "issuer")
 
 
 @command.command()
@@ -138,7 +142,8 @@ def list_keys(name: str, as_json: bool) -> None:
     from bateau.cli.table import table
     from bateau.wiring.keys import Keys
 
-    keyring, now = Keys(name, os.environ).load(), time.time()
+    keys = Keys(name, os.environ)
+    keyring, now = keys.load(), time.time()
     if as_json:
         click.echo(encode(keys_json([*keyring.by_name.values()], required=keyring.required, now=now)))
         return
@@ -150,7 +155,7 @@ def list_keys(name: str, as_json: bool) -> None:
     elif not keyring.began:
         click.echo("there is no key, so nobody needs one; `bateau keys create NAME` makes the first", err=True)
     elif not keyring.by_name:
-        click.echo("there is no key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+        _tell_who_gets_in(has_issuers=bool(keys.issuers()))
 
 
 @command.command()
@@ -201,10 +206,19 @@ def revoke(key: str, name: str) -> None:
     """Remove KEY. Requests with it are refused from now on; those in flight are finished."""
     from bateau.wiring.keys import Keys
 
-    removed, left = Keys(name, os.environ).revoke(key)
+    keys = Keys(name, os.environ)
+    removed, left = keys.revoke(key)
     click.echo(f"revoked {removed.name}")
     if not left.by_name and left.required:
-        click.echo("it was the last key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+        _tell_who_gets_in(has_issuers=bool(keys.issuers()))
+
+
+def _tell_who_gets_in(*, has_issuers: bool) -> None:
+    """Print who gets in while there is no key."""
+    if has_issuers:
+        click.echo("there is no key, so only the tokens of issuers get in: bateau keys issuer list", err=True)
+    else:
+        click.echo("there is no key, so every request is refused; `bateau keys create NAME` makes one", err=True)
 
 
 def _show_secret(key: str, secret: str, *, as_json: bool, verb: str, path: Path | None = None) -> None:

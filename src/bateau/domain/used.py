@@ -20,11 +20,12 @@ _ERROR: Final = 400
 class Used:
     """One request. `at` is in seconds since the epoch; other times are in milliseconds.
 
-    `key` is None where none was needed or sent, `model` where none that exists was named. `tokens_in` includes
-    `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it closed the connection before the
-    answer was complete. `events` are those that a stream had, None for an answer that was none. `queue_ms` is the time
-    that the engine did not work on it, None if the engine does not say its times. `cut`: its gateway ended before it.
-    `estimated`: the tokens are not those of an answer, because it is not known whole.
+    `key` is None where none was needed or sent, `owner` where a key and no token was, `model` where none that exists
+    was named. `tokens_in` includes `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it
+    closed the connection before the answer was complete. `events` are those that a stream had, None for an answer that
+    was none. `queue_ms` is the time that the engine did not work on it, None if the engine does not say its times.
+    `cut`: its gateway ended before it. `estimated`: the tokens are not those of an answer, because it is not known
+    whole.
     """
 
     at: float
@@ -32,6 +33,7 @@ class Used:
     path: str
     status: int
     key: str | None = None
+    owner: str | None = None
     model: str | None = None
     replica: str | None = None
     tokens_in: int | None = None
@@ -100,12 +102,18 @@ class Summary:
 
 
 def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str]) -> Summary:
-    """Return sums by key, owner, model, day or hour (in UTC). `owners` are those of the keys that exist."""
-    group = _GROUPS[by]
+    """Return sums by key, owner, model, day or hour (in UTC).
+
+    `owners` are those of the keys that exist. A request with a token says its own, unless it was cut; then it is the
+    owner of the request before it with a token of the same subject.
+    """
+    group, owners = _GROUPS[by], dict(owners)
     found: dict[str, Sum] = {}
     total = Sum()
     for used in requests:
         total.add(used)
+        if used.key and used.owner:
+            owners[used.key] = used.owner
         found.setdefault(group(used, owners), Sum()).add(used)
     return Summary(by=dict(sorted(found.items())), total=total)
 
@@ -119,7 +127,7 @@ def _hour(used: Used, _: Mapping[str, str]) -> str:
 
 
 def _owner(used: Used, owners: Mapping[str, str]) -> str:
-    return owners.get(used.key, "(unknown)") if used.key else "(no key)"
+    return used.owner or owners.get(used.key, "(unknown)") if used.key else "(no key)"
 
 
 _GROUPS: Final[Mapping[By, Callable[[Used, Mapping[str, str]], str]]] = {

@@ -225,6 +225,7 @@ def _used(line: bytes) -> Used | None:
         path=path,
         status=_whole(tree, "status") or 0,
         key=text_at(tree, "key") or None,
+        owner=text_at(tree, "owner") or None,
         # The gateway's own answers have routes in dashes.
         model=None if not route or route.startswith("-") else route,
         replica=text_at(tree, "replica") or None,

@@ -1,4 +1,6 @@
-"""What a control plane does beside its loop: renew the certificate, rotate the ledger, refuse keys without tokens left.
+"""What a control plane does beside its loop.
+
+It renews the certificate, rotates the ledger, refuses keys without tokens left, and fetches the keys of issuers.
 
 Called by cli.up.
 
@@ -12,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from bateau.domain.errors import BateauError
+from bateau.wiring.issuers import REFRESH_S
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform
@@ -26,7 +29,8 @@ _LEDGER_S: Final = 60.0
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     """Return the chores of a control plane, each of which never ends."""
-    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform)]
+    issuers = repeated(platform.issuers.refresh, every_s=REFRESH_S, wrong="the keys of issuers cannot be kept")
+    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers]
     if certificate := platform.certificate:
 
         async def renew() -> None:

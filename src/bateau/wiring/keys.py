@@ -1,6 +1,6 @@
-"""Create, rotate and revoke the API keys of an instance, and write the filters by which Envoy checks them.
+"""Change the API keys and the issuers of an instance, and write the filters by which Envoy checks both.
 
-Called by cli.keys, cli.up and wiring.
+Called by cli.issuers, cli.keys, cli.up and wiring.
 
 Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
@@ -16,13 +16,16 @@ from typing import Final
 
 from bateau.domain.api_key import GLOB, REQUESTS_MAX, ApiKey
 from bateau.domain.errors import ControlError
+from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.domain.used import Refusal
 from bateau.kit.json_value import ReadJson, text_at
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
+from bateau.store.issuers import IssuerFile, SigningKeyFile
 from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
 from bateau.store.state_file import StateFile
 from bateau.traffic.envoy.gate import Gate, Refused, gate_filter, refused_in
+from bateau.traffic.envoy.issuer_filters import Known
 from bateau.traffic.envoy.key_filters import BUDGETS, GATE, MODEL_TOKENS, budget_filter, file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
 from bateau.traffic.envoy.model_limits import model_tokens_filter
@@ -41,6 +44,8 @@ class Keys:
         self._paths = paths(instance, environ)
         self._file = KeyFile(self._paths.state / "keys.json")
         self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
+        self._issuers = IssuerFile(self._paths.state / "issuers.json")
+        self._signing_keys = SigningKeyFile(self._paths.state / "signing-keys.json")
         # Which filters the gateway has, for commands that write them while no control plane runs.
         self._chain = StateFile(self._paths.state / "filters.json")
 
@@ -107,6 +112,58 @@ class Keys:
                 self._store(found)
         return found
 
+    def issuers(self) -> Sequence[Issuer]:
+        """Return the issuers whose tokens get in. Raises ControlError if their file is damaged."""
+        return self._issuers.load()
+
+    def signing_keys(self) -> Mapping[str, SigningKeys]:
+        """Return the keys of issuers as they were fetched last, by the name of the issuer. Raises ControlError."""
+        return {issuer.name: keys for issuer, keys in _known(self._issuers.load(), self._signing_keys.load())}
+
+    def admit_issuer(self, issuer: Issuer, keys: SigningKeys) -> None:
+        """Let the tokens of one more issuer in from now on. Raises ControlError."""
+        make(self._paths)
+        with self._file.changing() as keyring:
+            before = self._issuers.load()
+            for each in before:
+                if issuer.name == each.name or issuer.url == each.url:
+                    raise ControlError(
+                        f"there is an issuer {each.name} already, {each.url}",
+                        hint=f"remove it first: bateau keys issuer remove {each.name}; or name this one with --as",
+                    )
+            signing_keys = {**self.signing_keys(), issuer.name: keys}
+            issuers = (*before, issuer)
+            self._publish(replace(keyring, began=True), _known(issuers, signing_keys))
+            # In this order, an endpoint that has an issuer is never open.
+            self._file.save(replace(keyring, began=True))
+            self._signing_keys.save(signing_keys)
+            self._issuers.save(issuers)
+
+    def dismiss_issuer(self, name: str) -> Issuer:
+        """Refuse the tokens of an issuer from now on, and return it. Raises ControlError."""
+        with self._file.changing() as keyring:
+            issuers = {each.name: each for each in self._issuers.load()}
+            if name not in issuers:
+                near = closest(name, issuers)
+                raise ControlError(
+                    f"there is no issuer {name}",
+                    hint=f"did you mean {near}?" if near else "`bateau keys issuer list` shows all",
+                )
+            left = [each for each in issuers.values() if each.name != name]
+            self._publish(keyring, _known(left, self._signing_keys.load()))
+            self._issuers.save(left)
+        return issuers[name]
+
+    def keep_signing_keys(self, found: Mapping[str, SigningKeys]) -> None:
+        """Verify tokens with these keys from now on, by the name of the issuer. Raises ControlError."""
+        with self._file.changing() as keyring:
+            issuers, before = self._issuers.load(), self.signing_keys()
+            # An issuer may have been removed meanwhile, or another one may have its name.
+            known = _known(issuers, {**before, **{issuer.name: keys for issuer, keys in _known(issuers, found)}})
+            if {name: keys.jwks for name, keys in before.items()} != {each.name: keys.jwks for each, keys in known}:
+                self._publish(keyring, known)
+            self._signing_keys.save({issuer.name: keys for issuer, keys in known})
+
     def refuse(self, refused: Refused) -> None:
         """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
         write_private(self._file_of(BUDGETS), budget_filter(refused))
@@ -164,9 +221,11 @@ class Keys:
         self._publish(keyring)
         self._file.save(keyring)
 
-    def _publish(self, keyring: Keyring) -> None:
+    def _publish(self, keyring: Keyring, issuers: Known | None = None) -> None:
+        """Write the gateway's filters; without `issuers`, for those that are kept. Raises ControlError."""
         keys = self._admitted(keyring)
-        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
+        known = _known(self._issuers.load(), self._signing_keys.load()) if issuers is None else issuers
+        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY), issuers=known)
         by_reader = {BUDGETS: budget_filter({}), MODEL_TOKENS: model_tokens_filter(())}
         try:
             for name, content in by_reader.items():
@@ -213,6 +272,11 @@ class Keys:
 
     def _file_of(self, name: str) -> Path:
         return Path(file_of(self.directory, name))
+
+
+def _known(issuers: Sequence[Issuer], found: Mapping[str, SigningKeys]) -> Known:
+    """Return the issuers whose keys were fetched: nobody could verify the tokens of the others."""
+    return [(each, keys) for each in issuers if (keys := found.get(each.name)) and keys.url == each.url]
 
 
 def with_secret(wanted: ApiKey) -> tuple[ApiKey, str]:

@@ -45,6 +45,7 @@ from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
+from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
 from bateau.wiring.metrics import metrics_page
@@ -59,10 +60,7 @@ from bateau.wiring.usage import opened_ledger
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
-
 ENVOY_CONCURRENCY_MAX = 4
-
-
 __all__ = ["Applied", "LocalPlatform", "Settings", "models", "shown", "stop_leftovers"]
 
 
@@ -130,14 +128,15 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
+        self.issuers = Issuers(keys, settings.environ)
         self.ledger = opened_ledger(settings.instance, settings.environ)
         self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all, required=settings.require_keys)
-        later = settings.require_keys
-        check_access(settings.listen, settings.access, keyring, instance=settings.instance, keys_later=later)
+        others = settings.require_keys or bool(keys.issuers())
+        check_access(settings.listen, settings.access, keyring, instance=settings.instance, others=others)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
         if self.certificate:
             self.certificate.refresh()
@@ -272,7 +271,8 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        return await metrics_page(self.control, self.plane, self._counted_events, self.filters)
+        known = self.issuers.known()
+        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, known)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""

@@ -4,10 +4,11 @@ Called by wiring.local.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bateau import __version__
 from bateau.control.loop import Control
+from bateau.domain.issuer import SigningKeys
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
@@ -21,8 +22,14 @@ _ENVOY_FILTER = (
 )
 
 
-async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvents, filters: Filters) -> str:
-    """Return the Prometheus page of an instance."""
+async def metrics_page(
+    control: Control,
+    plane: EnvoyPlane,
+    events: CountedEvents,
+    filters: Filters,
+    signing_keys: Mapping[str, SigningKeys],
+) -> str:
+    """Return the Prometheus page of an instance. `signing_keys` are those of issuers, by name."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
     page.add(
@@ -36,6 +43,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvent
     _add_replicas(page, replicas)
     _add_control(page, control)
     _add_events(page, events)
+    _add_issuers(page, signing_keys)
     envoys, texts = await asyncio.gather(
         plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
     )
@@ -58,6 +66,23 @@ def _add_control(page: Page, control: Control) -> None:
         ("bateau_control_reads_total", counts.reads, "Times that the specs were read."),
     ):
         page.add(name, {}, value, kind="counter", says=says)
+
+
+def _add_issuers(page: Page, signing_keys: Mapping[str, SigningKeys]) -> None:
+    for name, keys in signing_keys.items():
+        for metric, value, says in (
+            (
+                "bateau_issuer_keys_refreshed_timestamp_seconds",
+                round(keys.fetched_at, 3),
+                "When the keys of an OIDC issuer were fetched last.",
+            ),
+            (
+                "bateau_issuer_failing",
+                int(keys.failing_since is not None),
+                "1 while the keys of an OIDC issuer cannot be fetched; the last ones stay.",
+            ),
+        ):
+            page.add(metric, {"issuer": name}, value, kind="gauge", says=says)
 
 
 def _add_events(page: Page, events: CountedEvents) -> None:

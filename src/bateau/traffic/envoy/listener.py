@@ -25,6 +25,8 @@ from bateau.traffic.envoy.key_filters import (
     KEYS,
     LISTED,
     MODEL_TOKENS,
+    OF_TOKENS,
+    TOKEN_CHAIN,
     discovered,
 )
 from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, model_requests_filter
@@ -107,7 +109,8 @@ def inner_listener(files: FrontFiles) -> ReadObject:
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
     address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
-    return _front(INNER, address, {}, files, without=(_FORGED_FILTER, IDENTITY, KEYS), trusts_key=True)
+    without = (_FORGED_FILTER, IDENTITY, KEYS, *OF_TOKENS)
+    return _front(INNER, address, {}, files, without=without, trusts_key=True)
 
 
 def _front(
@@ -172,7 +175,8 @@ def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
     unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
     caller = unchanging.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
-    checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS, LISTED)]
+    names = (GATE, MODEL_TOKENS, LISTED) if trusts_key else (TOKEN_CHAIN, GATE, MODEL_TOKENS, LISTED)
+    checks = [discovered(name, files.key_filters) for name in names]
     return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
 
 

@@ -23,6 +23,7 @@ from bateau.traffic.envoy.plain_errors import PATHS, plain_error
 BODY_BYTES_MAX = 32 * 1024 * 1024
 RETRY_AFTER_S = 2
 
+_OF_TOKENS = "jwt_authn_access_denied{"
 _CONTROL_PATHS = "/metrics|/-/webhooks/git"
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 
@@ -86,6 +87,32 @@ FRONT_ONLY = (
         kind="invalid_request_error",
     ),
     Reply(
+        status=403,
+        details=f"{_OF_TOKENS}Audiences_in_Jwt_are_not_allowed",
+        becomes=401,
+        text="The token is for another audience than this endpoint.",
+        code="wrong_audience",
+        kind="invalid_request_error",
+    ),
+    *(
+        Reply(status=401, details=details, text=text, code=code, kind="invalid_request_error")
+        for details, text, code in (
+            (f"{_OF_TOKENS}Jwt_is_expired", "The token has expired.", "expired_token"),
+            (f"{_OF_TOKENS}Jwt_not_yet_valid", "The token is not valid yet.", "invalid_token"),
+            (
+                f"{_OF_TOKENS}Jwt_issuer_is_not_configured",
+                "The token is of an issuer that this endpoint does not accept.",
+                "unknown_issuer",
+            ),
+            (
+                _OF_TOKENS,
+                "The token cannot be verified: its form, its algorithm, its signature or its expiry is wrong.",
+                "invalid_token",
+            ),
+            ("lua_response", "The token has no subject, or one that is too long.", "invalid_token"),
+        )
+    ),
+    Reply(
         status=401,
         text="The API key is not one of this endpoint, or it was revoked.",
         code="invalid_api_key",
@@ -141,12 +168,15 @@ FRONT_ONLY = (
             ),
         )
     ),
-    Reply(
-        status=403,
-        details="rbac_access_denied",
-        text=f"The API key '%REQ({KEY_HEADER})%' may not use this model.",
-        code="model_not_allowed",
-        kind="invalid_request_error",
+    *(
+        Reply(status=403, details=details, text=text, code="model_not_allowed", kind="invalid_request_error")
+        for details, text in (
+            ("rbac_access_denied", f"The API key '%REQ({KEY_HEADER})%' may not use this model."),
+            *(
+                (details, f"The token of '%REQ({KEY_HEADER})%' does not allow this model.")
+                for details in ("lua_response", "claimed_models")
+            ),
+        )
     ),
     Reply(
         status=429,

@@ -19,9 +19,8 @@ from typing import Final
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.dynamic_module import module_config, text_config
-from bateau.traffic.envoy.key_filters import KEY_HEADER
 from bateau.traffic.envoy.lua import script
-from bateau.traffic.envoy.names import METADATA_NAMESPACE
+from bateau.traffic.envoy.names import KEY_HEADER, METADATA_NAMESPACE, MODELS_HEADER, OWNER_HEADER
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
 CALLER_FILTER: Final = "bateau.caller"
@@ -44,6 +43,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     "v": "1",  # the format of a line
     **_ABOUT,
     "key": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:key)%",
+    "owner": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:owner)%",  # of a caller with a token
     "method": "%REQ(:method)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
@@ -69,13 +69,19 @@ _KNOWN_PATH: Final[ReadObject] = {
 
 
 def caller_filter() -> ReadObject:
-    """Return the HTTP filter that remembers the name of the key: a route may remove the header."""
-    rule = {
-        "header": KEY_HEADER,
-        "on_header_present": {"metadata_namespace": METADATA_NAMESPACE, "key": "key", "type": "STRING"},
-        "remove": False,
-    }
-    return _filter(CALLER_FILTER, "filters.http.header_to_metadata.v3.Config", {"request_rules": [rule]})
+    """Return the HTTP filter that remembers the name of the key: a route may remove the header.
+
+    From the translator come two headers more, which no replica gets.
+    """
+    rules = [
+        {
+            "header": header,
+            "on_header_present": {"metadata_namespace": METADATA_NAMESPACE, "key": key, "type": "STRING"},
+            "remove": header != KEY_HEADER,
+        }
+        for header, key in ((KEY_HEADER, "key"), (OWNER_HEADER, "owner"), (MODELS_HEADER, "models"))
+    ]
+    return _filter(CALLER_FILTER, "filters.http.header_to_metadata.v3.Config", {"request_rules": rules})
 
 
 def usage_filter() -> ReadObject:
