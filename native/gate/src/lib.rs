@@ -10,6 +10,8 @@
 
 mod abi;
 mod admission;
+mod balance;
+mod balance_hooks;
 mod barrier;
 mod clock;
 mod content;
@@ -25,6 +27,7 @@ mod model;
 mod number;
 mod path;
 mod plain;
+mod prefix;
 mod rates;
 mod scan;
 mod sse;
