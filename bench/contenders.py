@@ -167,7 +167,7 @@ def _native_chain(place: Place) -> Running:
     ledger = place.folder / "requests.jsonl"
     place.keys.use(Gate(library=library, ledger=ledger))
     place.keys.publish(open_to_all=False)
-    return _chain(place, FrontFiles(key_filters=place.keys.directory, ledger=ledger, native=True))
+    return _chain(place, FrontFiles(key_filters=place.keys.directory, ledger=ledger, library=library))
 
 
 def _chain(place: Place, files: FrontFiles) -> Running:

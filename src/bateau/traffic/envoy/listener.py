@@ -75,14 +75,14 @@ class FrontFiles:
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
-    With `native`, one filter does what Envoy's own filters do otherwise: see `gate`. It needs `key_filters`.
-    Web pages of `origins` may use them.
+    `library` is that of the native filter, which then does what Envoy's own filters do otherwise: see `gate`. It needs
+    `key_filters`. Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
     inner: PurePath | None = None
-    native: bool = False
+    library: PurePath | None = None
     origins: tuple[str, ...] = ()
 
 
@@ -121,7 +121,7 @@ def _front(
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
-    if files.native:
+    if files.library:
         logs: list[ReadObject] = []
         chain = _native_chain(files, trusts_key=trusts_key)
     else:
@@ -279,7 +279,7 @@ def front_filters(files: FrontFiles) -> list[ReadObject]:
     """
     # Has an effect only on routes that rename the model.
     rename = _http_filter("transform", "transform.v3.TransformConfig", {})
-    if files.native:
+    if files.library:
         return [*([caller_filter()] if files.inner else []), rename, *hold_filters()]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 
