@@ -27,7 +27,8 @@ class Ports:
     `remote_url` is where other machines reach the endpoint, None if they do not. `who` is recorded in the history.
     `no_history` is the reason if there are no `revisions`. `numbers` hands out the loopback ports of apps. Without a
     `prober`, external APIs are not probed. `own_services` are Bateau's own, which run beside those of the
-    specs. `service_keys` has the keys by which services ask models.
+    specs. `service_keys` has the keys by which services ask models. `no_affinity` says why the planes cannot balance by
+    conversations, None if they can.
     """
 
     site: Site
@@ -47,4 +48,5 @@ class Ports:
     who: str = "unknown"
     own_services: Sequence[Workload] = ()
     service_keys: ServiceKeyring | None = None
+    no_affinity: str | None = None
     events: Sequence[Events] = ()

@@ -1,4 +1,4 @@
-"""What a control plane does beside its loop: renew the certificate, rotate the ledger, refuse keys without tokens left.
+"""What a control plane does beside its loop: renew the certificate, rotate the ledger and act on its lines.
 
 Called by cli.up.
 
@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from bateau.domain.errors import BateauError
+from bateau.wiring.affinity import AffinityWatch
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform
@@ -38,6 +39,7 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
 async def _account(platform: "LocalPlatform") -> None:
     """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
     at: float | None = None
+    affinity = AffinityWatch(platform.ledger, platform.control)
 
     async def account() -> None:
         nonlocal at
@@ -48,6 +50,7 @@ async def _account(platform: "LocalPlatform") -> None:
                 await platform.ledger.keep(platform.plane.reopen_logs, now=now)
         finally:
             await asyncio.to_thread(platform.budgets.keep, now)
+        await affinity.keep(now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
 

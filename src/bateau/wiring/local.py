@@ -62,7 +62,6 @@ logger = logging.getLogger(__name__)
 
 ENVOY_CONCURRENCY_MAX = 4
 
-
 __all__ = ["Applied", "LocalPlatform", "Settings", "models", "shown", "stop_leftovers"]
 
 
@@ -186,6 +185,7 @@ class LocalPlatform:
                 who=user(),
                 own_services=(translator(where),),
                 service_keys=ServiceKeys(where, keys),
+                no_affinity=self.filters.no_affinity,
                 events=(LoggedEvents(), self._counted_events),
             )
         )

@@ -35,6 +35,7 @@ async def metrics_page(control: Control, plane: EnvoyPlane, events: CountedEvent
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
     _add_control(page, control)
+    _add_affinity(page, control)
     _add_events(page, events)
     envoys, texts = await asyncio.gather(
         plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
@@ -58,6 +59,17 @@ def _add_control(page: Page, control: Control) -> None:
         ("bateau_control_reads_total", counts.reads, "Times that the specs were read."),
     ):
         page.add(name, {}, value, kind="counter", says=says)
+
+
+def _add_affinity(page: Page, control: Control) -> None:
+    for model in sorted(control.traffic.affine):
+        page.add(
+            "bateau_affinity",
+            {"gen_ai_request_model": model},
+            int(control.affinity.is_on(model)),
+            kind="gauge",
+            says="1 while the turns of a conversation go to one replica, 0 while spec.affinity has no effect.",
+        )
 
 
 def _add_events(page: Page, events: CountedEvents) -> None:
