@@ -167,7 +167,7 @@ def _native_chain(place: Place, *, reuses_connections: bool = True) -> Running:
     ledger = place.folder / "requests.jsonl"
     place.keys.use(Gate(library=library, ledger=ledger))
     place.keys.publish(open_to_all=False)
-    files = FrontFiles(key_filters=place.keys.directory, ledger=ledger, native=library)
+    files = FrontFiles(key_filters=place.keys.directory, ledger=ledger, library=library)
     return _chain(place, files, reuses_connections=reuses_connections)
 
 

@@ -27,6 +27,7 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 
 
 async def _sample_page() -> str:
+    from bateau.control.affinity import Affinity
     from bateau.control.loop import Counts
     from bateau.domain.event import Event
     from bateau.domain.issuer import SigningKeys
@@ -44,6 +45,8 @@ async def _sample_page() -> str:
     control = SimpleNamespace(
         observed=runtime.observe(),
         counts=Counts(),
+        affinity=Affinity(),
+        traffic=SimpleNamespace(affine={"chat": 2}),
         ports=SimpleNamespace(site=SimpleNamespace(runtime=runtime)),
     )
     events = CountedEvents()

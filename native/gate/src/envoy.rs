@@ -107,6 +107,11 @@ impl Http {
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.0) }
     }
 
+    /// Have Envoy choose the route now: it does when it is asked for the cluster.
+    pub fn choose_route(self) {
+        self.metadata(METADATA_CLUSTER, "", "");
+    }
+
     /// A text in metadata: of the request, or of the replica.
     pub fn metadata<'a>(self, source: u32, namespace: &str, key: &str) -> Option<&'a [u8]> {
         let mut found = Buf::NONE;

@@ -2,6 +2,8 @@
 
 use crate::abi::*;
 use crate::admission::{self, Aboard, Refusal};
+use crate::balance::{self, BalancedBy};
+use crate::balance_hooks::PREFIX_HEADER;
 use crate::claims::Claims;
 use crate::envoy::{self, Http};
 use crate::ledger::Ledger;
@@ -95,6 +97,7 @@ pub struct Stream {
     left: Option<(u64, Left)>,
     question: Option<Box<Question>>,
     names_model: bool,
+    balanced_by: Option<BalancedBy>,
     answer: Option<Box<Answer>>,
     first_byte_ns: Option<u64>,
     bytes_in: u64,
@@ -122,6 +125,7 @@ impl Stream {
             left: None,
             question: None,
             names_model: false,
+            balanced_by: None,
             answer: None,
             first_byte_ns: None,
             bytes_in: 0,
@@ -152,11 +156,11 @@ impl Stream {
         match (self.checks.model, is_json, end) {
             (false, ..) => Step::Continue,
             (true, true, false) => {
-                self.question = Some(Box::new(Question::new()));
+                self.question = Some(Box::new(Question::new(self.checks.prompt)));
                 Step::Hold
             }
-            (true, true, true) => self.route(http, Named::Missing),
-            (true, false, _) => self.route(http, Named::Invalid),
+            (true, true, true) => self.route(http, Named::Missing, None),
+            (true, false, _) => self.route(http, Named::Invalid, None),
         }
     }
 
@@ -194,7 +198,8 @@ impl Stream {
     pub fn end_of_body(&mut self, http: Http) -> Step {
         let Some(mut question) = self.question.take() else { return Step::Continue };
         let named = question.finish();
-        self.route(http, named)
+        let prefix = if let Named::Model(model) = &named { question.prefix(model) } else { None };
+        self.route(http, named, prefix)
     }
 
     /// The headers of the answer have come.
@@ -254,6 +259,7 @@ impl Stream {
                     first_byte_ms: self.first_byte_ns.map(milliseconds),
                     bytes_in: self.bytes_in,
                     bytes_out: self.bytes_out,
+                    balanced_by: self.balanced_by.map(BalancedBy::word),
                     is_rate_limited: self.is_rate_limited,
                 };
                 line::write(line, http, &facts, self.answer.as_deref());
@@ -333,7 +339,7 @@ impl Stream {
     }
 
     /// Have the route chosen by the model, if the key may use it.
-    fn route(&mut self, http: Http, named: Named) -> Step {
+    fn route(&mut self, http: Http, named: Named, prefix: Option<u64>) -> Step {
         let table = &self.config.table;
         let value = match &named {
             Named::Missing => &table.missing,
@@ -355,8 +361,7 @@ impl Stream {
             }
             let no_model = *name == table.missing || *name == table.invalid;
             if self.known.as_ref().is_some_and(|key| self.checks.limits && !no_model && !key.may_use(name)) {
-                // Envoy chooses the route when it is asked for the cluster; then the ledger names the model.
-                http.metadata(METADATA_CLUSTER, NAMESPACE, "");
+                http.choose_route(); // the ledger names the model
                 return self.refuse(http, Refusal::of_model());
             }
             if self.claims.as_ref().is_some_and(|claims| self.checks.limits && !no_model && !claims.allow(name)) {
@@ -364,7 +369,26 @@ impl Stream {
                 return self.refuse(http, Refusal::of_claims());
             }
         }
+        if let Some(prefix) = prefix {
+            self.balance(http, prefix);
+        }
         Step::Continue
+    }
+
+    /// Have the balancer know what the conversation begins with, if the route wants that.
+    ///
+    /// A few requests are balanced without it, so that the control plane can compare.
+    fn balance(&mut self, http: Http, prefix: u64) {
+        http.choose_route();
+        if http.metadata(METADATA_ROUTE, NAMESPACE, "affinity").is_none() {
+            return;
+        }
+        if balance::is_compared(&self.id) {
+            self.balanced_by = Some(BalancedBy::Requests);
+            return;
+        }
+        self.balanced_by = Some(BalancedBy::Prefix);
+        http.set(REQUEST_HEADERS, PREFIX_HEADER, format!("{prefix:016x}").as_bytes());
     }
 
     /// Answer with a refusal. Its text names the key.

@@ -10,6 +10,8 @@
 
 mod abi;
 mod admission;
+mod balance;
+mod balance_hooks;
 mod barrier;
 mod begun;
 mod claims;
@@ -27,6 +29,7 @@ mod model;
 mod number;
 mod path;
 mod plain;
+mod prefix;
 mod rates;
 mod scan;
 mod seen;

@@ -40,6 +40,8 @@ pub struct Facts<'a> {
     pub bytes_in: u64,
     /// How many bytes the body of its answer has.
     pub bytes_out: u64,
+    /// How its replica was chosen, if the model lets that depend on conversations.
+    pub balanced_by: Option<&'static str>,
     /// Whether this filter refused it, as one too many in a minute.
     pub is_rate_limited: bool,
 }
@@ -117,6 +119,9 @@ pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&A
     }
     number(out, "bytes_in", facts.bytes_in);
     number(out, "bytes_out", http.number(abi::RESPONSE_SIZE).unwrap_or(facts.bytes_out));
+    if let Some(by) = facts.balanced_by {
+        text(out, "balanced_by", by.as_bytes());
+    }
     if let Some(answer) = answer {
         for (name, count) in answer.said().counts() {
             number(out, name, count);

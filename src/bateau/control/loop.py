@@ -1,7 +1,6 @@
 """The one loop of a site: compare the specs with the running services, and close the gap.
 
-Called by control.status, wiring.local and wiring.metrics. wiring gives it its ports; the faces read its snapshots and
-ask it to roll back and to stop.
+Called by control.status, wiring.affinity, wiring.local and wiring.metrics.
 
 Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
 Held by tests/control/test_texts.py and tests/control/test_snapshots.py::test_quiet_turns_make_no_snapshot.
@@ -20,6 +19,7 @@ import logging
 from collections.abc import Callable, Mapping
 
 from bateau.control.addresses import addresses_of
+from bateau.control.affinity import Affinity
 from bateau.control.app_ports import AppPorts
 from bateau.control.assembly import Assembly
 from bateau.control.blocked import fetched, why_blocked, why_not_waking
@@ -86,7 +86,8 @@ class Control:
         self.scaling = Scaling(self.saving, ports.clock)
         self._scaled = Latest[Release]()
         self.own = OwnServices(ports.own_services)
-        self.traffic = CurrentTraffic(sorted(self.planes.proxies), ports.secret, self.scaling)
+        self.affinity = Affinity(ports.no_affinity)
+        self.traffic = CurrentTraffic(sorted(self.planes.proxies), ports.secret, self.scaling, self.affinity)
         self._tasks: Mapping[str, ModelTask] = {}
         self._walked = Latest[Outcome]()
         self._current = False  # whether `outcome` belongs to the currently desired release

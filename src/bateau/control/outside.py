@@ -29,7 +29,8 @@ class Ports:
     `no_history` is the reason if there are no `revisions`. `numbers` hands out the loopback ports of apps. Without a
     `prober`, external APIs are not probed. `own_services` are Bateau's own, which run beside those of the
     specs. `service_keys` has the keys by which services ask models,
-    `declared_keys` admits those that the specs declare.
+    `declared_keys` admits those that the specs declare. `no_affinity` says why the planes cannot balance by
+    conversations, None if they can.
     """
 
     site: Site
@@ -50,4 +51,5 @@ class Ports:
     own_services: Sequence[Workload] = ()
     service_keys: ServiceKeyring | None = None
     declared_keys: DeclaredKeyring | None = None
+    no_affinity: str | None = None
     events: Sequence[Events] = ()

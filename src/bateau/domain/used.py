@@ -25,7 +25,7 @@ class Used:
     closed the connection before the answer was complete. `events` are those that a stream had, None for an answer that
     was none. `queue_ms` is the time that the engine did not work on it, None if the engine does not say its times.
     `cut`: its gateway ended before it. `estimated`: the tokens are not those of an answer, because it is not known
-    whole.
+    whole. `balanced_by` says what chose the replica, "prefix" or "requests", if the model has affinity.
     """
 
     at: float
@@ -49,6 +49,7 @@ class Used:
     queue_ms: int | None = None
     cut: bool = False
     estimated: bool = False
+    balanced_by: str | None = None
 
     @property
     def ended_at(self) -> float:

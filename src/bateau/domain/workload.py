@@ -157,17 +157,22 @@ class Limits:
         return (self.tokens_per_minute, self.per_key.tokens_per_minute) != (None, None)
 
 
+Affinity = Literal["prefix", "none"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """Which models answer the requests for a model, besides itself.
+    """Which models answer the requests for a model, besides itself, and which of its replicas.
 
     `fallback` is the name of the model that answers if this one cannot. `split` has the names of models that get a part
-    of its requests, in percent. An answer takes at most `timeout_s` seconds; None: as long as it takes.
+    of its requests, in percent. An answer takes at most `timeout_s` seconds; None: as long as it takes. With `affinity`
+    "prefix", the requests of a conversation go to one replica.
     """
 
     fallback: str | None = None
     split: tuple[tuple[str, int], ...] = ()
     timeout_s: float | None = None
+    affinity: Affinity = "none"
 
     @property
     def others(self) -> frozenset[str]:

@@ -1,6 +1,6 @@
 """The ledger: one line for each request, written by Envoy, rotated and read here.
 
-Called by wiring.budgets and wiring.usage.
+Called by wiring.
 
 Envoy appends to `requests.jsonl`. It is renamed when it is large or a day old; older files are compressed, and removed
 after 90 days.
@@ -135,10 +135,14 @@ class Ledger:
 
 
 class Tail:
-    """The requests of the file that is written to, as they come; across rotations, each once."""
+    """The requests of the file that is written to, as they come; across rotations, each once.
 
-    def __init__(self, ledger: Ledger) -> None:
+    With `from_now`, those that are there already are left out.
+    """
+
+    def __init__(self, ledger: Ledger, *, from_now: bool = False) -> None:
         self._ledger = ledger
+        self._skips = from_now
         self._files: list[IO[bytes]] = []
         self._begun: dict[int, bytes] = {}  # a line that is not complete yet, by file
 
@@ -148,6 +152,9 @@ class Tail:
             inode = self._ledger.path.stat().st_ino
             if not self._files or os.fstat(self._files[-1].fileno()).st_ino != inode:
                 self._files.append(self._ledger.path.open("rb"))
+                if self._skips:
+                    self._files[-1].seek(0, os.SEEK_END)
+        self._skips = False
         for file in self._files:
             yield from self._new(file)
         # A writer may still have the file before this one, but not the one before that: a rotation takes a minute.
@@ -241,6 +248,7 @@ def _used(line: bytes) -> Used | None:
         stop_reason=text_at(tree, "stop_reason") or None,
         queue_ms=_queue_ms(tree),
         cut=tree[_FORMAT_FIELD] == _BEGUN_FORMAT,
+        balanced_by=text_at(tree, "balanced_by") or None,
     )
 
 

@@ -1,6 +1,6 @@
 """What a control plane does beside its loop.
 
-It renews the certificate, rotates the ledger, refuses keys without tokens left, and fetches the keys of issuers.
+It renews the certificate, rotates the ledger, acts on its lines, and fetches the keys of issuers.
 
 Called by cli.up.
 
@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from bateau.domain.errors import BateauError
+from bateau.wiring.affinity import AffinityWatch
 from bateau.wiring.issuers import REFRESH_S
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ async def _follow_keys(platform: "LocalPlatform") -> None:
 async def _account(platform: "LocalPlatform") -> None:
     """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
     at: float | None = None
+    affinity = AffinityWatch(platform.ledger, platform.control)
 
     async def account() -> None:
         nonlocal at
@@ -63,6 +65,7 @@ async def _account(platform: "LocalPlatform") -> None:
                 await platform.ledger.keep(platform.plane.reopen_logs, now=now)
         finally:
             await asyncio.to_thread(platform.budgets.keep, now)
+        await affinity.keep(now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
 

@@ -21,6 +21,7 @@ from typing import Final, Literal
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadObject, is_object, text_at
 from bateau.traffic.envoy import FrontFiles
+from bateau.traffic.envoy.affinity import affinity_policy
 from bateau.traffic.envoy.gate import Gate, gate_filter_config
 from bateau.traffic.envoy.usage import native_begun_log
 
@@ -57,7 +58,12 @@ class Filters:
 
     def files(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontFiles:
         """Return what the front listeners work with, so that they have these filters."""
-        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=self.library, origins=origins)
+        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, library=self.library, origins=origins)
+
+    @property
+    def no_affinity(self) -> str | None:
+        """Why requests cannot be balanced by their conversations; None if they can."""
+        return None if self.library else f"it needs the native filter, and the gateway has Envoy's own: {self.why}"
 
 
 def chosen_filters(binary: Path, cache: Path, environ: Mapping[str, str]) -> Filters:
@@ -185,4 +191,8 @@ def _one_filter(library: Path) -> ReadObject:
         "address": {"pipe": {"path": "@bateau-validation"}},
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
-    return {"static_resources": {"listeners": [listener]}}
+    cluster: ReadObject = {
+        "name": "validation",
+        "load_balancing_policy": {"policies": [{"typed_extension_config": affinity_policy(library)}]},
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}

@@ -189,6 +189,7 @@ class LocalPlatform:
                 own_services=(translator(where),),
                 service_keys=ServiceKeys(where, keys),
                 declared_keys=self.declared_keys,
+                no_affinity=self.filters.no_affinity,
                 events=(LoggedEvents(), self._counted_events),
             )
         )

@@ -42,6 +42,7 @@ async def metrics_page(
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
     _add_control(page, control)
+    _add_affinity(page, control)
     _add_events(page, events)
     _add_issuers(page, signing_keys)
     envoys, texts = await asyncio.gather(
@@ -83,6 +84,17 @@ def _add_issuers(page: Page, signing_keys: Mapping[str, SigningKeys]) -> None:
             ),
         ):
             page.add(metric, {"issuer": name}, value, kind="gauge", says=says)
+
+
+def _add_affinity(page: Page, control: Control) -> None:
+    for model in sorted(control.traffic.affine):
+        page.add(
+            "bateau_affinity",
+            {"gen_ai_request_model": model},
+            int(control.affinity.is_on(model)),
+            kind="gauge",
+            says="1 while the turns of a conversation go to one replica, 0 while spec.affinity has no effect.",
+        )
 
 
 def _add_events(page: Page, events: CountedEvents) -> None:

@@ -1,6 +1,6 @@
 """Where the ledger of an instance is, who answers for its keys, and what its engines have counted.
 
-Called by cli.usage and wiring.local.
+Called by cli.explain_route, cli.usage and wiring.local.
 """
 
 import os

@@ -12,6 +12,7 @@ from bateau.domain.route import Route
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
+    Affinity,
     Health,
     Limits,
     ModelServer,
@@ -158,6 +159,13 @@ class ModelSpec:
         minimum=0.001,
         examples=("10m",),
     )
+    affinity: Affinity = described(
+        "How the replica for a request is chosen, on one machine only. `prefix`: the turns of a conversation, which "
+        "begin with the same system prompt and user message, go to one replica, whose prompt cache has them, unless it "
+        "has one and a half times its share of the requests. It turns itself off while requests without it are faster. "
+        "`none`: the replica with the fewest requests.",
+        default="prefix",
+    )
     rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
 
@@ -181,7 +189,12 @@ def to_workload(document: Hydrated) -> Workload:
         rollout=spec.rollout,
         route=spec.route,
         limits=spec.limits,
-        routing=Routing(fallback=spec.fallback, split=tuple(sorted(spec.split.items())), timeout_s=spec.timeout),
+        routing=Routing(
+            fallback=spec.fallback,
+            split=tuple(sorted(spec.split.items())),
+            timeout_s=spec.timeout,
+            affinity="none" if spec.engine == "external" else spec.affinity,
+        ),
         position=document.position,
         positions=document.positions,
         tree=document.tree,

@@ -16,6 +16,7 @@ from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.url import UrlError, parsed
 from bateau.traffic.envoy.addressed import addressing_filter
+from bateau.traffic.envoy.affinity import affinity_policy
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
@@ -65,31 +66,18 @@ class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
     """A backend has a value that cannot be rendered. The message names the value, and contains no secret."""
 
 
-def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
+def cluster(backend: Backend, *, zone_aware: bool = False, balancer: PurePath | None = None) -> ReadObject:
     """Return the Cluster of a service: least-request over all ready endpoints, or the one external target.
 
     With `zone_aware`, a gateway prefers endpoints of its own zone, as far as that leaves the load even: Envoy compares
-    the share of the gateways in each zone with that of the endpoints.
+    the share of the gateways in each zone with that of the endpoints. `balancer` is the library that knows which
+    replica had a conversation.
     """
     found: dict[str, ReadJson] = {
         "name": cluster_name(backend),
         "connect_timeout": "2s",
         "circuit_breakers": _limits(backend),
-        "load_balancing_policy": {
-            "policies": [
-                {
-                    "typed_extension_config": {
-                        "name": "envoy.load_balancing_policies.least_request",
-                        "typed_config": {
-                            "@type": TYPE + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-                            # Compare all endpoints instead of two at random: replicas are few and requests long.
-                            "selection_method": "FULL_SCAN",
-                            **({"locality_lb_config": _ZONE_AWARE} if zone_aware else {}),
-                        },
-                    }
-                }
-            ]
-        },
+        "load_balancing_policy": {"policies": [{"typed_extension_config": _policy(backend, zone_aware, balancer)}]},
         # If no replica is ready, answer 503 instead of trying one that is not. A change of health counts at once; Envoy
         # would collect them for a second.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
@@ -108,6 +96,21 @@ def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
                 found["per_connection_buffer_limit_bytes"] = BODY_BYTES_MAX
             found["typed_extension_protocol_options"] = http_protocol_options(options)
     return found
+
+
+def _policy(backend: Backend, zone_aware: bool, balancer: PurePath | None) -> ReadObject:
+    # Also without affinity, and for a model that leaves: another policy would replace the cluster.
+    if balancer and backend.external is None and backend.protocol in _MODELS:
+        return affinity_policy(balancer)
+    return {
+        "name": "envoy.load_balancing_policies.least_request",
+        "typed_config": {
+            "@type": TYPE + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+            # Compare all endpoints instead of two at random: replicas are few and requests long.
+            "selection_method": "FULL_SCAN",
+            **({"locality_lb_config": _ZONE_AWARE} if zone_aware else {}),
+        },
+    }
 
 
 def _model(backend: Backend) -> str:

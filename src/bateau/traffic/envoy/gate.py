@@ -20,7 +20,7 @@ from typing import Final
 
 from bateau.domain.api_key import ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, text_at
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TRANSLATED, TRANSLATED_ROOT, WEBHOOK
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, PATHS, TRANSLATED, TRANSLATED_ROOT, WEBHOOK
 from bateau.traffic.envoy.dynamic_module import module_config, text_config
 from bateau.traffic.envoy.key_filters import GATE, file_response
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
@@ -69,6 +69,7 @@ def gate_filter_config(gate: Gate, keys: Sequence[ApiKey] | None = None, refused
         "missing": MISSING_MODEL,
         "invalid": INVALID_BODY,
         "model_paths": list(MODEL_PATHS),
+        "prompt_paths": list(PATHS["generate"]),
         "exceptions": list(EXCEPTIONS),
         "keys": [_key(key) for key in keys or ()],
         "refused": {period: dict(sorted(names.items())) for period, names in sorted(refused.items())},

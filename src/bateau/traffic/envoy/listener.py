@@ -79,15 +79,14 @@ class FrontFiles:
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
-    `native` is the library of the filter that does what Envoy's own filters do otherwise: see `gate`. It needs
-    `key_filters`.
-    Web pages of `origins` may use them.
+    `library` is that of the native filter, which then does what Envoy's own filters do otherwise: see `gate`. It needs
+    `key_filters`. Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
     inner: PurePath | None = None
-    native: PurePath | None = None
+    library: PurePath | None = None
     origins: tuple[str, ...] = ()
 
 
@@ -127,7 +126,7 @@ def _front(
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
-    if files.native:
+    if files.library:
         logs: list[ReadObject] = []
         chain = _native_chain(files, trusts_key=trusts_key)
     else:
@@ -137,7 +136,7 @@ def _front(
         chain = [cors_filter(files.origins), *chain]
     router: ReadObject = {"suppress_envoy_headers": True}
     if files.ledger:
-        begun = native_begun_log(files.native, files.ledger) if files.native else begun_log(files.ledger)
+        begun = native_begun_log(files.library, files.ledger) if files.library else begun_log(files.ledger)
         options = {"flush_upstream_log_on_upstream_stream": True}
         router = {**router, "upstream_log": [begun], "upstream_log_options": options}
     manager = _http_connection_manager(FRONT, chain, config, logs=logs, router=router)
@@ -287,7 +286,7 @@ def front_filters(files: FrontFiles) -> list[ReadObject]:
     """
     # Has an effect only on routes that rename the model.
     rename = _http_filter("transform", "transform.v3.TransformConfig", {})
-    if files.native:
+    if files.library:
         return [*([caller_filter()] if files.inner else []), rename, *hold_filters()]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 

@@ -13,3 +13,4 @@ OWNER_HEADER: Final = "x-bateau-owner"
 MODELS_HEADER: Final = "x-bateau-models"
 MODEL_HEADER: Final = "x-bateau-model"  # of a request: its model, as routes match it
 METADATA_NAMESPACE: Final = "bateau"  # of what filters and routes know about a request
+AFFINITY: Final = "affinity"  # in the metadata of a route: its requests are balanced by their conversations
