@@ -19,9 +19,12 @@ from typing import Final, get_type_hints
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_array, is_object, text_at, texts_at
+from bateau.kit.money import Money
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
+_MONEY: Final = ("money_per_day", "money_per_month")
+_READ_APART: Final = ("models", *_MONEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,14 +107,20 @@ class KeyFile:
         if not is_object(row):
             raise self._damaged("a key is not an object")
         for name, kind in get_type_hints(ApiKey).items():
-            if name != "models" and not isinstance(row.get(name), kind) and not _is_whole_float(row.get(name), kind):
+            if (
+                name not in _READ_APART
+                and not isinstance(row.get(name), kind)
+                and not _is_whole_float(row.get(name), kind)
+            ):
                 raise self._damaged(f"{name} of a key is {row.get(name)!r}")
         if not texts_at(row, "models"):
             raise self._damaged("a key has no models")
         fields = {each.name: row[each.name] for each in dataclasses.fields(ApiKey) if each.name in row}
         try:
-            return ApiKey(**{**fields, "models": tuple(texts_at(row, "models"))})  # pyright: ignore[reportArgumentType]
-        except TypeError as error:
+            money = {name: Money.parse(text) for name in _MONEY if (text := text_at(row, name))}
+            fields |= {**dict.fromkeys(_MONEY), **money, "models": tuple(texts_at(row, "models"))}
+            return ApiKey(**fields)  # pyright: ignore[reportArgumentType]
+        except (TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
 
     def _damaged(self, why: str) -> ControlError:
@@ -157,4 +166,6 @@ def _is_whole_float(value: object, kind: object) -> bool:
 
 
 def _row(key: ApiKey) -> ReadObject:
-    return {**dataclasses.asdict(key), "models": list(key.models)}
+    fields = {each.name: getattr(key, each.name) for each in dataclasses.fields(key)}
+    money = {name: str(amount) for name in _MONEY if (amount := fields[name])}
+    return {**fields, **money, "models": list(key.models)}

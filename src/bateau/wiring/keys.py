@@ -100,7 +100,7 @@ class Keys:
         return key, left
 
     def refuse(self, refused: Refused) -> None:
-        """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
+        """Refuse keys whose budgets are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
         write_private(self._file_of(BUDGETS), budget_filter(refused))
         if self._written_gate:
             with self._file.changing() as keyring:

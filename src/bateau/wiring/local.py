@@ -41,7 +41,7 @@ from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.ledger import Ledger
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
-from bateau.wiring.budgets import Budgets
+from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import history_path
@@ -55,7 +55,7 @@ from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
-from bateau.wiring.usage import ledger_of
+from bateau.wiring.usage import ledger_of, rate_file_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,10 @@ class LocalPlatform:
         keys = Keys(settings.instance, settings.environ)
         self.ledger = ledger_of(settings.instance, settings.environ)
         _open(self.ledger)
-        self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
+        rates = FollowedRates(
+            rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
+        )
+        self.budgets = Budgets(keys, self.ledger, rates, lambda: self.control.traffic.model_limits)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all)

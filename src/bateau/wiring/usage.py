@@ -1,6 +1,6 @@
-"""Where the ledger of an instance is, who answers for its keys, and what its engines have counted.
+"""Where the ledger of an instance and the costs of its models are, who owns its keys, and what its engines counted.
 
-Called by cli.usage and wiring.local.
+Called by cli.usage, wiring.budgets and wiring.local.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ import psutil
 from bateau.domain.closure import EngineCounts
 from bateau.observe.metrics import samples
 from bateau.store.ledger import Ledger
+from bateau.store.rates import RateFile
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import paths
 
@@ -21,6 +22,11 @@ _IN_FLIGHT = ("bateau_model_requests_processing", "bateau_model_requests_waiting
 def ledger_of(instance: str, environ: Mapping[str, str]) -> Ledger:
     """Return the ledger of an instance, whether it runs or not."""
     return Ledger(paths(instance, environ).state / "usage")
+
+
+def rate_file_of(instance: str, environ: Mapping[str, str]) -> RateFile:
+    """Return the file with the costs of an instance's models."""
+    return RateFile(paths(instance, environ).state / "rates.json")
 
 
 def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
