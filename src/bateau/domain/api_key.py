@@ -85,4 +85,6 @@ class ApiKey:
     def _budget(name: str, unit: str, period: Period, amount: Decimal | float | None) -> Budget | None:
         if amount is None:
             return None
-        return Budget(name=name, unit=unit, period=period, amount=exact(amount))
+        return Budget(
+            name=name, unit=unit, period=period, amount=amount if isinstance(amount, Decimal) else exact(amount)
+        )

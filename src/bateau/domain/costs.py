@@ -18,7 +18,7 @@ from typing import Final
 from bateau.kit.money import CURRENCY, CURRENCY_SAYS, exact
 from bateau.kit.schema import described
 
-_AMOUNT_MAX: Final = 1e9
+_AMOUNT_MAX: Final = 1_000_000_000
 _MILLION: Final = 1_000_000
 
 

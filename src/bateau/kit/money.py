@@ -42,13 +42,13 @@ class Money:
 
 
 @functools.lru_cache(maxsize=1024)
-def exact(number: Decimal | float) -> Decimal:
+def exact(number: float) -> Decimal:
     """Return a number as a person wrote it.
 
     >>> exact(0.1)
     Decimal('0.1')
     """
-    return number if isinstance(number, Decimal) else Decimal(repr(number))
+    return Decimal(repr(number).removesuffix(".0"))
 
 
 def shown(amount: Decimal | int) -> str:

@@ -10,7 +10,6 @@ Refused: pydantic. It keeps the values only, and loses their positions.
 import dataclasses
 import re
 from collections.abc import Callable, Mapping
-from math import isfinite, isnan
 from typing import Annotated, Any, Final, TypeVar
 
 from bateau.kit.cel_library import CelError
@@ -203,8 +202,6 @@ class Checker:
                 self._add(path, f"{path}: {wrong[0]}", wrong[1])
             if meta.pattern and not re.fullmatch(meta.pattern, value):
                 self._add(path, f"{path} is {shown(value)}", f"expected {meta.pattern_says or meta.pattern}")
-        elif isinstance(value, float) and not isfinite(value):
-            self._add(path, f"{path} is {_number(value)}", "expected a finite number")
         elif isinstance(value, int | float):
             if least is not None and value < least:
                 self._add(path, f"{path} is {show(value)}, less than {show(least)}", f"use {show(least)} or more")
@@ -285,8 +282,6 @@ def _type_hint(value: Scalar, shape: Shape) -> str | None:
 
 def _number(value: float) -> str:
     """Return a number for a message, without its digits if it is too long for a line."""
-    if isinstance(value, float) and not isfinite(value):
-        return "not a number" if isnan(value) else "infinite"
     return str(value).removesuffix(".0") if abs(value) < 10**18 else "beyond 18 digits"
 
 

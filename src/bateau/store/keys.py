@@ -117,7 +117,7 @@ class KeyFile:
             raise self._damaged("a key has no models")
         fields = {each.name: row[each.name] for each in dataclasses.fields(ApiKey) if each.name in row}
         try:
-            money = {name: Money.parse(text) for name in _MONEY if (text := text_at(row, name))}
+            money = {name: Money.parse(str(text)) for name in _MONEY if (text := row.get(name)) is not None}
             fields |= {**dict.fromkeys(_MONEY), **money, "models": tuple(texts_at(row, "models"))}
             return ApiKey(**fields)  # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError) as error:
