@@ -2,8 +2,8 @@
 
 Called by wiring.budgets and wiring.usage. The control plane writes the file whenever the costs of a model change.
 
-Invariant: a file that cannot be read is an error and not an empty history, and stays as it is: budgets would forget
-what was spent. Held by tests/store/test_rates.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.
+Invariant: a file that cannot be read is an error and not an empty history, by which budgets would begin again. It stays
+as it is. Held by tests/store/test_rates.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.
 """
 
 from dataclasses import asdict
