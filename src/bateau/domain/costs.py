@@ -8,6 +8,8 @@ Invariant: a request costs as much as the model that answered it did when the re
 tests/domain/test_costs.py::test_a_request_has_the_price_of_its_time.
 Invariant: costs that are not known are counted as unknown, never as 0. Held by
 tests/domain/test_costs.py::test_costs_that_are_not_known_are_not_zero.
+Refused: prices in the lines of the ledger. Each change of a price would be a change of the gateway, which writes them.
+Refused: binary fractions. Their sums depend on the order of the requests, and 0.1 and 0.2 would not use up 0.3.
 """
 
 from collections.abc import Mapping
