@@ -10,6 +10,16 @@ from typing import Any
 from local.stack import CHAT, Stack, chat_body, wait_for
 from local.test_keys import create, status
 
+AWAY = """\
+apiVersion: bateau.dev/v1alpha1
+kind: Model
+metadata: {name: away}
+spec:
+  source: http://127.0.0.1:PORT/v1
+  engine: external
+  external: {model: chat, apiKeyEnv: AWAY_KEY}
+  costs: {money: {currency: EUR, input: 1000, output: 1000}}
+"""
 # Each request has about 30 tokens.
 CHEAP = CHAT + "  costs: {money: {currency: EUR, input: 1000, output: 1000}, energy: {input: 10, output: 10}}\n"
 DEAR = CHEAP.replace("1000", "1000000")
@@ -25,8 +35,13 @@ def refusal(stack: Stack, secret: str) -> dict[str, Any]:
     raise AssertionError("the request was not refused")
 
 
+def usage(stack: Stack, by: str) -> dict[str, dict[str, Any]]:
+    tree = json.loads(stack.bateau("usage", "--by", by, "--json").out)
+    return {group[by]: group for group in tree["groups"]}
+
+
 def by_key(stack: Stack) -> dict[str, dict[str, Any]]:
-    return {group["key"]: group for group in json.loads(stack.bateau("usage", "--json").out)["groups"]}
+    return usage(stack, "key")
 
 
 def budget(stack: Stack, key: str) -> dict[str, Any]:
@@ -95,3 +110,21 @@ def test_energy_binds_and_a_model_without_a_price_is_reported(stack: Stack) -> N
     assert "the key euro has a budget in EUR" in log.read_text()
     assert list(by_key(stack)["euro"]["money"]) == ["USD"]
     assert "USD" in stack.bateau("usage", "--by", "model").out
+
+
+def test_a_provider_has_a_price_of_its_own(stack: Stack) -> None:
+    """The provider is this endpoint itself, with another key."""
+    stack.write(AWAY.replace("PORT", str(stack.port)), "away.yaml")
+    inner, outer = create(stack, "inner"), create(stack, "outer", "--money-per-day", "0.01EUR")
+    listen = ("--listen", f"127.0.0.1:{stack.port}")
+    assert stack.bateau("up", "-C", str(stack.specs), "--detach", *listen, AWAY_KEY=inner).code == 0
+    headers = {"content-type": "application/json", "authorization": f"Bearer {outer}"}
+    body = json.dumps(chat_body(model="away")).encode()
+    request = urllib.request.Request(f"{stack.url}/v1/chat/completions", body, headers)
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        tokens = json.load(answer)["usage"]["total_tokens"]
+    wait_for(lambda: status(stack, outer) == 429, timeout_s=5)
+    found = usage(stack, "model")
+    assert (found["away"]["money"], found["away"]["requestsWithoutPrice"]) == ({"EUR": tokens / 1000}, 0)
+    chat = found["chat"]
+    assert (chat["money"], chat["requestsWithoutPrice"]) == ({}, chat["requests"] - chat["errors"])
