@@ -86,6 +86,8 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         KEY % ('"x"', "1.0", '["*"], "money_per_month": "none"'),
         KEY % ('"x"', "1.0", '["*"], "money_per_month": 5'),
         KEY % ('"x"', "1.0", '["*"], "kwh_per_day": "1"'),
+        KEY % ('"x"', "1.0", '["*"], "kwh_per_day": NaN'),
+        KEY % ('"x"', "1.0", '["*"], "kwh_per_month": -1'),
     ],
 )
 def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:

@@ -119,9 +119,12 @@ class KeyFile:
         try:
             money = {name: Money.parse(str(text)) for name in _MONEY if (text := row.get(name)) is not None}
             fields |= {**dict.fromkeys(_MONEY), **money, "models": tuple(texts_at(row, "models"))}
-            return ApiKey(**fields)  # pyright: ignore[reportArgumentType]
+            key = ApiKey(**fields)  # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
+        if not all(budget.amount.is_finite() and budget.amount > 0 for budget in key.budgets):
+            raise self._damaged(f"a budget of {key.name} is not more than 0")
+        return key
 
     def _damaged(self, why: str) -> ControlError:
         return ControlError(
