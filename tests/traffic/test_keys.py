@@ -231,16 +231,32 @@ async def test_a_key_sends_as_many_requests_in_a_minute_as_it_may(keyed: Gateway
     await eventually(refused)
 
 
-@pytest.mark.parametrize(("period", "code"), [("minute", "rate_limit_exceeded"), ("day", "insufficient_quota")])
-async def test_a_key_without_tokens_left_is_refused_until_a_time(keyed: Gateway, period: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("budget", "code", "says"),
+    [
+        ("minute", "rate_limit_exceeded", "has used as many tokens as it may in a minute."),
+        ("day", "insufficient_quota", "has used up the tokens that it may use in a day."),
+        ("month", "insufficient_quota", "has used up the tokens that it may use in a month."),
+        ("money-day", "insufficient_quota", "has used up the money that it may spend in a day. The next day begins at"),
+        ("money-month", "insufficient_quota", "the money that it may spend in a month. The next month begins on its"),
+        ("energy-day", "insufficient_quota", "has used up the energy (kWh) that it may use in a day. The next day"),
+        ("energy-month", "insufficient_quota", "the energy (kWh) that it may use in a month. The next month begins"),
+    ],
+)
+async def test_a_key_whose_budget_is_used_up_is_refused_until_a_time(
+    keyed: Gateway, budget: str, code: str, says: str
+) -> None:
     empty, other = create(keyed, "empty"), create(keyed, "other")
-    keyed.keys.refuse({period: {"empty": time.time() + 2}})
+    keyed.keys.refuse({budget: {"empty": time.time() + 3}})
     await becomes(keyed, 200, bearer(other))
     answer = await becomes(keyed, 429, bearer(empty))
     assert (answer.error["code"], int(answer.headers["retry-after"]) > 0) == (code, True)
-    assert period in answer.error["message"]
+    assert says in answer.error["message"]
     assert (await keyed.chat(headers=bearer(other))).status == 200
-    await eventually(lambda: _is_known(keyed, empty), within_s=4.0)
+    answer = await keyed.ask("POST", "/v1/messages", json=MESSAGES, headers={"x-api-key": empty})
+    assert (answer.status, answer.tree["error"]["type"]) == (429, "rate_limit_error")
+    assert says in answer.tree["error"]["message"]
+    await eventually(lambda: _is_known(keyed, empty), within_s=5.0)
 
 
 async def test_errors_below_messages_have_the_shape_of_anthropic(keyed: Gateway) -> None:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bateau.domain.chart import Chart
+from bateau.domain.costs import Costs
 from bateau.domain.origin import Origin, Origins
 from bateau.domain.route import Route
 from bateau.kit.json_value import ReadJson, ReadObject
@@ -318,6 +319,7 @@ class Workload:
     restart: Restart = "always"
     rollout: Rollout | None = None
     limits: Limits | None = None
+    costs: Costs | None = None
     routing: Routing = field(default_factory=Routing)
     route: Route | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])

@@ -19,11 +19,14 @@ from typing import Final, get_type_hints
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_array, is_object, text_at, texts_at
+from bateau.kit.money import Money
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
 # A version that knows only the first would take keys of the specs for those of commands.
 _FORMAT_WITH_SPECS: Final = 2
+_MONEY: Final = ("money_per_day", "money_per_month")
+_READ_APART: Final = ("models", *_MONEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,15 +120,24 @@ class KeyFile:
         if not is_object(row):
             raise self._damaged("a key is not an object")
         for name, kind in get_type_hints(ApiKey).items():
-            if name != "models" and not isinstance(row.get(name), kind) and not _is_whole_float(row.get(name), kind):
+            if (
+                name not in _READ_APART
+                and not isinstance(row.get(name), kind)
+                and not _is_whole_float(row.get(name), kind)
+            ):
                 raise self._damaged(f"{name} of a key is {row.get(name)!r}")
         if not texts_at(row, "models"):
             raise self._damaged("a key has no models")
         fields = {each.name: row[each.name] for each in dataclasses.fields(ApiKey) if each.name in row}
         try:
-            return ApiKey(**{**fields, "models": tuple(texts_at(row, "models"))})  # pyright: ignore[reportArgumentType]
-        except TypeError as error:
+            money = {name: Money.parse(str(text)) for name in _MONEY if (text := row.get(name)) is not None}
+            fields |= {**dict.fromkeys(_MONEY), **money, "models": tuple(texts_at(row, "models"))}
+            key = ApiKey(**fields)  # pyright: ignore[reportArgumentType]
+        except (TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
+        if not all(budget.amount.is_finite() and budget.amount > 0 for budget in key.budgets):
+            raise self._damaged(f"a budget of {key.name} is not more than 0")
+        return key
 
     def _damaged(self, why: str) -> ControlError:
         return ControlError(
@@ -169,4 +181,6 @@ def _is_whole_float(value: object, kind: object) -> bool:
 
 
 def _row(key: ApiKey) -> ReadObject:
-    return {**dataclasses.asdict(key), "models": list(key.models)}
+    fields = {each.name: getattr(key, each.name) for each in dataclasses.fields(key)}
+    money = {name: str(amount) for name in _MONEY if (amount := fields[name])}
+    return {**fields, **money, "models": list(key.models)}

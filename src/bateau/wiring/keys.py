@@ -165,7 +165,7 @@ class Keys:
             self._signing_keys.save({issuer.name: keys for issuer, keys in known})
 
     def refuse(self, refused: Refused) -> None:
-        """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
+        """Refuse keys whose budgets are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
         write_private(self._file_of(BUDGETS), budget_filter(refused))
         if self._written_gate:
             with self._file.changing() as keyring:

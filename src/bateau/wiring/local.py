@@ -40,7 +40,7 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
-from bateau.wiring.budgets import Budgets
+from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
@@ -56,7 +56,7 @@ from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
-from bateau.wiring.usage import opened_ledger
+from bateau.wiring.usage import opened_ledger, rate_file_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
@@ -130,7 +130,10 @@ class LocalPlatform:
         keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
         self.ledger = opened_ledger(settings.instance, settings.environ)
-        self.budgets = Budgets(keys, self.ledger, lambda: self.control.traffic.model_limits)
+        rates = FollowedRates(
+            rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
+        )
+        self.budgets = Budgets(keys, self.ledger, rates, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(self.ledger.path))

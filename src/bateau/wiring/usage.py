@@ -1,4 +1,4 @@
-"""Where the ledger of an instance is, who answers for its keys, and what its engines have counted.
+"""Where the ledger of an instance and the costs of its models are, who owns its keys, and what its engines counted.
 
 Called by cli.explain_route, cli.usage and wiring.local.
 """
@@ -12,6 +12,7 @@ from bateau.domain.errors import ControlError
 from bateau.observe.metrics import samples
 from bateau.runtimes.local.process import stat_of
 from bateau.store.ledger import Ledger
+from bateau.store.rates import RateFile
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import paths
 
@@ -36,6 +37,11 @@ def opened_ledger(instance: str, environ: Mapping[str, str]) -> Ledger:
             f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
         ) from error
     return ledger
+
+
+def rate_file_of(instance: str, environ: Mapping[str, str]) -> RateFile:
+    """Return the file with the costs of an instance's models."""
+    return RateFile(paths(instance, environ).state / "rates.json")
 
 
 def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:

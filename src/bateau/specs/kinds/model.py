@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bateau.domain.costs import Costs
 from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.resource import Column, Resource, Validation
@@ -142,6 +143,11 @@ class ModelSpec:
     limits: Limits | None = described(
         "Limits on usage, of all clients together and of each key. Absent: none but those of the keys.", default=None
     )
+    costs: Costs | None = described(
+        "Costs of the tokens, on one machine only: for budgets of keys in money and energy, and for `bateau usage`. "
+        "Absent: they are not known.",
+        default=None,
+    )
     fallback: str | None = described(
         "Model that answers instead if this one cannot, on one machine only: none of its replicas is ready, or two "
         "tries have failed or were refused (429, 502, 503, 504). It may be one of another provider.",
@@ -189,6 +195,7 @@ def to_workload(document: Hydrated) -> Workload:
         rollout=spec.rollout,
         route=spec.route,
         limits=spec.limits,
+        costs=spec.costs,
         routing=Routing(
             fallback=spec.fallback,
             split=tuple(sorted(spec.split.items())),
@@ -326,6 +333,7 @@ _RESOURCE: Final = Resource(
     limits={
         "spec.source": {"maxLength": 4096},
         "spec.timeout": {"maxLength": 64},
+        "spec.costs.money.currency": {"maxLength": 3},
         "spec.split": {"maxProperties": 64},
         "spec.servedNames": {"maxItems": 64},
         "spec.servedNames[]": {"maxLength": 200},

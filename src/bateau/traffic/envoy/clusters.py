@@ -85,7 +85,7 @@ def cluster(backend: Backend, *, zone_aware: bool = False, balancer: PurePath | 
     if backend.generation is not None:
         found["alt_stat_name"] = backend.service  # counters and logs do not begin again with each generation
     if backend.external:
-        found.update(_external(backend.external, str(found["name"]), _model(backend)))
+        found.update(_external(backend, backend.external))
     else:
         found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}, "outlier_detection": _REFUSED})
         if backend.protocol != "tcp":
@@ -267,11 +267,13 @@ class ExternalUrl:
         return cls(tls=tls, host=url.host, port=port, authority=url.authority, path=url.path.rstrip("/"))
 
 
-def _external(target: ExternalTarget, name: str, model: str) -> ReadObject:
-    url = ExternalUrl.parse(target.url)
-    endpoint = {"address": socket_address(url.host, url.port), "hostname": url.authority}
+def _external(backend: Backend, target: ExternalTarget) -> ReadObject:
+    url, name = ExternalUrl.parse(target.url), cluster_name(backend)
+    # Several models may be at one host, so the ledger needs the name of this one.
+    replica = f"{backend.service.replace('/', '.')}@{url.authority}"
+    endpoint = {"address": socket_address(url.host, url.port), "hostname": replica}
     options: dict[str, ReadJson] = {"explicit_http_config": {"http_protocol_options": {}}}
-    upstream_filters = [addressing_filter(host=url.authority, path=url.path, model=model)]
+    upstream_filters = [addressing_filter(host=url.authority, path=url.path, model=_model(backend))]
     if target.api_key:
         upstream_filters.append(
             {
@@ -299,7 +301,7 @@ def _external(target: ExternalTarget, name: str, model: str) -> ReadObject:
         "wait_for_warm_on_init": False,
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint, "metadata": named(url.authority)}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint, "metadata": named(replica)}]}],
         },
         "typed_extension_protocol_options": http_protocol_options(options),
     }

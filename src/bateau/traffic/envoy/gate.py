@@ -72,7 +72,7 @@ def gate_filter_config(gate: Gate, keys: Sequence[ApiKey] | None = None, refused
         "prompt_paths": list(PATHS["generate"]),
         "exceptions": list(EXCEPTIONS),
         "keys": [_key(key) for key in keys or ()],
-        "refused": {period: dict(sorted(names.items())) for period, names in sorted(refused.items())},
+        "refused": {budget: dict(sorted(names.items())) for budget, names in sorted(refused.items())},
     }
     return {
         "@type": _TYPE + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
@@ -93,8 +93,8 @@ def refused_in(content: str) -> Refused:
         return {}
     refused = tree.get("refused") if is_object(tree) else None
     return {
-        period: {name: until for name, until in names.items() if isinstance(until, int | float)}
-        for period, names in (refused.items() if is_object(refused) else ())
+        budget: {name: until for name, until in names.items() if isinstance(until, int | float)}
+        for budget, names in (refused.items() if is_object(refused) else ())
         if is_object(names)
     }
 

@@ -41,7 +41,8 @@ from bateau.traffic.envoy.names import KEY_HEADER
 
 HASH_HEADER: Final = "x-bateau-key-sha256"
 EXPIRED: Final = "expired"
-TOKENS: Final = "tokens"
+# What every budget begins with, whatever it counts: the native filter has the same word.
+BUDGET: Final = "tokens"
 
 _TYPE: Final = "type.googleapis.com/"
 _FILTERS: Final = _TYPE + "envoy.extensions.filters.http."
@@ -189,19 +190,19 @@ def _keys(keys: Iterable[ApiKey], *, with_tokens: bool) -> ReadObject:
 
 
 def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the content of the file that refuses keys whose tokens are used up.
+    """Return the content of the file that refuses keys whose budgets are used up.
 
-    `refused` has by period ("minute", "day" or "month") the names of keys and until when each is refused, in seconds
-    since the epoch. Envoy's own clock ends it, so that no process has to act at that moment.
+    `refused` has by the name of the budget ("minute", "day", "money-day" ...) the names of keys and until when each is
+    refused, in seconds since the epoch. Envoy's own clock ends it, so that no process has to act at that moment.
     """
     policies = {
-        f"{TOKENS}-{period}-{number}": {
+        f"{BUDGET}-{name}-{number}": {
             "permissions": [{"any": True}],
-            "principals": [of_keys([name])],
+            "principals": [of_keys([key])],
             "condition": compared("_<_", until),
         }
-        for period, keys in sorted(refused.items())
-        for number, (name, until) in enumerate(sorted(keys.items()))
+        for name, keys in sorted(refused.items())
+        for number, (key, until) in enumerate(sorted(keys.items()))
     }
     config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
     return file_response(BUDGETS, config)

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.hold import SAYS
-from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER, TOKENS
+from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
 from bateau.traffic.envoy.model_limits import TOKENS_OF_KEY, TOKENS_OF_MODEL
 from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import error_body
@@ -135,17 +135,34 @@ FRONT_ONLY = (
         kind="requests",
         again_s=1,
     ),
+    Reply(
+        status=403,
+        details=f"rbac_access_denied_matched_policy[{BUDGET}-minute",
+        becomes=429,
+        text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a minute.",
+        code="rate_limit_exceeded",
+        kind="tokens",
+        again_s=10,
+    ),
     *(
         Reply(
             status=403,
-            details=f"rbac_access_denied_matched_policy[{TOKENS}-{period}",
+            details=f"rbac_access_denied_matched_policy[{BUDGET}-{of}{period}",
             becomes=429,
-            text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a {period}.",
-            code="insufficient_quota" if period != "minute" else "rate_limit_exceeded",
-            kind="insufficient_quota" if period != "minute" else "tokens",
+            text=f"The API key '%REQ({KEY_HEADER})%' has used up {what} in a {period}. {ends}",
+            code="insufficient_quota",
+            kind="insufficient_quota",
             again_s=again_s,
         )
-        for period, again_s in (("minute", 10), ("day", 600), ("month", 3600))
+        for of, what in (
+            ("", "the tokens that it may use"),
+            ("money-", "the money that it may spend"),
+            ("energy-", "the energy (kWh) that it may use"),
+        )
+        for period, ends, again_s in (
+            ("day", "The next day begins at 00:00 UTC.", 600),
+            ("month", "The next month begins on its first day at 00:00 UTC.", 3600),
+        )
     ),
     *(
         Reply(
