@@ -32,6 +32,8 @@ async def _sample_page() -> str:
     from bateau.domain.event import Event
     from bateau.domain.issuer import SigningKeys
     from bateau.domain.process import ProcessTemplate
+    from bateau.domain.usage_counters import OTHER
+    from bateau.domain.used import Sum
     from bateau.observe.events import CountedEvents
     from bateau.observe.metrics import Page, add_llamacpp
     from bateau.runtimes.local import LocalRuntime
@@ -53,8 +55,11 @@ async def _sample_page() -> str:
     events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     filters = Filters(library=None, why="")
     issuers = {"corp": SigningKeys(url="https://login.example.org", jwks="{}", fetched_at=0.0)}
+    sums = {OTHER: Sum()}
+    spans = SimpleNamespace(outcomes={"sent": 0}, failed_exports=0)
+    accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums), spans=spans)
     plane = cast("Any", _Plane(_envoy_sample()))
-    instance = await metrics_page(cast("Any", control), plane, events, filters, issuers)
+    instance = await metrics_page(cast("Any", control), plane, events, filters, cast("Any", accounts), issuers)
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()

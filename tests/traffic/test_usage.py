@@ -4,17 +4,20 @@ import asyncio
 import json
 import random
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from aiohttp import web
+from multidict import CIMultiDict
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import ExternalTarget
 from bateau.domain.used import Used
 from bateau.domain.workload import Routing
+from bateau.observe.spans import parent_of
 from bateau.store.ledger import Ledger
 from traffic.gateway import REPLICA, Gateway, eventually, model, running_gateway
 from traffic.upstream import Upstream, upstream
@@ -47,9 +50,13 @@ def stream(*events: object, pieces: int = 10_000) -> Answer:
     return answer
 
 
+def written(gateway: Gateway) -> list[Used]:
+    return list(Ledger(gateway.base).read(since=0, until=1e12))
+
+
 async def lines(gateway: Gateway, count: int) -> list[Used]:
     async def found() -> list[Used] | None:
-        used = list(Ledger(gateway.base).read(since=0, until=1e12))
+        used = written(gateway)
         return used if len(used) >= count else None
 
     return await eventually(found)
@@ -57,7 +64,7 @@ async def lines(gateway: Gateway, count: int) -> list[Used]:
 
 async def used_by(gateway: Gateway, path: str, **more: Any) -> Used:
     """Send one request, and return its line."""
-    before = len(list(Ledger(gateway.base).read(since=0, until=1e12)))
+    before = len(written(gateway))
     await gateway.ask("POST", path, json={"model": "chat", "messages": []}, **more)
     return (await lines(gateway, before + 1))[-1]
 
@@ -158,8 +165,9 @@ async def test_a_stream_may_be_cut_anywhere(gateway: Gateway, first: Upstream, p
 async def test_a_line_has_no_part_of_a_prompt_an_answer_or_a_secret(gateway: Gateway, first: Upstream) -> None:
     first.answer = whole({"choices": [{"message": {"content": "PRIVATE answer"}}], "usage": USAGE})
     await gateway.publish(model("chat", first.endpoint()))
-    before = len(await lines(gateway, 0) if (gateway.base / "requests.jsonl").exists() else [])
+    before = len(written(gateway))
     headers = {"authorization": "Bearer PRIVATE", "x-api-key": "PRIVATE", "user-agent": "PRIVATE"}
+    headers |= {"traceparent": "PRIVATE", "tracestate": "PRIVATE"}
     await gateway.ask("GET", "/v1/models/PRIVATE")
     await gateway.ask("POST", "/v1/PRIVATE")
     for name in ("chat", "PRIVATE model"):
@@ -212,6 +220,68 @@ async def test_the_reason_why_an_answer_ended_is_a_word_of_its_api(
     assert (await used_by(gateway, f"/v1/{path}")).stop_reason == reason
 
 
+TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.mark.parametrize(
+    ("headers", "traceparent"),
+    [
+        ([], None),
+        ([TRACE], TRACE),
+        ([f"{TRACE[:-2]}00"], f"{TRACE[:-2]}00"),
+        ([f" {TRACE} "], TRACE),
+        ([TRACE.upper()], None),
+        ([f"01{TRACE[2:]}"], None),
+        ([f"{TRACE}-x"], None),
+        ([f"x{TRACE}"], None),
+        ([TRACE * 2], None),
+        ([TRACE.replace("-b7", "0" * 1000 + "-b7")], None),
+        ([TRACE, TRACE], None),
+        ([TRACE, "x"], None),
+        (["a text of the client"], None),
+        ([""], None),
+    ],
+)
+async def test_a_line_says_which_trace_the_request_belongs_to_if_its_header_has_the_form(
+    gateway: Gateway, first: Upstream, headers: list[str], traceparent: str | None
+) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    sent = CIMultiDict([("traceparent", value) for value in headers])
+    used = await used_by(gateway, "/v1/chat/completions", headers=sent)
+    assert (used.traceparent if parent_of(used) else None) == traceparent
+    assert len(used.traceparent or "") <= 56
+    # A replica gets what the client has sent.
+    assert first.seen[-1].headers.getall("traceparent", []) == [value.strip() for value in headers]
+
+
+async def test_a_request_that_is_refused_says_its_trace_as_well(gateway: Gateway, first: Upstream) -> None:
+    await gateway.publish(model("chat", first.endpoint()))
+    before = len(written(gateway))
+    await gateway.chat("nope", headers={"traceparent": TRACE})
+    used = (await lines(gateway, before + 1))[-1]
+    assert (used.status, used.method, used.traceparent) == (404, "POST", TRACE)
+
+
+async def test_a_replica_that_breaks_off_is_marked(gateway: Gateway, first: Upstream) -> None:
+    async def answer(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse(headers={"content-type": "text/event-stream"})
+        await response.prepare(request)
+        await response.write(b'data: {"choices": []}\n\n')
+        assert request.transport
+        request.transport.abort()
+        return response
+
+    first.answer = answer
+    await gateway.publish(model("chat", first.endpoint()))
+    before = len(written(gateway))
+    with suppress(aiohttp.ClientError):
+        await gateway.chat()
+    used = (await lines(gateway, before + 1))[-1]
+    assert (used.status, used.broken, used.client_gone) == (200, True, False)
+    first.answer = whole({"usage": USAGE})
+    assert (await used_by(gateway, "/v1/chat/completions")).broken is False
+
+
 async def test_a_request_that_was_sent_to_a_replica_is_known_if_the_gateway_is_killed(library: Path | None) -> None:
     """Its key too: an engine has worked for it."""
     async with running_gateway(library) as gateway, upstream("model.chat.0", gateway.base / "0.sock") as first:
@@ -255,7 +325,7 @@ async def test_a_client_that_has_gone_is_marked_and_its_tokens_are_unknown(gatew
 
     first.answer = answer
     await gateway.publish(model("chat", first.endpoint()))
-    before = len(list(Ledger(gateway.base).read(since=0, until=1e12)))
+    before = len(written(gateway))
     with pytest.raises(TimeoutError):
         await gateway.ask(
             "POST", "/v1/chat/completions", json={"model": "chat"}, timeout=aiohttp.ClientTimeout(total=0.5)

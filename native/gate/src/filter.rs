@@ -14,7 +14,7 @@ use crate::path::{Checks, without_query};
 use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
 use crate::usage::Answer;
-use crate::{barrier, clock, content, rates};
+use crate::{barrier, clock, content, rates, trace};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -90,6 +90,7 @@ pub struct Stream {
     id: Vec<u8>,
     method: Vec<u8>,
     path: Vec<u8>,
+    traceparent: Vec<u8>,
     key: Option<Vec<u8>>,
     known: Option<Arc<Key>>,
     claims: Option<Claims>,
@@ -118,6 +119,7 @@ impl Stream {
             id: Vec::new(),
             method: Vec::new(),
             path: Vec::new(),
+            traceparent: Vec::new(),
             key: None,
             known: None,
             claims: None,
@@ -174,6 +176,7 @@ impl Stream {
         self.path = path[..path.len().min(PATH_MAX)].to_vec();
         self.method = seen.method.to_vec();
         self.id = seen.id.to_vec();
+        self.traceparent = seen.traceparent.filter(|value| trace::is_parent(value)).unwrap_or_default().to_vec();
         seen
     }
 
@@ -255,6 +258,7 @@ impl Stream {
                     owner: self.claims.as_ref().map(|claims| &*claims.owner),
                     method: &self.method,
                     path: &self.path,
+                    traceparent: &self.traceparent,
                     duration_ms: milliseconds(now),
                     first_byte_ms: self.first_byte_ns.map(milliseconds),
                     bytes_in: self.bytes_in,

@@ -35,4 +35,5 @@ mod scan;
 mod seen;
 mod sse;
 mod table;
+mod trace;
 mod usage;

@@ -32,6 +32,8 @@ pub struct Facts<'a> {
     pub method: &'a [u8],
     /// Its path, without the query.
     pub path: &'a [u8],
+    /// The trace that it belongs to, as its client says; empty if it does not.
+    pub traceparent: &'a [u8],
     /// How long it took, in milliseconds.
     pub duration_ms: u64,
     /// How long it took until the replica's first byte, in milliseconds.
@@ -106,6 +108,9 @@ pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&A
     }
     text(out, "method", facts.method);
     text(out, "path", facts.path);
+    if !facts.traceparent.is_empty() {
+        text(out, "traceparent", facts.traceparent);
+    }
     number(out, "status", http.number(abi::RESPONSE_CODE).unwrap_or(0));
     let flags = http.number(abi::RESPONSE_FLAGS).unwrap_or(0) | if facts.is_rate_limited { RATE_LIMITED } else { 0 };
     put_flags(out, flags);

@@ -19,6 +19,8 @@ pub struct Seen<'a> {
     pub method: &'a [u8],
     /// Its id.
     pub id: &'a [u8],
+    /// The trace that the client has named.
+    pub traceparent: Option<&'a [u8]>,
     /// The names of headers that only the gateway may set.
     pub own: Vec<Vec<u8>>,
     /// Whether one of them names a key.
@@ -32,6 +34,8 @@ impl<'a> Seen<'a> {
             b":path" => self.path = value,
             b":method" => self.method = value,
             b"x-request-id" => self.id = value,
+            // Two of them are none.
+            b"traceparent" => self.traceparent = Some(if self.traceparent.is_some() { b"" } else { value }),
             b"content-type" => self.content_type = value,
             b"authorization" => self.authorization = self.authorization.or(Some(value)),
             // Envoy's own filters take two for one text with a comma, which is no key.

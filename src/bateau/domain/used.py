@@ -16,6 +16,9 @@ from bateau.domain.costs import CostSum, Rates, Tokens
 
 By = Literal["key", "owner", "model", "day", "hour"]
 
+NO_KEY: Final = "(no key)"
+NO_MODEL: Final = "(no model)"
+UNKNOWN_OWNER: Final = "(unknown)"
 _ERROR: Final = 400
 _NO_RATES: Final = Rates()
 # The replicas of a model are model.NAME.NUMBER, an external API is model.NAME@HOST.
@@ -31,7 +34,9 @@ class Used:
     closed the connection before the answer was complete. `events` are those that a stream had, None for an answer that
     was none. `queue_ms` is the time that the engine did not work on it, None if the engine does not say its times.
     `cut`: its gateway ended before it. `estimated`: the tokens are not those of an answer, because it is not known
-    whole. `balanced_by` says what chose the replica, "prefix" or "requests", if the model has affinity.
+    whole. `balanced_by` says what chose the replica, "prefix" or "requests", if the model has affinity. `traceparent`
+    is that of the client, in the form of W3C Trace Context. `broken`: the replica ended it before the answer was
+    complete.
     """
 
     at: float
@@ -56,6 +61,9 @@ class Used:
     cut: bool = False
     estimated: bool = False
     balanced_by: str | None = None
+    method: str = ""
+    traceparent: str | None = None
+    broken: bool = False
 
     @property
     def ended_at(self) -> float:
@@ -156,13 +164,13 @@ def _hour(used: Used, _: Mapping[str, str]) -> str:
 
 
 def _owner(used: Used, owners: Mapping[str, str]) -> str:
-    return used.owner or owners.get(used.key, "(unknown)") if used.key else "(no key)"
+    return used.owner or owners.get(used.key, UNKNOWN_OWNER) if used.key else NO_KEY
 
 
 _GROUPS: Final[Mapping[By, Callable[[Used, Mapping[str, str]], str]]] = {
-    "key": lambda used, _: used.key or "(no key)",
+    "key": lambda used, _: used.key or NO_KEY,
     "owner": _owner,
-    "model": lambda used, _: used.model or "(no model)",
+    "model": lambda used, _: used.model or NO_MODEL,
     "day": _day,
     "hour": _hour,
 }

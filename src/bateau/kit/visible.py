@@ -1,6 +1,6 @@
 """Escape control characters, so that text from other people cannot control the terminal.
 
-Called by cli.
+Called by cli and wiring.spans.
 """
 
 import re

@@ -37,6 +37,8 @@ _DIGITS_MAX: Final = 16
 # More requests do not end before the line about their beginning, which waits 20 ms, is written.
 _ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"
+# The connection to the replica was closed or reset, or it broke the protocol or a time limit.
+_BROKEN: Final = frozenset({"UC", "UR", "LR", "UPE", "UT", "UMSDR", "DT"})
 
 
 class Ledger:
@@ -97,6 +99,10 @@ class Ledger:
         """Return the requests of the last `read` that began before a time, and have not ended."""
         return [used for used in self._unfinished.values() if used.at < before]
 
+    def files(self) -> Sequence[Path]:
+        """Return the files from the oldest one to the one that is written to."""
+        return [*self._rotated(), self.path]
+
     def rotated(self, *, since: float) -> Iterator[Used]:
         """Yield the requests in older files that began at `since` or later."""
         yield from (used for used in self._older(since) if not used.cut)
@@ -108,7 +114,7 @@ class Ledger:
 
     def _read(self, path: Path) -> Iterator[Used]:
         for line in _lines(path):
-            used = _used(line)
+            used = used_of(line)
             if used is None:
                 self.damaged += 1
             else:
@@ -130,7 +136,7 @@ class Ledger:
     def _began(self) -> float | None:
         """Return the time of the first line, None if there is none."""
         first = next(_lines(self.path), b"")
-        used = _used(first) if first else None  # of either kind
+        used = used_of(first) if first else None  # of either kind
         return used.at if used else None
 
 
@@ -175,7 +181,7 @@ class Tail:
         *lines, begun = text.split(b"\n")
         if begun:
             self._begun[file.fileno()] = begun
-        yield from (used for line in lines if (used := _used(line)) is not None and not used.cut)
+        yield from (used for line in lines if (used := used_of(line)) is not None and not used.cut)
 
 
 def _compress(path: Path) -> None:
@@ -208,7 +214,7 @@ def _lines(path: Path) -> Iterator[bytes]:
         yield b""
 
 
-def _used(line: bytes) -> Used | None:
+def used_of(line: bytes) -> Used | None:
     """Return the request of a line, None if the line is damaged or of another format.
 
     The gateway also writes a line when it has sent a request to a replica: that one is `cut`, unless another line says
@@ -225,6 +231,7 @@ def _used(line: bytes) -> Used | None:
     except ValueError:
         return None
     path, route = text_at(tree, "path"), text_at(tree, "model")
+    flags = text_at(tree, "flags").split(",")
     tokens_in, cached, out = _tokens(tree)
     return Used(
         at=at,
@@ -243,12 +250,15 @@ def _used(line: bytes) -> Used | None:
         first_byte_ms=_whole(tree, "first_byte_ms"),
         bytes_in=_whole(tree, "bytes_in") or 0,
         bytes_out=_whole(tree, "bytes_out") or 0,
-        client_gone=_CLIENT_GONE in text_at(tree, "flags").split(","),
+        client_gone=_CLIENT_GONE in flags,
         events=_whole(tree, "events"),
         stop_reason=text_at(tree, "stop_reason") or None,
         queue_ms=_queue_ms(tree),
         cut=tree[_FORMAT_FIELD] == _BEGUN_FORMAT,
         balanced_by=text_at(tree, "balanced_by") or None,
+        method=text_at(tree, "method"),
+        traceparent=text_at(tree, "traceparent") or None,
+        broken=not _BROKEN.isdisjoint(flags),
     )
 
 

@@ -1,6 +1,6 @@
 """What a control plane does beside its loop.
 
-It renews the certificate, rotates the ledger, acts on its lines, and fetches the keys of issuers.
+It renews the certificate, rotates the ledger, acts on its lines, sends spans, and fetches the keys of issuers.
 
 Called by cli.up.
 
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 from bateau.domain.errors import BateauError
 from bateau.wiring.affinity import AffinityWatch
 from bateau.wiring.issuers import REFRESH_S
+from bateau.wiring.spans import SpanSender
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 _CERTIFICATE_S: Final = 5.0
 _BUDGETS_S: Final = 0.5
 _KEYS_S: Final = 0.5
-_LEDGER_S: Final = 60.0
+_SPANS_S: Final = 1.0
 
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
@@ -38,6 +39,8 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
             await asyncio.to_thread(certificate.refresh)
 
         found.append(repeated(renew, every_s=_CERTIFICATE_S, wrong="the endpoint keeps its last certificate"))
+    if platform.accounts.spans:
+        found.append(_send(platform.accounts.spans))
     return found
 
 
@@ -53,21 +56,22 @@ async def _follow_keys(platform: "LocalPlatform") -> None:
 
 async def _account(platform: "LocalPlatform") -> None:
     """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
-    at: float | None = None
-    affinity = AffinityWatch(platform.ledger, platform.control)
+    affinity = AffinityWatch(platform.accounts.ledger, platform.control)
 
     async def account() -> None:
-        nonlocal at
         now = platform.clock.wall()
         try:
-            if at is None or not 0 <= now - at < _LEDGER_S:
-                at = now
-                await platform.ledger.keep(platform.plane.reopen_logs, now=now)
+            await platform.accounts.rotate(platform.plane.reopen_logs, now=now)
         finally:
-            await asyncio.to_thread(platform.budgets.keep, now)
+            await asyncio.to_thread(platform.accounts.keep, now)
         await affinity.keep(now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
+
+
+async def _send(spans: SpanSender) -> None:
+    async with spans.exporter() as exporter:
+        await repeated(lambda: spans.send_new(exporter), every_s=_SPANS_S, wrong="spans are not sent at the moment")
 
 
 async def repeated(chore: Callable[[], Awaitable[object]], *, every_s: float, wrong: str) -> None:

@@ -40,6 +40,7 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.accounts import Accounts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
@@ -49,11 +50,13 @@ from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
 from bateau.wiring.metrics import metrics_page
+from bateau.wiring.otlp import collector_of
 from bateau.wiring.paths import Paths, lock_holder, make, paths
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
+from bateau.wiring.spans import sender_of
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
 from bateau.wiring.usage import opened_ledger, rate_file_of
@@ -129,14 +132,19 @@ class LocalPlatform:
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
-        self.ledger = opened_ledger(settings.instance, settings.environ)
+        ledger = opened_ledger(settings.instance, settings.environ)
+        # Taken out of our own environment now, before anything is started that would inherit it.
+        secret = _secrets(settings.environ)
+        collector = collector_of(settings.instance, settings.environ, secret)
+        spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
-        self.budgets = Budgets(keys, self.ledger, rates, lambda: self.control.traffic.model_limits)
+        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.accounts = Accounts(where, ledger, keys, budgets, spans)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
-        keys.use(self.filters.gate(self.ledger.path))
+        keys.use(self.filters.gate(ledger.path))
         keyring = keys.publish(open_to_all=settings.open_to_all, required=settings.require_keys)
         others = settings.require_keys or bool(keys.issuers())
         check_access(settings.listen, settings.access, keyring, instance=settings.instance, others=others)
@@ -152,12 +160,10 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=self.filters.files(keys.directory, self.ledger.path, inner_socket(where), settings.access.origins),
+            files=self.filters.files(keys.directory, ledger.path, inner_socket(where), settings.access.origins),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
-        # Taken out of our own environment now, before anything is started that would inherit it.
-        secret = _secrets(settings.environ)
         webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
@@ -276,12 +282,12 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, known)
+        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, self.accounts, known)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
         self._reader.close()
-        self.budgets.close()
+        await self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
         if self._revisions:

@@ -13,7 +13,9 @@ from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
 from bateau.observe.metrics import Page, add_envoy, add_llamacpp
+from bateau.observe.usage_metrics import add_spans, add_usage
 from bateau.traffic.envoy import EnvoyPlane
+from bateau.wiring.accounts import Accounts
 from bateau.wiring.filters import Filters
 
 _ENVOY_FILTER = (
@@ -27,6 +29,7 @@ async def metrics_page(
     plane: EnvoyPlane,
     events: CountedEvents,
     filters: Filters,
+    accounts: Accounts,
     signing_keys: Mapping[str, SigningKeys],
 ) -> str:
     """Return the Prometheus page of an instance. `signing_keys` are those of issuers, by name."""
@@ -45,6 +48,9 @@ async def metrics_page(
     _add_affinity(page, control)
     _add_events(page, events)
     _add_issuers(page, signing_keys)
+    add_usage(page, accounts.counters.shown)
+    if accounts.spans:
+        add_spans(page, accounts.spans.outcomes, failed_exports=accounts.spans.failed_exports)
     envoys, texts = await asyncio.gather(
         plane.ask(f"/stats/prometheus?filter={_ENVOY_FILTER}"), control.ports.site.runtime.metrics()
     )

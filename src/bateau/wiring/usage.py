@@ -6,9 +6,11 @@ Called by cli.explain_route, cli.usage and wiring.local.
 import os
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from bateau.domain.closure import EngineCounts
 from bateau.domain.errors import ControlError
+from bateau.domain.used import Used
 from bateau.observe.metrics import samples
 from bateau.runtimes.local.process import stat_of
 from bateau.store.ledger import Ledger
@@ -46,7 +48,28 @@ def rate_file_of(instance: str, environ: Mapping[str, str]) -> RateFile:
 
 def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
     """Return the owners of the keys that exist, by key: a service owns its own. Raises ControlError."""
-    keys = Keys(instance, environ)
+    return _owners(Keys(instance, environ))
+
+
+class Owners:
+    """The owners of keys, which are read again if they have changed."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._keys = keys
+        self._stamp: float | None = None
+        self._known: Mapping[str, str] = {}
+
+    def of(self, requests: Iterable[Used]) -> Mapping[str, str]:
+        """Return the owners of all keys, read again for these requests if need be; the last ones if that fails."""
+        stamp = self._keys.stamp
+        if stamp != self._stamp or any(used.key is not None and used.key not in self._known for used in requests):
+            with suppress(ControlError):
+                self._known = _owners(self._keys)
+                self._stamp = stamp
+        return self._known
+
+
+def _owners(keys: Keys) -> Mapping[str, str]:
     return {key.name: key.owner or "(no owner)" for key in (*keys.of_services(), *keys.load().by_name.values())}
 
 

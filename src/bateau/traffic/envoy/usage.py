@@ -2,11 +2,12 @@
 
 Called by traffic.envoy.listener and wiring.filters.
 
-Source: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
-every stream, whether or not the client asked for usage.
+Sources: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
+every stream, whether or not the client asked for usage; W3C Trace Context, version 00.
 
 Invariant: no line contains a part of a prompt, of an answer or of a secret. A model is named by its route, because the
-name in the request is the client's text. Held by tests/traffic/test_usage.py.
+name in the request is the client's text. A `traceparent` is copied only if it consists of hexadecimal numbers. Held by
+tests/traffic/test_usage.py.
 Refused: an access log over gRPC. It silently loses entries while its receiver is down; a file does not.
 Refused: Envoy's sse_to_metadata. An event that is JSON and not an object, such as `data: 0`, ends the process of Envoy
 1.40.
@@ -23,6 +24,11 @@ from bateau.traffic.envoy.lua import script
 from bateau.traffic.envoy.names import KEY_HEADER, METADATA_NAMESPACE, MODELS_HEADER, OWNER_HEADER
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions."
+_TRACE_HEADER: Final = "traceparent"
+# Envoy takes no expression with the lengths; whoever reads the line knows them. One byte more than a whole one has.
+_TRACE: Final = "00-[0-9a-f]+-[0-9a-f]+-[0-9a-f]{2}"
+_TRACE_MAX: Final = 56
+_AS_IT_IS: Final[Mapping[str, ReadObject]] = {}
 CALLER_FILTER: Final = "bateau.caller"
 USAGE_FILTER: Final = "bateau.usage"
 # What the answer says, as `usage.lua` names it.
@@ -44,6 +50,7 @@ _FIELDS: Final[Mapping[str, str]] = {
     **_ABOUT,
     "key": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:key)%",
     "owner": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:owner)%",  # of a caller with a token
+    "traceparent": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{_TRACE_HEADER}):{_TRACE_MAX}%",
     "method": "%REQ(:method)%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",
@@ -69,19 +76,27 @@ _KNOWN_PATH: Final[ReadObject] = {
 
 
 def caller_filter() -> ReadObject:
-    """Return the HTTP filter that remembers the name of the key: a route may remove the header.
+    """Return the HTTP filter that remembers the name of the key, because a route may remove the header, and the trace.
 
-    From the translator come two headers more, which no replica gets.
+    From the translator come two headers more, which no replica gets. A trace of another form is replaced by an empty
+    text, and an empty text is not remembered.
     """
+    form = {"pattern": {"regex": f"(?s)^({_TRACE})$|.*"}, "substitution": "\\1"}
     rules = [
-        {
-            "header": header,
-            "on_header_present": {"metadata_namespace": METADATA_NAMESPACE, "key": key, "type": "STRING"},
-            "remove": header != KEY_HEADER,
-        }
-        for header, key in ((KEY_HEADER, "key"), (OWNER_HEADER, "owner"), (MODELS_HEADER, "models"))
+        _remembered(KEY_HEADER, "key"),
+        _remembered(OWNER_HEADER, "owner", remove=True),
+        _remembered(MODELS_HEADER, "models", remove=True),
+        _remembered(_TRACE_HEADER, _TRACE_HEADER, rewritten={"regex_value_rewrite": form}),
     ]
     return _filter(CALLER_FILTER, "filters.http.header_to_metadata.v3.Config", {"request_rules": rules})
+
+
+def _remembered(
+    header: str, name: str, *, remove: bool = False, rewritten: Mapping[str, ReadObject] = _AS_IT_IS
+) -> ReadObject:
+    """Return the rule that copies a header into metadata."""
+    to = {"metadata_namespace": METADATA_NAMESPACE, "key": name, "type": "STRING", **rewritten}
+    return {"header": header, "on_header_present": to, "remove": remove}
 
 
 def usage_filter() -> ReadObject:

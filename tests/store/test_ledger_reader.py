@@ -1,0 +1,148 @@
+"""A reader of the ledger that may be stopped anywhere reads each line once."""
+
+import json
+import random
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from bateau.store.ledger import Ledger
+from bateau.store.ledger_reader import LedgerReader, end_of
+
+DAY = 86_400.0
+NOW = 1_800_000_000.0
+
+
+def line(key: object, at: float = NOW, **more: object) -> str:
+    tree = {"v": "1", "time": f"{at:.3f}", "id": f"r{key}", "path": "/v1/completions", "status": 200, "key": str(key)}
+    return json.dumps({**tree, **more}) + "\n"
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    made = Ledger(tmp_path / "usage")
+    made.open()
+    return made
+
+
+def reopened(*, answers: bool = True) -> Callable[[], Awaitable[bool]]:
+    async def reopen() -> bool:
+        return answers
+
+    return reopen
+
+
+def rest(reader: LedgerReader, lines_max: int = 7) -> list[str | None]:
+    """Read in small parts, to the end."""
+    found: list[str | None] = []
+    while True:
+        found += [used.key for used in reader.read(lines_max)]
+        if reader.at_end:
+            return found
+
+
+def again(reader: LedgerReader, ledger: Ledger) -> LedgerReader:
+    """Return the reader of the next process: of this one, only its position is left."""
+    reader.close()
+    return LedgerReader(ledger, json.loads(json.dumps(dict(reader.position))))
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_each_line_is_read_once_whatever_happens_between(ledger: Ledger, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311 - no secret
+    reader, now, count = LedgerReader(ledger, end_of(ledger)), NOW, 0
+    writer = ledger.path.open("a")
+    seen: list[str | None] = []
+    for _ in range(150):
+        match rng.randrange(7):
+            case 0 | 1:
+                for _ in range(rng.randrange(12)):
+                    text = line(count, now - 2 * DAY)
+                    cut = rng.randrange(len(text))
+                    writer.write(text[:cut])
+                    if rng.random() < 0.2:
+                        writer.flush()
+                        seen += [used.key for used in reader.read(rng.randrange(1, 9))]
+                    writer.write(text[cut:])
+                    count += 1
+                writer.flush()
+            case 2:  # renamed, while the writer still has it
+                now += 60
+                await ledger.keep(reopened(answers=False), now=now)
+            case 3:  # compressed, too
+                now += 60
+                await ledger.keep(reopened(answers=False), now=now)
+                writer.close()
+                writer = ledger.path.open("a")
+                await ledger.keep(reopened(), now=now)
+            case 4:
+                reader = again(reader, ledger)
+            case _:
+                seen += [used.key for used in reader.read(rng.randrange(1, 30))]
+    writer.close()
+    seen += rest(again(reader, ledger))
+    reader.close()
+    assert sorted(seen, key=lambda key: int(key or "")) == [str(number) for number in range(count)]
+
+
+async def test_a_reader_that_was_away_for_days_reads_all_files_in_order(ledger: Ledger) -> None:
+    ledger.path.write_text(line("seen"))
+    reader = LedgerReader(ledger, {})
+    assert rest(reader) == ["seen"]
+    for day in range(4):
+        with ledger.path.open("a") as file:
+            file.write("".join(line(f"{day}-{number}", NOW + day * DAY) for number in range(9)))
+        await ledger.keep(reopened(), now=NOW + (day + 1) * DAY + 1)
+    assert len(list(ledger.path.parent.glob("*.gz"))) == 4
+    reader = again(reader, ledger)
+    assert rest(reader, 4) == [f"{day}-{number}" for day in range(4) for number in range(9)]
+    assert rest(reader) == []
+    reader.close()
+
+
+def test_a_part_has_no_more_lines_than_asked_for(ledger: Ledger) -> None:
+    begun = json.dumps({"v": "begun-1", "time": "1.0", "id": "b"}) + "\n"
+    ledger.path.write_text("damaged\n" + begun + line(1) + line(2) + line(3))
+    reader = LedgerReader(ledger, {})
+    assert [[used.key for used in reader.read(2)], reader.at_end] == [[], False]
+    assert [[used.key for used in reader.read(2)], reader.at_end] == [["1", "2"], False]
+    assert [[used.key for used in reader.read(2)], reader.at_end] == [["3"], True]
+
+
+async def test_the_end_is_behind_all_lines_also_of_an_empty_file(ledger: Ledger) -> None:
+    assert end_of(ledger) == {}
+    ledger.path.write_text(line("old") + line("begun")[:9])
+    reader = LedgerReader(ledger, end_of(ledger))
+    assert rest(reader) == []
+    with ledger.path.open("a") as file:
+        file.write(line("begun")[9:])
+    assert rest(reader) == ["begun"]
+    await ledger.keep(reopened(), now=NOW + DAY + 1)  # the current file is empty now
+    reader = LedgerReader(ledger, end_of(ledger))
+    ledger.path.write_text(line("new"))
+    assert rest(reader) == ["new"]
+    reader.close()
+
+
+def test_a_ledger_that_was_removed_begins_again(ledger: Ledger) -> None:
+    ledger.path.write_text(line("old"))
+    reader = LedgerReader(ledger, {})
+    assert rest(reader) == ["old"]
+    ledger.path.unlink()
+    assert rest(reader) == []
+    ledger.path.write_text(line("new"))
+    assert rest(reader) == ["new"]
+
+
+def test_a_damaged_archive_is_read_up_to_the_damage(ledger: Ledger) -> None:
+    import gzip
+
+    packed = ledger.path.parent / "requests-20270101T000000.jsonl.gz"
+    text = "".join(line(number, pad=random.Random(number).randbytes(200).hex()) for number in range(400))  # noqa: S311
+    packed.write_bytes(gzip.compress(text.encode())[:40_000])
+    ledger.path.write_text(line("current"))
+    found = rest(LedgerReader(ledger, {}), 50)
+    assert found[-1] == "current"
+    assert found[:-1] == [str(number) for number in range(len(found) - 1)]
+    assert 20 < len(found) < 401
