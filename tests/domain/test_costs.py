@@ -12,8 +12,8 @@ USD = Costs(money=Price(currency="USD", input=2.0, output=2.0), energy=Energy(in
 
 
 def used(at: float = 0.0, model: str | None = "chat", **more: Any) -> Used:
-    tokens: dict[str, Any] = {"tokens_in": 500_000, "tokens_out": 250_000}
-    return Used(**{"at": at, "id": "r", "path": "/v1", "status": 200, "model": model, **tokens, **more})
+    fields: dict[str, Any] = {"status": 200, "tokens_in": 500_000, "tokens_out": 250_000, **more}
+    return Used(at=at, id="r", path="/v1", model=model, **fields)
 
 
 def costs(rates: Rates, *requests: Used) -> CostSum:
