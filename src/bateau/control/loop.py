@@ -390,13 +390,9 @@ class Control:
     def _ready(self) -> Readiness:
         proxies, inputs = self.planes.units(), (self.release, self.outcome, self.observed)
         asleep = self.scaling.asleep
+        release, outcome, observed = inputs
         make = functools.partial(
-            Readiness,
-            release=self.release,
-            outcome=self.outcome,
-            observed=self.observed,
-            proxies=proxies,
-            asleep=asleep,
+            Readiness, release=release, outcome=outcome, observed=observed, proxies=proxies, asleep=asleep
         )
         return self._readiness.of(make, same=inputs, equal=(proxies, asleep))
 

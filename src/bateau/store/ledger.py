@@ -1,6 +1,6 @@
 """The ledger: one line for each request, written by Envoy, rotated and read here.
 
-Called by wiring.
+Called by store.ledger_reader and wiring.
 
 Envoy appends to `requests.jsonl`. It is renamed when it is large or a day old; older files are compressed, and removed
 after 90 days.

@@ -59,5 +59,5 @@ class Accounts:
         if self.spans:
             await self.spans.send_last()
             self.spans.close()
-        with suppress(ControlError):  # the next control plane counts again what is not written
+        with suppress(ControlError):  # the next control plane counts the rest again
             self.counters.close()

@@ -1,6 +1,6 @@
 """Follow the ledger, and have the gateway refuse keys, and requests for models, whose budgets are used up.
 
-Called by cli.keys and wiring.local.
+Called by cli.keys, wiring.accounts and wiring.local.
 
 Invariant: what a key has used before a restart counts after it. Held by
 tests/local/test_budgets.py::test_a_key_with_used_up_tokens_is_refused_also_after_a_restart and
@@ -73,7 +73,7 @@ class Budgets:
         self._reported: set[tuple[str, str]] = set()
 
     def keep(self, now: float) -> None:
-        """Charge what is new in the ledger, and refuse or admit requests. Raises ControlError and OSError."""
+        """Charge the new lines of the ledger, and refuse or admit requests. Raises ControlError and OSError."""
         rates = self._rates.follow(now)
         stamp = self._keys.stamp
         if stamp != self._stamp:
@@ -137,7 +137,7 @@ def spent_by(key: ApiKey, instance: str, environ: Mapping[str, str], now: float)
 
 
 def _earlier(ledger: Ledger, rates: Rates, now: float) -> Spending:
-    """Return what was used this month, as the older files of the ledger say."""
+    """Return the usage of this month, as the older files of the ledger say."""
     spending = Spending()
     spending.rates = rates
     for used in ledger.rotated(since=first_of_month(now)):

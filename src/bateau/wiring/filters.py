@@ -28,7 +28,7 @@ from bateau.traffic.envoy.usage import native_begun_log
 logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "BATEAU_FILTERS"
-# What happens to requests while the ledger cannot be written.
+# The fate of requests while the ledger cannot be written.
 FULL_LEDGER: Final = "BATEAU_FULL_LEDGER"
 _PACKAGE: Final = "bateau_gate"
 _TIMEOUT_S: Final = 20.0
@@ -169,7 +169,7 @@ def _output(binary: Path, *words: str) -> str:
 
 
 def _one_filter(library: Path) -> ReadObject:
-    """Return the configuration of an Envoy that has a listener with nothing but what is in the library."""
+    """Return the configuration of an Envoy that uses nothing but the library."""
     network = "type.googleapis.com/envoy.extensions.filters"
     manager: ReadObject = {
         "@type": f"{network}.network.http_connection_manager.v3.HttpConnectionManager",

@@ -38,14 +38,13 @@ from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
-from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
-from bateau.wiring.history import history_path
+from bateau.wiring.history import kept_revisions
 from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
@@ -168,7 +167,7 @@ class LocalPlatform:
         self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
-        self._revisions, no_history = _revisions(where)
+        self._revisions, no_history = kept_revisions(where)
         self._counted_events = CountedEvents()
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
@@ -302,16 +301,6 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
-
-
-def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
-    """Return the history; None and the reason if it is damaged or read-only, because no running service needs it."""
-    try:
-        return RevisionStore(history_path(where)), ""
-    except ControlError as error:
-        says = f"no history is kept: {error.message}{f' ({error.hint})' if error.hint else ''}"
-        logger.error("%s", says)
-        return None, says
 
 
 def _default_texts(settings: Settings) -> Mapping[str, str]:
