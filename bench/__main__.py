@@ -15,6 +15,7 @@ PROGRAMS = (
     "chain",
     "overload",
     "cold",
+    "affinity",
     "delivery",
     "charts",
     "peers",

@@ -160,18 +160,26 @@ def _keyed_chain(place: Place) -> Running:
     return _chain(place, files)
 
 
-def _native_chain(place: Place) -> Running:
+def _native_chain(place: Place, *, reuses_connections: bool = True) -> Running:
     library = native_library()
     if library is None:
         raise NotInstalledError("the native filter is built by make gate")
     ledger = place.folder / "requests.jsonl"
     place.keys.use(Gate(library=library, ledger=ledger))
     place.keys.publish(open_to_all=False)
-    return _chain(place, FrontFiles(key_filters=place.keys.directory, ledger=ledger, native=True))
+    files = FrontFiles(key_filters=place.keys.directory, ledger=ledger, library=library)
+    return _chain(place, files, reuses_connections=reuses_connections)
 
 
-def _chain(place: Place, files: FrontFiles) -> Running:
-    """Start Bateau's Envoy with one model, and the control plane that feeds it."""
+def _native_chain_to_llama_cpp(place: Place) -> Running:
+    return _native_chain(place, reuses_connections=False)
+
+
+def _chain(place: Place, files: FrontFiles, *, reuses_connections: bool = True) -> Running:
+    """Start Bateau's Envoy with one model, and the control plane that feeds it.
+
+    Connections to the upstream are used again, as in all other contenders and as for vLLM, but not for llama.cpp.
+    """
     port = free_port()
     plane = EnvoyPlane(
         binary=envoy_binary(os.environ),
@@ -184,11 +192,14 @@ def _chain(place: Place, files: FrontFiles) -> Running:
         clock=SystemClock(),
     )
     endpoint = Endpoint(replica="model.chat.0", address=f"127.0.0.1:{place.upstream}")
-    plane.publish(
-        Traffic(
-            backends=(Backend(service="model/chat", name="chat", protocol="openai", endpoints=(endpoint,)),),
-        )
+    backend = Backend(
+        service="model/chat",
+        name="chat",
+        protocol="openai",
+        endpoints=(endpoint,),
+        reuses_connections=reuses_connections,
     )
+    plane.publish(Traffic(backends=(backend,)))
     command = [
         word.replace("{replica}", "gateway.envoy.0").replace("{socket}", str(place.folder / "admin.sock"))
         for word in plane.template().command
@@ -202,6 +213,12 @@ CONTENDERS = (
     Contender(name="the chain without keys", start=_open_chain, is_chain=True),
     Contender(name="keys, limits and ledger", start=_keyed_chain, is_chain=True),
     Contender(name="the same in the native filter", start=_native_chain, is_chain=True),
+    Contender(
+        name="the native filter, a connection for each request",
+        start=_native_chain_to_llama_cpp,
+        is_chain=True,
+        note="as for llama.cpp, which closes connections when it likes",
+    ),
     Contender(name="nginx", start=_nginx, note="a plain proxy: no routing by model, no keys, no usage"),
     Contender(name="haproxy", start=_haproxy, note="a plain proxy: no routing by model, no keys, no usage"),
     Contender(

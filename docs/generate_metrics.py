@@ -27,8 +27,10 @@ def metrics() -> Iterator[tuple[str, str, str, str]]:
 
 
 async def _sample_page() -> str:
+    from bateau.control.affinity import Affinity
     from bateau.control.loop import Counts
     from bateau.domain.event import Event
+    from bateau.domain.issuer import SigningKeys
     from bateau.domain.process import ProcessTemplate
     from bateau.domain.usage_counters import OTHER
     from bateau.domain.used import Sum
@@ -45,16 +47,19 @@ async def _sample_page() -> str:
     control = SimpleNamespace(
         observed=runtime.observe(),
         counts=Counts(),
+        affinity=Affinity(),
+        traffic=SimpleNamespace(affine={"chat": 2}),
         ports=SimpleNamespace(site=SimpleNamespace(runtime=runtime)),
     )
     events = CountedEvents()
     events.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     filters = Filters(library=None, why="")
+    issuers = {"corp": SigningKeys(url="https://login.example.org", jwks="{}", fetched_at=0.0)}
     sums = {OTHER: Sum()}
     spans = SimpleNamespace(outcomes={"sent": 0}, failed_exports=0)
     accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums), spans=spans)
     plane = cast("Any", _Plane(_envoy_sample()))
-    instance = await metrics_page(cast("Any", control), plane, events, filters, cast("Any", accounts))
+    instance = await metrics_page(cast("Any", control), plane, events, filters, cast("Any", accounts), issuers)
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()

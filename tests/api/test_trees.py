@@ -10,12 +10,13 @@ from bateau.api.encoding import encode
 from bateau.control.preview import Effect
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.replica import Replica
-from bateau.domain.status import ServiceStatus, Status
+from bateau.domain.status import AffinityStatus, ServiceStatus, Status
 
 
 @pytest.mark.parametrize(
     ("tree", "cls"),
     [
+        (trees.AffinityTree, AffinityStatus),
         (trees.CapacityTree, ModelCapacity),
         (trees.EffectTree, Effect),
         (trees.ReplicaTree, Replica),

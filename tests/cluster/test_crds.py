@@ -86,7 +86,7 @@ def kubectl(control_plane: Path) -> Iterator[Kubectl]:
     server = Kubectl(control_plane)
     name = f"crds-{os.getpid()}"
     before = {each["metadata"]["name"] for each in server.get("crds")["items"]}
-    names = [f"{each.resource.plural}.bateau.dev" for each in KINDS.values()]
+    names = [f"{each.resource.plural}.bateau.dev" for each in KINDS.values() if each.resource]
     definitions = write(custom_resource_definitions())
     server("apply", "--server-side", "--filename=-", stdin=definitions)
     server("create", "namespace", name)

@@ -1,22 +1,42 @@
 """Tokens that are used up: when a key is refused, until when, and what a restart changes."""
 
 import random
+from dataclasses import replace
 from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 import pytest
 
 from bateau.control.budgets import Spending
 from bateau.domain.api_key import ApiKey
+from bateau.domain.costs import Costs, Energy, Price, Rate, Rates
 from bateau.domain.used import Refusal, Used
 from bateau.domain.workload import KeyLimits, Limits
+from bateau.kit.money import Money
 
 NOON = datetime(2026, 12, 31, 12, 0, tzinfo=UTC).timestamp()
 MIDNIGHT = datetime(2027, 1, 1, tzinfo=UTC).timestamp()
 FEBRUARY = datetime(2027, 2, 1, tzinfo=UTC).timestamp()
 
 
-def key(name: str = "ci", **limits: int) -> ApiKey:
+RATES = Rates(
+    {
+        "chat": (
+            Rate(since=0.0, costs=None),
+            Rate(since=NOON - 7200, costs=Costs(money=Price(currency="EUR", input=1e5, output=1e5))),
+        ),
+        "big": (
+            Rate(
+                since=0.0,
+                costs=Costs(money=Price(currency="USD", input=1e6, output=2e6), energy=Energy(input=1e6, output=1e6)),
+            ),
+        ),
+    }
+)
+
+
+def key(name: str = "ci", **limits: object) -> ApiKey:
     return ApiKey(name=name, sha256="0" * 64, hint="abcd", owner="me", created_at=1.0, **limits)  # pyright: ignore[reportArgumentType]
 
 
@@ -24,8 +44,9 @@ def used(at: float, tokens: int, name: str | None = "ci", **more: Any) -> Used:
     return Used(at=at, id="r", path="/v1", status=200, key=name, tokens_in=tokens - 1, tokens_out=1, **more)
 
 
-def spending(*requests: Used) -> Spending:
+def spending(*requests: Used, rates: Rates = RATES) -> Spending:
     made = Spending()
+    made.rates = rates
     for each in requests:
         made.add(each)
     return made
@@ -77,10 +98,60 @@ def test_the_order_of_requests_does_not_matter(seed: int) -> None:
     rng = random.Random(seed)  # noqa: S311 - no secret
     requests = [used(NOON - rng.random() * 80_000, rng.randrange(2, 50), rng.choice("abc")) for _ in range(200)]
     requests += [used(NOON - rng.random() * 60, rng.randrange(2, 50), rng.choice("abc")) for _ in range(20)]
-    keys = [key(name, tokens_per_minute=150, tokens_per_day=1500, tokens_per_month=1600) for name in "abc"]
+    requests = [replace(each, model=rng.choice(["chat", "big", None])) for each in requests]
+    budgets = {"money_per_day": Money.parse("50 EUR"), "kwh_per_month": 600.0}
+    keys = [key(name, tokens_per_minute=150, tokens_per_day=1500, tokens_per_month=1600, **budgets) for name in "abc"]
     at_once = spending(*requests).refused(keys, NOON)
     rng.shuffle(requests)
     assert spending(*requests).refused(keys, NOON) == at_once
+
+
+def test_money_that_is_spent_refuses_a_key_until_the_next_day_or_month() -> None:
+    limited = key(money_per_day=Money.parse("12 EUR"), money_per_month=Money.parse("20EUR"))
+    made = spending(used(NOON - 60, 100, model="chat"))
+    assert made.refused([limited], NOON) == {}
+    made.add(used(NOON, 20, model="chat"))
+    assert made.refused([limited], NOON) == {"money-day": {"ci": MIDNIGHT}}
+    made.add(used(NOON + 1, 80, model="chat"))
+    assert made.refused([limited], NOON + 2)["money-month"] == {"ci": MIDNIGHT}
+    assert made.refused([limited], MIDNIGHT) == {}
+    made.add(used(MIDNIGHT + 1, 200, model="chat"))
+    assert made.refused([limited], MIDNIGHT + 86_402) == {"money-month": {"ci": FEBRUARY}}
+
+
+def test_energy_that_is_used_refuses_a_key() -> None:
+    limited = key(kwh_per_day=99.5, kwh_per_month=100.5)
+    made = spending(used(NOON, 100, model="big"))
+    assert made.refused([limited], NOON) == {"energy-day": {"ci": MIDNIGHT}}
+    made.add(used(NOON, 2, model="big"))
+    assert made.refused([limited], NOON)["energy-month"] == {"ci": MIDNIGHT}
+
+
+def test_a_budget_is_used_up_exactly() -> None:
+    """0.1 and 0.2 are not 0.3 as binary fractions."""
+    rates = Rates({"chat": (Rate(since=0.0, costs=Costs(money=Price(currency="EUR", input=1e5, output=1e5))),)})
+    limited = key(money_per_day=Money.parse("0.3EUR"))
+    requests = [replace(used(NOON, 2, model="chat"), tokens_in=tokens, tokens_out=0) for tokens in (1, 2)]
+    assert spending(*requests, rates=rates).refused([limited], NOON) == {"money-day": {"ci": MIDNIGHT}}
+
+
+def test_a_request_has_the_price_of_the_time_when_it_came() -> None:
+    """It may end later, and it counts for the day on which it ended."""
+    limited = key(money_per_day=Money.parse("1 EUR"))
+    late = used(NOON - 7201, 100, model="chat", duration_ms=7_000_000)
+    assert spending(late).refused([limited], NOON) == {}
+    assert spending(replace(late, at=NOON - 7200)).refused([limited], NOON) == {"money-day": {"ci": MIDNIGHT}}
+
+
+def test_requests_without_a_price_are_counted_and_not_charged() -> None:
+    limited = key(money_per_month=Money.parse("1 EUR"), kwh_per_day=1000.0, tokens_per_day=1000)
+    made = spending(used(NOON, 5, model="big"), used(NOON, 5, model="none"), used(NOON, 5), used(NOON, 5, model="chat"))
+    assert made.refused([limited], NOON) == {}
+    assert [(each.budget.name, each.used, each.requests, each.unknown) for each in made.spent(limited, NOON)] == [
+        ("day", 20, 4, 0),
+        ("money-month", Decimal("0.5"), 4, 3),
+        ("energy-day", 5, 4, 3),
+    ]
 
 
 def at(model: str, **more: Any) -> Used:

@@ -100,6 +100,7 @@ def test_fields_for_one_machine_have_no_effect_on_a_cluster():
     limited: dict[str, Json] = {
         **MODEL,
         "limits": {"requestsPerMinute": 1},
+        "costs": {"money": {"currency": "EUR", "input": 1, "output": 2}},
         "fallback": "embed",
         "split": {"embed": 10},
         "timeout": "1s",

@@ -7,8 +7,9 @@ from bateau.domain.usage_counters import OTHER, SERIES_MAX, Series, UsageCounter
 from bateau.domain.used import Sum, Used
 
 
-def used(key: str | None = "ci", model: str | None = "chat", status: int = 200, **more: Any) -> Used:
-    return Used(at=0.0, id="r", path="/v1/completions", status=status, key=key, model=model, **more)
+def used(key: str | None = "ci", model: str | None = "chat", **more: int) -> Used:
+    fields: dict[str, Any] = {"status": 200, **more}
+    return Used(at=0.0, id="r", path="/v1/completions", **fields, key=key, model=model)
 
 
 def test_requests_are_counted_by_key_owner_and_model() -> None:

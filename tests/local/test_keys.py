@@ -102,6 +102,7 @@ def test_keys_are_listed_without_their_secrets(stack: Stack) -> None:
         "created": "",
         "expires": "",
         "expired": False,
+        "declaredAt": None,
         "note": "n",
     }
     assert json.loads(stack.bateau("keys", "show", "ci", "--json").out) == row

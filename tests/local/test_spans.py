@@ -59,6 +59,10 @@ def _live(stack: Stack, other: Collector, loop: asyncio.AbstractEventLoop) -> No
     def run(work: Any) -> None:
         asyncio.run_coroutine_threadsafe(work, loop).result(60)
 
+    variables: dict[str, Any] = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": other.url,
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=TOP-SECRET",
+    }
     up = ("up", "-C", str(stack.specs), "--detach", "--listen", f"127.0.0.1:{stack.port}")
 
     def start() -> None:
@@ -105,9 +109,11 @@ def _live(stack: Stack, other: Collector, loop: asyncio.AbstractEventLoop) -> No
 
 
 def test_an_address_that_cannot_be_used_is_an_error_at_the_start(stack: Stack) -> None:
-    up = ("up", "-C", str(stack.specs), "--detach")
-    address = "http://127.0.0.1:4317"
-    done = stack.bateau(*up, OTEL_EXPORTER_OTLP_ENDPOINT=address, OTEL_EXPORTER_OTLP_PROTOCOL="grpc")
+    variables: dict[str, Any] = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317",
+        "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+    }
+    done = stack.bateau("up", "-C", str(stack.specs), "--detach", **variables)
     assert done.code == 1
     assert "OTEL_EXPORTER_OTLP_PROTOCOL is grpc" in done.err
     assert "OTEL_TRACES_EXPORTER=none" in done.err

@@ -94,6 +94,15 @@ def test_only_users_may_call() -> None:
     assert rule["from"][0]["podSelector"]["matchLabels"]["app.kubernetes.io/name"] == "shop"
 
 
+def test_costs_are_left_out_and_that_is_said() -> None:
+    costs = "costs: {money: {currency: EUR, input: 1, output: 2}}"
+    rendering = render(release_of(model("a", f"{CHAT}, {costs}")))
+    assert "not rendered: spec.costs; it works on one machine only" in str(rendering)
+    assert [each.tree for each in rendering.manifests] == [
+        each.tree for each in render(release_of(model("a", CHAT))).manifests
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "says"),
     [

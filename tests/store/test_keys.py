@@ -1,12 +1,14 @@
 """The file of keys: nothing is lost, nothing is shown, and damage never opens an endpoint."""
 
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
+from bateau.kit.money import Money
 from bateau.store.keys import KeyFile
 
 KEY = (
@@ -36,6 +38,24 @@ def test_keys_are_read_as_they_were_written(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_budgets_are_read_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    money = Money.parse("0.50 EUR")
+    made = replace(
+        key("a"), tokens_per_day=5, money_per_day=money, money_per_month=Money.parse("9USD"), kwh_per_day=1.5
+    )
+    file = KeyFile(path)
+    with file.changing() as keyring:
+        file.save(keyring.with_key(made).with_key(replace(key("b"), kwh_per_month=30.0)))
+    assert list(KeyFile(path).load().by_name.values()) == [made, replace(key("b"), kwh_per_month=30.0)]
+
+
+def test_a_file_of_a_version_without_budgets_in_money_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    path.write_text(KEY % ('"x"', "1.0", '["*"]'))
+    assert KeyFile(path).load().by_name["a"].budgets == []
+
+
 def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     add(path, "a")
@@ -53,7 +73,7 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         "[]",
         '{"format": 99}',
         '{"format": 2, "keys_format": 1}',
-        '{"format": 2, "keys_format": 2, "keys": []}',
+        '{"format": 2, "keys_format": 3, "keys": []}',
         '{"format": 2, "keys_format": 1, "keys": [{"name": "a"}]}',
         '{"format": 2, "keys_format": 1, "keys": ["a"]}',
         "{}",
@@ -62,6 +82,12 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         KEY % ('"x"', '"soon"', '["*"]'),
         KEY % ('"x"', "1.0", '"chat"'),
         KEY % ('"x"', "1.0", "[]"),
+        KEY % ('"x"', "1.0", '["*"], "money_per_day": "5"'),
+        KEY % ('"x"', "1.0", '["*"], "money_per_month": "none"'),
+        KEY % ('"x"', "1.0", '["*"], "money_per_month": 5'),
+        KEY % ('"x"', "1.0", '["*"], "kwh_per_day": "1"'),
+        KEY % ('"x"', "1.0", '["*"], "kwh_per_day": NaN'),
+        KEY % ('"x"', "1.0", '["*"], "kwh_per_month": -1'),
     ],
 )
 def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:

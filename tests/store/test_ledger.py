@@ -180,6 +180,21 @@ def test_requests_are_summed_by(ledger: Ledger, by: str, groups: list[str]) -> N
     assert sum(each.requests for each in found.by.values()) == found.total.requests == 3
 
 
+def test_the_owner_of_a_token_is_that_of_its_line(ledger: Ledger) -> None:
+    cut = {"v": "begun-1", "time": f"{NOW + 9:.3f}", "id": "cut", "path": "/x", "replica": "r", "key": "jwt:corp:ada"}
+    ledger.path.write_text(
+        line(NOW, key="jwt:corp:ada", owner="ada@old.example") + line(NOW, key="ci")
+        + line(NOW + 1, key="jwt:corp:ada", owner="ada@new.example") + json.dumps(cut) + "\n"
+    )  # fmt: skip
+    requests = [*all_of(ledger), *ledger.cut(before=NOW + 10)]
+    found = summary(requests, "owner", owners={"ci": "me"})
+    assert {owner: each.requests for owner, each in found.by.items()} == {
+        "ada@old.example": 1,
+        "ada@new.example": 2,
+        "me": 1,
+    }
+
+
 def begun(id_: str, at: float = NOW) -> str:
     tree = {"v": "begun-1", "time": f"{at:.3f}", "id": id_, "path": "/v1/completions", "replica": "r", "bytes_in": "70"}
     return json.dumps(tree) + "\n"
@@ -211,3 +226,21 @@ def test_lines_about_begun_requests_are_not_new_requests(ledger: Ledger) -> None
 def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Ledger) -> None:
     ledger.path.write_text(line(duration_ms=900, prompt_ms=100.4, predicted_ms=300) + line(duration_ms=900))
     assert [each.queue_ms for each in all_of(ledger)] == [500, None]
+
+
+def test_what_chose_the_replica_is_known_only_for_models_with_affinity(ledger: Ledger) -> None:
+    ledger.path.write_text(line(balanced_by="prefix") + line(balanced_by="requests") + line())
+    assert [used.balanced_by for used in all_of(ledger)] == ["prefix", "requests", None]
+
+
+def test_a_tail_from_now_leaves_out_the_requests_that_are_there(ledger: Ledger) -> None:
+    ledger.path.write_text(line(id="old"))
+    tail = Tail(ledger, from_now=True)
+    assert list(tail.new()) == []
+    with ledger.path.open("a") as file:
+        file.write(line(id="new"))
+    assert [used.id for used in tail.new()] == ["new"]
+    ledger.path.replace(ledger.path.with_name("requests-x.jsonl"))
+    ledger.path.write_text(line(id="after a rotation"))
+    assert [used.id for used in tail.new()] == ["after a rotation"]
+    tail.close()

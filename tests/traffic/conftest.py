@@ -11,8 +11,9 @@ from traffic.upstream import Upstream, upstream
 
 # What both chains of filters must do. The other modules of this folder are about what is behind them.
 BOTH = (
-    *("test_clients", "test_cors", "test_errors", "test_gateway", "test_keys", "test_metrics", "test_model_limits"),
-    *("test_routing", "test_streams", "test_translator", "test_usage"),
+    *("test_clients", "test_cors", "test_errors", "test_gateway", "test_issuers", "test_keys", "test_listed"),
+    *("test_metrics", "test_model_limits", "test_routing", "test_streams", "test_translator", "test_usage"),
+    *("test_balancing", "test_load", "test_sleep"),
 )
 
 

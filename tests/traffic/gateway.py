@@ -232,7 +232,7 @@ class Gateway:
                 key_filters=self.keys.directory,
                 ledger=self.base / "requests.jsonl",
                 inner=self.inner,
-                native=self.library is not None,
+                library=self.library,
                 origins=self.origins,
             ),
             concurrency=2,

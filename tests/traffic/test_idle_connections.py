@@ -53,6 +53,7 @@ async def serve(gateway: Gateway, app: HangingUp, protocol: Protocol = "http") -
             endpoints=(endpoint,),
             listen_port=port,
             port_name="http",
+            reuses_connections=True,
         )
     )
     return f"http://127.0.0.1:{port}/"

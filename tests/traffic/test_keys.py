@@ -164,6 +164,27 @@ async def test_a_glob_is_matched_as_a_whole(keyed: Gateway, globs: Sequence[str]
         assert (await keyed.chat(name, headers=bearer(secret))).status == (200 if name in allowed else 403), name
 
 
+@pytest.mark.parametrize(
+    "globs",
+    [
+        [f"model-number-{number}-instruct" for number in range(500)],
+        ["*".join("abcdefghijklmnopqrstuvwxyz") * 3, "?" * 190, "x" * 190 + "*"],
+    ],
+)
+async def test_many_and_long_globs_take_effect(gateway: Gateway, first: Upstream, globs: Sequence[str]) -> None:
+    """Envoy refuses a large regular expression, and keeps the filter before: for the first key, that of all models."""
+    await gateway.publish(model("chat", first.endpoint()))
+    for name in gateway.keys.load().by_name:
+        gateway.keys.revoke(name)
+    gateway.keys.publish(open_to_all=True)
+    await becomes(gateway, 200, {})
+    secret = create(gateway, models=tuple(globs))
+    gateway.keys.publish(open_to_all=False)
+    await becomes(gateway, 401, {})
+    assert (await becomes(gateway, 403, bearer(secret))).error["code"] == "model_not_allowed"
+    assert (await gateway.ask("GET", "/v1/models", headers=bearer(secret))).tree["data"] == []
+
+
 async def test_what_is_no_glob_is_refused(keyed: Gateway) -> None:
     for wrong in ("chat|embed", "", "a b", "[a-z]"):
         with pytest.raises(ControlError, match="not a name of models"):
@@ -210,16 +231,32 @@ async def test_a_key_sends_as_many_requests_in_a_minute_as_it_may(keyed: Gateway
     await eventually(refused)
 
 
-@pytest.mark.parametrize(("period", "code"), [("minute", "rate_limit_exceeded"), ("day", "insufficient_quota")])
-async def test_a_key_without_tokens_left_is_refused_until_a_time(keyed: Gateway, period: str, code: str) -> None:
+@pytest.mark.parametrize(
+    ("budget", "code", "says"),
+    [
+        ("minute", "rate_limit_exceeded", "has used as many tokens as it may in a minute."),
+        ("day", "insufficient_quota", "has used up the tokens that it may use in a day."),
+        ("month", "insufficient_quota", "has used up the tokens that it may use in a month."),
+        ("money-day", "insufficient_quota", "has used up the money that it may spend in a day. The next day begins at"),
+        ("money-month", "insufficient_quota", "the money that it may spend in a month. The next month begins on its"),
+        ("energy-day", "insufficient_quota", "has used up the energy (kWh) that it may use in a day. The next day"),
+        ("energy-month", "insufficient_quota", "the energy (kWh) that it may use in a month. The next month begins"),
+    ],
+)
+async def test_a_key_whose_budget_is_used_up_is_refused_until_a_time(
+    keyed: Gateway, budget: str, code: str, says: str
+) -> None:
     empty, other = create(keyed, "empty"), create(keyed, "other")
-    keyed.keys.refuse({period: {"empty": time.time() + 2}})
+    keyed.keys.refuse({budget: {"empty": time.time() + 3}})
     await becomes(keyed, 200, bearer(other))
     answer = await becomes(keyed, 429, bearer(empty))
     assert (answer.error["code"], int(answer.headers["retry-after"]) > 0) == (code, True)
-    assert period in answer.error["message"]
+    assert says in answer.error["message"]
     assert (await keyed.chat(headers=bearer(other))).status == 200
-    await eventually(lambda: _is_known(keyed, empty), within_s=4.0)
+    answer = await keyed.ask("POST", "/v1/messages", json=MESSAGES, headers={"x-api-key": empty})
+    assert (answer.status, answer.tree["error"]["type"]) == (429, "rate_limit_error")
+    assert says in answer.tree["error"]["message"]
+    await eventually(lambda: _is_known(keyed, empty), within_s=5.0)
 
 
 async def test_errors_below_messages_have_the_shape_of_anthropic(keyed: Gateway) -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -222,6 +223,59 @@ async def test_a_full_disk_holds_no_request(keyed: Gateway) -> None:
 
     await eventually(written, within_s=5.0)
     keyed.keys.publish(open_to_all=False)
+
+
+async def test_a_full_ledger_refuses_requests_if_it_is_asked_to(keyed: Gateway) -> None:
+    """None is answered without a line, in either API's shape; other paths are served."""
+    native = keyed.keys.gate
+    assert native is not None
+    keyed.keys.use(replace(native, refuses_unwritten=True))
+    await opened(keyed)
+    path = keyed.base / "requests.jsonl"
+    path.unlink(missing_ok=True)
+    path.mkdir()
+    await keyed.chat()  # the first that cannot be written is not known before it ends
+
+    async def refused() -> bool:
+        return (await keyed.chat()).status == 503
+
+    await eventually(refused, within_s=1.0)
+    answer = await keyed.ask("POST", "/v1/messages", json=ASK)
+    assert (answer.status, json.loads(answer.body)["error"]["type"]) == (503, "overloaded_error")
+    assert (await keyed.chat()).error["code"] == "ledger_not_written"
+    assert (await keyed.chat()).headers["retry-after"]
+    assert (await keyed.ask("GET", "/v1/models")).status == 200
+    path.rmdir()
+
+    async def answered() -> bool:
+        return (await keyed.chat()).status == 200
+
+    await eventually(answered, within_s=2.0)
+    keyed.keys.use(native)
+    keyed.keys.publish(open_to_all=False)
+
+
+async def test_a_killed_gateway_has_told_what_it_was_working_on() -> None:
+    """The line about a beginning is in the file a millisecond after the request came to the replica."""
+    async with running_gateway(native_library()) as made, upstream("model.chat.0", made.base / "0.sock") as first:
+        came = asyncio.Event()
+
+        async def silent(_: web.Request) -> web.StreamResponse:
+            came.set()
+            await asyncio.sleep(60)
+            return web.Response()
+
+        first.answer = silent
+        await made.publish(model("chat", first.endpoint()))
+        asked = asyncio.create_task(made.chat())
+        await came.wait()
+        await asyncio.sleep(0.005)
+        await made.end(REPLICA, signal.SIGKILL)
+        asked.cancel()
+        ledger = Ledger(made.base)
+        assert [*ledger.read(since=0, until=1e12)] == []
+        (cut,) = ledger.cut(before=1e12)
+        assert (cut.model, cut.replica, cut.path) == ("chat", "model.chat.0", CHAT)
 
 
 async def test_a_key_is_revoked_also_while_the_filters_change(keyed: Gateway) -> None:

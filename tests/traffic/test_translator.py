@@ -13,8 +13,10 @@ from aiohttp import web
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint, Hold
+from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.store.ledger import Ledger
 from traffic.gateway import Answer, Gateway, eventually, model
+from traffic.issuer import AUDIENCE, RealIssuer
 from traffic.upstream import Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -296,3 +298,42 @@ async def test_keys_are_checked_once_and_no_secret_reaches_the_translator(served
         return [each.status for each in found] == [200, 200, 200, 429]
 
     await eventually(is_written)
+
+
+async def test_the_second_request_has_the_models_and_the_owner_of_the_token(served: Gateway, first: Upstream) -> None:
+    real = RealIssuer()
+    issuer = Issuer(name="corp", url=real.url, audiences=(AUDIENCE,), created_at=1.0)
+    jwks = json.dumps({"keys": [real.key.public]})
+    served.keys.admit_issuer(issuer, SigningKeys(url=real.url, jwks=jwks, fetched_at=1.0))
+    try:
+        allowed, other = (
+            {"authorization": f"Bearer {real.key.token(real.claims(bateau_models=models, email='ada@example.org'))}"}
+            for models in ("chat", "embed")
+        )
+
+        async def is_known() -> bool:
+            return (await ask(served, headers=allowed)).status == 200
+
+        first.answer = events(piece("a"))
+        await eventually(is_known)
+        assert first.seen[-1].headers["x-bateau-key"] == "jwt:corp:ada"
+        assert not {"authorization", "x-bateau-owner", "x-bateau-models"} & {*map(str.lower, first.seen[-1].headers)}
+        for headers in (other, {**other, "x-bateau-models": "*"}):
+            refused = await ask(served, headers=headers)
+            assert (refused.status, refused.tree) == (
+                403,
+                {"error": "The token of 'jwt:corp:ada' does not allow this model."},
+            )
+        assert (await ask(served, headers={"x-bateau-models": "*", "x-bateau-key": "jwt:corp:ada"})).status == 401
+
+        async def written() -> bool:
+            found = [used for used in Ledger(served.base).read(since=0, until=1e12) if used.owner == "ada@example.org"]
+            return {(used.key, used.model, used.status) for used in found} >= {
+                ("jwt:corp:ada", "chat", 200),
+                ("jwt:corp:ada", "chat", 403),
+            }
+
+        await eventually(written)
+    finally:
+        served.keys.dismiss_issuer("corp")
+        served.keys.publish(open_to_all=True)

@@ -14,7 +14,9 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from bateau.domain.api_key import ApiKey
+from bateau.domain.endpoint import ExternalTarget
 from bateau.domain.used import Used
+from bateau.domain.workload import Routing
 from bateau.observe.spans import parent_of
 from bateau.store.ledger import Ledger
 from traffic.gateway import REPLICA, Gateway, eventually, model, running_gateway
@@ -130,6 +132,25 @@ async def test_tokens_are_those_that_the_answer_says(
     assert (used.tokens_in, used.tokens_cached, used.tokens_out) == tokens
     assert (used.model, used.replica, used.status, used.path) == ("chat", "model.chat.0", 200, f"/v1/{path}")
     assert used.client_gone is False
+
+
+async def test_the_model_of_a_provider_is_known_also_where_it_answers_for_another(
+    gateway: Gateway, first: Upstream
+) -> None:
+    """Several models of one host have several prices."""
+    first.answer = whole({"usage": USAGE})
+    async with upstream("provider") as provider:
+        provider.answer = first.answer
+        there = ExternalTarget(url=f"http://{provider.address}/v1")
+        big = model("big", external=there)
+        await gateway.publish(model("chat", external=there, routing=Routing(split=(("big", 100),))), big)
+        used = await used_by(gateway, "/v1/chat/completions")
+        assert (used.model, used.answered_by, used.tokens_in) == ("chat", "big", 30)
+        assert used.replica == f"model.big@{provider.address}"
+        await gateway.publish(model("chat", routing=Routing(fallback="big")), big)
+        assert (await used_by(gateway, "/v1/chat/completions")).answered_by == "big"
+        await gateway.publish(model("chat", external=there), big)
+        assert (await used_by(gateway, "/v1/chat/completions")).answered_by == "chat"
 
 
 @pytest.mark.parametrize("pieces", range(1, 60, 7))

@@ -9,7 +9,7 @@ import pytest
 
 from bateau.domain.errors import ControlError
 from bateau.wiring.envoy import envoy_binary
-from bateau.wiring.filters import VARIABLE, Filters, chosen_filters
+from bateau.wiring.filters import FULL_LEDGER, VARIABLE, Filters, chosen_filters
 from traffic.gateway import native_library
 
 BINARY = envoy_binary(os.environ)
@@ -27,6 +27,18 @@ def test_the_variable_forces_envoys_own_filters(tmp_path: Path) -> None:
     assert chosen_filters(BINARY, tmp_path, {VARIABLE: "stock"}) == Filters(library=None, why="BATEAU_FILTERS=stock")
     with pytest.raises(ControlError, match="BATEAU_FILTERS is other"):
         chosen_filters(BINARY, tmp_path, {VARIABLE: "other"})
+
+
+def test_a_full_ledger_refuses_requests_only_with_the_native_filter(tmp_path: Path) -> None:
+    ledger = tmp_path / "requests.jsonl"
+    for named, refuses in (("", False), ("count", False), ("refuse", True)):
+        found = chosen_filters(BINARY, tmp_path, {FULL_LEDGER: named}).gate(ledger)
+        assert found is not None
+        assert found.refuses_unwritten == refuses
+    with pytest.raises(ControlError, match="BATEAU_FULL_LEDGER is other"):
+        chosen_filters(BINARY, tmp_path, {FULL_LEDGER: "other"})
+    with pytest.raises(ControlError, match="needs the native filter, which is not used: BATEAU_FILTERS=stock"):
+        chosen_filters(BINARY, tmp_path, {FULL_LEDGER: "refuse", VARIABLE: "stock"})
 
 
 def test_without_the_package_envoys_own_filters_are_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

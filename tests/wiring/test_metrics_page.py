@@ -11,16 +11,19 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from bateau.domain.event import Event
+from bateau.domain.release import Release
 from bateau.observe.events import CountedEvents
 from bateau.store.ledger import Ledger
 from bateau.traffic.envoy import EnvoyPlane, FrontFiles
 from bateau.wiring.accounts import Accounts
+from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import Filters
 from bateau.wiring.keys import Keys
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.paths import paths
 from bateau.wiring.this_process import SystemClock
+from bateau.wiring.usage import rate_file_of
 from control.world import app, model, world
 
 
@@ -43,7 +46,9 @@ def plane() -> Iterator[EnvoyPlane]:
 def accounts(base: Path) -> Accounts:
     """Return the readers of a ledger that has nothing yet, and has not been read."""
     environ = {"XDG_STATE_HOME": str(base), "HOME": str(base)}
-    return Accounts(paths("test", environ), Ledger(base), Keys("test", environ), dict)
+    keys, ledger = Keys("test", environ), Ledger(base)
+    rates = FollowedRates(rate_file_of("test", environ), Release, began=0.0)
+    return Accounts(paths("test", environ), ledger, keys, Budgets(keys, ledger, rates, dict))
 
 
 async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane, tmp_path: Path) -> None:
@@ -51,7 +56,9 @@ async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane, tm
     counted.emit(Event(when_s=0.0, subject="app/shop", reason="Ready"))
     async with world(chat=model(replicas=2), shop=app()) as w:
         await w.until(lambda: w.status.settled)
-        page = await metrics_page(w.control, plane, counted, Filters(library=None, why="a test"), accounts(tmp_path))
+        page = await metrics_page(
+            w.control, plane, counted, Filters(library=None, why="a test"), accounts(tmp_path), {}
+        )
     families: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(page)}
     # Envoy does not run, and the two replicas of the fake runtime have no sockets.
     assert [sample.value for sample in families["bateau_scrape_failures"].samples] == [3]

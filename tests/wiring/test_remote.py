@@ -33,9 +33,20 @@ def test_without_a_key_nothing_listens_beyond_loopback(keyring: Keyring, says: s
     assert "bateau keys create" in (caught.value.hint or "")
 
 
-def test_with_a_key_it_does_and_loopback_needs_none() -> None:
+def test_with_a_key_or_an_issuer_it_does_and_loopback_needs_none() -> None:
     check_access(ANY, Access(plain_http=True, hosts=("x",)), KEYED, instance="default")
+    check_access(ANY, Access(), Keyring(began=True), others=True, instance="default")
+    with pytest.raises(ControlError, match="--open"):
+        check_access(ANY, Access(), Keyring(began=True, open_to_all=True), others=True, instance="default")
     check_access(("127.0.0.1", 1), Access(), Keyring(), instance="default")
+
+
+def test_with_keys_to_come_it_listens_and_refuses_every_request_until_then() -> None:
+    required = Keyring(began=True)
+    check_access(ANY, Access(plain_http=True), required, instance="default", others=True)
+    for keyring in (Keyring(), Keyring(began=True, open_to_all=True)):
+        with pytest.raises(ControlError, match="is refused"):
+            check_access(ANY, Access(), keyring, instance="default", others=True)
 
 
 def test_an_option_for_other_machines_on_loopback_is_refused() -> None:

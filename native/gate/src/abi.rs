@@ -65,6 +65,7 @@ pub const BODY_STOP_AND_BUFFER: u32 = 1;
 pub const BODY_STOP_WITHOUT_BUFFER: u32 = 3;
 
 pub const METADATA_DYNAMIC: u32 = 0;
+pub const METADATA_ROUTE: u32 = 1;
 pub const METADATA_CLUSTER: u32 = 2;
 pub const METADATA_HOST: u32 = 3;
 
@@ -76,6 +77,9 @@ pub const RESPONSE_FLAGS: u32 = 17;
 pub const RESPONSE_SIZE: u32 = 21;
 pub const ATTEMPT_COUNT: u32 = 53;
 pub const ROUTE_NAME: u32 = 61;
+
+/// The number of requests that a replica has, among the counts of a replica.
+pub const REQUESTS_ACTIVE: u32 = 7;
 
 #[rustfmt::skip]
 unsafe extern "C" {
@@ -94,5 +98,15 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_http_filter_get_attribute_string(f: Ptr, id: u32, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_filter_get_attribute_int(f: Ptr, id: u32, out: *mut u64) -> bool;
     pub fn envoy_dynamic_module_callback_http_filter_config_define_counter(c: Ptr, name: Buf, labels: *const Buf, count: usize, id: *mut usize) -> u32;
+    pub fn envoy_dynamic_module_callback_access_logger_get_header_value(l: Ptr, kind: u32, key: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
+    pub fn envoy_dynamic_module_callback_access_logger_get_route_name(l: Ptr, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_access_logger_get_upstream_host(l: Ptr, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_filter_increment_counter(f: Ptr, id: usize, labels: *const Buf, count: usize, by: u64) -> u32;
+    pub fn envoy_dynamic_module_callback_lb_get_hosts_count(lb: Ptr, priority: u32) -> usize;
+    pub fn envoy_dynamic_module_callback_lb_get_healthy_hosts_count(lb: Ptr, priority: u32) -> usize;
+    pub fn envoy_dynamic_module_callback_lb_get_host_address(lb: Ptr, priority: u32, index: usize, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_lb_get_healthy_host_address(lb: Ptr, priority: u32, index: usize, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_lb_get_host_stat(lb: Ptr, priority: u32, index: usize, stat: u32) -> u64;
+    pub fn envoy_dynamic_module_callback_lb_context_get_downstream_header(context: Ptr, name: Buf, out: *mut Buf, index: usize, count: *mut usize) -> bool;
+    pub fn envoy_dynamic_module_callback_lb_context_should_select_another_host(lb: Ptr, context: Ptr, priority: u32, index: usize) -> bool;
 }

@@ -27,6 +27,11 @@ impl Refusal {
         Refusal::new(403, "rbac_access_denied_matched_policy[none]")
     }
 
+    /// The claims of a token do not allow the model.
+    pub fn of_claims() -> Refusal {
+        Refusal::new(403, "claimed_models")
+    }
+
     /// As many requests have come in a minute as may.
     pub fn of_rate() -> Refusal {
         Refusal::new(429, "local_rate_limited")
@@ -37,9 +42,21 @@ impl Refusal {
         Refusal::new(429, "concurrent_requests")
     }
 
+    /// No line about it could be written.
+    pub fn of_ledger() -> Refusal {
+        Refusal::new(503, "ledger_not_written")
+    }
+
     /// A bug was met: the client does not wait for an answer that nobody gives.
     pub fn of_bug() -> Refusal {
         Refusal::new(500, "bateau_gate_panicked")
+    }
+
+    /// Whether a filter that handles tokens has refused a request with these details.
+    pub fn is_of_token(details: &[u8]) -> bool {
+        details.starts_with(b"jwt_authn_access_denied")
+            || details == b"lua_response"
+            || details == b"local_rate_limited"
     }
 
     /// Whether it is one of `of_rate`.

@@ -107,6 +107,11 @@ impl Http {
         unsafe { envoy_dynamic_module_callback_http_clear_route_cache(self.0) }
     }
 
+    /// Have Envoy choose the route now: it does when it is asked for the cluster.
+    pub fn choose_route(self) {
+        self.metadata(METADATA_CLUSTER, "", "");
+    }
+
     /// A text in metadata: of the request, or of the replica.
     pub fn metadata<'a>(self, source: u32, namespace: &str, key: &str) -> Option<&'a [u8]> {
         let mut found = Buf::NONE;
@@ -148,6 +153,50 @@ impl Http {
     pub fn count(self, counter: usize, by: u64) {
         // SAFETY: the counter has no labels.
         unsafe { envoy_dynamic_module_callback_http_filter_increment_counter(self.0, counter, std::ptr::null(), 0, by) };
+    }
+}
+
+/// A request that was sent to a replica, while the access log of the router hears of it.
+#[derive(Clone, Copy)]
+pub struct Sent(Ptr);
+
+impl Sent {
+    /// The request of a pointer that a hook was called with.
+    pub fn of(pointer: Ptr) -> Sent {
+        Sent(pointer)
+    }
+
+    /// The first value of a header.
+    pub fn header<'a>(self, name: &[u8]) -> Option<&'a [u8]> {
+        let (mut found, mut count) = (Buf::NONE, 0);
+        // SAFETY: Envoy only reads the name, and has the value until the hook ends.
+        unsafe {
+            envoy_dynamic_module_callback_access_logger_get_header_value(
+                self.0,
+                REQUEST_HEADERS,
+                Buf::of(name),
+                &mut found,
+                0,
+                &mut count,
+            )
+            .then(|| found.bytes())
+        }
+    }
+
+    /// The name of its route.
+    pub fn route<'a>(self) -> Option<&'a [u8]> {
+        let mut found = Buf::NONE;
+        // SAFETY: Envoy has the text until the hook ends.
+        unsafe { envoy_dynamic_module_callback_access_logger_get_route_name(self.0, &mut found).then(|| found.bytes()) }
+    }
+
+    /// The name of the replica.
+    pub fn replica<'a>(self) -> Option<&'a [u8]> {
+        let mut found = Buf::NONE;
+        // SAFETY: Envoy has the text until the hook ends.
+        unsafe {
+            envoy_dynamic_module_callback_access_logger_get_upstream_host(self.0, &mut found).then(|| found.bytes())
+        }
     }
 }
 

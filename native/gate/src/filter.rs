@@ -2,12 +2,16 @@
 
 use crate::abi::*;
 use crate::admission::{self, Aboard, Refusal};
+use crate::balance::{self, BalancedBy};
+use crate::balance_hooks::PREFIX_HEADER;
+use crate::claims::Claims;
 use crate::envoy::{self, Http};
 use crate::ledger::Ledger;
 use crate::limit::Left;
 use crate::line;
 use crate::model::{Named, Question};
 use crate::path::{Checks, without_query};
+use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
 use crate::usage::Answer;
 use crate::{barrier, clock, content, rates, trace};
@@ -16,8 +20,8 @@ use std::sync::Arc;
 use std::thread::{self, ThreadId};
 
 const MODEL_HEADER: &[u8] = b"x-bateau-model";
-const KEY_HEADER: &[u8] = b"x-bateau-key";
-const OWN_HEADERS: &[u8] = b"x-bateau-";
+const OWNER_HEADER: &[u8] = b"x-bateau-owner";
+const MODELS_HEADER: &[u8] = b"x-bateau-models";
 const NAMESPACE: &str = "bateau";
 // As in the access log of Envoy's own filters.
 const PATH_MAX: usize = 100;
@@ -89,10 +93,12 @@ pub struct Stream {
     traceparent: Vec<u8>,
     key: Option<Vec<u8>>,
     known: Option<Arc<Key>>,
+    claims: Option<Claims>,
     aboard: Option<Aboard>,
     left: Option<(u64, Left)>,
     question: Option<Box<Question>>,
     names_model: bool,
+    balanced_by: Option<BalancedBy>,
     answer: Option<Box<Answer>>,
     first_byte_ns: Option<u64>,
     bytes_in: u64,
@@ -100,41 +106,6 @@ pub struct Stream {
     /// The gateway answers, and no replica.
     is_local: bool,
     is_rate_limited: bool,
-}
-
-/// The headers of a request that matter here.
-#[derive(Default)]
-struct Seen<'a> {
-    authorization: Option<&'a [u8]>,
-    x_api_key: Option<&'a [u8]>,
-    content_type: &'a [u8],
-    path: &'a [u8],
-    method: &'a [u8],
-    id: &'a [u8],
-    traceparent: Option<&'a [u8]>,
-    own: Vec<Vec<u8>>,
-    names_key: bool,
-}
-
-impl<'a> Seen<'a> {
-    fn see(&mut self, name: &'a [u8], value: &'a [u8]) {
-        match name {
-            b":path" => self.path = value,
-            b":method" => self.method = value,
-            b"x-request-id" => self.id = value,
-            // Two of them are none.
-            b"traceparent" => self.traceparent = Some(if self.traceparent.is_some() { b"" } else { value }),
-            b"content-type" => self.content_type = value,
-            b"authorization" => self.authorization = self.authorization.or(Some(value)),
-            // Envoy's own filters take two for one text with a comma, which is no key.
-            b"x-api-key" => self.x_api_key = Some(if self.x_api_key.is_some() { b"," } else { value }),
-            _ if name.starts_with(OWN_HEADERS) => {
-                self.names_key |= name == KEY_HEADER;
-                self.own.push(name.to_vec());
-            }
-            _ => {}
-        }
-    }
 }
 
 impl Stream {
@@ -151,10 +122,12 @@ impl Stream {
             traceparent: Vec::new(),
             key: None,
             known: None,
+            claims: None,
             aboard: None,
             left: None,
             question: None,
             names_model: false,
+            balanced_by: None,
             answer: None,
             first_byte_ns: None,
             bytes_in: 0,
@@ -167,15 +140,7 @@ impl Stream {
     /// The headers of the request have come; with `end` there is no body.
     pub fn request_headers(&mut self, http: Http, end: bool) -> Step {
         barrier::panic_if_asked(http, b"request_headers");
-        (self.at_ms, self.began_ns) = (clock::wall_ms(), clock::steady_ns());
-        let mut seen = Seen::default();
-        http.each_header(REQUEST_HEADERS, |name, value| seen.see(name, value));
-        let path = without_query(seen.path);
-        self.checks = self.config.table.paths.checks(path);
-        self.path = path[..path.len().min(PATH_MAX)].to_vec();
-        self.method = seen.method.to_vec();
-        self.id = seen.id.to_vec();
-        self.traceparent = seen.traceparent.filter(|value| trace::is_parent(value)).unwrap_or_default().to_vec();
+        let seen = self.see(http);
         let is_json = content::is_json(seen.content_type);
         let identified = self.identify(http, &seen);
         self.clean(http, &seen);
@@ -185,15 +150,34 @@ impl Stream {
         if let Some(name) = &self.key {
             http.set(REQUEST_HEADERS, KEY_HEADER, name);
         }
+        if let (Some(claims), false) = (&self.claims, self.checks.limits) {
+            // The translator asks again in the name of the caller.
+            http.set(REQUEST_HEADERS, OWNER_HEADER, &claims.owner);
+            http.set(REQUEST_HEADERS, MODELS_HEADER, claims.models.as_bytes());
+        }
         match (self.checks.model, is_json, end) {
             (false, ..) => Step::Continue,
             (true, true, false) => {
-                self.question = Some(Box::new(Question::new()));
+                self.question = Some(Box::new(Question::new(self.checks.prompt)));
                 Step::Hold
             }
-            (true, true, true) => self.route(http, Named::Missing),
-            (true, false, _) => self.route(http, Named::Invalid),
+            (true, true, true) => self.route(http, Named::Missing, None),
+            (true, false, _) => self.route(http, Named::Invalid, None),
         }
+    }
+
+    /// Look at the headers of the request.
+    fn see<'a>(&mut self, http: Http) -> Seen<'a> {
+        (self.at_ms, self.began_ns) = (clock::wall_ms(), clock::steady_ns());
+        let mut seen = Seen::default();
+        http.each_header(REQUEST_HEADERS, |name, value| seen.see(name, value));
+        let path = without_query(seen.path);
+        self.checks = self.config.table.paths.checks(path);
+        self.path = path[..path.len().min(PATH_MAX)].to_vec();
+        self.method = seen.method.to_vec();
+        self.id = seen.id.to_vec();
+        self.traceparent = seen.traceparent.filter(|value| trace::is_parent(value)).unwrap_or_default().to_vec();
+        seen
     }
 
     /// A piece of the body has come. A body in JSON is held until its end, in which the model may be.
@@ -217,7 +201,8 @@ impl Stream {
     pub fn end_of_body(&mut self, http: Http) -> Step {
         let Some(mut question) = self.question.take() else { return Step::Continue };
         let named = question.finish();
-        self.route(http, named)
+        let prefix = if let Named::Model(model) = &named { question.prefix(model) } else { None };
+        self.route(http, named, prefix)
     }
 
     /// The headers of the answer have come.
@@ -257,6 +242,11 @@ impl Stream {
     /// The request is over. Envoy still knows how it went.
     pub fn complete(&mut self, http: Http) {
         self.aboard = None;
+        if self.began_ns == 0 && was_refused_before(http) {
+            self.see(http);
+            self.key = http.metadata(METADATA_DYNAMIC, NAMESPACE, "key").map(<[u8]>::to_vec);
+            self.claims = Claims::of(http);
+        }
         if let (Some(ledger), true) = (&self.config.ledger, self.is_written()) {
             LINE.with_borrow_mut(|line| {
                 let now = clock::steady_ns();
@@ -265,6 +255,7 @@ impl Stream {
                     at_ms: self.at_ms,
                     id: &self.id,
                     key: self.key.as_deref(),
+                    owner: self.claims.as_ref().map(|claims| &*claims.owner),
                     method: &self.method,
                     path: &self.path,
                     traceparent: &self.traceparent,
@@ -272,6 +263,7 @@ impl Stream {
                     first_byte_ms: self.first_byte_ns.map(milliseconds),
                     bytes_in: self.bytes_in,
                     bytes_out: self.bytes_out,
+                    balanced_by: self.balanced_by.map(BalancedBy::word),
                     is_rate_limited: self.is_rate_limited,
                 };
                 line::write(line, http, &facts, self.answer.as_deref());
@@ -300,14 +292,15 @@ impl Stream {
 
     /// Find out whose request it is.
     fn identify(&mut self, http: Http, seen: &Seen<'_>) -> Result<(), Refusal> {
-        // Only the listener for the translator has a filter before this one that sets it.
+        // Only filters before this one set it: for a token, and at the listener for the translator.
         let trusted = if seen.names_key { http.metadata(METADATA_DYNAMIC, NAMESPACE, "key") } else { None };
         let table = &self.config.table;
         if let Some(name) = trusted {
             self.key = Some(name.to_vec());
             self.known = std::str::from_utf8(name).ok().and_then(|name| table.by_name(name)).cloned();
+            self.claims = Claims::of(http);
         }
-        if !table.required || !self.checks.key || self.known.is_some() {
+        if !table.required || !self.checks.key || self.known.is_some() || self.claims.is_some() {
             return Ok(());
         }
         let key = admission::key_of(table, admission::secret(seen.authorization, seen.x_api_key))?;
@@ -350,7 +343,7 @@ impl Stream {
     }
 
     /// Have the route chosen by the model, if the key may use it.
-    fn route(&mut self, http: Http, named: Named) -> Step {
+    fn route(&mut self, http: Http, named: Named, prefix: Option<u64>) -> Step {
         let table = &self.config.table;
         let value = match &named {
             Named::Missing => &table.missing,
@@ -361,17 +354,45 @@ impl Stream {
         http.route_again();
         if let Named::Model(name) = &named {
             self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
+        }
+        let is_full = || self.config.ledger.as_ref().is_some_and(|ledger| ledger.is_failing());
+        if table.refuses_unwritten && self.is_written() && is_full() {
+            return self.refuse(http, Refusal::of_ledger());
+        }
+        if let Named::Model(name) = &named {
             if self.names_model {
                 http.set_metadata(NAMESPACE, "model", name.as_bytes());
             }
             let no_model = *name == table.missing || *name == table.invalid;
             if self.known.as_ref().is_some_and(|key| self.checks.limits && !no_model && !key.may_use(name)) {
-                // Envoy chooses the route when it is asked for the cluster; then the ledger names the model.
-                http.metadata(METADATA_CLUSTER, NAMESPACE, "");
+                http.choose_route(); // the ledger names the model
                 return self.refuse(http, Refusal::of_model());
             }
+            if self.claims.as_ref().is_some_and(|claims| self.checks.limits && !no_model && !claims.allow(name)) {
+                http.metadata(METADATA_CLUSTER, NAMESPACE, "");
+                return self.refuse(http, Refusal::of_claims());
+            }
+        }
+        if let Some(prefix) = prefix {
+            self.balance(http, prefix);
         }
         Step::Continue
+    }
+
+    /// Have the balancer know what the conversation begins with, if the route wants that.
+    ///
+    /// A few requests are balanced without it, so that the control plane can compare.
+    fn balance(&mut self, http: Http, prefix: u64) {
+        http.choose_route();
+        if http.metadata(METADATA_ROUTE, NAMESPACE, "affinity").is_none() {
+            return;
+        }
+        if balance::is_compared(&self.id) {
+            self.balanced_by = Some(BalancedBy::Requests);
+            return;
+        }
+        self.balanced_by = Some(BalancedBy::Prefix);
+        http.set(REQUEST_HEADERS, PREFIX_HEADER, format!("{prefix:016x}").as_bytes());
     }
 
     /// Answer with a refusal. Its text names the key.
@@ -396,4 +417,10 @@ impl Stream {
         }
         Step::Refuse(refusal, headers)
     }
+}
+
+/// Whether a filter before this one has refused a token, or one request too many of its subject.
+fn was_refused_before(http: Http) -> bool {
+    http.number(RESPONSE_CODE).is_some_and(|code| code >= 400)
+        && Refusal::is_of_token(http.text(RESPONSE_CODE_DETAILS).unwrap_or_default())
 }

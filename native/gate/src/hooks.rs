@@ -5,7 +5,8 @@
 use crate::abi::*;
 use crate::admission::Refusal;
 use crate::barrier::guarded;
-use crate::envoy::{self, Http};
+use crate::begun::Begun;
+use crate::envoy::{self, Http, Sent};
 use crate::filter::{Config, Step, Stream};
 use std::sync::Arc;
 
@@ -132,6 +133,48 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_local_reply(
 unsafe extern "C" fn envoy_dynamic_module_on_http_filter_stream_complete(f: Ptr, pointer: Ptr) {
     // SAFETY: as above.
     guarded(|| unsafe { stream(pointer) }.complete(Http::of(f)), || ());
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_new(_config: Ptr, _name: Buf, text: Buf) -> Ptr {
+    let read = || {
+        // SAFETY: Envoy has the text until this hook ends.
+        match Begun::read(unsafe { text.bytes() }) {
+            Ok(found) => Arc::into_raw(Arc::new(found)).cast_mut().cast(),
+            Err(error) => {
+                envoy::log(LOG_ERROR, &format!("bateau_gate: the configuration of a log cannot be used: {error}"));
+                std::ptr::null_mut()
+            }
+        }
+    };
+    guarded(read, std::ptr::null_mut)
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_config_destroy(pointer: Ptr) {
+    // SAFETY: the pointer comes from the hook above, and Envoy gives it back once.
+    guarded(|| drop(unsafe { Arc::from_raw(pointer.cast::<Begun>()) }), || ());
+}
+
+/// Each worker has a log of its own; all share the configuration.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_new(config: Ptr, _logger: Ptr) -> Ptr {
+    // SAFETY: the pointer comes from the hook for configurations, which has not got it back yet.
+    unsafe { Arc::increment_strong_count(config.cast::<Begun>()) };
+    config
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_destroy(pointer: Ptr) {
+    // SAFETY: as for the configuration; each log has counted itself.
+    guarded(|| drop(unsafe { Arc::from_raw(pointer.cast::<Begun>()) }), || ());
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn envoy_dynamic_module_on_access_logger_log(logger: Ptr, pointer: Ptr, _kind: u32) {
+    // SAFETY: the pointer comes from the hook for new logs.
+    let begun = unsafe { &*pointer.cast::<Begun>() };
+    guarded(|| begun.sent(Sent::of(logger)), || ());
 }
 
 /// Envoy looks for every hook when it loads a library. These are never called, because nothing asks for it.

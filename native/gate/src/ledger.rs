@@ -3,7 +3,7 @@
 use crate::ledger_file::LedgerFile;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -39,6 +39,8 @@ pub struct Ledger {
     none: Condvar,
     written: AtomicU64,
     lost: AtomicU64,
+    /// The last write failed, and is tried again.
+    failing: AtomicBool,
 }
 
 impl Ledger {
@@ -78,6 +80,11 @@ impl Ledger {
         drop(self.none.wait_timeout_while(self.waiting(), PATIENCE, busy));
     }
 
+    /// Whether lines cannot be written at the moment, as on a full disk.
+    pub fn is_failing(&self) -> bool {
+        self.failing.load(Ordering::Relaxed)
+    }
+
     /// How many lines were written and lost since this was asked last.
     pub fn new_lines(&self) -> (u64, u64) {
         (take(&self.written), take(&self.lost))
@@ -115,7 +122,9 @@ impl Ledger {
     fn write(&self, file: &mut LedgerFile, lines: &mut Vec<u8>) {
         let mut told = false;
         loop {
-            match file.append(lines) {
+            let result = file.append(lines);
+            self.failing.store(result.is_err(), Ordering::Relaxed);
+            match result {
                 Ok(count) => {
                     self.written.fetch_add(count, Ordering::Relaxed);
                     return;

@@ -10,7 +10,11 @@
 
 mod abi;
 mod admission;
+mod balance;
+mod balance_hooks;
 mod barrier;
+mod begun;
+mod claims;
 mod clock;
 mod content;
 mod envoy;
@@ -25,8 +29,10 @@ mod model;
 mod number;
 mod path;
 mod plain;
+mod prefix;
 mod rates;
 mod scan;
+mod seen;
 mod sse;
 mod table;
 mod trace;

@@ -7,6 +7,8 @@ use std::io::Write;
 
 /// The format of a line, as the reader of the ledger knows it.
 const FORMAT: &str = "1";
+/// The format of a line about a request that was sent to a replica.
+const BEGUN_FORMAT: &str = "begun-1";
 
 /// Envoy's short words for the bits of a request's flags, from the lowest bit on.
 /// Source: `CoreResponseFlag` in `envoy/stream_info/stream_info.h`, and "%RESPONSE_FLAGS%" of the access log.
@@ -24,6 +26,8 @@ pub struct Facts<'a> {
     pub id: &'a [u8],
     /// The name of its key.
     pub key: Option<&'a [u8]>,
+    /// Who answers for it, where a token says so.
+    pub owner: Option<&'a [u8]>,
     /// Its method.
     pub method: &'a [u8],
     /// Its path, without the query.
@@ -38,20 +42,63 @@ pub struct Facts<'a> {
     pub bytes_in: u64,
     /// How many bytes the body of its answer has.
     pub bytes_out: u64,
+    /// How its replica was chosen, if the model lets that depend on conversations.
+    pub balanced_by: Option<&'static str>,
     /// Whether this filter refused it, as one too many in a minute.
     pub is_rate_limited: bool,
 }
 
-/// Write a line, with what the answer has said.
-pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&Answer>) {
+/// What is known about a request when it is sent to a replica.
+pub struct Began<'a> {
+    /// When that was, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// Its id.
+    pub id: &'a [u8],
+    /// The name of its key.
+    pub key: Option<&'a [u8]>,
+    /// The name of its route, which is that of the model.
+    pub model: Option<&'a [u8]>,
+    /// The name of the replica.
+    pub replica: Option<&'a [u8]>,
+    /// Its path, without the query.
+    pub path: &'a [u8],
+    /// The length of its body, as a text.
+    pub bytes_in: Option<&'a [u8]>,
+}
+
+/// Write a line about a request that was sent to a replica.
+pub fn write_begun(out: &mut Vec<u8>, began: &Began<'_>) {
+    begin(out, BEGUN_FORMAT, began.at_ms, began.id);
+    for (name, value) in [("key", began.key), ("model", began.model), ("replica", began.replica)] {
+        if let Some(value) = value {
+            text(out, name, value);
+        }
+    }
+    text(out, "path", began.path);
+    if let Some(bytes_in) = began.bytes_in {
+        text(out, "bytes_in", bytes_in);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+/// Begin a line with what each has.
+fn begin(out: &mut Vec<u8>, format: &str, at_ms: u64, id: &[u8]) {
     out.clear();
     out.extend_from_slice(b"{\"v\":\"");
-    out.extend_from_slice(FORMAT.as_bytes());
+    out.extend_from_slice(format.as_bytes());
     out.extend_from_slice(b"\",\"time\":\"");
-    put(out, format_args!("{}.{:03}\"", facts.at_ms / 1_000, facts.at_ms % 1_000));
-    text(out, "id", facts.id);
+    put(out, format_args!("{}.{:03}\"", at_ms / 1_000, at_ms % 1_000));
+    text(out, "id", id);
+}
+
+/// Write a line, with what the answer has said.
+pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&Answer>) {
+    begin(out, FORMAT, facts.at_ms, facts.id);
     if let Some(key) = facts.key {
         text(out, "key", key);
+    }
+    if let Some(owner) = facts.owner {
+        text(out, "owner", owner);
     }
     if let Some(route) = http.text(abi::ROUTE_NAME) {
         text(out, "model", route);
@@ -77,6 +124,9 @@ pub fn write(out: &mut Vec<u8>, http: Http, facts: &Facts<'_>, answer: Option<&A
     }
     number(out, "bytes_in", facts.bytes_in);
     number(out, "bytes_out", http.number(abi::RESPONSE_SIZE).unwrap_or(facts.bytes_out));
+    if let Some(by) = facts.balanced_by {
+        text(out, "balanced_by", by.as_bytes());
+    }
     if let Some(answer) = answer {
         for (name, count) in answer.said().counts() {
             number(out, name, count);
@@ -148,7 +198,7 @@ fn text(out: &mut Vec<u8>, of: &str, value: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::{number, put_flags, text};
+    use super::{Began, number, put_flags, text, write_begun};
 
     fn written(put: impl FnOnce(&mut Vec<u8>)) -> String {
         let mut out = Vec::new();
@@ -164,6 +214,25 @@ mod tests {
             assert_eq!(tree["path"].as_str().unwrap().as_bytes(), value);
         }
         assert_eq!(written(|out| text(out, "p", b"a\xffb")), ",\"p\":\"a\u{fffd}b\"");
+    }
+
+    #[test]
+    fn a_line_about_a_beginning_has_what_is_known() {
+        let began = Began {
+            at_ms: 1_005,
+            id: b"7",
+            key: None,
+            model: Some(b"chat"),
+            replica: Some(b"model.chat.0"),
+            path: b"/v1/messages",
+            bytes_in: Some(b"12"),
+        };
+        let tree: serde_json::Value = serde_json::from_str(&written(|out| write_begun(out, &began))).unwrap();
+        let expected = serde_json::json!({
+            "v": "begun-1", "time": "1.005", "id": "7", "model": "chat", "replica": "model.chat.0",
+            "path": "/v1/messages", "bytes_in": "12",
+        });
+        assert_eq!(tree, expected);
     }
 
     #[test]

@@ -1,5 +1,6 @@
-//! The model that the body of a request names.
+//! The model that the body of a request names, and what its conversation begins with.
 
+use crate::prefix::Beginning;
 use crate::scan::{NOWHERE, Place, Reader, Scan, TOP};
 
 const MODEL: Place = 2;
@@ -19,21 +20,29 @@ pub enum Named {
 struct Found {
     named: Option<Vec<u8>>,
     sound: bool,
+    /// None where nobody asks for it.
+    beginning: Option<Beginning>,
 }
 
 impl Reader for Found {
     fn member(&mut self, place: Place, name: &[u8]) -> Place {
-        if place == TOP && name == b"model" { MODEL } else { NOWHERE }
+        match &mut self.beginning {
+            _ if place == TOP && name == b"model" => MODEL,
+            Some(beginning) => beginning.member(place, name),
+            None => NOWHERE,
+        }
     }
 
-    fn element(&mut self, _: Place) -> Place {
-        NOWHERE
+    fn element(&mut self, place: Place) -> Place {
+        self.beginning.as_mut().map_or(NOWHERE, |beginning| beginning.element(place))
     }
 
     fn string(&mut self, place: Place, text: Option<&[u8]>) {
         if place == MODEL {
             self.sound = text.is_some();
             self.named = text.map(<[u8]>::to_vec);
+        } else if let (Some(beginning), Some(text)) = (&mut self.beginning, text) {
+            beginning.string(place, text);
         }
     }
 
@@ -61,9 +70,10 @@ pub struct Question {
 }
 
 impl Question {
-    /// A body of which nothing has come.
-    pub fn new() -> Question {
-        Question { scan: Scan::new(), found: Found { named: None, sound: true }, empty: true }
+    /// A body of which nothing has come; with `of_prompt` it is known afterwards what its conversation begins with.
+    pub fn new(of_prompt: bool) -> Question {
+        let beginning = of_prompt.then(Beginning::default);
+        Question { scan: Scan::new(), found: Found { named: None, sound: true, beginning }, empty: true }
     }
 
     /// The next piece of the body.
@@ -85,6 +95,11 @@ impl Question {
             Some(None) => Named::Invalid,
             Some(Some(name)) => Named::Model(printable(name)),
         }
+    }
+
+    /// What the conversation begins with, for the model that `finish` has returned.
+    pub fn prefix(&mut self, model: &str) -> Option<u64> {
+        self.found.beginning.as_mut()?.finish(model)
     }
 }
 
@@ -114,16 +129,19 @@ mod tests {
     use super::{Named, Question};
 
     fn named(body: &[u8]) -> Named {
-        let mut whole = Question::new();
+        let mut whole = Question::new(false);
         whole.feed(body);
         let expected = whole.finish();
+        let mut asks_more = Question::new(true);
+        asks_more.feed(body);
+        assert_eq!(asks_more.finish(), expected, "{:?}", String::from_utf8_lossy(body));
         for cut in 0..=body.len() {
-            let mut parts = Question::new();
+            let mut parts = Question::new(false);
             parts.feed(&body[..cut]);
             parts.feed(&body[cut..]);
             assert_eq!(parts.finish(), expected, "cut at {cut}: {:?}", String::from_utf8_lossy(body));
         }
-        let mut bytes = Question::new();
+        let mut bytes = Question::new(false);
         body.chunks(1).for_each(|byte| bytes.feed(byte));
         assert_eq!(bytes.finish(), expected, "byte by byte: {:?}", String::from_utf8_lossy(body));
         expected
@@ -210,7 +228,7 @@ mod tests {
     #[test]
     fn a_name_that_is_too_long_is_cut_between_characters() {
         for name in ["a".repeat(10_000), "é".repeat(10_000), format!("a{}", "é".repeat(10_000))] {
-            let mut question = Question::new();
+            let mut question = Question::new(false);
             question.feed(format!(r#"{{"model":"{name}"}}"#).as_bytes());
             let Named::Model(found) = question.finish() else { panic!("no name") };
             assert!(name.starts_with(&found) && found.len() >= 4_094, "{}", found.len());

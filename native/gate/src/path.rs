@@ -13,9 +13,11 @@ pub struct Checks {
     pub model: bool,
     /// Whether a line is written also if no model is named.
     pub ledger: bool,
+    /// Whether the body has a prompt, whose beginning may choose the replica.
+    pub prompt: bool,
 }
 
-const ALL: Checks = Checks { key: true, limits: true, model: true, ledger: false };
+const ALL: Checks = Checks { key: true, limits: true, model: true, ledger: false, prompt: false };
 
 /// The paths that are not like all others.
 #[derive(Debug, Default)]
@@ -25,12 +27,15 @@ pub struct Paths {
 }
 
 impl Paths {
-    /// Read `{"model_paths": [...], "exceptions": [{"path" or "prefix": ..., "without": ["key", "limits", "model"]}]}`.
+    /// Read `{"model_paths": [...], "prompt_paths": [...], "exceptions": [...]}`, with exceptions in the form
+    /// `{"path" or "prefix": ..., "without": ["key", "limits", "model"]}`.
     pub fn read(tree: &Value) -> Result<Paths, String> {
         let mut found = Paths::default();
+        let prompts = tree["prompt_paths"].as_array().map_or(&[][..], Vec::as_slice);
         for path in tree["model_paths"].as_array().ok_or("no model_paths")? {
+            let prompt = prompts.contains(path);
             let path = path.as_str().ok_or("a path is not a text")?;
-            found.exact.push((path.into(), Checks { ledger: true, ..ALL }));
+            found.exact.push((path.into(), Checks { ledger: true, prompt, ..ALL }));
         }
         for each in tree["exceptions"].as_array().ok_or("no exceptions")? {
             let mut checks = ALL;
@@ -72,14 +77,16 @@ mod tests {
     #[test]
     fn a_path_is_exact_or_below_a_prefix() {
         let paths = Paths::read(&json!({
-            "model_paths": ["/v1/messages"],
+            "model_paths": ["/v1/messages", "/v1/embeddings"],
+            "prompt_paths": ["/v1/messages"],
             "exceptions": [
                 {"path": "/healthz", "without": ["key", "limits"]},
                 {"prefix": "/api/", "without": ["limits", "model"]},
             ],
         }))
         .unwrap();
-        assert_eq!(paths.checks(b"/v1/messages"), Checks { ledger: true, ..ALL });
+        assert_eq!(paths.checks(b"/v1/messages"), Checks { ledger: true, prompt: true, ..ALL });
+        assert_eq!(paths.checks(b"/v1/embeddings"), Checks { ledger: true, ..ALL });
         assert_eq!(paths.checks(b"/healthz"), Checks { key: false, limits: false, ..ALL });
         assert_eq!(paths.checks(b"/api/chat"), Checks { limits: false, model: false, ..ALL });
         for path in [&b"/v1/messages/"[..], b"/healthz/", b"/api", b"/", b""] {

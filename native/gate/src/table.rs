@@ -59,6 +59,8 @@ pub struct Table {
     pub required: bool,
     /// The file that gets a line for each request; None: no line is written.
     pub ledger: Option<PathBuf>,
+    /// Whether requests to models are refused while the ledger cannot be written.
+    pub refuses_unwritten: bool,
     /// What is done at which path.
     pub paths: Paths,
     /// The value of the header for a request without a model, and for one that is not JSON.
@@ -91,6 +93,7 @@ impl Table {
         Ok(Table {
             required: tree["required"].as_bool().ok_or("no required")?,
             ledger: tree["ledger"].as_str().map(PathBuf::from),
+            refuses_unwritten: tree["refuses_unwritten"].as_bool().unwrap_or_default(),
             paths: Paths::read(&tree)?,
             missing: text_of(&tree["missing"], "missing")?,
             invalid: text_of(&tree["invalid"], "invalid")?,

@@ -4,7 +4,7 @@ Called by api.operations and cli.apply.
 """
 
 from bateau.api.encoding import plain
-from bateau.api.plan_words import SIGNS, fold_words, headline
+from bateau.api.plan_words import SIGNS, counted, fold_words, headline
 from bateau.api.trees import PreviewTree, RollbackTree, RowTree
 from bateau.control.preview import Preview
 from bateau.control.rollback import RolledBack
@@ -20,12 +20,18 @@ def preview_tree(preview: Preview) -> PreviewTree:
         "problems": [plain(each) for each in written.problems],
         "wrong": written.wrong,
         "mistaken": written.mistaken,
-        "pending": preview.delivery.pending,
-        "headline": headline(preview.delivery),
+        "pending": preview.delivery.pending or preview.keys_changed > 0,
+        "headline": _headline(preview),
         "rows": _rows(preview.delivery),
         "effects": [{"service": each.service, "does": each.does} for each in preview.effects],
         "services": [service.key for service in written.release.services],
     }
+
+
+def _headline(preview: Preview) -> str:
+    keys = preview.keys_changed
+    more = f"; {counted(keys, 'key')} {'changes' if keys == 1 else 'change'}" if keys else ""
+    return f"{headline(preview.delivery)}{more}"
 
 
 def rolled_back_tree(made: RolledBack) -> RollbackTree:

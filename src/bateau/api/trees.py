@@ -43,6 +43,13 @@ class ReplicaTree(TypedDict):
     changedFiles: list[Json] | None
 
 
+class AffinityTree(TypedDict):
+    """The JSON of domain.status.AffinityStatus."""
+
+    on: bool
+    says: str
+
+
 class ServiceTree(TypedDict):
     """The JSON of domain.status.ServiceStatus."""
 
@@ -64,6 +71,7 @@ class ServiceTree(TypedDict):
     blocked: str | None
     rolledOut: bool
     revision: str | None
+    affinity: AffinityTree | None
 
 
 class StatusTree(TypedDict):

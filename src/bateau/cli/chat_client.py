@@ -17,6 +17,7 @@ from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 
 Message = dict[str, str]
 KEY_VARIABLE: Final = "BATEAU_API_KEY"
+_DOTS_OF_TOKEN: Final = 2
 
 
 @dataclass
@@ -83,6 +84,8 @@ async def ask(base_url: str, model: str, messages: Sequence[Message], answer: An
 def _key_hint(key: str | None) -> str:
     from bateau.kit.secret_key import is_key
 
+    if key and key.count(".") == _DOTS_OF_TOKEN:
+        return f"the value of {KEY_VARIABLE} is a token; `bateau keys issuer list` shows whose tokens are accepted"
     if key and not is_key(key):
         return f"the value of {KEY_VARIABLE} is not a secret of Bateau: it is mistyped, or a part of it is missing"
     return f"set {KEY_VARIABLE} to the secret of a key; `bateau keys create NAME` makes one"

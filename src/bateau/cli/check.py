@@ -11,6 +11,7 @@ from bateau.cli.options import directory_option, json_option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from bateau.control.path import Written
     from bateau.domain.problem import Problem
 
 
@@ -36,6 +37,7 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
             "problems": found.problems,
             "environments": [name for name in found.environments if name],
             "services": [service.key for service in first.release.services],
+            "keys": [key.name for key in first.keys],
             "foreign": first.foreign,
             "ignored": found.ignored,
         }
@@ -46,7 +48,7 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
     if found.problems:
         click.echo(render(found.problems))
     brought = any(service.brings_documents for service in first.release.services)
-    click.echo(_summary(found.problems, len(first.release.services), first.foreign, brought=brought))
+    click.echo(_summary(found.problems, first, brought=brought))
     if found.ignored:
         click.echo(f"{_count(found.ignored, 'file')} skipped by .bateauignore")
     names = [name for name in found.environments if name]
@@ -55,15 +57,17 @@ def command(directory: Path, starter: bool, as_json: bool) -> int:
     return written_code(wrong=found.wrong, mistaken=found.mistaken)
 
 
-def _summary(problems: "Sequence[Problem]", services: int, foreign: int, *, brought: bool) -> str:
+def _summary(problems: "Sequence[Problem]", written: "Written", *, brought: bool) -> str:
     from bateau.domain.problem import Severity
 
     errors = sum(problem.severity is Severity.ERROR for problem in problems)
     warnings = len(problems) - errors
-    parts = [_count(errors, "error"), _count(warnings, "warning"), _count(services, "service")]
-    if foreign:
+    parts = [_count(errors, "error"), _count(warnings, "warning"), _count(len(written.release.services), "service")]
+    if written.keys:
+        parts.append(_count(len(written.keys), "key"))
+    if written.foreign:
         # The environments decide which of them belong to an app; the others are ignored.
-        parts.append(f"{_count(foreign, 'foreign document')}{'' if brought else ' ignored'}")
+        parts.append(f"{_count(written.foreign, 'foreign document')}{'' if brought else ' ignored'}")
     return ", ".join(parts)
 
 

@@ -1,4 +1,4 @@
-"""`bateau explain`: the documentation of a field, or where a value came from."""
+"""`bateau explain`: the documentation of a field, where a value came from, or the path of a request."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -9,11 +9,12 @@ import click
 from bateau.cli.delivery_options import namespace_option
 from bateau.cli.exit_codes import EXIT_WRITTEN_WRONG
 from bateau.cli.manifest_name import ManifestName, choose
-from bateau.cli.options import BundlePlace, directory_option, environment_option, json_option
+from bateau.cli.options import BundlePlace, directory_option, environment_option, json_option, name_option
 from bateau.domain.kinds import KINDS, SERVICE_KINDS
 
 if TYPE_CHECKING:
     from bateau.domain.origin import Origin, Origins
+    from bateau.domain.workload import Workload
     from bateau.kit.json_value import ReadJson, ReadObject
 
 
@@ -27,12 +28,14 @@ if TYPE_CHECKING:
     "--bundle", type=BundlePlace(click.Path(exists=True, dir_okay=False)), metavar="PLACE",
     help="Explain a manifest of this bundle: a file, or oci://HOST/REPOSITORY:TAG.",
 )  # fmt: skip
+@click.option("--route", is_flag=True, help="Explain which replicas and models answer the requests for a Model.")
+@name_option
 @json_option
 def command(
-    subject: str, path: str | None, directory: Path, environment: str | None, namespace: str | None,
-    bundle: Path | str | None, as_json: bool,
+    subject: str, path: str | None, *, directory: Path, environment: str | None, namespace: str | None,
+    bundle: Path | str | None, route: bool, name: str, as_json: bool,
 ) -> None:  # fmt: skip
-    """Document a field, or say where a value came from.
+    """Document a field, say where a value came from, or show the path of a request.
 
     \b
       bateau explain Model.spec.parallel                 what the field means
@@ -42,7 +45,13 @@ def command(
       bateau explain Deployment/chat spec.replicas       the same for a Kubernetes manifest
       bateau explain Deployment/shop/chat                KIND/NAMESPACE/NAME, if several namespaces have it
       bateau explain Deployment/chat --bundle prod.tar.zst
+      bateau explain chat --route                        who answers its requests on this machine
     """
+    if route:
+        from bateau.cli.explain_route import explain_route
+
+        explain_route(_asked(subject, directory, environment, namespace), instance=name, as_json=as_json)
+        return
     kind, slash, _ = subject.partition("/")
     if path is None and not slash and subject.partition(".")[0] in KINDS:
         _document(subject, as_json=as_json)
@@ -89,6 +98,11 @@ def _document(subject: str, *, as_json: bool) -> None:
 
 
 def _service(subject: str, directory: Path, environment: str | None, namespace: str | None) -> _Subject:
+    service = _asked(subject, directory, environment, namespace)
+    return _Subject("service", service.key, service.tree, service.origins, str(service.tree["kind"]))
+
+
+def _asked(subject: str, directory: Path, environment: str | None, namespace: str | None) -> "Workload":
     from bateau.wiring.explaining import asked_of
 
     asked = asked_of(directory, subject, environment, namespace=namespace)
@@ -109,7 +123,7 @@ def _service(subject: str, directory: Path, environment: str | None, namespace: 
             raise click.exceptions.Exit(EXIT_WRITTEN_WRONG)
         hint = did_you_mean(subject, names) or f"available: {listed(asked.keys) or 'none'}"
         raise click.UsageError(f"no service {subject} below {directory}: {hint}{told}")
-    return _Subject("service", service.key, service.tree, service.origins, str(service.tree["kind"]))
+    return service
 
 
 def _manifest(asked: ManifestName, directory: Path, environment: str | None, namespace: str | None) -> _Subject:

@@ -4,10 +4,17 @@ import getpass
 import os
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from bateau.cli.options import NUMBER_MAX, Number, Period, json_option, name_option
+from bateau.cli.issuers import command as issuer_command
+from bateau.cli.key_limits import limit_options
+from bateau.cli.options import Period, json_option, name_option
+
+if TYPE_CHECKING:
+    from bateau.kit.money import Money
 
 
 class Expiry(click.ParamType[float]):
@@ -42,19 +49,10 @@ class Expiry(click.ParamType[float]):
             self.fail(f"{value} is too far in the future", param, ctx)
 
 
-class Count(click.ParamType[int]):
-    """A number of tokens, such as 500, 60k or 1M."""
-
-    name = "number"
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Return the number; a wrong one is a usage error."""
-        text = str(value)
-        factor = {"k": 1_000, "M": 1_000_000, "G": 1_000_000_000}.get(text[-1:], 1)
-        digits = text if factor == 1 else text[:-1]
-        if len(digits) > len(str(NUMBER_MAX)) or not digits.isdecimal() or not 0 < int(digits) * factor <= NUMBER_MAX:
-            self.fail(f"{text} is not a number of tokens: write 500, 60k or 1M", param, ctx)
-        return int(digits) * factor
+_to_spec_option = click.option(
+    "--to-spec", type=click.Path(path_type=Path), metavar="PATH",
+    help="Write the hash into this file of specs, or into one below this directory, instead of the instance.",
+)  # fmt: skip
 
 
 @click.group()
@@ -66,6 +64,9 @@ def command() -> None:
     """
 
 
+command.add_command(issuer_command, "issuer")
+
+
 @command.command()
 @click.argument("key")
 @click.option("--owner", default=None, help="Who answers for the key. [default: this user]")
@@ -74,20 +75,19 @@ def command() -> None:
     help="Models that the key may use, such as 'chat*'. May be repeated.",
 )  # fmt: skip
 @click.option("--expires", type=Expiry(), help="When the key ends: 90d, 12h, or the last day, such as 2027-01-31.")
-@click.option("--requests-per-minute", type=Number(1), help="How many requests the key may send in a minute.")
-@click.option("--concurrent", type=Number(1), help="How many requests the key may have in flight at once.")
-@click.option("--tokens-per-minute", type=Count(), help="How many tokens the key may use in a minute, such as 60k.")
-@click.option("--tokens-per-day", type=Count(), help="How many tokens the key may use in a day (UTC), such as 1M.")
-@click.option("--tokens-per-month", type=Count(), help="How many tokens the key may use in a month (UTC).")
+@limit_options
 @click.option("--note", default="", help="What the key is for.")
+@_to_spec_option
 @name_option
 @json_option
-def create(  # noqa: PLR0917 - click passes them by name
-    key: str, owner: str | None, models: tuple[str, ...], expires: float | None, requests_per_minute: int | None,
-    concurrent: int | None, tokens_per_minute: int | None, tokens_per_day: int | None, tokens_per_month: int | None,
-    note: str, name: str, as_json: bool,
+def create(
+    key: str, owner: str | None, models: tuple[str, ...], expires: float | None, note: str, to_spec: Path | None,
+    name: str, as_json: bool, **limits: "int | float | Money | None",
 ) -> None:  # fmt: skip
-    """Create KEY, and print its secret. It is stored as a hash and is never shown again."""
+    """Create KEY, and print its secret. It is stored as a hash and is never shown again.
+
+    With --to-spec, it becomes a document for your repository: a control plane that serves the specs admits the key.
+    """
     from bateau.domain.api_key import ApiKey
     from bateau.wiring.keys import Keys
 
@@ -97,16 +97,18 @@ def create(  # noqa: PLR0917 - click passes them by name
         owner=getpass.getuser() if owner is None else owner,
         models=models,
         expires_at=expires,
-        requests_per_minute=requests_per_minute,
-        concurrent=concurrent,
-        tokens_per_minute=tokens_per_minute,
-        tokens_per_day=tokens_per_day,
-        tokens_per_month=tokens_per_month,
         note=note,
+        **limits,  # pyright: ignore[reportArgumentType]
     )
+    if to_spec is not None:
+        from bateau.wiring.key_documents import create_document
+
+        path, secret = create_document(wanted, to_spec)
+        _show_secret(key, secret, as_json=as_json, verb="created", path=path)
+        return
     keys = Keys(name, os.environ)
     made, secret = keys.create(wanted)
-    if concurrent and not keys.gate:
+    if wanted.concurrent and not keys.gate:
         click.echo("the endpoint has no native filter, which --concurrent needs: see docs/how-to/keys.md", err=True)
     _show_secret(made.name, secret, as_json=as_json, verb="created")
 
@@ -121,19 +123,20 @@ def list_keys(name: str, as_json: bool) -> None:
     from bateau.cli.table import table
     from bateau.wiring.keys import Keys
 
-    keyring, now = Keys(name, os.environ).load(), time.time()
+    keys = Keys(name, os.environ)
+    keyring, now = keys.load(), time.time()
     if as_json:
         click.echo(encode(keys_json([*keyring.by_name.values()], required=keyring.required, now=now)))
         return
     if keyring.by_name:
-        header = ("KEY", "SECRET", "OWNER", "MODELS", "LIMITS", "EXPIRES", "NOTE")
+        header = ("KEY", "SECRET", "OWNER", "MODELS", "LIMITS", "EXPIRES", "SOURCE", "NOTE")
         click.echo(table(header, [key_row(key, now=now) for key in keyring.by_name.values()]))
     if keyring.open_to_all:
         click.echo("the endpoint was started with --open: nobody needs a key", err=True)
     elif not keyring.began:
         click.echo("there is no key, so nobody needs one; `bateau keys create NAME` makes the first", err=True)
     elif not keyring.by_name:
-        click.echo("there is no key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+        _tell_who_gets_in(has_issuers=bool(keys.issuers()))
 
 
 @command.command()
@@ -141,29 +144,41 @@ def list_keys(name: str, as_json: bool) -> None:
 @name_option
 @json_option
 def show(key: str, name: str, as_json: bool) -> None:
-    """Show KEY, without its secret."""
+    """Show KEY, without its secret, and how much of its budgets for this day and month is used."""
     from bateau.api.encoding import encode
-    from bateau.api.key_json import key_json
+    from bateau.api.key_json import key_json, spent_json, spent_text
+    from bateau.wiring.budgets import spent_by
     from bateau.wiring.keys import Keys
 
-    tree = key_json(Keys(name, os.environ).named(key), now=time.time())
+    found, now = Keys(name, os.environ).named(key), time.time()
+    tree = key_json(found, now=now)
+    spent = spent_by(found, name, os.environ, now) if found.budgets else ()
     if as_json:
-        click.echo(encode(tree))
+        click.echo(encode({**tree, "budgets": [spent_json(each) for each in spent]}))
         return
     for field, value in tree.items():
         words = [str(each) for each in value] if isinstance(value, list | tuple) else [str(value)] if value else ["-"]
         click.echo(f"{field:<20} {', '.join(words)}")
+    for each in spent:
+        click.echo(f"{'used':<20} {spent_text(each)}")
 
 
 @command.command()
 @click.argument("key")
+@_to_spec_option
 @name_option
 @json_option
-def rotate(key: str, name: str, as_json: bool) -> None:
+def rotate(key: str, to_spec: Path | None, name: str, as_json: bool) -> None:
     """Give KEY a new secret, and print it. The old secret is refused from now on.
 
     To change clients without a gap, create a second key, change the clients, and revoke the first.
     """
+    if to_spec is not None:
+        from bateau.wiring.key_documents import rotate_document
+
+        path, secret = rotate_document(key, to_spec)
+        _show_secret(key, secret, as_json=as_json, verb="rotated", path=path)
+        return
     from bateau.wiring.keys import Keys
 
     made, secret = Keys(name, os.environ).rotate(key)
@@ -177,17 +192,27 @@ def revoke(key: str, name: str) -> None:
     """Remove KEY. Requests with it are refused from now on; those in flight are finished."""
     from bateau.wiring.keys import Keys
 
-    removed, left = Keys(name, os.environ).revoke(key)
+    keys = Keys(name, os.environ)
+    removed, left = keys.revoke(key)
     click.echo(f"revoked {removed.name}")
     if not left.by_name and left.required:
-        click.echo("it was the last key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+        _tell_who_gets_in(has_issuers=bool(keys.issuers()))
 
 
-def _show_secret(key: str, secret: str, *, as_json: bool, verb: str) -> None:
+def _tell_who_gets_in(*, has_issuers: bool) -> None:
+    """Print who gets in while there is no key."""
+    if has_issuers:
+        click.echo("there is no key, so only the tokens of issuers get in: bateau keys issuer list", err=True)
+    else:
+        click.echo("there is no key, so every request is refused; `bateau keys create NAME` makes one", err=True)
+
+
+def _show_secret(key: str, secret: str, *, as_json: bool, verb: str, path: Path | None = None) -> None:
     from bateau.api.encoding import encode
 
     if as_json:
-        click.echo(encode({"name": key, "secret": secret}))
+        click.echo(encode({"name": key, "secret": secret, **({"file": str(path)} if path else {})}))
         return
-    click.echo(f"{verb} {key}; its secret is shown this one time:", err=True)
+    where = f" in {path}, which has only its hash" if path else ""
+    click.echo(f"{verb} {key}{where}; its secret is shown this one time:", err=True)
     click.echo(secret)

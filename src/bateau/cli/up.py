@@ -61,6 +61,10 @@ spec: {source: smollm2}
     help="Memory that models may need together, such as 8Gi. [default: that of the machine]",
 )  # fmt: skip
 @click.option("--open", "open_to_all", is_flag=True, help="Nobody needs an API key, even if there are some.")
+@click.option(
+    "--require-keys", is_flag=True,
+    help="From now on everybody needs an API key, even before there is one: for keys in the specs.",
+)  # fmt: skip
 @environment_option("The environment to hydrate for.")
 @click.option(
     "--allowed-signers", type=click.Path(exists=True, dir_okay=False, path_type=Path, resolve_path=True),
@@ -83,7 +87,7 @@ spec: {source: smollm2}
 def command(  # noqa: PLR0917 - click passes them by name
     url: str | None, directory: Path, name: str, listen: str, tls_cert: Path | None, tls_key: Path | None,
     plain_http: bool, hosts: tuple[str, ...], origins: tuple[str, ...], memory_bytes: int | None, open_to_all: bool,
-    environment: str | None, allowed_signers: Path | None, rewritten_history: bool, detach: bool,
+    require_keys: bool, environment: str | None, allowed_signers: Path | None, rewritten_history: bool, detach: bool,
     question: str | None, control: bool, applied: bool,
 ) -> int:  # fmt: skip
     """Serve every spec below the directory, or the catalogue's default model if there is none.
@@ -99,12 +103,15 @@ def command(  # noqa: PLR0917 - click passes them by name
         raise click.UsageError("a Git URL has a directory of its own: add `#subdirectory=PATH` to it instead of -C")
     if bool(tls_cert) != bool(tls_key):
         raise click.UsageError("--tls-cert and --tls-key belong together")
+    if open_to_all and require_keys:
+        raise click.UsageError("--open and --require-keys exclude each other")
     if tls_cert and plain_http:
         raise click.UsageError("--plain-http has no use for --tls-cert")
     if detach and not control:
         arguments = [*([url] if url else ["-C", str(directory)]), "--name", name, "--listen", listen]
         arguments += ["--memory", str(memory_bytes)] if memory_bytes else []
         arguments += ["--open"] if open_to_all else []
+        arguments += ["--require-keys"] if require_keys else []
         arguments += ["--tls-cert", str(tls_cert), "--tls-key", str(tls_key)] if tls_cert and tls_key else []
         arguments += ["--plain-http"] if plain_http else []
         arguments += [word for host in hosts for word in ("--host", host)]
@@ -134,6 +141,7 @@ def command(  # noqa: PLR0917 - click passes them by name
         applied=Applied(**json.load(sys.stdin)) if applied else None,
         memory_bytes=memory_bytes,
         open_to_all=open_to_all,
+        require_keys=require_keys,
         access=Access(
             certificate=(tls_cert, tls_key) if tls_cert and tls_key else None,
             plain_http=plain_http,

@@ -27,19 +27,20 @@ _PATIENCE_S: Final = 3600.0
 @name_option
 @json_option
 def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json: bool) -> None:
-    """Sum the requests and tokens of the endpoint by key, owner, model, day or hour (UTC).
+    """Sum the requests, tokens and costs of the endpoint by key, owner, model, day or hour (UTC).
 
     Each request is counted once, whether it was a stream or not. If its client has left before the end, or its gateway
     was killed, its tokens are estimated, and the sums say for how many. A request whose answer does not say its tokens
-    is counted as unknown and not as 0. It needs no running instance; `--check` does.
+    is counted as unknown and not as 0, and so are costs that no model declares. It needs no running instance; `--check`
+    does.
     """
     from bateau.api.encoding import encode
-    from bateau.api.usage_json import HEADER, usage_csv, usage_json, usage_row
+    from bateau.api.usage_json import usage_csv, usage_json, usage_rows
     from bateau.cli.table import table
     from bateau.domain.estimate import with_estimates
     from bateau.domain.used import summary
     from bateau.kit.rfc3339 import rfc3339
-    from bateau.wiring.usage import ledger_of, owners_of
+    from bateau.wiring.usage import ledger_of, owners_of, rate_file_of
 
     if checks:
         _check(name, as_json=as_json)
@@ -48,7 +49,8 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     ledger = ledger_of(name, os.environ)
     cut_before = _gateways_began(_status(name), now - _PATIENCE_S)
     requests = with_estimates(ledger.read(since=now - last, until=now + 1), lambda: ledger.cut(before=cut_before))
-    found = summary(requests, by, owners=owners_of(name, os.environ))
+    rates = rate_file_of(name, os.environ).load()
+    found = summary(requests, by, owners=owners_of(name, os.environ), rates=rates)
     if as_json:
         since, until = rfc3339(now - last), rfc3339(now)
         click.echo(encode(usage_json(found, by, since=since, until=until, damaged=ledger.damaged)))
@@ -56,8 +58,8 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     if as_csv:
         click.echo(usage_csv(found, by), nl=False)
     elif found.by:
-        rows = [usage_row(group, each) for group, each in found.by.items()]
-        click.echo(table((by.upper(), *HEADER), [*rows, usage_row("total", found.total)]))
+        header, *rows = usage_rows(found, by)
+        click.echo(table(header, rows))
     else:
         click.echo("no request in this time", err=True)
     _tell_damage(ledger.damaged)

@@ -10,6 +10,7 @@ tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from bateau.control.affinity import Affinity
 from bateau.control.endpoints import endpoints
 from bateau.control.path import api_keys
 from bateau.control.scaling import Scaling
@@ -27,8 +28,15 @@ logger = logging.getLogger(__name__)
 class CurrentTraffic:
     """The traffic of one control plane. `proxies` are the keys of the services whose replicas are the planes' own."""
 
-    def __init__(self, proxies: Sequence[str], secret: Callable[[str], str | None], scaling: Scaling) -> None:
+    def __init__(
+        self,
+        proxies: Sequence[str],
+        secret: Callable[[str], str | None],
+        scaling: Scaling,
+        affinity: Affinity,
+    ) -> None:
         self._proxies = proxies
+        self._affinity = affinity
         self._secret = secret
         self._scaling = scaling
         self._made = Latest[Traffic]()
@@ -39,6 +47,15 @@ class CurrentTraffic:
     def model_limits(self) -> Mapping[str, Limits]:
         """The limits of each model that is published, by its name."""
         return {each.name: each.limits for each in self.published.backends if each.protocol == "openai"}
+
+    @property
+    def affine(self) -> Mapping[str, int]:
+        """How many replicas get requests of each model whose spec asks for affinity, by its name."""
+        return {
+            each.name: sum(not endpoint.draining for endpoint in each.endpoints)
+            for each in self.published.backends
+            if each.protocol == "openai" and each.routing.affinity == "prefix"
+        }
 
     def try_again(self) -> None:
         """Make the endpoints again of services that have failed."""
@@ -54,7 +71,7 @@ class CurrentTraffic:
         app_ports: Mapping[str, int],
     ) -> Traffic:
         """Return the traffic that the planes should have. Turns and statuses ask for it several times."""
-        scaling = self._scaling
+        scaling, affinity = self._scaling, self._affinity
 
         def make() -> Traffic:
             made, failed = endpoints(
@@ -67,6 +84,7 @@ class CurrentTraffic:
                 proxies=self._proxies,
                 sleeps=scaling.sleeps,
                 measure_load=scaling.measures,
+                has_affinity=affinity.is_on,
             )
             for key in failed.keys() - self.unpublished.keys():
                 logger.error("the endpoints of %s stay as they were", key, exc_info=failed[key])
@@ -74,4 +92,4 @@ class CurrentTraffic:
             return self.published if made == self.published else made
 
         inputs = (release, observed, tasks, self.published, app_ports, scaling.sleeps)
-        return self._made.of(make, same=inputs, equal=(scaling.measures,))
+        return self._made.of(make, same=inputs, equal=(scaling.measures, affinity.off))

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from bateau.control.assembly import Assembly, is_lacking
 from bateau.control.object_checks import ObjectChecks, Rules
 from bateau.control.path import Written, as_problem, in_order, understood
-from bateau.control.unrendered import unrendered
+from bateau.control.unrendered import keys_not_rendered, unrendered
 from bateau.control.walk import World, walk
 from bateau.domain.finding import Finding
 from bateau.domain.manifest import Manifest
@@ -103,7 +103,10 @@ def deliver(
     return Rendered(
         written=written,
         manifests=manifests,
-        unrendered=tuple(finding for unit in units for finding in unit.unrendered),
+        unrendered=(
+            *(finding for unit in units for finding in unit.unrendered),
+            *keys_not_rendered(reading.specs, environment),
+        ),
         unsound=(*repeated(manifests), *(finding for unit in units for finding in unit.unsound)),
         # Without repetitions: each unit repeats the findings about a policy itself.
         judged=tuple(dict.fromkeys(finding for unit in units for finding in unit.judged)),

@@ -12,7 +12,7 @@ tests/control/test_texts.py::test_an_expired_policy_exception_stops_no_replica_a
 import asyncio
 import hashlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from bateau.control.history import History
@@ -21,6 +21,7 @@ from bateau.control.path import Written
 from bateau.control.restarts import Restarted, Restarts
 from bateau.control.rollback import Rollbacks, RolledBack
 from bateau.control.saving import Saving
+from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.domain.release import Release
 from bateau.kit.json_value import object_at
@@ -35,7 +36,11 @@ def texts_digest(texts: Mapping[str, str]) -> str:
 
 
 class DesiredState:
-    """The release that should run. `on_change` is called whenever a different release is applied."""
+    """The release that should run. `on_change` is called whenever a different release is applied.
+
+    `keys` are the API keys of the last specs without errors. It is None until this control plane has read some: the
+    stored texts may be older than the keys that are in force.
+    """
 
     def __init__(self, ports: Ports, saving: Saving, on_change: Callable[[], None]) -> None:
         self._ports = ports
@@ -54,6 +59,7 @@ class DesiredState:
         self.written: Written | None = None
         self.written_digest: str | None = None  # digest of the texts that were read last
         self.release = Release()
+        self.keys: Sequence[ApiKey] | None = None
 
     @property
     def known(self) -> bool:
@@ -113,7 +119,7 @@ class DesiredState:
                 self.written, self._texts = written, texts
                 self.written_digest = texts_digest(texts)
                 if not written.wrong:
-                    self._good, self._good_texts = written, texts
+                    self._good, self._good_texts, self.keys = written, texts, written.keys
                     await self._take_up(written)
             self.read_once = True
 

@@ -8,7 +8,7 @@ Invariant: a bug with one service leaves its previous backends, and changes thos
 tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is_reported_there.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from bateau.control.scaling import Sleep
@@ -30,6 +30,7 @@ def endpoints(
     proxies: Collection[str],
     sleeps: Mapping[str, Sleep] | None = None,
     measure_load: bool = False,
+    has_affinity: Callable[[str], bool] = lambda _: False,
 ) -> tuple[Traffic, Mapping[str, Exception]]:
     """Return the traffic, and the bugs for which services keep their previous backends, by service key.
 
@@ -37,7 +38,8 @@ def endpoints(
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
     and `tasks` the tasks of models, both by service key. `before` is the previous traffic. `sleeps` has the models that
-    may sleep. With `measure_load`, the planes measure their load even if nothing drains.
+    may sleep. With `measure_load`, the planes measure their load even if nothing drains. `has_affinity` returns whether
+    a model whose spec asks for affinity has it now, by its name.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -58,7 +60,7 @@ def endpoints(
         task = tasks.get(service.key)
         backends += found if task is None else (replace(each, task=task) for each in found)
     traffic = Traffic(
-        backends=(*_who_answer(backends), *_leaving(by_service, before)),
+        backends=(*_with_affinity(_who_answer(backends), has_affinity), *_leaving(by_service, before)),
         proxies=tuple(map(_proxy, own)),
         measure_load=measure_load,
     )
@@ -71,6 +73,12 @@ def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:
     for backend in backends:
         is_named = backend.protocol == "openai" and backend.name in named
         yield replace(backend, answers_for_others=True) if is_named else backend
+
+
+def _with_affinity(backends: Iterable[Backend], has_affinity: Callable[[str], bool]) -> Iterator[Backend]:
+    for backend in backends:
+        wanted = backend.protocol == "openai" and backend.routing.affinity == "prefix"
+        yield replace(backend, affinity=True) if wanted and has_affinity(backend.name) else backend
 
 
 def _proxy(replica: Replica) -> Proxy:
@@ -123,6 +131,7 @@ def _backends(
                 requests_max=_requests_max(service),
                 limits=service.limits or Limits(),
                 routing=service.routing,
+                reuses_connections=port.reuses_connections,
             )
         else:
             yield Backend(
@@ -133,6 +142,7 @@ def _backends(
                 listen_port=app_ports.get(listen_key(service.key, name)),
                 port_name=name,
                 hosts=port.hosts,
+                reuses_connections=port.reuses_connections,
             )
 
 
@@ -168,6 +178,7 @@ def _left(backend: Backend, endpoints: tuple[Endpoint, ...], generation: int | N
         endpoints=endpoints,
         generation=generation,
         requests_max=backend.requests_max,
+        reuses_connections=backend.reuses_connections,
     )
 
 

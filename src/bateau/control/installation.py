@@ -37,7 +37,7 @@ def rights() -> tuple[Right, ...]:
         [
             DocumentResource(group=group, plural=each.resource.plural, reported=each.to_workload is not None)
             for each in KINDS.values()
-            if each.to_workload is not None or each.name == "Policy"
+            if each.resource and (each.to_workload is not None or each.name == "Policy")
         ]
     )
 

@@ -1,7 +1,6 @@
 """The one loop of a site: compare the specs with the running services, and close the gap.
 
-Called by control.status, wiring.local and wiring.metrics. wiring gives it its ports; the faces read its snapshots and
-ask it to roll back and to stop.
+Called by control.status, wiring.affinity, wiring.local and wiring.metrics.
 
 Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
 Held by tests/control/test_texts.py and tests/control/test_snapshots.py::test_quiet_turns_make_no_snapshot.
@@ -20,11 +19,13 @@ import logging
 from collections.abc import Callable, Mapping
 
 from bateau.control.addresses import addresses_of
+from bateau.control.affinity import Affinity
 from bateau.control.app_ports import AppPorts
 from bateau.control.assembly import Assembly
 from bateau.control.blocked import fetched, why_blocked, why_not_waking
 from bateau.control.counts import Counts
 from bateau.control.current_traffic import CurrentTraffic
+from bateau.control.declared_keys import follow_declared
 from bateau.control.desired import DesiredState
 from bateau.control.fetches import Fetches
 from bateau.control.happenings import report
@@ -85,7 +86,8 @@ class Control:
         self.scaling = Scaling(self.saving, ports.clock)
         self._scaled = Latest[Release]()
         self.own = OwnServices(ports.own_services)
-        self.traffic = CurrentTraffic(sorted(self.planes.proxies), ports.secret, self.scaling)
+        self.affinity = Affinity(ports.no_affinity)
+        self.traffic = CurrentTraffic(sorted(self.planes.proxies), ports.secret, self.scaling, self.affinity)
         self._tasks: Mapping[str, ModelTask] = {}
         self._walked = Latest[Outcome]()
         self._current = False  # whether `outcome` belongs to the currently desired release
@@ -203,7 +205,7 @@ class Control:
         written, desired = await self.desired.instead(texts)
         desired, now = map(self.scaling.applied, (desired, self.desired.release))
         planned = walk(desired, self._world(self.fetches.here(models_needed(desired))), self._assembly)
-        return preview(written, desired, now, planned=planned, now=self.outcome)
+        return preview(written, desired, now, planned=planned, now=self.outcome, keys=self.desired.keys or ())
 
     async def rollback(self, service: str, *, to: int | None = None) -> RolledBack:
         """Hold a service at revision `to`, or at its last healthy one that differs. Raises ControlError."""
@@ -247,6 +249,7 @@ class Control:
             self.troubles.clear("ports")
         except BateauError as error:  # no port is free, or the disk is full
             self._report("ports", error)
+        follow_declared(self._ports.declared_keys, self.desired.keys, self.troubles)
         self.reach.follow(self.release)
         models = models_needed(self.release)
         asleep = {key: models[key] for key in models.keys() & self.scaling.asleep}
@@ -387,13 +390,9 @@ class Control:
     def _ready(self) -> Readiness:
         proxies, inputs = self.planes.units(), (self.release, self.outcome, self.observed)
         asleep = self.scaling.asleep
+        release, outcome, observed = inputs
         make = functools.partial(
-            Readiness,
-            release=self.release,
-            outcome=self.outcome,
-            observed=self.observed,
-            proxies=proxies,
-            asleep=asleep,
+            Readiness, release=release, outcome=outcome, observed=observed, proxies=proxies, asleep=asleep
         )
         return self._readiness.of(make, same=inputs, equal=(proxies, asleep))
 

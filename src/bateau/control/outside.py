@@ -10,6 +10,7 @@ from bateau.control.reading import Reader
 from bateau.control.site import Site
 from bateau.domain.workload import Workload
 from bateau.ports.clock import Clock
+from bateau.ports.declared_keys import DeclaredKeyring
 from bateau.ports.events import Events
 from bateau.ports.memory import Memory
 from bateau.ports.numbers import PortNumbers
@@ -27,7 +28,9 @@ class Ports:
     `remote_url` is where other machines reach the endpoint, None if they do not. `who` is recorded in the history.
     `no_history` is the reason if there are no `revisions`. `numbers` hands out the loopback ports of apps. Without a
     `prober`, external APIs are not probed. `own_services` are Bateau's own, which run beside those of the
-    specs. `service_keys` has the keys by which services ask models.
+    specs. `service_keys` has the keys by which services ask models,
+    `declared_keys` admits those that the specs declare. `no_affinity` says why the planes cannot balance by
+    conversations, None if they can.
     """
 
     site: Site
@@ -47,4 +50,6 @@ class Ports:
     who: str = "unknown"
     own_services: Sequence[Workload] = ()
     service_keys: ServiceKeyring | None = None
+    declared_keys: DeclaredKeyring | None = None
+    no_affinity: str | None = None
     events: Sequence[Events] = ()

@@ -25,6 +25,7 @@ from bateau.control.neighbourhood import Member, Neighbourhood, member_of
 from bateau.control.object_checks import ObjectChecks, Rules
 from bateau.control.path import in_order
 from bateau.control.piece import Piece, piece_from, piece_of, plain_piece
+from bateau.control.unrendered import keys_not_rendered
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
@@ -194,7 +195,11 @@ class _Packing:
     ) -> Packed:
         """Collect the findings of the pieces, and those that concern several pieces."""
         judged = dict.fromkeys((*self._of_documents(), *(finding for piece in pieces for finding in piece.judged)))
-        unfit = [*self._repeated(pieces, around), *(finding for piece in pieces for finding in piece.unfit)]
+        unfit = [
+            *self._repeated(pieces, around),
+            *(finding for piece in pieces for finding in piece.unfit),
+            *keys_not_rendered(self._others, self._environment),
+        ]
         written = [
             *self._sources.reading.problems,
             *self._hydration.problems,

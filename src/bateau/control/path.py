@@ -1,6 +1,6 @@
 """From texts to workloads: read, hydrate and judge. The walk continues to the units of a site.
 
-Called by control, wiring.applying, wiring.reading and wiring.written. Pure: a value in, a value out.
+Called by cli.check, control, wiring.applying, wiring.reading and wiring.written. Pure: a value in, a value out.
 
 Invariant: an error in the specs gives no steps at all. A service whose model is not here yet, or that does not fit, is
 left as it is and does not block any other service. Held by tests/control/test_texts.py and
@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date
 from typing import assert_never
 
+from bateau.domain.api_key import ApiKey
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.release import Release
@@ -32,6 +33,7 @@ from bateau.kit.concealed import without
 from bateau.policy import Policy, judge, of_service, of_spec
 from bateau.policy import understand as read_policies
 from bateau.specs import Reading, read
+from bateau.specs.kinds.key import keys_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +49,7 @@ class Written:
     policies: tuple[Policy, ...] = ()
     environments: tuple[str, ...] = ()
     read: frozenset[str] = frozenset()  # values that env() may have returned: no message shows them
+    keys: tuple[ApiKey, ...] = ()
     kinds: frozenset[str] | None = None  # of objects and of schemas; None if some objects could not be rendered
 
     @property
@@ -106,6 +109,7 @@ def understood(
         foreign=len(reading.foreign),
         environments=tuple(spec.name for spec in reading.specs if spec.kind == "Environment"),
         read=read,
+        keys=keys_of(reading.specs, environment),
     )
 
 

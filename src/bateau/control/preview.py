@@ -6,10 +6,12 @@ Invariant: the preview decides in the same way as the loop if replicas are repla
 Held by tests/local/test_apply.py.
 """
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from bateau.control.path import Written, model_source, runs_here
 from bateau.control.walk import Outcome
+from bateau.domain.api_key import ApiKey
 from bateau.domain.change import Delivery
 from bateau.domain.release import Release
 from bateau.domain.workload import External, Workload
@@ -19,7 +21,7 @@ from bateau.plan import Documents, compare
 
 @dataclass(frozen=True, kw_only=True)
 class Effect:
-    """The effect of a change on one service, in words."""
+    """The effect of a change on one service, or on one key, in words."""
 
     service: str
     does: str
@@ -27,19 +29,26 @@ class Effect:
 
 @dataclass(frozen=True, kw_only=True)
 class Preview:
-    """The changes field by field, and their effects on the running services."""
+    """The changes field by field, and their effects on the running services and the API keys."""
 
     written: Written
     delivery: Delivery
     effects: tuple[Effect, ...] = ()
+    keys_changed: int = 0
 
 
 def preview(
-    written: Written, desired: Release, running: Release, *, planned: Outcome | None = None, now: Outcome | None = None
+    written: Written,
+    desired: Release,
+    running: Release,
+    *,
+    planned: Outcome | None = None,
+    now: Outcome | None = None,
+    keys: Sequence[ApiKey] = (),
 ) -> Preview:
     """Compare `desired`, the release of `written`, with `running`.
 
-    `planned` and `now` are the outcomes of `desired` and `running`, where known.
+    `planned` and `now` are the outcomes of `desired` and `running`, where known. `keys` are those of the current specs.
     """
     before = {service.key: service for service in running.services}
     documents = Documents(desired=desired.services, observed=running.services, read=written.read)
@@ -52,7 +61,8 @@ def preview(
     ]
     gone = before.keys() - {service.key for service in desired.services}
     effects += [Effect(service=key, does=_leaves(before[key])) for key in sorted(gone)]
-    return Preview(written=written, delivery=delivery, effects=tuple(effects))
+    of_keys = _of_keys(keys, written.keys)
+    return Preview(written=written, delivery=delivery, effects=(*effects, *of_keys), keys_changed=len(of_keys))
 
 
 def _does(service: Workload, before: Workload | None, planned: Outcome | None, now: Outcome | None) -> str:
@@ -74,6 +84,18 @@ def _does(service: Workload, before: Workload | None, planned: Outcome | None, n
         return "; ".join(["replaces its replicas once its model is here", *scaled])
     drains = f"each old one drains for at most {format_seconds(service.drain_timeout_s)}"
     return "; ".join([f"replaces {_replicas(min(count, had) or had)}, one new for one old, and {drains}", *scaled])
+
+
+def _of_keys(before: Sequence[ApiKey], after: Sequence[ApiKey]) -> list[Effect]:
+    """Return the effects on the keys that change in more than their place."""
+    old = {key.name: replace(key, declared_at=None) for key in before}
+    new = {key.name: replace(key, declared_at=None) for key in after}
+    does = {
+        name: "is revoked" if name not in new else "is admitted" if name not in old else "changes"
+        for name in sorted(old.keys() | new.keys())
+        if old.get(name) != new.get(name)
+    }
+    return [Effect(service=f"key/{name}", does=each) for name, each in does.items()]
 
 
 def _leaves(service: Workload) -> str:

@@ -11,7 +11,7 @@ from bateau.control.reach import Reached
 from bateau.domain.model_file import ModelTask, Progress
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.status import ServiceState, ServiceStatus
+from bateau.domain.status import AffinityStatus, ServiceState, ServiceStatus
 from bateau.domain.workload import External, ModelServer, Workload
 
 
@@ -37,6 +37,7 @@ class Facts:
     reached: Reached | None
     asleep: bool = False
     scaled: str | None = None
+    affinity: AffinityStatus | None = None
 
 
 def service_status(service: Workload, facts: Facts) -> ServiceStatus:
@@ -63,6 +64,7 @@ def service_status(service: Workload, facts: Facts) -> ServiceStatus:
         blocked=facts.blocked,
         rolled_out=facts.rolled_out and not facts.rejected,
         revision=facts.revision,
+        affinity=facts.affinity,
     )
 
 

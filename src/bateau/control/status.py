@@ -20,8 +20,8 @@ from bateau.control.service_status import Facts, draining_of, ready_count, servi
 from bateau.domain.errors import BUG, bug
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.status import Follows, ServiceState, ServiceStatus, Status
-from bateau.domain.workload import Workload
+from bateau.domain.status import AffinityStatus, Follows, ServiceState, ServiceStatus, Status
+from bateau.domain.workload import ModelServer, Workload
 from bateau.kit.latest import Latest
 from bateau.kit.position import Position
 
@@ -281,7 +281,14 @@ def _facts(now: _Now, service: Workload, replicas: Sequence[Replica]) -> Facts:
         reached=control.reach.of(source),
         asleep=key in control.scaling.asleep,
         scaled=control.scaling.says(key),
+        affinity=_affinity(control, service),
     )
+
+
+def _affinity(control: Control, service: Workload) -> AffinityStatus | None:
+    if not isinstance(service.runs, ModelServer):
+        return None
+    return control.affinity.status(service.name, wanted=service.routing.affinity == "prefix")
 
 
 def _is_pulling(control: Control, service: Workload) -> bool:

@@ -1,6 +1,6 @@
 """Keep the failures of the control loop that concern no single service: one reason per step, until that step works.
 
-Called by control.loop. control.status shows them.
+Called by control.declared_keys and control.loop.
 
 Invariant: a reason is logged once, and shown until its own step has worked, and no longer. Held by
 tests/control/test_contained.py::test_the_reason_of_a_failed_turn_is_shown_until_a_turn_works.
@@ -13,7 +13,7 @@ from bateau.domain.errors import BateauError, bug
 
 logger = logging.getLogger(__name__)
 
-Step = Literal["turn", "ports", "read", "watch", "status"]
+Step = Literal["turn", "ports", "keys", "read", "watch", "status"]
 
 
 class Troubles:

@@ -1,19 +1,37 @@
-"""List the services of a directory or a commit that could not be rendered, with the reasons.
+"""List the services of a directory or a commit that could not be rendered, with the reasons, and the keys.
 
-Called by control.delivery. Pure.
+Called by control.delivery and control.packing. Pure.
 
 Invariant: a service that is missing because of an error, or because a program is not installed, has a reason here. Held
 by tests/wiring/test_plan_baseline.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bateau.control.assembly import Assembled, is_lacking
 from bateau.control.path import Written
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
+from bateau.domain.spec import Spec
 from bateau.plan import Unrendered
 from bateau.specs import Reading
+
+
+def keys_not_rendered(specs: Iterable[Spec], environment: str | None) -> tuple[Finding, ...]:
+    """Return a finding for each Key: clusters have no object for it."""
+    says = "not rendered: keys work on one machine only; on clusters, NetworkPolicies decide who reaches the gateway"
+    return tuple(
+        Finding(
+            rule="render",
+            subject=f"key/{spec.name}",
+            verdict="warning",
+            says=says,
+            where=spec.position,
+            environment=environment,
+        )
+        for spec in specs
+        if spec.kind == "Key"
+    )
 
 
 def unrendered(

@@ -63,6 +63,8 @@ class Backend:
     wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
     at its replicas, None: as many as the plane allows. `limits` are those of a model, and
     `routing` says which other models answer its requests. `answers_for_others`: another model's `routing` names it.
+    `reuses_connections`: a connection may carry one request after another; see `Port`.
+    `affinity`: the requests of a conversation go to one replica now, if the plane can do that.
     """
 
     service: str
@@ -83,6 +85,8 @@ class Backend:
     limits: Limits = field(default_factory=Limits)
     routing: Routing = field(default_factory=Routing)
     answers_for_others: bool = False
+    reuses_connections: bool = False
+    affinity: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,4 +9,4 @@ tests/specs/test_kinds.py.
 from typing import Final
 
 SERVICE_KINDS: Final = frozenset({"App", "Model"})
-KINDS: Final = SERVICE_KINDS | {"Cluster", "Environment", "Policy"}
+KINDS: Final = SERVICE_KINDS | {"Cluster", "Environment", "Key", "Policy"}

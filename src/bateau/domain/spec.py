@@ -106,15 +106,15 @@ def _brings_nothing(_fields: ReadObject) -> bool:
 class Kind:
     """One kind of document.
 
-    `schema` is the dataclass of the fields below `spec`, `resource` the kind in the API of a cluster. `references`
-    returns the problems between the fields of a document and with other documents, `rechecks` those that patches and
-    expressions have caused. `to_workload` is None for a kind that is not a service. `brings_documents` returns whether
-    a document includes third-party Kubernetes objects, from its fields.
+    `schema` is the dataclass of the fields below `spec`, `resource` the kind in the API of a cluster, None if it has
+    no effect there. `references` returns the problems between the fields of a document and with other documents,
+    `rechecks` those that patches and expressions have caused. `to_workload` is None for a kind that is not a service.
+    `brings_documents` returns whether a document includes third-party Kubernetes objects, from its fields.
     """
 
     name: str
     schema: type
-    resource: Resource
+    resource: Resource | None
     references: Callable[["Spec", ReadObject, Names], Sequence[Problem]] = _nothing_wrong
     rechecks: Callable[[Remade], Sequence[Problem]] = _nothing_remade
     to_workload: Callable[[Hydrated], Workload] | None = None

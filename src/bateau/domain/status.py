@@ -32,12 +32,21 @@ class ServiceState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AffinityStatus:
+    """Whether the requests of a conversation go to one replica of a model now, and why."""
+
+    on: bool
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceStatus:
     """One service. `pulled_bytes` and `pull_bytes_total` are set while its model is fetched.
 
     `rejected` is the reason why the gateway sends it no requests. `blocked` is the reason why its desired replicas do
     not start; its earlier replicas continue to run. Both are None without such a reason. `rolled_out`: all its desired
     replicas are ready and get requests. `revision` is the desired revision of its replicas; None while it is unknown.
+    `affinity` is None for apps and for external APIs.
     """
 
     service: str
@@ -58,6 +67,7 @@ class ServiceStatus:
     blocked: str | None = None
     rolled_out: bool = False
     revision: str | None = None
+    affinity: AffinityStatus | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,8 +7,8 @@ request is missing in the total. Held by tests/domain/test_usage_counters.py.
 """
 
 from collections.abc import Container, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Final
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any, Final
 
 from bateau.domain.used import NO_KEY, NO_MODEL, UNKNOWN_OWNER, Sum, Used
 from bateau.kit.json_value import ReadObject, is_object, text_at
@@ -28,6 +28,9 @@ class Series:
 OTHER: Final = Series("(other)", "(other)", "(other)")
 
 
+_COUNTS: Final = tuple(each.name for each in fields(Sum) if isinstance(each.default, int))
+
+
 class UsageCounters:
     """The sums of all requests that were added, by series."""
 
@@ -43,7 +46,7 @@ class UsageCounters:
     def add(self, used: Used, owners: Mapping[str, str]) -> None:
         """Count a request; `owners` are those of the keys that exist. A key that was revoked keeps its owner."""
         key = used.key or NO_KEY
-        owner = owners.get(key) if used.key else NO_KEY
+        owner = used.owner or owners.get(key) if used.key else NO_KEY
         series = Series(key, owner or self._owners.get(key, UNKNOWN_OWNER), used.model or NO_MODEL)
         if series not in self._sums and self.is_full:
             series = OTHER
@@ -62,7 +65,9 @@ class UsageCounters:
 
     def trees(self) -> Sequence[ReadObject]:
         """Return the sums as JSON."""
-        return [{**asdict(series), **asdict(each)} for series, each in self._sums.items()]
+        return [
+            {**asdict(series), **{name: getattr(each, name) for name in _COUNTS}} for series, each in self._sums.items()
+        ]
 
 
 def from_trees(trees: Sequence[object]) -> UsageCounters:
@@ -73,5 +78,5 @@ def from_trees(trees: Sequence[object]) -> UsageCounters:
 def _read(trees: Sequence[object]) -> Iterator[tuple[Series, Sum]]:
     for tree in trees:
         if is_object(tree):
-            counts = {name: value for name in asdict(Sum()) if isinstance(value := tree.get(name), int)}
+            counts: dict[str, Any] = {name: value for name in _COUNTS if isinstance(value := tree.get(name), int)}
             yield Series(text_at(tree, "key"), text_at(tree, "owner"), text_at(tree, "model")), Sum(**counts)

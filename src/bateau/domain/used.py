@@ -6,10 +6,13 @@ Invariant: a number of tokens that is not known is not counted as 0: a sum says 
 tests/store/test_ledger.py.
 """
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Final, Literal
+
+from bateau.domain.costs import CostSum, Rates, Tokens
 
 By = Literal["key", "owner", "model", "day", "hour"]
 
@@ -17,18 +20,23 @@ NO_KEY: Final = "(no key)"
 NO_MODEL: Final = "(no model)"
 UNKNOWN_OWNER: Final = "(unknown)"
 _ERROR: Final = 400
+_NO_RATES: Final = Rates()
+# The replicas of a model are model.NAME.NUMBER, an external API is model.NAME@HOST.
+_REPLICA: Final = re.compile(r"[a-z]+\.(?P<name>[a-z0-9-]+)(?:\.\d+|@.+)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Used:
     """One request. `at` is in seconds since the epoch; other times are in milliseconds.
 
-    `key` is None where none was needed or sent, `model` where none that exists was named. `tokens_in` includes
-    `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it closed the connection before the
-    answer was complete. `events` are those that a stream had, None for an answer that was none. `queue_ms` is the time
-    that the engine did not work on it, None if the engine does not say its times. `cut`: its gateway ended before it.
-    `estimated`: the tokens are not those of an answer, because it is not known whole. `traceparent` is that of the
-    client, in the form of W3C Trace Context. `broken`: the replica ended it before the answer was complete.
+    `key` is None where none was needed or sent, `owner` where a key and no token was, `model` where none that exists
+    was named. `tokens_in` includes `tokens_cached`. Tokens are None if the answer did not say them. `client_gone`: it
+    closed the connection before the answer was complete. `events` are those that a stream had, None for an answer that
+    was none. `queue_ms` is the time that the engine did not work on it, None if the engine does not say its times.
+    `cut`: its gateway ended before it. `estimated`: the tokens are not those of an answer, because it is not known
+    whole. `balanced_by` says what chose the replica, "prefix" or "requests", if the model has affinity. `traceparent`
+    is that of the client, in the form of W3C Trace Context. `broken`: the replica ended it before the answer was
+    complete.
     """
 
     at: float
@@ -36,6 +44,7 @@ class Used:
     path: str
     status: int
     key: str | None = None
+    owner: str | None = None
     model: str | None = None
     replica: str | None = None
     tokens_in: int | None = None
@@ -51,6 +60,7 @@ class Used:
     queue_ms: int | None = None
     cut: bool = False
     estimated: bool = False
+    balanced_by: str | None = None
     method: str = ""
     traceparent: str | None = None
     broken: bool = False
@@ -59,6 +69,28 @@ class Used:
     def ended_at(self) -> float:
         """When the answer ended, in seconds since the epoch."""
         return self.at + (self.duration_ms or 0) / 1000
+
+    @property
+    def is_error(self) -> bool:
+        """Whether there was no answer, or an answer with an error."""
+        return self.status >= _ERROR or self.status == 0
+
+    @property
+    def answered_by(self) -> str | None:
+        """The model that answered, which may be another one than the request named; None if it is not known.
+
+        >>> Used(at=0, id="", path="", status=200, model="chat", replica="model.gpt-mini@api.example.org").answered_by
+        'gpt-mini'
+        """
+        found = _REPLICA.fullmatch(self.replica or "")
+        return found["name"] if found else self.model
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens that were used; None if they are not known. An error that does not say any has used none."""
+        if self.tokens_in is None and self.tokens_out is None:
+            return Tokens() if self.is_error else None
+        return Tokens(input=self.tokens_in or 0, cached=self.tokens_cached or 0, output=self.tokens_out or 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +106,7 @@ class Refusal:
 class Sum:
     """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens.
 
-    The tokens of `estimated` ones are in the sums.
+    The tokens and costs of `estimated` ones are in the sums.
     """
 
     requests: int = 0
@@ -84,14 +116,14 @@ class Sum:
     tokens_out: int = 0
     uncounted: int = 0
     estimated: int = 0
+    costs: CostSum = field(default_factory=CostSum)
 
-    def add(self, used: Used) -> None:
-        """Add one request."""
+    def add(self, used: Used, rates: Rates = _NO_RATES) -> None:
+        """Add one request. `rates` are the costs of models."""
         self.requests += 1
-        if used.status >= _ERROR or used.status == 0:
-            self.errors += 1
-        elif used.tokens_in is None and used.tokens_out is None:
-            self.uncounted += 1
+        self.errors += used.is_error
+        self.uncounted += used.tokens is None
+        self.costs.add(used.tokens, rates.of(used.answered_by, used.at))
         self.estimated += used.estimated
         self.tokens_in += used.tokens_in or 0
         self.tokens_cached += used.tokens_cached or 0
@@ -106,14 +138,20 @@ class Summary:
     total: Sum = field(default_factory=Sum)
 
 
-def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str]) -> Summary:
-    """Return sums by key, owner, model, day or hour (in UTC). `owners` are those of the keys that exist."""
-    group = _GROUPS[by]
+def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str], rates: Rates = _NO_RATES) -> Summary:
+    """Return sums by key, owner, model, day or hour (in UTC).
+
+    `owners` are those of the keys that exist, and `rates` the costs of models. A request with a token says its own
+    owner, unless it was cut; then it is that of the request before it with a token of the same subject.
+    """
+    group, owners = _GROUPS[by], dict(owners)
     found: dict[str, Sum] = {}
     total = Sum()
     for used in requests:
-        total.add(used)
-        found.setdefault(group(used, owners), Sum()).add(used)
+        total.add(used, rates)
+        if used.key and used.owner:
+            owners[used.key] = used.owner
+        found.setdefault(group(used, owners), Sum()).add(used, rates)
     return Summary(by=dict(sorted(found.items())), total=total)
 
 
@@ -126,7 +164,7 @@ def _hour(used: Used, _: Mapping[str, str]) -> str:
 
 
 def _owner(used: Used, owners: Mapping[str, str]) -> str:
-    return owners.get(used.key, UNKNOWN_OWNER) if used.key else NO_KEY
+    return used.owner or owners.get(used.key, UNKNOWN_OWNER) if used.key else NO_KEY
 
 
 _GROUPS: Final[Mapping[By, Callable[[Used, Mapping[str, str]], str]]] = {

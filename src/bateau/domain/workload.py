@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from bateau.domain.chart import Chart
+from bateau.domain.costs import Costs
 from bateau.domain.origin import Origin, Origins
 from bateau.domain.route import Route
 from bateau.kit.json_value import ReadJson, ReadObject
@@ -157,17 +158,22 @@ class Limits:
         return (self.tokens_per_minute, self.per_key.tokens_per_minute) != (None, None)
 
 
+Affinity = Literal["prefix", "none"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Routing:
-    """Which models answer the requests for a model, besides itself.
+    """Which models answer the requests for a model, besides itself, and which of its replicas.
 
     `fallback` is the name of the model that answers if this one cannot. `split` has the names of models that get a part
-    of its requests, in percent. An answer takes at most `timeout_s` seconds; None: as long as it takes.
+    of its requests, in percent. An answer takes at most `timeout_s` seconds; None: as long as it takes. With `affinity`
+    "prefix", the requests of a conversation go to one replica.
     """
 
     fallback: str | None = None
     split: tuple[tuple[str, int], ...] = ()
     timeout_s: float | None = None
+    affinity: Affinity = "none"
 
     @property
     def others(self) -> frozenset[str]:
@@ -195,12 +201,14 @@ PortProtocol = Literal["openai", "translated", "http", "grpc", "websocket", "tcp
 class Port:
     """A port that a workload listens on. `number` is the port for clients; None if Bateau assigns it.
 
-    Requests for other hosts than this machine and `hosts` are refused; `*` is any host.
+    Requests for other hosts than this machine and `hosts` are refused; `*` is any host. `reuses_connections`: a
+    connection to it may carry one request after another.
     """
 
     protocol: PortProtocol
     number: int | None = None
     hosts: tuple[str, ...] = ()
+    reuses_connections: bool = True
 
     @property
     def is_behind_front(self) -> bool:
@@ -311,6 +319,7 @@ class Workload:
     restart: Restart = "always"
     rollout: Rollout | None = None
     limits: Limits | None = None
+    costs: Costs | None = None
     routing: Routing = field(default_factory=Routing)
     route: Route | None = None
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])

@@ -64,10 +64,12 @@ def described(
     examples: tuple[Example, ...] = (),
     unsupported: str | None = None,
     form: Callable[[str], tuple[str, str] | None] | None = None,
+    concealed: bool = False,
 ) -> Any:
     """Declare a field: its documentation, default and bounds. `unsupported` completes the warning "FIELD ...".
 
-    `form` checks a text: it returns (error, fix), or None for a valid text.
+    `form` checks a text: it returns (error, fix), or None for a valid text. The value of a `concealed` field may be a
+    secret by mistake: no message repeats it, and of the checks only `form` applies.
     """
     return dataclasses.field(
         default=default,
@@ -82,6 +84,7 @@ def described(
                 examples=examples,
                 unsupported=unsupported,
                 form=form,
+                concealed=concealed,
             )
         },
     )
@@ -159,6 +162,8 @@ class Checker:
     def _scalar(self, value: ReadJson, shape: Shape, path: str, meta: Described) -> None:
         if not isinstance(value, SCALARS):
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", None)
+        elif meta.concealed:
+            self._concealed(value, shape, path, meta)
         elif self.expressions and isinstance(value, str) and OPEN in value:
             self._expression(value, path)
         elif shape.of == "enum":
@@ -175,6 +180,12 @@ class Checker:
             self._bounds(value, path, meta)
         else:
             self._add(path, f"{path} is {shown(value)}; expected {in_words(shape)}", _type_hint(value, shape))
+
+    def _concealed(self, value: Scalar, shape: Shape, path: str, meta: Described) -> None:
+        if not isinstance(value, str):
+            self._add(path, f"{path} is not {in_words(shape)}", "put it in quotes")
+        elif wrong := meta.form(value) if meta.form else None:
+            self._add(path, f"{path}: {wrong[0]}", wrong[1])
 
     def _expression(self, value: str, path: str) -> None:
         # hydrate checks the CEL between the braces.

@@ -28,6 +28,7 @@ class Described:
     examples: tuple[Example, ...] = ()
     unsupported: str | None = None
     form: Callable[[str], tuple[str, str] | None] | None = None
+    concealed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,6 +1,7 @@
 """API keys as text: a prefix and a checksum that secret scanners find, around a random part.
 
-Called by cli.chat_client, wiring.keys and wiring.service_keys. Pure: the caller brings the random bytes.
+Called by cli.chat_client, specs.kinds.key, wiring.keys and wiring.service_keys. Pure: the caller brings the random
+bytes.
 
 Source: GitHub, "Behind GitHub's new authentication token formats" (2021): a prefix, base 62, and a CRC-32 at the end,
 so that a scanner can tell a key from other text without asking anybody.

@@ -20,19 +20,30 @@ from bateau.sources.settings import Settings
 from bateau.sources.socks import connector
 
 if TYPE_CHECKING:
+    import ssl
+
     from aiohttp import ClientResponse, ClientSession
     from yarl import URL
 
 
 class Session:
-    """An asynchronous context manager that makes requests. Timeouts are in seconds; a whole request has none."""
+    """An asynchronous context manager that makes requests. Timeouts are in seconds; a whole request has none.
+
+    Servers are trusted by the certificates of the platform, or by those of `trusted`.
+    """
 
     def __init__(
-        self, settings: Settings, *, connect_s: float = CONNECT_TIMEOUT_S, silence_s: float = SILENCE_TIMEOUT_S
+        self,
+        settings: Settings,
+        *,
+        connect_s: float = CONNECT_TIMEOUT_S,
+        silence_s: float = SILENCE_TIMEOUT_S,
+        trusted: "ssl.SSLContext | None" = None,
     ) -> None:
         self._settings = settings
         self._connect_s = connect_s
         self._silence_s = silence_s
+        self._trusted = trusted or True
         self._clients: dict[Proxy | None, ClientSession] = {}
         self._open = AsyncExitStack()
 
@@ -57,7 +68,7 @@ class Session:
         body = None if data is None else BytesIO(data)  # aiohttp sends a stream in parts
         if proxy is None or proxy.is_socks:
             client = await self._client(proxy)
-            request = client.request(method, url, headers=headers, data=body, allow_redirects=False)
+            request = client.request(method, url, headers=headers, data=body, allow_redirects=False, ssl=self._trusted)
         else:
             client = await self._client(None)
             authorization = {"Proxy-Authorization": basic_authorization(proxy.user, proxy.password)}
@@ -67,6 +78,7 @@ class Session:
                 headers=headers,
                 data=body,
                 allow_redirects=False,
+                ssl=self._trusted,
                 proxy=proxy.url,
                 proxy_headers=authorization if proxy.user else None,
             )

@@ -12,7 +12,7 @@ import inspect
 from typing import Final
 
 from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
-from bateau.domain.resource import Column, Validation
+from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.spec import API_VERSION, Kind
 from bateau.kit.json_value import Json, JsonObject, is_array
 from bateau.kit.schema_structural import VALIDATIONS, structural_schema, text_rule
@@ -30,12 +30,11 @@ _AGE: Final = Column(name="Age", path=".metadata.creationTimestamp", type="date"
 
 
 def custom_resource_definitions() -> list[JsonObject]:
-    """Return one CustomResourceDefinition for each kind."""
-    return [_definition(kind) for kind in KINDS.values()]
+    """Return one CustomResourceDefinition for each kind that clusters have."""
+    return [_definition(kind, kind.resource) for kind in KINDS.values() if kind.resource]
 
 
-def _definition(kind: Kind) -> JsonObject:
-    resource = kind.resource
+def _definition(kind: Kind, resource: Resource) -> JsonObject:
     service = kind.to_workload is not None
     columns = [*resource.columns, *(_SERVICE if service else ()), _AGE]
     version: JsonObject = {
@@ -43,7 +42,7 @@ def _definition(kind: Kind) -> JsonObject:
         "served": True,
         "storage": True,
         "additionalPrinterColumns": [_column(each) for each in columns],
-        "schema": {"openAPIV3Schema": _document(kind)},
+        "schema": {"openAPIV3Schema": _document(kind, resource)},
     }
     if service:
         version["subresources"] = {
@@ -79,9 +78,9 @@ def _column(column: Column) -> JsonObject:
     return {**shown, "priority": 1} if column.wide else shown
 
 
-def _document(kind: Kind) -> JsonObject:
+def _document(kind: Kind, resource: Resource) -> JsonObject:
     """Return the schema of a document. A service must have a `spec`, because a rule without it is not evaluated."""
-    extras = _extras(kind)
+    extras = _extras(resource)
     name = text_rule(DNS_LABEL, DNS_LABEL_SAYS, of="self.metadata.name")
     own = extras.get("", {}).get(VALIDATIONS)
     properties: JsonObject = {
@@ -102,11 +101,11 @@ def _document(kind: Kind) -> JsonObject:
     return document
 
 
-def _extras(kind: Kind) -> dict[str, JsonObject]:
+def _extras(resource: Resource) -> dict[str, JsonObject]:
     """Return the rules and the limits of a kind by path, as keywords of the schema."""
-    extras: dict[str, JsonObject] = {path: {**limit} for path, limit in kind.resource.limits.items()}
+    extras: dict[str, JsonObject] = {path: {**limit} for path, limit in resource.limits.items()}
     rules: dict[str, list[Json]] = {}
-    for each in kind.resource.validations:
+    for each in resource.validations:
         rules.setdefault(each.on, []).append(_rule(each))
     for path, found in rules.items():
         extras.setdefault(path, {})[VALIDATIONS] = found

@@ -33,7 +33,7 @@ def reference_problems(specs: Sequence[Spec], *, doubtful: frozenset[str] = froz
         if isinstance(spec.tree.get("spec"), dict)
         for problem in spec.definition.references(spec, spec.fields, names)
     ]
-    return [*problems, *_ports_given_twice(specs)]
+    return [*problems, *_ports_given_twice(specs), *_secrets_given_twice(specs)]
 
 
 def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
@@ -56,4 +56,20 @@ def _ports_given_twice(specs: Sequence[Spec]) -> list[Found]:
                 problems.append(
                     (spec, at(spec, path, says, f"the other is at {where}; use another number, or remove one"))
                 )
+    return problems
+
+
+def _secrets_given_twice(specs: Sequence[Spec]) -> list[Found]:
+    """Report each Key with the hash of another one: nobody could tell whose request it is."""
+    holders: dict[str, Spec] = {}
+    problems: list[Found] = []
+    for spec in specs:
+        digest = spec.fields.get("sha256") if spec.kind == "Key" else None
+        if not isinstance(digest, str):
+            continue
+        holder = holders.setdefault(digest, spec)
+        if holder is not spec:
+            says = f"Key {spec.name} has the secret of Key {holder.name}"
+            hint = f"the other is at {holder.position}; give each key a secret of its own, or remove one"
+            problems.append((spec, at(spec, "spec.sha256", says, hint)))
     return problems

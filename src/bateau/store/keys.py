@@ -1,6 +1,6 @@
 """Keep the API keys of an instance in one file, without their secrets.
 
-Called by wiring.keys and wiring.remote.
+Called by wiring.declared_keys, wiring.keys and wiring.remote.
 
 Invariant: a file that cannot be read is an error and not an empty list: an endpoint with keys never opens by itself.
 Held by tests/store/test_keys.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.
@@ -19,9 +19,14 @@ from typing import Final, get_type_hints
 from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_array, is_object, text_at, texts_at
+from bateau.kit.money import Money
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
+# A version that knows only the first would take keys of the specs for those of commands.
+_FORMAT_WITH_SPECS: Final = 2
+_MONEY: Final = ("money_per_day", "money_per_month")
+_READ_APART: Final = ("models", *_MONEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +50,16 @@ class Keyring:
         """Return these keys and one more, or with another one of its name."""
         found = {**self.by_name, key.name: key}
         return dataclasses.replace(self, by_name=dict(sorted(found.items())), began=True)
+
+    def with_declared(self, declared: Sequence[ApiKey]) -> "Keyring":
+        """Return the keys of commands, and those that the specs declare now.
+
+        One with the name or the secret of a key of commands is left out.
+        """
+        found = {name: key for name, key in self.by_name.items() if key.declared_at is None}
+        secrets = {key.sha256 for key in found.values()}
+        found |= {key.name: key for key in declared if key.name not in found and key.sha256 not in secrets}
+        return dataclasses.replace(self, by_name=dict(sorted(found.items())), began=self.began or bool(found))
 
     def without_key(self, name: str) -> "Keyring":
         """Return these keys without one."""
@@ -72,7 +87,7 @@ class KeyFile:
         if not tree and not self._path.exists():
             return Keyring()
         rows = tree.get("keys")
-        if tree.get("keys_format") != _FORMAT or not is_array(rows):
+        if tree.get("keys_format") not in (_FORMAT, _FORMAT_WITH_SPECS) or not is_array(rows):
             raise self._damaged("it has no keys in a format that this version knows")
         keys = sorted((self._key(row) for row in rows), key=lambda key: key.name)
         return Keyring(
@@ -98,21 +113,31 @@ class KeyFile:
         """Write the keys. Only within `changing`. Raises ControlError."""
         rows = [_row(key) for key in keyring.by_name.values()]
         more = {"began": keyring.began, "open_to_all": keyring.open_to_all}
-        self._file.save({"keys_format": _FORMAT, "keys": rows, **more})
+        declared = any(key.declared_at is not None for key in keyring.by_name.values())
+        self._file.save({"keys_format": _FORMAT_WITH_SPECS if declared else _FORMAT, "keys": rows, **more})
 
     def _key(self, row: ReadJson) -> ApiKey:
         if not is_object(row):
             raise self._damaged("a key is not an object")
         for name, kind in get_type_hints(ApiKey).items():
-            if name != "models" and not isinstance(row.get(name), kind) and not _is_whole_float(row.get(name), kind):
+            if (
+                name not in _READ_APART
+                and not isinstance(row.get(name), kind)
+                and not _is_whole_float(row.get(name), kind)
+            ):
                 raise self._damaged(f"{name} of a key is {row.get(name)!r}")
         if not texts_at(row, "models"):
             raise self._damaged("a key has no models")
         fields = {each.name: row[each.name] for each in dataclasses.fields(ApiKey) if each.name in row}
         try:
-            return ApiKey(**{**fields, "models": tuple(texts_at(row, "models"))})  # pyright: ignore[reportArgumentType]
-        except TypeError as error:
+            money = {name: Money.parse(str(text)) for name in _MONEY if (text := row.get(name)) is not None}
+            fields |= {**dict.fromkeys(_MONEY), **money, "models": tuple(texts_at(row, "models"))}
+            key = ApiKey(**fields)  # pyright: ignore[reportArgumentType]
+        except (TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
+        if not all(budget.amount.is_finite() and budget.amount > 0 for budget in key.budgets):
+            raise self._damaged(f"a budget of {key.name} is not more than 0")
+        return key
 
     def _damaged(self, why: str) -> ControlError:
         return ControlError(
@@ -136,7 +161,6 @@ class ServiceKeyFile:
                     ApiKey(
                         name=text_at(row, "name"),
                         owner=text_at(row, "name"),
-                        created_at=0.0,
                         sha256=text_at(row, "sha256"),
                         models=tuple(texts_at(row, "models")),
                     )
@@ -157,4 +181,6 @@ def _is_whole_float(value: object, kind: object) -> bool:
 
 
 def _row(key: ApiKey) -> ReadObject:
-    return {**dataclasses.asdict(key), "models": list(key.models)}
+    fields = {each.name: getattr(key, each.name) for each in dataclasses.fields(key)}
+    money = {name: str(amount) for name in _MONEY if (amount := fields[name])}
+    return {**fields, **money, "models": list(key.models)}

@@ -141,10 +141,14 @@ class Ledger:
 
 
 class Tail:
-    """The requests of the file that is written to, as they come; across rotations, each once."""
+    """The requests of the file that is written to, as they come; across rotations, each once.
 
-    def __init__(self, ledger: Ledger) -> None:
+    With `from_now`, those that are there already are left out.
+    """
+
+    def __init__(self, ledger: Ledger, *, from_now: bool = False) -> None:
         self._ledger = ledger
+        self._skips = from_now
         self._files: list[IO[bytes]] = []
         self._begun: dict[int, bytes] = {}  # a line that is not complete yet, by file
 
@@ -154,6 +158,9 @@ class Tail:
             inode = self._ledger.path.stat().st_ino
             if not self._files or os.fstat(self._files[-1].fileno()).st_ino != inode:
                 self._files.append(self._ledger.path.open("rb"))
+                if self._skips:
+                    self._files[-1].seek(0, os.SEEK_END)
+        self._skips = False
         for file in self._files:
             yield from self._new(file)
         # A writer may still have the file before this one, but not the one before that: a rotation takes a minute.
@@ -232,6 +239,7 @@ def used_of(line: bytes) -> Used | None:
         path=path,
         status=_whole(tree, "status") or 0,
         key=text_at(tree, "key") or None,
+        owner=text_at(tree, "owner") or None,
         # The gateway's own answers have routes in dashes.
         model=None if not route or route.startswith("-") else route,
         replica=text_at(tree, "replica") or None,
@@ -247,6 +255,7 @@ def used_of(line: bytes) -> Used | None:
         stop_reason=text_at(tree, "stop_reason") or None,
         queue_ms=_queue_ms(tree),
         cut=tree[_FORMAT_FIELD] == _BEGUN_FORMAT,
+        balanced_by=text_at(tree, "balanced_by") or None,
         method=text_at(tree, "method"),
         traceparent=text_at(tree, "traceparent") or None,
         broken=not _BROKEN.isdisjoint(flags),

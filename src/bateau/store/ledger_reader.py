@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import IO, Final, cast
 
 from bateau.domain.used import Used
 from bateau.kit.json_value import object_at
@@ -172,7 +172,7 @@ def _newest_first(ledger: Ledger) -> Iterator[_File]:
 def _opened(path: Path) -> _File | None:
     packed = path.suffix == _PACKED
     try:
-        handle: _Handle = gzip.GzipFile(path) if packed else path.open("rb")
+        handle = cast("IO[bytes]", gzip.open(path) if packed else path.open("rb"))  # noqa: SIM115 - kept by the caller
     except FileNotFoundError:
         return None
     try:

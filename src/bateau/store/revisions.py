@@ -1,7 +1,6 @@
 """Store every revision of every environment in one SQLite file: its services, time, commit and author.
 
-Called by wiring.history and wiring.local. `apply`, `rollback` and `history` use it through ports.revisions, one call at
-a time.
+Called by wiring.history. `apply`, `rollback` and `history` use it through ports.revisions, one call at a time.
 
 Invariant: once `record` or `mark` has returned, the revision survives kill -9 and power loss (WAL, synchronous=FULL). A
 reader in another process never waits for the writer. Held by tests/store/test_revisions.py.

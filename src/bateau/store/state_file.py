@@ -1,6 +1,6 @@
 """Store a small tree of plain values in one JSON file.
 
-Called by store.applied, store.keys and wiring.
+Called by store and wiring.
 
 Invariant: the file is never half-written: a temporary file is renamed, so `kill -9` leaves the old or the new content.
 Held by tests/wiring/test_instance.py.

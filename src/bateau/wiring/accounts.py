@@ -3,12 +3,11 @@
 Called by wiring.local and wiring.metrics.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Final
 
 from bateau.domain.errors import ControlError
-from bateau.domain.workload import Limits
 from bateau.store.ledger import Ledger
 from bateau.store.state_file import StateFile
 from bateau.wiring.budgets import Budgets
@@ -24,7 +23,7 @@ _ROTATION_S: Final = 60.0
 class Accounts:
     """The readers of one instance's ledger.
 
-    `limits` returns the limits of each model, by name. `spans` is None where none are sent.
+    `spans` is None where none are sent.
     """
 
     def __init__(
@@ -32,13 +31,13 @@ class Accounts:
         where: Paths,
         ledger: Ledger,
         keys: Keys,
-        limits: Callable[[], Mapping[str, Limits]],
+        budgets: Budgets,
         spans: SpanSender | None = None,
     ) -> None:
         self.ledger = ledger
         self.spans = spans
         self.counters = KeptCounters(ledger, StateFile(where.state / "usage.json"), Owners(keys))
-        self._budgets = Budgets(keys, ledger, limits)
+        self._budgets = budgets
         self._rotated_at: float | None = None
 
     async def rotate(self, reopen: Callable[[], Awaitable[bool]], *, now: float) -> None:
@@ -60,5 +59,5 @@ class Accounts:
         if self.spans:
             await self.spans.send_last()
             self.spans.close()
-        with suppress(ControlError):  # the next control plane counts again what is not written
+        with suppress(ControlError):  # the next control plane counts the rest again
             self.counters.close()

@@ -55,12 +55,13 @@ def first_preview(texts: Mapping[str, str], environment: str | None, where: Path
     """Return what texts would do where no control plane is: to what one that is gone has left, if it has."""
     today = datetime.now(tz=UTC).date()
     written = understand(texts, environment, os.environ, today=today)
-    running = Release(environment=environment)
+    running, keys = Release(environment=environment), ()
     remembered = StateFile(where.state / "control.json").load().get("texts")
     if left_running(where) and isinstance(remembered, dict):
         known = {str(name): str(text) for name, text in remembered.items()}
-        running = understand(known, environment, os.environ, today=today).release
-    return preview(written, written.release, running)
+        left = understand(known, environment, os.environ, today=today)
+        running, keys = left.release, left.keys
+    return preview(written, written.release, running, keys=keys)
 
 
 def held(where: Paths, environment: str | None) -> Mapping[str, int]:

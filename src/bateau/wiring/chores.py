@@ -1,4 +1,6 @@
-"""What a control plane does beside its loop: renew the certificate, rotate and read the ledger, send spans.
+"""What a control plane does beside its loop.
+
+It renews the certificate, rotates the ledger, acts on its lines, sends spans, and fetches the keys of issuers.
 
 Called by cli.up.
 
@@ -12,6 +14,8 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from bateau.domain.errors import BateauError
+from bateau.wiring.affinity import AffinityWatch
+from bateau.wiring.issuers import REFRESH_S
 from bateau.wiring.spans import SpanSender
 
 if TYPE_CHECKING:
@@ -21,12 +25,14 @@ logger = logging.getLogger(__name__)
 
 _CERTIFICATE_S: Final = 5.0
 _BUDGETS_S: Final = 0.5
+_KEYS_S: Final = 0.5
 _SPANS_S: Final = 1.0
 
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     """Return the chores of a control plane, each of which never ends."""
-    found: list[Coroutine[Any, Any, None]] = [_account(platform)]
+    issuers = repeated(platform.issuers.refresh, every_s=REFRESH_S, wrong="the keys of issuers cannot be kept")
+    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers]
     if certificate := platform.certificate:
 
         async def renew() -> None:
@@ -38,8 +44,19 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     return found
 
 
+async def _follow_keys(platform: "LocalPlatform") -> None:
+    """Have the loop take a turn when a command has changed a key: it may have made room for one of the specs."""
+
+    async def look() -> None:
+        if platform.declared_keys.is_outdated:
+            platform.control.wake()
+
+    await repeated(look, every_s=_KEYS_S, wrong="keys of the specs are not admitted at the moment")
+
+
 async def _account(platform: "LocalPlatform") -> None:
     """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
+    affinity = AffinityWatch(platform.accounts.ledger, platform.control)
 
     async def account() -> None:
         now = platform.clock.wall()
@@ -47,6 +64,7 @@ async def _account(platform: "LocalPlatform") -> None:
             await platform.accounts.rotate(platform.plane.reopen_logs, now=now)
         finally:
             await asyncio.to_thread(platform.accounts.keep, now)
+        await affinity.keep(now)
 
     await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
 

@@ -75,7 +75,7 @@ class Controller:
                 each.name, Resource(f"/apis/{API_VERSION}", each.resource.plural, each.to_workload is not None)
             )
             for each in KINDS.values()
-            if each.to_workload is not None or each.name == "Policy"
+            if each.resource and (each.to_workload is not None or each.name == "Policy")
         ]
         self._documents = Documents(self._api, kinds, changed=self._on_documents)
         self._kept: dict[str, Kept] = {}  # by namespace; a followed environment has ""

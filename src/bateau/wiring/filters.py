@@ -14,28 +14,36 @@ import subprocess
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Literal
 
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadObject, is_object, text_at
 from bateau.traffic.envoy import FrontFiles
+from bateau.traffic.envoy.affinity import affinity_policy
 from bateau.traffic.envoy.gate import Gate, gate_filter_config
+from bateau.traffic.envoy.usage import native_begun_log
 
 logger = logging.getLogger(__name__)
 
 VARIABLE: Final = "BATEAU_FILTERS"
+# The fate of requests while the ledger cannot be written.
+FULL_LEDGER: Final = "BATEAU_FULL_LEDGER"
 _PACKAGE: Final = "bateau_gate"
 _TIMEOUT_S: Final = 20.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filters:
-    """The filters of the gateway, and why they were chosen. `library` is that of the native one."""
+    """The filters of the gateway, and why they were chosen. `library` is that of the native one.
+
+    With `refuses_unwritten`, requests to models are refused while the ledger cannot be written.
+    """
 
     library: Path | None
     why: str
+    refuses_unwritten: bool = False
 
     @property
     def name(self) -> Literal["native", "stock"]:
@@ -44,20 +52,28 @@ class Filters:
 
     def gate(self, ledger: Path) -> Gate | None:
         """Return the native filter with a ledger, None for Envoy's own filters."""
-        return Gate(library=self.library, ledger=ledger) if self.library else None
+        if self.library is None:
+            return None
+        return Gate(library=self.library, ledger=ledger, refuses_unwritten=self.refuses_unwritten)
 
     def files(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontFiles:
         """Return what the front listeners work with, so that they have these filters."""
-        native = self.library is not None
-        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, native=native, origins=origins)
+        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, library=self.library, origins=origins)
+
+    @property
+    def no_affinity(self) -> str | None:
+        """Why requests cannot be balanced by their conversations; None if they can."""
+        return None if self.library else f"it needs the native filter, and the gateway has Envoy's own: {self.why}"
 
 
 def chosen_filters(binary: Path, cache: Path, environ: Mapping[str, str]) -> Filters:
     """Return the filters for an Envoy.
 
-    Raises ControlError if BATEAU_FILTERS names filters that do not exist, or that this Envoy cannot load.
+    Raises ControlError if BATEAU_FILTERS names filters that do not exist, or that this Envoy cannot load, and if
+    BATEAU_FULL_LEDGER asks for what they cannot do.
     """
     found = _chosen(binary, cache, environ.get(VARIABLE, ""))
+    found = replace(found, refuses_unwritten=_refuses_unwritten(found, environ.get(FULL_LEDGER, "")))
     logger.info("the gateway has %s filters: %s", found.name, found.why)
     return found
 
@@ -76,6 +92,17 @@ def _chosen(binary: Path, cache: Path, named: str) -> Filters:
             f"the native filter cannot be used: {why}", hint=f"unset {VARIABLE}, to use Envoy's own filters"
         )
     return Filters(library=None, why=why)
+
+
+def _refuses_unwritten(filters: Filters, named: str) -> bool:
+    if named not in {"", "count", "refuse"}:
+        raise ControlError(f"{FULL_LEDGER} is {named}", hint=f"set {FULL_LEDGER} to count or refuse, or unset it")
+    if named == "refuse" and filters.library is None:
+        raise ControlError(
+            f"{FULL_LEDGER}=refuse needs the native filter, which is not used: {filters.why}",
+            hint=f"unset {FULL_LEDGER}, to answer requests also while the ledger cannot be written",
+        )
+    return named == "refuse"
 
 
 def native_library() -> Path | None:
@@ -142,7 +169,7 @@ def _output(binary: Path, *words: str) -> str:
 
 
 def _one_filter(library: Path) -> ReadObject:
-    """Return the configuration of an Envoy that has a listener with nothing but the native filter."""
+    """Return the configuration of an Envoy that uses nothing but the library."""
     network = "type.googleapis.com/envoy.extensions.filters"
     manager: ReadObject = {
         "@type": f"{network}.network.http_connection_manager.v3.HttpConnectionManager",
@@ -150,7 +177,13 @@ def _one_filter(library: Path) -> ReadObject:
         "route_config": {},
         "http_filters": [
             {"name": "gate", "typed_config": gate_filter_config(Gate(library=library, ledger=None))},
-            {"name": "router", "typed_config": {"@type": f"{network}.http.router.v3.Router"}},
+            {
+                "name": "router",
+                "typed_config": {
+                    "@type": f"{network}.http.router.v3.Router",
+                    "upstream_log": [native_begun_log(library, ledger=None)],
+                },
+            },
         ],
     }
     listener: ReadObject = {
@@ -158,4 +191,8 @@ def _one_filter(library: Path) -> ReadObject:
         "address": {"pipe": {"path": "@bateau-validation"}},
         "filter_chains": [{"filters": [{"name": "http", "typed_config": manager}]}],
     }
-    return {"static_resources": {"listeners": [listener]}}
+    cluster: ReadObject = {
+        "name": "validation",
+        "load_balancing_policy": {"policies": [{"typed_extension_config": affinity_policy(library)}]},
+    }
+    return {"static_resources": {"listeners": [listener], "clusters": [cluster]}}

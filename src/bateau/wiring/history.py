@@ -3,17 +3,31 @@
 Called by cli.history and wiring.local.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
+from bateau.domain.errors import ControlError
 from bateau.domain.revision import Revision
 from bateau.store.revisions import RevisionStore
 from bateau.wiring.paths import Paths
+
+logger = logging.getLogger(__name__)
 
 
 def history_path(paths: Paths) -> Path:
     """Return where the history of an instance lies."""
     return paths.state / "history.sqlite"
+
+
+def kept_revisions(paths: Paths) -> tuple[RevisionStore | None, str]:
+    """Return the history; None and the reason if it is damaged or read-only, because no running service needs it."""
+    try:
+        return RevisionStore(history_path(paths)), ""
+    except ControlError as error:
+        says = f"no history is kept: {error.message}{f' ({error.hint})' if error.hint else ''}"
+        logger.error("%s", says)
+        return None, says
 
 
 def history(

@@ -1,6 +1,6 @@
-"""Create, rotate and revoke the API keys of an instance, and write the filters by which Envoy checks them.
+"""Change the API keys and the issuers of an instance, and write the filters by which Envoy checks both.
 
-Called by cli.keys, cli.up and wiring.
+Called by cli.issuers, cli.keys, cli.up and wiring.
 
 Invariant: a change is in the files of the gateway when a function returns, whether a control plane runs or not. Held by
 tests/local/test_keys.py::test_a_revoked_key_is_refused_within_a_second_while_no_control_plane_runs.
@@ -14,15 +14,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.api_key import ApiKey
+from bateau.domain.api_key import GLOB, REQUESTS_MAX, ApiKey
 from bateau.domain.errors import ControlError
+from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.domain.used import Refusal
-from bateau.kit.json_value import text_at
+from bateau.kit.json_value import ReadJson, text_at
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, hint_of, key_of
 from bateau.kit.suggest import closest
+from bateau.store.issuers import IssuerFile, SigningKeyFile
 from bateau.store.keys import KeyFile, Keyring, ServiceKeyFile
 from bateau.store.state_file import StateFile
 from bateau.traffic.envoy.gate import Gate, Refused, gate_filter, refused_in
+from bateau.traffic.envoy.issuer_filters import Known
 from bateau.traffic.envoy.key_filters import BUDGETS, GATE, MODEL_TOKENS, budget_filter, file_of, key_filters
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
 from bateau.traffic.envoy.model_limits import model_tokens_filter
@@ -32,8 +35,6 @@ from bateau.wiring.private_files import write_private
 
 NAME: Final = re.compile(r"[a-z0-9]([a-z0-9._-]{0,61}[a-z0-9])?")
 _CHAIN_FORMAT: Final = 1
-_REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
-_GLOB: Final = re.compile(r"[A-Za-z0-9*?._:/@+-]{1,200}")
 
 
 class Keys:
@@ -43,6 +44,8 @@ class Keys:
         self._paths = paths(instance, environ)
         self._file = KeyFile(self._paths.state / "keys.json")
         self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
+        self._issuers = IssuerFile(self._paths.state / "issuers.json")
+        self._signing_keys = SigningKeyFile(self._paths.state / "signing-keys.json")
         # Which filters the gateway has, for commands that write them while no control plane runs.
         self._chain = StateFile(self._paths.state / "filters.json")
 
@@ -70,16 +73,14 @@ class Keys:
 
     def create(self, wanted: ApiKey) -> tuple[ApiKey, str]:
         """Add a key with a new secret, and return both; the secret is kept nowhere. Raises ControlError."""
-        _check(wanted)
         make(self._paths)
-        secret, sha256, hint = _secret()
-        key = replace(wanted, sha256=sha256, hint=hint, models=tuple(sorted(set(wanted.models))))
+        key, secret = with_secret(wanted)
         with self._file.changing() as keyring:
-            if wanted.name in keyring.by_name:
-                raise ControlError(
-                    f"there is a key {wanted.name} already",
-                    hint=f"choose another name, or give it a new secret: bateau keys rotate {wanted.name}",
-                )
+            if there := keyring.by_name.get(wanted.name):
+                hint = f"choose another name, or give it a new secret: bateau keys rotate {wanted.name}"
+                if there.declared_at:
+                    hint = f"choose another name: {there.declared_at} declares it"
+                raise ControlError(f"there is a key {wanted.name} already", hint=hint)
             self._store(keyring.with_key(key))
         return key, secret
 
@@ -87,20 +88,84 @@ class Keys:
         """Give a key a new secret; the old one is refused from now on. Raises ControlError."""
         secret, sha256, hint = _secret()
         with self._file.changing() as keyring:
-            key = replace(_named(keyring, name), sha256=sha256, hint=hint)
+            there = "give it a new secret there: bateau keys rotate {} --to-spec {}"
+            key = replace(_of_command(_named(keyring, name), there), sha256=sha256, hint=hint)
             self._store(keyring.with_key(key))
         return key, secret
 
     def revoke(self, name: str) -> tuple[ApiKey, Keyring]:
         """Remove a key, and return it with those that are left. Raises ControlError."""
         with self._file.changing() as keyring:
-            key = _named(keyring, name)
+            key = _of_command(_named(keyring, name), "remove the document of {} from {}, and save or commit that")
             left = keyring.without_key(name)
             self._store(left)
         return key, left
 
+    def declare(self, declared: Sequence[ApiKey]) -> Keyring:
+        """Admit the keys of the specs, and no others of them, and return all keys.
+
+        One with the name or the secret of a key that a command has created is left out. Raises ControlError.
+        """
+        with self._file.changing() as keyring:
+            found = keyring.with_declared(declared)
+            if found != keyring:
+                self._store(found)
+        return found
+
+    def issuers(self) -> Sequence[Issuer]:
+        """Return the issuers whose tokens get in. Raises ControlError if their file is damaged."""
+        return self._issuers.load()
+
+    def signing_keys(self) -> Mapping[str, SigningKeys]:
+        """Return the keys of issuers as they were fetched last, by the name of the issuer. Raises ControlError."""
+        return {issuer.name: keys for issuer, keys in _known(self._issuers.load(), self._signing_keys.load())}
+
+    def admit_issuer(self, issuer: Issuer, keys: SigningKeys) -> None:
+        """Let the tokens of one more issuer in from now on. Raises ControlError."""
+        make(self._paths)
+        with self._file.changing() as keyring:
+            before = self._issuers.load()
+            for each in before:
+                if issuer.name == each.name or issuer.url == each.url:
+                    raise ControlError(
+                        f"there is an issuer {each.name} already, {each.url}",
+                        hint=f"remove it first: bateau keys issuer remove {each.name}; or name this one with --as",
+                    )
+            signing_keys = {**self.signing_keys(), issuer.name: keys}
+            issuers = (*before, issuer)
+            self._publish(replace(keyring, began=True), _known(issuers, signing_keys))
+            # In this order, an endpoint that has an issuer is never open.
+            self._file.save(replace(keyring, began=True))
+            self._signing_keys.save(signing_keys)
+            self._issuers.save(issuers)
+
+    def dismiss_issuer(self, name: str) -> Issuer:
+        """Refuse the tokens of an issuer from now on, and return it. Raises ControlError."""
+        with self._file.changing() as keyring:
+            issuers = {each.name: each for each in self._issuers.load()}
+            if name not in issuers:
+                near = closest(name, issuers)
+                raise ControlError(
+                    f"there is no issuer {name}",
+                    hint=f"did you mean {near}?" if near else "`bateau keys issuer list` shows all",
+                )
+            left = [each for each in issuers.values() if each.name != name]
+            self._publish(keyring, _known(left, self._signing_keys.load()))
+            self._issuers.save(left)
+        return issuers[name]
+
+    def keep_signing_keys(self, found: Mapping[str, SigningKeys]) -> None:
+        """Verify tokens with these keys from now on, by the name of the issuer. Raises ControlError."""
+        with self._file.changing() as keyring:
+            issuers, before = self._issuers.load(), self.signing_keys()
+            # An issuer may have been removed meanwhile, or another one may have its name.
+            known = _known(issuers, {**before, **{issuer.name: keys for issuer, keys in _known(issuers, found)}})
+            if {name: keys.jwks for name, keys in before.items()} != {each.name: keys.jwks for each, keys in known}:
+                self._publish(keyring, known)
+            self._signing_keys.save({issuer.name: keys for issuer, keys in known})
+
     def refuse(self, refused: Refused) -> None:
-        """Refuse keys whose tokens are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
+        """Refuse keys whose budgets are used up, until a time: see `budget_filter`. Raises OSError and ControlError."""
         write_private(self._file_of(BUDGETS), budget_filter(refused))
         if self._written_gate:
             with self._file.changing() as keyring:
@@ -120,21 +185,25 @@ class Keys:
         make(self._paths)
         with self._file.changing():
             written = gate or self._written_gate
-            found = {"library": str(written.library), "ledger": str(written.ledger or "")} if written else {}
+            found: dict[str, ReadJson] = {}
+            if written:
+                found = {"library": str(written.library), "ledger": str(written.ledger or "")}
+                found["refuses_unwritten"] = written.refuses_unwritten
             self._chain.save({"filters_format": _CHAIN_FORMAT, "used": gate is not None, **found})
 
     def refuse_at_models(self, refused: Sequence[Refusal]) -> None:
         """Refuse requests for models whose tokens are used up. Raises OSError."""
         write_private(Path(file_of(self.directory, MODEL_TOKENS)), model_tokens_filter(refused))
 
-    def publish(self, *, open_to_all: bool) -> Keyring:
+    def publish(self, *, open_to_all: bool, required: bool = False) -> Keyring:
         """Write the gateway's filters, and return the keys; with `open_to_all`, nobody needs one of them.
 
-        Raises ControlError if the file is damaged or the disk is full.
+        With `required`, everybody does from now on, even if there is none yet. Raises ControlError if the file is
+        damaged or the disk is full.
         """
         make(self._paths)
         with self._file.changing() as keyring:
-            published = replace(keyring, open_to_all=open_to_all)
+            published = replace(keyring, open_to_all=open_to_all, began=keyring.began or required)
             if published == keyring:
                 self._publish(keyring)
             else:
@@ -152,9 +221,11 @@ class Keys:
         self._publish(keyring)
         self._file.save(keyring)
 
-    def _publish(self, keyring: Keyring) -> None:
+    def _publish(self, keyring: Keyring, issuers: Known | None = None) -> None:
+        """Write the gateway's filters; without `issuers`, for those that are kept. Raises ControlError."""
         keys = self._admitted(keyring)
-        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
+        known = _known(self._issuers.load(), self._signing_keys.load()) if issuers is None else issuers
+        found = key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY), issuers=known)
         by_reader = {BUDGETS: budget_filter({}), MODEL_TOKENS: model_tokens_filter(())}
         try:
             for name, content in by_reader.items():
@@ -193,10 +264,29 @@ class Keys:
         library, ledger = text_at(tree, "library"), text_at(tree, "ledger")
         if tree.get("filters_format") != _CHAIN_FORMAT or not library:
             return None
-        return Gate(library=Path(library), ledger=Path(ledger) if ledger else None)
+        return Gate(
+            library=Path(library),
+            ledger=Path(ledger) if ledger else None,
+            refuses_unwritten=tree.get("refuses_unwritten") is True,
+        )
 
     def _file_of(self, name: str) -> Path:
         return Path(file_of(self.directory, name))
+
+
+def _known(issuers: Sequence[Issuer], found: Mapping[str, SigningKeys]) -> Known:
+    """Return the issuers whose keys were fetched: nobody could verify the tokens of the others."""
+    return [(each, keys) for each in issuers if (keys := found.get(each.name)) and keys.url == each.url]
+
+
+def with_secret(wanted: ApiKey) -> tuple[ApiKey, str]:
+    """Return a key with a new secret, and the secret, which is kept nowhere.
+
+    Raises ControlError for a name or a limit that no key can have.
+    """
+    _check(wanted)
+    secret, sha256, hint = _secret()
+    return replace(wanted, sha256=sha256, hint=hint, models=tuple(sorted(set(wanted.models)))), secret
 
 
 def _secret() -> tuple[str, str, str]:
@@ -213,6 +303,17 @@ def _named(keyring: Keyring, name: str) -> ApiKey:
     )
 
 
+def _of_command(key: ApiKey, hint: str) -> ApiKey:
+    """Return a key that a command may change. Raises ControlError for one of the specs."""
+    if key.declared_at is None:
+        return key
+    where = key.declared_at
+    raise ControlError(
+        f"{key.name} is a key of the specs ({where}), so it is changed there",
+        hint=hint.format(key.name, where.rpartition(":")[0]),
+    )
+
+
 def _check(wanted: ApiKey) -> None:
     if not NAME.fullmatch(wanted.name):
         raise ControlError(
@@ -223,12 +324,12 @@ def _check(wanted: ApiKey) -> None:
         if not text.isprintable():
             raise ControlError(f"{text!r} has characters that cannot be printed", hint="write it on one line, as text")
     requests = wanted.requests_per_minute
-    if requests is not None and not 0 < requests <= _REQUESTS_MAX:
+    if requests is not None and not 0 < requests <= REQUESTS_MAX:
         raise ControlError(
-            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {_REQUESTS_MAX}, or no limit"
+            f"{requests} requests in a minute cannot be counted", hint=f"use 1 to {REQUESTS_MAX}, or no limit"
         )
     for glob in wanted.models:
-        if not _GLOB.fullmatch(glob):
+        if not re.fullmatch(GLOB, glob):
             raise ControlError(
                 f"{glob!r} is not a name of models", hint="write a name or a glob: --models 'chat*' --models embed"
             )

@@ -38,12 +38,14 @@ from bateau.sources.models import Models
 from bateau.sources.spec_files import SpecFiles
 from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
-from bateau.store.revisions import RevisionStore
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
+from bateau.wiring.budgets import Budgets, FollowedRates
+from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import chosen_filters
-from bateau.wiring.history import history_path
+from bateau.wiring.history import kept_revisions
+from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
 from bateau.wiring.metrics import metrics_page
@@ -56,14 +58,11 @@ from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.spans import sender_of
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
-from bateau.wiring.usage import opened_ledger
+from bateau.wiring.usage import opened_ledger, rate_file_of
 from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
-
 ENVOY_CONCURRENCY_MAX = 4
-
-
 __all__ = ["Applied", "LocalPlatform", "Settings", "models", "shown", "stop_leftovers"]
 
 
@@ -75,7 +74,8 @@ class Settings:
     With `allowed_signers`, a file in the format of ssh-keygen, only commits signed by one of its keys are followed.
     With `rewritten_history`, a forced push to commits that do not build on the last one is followed, too.
     With `applied`, those texts are the desired state, and the files in `directory` are not read.
-    With `open_to_all`, nobody needs a key, even if there are some. `access` is about other machines, which reach the
+    With `open_to_all`, nobody needs a key, even if there are some; with `require_keys`, everybody does, even before
+    there are any. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
     Models may need `memory_bytes` together, None: as much as the machine has.
     """
@@ -90,6 +90,7 @@ class Settings:
     applied: Applied | None = None
     memory_bytes: int | None = None
     open_to_all: bool = False
+    require_keys: bool = False
     access: Access = field(default_factory=Access)
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
@@ -129,16 +130,23 @@ class LocalPlatform:
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
+        self.issuers = Issuers(keys, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
         # Taken out of our own environment now, before anything is started that would inherit it.
         secret = _secrets(settings.environ)
         collector = collector_of(settings.instance, settings.environ, secret)
         spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
-        self.accounts = Accounts(where, ledger, keys, lambda: self.control.traffic.model_limits, spans)
+        rates = FollowedRates(
+            rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
+        )
+        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.accounts = Accounts(where, ledger, keys, budgets, spans)
+        self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
-        keyring = keys.publish(open_to_all=settings.open_to_all)
-        check_access(settings.listen, settings.access, keyring, instance=settings.instance)
+        keyring = keys.publish(open_to_all=settings.open_to_all, required=settings.require_keys)
+        others = settings.require_keys or bool(keys.issuers())
+        check_access(settings.listen, settings.access, keyring, instance=settings.instance, others=others)
         remote, self.certificate = remote_of(settings.listen, settings.access, keys.directory)
         if self.certificate:
             self.certificate.refresh()
@@ -159,7 +167,7 @@ class LocalPlatform:
         self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
-        self._revisions, no_history = _revisions(where)
+        self._revisions, no_history = kept_revisions(where)
         self._counted_events = CountedEvents()
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
@@ -188,6 +196,8 @@ class LocalPlatform:
                 who=user(),
                 own_services=(translator(where),),
                 service_keys=ServiceKeys(where, keys),
+                declared_keys=self.declared_keys,
+                no_affinity=self.filters.no_affinity,
                 events=(LoggedEvents(), self._counted_events),
             )
         )
@@ -270,7 +280,8 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, self.accounts)
+        known = self.issuers.known()
+        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, self.accounts, known)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
@@ -290,16 +301,6 @@ def _applied(settings: Settings) -> AppliedTexts | None:
     kept = AppliedTexts(settings.paths.state / "applied.json", directory=settings.directory)
     kept.apply(settings.applied)
     return kept
-
-
-def _revisions(where: Paths) -> tuple[RevisionStore | None, str]:
-    """Return the history; None and the reason if it is damaged or read-only, because no running service needs it."""
-    try:
-        return RevisionStore(history_path(where)), ""
-    except ControlError as error:
-        says = f"no history is kept: {error.message}{f' ({error.hint})' if error.hint else ''}"
-        logger.error("%s", says)
-        return None, says
 
 
 def _default_texts(settings: Settings) -> Mapping[str, str]:

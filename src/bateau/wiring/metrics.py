@@ -4,10 +4,11 @@ Called by wiring.local.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from bateau import __version__
 from bateau.control.loop import Control
+from bateau.domain.issuer import SigningKeys
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import ServiceKey
 from bateau.observe.events import CountedEvents
@@ -24,9 +25,14 @@ _ENVOY_FILTER = (
 
 
 async def metrics_page(
-    control: Control, plane: EnvoyPlane, events: CountedEvents, filters: Filters, accounts: Accounts
+    control: Control,
+    plane: EnvoyPlane,
+    events: CountedEvents,
+    filters: Filters,
+    accounts: Accounts,
+    signing_keys: Mapping[str, SigningKeys],
 ) -> str:
-    """Return the Prometheus page of an instance."""
+    """Return the Prometheus page of an instance. `signing_keys` are those of issuers, by name."""
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
     page.add(
@@ -39,7 +45,9 @@ async def metrics_page(
     replicas = control.observed.replicas
     _add_replicas(page, replicas)
     _add_control(page, control)
+    _add_affinity(page, control)
     _add_events(page, events)
+    _add_issuers(page, signing_keys)
     add_usage(page, accounts.counters.shown)
     if accounts.spans:
         add_spans(page, accounts.spans.outcomes, failed_exports=accounts.spans.failed_exports)
@@ -65,6 +73,34 @@ def _add_control(page: Page, control: Control) -> None:
         ("bateau_control_reads_total", counts.reads, "Times that the specs were read."),
     ):
         page.add(name, {}, value, kind="counter", says=says)
+
+
+def _add_issuers(page: Page, signing_keys: Mapping[str, SigningKeys]) -> None:
+    for name, keys in signing_keys.items():
+        for metric, value, says in (
+            (
+                "bateau_issuer_keys_refreshed_timestamp_seconds",
+                round(keys.fetched_at, 3),
+                "When the keys of an OIDC issuer were fetched last.",
+            ),
+            (
+                "bateau_issuer_failing",
+                int(keys.failing_since is not None),
+                "1 while the keys of an OIDC issuer cannot be fetched; the last ones stay.",
+            ),
+        ):
+            page.add(metric, {"issuer": name}, value, kind="gauge", says=says)
+
+
+def _add_affinity(page: Page, control: Control) -> None:
+    for model in sorted(control.traffic.affine):
+        page.add(
+            "bateau_affinity",
+            {"gen_ai_request_model": model},
+            int(control.affinity.is_on(model)),
+            kind="gauge",
+            says="1 while the turns of a conversation go to one replica, 0 while spec.affinity has no effect.",
+        )
 
 
 def _add_events(page: Page, events: CountedEvents) -> None:

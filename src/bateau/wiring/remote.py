@@ -1,8 +1,8 @@
-"""Let other machines reach the endpoint: only with keys, and with TLS unless it is given up.
+"""Let other machines reach the endpoint: only with keys or issuers, and with TLS unless it is given up.
 
 Called by cli.up and wiring.local.
 
-Invariant: without a key nobody beyond this machine reaches the endpoint. Held by
+Invariant: without a key or an issuer nobody beyond this machine reaches the endpoint. Held by
 tests/wiring/test_remote.py::test_without_a_key_nothing_listens_beyond_loopback.
 Invariant: a certificate that cannot be used never replaces one that can. Held by
 tests/wiring/test_remote.py::test_a_new_certificate_is_taken_over_and_a_wrong_one_is_not.
@@ -54,8 +54,13 @@ class Access:
     origins: tuple[str, ...] = ()
 
 
-def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str) -> None:
-    """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect."""
+def check_access(
+    listen: tuple[str, int], access: Access, keyring: Keyring, *, instance: str, others: bool = False
+) -> None:
+    """Raise ControlError if an endpoint must not listen beyond loopback, or if an option has no effect.
+
+    `others` than those with a key get in: with tokens of issuers, or with keys that are still to come.
+    """
     address, _ = listen
     for host in access.hosts:
         if not _HOST.fullmatch(host):
@@ -76,12 +81,12 @@ def check_access(listen: tuple[str, int], access: Access, keyring: Keyring, *, i
                 hint="add --listen 0.0.0.0:8443, or leave them out",
             )
         return
-    if not keyring.required or not keyring.by_name:
+    if not keyring.required or not (keyring.by_name or others):
         because = "--open lets everybody in" if keyring.open_to_all else "there is no key"
         name = "" if instance == "default" else f" --name {instance}"
         raise ControlError(
             f"--listen {address} is refused: {because}, so anyone who reaches this machine could use the models",
-            hint=f"create a key first: bateau keys create NAME{name}",
+            hint=f"create a key first: bateau keys create NAME{name}; or add --require-keys if the specs have some",
         )
 
 

@@ -52,7 +52,6 @@ class ServiceKeys:
         return ApiKey(
             name=service,
             owner=service,
-            created_at=0.0,
             sha256=hash_of(secret),
             hint=hint_of(secret),
             models=tuple(names),

@@ -109,7 +109,7 @@ class SpanSender:
         reader = self._reader
         if reader is None:
             reader = self._reader = self._opened()
-            self._save()  # from now on, what ends while no control plane runs is new
+            self._save()  # from now on, requests that end while no control plane runs are new
         requests = reader.read(BATCH_MAX)
         owners = self._owners.of(requests)
         wanted = [used for used in requests if self._is_wanted(used)]

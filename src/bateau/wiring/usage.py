@@ -1,21 +1,24 @@
-"""Where the ledger of an instance is, who answers for its keys, and what its engines have counted.
+"""Where the ledger of an instance and the costs of its models are, who owns its keys, and what its engines counted.
 
-Called by cli.usage and wiring.
+Called by cli.explain_route, cli.usage and wiring.
 """
 
+import os
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-
-import psutil
 
 from bateau.domain.closure import EngineCounts
 from bateau.domain.errors import ControlError
 from bateau.domain.used import Used
 from bateau.observe.metrics import samples
+from bateau.runtimes.local.process import stat_of
 from bateau.store.ledger import Ledger
+from bateau.store.rates import RateFile
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import paths
 
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _TOKENS_IN = ("bateau_model_prompt_tokens_total", "bateau_model_prompt_tokens_cached_total")
 _TOKENS_OUT = "bateau_model_generated_tokens_total"
 _IN_FLIGHT = ("bateau_model_requests_processing", "bateau_model_requests_waiting")
@@ -27,7 +30,7 @@ def ledger_of(instance: str, environ: Mapping[str, str]) -> Ledger:
 
 
 def opened_ledger(instance: str, environ: Mapping[str, str]) -> Ledger:
-    """Return the ledger of an instance, with its file. Raises ControlError."""
+    """Return the ledger of an instance, with its file. Raises ControlError if it cannot be written."""
     ledger = ledger_of(instance, environ)
     try:
         ledger.open()
@@ -36,6 +39,11 @@ def opened_ledger(instance: str, environ: Mapping[str, str]) -> Ledger:
             f"cannot write {ledger.path}: {error.strerror}", hint="free some space, or set XDG_STATE_HOME"
         ) from error
     return ledger
+
+
+def rate_file_of(instance: str, environ: Mapping[str, str]) -> RateFile:
+    """Return the file with the costs of an instance's models."""
+    return RateFile(paths(instance, environ).state / "rates.json")
 
 
 def owners_of(instance: str, environ: Mapping[str, str]) -> Mapping[str, str]:
@@ -62,19 +70,18 @@ class Owners:
 
 
 def _owners(keys: Keys) -> Mapping[str, str]:
-    return {key.name: key.owner for key in (*keys.of_services(), *keys.load().by_name.values())}
+    return {key.name: key.owner or "(no owner)" for key in (*keys.of_services(), *keys.load().by_name.values())}
 
 
 def began(pids: Iterable[int | None]) -> Mapping[int, float]:
-    """Return when each process that still runs began, in seconds since the epoch, by its number."""
-    found: dict[int, float] = {}
-    for pid in pids:
-        try:
-            if pid is not None:
-                found[pid] = psutil.Process(pid).create_time()
-        except psutil.Error:
-            continue
-    return found
+    """Return when each process that still runs began, in seconds since the epoch, by its number.
+
+    It is counted back from now. The time of the boot, which psutil adds to, is in whole seconds, and of a clock that
+    was set since then.
+    """
+    booted = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)
+    stats = {pid: stat_of(pid) for pid in pids if pid is not None}
+    return {pid: booted + stat.start_ticks / _TICKS_PER_S for pid, stat in stats.items() if stat}
 
 
 def engine_counts(page: str, *, since: Mapping[str, float]) -> list[EngineCounts]:

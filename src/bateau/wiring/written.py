@@ -33,7 +33,7 @@ class Checked:
     def empty(self) -> bool:
         """Whether the directory has no Bateau documents, valid or broken, and no environment."""
         first = next(iter(self.environments.values()))
-        return not (self.problems or first.release.services or first.policies or first.environments)
+        return not (self.problems or first.release.services or first.policies or first.environments or first.keys)
 
     @property
     def wrong(self) -> bool:

@@ -242,6 +242,7 @@ def _say_left_out(shape: Shape) -> None:
     if service.limits is not None:
         shape.say("not rendered: spec.limits; limits of a key are kept by the gateway", "spec.limits")
     for name, wanted in (
+        ("costs", service.costs),
         ("fallback", service.routing.fallback),
         ("split", service.routing.split),
         ("timeout", service.routing.timeout_s),

@@ -1,6 +1,6 @@
 """Identify processes, find Bateau's own, and wait for their end, with the interfaces of the kernel.
 
-Called by runtimes.local. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
+Called by runtimes.local and wiring.usage. See proc(5) for /proc/PID/stat, pidfd_open(2), waitid(2).
 
 Invariant: no signal goes to a bare pid. It goes through a pidfd whose process was checked after the pidfd was opened,
 or to the process group of a leader that is not reaped yet. So a signal never hits a reused pid. Held by

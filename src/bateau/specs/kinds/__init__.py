@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from bateau.domain.spec import Kind
-from bateau.specs.kinds import app, cluster, environment, model, policy
+from bateau.specs.kinds import app, cluster, environment, key, model, policy
 
 KINDS: Final[Mapping[str, Kind]] = {
-    each.name: each for each in (model.KIND, app.KIND, environment.KIND, cluster.KIND, policy.KIND)
+    each.name: each for each in (model.KIND, app.KIND, environment.KIND, cluster.KIND, policy.KIND, key.KIND)
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from bateau.domain.costs import Costs
 from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.resource import Column, Resource, Validation
@@ -12,6 +13,7 @@ from bateau.domain.route import Route
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
+    Affinity,
     Health,
     Limits,
     ModelServer,
@@ -33,6 +35,10 @@ from bateau.kit.url import UrlError, Wrong, parsed
 from bateau.specs.kinds.routes import LIMITS, VALIDATIONS, wrong_route
 from bateau.specs.kinds.routing import wrong_routing
 from bateau.specs.kinds.wrong import at
+
+# The server of llama.cpp closes a connection after an answer when it likes. A request that is sent at that moment looks
+# like one that was sent to a dead replica, so each has a connection of its own: it costs less than the first token.
+_REUSE_CONNECTIONS: Final = ("vllm", "ollama")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +143,11 @@ class ModelSpec:
     limits: Limits | None = described(
         "Limits on usage, of all clients together and of each key. Absent: none but those of the keys.", default=None
     )
+    costs: Costs | None = described(
+        "Costs of the tokens, on one machine only: for budgets of keys in money and energy, and for `bateau usage`. "
+        "Absent: they are not known.",
+        default=None,
+    )
     fallback: str | None = described(
         "Model that answers instead if this one cannot, on one machine only: none of its replicas is ready, or two "
         "tries have failed or were refused (429, 502, 503, 504). It may be one of another provider.",
@@ -154,6 +165,13 @@ class ModelSpec:
         minimum=0.001,
         examples=("10m",),
     )
+    affinity: Affinity = described(
+        "How the replica for a request is chosen, on one machine only. `prefix`: the turns of a conversation, which "
+        "begin with the same system prompt and user message, go to one replica, whose prompt cache has them, unless it "
+        "has one and a half times its share of the requests. It turns itself off while requests without it are faster. "
+        "`none`: the replica with the fewest requests.",
+        default="prefix",
+    )
     rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
 
@@ -166,7 +184,7 @@ def to_workload(document: Hydrated) -> Workload:
         annotations=document.annotations,
         runs=_runs(spec),
         served_names=spec.served_names,
-        ports={"http": Port(protocol="openai")},
+        ports={"http": Port(protocol="openai", reuses_connections=spec.engine in _REUSE_CONNECTIONS)},
         env=spec.env,
         replicas=spec.replicas,
         scale=spec.scale,
@@ -177,7 +195,13 @@ def to_workload(document: Hydrated) -> Workload:
         rollout=spec.rollout,
         route=spec.route,
         limits=spec.limits,
-        routing=Routing(fallback=spec.fallback, split=tuple(sorted(spec.split.items())), timeout_s=spec.timeout),
+        costs=spec.costs,
+        routing=Routing(
+            fallback=spec.fallback,
+            split=tuple(sorted(spec.split.items())),
+            timeout_s=spec.timeout,
+            affinity="none" if spec.engine == "external" else spec.affinity,
+        ),
         position=document.position,
         positions=document.positions,
         tree=document.tree,
@@ -309,6 +333,7 @@ _RESOURCE: Final = Resource(
     limits={
         "spec.source": {"maxLength": 4096},
         "spec.timeout": {"maxLength": 64},
+        "spec.costs.money.currency": {"maxLength": 3},
         "spec.split": {"maxProperties": 64},
         "spec.servedNames": {"maxItems": 64},
         "spec.servedNames[]": {"maxLength": 200},

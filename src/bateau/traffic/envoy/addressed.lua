@@ -44,6 +44,7 @@ function envoy_on_request(handle)
   local path = headers:get('x-bateau-path') or headers:get(':path')
   headers:replace(':path', PATH .. path:sub(#'/v1' + 1))
   headers:remove('authorization')
+  headers:remove('x-bateau-prefix')
   local body = handle:body()
   if not body then return end
   local text = renamed(body:getBytes(0, body:length()))

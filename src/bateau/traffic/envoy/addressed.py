@@ -10,18 +10,17 @@ another service which was tried before. Held by tests/traffic/test_external.py a
 """
 
 import json
-from importlib.resources import files
 from typing import Final
 
 from bateau.kit.json_value import ReadObject
-from bateau.traffic.envoy.lua import quoted
+from bateau.traffic.envoy.lua import quoted, script
 
 _TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http."
 
 
 def addressing_filter(*, host: str, path: str, model: str) -> ReadObject:
     """Return the upstream HTTP filter that sets the host, the path instead of `/v1`, and the name of the model."""
-    code = (files("bateau.traffic.envoy") / "addressed.lua").read_text(encoding="utf-8")
+    code = script("addressed.lua")
     constants = {"HOST": host, "PATH": path, "MODEL": json.dumps(model)[1:-1]}
     head = "".join(f"local {name} = {quoted(value)}\n" for name, value in constants.items())
     return {

@@ -19,6 +19,9 @@ from bateau.traffic.envoy.listener import TYPE, ads
 from bateau.traffic.envoy.names import XDS_CLUSTER
 
 _CONNECTIONS_MAX = 50_000
+# Envoy refuses a filter with a regular expression beyond 100 instructions; a long glob has more.
+_REGEX_SIZE = "re2.max_program_size.error_level"
+_REGEX_SIZE_MAX = 1_000_000
 # A new control plane is found within seconds; Envoy's own bound is half a minute.
 _RETRY = {"retry_back_off": {"base_interval": "0.5s", "max_interval": "3s"}}
 _DURATION_BUCKETS_MS = (
@@ -43,6 +46,7 @@ def bootstrap(*, xds_socket: PurePath) -> ReadObject:
         },
         "stats_config": stats_config(),
         "overload_manager": connections_bound(),
+        "layered_runtime": {"layers": [{"name": "bateau", "static_layer": {_REGEX_SIZE: _REGEX_SIZE_MAX}}]},
     }
 
 

@@ -16,6 +16,7 @@ from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.url import UrlError, parsed
 from bateau.traffic.envoy.addressed import addressing_filter
+from bateau.traffic.envoy.affinity import affinity_policy
 from bateau.traffic.envoy.listener import TYPE, ads, socket_address
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
@@ -65,31 +66,18 @@ class UnusableBackend(ValueError):  # noqa: N818 - it says what the backend is
     """A backend has a value that cannot be rendered. The message names the value, and contains no secret."""
 
 
-def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
+def cluster(backend: Backend, *, zone_aware: bool = False, balancer: PurePath | None = None) -> ReadObject:
     """Return the Cluster of a service: least-request over all ready endpoints, or the one external target.
 
     With `zone_aware`, a gateway prefers endpoints of its own zone, as far as that leaves the load even: Envoy compares
-    the share of the gateways in each zone with that of the endpoints.
+    the share of the gateways in each zone with that of the endpoints. `balancer` is the library that knows which
+    replica had a conversation.
     """
     found: dict[str, ReadJson] = {
         "name": cluster_name(backend),
         "connect_timeout": "2s",
         "circuit_breakers": _limits(backend),
-        "load_balancing_policy": {
-            "policies": [
-                {
-                    "typed_extension_config": {
-                        "name": "envoy.load_balancing_policies.least_request",
-                        "typed_config": {
-                            "@type": TYPE + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
-                            # Compare all endpoints instead of two at random: replicas are few and requests long.
-                            "selection_method": "FULL_SCAN",
-                            **({"locality_lb_config": _ZONE_AWARE} if zone_aware else {}),
-                        },
-                    }
-                }
-            ]
-        },
+        "load_balancing_policy": {"policies": [{"typed_extension_config": _policy(backend, zone_aware, balancer)}]},
         # If no replica is ready, answer 503 instead of trying one that is not. A change of health counts at once; Envoy
         # would collect them for a second.
         "common_lb_config": {"healthy_panic_threshold": {"value": 0}, "update_merge_window": "0s"},
@@ -97,17 +85,32 @@ def cluster(backend: Backend, *, zone_aware: bool = False) -> ReadObject:
     if backend.generation is not None:
         found["alt_stat_name"] = backend.service  # counters and logs do not begin again with each generation
     if backend.external:
-        found.update(_external(backend.external, str(found["name"]), _model(backend)))
+        found.update(_external(backend, backend.external))
     else:
         found.update({"type": "EDS", "eds_cluster_config": {"eds_config": ads()}, "outlier_detection": _REFUSED})
         if backend.protocol != "tcp":
-            options = _upstream_http(backend.protocol)
+            options = _upstream_http(backend)
             if backend.answers_for_others:
                 addressing = addressing_filter(host="localhost", path="/v1", model=_model(backend))
                 options = {**options, "http_filters": [addressing, _UPSTREAM_CODEC]}
                 found["per_connection_buffer_limit_bytes"] = BODY_BYTES_MAX
             found["typed_extension_protocol_options"] = http_protocol_options(options)
     return found
+
+
+def _policy(backend: Backend, zone_aware: bool, balancer: PurePath | None) -> ReadObject:
+    # Also without affinity, and for a model that leaves: another policy would replace the cluster.
+    if balancer and backend.external is None and backend.protocol in _MODELS:
+        return affinity_policy(balancer)
+    return {
+        "name": "envoy.load_balancing_policies.least_request",
+        "typed_config": {
+            "@type": TYPE + "envoy.extensions.load_balancing_policies.least_request.v3.LeastRequest",
+            # Compare all endpoints instead of two at random: replicas are few and requests long.
+            "selection_method": "FULL_SCAN",
+            **({"locality_lb_config": _ZONE_AWARE} if zone_aware else {}),
+        },
+    }
 
 
 def _model(backend: Backend) -> str:
@@ -221,19 +224,14 @@ def _address(address: str) -> ReadObject:
     return socket_address(host.strip("[]"), int(port))
 
 
-def _upstream_http(protocol: str) -> ReadObject:
-    if protocol in _MODELS:
-        # llama.cpp closes a connection after an answer when it likes. A request that is sent at that moment looks like
-        # one that was sent to a dead replica, so each has a connection of its own: it costs less than the first token.
-        return {
-            "explicit_http_config": {"http_protocol_options": {}},
-            "common_http_protocol_options": {"max_requests_per_connection": 1},
-        }
-    if protocol == "grpc":
+def _upstream_http(backend: Backend) -> ReadObject:
+    if backend.protocol == "grpc":
         return {"explicit_http_config": {"http2_protocol_options": {}}}
+    each: ReadObject = {"max_requests_per_connection": 1}
+    many: ReadObject = {"idle_timeout": _APP_IDLE}
     return {
         "explicit_http_config": {"http_protocol_options": {}},
-        "common_http_protocol_options": {"idle_timeout": _APP_IDLE},
+        "common_http_protocol_options": many if backend.reuses_connections else each,
     }
 
 
@@ -269,11 +267,13 @@ class ExternalUrl:
         return cls(tls=tls, host=url.host, port=port, authority=url.authority, path=url.path.rstrip("/"))
 
 
-def _external(target: ExternalTarget, name: str, model: str) -> ReadObject:
-    url = ExternalUrl.parse(target.url)
-    endpoint = {"address": socket_address(url.host, url.port), "hostname": url.authority}
+def _external(backend: Backend, target: ExternalTarget) -> ReadObject:
+    url, name = ExternalUrl.parse(target.url), cluster_name(backend)
+    # Several models may be at one host, so the ledger needs the name of this one.
+    replica = f"{backend.service.replace('/', '.')}@{url.authority}"
+    endpoint = {"address": socket_address(url.host, url.port), "hostname": replica}
     options: dict[str, ReadJson] = {"explicit_http_config": {"http_protocol_options": {}}}
-    upstream_filters = [addressing_filter(host=url.authority, path=url.path, model=model)]
+    upstream_filters = [addressing_filter(host=url.authority, path=url.path, model=_model(backend))]
     if target.api_key:
         upstream_filters.append(
             {
@@ -301,7 +301,7 @@ def _external(target: ExternalTarget, name: str, model: str) -> ReadObject:
         "wait_for_warm_on_init": False,
         "load_assignment": {
             "cluster_name": name,
-            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint, "metadata": named(url.authority)}]}],
+            "endpoints": [{"lb_endpoints": [{"endpoint": endpoint, "metadata": named(replica)}]}],
         },
         "typed_extension_protocol_options": http_protocol_options(options),
     }

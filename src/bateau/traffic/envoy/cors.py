@@ -13,11 +13,10 @@ request to a model is on such a route.
 """
 
 from collections.abc import Iterable
-from importlib.resources import files
 from typing import Final
 
 from bateau.kit.json_value import ReadObject
-from bateau.traffic.envoy.lua import quoted
+from bateau.traffic.envoy.lua import quoted, script
 
 _CORS: Final = "bateau.cors"
 _TYPE: Final = "type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua"
@@ -32,7 +31,7 @@ _DAY_S: Final = "86400"
 
 def cors_filter(origins: Iterable[str]) -> ReadObject:
     """Return the HTTP filter that lets web pages of `origins` use the endpoint."""
-    code = (files("bateau.traffic.envoy") / "cors.lua").read_text(encoding="utf-8")
+    code = script("cors.lua")
     listed = ", ".join(f"[{quoted(origin)}] = true" for origin in origins)
     constants = {"HEADERS": quoted(_HEADERS), "READABLE": quoted(_READABLE), "MAX_AGE": quoted(_DAY_S)}
     head = "".join(f"local {name} = {value}\n" for name, value in {"ORIGINS": f"{{{listed}}}", **constants}.items())

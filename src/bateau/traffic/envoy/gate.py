@@ -20,7 +20,8 @@ from typing import Final
 
 from bateau.domain.api_key import ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, text_at
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TRANSLATED, TRANSLATED_ROOT, WEBHOOK
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, PATHS, TRANSLATED, TRANSLATED_ROOT, WEBHOOK
+from bateau.traffic.envoy.dynamic_module import module_config, text_config
 from bateau.traffic.envoy.key_filters import GATE, file_response
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
 
@@ -40,10 +41,14 @@ NONE_REFUSED: Final[Refused] = {}
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
-    """The library of the native filter, and the ledger that it writes."""
+    """The library of the native filter, and the ledger that it writes.
+
+    With `refuses_unwritten`, requests to models are refused while the ledger cannot be written.
+    """
 
     library: PurePath
     ledger: PurePath | None
+    refuses_unwritten: bool = False
 
 
 def gate_filter(gate: Gate, keys: Sequence[ApiKey] | None, refused: Refused) -> str:
@@ -60,23 +65,20 @@ def gate_filter_config(gate: Gate, keys: Sequence[ApiKey] | None = None, refused
         "format": _FORMAT,
         "required": keys is not None,
         "ledger": None if gate.ledger is None else str(gate.ledger),
+        "refuses_unwritten": gate.refuses_unwritten,
         "missing": MISSING_MODEL,
         "invalid": INVALID_BODY,
         "model_paths": list(MODEL_PATHS),
+        "prompt_paths": list(PATHS["generate"]),
         "exceptions": list(EXCEPTIONS),
         "keys": [_key(key) for key in keys or ()],
-        "refused": {period: dict(sorted(names.items())) for period, names in sorted(refused.items())},
+        "refused": {budget: dict(sorted(names.items())) for budget, names in sorted(refused.items())},
     }
     return {
         "@type": _TYPE + "envoy.extensions.filters.http.dynamic_modules.v3.DynamicModuleFilter",
-        "dynamic_module_config": {
-            "module": {"local": {"filename": str(gate.library)}},
-            # It has a thread, and counts that all of its configurations share.
-            "do_not_close": True,
-            "metrics_namespace": "bateau_gate",
-        },
+        "dynamic_module_config": module_config(gate.library),
         "filter_name": GATE,
-        "filter_config": {"@type": _TYPE + "google.protobuf.StringValue", "value": json.dumps(tree)},
+        "filter_config": text_config(tree),
     }
 
 
@@ -91,8 +93,8 @@ def refused_in(content: str) -> Refused:
         return {}
     refused = tree.get("refused") if is_object(tree) else None
     return {
-        period: {name: until for name, until in names.items() if isinstance(until, int | float)}
-        for period, names in (refused.items() if is_object(refused) else ())
+        budget: {name: until for name, until in names.items() if isinstance(until, int | float)}
+        for budget, names in (refused.items() if is_object(refused) else ())
         if is_object(names)
     }
 

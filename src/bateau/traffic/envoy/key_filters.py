@@ -10,6 +10,8 @@ a good one has no effect. Held by tests/traffic/test_keys.py::test_without_its_f
 and tests/traffic/test_keys.py::test_a_damaged_file_changes_nothing.
 Invariant: files, Envoy's memory and its configuration contain hashes only. Held by
 tests/traffic/test_keys.py::test_no_secret_reaches_a_replica_or_the_configuration.
+Invariant: the models of a key take effect, however many or long its globs are: Envoy refuses a filter with a large
+regular expression, and keeps the one before. Held by tests/traffic/test_keys.py::test_many_and_long_globs_take_effect.
 Refused: `allowed_clients` of Envoy's api_key_auth for the models of a key. It stands before the body is read, so the
 route of the model is not known, and it lets everything pass.
 """
@@ -18,18 +20,29 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from importlib.resources import files
 from pathlib import PurePath
 from typing import Final
 
 from bateau.domain.api_key import ALL_MODELS, ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.rfc3339 import rfc3339
+from bateau.traffic.envoy.issuer_filters import (
+    Known,
+    identity_of_tokens,
+    limited_by_subject,
+    models_by_claims,
+    named_by_claims,
+    of_tokens,
+    verified,
+)
+from bateau.traffic.envoy.listed import LISTED, listing
+from bateau.traffic.envoy.lua import script
+from bateau.traffic.envoy.names import KEY_HEADER
 
-KEY_HEADER: Final = "x-bateau-key"
 HASH_HEADER: Final = "x-bateau-key-sha256"
 EXPIRED: Final = "expired"
-TOKENS: Final = "tokens"
+# What every budget begins with, whatever it counts: the native filter has the same word.
+BUDGET: Final = "tokens"
 
 _TYPE: Final = "type.googleapis.com/"
 _FILTERS: Final = _TYPE + "envoy.extensions.filters.http."
@@ -37,7 +50,14 @@ _LUA: Final = _FILTERS + "lua.v3.Lua"
 _API_KEYS: Final = _FILTERS + "api_key_auth.v3.ApiKeyAuth"
 _RBAC: Final = _FILTERS + "rbac.v3.RBAC"
 _RATE: Final = _FILTERS + "local_ratelimit.v3.LocalRateLimit"
+_JWT: Final = _FILTERS + "jwt_authn.v3.JwtAuthentication"
+_FILTER_CHAIN: Final = _FILTERS + "filter_chain.v3.FilterChainConfig"
 
+# Of tokens: they let everything pass where there is no issuer.
+ISSUERS: Final = "bateau.issuers"
+CLAIMS: Final = "bateau.claims"
+SUBJECT_REQUESTS: Final = "bateau.subject-requests"
+CLAIMED_MODELS: Final = "bateau.claimed-models"
 IDENTITY: Final = "bateau.identity"
 KEYS: Final = "bateau.keys"
 EXPIRY: Final = "bateau.expiry"
@@ -45,14 +65,21 @@ BUDGETS: Final = "bateau.budgets"
 REQUESTS: Final = "bateau.requests"
 MODELS: Final = "bateau.models"
 MODEL_TOKENS: Final = "bateau.model-tokens"
-# Does what all of them do but the last: see `traffic.envoy.gate`.
+# The first three of them as one, so that a request passes one filter where there is no issuer.
+TOKEN_CHAIN: Final = "bateau.tokens"  # noqa: S105 - a name
+# Comes after it, and does what all others do but the last: see `traffic.envoy.gate`.
 GATE: Final = "bateau.gate"
+OF_TOKENS: Final = (ISSUERS, CLAIMS, SUBJECT_REQUESTS)
 # In the order of the chain. The last ones need the model, so they come after the body was read.
-BEFORE_BODY: Final = (IDENTITY, KEYS, EXPIRY, BUDGETS, REQUESTS)
-AFTER_BODY: Final = (MODELS, MODEL_TOKENS)
-ALL: Final = (*BEFORE_BODY, *AFTER_BODY)
+BEFORE_BODY: Final = (ISSUERS, IDENTITY, KEYS, CLAIMS, SUBJECT_REQUESTS, EXPIRY, BUDGETS, REQUESTS)
+AFTER_BODY: Final = (MODELS, CLAIMED_MODELS, MODEL_TOKENS, LISTED)
+ALL: Final = (TOKEN_CHAIN, *BEFORE_BODY, *AFTER_BODY)
 
 _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
+    ISSUERS: (_JWT, _RBAC),
+    CLAIMS: (_LUA, _RBAC),
+    SUBJECT_REQUESTS: (_RATE, _RBAC),
+    CLAIMED_MODELS: (_LUA, _RBAC),
     IDENTITY: (_LUA, _RBAC),
     KEYS: (_API_KEYS, _RBAC),
     EXPIRY: (_RBAC,),
@@ -60,6 +87,8 @@ _TYPES: Final[Mapping[str, tuple[str, ...]]] = {
     REQUESTS: (_RATE, _RBAC),
     MODELS: (_RBAC,),
     MODEL_TOKENS: (_RBAC,),
+    LISTED: (_LUA, _RBAC),
+    TOKEN_CHAIN: (_FILTER_CHAIN, _RBAC),
     GATE: (_FILTERS + "dynamic_modules.v3.DynamicModuleFilter", _RBAC),
 }
 _PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
@@ -75,7 +104,10 @@ def file_of(directory: PurePath, name: str) -> PurePath:
 
 
 def discovered(name: str, directory: PurePath) -> ReadObject:
-    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced."""
+    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced.
+
+    LISTED has an effect only on routes that ask for it.
+    """
     return {
         "name": name,
         "config_discovery": {
@@ -86,25 +118,35 @@ def discovered(name: str, directory: PurePath) -> ReadObject:
             "type_urls": list(_TYPES[name]),
             "default_config": _NOBODY,
         },
+        **({"disabled": True} if name == LISTED else {}),
     }
 
 
-def key_filters(keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str]) -> Mapping[str, str]:
+def key_filters(
+    keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str], issuers: Known = ()
+) -> Mapping[str, str]:
     """Return the content of each filter's file by the filter's name, in the order in which they are to be written.
 
     Not among them are those that whoever reads the ledger writes: see `budget_filter` and `model_limits`.
-    `keys` is None where no key is needed. `model_header` contains the model of a request; with a value in `no_model`,
-    the request names none, and every key may send it.
+    `keys` is None where no key is needed; then no token of `issuers` is verified either. `model_header` contains the
+    model of a request; with a value in `no_model`, the request names none, and every key may send it.
     """
     found: Mapping[str, ReadObject] = (
         dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), _PASS)
         if keys is None
         else {
-            IDENTITY: {"@type": _LUA, "default_source_code": {"inline_string": _identity()}},
-            MODELS: _models(keys, model_header, no_model),
+            # Without this one, no token has a name, so nobody with a token gets in.
+            CLAIMS: named_by_claims(issuers) if issuers else _PASS,
+            SUBJECT_REQUESTS: limited_by_subject(issuers) or _PASS,
+            IDENTITY: _identity(with_tokens=bool(issuers)),
+            MODELS: _models(keys, model_header, no_model, with_tokens=bool(issuers)),
+            CLAIMED_MODELS: models_by_claims(no_model) if issuers else _PASS,
+            LISTED: {"@type": _LUA, "default_source_code": {"inline_string": listing(keys)}},
             EXPIRY: _expiry(keys),
             REQUESTS: _requests(keys),
-            KEYS: _keys(keys),
+            KEYS: _keys(keys, with_tokens=bool(issuers)),
+            ISSUERS: verified(issuers) if issuers else _PASS,
+            TOKEN_CHAIN: _tokens(issuers) if issuers else _PASS,
         }
     )
     return {name: file_response(name, config) for name, config in found.items()}
@@ -120,33 +162,47 @@ def file_response(name: str, config: ReadObject) -> str:
     return json.dumps({"version_info": digest, "resources": [resource]})
 
 
-def _identity() -> str:
-    return (files("bateau.traffic.envoy") / "identity.lua").read_text(encoding="utf-8")
+def _tokens(issuers: Known) -> ReadObject:
+    found = {
+        ISSUERS: verified(issuers),
+        CLAIMS: named_by_claims(issuers),
+        SUBJECT_REQUESTS: limited_by_subject(issuers) or _PASS,
+    }
+    filters = [{"name": name, "typed_config": config} for name, config in found.items()]
+    return {"@type": _FILTER_CHAIN, "default_filter_chain": {"filters": filters}}
 
 
-def _keys(keys: Iterable[ApiKey]) -> ReadObject:
+def _identity(*, with_tokens: bool) -> ReadObject:
+    text = script("identity.lua")
+    whole = text + identity_of_tokens() if with_tokens else text
+    return {"@type": _LUA, "default_source_code": {"inline_string": whole}}
+
+
+def _keys(keys: Iterable[ApiKey], *, with_tokens: bool) -> ReadObject:
+    # Not a SHA-256, so no secret has it. The claims of the token name the caller after that.
+    tokens = [{"key": "jwt", "client": "jwt"}] if with_tokens else []
     return {
         "@type": _API_KEYS,
-        "credentials": [{"key": key.sha256, "client": key.name} for key in keys],
+        "credentials": [*({"key": key.sha256, "client": key.name} for key in keys), *tokens],
         "key_sources": [{"header": HASH_HEADER}],
         "forwarding": {"header": KEY_HEADER, "hide_credentials": True},
     }
 
 
 def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
-    """Return the content of the file that refuses keys whose tokens are used up.
+    """Return the content of the file that refuses keys whose budgets are used up.
 
-    `refused` has by period ("minute", "day" or "month") the names of keys and until when each is refused, in seconds
-    since the epoch. Envoy's own clock ends it, so that no process has to act at that moment.
+    `refused` has by the name of the budget ("minute", "day", "money-day" ...) the names of keys and until when each is
+    refused, in seconds since the epoch. Envoy's own clock ends it, so that no process has to act at that moment.
     """
     policies = {
-        f"{TOKENS}-{period}-{number}": {
+        f"{BUDGET}-{name}-{number}": {
             "permissions": [{"any": True}],
-            "principals": [of_keys([name])],
+            "principals": [of_keys([key])],
             "condition": compared("_<_", until),
         }
-        for period, keys in sorted(refused.items())
-        for number, (name, until) in enumerate(sorted(keys.items()))
+        for name, keys in sorted(refused.items())
+        for number, (key, until) in enumerate(sorted(keys.items()))
     }
     config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
     return file_response(BUDGETS, config)
@@ -208,27 +264,36 @@ def _requests(keys: Iterable[ApiKey]) -> ReadObject:
     }
 
 
-def _models(keys: Iterable[ApiKey], header: str, no_model: Sequence[str]) -> ReadObject:
+def _models(keys: Iterable[ApiKey], header: str, no_model: Sequence[str], *, with_tokens: bool) -> ReadObject:
     by_models: dict[tuple[str, ...], list[str]] = {}
     for key in keys:
         by_models.setdefault(key.models, []).append(key.name)
-    none = "|".join(re.escape(each) for each in no_model)
     policies: dict[str, ReadJson] = {
         f"models-{number}": {
-            "permissions": [_may_use(models, header, none)],
+            "permissions": [_may_use(models, header, no_model)],
             "principals": [of_keys(names)],
         }
         for number, (models, names) in enumerate(sorted(by_models.items()))
     }
+    if with_tokens:
+        # The next filter knows the models of each.
+        policies["tokens"] = {"permissions": [{"any": True}], "principals": [of_tokens()]}
     return {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": policies}}
 
 
-def _may_use(models: Sequence[str], header: str, no_model: str) -> ReadObject:
+def _may_use(models: Sequence[str], header: str, no_model: Sequence[str]) -> ReadObject:
+    """Return the RBAC permission for some models. One regular expression for all would become too large for Envoy."""
     if ALL_MODELS in models:
         return {"any": True}
-    names = "|".join(glob_regex(each) for each in models)
-    named = {"name": header, "string_match": {"safe_regex": {"regex": f"{no_model}|{names}"}}}
-    return {"or_rules": {"rules": [{"header": named}, {"header": {"name": header, "present_match": False}}]}}
+    named = [{"header": {"name": header, "string_match": _matching(each)}} for each in (*no_model, *models)]
+    return {"or_rules": {"rules": [*named, {"header": {"name": header, "present_match": False}}]}}
+
+
+def _matching(glob: str) -> ReadObject:
+    start, star, rest = glob.partition("*")
+    if "?" in glob or rest or not start:
+        return {"safe_regex": {"regex": glob_regex(glob)}}
+    return {"prefix": start} if star else {"exact": start}
 
 
 def of_keys(names: Sequence[str]) -> ReadObject:

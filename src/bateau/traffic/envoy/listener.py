@@ -23,7 +23,10 @@ from bateau.traffic.envoy.key_filters import (
     GATE,
     IDENTITY,
     KEYS,
+    LISTED,
     MODEL_TOKENS,
+    OF_TOKENS,
+    TOKEN_CHAIN,
     discovered,
 )
 from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, model_requests_filter
@@ -36,6 +39,7 @@ from bateau.traffic.envoy.usage import (
     begun_log,
     caller_filter,
     ledger_log,
+    native_begun_log,
     usage_filter,
 )
 
@@ -75,14 +79,14 @@ class FrontFiles:
 
     `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
-    With `native`, one filter does what Envoy's own filters do otherwise: see `gate`. It needs `key_filters`.
-    Web pages of `origins` may use them.
+    `library` is that of the native filter, which then does what Envoy's own filters do otherwise: see `gate`. It needs
+    `key_filters`. Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
     ledger: PurePath | None = None
     inner: PurePath | None = None
-    native: bool = False
+    library: PurePath | None = None
     origins: tuple[str, ...] = ()
 
 
@@ -104,7 +108,8 @@ def inner_listener(files: FrontFiles) -> ReadObject:
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
     address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
-    return _front(INNER, address, {}, files, without=(_FORGED_FILTER, IDENTITY, KEYS), trusts_key=True)
+    without = (_FORGED_FILTER, IDENTITY, KEYS, *OF_TOKENS)
+    return _front(INNER, address, {}, files, without=without, trusts_key=True)
 
 
 def _front(
@@ -121,7 +126,7 @@ def _front(
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
-    if files.native:
+    if files.library:
         logs: list[ReadObject] = []
         chain = _native_chain(files, trusts_key=trusts_key)
     else:
@@ -131,8 +136,9 @@ def _front(
         chain = [cors_filter(files.origins), *chain]
     router: ReadObject = {"suppress_envoy_headers": True}
     if files.ledger:
-        begun = {"flush_upstream_log_on_upstream_stream": True}
-        router = {**router, "upstream_log": [begun_log(files.ledger)], "upstream_log_options": begun}
+        begun = native_begun_log(files.library, files.ledger) if files.library else begun_log(files.ledger)
+        options = {"flush_upstream_log_on_upstream_stream": True}
+        router = {**router, "upstream_log": [begun], "upstream_log_options": options}
     manager = _http_connection_manager(FRONT, chain, config, logs=logs, router=router)
     return {
         "name": name,
@@ -168,7 +174,8 @@ def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
     unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
     caller = unchanging.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
-    checks = [discovered(name, files.key_filters) for name in (GATE, MODEL_TOKENS)]
+    names = (GATE, MODEL_TOKENS, LISTED) if trusts_key else (TOKEN_CHAIN, GATE, MODEL_TOKENS, LISTED)
+    checks = [discovered(name, files.key_filters) for name in names]
     return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
 
 
@@ -279,7 +286,7 @@ def front_filters(files: FrontFiles) -> list[ReadObject]:
     """
     # Has an effect only on routes that rename the model.
     rename = _http_filter("transform", "transform.v3.TransformConfig", {})
-    if files.native:
+    if files.library:
         return [*([caller_filter()] if files.inner else []), rename, *hold_filters()]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 

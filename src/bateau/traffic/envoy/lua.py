@@ -1,7 +1,14 @@
-"""Values in the source code of Lua.
+"""The source code of filters in Lua, and values in it.
 
-Called by traffic.envoy.addressed and traffic.envoy.cors.
+Called by traffic.envoy.
 """
+
+from importlib.resources import files
+
+
+def script(name: str) -> str:
+    """Return the code in a file beside this one."""
+    return (files("bateau.traffic.envoy") / name).read_text(encoding="utf-8")
 
 
 def quoted(text: str) -> str:

@@ -7,5 +7,10 @@ from typing import Final
 
 # The cluster of the control channel.
 XDS_CLUSTER: Final = "bateau-xds"
+KEY_HEADER: Final = "x-bateau-key"  # of a request: the name of its key, or of the caller that its token names
+# Of a request to or from the translator, and only with a token: what its claims mean.
+OWNER_HEADER: Final = "x-bateau-owner"
+MODELS_HEADER: Final = "x-bateau-models"
 MODEL_HEADER: Final = "x-bateau-model"  # of a request: its model, as routes match it
 METADATA_NAMESPACE: Final = "bateau"  # of what filters and routes know about a request
+AFFINITY: Final = "affinity"  # in the metadata of a route: its requests are balanced by their conversations

@@ -15,7 +15,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from google.protobuf.json_format import ParseError
 
@@ -71,6 +71,7 @@ class EnvoyPlane:
         self._runtime = runtime
         # There while requests of a replaced cluster may be in flight, for the control plane after this one.
         self._replaced = runtime / "replaced"
+        self._library = _digest(files.library)
         self._concurrency = concurrency
         self._bootstrap = bootstrap(xds_socket=runtime / "xds.sock")
         try:
@@ -137,7 +138,9 @@ class EnvoyPlane:
             "--drain-strategy",
             "immediate",
         )
-        digest = hashlib.blake2b("\0".join((*command, self._api.digest)).encode(), digest_size=8)
+        # Envoy keeps a library until it ends, so another one needs another process.
+        about = (self._api.digest, *([self._library] if self._library else []))
+        digest = hashlib.blake2b("\0".join((*command, *about)).encode(), digest_size=8)
         return ProcessTemplate(
             revision=digest.hexdigest(),
             command=command,
@@ -278,6 +281,13 @@ class EnvoyPlane:
 
     def _admin_socket(self, proxy: Proxy) -> Path:
         return Path(proxy.address) if proxy.address else self._runtime / _FIRST_ADMIN
+
+
+def _digest(library: PurePath | None) -> str:
+    try:
+        return hashlib.blake2b(Path(library).read_bytes(), digest_size=8).hexdigest() if library else ""
+    except OSError:
+        return ""
 
 
 def _draining(traffic: Traffic) -> frozenset[str]:

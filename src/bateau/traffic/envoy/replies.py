@@ -13,7 +13,7 @@ from http import HTTPStatus
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.hold import SAYS
-from bateau.traffic.envoy.key_filters import EXPIRED, KEY_HEADER, TOKENS
+from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
 from bateau.traffic.envoy.model_limits import TOKENS_OF_KEY, TOKENS_OF_MODEL
 from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import error_body
@@ -23,6 +23,7 @@ from bateau.traffic.envoy.plain_errors import PATHS, plain_error
 BODY_BYTES_MAX = 32 * 1024 * 1024
 RETRY_AFTER_S = 2
 
+_OF_TOKENS = "jwt_authn_access_denied{"
 _CONTROL_PATHS = "/metrics|/-/webhooks/git"
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 
@@ -72,11 +73,44 @@ FRONT_ONLY = (
         again_s=RETRY_AFTER_S,
     ),
     Reply(
+        status=503,
+        details="ledger_not_written",
+        text="The usage of requests cannot be written at the moment, and this endpoint answers none without it.",
+        code="ledger_not_written",
+        again_s=RETRY_AFTER_S,
+    ),
+    Reply(
         status=401,
         details="missing_api_key",
         text="This endpoint needs an API key: send `Authorization: Bearer bateau_...` or `x-api-key: bateau_...`.",
         code="missing_api_key",
         kind="invalid_request_error",
+    ),
+    Reply(
+        status=403,
+        details=f"{_OF_TOKENS}Audiences_in_Jwt_are_not_allowed",
+        becomes=401,
+        text="The token is for another audience than this endpoint.",
+        code="wrong_audience",
+        kind="invalid_request_error",
+    ),
+    *(
+        Reply(status=401, details=details, text=text, code=code, kind="invalid_request_error")
+        for details, text, code in (
+            (f"{_OF_TOKENS}Jwt_is_expired", "The token has expired.", "expired_token"),
+            (f"{_OF_TOKENS}Jwt_not_yet_valid", "The token is not valid yet.", "invalid_token"),
+            (
+                f"{_OF_TOKENS}Jwt_issuer_is_not_configured",
+                "The token is of an issuer that this endpoint does not accept.",
+                "unknown_issuer",
+            ),
+            (
+                _OF_TOKENS,
+                "The token cannot be verified: its form, its algorithm, its signature or its expiry is wrong.",
+                "invalid_token",
+            ),
+            ("lua_response", "The token has no subject, or one that is too long.", "invalid_token"),
+        )
     ),
     Reply(
         status=401,
@@ -101,17 +135,34 @@ FRONT_ONLY = (
         kind="requests",
         again_s=1,
     ),
+    Reply(
+        status=403,
+        details=f"rbac_access_denied_matched_policy[{BUDGET}-minute",
+        becomes=429,
+        text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a minute.",
+        code="rate_limit_exceeded",
+        kind="tokens",
+        again_s=10,
+    ),
     *(
         Reply(
             status=403,
-            details=f"rbac_access_denied_matched_policy[{TOKENS}-{period}",
+            details=f"rbac_access_denied_matched_policy[{BUDGET}-{of}{period}",
             becomes=429,
-            text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a {period}.",
-            code="insufficient_quota" if period != "minute" else "rate_limit_exceeded",
-            kind="insufficient_quota" if period != "minute" else "tokens",
+            text=f"The API key '%REQ({KEY_HEADER})%' has used up {what} in a {period}. {ends}",
+            code="insufficient_quota",
+            kind="insufficient_quota",
             again_s=again_s,
         )
-        for period, again_s in (("minute", 10), ("day", 600), ("month", 3600))
+        for of, what in (
+            ("", "the tokens that it may use"),
+            ("money-", "the money that it may spend"),
+            ("energy-", "the energy (kWh) that it may use"),
+        )
+        for period, ends, again_s in (
+            ("day", "The next day begins at 00:00 UTC.", 600),
+            ("month", "The next month begins on its first day at 00:00 UTC.", 3600),
+        )
     ),
     *(
         Reply(
@@ -134,12 +185,15 @@ FRONT_ONLY = (
             ),
         )
     ),
-    Reply(
-        status=403,
-        details="rbac_access_denied",
-        text=f"The API key '%REQ({KEY_HEADER})%' may not use this model.",
-        code="model_not_allowed",
-        kind="invalid_request_error",
+    *(
+        Reply(status=403, details=details, text=text, code="model_not_allowed", kind="invalid_request_error")
+        for details, text in (
+            ("rbac_access_denied", f"The API key '%REQ({KEY_HEADER})%' may not use this model."),
+            *(
+                (details, f"The token of '%REQ({KEY_HEADER})%' does not allow this model.")
+                for details in ("lua_response", "claimed_models")
+            ),
+        )
     ),
     Reply(
         status=429,
@@ -264,10 +318,15 @@ def status_filter(status: int, *, op: str = "EQ") -> ReadObject:
 def _details(beginning: str | None) -> ReadObject:
     """Match the beginning of Envoy's response code details.
 
-    The direct responses of routes never match: they are local replies too, and have their own text.
+    The direct responses of routes, and those of filters in Lua, never match: they are local replies too, with their own
+    text.
     """
-    condition = f".startsWith('{beginning}')" if beginning else " != 'direct_response'"
-    expression = {"@type": _CEL, "expression": f"response.code_details{condition}"}
+    expression = {
+        "@type": _CEL,
+        "expression": f"response.code_details.startsWith('{beginning}')"
+        if beginning
+        else "!(response.code_details in ['direct_response', 'lua_response'])",
+    }
     return {"extension_filter": {"name": "envoy.access_loggers.extension_filters.cel", "typed_config": expression}}
 
 

@@ -152,7 +152,7 @@ class ResourceBuilder:
         """Yield all resources of one backend. Raises UnusableBackend, or any exception if there is a bug."""
         service, name = backend.service, cluster_name(backend)
         if backend.hold is None:
-            yield CLUSTER, name, self._encode(CLUSTER, cluster(backend, zone_aware=not self._on_machine), service)
+            yield CLUSTER, name, self._encode(CLUSTER, self._cluster(backend), service)
         if backend.external is None and backend.hold is None:
             yield ENDPOINTS, name, self._encode(ENDPOINTS, load_assignment(backend), service)
         if secret := api_key_secret(backend):
@@ -166,6 +166,9 @@ class ResourceBuilder:
                 "virtual_hosts": [{"name": name, "domains": ["*"], "routes": model_routes(backend, others={})}],
             }
             self._encode(ROUTES, tried, service)
+
+    def _cluster(self, backend: Backend) -> ReadObject:
+        return cluster(backend, zone_aware=not self._on_machine, balancer=self.files.library)
 
     def _encode(self, type_url: str, value: ReadObject, service: str) -> Resource:
         body = self.api.encode(type_url.removeprefix(TYPE), value)

@@ -9,12 +9,11 @@ Held by tests/traffic/test_errors.py::test_a_foreign_host_is_403 and
 tests/traffic/test_apps.py::test_a_foreign_host_is_403_unless_the_app_serves_it.
 """
 
-import json
 from collections.abc import Collection, Mapping, Sequence
-from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
+from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
@@ -31,8 +30,9 @@ from bateau.traffic.envoy.listener import (
     TYPE,
 )
 from bateau.traffic.envoy.model_limits import counted, named
-from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
-from bateau.traffic.envoy.openai_errors import direct_response, invalid_request, json_content_type, plain_text
+from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, there_is
+from bateau.traffic.envoy.names import AFFINITY, METADATA_NAMESPACE, MODEL_HEADER
+from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.tasks import other_tasks
 from bateau.traffic.envoy.translated import LATER, translated_routes
@@ -52,7 +52,6 @@ _RETRY_ON = "connect-failure,refused-stream,reset-before-request,reset,retriable
 # A request that an app may have processed is not repeated, unless its method is safe (RFC 9110, section 9.2.1).
 _RETRY_ON_APP = "connect-failure,refused-stream,reset-before-request"
 _RETRY_ON_APP_SAFE = f"{_RETRY_ON_APP},reset"
-_SAFE_METHODS = "GET|HEAD"
 # Request headers that replicas do not get: keys end at the gateway, clients cannot choose a route by header, and
 # filters cannot read compressed responses.
 _REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, KEY_HEADER]
@@ -79,26 +78,20 @@ def front_routes(
     taken = others.keys()
     aliases = _aliases(models, taken)
     names = sorted((*taken, *aliases))
-    unknown = invalid_request(_no_such_model(names), code="model_not_found", param="model")
+    unknown = no_such_model(names)
     routes: list[ReadObject] = [
         {
-            **_answer({"path": HEALTH}, 200, {"status": "ok"}, name="healthz"),
+            **answer({"path": HEALTH}, 200, {"status": "ok"}, name="healthz"),
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
         },
         # Ollama's clients look here for a server before anything else.
         {
-            **_answer(_get(HOME), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
+            **answer(get(HOME), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
         },
         *(_control_routes() if on_machine else ()),
         *(_translated(translator) if translator else ()),
-        _answer(_get("/v1/models"), 200, _model_list(models, aliases), name="models"),
-        *(
-            _answer(_get(f"/v1/models/{spelling}"), 200, _model_entry(name, model), name="models")
-            for name, model in (*((model.name, model) for model in models), *aliases.items())
-            for spelling in dict.fromkeys((name, quote(name)))  # some clients quote a colon, others do not
-        ),
-        _answer({**_get_prefix("/v1/models/")}, 404, unknown, name="unknown"),
+        *model_list_routes({**others, **aliases}, on_machine=on_machine),
         _wrong_method(),
         *(route for model in models for route in model_routes(model, others=others)),
         *(route for alias, model in aliases.items() for route in model_routes(model, alias, others=others)),
@@ -107,7 +100,7 @@ def front_routes(
             400,
             invalid_request(
                 'You must provide a model parameter: the request body is a JSON object with "model". '
-                + _there_is(names),
+                + there_is(names),
                 code="missing_model",
                 param="model",
             ),
@@ -123,7 +116,7 @@ def front_routes(
             name="invalid",
         ),
         *_refused(None, 404, unknown, name="unknown"),
-        _answer(
+        answer(
             {"prefix": "/"},
             404,
             invalid_request(f"There is nothing at this path. {_PATHS_SAY}", code="unknown_path"),
@@ -186,7 +179,7 @@ def _other_hosts(says: str) -> ReadObject:
     return {
         "name": "other-hosts",
         "domains": [_ANY],
-        "routes": [_answer({"prefix": "/"}, 403, error, name="unknown")],
+        "routes": [answer({"prefix": "/"}, 403, error, name="unknown")],
     }
 
 
@@ -197,7 +190,7 @@ def app_routes(name: str, *, cluster: str, hosts: Sequence[str]) -> ReadObject:
         "name": name,
         "domains": [_ANY] if any_host else _domains(hosts),
         "routes": [
-            _app_route(name, cluster, {"prefix": "/", "headers": [_safe_method()]}, _RETRY_ON_APP_SAFE),
+            _app_route(name, cluster, {"prefix": "/", "headers": [safe_method()]}, _RETRY_ON_APP_SAFE),
             _app_route(name, cluster, {"prefix": "/"}, _RETRY_ON_APP),
         ],
     }
@@ -250,6 +243,8 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if upstream != (alias or model.name) and not model.external:
         per_filter[RENAME_FILTER] = _rename(upstream)
     about = named(model)
+    if model.affinity:
+        about = {**about, AFFINITY: model.routing.affinity}
     if model.hold:
         per_filter |= holding(model.service, model.hold)
         about = {**about, **told(model.hold)}
@@ -312,7 +307,7 @@ def _refused(model: str | None, status: int, error: ReadObject, *, name: str) ->
     headers = [_header(model)] if model else []
     message = text_at(error, "error", "message")
     return [
-        _answer(
+        answer(
             {"path": path, "headers": headers},
             status,
             anthropic_error(message, status=status) if path.startswith(MESSAGES) else error,
@@ -326,55 +321,6 @@ def _wrong_method() -> ReadObject:
     paths = "|".join(MODEL_PATHS)
     post = {"name": ":method", "string_match": {"exact": "POST"}, "invert_match": True}
     error = invalid_request("This path takes POST requests only.", code="method_not_allowed")
-    answer = _answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")
+    found = answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")
     allow = {"header": {"key": "allow", "value": "POST"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {**answer, "response_headers_to_add": [*json_content_type(), allow]}
-
-
-def _get(path: str) -> ReadObject:
-    return {"path": path, "headers": [_safe_method()]}
-
-
-def _get_prefix(prefix: str) -> ReadObject:
-    return {"prefix": prefix, "headers": [_safe_method()]}
-
-
-def _safe_method() -> ReadObject:
-    return {"name": ":method", "string_match": {"safe_regex": {"regex": _SAFE_METHODS}}}
-
-
-def _answer(match: ReadObject, status: int, body: ReadObject, *, name: str) -> ReadObject:
-    return {
-        # Names of models are DNS labels, so none begins with a dash.
-        "name": f"-{name}-",
-        "match": match,
-        "direct_response": direct_response(status, body),
-        "response_headers_to_add": json_content_type(),
-    }
-
-
-def _model_list(models: Sequence[Backend], aliases: Mapping[str, Backend]) -> ReadObject:
-    every = {**{model.name: model for model in models}, **aliases}
-    return {"object": "list", "data": [_model_entry(name, model) for name, model in sorted(every.items())]}
-
-
-def _model_entry(name: str, model: Backend) -> ReadObject:
-    # Clients require this integer. OpenAI-compatible servers use 0 for an unknown time.
-    entry: ReadObject = {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
-    if model.task:
-        entry = {**entry, "task": model.task}
-    if model.generation is None:
-        return entry
-    # As in llama.cpp's own list of models that may sleep.
-    if model.hold:
-        return {**entry, "status": {"value": "sleeping", "says": model.hold.says}}
-    ready = any(not endpoint.draining for endpoint in model.endpoints)
-    return {**entry, "status": {"value": "loaded" if ready else "loading"}}
-
-
-def _no_such_model(names: Sequence[str]) -> str:
-    return f"The model does not exist. {_there_is(names)}"
-
-
-def _there_is(names: Sequence[str]) -> str:
-    return f"Models here: {', '.join(json.dumps(name) for name in names)}." if names else "No model is served here."
+    return {**found, "response_headers_to_add": [*json_content_type(), allow]}

@@ -21,8 +21,8 @@ from bateau.kit.json_value import Json, JsonObject, is_object, text_at
 
 logger = logging.getLogger(__name__)
 
-# The gateway has checked the key and names it here; the trace continues.
-_PASSED: Final = ("x-bateau-key", "traceparent", "tracestate")
+# The gateway has checked the key, or a token, and names it here; the trace continues.
+_PASSED: Final = ("x-bateau-key", "x-bateau-owner", "x-bateau-models", "traceparent", "tracestate")
 _LATEST: Final = ":latest"
 _ERROR: Final = 400
 _MESSAGE_MAX: Final = 500
