@@ -24,7 +24,6 @@ from bateau.kit.json_value import object_at
 from bateau.store.ledger import Ledger, used_of
 
 Position = Mapping[str, int]
-_Handle = BinaryIO | gzip.GzipFile
 
 _WRITTEN_TO: Final = 2  # a writer may have the file before the current one
 _PACKED: Final = ".gz"
@@ -37,7 +36,7 @@ class _File:
     """An open file, and the mark of its first line."""
 
     mark: str
-    handle: _Handle
+    handle: IO[bytes]
     packed: bool
 
 
@@ -131,7 +130,7 @@ class LedgerReader:
             self._read_whole.add(file.mark)
             self.close()
 
-    def _kept(self, file: _File) -> _Handle:
+    def _kept(self, file: _File) -> IO[bytes]:
         """Return the handle with which a compressed file was read before, or this one from now on."""
         if self._unpacking is None or self._unpacking.mark != file.mark:
             self.close()
