@@ -10,6 +10,7 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
+from bateau.domain.costs import CostSum
 from bateau.domain.used import NO_KEY, NO_MODEL, UNKNOWN_OWNER, Sum, Used
 from bateau.kit.json_value import ReadObject, is_object, text_at
 
@@ -60,8 +61,8 @@ class UsageCounters:
         self._owners = {series.key: series.owner for series in self._sums}
 
     def sums(self) -> Mapping[Series, Sum]:
-        """Return a copy of the sums."""
-        return {series: replace(each) for series, each in self._sums.items()}
+        """Return a copy of the sums, without costs, which have a history of their own."""
+        return {series: replace(each, costs=CostSum()) for series, each in self._sums.items()}
 
     def trees(self) -> Sequence[ReadObject]:
         """Return the sums as JSON."""
