@@ -37,7 +37,7 @@ def test_every_field_of_a_span_arrives() -> None:
     assert attributes_of(resource["resource"]) == {"service.name": "bateau"}
     assert scope["scope"] == {"name": "bateau", "version": "1.2"}
     (span,) = scope["spans"]
-    assert attributes_of(span) == SPAN.attributes
+    assert repr(attributes_of(span)) == repr(SPAN.attributes)  # 1 is not true
     del span["attributes"]
     assert span == {
         "trace_id": base64.b64encode(SPAN.trace_id).decode(),

@@ -86,6 +86,30 @@ async def test_each_line_is_read_once_whatever_happens_between(ledger: Ledger, s
     assert sorted(seen, key=lambda key: int(key or "")) == [str(number) for number in range(count)]
 
 
+async def test_a_writer_that_still_has_the_renamed_file_is_read_while_another_one_has_the_new_file(
+    ledger: Ledger,
+) -> None:
+    ledger.path.write_text(line(0, NOW - 2 * DAY))
+    reader = LedgerReader(ledger, {})
+    with ledger.path.open("a") as old:
+        await ledger.keep(reopened(answers=False), now=NOW)
+        seen: list[str | None] = []
+        for number in range(1, 9):
+            if number % 2:
+                with ledger.path.open("a") as new:
+                    new.write(line(number))
+            else:
+                old.write(line(number))
+                old.flush()
+            reader = again(reader, ledger)
+            seen += rest(reader)
+    await ledger.keep(reopened(), now=NOW + 60)
+    reader = again(reader, ledger)
+    seen += rest(reader)
+    reader.close()
+    assert seen == [str(number) for number in range(9)]
+
+
 async def test_a_reader_that_was_away_for_days_reads_all_files_in_order(ledger: Ledger) -> None:
     ledger.path.write_text(line("seen"))
     reader = LedgerReader(ledger, {})
