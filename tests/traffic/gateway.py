@@ -71,6 +71,7 @@ class ProxyProcess:
         self._process.send_signal(number)
 
     async def is_ready(self) -> bool:
+        assert self._process.returncode is None, f"{self.proxy.replica} ended with {self._process.returncode}"
         return (await self.admin.text("/ready") or "").startswith("LIVE")
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
@@ -136,7 +137,7 @@ class Gateway:
         made = self._proxies[replica] = ProxyProcess(
             Proxy(service="gateway/envoy", replica=replica, address=address), process
         )
-        await eventually(made.is_ready)
+        await eventually(made.is_ready, within_s=2 * WAIT_S)
         return made
 
     def send(self, replica: str, number: signal.Signals) -> None:
@@ -175,11 +176,11 @@ class Gateway:
     def traffic(self, *backends: Backend) -> Traffic:
         return Traffic(backends=backends, proxies=tuple(each.proxy for each in self._proxies.values()))
 
-    async def publish(self, *backends: Backend) -> None:
+    async def publish(self, *backends: Backend, within_s: float = ANSWER_S) -> None:
         """Publish, and wait until the proxies have answered for it: for a moment, or the test fails."""
         self.published = self.traffic(*backends)
         self.plane.publish(self.published)
-        await eventually(self.is_accepted, within_s=ANSWER_S)
+        await eventually(self.is_accepted, within_s=within_s)
 
     async def is_accepted(self) -> bool:
         return self.plane.observe().accepted
@@ -280,3 +281,14 @@ async def eventually(condition: Callable[[], Awaitable[Any]], *, within_s: float
         assert time.monotonic() < deadline, f"{condition} did not come true within {within_s} s"
         await asyncio.sleep(0.02)
     return value
+
+
+async def becomes_equal(ask: Callable[[], Awaitable[Any]], expected: object, *, within_s: float = 2.0) -> None:
+    """Ask until the answer is the expected one: Envoy reads its files one by one, and each worker takes them later."""
+
+    async def is_equal() -> bool:
+        return await ask() == expected
+
+    with contextlib.suppress(AssertionError):
+        await eventually(is_equal, within_s=within_s)
+    assert await ask() == expected
