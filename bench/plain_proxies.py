@@ -84,9 +84,13 @@ def envoy(folder: Path, port: int, upstream: int) -> subprocess.Popen[bytes]:
 
 
 def answering_envoy(folder: Path, port: int, answer: str) -> subprocess.Popen[bytes]:
-    """Start an Envoy that gives the same answer to every request by itself: an upstream that is never the limit."""
+    """Start an Envoy that gives the same answer to every request by itself: an upstream that is never the limit.
+
+    It reads the whole request first: an Envoy that answers before the end of a body closes the connection.
+    """
     route = {"match": {"prefix": "/"}, "direct_response": {"status": 200, "body": {"inline_string": answer}}}
-    return _envoy(folder, _static(port, route, clusters=[]))
+    whole = {"@type": f"{_TYPE}.http.buffer.v3.Buffer", "max_request_bytes": 2**20}
+    return _envoy(folder, _static(port, route, clusters=[], filters=[{"name": "whole", "typed_config": whole}]))
 
 
 def nginx(folder: Path, port: int, upstream: int) -> subprocess.Popen[bytes]:
@@ -145,11 +149,18 @@ def _envoy(folder: Path, config: Mapping[str, Any]) -> subprocess.Popen[bytes]:
     return _start([binary, "--config-path", str(path), "--concurrency", "1", "--disable-hot-restart"])
 
 
-def _static(port: int, route: Mapping[str, Any], *, clusters: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _static(
+    port: int,
+    route: Mapping[str, Any],
+    *,
+    clusters: Sequence[Mapping[str, Any]],
+    filters: Sequence[Mapping[str, Any]] = (),
+) -> dict[str, Any]:
     manager = {
         "@type": f"{_TYPE}.network.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "bench",
         "http_filters": [
+            *filters,
             {"name": "envoy.filters.http.router", "typed_config": {"@type": f"{_TYPE}.http.router.v3.Router"}}
         ],
         "route_config": {"virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [route]}]},

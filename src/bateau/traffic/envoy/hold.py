@@ -13,7 +13,7 @@ Refused: a proxy of our own that starts the model and passes the request on; it 
 
 from typing import Final
 
-from bateau.domain.endpoint import Hold
+from bateau.domain.endpoint import Backend, Hold
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.names import METADATA_NAMESPACE, XDS_CLUSTER
 
@@ -32,6 +32,11 @@ def hold_filters() -> list[ReadObject]:
         {"name": _WAITING, "typed_config": _LIMIT},
         {"name": _ON_DEMAND, "typed_config": {"@type": f"{_TYPE}on_demand.v3.OnDemand"}},
     ]
+
+
+def may_sleep(model: Backend) -> bool:
+    """Whether a model sleeps now or later."""
+    return model.hold is not None or model.generation is not None
 
 
 def holding(service: str, hold: Hold) -> ReadObject:

@@ -38,6 +38,7 @@ from bateau.traffic.envoy.issuer_filters import (
 from bateau.traffic.envoy.listed import LISTED, listing
 from bateau.traffic.envoy.lua import script
 from bateau.traffic.envoy.names import KEY_HEADER
+from bateau.traffic.envoy.no_filter import FILTER_CHAIN, NO_FILTER
 
 HASH_HEADER: Final = "x-bateau-key-sha256"
 EXPIRED: Final = "expired"
@@ -51,7 +52,6 @@ _API_KEYS: Final = _FILTERS + "api_key_auth.v3.ApiKeyAuth"
 _RBAC: Final = _FILTERS + "rbac.v3.RBAC"
 _RATE: Final = _FILTERS + "local_ratelimit.v3.LocalRateLimit"
 _JWT: Final = _FILTERS + "jwt_authn.v3.JwtAuthentication"
-_FILTER_CHAIN: Final = _FILTERS + "filter_chain.v3.FilterChainConfig"
 
 # Of tokens: they let everything pass where there is no issuer.
 ISSUERS: Final = "bateau.issuers"
@@ -75,23 +75,22 @@ BEFORE_BODY: Final = (ISSUERS, IDENTITY, KEYS, CLAIMS, SUBJECT_REQUESTS, EXPIRY,
 AFTER_BODY: Final = (MODELS, CLAIMED_MODELS, MODEL_TOKENS, LISTED)
 ALL: Final = (TOKEN_CHAIN, *BEFORE_BODY, *AFTER_BODY)
 
-_TYPES: Final[Mapping[str, tuple[str, ...]]] = {
-    ISSUERS: (_JWT, _RBAC),
-    CLAIMS: (_LUA, _RBAC),
-    SUBJECT_REQUESTS: (_RATE, _RBAC),
-    CLAIMED_MODELS: (_LUA, _RBAC),
-    IDENTITY: (_LUA, _RBAC),
-    KEYS: (_API_KEYS, _RBAC),
-    EXPIRY: (_RBAC,),
-    BUDGETS: (_RBAC,),
-    REQUESTS: (_RATE, _RBAC),
-    MODELS: (_RBAC,),
-    MODEL_TOKENS: (_RBAC,),
-    LISTED: (_LUA, _RBAC),
-    TOKEN_CHAIN: (_FILTER_CHAIN, _RBAC),
-    GATE: (_FILTERS + "dynamic_modules.v3.DynamicModuleFilter", _RBAC),
+_TYPES: Final[Mapping[str, str]] = {
+    ISSUERS: _JWT,
+    CLAIMS: _LUA,
+    SUBJECT_REQUESTS: _RATE,
+    CLAIMED_MODELS: _LUA,
+    IDENTITY: _LUA,
+    KEYS: _API_KEYS,
+    EXPIRY: _RBAC,
+    BUDGETS: _RBAC,
+    REQUESTS: _RATE,
+    MODELS: _RBAC,
+    MODEL_TOKENS: _RBAC,
+    LISTED: _LUA,
+    TOKEN_CHAIN: FILTER_CHAIN,
+    GATE: _FILTERS + "dynamic_modules.v3.DynamicModuleFilter",
 }
-_PASS: Final[ReadObject] = {"@type": _RBAC}  # without rules it lets everything pass
 _NOBODY: Final[ReadObject] = {"@type": _RBAC, "rules": {"action": "ALLOW", "policies": {}}}
 _MINUTE: Final = "60s"
 _ALWAYS: Final[ReadObject] = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
@@ -115,7 +114,7 @@ def discovered(name: str, directory: PurePath) -> ReadObject:
                 "path_config_source": {"path": str(file_of(directory, name))},
                 "resource_api_version": "V3",
             },
-            "type_urls": list(_TYPES[name]),
+            "type_urls": sorted({_TYPES[name], _RBAC, FILTER_CHAIN}),
             "default_config": _NOBODY,
         },
         **({"disabled": True} if name == LISTED else {}),
@@ -132,21 +131,21 @@ def key_filters(
     model of a request; with a value in `no_model`, the request names none, and every key may send it.
     """
     found: Mapping[str, ReadObject] = (
-        dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), _PASS)
+        dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), NO_FILTER)
         if keys is None
         else {
             # Without this one, no token has a name, so nobody with a token gets in.
-            CLAIMS: named_by_claims(issuers) if issuers else _PASS,
-            SUBJECT_REQUESTS: limited_by_subject(issuers) or _PASS,
+            CLAIMS: named_by_claims(issuers) if issuers else NO_FILTER,
+            SUBJECT_REQUESTS: limited_by_subject(issuers) or NO_FILTER,
             IDENTITY: _identity(with_tokens=bool(issuers)),
             MODELS: _models(keys, model_header, no_model, with_tokens=bool(issuers)),
-            CLAIMED_MODELS: models_by_claims(no_model) if issuers else _PASS,
+            CLAIMED_MODELS: models_by_claims(no_model) if issuers else NO_FILTER,
             LISTED: {"@type": _LUA, "default_source_code": {"inline_string": listing(keys)}},
             EXPIRY: _expiry(keys),
             REQUESTS: _requests(keys),
             KEYS: _keys(keys, with_tokens=bool(issuers)),
-            ISSUERS: verified(issuers) if issuers else _PASS,
-            TOKEN_CHAIN: _tokens(issuers) if issuers else _PASS,
+            ISSUERS: verified(issuers) if issuers else NO_FILTER,
+            TOKEN_CHAIN: _tokens(issuers) if issuers else NO_FILTER,
         }
     )
     return {name: file_response(name, config) for name, config in found.items()}
@@ -166,10 +165,10 @@ def _tokens(issuers: Known) -> ReadObject:
     found = {
         ISSUERS: verified(issuers),
         CLAIMS: named_by_claims(issuers),
-        SUBJECT_REQUESTS: limited_by_subject(issuers) or _PASS,
+        SUBJECT_REQUESTS: limited_by_subject(issuers),
     }
-    filters = [{"name": name, "typed_config": config} for name, config in found.items()]
-    return {"@type": _FILTER_CHAIN, "default_filter_chain": {"filters": filters}}
+    filters = [{"name": name, "typed_config": config} for name, config in found.items() if config]
+    return {"@type": FILTER_CHAIN, "default_filter_chain": {"filters": filters}}
 
 
 def _identity(*, with_tokens: bool) -> ReadObject:
@@ -204,7 +203,7 @@ def budget_filter(refused: Mapping[str, Mapping[str, float]]) -> str:
         for name, keys in sorted(refused.items())
         for number, (key, until) in enumerate(sorted(keys.items()))
     }
-    config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
+    config = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else NO_FILTER
     return file_response(BUDGETS, config)
 
 
@@ -222,7 +221,7 @@ def _expiry(keys: Iterable[ApiKey]) -> ReadObject:
         }
         for number, (time, names) in enumerate(sorted(at.items()))
     }
-    return {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else _PASS
+    return {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}} if policies else NO_FILTER
 
 
 def compared(operator: str, time: float) -> ReadObject:
@@ -249,7 +248,7 @@ def _requests(keys: Iterable[ApiKey]) -> ReadObject:
         if key.requests_per_minute is not None
     ]
     if not descriptors:
-        return _PASS
+        return NO_FILTER
     return {
         "@type": _RATE,
         "stat_prefix": "bateau_requests",

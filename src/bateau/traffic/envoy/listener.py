@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final
 
+from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.cors import cors_filter
-from bateau.traffic.envoy.hold import hold_filters
+from bateau.traffic.envoy.hold import hold_filters, may_sleep
 from bateau.traffic.envoy.key_filters import (
     AFTER_BODY,
     BEFORE_BODY,
@@ -29,8 +30,9 @@ from bateau.traffic.envoy.key_filters import (
     TOKEN_CHAIN,
     discovered,
 )
-from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, model_requests_filter
+from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, counted, model_requests_filter
 from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
+from bateau.traffic.envoy.no_filter import FILTER_CHAIN, NO_FILTER
 from bateau.traffic.envoy.remote import Remote, transport_socket
 from bateau.traffic.envoy.replies import ALL, BODY_BYTES_MAX, FRONT_ONLY, front_replies, local_replies, status_filter
 from bateau.traffic.envoy.usage import (
@@ -150,18 +152,17 @@ def _front(
 
 def _front_chain(files: FrontFiles) -> list[ReadObject]:
     """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
-    by_ads = (*front_filters(files), model_requests_filter(()))
-    unchanging = {text_at(each, "name"): _by_ads(each) for each in by_ads}
+    others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(files)}
     before, after = (
         [discovered(name, files.key_filters) for name in names] if files.key_filters else []
         for names in (BEFORE_BODY, AFTER_BODY)
     )
     if files.ledger:
         # As soon as the key is known: requests that are refused after that are its own, too.
-        before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, unchanging.pop(CALLER_FILTER))
-    chain = [unchanging.pop(_FORGED_FILTER), *before]
-    chain += [unchanging.pop(name) for name in MODEL_FILTERS]
-    return [*chain, *after, unchanging.pop(MODEL_REQUESTS), *unchanging.values()]
+        before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, others.pop(CALLER_FILTER))
+    chain = [others.pop(_FORGED_FILTER), *before]
+    chain += [others.pop(name) for name in MODEL_FILTERS]
+    return [*chain, *after, others.pop(MODEL_REQUESTS), *others.values()]
 
 
 def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
@@ -171,19 +172,19 @@ def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
     """
     if files.key_filters is None:
         raise ValueError("the native filter has no directory to read its configuration from")
-    unchanging = {text_at(each, "name"): _by_ads(each) for each in front_filters(files)}
-    caller = unchanging.pop(CALLER_FILTER, None)
+    others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(files)}
+    caller = others.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
     names = (GATE, MODEL_TOKENS, LISTED) if trusts_key else (TOKEN_CHAIN, GATE, MODEL_TOKENS, LISTED)
     checks = [discovered(name, files.key_filters) for name in names]
-    return [*trusted, *checks, _by_ads(model_requests_filter(())), *unchanging.values()]
+    return [*trusted, *checks, others.pop(MODEL_REQUESTS), *others.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:
     type_url = text_at(filter_config, "typed_config", "@type")
     return {
         "name": filter_config["name"],
-        "config_discovery": {"config_source": ads(), "type_urls": [type_url]},
+        "config_discovery": {"config_source": ads(), "type_urls": [type_url, FILTER_CHAIN]},
     }
 
 
@@ -278,16 +279,35 @@ def _http_filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
     }
 
 
-def front_filters(files: FrontFiles) -> list[ReadObject]:
-    """Return the HTTP filters of the front listeners that never change, each a TypedExtensionConfig.
+def front_filters(files: FrontFiles, models: Sequence[Backend]) -> list[ReadObject]:
+    """Return the HTTP filters of the front listeners that come over xDS, each a TypedExtensionConfig.
 
     Without the native filter, the first removes headers that only the gateway may set. Others copy `model` from the
-    body into a header that routes match on. With a ledger, more of them read who asks and what the answer cost.
+    body into a header that routes match on. With a ledger, more of them read who asks and what the answer cost. A
+    filter that none of the models needs is not there: a model has those that it may need from the beginning.
     """
+    idle: set[str] = set()
+    if not any(map(may_sleep, models)):
+        idle |= {text_at(each, "name") for each in hold_filters()}
+    if not any(map(_is_renamed, models)):
+        idle.add(RENAME_FILTER)
+    if not any(map(counted, models)):
+        idle.add(MODEL_REQUESTS)
+    found = {text_at(each, "name"): each for each in (*_front_filters(files), model_requests_filter(models))}
+    return [{"name": name, "typed_config": NO_FILTER} if name in idle else each for name, each in found.items()]
+
+
+def _is_renamed(model: Backend) -> bool:
+    return model.external is None and (bool(model.aliases) or model.upstream_model not in (None, model.name))
+
+
+def _front_filters(files: FrontFiles) -> list[ReadObject]:
+    """Return all of the filters that come over xDS, as if a model needed each."""
     # Has an effect only on routes that rename the model.
     rename = _http_filter("transform", "transform.v3.TransformConfig", {})
+    of_models = [model_requests_filter(()), rename, *hold_filters()]
     if files.library:
-        return [*([caller_filter()] if files.inner else []), rename, *hold_filters()]
+        return [*([caller_filter()] if files.inner else []), *of_models]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 
     def model(value: str | None = None) -> ReadObject:
@@ -325,9 +345,8 @@ def front_filters(files: FrontFiles) -> list[ReadObject]:
         _http_filter(
             "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}
         ),
-        rename,
         *([caller_filter(), usage_filter()] if files.ledger else []),
-        *hold_filters(),
+        *of_models,
     ]
 
 

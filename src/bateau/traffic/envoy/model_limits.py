@@ -18,6 +18,7 @@ from bateau.domain.used import Refusal
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.key_filters import KEY_HEADER, MODEL_TOKENS, compared, file_response, of_keys
 from bateau.traffic.envoy.names import METADATA_NAMESPACE
+from bateau.traffic.envoy.no_filter import NO_FILTER
 
 MODEL_REQUESTS: Final = "bateau.model-requests"
 TOKENS_OF_MODEL: Final = "model-tokens"
@@ -44,19 +45,18 @@ def model_requests_filter(models: Iterable[Backend]) -> ReadObject:
             descriptors.append({"entries": [of_model], "token_bucket": _bucket(number)})
         if number := model.limits.per_key.requests_per_minute:
             descriptors.append({"entries": [of_model, {"key": _KEY}], "token_bucket": _bucket(number)})
-    config: ReadObject = {"@type": _RATE, "stat_prefix": "bateau_model_requests"}
-    if descriptors:
-        config = {
-            **config,
-            "token_bucket": _bucket(_UNLIMITED),
-            "filter_enabled": _ALWAYS,
-            "filter_enforced": _ALWAYS,
-            "always_consume_default_token_bucket": False,
-            "descriptors": descriptors,
-            "max_dynamic_descriptors": _KEYS_MAX,
-            "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
-            "enable_retry_after_header": True,
-        }
+    config: ReadObject = {
+        "@type": _RATE,
+        "stat_prefix": "bateau_model_requests",
+        "token_bucket": _bucket(_UNLIMITED),
+        "filter_enabled": _ALWAYS,
+        "filter_enforced": _ALWAYS,
+        "always_consume_default_token_bucket": False,
+        "descriptors": descriptors,
+        "max_dynamic_descriptors": _KEYS_MAX,
+        "enable_x_ratelimit_headers": "DRAFT_VERSION_03",
+        "enable_retry_after_header": True,
+    }
     return {"name": MODEL_REQUESTS, "typed_config": config}
 
 
@@ -90,10 +90,8 @@ def model_tokens_filter(refused: Iterable[Refusal]) -> str:
         }
         for number, each in enumerate(sorted(refused, key=lambda each: (each.model, each.key or "")))
     }
-    config: ReadObject = {"@type": _RBAC}
-    return file_response(
-        MODEL_TOKENS, {**config, "rules": {"action": "DENY", "policies": policies}} if policies else config
-    )
+    config: ReadObject = {"@type": _RBAC, "rules": {"action": "DENY", "policies": policies}}
+    return file_response(MODEL_TOKENS, config if policies else NO_FILTER)
 
 
 def _at(model: str) -> ReadObject:

@@ -38,7 +38,6 @@ from bateau.traffic.envoy.listener import (
     inner_listener,
     remote_listener,
 )
-from bateau.traffic.envoy.model_limits import model_requests_filter
 from bateau.traffic.envoy.remote import Remote
 from bateau.traffic.envoy.routes import app_routes, front_routes, model_routes
 
@@ -137,8 +136,7 @@ class ResourceBuilder:
             *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
             *([(LISTENER, inner_listener(self.files))] if self.files.inner else []),
             (ROUTES, routes),
-            *((EXTENSION, each) for each in front_filters(self.files)),
-            (EXTENSION, model_requests_filter(models)),
+            *((EXTENSION, each) for each in front_filters(self.files, models)),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]
         before, self._shared = self._shared, {}
