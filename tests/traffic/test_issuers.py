@@ -18,6 +18,7 @@ from bateau.domain.workload import KeyLimits, Limits
 from bateau.kit.jwks import public_keys
 from bateau.store.ledger import Ledger
 from bateau.traffic.envoy.key_filters import CLAIMED_MODELS, OF_TOKENS, TOKEN_CHAIN
+from bateau.traffic.envoy.no_filter import NO_FILTER
 from bateau.wiring.issuers import Issuers
 from traffic.gateway import Answer, Gateway, eventually, model
 from traffic.issuer import AUDIENCE, Key, RealIssuer, base64url
@@ -484,7 +485,7 @@ async def test_without_an_issuer_nothing_is_verified(closed: Gateway) -> None:
     for name in (TOKEN_CHAIN, *OF_TOKENS, CLAIMED_MODELS):
         tree = json.loads((closed.keys.directory / f"{name}.json").read_text())
         config = tree["resources"][0]["typed_config"]
-            assert config == NO_FILTER, name
+        assert config == NO_FILTER, name
     assert "jwt" not in (closed.keys.directory / "bateau.identity.json").read_text()
 
 

@@ -357,7 +357,7 @@ async def test_exceptions_are_those_of_the_routes() -> None:
     translator = model("translated")
     hosts: Any = front_routes([], translator=translator)["virtual_hosts"]
     found: dict[str, set[str]] = {}
-    for route in hosts[0]["routes"]:
+    for route in hosts[0]["matcher"]["on_no_match"]["action"]["typed_config"]["routes"]:
         match, disabled = route["match"], route.get("typed_per_filter_config", {})
         skips = {name for name, each in skipped.items() if disabled.get(each, {}).get("disabled")}
         if skips:

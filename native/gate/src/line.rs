@@ -2,6 +2,7 @@
 
 use crate::abi;
 use crate::envoy::Http;
+use crate::plain::plain_until;
 use crate::usage::Answer;
 use std::io::Write;
 
@@ -87,7 +88,12 @@ fn begin(out: &mut Vec<u8>, format: &str, at_ms: u64, id: &[u8]) {
     out.extend_from_slice(b"{\"v\":\"");
     out.extend_from_slice(format.as_bytes());
     out.extend_from_slice(b"\",\"time\":\"");
-    put(out, format_args!("{}.{:03}\"", at_ms / 1_000, at_ms % 1_000));
+    digits(out, at_ms / 1_000);
+    out.push(b'.');
+    for unit in [100, 10, 1] {
+        out.push(b'0' + (at_ms % 1_000 / unit % 10) as u8);
+    }
+    out.push(b'"');
     text(out, "id", id);
 }
 
@@ -152,8 +158,13 @@ fn name(out: &mut Vec<u8>, name: &str) {
     out.extend_from_slice(b"\":");
 }
 
-fn number(out: &mut Vec<u8>, of: &str, mut value: u64) {
+fn number(out: &mut Vec<u8>, of: &str, value: u64) {
     name(out, of);
+    digits(out, value);
+}
+
+/// Write a number in decimal. It is done a dozen times for each request, and the way of `write!` is long.
+pub fn digits(out: &mut Vec<u8>, mut value: u64) {
     let (mut digits, mut at) = ([0; 20], 20);
     loop {
         at -= 1;
@@ -182,12 +193,17 @@ fn text(out: &mut Vec<u8>, of: &str, value: &[u8]) {
     name(out, of);
     out.push(b'"');
     for part in value.utf8_chunks() {
-        for byte in part.valid().bytes() {
-            match byte {
-                b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
-                ..0x20 => put(out, format_args!("\\u{byte:04x}")),
-                _ => out.push(byte),
+        let valid = part.valid().as_bytes();
+        let mut at = 0;
+        while at < valid.len() {
+            let plain = plain_until(valid, at);
+            out.extend_from_slice(&valid[at..plain]);
+            match valid.get(plain) {
+                Some(byte @ (b'"' | b'\\')) => out.extend_from_slice(&[b'\\', *byte]),
+                Some(byte) => put(out, format_args!("\\u{byte:04x}")),
+                None => {}
             }
+            at = plain + 1;
         }
         if !part.invalid().is_empty() {
             out.extend_from_slice("\u{fffd}".as_bytes());

@@ -1,6 +1,7 @@
 //! The headers that tell a client what is left of its limit.
 
 use crate::limit::Left;
+use crate::line::digits;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -8,7 +9,11 @@ const SECOND_NS: u64 = 1_000_000_000;
 ///
 /// Source: "RateLimit Header Fields for HTTP", draft 3; "Rate limits in headers" of OpenAI's API.
 pub fn headers(limit: u64, left: Left) -> [(&'static [u8], Vec<u8>); 6] {
-    let text = |number: u64| number.to_string().into_bytes();
+    let text = |number: u64| {
+        let mut found = Vec::with_capacity(20);
+        digits(&mut found, number);
+        found
+    };
     [
         (b"x-ratelimit-limit", text(limit)),
         (b"x-ratelimit-remaining", text(left.requests)),

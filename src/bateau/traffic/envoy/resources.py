@@ -136,7 +136,10 @@ class ResourceBuilder:
             *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
             *([(LISTENER, inner_listener(self.files))] if self.files.inner else []),
             (ROUTES, routes),
-            *((EXTENSION, each) for each in front_filters(self.files, models)),
+            *(
+                (EXTENSION, each)
+                for each in front_filters(self.files, [*models, *([translator] if translator else [])])
+            ),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]
         before, self._shared = self._shared, {}

@@ -34,6 +34,7 @@ from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, th
 from bateau.traffic.envoy.names import AFFINITY, METADATA_NAMESPACE, MODEL_HEADER
 from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
+from bateau.traffic.envoy.route_tree import route_tree
 from bateau.traffic.envoy.tasks import other_tasks
 from bateau.traffic.envoy.translated import LATER, translated_routes
 
@@ -78,8 +79,16 @@ def front_routes(
     taken = others.keys()
     aliases = _aliases(models, taken)
     names = sorted((*taken, *aliases))
-    unknown = no_such_model(names)
-    routes: list[ReadObject] = [
+    nothing = answer(
+        {"prefix": "/"},
+        404,
+        invalid_request(f"There is nothing at this path. {_PATHS_SAY}", code="unknown_path"),
+        name="unknown",
+    )
+    no_model = [*_no_model(names), nothing]
+    by_model = {name: [*model_routes(others[name], others=others), nothing] for name in others}
+    by_model |= {alias: [*model_routes(model, alias, others=others), nothing] for alias, model in aliases.items()}
+    general: list[ReadObject] = [
         {
             **answer({"path": HEALTH}, 200, {"status": "ok"}, name="healthz"),
             **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
@@ -93,8 +102,26 @@ def front_routes(
         *(_translated(translator) if translator else ()),
         *model_list_routes({**others, **aliases}, on_machine=on_machine),
         _wrong_method(),
-        *(route for model in models for route in model_routes(model, others=others)),
-        *(route for alias, model in aliases.items() for route in model_routes(model, alias, others=others)),
+        *no_model,
+    ]
+    return {
+        "name": FRONT,
+        "max_direct_response_body_size_bytes": 4 * 1024 * 1024,
+        "virtual_hosts": [
+            {
+                "name": "this-machine",
+                "domains": _domains(hosts) if on_machine else ["*"],
+                "request_body_buffer_limit": BODY_BYTES_MAX,
+                "matcher": route_tree(general, by_model, no_model),
+            },
+            *([_other_hosts(_hosts_say(hosts))] if on_machine else []),
+        ],
+    }
+
+
+def _no_model(names: Sequence[str]) -> list[ReadObject]:
+    """Return the answers for no model, no JSON, and a model that is not among `names`."""
+    return [
         *_refused(
             MISSING_MODEL,
             400,
@@ -115,27 +142,8 @@ def front_routes(
             ),
             name="invalid",
         ),
-        *_refused(None, 404, unknown, name="unknown"),
-        answer(
-            {"prefix": "/"},
-            404,
-            invalid_request(f"There is nothing at this path. {_PATHS_SAY}", code="unknown_path"),
-            name="unknown",
-        ),
+        *_refused(None, 404, no_such_model(names), name="unknown"),
     ]
-    return {
-        "name": FRONT,
-        "max_direct_response_body_size_bytes": 4 * 1024 * 1024,
-        "virtual_hosts": [
-            {
-                "name": "this-machine",
-                "domains": _domains(hosts) if on_machine else ["*"],
-                "request_body_buffer_limit": BODY_BYTES_MAX,
-                "routes": routes,
-            },
-            *([_other_hosts(_hosts_say(hosts))] if on_machine else []),
-        ],
-    }
 
 
 def _control_routes() -> list[ReadObject]:
