@@ -42,6 +42,11 @@ impl Refusal {
         Refusal::new(429, "concurrent_requests")
     }
 
+    /// Other keys have requests at the model, and this one has its share of the places.
+    pub fn of_share() -> Refusal {
+        Refusal::new(429, "fair_share")
+    }
+
     /// No line about it could be written.
     pub fn of_ledger() -> Refusal {
         Refusal::new(503, "ledger_not_written")

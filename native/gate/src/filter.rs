@@ -11,6 +11,7 @@ use crate::limit::Left;
 use crate::line;
 use crate::model::{Named, Question};
 use crate::path::{Checks, without_query};
+use crate::places::Place;
 use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
 use crate::usage::Answer;
@@ -95,6 +96,7 @@ pub struct Stream {
     known: Option<Arc<Key>>,
     claims: Option<Claims>,
     aboard: Option<Aboard>,
+    place: Option<Place>,
     left: Option<(u64, Left)>,
     question: Option<Box<Question>>,
     names_model: bool,
@@ -124,6 +126,7 @@ impl Stream {
             known: None,
             claims: None,
             aboard: None,
+            place: None,
             left: None,
             question: None,
             names_model: false,
@@ -241,7 +244,7 @@ impl Stream {
 
     /// The request is over. Envoy still knows how it went.
     pub fn complete(&mut self, http: Http) {
-        self.aboard = None;
+        (self.aboard, self.place) = (None, None);
         if self.began_ns == 0 && was_refused_before(http) {
             self.see(http);
             self.key = http.metadata(METADATA_DYNAMIC, NAMESPACE, "key").map(<[u8]>::to_vec);
@@ -372,11 +375,27 @@ impl Stream {
                 http.metadata(METADATA_CLUSTER, NAMESPACE, "");
                 return self.refuse(http, Refusal::of_claims());
             }
+            if let Err(share) = self.take_place(http) {
+                http.set_metadata(NAMESPACE, "share", share.to_string().as_bytes());
+                return self.refuse(http, Refusal::of_share());
+            }
         }
         if let Some(prefix) = prefix {
             self.balance(http, prefix);
         }
         Step::Continue
+    }
+
+    /// Take one of the model's places, if it has a number of them. An error says how many the key may have.
+    fn take_place(&mut self, http: Http) -> Result<(), u32> {
+        let (Some(key), true) = (&self.key, self.checks.limits) else { return Ok(()) };
+        http.choose_route();
+        let places = http.metadata(METADATA_ROUTE, NAMESPACE, "places");
+        let places = places.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
+        if let (Some(places), Some(model)) = (places, http.text(ROUTE_NAME)) {
+            self.place = Some(Place::take(model, key, places)?);
+        }
+        Ok(())
     }
 
     /// Have the balancer know what the conversation begins with, if the route wants that.
@@ -399,7 +418,7 @@ impl Stream {
     fn refuse(&mut self, http: Http, refusal: Refusal) -> Step {
         self.is_local = true;
         self.is_rate_limited = refusal.is_rate();
-        self.aboard = None;
+        (self.aboard, self.place) = (None, None);
         self.question = None;
         if let Some(name) = &self.key {
             http.set(REQUEST_HEADERS, KEY_HEADER, name);

@@ -28,6 +28,7 @@ mod line;
 mod model;
 mod number;
 mod path;
+mod places;
 mod plain;
 mod prefix;
 mod rates;

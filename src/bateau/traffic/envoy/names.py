@@ -13,4 +13,5 @@ OWNER_HEADER: Final = "x-bateau-owner"
 MODELS_HEADER: Final = "x-bateau-models"
 MODEL_HEADER: Final = "x-bateau-model"  # of a request: its model, as routes match it
 METADATA_NAMESPACE: Final = "bateau"  # of what filters and routes know about a request
+PLACES: Final = "places"  # in the metadata of a route: how many requests its model may have, of all keys together
 AFFINITY: Final = "affinity"  # in the metadata of a route: its requests are balanced by their conversations

@@ -136,6 +136,15 @@ FRONT_ONLY = (
         again_s=1,
     ),
     Reply(
+        status=429,
+        details="fair_share",
+        text=f"The API key '%REQ({KEY_HEADER})%' may have %DYNAMIC_METADATA(bateau:share)% requests at this model now: "
+        "other keys have requests there, too, and share its queue.",
+        code="rate_limit_exceeded",
+        kind="requests",
+        again_s=1,
+    ),
+    Reply(
         status=403,
         details=f"rbac_access_denied_matched_policy[{BUDGET}-minute",
         becomes=429,
