@@ -112,45 +112,6 @@ async def test_a_client_that_leaves_ends_its_request(keyed: Gateway, first: Upst
         await eventually(free)
 
 
-async def test_keys_share_the_places_of_a_model(keyed: Gateway, first: Upstream) -> None:
-    """One key may have all of them while it is alone, and its share while others have requests there, too."""
-    await keyed.publish(model("chat", first.endpoint(), requests_max=6))
-    greedy, polite = bearer(keyed, "greedy"), bearer(keyed, "polite")
-    await known(keyed, polite)
-    stream = Stream()
-    first.answer = stream.answer
-
-    async def ask(headers: dict[str, str], count: int) -> list[aiohttp.ClientResponse]:
-        return [await keyed.session.post(CHAT, json=ASK, headers=headers) for _ in range(count)]
-
-    alone = await ask(greedy, 5)
-    assert [each.status for each in alone] == [200] * 5
-    (other,) = await ask(polite, 1)
-    assert other.status == 200, "the last place"
-    (refused,) = await ask(greedy, 1)
-    error = (await refused.json())["error"]
-    assert (refused.status, error["code"], refused.headers["retry-after"]) == (429, "rate_limit_exceeded", "1")
-    assert "'greedy' may have 3 requests at this model now" in error["message"]
-    for each in alone[:3]:
-        each.close()
-    await eventually(lambda: _is_accepted(keyed, polite))
-    (more,) = await ask(polite, 1)
-    assert more.status == 200
-    for _ in range(5):
-        stream.end()
-    for each in (*alone[3:], other, more):
-        assert await each.read() is not None
-    again = await ask(greedy, 2)
-    assert [each.status for each in again] == [200] * 2
-
-
-async def _is_accepted(gateway: Gateway, headers: dict[str, str]) -> bool:
-    """Whether there is a place now; it is given back at once."""
-    response = await gateway.session.post(CHAT, json=ASK, headers=headers)
-    response.close()
-    return response.status == 200
-
-
 async def test_a_change_of_keys_forgets_no_count(keyed: Gateway) -> None:
     headers = bearer(keyed, "kept", requests_per_minute=4)
     await known(keyed, headers)  # one request

@@ -11,7 +11,7 @@ use crate::limit::Left;
 use crate::line;
 use crate::model::{Named, Question};
 use crate::path::{Checks, without_query};
-use crate::places::Place;
+use crate::places::{Crowd, Place};
 use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
 use crate::usage::Answer;
@@ -23,6 +23,8 @@ use std::thread::{self, ThreadId};
 const MODEL_HEADER: &[u8] = b"x-bateau-model";
 const OWNER_HEADER: &[u8] = b"x-bateau-owner";
 const MODELS_HEADER: &[u8] = b"x-bateau-models";
+// Its route has another one, to the model's fallback, for requests with this header.
+const FULL_HEADER: &[u8] = b"x-bateau-full";
 const NAMESPACE: &str = "bateau";
 // As in the access log of Envoy's own filters.
 const PATH_MAX: usize = 100;
@@ -387,13 +389,24 @@ impl Stream {
     }
 
     /// Take one of the model's places, if it has a number of them. An error says how many the key may have.
+    ///
+    /// Without a place, the fallback of the model answers. Without that, Envoy refuses what is more than all places.
     fn take_place(&mut self, http: Http) -> Result<(), u32> {
-        let (Some(key), true) = (&self.key, self.checks.limits) else { return Ok(()) };
+        if !self.checks.limits {
+            return Ok(());
+        }
         http.choose_route();
         let places = http.metadata(METADATA_ROUTE, NAMESPACE, "places");
         let places = places.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
-        if let (Some(places), Some(model)) = (places, http.text(ROUTE_NAME)) {
-            self.place = Some(Place::take(model, key, places)?);
+        let (Some(places), Some(model)) = (places, http.text(ROUTE_NAME)) else { return Ok(()) };
+        match Place::take(model, self.key.as_deref().unwrap_or_default(), places) {
+            Ok(place) => self.place = Some(place),
+            Err(_) if http.metadata(METADATA_ROUTE, NAMESPACE, "fallback").is_some() => {
+                http.set(REQUEST_HEADERS, FULL_HEADER, b"yes");
+                http.route_again();
+            }
+            Err(Crowd::Share(share)) => return Err(share),
+            Err(Crowd::Full) => {}
         }
         Ok(())
     }

@@ -17,7 +17,7 @@ from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
-from bateau.traffic.envoy.destinations import destination, remembered, tried_again
+from bateau.traffic.envoy.destinations import destination, may_overflow, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
@@ -31,7 +31,7 @@ from bateau.traffic.envoy.listener import (
 )
 from bateau.traffic.envoy.model_limits import counted, named
 from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, there_is
-from bateau.traffic.envoy.names import AFFINITY, METADATA_NAMESPACE, MODEL_HEADER, PLACES
+from bateau.traffic.envoy.names import AFFINITY, FALLBACK, FULL_HEADER, METADATA_NAMESPACE, MODEL_HEADER, PLACES
 from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.route_tree import route_tree
@@ -55,7 +55,7 @@ _RETRY_ON_APP = "connect-failure,refused-stream,reset-before-request"
 _RETRY_ON_APP_SAFE = f"{_RETRY_ON_APP},reset"
 # Request headers that replicas do not get: keys end at the gateway, clients cannot choose a route by header, and
 # filters cannot read compressed responses.
-_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, KEY_HEADER]
+_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, FULL_HEADER, KEY_HEADER]
 # The name of a key is not a secret, and a translator needs it.
 _REMOVED_BUT_KEY = [name for name in _REMOVED_REQUEST_HEADERS if name != KEY_HEADER]
 # llama.cpp allows any origin; the gateway decides which origins may read responses. The name of the engine is nobody's
@@ -225,19 +225,22 @@ def _aliases(models: Sequence[Backend], taken: Collection[str]) -> Mapping[str, 
 
 def model_routes(model: Backend, alias: str | None = None, *, others: Mapping[str, Backend]) -> list[ReadObject]:
     """Return the Routes of one model, by its name or by an alias; `others` are all models, by name."""
-    return [*other_tasks(model, alias), _model_route(model, alias, others)]
+    full = [_model_route(model, alias, others, full=True)] if may_overflow(model, others) else []
+    return [*other_tasks(model, alias), *full, _model_route(model, alias, others)]
 
 
-def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend]) -> ReadObject:
+def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend], *, full: bool = False) -> ReadObject:
+    """Return the Route of a model, or with `full` that for requests for which it has no place."""
+    is_full = [{"name": FULL_HEADER, "present_match": True}] if full else []
     route: dict[str, ReadJson] = {
-        **destination(model, others),
+        **destination(model, others, full=full),
         "timeout": f"{model.routing.timeout_s or 0:g}s",
         "idle_timeout": "0s",
         "retry_policy": {**_retries(_RETRY_ON), **tried_again(model)},
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
-        "match": {"prefix": "/v1/", "headers": [_header(alias or model.name)]},
+        "match": {"prefix": "/v1/", "headers": [_header(alias or model.name), *is_full]},
         "route": route,
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
@@ -256,6 +259,8 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     places = model.hold.requests_max if model.hold else model.requests_max
     if places is not None:
         about = {**about, PLACES: str(places)}
+    if may_overflow(model, others):
+        about = {**about, FALLBACK: "yes"}
     if model.hold:
         per_filter |= holding(model.service, model.hold)
         about = {**about, **told(model.hold)}
