@@ -2,7 +2,6 @@
 
 import json
 import ssl
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -87,22 +86,6 @@ async def test_odd_answers_are_errors_of_one_line(origin: Origin) -> None:
     with pytest.raises(SourceUnreachable):
         await fetched(url)
     await origin.start()
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that only itself vouches for, with its key beside it."""
-    path = tmp_path / "ca.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-            "-nodes", "-days", "2",
-            "-subj", "/CN=a company", "-addext", "subjectAltName=IP:127.0.0.1",
-            "-keyout", str(path.with_suffix(".key")), "-out", str(path),
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return path
 
 
 async def test_a_server_is_trusted_by_the_authority_that_is_given(authority: Path) -> None:

@@ -14,7 +14,7 @@ from bateau.domain.event import Event
 from bateau.domain.release import Release
 from bateau.observe.events import CountedEvents
 from bateau.store.ledger import Ledger
-from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy import EnvoyPlane, FrontSettings
 from bateau.wiring.accounts import Accounts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.envoy import envoy_binary
@@ -36,7 +36,7 @@ def plane() -> Iterator[EnvoyPlane]:
         runtime=folder,
         listen=("127.0.0.1", 9),
         control_socket=folder / "control.sock",
-        files=FrontFiles(),
+        front=FrontSettings(),
         concurrency=1,
         clock=SystemClock(),
     )

@@ -159,7 +159,7 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=self.filters.files(keys.directory, ledger.path, inner_socket(where), settings.access.origins),
+            front=self.filters.front(keys.directory, ledger.path, inner_socket(where), settings.access.origins),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
