@@ -127,14 +127,15 @@ class LocalPlatform:
         self._adopted = False
         self.clock = SystemClock()
         self.since = self.clock.wall()
+        # Taken out of our own environment now, before any process is started that would inherit them.
+        secret = _secrets(settings.environ)
+        webhook_secret = secret(SECRET_VARIABLE)
+        collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
-        # Taken out of our own environment now, before anything is started that would inherit it.
-        secret = _secrets(settings.environ)
-        collector = collector_of(settings.instance, settings.environ, secret)
         spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
@@ -163,7 +164,6 @@ class LocalPlatform:
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
-        webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
