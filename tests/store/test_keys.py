@@ -88,6 +88,11 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         KEY % ('"x"', "1.0", '["*"], "kwh_per_day": "1"'),
         KEY % ('"x"', "1.0", '["*"], "kwh_per_day": NaN'),
         KEY % ('"x"', "1.0", '["*"], "kwh_per_month": -1'),
+        KEY % ('"x"', "1.0", '["*"], "concurrent": 99999999999999999999'),
+        KEY % ('"x"', "1.0", '["*"], "requests_per_minute": 0'),
+        KEY % ('"x"', "1.0", '["*"], "tokens_per_day": -5'),
+        KEY % ('"x"', "NaN", '["*"]'),
+        KEY % ('"x"', "1e300", '["*"]'),
     ],
 )
 def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:

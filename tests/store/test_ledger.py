@@ -141,6 +141,31 @@ async def test_a_tail_yields_each_request_once_across_rotations(ledger: Ledger) 
     assert len(all_of(ledger)) == 30
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"time": text} for text in ("nan", "inf", "-1", "1e30", "")),
+        {"duration_ms": 10**15},
+    ],
+)
+def test_a_line_of_an_impossible_time_is_damaged(ledger: Ledger, damage: dict[str, object]) -> None:
+    ledger.path.write_text(line(**damage) + line())
+    assert len(all_of(ledger)) == 1
+    assert ledger.damaged == 1
+
+
+def test_a_line_of_any_content_ends_no_reading(ledger: Ledger) -> None:
+    ledger.path.write_text("[" * 10**5 + "\n" + line())
+    assert len(all_of(ledger)) == 1
+
+
+@pytest.mark.parametrize("number", [-5, 1e999, float("nan"), 1e300, "-5"])
+def test_a_number_of_tokens_that_no_answer_can_have_is_not_known(ledger: Ledger, number: object) -> None:
+    ledger.path.write_text(line(prompt_tokens=number, completion_tokens=7))
+    (used,) = all_of(ledger)
+    assert (used.tokens_in, used.tokens_out) == (None, 7)
+
+
 def test_a_time_is_from_its_begin_to_before_its_end(ledger: Ledger) -> None:
     ledger.path.write_text("".join(line(at, key=str(at)) for at in (1.0, 2.0, 3.0)))
     assert [used.key for used in ledger.read(since=2.0, until=3.0)] == ["2.0"]

@@ -34,6 +34,8 @@ _FORMAT: Final = "1"
 _BEGUN_FORMAT: Final = "begun-1"  # of a line about a request that was sent to a replica
 _FORMAT_FIELD: Final = "v"
 _DIGITS_MAX: Final = 16
+_NUMBER_MAX: Final = 10**_DIGITS_MAX
+_TIME_MAX: Final = 10.0**11  # a line of a later time is damaged; the calendar ends then, too
 # More requests do not end before the line about their beginning, which waits 20 ms, is written.
 _ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"
@@ -222,13 +224,16 @@ def used_of(line: bytes) -> Used | None:
     """
     try:
         tree: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not is_object(tree) or tree.get(_FORMAT_FIELD) not in {_FORMAT, _BEGUN_FORMAT}:
         return None
     try:
         at = float(text_at(tree, "time"))
     except ValueError:
+        return None
+    duration_ms = _whole(tree, "duration_ms")
+    if not 0 <= at <= _TIME_MAX or (duration_ms or 0) > _TIME_MAX:
         return None
     path, route = text_at(tree, "path"), text_at(tree, "model")
     flags = text_at(tree, "flags").split(",")
@@ -246,7 +251,7 @@ def used_of(line: bytes) -> Used | None:
         tokens_in=tokens_in,
         tokens_cached=cached,
         tokens_out=out,
-        duration_ms=_whole(tree, "duration_ms"),
+        duration_ms=duration_ms,
         first_byte_ms=_whole(tree, "first_byte_ms"),
         bytes_in=_whole(tree, "bytes_in") or 0,
         bytes_out=_whole(tree, "bytes_out") or 0,
@@ -289,4 +294,6 @@ def _whole(tree: JsonObject, name: str) -> int | None:
     value = tree.get(name)
     if isinstance(value, str):  # Envoy writes what a client has sent as text
         return int(value) if value.isdecimal() and len(value) < _DIGITS_MAX else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return int(value) if 0 <= value < _NUMBER_MAX else None  # a provider may say anything
