@@ -75,6 +75,16 @@ def test_currencies_are_not_added_up() -> None:
     assert found.total.costs.energy_unknown == 1
 
 
+def test_costs_that_were_declared_by_a_clock_that_was_ahead_count_from_now_on() -> None:
+    ahead = Rates().followed_by({"chat": EUR}, began=10.0, now=10.0).followed_by({"chat": DEAR}, began=10.0, now=9e6)
+    rates = ahead.followed_by({"chat": DEAR}, began=20.0, now=20.0)
+    assert [rates.of("chat", at) for at in (19.0, 20.0, 9e6)] == [EUR, DEAR, DEAR]
+    rates = rates.followed_by({"chat": USD}, began=20.0, now=30.0)
+    assert [rates.of("chat", at) for at in (19.0, 29.0, 30.0)] == [EUR, DEAR, USD]
+    # The model was not known before, and the control plane began in the future.
+    assert Rates().followed_by({"chat": EUR}, began=9e6, now=20.0).of("chat", 20.0) == EUR
+
+
 def test_a_history_is_the_same_while_no_costs_change() -> None:
     rates = Rates().followed_by({"chat": EUR, "other": None}, began=1.0, now=2.0)
     assert rates.followed_by({"chat": EUR, "other": None}, began=5.0, now=6.0) is rates

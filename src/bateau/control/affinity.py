@@ -95,8 +95,9 @@ class Affinity:
 
 
 def _decide(model: _Watched, now: float) -> None:
+    model.on_since = min(model.on_since, now)  # the clock may have been set back
     if model.off_until is not None:
-        if now >= model.off_until:
+        if not now < model.off_until <= now + PAUSE_S_MAX:
             model.off_until, model.on_since = None, now
         return
     for times in model.times.values():
