@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.used import Used, summary
-from bateau.store.ledger import KEPT_DAYS, Ledger, Tail
+from bateau.store.ledger import KEPT_DAYS, Ledger
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -116,31 +116,6 @@ async def test_old_files_are_removed_and_a_removed_file_is_made_again(ledger: Le
     assert (old.exists(), kept.exists(), ledger.path.exists(), len(asked)) == (False, True, True, 1)
 
 
-async def test_a_tail_yields_each_request_once_across_rotations(ledger: Ledger) -> None:
-    tail, reopen = Tail(ledger), answering()[0]
-    assert list(tail.new()) == []
-    writer = ledger.path.open("a")
-    seen: list[str | None] = []
-    for number in range(30):
-        text = line(NOW - 30 * DAY + number, key=str(number))
-        writer.write(text[:10])
-        writer.flush()
-        seen += [used.key for used in tail.new()]
-        writer.write(text[10:])
-        writer.flush()
-        if number % 3 == 0:
-            await ledger.keep(answering(answers=False)[0], now=NOW + number)  # renamed, while the writer still has it
-        if number % 3 == 1:
-            writer.close()
-            writer = ledger.path.open("a")
-            await ledger.keep(reopen, now=NOW + number)
-        seen += [used.key for used in tail.new()]
-    writer.close()
-    tail.close()
-    assert seen == [str(number) for number in range(30)]
-    assert len(all_of(ledger)) == 30
-
-
 @pytest.mark.parametrize(
     "damage",
     [
@@ -238,14 +213,6 @@ def test_a_request_that_was_cut_before_the_time_of_interest_is_none_of_it(ledger
     ledger.path.write_text(begun("old", NOW - 60) + begun("new", NOW + 1))
     assert list(ledger.read(since=NOW, until=NOW + 60)) == []
     assert [each.id for each in ledger.cut(before=1e12)] == ["new"]
-    assert list(ledger.rotated(since=0)) == []
-
-
-def test_lines_about_begun_requests_are_not_new_requests(ledger: Ledger) -> None:
-    tail = Tail(ledger)
-    ledger.path.write_text(begun("a") + line(id="a"))
-    assert [each.id for each in tail.new()] == ["a"]
-    tail.close()
 
 
 def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Ledger) -> None:
@@ -256,16 +223,3 @@ def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Le
 def test_what_chose_the_replica_is_known_only_for_models_with_affinity(ledger: Ledger) -> None:
     ledger.path.write_text(line(balanced_by="prefix") + line(balanced_by="requests") + line())
     assert [used.balanced_by for used in all_of(ledger)] == ["prefix", "requests", None]
-
-
-def test_a_tail_from_now_leaves_out_the_requests_that_are_there(ledger: Ledger) -> None:
-    ledger.path.write_text(line(id="old"))
-    tail = Tail(ledger, from_now=True)
-    assert list(tail.new()) == []
-    with ledger.path.open("a") as file:
-        file.write(line(id="new"))
-    assert [used.id for used in tail.new()] == ["new"]
-    ledger.path.replace(ledger.path.with_name("requests-x.jsonl"))
-    ledger.path.write_text(line(id="after a rotation"))
-    assert [used.id for used in tail.new()] == ["after a rotation"]
-    tail.close()

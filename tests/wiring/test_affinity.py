@@ -10,6 +10,7 @@ from bateau.domain.status import AffinityStatus
 from bateau.store.ledger import Ledger
 from bateau.wiring.affinity import AffinityWatch
 from control.world import World, app, external, model, world
+from wiring.fed import Fed
 
 
 @pytest.fixture
@@ -17,6 +18,17 @@ def ledger(tmp_path: Path) -> Ledger:
     made = Ledger(tmp_path / "usage")
     made.open()
     return made
+
+
+class Watch:
+    """The watch of a control plane."""
+
+    def __init__(self, ledger: Ledger, w: World) -> None:
+        self.fed = Fed(ledger, AffinityWatch(ledger, w.control))
+
+    def keep(self, now: float) -> None:
+        self.fed.keep(now)
+        self.fed.consumer.decide(now)
 
 
 def write(ledger: Ledger, now: float, *, prefix_ms: int, requests_ms: int) -> None:
@@ -42,33 +54,33 @@ async def test_affinity_that_is_slower_is_off_in_the_traffic_and_in_the_status_a
     async with world(chat=model(replicas=2), big=external(), shop=app()) as w:
         await w.until(lambda: w.status.settled)
         assert published(w) == {"chat": True, "big": False}
-        watch, now = AffinityWatch(ledger, w.control), w.clock.wall()
+        watch, now = Watch(ledger, w), w.clock.wall()
         write(ledger, now, prefix_ms=900, requests_ms=1)  # before it was followed
-        await watch.keep(now)
+        watch.keep(now)
         assert status_of(w, "model/chat") == AffinityStatus(
             on=True, says="the turns of a conversation go to one replica"
         )
         assert status_of(w, "model/big") is None
         assert status_of(w, "app/shop") is None
         write(ledger, now, prefix_ms=900, requests_ms=100)
-        await watch.keep(now)
+        watch.keep(now)
         await w.until(lambda: published(w) == {"chat": False, "big": False})
         found = status_of(w, "model/chat")
         assert found
         assert not found.on
         assert "after 900 ms with it (30 requests), and after 100 ms without (30 requests)" in found.says
-        await watch.keep(now + PAUSE_S)
+        watch.keep(now + PAUSE_S)
         await w.until(lambda: published(w) == {"chat": True, "big": False})
-        watch.close()
+        watch.fed.close()
 
 
 async def test_with_one_replica_nothing_is_compared(ledger: Ledger) -> None:
     async with world(chat=model()) as w:
         await w.until(lambda: w.status.settled)
-        watch, now = AffinityWatch(ledger, w.control), w.clock.wall()
-        await watch.keep(now)
+        watch, now = Watch(ledger, w), w.clock.wall()
+        watch.keep(now)
         write(ledger, now, prefix_ms=900, requests_ms=100)
-        await watch.keep(now)
+        watch.keep(now)
         assert published(w) == {"chat": True}
 
 
@@ -77,4 +89,4 @@ async def test_a_model_without_the_field_has_none(ledger: Ledger) -> None:
         await w.until(lambda: w.status.settled)
         assert published(w) == {"chat": False}
         assert status_of(w, "model/chat") == AffinityStatus(on=False, says="spec.affinity is none")
-        await AffinityWatch(ledger, w.control).keep(w.clock.wall())
+        Watch(ledger, w).keep(w.clock.wall())

@@ -136,12 +136,10 @@ class LocalPlatform:
         keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
-        spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
         budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
-        self.accounts = Accounts(where, ledger, keys, budgets, spans)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
@@ -202,6 +200,10 @@ class LocalPlatform:
             )
         )
         self.control.status = self.status
+        spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
+        self.accounts = Accounts(
+            where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
+        )
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""
