@@ -40,7 +40,7 @@ class Accounts:
         self.counters = KeptCounters(ledger, StateFile(where.state / "usage.json"), Owners(keys))
         self.spans = spans
         self._ledger = ledger
-        self._affinity = AffinityWatch(ledger, control)
+        self._affinity = AffinityWatch(ledger, control, StateFile(where.state / "affinity.json"))
         self._clock = clock
         consumers: list[Consumer] = [budgets, self.counters, self._affinity]
         self._feed = Feed(ledger, [*consumers, *([spans] if spans else [])])
