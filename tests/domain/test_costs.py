@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from bateau.domain.costs import Costs, CostSum, Energy, Price, Rate, Rates, Tokens, amount_of
-from bateau.domain.used import Sum, Used, summary
+from bateau.domain.used import Group, Used, summary
 
 EUR = Costs(money=Price(currency="EUR", input=1.0, cached=0.25, output=4.0))
 DEAR = Costs(money=Price(currency="EUR", input=100.0, output=400.0))
@@ -17,7 +17,7 @@ def used(at: float = 0.0, model: str | None = "chat", **more: Any) -> Used:
 
 
 def costs(rates: Rates, *requests: Used) -> CostSum:
-    found = Sum()
+    found = Group()
     for each in requests:
         found.add(each, rates)
     return found.costs

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -123,7 +124,7 @@ async def test_old_files_are_removed_and_a_removed_file_is_made_again(ledger: Le
         {"duration_ms": 10**15},
     ],
 )
-def test_a_line_of_an_impossible_time_is_damaged(ledger: Ledger, damage: dict[str, object]) -> None:
+def test_a_line_of_an_impossible_time_is_damaged(ledger: Ledger, damage: dict[str, Any]) -> None:
     ledger.path.write_text(line(**damage) + line())
     assert len(all_of(ledger)) == 1
     assert ledger.damaged == 1
@@ -156,10 +157,10 @@ def test_unknown_tokens_are_not_zero(ledger: Ledger) -> None:
     )
     found = summary(all_of(ledger), "key", owners={})
     assert list(found.by) == ["(no key)", "a", "b"]
-    a = found.by["a"]
+    a = found.by["a"].sum
     assert (a.requests, a.errors, a.uncounted, a.tokens_in, a.tokens_out) == (3, 1, 1, 10, 0)
-    assert found.by["b"].uncounted == 0
-    assert (found.total.requests, found.total.errors) == (5, 2)
+    assert found.by["b"].sum.uncounted == 0
+    assert (found.total.sum.requests, found.total.sum.errors) == (5, 2)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_requests_are_summed_by(ledger: Ledger, by: str, groups: list[str]) -> N
     )
     found = summary(all_of(ledger), by, owners={"ci": "ada"})  # pyright: ignore[reportArgumentType]
     assert list(found.by) == groups
-    assert sum(each.requests for each in found.by.values()) == found.total.requests == 3
+    assert sum(each.sum.requests for each in found.by.values()) == found.total.sum.requests == 3
 
 
 def test_the_owner_of_a_token_is_that_of_its_line(ledger: Ledger) -> None:
@@ -188,7 +189,7 @@ def test_the_owner_of_a_token_is_that_of_its_line(ledger: Ledger) -> None:
     )  # fmt: skip
     requests = [*all_of(ledger), *ledger.cut(before=NOW + 10)]
     found = summary(requests, "owner", owners={"ci": "me"})
-    assert {owner: each.requests for owner, each in found.by.items()} == {
+    assert {owner: each.sum.requests for owner, each in found.by.items()} == {
         "ada@old.example": 1,
         "ada@new.example": 2,
         "me": 1,

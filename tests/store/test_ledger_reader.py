@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bateau.store.ledger import Ledger
-from bateau.store.ledger_reader import LedgerReader, end_of, position_in, start_of
+from bateau.store.ledger_reader import LedgerReader, Position, end_of, position_in, start_of
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -196,7 +196,8 @@ async def test_readers_that_have_read_everything_are_at_the_same_position(ledger
     for day in range(4):
         with ledger.path.open("a") as file:
             file.write("".join(line(f"{day}-{number}", NOW + day * DAY) for number in range(9)))
-        readers += [LedgerReader(ledger, position) for position in (end_of(ledger), start_of(ledger, NOW), {})]
+        positions: tuple[Position, ...] = (end_of(ledger), start_of(ledger, NOW), {})
+        readers += [LedgerReader(ledger, position) for position in positions]
         for reader in readers:
             rest(reader)
         await ledger.keep(reopened(answers=day % 2 == 0), now=NOW + (day + 1) * DAY + 1)

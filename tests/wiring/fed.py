@@ -1,6 +1,7 @@
 """A ledger, and a feed with one consumer."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Generic, TypeVar
 
@@ -37,7 +38,7 @@ def opened(base: Path) -> Ledger:
     return made
 
 
-def write(ledger: Ledger, *lines: dict[str, object]) -> None:
+def write(ledger: Ledger, *lines: Mapping[str, object]) -> None:
     """Write lines as the gateway does."""
     with ledger.path.open("a") as file:
         file.writelines(

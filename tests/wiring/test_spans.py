@@ -179,7 +179,7 @@ async def test_while_a_collector_is_away_few_spans_are_in_memory(instance: Insta
 
 async def test_while_a_collector_is_away_few_parts_are_in_memory(instance: Instance) -> None:
     sender = instance.sender()
-    taken = 0
+    taken = before = 0
     for _ in range(3 * PARTS_MAX):
         instance.write(1, traceparent=f"{TRACE}-00")
         sender.turn(NOW)

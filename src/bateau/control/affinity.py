@@ -1,6 +1,6 @@
 """Decide for which models affinity is on: it is off while the requests that are balanced without it are faster.
 
-Called by control.current_traffic and control.loop. Pure: it is given the requests and the time.
+Called by control.current_traffic, control.loop and wiring.affinity. Pure: it is given the requests and the time.
 
 The gateway balances a few requests of each conversation without affinity, by chance, and the ledger says which. So both
 kinds meet the same prompts and the same load, and the logarithms of their times to first byte can be compared.

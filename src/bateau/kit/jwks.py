@@ -1,6 +1,7 @@
 """Take from a JSON Web Key Set the keys that may verify signatures.
 
-Called by api.issuer_json, cli.issuers and sources.issuer. Source: RFC 7517; RFC 7518, section 6; RFC 8037.
+Called by api.issuer_json, cli.issuers, sources.issuer and store.issuers. Source: RFC 7517; RFC 7518, section 6; RFC
+8037.
 
 Envoy refuses the keys of all issuers where it cannot use any of one, so only keys that it can use are taken.
 

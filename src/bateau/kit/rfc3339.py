@@ -1,6 +1,6 @@
 """Write a time as RFC 3339 wants it, in UTC and to the second.
 
-Called by api.issuer_json, api.key_json, api.usage_json, cli.usage, specs.kinds.key and traffic.envoy.key_filters.
+Called by api, cli, specs, store, traffic and wiring.
 """
 
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
 """Compare requests, and have affinity turned off for a model where requests without it are faster.
 
-Called by wiring.chores.
+Called by wiring.accounts.
 
 Invariant: a decision is in the traffic of the gateway and in the status, and restarts nothing. Held by
 tests/wiring/test_affinity.py and
@@ -29,8 +29,8 @@ _FORMAT: Final = 1
 class AffinityWatch:
     """The decisions in `Control.affinity` of one instance. A consumer of the ledger."""
 
-    wrong: Final = "affinity is not compared at the moment"
-    lines_max: Final = 20_000
+    wrong: str = "affinity is not compared at the moment"
+    lines_max: int = 20_000
 
     def __init__(self, ledger: Ledger, control: Control, file: StateFile) -> None:
         self._ledger = ledger

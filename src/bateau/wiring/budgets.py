@@ -9,7 +9,6 @@ tests/local/test_costs.py.
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final
 
 from bateau.control.budgets import Spending, Spent, first_of_month
 from bateau.domain.api_key import ApiKey
@@ -63,8 +62,8 @@ class Budgets:
     A consumer of the ledger: it reads what was used since the month began whenever it begins.
     """
 
-    wrong: Final = "usage is not charged at the moment, and refused keys stay refused"
-    lines_max: Final = 20_000
+    wrong: str = "usage is not charged at the moment, and refused keys stay refused"
+    lines_max: int = 20_000
 
     def __init__(
         self, keys: Keys, ledger: Ledger, rates: FollowedRates, limits: Callable[[], Mapping[str, Limits]]

@@ -59,8 +59,8 @@ class _Part:
 class SpanSender:
     """The spans of one instance. A consumer of the ledger. `server` is the address of its endpoint."""
 
-    wrong: Final = "spans are not sent at the moment"
-    lines_max: Final = BATCH_MAX
+    wrong: str = "spans are not sent at the moment"
+    lines_max: int = BATCH_MAX
 
     def __init__(
         self,

@@ -32,8 +32,8 @@ _FORGET_S: Final = 60.0
 class KeptCounters:
     """The counters of one instance. A consumer of the ledger."""
 
-    wrong: Final = "usage is not counted for the metrics at the moment"
-    lines_max: Final = 20_000
+    wrong: str = "usage is not counted for the metrics at the moment"
+    lines_max: int = 20_000
 
     def __init__(self, ledger: Ledger, file: StateFile, owners: Owners) -> None:
         self._ledger = ledger
