@@ -2,6 +2,8 @@
 
 Called by wiring.accounts.
 
+Invariant: a decision holds across restarts of the control plane. Held by
+tests/wiring/test_affinity.py::test_affinity_that_is_off_stays_off_after_a_restart.
 Invariant: a decision is in the traffic of the gateway and in the status, and restarts nothing. Held by
 tests/wiring/test_affinity.py and
 tests/traffic/test_affinity.py::test_it_is_turned_off_and_on_without_replacing_the_cluster.
@@ -42,7 +44,7 @@ class AffinityWatch:
         self._new: list[Used] = []
 
     def begin(self, now: float) -> Position | None:
-        """Read while a model has several replicas; what was used before that is not compared. Raises OSError."""
+        """Read while a model has several replicas; earlier requests are not compared. Raises OSError."""
         del now
         replicas = self._control.traffic.affine.values()
         if not self._control.affinity.is_available or not any(number > 1 for number in replicas):

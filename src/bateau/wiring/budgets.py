@@ -59,7 +59,7 @@ class FollowedRates:
 class Budgets:
     """The budgets of one instance's keys and models. `limits` returns the limits of each model, by name.
 
-    A consumer of the ledger: it reads what was used since the month began whenever it begins.
+    A consumer of the ledger: whenever it begins, it reads all requests of the month.
     """
 
     wrong: str = "usage is not charged at the moment, and refused keys stay refused"
@@ -123,7 +123,7 @@ class Budgets:
         self._report_unknown(self._spending, now)
 
     def close(self) -> None:
-        """Forget what was used; it is read again."""
+        """Forget the requests; they are read again."""
         self._spending = None
 
     def _write(self, refused: _Refused, at_models: list[Refusal]) -> None:

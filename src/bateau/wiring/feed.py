@@ -7,7 +7,7 @@ Invariant: each line is read and understood once for all consumers that keep up.
 tests/wiring/test_feed.py::test_a_line_is_understood_once_for_all_that_keep_up.
 Invariant: a consumer that fails is reported once, and changes nothing for the others. Held by
 tests/wiring/test_feed.py::test_a_consumer_that_fails_stops_no_other.
-Refused: a queue for each consumer. What is in it is lost with the control plane; the ledger is not.
+Refused: a queue for each consumer. Its requests are lost with the control plane; the ledger is not.
 """
 
 import threading
@@ -25,7 +25,7 @@ class Consumer(Protocol):
 
     @property
     def wrong(self) -> str:
-        """What is said where it fails."""
+        """The beginning of the report if it fails."""
         ...
 
     @property
@@ -34,7 +34,7 @@ class Consumer(Protocol):
         ...
 
     def begin(self, now: float) -> Position | None:
-        """Return from where on it wants to read: what it was given last, or another position. None: not now.
+        """Return from where on it wants to read: the position that it was given last, or another one. None: not now.
 
         May raise ControlError and OSError; then it is asked again, and misses nothing.
         """
@@ -45,11 +45,11 @@ class Consumer(Protocol):
         ...
 
     def settle(self, now: float, *, at_end: bool) -> None:
-        """Act upon what was taken. `at_end`: nothing more is to be taken now. May raise ControlError and OSError."""
+        """Act upon the requests. `at_end`: there are no more at the moment. May raise ControlError and OSError."""
         ...
 
     def close(self) -> None:
-        """End, and write what is to be kept. May raise ControlError."""
+        """End, and write the state that is kept. May raise ControlError."""
         ...
 
 
@@ -78,7 +78,7 @@ class Feed:
             return any(each.wants and not each.at_end for each in self._served)
 
     def close(self) -> None:
-        """End all consumers. What one of them cannot write is read again by the next control plane."""
+        """End all consumers. If one of them cannot write its state, the next control plane reads its requests again."""
         with self._lock:
             for each in self._served:
                 each.close()
@@ -115,7 +115,7 @@ class Feed:
 
 
 class _Served:
-    """One consumer, and what this turn has for it. Its position is None until it has one."""
+    """One consumer in one turn. Its position is None until it has one."""
 
     def __init__(self, consumer: Consumer) -> None:
         self.consumer = consumer

@@ -11,7 +11,7 @@ logger = logging.getLogger(__name__)
 
 
 class Reported:
-    """The last failure of one thing. `wrong` is what is said about it."""
+    """The last failure of one thing. Its report begins with `wrong`."""
 
     def __init__(self, wrong: str) -> None:
         self._wrong = wrong
