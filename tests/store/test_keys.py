@@ -1,5 +1,6 @@
 """The file of keys: nothing is lost, nothing is shown, and damage never opens an endpoint."""
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +104,15 @@ def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: 
     with pytest.raises(ControlError):
         add(path, "a")
     assert path.read_text() == content
+
+
+def test_a_change_within_one_tick_of_the_clock_is_noticed(tmp_path: Path) -> None:
+    path, stamps = tmp_path / "keys.json", set[object]()
+    for number in range(2):
+        add(path, f"k{number}")
+        os.utime(path, ns=(10**18, 10**18))
+        stamps.add(KeyFile(path).stamp)
+    assert len(stamps) == 2
 
 
 def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:

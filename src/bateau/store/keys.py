@@ -86,12 +86,16 @@ class KeyFile:
         self._file = StateFile(path)
 
     @property
-    def stamp(self) -> float | None:
-        """When the file was written last, in seconds since the epoch; None if there is none."""
+    def stamp(self) -> tuple[int, int] | None:
+        """Something that differs after each change; None if there is no file.
+
+        The time alone would not do: the kernel's clock of files moves every few milliseconds.
+        """
         try:
-            return self._path.stat().st_mtime
+            about = self._path.stat()
         except OSError:
             return None
+        return about.st_mtime_ns, about.st_ino
 
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged or of a newer version."""

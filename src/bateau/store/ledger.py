@@ -36,7 +36,7 @@ _FORMAT_FIELD: Final = "v"
 _NAME: Final = "requests-%Y%m%dT%H%M%S"
 _DIGITS_MAX: Final = 16
 _NUMBER_MAX: Final = 10**_DIGITS_MAX
-_TIME_MAX: Final = 10.0**11  # a line of a later time is damaged; the calendar ends then, too
+_TIME_MAX: Final = 10.0**10  # seconds until the year 2286, and milliseconds of 115 days: beyond, a line is damaged
 # More requests do not end before the line about their beginning, which waits 20 ms, is written.
 _ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"

@@ -72,7 +72,7 @@ class Budgets:
         self._limits = limits
         self._ledger = ledger
         self._rates = rates
-        self._stamp: float | None = None
+        self._stamp: tuple[int, int] | None = None
         self._limited: tuple[ApiKey, ...] = ()
         self._limits_now: Mapping[str, Limits] = {}
         self._spending: Spending | None = None
