@@ -294,7 +294,16 @@ async def test_an_orderly_end_does_not_wait_for_a_collector_and_loses_nothing(in
     assert instance.arrived == ["r0", "r1", "r2", "r3"]
 
 
-@pytest.mark.parametrize("content", ["{", '{"format": 99}', '{"format": 2, "spans_format": 9}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        "{",
+        '{"format": 99}',
+        '{"format": 2, "spans_format": 9}',
+        '{"format": 2, "spans_format": 1}',
+        '{"format": 2, "spans_format": 1, "position": {"a": -1}}',
+    ],
+)
 async def test_a_position_that_cannot_be_read_is_reported_and_sends_nothing_again(
     instance: Instance, content: str, caplog: pytest.LogCaptureFixture
 ) -> None:

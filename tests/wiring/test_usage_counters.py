@@ -179,6 +179,22 @@ def test_a_full_disk_stops_no_counting(
     assert instance.requests() == 6
 
 
+def test_a_damaged_position_counts_nothing_twice(instance: Instance, caplog: pytest.LogCaptureFixture) -> None:
+    instance.counters.turn(0.0)
+    instance.write(3)
+    instance.counters.turn(1.0)
+    instance.counters.close()
+    tree = json.loads(instance.file.read_text())
+    instance.file.write_text(json.dumps({**tree, "position": dict.fromkeys(tree["position"], -7)}))
+    instance.counters = instance.started()
+    instance.counters.turn(2.0)
+    assert instance.requests() == 3
+    assert "is damaged" in caplog.text
+    instance.write(1)
+    instance.counters.turn(3.0)
+    assert instance.requests() == 4
+
+
 @pytest.mark.parametrize("content", ["{", '{"format": 99}', '{"format": 2, "usage_format": 9}'])
 def test_a_file_that_cannot_be_read_is_reported_and_the_counters_begin_again(
     instance: Instance, content: str, caplog: pytest.LogCaptureFixture

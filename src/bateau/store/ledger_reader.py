@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Final, cast
 
 from bateau.domain.used import Used
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import JsonObject, is_object
 from bateau.store.ledger import Ledger, used_of
 
 Position = Mapping[str, int]
@@ -146,10 +146,12 @@ class LedgerReader:
         return self._unpacking.handle
 
 
-def position_in(tree: object) -> Position:
-    """Return the position in a tree that was kept."""
-    found = object_at(tree, "position")
-    return {mark: offset for mark, offset in found.items() if type(offset) is int and offset >= 0}
+def position_in(tree: JsonObject) -> Position | None:
+    """Return the position in a tree that was kept; None if it is damaged: an empty one would be before all lines."""
+    found = tree.get("position")
+    if not is_object(found) or not all(type(offset) is int and offset >= 0 for offset in found.values()):
+        return None
+    return {mark: offset for mark, offset in found.items() if isinstance(offset, int)}
 
 
 def end_of(ledger: Ledger) -> Position:

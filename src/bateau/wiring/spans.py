@@ -213,11 +213,12 @@ class SpanSender:
 
     def _opened(self) -> Position:
         tree = self._file.load()
-        if tree.get("spans_format") != _FORMAT:
+        position = position_in(tree) if tree.get("spans_format") == _FORMAT else None
+        if position is None:
             if tree:
                 logger.error("the position of the spans is in a format that this version does not know: it is not used")
             return end_of(self._ledger)
-        return position_in(tree)
+        return position
 
 
 def sender_of(

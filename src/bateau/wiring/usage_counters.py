@@ -103,7 +103,10 @@ class KeptCounters:
                 logger.error("the counters of usage are in a format that this version does not know, and begin again")
             return end_of(self._ledger)
         self._counters = from_trees(array_at(tree, "series"))
-        return position_in(tree)
+        if (position := position_in(tree)) is None:
+            logger.error("the position of the counters of usage is damaged: requests since the last one are missing")
+            return end_of(self._ledger)
+        return position
 
 
 def _is_due(last: float | None, now: float, every_s: float) -> bool:
