@@ -27,7 +27,7 @@ KEYS = SigningKeys(url=ISSUER.url, jwks=JWKS or "", fetched_at=2.0, failing_sinc
 def test_issuers_are_read_as_they_were_written(tmp_path: Path) -> None:
     file = IssuerFile(tmp_path / "issuers.json")
     assert file.load() == ()
-    other = Issuer(name="a", url="https://a.example.org", audiences=("x",), created_at=2.5)
+    other = Issuer(name="a", url='https://a.example.org/"', audiences=('"x"', "a\\b"), created_at=2.5)
     file.save([ISSUER, other])
     assert IssuerFile(tmp_path / "issuers.json").load() == (other, ISSUER)
     assert (tmp_path / "issuers.json").stat().st_mode & 0o777 == 0o600

@@ -26,6 +26,7 @@ _FORMAT: Final = 1
 _KEYS_FORMAT: Final = 1
 _LISTS: Final = ("audiences", "models")
 _TEXTS: Final = ("name", "url", "owner_claim", "models_claim")
+_IN_LUA: Final = ("name", "owner_claim", "models_claim", "models")
 _QUOTES: Final = frozenset('"\\')
 
 
@@ -102,7 +103,8 @@ def _wrong(issuer: Issuer) -> str | None:
     """Return the name of a field whose value no command writes, and no gateway could use; None if there is none."""
     texts = {name: (getattr(issuer, name),) for name in _TEXTS} | {name: getattr(issuer, name) for name in _LISTS}
     for name, values in texts.items():
-        if not all(text.isascii() and text.isprintable() and not _QUOTES & {*text} for text in values):
+        refused = _QUOTES if name in _IN_LUA else frozenset[str]()
+        if not all(text.isascii() and text.isprintable() and not refused & {*text} for text in values):
             return name
     if not is_time(issuer.created_at):
         return "created_at"
