@@ -129,6 +129,7 @@ def test_a_secret_is_an_error_that_does_not_repeat_it(fields: dict[str, Any], sa
         ({"expiresAt": "0099-01-01"}, "is not a time"),
         ({"expiresAt": "0001-01-01T00:00:00+23:00"}, "is not a time"),
         ({"limits": {"concurrent": 10**27}}, "more than"),
+        ({"limits": {"tokensPerDay": 10**27}}, "more than"),
         ({"expiresAt": "soon"}, "is not a time"),
         ({"limits": {"requestsPerMinute": 0}}, "spec.limits.requestsPerMinute is 0, less than 1"),
         ({"limits": {"requestsPerMinute": 2**40}}, "more than 1000000000"),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bateau.domain.api_key import ApiKey
+from bateau.domain.api_key import NUMBER_MAX, REQUESTS_MAX, ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.money import Money
 from bateau.store.keys import KeyFile
@@ -104,6 +104,16 @@ def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: 
     with pytest.raises(ControlError):
         add(path, "a")
     assert path.read_text() == content
+
+
+def test_the_largest_numbers_of_commands_and_documents_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    names = ("concurrent", "tokens_per_minute", "tokens_per_day", "tokens_per_month")
+    most = dict.fromkeys(names, NUMBER_MAX)
+    with KeyFile(path).changing() as keyring:
+        added = replace(key("a"), **most, requests_per_minute=REQUESTS_MAX, kwh_per_day=999_999_999_999.9)  # pyright: ignore[reportArgumentType]
+        KeyFile(path).save(keyring.with_key(added))
+    assert KeyFile(path).load().by_name == {"a": added}
 
 
 def test_a_change_within_one_tick_of_the_clock_is_noticed(tmp_path: Path) -> None:

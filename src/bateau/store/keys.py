@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_type_hints
 
-from bateau.domain.api_key import ApiKey
+from bateau.domain.api_key import NUMBER_MAX, ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_array, is_object, text_at, texts_at
 from bateau.kit.money import Money
@@ -38,7 +38,6 @@ _NUMBERS: Final = (
     "kwh_per_day",
     "kwh_per_month",
 )
-_NUMBER_END: Final = 2**63
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -197,7 +196,7 @@ def _wrong(key: ApiKey) -> str | None:
         if (time := getattr(key, name)) is not None and not is_time(time):
             return name
     for name in _NUMBERS:
-        if (number := getattr(key, name)) is not None and not 0 < number < _NUMBER_END:  # not NaN either
+        if (number := getattr(key, name)) is not None and not 0 < number <= NUMBER_MAX:  # not NaN either
             return name
     return None
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 
-from bateau.domain.api_key import ALL_MODELS, GLOB, REQUESTS_MAX, ApiKey
+from bateau.domain.api_key import ALL_MODELS, GLOB, NUMBER_MAX, REQUESTS_MAX, ApiKey
 from bateau.domain.problem import Problem
 from bateau.domain.spec import API_VERSION, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN
@@ -86,11 +86,11 @@ class KeyLimits:
         "Requests in flight at once. Only the native filter counts them.",
         default=None,
         minimum=1,
-        maximum=REQUESTS_MAX,
+        maximum=NUMBER_MAX,
     )
-    tokens_per_minute: int | None = described("Tokens in a minute.", default=None, minimum=1)
-    tokens_per_day: int | None = described("Tokens in a day, in UTC.", default=None, minimum=1)
-    tokens_per_month: int | None = described("Tokens in a month, in UTC.", default=None, minimum=1)
+    tokens_per_minute: int | None = described("Tokens in a minute.", default=None, minimum=1, maximum=NUMBER_MAX)
+    tokens_per_day: int | None = described("Tokens in a day, in UTC.", default=None, minimum=1, maximum=NUMBER_MAX)
+    tokens_per_month: int | None = described("Tokens in a month, in UTC.", default=None, minimum=1, maximum=NUMBER_MAX)
 
 
 @dataclass(frozen=True, kw_only=True)
