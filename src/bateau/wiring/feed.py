@@ -89,7 +89,7 @@ class Feed:
         reader = self._reader_at(together[0].position or {})
         try:
             requests = reader.read(min(each.consumer.lines_max for each in together))
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - it is reported, and the others are served
             for each in together:
                 each.failed(error)
             return
