@@ -18,6 +18,9 @@ from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import External, Limits, ModelServer, ServiceKey, Workload
 
+# With the replicas of a model that falls asleep, in the cluster that they had.
+_OF_MODELS = ("openai", "leaving")
+
 
 def endpoints(
     release: Release,
@@ -71,7 +74,7 @@ def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:
     """Mark the models that others name to answer for them."""
     named = {name for each in backends for name in each.routing.others}
     for backend in backends:
-        is_named = backend.protocol == "openai" and backend.name in named
+        is_named = backend.protocol in _OF_MODELS and backend.name in named
         yield replace(backend, answers_for_others=True) if is_named else backend
 
 
@@ -179,6 +182,7 @@ def _left(backend: Backend, endpoints: tuple[Endpoint, ...], generation: int | N
         generation=generation,
         requests_max=backend.requests_max,
         reuses_connections=backend.reuses_connections,
+        answers_for_others=backend.answers_for_others,
     )
 
 

@@ -1,6 +1,6 @@
 """The one loop of a site: compare the specs with the running services, and close the gap.
 
-Called by control.status, wiring.affinity, wiring.local and wiring.metrics.
+Called by control.status and wiring.
 
 Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
 Held by tests/control/test_texts.py and tests/control/test_snapshots.py::test_quiet_turns_make_no_snapshot.

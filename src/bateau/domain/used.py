@@ -106,7 +106,7 @@ class Refusal:
 class Sum:
     """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens.
 
-    The tokens and costs of `estimated` ones are in the sums.
+    The tokens of `estimated` ones are in the sum.
     """
 
     requests: int = 0
@@ -116,14 +116,12 @@ class Sum:
     tokens_out: int = 0
     uncounted: int = 0
     estimated: int = 0
-    costs: CostSum = field(default_factory=CostSum)
 
-    def add(self, used: Used, rates: Rates = _NO_RATES) -> None:
-        """Add one request. `rates` are the costs of models."""
+    def add(self, used: Used) -> None:
+        """Add one request."""
         self.requests += 1
         self.errors += used.is_error
         self.uncounted += used.tokens is None
-        self.costs.add(used.tokens, rates.of(used.answered_by, used.at))
         self.estimated += used.estimated
         self.tokens_in += used.tokens_in or 0
         self.tokens_cached += used.tokens_cached or 0
@@ -131,11 +129,24 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """Sums by group, in the order of groups, and of all."""
+class Group:
+    """The sum of some requests, and what they cost. The tokens of estimated ones are in both."""
 
-    by: Mapping[str, Sum] = field(default_factory=dict[str, Sum])
-    total: Sum = field(default_factory=Sum)
+    sum: Sum = field(default_factory=Sum)
+    costs: CostSum = field(default_factory=CostSum)
+
+    def add(self, used: Used, rates: Rates) -> None:
+        """Add one request. `rates` are the costs of models."""
+        self.sum.add(used)
+        self.costs.add(used.tokens, rates.of(used.answered_by, used.at))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Groups of requests, in the order of their names, and all together."""
+
+    by: Mapping[str, Group] = field(default_factory=dict[str, Group])
+    total: Group = field(default_factory=Group)
 
 
 def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str], rates: Rates = _NO_RATES) -> Summary:
@@ -145,13 +156,13 @@ def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str], rate
     owner, unless it was cut; then it is that of the request before it with a token of the same subject.
     """
     group, owners = _GROUPS[by], dict(owners)
-    found: dict[str, Sum] = {}
-    total = Sum()
+    found: dict[str, Group] = {}
+    total = Group()
     for used in requests:
         total.add(used, rates)
         if used.key and used.owner:
             owners[used.key] = used.owner
-        found.setdefault(group(used, owners), Sum()).add(used, rates)
+        found.setdefault(group(used, owners), Group()).add(used, rates)
     return Summary(by=dict(sorted(found.items())), total=total)
 
 

@@ -21,7 +21,7 @@ from bateau.kit.position import Position
 from bateau.kit.yaml_writer import write_document
 from bateau.sources.spec_files import SpecFiles
 from bateau.sources.spec_names import ENDINGS
-from bateau.specs import read_file
+from bateau.specs import read, read_file
 from bateau.specs.kinds.key import KIND, key_document
 from bateau.wiring.keys import with_secret
 
@@ -47,10 +47,14 @@ def create_document(wanted: ApiKey, place: Path) -> tuple[Path, str]:
             f"{there.position} declares a key {key.name} already",
             hint=f"choose another name, or give it a new secret: bateau keys rotate {key.name} --to-spec {place}",
         )
+    document = write_document(key_document(key))
+    for wrong in read({path.name: document}).problems:
+        if wrong.severity is Severity.ERROR:
+            raise ControlError(f"{wrong.says}, so no document was written", hint=wrong.hint)
     before = _text(path) if path.exists() else ""
     between = "---\n" if before.strip() else ""
     end = "" if not before or before.endswith("\n") else "\n"
-    _write(path, f"{before}{end}{between}{write_document(key_document(key))}", key)
+    _write(path, f"{before}{end}{between}{document}", key)
     return path, secret
 
 

@@ -13,13 +13,13 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 
-from bateau.domain.api_key import ALL_MODELS, GLOB, REQUESTS_MAX, ApiKey
+from bateau.domain.api_key import ALL_MODELS, GLOB, NUMBER_MAX, REQUESTS_MAX, ApiKey
 from bateau.domain.problem import Problem
 from bateau.domain.spec import API_VERSION, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN
 from bateau.kit.json_value import JsonObject, ReadObject, texts_at
 from bateau.kit.position import leaves
-from bateau.kit.rfc3339 import rfc3339
+from bateau.kit.rfc3339 import is_time, rfc3339
 from bateau.kit.schema import build, described
 from bateau.kit.secret_key import PATTERN
 from bateau.kit.suggest import suggestion
@@ -63,9 +63,10 @@ def ends_at(text: str) -> float | None:
         if found is None:
             return None
         time = datetime.fromisoformat(text)
-        return (time if found[1] else time.replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+        seconds = (time if found[1] else time.replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
     except (ValueError, OverflowError):
         return None
+    return seconds if is_time(seconds) else None
 
 
 def _wrong_time(text: str) -> Wrong | None:
@@ -82,11 +83,14 @@ class KeyLimits:
         "Requests in a minute, counted when they arrive.", default=None, minimum=1, maximum=REQUESTS_MAX
     )
     concurrent: int | None = described(
-        "Requests in flight at once. Only the native filter counts them.", default=None, minimum=1
+        "Requests in flight at once. Only the native filter counts them.",
+        default=None,
+        minimum=1,
+        maximum=NUMBER_MAX,
     )
-    tokens_per_minute: int | None = described("Tokens in a minute.", default=None, minimum=1)
-    tokens_per_day: int | None = described("Tokens in a day, in UTC.", default=None, minimum=1)
-    tokens_per_month: int | None = described("Tokens in a month, in UTC.", default=None, minimum=1)
+    tokens_per_minute: int | None = described("Tokens in a minute.", default=None, minimum=1, maximum=NUMBER_MAX)
+    tokens_per_day: int | None = described("Tokens in a day, in UTC.", default=None, minimum=1, maximum=NUMBER_MAX)
+    tokens_per_month: int | None = described("Tokens in a month, in UTC.", default=None, minimum=1, maximum=NUMBER_MAX)
 
 
 @dataclass(frozen=True, kw_only=True)

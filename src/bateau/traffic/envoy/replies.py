@@ -50,6 +50,19 @@ class Reply:
     kind: str = field(default="server_error")
 
 
+def _used_up(policy: str, text: str, *, again_s: int, code: str = "rate_limit_exceeded", kind: str = "tokens") -> Reply:
+    """Return the error where a policy refuses a key or a model because of its usage."""
+    return Reply(
+        status=403,
+        details=f"rbac_access_denied_matched_policy[{policy}",
+        becomes=429,
+        text=text,
+        code=code,
+        kind=kind,
+        again_s=again_s,
+    )
+
+
 FRONT_ONLY = (
     Reply(
         status=503,
@@ -144,24 +157,18 @@ FRONT_ONLY = (
         kind="requests",
         again_s=1,
     ),
-    Reply(
-        status=403,
-        details=f"rbac_access_denied_matched_policy[{BUDGET}-minute",
-        becomes=429,
-        text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a minute.",
-        code="rate_limit_exceeded",
-        kind="tokens",
+    _used_up(
+        f"{BUDGET}-minute",
+        f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a minute.",
         again_s=10,
     ),
     *(
-        Reply(
-            status=403,
-            details=f"rbac_access_denied_matched_policy[{BUDGET}-{of}{period}",
-            becomes=429,
-            text=f"The API key '%REQ({KEY_HEADER})%' has used up {what} in a {period}. {ends}",
+        _used_up(
+            f"{BUDGET}-{of}{period}",
+            f"The API key '%REQ({KEY_HEADER})%' has used up {what} in a {period}. {ends}",
+            again_s=again_s,
             code="insufficient_quota",
             kind="insufficient_quota",
-            again_s=again_s,
         )
         for of, what in (
             ("", "the tokens that it may use"),
@@ -173,26 +180,15 @@ FRONT_ONLY = (
             ("month", "The next month begins on its first day at 00:00 UTC.", 3600),
         )
     ),
-    *(
-        Reply(
-            status=403,
-            details=f"rbac_access_denied_matched_policy[{policy}",
-            becomes=429,
-            text=text,
-            code="rate_limit_exceeded",
-            kind="tokens",
-            again_s=10,
-        )
-        for policy, text in (
-            (
-                TOKENS_OF_MODEL,
-                "'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
-            ),
-            (
-                TOKENS_OF_KEY,
-                f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
-            ),
-        )
+    _used_up(
+        TOKENS_OF_MODEL,
+        "'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
+        again_s=10,
+    ),
+    _used_up(
+        TOKENS_OF_KEY,
+        f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
+        again_s=10,
     ),
     *(
         Reply(status=403, details=details, text=text, code="model_not_allowed", kind="invalid_request_error")

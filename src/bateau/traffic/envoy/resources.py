@@ -30,7 +30,7 @@ from bateau.traffic.envoy.clusters import (
 )
 from bateau.traffic.envoy.listener import (
     TYPE,
-    FrontFiles,
+    FrontSettings,
     app_http_listener,
     app_tcp_listener,
     front_filters,
@@ -86,7 +86,7 @@ class ResourceBuilder:
     listen: tuple[str, int]
     control_socket: PurePath | None
     gateway: str
-    files: FrontFiles = field(default_factory=FrontFiles)
+    front: FrontSettings = field(default_factory=FrontSettings)
     remote: Remote | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
@@ -132,13 +132,13 @@ class ResourceBuilder:
         routes = front_routes(models, translator=translator, on_machine=self._on_machine, hosts=hosts)
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
-            (LISTENER, front_listener(*self.listen, files=self.files)),
-            *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
-            *([(LISTENER, inner_listener(self.files))] if self.files.inner else []),
+            (LISTENER, front_listener(*self.listen, front=self.front)),
+            *([(LISTENER, remote_listener(self.remote, front=self.front))] if self.remote else []),
+            *([(LISTENER, inner_listener(self.front))] if self.front.inner else []),
             (ROUTES, routes),
             *(
                 (EXTENSION, each)
-                for each in front_filters(self.files, [*models, *([translator] if translator else [])])
+                for each in front_filters(self.front, [*models, *([translator] if translator else [])])
             ),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]
@@ -169,7 +169,7 @@ class ResourceBuilder:
             self._encode(ROUTES, tried, service)
 
     def _cluster(self, backend: Backend) -> ReadObject:
-        return cluster(backend, zone_aware=not self._on_machine, balancer=self.files.library)
+        return cluster(backend, zone_aware=not self._on_machine, balancer=self.front.library)
 
     def _encode(self, type_url: str, value: ReadObject, service: str) -> Resource:
         body = self.api.encode(type_url.removeprefix(TYPE), value)
