@@ -39,7 +39,7 @@ class Resource:
     """The names of a kind in the API, its columns and its rules.
 
     `limits` has, by path, `maxLength`, `maxItems` or `maxProperties`. The API server requires one wherever the cost of
-    a rule depends on it.
+    a rule depends on it. With `reported`, the controller writes conditions to documents that are not services, too.
     """
 
     plural: str
@@ -47,3 +47,4 @@ class Resource:
     columns: tuple[Column, ...]
     validations: tuple[Validation, ...] = ()
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    reported: bool = False

@@ -15,7 +15,9 @@ from typing import Final
 CURRENCY: Final = "[A-Z]{3}"
 CURRENCY_SAYS: Final = "three capital letters, such as EUR"
 
-_MONEY: Final = re.compile(rf"(?P<amount>\d{{1,12}}(\.\d{{1,9}})?) ?(?P<currency>{CURRENCY})", re.ASCII)
+MONEY: Final = rf"[0-9]{{1,12}}([.][0-9]{{1,9}})? ?{CURRENCY}"
+
+_MONEY: Final = re.compile(rf"(?P<amount>[0-9]{{1,12}}([.][0-9]{{1,9}})?) ?(?P<currency>{CURRENCY})")
 
 
 @dataclass(frozen=True, slots=True)
