@@ -83,6 +83,7 @@ class Installation:
             identity=lambda: self.identity,
             listen=("127.0.0.1", self.port),
         )
+        self.plane.admit(None)
         return self.plane
 
     async def start(self, zone: str = "") -> None:

@@ -96,7 +96,7 @@ def _energy(says: str, example: float) -> float | None:
 
 @dataclass(frozen=True, kw_only=True)
 class KeyLimits:
-    """Limits on the usage of a key. Absent fields are not limited. On clusters, only requests per minute are counted."""
+    """Limits on the usage of a key. Absent fields are not limited. Clusters count requests per minute only."""
 
     requests_per_minute: int | None = described(
         "Requests in a minute, counted when they arrive.", default=None, minimum=1, maximum=REQUESTS_MAX
