@@ -13,10 +13,12 @@ from bateau.kit.json_value import ReadObject
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, key_of
 from bateau.traffic.envoy import resources
 from bateau.traffic.envoy.admin import EnvoyAdmin
+from bateau.traffic.envoy.gateway import GatewayPlane
 from bateau.traffic.envoy.key_filters import ON_CLUSTERS
 from bateau.traffic.envoy.listed import LISTED
 from traffic.gateway import becomes_equal, eventually
 from traffic.test_gateway import Installation, accepted, installed, serves, traffic
+from traffic.upstream import Upstream
 
 SECRET = key_of(bytes(range(ENTROPY_BYTES)))
 OTHER = key_of(bytes(ENTROPY_BYTES))
@@ -42,21 +44,21 @@ async def got(at: Installation, path: str, secret: str | None = None) -> tuple[i
         return answer.status, await answer.json()
 
 
-async def admit(at: Installation, keys: Sequence[ApiKey] | None) -> None:
+async def admit(plane: GatewayPlane, pod: Upstream, keys: Sequence[ApiKey] | None) -> None:
     """Admit keys, and return when the gateway has them."""
-    assert at.plane
-    at.plane.admit(keys)
-    at.plane.publish(at.plane._traffic)  # noqa: SLF001 - that of before
-    await accepted(at.plane)
+    plane.admit(keys)
+    plane.publish(traffic(pod))
+    await accepted(plane)
 
 
 async def test_the_first_key_closes_the_gateway_and_the_last_one_does_not_open_it():
     async with installed() as (at, pod):
         await at.start()
-        at.control().publish(traffic(pod))
+        plane = at.control()
+        plane.publish(traffic(pod))
         await serves(at)
         assert [each["id"] for each in (await got(at, "/v1/models"))[1]["data"]] == ["chat", "shop/chat"]
-        await admit(at, [key(models=("chat",))])
+        await admit(plane, pod, [key(models=("chat",))])
         await becomes_equal(lambda: error(at), (401, "missing_api_key"))
         assert await error(at, secret=OTHER) == (401, "invalid_api_key")
         assert await error(at, secret=SECRET) == (200, "")
@@ -65,7 +67,7 @@ async def test_the_first_key_closes_the_gateway_and_the_last_one_does_not_open_i
         assert (await got(at, "/v1/models"))[0] == 401
         assert (await got(at, "/healthz"))[0] == 200, "probes have no key"
         assert "authorization" not in pod.seen[-1].headers
-        await admit(at, [])
+        await admit(plane, pod, [])
         await becomes_equal(lambda: error(at, secret=SECRET), (401, "invalid_api_key"))
         assert (await error(at))[0] == 401
 
@@ -139,7 +141,7 @@ async def test_without_its_filters_a_gateway_refuses_every_request(monkeypatch: 
         await eventually(lambda: _answers(at))
         assert await error(at, secret=SECRET) == (200, "")
         monkeypatch.setattr(resources, "cluster_key_filters", all_but_one)
-        await admit(at, [key()])
+        await admit(plane, pod, [key()])
 
         async def is_refused() -> bool:
             return (await error(at, secret=SECRET))[0] in (401, 403) and (await error(at))[0] in (401, 403)
