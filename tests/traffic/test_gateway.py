@@ -143,15 +143,16 @@ async def installed() -> AsyncGenerator[tuple[Installation, Upstream]]:
 
 
 def traffic(pod: Upstream) -> Traffic:
-    short = Backend(service="model/chat.shop", name="chat", protocol="openai", endpoints=(pod.endpoint(),))
-    long = Backend(
+    """Return what a cluster with one model has."""
+    model = Backend(
         service="model/chat.shop",
         name="shop/chat",
         protocol="openai",
         endpoints=(pod.endpoint(),),
         upstream_model="chat",
+        aliases=("chat",),
     )
-    return Traffic(backends=(short, long))
+    return Traffic(backends=(model,))
 
 
 async def serves(at: Installation, model: str = "chat") -> None:
