@@ -34,9 +34,8 @@ from runtimes.kubernetes.rig import CONFIG_MAPS, Bench, eventually
 from traffic.gateway import free_port
 from traffic.upstream import Upstream, upstream
 from wiring.test_controller import defined
-from wiring.test_rights import MODELS, POLICIES, SECRETS
+from wiring.test_rights import KEYS, MODELS, POLICIES, SECRETS
 
-KEYS: Final = Resource("/apis/bateau.dev/v1alpha1", "keys", namespaced=False)
 SECRET: Final = key_of(bytes(range(ENTROPY_BYTES)))
 OTHER: Final = key_of(bytes(ENTROPY_BYTES))
 MISSING: Final = (401, "missing_api_key")

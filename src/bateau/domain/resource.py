@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 class Validation:
     """A CEL rule about the field at `on`, which is `self` in it, with its message.
 
-    `field` is the path below `on` that an error names. `message_expression` is CEL that replaces `message`.
+    `field` is the path below `on` that an error names. `message_expression` is CEL that replaces `message`. The API
+    server repeats a wrong value unless it is `concealed`.
     """
 
     on: str
@@ -22,6 +23,7 @@ class Validation:
     message: str
     field: str | None = None
     message_expression: str | None = None
+    concealed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

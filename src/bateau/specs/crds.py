@@ -119,6 +119,8 @@ def _rule(validation: Validation) -> JsonObject:
         rule["fieldPath"] = f".{validation.field}"
     if validation.message_expression is not None:
         rule["messageExpression"] = validation.message_expression
+    if validation.concealed:
+        rule["reason"] = "FieldValueForbidden"  # the one reason whose message has no value
     return rule
 
 

@@ -270,10 +270,11 @@ def _never(field: str) -> Validation:
         on=f"spec.{field}",
         rule=f"!self.matches('{PATTERN.pattern}')",
         message=f"{field} contains the secret of a key; whoever can read the object can use it: revoke it",
+        concealed=True,
     )
 
 
-# The server's own checks, such as `pattern`, would repeat the value, which may be a secret by mistake.
+# The server's own check of a `pattern` would repeat the value, which may be a secret by mistake.
 _RESOURCE: Final = Resource(
     plural="keys",
     short_name="bkey",
@@ -288,11 +289,13 @@ _RESOURCE: Final = Resource(
             on="spec.sha256",
             rule=f"self.matches('^{_HASH.pattern}$')",
             message=f"it is not a SHA-256, which has 64 hexadecimal digits in lower case: {_WRITES_IT}",
+            concealed=True,
         ),
         Validation(
             on="spec.hint",
             rule=f"self == '' || self.matches('^{_HINT.pattern}$')",
             message="it is not the end of a secret: write the last 4 characters only",
+            concealed=True,
         ),
         Validation(
             on="spec.models",
@@ -303,6 +306,7 @@ _RESOURCE: Final = Resource(
             on="spec.models",
             rule=f"self.all(glob, glob.matches('^{GLOB}$') && !glob.matches('{PATTERN.pattern}'))",
             message="an item is not a name of models: write a name or a glob, such as chat*",
+            concealed=True,
         ),
         Validation(
             on="spec.expiresAt",
@@ -316,6 +320,14 @@ _RESOURCE: Final = Resource(
                 message="it is not an amount of money: write an amount above 0, such as 5 EUR or 0.50 EUR",
             )
             for field in ("moneyPerDay", "moneyPerMonth")
+        ),
+        *(
+            Validation(
+                on=f"spec.limits.{field}",
+                rule=f"self >= {_KWH_MIN}",  # the server's own check of whole numbers ignores fractions of a minimum
+                message=f"it is less than {_KWH_MIN}: use {_KWH_MIN} or more",
+            )
+            for field in ("kwhPerDay", "kwhPerMonth")
         ),
         Validation(
             on="spec.environments",
