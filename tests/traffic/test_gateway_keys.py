@@ -116,8 +116,7 @@ async def test_keys_outlive_the_controller_and_a_new_one_changes_none():
 async def test_a_controller_that_has_admitted_no_key_lets_nobody_in():
     async with installed() as (at, pod):
         await at.start()
-        plane = at.control()
-        plane.admit(())
+        plane = at.control(is_open=False)
         plane.publish(traffic(pod))
         await eventually(lambda: _answers(at))
         assert (await error(at, secret=SECRET))[0] == 401

@@ -3,7 +3,9 @@
 Called by wiring.gateway_feed. control uses it through ports.plane. The cluster itself runs these Envoys, so there is no
 process to supervise, and pods drain by their own grace period: no load is measured.
 
-Invariant: until keys are admitted, every request needs one, so nobody gets in. Held by
+Invariant: until it is known which keys get in, none does. Held by
+tests/traffic/test_gateway_keys.py::test_a_controller_that_has_admitted_no_key_lets_nobody_in.
+Invariant: a gateway that lacks one of the filters that check keys answers no request. Held by
 tests/traffic/test_gateway_keys.py::test_without_its_filters_a_gateway_refuses_every_request.
 Invariant: the death of every controller costs no request: the Envoys keep what they have. A new controller opens its
 port only with complete traffic. Held by tests/wiring/test_cluster_gateway.py.
