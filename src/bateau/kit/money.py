@@ -1,6 +1,7 @@
 """Amounts of money in a currency.
 
-Called by api.key_json, api.usage_json, cli.key_limits, cli.keys, domain.api_key, domain.costs and store.keys.
+Called by api.key_json, api.usage_json, cli.key_limits, cli.keys, domain.api_key, domain.costs, specs.kinds.key and
+store.keys.
 
 Invariant: an amount is exact: it is never a binary fraction. Held by
 tests/kit/test_money.py::test_a_sum_is_exact_in_any_order.

@@ -1,6 +1,6 @@
 """Declare units in a process beside the controller, so that its memory and its loop are free of it.
 
-Called by wiring.controller, wiring.followed_bundle and wiring.following.
+Called by wiring.
 """
 
 import os
