@@ -81,9 +81,11 @@ def bateau(kubeconfig: Path, *words: str, plain: bool = False) -> str:
     return done.stdout + done.stderr
 
 
-def asked(namespace: Kubectl, image: str, name: str, model: str, *, within_s: int = 30, secret: str = "none") -> str:
+def asked(
+    namespace: Kubectl, image: str, name: str, model: str, *, within_s: int = 30, secret: str | None = None
+) -> str:
     """Run a pod that asks the gateway, and return what it printed once it has ended."""
-    command = ["python3", "-c", ASK, model, str(within_s), secret]
+    command = ["python3", "-c", ASK, model, str(within_s), secret or "none"]
     namespace("run", name, f"--image={image}", "--restart=Never", "--command", "--", *command)
     deadline = time.monotonic() + 90
     while (phase := namespace.get("pod", name)["status"]["phase"]) not in ("Succeeded", "Failed"):
