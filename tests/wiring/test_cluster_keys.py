@@ -106,7 +106,7 @@ class Cluster:
         """Return the status of a request, and the code of its error; (0, "") if nothing listens."""
         headers = {} if secret is None else {"authorization": f"Bearer {secret}"}
         url = f"http://127.0.0.1:{self.port}/v1/chat/completions"
-        body = {"model": model, "messages": []}
+        body: JsonObject = {"model": model, "messages": []}
         try:
             async with aiohttp.ClientSession() as session, session.post(url, json=body, headers=headers) as answer:
                 tree = await answer.json()
