@@ -10,7 +10,7 @@ import signal
 import subprocess
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -19,17 +19,23 @@ import aiohttp
 import pytest
 
 from bateau.domain.system_names import GATEWAY_CERTIFICATES, KEYS_REQUIRED
+from bateau.kit.archive import archive, compressed, files_in, members
 from bateau.kit.json_value import JsonObject, array_at, is_object, object_at, text_at
 from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, key_of
 from bateau.runtimes.kubernetes import access_of
 from bateau.runtimes.kubernetes.api import Resource
 from bateau.sources.git import GitReference
+from bateau.sources.oci import Reference
 from bateau.traffic.envoy.gateway import GatewayPlane
 from bateau.wiring import gateway_feed
+from bateau.wiring.bundles import pushed, reference_of
 from bateau.wiring.controller import Controller
 from bateau.wiring.controller_settings import ControllerSettings
 from bateau.wiring.gateway import envoy_command
+from bateau.wiring.packing import Packer
+from bateau.wiring.question import Question
 from bateau.wiring.repository import repository_of
+from cluster.registries import Registry
 from runtimes.kubernetes.rig import CONFIG_MAPS, Bench, eventually
 from traffic.gateway import free_port
 from traffic.upstream import Upstream, upstream
@@ -52,6 +58,7 @@ class Cluster:
         self.folder = folder
         self.port, self.xds = free_port(), free_port()
         self.repository: GitReference | None = None
+        self.bundle: Reference | None = None
         self.running: asyncio.Task[None] | None = None
         self.gateway: asyncio.subprocess.Process | None = None
 
@@ -61,6 +68,7 @@ class Cluster:
             namespace=self.at.namespace,
             directory=Path(tempfile.mkdtemp(dir=self.folder)),
             repository=self.repository,
+            bundle=self.bundle,
             into=self.at.namespace if self.repository else None,
             gateway=f"127.0.0.1:{self.xds}",
         )
@@ -316,4 +324,42 @@ async def test_a_repository_has_keys_and_a_commit_with_an_error_changes_none(
         assert await made.ask(SECRET) == INVALID
         git("rm", "ci.yaml")
         git("commit", "-m", "revoked")
+        await eventually(made.answers(INVALID, OTHER))
+
+
+async def test_a_bundle_has_keys_and_models_for_the_gateway(
+    control_plane: Path, monkeypatch: pytest.MonkeyPatch, registry: Registry
+):
+    async with cluster(control_plane, monkeypatch) as made:
+        source = made.folder / "source"
+        source.mkdir()
+        prod = {"apiVersion": "bateau.dev/v1alpha1", "kind": "Environment", "metadata": {"name": "prod"}}
+
+        def publish(*, old: bool = False, **documents: Mapping[str, Any]) -> None:
+            for path in source.iterdir():
+                path.unlink()
+            for name, tree in documents.items():
+                (source / f"{name}.yaml").write_text(json.dumps(tree))
+            with closing(Packer(Question(directory=source, environment="prod"), cache=made.folder)) as packer:
+                data = packer.bundle(packer.pack("prod"))
+            if old:
+                files = {name: text for name, text in files_in(data).items() if name != "gateway.json"}
+                data = archive((compressed(members(files)),))
+            pushed(registry.reference("live"), data, environment="prod")
+
+        far, env = external(made.provider), {**prod, "spec": {"namespace": made.at.namespace}}
+        publish(far=far, ci=made.key("ci"), env=env)
+        made.bundle = reference_of(registry.reference("live"), "prod")
+        await made.start_controller()
+        await made.start_gateway()
+        await eventually(made.answers(SERVED, SECRET))
+        assert await made.ask() == MISSING
+        publish(far=far, ci=made.key("ci", OTHER), env=env)
+        await eventually(made.answers(SERVED, OTHER))
+        assert await made.ask(SECRET) == INVALID
+        # A bundle of an older version names no models and no keys: the gateway keeps what it has.
+        publish(far=far, env=env, old=True)
+        await asyncio.sleep(5)  # the registry is asked every two seconds
+        assert [await made.ask(), await made.ask(OTHER)] == [MISSING, SERVED]
+        publish(far=far, env=env)
         await eventually(made.answers(INVALID, OTHER))

@@ -37,6 +37,7 @@ class Declared:
     reason for each service without objects on a cluster. With `wrong`, nothing at all is applied, for this reason.
     `pins` are the revisions at which a rollback holds services. `digests` are those of the services as written.
     `commit` is the commit that they come from, if it is known. `keys` are the API keys of a followed environment.
+    Unless it `names_models`, as old bundles do not, `release` and `keys` are not known.
     """
 
     units: tuple[Unit, ...] = ()
@@ -48,6 +49,7 @@ class Declared:
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
     commit: str | None = None
     keys: tuple[ApiKey, ...] = ()
+    names_models: bool = True
 
 
 def declare(

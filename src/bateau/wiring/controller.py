@@ -98,6 +98,8 @@ class Controller:
             return why
         if self._keys and (why := self._keys.trouble):
             return why
+        if self._feed and self._names_no_models:
+            return "the bundle does not name the models that the gateway serves: render it again with this version"
         if self._feed and not self._feed.has_certificates:
             return "the certificates of the gateways were not made yet"
         return None
@@ -256,6 +258,13 @@ class Controller:
             self._required.require()
         return Admission(keys if keys or required else None)
 
+    @property
+    def _names_no_models(self) -> bool:
+        """Whether an old bundle is followed: the gateways keep what they have."""
+        return any(
+            sound and not sound.names_models for sound in (each.reconciler.sound for each in self._kept.values())
+        )
+
     def _spaces(self) -> list[Space] | None:
         """Return the models of all namespaces; None until each of them has been read since the start."""
         if not self._complete:
@@ -264,6 +273,8 @@ class Controller:
             if waits or missing or not all(each.is_known for each in self._kept.values()):
                 return None
             self._complete = True
+        if self._names_no_models:
+            return None
         return [
             Space(
                 namespace=namespace,
