@@ -67,7 +67,7 @@ def test_a_cluster_has_no_object_for_a_key_and_that_is_said() -> None:
         ("key/ci", "warning", "keys.yaml"),
         ("key/web", "warning", "keys.yaml"),
     ]
-    assert all("not rendered: a controller that follows the repository gives keys" in each.says for each in said)
+    assert all("not rendered: a controller that follows the specs gives keys" in each.says for each in said)
     assert not made.wrong
 
 
@@ -83,7 +83,7 @@ def test_render_says_it_too(tmp_path: Path) -> None:
     (tmp_path / "specs.yaml").write_text("---\n".join((SHOP, key("ci", "0"))))
     done = bateau(tmp_path, "render", "--no-cache")
     assert done.returncode == 0, done.stderr
-    assert "key/ci: not rendered: a controller that follows the repository gives keys" in done.stderr
+    assert "key/ci: not rendered: a controller that follows the specs gives keys" in done.stderr
     assert "kind: Key" not in done.stdout
 
 

@@ -22,7 +22,7 @@ from bateau.specs.kinds.key import keys_of
 def keys_not_rendered(specs: Sequence[Spec], environment: str | None) -> tuple[Finding, ...]:
     """Return a finding for each Key: clusters have no object for it; and for limits that clusters do not count."""
     keys = {key.name: key for key in keys_of(specs, environment)}
-    says = "not rendered: a controller that follows the repository gives keys to the gateway of its cluster"
+    says = "not rendered: a controller that follows the specs gives keys to the gateway of its cluster"
     return tuple(
         Finding(
             rule="render",

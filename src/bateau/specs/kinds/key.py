@@ -1,7 +1,6 @@
 """Key: an API key of the endpoint of a machine or of a cluster, as the hash of its secret.
 
-Called by control.path, control.stored_keys, control.unrendered, specs.kinds, wiring.controller and
-wiring.key_documents.
+Called by control, specs.kinds, wiring.controller and wiring.key_documents.
 
 Invariant: a secret in a document is an error, and no message repeats it. Held by
 tests/specs/test_key_documents.py::test_a_secret_is_an_error_that_does_not_repeat_it.
