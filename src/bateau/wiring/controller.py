@@ -7,8 +7,8 @@ Invariant: deleting or restarting the controller changes nothing that runs. Held
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -45,6 +45,7 @@ from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.schemas import VERSIONS
 from bateau.wiring.statuses import Kept, Statuses
 from bateau.wiring.stored_keys import ClusterKeys
+from bateau.wiring.stored_texts import StoredTexts
 from bateau.wiring.this_process import SystemClock
 from bateau.wiring.worker import Worker
 
@@ -316,7 +317,7 @@ class Controller:
         runtime = KubernetesRuntime(
             self._new_api(), self._clock, owner=owner, namespace=namespace, watches=self._watches
         )
-        texts = _Texts(self._documents, namespace)
+        texts = StoredTexts(self._documents, namespace)
         self._start(namespace, f"documents of {namespace}", texts, declare, runtime)
 
     def _start(self, namespace: str, name: str, texts: Texts, declare: Declare, runtime: KubernetesRuntime) -> None:
@@ -381,32 +382,6 @@ class Controller:
 def _documents_of(kind: Kind) -> DocumentKind:
     plural = kind.resource.plural if kind.resource else ""
     return DocumentKind(kind.name, Resource(f"/apis/{API_VERSION}", plural, kind.to_workload is not None))
-
-
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """The documents of one namespace; satisfies `bateau.ports.texts.Texts`."""
-
-    documents: Documents
-    namespace: str
-
-    @property
-    def place(self) -> str:
-        """The namespace."""
-        return f"namespace {self.namespace}"
-
-    @property
-    def commit_id(self) -> None:
-        """None: documents in a cluster have no commit."""
-        return
-
-    def read(self) -> Mapping[str, str]:
-        """Return the text of each document. Raises ControlError if some may be missing."""
-        return self.documents.texts(self.namespace)
-
-    def changes(self) -> AsyncIterator[None]:
-        """Yield whenever a text may have changed."""
-        return self.documents.changes(self.namespace)
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:
