@@ -1,7 +1,6 @@
 """The documents of Bateau's kinds that are stored in a cluster, as texts; and their statuses and events.
 
-Called by wiring.controller, wiring.statuses and wiring.stored_keys. Sources: custom resources, their status
-subresource, and the API conventions.
+Called by wiring. Sources: custom resources, their status subresource, and the API conventions.
 
 Invariant: a document that vanishes together with its definition counts as kept, and not as deleted: its text
 stays. Held by tests/runtimes/kubernetes/test_documents.py.
