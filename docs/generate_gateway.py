@@ -22,7 +22,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
 
     model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
     for host in front_routes([model])["virtual_hosts"]:
-        for route in host["routes"]:
+        for route in host.get("routes") or _in_tree(host["matcher"]):
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")
             if direct is None:
@@ -32,6 +32,25 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
             error: Mapping[str, Any] = body.get("error", {})
             code = f"`{error.get('code') or error['type']}`" if error else ""
             yield request, str(direct["status"]), code, error.get("message") or f"`{json.dumps(body)}`"
+
+
+def _in_tree(matcher: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the routes of a tree, each once: those of no model come last."""
+    lists = dict(_lists(matcher))
+    last = lists.pop("no-model")
+    first = lists.pop("general")
+    every = [*first, *(route for routes in lists.values() for route in routes)]
+    return [*(route for route in every if route not in last), *last]
+
+
+def _lists(tree: Any) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Yield the name and the routes of each list in a tree."""
+    if not isinstance(tree, Mapping):
+        return
+    if "action" in tree:
+        yield tree["action"]["name"], tree["action"]["typed_config"]["routes"]
+    for value in tree.values():
+        yield from _lists(value)
 
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:

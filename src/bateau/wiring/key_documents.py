@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.api_key import TOKENS, ApiKey
+from bateau.domain.api_key import ApiKey
 from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.errors import ControlError
 from bateau.domain.problem import Severity
@@ -35,11 +35,6 @@ def create_document(wanted: ApiKey, place: Path) -> tuple[Path, str]:
     """
     if not re.fullmatch(DNS_LABEL, wanted.name):
         raise ControlError(f"{wanted.name!r} cannot be the name of a document", hint=f"use {DNS_LABEL_SAYS}")
-    if any(budget.unit != TOKENS for budget in wanted.budgets):
-        raise ControlError(
-            "documents of keys have no budgets in money and energy",
-            hint="leave them out, or leave out --to-spec: a key of the instance has them",
-        )
     key, secret = with_secret(wanted)
     path = place / f"key-{key.name}.yaml" if place.is_dir() else place
     if there := _document(place, key.name):

@@ -27,8 +27,10 @@ from bateau.traffic.envoy.key_filters import (
     LISTED,
     MODEL_TOKENS,
     OF_TOKENS,
+    ON_CLUSTERS,
     TOKEN_CHAIN,
     discovered,
+    in_file,
 )
 from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, counted, model_requests_filter
 from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
@@ -79,13 +81,15 @@ _THEIR_PATHS = {
 class FrontSettings:
     """The settings of the front listeners.
 
-    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
+    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. With `keys_by_ads`,
+    the gateways of a cluster get these filters by discovery instead. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
     `library` is that of the native filter, which then does what Envoy's own filters do otherwise: see `gate`. It needs
     `key_filters`. Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
+    keys_by_ads: bool = False
     ledger: PurePath | None = None
     inner: PurePath | None = None
     library: PurePath | None = None
@@ -153,16 +157,21 @@ def _front(
 def _front_chain(front: FrontSettings) -> list[ReadObject]:
     """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
     others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(front)}
-    before, after = (
-        [discovered(name, front.key_filters) for name in names] if front.key_filters else []
-        for names in (BEFORE_BODY, AFTER_BODY)
-    )
+    before, after = (_checks(names, front) for names in (BEFORE_BODY, AFTER_BODY))
     if front.ledger:
         # As soon as the key is known: requests that are refused after that are its own, too.
         before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, others.pop(CALLER_FILTER))
     chain = [others.pop(_FORGED_FILTER), *before]
     chain += [others.pop(name) for name in MODEL_FILTERS]
     return [*chain, *after, others.pop(MODEL_REQUESTS), *others.values()]
+
+
+def _checks(names: Sequence[str], front: FrontSettings) -> list[ReadObject]:
+    """Return the filters of these names that check keys, as far as there are some."""
+    if front.keys_by_ads:
+        return [discovered(name, ads()) for name in names if name in ON_CLUSTERS]
+    directory = front.key_filters
+    return [discovered(name, in_file(directory, name)) for name in names] if directory else []
 
 
 def _native_chain(front: FrontSettings, *, trusts_key: bool) -> list[ReadObject]:
@@ -176,8 +185,7 @@ def _native_chain(front: FrontSettings, *, trusts_key: bool) -> list[ReadObject]
     caller = others.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
     names = (GATE, MODEL_TOKENS, LISTED) if trusts_key else (TOKEN_CHAIN, GATE, MODEL_TOKENS, LISTED)
-    checks = [discovered(name, front.key_filters) for name in names]
-    return [*trusted, *checks, others.pop(MODEL_REQUESTS), *others.values()]
+    return [*trusted, *_checks(names, front), others.pop(MODEL_REQUESTS), *others.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:

@@ -19,25 +19,28 @@ _NONE_HERE: Final = "The model does not exist. This key may use none of the mode
 _NOT_FOR_KEY: Final = "The model does not exist, or this key may not use it."
 
 
-def model_list_routes(models: Mapping[str, Backend], *, on_machine: bool) -> list[ReadObject]:
+def model_list_routes(models: Mapping[str, Backend]) -> list[ReadObject]:
     """Return the Routes. `models` has every name by which a client may ask for a model."""
     entries = {name: _entry(name, model) for name, model in sorted(models.items())}
-    every = answer(get(_LIST), 200, _list([*entries.values()]), name="models")
-    unknown = answer(get_prefix(f"{_LIST}/"), 404, no_such_model(list(entries)), name="unknown")
-    if on_machine:
-        texts = {name: json.dumps(entry, ensure_ascii=False) for name, entry in entries.items()}
-        every = {**every, **of_all(texts, status=200, body=_list([HERE]), none=_list([]))}
-        named = {name: json.dumps(json.dumps(name))[1:-1] for name in entries}
-        says = f"The model does not exist. Models here: {HERE}."
-        unknown = {**unknown, **of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE))}
-    return [every, *_each(entries, on_machine=on_machine), unknown]
+    texts = {name: json.dumps(entry, ensure_ascii=False) for name, entry in entries.items()}
+    every = {
+        **answer(get(_LIST), 200, _list([*entries.values()]), name="models"),
+        **of_all(texts, status=200, body=_list([HERE]), none=_list([])),
+    }
+    named = {name: json.dumps(json.dumps(name))[1:-1] for name in entries}
+    says = f"The model does not exist. Models here: {HERE}."
+    unknown = {
+        **answer(get_prefix(f"{_LIST}/"), 404, no_such_model(list(entries)), name="unknown"),
+        **of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE)),
+    }
+    return [every, *_each(entries), unknown]
 
 
-def _each(entries: Mapping[str, ReadObject], *, on_machine: bool) -> Iterator[ReadObject]:
+def _each(entries: Mapping[str, ReadObject]) -> Iterator[ReadObject]:
     for name, entry in entries.items():
         for spelling in dict.fromkeys((name, quote(name))):  # some clients quote a colon, others do not
             found = answer(get(f"{_LIST}/{spelling}"), 200, entry, name="models")
-            yield {**found, **of_one(name, none=_absent(_NOT_FOR_KEY))} if on_machine else found
+            yield {**found, **of_one(name, none=_absent(_NOT_FOR_KEY))}
 
 
 def no_such_model(names: Sequence[str]) -> ReadObject:

@@ -91,16 +91,16 @@ def front_routes(
     general: list[ReadObject] = [
         {
             **answer({"path": HEALTH}, 200, {"status": "ok"}, name="healthz"),
-            **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
+            "typed_per_filter_config": _without(KEY_FILTERS),
         },
         # Ollama's clients look here for a server before anything else.
         {
             **answer(get(HOME), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
-            **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
+            "typed_per_filter_config": _without(KEY_FILTERS),
         },
         *(_control_routes() if on_machine else ()),
         *(_translated(translator) if translator else ()),
-        *model_list_routes({**others, **aliases}, on_machine=on_machine),
+        *model_list_routes({**others, **aliases}),
         _wrong_method(),
         *no_model,
     ]
