@@ -14,6 +14,7 @@ use crate::path::{Checks, without_query};
 use crate::places::Place;
 use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
+use crate::turns::Fault;
 use crate::usage::Answer;
 use crate::{barrier, clock, content, rates, trace};
 use std::cell::RefCell;
@@ -161,7 +162,7 @@ impl Stream {
         match (self.checks.model, is_json, end) {
             (false, ..) => Step::Continue,
             (true, true, false) => {
-                self.question = Some(Box::new(Question::new(self.checks.prompt)));
+                self.question = Some(Box::new(Question::new(self.checks.prompt, self.checks.roles.take())));
                 Step::Hold
             }
             (true, true, true) => self.route(http, Named::Missing, None),
@@ -205,7 +206,10 @@ impl Stream {
         let Some(mut question) = self.question.take() else { return Step::Continue };
         let named = question.finish();
         let prefix = if let Named::Model(model) = &named { question.prefix(model) } else { None };
-        self.route(http, named, prefix)
+        match (self.route(http, named, prefix), question.fault()) {
+            (Step::Continue, Some(fault)) => self.refuse_turns(http, fault),
+            (step, _) => step,
+        }
     }
 
     /// The headers of the answer have come.
@@ -396,6 +400,15 @@ impl Stream {
             self.place = Some(Place::take(model, key, places)?);
         }
         Ok(())
+    }
+
+    /// Refuse messages that cannot be answered, if the route is that of a model which does not check them.
+    fn refuse_turns(&mut self, http: Http, fault: Fault) -> Step {
+        http.choose_route();
+        match http.metadata(METADATA_ROUTE, NAMESPACE, "roles") {
+            Some(_) => self.refuse(http, Refusal::of_turns(fault)),
+            None => Step::Continue,
+        }
     }
 
     /// Have the balancer know what the conversation begins with, if the route wants that.

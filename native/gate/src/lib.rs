@@ -37,4 +37,5 @@ mod seen;
 mod sse;
 mod table;
 mod trace;
+mod turns;
 mod usage;

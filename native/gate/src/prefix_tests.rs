@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use std::collections::HashMap;
 
 fn prefix(body: &[u8], cuts: &[usize]) -> Option<u64> {
-    let mut question = Question::new(true);
+    let mut question = Question::new(true, None);
     let mut from = 0;
     for cut in cuts.iter().copied().chain([body.len()]) {
         question.feed(&body[from..cut]);
@@ -118,7 +118,7 @@ fn a_body_of_another_shape_has_no_prefix() {
         assert_eq!(of(&body), None, "{body}");
     }
     assert_eq!(prefix(br#"{"model":"m","prompt":"x""#, &[]), None);
-    let mut not_asked = Question::new(false);
+    let mut not_asked = Question::new(false, None);
     not_asked.feed(chat("S", "U", &[]).to_string().as_bytes());
     not_asked.finish();
     assert_eq!(not_asked.prefix("chat"), None);
