@@ -2,15 +2,21 @@
 
 import asyncio
 import io
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+from bateau.domain.endpoint import ExternalTarget
 from traffic.gateway import Gateway, model
 from traffic.upstream import Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-BODY = b'{"model": "chat", "messages": []}'
+BODY = b'{"model": "chat", "messages": [{"role": "user", "content": "hi"}]}'
+CHAT = "/v1/chat/completions"
+USER = {"role": "user", "content": "hi"}
 
 
 async def raw(gateway: Gateway, head: str, body: bytes = b"") -> bytes:
@@ -71,6 +77,64 @@ async def test_head_is_answered_as_get(gateway: Gateway, first: Upstream) -> Non
     await gateway.publish(model("chat", first.endpoint()))
     answer = await gateway.ask("HEAD", "/v1/models")
     assert (answer.status, answer.body) == (200, b"")
+
+
+@pytest.mark.parametrize(
+    ("path", "messages", "code", "says"),
+    [
+        (CHAT, [], "empty_array", "is empty"),
+        (CHAT, [USER, {"role": "alien", "content": "hi"}], "invalid_value", "one of: system, developer, user,"),
+        (CHAT, [{"content": "hi"}], "invalid_value", "needs a `role`"),
+        (f"{CHAT}?x=1", [{"role": 1}], "invalid_value", "needs a `role`"),
+        ("/v1/messages", [], None, "is empty"),
+        ("/v1/messages", [{"role": "alien", "content": "hi"}], None, "one of: user, assistant."),
+        ("/v1/messages?beta=true", [{"role": "system", "content": "hi"}], None, "one of: user, assistant."),
+    ],
+)
+async def test_messages_that_no_engine_can_answer_are_400(
+    gateway: Gateway, first: Upstream, library: Path | None, path: str, messages: Any, code: str | None, says: str
+) -> None:
+    """C4: llama.cpp answers them without an end."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", path, json={"messages": messages, "model": "chat"})
+    if library is None:
+        assert answer.status == 200, "only the native filter can see it"
+        return
+    assert answer.status == 400
+    assert not first.seen
+    if code:
+        assert (answer.error["code"], answer.error["type"], answer.error["param"]) == (
+            code,
+            "invalid_request_error",
+            "messages",
+        )
+        assert says in answer.error["message"]
+    else:
+        assert (answer.tree["type"], answer.tree["error"]["type"]) == ("error", "invalid_request_error")
+        assert says in answer.tree["error"]["message"]
+
+
+@pytest.mark.parametrize("role", ["system", "developer", "user", "assistant", "tool", "function"])
+async def test_each_role_of_openai_reaches_the_replica(gateway: Gateway, first: Upstream, role: str) -> None:
+    """C4."""
+    await gateway.publish(model("chat", first.endpoint()))
+    body = {"model": "chat", "messages": [{"role": role, "content": "hi"}, USER]}
+    assert (await gateway.ask("POST", CHAT, json=body)).status == 200
+
+
+async def test_an_external_api_checks_its_roles_itself(gateway: Gateway, first: Upstream) -> None:
+    """C4."""
+    external = replace(model("chat"), external=ExternalTarget(url="http://127.0.0.1:9/v1"))
+    await gateway.publish(external)
+    answer = await gateway.ask("POST", CHAT, json={"model": "chat", "messages": [{"role": "alien"}]})
+    assert (answer.status, answer.error["code"]) == (503, "no_ready_replica")
+
+
+async def test_an_unknown_model_is_named_before_its_messages(gateway: Gateway, first: Upstream) -> None:
+    """C4."""
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", CHAT, json={"model": "nope", "messages": []})
+    assert (answer.status, answer.error["code"]) == (404, "model_not_found")
 
 
 async def test_a_header_with_an_underscore_is_dropped(gateway: Gateway, first: Upstream) -> None:

@@ -20,7 +20,7 @@ DECOY = {"role": "user", "content": '{"model": "other"}', "model": "other"}
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b'{"messages": [], "stream": false, "model": "chat"}', id="model last"),
+        pytest.param(b'{"messages": [{"role": "user"}], "stream": false, "model": "chat"}', id="model last"),
         pytest.param(json.dumps({"messages": [DECOY], "model": "chat"}).encode(), id="decoy inside messages"),
         pytest.param(rb'{"mod\u0065l": "ch\u0061t"}', id="escapes in key and value"),
         pytest.param(b' \n{"model" :\t"chat"}\n', id="white space"),
@@ -46,7 +46,7 @@ async def test_any_json_content_type_is_read(gateway: Gateway, first: Upstream, 
 
 async def test_a_chunked_body_is_read_over_its_chunks(gateway: Gateway, first: Upstream) -> None:
     async def parts() -> AsyncIterator[bytes]:
-        for part in (b'{"messages": [], "mo', b'del": "ch', b'at"}'):
+        for part in (b'{"messages": [{"role": "user"}], "mo', b'del": "ch', b'at"}'):
             yield part
 
     await gateway.publish(model("chat", first.endpoint()))

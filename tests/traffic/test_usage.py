@@ -65,7 +65,7 @@ async def lines(gateway: Gateway, count: int) -> list[Used]:
 async def used_by(gateway: Gateway, path: str, **more: Any) -> Used:
     """Send one request, and return its line."""
     before = len(written(gateway))
-    await gateway.ask("POST", path, json={"model": "chat", "messages": []}, **more)
+    await gateway.ask("POST", path, json={"model": "chat", "messages": [{"role": "user"}]}, **more)
     return (await lines(gateway, before + 1))[-1]
 
 

@@ -15,6 +15,12 @@ PATHS: Final[Mapping[ModelTask, tuple[str, ...]]] = {
     "embed": ("/v1/embeddings",),
     "rerank": ("/v1/rerank", "/v1/reranking"),
 }
+# The roles that `messages` may have, of the paths where an engine may answer others without an end. The roles are those
+# of OpenAI's and Anthropic's API references.
+ROLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "/v1/chat/completions": ("system", "developer", "user", "assistant", "tool", "function"),
+    MESSAGES: ("user", "assistant"),
+}
 # Each takes a POST. Tokens are counted by a model of any task.
 MODEL_PATHS: Final = (*(path for paths in PATHS.values() for path in paths), f"{MESSAGES}/count_tokens")
 # Below these are the APIs that the translator has.

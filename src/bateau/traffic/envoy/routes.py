@@ -31,7 +31,7 @@ from bateau.traffic.envoy.listener import (
 )
 from bateau.traffic.envoy.model_limits import counted, named
 from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, there_is
-from bateau.traffic.envoy.names import AFFINITY, METADATA_NAMESPACE, MODEL_HEADER, PLACES
+from bateau.traffic.envoy.names import AFFINITY, CHECKED_ROLES, METADATA_NAMESPACE, MODEL_HEADER, PLACES
 from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.route_tree import route_tree
@@ -251,6 +251,8 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if upstream != (alias or model.name) and not model.external:
         per_filter[RENAME_FILTER] = _rename(upstream)
     about = named(model)
+    if not model.external:  # an external API knows its own roles
+        about = {**about, CHECKED_ROLES: "yes"}
     if model.affinity:
         about = {**about, AFFINITY: model.routing.affinity}
     places = model.hold.requests_max if model.hold else model.requests_max
