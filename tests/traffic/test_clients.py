@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bateau.domain.endpoint import ExternalTarget
+from bateau.traffic.envoy.api_paths import MODEL_PATHS, TOKENIZE
 from traffic.gateway import Gateway, model
 from traffic.upstream import Upstream
 
@@ -151,3 +152,29 @@ async def test_the_names_of_engine_and_proxy_do_not_reach_clients(gateway: Gatew
     answer = await gateway.chat()
     assert answer.status == 200
     assert not [name for name in answer.headers if name.lower() == "server" or name.lower().startswith("x-envoy")]
+
+
+@pytest.mark.parametrize("path", ["/v1/nope", "/v1/audio/transcriptions", "/v1/chat/completions/x", "/v1/slots"])
+async def test_a_path_that_llama_cpp_does_not_have_is_404(gateway: Gateway, first: Upstream, path: str) -> None:
+    """C12: the engine answered "File Not Found"."""
+    await gateway.publish(replace(model("chat", first.endpoint(), aliases=("gpt",)), engine="llama.cpp"))
+    for name in ("chat", "gpt"):
+        answer = await gateway.ask("POST", path, json={"model": name})
+        assert (answer.status, answer.error["code"]) == (404, "unknown_path")
+    assert not first.seen
+
+
+@pytest.mark.parametrize("path", [*MODEL_PATHS, TOKENIZE])
+async def test_each_path_of_llama_cpp_reaches_it(gateway: Gateway, first: Upstream, path: str) -> None:
+    """C12."""
+    await gateway.publish(replace(model("chat", first.endpoint()), engine="llama.cpp"))
+    assert (await gateway.ask("POST", f"{path}?x=1", json={"model": "chat"})).status == 200
+    assert first.seen[0].path == f"{path}?x=1"
+
+
+async def test_engines_whose_paths_are_not_known_have_all_below_v1(gateway: Gateway, first: Upstream) -> None:
+    """C12: vLLM and external APIs have more than Bateau knows."""
+    await gateway.publish(model("chat", first.endpoint()))
+    assert (await gateway.ask("POST", "/v1/score", json={"model": "chat"})).status == 200
+    answer = await gateway.ask("POST", TOKENIZE, json={"model": "chat"})
+    assert (answer.status, answer.error["code"]) == (404, "unknown_path")

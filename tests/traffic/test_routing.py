@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from yarl import URL
 
+from bateau.testing.source import model_file
 from traffic.gateway import Gateway, model
 from traffic.upstream import Upstream
 
@@ -78,6 +80,17 @@ async def test_models_are_listed_in_openais_form(gateway: Gateway) -> None:
         assert (head.status, head.headers["content-type"], head.body) == (200, "application/json", b"")
     absent = await gateway.ask("GET", "/v1/models/large")
     assert (absent.status, absent.error["code"]) == (404, "model_not_found")
+
+
+async def test_a_model_is_listed_with_its_file(gateway: Gateway) -> None:
+    file = model_file("chat", size_bytes=1000)
+    header = replace(file.header, parameters=134_515_008, quantization="Q8_0")
+    whole = replace(file, sha256="ab" * 32, header=header)
+    await gateway.publish(model("known", file=whole), model("unknown", file=file), model("external"))
+    found = {each["id"]: each.get("meta") for each in (await gateway.ask("GET", "/v1/models")).tree["data"]}
+    about = {"size": 1000, "format": "gguf", "architecture": "llama", "n_ctx_train": 2048}
+    more = {"sha256": "ab" * 32, "n_params": 134_515_008, "ftype": "Q8_0"}
+    assert found == {"known": {**about, **more}, "unknown": about, "external": None}
 
 
 async def test_healthz_answers_without_models_and_without_a_control_plane(gateway: Gateway) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from bateau.control.scaling import Sleep
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Traffic
-from bateau.domain.model_file import ModelTask
+from bateau.domain.model_file import ModelFile
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.workload import External, Limits, ModelServer, ServiceKey, Workload
@@ -25,7 +25,7 @@ def endpoints(
     *,
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
-    tasks: Mapping[str, ModelTask],
+    files: Mapping[str, ModelFile],
     before: Traffic,
     proxies: Collection[str],
     sleeps: Mapping[str, Sleep] | None = None,
@@ -37,7 +37,7 @@ def endpoints(
     `proxies` are the keys of the services whose replicas are the planes' own processes.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
-    and `tasks` the tasks of models, both by service key. `before` is the previous traffic. `sleeps` has the models that
+    and `files` the files of models, both by service key. `before` is the previous traffic. `sleeps` has the models that
     may sleep. With `measure_load`, the planes measure their load even if nothing drains. `has_affinity` returns whether
     a model whose spec asks for affinity has it now, by its name.
     """
@@ -57,14 +57,24 @@ def endpoints(
         except Exception as error:  # noqa: BLE001 - the caller reports it
             failed[service.key] = error
             found = [each for each in before.backends if each.service == service.key]
-        task = tasks.get(service.key)
-        backends += found if task is None else (replace(each, task=task) for each in found)
+        backends += _of_file(found, service, files.get(service.key))
     traffic = Traffic(
         backends=(*_with_affinity(_who_answer(backends), has_affinity), *_leaving(by_service, before)),
         proxies=tuple(map(_proxy, own)),
         measure_load=measure_load,
     )
     return traffic, failed
+
+
+def _of_file(backends: Sequence[Backend], service: Workload, file: ModelFile | None) -> Iterator[Backend]:
+    """Yield the backends of a service with what its engine and its file say."""
+    engine = service.runs.engine if isinstance(service.runs, ModelServer) else None
+    for backend in backends:
+        if file is not None:
+            # A site that chooses has llama.cpp for a file.
+            yield replace(backend, task=file.header.task, file=file, engine=engine or "llama.cpp")
+        else:
+            yield replace(backend, engine=engine) if engine else backend
 
 
 def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:

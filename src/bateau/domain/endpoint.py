@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bateau.domain.model_file import ModelTask
+from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.workload import Limits, Routing
 
 # "leaving": the service gets no new requests; those in flight are counted until they end.
@@ -64,7 +64,8 @@ class Backend:
     at its replicas, None: as many as the plane allows. `limits` are those of a model, and
     `routing` says which other models answer its requests. `answers_for_others`: another model's `routing` names it.
     `reuses_connections`: a connection may carry one request after another; see `Port`.
-    `affinity`: the requests of a conversation go to one replica now, if the plane can do that.
+    `affinity`: the requests of a conversation go to one replica now, if the plane can do that. `file` is the file of
+    a model, and `engine` the name of the engine that has it, None where they are not known.
     """
 
     service: str
@@ -87,6 +88,8 @@ class Backend:
     answers_for_others: bool = False
     reuses_connections: bool = False
     affinity: bool = False
+    file: ModelFile | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

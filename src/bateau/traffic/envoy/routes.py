@@ -15,7 +15,7 @@ from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TOKENIZE, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
 from bateau.traffic.envoy.destinations import destination, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
@@ -237,7 +237,7 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
-        "match": {"prefix": "/v1/", "headers": [_header(alias or model.name)]},
+        "match": {**_paths(model), "headers": [_header(alias or model.name)]},
         "route": route,
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
@@ -265,6 +265,13 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if per_filter:
         found["typed_per_filter_config"] = per_filter
     return found
+
+
+def _paths(model: Backend) -> ReadObject:
+    """Return the match of the paths that a model has. Only those of llama.cpp are known."""
+    if model.engine == "llama.cpp":
+        return {"safe_regex": {"regex": "|".join((*MODEL_PATHS, TOKENIZE))}}
+    return {"prefix": "/v1/"}
 
 
 def _removed(model: Backend) -> list[str]:
