@@ -123,7 +123,7 @@ async def test_each_role_of_openai_reaches_the_replica(gateway: Gateway, first: 
     assert (await gateway.ask("POST", CHAT, json=body)).status == 200
 
 
-async def test_an_external_api_checks_its_roles_itself(gateway: Gateway, first: Upstream) -> None:
+async def test_an_external_api_checks_its_roles_itself(gateway: Gateway) -> None:
     """C4."""
     external = replace(model("chat"), external=ExternalTarget(url="http://127.0.0.1:9/v1"))
     await gateway.publish(external)

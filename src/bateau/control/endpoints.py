@@ -16,7 +16,7 @@ from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Tra
 from bateau.domain.model_file import ModelFile
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import External, Limits, ModelServer, ServiceKey, Workload
+from bateau.domain.workload import External, Limits, ModelServer, Scale, ServiceKey, Workload
 
 
 def endpoints(
@@ -53,7 +53,7 @@ def endpoints(
         try:
             found = [*_backends(service, listed, app_ports, api_keys.get(service.key))]
             if sleep := (sleeps or {}).get(service.key):
-                found = [*_may_sleep(found, sleep)]
+                found = [*_may_sleep(found, sleep, service.scale)]
         except Exception as error:  # noqa: BLE001 - the caller reports it
             failed[service.key] = error
             found = [each for each in before.backends if each.service == service.key]
@@ -167,14 +167,15 @@ def _requests_max(service: Workload) -> int | None:
     return service.runs.parallel * max(1, scale.min, scale.max) + scale.queue.max
 
 
-def _may_sleep(backends: Sequence[Backend], sleep: Sleep) -> Iterator[Backend]:
+def _may_sleep(backends: Sequence[Backend], sleep: Sleep, scale: Scale | None) -> Iterator[Backend]:
     """Yield the backends of a model that may sleep: none with endpoints while it holds requests.
 
     Its replicas are listed under each generation that has sent them requests, so that these can be counted.
     """
+    idle_after_s = scale.idle_after if scale and scale.min == 0 else None
     for backend in backends:
         held = () if sleep.hold else backend.endpoints
-        yield replace(backend, generation=sleep.generation, hold=sleep.hold, endpoints=held)
+        yield replace(backend, generation=sleep.generation, idle_after_s=idle_after_s, hold=sleep.hold, endpoints=held)
         for generation in sleep.left if backend.endpoints else ():
             yield _left(backend, backend.endpoints, generation)
 

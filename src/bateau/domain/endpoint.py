@@ -59,7 +59,8 @@ class Backend:
     is the name of the model at an external API, if it differs. `task` is the task of the model, None if unknown.
     `created` is in seconds since the epoch, None if unknown. `aliases` are more names of a model in request bodies.
 
-    A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
+    A service that may sleep has a `generation`, which grows whenever it falls asleep, `idle_after_s` seconds after its
+    last request. While it has a `hold`, requests
     wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
     at its replicas, None: as many as the plane allows. `limits` are those of a model, and
     `routing` says which other models answer its requests. `answers_for_others`: another model's `routing` names it.
@@ -81,6 +82,7 @@ class Backend:
     created: int | None = None
     aliases: tuple[str, ...] = ()
     generation: int | None = None
+    idle_after_s: float | None = None
     hold: Hold | None = None
     requests_max: int | None = None
     limits: Limits = field(default_factory=Limits)

@@ -76,7 +76,10 @@ def _entry(name: str, model: Backend) -> ReadObject:
     if model.hold:
         return {**entry, "status": {"value": "sleeping", "says": model.hold.says}}
     ready = any(not endpoint.draining for endpoint in model.endpoints)
-    return {**entry, "status": {"value": "loaded" if ready else "loading"}}
+    status: ReadObject = {"value": "loaded" if ready else "loading"}
+    if model.idle_after_s is not None:
+        status = {**status, "idle_after": model.idle_after_s}
+    return {**entry, "status": status}
 
 
 def _meta(file: ModelFile) -> ReadObject:

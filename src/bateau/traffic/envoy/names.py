@@ -15,4 +15,6 @@ MODEL_HEADER: Final = "x-bateau-model"  # of a request: its model, as routes mat
 METADATA_NAMESPACE: Final = "bateau"  # of what filters and routes know about a request
 PLACES: Final = "places"  # in the metadata of a route: how many requests its model may have, of all keys together
 AFFINITY: Final = "affinity"  # in the metadata of a route: its requests are balanced by their conversations
-CHECKED_ROLES: Final = "roles"  # in the metadata of a route: messages with other roles than those of the API are refused
+CHECKED_ROLES: Final = (
+    "roles"  # in the metadata of a route: messages with other roles than those of the API are refused
+)
