@@ -178,6 +178,58 @@ async def test_bad_input_is_named_in_the_shape_of_the_api(served: Gateway, path:
     assert says in answer.tree["error"]
 
 
+def texts_of(name: str, *texts: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": "BYTES", "shape": [len(texts)], "data": list(texts), **more}
+
+
+async def infer(gateway: Gateway, *tensors: dict[str, Any]) -> Answer:
+    return await ask(gateway, "/v2/models/chat/infer", {"inputs": list(tensors)})
+
+
+async def test_pairs_of_texts_are_ranked(gateway: Gateway, first: Upstream, running: Endpoint) -> None:
+    """The best one comes first in the answer of an engine, and each score is that of its pair."""
+
+    async def rank(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        scored = [(index, len(body["query"] + text)) for index, text in enumerate(body["documents"])]
+        scored.sort(key=lambda pair: -pair[1])
+        return web.json_response({"results": [{"index": each, "relevance_score": score} for each, score in scored]})
+
+    first.answer = rank
+    await gateway.publish(model("chat", first.endpoint(), task="rerank"), translator(running))
+    about = (await gateway.ask("GET", "/v2/models/chat")).tree
+    assert [each["name"] for each in about["inputs"]] == ["query", "document"]
+    assert about["outputs"] == [{"name": "score", "datatype": "FP32", "shape": [-1]}]
+    documents = texts_of("document", "a", "bbbb", "cc")
+    one = (await infer(gateway, documents, texts_of("query", "q"))).tree["outputs"][0]
+    assert one == {"name": "score", "datatype": "FP32", "shape": [3], "data": [2, 5, 3]}
+    first.seen.clear()
+    each = await infer(gateway, texts_of("query", "q", "qqq", "q"), documents)
+    assert each.tree["outputs"][0]["data"] == [2, 7, 3]
+    assert [seen.path for seen in first.seen] == ["/v1/rerank"] * 2, "one request for each query"
+    for wrong in (
+        [documents],
+        [texts_of("query", "q"), texts_of("query", "q")],
+        [texts_of("query", "q"), texts_of("text_input", "q")],
+        [texts_of("query", "q", "q"), documents],
+        [texts_of("query"), documents],
+        [texts_of("query", "q"), {**documents, "datatype": "FP32"}],
+    ):
+        assert (await infer(gateway, *wrong)).status == 400, wrong
+
+
+async def test_one_refused_text_of_several_refuses_all_with_its_message(served: Gateway, first: Upstream) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if "bad" in await request.text():
+            return web.json_response({"error": {"message": "too long"}}, status=400)
+        await asyncio.sleep(0.05)
+        return web.json_response({"choices": [{"message": {"content": "x"}}]})
+
+    first.answer = refuse
+    answer = await infer(served, texts_of("text_input", *("good",) * 9, "bad", *("good",) * 9))
+    assert (answer.status, answer.tree) == (400, {"error": "too long"})
+
+
 @pytest.mark.parametrize(
     ("length", "tail", "says"),
     [
@@ -232,7 +284,7 @@ async def test_a_stream_that_breaks_ends_with_an_error(served: Gateway, first: U
 async def test_models_are_described_by_their_files(gateway: Gateway, first: Upstream, running: Endpoint) -> None:
     file = model_file("chat", size_bytes=1000)
     header = replace(file.header, parameters=134_515_008, quantization="Q8_0")
-    known = model("chat", first.endpoint(), file=replace(file, sha256="ab" * 32, header=header))
+    known = model("chat", first.endpoint(), created=1_700_000_000, file=replace(file, sha256="ab" * 32, header=header))
     sleepy = model("sleepy", first.endpoint(), generation=1, idle_after_s=60.0, file=file)
     asleep = model("asleep", generation=1, hold=Hold(requests_max=1, wait_s=1.0, says="a test"))
     await gateway.publish(known, sleepy, asleep, translator(running))
@@ -240,7 +292,7 @@ async def test_models_are_described_by_their_files(gateway: Gateway, first: Upst
     assert found["chat:latest"] == {
         "name": "chat:latest",
         "model": "chat:latest",
-        "modified_at": "1970-01-01T00:00:00Z",
+        "modified_at": "2023-11-14T22:13:20Z",
         "digest": "ab" * 32,
         "size": 1000,
         "details": {
@@ -253,6 +305,7 @@ async def test_models_are_described_by_their_files(gateway: Gateway, first: Upst
         },
     }
     assert "parameter_size" not in found["sleepy:latest"]["details"]
+    assert "modified_at" not in found["sleepy:latest"]
     assert ("size" in found["asleep:latest"], found["asleep:latest"]["details"]) == (False, {"parent_model": ""})
     assert {len(each["digest"]) for each in found.values()} == {64}
     loaded = {each["name"]: each for each in (await gateway.ask("GET", "/api/ps")).tree["models"]}

@@ -9,6 +9,7 @@ tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from bateau.control.affinity import Affinity
 from bateau.control.endpoints import endpoints
@@ -23,6 +24,8 @@ from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 
 logger = logging.getLogger(__name__)
+
+_ENGINE: Final = "llama.cpp"  # of a machine, if the spec does not name one
 
 
 class CurrentTraffic:
@@ -80,6 +83,7 @@ class CurrentTraffic:
                 app_ports=app_ports,
                 api_keys=api_keys(release, self._secret),
                 files=files,
+                engine=_ENGINE,
                 before=self.published,
                 proxies=self._proxies,
                 sleeps=scaling.sleeps,

@@ -26,6 +26,7 @@ def endpoints(
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
     files: Mapping[str, ModelFile],
+    engine: str | None = None,
     before: Traffic,
     proxies: Collection[str],
     sleeps: Mapping[str, Sleep] | None = None,
@@ -37,7 +38,8 @@ def endpoints(
     `proxies` are the keys of the services whose replicas are the planes' own processes.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
-    and `files` the files of models, both by service key. `before` is the previous traffic. `sleeps` has the models that
+    and `files` the files of models, both by service key. `engine` is that of models whose spec leaves the choice to the
+    site, None if it depends. `before` is the previous traffic. `sleeps` has the models that
     may sleep. With `measure_load`, the planes measure their load even if nothing drains. `has_affinity` returns whether
     a model whose spec asks for affinity has it now, by its name.
     """
@@ -57,7 +59,7 @@ def endpoints(
         except Exception as error:  # noqa: BLE001 - the caller reports it
             failed[service.key] = error
             found = [each for each in before.backends if each.service == service.key]
-        backends += _of_file(found, service, files.get(service.key))
+        backends += _of_engine(found, service, engine, files.get(service.key))
     traffic = Traffic(
         backends=(*_with_affinity(_who_answer(backends), has_affinity), *_leaving(by_service, before)),
         proxies=tuple(map(_proxy, own)),
@@ -66,15 +68,14 @@ def endpoints(
     return traffic, failed
 
 
-def _of_file(backends: Sequence[Backend], service: Workload, file: ModelFile | None) -> Iterator[Backend]:
-    """Yield the backends of a service with what its engine and its file say."""
-    engine = service.runs.engine if isinstance(service.runs, ModelServer) else None
+def _of_engine(
+    backends: Sequence[Backend], service: Workload, chosen: str | None, file: ModelFile | None
+) -> Iterator[Backend]:
+    """Yield the backends of a service with its engine, and what its file says."""
+    engine = service.runs.engine or chosen if isinstance(service.runs, ModelServer) else None
+    task = file.header.task if file else None
     for backend in backends:
-        if file is not None:
-            # A site that chooses has llama.cpp for a file.
-            yield replace(backend, task=file.header.task, file=file, engine=engine or "llama.cpp")
-        else:
-            yield replace(backend, engine=engine) if engine else backend
+        yield replace(backend, engine=engine, task=task, file=file) if engine else backend
 
 
 def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:

@@ -7,7 +7,6 @@ Models are written in specs, so requests that would change them are refused with
 
 import time
 from collections.abc import AsyncIterator
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import orjson
@@ -17,7 +16,7 @@ from bateau import __version__
 from bateau.kit.json_value import Json, JsonObject, array_at, text_at
 from bateau.traffic.translator.embedding import embedded
 from bateau.traffic.translator.gateway import Gateway, Refused, json_body, text_field
-from bateau.traffic.translator.ollama_models import created, details, information, is_loaded, listed, running, stamp
+from bateau.traffic.translator.ollama_models import details, information, is_loaded, listed, modified, running
 from bateau.traffic.translator.ollama_words import (
     Reply,
     chat_request,
@@ -114,7 +113,7 @@ class _Ollama:
 
     async def ps(self, request: web.Request) -> web.StreamResponse:
         models = array_at(await self._gateway.get(request, "/v1/models"), "data")
-        now = datetime.now(tz=UTC)
+        now = time.time()
         return web.json_response({"models": [running(each, now) for each in models if is_loaded(each)]})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
@@ -129,7 +128,7 @@ class _Ollama:
                 "details": details(entry),
                 "model_info": information(entry),
                 "capabilities": does,
-                "modified_at": stamp(created(entry)),
+                **modified(entry),
             }
         )
 

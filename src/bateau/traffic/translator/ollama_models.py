@@ -8,7 +8,7 @@ tests/traffic/test_translator.py::test_models_are_described_by_their_files.
 
 import hashlib
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 
 from bateau.kit.json_value import Json, JsonObject, object_at, text_at
@@ -16,15 +16,6 @@ from bateau.kit.json_value import Json, JsonObject, object_at, text_at
 # A model that does not sleep stays loaded.
 _FOREVER: Final = "2999-12-31T23:59:59Z"
 _UNITS: Final = ((1_000_000_000, "B", 1), (1_000_000, "M", 2), (1_000, "K", 0))
-
-
-def stamp(seconds: int) -> str:
-    """Return a time in seconds since the epoch as Ollama writes it.
-
-    >>> stamp(0)
-    '1970-01-01T00:00:00Z'
-    """
-    return datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")
 
 
 def shown_name(name: str) -> str:
@@ -39,7 +30,7 @@ def shown_name(name: str) -> str:
 def listed(entry: Json) -> JsonObject:
     """Return a model of a list, by its entry in the list of the gateway."""
     name = shown_name(text_at(entry, "id"))
-    found: JsonObject = {"name": name, "model": name, "modified_at": stamp(created(entry)), "digest": _digest(entry)}
+    found: JsonObject = {"name": name, "model": name, **modified(entry), "digest": _digest(entry)}
     size = object_at(entry, "meta").get("size")
     return {**found, **({} if size is None else {"size": size}), "details": details(entry)}
 
@@ -49,11 +40,11 @@ def is_loaded(entry: Json) -> bool:
     return text_at(entry, "status", "value") in ("", "loaded")
 
 
-def running(entry: Json, now: datetime) -> JsonObject:
-    """Return a model of the list of those that are loaded."""
+def running(entry: Json, now: float) -> JsonObject:
+    """Return a model of the list of those that are loaded. `now` is in seconds since the epoch."""
     idle = object_at(entry, "status").get("idle_after")
     may_sleep = isinstance(idle, int | float)
-    ends = (now + timedelta(seconds=idle)).isoformat().replace("+00:00", "Z") if may_sleep else _FOREVER
+    ends = _stamp(now + idle) if may_sleep else _FOREVER
     return {**listed(entry), "expires_at": ends}
 
 
@@ -84,10 +75,14 @@ def information(entry: Json) -> dict[str, Any]:
     return {name: value for name, value in named.items() if value is not None}
 
 
-def created(entry: Json) -> int:
-    """Return when a model was made, in seconds since the epoch; 0 if it is not known, as in OpenAI's lists."""
+def modified(entry: Json) -> JsonObject:
+    """Return the part that says when a model was made. OpenAI's lists have 0 where that is not known."""
     found = entry.get("created") if isinstance(entry, dict) else None
-    return found if isinstance(found, int) else 0
+    return {"modified_at": _stamp(found)} if isinstance(found, int) and found else {}
+
+
+def _stamp(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")
 
 
 def short(count: int) -> str:
