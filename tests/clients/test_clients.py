@@ -34,8 +34,8 @@ spec: {source: ./rank.gguf, parallel: 1}
 """
 # Beyond the cases of all, and those of them that an API or a client does not have.
 PROGRAMS = {
-    "python/openai_client.py": ALL | {"responses", "tools", "schema", "names"},
-    "python/anthropic_client.py": ALL - {"embeddings"} | {"count_tokens"},
+    "python/openai_client.py": ALL | {"responses", "tools", "schema", "names", "messages"},
+    "python/anthropic_client.py": ALL - {"embeddings"} | {"count_tokens", "messages"},
     "python/ollama_client.py": ALL | {"generate", "schema", "tools", "names", "keep_alive"},
     "python/langchain_client.py": ALL,
     "python/llama_index_client.py": ALL,
