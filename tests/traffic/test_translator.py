@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -279,6 +280,19 @@ async def test_a_stream_that_breaks_ends_with_an_error(served: Gateway, first: U
     assert list(found[-1]) == ["error"]
     first.answer = events(piece("one"), {"error": {"message": "out of memory"}}, end=b"")
     assert lines(await ask(served))[-1] == {"error": "out of memory"}
+
+
+async def test_a_role_that_no_engine_has_is_400_in_the_shape_of_the_api(
+    served: Gateway, first: Upstream, library: Path | None
+) -> None:
+    """C4."""
+    body = {"model": "chat", "messages": [{"role": "alien", "content": "hi"}], "stream": False}
+    answer = await ask(served, body=body)
+    assert answer.status == (200 if library is None else 400), "only the native filter can see it"
+    if library:
+        assert list(answer.tree) == ["error"]
+        assert "needs a `role`" in answer.tree["error"]
+        assert not first.seen
 
 
 async def test_models_are_described_by_their_files(gateway: Gateway, first: Upstream, running: Endpoint) -> None:

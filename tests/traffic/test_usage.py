@@ -85,6 +85,17 @@ TIMINGS = {"prompt_n": 10, "cache_n": 20, "predicted_n": 4}
         ("chat/completions", stream({"choices": []}, {"choices": [], "timings": TIMINGS}, "[DONE]"), (30, 20, 4)),
         ("chat/completions", stream({"x": "data: {}\n\n"}, {"usage": USAGE}, "[DONE]", pieces=1), (30, None, 4)),
         ("completions", whole({"usage": USAGE}), (30, None, 4)),
+        # Several answers (`n`, or a list of prompts): the usage is that of all.
+        (
+            "chat/completions",
+            whole({"choices": [{"index": index} for index in range(3)], "usage": USAGE}),
+            (30, None, 4),
+        ),
+        (
+            "chat/completions",
+            stream(*({"choices": [{"index": index}]} for index in (0, 1, 0, 1)), {"choices": [], "usage": USAGE}),
+            (30, None, 4),
+        ),
         ("embeddings", whole({"data": [], "usage": {"prompt_tokens": 30, "total_tokens": 30}}), (30, None, None)),
         ("messages", whole({"type": "message", "usage": ANTHROPIC}), (30, 20, 4)),
         (
