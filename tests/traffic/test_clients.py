@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from bateau.domain.endpoint import ExternalTarget
 from bateau.traffic.envoy.api_paths import MODEL_PATHS, TOKENIZE
 from traffic.gateway import Gateway, model
-from traffic.upstream import Upstream
+from traffic.upstream import Stream, Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -136,6 +137,77 @@ async def test_an_unknown_model_is_named_before_its_messages(gateway: Gateway, f
     await gateway.publish(model("chat", first.endpoint()))
     answer = await gateway.ask("POST", CHAT, json={"model": "nope", "messages": []})
     assert (answer.status, answer.error["code"]) == (404, "model_not_found")
+
+
+IMAGE = "image input is not supported - hint: if this is unexpected, you may need to provide the mmproj"
+LONG = "input (4002 tokens) is too large to process. increase the physical batch size (current batch size: 1024)"
+
+
+def failing(status: int, message: str, **more: Any) -> Any:
+    """Return a handler that answers as llama.cpp does."""
+
+    async def answer(_: web.Request) -> web.StreamResponse:
+        error = {"code": status, "message": message, "type": "server_error"}
+        return web.json_response({"error": error, **more}, status=status)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "message", "becomes", "error"),
+    [
+        (CHAT, 500, IMAGE, 400, "unsupported_by_model"),
+        ("/v1/embeddings", 500, LONG, 400, "context_length_exceeded"),
+        (CHAT, 500, "out of memory", 500, None),
+        (CHAT, 404, IMAGE, 404, None),
+        ("/v1/messages", 500, IMAGE, 400, "invalid_request_error"),
+        ("/v1/messages", 500, "'messages' is required", 400, "invalid_request_error"),
+        ("/v1/messages", 400, "x" * 20_000, 400, "invalid_request_error"),
+        ("/v1/messages/count_tokens", 500, "out of memory", 500, "api_error"),
+        ("/v1/messages", 503, "Loading model", 503, "overloaded_error"),
+    ],
+)
+async def test_an_error_of_the_engine_is_one_of_the_api(
+    gateway: Gateway,
+    first: Upstream,
+    library: Path | None,
+    path: str,
+    status: int,
+    message: str,
+    becomes: int,
+    error: str | None,
+) -> None:
+    """C3, C7: clients repeat a request after 500, and Anthropic's clients do not know OpenAI's shape."""
+    first.answer = failing(status, message)
+    await gateway.publish(model("chat", first.endpoint()))
+    answer = await gateway.ask("POST", path, json={"model": "chat", "messages": [USER]})
+    if library is None or error is None:
+        assert (answer.status, answer.tree["error"]["message"]) == (status, message), "only the native filter does it"
+        return
+    assert answer.status == becomes
+    assert int(answer.headers["content-length"]) == len(answer.body)
+    if path.startswith("/v1/messages"):
+        assert (answer.tree["type"], answer.tree["error"]["type"]) == ("error", error)
+    else:
+        assert answer.error["code"] == error
+    assert (await gateway.ask("GET", "/healthz")).status == 200
+
+
+async def test_answers_and_streams_that_are_no_errors_are_not_changed(gateway: Gateway, first: Upstream) -> None:
+    """C3."""
+    stream = Stream()
+    await gateway.publish(model("chat", first.endpoint()))
+    for path in ("/v1/messages", CHAT):
+        answer = await gateway.ask("POST", path, json={"model": "chat", "messages": [USER]})
+        assert answer.tree == {"upstream": "model.chat.0"}
+    first.answer = failing(500, IMAGE, type="error")
+    assert (await gateway.ask("POST", "/v1/messages", json={"model": "chat"})).tree["type"] == "error"
+    first.answer = stream.answer
+    async with gateway.session.post("/v1/messages", json={"model": "chat", "stream": True}) as response:
+        stream.send(b"one")
+        assert b"one" in await response.content.readany()
+        stream.end()
+        assert response.status == 200
 
 
 async def test_a_header_with_an_underscore_is_dropped(gateway: Gateway, first: Upstream) -> None:

@@ -16,7 +16,7 @@ use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
 use crate::turns::Fault;
 use crate::usage::Answer;
-use crate::{barrier, clock, content, rates, trace};
+use crate::{barrier, clock, content, mend, rates, trace};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -109,6 +109,8 @@ pub struct Stream {
     /// The gateway answers, and no replica.
     is_local: bool,
     is_rate_limited: bool,
+    /// What has come of an answer that is an error, and may become another one.
+    error: Option<Vec<u8>>,
 }
 
 impl Stream {
@@ -138,6 +140,7 @@ impl Stream {
             bytes_out: 0,
             is_local: false,
             is_rate_limited: false,
+            error: None,
         }
     }
 
@@ -212,8 +215,8 @@ impl Stream {
         }
     }
 
-    /// The headers of the answer have come.
-    pub fn response_headers(&mut self, http: Http) {
+    /// The headers of the answer have come; with `end` there is no body. The result: they wait for the body.
+    pub fn response_headers(&mut self, http: Http, end: bool) -> bool {
         barrier::panic_if_asked(http, b"response_headers");
         if let Some((limit, left)) = self.left {
             for (name, value) in rates::headers(limit, left) {
@@ -224,10 +227,12 @@ impl Stream {
             let kind = http.header(RESPONSE_HEADERS, b"content-type").unwrap_or_default();
             self.answer = Answer::of(kind).map(Box::new);
         }
+        self.error = (!end && !self.is_local && self.may_mend(http)).then(Vec::new);
+        self.error.is_some()
     }
 
-    /// A piece of the answer has come. It is not held.
-    pub fn response_body(&mut self, http: Http) {
+    /// A piece of the answer has come; with `end` it is the last one. It is held if it is an error. The result: it is.
+    pub fn response_body(&mut self, http: Http, end: bool) -> bool {
         barrier::panic_if_asked(http, b"response_body");
         if self.first_byte_ns.is_none() && !self.is_local {
             self.first_byte_ns = Some(clock::steady_ns());
@@ -239,6 +244,43 @@ impl Stream {
                 answer.feed(piece);
             }
         });
+        self.error.is_some() && self.hold_error(http, end)
+    }
+
+    /// Whether the answer may be an error of an engine that is not one of its API.
+    fn may_mend(&self, http: Http) -> bool {
+        let header = |name| http.header(RESPONSE_HEADERS, name);
+        mend::may_be(self.is_anthropic(), http.status())
+            && header(b"content-type").is_some_and(content::is_json)
+            && header(b"content-length").is_some_and(mend::is_short)
+            && http.metadata(METADATA_ROUTE, NAMESPACE, "roles").is_some()
+    }
+
+    /// Hold an error until it is whole, and have it be one of its API.
+    fn hold_error(&mut self, http: Http, end: bool) -> bool {
+        let mut length = 0;
+        http.each_chunk(RECEIVED_RESPONSE_BODY, |piece| {
+            length += piece.len();
+            self.error.get_or_insert_default().extend_from_slice(piece);
+        });
+        http.drain_body(RECEIVED_RESPONSE_BODY, length);
+        if !end {
+            return true;
+        }
+        let body = self.error.take().unwrap_or_default();
+        match mend::mended(self.is_anthropic(), http.status(), &body) {
+            Some((status, text)) => {
+                http.set(RESPONSE_HEADERS, b":status", status.to_string().as_bytes());
+                http.set(RESPONSE_HEADERS, b"content-length", text.len().to_string().as_bytes());
+                http.append_body(RECEIVED_RESPONSE_BODY, &text);
+            }
+            None => http.append_body(RECEIVED_RESPONSE_BODY, &body),
+        }
+        false
+    }
+
+    fn is_anthropic(&self) -> bool {
+        self.path.starts_with(b"/v1/messages")
     }
 
     /// The gateway answers, and no replica.

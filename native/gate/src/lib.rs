@@ -25,6 +25,7 @@ mod ledger;
 mod ledger_file;
 mod limit;
 mod line;
+mod mend;
 mod model;
 mod number;
 mod path;

@@ -52,7 +52,7 @@ def wrong_key():
 
 def messages():
     for wrong in ([], [{"role": "alien", "content": "hi"}], [{"role": "system", "content": "hi"}]):
-        error = raised(anthropic.BadRequestError, lambda: client().messages.create(
+        error = raised(anthropic.BadRequestError, lambda wrong=wrong: client().messages.create(
             model="chat", messages=wrong, max_tokens=8
         ))  # fmt: skip
         assert error.body["error"]["type"] == "invalid_request_error"

@@ -15,8 +15,11 @@ from aiohttp import web
 from bateau.kit.json_value import JsonObject, array_at
 from bateau.traffic.translator.gateway import Gateway, Refused
 
-# How llama.cpp says the most tokens that it takes: all of a text at once, or all that there is room for.
-_MOST: Final = re.compile(r"\(current batch size: (\d+)\)|available context size \((\d+) tokens\)")
+# How the most tokens are said that llama.cpp takes: by the native filter, and by llama.cpp for all of a text at once, and
+# for all that there is room for.
+_MOST: Final = re.compile(
+    r"context of the model, .*is (\d+) tokens|\(current batch size: (\d+)\)|available context size \((\d+) tokens\)"
+)
 
 
 async def embedded(
@@ -28,7 +31,7 @@ async def embedded(
     except Refused as refused:
         if (found := _MOST.search(refused.says)) is None:
             raise
-        most = int(found[1] or found[2])
+        most = int(found[1] or found[2] or found[3])
     if not cut:
         raise Refused(f"an input is longer than the context of the model, which is {most} tokens")
     beginnings = await _beginnings(gateway, caller, str(asked["model"]), texts, most)
