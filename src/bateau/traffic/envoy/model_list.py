@@ -3,7 +3,7 @@
 Called by traffic.envoy.routes. Sources: "Models" of OpenAI's API reference; `meta` is llama.cpp's, with more about the
 file.
 
-Invariant: what is not known about a file is left out, and is never 0. Held by
+Invariant: an unknown value of a file is left out, and is never 0. Held by
 tests/traffic/test_routing.py::test_a_model_is_listed_with_its_file.
 """
 

@@ -15,8 +15,7 @@ from aiohttp import web
 from bateau.kit.json_value import JsonObject, array_at
 from bateau.traffic.translator.gateway import Gateway, Refused
 
-# How the most tokens are said that llama.cpp takes: by the native filter, and by llama.cpp for all of a text at once, and
-# for all that there is room for.
+# The largest number of tokens of a text, in the messages of the native filter and in two messages of llama.cpp.
 _MOST: Final = re.compile(
     r"context of the model, .*is (\d+) tokens|\(current batch size: (\d+)\)|available context size \((\d+) tokens\)"
 )

@@ -2,7 +2,7 @@
 
 Called by traffic.translator.ollama. Pure. Source: Ollama's API reference; `format.HumanNumber` of its source.
 
-Invariant: what is not known is left out, and is never 0. Held by
+Invariant: an unknown value is left out, and is never 0. Held by
 tests/traffic/test_translator.py::test_models_are_described_by_their_files.
 """
 
@@ -98,6 +98,6 @@ def short(count: int) -> str:
 
 
 def _digest(entry: Json) -> str:
-    """Return the SHA-256 of the file, or of all that is known: Ollama's command needs the first twelve characters."""
+    """Return the SHA-256 of the file, or of all known values: Ollama's command needs the first twelve characters."""
     known = text_at(entry, "meta", "sha256")
     return known or hashlib.sha256(json.dumps(entry, sort_keys=True).encode()).hexdigest()

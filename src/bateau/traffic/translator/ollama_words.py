@@ -59,7 +59,7 @@ def completion_request(model: str, body: Mapping[str, Json]) -> dict[str, Any]:
 
 
 def is_nothing(duration: Json) -> bool:
-    """Return whether a `keep_alive` is no time at all: a number of seconds, or a text in Go's form of durations.
+    """Return whether a `keep_alive` is zero: a number of seconds, or a text in Go's form of durations.
 
     >>> [is_nothing(each) for each in (0, "0", "0s", "0m0s", -1, "5m", "10s", None, False)]
     [True, True, True, True, False, False, False, False, False]
