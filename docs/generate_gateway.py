@@ -20,9 +20,9 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
     from bateau.domain.endpoint import Backend
     from bateau.traffic.envoy.routes import front_routes
 
-    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
+    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate", engine="llama.cpp")
     for host in front_routes([model])["virtual_hosts"]:
-        for route in host["routes"]:
+        for route in host.get("routes") or _in_tree(host["matcher"]):
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")
             if direct is None:
@@ -32,6 +32,22 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
             error: Mapping[str, Any] = body.get("error", {})
             code = f"`{error.get('code') or error['type']}`" if error else ""
             yield request, str(direct["status"]), code, error.get("message") or f"`{json.dumps(body)}`"
+
+
+def _in_tree(matcher: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the routes of a tree: the general ones, those of the model, and those of no model."""
+    lists = dict(_lists(matcher))
+    last = lists["no-model"]
+    first = [route for name in ("general", "chat") for route in lists[name] if route not in last]
+    return [*first, *last]
+
+
+def _lists(tree: object) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    if isinstance(tree, Mapping):
+        if "action" in tree:
+            yield tree["action"]["name"], tree["action"]["typed_config"]["routes"]
+        for value in tree.values():
+            yield from _lists(value)
 
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:
