@@ -68,10 +68,11 @@ async def test_an_upload_to_a_path_that_does_not_exist_is_404(gateway: Gateway, 
 async def test_a_wrong_method_is_405_and_names_the_right_one(gateway: Gateway, first: Upstream, method: str) -> None:
     """C2."""
     await gateway.publish(model("chat", first.endpoint()))
-    answer = await gateway.ask(method, "/v1/chat/completions")
-    assert (answer.status, answer.headers["allow"]) == (405, "POST")
-    if method != "HEAD":
-        assert answer.error["code"] == "method_not_allowed"
+    for path in MODEL_PATHS:
+        answer = await gateway.ask(method, path)
+        assert (answer.status, answer.headers["allow"]) == (405, "POST")
+        if method != "HEAD":
+            assert answer.error["code"] == "method_not_allowed"
 
 
 async def test_head_is_answered_as_get(gateway: Gateway, first: Upstream) -> None:

@@ -39,7 +39,7 @@ def endpoints(
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
     and `files` the files of models, both by service key. `engine` is that of models whose spec leaves the choice to the
-    site, None if it depends. `before` is the previous traffic. `sleeps` has the models that
+    site. With None no engine is known, as on a cluster, whose gateway does not need it. `before` is the previous traffic. `sleeps` has the models that
     may sleep. With `measure_load`, the planes measure their load even if nothing drains. `has_affinity` returns whether
     a model whose spec asks for affinity has it now, by its name.
     """
@@ -72,7 +72,7 @@ def _of_engine(
     backends: Sequence[Backend], service: Workload, chosen: str | None, file: ModelFile | None
 ) -> Iterator[Backend]:
     """Yield the backends of a service with its engine, and what its file says."""
-    engine = service.runs.engine or chosen if isinstance(service.runs, ModelServer) else None
+    engine = service.runs.engine or chosen if chosen and isinstance(service.runs, ModelServer) else None
     task = file.header.task if file else None
     for backend in backends:
         yield replace(backend, engine=engine, task=task, file=file) if engine else backend

@@ -12,6 +12,7 @@ tests/traffic/test_apps.py::test_a_foreign_host_is_403_unless_the_app_serves_it.
 from collections.abc import Collection, Mapping, Sequence
 
 from bateau.domain.endpoint import Backend
+from bateau.domain.used import COUNTING
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
@@ -101,7 +102,7 @@ def front_routes(
         *(_control_routes() if on_machine else ()),
         *(_translated(translator) if translator else ()),
         *model_list_routes({**others, **aliases}, on_machine=on_machine),
-        _wrong_method(),
+        *_wrong_method(),
         *no_model,
     ]
     return {
@@ -337,10 +338,14 @@ def _refused(model: str | None, status: int, error: ReadObject, *, name: str) ->
     ]
 
 
-def _wrong_method() -> ReadObject:
-    paths = "|".join(MODEL_PATHS)
+def _wrong_method() -> list[ReadObject]:
     post = {"name": ":method", "string_match": {"exact": "POST"}, "invert_match": True}
     error = invalid_request("This path takes POST requests only.", code="method_not_allowed")
-    found = answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")
     allow = {"header": {"key": "allow", "value": "POST"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {**found, "response_headers_to_add": [*json_content_type(), allow]}
+    # The gateway of a cluster rejects one regular expression of this length.
+    halves = (MODEL_PATHS[: -len(COUNTING)], COUNTING)
+    matches = [{"safe_regex": {"regex": "|".join(paths)}, "headers": [post]} for paths in halves]
+    return [
+        {**answer(match, 405, error, name="unknown"), "response_headers_to_add": [*json_content_type(), allow]}
+        for match in matches
+    ]
