@@ -40,8 +40,8 @@ def endpoints(
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
     and `files` the files of models, both by service key. `engine` is that of models whose spec leaves the choice to the
     site. With None no engine is known, as on a cluster, whose gateway does not need it. `before` is the previous
-    traffic. `sleeps` has the models that may sleep. With `measure_load`, the planes measure their load even if nothing drains. `has_affinity` returns whether
-    a model whose spec asks for affinity has it now, by its name.
+    traffic. `sleeps` has the models that may sleep. With `measure_load`, the planes measure their load even if nothing
+    drains. `has_affinity` returns whether a model whose spec asks for affinity has it now, by its name.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
