@@ -20,7 +20,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
     from bateau.domain.endpoint import Backend
     from bateau.traffic.envoy.routes import front_routes
 
-    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
+    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate", engine="llama.cpp")
     for host in front_routes([model])["virtual_hosts"]:
         for route in host.get("routes") or _in_tree(host["matcher"]):
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")

@@ -90,7 +90,7 @@ def _service(key: str, namespace: str) -> str:
 def _models(space: Space, failed: dict[str, Exception]) -> Iterator[tuple[str, str, Backend]]:
     """Yield time, namespace and backend of each model. Bugs are added to `failed`."""
     made, bugs = endpoints(
-        space.release, space.replicas, app_ports={}, api_keys={}, tasks={}, before=Traffic(), proxies=()
+        space.release, space.replicas, app_ports={}, api_keys={}, files={}, before=Traffic(), proxies=()
     )
     failed.update((_service(key, space.namespace), error) for key, error in bugs.items())
     needs_key = {

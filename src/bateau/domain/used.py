@@ -19,6 +19,13 @@ By = Literal["key", "owner", "model", "day", "hour"]
 NO_KEY: Final = "(no key)"
 NO_MODEL: Final = "(no model)"
 UNKNOWN_OWNER: Final = "(unknown)"
+# The paths at which tokens are counted and none are used.
+COUNTING: Final = (
+    "/v1/messages/count_tokens",
+    "/v1/responses/input_tokens",
+    "/v1/chat/completions/input_tokens",
+)
+_USE_NONE: Final = frozenset((*COUNTING, "/tokenize"))
 _ERROR: Final = 400
 _NO_RATES: Final = Rates()
 # The replicas of a model are model.NAME.NUMBER, an external API is model.NAME@HOST.
@@ -89,7 +96,7 @@ class Used:
     def tokens(self) -> Tokens | None:
         """The tokens that were used; None if they are not known. An error that does not say any has used none."""
         if self.tokens_in is None and self.tokens_out is None:
-            return Tokens() if self.is_error else None
+            return Tokens() if self.is_error or self.path in _USE_NONE else None
         return Tokens(input=self.tokens_in or 0, cached=self.tokens_cached or 0, output=self.tokens_out or 0)
 
 

@@ -1,6 +1,10 @@
 """The routes that list the models: to each key those that it may use.
 
-Called by traffic.envoy.routes. Source: "Models" of OpenAI's API reference.
+Called by traffic.envoy.routes. Sources: "Models" of OpenAI's API reference; `meta` is llama.cpp's, with more about the
+file.
+
+Invariant: an unknown value of a file is left out, and is never 0. Held by
+tests/traffic/test_routing.py::test_a_model_is_listed_with_its_file.
 """
 
 import json
@@ -9,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend
+from bateau.domain.model_file import ModelFile
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.answers import answer, get, get_prefix
 from bateau.traffic.envoy.listed import HERE, of_all, of_one
@@ -66,10 +71,29 @@ def _entry(name: str, model: Backend) -> ReadObject:
     entry: ReadObject = {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
     if model.task:
         entry = {**entry, "task": model.task}
+    if model.file:
+        entry = {**entry, "meta": _meta(model.file)}
     if model.generation is None:
         return entry
     # As in llama.cpp's own list of models that may sleep.
     if model.hold:
         return {**entry, "status": {"value": "sleeping", "says": model.hold.says}}
     ready = any(not endpoint.draining for endpoint in model.endpoints)
-    return {**entry, "status": {"value": "loaded" if ready else "loading"}}
+    status: ReadObject = {"value": "loaded" if ready else "loading"}
+    if model.idle_after_s is not None:
+        status = {**status, "idle_after": model.idle_after_s}
+    return {**entry, "status": status}
+
+
+def _meta(file: ModelFile) -> ReadObject:
+    header = file.header
+    known: Mapping[str, ReadJson] = {
+        "size": file.size_bytes,
+        "sha256": file.sha256,
+        "format": "gguf",
+        "architecture": header.architecture,
+        "n_params": header.parameters,
+        "ftype": header.quantization,
+        "n_ctx_train": header.context_length_trained,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -17,3 +17,6 @@ PLACES: Final = "places"  # in the metadata of a route: how many requests its mo
 FALLBACK: Final = "fallback"  # in the metadata of a route: another one has requests for which there is no place
 FULL_HEADER: Final = "x-bateau-full"  # of a request for which its model has no place
 AFFINITY: Final = "affinity"  # in the metadata of a route: its requests are balanced by their conversations
+CHECKED_ROLES: Final = (
+    "roles"  # in the metadata of a route: messages with other roles than those of the API are refused
+)

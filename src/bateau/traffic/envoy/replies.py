@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
+from bateau.traffic.envoy.api_paths import ROLES
 from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
 from bateau.traffic.envoy.model_limits import TOKENS_OF_KEY, TOKENS_OF_MODEL
@@ -34,7 +35,7 @@ class Reply:
 
     `text` may contain Envoy's command operators. `has_model`: the model of the request was read. `details` is the
     beginning of Envoy's response code details. With `again_s`, the response tells the client after how many seconds to
-    retry; with `becomes`, it has another status than Envoy gave it.
+    retry; with `becomes`, it has another status than Envoy gave it. `param` is the field that is wrong.
     """
 
     status: int
@@ -47,6 +48,7 @@ class Reply:
     has_model: bool = False
     or_above: bool = False
     again_s: int | None = None
+    param: str | None = None
     kind: str = field(default="server_error")
 
 
@@ -91,6 +93,26 @@ FRONT_ONLY = (
         text="The usage of requests cannot be written at the moment, and this endpoint answers none without it.",
         code="ledger_not_written",
         again_s=RETRY_AFTER_S,
+    ),
+    Reply(
+        status=400,
+        details="no_messages",
+        text="`messages` is empty: send at least one message.",
+        code="empty_array",
+        kind="invalid_request_error",
+        param="messages",
+    ),
+    *(
+        Reply(
+            status=400,
+            details="unknown_role",
+            path=f"{path}([?].*)?",
+            text=f"Each message needs a `role`, one of: {', '.join(roles)}.",
+            code="invalid_value",
+            kind="invalid_request_error",
+            param="messages",
+        )
+        for path, roles in ROLES.items()
     ),
     Reply(
         status=401,
@@ -270,7 +292,7 @@ class _Shape:
     paths: str | None = None
 
 
-_OPENAI = _Shape(error=lambda reply: error_body(reply.text, kind=reply.kind, code=reply.code))
+_OPENAI = _Shape(error=lambda reply: error_body(reply.text, kind=reply.kind, code=reply.code, param=reply.param))
 _ANTHROPIC = _Shape(
     error=lambda reply: anthropic_error(reply.text, status=reply.becomes or reply.status), paths=f"{MESSAGES}.*"
 )

@@ -12,10 +12,11 @@ tests/traffic/test_apps.py::test_a_foreign_host_is_403_unless_the_app_serves_it.
 from collections.abc import Collection, Mapping, Sequence
 
 from bateau.domain.endpoint import Backend
+from bateau.domain.used import COUNTING
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TOKENIZE, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
 from bateau.traffic.envoy.destinations import destination, may_overflow, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
@@ -31,7 +32,15 @@ from bateau.traffic.envoy.listener import (
 )
 from bateau.traffic.envoy.model_limits import counted, named
 from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, there_is
-from bateau.traffic.envoy.names import AFFINITY, FALLBACK, FULL_HEADER, METADATA_NAMESPACE, MODEL_HEADER, PLACES
+from bateau.traffic.envoy.names import (
+    AFFINITY,
+    CHECKED_ROLES,
+    FALLBACK,
+    FULL_HEADER,
+    METADATA_NAMESPACE,
+    MODEL_HEADER,
+    PLACES,
+)
 from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.route_tree import route_tree
@@ -101,7 +110,7 @@ def front_routes(
         *(_control_routes() if on_machine else ()),
         *(_translated(translator) if translator else ()),
         *model_list_routes({**others, **aliases}),
-        _wrong_method(),
+        *_wrong_method(),
         *no_model,
     ]
     return {
@@ -240,7 +249,7 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
-        "match": {"prefix": "/v1/", "headers": [_header(alias or model.name), *is_full]},
+        "match": {**_paths(model), "headers": [_header(alias or model.name), *is_full]},
         "route": route,
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
@@ -254,6 +263,8 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if upstream != (alias or model.name) and not model.external:
         per_filter[RENAME_FILTER] = _rename(upstream)
     about = named(model)
+    if not model.external:  # an external API knows its own roles
+        about = {**about, CHECKED_ROLES: "yes"}
     if model.affinity:
         about = {**about, AFFINITY: model.routing.affinity}
     places = model.hold.requests_max if model.hold else model.requests_max
@@ -268,6 +279,13 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if per_filter:
         found["typed_per_filter_config"] = per_filter
     return found
+
+
+def _paths(model: Backend) -> ReadObject:
+    """Return the match of the paths that a model has. Only those of llama.cpp are known."""
+    if model.engine == "llama.cpp":
+        return {"safe_regex": {"regex": "|".join((*MODEL_PATHS, TOKENIZE))}}
+    return {"prefix": "/v1/"}
 
 
 def _removed(model: Backend) -> list[str]:
@@ -333,10 +351,14 @@ def _refused(model: str | None, status: int, error: ReadObject, *, name: str) ->
     ]
 
 
-def _wrong_method() -> ReadObject:
-    paths = "|".join(MODEL_PATHS)
+def _wrong_method() -> list[ReadObject]:
     post = {"name": ":method", "string_match": {"exact": "POST"}, "invert_match": True}
     error = invalid_request("This path takes POST requests only.", code="method_not_allowed")
-    found = answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")
     allow = {"header": {"key": "allow", "value": "POST"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {**found, "response_headers_to_add": [*json_content_type(), allow]}
+    # The gateway of a cluster rejects one regular expression of this length.
+    halves = (MODEL_PATHS[: -len(COUNTING)], COUNTING)
+    matches = [{"safe_regex": {"regex": "|".join(paths)}, "headers": [post]} for paths in halves]
+    return [
+        {**answer(match, 405, error, name="unknown"), "response_headers_to_add": [*json_content_type(), allow]}
+        for match in matches
+    ]
