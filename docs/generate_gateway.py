@@ -22,7 +22,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
 
     model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
     for host in front_routes([model])["virtual_hosts"]:
-        for route in host["routes"]:
+        for route in host.get("routes") or _routes(host["matcher"]):
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")
             if direct is None:
@@ -32,6 +32,28 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
             error: Mapping[str, Any] = body.get("error", {})
             code = f"`{error.get('code') or error['type']}`" if error else ""
             yield request, str(direct["status"]), code, error.get("message") or f"`{json.dumps(body)}`"
+
+
+def _routes(tree: object) -> list[Mapping[str, Any]]:
+    """Return the routes of a tree, each once: those of a model, and then those of all other requests."""
+    lists = sorted(_lists(tree), key=lambda each: each[0] in {"general", "no-model"})
+    found: dict[str, Mapping[str, Any]] = {}
+    for route in (route for _, routes in lists for route in routes):
+        key = json.dumps(route, sort_keys=True)
+        found.pop(key, None)  # the answer to all other paths is in each list, and stands last
+        found[key] = route
+    return list(found.values())
+
+
+def _lists(tree: object) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Yield the name and the routes of each list in a tree."""
+    if not isinstance(tree, Mapping):
+        return
+    node: Mapping[str, Any] = tree
+    if "action" in node:
+        yield node["action"]["name"], node["action"]["typed_config"]["routes"]
+    for each in node.values():
+        yield from _lists(each)
 
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:
@@ -51,6 +73,10 @@ def control_api() -> Iterator[tuple[str, str]]:
     from bateau.api import server
 
     source = inspect.getsource(server)
+    from bateau.traffic.envoy.api_paths import EVENTS, WEBHOOK
+
+    for path in (WEBHOOK, EVENTS):
+        yield f"POST `{path}`", "`bateau.ports.webhook.Webhook.received`"
     for method, path, handler in re.findall(r'web\.(get|post)\("([^"]+)", self\.(\w+)\)', source):
         yield f"{method.upper()} `{path}`", f"`bateau.api.server.ApiServer.{handler}`"
 
