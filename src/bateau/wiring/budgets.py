@@ -8,11 +8,13 @@ tests/local/test_costs.py.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bateau.control.budgets import Spending, Spent, first_of_month
+from bateau.control.limit_events import LimitEvents
 from bateau.domain.api_key import ApiKey
 from bateau.domain.costs import Costs, Rates
+from bateau.domain.event import Event
 from bateau.domain.release import Release
 from bateau.domain.used import Refusal
 from bateau.domain.workload import Limits
@@ -55,11 +57,15 @@ class FollowedRates:
 
 
 class Budgets:
-    """The budgets of one instance's keys and models. `limits` returns the limits of each model, by name."""
+    """The budgets of one instance's keys and models. `limits` returns the limits of each model, by name.
+
+    `report`, if it is set, gets the events of limits that are reached.
+    """
 
     def __init__(
         self, keys: Keys, ledger: Ledger, rates: FollowedRates, limits: Callable[[], Mapping[str, Limits]]
     ) -> None:
+        self.report: Callable[[Iterable[Event]], None] | None = None
         self._keys = keys
         self._limits = limits
         self._ledger = ledger
@@ -71,6 +77,7 @@ class Budgets:
         self._refused: _Refused | None = None
         self._refused_at_models: list[Refusal] | None = None
         self._reported: set[tuple[str, str]] = set()
+        self._events = LimitEvents()
 
     def keep(self, now: float) -> None:
         """Charge the new lines of the ledger, and refuse or admit requests. Raises ControlError and OSError."""
@@ -95,6 +102,8 @@ class Budgets:
         refused = self._spending.refused(self._limited, now)
         at_models = self._spending.refused_at_models(limits, now)
         self._write({period: dict(keys) for period, keys in refused.items()}, at_models)
+        if self.report:
+            self.report(self._events.new(refused, at_models, now))
         self._report_unknown(self._spending, now)
 
     def close(self) -> None:
