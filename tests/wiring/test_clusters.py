@@ -211,6 +211,23 @@ def test_the_status_shows_services_with_the_reason_of_their_pods(project: Projec
     assert "no pod of nothing runs" in project.bateau("logs", "nothing", "--env", "prod", code=2)
 
 
+def test_the_timeline_has_the_revisions_and_the_events_of_the_cluster(project: Project):
+    assert "no event was recorded" in project.bateau("timeline", "--env", "prod")
+    (project.directory / "objects" / "web.yaml").write_text(_DEPLOYMENT)
+    project.bateau("apply", "--env", "prod", "--yes", "--timeout", "3", code=3)
+    told = json.loads(project.bateau("timeline", "shop", "--env", "prod", "--json"))
+    assert {entry["service"] for entry in told} == {"app/shop"}
+    assert {entry["fields"]["cluster"] for entry in told} == {"berlin"}
+    reasons = [entry["reason"] for entry in told]
+    assert reasons[0] == "Released"
+    assert told[0]["says"] == "revision 1 adds it"
+    assert "ScalingReplicaSet" in reasons, "an event of the Deployment"
+    assert "SuccessfulCreate" in reasons, "an event of its ReplicaSet"
+    assert "by " in project.bateau("timeline", "app/shop", "--env", "prod").splitlines()[1]
+    assert "no event of nothing" in project.bateau("timeline", "nothing", "--env", "prod")
+    assert "--follow is for this machine" in project.bateau("timeline", "--env", "prod", "--follow", code=2)
+
+
 def test_a_kind_that_the_cluster_does_not_serve_is_named_before_anything_is_applied(project: Project):
     project.bateau("apply", "--env", "prod", "--yes")
     (project.directory / "objects" / "boat.yaml").write_text(

@@ -1,15 +1,15 @@
 """Serve the control plane's HTTP API on a unix socket that only its user can open.
 
-Called by cli.up. The gateway forwards only `/metrics` and the webhook to it.
+Called by cli.up. The gateway forwards only `/metrics` and the webhooks to it.
 
 Invariant: no request to a model ever arrives here. Held by
-tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_the_webhook_and_nothing_else.
+tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_webhooks_and_nothing_else.
 Invariant: an untrusted body is read only up to its limit, and only if a handler needs it. Held by
 tests/wiring/test_webhook.py::test_a_body_beyond_the_bound_is_refused_before_it_ends.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from aiohttp import web
@@ -31,14 +31,14 @@ class ApiServer:
         snapshots: Snapshots,
         metrics: Callable[[], Awaitable[str]],
         stop: asyncio.Event,
-        webhook: Webhook | None = None,
+        webhooks: Mapping[str, Webhook] | None = None,
         operator: Operator | None = None,
     ) -> None:
         self._socket = socket
         self._snapshots = snapshots
         self._metrics = metrics
         self._stop = stop
-        self._webhook = webhook
+        self._webhooks = webhooks or {}
         self._operator = operator
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
@@ -58,7 +58,7 @@ class ApiServer:
                 *status_routes(self._snapshots),
                 web.get("/metrics", self._get_metrics),
                 web.post("/v1/stop", self._post_stop),
-                web.post("/-/webhooks/git", self._post_webhook),
+                *(web.post(path, self._taking(webhook)) for path, webhook in self._webhooks.items()),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -102,20 +102,20 @@ class ApiServer:
         self._stop.set()
         return web.json_response({"stopping": True}, status=202)
 
-    async def _post_webhook(self, request: web.Request) -> web.Response:
-        if self._webhook is None:
-            return web.json_response({"says": "this instance does not follow a repository"}, status=404)
-        try:
-            body = await _body(request, bytes_max=self._webhook.body_bytes_max)
-        except (ConnectionError, web.RequestPayloadError):
-            return web.json_response(
-                {"says": "the body is incomplete, or does not match its declared encoding"}, status=400
-            )
-        if body is None:
-            says = f"the body is larger than {self._webhook.body_bytes_max:,} bytes"
-            return web.json_response({"says": says}, status=413)
-        answer = self._webhook.received(request.headers, body)
-        return web.json_response({"says": answer.says}, status=answer.status)
+    def _taking(self, webhook: Webhook) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def post(request: web.Request) -> web.Response:
+            try:
+                body = await _body(request, bytes_max=webhook.body_bytes_max)
+            except (ConnectionError, web.RequestPayloadError):
+                says = "the body is incomplete, or does not match its declared encoding"
+                return web.json_response({"says": says}, status=400)
+            if body is None:
+                says = f"the body is larger than {webhook.body_bytes_max:,} bytes"
+                return web.json_response({"says": says}, status=413)
+            answer = webhook.received(request.headers, body)
+            return web.json_response({"says": answer.says}, status=answer.status)
+
+        return post
 
 
 async def _body(request: web.Request, *, bytes_max: int) -> bytes | None:
