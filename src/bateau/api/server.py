@@ -1,6 +1,6 @@
 """Serve the control plane's HTTP API on a unix socket that only its user can open.
 
-Called by cli.up. The gateway forwards only `/metrics` and the webhook to it.
+Called by cli.up. The gateway forwards only `/metrics`, the webhook and the dashboard to it.
 
 Invariant: no request to a model ever arrives here. Held by
 tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_the_webhook_and_nothing_else.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bateau.api.dashboard_links import Dashboard, link_routes
 from bateau.api.operations import BODY_BYTES_MAX, Operator, guarded, routes
 from bateau.api.status_routes import status_routes
 from bateau.control.snapshots import Snapshots
@@ -33,6 +34,7 @@ class ApiServer:
         stop: asyncio.Event,
         webhook: Webhook | None = None,
         operator: Operator | None = None,
+        dashboard: Dashboard | None = None,
     ) -> None:
         self._socket = socket
         self._snapshots = snapshots
@@ -40,6 +42,7 @@ class ApiServer:
         self._stop = stop
         self._webhook = webhook
         self._operator = operator
+        self._dashboard = dashboard
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
 
@@ -53,6 +56,9 @@ class ApiServer:
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded])
         if self._operator:
             app.add_routes(routes(self._operator))
+        if self._dashboard:
+            app.add_routes([*link_routes(self._dashboard), web.get("/ui", _to_dashboard)])
+            app.add_subapp("/ui/", self._dashboard.application())
         app.add_routes(
             [
                 *status_routes(self._snapshots),
@@ -116,6 +122,10 @@ class ApiServer:
             return web.json_response({"says": says}, status=413)
         answer = self._webhook.received(request.headers, body)
         return web.json_response({"says": answer.says}, status=answer.status)
+
+
+async def _to_dashboard(_: web.Request) -> web.Response:
+    return web.Response(status=308, headers={"location": "/ui/", "cache-control": "no-store"})
 
 
 async def _body(request: web.Request, *, bytes_max: int) -> bytes | None:

@@ -18,6 +18,6 @@ class Logs(Protocol):
         """Return the last lines of a log, oldest first; none if it does not exist."""
         ...
 
-    def follow(self, replica_id: str) -> AsyncIterator[str]:
-        """Yield each new line as it is written; ends when the caller stops asking."""
+    def follow(self, replica_id: str, *, lines: int = 0) -> AsyncIterator[str]:
+        """Yield the last `lines` lines, then each new one as it is written; ends when the caller stops asking."""
         ...

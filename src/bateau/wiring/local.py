@@ -129,7 +129,7 @@ class LocalPlatform:
         self.since = self.clock.wall()
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
-        keys = Keys(settings.instance, settings.environ)
+        self.keys = keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
         # Taken out of our own environment now, before anything is started that would inherit it.

@@ -84,9 +84,9 @@ class LogFolder:
         """Return the last lines of a log, oldest first. Raises OSError if it cannot be read."""
         return tail(self._path(replica_id), lines)
 
-    def follow(self, replica_id: str) -> AsyncGenerator[str]:
-        """Yield each new line as it is written."""
-        return follow(self._path(replica_id))
+    def follow(self, replica_id: str, *, lines: int = 0) -> AsyncGenerator[str]:
+        """Yield the last `lines` lines, then each new one as it is written."""
+        return follow(self._path(replica_id), lines=lines)
 
     def _path(self, replica_id: str) -> Path:
         return self._folder / f"{replica_id}.log"

@@ -21,5 +21,8 @@ MODEL_PATHS: Final = (*(path for paths in PATHS.values() for path in paths), f"{
 TRANSLATED: Final = ("/api/", "/v2/")
 TRANSLATED_ROOT: Final = "/v2"
 WEBHOOK: Final = "/-/webhooks/git"
+# The dashboard; its stream of updates is the one path with answers that never end.
+UI: Final = "/ui"
+UI_LIVE: Final = "/ui/live"
 HEALTH: Final = "/healthz"
 HOME: Final = "/"

@@ -20,7 +20,7 @@ from typing import Final
 
 from bateau.domain.api_key import ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, text_at
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, PATHS, TRANSLATED, TRANSLATED_ROOT, WEBHOOK
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, PATHS, TRANSLATED, TRANSLATED_ROOT, UI, WEBHOOK
 from bateau.traffic.envoy.dynamic_module import module_config, text_config
 from bateau.traffic.envoy.key_filters import GATE, file_response
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
@@ -32,6 +32,8 @@ EXCEPTIONS: Final[Sequence[ReadObject]] = (
     {"path": HEALTH, "without": ["key", "limits"]},
     {"path": HOME, "without": ["key", "limits"]},
     {"path": WEBHOOK, "without": ["key", "limits", "model"]},
+    {"path": UI, "without": ["key", "limits", "model"]},
+    {"prefix": f"{UI}/", "without": ["key", "limits", "model"]},
     *({"prefix": prefix, "without": ["limits", "model"]} for prefix in TRANSLATED),
     {"path": TRANSLATED_ROOT, "without": ["limits", "model"]},
 )

@@ -17,6 +17,7 @@ from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
+from bateau.traffic.envoy.dashboard import dashboard_routes
 from bateau.traffic.envoy.destinations import destination, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
@@ -163,6 +164,7 @@ def _control_routes() -> list[ReadObject]:
             # Its sender proves itself by a signature.
             "typed_per_filter_config": _without((*MODEL_FILTERS, *KEY_FILTERS)),
         },
+        *dashboard_routes(CONTROL_CLUSTER, _without((*MODEL_FILTERS, *KEY_FILTERS))),
     ]
 
 

@@ -1,0 +1,74 @@
+"""The frame around every page: its head, the navigation, the mark that says if it is live, and how to sign out.
+
+Called by ui.dashboard and ui.guard.
+
+Invariant: no page contains a script or a style of its own, so that the policy of the browser can forbid both. Held by
+tests/ui/test_security.py::test_a_page_has_no_script_or_style_of_its_own.
+"""
+
+import htpy as h
+
+from bateau.domain.status import Status
+from bateau.ui.assets import address
+from bateau.ui.page import Page, Screen
+from bateau.ui.sessions import Session
+
+ROOT = "/ui"
+
+
+def document(
+    screen: Screen, *, path: str, pages: tuple[Page, ...], status: Status, session: Session, csrf_field: str
+) -> str:
+    """Return a page as HTML."""
+    at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
+    return _html(
+        f"{screen.title} · {status.instance} · Bateau",
+        [
+            h.a(".skip", href="#main")["Skip to the content"],
+            h.header(".top")[
+                h.a(".brand", href=f"{ROOT}/")["Bateau"],
+                h.span(".instance")[at],
+                h.nav(aria_label="Pages")[(_link(each, path) for each in pages if each.name)],
+                h.span("#live.live", role="status", data_state="waiting")["connecting"],
+                h.button("#theme.quiet", type="button")["Theme"],
+                h.form(method="post", action=f"{ROOT}/sign-out")[
+                    h.input(type="hidden", name=csrf_field, value=session.token),
+                    h.button(".quiet", type="submit", title=f"Signed in with the role {session.role}")["Sign out"],
+                ],
+            ],
+            h.div("#stale.stale", role="alert", hidden=True),
+            h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
+            h.main("#main", tabindex="-1", data_live=f"{ROOT}/live", data_path=path, data_csrf=session.token)[
+                (each.content for each in screen.parts)
+            ],
+        ],
+        live=True,
+    )
+
+
+def message(title: str, *says: h.Node, to: str | None = None) -> str:
+    """Return a page without a session: one message. With `to`, the browser continues there."""
+    return _html(
+        f"{title} · Bateau",
+        [h.main("#main.message")[h.h1[title], (h.p[each] for each in says)]],
+        refresh=to,
+    )
+
+
+def _link(page: Page, path: str) -> h.Element:
+    return h.a(href=ROOT + page.path, aria_current="page" if page.path == path else None)[page.name]
+
+
+def _html(title: str, body: h.Node, *, live: bool = False, refresh: str | None = None) -> str:
+    head = h.head[
+        h.meta(charset="utf-8"),
+        h.title[title],
+        h.meta(name="viewport", content="width=device-width, initial-scale=1"),
+        h.meta(name="color-scheme", content="light dark"),
+        refresh and h.meta(http_equiv="refresh", content=f"0; url={refresh}"),
+        h.link(rel="icon", href=address("icon.svg")),
+        h.link(rel="stylesheet", href=address("ui.css")),
+        h.script(src=address("theme.js")),
+        live and h.script(src=address("ui.js"), defer=True),
+    ]
+    return str(h.html(lang="en")[head, h.body[body]])

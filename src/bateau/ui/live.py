@@ -1,0 +1,126 @@
+"""Keep a page up to date: a stream of the parts that have changed, and of new lines of a log.
+
+Called by ui.dashboard.
+
+The stream sends numbered snapshots, as that of the control API does, but as parts of a page instead of JSON. A browser
+that has lost the stream connects again and gets all parts.
+Source: Server-Sent Events, WHATWG HTML, section 9.2.
+
+Invariant: while nothing changes, nothing is made or sent but a sign of life. Held by
+tests/ui/test_live.py::test_while_nothing_changes_only_a_sign_of_life_is_sent.
+Invariant: a stream ends with its session. Held by tests/ui/test_live.py::test_a_stream_ends_with_its_session.
+"""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+from bateau.ui.instance import Instance
+from bateau.ui.log_lines import LogLines
+from bateau.ui.page import Page, Screen, View
+from bateau.ui.sessions import Role
+
+PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
+LOOK_S: Final = 2.0  # without a snapshot: the figures may have changed
+LOG_LOOK_S: Final = 0.5
+SIGN_OF_LIFE_S: Final = 5.0
+_PAGES_MAX: Final = 64
+
+Send = Callable[[str, Mapping[str, object]], Awaitable[None]]
+
+
+class Made:
+    """The parts of pages as text. Readers of the same page share them while the view is the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Role], tuple[object, Screen | None, Mapping[str, str]]] = {}
+
+    def of(self, page: Page, path: str, given: Mapping[str, str], view: View) -> tuple[Screen | None, Mapping[str, str]]:
+        """Return a page, and its live parts as text. The page is None if it no longer exists."""
+        stamp = (view.status.number, view.figures.number, view.release, view.needs_key)
+        known = self._known.get((path, view.role))
+        if known is not None and _is_same(known[0], stamp):
+            return known[1], known[2]
+        screen = page.make(view, given)
+        parts = {each.id: str(each.content) for each in screen.parts if each.live} if screen else {}
+        if len(self._known) >= _PAGES_MAX:
+            self._known.clear()
+        self._known[path, view.role] = (stamp, screen, parts)
+        return screen, parts
+
+
+class Stream:
+    """One reader of one page, from `run` to its end."""
+
+    def __init__(self, instance: Instance, made: Made, *, path: str, page: Page, given: Mapping[str, str]) -> None:
+        self._instance = instance
+        self._made = made
+        self._path = path
+        self._page = page
+        self._given = given
+        self._sent: Mapping[str, str] = {}
+        self._sent_at = 0.0
+        self._lines: LogLines | None = None
+
+    async def run(self, send: Send, role: Callable[[], Role | None]) -> None:
+        """Send events until the session or the control plane ends. `role` returns None once the session has ended."""
+        snapshots, number = self._instance.snapshots, -1
+        try:
+            while not snapshots.ended:
+                if (now := role()) is None:
+                    return await send("signed-out", {})
+                if view := await self._instance.view(now):
+                    number = view.status.number
+                    await self._send_parts(send, view)
+                await self._send_lines(send)
+                if time.monotonic() - self._sent_at >= SIGN_OF_LIFE_S:
+                    await self._send(send, "alive", {"number": number})
+                await asyncio.sleep(PAUSE_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOG_LOOK_S if self._lines else LOOK_S):
+                        await snapshots.after(number)
+        finally:
+            if self._lines:
+                await self._lines.close()
+
+    async def _send_parts(self, send: Send, view: View) -> None:
+        screen, parts = self._made.of(self._page, self._path, self._given, view)
+        if screen is None:
+            return await self._send(send, "gone", {})
+        if screen.log_of and self._lines is None:
+            self._lines = LogLines(self._instance.logs, screen.log_of)
+        if parts is not self._sent:
+            changed = {name: text for name, text in parts.items() if self._sent.get(name) != text}
+            self._sent = parts
+            if changed:
+                await self._send(send, "parts", {"number": view.status.number, "parts": changed})
+
+    async def _send_lines(self, send: Send) -> None:
+        if self._lines is None:
+            return
+        self._lines.follow_new()
+        lines, lost = self._lines.taken()
+        if lines:
+            await self._send(send, "lines", {"lines": lines, "lost": lost})
+
+    async def _send(self, send: Send, event: str, data: Mapping[str, object]) -> None:
+        self._sent_at = time.monotonic()
+        await send(event, data)
+
+
+def event_text(event: str, data: Mapping[str, object]) -> bytes:
+    r"""Return an event in the form of a stream. JSON has no line breaks, so it is one line.
+
+    >>> event_text("alive", {"number": 7})
+    b'id: 7\nevent: alive\ndata: {"number": 7}\n\n'
+    """
+    number = f"id: {data['number']}\n" if "number" in data else ""
+    return f"{number}event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
+
+
+def _is_same(known: object, stamp: tuple[object, ...]) -> bool:
+    """Whether two stamps are the same: releases are compared as objects, not by their content."""
+    return isinstance(known, tuple) and all(one is two or one == two for one, two in zip(known, stamp, strict=True))
