@@ -57,6 +57,7 @@ class Dashboard:
                 web.get("/sign-in", self._sign_in, allow_head=False),
                 web.post("/sign-out", self._sign_out),
                 web.get("/live", self._live, allow_head=False),
+                web.post("/services/{kind}/{name}/restart", self._restart),
                 web.get("/{path:.*}", self._page),
             ]
         )
@@ -99,9 +100,16 @@ class Dashboard:
         self._streams += 1
         try:
             await Stream(self._instance, self._made, path=path, page=found[0], given=found[1]).run(send, role)
+        except ConnectionError:
+            pass  # the browser has gone
         finally:
             self._streams -= 1
         return response
+
+    async def _restart(self, request: web.Request) -> web.Response:
+        session_of(request, "operate")
+        restarted = await self._instance.restart(f"{request.match_info['kind']}/{request.match_info['name']}")
+        return web.json_response({"says": f"{restarted.service} restarts"}, status=HTTPStatus.ACCEPTED)
 
     async def _asset(self, request: web.Request) -> web.Response:
         found = assets().get(request.match_info["name"])

@@ -6,6 +6,8 @@ Invariant: no page contains a script or a style of its own, so that the policy o
 tests/ui/test_security.py::test_a_page_has_no_script_or_style_of_its_own.
 """
 
+from collections.abc import Sequence
+
 import htpy as h
 
 from bateau.domain.status import Status
@@ -42,7 +44,7 @@ def document(
                 (each.content for each in screen.parts)
             ],
         ],
-        live=True,
+        scripts=("ui.js", *screen.scripts),
     )
 
 
@@ -59,7 +61,7 @@ def _link(page: Page, path: str) -> h.Element:
     return h.a(href=ROOT + page.path, aria_current="page" if page.path == path else None)[page.name]
 
 
-def _html(title: str, body: h.Node, *, live: bool = False, refresh: str | None = None) -> str:
+def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str | None = None) -> str:
     head = h.head[
         h.meta(charset="utf-8"),
         h.title[title],
@@ -69,6 +71,6 @@ def _html(title: str, body: h.Node, *, live: bool = False, refresh: str | None =
         h.link(rel="icon", href=address("icon.svg")),
         h.link(rel="stylesheet", href=address("ui.css")),
         h.script(src=address("theme.js")),
-        live and h.script(src=address("ui.js"), defer=True),
+        (h.script(src=address(each), defer=True) for each in scripts),
     ]
     return str(h.html(lang="en")[head, h.body[body]])

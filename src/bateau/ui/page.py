@@ -60,11 +60,12 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """A page that was made. `log_of` is the service whose log the page follows."""
+    """A page that was made. `log_of` is the service whose log the page follows. `scripts` are more files to load."""
 
     title: str
     parts: Sequence[Part]
     log_of: str | None = None
+    scripts: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -98,6 +98,7 @@ function end() {
 function open() {
   if (source || ended) return;
   heardAt = Date.now();
+  document.dispatchEvent(new Event("bateau:open"));
   source = new EventSource(`${main.dataset.live}?path=${encodeURIComponent(main.dataset.path)}`);
   source.addEventListener("alive", heard);
   source.addEventListener("parts", (event) => {

@@ -6,6 +6,9 @@ Called by ui.dashboard and ui.frame.
 from typing import Final
 
 from bateau.ui.page import Page
-from bateau.ui.pages import overview
+from bateau.ui.pages import overview, service
 
-PAGES: Final = (Page(path="/", name="Overview", make=overview.make),)
+PAGES: Final = (
+    Page(path="/", name="Overview", make=overview.make),
+    Page(path="/services/{kind}/{name}", name=None, make=service.make),
+)

@@ -11,10 +11,11 @@ import htpy as h
 from bateau.domain.figures import ServiceFigures
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.status import ServiceStatus
+from bateau.ui.graph import graph
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.words import NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
 
-_COLUMNS = ("Requests/s", "Errors", "First token p95", "Tokens/s", "Memory")
+COLUMNS = ("Requests/s", "Errors", "First token p95", "Tokens/s", "Memory")
 
 
 def make(view: View, _parts: Mapping[str, str]) -> Screen:
@@ -25,6 +26,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
             Part(id="summary", content=_summary(view)),
             Part(id="problems", content=problems(view.status.problems)),
             Part(id="services", content=_services(view)),
+            Part(id="graph", content=graph(view)),
         ),
     )
 
@@ -82,7 +84,7 @@ def _services(view: View) -> h.Element:
                         h.th(scope="col")["Service"],
                         h.th(scope="col")["State"],
                         h.th(".number", scope="col")["Replicas"],
-                        (h.th(".number", scope="col")[each] for each in _COLUMNS),
+                        (h.th(".number", scope="col")[each] for each in COLUMNS),
                     ]
                 ],
                 h.tbody("#services-rows")[(_row(view, each) for each in (*view.status.services, view.status.gateway))],
@@ -99,7 +101,7 @@ def _row(view: View, each: ServiceStatus) -> h.Element:
         h.th(scope="row")[h.a(href=f"/ui/services/{kind}/{name}")[name], " ", h.span(".kind")[kind]],
         h.td[state(str(each.state)), reason and h.span(".reason", title=safe(reason))[safe(reason)]],
         h.td(".number")[wanted if each.engine != "external" else NOT_APPLICABLE],
-        (h.td(".number", data_name=column)[value] for column, value in zip(_COLUMNS, _figures(view, each), strict=True)),
+        (h.td(".number", data_name=column)[value] for column, value in zip(COLUMNS, _figures(view, each), strict=True)),
     ]
 
 
