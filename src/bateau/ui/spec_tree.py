@@ -7,7 +7,7 @@ tests/ui/test_pages.py::test_every_field_of_a_spec_has_its_origin.
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import htpy as h
@@ -17,7 +17,7 @@ from bateau.domain.origin import Origin, Origins
 from bateau.domain.secrecy import without_logins
 from bateau.domain.workload import Workload
 from bateau.kit.json_value import ReadJson, is_object
-from bateau.kit.position import child, item
+from bateau.kit.position import around, child, item
 from bateau.ui.words import safe
 
 _DEPTH_MAX = 9
@@ -25,7 +25,7 @@ _DEPTH_MAX = 9
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """A line: a field or an item with a value, or the beginning of what is in it (`value` is None then)."""
+    """A line: a field or an item with a value, or the beginning of others (`value` is None then)."""
 
     depth: int
     label: str
@@ -36,7 +36,27 @@ class _Line:
 def spec_tree(service: Workload) -> h.Element:
     """Return the spec of a service."""
     tree, origins = without_secrets(service.tree, service.origins)
-    return h.div(".spec")[(_shown(index, line, origins) for index, line in enumerate(_lines(tree, "", 0)))]
+    written = {each for path, chain in origins.items() if not _is_default(chain) for each in _around(path)}
+    return h.div(".spec")[
+        (_shown(index, line, _chain(service, origins, line), written) for index, line in enumerate(_lines(tree, "", 0)))
+    ]
+
+
+def _chain(service: Workload, origins: Origins, line: _Line) -> Sequence[Origin]:
+    """Return the steps that led to a value. Fields without any are those that every document has, and empty ones."""
+    if (chain := origins.get(line.path)) or line.value is None:
+        return chain or ()
+    at = service.positions.get(line.path) or (None if line.path.startswith("spec") else service.position)
+    return (Origin("written" if at else "default", at, line.value),)
+
+
+def _is_default(chain: Sequence[Origin]) -> bool:
+    return bool(chain) and chain[-1].how == "default"
+
+
+def _around(path: str) -> Iterator[str]:
+    yield path
+    yield from around(path)
 
 
 def _lines(tree: ReadJson, path: str, depth: int) -> Iterator[_Line]:
@@ -56,15 +76,13 @@ def _part(label: str, value: ReadJson, path: str, depth: int) -> Iterator[_Line]
         yield _Line(depth, label, path, _text(value))
 
 
-def _shown(index: int, line: _Line, origins: Origins) -> h.Element:
+def _shown(index: int, line: _Line, chain: Sequence[Origin], written: Collection[str]) -> h.Element:
     depth = f"in{min(line.depth, _DEPTH_MAX)}"
     if line.value is None:
-        return h.div(class_=["line", depth])[h.span(".key")[safe(line.label)]]
-    chain = origins.get(line.path, ())
+        return h.div(class_=["line", depth, {"default": line.path not in written}])[h.span(".key")[safe(line.label)]]
     last = chain[-1] if chain else None
-    is_default = last is not None and last.how == "default"
     name = f"origin-{index}"
-    return h.div(class_=["line", "field", depth, {"default": is_default}], data_path=line.path)[
+    return h.div(class_=["line", "field", depth, {"default": _is_default(chain)}], data_path=line.path)[
         h.button(".leaf", type="button", aria_expanded="false", aria_controls=name, data_keep="aria-expanded")[
             h.span(".key")[safe(line.label)], " ", h.span(".value")[safe(line.value)]
         ],

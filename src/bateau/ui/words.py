@@ -26,7 +26,9 @@ TONES = {
     "BackOff": "bad",
     "Failed": "bad",
 }
-_UNKNOWN = Markup('<span class="unknown"><span aria-hidden="true">–</span><span class="sr">unknown</span></span>')
+_DASH = '<span class="unknown"><span aria-hidden="true">–</span><span class="sr">{}</span></span>'
+_UNKNOWN = Markup(_DASH.format("unknown"))
+NO_REQUESTS = Markup(_DASH.format("no requests"))
 NOT_APPLICABLE = Markup('<span class="sr">does not apply</span>')
 _SMALL = 10
 

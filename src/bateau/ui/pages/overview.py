@@ -13,7 +13,7 @@ from bateau.domain.problem import Problem, Severity
 from bateau.domain.status import ServiceStatus
 from bateau.ui.graph import graph
 from bateau.ui.page import Part, Screen, View
-from bateau.ui.words import NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
+from bateau.ui.words import NO_REQUESTS, NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
 
 COLUMNS = ("Requests/s", "Errors", "First token p95", "Tokens/s", "Memory")
 
@@ -100,7 +100,7 @@ def _row(view: View, each: ServiceStatus) -> h.Element:
     return h.tr(id=f"row-{kind}-{name}")[
         h.th(scope="row")[h.a(href=f"/ui/services/{kind}/{name}")[name], " ", h.span(".kind")[kind]],
         h.td[state(str(each.state)), reason and h.span(".reason", title=safe(reason))[safe(reason)]],
-        h.td(".number")[wanted if each.engine != "external" else NOT_APPLICABLE],
+        h.td(".number", data_name="Replicas")[wanted if each.engine != "external" else NOT_APPLICABLE],
         (h.td(".number", data_name=column)[value] for column, value in zip(COLUMNS, _figures(view, each), strict=True)),
     ]
 
@@ -116,7 +116,9 @@ def figures(found: ServiceFigures, *, is_model: bool, is_gateway: bool) -> Itera
         yield from [NOT_APPLICABLE] * 4
     else:
         yield figure(found.requests_per_s, number)
-        yield "" if found.requests_per_s == 0 and found.errors is None else figure(found.errors, share)
-        yield figure(found.first_token_s_p95, duration) if is_model else NOT_APPLICABLE
+        is_idle = found.requests_per_s == 0
+        yield NO_REQUESTS if is_idle else figure(found.errors, share)
+        first_token = NO_REQUESTS if is_idle else figure(found.first_token_s_p95, duration)
+        yield first_token if is_model else NOT_APPLICABLE
         yield figure(found.tokens_per_s, number, least=found.tokens_missing) if is_model else NOT_APPLICABLE
     yield figure(found.memory_bytes, memory)
