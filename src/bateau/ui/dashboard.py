@@ -26,7 +26,6 @@ from bateau.wiring.figures import meter_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
 
-BODY_BYTES_MAX: Final = 64 * 1024
 STREAMS_MAX: Final = 100
 _YEAR: Final = "private, max-age=31536000, immutable"
 
@@ -48,9 +47,7 @@ class Dashboard:
     def application(self) -> web.Application:
         """Return the application, for the paths below `ROOT`."""
         public = (self._asset, self._sign_in)
-        app = web.Application(
-            client_max_size=BODY_BYTES_MAX, middlewares=[guard(self._sessions, self._cookie, public=public)]
-        )
+        app = web.Application(middlewares=[guard(self._sessions, self._cookie, public=public)])
         app.add_routes(
             [
                 web.get("/assets/{name}", self._asset),

@@ -23,6 +23,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import parse_qs
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -33,6 +34,7 @@ from bateau.ui.sessions import Role, Session, Sessions
 
 logger = logging.getLogger(__name__)
 
+BODY_BYTES_MAX: Final = 64 * 1024
 CSRF_FIELD: Final = "csrf"
 CSRF_HEADER: Final = "x-csrf-token"
 HEADERS: Final[Mapping[str, str]] = {
@@ -47,6 +49,7 @@ HEADERS: Final[Mapping[str, str]] = {
     "cross-origin-resource-policy": "same-origin",
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
+_SESSION: Final = web.RequestKey("session", Session)
 _SAFE: Final = ("GET", "HEAD")
 _OWN: Final = ("same-origin", "none")
 
@@ -74,7 +77,7 @@ def guard(sessions: Sessions, cookie: str, *, public: Collection[object]) -> Mid
             if session is None and request.match_info.handler not in public:
                 raise _no_session()
             if session is not None:
-                request["session"] = session
+                request[_SESSION] = session
                 if request.method not in _SAFE:
                     await _check_form(request, session)
             response = await handler(request)
@@ -99,9 +102,7 @@ def guard(sessions: Sessions, cookie: str, *, public: Collection[object]) -> Mid
 
 def session_of(request: web.Request, role: Role = "view") -> Session:
     """Return the session of a request. Raises RefusedError if it may not do what needs a role."""
-    session = request["session"]
-    if not isinstance(session, Session):
-        raise TypeError("the request has passed no guard")
+    session = request[_SESSION]
     if not session.may(role):
         says = f"This needs the role {role}, and you have signed in with the role {session.role}."
         raise RefusedError(HTTPStatus.FORBIDDEN, "Not allowed", f"{says} Sign in with `bateau open --role {role}`.")
@@ -135,11 +136,20 @@ def _check_origin(request: web.Request) -> None:
 async def _check_form(request: web.Request, session: Session) -> None:
     token = request.headers.get(CSRF_HEADER)
     if token is None:
-        field = (await request.post()).get(CSRF_FIELD)
-        token = field if isinstance(field, str) else None
+        token = next(iter(parse_qs(await _body(request)).get(CSRF_FIELD, ())), None)
     if not session.is_own(token):
         says = "It was not sent from a page of your session. Load the page again, and repeat it."
         raise RefusedError(HTTPStatus.FORBIDDEN, "Not accepted", says)
+
+
+async def _body(request: web.Request) -> str:
+    """Return the whole body of a form. Raises RefusedError if it is too long."""
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > BODY_BYTES_MAX:
+            raise RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "Not accepted", "The body is too large.")
+    return body.decode("utf-8", "replace")
 
 
 def _cross_origin() -> RefusedError:
@@ -156,5 +166,4 @@ def _says(status: int) -> str:
     return {
         404: "There is no such page. It may be the page of a service that was removed.",
         405: "This address does not have this method.",
-        413: "The body is too large.",
     }.get(status, "The request is malformed.")

@@ -32,7 +32,7 @@ from bateau.traffic.envoy.listener import (
 )
 from bateau.traffic.envoy.model_limits import counted, named
 from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, there_is
-from bateau.traffic.envoy.names import AFFINITY, METADATA_NAMESPACE, MODEL_HEADER, PLACES
+from bateau.traffic.envoy.names import AFFINITY, GATEWAY_HEADER, METADATA_NAMESPACE, MODEL_HEADER, PLACES
 from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.route_tree import route_tree
@@ -149,7 +149,7 @@ def _no_model(names: Sequence[str]) -> list[ReadObject]:
 
 def _control_routes() -> list[ReadObject]:
     """Return the paths that the gateway passes to the control API."""
-    return [
+    passed = [
         {
             "name": "-metrics-",
             "match": {"path": "/metrics"},
@@ -166,6 +166,8 @@ def _control_routes() -> list[ReadObject]:
         },
         *dashboard_routes(CONTROL_CLUSTER, _without((*MODEL_FILTERS, *KEY_FILTERS))),
     ]
+    mark = {"header": {"key": GATEWAY_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return [{**route, "request_headers_to_add": [mark]} for route in passed]
 
 
 def _translated(translator: Backend) -> list[ReadObject]:
