@@ -31,7 +31,7 @@ def graph(view: View) -> h.Element:
         h.ul(".sr")[(h.li[f"{start} uses {end}"] for start, end in edges)],
         h.p(".empty")[f"{len(nodes)} services are too many for a picture; the page of each has its neighbours."]
         if len(nodes) > NODES_MAX
-        else h.div(".scroll.canvas", tabindex="0", role="region", aria_labelledby="graph-title")[
+        else h.div(".scroll.canvas", tabindex="0", role="region", aria_label="Graph of services")[
             _picture(view, edges)
         ],
     ]
@@ -70,10 +70,9 @@ def _node(name: str, place: tuple[int, int], service: ServiceStatus | None) -> h
     cut = short if len(short) <= _LETTERS_MAX else f"{short[: _LETTERS_MAX - 1]}…"
     state = str(service.state) if service else "not there"
     x, y = place
-    return h.a(class_=["node", tone(state)], href=f"/ui/services/{name}", aria_label=f"{name}: {state}")[
-        h.title[f"{name}: {state}"],
+    return h.a(class_=["node", tone(state)], href=f"/ui/services/{name}")[
         h.rect(x=str(x), y=str(y), width=str(_WIDTH), height=str(_HEIGHT), rx="8"),
         h.circle(cx=str(x + 16), cy=str(y + _HEIGHT // 2), r="4"),
-        h.text(".name", x=str(x + 30), y=str(y + 17))[cut],
+        h.text(".name", x=str(x + 30), y=str(y + 17))[cut, cut != short and h.title[short]],
         h.text(".kind", x=str(x + 30), y=str(y + 31))[f"{kind} · {state}"],
     ]

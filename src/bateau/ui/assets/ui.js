@@ -75,7 +75,7 @@ function show(state, says) {
   }
   const isStale = state === "stale";
   document.body.classList.toggle("is-stale", isStale);
-  if (isStale && stale.hidden) {
+  if (isStale && (stale.hidden || ended)) {
     stale.textContent = ended
       ? "The session has ended: sign in with the link that `bateau open` prints."
       : `Not up to date: no word from the control plane. This page shows ${clockTime(lastNews)}.`;

@@ -77,7 +77,7 @@ def _services(view: View) -> h.Element:
                 "#filter", type="search", placeholder="Filter", aria_label="Filter services", data_filter="services-rows"
             ),
         ],
-        h.div(".scroll", tabindex="0", role="region", aria_labelledby="services-title")[
+        h.div(".scroll", tabindex="0", role="region", aria_label="Table of services")[
             h.table[
                 h.thead[
                     h.tr[

@@ -114,7 +114,7 @@ def _replicas(replicas: Sequence[Replica]) -> h.Element:
     columns = ("Replica", "State", "Since (UTC)", "Restarts", "Process", "Address")
     return h.section("#replicas.panel", aria_labelledby="replicas-title")[
         h.div(".bar")[h.h2("#replicas-title")["Replicas"]],
-        h.div(".scroll", tabindex="0", role="region", aria_labelledby="replicas-title")[
+        h.div(".scroll", tabindex="0", role="region", aria_label="Table of replicas")[
             h.table[
                 h.thead[h.tr[(h.th(scope="col")[each] for each in columns)]],
                 h.tbody[(_replica(each) for each in replicas)],
@@ -164,7 +164,7 @@ def _log() -> h.Element:
             h.input("#log-search", type="search", placeholder="Search", aria_label="Search the log"),
             h.button("#log-pause", type="button", aria_pressed="false")["Pause"],
         ],
-        h.div("#log-lines.lines", tabindex="0", role="region", aria_labelledby="log-title"),
+        h.div("#log-lines.lines", tabindex="0", role="region", aria_label="Lines of the log"),
         h.p("#log-empty.empty")["No lines yet."],
     ]
 
