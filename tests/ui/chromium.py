@@ -6,13 +6,13 @@ import json
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
 
 from local.stack import Stack, wait_for
 
@@ -60,7 +60,7 @@ def installed() -> tuple[str, Path]:
 
 
 @contextlib.contextmanager
-def chromium() -> Iterator[Browser]:
+def chromium() -> Generator[Browser]:
     browser, _ = installed()
     with sync_playwright() as playwright:
         made = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
@@ -93,7 +93,7 @@ class _Answers(http.server.BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def instance(cache_folder: Path) -> Iterator[Stack]:
+def instance(cache_folder: Path) -> Generator[Stack]:
     """Run an instance with an app, and with a model that is served elsewhere."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Answers)
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -126,7 +126,7 @@ class Visitor:
         self.context: BrowserContext = browser.new_context(**options)
         self.page: Page = self.context.new_page()
         self.complaints: list[str] = []
-        self.page.on("console", lambda message: message.type == "error" and self.complaints.append(message.text))
+        self.page.on("console", self._note)
         self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
         self.page.goto(link_of(stack, "--role", role))
         self.page.wait_for_url(f"{stack.url}/ui/")
@@ -137,6 +137,10 @@ class Visitor:
         self.live()
         return self.page
 
+    def _note(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
     def live(self) -> None:
         self.page.locator("#live[data-state=live]").wait_for()
 
@@ -145,11 +149,12 @@ def axe_findings(visitor: Visitor) -> list[str]:
     """Return the violations of WCAG 2.2 AA that axe-core finds."""
     page = visitor.page
     # The policy of the page lets no script in, so axe runs through the debugger.
-    session = visitor.context.new_cdp_session(page)
+    session = cast("Any", visitor.context.new_cdp_session(page))
     session.send("Runtime.evaluate", {"expression": installed()[1].read_text(encoding="utf-8")})
     tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
     expression = f"axe.run(document, {{runOnly: {json.dumps(tags)}}}).then((found) => JSON.stringify(found.violations))"
-    done = session.send("Runtime.evaluate", {"expression": expression, "awaitPromise": True, "returnByValue": True})
+    asked = {"expression": expression, "awaitPromise": True, "returnByValue": True}
+    done = session.send("Runtime.evaluate", asked)
     violations: list[dict[str, Any]] = json.loads(done["result"]["value"])
     return [f"{each['id']}: {node['html'][:160]}" for each in violations for node in each["nodes"]]
 

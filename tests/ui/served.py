@@ -94,7 +94,11 @@ class Served:
         self.cookie = ""
         self._socket = socket
         self._server = ApiServer(
-            socket, snapshots=made.control.snapshots, metrics=self._metrics, stop=asyncio.Event(), dashboard=self.dashboard
+            socket,
+            snapshots=made.control.snapshots,
+            metrics=self._metrics,
+            stop=asyncio.Event(),
+            dashboard=self.dashboard,
         )
         self._session: aiohttp.ClientSession | None = None
 
@@ -115,7 +119,9 @@ class Served:
         self.restarted.append(service)
         return Restarted(service=service, restarted_at="2026-01-01T00:00:00Z")
 
-    async def ask(self, method: str, path: str | URL, *, headers: Mapping[str, str] | None = None, **more: Any) -> Answer:
+    async def ask(
+        self, method: str, path: str | URL, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Answer:
         assert self._session
         sent = {**({"cookie": self.cookie} if self.cookie else {}), **(headers or {})}
         async with self._session.request(method, path, headers=sent, allow_redirects=False, **more) as response:
@@ -159,7 +165,7 @@ async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, 
 @contextlib.asynccontextmanager
 async def served(socket: Path, **specs: str) -> AsyncGenerator[Served, None]:
     """Serve the dashboard of some specs for the length of a block."""
-    async with world(**(specs or SPECS)) as made:
+    async with world(history=None, memory=None, **(specs or SPECS)) as made:
         await made.until(lambda: made.status.rolled_out)
         found = Served(made, socket)
         await found.open()

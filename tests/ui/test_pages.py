@@ -9,12 +9,13 @@ from bateau.domain.figures import Figures, ServiceFigures
 from bateau.kit.position import leaves
 from bateau.ui.page import View
 from bateau.ui.pages import PAGES, overview, service
+from bateau.ui.words import DASH
 from control.world import app, external, model, world
 from ui.served import SPECS
 
 
 async def a_view(**specs: str) -> View:
-    async with world(**(specs or SPECS)) as made:
+    async with world(history=None, memory=None, **(specs or SPECS)) as made:
         await made.until(lambda: made.status.rolled_out)
         return View(status=made.status, release=made.control.release)
 
@@ -45,11 +46,11 @@ async def test_equal_views_give_the_same_text(path: str) -> None:
 async def test_unknown_figures_are_shown_as_unknown() -> None:
     view = await a_view()
     unknown = cells(parts_of(view, "/")["services"], "row-model-chat")
-    assert unknown[2:] == ["–unknown"] * 5
+    assert unknown[2:] == [f"{DASH}unknown"] * 5
     figures = ServiceFigures(seconds=30, requests_per_s=0.0, tokens_per_s=0.0, memory_bytes=2**30)
     idle = replace(view, figures=Figures(services={"model/chat": figures}))
     shown = cells(parts_of(idle, "/")["services"], "row-model-chat")
-    assert shown[2:] == ["0", "–no requests", "–no requests", "0", "1 GiB"]
+    assert shown[2:] == ["0", f"{DASH}no requests", f"{DASH}no requests", "0", "1 GiB"]
 
 
 async def test_figures_are_shown_with_their_units() -> None:
@@ -58,7 +59,7 @@ async def test_figures_are_shown_with_their_units() -> None:
     )
     view = replace(await a_view(), figures=Figures(services={"model/chat": figures}))
     assert cells(parts_of(view, "/")["services"], "row-model-chat")[1:] == [
-        *("1/1", "12", "1.2 %", "41 ms", "≥ 127", "–unknown")
+        *("1/1", "12", "1.2 %", "41 ms", "≥ 127", f"{DASH}unknown")
     ]
 
 

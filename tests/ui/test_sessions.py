@@ -6,6 +6,8 @@ from bateau.ui.sessions import IDLE_S, LINK_S, LINKS_MAX, ROLES, Role, Sessions
 
 
 class Clock:
+    """A clock that a test turns."""
+
     def __init__(self) -> None:
         self.now = 1000.0
 

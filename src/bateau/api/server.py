@@ -25,7 +25,6 @@ from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
 from bateau.ports.webhook import Webhook
 
-
 _GATEWAY_HEADER: Final = "x-bateau-gateway"
 _PASSED: Final = re.compile(r"/metrics|/-/webhooks/git|/ui(?:/.*)?", re.DOTALL)
 

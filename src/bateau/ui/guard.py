@@ -69,35 +69,45 @@ class RefusedError(Exception):
 def guard(sessions: Sessions, cookie: str, *, public: Collection[object]) -> Middleware:
     """Return the middleware. Requests to `public` handlers need no session: they show nothing about the instance."""
 
+    async def check(request: web.Request) -> None:
+        _check_origin(request)
+        session = sessions.find(request.cookies.get(cookie, ""))
+        if session is not None:
+            request[_SESSION] = session
+            if request.method not in _SAFE:
+                await _check_form(request, session)
+        elif request.match_info.handler not in public:
+            raise _no_session()
+
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            _check_origin(request)
-            session = sessions.find(request.cookies.get(cookie, ""))
-            if session is None and request.match_info.handler not in public:
-                raise _no_session()
-            if session is not None:
-                request[_SESSION] = session
-                if request.method not in _SAFE:
-                    await _check_form(request, session)
+            await check(request)
             response = await handler(request)
-        except RefusedError as refused:
-            response = page(message(refused.title, refused.says), status=refused.status)
-        except BateauError as error:
-            response = page(message("This did not work", error.message, error.hint), status=HTTPStatus.CONFLICT)
-        except web.HTTPException as error:
-            response = page(message(error.reason, _says(error.status)), status=error.status)
         except (ConnectionResetError, ConnectionAbortedError):
             raise  # the browser has gone
-        except Exception as error:
-            logger.exception("%s %s failed", request.method, request.path)
-            says = bug(error)
-            response = page(message("Something is wrong", says, "bateau logs control has the details."), status=500)
+        except Exception as error:  # noqa: BLE001 - the page of a bug; its traceback is in the log
+            response = _failed(request, error)
         if not response.prepared:
             response.headers.update(HEADERS)
         return response
 
     return checked
+
+
+def _failed(request: web.Request, error: Exception) -> web.Response:
+    """Return the page for an exception of a handler."""
+    match error:
+        case RefusedError():
+            return page(message(error.title, error.says), status=error.status)
+        case BateauError():
+            return page(message("This did not work", error.message, error.hint), status=HTTPStatus.CONFLICT)
+        case web.HTTPException():
+            return page(message(error.reason, _says(error.status)), status=error.status)
+        case _:
+            logger.error("%s %s failed", request.method, request.path, exc_info=error)
+            says = "`bateau logs control` has the details for a report."
+            return page(message("Something is wrong", bug(error), says), status=500)
 
 
 def session_of(request: web.Request, role: Role = "view") -> Session:

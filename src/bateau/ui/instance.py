@@ -40,6 +40,4 @@ class Instance:
         figures, status = await self.meter.now(), self.snapshots.latest
         if status is None:
             return None
-        return View(
-            status=status, release=self.release(), figures=figures, role=role, needs_key=self.needs_key()
-        )
+        return View(status=status, release=self.release(), figures=figures, role=role, needs_key=self.needs_key())

@@ -16,6 +16,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from bateau.ui.instance import Instance
@@ -32,24 +33,39 @@ _PAGES_MAX: Final = 64
 Send = Callable[[str, Mapping[str, object]], Awaitable[None]]
 
 
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A page as it was made from a view. It is None if it does not exist."""
+
+    view: View
+    screen: Screen | None
+    parts: Mapping[str, str]
+
+    def is_of(self, view: View) -> bool:
+        """Whether another view would give the same page. Releases are compared as objects: they are large."""
+        mine = self.view
+        numbers = (mine.status.number, mine.figures.number, mine.needs_key)
+        return mine.release is view.release and numbers == (view.status.number, view.figures.number, view.needs_key)
+
+
 class Made:
     """The parts of pages as text. Readers of the same page share them while the view is the same."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, Role], tuple[object, Screen | None, Mapping[str, str]]] = {}
+        self._known: dict[tuple[str, Role], _Known] = {}
 
-    def of(self, page: Page, path: str, given: Mapping[str, str], view: View) -> tuple[Screen | None, Mapping[str, str]]:
+    def of(
+        self, page: Page, path: str, given: Mapping[str, str], view: View
+    ) -> tuple[Screen | None, Mapping[str, str]]:
         """Return a page, and its live parts as text. The page is None if it no longer exists."""
-        stamp = (view.status.number, view.figures.number, view.release, view.needs_key)
         known = self._known.get((path, view.role))
-        if known is not None and _is_same(known[0], stamp):
-            return known[1], known[2]
-        screen = page.make(view, given)
-        parts = {each.id: str(each.content) for each in screen.parts if each.live} if screen else {}
-        if len(self._known) >= _PAGES_MAX:
-            self._known.clear()
-        self._known[path, view.role] = (stamp, screen, parts)
-        return screen, parts
+        if known is None or not known.is_of(view):
+            screen = page.make(view, given)
+            parts = {each.id: str(each.content) for each in screen.parts if each.live} if screen else {}
+            if len(self._known) >= _PAGES_MAX:
+                self._known.clear()
+            known = self._known[path, view.role] = _Known(view, screen, parts)
+        return known.screen, known.parts
 
 
 class Stream:
@@ -71,7 +87,8 @@ class Stream:
         try:
             while not snapshots.ended:
                 if (now := role()) is None:
-                    return await send("signed-out", {})
+                    await send("signed-out", {})
+                    return
                 if view := await self._instance.view(now):
                     number = view.status.number
                     await self._send_parts(send, view)
@@ -89,7 +106,8 @@ class Stream:
     async def _send_parts(self, send: Send, view: View) -> None:
         screen, parts = self._made.of(self._page, self._path, self._given, view)
         if screen is None:
-            return await self._send(send, "gone", {})
+            await self._send(send, "gone", {})
+            return
         if screen.log_of and self._lines is None:
             self._lines = LogLines(self._instance.logs, screen.log_of)
         if parts is not self._sent:
@@ -119,8 +137,3 @@ def event_text(event: str, data: Mapping[str, object]) -> bytes:
     """
     number = f"id: {data['number']}\n" if "number" in data else ""
     return f"{number}event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode("utf-8", "replace")
-
-
-def _is_same(known: object, stamp: tuple[object, ...]) -> bool:
-    """Whether two stamps are the same: releases are compared as objects, not by their content."""
-    return isinstance(known, tuple) and all(one is two or one == two for one, two in zip(known, stamp, strict=True))

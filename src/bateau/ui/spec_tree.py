@@ -18,7 +18,7 @@ from bateau.domain.secrecy import without_logins
 from bateau.domain.workload import Workload
 from bateau.kit.json_value import ReadJson, is_object
 from bateau.kit.position import around, child, item
-from bateau.ui.words import safe
+from bateau.ui.words import DASH, safe
 
 _DEPTH_MAX = 9
 
@@ -107,7 +107,7 @@ def _steps(path: str, chain: Sequence[Origin]) -> h.Node:
 def _step(each: Origin) -> h.Element:
     says = each.how if each.says is None or each.how == "default" else f"{each.how}: {each.says}"
     return h.li[
-        h.span(".at")[safe(str(each.at)) if each.at else each.how if each.how == "default" else "–"],
+        h.span(".at")[safe(str(each.at)) if each.at else each.how if each.how == "default" else DASH],
         h.code[safe(_text(each.value))],
         h.span(".how")[safe(without_logins(says))],
     ]

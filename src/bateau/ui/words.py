@@ -7,9 +7,9 @@ tests/ui/test_pages.py::test_unknown_figures_are_shown_as_unknown.
 """
 
 from collections.abc import Callable
+from typing import Final
 
 import htpy as h
-from markupsafe import Markup
 
 from bateau.kit.quantity import approximate_bytes
 from bateau.kit.visible import visible
@@ -26,10 +26,16 @@ TONES = {
     "BackOff": "bad",
     "Failed": "bad",
 }
-_DASH = '<span class="unknown"><span aria-hidden="true">–</span><span class="sr">{}</span></span>'
-_UNKNOWN = Markup(_DASH.format("unknown"))
-NO_REQUESTS = Markup(_DASH.format("no requests"))
-NOT_APPLICABLE = Markup('<span class="sr">does not apply</span>')
+DASH: Final = "\N{EN DASH}"
+NOT_APPLICABLE: Final = h.span(".sr")["does not apply"]
+
+
+def _dash(says: str) -> h.Element:
+    return h.span(".unknown")[h.span(aria_hidden="true")[DASH], h.span(".sr")[says]]
+
+
+_UNKNOWN: Final = _dash("unknown")
+NO_REQUESTS: Final = _dash("no requests")
 _SMALL = 10
 
 

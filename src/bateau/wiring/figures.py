@@ -1,7 +1,9 @@
 """Measure what each service does, while someone watches.
 
-Called by ui.dashboard. The gateway's counters give requests, errors and the time to the first token; the counters of the
-ledger give tokens; the processes of replicas give memory.
+Called by ui.dashboard.
+
+The gateway's counters give requests, errors and the time to the first token; those of the ledger give tokens; the
+processes of replicas give memory.
 
 Invariant: while nobody asks, nothing is measured. Held by
 tests/wiring/test_figures.py::test_nothing_is_measured_while_nobody_asks.
@@ -83,7 +85,8 @@ def percentile(buckets: Mapping[float, float], share: float) -> float | None:
 class ServiceMeter:
     """Measures the services of one instance. `asked` returns the pages of the proxies, None for one without an answer.
 
-    `used` returns the counters of the ledger: tokens of answers and requests without them, by model; None while unknown.
+    `used` returns the counters of the ledger: tokens of answers, and requests without them, by model; None while they
+    are unknown.
     """
 
     def __init__(
@@ -137,7 +140,7 @@ class ServiceMeter:
             self._seen.clear()
             return None, None
         found = counters_of([page for page in pages if page is not None])
-        tokens, uncounted = self._used() or (None, {})
+        tokens, uncounted = self._used() or (None, dict[str, int]())
         found = Counters(found.requests, found.errors, found.buckets, tokens, uncounted)
         if self._seen and _began_again(self._seen[-1][1], found):
             self._seen.clear()
@@ -156,9 +159,11 @@ class ServiceMeter:
             return ServiceFigures(memory_bytes=memory)
         (began, before), (ended, after) = first, last
         seconds = ended - began
-        routes = [each.name] if each.is_named_in_bodies else [
-            f"{each.key}/{name}" for name, port in each.ports.items() if port.protocol != "tcp"
-        ]
+        routes = (
+            [each.name]
+            if each.is_named_in_bodies
+            else [f"{each.key}/{name}" for name, port in each.ports.items() if port.protocol != "tcp"]
+        )
         requests = _more(before.requests, after.requests, routes)
         errors = _more(before.errors, after.errors, routes)
         tokens = missing = None

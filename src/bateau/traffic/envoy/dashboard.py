@@ -32,7 +32,10 @@ _POLICY: Final = f"default-src 'none'; style-src 'sha256-{_DIGEST}'; frame-ances
 
 
 def dashboard_routes(cluster: str, without_filters: ReadObject) -> list[ReadObject]:
-    """Return the routes of the dashboard to the cluster of the control API. Their requests do not pass the filters for models and keys."""
+    """Return the routes of the dashboard to the cluster of the control API.
+
+    Their requests do not pass the filters for models and keys.
+    """
     bounded: ReadObject = {"cluster": cluster, "timeout": "10s", "idle_timeout": "10s"}
     endless: ReadObject = {"cluster": cluster, "timeout": "0s", "idle_timeout": "0s"}
     return [

@@ -74,7 +74,11 @@ def _services(view: View) -> h.Element:
         h.div(".bar")[
             h.h2("#services-title")["Services"],
             h.input(
-                "#filter", type="search", placeholder="Filter", aria_label="Filter services", data_filter="services-rows"
+                "#filter",
+                type="search",
+                placeholder="Filter",
+                aria_label="Filter services",
+                data_filter="services-rows",
             ),
         ],
         h.div(".scroll", tabindex="0", role="region", aria_label="Table of services")[

@@ -13,7 +13,7 @@ from bateau.domain.status import ServiceStatus
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
 from bateau.ui.spec_tree import spec_tree
-from bateau.ui.words import count, memory, safe, state
+from bateau.ui.words import DASH, count, memory, safe, state
 
 
 def make(view: View, parts: Mapping[str, str]) -> Screen | None:
@@ -140,7 +140,9 @@ def _replica(each: Replica) -> h.Element:
         h.td[str(each.restarts)],
         h.td[f"pid {each.pid}" if each.pid else "none"],
         h.td(".addresses")[
-            (h.span[f"{name} {_short(address)}"] for name, address in each.addresses.items()) if each.addresses else "–"
+            (h.span[f"{name} {_short(address)}"] for name, address in each.addresses.items())
+            if each.addresses
+            else DASH
         ],
     ]
 
