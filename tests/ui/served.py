@@ -39,7 +39,8 @@ class FakeLogs:
     def tail(self, replica_id: str, lines: int) -> Sequence[str]:
         return self.lines[replica_id][-lines:]
 
-    async def follow(self, replica_id: str, *, lines: int = 0) -> AsyncIterator[str]:
+    async def follow(self, replica_id: str, *, lines: int = 0, every_s: float = 0.2) -> AsyncIterator[str]:
+        del every_s
         at = max(len(self.lines[replica_id]) - lines, 0)
         while True:
             while at < len(self.lines[replica_id]):

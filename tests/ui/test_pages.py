@@ -8,7 +8,7 @@ import pytest
 from bateau.domain.figures import Figures, ServiceFigures
 from bateau.kit.position import leaves
 from bateau.ui.page import View
-from bateau.ui.pages import PAGES, overview, service
+from bateau.ui.pages import PAGES, overview, service_page
 from bateau.ui.words import DASH
 from control.world import app, external, model, world
 from ui.served import SPECS
@@ -25,7 +25,7 @@ def parts_of(view: View, path: str) -> dict[str, str]:
         if (given := page.match(path)) is not None:
             screen = page.make(view, given)
             assert screen is not None
-            return {each.id: str(each.content) for each in screen.parts}
+            return {each.id: each.text for each in screen.parts}
     raise AssertionError(path)
 
 
@@ -103,13 +103,13 @@ async def test_a_model_has_a_chat_and_an_app_has_none() -> None:
 
 
 async def test_a_service_that_does_not_exist_has_no_page() -> None:
-    assert service.make(await a_view(), {"kind": "app", "name": "nobody"}) is None
+    assert service_page.make(await a_view(), {"kind": "app", "name": "nobody"}) is None
 
 
 async def test_problems_are_shown_with_their_fix() -> None:
     async with world(shop=app(colour="red")) as made:
         await made.until(lambda: made.status.problems)
         screen = overview.make(View(status=made.status, release=made.control.release), {})
-    html = str(screen.parts[1].content)
+    html = screen.parts[1].text
     assert "colour" in html
     assert "hidden" not in html

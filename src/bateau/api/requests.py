@@ -1,6 +1,6 @@
 """Define the requests of the control API as one schema, for validation and for the OpenAPI document.
 
-Called by api.openapi, api.operations and api.status_routes.
+Called by api.
 
 Invariant: a request is parsed before it is processed, so that a later failure is never reported as a malformed request.
 Held by tests/api/test_operations.py::test_a_bug_is_called_a_bug_and_never_a_malformed_request.

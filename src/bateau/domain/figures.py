@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceFigures:
-    """The figures of one service over the last `seconds`. None is not known.
+    """The figures of one service over the last `seconds`, which do not count when they are compared. None: not known.
 
     `errors` is the share of the requests with a status of 400 or more, None if there were no requests.
     `first_token_s_p95` is estimated from the buckets of a histogram. `tokens_per_s` counts generated tokens once their
     answer has ended; with `tokens_missing`, some answers did not say theirs. `memory_bytes` is that of all replicas.
     """
 
-    seconds: float = 0.0
+    seconds: float = field(default=0.0, compare=False)
     requests_per_s: float | None = None
     errors: float | None = None
     first_token_s_p95: float | None = None

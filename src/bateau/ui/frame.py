@@ -41,7 +41,7 @@ def document(
             h.div("#stale.stale", role="alert", hidden=True),
             h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
             h.main("#main", tabindex="-1", data_live=f"{ROOT}/live", data_path=path, data_csrf=session.token)[
-                (each.content for each in screen.parts)
+                (each.make() for each in screen.parts)
             ],
         ],
         scripts=("ui.js", *screen.scripts),

@@ -111,7 +111,7 @@ def _failed(request: web.Request, error: Exception) -> web.Response:
 
 
 def session_of(request: web.Request, role: Role = "view") -> Session:
-    """Return the session of a request. Raises RefusedError if it may not do what needs a role."""
+    """Return the session of a request. Raises RefusedError if it does not have the role."""
     session = request[_SESSION]
     if not session.may(role):
         says = f"This needs the role {role}, and you have signed in with the role {session.role}."
@@ -127,7 +127,7 @@ def page(text: str, *, status: int = 200) -> web.Response:
 
 
 def is_encrypted(request: web.Request) -> bool:
-    """Whether the browser has connected to the gateway with TLS. The gateway sets the header, whatever was sent."""
+    """Whether the browser has connected to the gateway with TLS. The gateway replaces the header of a client."""
     return request.headers.get("x-forwarded-proto") == "https"
 
 

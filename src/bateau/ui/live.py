@@ -13,6 +13,7 @@ Invariant: a stream ends with its session. Held by tests/ui/test_live.py::test_a
 
 import asyncio
 import json
+import operator
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -21,12 +22,12 @@ from typing import Final
 
 from bateau.ui.instance import Instance
 from bateau.ui.log_lines import LogLines
-from bateau.ui.page import Page, Screen, View
+from bateau.ui.page import Page, Part, Screen, View
 from bateau.ui.sessions import Role
 
 PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
 LOOK_S: Final = 2.0  # without a snapshot: the figures may have changed
-LOG_LOOK_S: Final = 0.5
+LOG_LOOK_S: Final = 0.6
 SIGN_OF_LIFE_S: Final = 5.0
 _PAGES_MAX: Final = 64
 
@@ -48,6 +49,15 @@ class _Known:
         return mine.release is view.release and numbers == (view.status.number, view.figures.number, view.needs_key)
 
 
+def _text(part: Part, known: _Known | None) -> str:
+    """Return a part as text: that of the page before, if it depends on the same objects."""
+    if part.of and known and known.screen:
+        before = next((each for each in known.screen.parts if each.id == part.id), None)
+        if before and len(before.of) == len(part.of) and all(map(operator.is_, before.of, part.of)):
+            return known.parts[part.id]
+    return part.text
+
+
 class Made:
     """The parts of pages as text. Readers of the same page share them while the view is the same."""
 
@@ -61,7 +71,7 @@ class Made:
         known = self._known.get((path, view.role))
         if known is None or not known.is_of(view):
             screen = page.make(view, given)
-            parts = {each.id: str(each.content) for each in screen.parts if each.live} if screen else {}
+            parts = {each.id: _text(each, known) for each in screen.parts if each.live} if screen else {}
             if len(self._known) >= _PAGES_MAX:
                 self._known.clear()
             known = self._known[path, view.role] = _Known(view, screen, parts)

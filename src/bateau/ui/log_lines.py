@@ -14,6 +14,7 @@ from typing import Final
 from bateau.kit.visible import visible
 from bateau.ports.logs import Logs
 
+FOLLOW_S: Final = 0.7
 LINES_FIRST: Final = 200
 LINES_MAX: Final = 2_000  # that wait for the reader
 CHARACTERS_MAX: Final = 4_000  # of one line
@@ -50,6 +51,6 @@ class LogLines:
 
     async def _follow(self, replica: str) -> None:
         with suppress(OSError):
-            async for line in self._logs.follow(replica, lines=LINES_FIRST):
+            async for line in self._logs.follow(replica, lines=LINES_FIRST, every_s=FOLLOW_S):
                 self._lost += len(self._lines) == LINES_MAX
                 self._lines.append((replica, visible(line[:CHARACTERS_MAX])))

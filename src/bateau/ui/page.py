@@ -51,11 +51,20 @@ class View:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """A part of a page. `content` is an element with the id `id`. If the part is `live`, it is sent when it changes."""
+    """A part of a page. `make` returns an element with the id `id`. If the part is `live`, it is sent when it changes.
+
+    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones.
+    """
 
     id: str
-    content: Renderable
+    make: Callable[[], Renderable]
     live: bool = True
+    of: tuple[object, ...] = ()
+
+    @property
+    def text(self) -> str:
+        """The element as HTML."""
+        return str(self.make())
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """One-time links and the sessions that they open.
 
-Called by the tests.
+Called by ui.
 
 Only digests are kept, and only in memory: a restart of the control plane ends all sessions.
 

@@ -1,6 +1,6 @@
 """A spec as lines, each field with the steps that led to its value, as `bateau explain` has them.
 
-Called by ui.pages.service.
+Called by ui.pages.service_page.
 
 Invariant: every field of the spec is shown with its origin. Held by
 tests/ui/test_pages.py::test_every_field_of_a_spec_has_its_origin.

@@ -36,6 +36,7 @@ _ERROR: Final = 400
 _PERCENTILE: Final = 0.95
 _BEGINNING: Final = "envoy_bateau_"
 _MS: Final = 1000.0
+_MIB: Final = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,4 +228,8 @@ def _memory(replicas: Sequence[Replica]) -> Mapping[str, int | None]:
         if each.pid:
             before, more = found.get(each.service, 0), by_pid[each.pid]
             found[each.service] = None if before is None or more is None else before + more
-    return found
+    # To a MiB, so that a page is not made again for a page of memory.
+    return {
+        service: None if found_bytes is None else _MIB * round(found_bytes / _MIB)
+        for service, found_bytes in found.items()
+    }

@@ -5,6 +5,7 @@ Called by ui.pages.
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from functools import partial
 
 import htpy as h
 
@@ -23,10 +24,10 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
     return Screen(
         title="Overview",
         parts=(
-            Part(id="summary", content=_summary(view)),
-            Part(id="problems", content=problems(view.status.problems)),
-            Part(id="services", content=_services(view)),
-            Part(id="graph", content=graph(view)),
+            Part(id="summary", make=partial(_summary, view)),
+            Part(id="problems", make=partial(problems, view.status.problems)),
+            Part(id="services", make=partial(_services, view)),
+            Part(id="graph", make=partial(graph, view)),
         ),
     )
 

@@ -5,11 +5,13 @@ Called by ui.pages.
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 
 import htpy as h
 
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus
+from bateau.domain.workload import Workload
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
 from bateau.ui.spec_tree import spec_tree
@@ -23,14 +25,18 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
     if service is None:
         return None
     found = [
-        Part(id="summary", content=_summary(view, service)),
-        Part(id="figures", content=_figures(view, service)),
-        Part(id="replicas", content=_replicas(service.replicas)),
-        *([Part(id="chat", content=_chat(parts["name"], view.needs_key), live=False)] if _answers(service) else []),
-        Part(id="log", content=_log(), live=False),
+        Part(id="summary", make=partial(_summary, view, service)),
+        Part(id="figures", make=partial(_figures, view, service)),
+        Part(id="replicas", make=partial(_replicas, service.replicas), of=(service.replicas,)),
+        *(
+            [Part(id="chat", make=partial(_chat, parts["name"], view.needs_key), live=False)]
+            if _answers(service)
+            else []
+        ),
+        Part(id="log", make=_log, live=False),
     ]
     if workload and workload.tree:
-        found.append(Part(id="spec", content=_spec(spec_tree(workload))))
+        found.append(Part(id="spec", make=partial(_spec, workload), of=(workload,)))
     return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js",))
 
 
@@ -188,12 +194,12 @@ def _chat(name: str, needs_key: bool) -> h.Element:
     ]
 
 
-def _spec(tree: h.Element) -> h.Element:
+def _spec(workload: Workload) -> h.Element:
     return h.section("#spec.panel", aria_labelledby="spec-title")[
         h.div(".bar")[
             h.h2("#spec-title")["Spec"],
             h.span(".note")["each field with its origin"],
             h.label(".check")[h.input("#spec-defaults", type="checkbox"), " Defaults"],
         ],
-        tree,
+        spec_tree(workload),
     ]
