@@ -214,7 +214,8 @@ def _steps(chain: "list[tuple[str, Origin]]") -> str:
 
 
 def _shown(value: object) -> str:
-    from bateau.api.encoding import encode, with_port_names
+    from bateau.api.encoding import encode
+    from bateau.domain.port_word import with_port_names
     from bateau.kit.visible import visible
 
     value = with_port_names(value)

@@ -4,12 +4,13 @@ Called by ui.pages.overview.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import htpy as h
 
 from bateau.domain.status import ServiceStatus
-from bateau.ui.layered import layered
+from bateau.ui.layered import is_bend, layered
 from bateau.ui.page import View
 from bateau.ui.words import tone
 
@@ -38,7 +39,8 @@ def graph(view: View) -> h.Element:
 
 
 def _picture(view: View, edges: Sequence[tuple[str, str]]) -> h.Element:
-    layers = layered(edges)
+    found = layered(edges)
+    layers = found.layers
     tallest = max((len(layer) for layer in layers), default=0)
     height = tallest * (_HEIGHT + _GAP_Y) - _GAP_Y + 2 * _EDGE
     places: dict[str, tuple[int, int]] = {}
@@ -53,16 +55,22 @@ def _picture(view: View, edges: Sequence[tuple[str, str]]) -> h.Element:
                 h.path(d="M0 0.5 L7.5 4 L0 7.5 z")
             ]
         ],
-        (_edge(places[start], places[end]) for start, end in edges if start in places and end in places),
-        (_node(name, place, view.services.get(name)) for name, place in places.items()),
+        (_edge([places[each] for each in found.routes.get(edge, edge)]) for edge in edges),
+        (_node(name, place, view.services.get(name)) for name, place in places.items() if not is_bend(name)),
     ]
 
 
-def _edge(start: tuple[int, int], end: tuple[int, int]) -> h.Element:
-    x1, y1, x2, y2 = start[0] + _WIDTH, start[1] + _HEIGHT // 2, end[0] - 3, end[1] + _HEIGHT // 2
-    bend = max(_GAP_X // 2, (x2 - x1) // 2)
-    curve = f"M{x1} {y1} C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}"
-    return h.path(".edge", d=curve, marker_end="url(#arrow)")
+def _edge(route: Sequence[tuple[int, int]]) -> h.Element:
+    """Return an edge that leaves one node on the right, passes its bends, and reaches the other node on the left."""
+    curve = [f"M{route[0][0] + _WIDTH} {route[0][1] + _HEIGHT // 2}"]
+    for (left, top), (right, bottom) in pairwise(route):
+        y1, y2, is_last = top + _HEIGHT // 2, bottom + _HEIGHT // 2, (right, bottom) == route[-1]
+        x1, x2 = left + _WIDTH, right - 3 if is_last else right
+        bend = max(_GAP_X, x2 - x1) // 2
+        curve.append(f"C{x1 + bend} {y1} {x2 - bend} {y2} {x2} {y2}")
+        if not is_last:
+            curve.append(f"H{right + _WIDTH}")
+    return h.path(".edge", d=" ".join(curve), marker_end="url(#arrow)")
 
 
 def _node(name: str, place: tuple[int, int], service: ServiceStatus | None) -> h.Element:

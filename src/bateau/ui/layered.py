@@ -5,33 +5,77 @@ Called by ui.graph. Pure: the same graph gives the same places, whatever the ord
 Source: Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchical system structures" (1981): layers by
 the longest path, then a few sweeps by the mean place of the neighbours.
 
-Invariant: no two nodes have the same place, and an edge that is in no cycle goes to a later layer. Held by
-tests/ui/test_graph.py.
+Invariant: no two nodes have the same place, an edge that is in no cycle goes to a later layer, and an edge over several
+layers has a place of its own in each of them, so that it crosses no node. Held by tests/ui/test_graph.py.
 Refused: dagre or ELK in the browser: the picture of a few dozen services needs no 17 kB of script.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
 
 Edge = tuple[str, str]
-_SWEEPS = 6
+_SWEEPS: Final = 6
+_BEND: Final = "\0"  # not part of any name
 
 
-def layered(edges: Iterable[Edge]) -> Sequence[Sequence[str]]:
-    """Return the layers, each with its nodes from top to bottom.
+@dataclass(frozen=True, slots=True)
+class Layers:
+    """The layers from left to right, each with its nodes from top to bottom, and the bends of long edges among them.
 
-    >>> layered([("shop", "chat"), ("shop", "orders"), ("orders", "db")])
+    `routes` has the nodes and bends that each edge goes through. Edges that would close a cycle are not among them.
+    """
+
+    layers: Sequence[Sequence[str]]
+    routes: Mapping[Edge, Sequence[str]]
+
+
+def layered(edges: Iterable[Edge]) -> Layers:
+    """Return the layers of a graph.
+
+    >>> layered([("shop", "chat"), ("shop", "orders"), ("orders", "db")]).layers
     [['shop'], ['chat', 'orders'], ['db']]
     """
-    ordered = _without_cycles(sorted(set(edges)))
+    kept = _without_cycles(sorted(set(edges)))
+    depth = _depths(kept)
+    routes = {(start, end): _route(start, end, depth[end] - depth[start]) for start, end in kept}
+    short = [step for route in routes.values() for step in pairwise(route)]
+    for (start, _), route in routes.items():
+        depth |= {bend: depth[start] + index for index, bend in enumerate(route) if is_bend(bend)}
+    return Layers(_ordered(short, depth), routes)
+
+
+def is_bend(name: str) -> bool:
+    """Whether this is a bend of an edge, and not a node."""
+    return _BEND in name
+
+
+def _route(start: str, end: str, length: int) -> list[str]:
+    return [start, *(f"{start}{_BEND}{end}{_BEND}{step}" for step in range(1, length)), end]
+
+
+def _depths(edges: Sequence[Edge]) -> dict[str, int]:
+    """Return the layer of each node: the length of the longest path to it."""
     below: defaultdict[str, list[str]] = defaultdict(list)
     above: defaultdict[str, list[str]] = defaultdict(list)
-    for start, end in ordered:
+    for start, end in edges:
         below[start].append(end)
         above[end].append(start)
     depth: dict[str, int] = {}
     for node in _by_dependency(below, above):
         depth[node] = max((depth[each] + 1 for each in above[node]), default=0)
+    return depth
+
+
+def _ordered(edges: Sequence[Edge], depth: Mapping[str, int]) -> list[list[str]]:
+    """Return the layers, in each of which the order follows that of the neighbours."""
+    below: defaultdict[str, list[str]] = defaultdict(list)
+    above: defaultdict[str, list[str]] = defaultdict(list)
+    for start, end in edges:
+        below[start].append(end)
+        above[end].append(start)
     layers: list[list[str]] = [[] for _ in range(max(depth.values(), default=-1) + 1)]
     for node in sorted(depth):
         layers[depth[node]].append(node)

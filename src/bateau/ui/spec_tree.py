@@ -14,6 +14,7 @@ import htpy as h
 
 from bateau.control.explained import without_secrets
 from bateau.domain.origin import Origin, Origins
+from bateau.domain.port_word import with_port_names
 from bateau.domain.secrecy import without_logins
 from bateau.domain.workload import Workload
 from bateau.kit.json_value import ReadJson, is_object
@@ -117,5 +118,5 @@ def _text(value: ReadJson) -> str:
     if value is None:
         return "not set"
     if isinstance(value, str):
-        return without_logins(value) or '""'
+        return without_logins(str(with_port_names(value))) or '""'
     return without_logins(json.dumps(value, ensure_ascii=False, default=str))
