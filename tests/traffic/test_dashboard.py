@@ -10,7 +10,8 @@ from aiohttp import web
 from yarl import URL
 
 from bateau.domain.api_key import ApiKey
-from traffic.gateway import Gateway, becomes_equal
+from bateau.traffic.envoy.dashboard import PAGES_AT_ONCE
+from traffic.gateway import Gateway, becomes_equal, eventually
 from traffic.upstream import Upstream, upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -101,3 +102,18 @@ async def test_without_a_control_plane_a_page_says_so(gateway: Gateway) -> None:
         assert "style-src 'sha256-" in answer.headers["content-security-policy"]
     other = await gateway.ask("GET", "/metrics")
     assert (other.status, other.error["code"]) == (503, "control_plane_down")
+
+
+async def test_the_gateway_bounds_the_requests_for_pages(gateway: Gateway, api: Upstream) -> None:
+    answers = [await gateway.ask("GET", "/ui/") for _ in range(PAGES_AT_ONCE + 200)]
+    refused = [each for each in answers if each.status == 429]
+    assert {each.status for each in answers} == {200, 429}
+    assert len(api.seen) == len(answers) - len(refused)
+    assert "Too many requests" in refused[0].body.decode()
+    assert refused[0].headers["content-type"] == "text/html; charset=utf-8"
+    assert (await gateway.ask("GET", "/v1/models")).status == 200, "other paths have no part in that"
+
+    async def is_passed() -> bool:
+        return (await gateway.ask("GET", "/ui/")).status == 200
+
+    await eventually(is_passed)

@@ -16,7 +16,7 @@ from aiohttp import web
 
 from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
-from bateau.ui.guard import CSRF_FIELD, RefusedError, guard, is_encrypted, page, session_of
+from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
 from bateau.ui.instance import Instance
 from bateau.ui.live import Made, Stream, event_text
 from bateau.ui.page import Page
@@ -67,12 +67,10 @@ class Dashboard:
         view = await self._instance.view(session.role)
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
-        screen = found[0].make(view, found[1]) if found else None
+        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, {})
         if screen is None:
             raise web.HTTPNotFound
-        response = page(
-            document(screen, path=path, pages=PAGES, status=view.status, session=session, csrf_field=CSRF_FIELD)
-        )
+        response = page(document(screen, parts, path=path, status=view.status, session=session))
         response.enable_compression()
         return response
 

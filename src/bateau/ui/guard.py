@@ -29,13 +29,12 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from bateau.domain.errors import BateauError, bug
-from bateau.ui.frame import message
+from bateau.ui.frame import CSRF_FIELD, message
 from bateau.ui.sessions import Role, Session, Sessions
 
 logger = logging.getLogger(__name__)
 
 BODY_BYTES_MAX: Final = 64 * 1024
-CSRF_FIELD: Final = "csrf"
 CSRF_HEADER: Final = "x-csrf-token"
 HEADERS: Final[Mapping[str, str]] = {
     "content-security-policy": (

@@ -67,11 +67,11 @@ class Made:
     def of(
         self, page: Page, path: str, given: Mapping[str, str], view: View
     ) -> tuple[Screen | None, Mapping[str, str]]:
-        """Return a page, and its live parts as text. The page is None if it no longer exists."""
+        """Return a page, and its parts as text. The page is None if it does not exist."""
         known = self._known.get((path, view.role))
         if known is None or not known.is_of(view):
             screen = page.make(view, given)
-            parts = {each.id: _text(each, known) for each in screen.parts if each.live} if screen else {}
+            parts = {each.id: _text(each, known) for each in screen.parts} if screen else {}
             if len(self._known) >= _PAGES_MAX:
                 self._known.clear()
             known = self._known[path, view.role] = _Known(view, screen, parts)
@@ -121,7 +121,8 @@ class Stream:
         if screen.log_of and self._lines is None:
             self._lines = LogLines(self._instance.logs, screen.log_of)
         if parts is not self._sent:
-            changed = {name: text for name, text in parts.items() if self._sent.get(name) != text}
+            live = {each.id for each in screen.parts if each.live}
+            changed = {name: text for name, text in parts.items() if name in live and self._sent.get(name) != text}
             self._sent = parts
             if changed:
                 await self._send(send, "parts", {"number": view.status.number, "parts": changed})

@@ -1,6 +1,6 @@
 """The table of pages.
 
-Called by ui.dashboard.
+Called by ui.dashboard and ui.frame.
 """
 
 from typing import Final
