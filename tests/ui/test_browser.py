@@ -54,6 +54,15 @@ def test_a_link_opens_the_dashboard_once(browser: Browser, stack: Stack) -> None
     context.close()
 
 
+def test_open_names_what_does_not_exist(stack: Stack) -> None:
+    done = stack.bateau("open", "shpo")
+    assert done.code == 2
+    assert "no service shpo in default: did you mean" in done.err
+    done = stack.bateau("open", "--name", "elsewhere")
+    assert done.code == 3
+    assert done.err == "error: no control plane answers for elsewhere\n  hint: start one with `bateau up`\n"
+
+
 def test_a_link_on_another_site_leads_to_the_dashboard(browser: Browser, stack: Stack) -> None:
     """As in a terminal in the browser: a page of another site. After a redirect, a strict cookie would not be sent."""
     page = browser.new_context().new_page()

@@ -67,7 +67,7 @@ class Dashboard:
         view = await self._instance.view(session.role)
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
-        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, {})
+        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, dict[str, str]())
         if screen is None:
             raise web.HTTPNotFound
         response = page(document(screen, parts, path=path, status=view.status, session=session))
