@@ -4,8 +4,10 @@ import re
 from dataclasses import replace
 
 import pytest
+from htpy import Element
 
 from bateau.domain.figures import Figures, ServiceFigures
+from bateau.domain.status import ServiceStatus
 from bateau.kit.position import leaves
 from bateau.ui.page import View
 from bateau.ui.pages import PAGES, overview, service_page
@@ -51,6 +53,23 @@ async def test_unknown_figures_are_shown_as_unknown() -> None:
     idle = replace(view, figures=Figures(services={"model/chat": figures}))
     shown = cells(parts_of(idle, "/")["services"], "row-model-chat")
     assert shown[2:] == ["0", f"{DASH}no requests", f"{DASH}no requests", "0", "1 GiB"]
+
+
+async def test_a_row_is_made_again_only_when_its_service_or_its_figures_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    row = overview.service_row
+
+    def counted(view: View, each: ServiceStatus) -> Element:
+        made.append(each.service)
+        return row(view, each)
+
+    monkeypatch.setattr(overview, "service_row", counted)
+    view = await a_view()
+    first = parts_of(view, "/")
+    assert made == ["app/shop", "model/chat", "gateway/envoy"]
+    busy = replace(view, figures=Figures(services={"model/chat": ServiceFigures(requests_per_s=3.0)}))
+    assert parts_of(busy, "/")["services"] != first["services"]
+    assert made[3:] == ["model/chat"]
 
 
 async def test_figures_are_shown_with_their_units() -> None:

@@ -35,7 +35,10 @@ def command(service: str | None, name: str, role: str, *, browser: bool) -> None
         if found is None:
             from bateau.kit.suggest import did_you_mean, listed
 
-            hint = did_you_mean(service, [*keys, *(key.partition("/")[2] for key in keys)]) or f"available: {listed(keys) or 'none'}"
+            hint = (
+                did_you_mean(service, [*keys, *(key.partition("/")[2] for key in keys)])
+                or f"available: {listed(keys) or 'none'}"
+            )
             raise click.UsageError(f"no service {service} in {name}: {hint}")
         path = f"&to={quote(f'/services/{found}')}"
     link = api.dashboard_link(role) + path

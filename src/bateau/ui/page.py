@@ -13,25 +13,43 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Final
 
 from htpy import Renderable
+from markupsafe import Markup
 
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.status import ServiceStatus, Status
 from bateau.domain.workload import Workload
+from bateau.kit.latest import Latest
 from bateau.ui.sessions import Role
+
+_KEPT_MAX: Final = 20_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class View:
-    """Everything that a page may show. With `needs_key`, requests to models need an API key."""
+    """Everything that a page may show. With `needs_key`, requests to models need an API key.
+
+    `kept` has what earlier views were made into, by name, so that a thousand rows are not made again for one of them.
+    """
 
     status: Status
     release: Release
     figures: Figures = field(default_factory=Figures)
     role: Role = "view"
     needs_key: bool = False
+    kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
+
+    def keep(
+        self, name: str, make: Callable[[], Renderable], *, same: tuple[object, ...], equal: tuple[object, ...]
+    ) -> Markup:
+        """Return an element as text: that of an earlier view, if it was made of the same objects and equal values."""
+        if len(self.kept) > _KEPT_MAX:
+            self.kept.clear()
+        latest = self.kept.setdefault(name, Latest())
+        return latest.of(lambda: Markup(str(make())), same=same, equal=equal)  # noqa: S704 - made by htpy
 
     @cached_property
     def services(self) -> Mapping[str, ServiceStatus]:

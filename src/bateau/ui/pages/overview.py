@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 
 import htpy as h
+from markupsafe import Markup
 
 from bateau.domain.figures import ServiceFigures
 from bateau.domain.problem import Problem, Severity
@@ -92,13 +93,21 @@ def _services(view: View) -> h.Element:
                         (h.th(".number", scope="col")[each] for each in COLUMNS),
                     ]
                 ],
-                h.tbody("#services-rows")[(_row(view, each) for each in (*view.status.services, view.status.gateway))],
+                h.tbody("#services-rows")[
+                    (_kept_row(view, each) for each in (*view.status.services, view.status.gateway))
+                ],
             ]
         ],
     ]
 
 
-def _row(view: View, each: ServiceStatus) -> h.Element:
+def _kept_row(view: View, each: ServiceStatus) -> Markup:
+    values = (view.figures.of(each.service), view.is_model(each.service), each is view.status.gateway)
+    return view.keep(f"row {each.service}", partial(service_row, view, each), same=(each,), equal=values)
+
+
+def service_row(view: View, each: ServiceStatus) -> h.Element:
+    """Return the row of a service."""
     kind, _, name = each.service.partition("/")
     reason = each.reason or each.blocked
     wanted = f"{each.replicas_ready}/{each.replicas_wanted}"
