@@ -1,6 +1,6 @@
 """The paths of the dashboard, which the gateway passes to the control API, and its pages where that cannot be.
 
-Called by traffic.envoy.replies and traffic.envoy.routes.
+Called by traffic.envoy.listener, traffic.envoy.replies and traffic.envoy.routes.
 
 A person signs in at the control plane, so these paths need no API key. The control plane has more to do than pages, so
 the gateway bounds how many requests for them it passes.
@@ -17,13 +17,14 @@ from typing import Final
 
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.api_paths import UI, UI_LIVE
-from bateau.traffic.envoy.model_limits import MODEL_REQUESTS
+from bateau.traffic.envoy.no_filter import FILTER_CHAIN, NO_FILTER
 
 # A page with its files is five requests; streams last, so new ones are rare.
 PAGES_AT_ONCE: Final = 300
 _PAGES_PER_S: Final = 50
 _STREAMS_AT_ONCE: Final = 60
 _STREAMS_PER_S: Final = 10
+_DASHBOARD: Final = "bateau.dashboard"
 _RATE: Final = "type.googleapis.com/envoy.extensions.filters.http.local_ratelimit.v3.LocalRateLimit"
 _ALWAYS: Final[ReadObject] = {"default_value": {"numerator": 100, "denominator": "HUNDRED"}}
 _STYLE: Final = (
@@ -43,6 +44,11 @@ _DOWN: Final = (
 _BUSY: Final = ("Too many requests", "The dashboard gets more requests than it may. This page tries again shortly.")
 
 
+def dashboard_filter() -> ReadObject:
+    """Return the HTTP filter that does nothing but on the routes of the dashboard, which fill it."""
+    return {"name": _DASHBOARD, "typed_config": NO_FILTER}
+
+
 def dashboard_routes(cluster: str, without_filters: ReadObject) -> list[ReadObject]:
     """Return the routes of the dashboard to the cluster of the control API.
 
@@ -57,7 +63,7 @@ def dashboard_routes(cluster: str, without_filters: ReadObject) -> list[ReadObje
             "name": "-dashboard-",
             "match": match,
             "route": route,
-            "typed_per_filter_config": {**without_filters, MODEL_REQUESTS: limit},
+            "typed_per_filter_config": {**without_filters, _DASHBOARD: limit},
         }
         for match, route, limit in (
             ({"path": UI_LIVE}, endless, live),
@@ -72,13 +78,15 @@ def dashboard_pages(unavailable: ReadObject, refused: ReadObject) -> list[ReadOb
 
 
 def _limit(at_once: int, per_s: int) -> ReadObject:
-    return {
+    config = {
         "@type": _RATE,
         "stat_prefix": "bateau_dashboard",
         "token_bucket": {"max_tokens": at_once, "tokens_per_fill": per_s, "fill_interval": "1s"},
         "filter_enabled": _ALWAYS,
         "filter_enforced": _ALWAYS,
     }
+    filters = [{"name": "limit", "typed_config": config}]
+    return {"@type": f"{FILTER_CHAIN}PerRoute", "filter_chain": {"filters": filters}}
 
 
 def _page(status: ReadObject, title: str, says: str) -> ReadObject:
