@@ -22,7 +22,7 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
 
     model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
     for host in front_routes([model])["virtual_hosts"]:
-        for route in host["routes"]:
+        for route in host.get("routes") or _in_order(host["matcher"]):
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")
             if direct is None:
@@ -32,6 +32,28 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
             error: Mapping[str, Any] = body.get("error", {})
             code = f"`{error.get('code') or error['type']}`" if error else ""
             yield request, str(direct["status"]), code, error.get("message") or f"`{json.dumps(body)}`"
+
+
+def _in_order(tree: object) -> list[Mapping[str, Any]]:
+    """Return the routes in a tree of matchers, each once: those that answer no request for a model come first."""
+    lists = dict(_lists(tree))
+    general, nobody = lists.pop("general"), lists.pop("no-model")
+    found: list[Mapping[str, Any]] = []
+    for route in (*(each for each in general if each not in nobody), *(e for each in lists.values() for e in each)):
+        if route not in found and route not in nobody:
+            found.append(route)
+    return [*found, *nobody]
+
+
+def _lists(tree: object) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Yield the lists of routes in a tree of matchers, each with its name."""
+    if isinstance(tree, Mapping):
+        node: Mapping[str, Any] = tree
+        if "routes" in node.get("typed_config", {}):
+            yield node["name"], node["typed_config"]["routes"]
+        else:
+            for each in node.values():
+                yield from _lists(each)
 
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:
