@@ -80,6 +80,8 @@ def control_api() -> Iterator[tuple[str, str]]:
 
 def _match(match: Mapping[str, Any]) -> str:
     paths = [match["path"]] if "path" in match else match.get("safe_regex", {}).get("regex", "").split("|")
+    if below := match.get("path_separated_prefix"):
+        paths = [below, f"{below}/*"]
     path = "`, `".join(paths) if any(paths) else f"{match['prefix']}*"
     headers = {header["name"]: _text(header) for header in match.get("headers", ())}
     method = headers.pop(":method", "any other" if "prefix" in match and not headers else "any")

@@ -13,7 +13,7 @@ from traffic.upstream import Upstream, upstream
 BOTH = (
     *("test_clients", "test_cors", "test_errors", "test_gateway", "test_issuers", "test_keys", "test_listed"),
     *("test_metrics", "test_model_limits", "test_routing", "test_streams", "test_translator", "test_usage"),
-    *("test_balancing", "test_load", "test_sleep"),
+    *("test_balancing", "test_dashboard", "test_load", "test_sleep"),
 )
 
 

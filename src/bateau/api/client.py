@@ -64,6 +64,10 @@ class ApiClient:
         """Replace every replica of a service, one after another. Raises ControlError."""
         return self._ask("POST", "/v1/restart", {"service": service})
 
+    def dashboard_link(self, role: str) -> str:
+        """Return the path of a link that opens one session of the dashboard. Raises ControlError."""
+        return text_at(self._ask("POST", "/v1/dashboard/links", {"role": role}), "path")
+
     def metrics(self) -> str:
         """Return the Prometheus page of the instance. Raises ControlError."""
         status, data = self._fetch("GET", "/metrics", None, _TIMEOUT_S)

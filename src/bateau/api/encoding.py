@@ -5,17 +5,14 @@ Called by api and cli.
 
 import dataclasses
 import json
-import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import PurePath
-from typing import Final, TypeGuard
+from typing import TypeGuard
 
 from bateau.api.trees import StatusTree, is_status
 from bateau.domain.status import ServiceStatus, Status
 from bateau.kit.json_value import SCALARS, Json, is_object
-
-_PORT_WORD: Final = re.compile(r"\{port:([^}]*)\}")
 
 
 def encode(value: object) -> str:
@@ -95,8 +92,3 @@ def _is_sequence(value: object) -> TypeGuard[Sequence[object]]:
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
     return first + "".join(word.capitalize() for word in rest)
-
-
-def with_port_names(value: object) -> object:
-    """Return a text with `${ ports.NAME }` for each port whose number is assigned at the start."""
-    return _PORT_WORD.sub(r"${ ports.\1 }", value) if isinstance(value, str) else value

@@ -13,7 +13,7 @@ import typing
 from collections.abc import Mapping
 
 from bateau import __version__
-from bateau.api.requests import ApplyRequest, PreviewRequest, RestartRequest, RollbackRequest
+from bateau.api.requests import ApplyRequest, LinkRequest, PreviewRequest, RestartRequest, RollbackRequest
 from bateau.domain.status import Status
 from bateau.kit.json_value import JsonObject
 from bateau.kit.schema_docs import object_schema
@@ -71,6 +71,7 @@ def openapi() -> JsonObject:
             "/v1/apply": _post("Make these specs the desired state.", ApplyRequest),
             "/v1/rollback": _post("Roll one service back.", RollbackRequest),
             "/v1/restart": _post("Replace every replica of one service, one after another.", RestartRequest),
+            "/v1/dashboard/links": _post("Make a link that opens one session of the dashboard.", LinkRequest),
             "/v1/stop": {
                 "post": {
                     "summary": "Stop every service and the gateway, and exit.",

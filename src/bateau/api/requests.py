@@ -1,6 +1,6 @@
 """Define the requests of the control API as one schema, for validation and for the OpenAPI document.
 
-Called by api.openapi, api.operations and api.status_routes.
+Called by api.
 
 Invariant: a request is parsed before it is processed, so that a later failure is never reported as a malformed request.
 Held by tests/api/test_operations.py::test_a_bug_is_called_a_bug_and_never_a_malformed_request.
@@ -9,7 +9,7 @@ Held by tests/api/test_operations.py::test_a_bug_is_called_a_bug_and_never_a_mal
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from bateau.kit.json_value import Json, object_at
 from bateau.kit.position import Position
@@ -52,6 +52,13 @@ class RestartRequest:
     """Restart one service."""
 
     service: str = described("Name or key of the service.", examples=("chat", "model/chat"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkRequest:
+    """Make a link that opens one session of the dashboard."""
+
+    role: Literal["view", "operate", "admin"] = described("What the person may do.", default="admin")
 
 
 def parsed(cls: type[_Request], body: bytes) -> _Request:

@@ -1,24 +1,32 @@
 """Serve the control plane's HTTP API on a unix socket that only its user can open.
 
-Called by cli.up. The gateway forwards only `/metrics` and the webhooks to it.
+Called by cli.up. The gateway forwards only `/metrics`, the webhooks and the dashboard to it.
 
 Invariant: no request to a model ever arrives here. Held by
 tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_webhooks_and_nothing_else.
+Invariant: the same holds if a path is read in another way here than in the gateway. Held by
+tests/ui/test_security.py::test_a_path_never_leads_out_of_the_dashboard.
 Invariant: an untrusted body is read only up to its limit, and only if a handler needs it. Held by
 tests/wiring/test_webhook.py::test_a_body_beyond_the_bound_is_refused_before_it_ends.
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Final
 
 from aiohttp import web
 
-from bateau.api.operations import BODY_BYTES_MAX, Operator, guarded, routes
+from bateau.api.dashboard_links import Dashboard, link_routes
+from bateau.api.operations import BODY_BYTES_MAX, Handler, Operator, guarded, routes
 from bateau.api.status_routes import status_routes
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
 from bateau.ports.webhook import Webhook
+
+_GATEWAY_HEADER: Final = "x-bateau-gateway"
+_PASSED: Final = re.compile(r"/metrics|/-/webhooks/git|/ui(?:/.*)?", re.DOTALL)
 
 
 class ApiServer:
@@ -33,6 +41,7 @@ class ApiServer:
         stop: asyncio.Event,
         webhooks: Mapping[str, Webhook] | None = None,
         operator: Operator | None = None,
+        dashboard: Dashboard | None = None,
     ) -> None:
         self._socket = socket
         self._snapshots = snapshots
@@ -40,6 +49,7 @@ class ApiServer:
         self._stop = stop
         self._webhooks = webhooks or {}
         self._operator = operator
+        self._dashboard = dashboard
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
 
@@ -50,9 +60,12 @@ class ApiServer:
 
     async def open(self) -> None:
         """Listen."""
-        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded])
+        app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded, _passed])
         if self._operator:
             app.add_routes(routes(self._operator))
+        if self._dashboard:
+            app.add_routes([*link_routes(self._dashboard), web.get("/ui", _to_dashboard)])
+            app.add_subapp("/ui/", self._dashboard.application())
         app.add_routes(
             [
                 *status_routes(self._snapshots),
@@ -116,6 +129,18 @@ class ApiServer:
             return web.json_response({"says": answer.says}, status=answer.status)
 
         return post
+
+
+@web.middleware
+async def _passed(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse paths that the gateway should not have passed. It marks its requests."""
+    if _GATEWAY_HEADER in request.headers and not _PASSED.fullmatch(request.path):
+        raise web.HTTPNotFound
+    return await handler(request)
+
+
+async def _to_dashboard(_: web.Request) -> web.Response:
+    return web.Response(status=308, headers={"location": "/ui/", "cache-control": "no-store"})
 
 
 async def _body(request: web.Request, *, bytes_max: int) -> bytes | None:

@@ -1,6 +1,6 @@
 """`bateau explain`: the documentation of a field, where a value came from, or the path of a request."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -143,8 +143,9 @@ def _manifest(asked: ManifestName, directory: Path, environment: str | None, nam
 
 def _origin(found: _Subject, path: str, environment: str | None, *, as_json: bool) -> None:
     from bateau.api.encoding import encode
+    from bateau.control.explained import without_secrets
 
-    tree, origins = _without_secrets(found, path)
+    tree, origins = without_secrets(found.tree, found.origins, path)
     value = _value(tree, path)
     chain = _chain(origins, path)
     if as_json:
@@ -157,28 +158,6 @@ def _origin(found: _Subject, path: str, environment: str | None, *, as_json: boo
     if path:
         click.echo(_shown(value))
     click.echo(_steps(chain))
-
-
-def _without_secrets(found: _Subject, path: str) -> "tuple[ReadJson, Origins]":
-    """Return tree and chains; at and below `path`, values of Secrets, secret variables and `env()` are hidden."""
-    from bateau.domain.change import SECRET
-    from bateau.domain.origin import OverlaidOrigins
-    from bateau.domain.secrecy import is_secret, reads_environment
-    from bateau.hydrate.paths import set_at
-    from bateau.kit.position import leaves
-
-    hidden = [
-        at
-        for at, _ in leaves(found.tree)
-        if _is_at(at, path) and (is_secret(found.tree, at) or reads_environment(found.origins.get(at, ())))
-    ]
-    if not hidden:
-        return found.tree, found.origins
-    tree: ReadJson = found.tree
-    for each in hidden:
-        tree = set_at(tree, each, SECRET).tree
-    chains = {at: tuple(replace(each, value=SECRET, says=None) for each in found.origins[at]) for at in hidden}
-    return tree, OverlaidOrigins(found.origins, chains, replaced=dict.fromkeys(chains))
 
 
 def _not_set(found: _Subject, path: str) -> None:
@@ -213,14 +192,9 @@ def _value(tree: "ReadJson", path: str) -> "ReadJson":
 
 def _chain(origins: "Origins", path: str) -> "list[tuple[str, Origin]]":
     """Return (path, step) of every leaf at or below a path, oldest step first."""
-    return [(at, step) for at, steps in origins.items() if _is_at(at, path) for step in steps]
+    from bateau.control.explained import is_at
 
-
-def _is_at(at: str, path: str) -> bool:
-    """Whether a path is equal to another one, or below it."""
-    from bateau.kit.position import below
-
-    return not path or at == path or below(at, path)
+    return [(at, step) for at, steps in origins.items() if is_at(at, path) for step in steps]
 
 
 def _steps(chain: "list[tuple[str, Origin]]") -> str:
@@ -240,7 +214,8 @@ def _steps(chain: "list[tuple[str, Origin]]") -> str:
 
 
 def _shown(value: object) -> str:
-    from bateau.api.encoding import encode, with_port_names
+    from bateau.api.encoding import encode
+    from bateau.domain.port_word import with_port_names
     from bateau.kit.visible import visible
 
     value = with_port_names(value)

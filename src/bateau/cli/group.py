@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "top": "Show the CPU and memory that services use on clusters.",
     "timeline": "Show everything that has happened to a service.",
     "history": "Show the released revisions, with time and author.",
+    "open": "Print a link that opens the dashboard, once.",
     "logs": "Show the output of a service.",
     "models": "List, download and remove models.",
     "keys": "Create the API keys of the endpoint, and revoke them.",

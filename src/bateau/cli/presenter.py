@@ -126,6 +126,7 @@ def endpoint_lines(tree: StatusTree, *, keys_required: bool, certificate: Sequen
     models = [service for service in tree["services"] if service["service"].startswith("model/")]
     lines = [
         f"{'endpoint':<10} {url}/v1            OpenAI · Anthropic · Ollama · Open Inference Protocol",
+        f"{'dashboard':<10} {url}/ui            sign in with the link that `bateau open` prints",
         f"{'metrics':<10} {url}/metrics",
     ]
     if tree["remote"]:

@@ -157,6 +157,7 @@ def command(  # noqa: PLR0917 - click passes them by name
 
 async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> int:
     from bateau.api.server import ApiServer
+    from bateau.ui.dashboard import dashboard_of
     from bateau.wiring.chores import chores
     from bateau.wiring.local import LocalPlatform
     from bateau.wiring.open_files import raise_limit
@@ -165,6 +166,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     _set_up_logging(settings)
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
+    dashboard = dashboard_of(platform)
     api = ApiServer(
         settings.paths.control_socket,
         snapshots=platform.control.snapshots,
@@ -172,6 +174,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         stop=stop,
         webhooks=platform.webhooks,
         operator=platform,
+        dashboard=dashboard,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

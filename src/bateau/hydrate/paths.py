@@ -1,6 +1,6 @@
 """Set or remove a value at a path of a tree: `spec.ports.http.port`, `spec.command[0]`, `spec.items[name=web].image`.
 
-Called by cli.explain, hydrate.manifests, hydrate.patches and hydrate.patching.
+Called by control.explained, hydrate.manifests, hydrate.patches and hydrate.patching.
 
 Invariant: the given tree is not changed; only the nodes on the path are copied. Held by tests/hydrate/test_paths.py.
 """

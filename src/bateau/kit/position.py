@@ -1,7 +1,7 @@
 """Locate text in a file (file, line and column), and a field in a tree (its path).
 
-Called by api, cli, control, domain, hydrate, kit, plan, policy, render, sources, specs and wiring. Knows nothing about
-YAML or Bateau.
+Called by api, cli, control, domain, hydrate, kit, plan, policy, render, sources, specs, ui and wiring. Knows nothing
+about YAML or Bateau.
 
 Invariant: lines and columns count from 1, as editors and compilers print them; a path has one spelling. Held by
 tests/specs/test_reading.py::test_every_written_field_knows_its_place.

@@ -18,6 +18,9 @@ class Logs(Protocol):
         """Return the last lines of a log, oldest first; none if it does not exist."""
         ...
 
-    def follow(self, replica_id: str) -> AsyncIterator[str]:
-        """Yield each new line as it is written; ends when the caller stops asking."""
+    def follow(self, replica_id: str, *, lines: int = 0, every_s: float = 0.2) -> AsyncIterator[str]:
+        """Yield the last `lines` lines, then each new one as it is written; ends when the caller stops asking.
+
+        New lines are looked for every `every_s` seconds.
+        """
         ...

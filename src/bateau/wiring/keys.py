@@ -46,6 +46,7 @@ class Keys:
         self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
         self._issuers = IssuerFile(self._paths.state / "issuers.json")
         self._signing_keys = SigningKeyFile(self._paths.state / "signing-keys.json")
+        self._needed: tuple[tuple[int, int] | None, bool] | None = None  # whether a key is needed, and the stamp of that answer
         # Which filters the gateway has, for commands that write them while no control plane runs.
         self._chain = StateFile(self._paths.state / "filters.json")
 
@@ -58,6 +59,16 @@ class Keys:
     def stamp(self) -> tuple[int, int] | None:
         """Something that differs after each change of the keys; None if there was none."""
         return self._file.stamp
+
+    def are_needed(self) -> bool:
+        """Whether requests need a key; also if that cannot be read. The file is read when it has changed."""
+        if self._needed is None or self._needed[0] != self.stamp:
+            stamp = self.stamp
+            try:
+                self._needed = (stamp, self.load().required)
+            except ControlError:
+                return True
+        return self._needed[1]
 
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged."""

@@ -1,6 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli and wiring.chores. The only place, with its neighbours, that knows the concrete adapters.
+Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
+concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
@@ -133,7 +134,7 @@ class LocalPlatform:
         collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
-        keys = Keys(settings.instance, settings.environ)
+        self.keys = keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
         rates = FollowedRates(

@@ -1,6 +1,6 @@
 """The logs of an instance, for the faces: they outlive its control plane.
 
-Called by cli.logs.
+Called by cli.logs and ui.dashboard.
 """
 
 from bateau.ports.logs import Logs

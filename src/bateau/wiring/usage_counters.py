@@ -47,6 +47,11 @@ class KeptCounters:
         self._shown: Mapping[Series, Sum] | None = None
 
     @property
+    def is_known(self) -> bool:
+        """Whether `shown` has the sums: not before they contain all that an earlier control plane may have shown."""
+        return self._shown is not None
+
+    @property
     def shown(self) -> Mapping[Series, Sum]:
         """The sums, once they contain all that an earlier control plane may have shown; none before."""
         return self._shown or {}

@@ -84,9 +84,9 @@ class LogFolder:
         """Return the last lines of a log, oldest first. Raises OSError if it cannot be read."""
         return tail(self._path(replica_id), lines)
 
-    def follow(self, replica_id: str) -> AsyncGenerator[str]:
-        """Yield each new line as it is written."""
-        return follow(self._path(replica_id))
+    def follow(self, replica_id: str, *, lines: int = 0, every_s: float = FOLLOW_DELAY_S) -> AsyncGenerator[str]:
+        """Yield the last `lines` lines, then each new one as it is written."""
+        return follow(self._path(replica_id), lines=lines, every_s=every_s)
 
     def _path(self, replica_id: str) -> Path:
         return self._folder / f"{replica_id}.log"
@@ -113,7 +113,7 @@ def last_lines(path: Path) -> tuple[str, ...]:
         return (f"(the log cannot be read: {error.strerror})",)
 
 
-async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
+async def follow(path: Path, *, lines: int = 0, every_s: float = FOLLOW_DELAY_S) -> AsyncGenerator[str]:
     """Yield the last `lines` lines of a log, then each new line as it is written, until the caller closes it.
 
     It follows the log across both kinds of rotation, and waits for a log that does not exist yet. An incomplete last
@@ -126,7 +126,7 @@ async def follow(path: Path, *, lines: int = 0) -> AsyncGenerator[str]:
         while True:
             for line in reader.read_lines():
                 yield line
-            await asyncio.sleep(FOLLOW_DELAY_S)
+            await asyncio.sleep(every_s)
     finally:
         reader.close()
 

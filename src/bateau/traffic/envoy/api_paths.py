@@ -32,5 +32,8 @@ TRANSLATED_ROOT: Final = "/v2"
 # Each takes a POST for the control plane, whose sender proves itself by a signature.
 WEBHOOK: Final = "/-/webhooks/git"
 EVENTS: Final = "/-/events"
+# The dashboard; its stream of updates is the one path with answers that never end.
+UI: Final = "/ui"
+UI_LIVE: Final = "/ui/live"
 HEALTH: Final = "/healthz"
 HOME: Final = "/"

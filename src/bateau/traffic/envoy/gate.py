@@ -29,6 +29,7 @@ from bateau.traffic.envoy.api_paths import (
     ROLES,
     TRANSLATED,
     TRANSLATED_ROOT,
+    UI,
     WEBHOOK,
 )
 from bateau.traffic.envoy.dynamic_module import module_config, text_config
@@ -41,7 +42,8 @@ _TYPE: Final = "type.googleapis.com/"
 EXCEPTIONS: Final[Sequence[ReadObject]] = (
     {"path": HEALTH, "without": ["key", "limits"]},
     {"path": HOME, "without": ["key", "limits"]},
-    *({"path": path, "without": ["key", "limits", "model"]} for path in (WEBHOOK, EVENTS)),
+    *({"path": path, "without": ["key", "limits", "model"]} for path in (WEBHOOK, EVENTS, UI)),
+    {"prefix": f"{UI}/", "without": ["key", "limits", "model"]},
     *({"prefix": prefix, "without": ["limits", "model"]} for prefix in TRANSLATED),
     {"path": TRANSLATED_ROOT, "without": ["limits", "model"]},
 )

@@ -17,6 +17,7 @@ from typing import Final
 from bateau.domain.endpoint import Backend
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.cors import cors_filter
+from bateau.traffic.envoy.dashboard import dashboard_filter
 from bateau.traffic.envoy.hold import hold_filters, may_sleep
 from bateau.traffic.envoy.key_filters import (
     AFTER_BODY,
@@ -138,6 +139,8 @@ def _front(
     else:
         logs = [ledger_log(front.ledger)] if front.ledger else []
         chain = [each for each in _front_chain(front) if text_at(each, "name") not in without]
+    if front.key_filters:
+        chain = [dashboard_filter(), *chain]
     if front.origins:
         chain = [cors_filter(front.origins), *chain]
     router: ReadObject = {"suppress_envoy_headers": True}

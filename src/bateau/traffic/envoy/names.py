@@ -7,6 +7,8 @@ from typing import Final
 
 # The cluster of the control channel.
 XDS_CLUSTER: Final = "bateau-xds"
+# Of a request to the control API that has come through the gateway. Its value says nothing.
+GATEWAY_HEADER: Final = "x-bateau-gateway"
 KEY_HEADER: Final = "x-bateau-key"  # of a request: the name of its key, or of the caller that its token names
 # Of a request to or from the translator, and only with a token: what its claims mean.
 OWNER_HEADER: Final = "x-bateau-owner"

@@ -13,6 +13,7 @@ from http import HTTPStatus
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import EVENTS, ROLES, WEBHOOK
+from bateau.traffic.envoy.dashboard import dashboard_pages
 from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
 from bateau.traffic.envoy.model_limits import TOKENS_OF_KEY, TOKENS_OF_MODEL
@@ -306,7 +307,8 @@ def local_replies(replies: Sequence[Reply]) -> ReadObject:
 
 def front_replies(replies: Sequence[Reply]) -> ReadObject:
     """Return the LocalReplyConfig of the endpoint: in the shape of the API that has the path, or in OpenAI's."""
-    return {"mappers": [_mapper(reply, shape) for reply in replies for shape in (_ANTHROPIC, _PLAIN, _OPENAI)]}
+    mappers = [_mapper(reply, shape) for reply in replies for shape in (_ANTHROPIC, _PLAIN, _OPENAI)]
+    return {"mappers": [*dashboard_pages(status_filter(503), status_filter(429)), *mappers]}
 
 
 def _mapper(reply: Reply, shape: _Shape = _OPENAI) -> ReadObject:

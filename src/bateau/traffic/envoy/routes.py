@@ -18,6 +18,7 @@ from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
 from bateau.traffic.envoy.api_paths import EVENTS, HEALTH, HOME, MODEL_PATHS, TOKENIZE, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
+from bateau.traffic.envoy.dashboard import dashboard_routes
 from bateau.traffic.envoy.destinations import destination, may_overflow, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
@@ -37,6 +38,7 @@ from bateau.traffic.envoy.names import (
     CHECKED_ROLES,
     FALLBACK,
     FULL_HEADER,
+    GATEWAY_HEADER,
     METADATA_NAMESPACE,
     MODEL_HEADER,
     PLACES,
@@ -157,14 +159,17 @@ def _no_model(names: Sequence[str]) -> list[ReadObject]:
 
 def _control_routes() -> list[ReadObject]:
     """Return the paths that the gateway passes to the control API."""
-    return [
+    passed = [
         {
             "name": "-metrics-",
             "match": {"path": "/metrics"},
             "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s"},
         },
         *(_webhook(name, path) for name, path in (("-webhook-", WEBHOOK), ("-events-", EVENTS))),
+        *dashboard_routes(CONTROL_CLUSTER, _without((*MODEL_FILTERS, *KEY_FILTERS))),
     ]
+    mark = {"header": {"key": GATEWAY_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+    return [{**route, "request_headers_to_add": [mark]} for route in passed]
 
 
 def _webhook(name: str, path: str) -> ReadObject:

@@ -1,0 +1,40 @@
+"""What each service does now, in numbers: requests, errors, the time to the first token, tokens and memory.
+
+Made by wiring.figures; shown by ui.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceFigures:
+    """The figures of one service over the last `seconds`, which do not count when they are compared. None: not known.
+
+    `errors` is the share of the requests with a status of 400 or more, None if there were no requests.
+    `first_token_s_p95` is estimated from the buckets of a histogram. `tokens_per_s` counts generated tokens once their
+    answer has ended; with `tokens_missing`, some answers did not say theirs. `memory_bytes` is that of all replicas.
+    """
+
+    seconds: float = field(default=0.0, compare=False)
+    requests_per_s: float | None = None
+    errors: float | None = None
+    first_token_s_p95: float | None = None
+    tokens_per_s: float | None = None
+    tokens_missing: bool = False
+    memory_bytes: int | None = None
+
+
+UNKNOWN = ServiceFigures()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """The figures of all services by their keys. Another `number` means that they were measured again."""
+
+    number: int = 0
+    services: Mapping[str, ServiceFigures] = field(default_factory=dict[str, ServiceFigures])
+
+    def of(self, service: str) -> ServiceFigures:
+        """Return the figures of a service; those of one that is not known are unknown."""
+        return self.services.get(service, UNKNOWN)

@@ -1,0 +1,156 @@
+"""Serve the dashboard: its pages, their stream of updates, the files they load, and signing in and out.
+
+Called by cli.up.
+
+Invariant: nobody but the user of this machine can make a link: that takes the socket of the control API. Held by
+tests/traffic/test_dashboard.py::test_the_gateway_passes_the_dashboard_and_nothing_beside_it.
+"""
+
+import hashlib
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Final
+
+import htpy as h
+from aiohttp import web
+
+from bateau.ui.assets import assets
+from bateau.ui.frame import ROOT, document, message
+from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
+from bateau.ui.instance import Instance
+from bateau.ui.live import Made, Stream, event_text
+from bateau.ui.page import Page
+from bateau.ui.pages import PAGES
+from bateau.ui.sessions import Role, Sessions
+from bateau.wiring.figures import meter_of
+from bateau.wiring.local import LocalPlatform
+from bateau.wiring.logs import logs_of
+
+STREAMS_MAX: Final = 100
+_YEAR: Final = "private, max-age=31536000, immutable"
+
+
+class Dashboard:
+    """The dashboard of one instance. `name` tells its cookie from that of another instance on this machine."""
+
+    def __init__(self, instance: Instance, sessions: Sessions, *, name: str) -> None:
+        self._instance = instance
+        self._sessions = sessions
+        self._cookie = f"bateau-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
+        self._made = Made()
+        self._streams = 0
+
+    def link(self, role: Role) -> str:
+        """Return the path of a new link, which opens one session with a role."""
+        return f"{ROOT}/sign-in?link={self._sessions.link(role)}"
+
+    def application(self) -> web.Application:
+        """Return the application, for the paths below `ROOT`."""
+        public = (self._asset, self._sign_in)
+        app = web.Application(middlewares=[guard(self._sessions, self._cookie, public=public)])
+        app.add_routes(
+            [
+                web.get("/assets/{name}", self._asset),
+                web.get("/sign-in", self._sign_in, allow_head=False),
+                web.post("/sign-out", self._sign_out),
+                web.get("/live", self._live, allow_head=False),
+                web.post("/services/{kind}/{name}/restart", self._restart),
+                web.get("/{path:.*}", self._page),
+            ]
+        )
+        return app
+
+    async def _page(self, request: web.Request) -> web.StreamResponse:
+        session = session_of(request)
+        path = "/" + request.match_info["path"]
+        found = _page_at(path)
+        view = await self._instance.view(session.role)
+        if view is None:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
+        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, dict[str, str]())
+        if screen is None:
+            raise web.HTTPNotFound
+        response = page(document(screen, parts, path=path, status=view.status, session=session))
+        response.enable_compression()
+        return response
+
+    async def _live(self, request: web.Request) -> web.StreamResponse:
+        session_of(request)
+        path = request.query.get("path", "")
+        found = _page_at(path)
+        if found is None:
+            raise web.HTTPNotFound
+        if self._streams >= STREAMS_MAX:
+            raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Too many pages are open", "Close some, and try again.")
+        response = web.StreamResponse(headers={"content-type": "text/event-stream", "cache-control": "no-store"})
+        await response.prepare(request)
+
+        async def send(event: str, data: Mapping[str, object]) -> None:
+            await response.write(event_text(event, data))
+
+        def role() -> Role | None:
+            session = self._sessions.find(request.cookies.get(self._cookie, ""))
+            return session.role if session else None
+
+        self._streams += 1
+        try:
+            await Stream(self._instance, self._made, path=path, page=found[0], given=found[1]).run(send, role)
+        except ConnectionError:
+            pass  # the browser has gone
+        finally:
+            self._streams -= 1
+        return response
+
+    async def _restart(self, request: web.Request) -> web.Response:
+        session_of(request, "operate")
+        restarted = await self._instance.restart(f"{request.match_info['kind']}/{request.match_info['name']}")
+        return web.json_response({"says": f"{restarted.service} restarts"}, status=HTTPStatus.ACCEPTED)
+
+    async def _asset(self, request: web.Request) -> web.Response:
+        found = assets().get(request.match_info["name"])
+        if found is None:
+            raise web.HTTPNotFound
+        headers = {"content-type": found.content_type, "cache-control": _YEAR, "vary": "accept-encoding"}
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            return web.Response(body=found.packed, headers={**headers, "content-encoding": "gzip"})
+        return web.Response(body=found.body, headers=headers)
+
+    async def _sign_in(self, request: web.Request) -> web.Response:
+        # A browser that loads pages in advance would use the link up.
+        is_advance = "prefetch" in request.headers.get("sec-purpose", "")
+        secret = None if is_advance else self._sessions.open(request.query.get("link", ""))
+        if secret is None:
+            says = "A link works once, for five minutes. Run `bateau open` again, and follow the new one."
+            raise RefusedError(HTTPStatus.FORBIDDEN, "This link cannot be used", says)
+        # Not a redirect: after one, a browser that came from another site would keep the cookie back.
+        to = request.query.get("to", "/")
+        to = ROOT + (to if _page_at(to) else "/")
+        response = page(message("Signed in", ["Continue to ", h.a(href=to)["the dashboard"], "."], to=to))
+        response.set_cookie(
+            self._cookie, secret, path=ROOT, httponly=True, samesite="Strict", secure=is_encrypted(request)
+        )
+        return response
+
+    async def _sign_out(self, request: web.Request) -> web.Response:
+        self._sessions.close(request.cookies.get(self._cookie, ""))
+        response = page(message("Signed out", "Sign in again with the link that `bateau open` prints."))
+        response.del_cookie(self._cookie, path=ROOT)
+        return response
+
+
+def dashboard_of(platform: LocalPlatform) -> Dashboard:
+    """Return the dashboard of an instance of this machine."""
+    where = platform.settings.paths
+    instance = Instance(
+        snapshots=platform.control.snapshots,
+        release=lambda: platform.control.release,
+        meter=meter_of(platform),
+        logs=logs_of(where),
+        needs_key=platform.keys.are_needed,
+        restart=platform.restart,
+    )
+    return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state))
+
+
+def _page_at(path: str) -> tuple[Page, Mapping[str, str]] | None:
+    return next(((each, given) for each in PAGES if (given := each.match(path)) is not None), None)

@@ -1,0 +1,78 @@
+"""The frame around every page: its head, the navigation, the mark that says if it is live, and how to sign out.
+
+Called by ui.dashboard and ui.guard.
+
+Invariant: no page contains a script or a style of its own, so that the policy of the browser can forbid both. Held by
+tests/ui/test_security.py::test_a_page_has_no_script_or_style_of_its_own.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import htpy as h
+from markupsafe import Markup
+
+from bateau.domain.status import Status
+from bateau.ui.assets import address
+from bateau.ui.page import Page, Screen
+from bateau.ui.pages import PAGES
+from bateau.ui.sessions import Session
+
+ROOT: Final = "/ui"
+CSRF_FIELD: Final = "csrf"
+
+
+def document(screen: Screen, parts: Mapping[str, str], *, path: str, status: Status, session: Session) -> str:
+    """Return a page as HTML. `parts` are those of the screen, as text that is escaped already."""
+    at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
+    return _html(
+        f"{screen.title} · {status.instance} · Bateau",
+        [
+            h.a(".skip", href="#main")["Skip to the content"],
+            h.header(".top")[
+                h.a(".brand", href=f"{ROOT}/")["Bateau"],
+                h.span(".instance")[at],
+                h.nav(aria_label="Pages")[(_link(each, path) for each in PAGES if each.name)],
+                h.span("#live.live", role="status", data_state="waiting")["connecting"],
+                h.button("#theme.quiet", type="button")["Theme"],
+                h.form(method="post", action=f"{ROOT}/sign-out")[
+                    h.input(type="hidden", name=CSRF_FIELD, value=session.token),
+                    h.button(".quiet", type="submit", title=f"Signed in with the role {session.role}")["Sign out"],
+                ],
+            ],
+            h.div("#stale.stale", role="alert", hidden=True),
+            h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
+            h.main("#main", tabindex="-1", data_live=f"{ROOT}/live", data_path=path, data_csrf=session.token)[
+                Markup("".join(parts.values()))  # noqa: S704 - made by htpy, which has escaped it
+            ],
+        ],
+        scripts=("ui.js", *screen.scripts),
+    )
+
+
+def message(title: str, *says: h.Node, to: str | None = None) -> str:
+    """Return a page without a session: one message. With `to`, the browser continues there."""
+    return _html(
+        f"{title} · Bateau",
+        [h.main("#main.message")[h.h1[title], (h.p[each] for each in says)]],
+        refresh=to,
+    )
+
+
+def _link(page: Page, path: str) -> h.Element:
+    return h.a(href=ROOT + page.path, aria_current="page" if page.path == path else None)[page.name]
+
+
+def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str | None = None) -> str:
+    head = h.head[
+        h.meta(charset="utf-8"),
+        h.title[title],
+        h.meta(name="viewport", content="width=device-width, initial-scale=1"),
+        h.meta(name="color-scheme", content="light dark"),
+        refresh and h.meta(http_equiv="refresh", content=f"0; url={refresh}"),
+        h.link(rel="icon", href=address("icon.svg")),
+        h.link(rel="stylesheet", href=address("ui.css")),
+        h.script(src=address("theme.js")),
+        (h.script(src=address(each), defer=True) for each in scripts),
+    ]
+    return str(h.html(lang="en")[head, h.body[body]])

@@ -1,0 +1,55 @@
+"""The instance that a dashboard shows: what it asks the rest of the control plane for.
+
+Called by ui.dashboard and ui.live.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from markupsafe import Markup
+
+from bateau.control.restarts import Restarted
+from bateau.control.snapshots import Snapshots
+from bateau.domain.figures import Figures
+from bateau.domain.release import Release
+from bateau.kit.latest import Latest
+from bateau.ports.logs import Logs
+from bateau.ui.page import View
+from bateau.ui.sessions import Role
+
+
+class Meter(Protocol):
+    """Measures the services while someone watches."""
+
+    async def now(self) -> Figures:
+        """Return the latest figures. They are measured again if they are older than some seconds."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError."""
+
+    snapshots: Snapshots
+    release: Callable[[], Release]
+    meter: Meter
+    logs: Logs
+    needs_key: Callable[[], bool]
+    restart: Callable[[str], Awaitable[Restarted]]
+
+    _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
+
+    async def view(self, role: Role) -> View | None:
+        """Return what the pages may show now; None while the control plane starts."""
+        figures, status = await self.meter.now(), self.snapshots.latest
+        if status is None:
+            return None
+        return View(
+            status=status,
+            release=self.release(),
+            figures=figures,
+            role=role,
+            needs_key=self.needs_key(),
+            kept=self._kept,
+        )

@@ -1,0 +1,150 @@
+"""Keep a page up to date: a stream of the parts that have changed, and of new lines of a log.
+
+Called by ui.dashboard.
+
+The stream sends numbered snapshots, as that of the control API does, but as parts of a page instead of JSON. A browser
+that has lost the stream connects again and gets all parts.
+Source: Server-Sent Events, WHATWG HTML, section 9.2.
+
+Invariant: while nothing changes, nothing is made or sent but a sign of life. Held by
+tests/ui/test_live.py::test_while_nothing_changes_only_a_sign_of_life_is_sent.
+Invariant: a stream ends with its session. Held by tests/ui/test_live.py::test_a_stream_ends_with_its_session.
+"""
+
+import asyncio
+import json
+import operator
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from bateau.ui.instance import Instance
+from bateau.ui.log_lines import LogLines
+from bateau.ui.page import Page, Part, Screen, View
+from bateau.ui.sessions import Role
+
+PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
+LOOK_S: Final = 2.0  # without a snapshot: the figures may have changed
+LOG_LOOK_S: Final = 0.6
+SIGN_OF_LIFE_S: Final = 5.0
+_PAGES_MAX: Final = 64
+
+Send = Callable[[str, Mapping[str, object]], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A page as it was made from a view. It is None if it does not exist."""
+
+    view: View
+    screen: Screen | None
+    parts: Mapping[str, str]
+
+    def is_of(self, view: View) -> bool:
+        """Whether another view would give the same page. Releases are compared as objects: they are large."""
+        mine = self.view
+        numbers = (mine.status.number, mine.figures.number, mine.needs_key)
+        return mine.release is view.release and numbers == (view.status.number, view.figures.number, view.needs_key)
+
+
+def _text(part: Part, known: _Known | None) -> str:
+    """Return a part as text: that of the page before, if it depends on the same objects."""
+    if part.of and known and known.screen:
+        before = next((each for each in known.screen.parts if each.id == part.id), None)
+        if before and len(before.of) == len(part.of) and all(map(operator.is_, before.of, part.of)):
+            return known.parts[part.id]
+    return part.text
+
+
+class Made:
+    """The parts of pages as text. Readers of the same page share them while the view is the same."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, Role], _Known] = {}
+
+    def of(
+        self, page: Page, path: str, given: Mapping[str, str], view: View
+    ) -> tuple[Screen | None, Mapping[str, str]]:
+        """Return a page, and its parts as text. The page is None if it does not exist."""
+        known = self._known.get((path, view.role))
+        if known is None or not known.is_of(view):
+            screen = page.make(view, given)
+            parts = {each.id: _text(each, known) for each in screen.parts} if screen else {}
+            if len(self._known) >= _PAGES_MAX:
+                self._known.clear()
+            known = self._known[path, view.role] = _Known(view, screen, parts)
+        return known.screen, known.parts
+
+
+class Stream:
+    """One reader of one page, from `run` to its end."""
+
+    def __init__(self, instance: Instance, made: Made, *, path: str, page: Page, given: Mapping[str, str]) -> None:
+        self._instance = instance
+        self._made = made
+        self._path = path
+        self._page = page
+        self._given = given
+        self._sent: Mapping[str, str] = {}
+        self._sent_at = 0.0
+        self._lines: LogLines | None = None
+
+    async def run(self, send: Send, role: Callable[[], Role | None]) -> None:
+        """Send events until the session or the control plane ends. `role` returns None once the session has ended."""
+        snapshots, number = self._instance.snapshots, -1
+        try:
+            while not snapshots.ended:
+                if (now := role()) is None:
+                    await send("signed-out", {})
+                    return
+                if view := await self._instance.view(now):
+                    number = view.status.number
+                    await self._send_parts(send, view)
+                await self._send_lines(send)
+                if time.monotonic() - self._sent_at >= SIGN_OF_LIFE_S:
+                    await self._send(send, "alive", {"number": number})
+                await asyncio.sleep(PAUSE_S)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(LOG_LOOK_S if self._lines else LOOK_S):
+                        await snapshots.after(number)
+        finally:
+            if self._lines:
+                await self._lines.close()
+
+    async def _send_parts(self, send: Send, view: View) -> None:
+        screen, parts = self._made.of(self._page, self._path, self._given, view)
+        if screen is None:
+            await self._send(send, "gone", {})
+            return
+        if screen.log_of and self._lines is None:
+            self._lines = LogLines(self._instance.logs, screen.log_of)
+        if parts is not self._sent:
+            live = {each.id for each in screen.parts if each.live}
+            changed = {name: text for name, text in parts.items() if name in live and self._sent.get(name) != text}
+            self._sent = parts
+            if changed:
+                await self._send(send, "parts", {"number": view.status.number, "parts": changed})
+
+    async def _send_lines(self, send: Send) -> None:
+        if self._lines is None:
+            return
+        self._lines.follow_new()
+        lines, lost = self._lines.taken()
+        if lines:
+            await self._send(send, "lines", {"lines": lines, "lost": lost})
+
+    async def _send(self, send: Send, event: str, data: Mapping[str, object]) -> None:
+        self._sent_at = time.monotonic()
+        await send(event, data)
+
+
+def event_text(event: str, data: Mapping[str, object]) -> bytes:
+    r"""Return an event in the form of a stream. JSON has no line breaks, so it is one line.
+
+    >>> event_text("alive", {"number": 7})
+    b'id: 7\nevent: alive\ndata: {"number": 7}\n\n'
+    """
+    number = f"id: {data['number']}\n" if "number" in data else ""
+    return f"{number}event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n".encode("utf-8", "replace")

@@ -1,0 +1,14 @@
+"""The table of pages.
+
+Called by ui.dashboard and ui.frame.
+"""
+
+from typing import Final
+
+from bateau.ui.page import Page
+from bateau.ui.pages import overview, service_page
+
+PAGES: Final = (
+    Page(path="/", name="Overview", make=overview.make),
+    Page(path="/services/{kind}/{name}", name=None, make=service_page.make),
+)

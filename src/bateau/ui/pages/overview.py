@@ -1,0 +1,138 @@
+"""The overview: every service with its state and figures, and who uses whom.
+
+Called by ui.pages.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import partial
+
+import htpy as h
+from markupsafe import Markup
+
+from bateau.domain.figures import ServiceFigures
+from bateau.domain.problem import Problem, Severity
+from bateau.domain.status import ServiceStatus
+from bateau.ui.graph import graph
+from bateau.ui.page import Part, Screen, View
+from bateau.ui.words import NO_REQUESTS, NOT_APPLICABLE, duration, figure, memory, number, safe, share, state, tone
+
+COLUMNS = ("Requests/s", "Errors", "First token p95", "Tokens/s", "Memory")
+
+
+def make(view: View, _parts: Mapping[str, str]) -> Screen:
+    """Return the page."""
+    return Screen(
+        title="Overview",
+        parts=(
+            Part(id="summary", make=partial(_summary, view)),
+            Part(id="problems", make=partial(problems, view.status.problems)),
+            Part(id="services", make=partial(_services, view)),
+            Part(id="graph", make=partial(graph, view)),
+        ),
+    )
+
+
+def _summary(view: View) -> h.Element:
+    status = view.status
+    states = Counter(str(each.state) for each in status.services)
+    facts = [
+        ("Endpoint", f"{status.listen}/v1"),
+        ("From other machines", f"{status.remote}/v1" if status.remote else None),
+        ("Follows", safe(status.directory)),
+        ("Environment", status.environment),
+    ]
+    return h.section("#summary", aria_label="Summary")[
+        h.h1["Overview"],
+        h.p(".counts")[
+            [h.span(class_=["state", tone(name)])[f"{number:,} {name}"] for name, number in sorted(states.items())]
+            or h.span(".state.idle")["no services"]
+        ],
+        h.dl(".facts")[(h.div[h.dt[name], h.dd[value]] for name, value in facts if value)],
+    ]
+
+
+def problems(found: tuple[Problem, ...]) -> h.Element:
+    """Return the errors and warnings, each with its fix; errors first."""
+    ordered = sorted(found, key=lambda each: each.severity is not Severity.ERROR)
+    return h.section("#problems", aria_label="Problems", hidden=not found)[
+        h.h2["Problems"],
+        h.ul[(_problem(each) for each in ordered)],
+    ]
+
+
+def _problem(each: Problem) -> h.Element:
+    return h.li(class_="bad" if each.severity is Severity.ERROR else "warn")[
+        h.strong[str(each.severity)],
+        " ",
+        each.where and h.code[safe(str(each.where))],
+        h.span[safe(each.says)],
+        each.hint and h.span(".hint")[f"hint: {safe(each.hint)}"],
+    ]
+
+
+def _services(view: View) -> h.Element:
+    return h.section("#services.panel", aria_labelledby="services-title")[
+        h.div(".bar")[
+            h.h2("#services-title")["Services"],
+            h.input(
+                "#filter",
+                type="search",
+                placeholder="Filter",
+                aria_label="Filter services",
+                data_filter="services-rows",
+            ),
+        ],
+        h.div(".scroll", tabindex="0", role="region", aria_label="Table of services")[
+            h.table[
+                h.thead[
+                    h.tr[
+                        h.th(scope="col")["Service"],
+                        h.th(scope="col")["State"],
+                        h.th(".number", scope="col")["Replicas"],
+                        (h.th(".number", scope="col")[each] for each in COLUMNS),
+                    ]
+                ],
+                h.tbody("#services-rows")[
+                    (_kept_row(view, each) for each in (*view.status.services, view.status.gateway))
+                ],
+            ]
+        ],
+    ]
+
+
+def _kept_row(view: View, each: ServiceStatus) -> Markup:
+    values = (view.figures.of(each.service), view.is_model(each.service), each is view.status.gateway)
+    return view.keep(f"row {each.service}", partial(service_row, view, each), same=(each,), equal=values)
+
+
+def service_row(view: View, each: ServiceStatus) -> h.Element:
+    """Return the row of a service."""
+    kind, _, name = each.service.partition("/")
+    reason = each.reason or each.blocked
+    wanted = f"{each.replicas_ready}/{each.replicas_wanted}"
+    return h.tr(id=f"row-{kind}-{name}")[
+        h.th(scope="row")[h.a(href=f"/ui/services/{kind}/{name}")[name], " ", h.span(".kind")[kind]],
+        h.td[state(str(each.state)), reason and h.span(".reason", title=safe(reason))[safe(reason)]],
+        h.td(".number", data_name="Replicas")[wanted if each.engine != "external" else NOT_APPLICABLE],
+        (h.td(".number", data_name=column)[value] for column, value in zip(COLUMNS, _figures(view, each), strict=True)),
+    ]
+
+
+def _figures(view: View, each: ServiceStatus) -> Iterator[h.Node]:
+    found = view.figures.of(each.service)
+    yield from figures(found, is_model=view.is_model(each.service), is_gateway=each is view.status.gateway)
+
+
+def figures(found: ServiceFigures, *, is_model: bool, is_gateway: bool) -> Iterator[h.Node]:
+    """Yield the figures of a service, as in the columns of the table."""
+    if is_gateway:
+        yield from [NOT_APPLICABLE] * 4
+    else:
+        yield figure(found.requests_per_s, number)
+        is_idle = found.requests_per_s == 0
+        yield NO_REQUESTS if is_idle else figure(found.errors, share)
+        first_token = NO_REQUESTS if is_idle else figure(found.first_token_s_p95, duration)
+        yield first_token if is_model else NOT_APPLICABLE
+        yield figure(found.tokens_per_s, number, least=found.tokens_missing) if is_model else NOT_APPLICABLE
+    yield figure(found.memory_bytes, memory)

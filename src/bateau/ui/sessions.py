@@ -1,0 +1,97 @@
+"""One-time links and the sessions that they open.
+
+Called by ui.
+
+Only digests are kept, and only in memory: a restart of the control plane ends all sessions.
+
+Invariant: a link opens one session, within five minutes. Held by
+tests/ui/test_sessions.py::test_a_link_opens_one_session and tests/ui/test_sessions.py::test_a_link_expires.
+Invariant: a session that was not used for twelve hours is closed. Held by
+tests/ui/test_sessions.py::test_an_idle_session_is_closed.
+Refused: a cookie that is signed instead of looked up. It could not be ended before its time.
+"""
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
+
+Role = Literal["view", "operate", "admin"]
+ROLES: Final[tuple[Role, ...]] = get_args(Role)
+
+LINK_S: Final = 300.0
+IDLE_S: Final = 12 * 3600.0
+LINKS_MAX: Final = 100
+SESSIONS_MAX: Final = 1000
+_BYTES: Final = 32
+
+
+@dataclass(slots=True)
+class Session:
+    """A person who has signed in. `token` proves that a form was sent from a page of this session."""
+
+    role: Role
+    token: str
+    used_at: float
+
+    def may(self, role: Role) -> bool:
+        """Whether the session has a role, or one above it."""
+        return ROLES.index(self.role) >= ROLES.index(role)
+
+    def is_own(self, token: str | None) -> bool:
+        """Whether a form was sent from a page of this session."""
+        return token is not None and hmac.compare_digest(token.encode(), self.token.encode())
+
+
+class Sessions:
+    """The links and sessions of one control plane. `clock` returns seconds that never go backwards."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._links: dict[str, tuple[Role, float]] = {}
+        self._sessions: dict[str, Session] = {}
+
+    def link(self, role: Role) -> str:
+        """Return the secret of a new link. The oldest links make room for it."""
+        secret, now = secrets.token_urlsafe(_BYTES), self._clock()
+        self._links = {digest: each for digest, each in self._links.items() if now < each[1]}
+        while len(self._links) >= LINKS_MAX:
+            del self._links[next(iter(self._links))]
+        self._links[_digest(secret)] = (role, now + LINK_S)
+        return secret
+
+    def open(self, link: str) -> str | None:
+        """Use up a link, and return the secret of its session; None if the link is unknown, used or expired."""
+        role, until = self._links.pop(_digest(link), (None, 0.0))
+        now = self._clock()
+        if role is None or now >= until:
+            return None
+        self._sessions = {digest: each for digest, each in self._sessions.items() if not _is_idle(each, now)}
+        while len(self._sessions) >= SESSIONS_MAX:
+            del self._sessions[min(self._sessions, key=lambda digest: self._sessions[digest].used_at)]
+        secret = secrets.token_urlsafe(_BYTES)
+        self._sessions[_digest(secret)] = Session(role=role, token=secrets.token_urlsafe(_BYTES), used_at=now)
+        return secret
+
+    def find(self, secret: str) -> Session | None:
+        """Return a session, and note that it is used."""
+        found, now = self._sessions.get(_digest(secret)), self._clock()
+        if found is None or _is_idle(found, now):
+            self.close(secret)
+            return None
+        found.used_at = now
+        return found
+
+    def close(self, secret: str) -> None:
+        """Close a session."""
+        self._sessions.pop(_digest(secret), None)
+
+
+def _is_idle(session: Session, now: float) -> bool:
+    return now - session.used_at >= IDLE_S
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()

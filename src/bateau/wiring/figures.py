@@ -1,0 +1,235 @@
+"""Measure what each service does, while someone watches.
+
+Called by ui.dashboard.
+
+The gateway's counters give requests, errors and the time to the first token; those of the ledger give tokens; the
+processes of replicas give memory.
+
+Invariant: while nobody asks, nothing is measured. Held by
+tests/wiring/test_figures.py::test_nothing_is_measured_while_nobody_asks.
+Invariant: counters that begin again give unknown figures for a moment, and never wrong ones. Held by
+tests/wiring/test_figures.py::test_counters_that_begin_again_give_no_figures.
+"""
+
+import asyncio
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from bateau.domain.figures import Figures, ServiceFigures
+from bateau.domain.replica import Replica
+from bateau.domain.usage_counters import OTHER
+from bateau.domain.workload import Workload
+from bateau.observe.memory import memory_by_session
+from bateau.observe.metrics import samples
+from bateau.ports.clock import Clock
+
+if TYPE_CHECKING:
+    from bateau.wiring.local import LocalPlatform
+
+FRESH_S: Final = 2.0
+WINDOW_S: Final = 30.0
+MEMORY_S: Final = 10.0
+_FILTER: Final = "bateau%5C.(requests|time_to_first_token)"
+_ERROR: Final = 400
+_PERCENTILE: Final = 0.95
+_BEGINNING: Final = "envoy_bateau_"
+_MS: Final = 1000.0
+_MIB: Final = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Counters:
+    """All counters at one moment, by the name of a route or of a model. `tokens` is None where it is not known."""
+
+    requests: Mapping[str, float] = field(default_factory=dict[str, float])
+    errors: Mapping[str, float] = field(default_factory=dict[str, float])
+    buckets: Mapping[str, Mapping[float, float]] = field(default_factory=dict[str, Mapping[float, float]])
+    tokens: Mapping[str, int] | None = None
+    uncounted: Mapping[str, int] = field(default_factory=dict[str, int])
+
+
+def counters_of(texts: Sequence[str]) -> Counters:
+    """Return the counters on the Prometheus pages of the gateway's proxies, summed."""
+    requests, errors = defaultdict[str, float](float), defaultdict[str, float](float)
+    buckets = defaultdict[str, defaultdict[float, float]](lambda: defaultdict(float))
+    for text in texts:
+        for name, labels, value in samples(text):
+            route = labels.get("route", "")
+            if name == f"{_BEGINNING}requests":
+                requests[route] += float(value)
+                errors[route] += float(value) if int(labels.get("code") or 0) >= _ERROR else 0
+            elif name == f"{_BEGINNING}time_to_first_token_bucket":
+                buckets[route][float(labels["le"])] += float(value)
+    return Counters(requests=requests, errors=errors, buckets=buckets)
+
+
+def percentile(buckets: Mapping[float, float], share: float) -> float | None:
+    """Return the value below which a share of the observations is, from cumulative buckets; None without any.
+
+    >>> percentile({10.0: 0.0, 20.0: 10.0, float("inf"): 10.0}, 0.5)
+    15.0
+    """
+    total, before, edge_before = buckets.get(float("inf"), 0.0), 0.0, 0.0
+    if total <= 0:
+        return None
+    for edge, count in sorted(buckets.items()):
+        if count >= share * total:
+            if edge == float("inf"):
+                return edge_before  # it is at least that
+            return edge_before + (edge - edge_before) * (share * total - before) / (count - before)
+        before, edge_before = count, edge
+    return edge_before
+
+
+class ServiceMeter:
+    """Measures the services of one instance. `asked` returns the pages of the proxies, None for one without an answer.
+
+    `used` returns the counters of the ledger: tokens of answers, and requests without them, by model; None while they
+    are unknown.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        *,
+        asked: Callable[[str], Awaitable[Sequence[str | None]]],
+        used: Callable[[], tuple[Mapping[str, int], Mapping[str, int]] | None],
+        replicas: Callable[[], Sequence[Replica]],
+        services: Callable[[], Sequence[Workload]],
+    ) -> None:
+        self._clock = clock
+        self._asked = asked
+        self._used = used
+        self._replicas = replicas
+        self._services = services
+        self._seen: deque[tuple[float, Counters]] = deque()
+        self._memory: Mapping[str, int | None] = {}
+        self._memory_at: float | None = None
+        self._latest = Figures()
+        self._measured_at: float | None = None
+        self._lock = asyncio.Lock()
+
+    async def now(self) -> Figures:
+        """Return the latest figures, which are measured again if they are older than two seconds."""
+        async with self._lock:
+            now = self._clock.monotonic()
+            if self._measured_at is None or now - self._measured_at >= FRESH_S:
+                await self._measure(now)
+                self._measured_at = self._clock.monotonic()
+            return self._latest
+
+    async def _measure(self, now: float) -> None:
+        if self._memory_at is None or now - self._memory_at >= MEMORY_S:
+            self._memory = await asyncio.to_thread(_memory, self._replicas())
+            self._memory_at = now
+        pages = await self._asked(f"/stats/prometheus?filter={_FILTER}")
+        first, last = self._window(now, pages)
+        services = {each.key: self._of(each, first, last) for each in self._services()}
+        services |= {
+            name: ServiceFigures(memory_bytes=self._memory[name]) for name in self._memory if name not in services
+        }
+        if services != self._latest.services:
+            self._latest = Figures(number=self._latest.number + 1, services=services)
+
+    def _window(
+        self, now: float, pages: Sequence[str | None]
+    ) -> tuple[tuple[float, Counters] | None, tuple[float, Counters] | None]:
+        """Return the first and the last counters of the window; None while there are not two that belong together."""
+        if any(page is None for page in pages):
+            self._seen.clear()
+            return None, None
+        found = counters_of([page for page in pages if page is not None])
+        tokens, uncounted = self._used() or (None, dict[str, int]())
+        found = Counters(found.requests, found.errors, found.buckets, tokens, uncounted)
+        if self._seen and _began_again(self._seen[-1][1], found):
+            self._seen.clear()
+        self._seen.append((now, found))
+        while len(self._seen) > 2 and now - self._seen[1][0] >= WINDOW_S:  # noqa: PLR2004 - the first and the last
+            self._seen.popleft()
+        if len(self._seen) > 1 and now - self._seen[0][0] > 2 * WINDOW_S:
+            self._seen = deque([self._seen[-1]])  # nobody has watched meanwhile
+        return (self._seen[0], self._seen[-1]) if len(self._seen) > 1 else (None, None)
+
+    def _of(
+        self, each: Workload, first: tuple[float, Counters] | None, last: tuple[float, Counters] | None
+    ) -> ServiceFigures:
+        memory = self._memory.get(each.key)
+        if first is None or last is None:
+            return ServiceFigures(memory_bytes=memory)
+        (began, before), (ended, after) = first, last
+        seconds = ended - began
+        routes = (
+            [each.name]
+            if each.is_named_in_bodies
+            else [f"{each.key}/{name}" for name, port in each.ports.items() if port.protocol != "tcp"]
+        )
+        requests = _more(before.requests, after.requests, routes)
+        errors = _more(before.errors, after.errors, routes)
+        tokens = missing = None
+        if each.is_named_in_bodies and before.tokens is not None and after.tokens is not None:
+            tokens = _more(before.tokens, after.tokens, routes) / seconds
+            missing = _more(before.uncounted, after.uncounted, routes)
+        return ServiceFigures(
+            seconds=round(seconds, 1),
+            requests_per_s=requests / seconds if routes else None,
+            errors=errors / requests if requests else None,
+            first_token_s_p95=_first_token(before, after, each.name) if each.is_named_in_bodies else None,
+            tokens_per_s=tokens,
+            tokens_missing=bool(missing),
+            memory_bytes=memory,
+        )
+
+
+def meter_of(platform: "LocalPlatform") -> ServiceMeter:
+    """Return the meter of an instance."""
+
+    def used() -> tuple[Mapping[str, int], Mapping[str, int]] | None:
+        sums = platform.accounts.counters.shown
+        if not platform.accounts.counters.is_known or OTHER in sums:
+            return None
+        tokens, uncounted = defaultdict[str, int](int), defaultdict[str, int](int)
+        for series, each in sums.items():
+            tokens[series.model] += each.tokens_out
+            uncounted[series.model] += each.uncounted
+        return tokens, uncounted
+
+    return ServiceMeter(
+        platform.clock,
+        asked=platform.plane.ask,
+        used=used,
+        replicas=lambda: platform.control.observed.replicas,
+        services=lambda: platform.control.release.services,
+    )
+
+
+def _first_token(before: Counters, after: Counters, route: str) -> float | None:
+    earlier = before.buckets.get(route, {})
+    more = {edge: count - earlier.get(edge, 0) for edge, count in after.buckets.get(route, {}).items()}
+    found = percentile(more, _PERCENTILE)
+    return None if found is None else found / _MS
+
+
+def _more(before: Mapping[str, float], after: Mapping[str, float], names: Sequence[str]) -> float:
+    return sum(after.get(name, 0) - before.get(name, 0) for name in names)
+
+
+def _began_again(before: Counters, after: Counters) -> bool:
+    pairs = ((before.requests, after.requests), (before.tokens or {}, after.tokens or {}))
+    return any(later.get(name, 0) < value for earlier, later in pairs for name, value in earlier.items())
+
+
+def _memory(replicas: Sequence[Replica]) -> Mapping[str, int | None]:
+    """Return the memory of each service: that of all its replicas that run."""
+    by_pid = memory_by_session([each.pid for each in replicas if each.pid])
+    found: dict[str, int | None] = {}
+    for each in replicas:
+        if each.pid:
+            before, more = found.get(each.service, 0), by_pid[each.pid]
+            found[each.service] = None if before is None or more is None else before + more
+    # To a MiB, so that a page is not made again for a page of memory.
+    return {
+        service: None if found_bytes is None else _MIB * round(found_bytes / _MIB)
+        for service, found_bytes in found.items()
+    }

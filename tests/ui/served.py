@@ -1,0 +1,176 @@
+"""A dashboard that is served on a socket, over a control plane with fakes around it; and a browser without a screen."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from yarl import URL
+
+from bateau.api.server import ApiServer
+from bateau.control.restarts import Restarted
+from bateau.domain.errors import BateauError
+from bateau.domain.figures import Figures
+from bateau.ui.dashboard import Dashboard
+from bateau.ui.instance import Instance
+from bateau.ui.sessions import Role, Sessions
+from control.world import World, app, model, world
+
+ORIGIN = "http://127.0.0.1:8080"
+SPECS = {
+    "chat": model(),
+    "shop": app(uses=["model/chat"], env={"GREETING": "<script>alert(1)</script>", "API_TOKEN": "a-secret"}),
+}
+
+
+class FakeLogs:
+    """Logs in memory; `write` adds a line."""
+
+    def __init__(self) -> None:
+        self.lines: dict[str, list[str]] = {}
+
+    def ids(self) -> Sequence[str]:
+        return sorted(self.lines)
+
+    def tail(self, replica_id: str, lines: int) -> Sequence[str]:
+        return self.lines[replica_id][-lines:]
+
+    async def follow(self, replica_id: str, *, lines: int = 0, every_s: float = 0.2) -> AsyncIterator[str]:
+        del every_s
+        at = max(len(self.lines[replica_id]) - lines, 0)
+        while True:
+            while at < len(self.lines[replica_id]):
+                yield self.lines[replica_id][at]
+                at += 1
+            await asyncio.sleep(0.01)
+
+
+class FakeMeter:
+    """The figures that a test sets."""
+
+    def __init__(self) -> None:
+        self.figures = Figures()
+        self.error: Exception | None = None
+
+    async def now(self) -> Figures:
+        if self.error:
+            raise self.error
+        return self.figures
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """A whole answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    text: str
+
+
+class Served:
+    """A dashboard, and a client of it that keeps its cookie as a browser does."""
+
+    def __init__(self, made: World, socket: Path) -> None:
+        self.world = made
+        self.now = 0.0
+        self.logs = FakeLogs()
+        self.meter = FakeMeter()
+        self.needs_key = False
+        self.restarted: list[str] = []
+        self.refusal: BateauError | None = None
+        self.sessions = Sessions(lambda: self.now)
+        self.instance = Instance(
+            snapshots=made.control.snapshots,
+            release=lambda: made.control.release,
+            meter=self.meter,
+            logs=self.logs,
+            needs_key=lambda: self.needs_key,
+            restart=self.restart,
+        )
+        self.dashboard = Dashboard(self.instance, self.sessions, name="test")
+        self.cookie = ""
+        self._socket = socket
+        self._server = ApiServer(
+            socket,
+            snapshots=made.control.snapshots,
+            metrics=self._metrics,
+            stop=asyncio.Event(),
+            dashboard=self.dashboard,
+        )
+        self._session: aiohttp.ClientSession | None = None
+
+    async def open(self) -> None:
+        await self._server.open()
+        self._session = aiohttp.ClientSession(
+            ORIGIN, connector=aiohttp.UnixConnector(str(self._socket)), cookie_jar=aiohttp.DummyCookieJar()
+        )
+
+    async def close(self) -> None:
+        if self._session:
+            await self._session.close()
+        await self._server.close()
+
+    async def restart(self, service: str) -> Restarted:
+        if self.refusal:
+            raise self.refusal
+        self.restarted.append(service)
+        return Restarted(service=service, restarted_at="2026-01-01T00:00:00Z")
+
+    async def ask(
+        self, method: str, path: str | URL, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> Answer:
+        assert self._session
+        sent = {**({"cookie": self.cookie} if self.cookie else {}), **(headers or {})}
+        async with self._session.request(method, path, headers=sent, allow_redirects=False, **more) as response:
+            return Answer(status=response.status, headers=response.headers, text=await response.text())
+
+    async def get(self, path: str, **headers: str) -> Answer:
+        return await self.ask("GET", path, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    async def sign_in(self, role: Role = "admin") -> Answer:
+        answer = await self.get(self.dashboard.link(role))
+        assert answer.status == 200, answer.text
+        self.cookie = answer.headers["set-cookie"].partition(";")[0]
+        return answer
+
+    async def csrf(self) -> str:
+        page = await self.get("/ui/")
+        return page.text.partition('data-csrf="')[2].partition('"')[0]
+
+    @contextlib.asynccontextmanager
+    async def stream(self, path: str) -> AsyncGenerator[AsyncIterator[tuple[str, dict[str, Any]]], None]:
+        """Read the events of a page."""
+        assert self._session
+        address = f"/ui/live?path={path}"
+        async with self._session.get(address, headers={"cookie": self.cookie}) as response:
+            assert response.status == 200, await response.text()
+            yield _events(response)
+
+    async def _metrics(self) -> str:
+        return ""
+
+
+async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[tuple[str, dict[str, Any]]]:
+    name = ""
+    while line := (await response.content.readline()).decode():
+        if line.startswith("event: "):
+            name = line.removeprefix("event: ").strip()
+        elif line.startswith("data: "):
+            yield name, json.loads(line.removeprefix("data: "))
+
+
+@contextlib.asynccontextmanager
+async def served(socket: Path, **specs: str) -> AsyncGenerator[Served, None]:
+    """Serve the dashboard of some specs for the length of a block."""
+    async with world(history=None, memory=None, **(specs or SPECS)) as made:
+        await made.until(lambda: made.status.rolled_out)
+        found = Served(made, socket)
+        await found.open()
+        try:
+            yield found
+        finally:
+            await found.close()
