@@ -17,7 +17,7 @@ export UV_SYSTEM_CERTS ?= true
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	@touch $@
 
-.PHONY: gate up check test fix accept docs bench cluster image wheel lock clean help
+.PHONY: gate sanitize fuzz up check test fix accept docs bench cluster image wheel lock clean help
 
 up: .venv/.ready ## serve a model, ask it a question, stay until Ctrl-C (ARGS=--detach returns)
 	@$(BIN)/bateau up -C examples/laptop --ask "Why is the sky blue?" $(ARGS)
@@ -59,6 +59,12 @@ image: .venv/.ready ## build the images of Bateau and of a small model into dist
 
 gate: .venv/.ready ## build the native filter of the gateway, and install it in .venv (needs Rust)
 	@.ci/gate
+
+sanitize: ## test the native filter with AddressSanitizer (needs Rust)
+	@.ci/sanitize
+
+fuzz: ## the same with a million random inputs (minutes, for the night)
+	@BATEAU_FUZZ=1000000 .ci/sanitize
 
 wheel: .venv/.ready ## build the wheel into dist
 	$(BIN)/uv build --quiet --wheel --out-dir dist

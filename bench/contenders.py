@@ -18,7 +18,7 @@ import psutil
 
 from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
-from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy import EnvoyPlane, FrontSettings
 from bateau.traffic.envoy.gate import Gate
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.filters import native_library
@@ -152,12 +152,12 @@ def _litellm(place: Place) -> Running:
 
 
 def _open_chain(place: Place) -> Running:
-    return _chain(place, FrontFiles())
+    return _chain(place, FrontSettings())
 
 
 def _keyed_chain(place: Place) -> Running:
-    files = FrontFiles(key_filters=place.keys.directory, ledger=place.folder / "requests.jsonl")
-    return _chain(place, files)
+    front = FrontSettings(key_filters=place.keys.directory, ledger=place.folder / "requests.jsonl")
+    return _chain(place, front)
 
 
 def _native_chain(place: Place, *, reuses_connections: bool = True) -> Running:
@@ -167,15 +167,15 @@ def _native_chain(place: Place, *, reuses_connections: bool = True) -> Running:
     ledger = place.folder / "requests.jsonl"
     place.keys.use(Gate(library=library, ledger=ledger))
     place.keys.publish(open_to_all=False)
-    files = FrontFiles(key_filters=place.keys.directory, ledger=ledger, library=library)
-    return _chain(place, files, reuses_connections=reuses_connections)
+    front = FrontSettings(key_filters=place.keys.directory, ledger=ledger, library=library)
+    return _chain(place, front, reuses_connections=reuses_connections)
 
 
 def _native_chain_to_llama_cpp(place: Place) -> Running:
     return _native_chain(place, reuses_connections=False)
 
 
-def _chain(place: Place, files: FrontFiles, *, reuses_connections: bool = True) -> Running:
+def _chain(place: Place, front: FrontSettings, *, reuses_connections: bool = True) -> Running:
     """Start Bateau's Envoy with one model, and the control plane that feeds it.
 
     Connections to the upstream are used again, as in all other contenders and as for vLLM, but not for llama.cpp.
@@ -187,7 +187,7 @@ def _chain(place: Place, files: FrontFiles, *, reuses_connections: bool = True) 
         runtime=place.folder,
         listen=("127.0.0.1", port),
         control_socket=place.folder / "control.sock",
-        files=files,
+        front=front,
         concurrency=1,
         clock=SystemClock(),
     )

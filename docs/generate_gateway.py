@@ -20,9 +20,9 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
     from bateau.domain.endpoint import Backend
     from bateau.traffic.envoy.routes import front_routes
 
-    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate")
+    model = Backend(service="model/chat", name="chat", protocol="openai", task="generate", engine="llama.cpp")
     for host in front_routes([model])["virtual_hosts"]:
-        for route in host.get("routes") or _in_order(host["matcher"]):
+        for route in host.get("routes") or _in_tree(host["matcher"]):
             request = _match(route["match"]) + (" with another `Host`" if host["domains"] == ["*"] else "")
             direct: Mapping[str, Any] | None = route.get("direct_response")
             if direct is None:
@@ -34,26 +34,23 @@ def gateway_routes() -> Iterator[tuple[str, str, str, str]]:
             yield request, str(direct["status"]), code, error.get("message") or f"`{json.dumps(body)}`"
 
 
-def _in_order(tree: object) -> list[Mapping[str, Any]]:
-    """Return the routes in a tree of matchers, each once: those that answer no request for a model come first."""
-    lists = dict(_lists(tree))
-    general, nobody = lists.pop("general"), lists.pop("no-model")
-    found: list[Mapping[str, Any]] = []
-    for route in (*(each for each in general if each not in nobody), *(e for each in lists.values() for e in each)):
-        if route not in found and route not in nobody:
-            found.append(route)
-    return [*found, *nobody]
+def _in_tree(matcher: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the routes of a tree, each once: those of no model come last."""
+    lists = dict(_lists(matcher))
+    last = lists.pop("no-model")
+    first = lists.pop("general")
+    every = [*first, *(route for routes in lists.values() for route in routes)]
+    return [*(route for route in every if route not in last), *last]
 
 
-def _lists(tree: object) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
-    """Yield the lists of routes in a tree of matchers, each with its name."""
-    if isinstance(tree, Mapping):
-        node: Mapping[str, Any] = tree
-        if "routes" in node.get("typed_config", {}):
-            yield node["name"], node["typed_config"]["routes"]
-        else:
-            for each in node.values():
-                yield from _lists(each)
+def _lists(tree: Any) -> Iterator[tuple[str, list[Mapping[str, Any]]]]:
+    """Yield the name and the routes of each list in a tree."""
+    if not isinstance(tree, Mapping):
+        return
+    if "action" in tree:
+        yield tree["action"]["name"], tree["action"]["typed_config"]["routes"]
+    for value in tree.values():
+        yield from _lists(value)
 
 
 def gateway_errors() -> Iterator[tuple[str, str, str]]:

@@ -12,7 +12,7 @@ import pytest
 
 from local.stack import Stack
 from local.test_keys import create
-from local.tiny_models import MEAN, write_bert
+from local.tiny_models import MEAN, RANK, write_bert
 
 HERE = Path(__file__).parent
 ALL = {"chat", "stream", "cancel", "unknown_model", "wrong_key", "embeddings", "parallel"}
@@ -26,16 +26,21 @@ apiVersion: bateau.dev/v1alpha1
 kind: Model
 metadata: {name: embed}
 spec: {source: ./embed.gguf, parallel: 1}
+---
+apiVersion: bateau.dev/v1alpha1
+kind: Model
+metadata: {name: rank}
+spec: {source: ./rank.gguf, parallel: 1}
 """
 # Beyond the cases of all, and those of them that an API or a client does not have.
 PROGRAMS = {
-    "python/openai_client.py": ALL | {"responses", "tools", "schema", "names"},
-    "python/anthropic_client.py": ALL - {"embeddings"} | {"count_tokens"},
-    "python/ollama_client.py": ALL | {"generate", "schema", "tools", "names"},
+    "python/openai_client.py": ALL | {"responses", "tools", "schema", "names", "messages"},
+    "python/anthropic_client.py": ALL - {"embeddings"} | {"count_tokens", "messages"},
+    "python/ollama_client.py": ALL | {"generate", "schema", "tools", "names", "keep_alive"},
     "python/langchain_client.py": ALL,
     "python/llama_index_client.py": ALL,
     "python/llm_client.py": ALL - {"embeddings"},
-    "python/open_inference_client.py": ALL - {"stream", "cancel"} | {"health"},
+    "python/open_inference_client.py": ALL - {"stream", "cancel"} | {"health", "rank"},
     "node/openai_client.mjs": ALL | {"responses"},
     "node/anthropic_client.mjs": ALL - {"embeddings"} | {"count_tokens"},
     "node/ollama_client.mjs": ALL | {"generate", "names"},
@@ -61,6 +66,7 @@ def keyed(cache: Path) -> Iterator[tuple[Stack, str]]:
     made = Stack(cache)
     try:
         write_bert(made.specs / "embed.gguf", pooling=MEAN)
+        write_bert(made.specs / "rank.gguf", pooling=RANK)
         made.write(MODELS, "models.yaml")
         secret = create(made, "ci")
         done = made.up()

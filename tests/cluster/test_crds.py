@@ -12,6 +12,7 @@ import pytest
 
 from bateau.control.path import understand
 from bateau.kit.quantity import QuantityError, parse_bytes, parse_cores, parse_seconds
+from bateau.kit.secret_key import ENTROPY_BYTES, hash_of, key_of
 from bateau.kit.yaml_writer import write
 from bateau.specs import custom_resource_definitions, read
 from bateau.specs.kinds import KINDS
@@ -20,6 +21,8 @@ from cluster.kubectl import Kubectl
 
 ROOT = Path(__file__).parents[2]
 MISTAKES = ROOT / "tests/mistakes"
+SECRET = key_of(bytes(range(ENTROPY_BYTES)))
+HASH = hash_of(SECRET)
 TODAY = date(2026, 11, 24)
 
 # Errors in one document, with the field and the words that the server's message must have.
@@ -301,6 +304,56 @@ def test_explain_shows_the_documentation_of_the_fields(kubectl: Kubectl) -> None
     assert "Container image, on clusters only." in kubectl("explain", "apps.bateau.dev.spec.image")
     rollout = " ".join(kubectl("explain", "model.spec.rollout").split())
     assert "this version does not act on it yet" in rollout
+
+
+def key(**spec: Any) -> dict[str, Any]:
+    fields = {"sha256": HASH, **spec}
+    return {"apiVersion": "bateau.dev/v1alpha1", "kind": "Key", "metadata": {"name": "ci"}, "spec": fields}
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"sha256": SECRET}, "it is not a SHA-256"),
+        ({"sha256": f"Authorization: Bearer {SECRET} # the key of ci"}, "spec.sha256"),
+        ({"hint": SECRET}, "spec.hint"),
+        ({"hint": "a-b"}, "write the last 4 characters only"),
+        ({"note": f"it is {SECRET}!"}, "note contains the secret of a key"),
+        ({"owner": SECRET}, "owner contains the secret of a key"),
+        ({"models": [SECRET]}, "an item is not a name of models"),
+        ({"models": ["chat|embed"]}, "an item is not a name of models"),
+        ({"models": []}, "the key may use no model"),
+        ({"expiresAt": "soon"}, "it is not a time"),
+        ({"limits": {"requestsPerMinute": 0}}, "greater than or equal to 1"),
+        ({"limits": {"moneyPerDay": "0 EUR"}}, "it is not an amount of money"),
+        ({"limits": {"kwhPerDay": 0}}, "use 0.001 or more"),
+        ({"environments": ["prod"]}, "environments are those of a repository"),
+    ],
+)
+def test_the_server_refuses_a_wrong_key_and_repeats_no_secret(
+    kubectl: Kubectl, fields: dict[str, Any], words: str
+) -> None:
+    says = dry_run(kubectl, key(**fields))
+    assert words in says
+    assert SECRET[7:] not in says
+
+
+def test_keys_have_columns_and_a_status(kubectl: Kubectl) -> None:
+    name = f"ci-{os.getpid()}"
+    limits = {"requestsPerMinute": 60, "moneyPerDay": "5 EUR", "kwhPerMonth": 1.5}
+    whole = key(
+        hint="a1b2", owner="team-ci", models=["chat*", "embed"], expiresAt="2027-01-31", limits=limits, note="n"
+    )
+    kubectl.apply({**whole, "metadata": {"name": name}})
+    try:
+        header, row = (re.split(r"\s{2,}", line) for line in kubectl("get", "keys", name).splitlines())
+        assert header == ["NAME", "OWNER", "MODELS", "EXPIRES", "REASON", "AGE"]
+        assert row[:4] == [name, "team-ci", '["chat*","embed"]', "2027-01-31"]
+        assert kubectl.get("keys.bateau.dev", name)["spec"] == whole["spec"]
+        patch = json.dumps({"status": {"observedGeneration": 1}})
+        kubectl("patch", "key", name, "--subresource=status", "--type=merge", "--patch", patch)
+    finally:
+        kubectl("delete", "keys.bateau.dev", name)
 
 
 def test_scale_changes_the_replicas_and_the_columns_show_them(kubectl: Kubectl) -> None:

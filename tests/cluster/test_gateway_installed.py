@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -32,7 +33,8 @@ ASK = """
 import json, sys, time, urllib.request
 body = {"model": sys.argv[1], "max_tokens": 8, "messages": [{"role": "user", "content": "Say hi."}]}
 url = "http://bateau-gateway.bateau-system/v1/chat/completions"
-request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
+headers = {"Content-Type": "application/json", "x-api-key": sys.argv[3]}
+request = urllib.request.Request(url, json.dumps(body).encode(), headers)
 ends_at = time.monotonic() + float(sys.argv[2])
 while True:
     try:
@@ -70,17 +72,20 @@ def index(folder: Path, cluster: str) -> Generator[bytes]:
             process.terminate()
 
 
-def bateau(kubeconfig: Path, *words: str) -> str:
-    command = [Path(sys.executable).with_name("bateau"), *words, "--yes", "--timeout", "150"]
+def bateau(kubeconfig: Path, *words: str, plain: bool = False) -> str:
+    more = () if plain else ("--yes", "--timeout", "150")
+    command = [Path(sys.executable).with_name("bateau"), *words, *more]
     environ = {**os.environ, "KUBECONFIG": str(kubeconfig)}
     done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
-def asked(namespace: Kubectl, image: str, name: str, model: str, *, within_s: int = 30) -> str:
+def asked(
+    namespace: Kubectl, image: str, name: str, model: str, *, within_s: int = 30, secret: str | None = None
+) -> str:
     """Run a pod that asks the gateway, and return what it printed once it has ended."""
-    command = ["python3", "-c", ASK, model, str(within_s)]
+    command = ["python3", "-c", ASK, model, str(within_s), secret or "none"]
     namespace("run", name, f"--image={image}", "--restart=Never", "--command", "--", *command)
     deadline = time.monotonic() + 90
     while (phase := namespace.get("pod", name)["status"]["phase"]) not in ("Succeeded", "Failed"):
@@ -118,7 +123,18 @@ def test_the_files_of_a_laptop_answer_through_the_installed_gateway(loaded: Path
             # kube-router refuses; other network plug-ins drop.
             answer = asked(Kubectl(loaded, "stranger"), app.name, "third", "chat", within_s=5)
             assert "Connection refused" in answer or "timed out" in answer
+            # A Key as its author writes it.
+            written = bateau(
+                loaded, "keys", "create", "ci", "--models", "laptop/*", "--to-spec", str(tmp_path), plain=True
+            )
+            (secret,) = re.findall("bateau_[0-9A-Za-z]{38}", written)
+            kubectl("apply", f"--filename={tmp_path}/key-ci.yaml")
+            kubectl("wait", "key/ci", "--for=condition=Ready", "--timeout=60s")
+            assert "401" in asked(laptop, app.name, "fourth", "laptop/chat", within_s=5)
+            assert "TOKENS 8" in asked(laptop, app.name, "fifth", "laptop/chat", secret=secret)
+            assert "403" in asked(laptop, app.name, "sixth", "chat", within_s=5, secret=secret)
         finally:
             kubectl("label", "nodes", "--all", "topology.kubernetes.io/zone-")
+            kubectl("delete", "keys.bateau.dev", "ci", "--ignore-not-found")
             bateau(loaded, "uninstall", "--workloads")
             kubectl("delete", "namespace", "laptop", "stranger", "--wait=false", "--ignore-not-found")

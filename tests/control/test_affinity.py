@@ -102,6 +102,19 @@ def test_it_is_tried_again_after_a_pause_that_grows_and_is_short_again_once_it_w
     assert affinity.is_on("chat")
 
 
+def test_a_clock_that_is_set_back_neither_keeps_affinity_off_nor_stops_the_comparison() -> None:
+    slower = [used(by, ms) for by, ms in (("prefix", 900), ("requests", 1)) for _ in range(REQUESTS_MIN)]
+    ahead = NOW + 365 * 86_400
+    affinity = after([used(each.balanced_by, each.first_byte_ms, ahead) for each in slower], now=ahead)
+    assert not affinity.is_on("chat")
+    affinity.follow((), {"chat"}, NOW)
+    assert affinity.is_on("chat")
+    affinity = after((), now=ahead)
+    affinity.follow((), {"chat"}, NOW)
+    affinity.follow(slower, {"chat"}, NOW)
+    assert not affinity.is_on("chat")
+
+
 def test_old_requests_are_forgotten() -> None:
     affinity = after([used("prefix", 900)] * 100)
     affinity.follow([used("requests", 1, NOW + 7200)] * 100, {"chat"}, NOW + 7200)

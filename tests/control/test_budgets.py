@@ -67,6 +67,14 @@ def test_a_minute_is_over_when_enough_of_it_has_passed() -> None:
     assert made.refused([limited], NOON + 62) == {"minute": {"ci": NOON + 121}}
 
 
+def test_a_clock_that_is_set_back_refuses_nobody_until_it_is_there_again() -> None:
+    made = spending(used(FEBRUARY, 500), used(NOON - 1, 40))
+    limited = key(tokens_per_minute=100)
+    assert made.refused([limited], NOON) == {}
+    made.add(used(NOON, 60))
+    assert made.refused([limited], NOON + 1) == {"minute": {"ci": NOON + 59}}
+
+
 def test_a_request_counts_when_it_ends() -> None:
     made = spending(used(NOON - 600, 100, duration_ms=599_000))
     assert made.refused([key(tokens_per_minute=100)], NOON) == {"minute": {"ci": NOON + 59}}

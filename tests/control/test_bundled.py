@@ -12,10 +12,13 @@ from bateau.control.bundled import Origin, declared_by, origin_of
 from bateau.control.declared import declare
 from bateau.control.deliveries import Deliveries
 from bateau.control.destinations import terms_of
+from bateau.control.endpoints import endpoints
 from bateau.control.holding import Held
 from bateau.control.object_checks import Rules
 from bateau.control.rollback import Hold
+from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import ControlError
+from bateau.domain.release import Release
 from bateau.domain.unit import Objects, Unit
 from bateau.kit.archive import archive, compressed, files_in, members
 from bateau.kit.json_value import JsonObject
@@ -83,6 +86,43 @@ def test_a_bundle_gives_the_units_the_digests_and_the_terms_of_its_texts(bundled
     assert {each.key: trees(each) for each in found.units} == {each.key: trees(each) for each in live.units}
     assert (found.digests, found.wrong, found.refused, found.commit) == (live.digests, None, {}, "c0ffee")
     assert first(data).terms == terms_of(read(TEXTS), "prod")
+
+
+def test_a_bundle_names_the_models_and_the_keys_that_a_gateway_serves(bundled: Bundled) -> None:
+    chat = "source: 'hf://a/b/c.gguf', fallback: far, split: {far: 10}, timeout: 2m, servedNames: [gpt], env: {A: b}"
+    key = "sha256: '%s', limits: {requestsPerMinute: 5, moneyPerDay: 5 EUR}, models: [chat], environments: [%s]"
+    texts = {
+        **TEXTS,
+        "chat.yaml": f"{HEAD}kind: Model\nmetadata: {{name: chat}}\n"
+        f"spec: {{{chat}, limits: {{requestsPerMinute: 7}}, scale: {{max: 2, queue: {{max: 3}}}}}}\n",
+        "far.yaml": f"{HEAD}kind: Model\nmetadata: {{name: far}}\n"
+        "spec: {engine: external, source: 'https://api.example.org/v1', external: {model: x, apiKeyEnv: KEY}}\n",
+        "key.yaml": f"{HEAD}kind: Key\nmetadata: {{name: ci}}\nspec: {{{key % ('0' * 64, 'prod')}}}\n",
+        "other.yaml": f"{HEAD}kind: Key\nmetadata: {{name: dev}}\nspec: {{{key % ('1' * 64, 'staging')}}}\n",
+        "staging.yaml": f"{HEAD}kind: Environment\nmetadata: {{name: staging}}\n",
+    }
+    data = bundled(texts)
+    found = declared_by(data, "it", Deliveries(), first(data))
+    expected = declare(texts, "prod", Rules(schemas=load_schemas("1.37"), today=date(2026, 1, 1)))
+    assert not expected.wrong
+    assert [replace(each, declared_at=None) for each in found.keys] == [
+        replace(each, declared_at=None) for each in expected.keys
+    ]
+    assert [each.name for each in found.keys] == ["ci"]
+    assert gateway_sees(found.release) == gateway_sees(expected.release)
+    assert len(gateway_sees(found.release)) == 2
+    # One that was made by an older version names none, and no gateway is told that there are none.
+    files = files_in(data)
+    del files["gateway.json"]
+    older = archive((compressed(members(files)),))
+    assert not declared_by(older, "it", Deliveries(), first(older)).names_models
+
+
+def gateway_sees(release: Release) -> list[object]:
+    """Return the backends of the models of a release."""
+    made, failed = endpoints(release, (), app_ports={}, api_keys={}, tasks={}, before=Traffic(), proxies=())
+    assert not failed
+    return [*(each for each in made.backends if each.protocol == "openai")]
 
 
 def test_a_held_service_stays_as_it_is_until_its_spec_changes(bundled: Bundled) -> None:

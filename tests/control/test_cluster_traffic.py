@@ -50,7 +50,7 @@ def cluster_traffic(spaces: list[Space]) -> Traffic:
 
 def names(traffic: Traffic) -> dict[str, str]:
     """Return the service of each served name."""
-    return {each.name: each.service for each in traffic.backends}
+    return {name: each.service for each in traffic.backends for name in (each.name, *each.aliases)}
 
 
 def test_a_model_has_a_name_with_its_namespace_and_the_oldest_one_the_short_name():
@@ -95,20 +95,44 @@ def test_a_model_whose_document_has_an_error_keeps_its_endpoints():
     assert without.backends == ()
 
 
-def test_fields_for_one_machine_have_no_effect_on_a_cluster():
-    """As `render` says of them."""
+def test_other_names_belong_to_the_oldest_model_too_unless_a_document_has_them():
+    named: dict[str, Json] = {**MODEL, "servedNames": ["gpt", "embed"]}
+    found = cluster_traffic(
+        [
+            space("a", "3", pod("one"), model_chat=named),
+            space("b", "2", pod("other"), model_other=named),
+            space("c", "4", pod("third"), model_embed=MODEL),
+        ]
+    )
+    assert names(found)["gpt"] == "model/other.b"
+    assert names(found)["embed"] == "model/embed.c"
+    assert {each.name: each.aliases for each in found.backends} == {
+        "a/chat": ("chat",),
+        "b/other": ("other", "gpt"),
+        "c/embed": ("embed",),
+    }
+
+
+def test_limits_and_other_models_stay_in_the_namespace():
     limited: dict[str, Json] = {
         **MODEL,
         "limits": {"requestsPerMinute": 1},
-        "costs": {"money": {"currency": "EUR", "input": 1, "output": 2}},
         "fallback": "embed",
         "split": {"embed": 10},
         "timeout": "1s",
     }
-    found = cluster_traffic([space("a", "1", pod("one"), model_chat=limited, model_embed=MODEL)])
-    assert {each.name for each in found.backends} == {"a/chat", "chat", "a/embed", "embed"}
-    for each in found.backends:
-        assert (each.limits, each.routing, each.answers_for_others) == (Limits(), Routing(), False)
+    found = cluster_traffic(
+        [
+            space("a", "2", pod("one"), model_chat=limited, model_embed=MODEL),
+            space("b", "1", pod("two"), model_embed=MODEL),
+        ]
+    )
+    chat, embed, _ = found.backends
+    assert (chat.name, chat.aliases, chat.limits) == ("a/chat", ("chat",), Limits(requests_per_minute=1))
+    assert chat.routing == Routing(fallback="a/embed", split=(("a/embed", 10),), timeout_s=1.0, affinity="prefix")
+    assert (embed.name, embed.answers_for_others, embed.upstream_model) == ("a/embed", True, "embed")
+    followed = cluster_traffic([space("", "", pod("one"), model_chat=limited, model_embed=MODEL)]).backends[0]
+    assert (followed.name, followed.routing.fallback, followed.routing.split) == ("chat", "embed", (("embed", 10),))
 
 
 def test_an_external_model_is_served_unless_it_needs_a_key():

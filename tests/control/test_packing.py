@@ -54,7 +54,7 @@ def packed(texts: Mapping[str, str], memo: Memo, environment: str | None = "prod
 
 def bundled(found: Packed) -> bytes:
     terms = Terms(namespace=found.namespace, drift=None, health_checks=())
-    return bundle(found, terms, version="1", kubernetes="1.37", commit=None, repository="")
+    return bundle(found, terms, version="1", kubernetes="1.37", commit=None, repository="", served={})
 
 
 def app(name: str, **spec: Any) -> str:

@@ -23,7 +23,7 @@ def test_a_model_that_another_one_names_is_marked() -> None:
         [],
         app_ports={},
         api_keys={},
-        tasks={},
+        files={},
         before=Traffic(),
         proxies=(),
     )

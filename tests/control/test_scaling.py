@@ -8,7 +8,8 @@ from bateau.domain.endpoint import Backend
 from bateau.domain.replica import ReplicaState
 from bateau.domain.status import ServiceState
 from bateau.testing.source import model_file
-from control.world import SOURCE, World, app, model, world
+from bateau.traffic.envoy.clusters import cluster
+from control.world import SOURCE, World, app, external, model, world
 
 KEY = "model/chat"
 OTHER = "hf://org/repo/other.gguf"
@@ -111,6 +112,27 @@ async def test_the_replicas_of_a_model_that_falls_asleep_keep_the_cluster_that_s
         await w.until(lambda: leaving(w))
         assert [each.generation for each in leaving(w)] == [generation]
         assert leaving(w)[0].endpoints
+
+
+async def test_a_model_that_answers_for_another_keeps_its_cluster_when_it_falls_asleep() -> None:
+    async with world(chat=sleepy(), first=external("first", fallback="chat")) as w:
+        await awake(w)
+        before = w.backend()
+        assert before.answers_for_others
+        await w.pass_time(61.0)
+        await w.until(lambda: leaving(w))
+        assert cluster(leaving(w)[0]) == cluster(before)
+
+
+async def test_a_model_that_answers_for_another_keeps_its_cluster_until_it_is_drained_when_it_is_deleted() -> None:
+    async with world(chat=model(), first=external("first", fallback="chat")) as w:
+        await w.until(lambda: w.backend().endpoints)
+        before = w.backend()
+        w.plane.in_flight = {"model.chat.0": 1}
+        w.texts.write("first", external("first"))
+        w.texts.remove("chat")
+        await w.until(lambda: leaving(w))
+        assert cluster(leaving(w)[0]) == cluster(before)
 
 
 async def test_a_model_in_use_does_not_fall_asleep() -> None:

@@ -115,11 +115,15 @@ class World:
 
     async def restart(self, *, environment: str | None = None) -> None:
         """End the control plane, and start another one, which knows only the stored state and the running replicas."""
+        await self.renew(environment=environment)
+        await self.begin()
+
+    async def renew(self, *, environment: str | None = None) -> None:
+        """Do the same, and do not start it yet."""
         await self.end()
         left = self.keeper.observe()
         self.keeper = _JournaledKeeper(self.journal, clock=self.clock, left_running=left)
         self.control = self._control(environment)
-        await self.begin()
 
     async def until(self, condition: Callable[[], Any]) -> Any:
         """Wake the loop until `condition` is true, and return its value."""

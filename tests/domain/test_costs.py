@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from bateau.domain.costs import Costs, CostSum, Energy, Price, Rate, Rates, Tokens, amount_of
-from bateau.domain.used import Sum, Used, summary
+from bateau.domain.used import Group, Used, summary
 
 EUR = Costs(money=Price(currency="EUR", input=1.0, cached=0.25, output=4.0))
 DEAR = Costs(money=Price(currency="EUR", input=100.0, output=400.0))
@@ -17,7 +17,7 @@ def used(at: float = 0.0, model: str | None = "chat", **more: Any) -> Used:
 
 
 def costs(rates: Rates, *requests: Used) -> CostSum:
-    found = Sum()
+    found = Group()
     for each in requests:
         found.add(each, rates)
     return found.costs
@@ -73,6 +73,16 @@ def test_currencies_are_not_added_up() -> None:
     assert found.total.costs.money == {"EUR": Decimal("1.5"), "USD": Decimal("1.5")}
     assert (found.by["chat"].costs.kwh, found.by["next"].costs.kwh) == (None, Decimal("0.5"))
     assert found.total.costs.energy_unknown == 1
+
+
+def test_costs_that_were_declared_by_a_clock_that_was_ahead_count_from_now_on() -> None:
+    ahead = Rates().followed_by({"chat": EUR}, began=10.0, now=10.0).followed_by({"chat": DEAR}, began=10.0, now=9e6)
+    rates = ahead.followed_by({"chat": DEAR}, began=20.0, now=20.0)
+    assert [rates.of("chat", at) for at in (19.0, 20.0, 9e6)] == [EUR, DEAR, DEAR]
+    rates = rates.followed_by({"chat": USD}, began=20.0, now=30.0)
+    assert [rates.of("chat", at) for at in (19.0, 29.0, 30.0)] == [EUR, DEAR, USD]
+    # The model was not known before, and the control plane began in the future.
+    assert Rates().followed_by({"chat": EUR}, began=9e6, now=20.0).of("chat", 20.0) == EUR
 
 
 def test_a_history_is_the_same_while_no_costs_change() -> None:

@@ -85,8 +85,8 @@ def test_an_answer_that_is_no_stream_is_estimated_by_its_time() -> None:
 def test_sums_say_for_how_many_tokens_are_estimated() -> None:
     known = [counted(100, 50) for _ in range(3)]
     found = summary(with_estimates(known, lambda: [used(cut=True, status=0, bytes_in=100)]), "model", owners={})
-    assert (found.total.requests, found.total.estimated, found.total.errors) == (4, 1, 1)
-    assert (found.total.tokens_in, found.total.tokens_out) == (200, 80)
+    assert (found.total.sum.requests, found.total.sum.estimated, found.total.sum.errors) == (4, 1, 1)
+    assert (found.total.sum.tokens_in, found.total.sum.tokens_out) == (200, 80)
 
 
 def test_a_cut_answer_has_half_of_a_stream_or_nearly_all_of_another_one() -> None:

@@ -196,3 +196,10 @@ def test_memory_stays_small_whatever_the_header_holds(tmp_path: Path, body: list
 
 def test_more_layers_than_any_model_has_make_the_cache_unknown(tmp_path: Path) -> None:
     assert read_gguf(write(tmp_path, gguf({**LLAMA, "llama.block_count": 2**31}))).kv_bytes_per_token is None
+
+
+def test_weights_are_counted_and_the_quantisation_is_named(tmp_path: Path) -> None:
+    header = read_gguf(write(tmp_path, gguf({**LLAMA, "general.file_type": 15}, floats=64)))
+    assert (header.parameters, header.file_type) == (64, "Q4_K_M")
+    for unknown in ({}, {"general.file_type": 4}, {"general.file_type": "x"}):
+        assert read_gguf(write(tmp_path, gguf({**LLAMA, **unknown}))).file_type is None

@@ -48,6 +48,8 @@ def test_public_keys_are_taken_without_their_private_parts() -> None:
         {**RSA, "alg": "HS256"},
         {**RSA, "alg": "RSA-OAEP"},
         {**EC, "alg": "none"},
+        {**EC, "alg": "ES512"},
+        {**EC, "kid": "\ud800"},
         {**RSA, "alg": ["RS256"]},
         {**RSA, "kid": 1},
         {**RSA, "n": RSA["n"] + "!"},

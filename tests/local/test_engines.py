@@ -22,7 +22,7 @@ def test_an_engine_that_is_not_installed_is_named(stack: Stack, engine: str):
 
 
 def test_embeddings_and_ranks_come_from_the_models_made_for_them(stack: Stack):
-    """A5: a reranker was Ready, answered 501 to /v1/rerank, and 200 with zeros to /v1/embeddings."""
+    """A5: a reranker was Ready, answered 501 to /v1/rerank, and 200 with zeros to /v1/embeddings. C5, C6, C7, C14."""
     (stack.specs / "chat.yaml").unlink()
     for name, pooling in (("embed", MEAN), ("rank", RANK)):
         write_bert(stack.specs / f"{name}.gguf", pooling=pooling)

@@ -5,6 +5,7 @@ import json
 import os
 import signal
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -59,6 +60,21 @@ def test_a_model_sleeps_until_a_request_and_again_when_it_is_idle(stack: Stack) 
         assert state(stack)[0] == "Ready"
         wait_for(lambda: state(stack)[0] == "Asleep" and not stack.replicas(), timeout_s=20)
         assert "it sleeps: no request for" in state(stack)[1]
+
+
+def test_ollamas_clients_wake_a_model_without_a_prompt_and_see_when_it_sleeps(stack: Stack) -> None:
+    stack.write(sleepy(idle="30s"))
+    assert stack.up().code == 0
+    about = {"model": "chat", "stream": False}
+    assert stack.get("/api/ps") == {"models": []}
+    assert stack.post("/api/generate", {**about, "keep_alive": 0})["done_reason"] == "unload"
+    assert state(stack)[0] == "Asleep"
+    assert stack.post("/api/generate", about)["done_reason"] == "load"
+    assert state(stack)[0] == "Ready"
+    (found,) = stack.get("/api/ps")["models"]
+    left = datetime.fromisoformat(found["expires_at"]) - datetime.now(tz=UTC)
+    assert timedelta(seconds=0) < left < timedelta(seconds=31)
+    assert "scale.idleAfter" in stack.post("/api/generate", {**about, "keep_alive": 0})["error"]
 
 
 async def test_64_requests_may_wait_and_the_65th_is_told_when_to_come_back(stack: Stack) -> None:

@@ -103,6 +103,18 @@ def test_costs_are_left_out_and_that_is_said() -> None:
     ]
 
 
+def test_fields_that_the_gateway_acts_on_are_named() -> None:
+    limits = "limits: {requestsPerMinute: 1, tokensPerMinute: 2, perKey: {tokensPerMinute: 3}}"
+    rendering = render(release_of(model("a", f"{CHAT}, {limits}, timeout: 1s, fallback: b"), model("b", CHAT)))
+    assert [each.says for each in rendering.findings if "spec." in each.says] == [
+        "not rendered: spec.limits.requestsPerMinute; the gateway of a controller acts on it",
+        "not rendered: spec.fallback; the gateway of a controller acts on it",
+        "not rendered: spec.timeout; the gateway of a controller acts on it",
+        "not rendered: spec.limits.tokensPerMinute; it works on one machine only",
+        "not rendered: spec.limits.perKey.tokensPerMinute; it works on one machine only",
+    ]
+
+
 @pytest.mark.parametrize(
     ("document", "says"),
     [

@@ -1,5 +1,6 @@
-"""Servers on loopback, and caches in temporary directories."""
+"""Servers on loopback, a certificate for them, and caches in temporary directories."""
 
+import subprocess
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,22 @@ async def origin() -> AsyncGenerator[Origin]:
     await server.start()
     yield server
     await server.stop()
+
+
+@pytest.fixture
+def authority(tmp_path: Path) -> Path:
+    """A certificate for 127.0.0.1 that only itself vouches for, with its key beside it."""
+    path = tmp_path / "authority.pem"
+    subprocess.run(
+        [
+            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
+            "-nodes", "-days", "2",
+            "-subj", "/CN=a company", "-addext", "subjectAltName=IP:127.0.0.1",
+            "-keyout", str(path.with_suffix(".key")), "-out", str(path),
+        ],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    return path
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import asyncio
 import hashlib
 import os
 import ssl
-import subprocess
 import sys
 from collections.abc import AsyncGenerator
 from pathlib import Path
@@ -18,22 +17,6 @@ from sources.test_pypi import publish, wheel
 BIG = gguf(floats=MIB)
 # Variables that would trust or distrust more than the test says.
 OF_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_DIR", "SSL_CERT_FILE")
-
-
-@pytest.fixture
-def authority(tmp_path: Path) -> Path:
-    """A certificate for 127.0.0.1 that only itself vouches for, with its key beside it."""
-    path = tmp_path / "authority.pem"
-    subprocess.run(
-        [
-            "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1",
-            "-nodes", "-days", "2",
-            "-subj", "/CN=a company", "-addext", "subjectAltName=IP:127.0.0.1",
-            "-keyout", str(path.with_suffix(".key")), "-out", str(path),
-        ],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return path
 
 
 @pytest.fixture

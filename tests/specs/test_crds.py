@@ -66,9 +66,12 @@ def at(schema: Any, path: str) -> Any:
 def test_a_service_has_a_status_and_a_scale_and_a_namespace() -> None:
     for each in custom_resource_definitions():
         definition: Any = each
-        service = KINDS[object_kind(each)].to_workload is not None
+        kind = KINDS[object_kind(each)]
+        service = kind.to_workload is not None
         assert definition["spec"]["scope"] == ("Namespaced" if service else "Cluster")
-        assert ("subresources" in definition["spec"]["versions"][0]) == service
+        subresources = definition["spec"]["versions"][0].get("subresources", {})
+        assert ("scale" in subresources) == service
+        assert ("status" in subresources) == (service or kind.name == "Key")
 
 
 def _fields(schema: Any) -> Any:
@@ -104,7 +107,7 @@ def test_a_narrower_schema_is_found(change: Callable[[Any], object], says: str) 
 
 
 LOST: list[tuple[Callable[[Any], object], str]] = [
-    (lambda new: new.pop(), "policies.bateau.dev: the kind was removed"),
+    (lambda new: new.pop(), "keys.bateau.dev: the kind was removed"),
     (lambda new: new[0]["spec"].update(scope="Cluster"), "models.bateau.dev: scope changed"),
     (lambda new: new[0]["spec"]["names"].update(plural="model"), "models.bateau.dev: names.plural changed"),
     (lambda new: new[0]["spec"]["versions"][0].update(served=False), "v1alpha1: the version is no longer served"),

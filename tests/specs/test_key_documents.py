@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from bateau.domain.api_key import ApiKey
+from bateau.kit.money import Money
 from bateau.kit.secret_key import hash_of, key_of
 from bateau.kit.yaml_writer import write
-from bateau.specs import Reading, custom_resource_definitions, read
+from bateau.specs import Reading, read
 from bateau.specs.kinds.key import key_document, keys_of
 
 SECRET = key_of(bytes(range(24)))
@@ -80,6 +81,15 @@ def test_only_the_hash_is_required() -> None:
     [
         ApiKey(name="ci", owner="", sha256=HASH),
         ApiKey(name="ci", owner="me", sha256=HASH, hint="1e10", models=("a", "b*"), expires_at=1e9, tokens_per_day=5),
+        ApiKey(
+            name="ci",
+            owner="",
+            sha256=HASH,
+            money_per_day=Money.parse("5EUR"),
+            money_per_month=Money.parse("100.50 EUR"),
+            kwh_per_day=1.5,
+            kwh_per_month=30.0,
+        ),
         ApiKey(name="y", owner="null", sha256="0" * 64, hint="1234", note="- a: b", concurrent=1),
     ],
 )
@@ -126,10 +136,18 @@ def test_a_secret_is_an_error_that_does_not_repeat_it(fields: dict[str, Any], sa
         ({"note": "${values.note}"}, "spec.note: expressions are not evaluated in a Key"),
         ({"expiresAt": "2027-01-01T00:00:00"}, "is not a time"),
         ({"expiresAt": "2027-02-30"}, "is not a time"),
+        ({"expiresAt": "0099-01-01"}, "is not a time"),
+        ({"expiresAt": "0001-01-01T00:00:00+23:00"}, "is not a time"),
+        ({"limits": {"concurrent": 10**27}}, "more than"),
+        ({"limits": {"tokensPerDay": 10**27}}, "more than"),
         ({"expiresAt": "soon"}, "is not a time"),
         ({"limits": {"requestsPerMinute": 0}}, "spec.limits.requestsPerMinute is 0, less than 1"),
         ({"limits": {"requestsPerMinute": 2**40}}, "more than 1000000000"),
         ({"limits": {"tokensPerDay": "${values.tokens}"}}, "expressions are not evaluated in a Key"),
+        ({"limits": {"moneyPerDay": "5"}}, '"5" is not an amount of money'),
+        ({"limits": {"moneyPerMonth": "0 EUR"}}, '"0 EUR" is not an amount of money'),
+        ({"limits": {"moneyPerDay": 5}}, "spec.limits.moneyPerDay is 5; expected a string"),
+        ({"limits": {"kwhPerDay": 0}}, "spec.limits.kwhPerDay is 0, less than 0.001"),
         ({"limits": {"perDay": 5}}, "unknown field `perDay` in spec.limits"),
     ],
 )
@@ -147,10 +165,6 @@ def test_two_keys_with_one_secret_are_an_error_at_the_second() -> None:
 def test_a_date_is_included_to_its_end() -> None:
     (key,) = keys_of(reading({"sha256": HASH, "expiresAt": "2027-01-31"}).specs, None)
     assert key.expires_at == 1_801_440_000.0
-
-
-def test_clusters_do_not_get_a_definition_that_would_have_no_effect() -> None:
-    assert "keys.bateau.dev" not in [each["metadata"]["name"] for each in custom_resource_definitions()]  # type: ignore[index, call-overload]
 
 
 def test_a_key_exists_in_the_environments_that_it_names() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from bateau.domain.errors import ControlError
 from bateau.domain.issuer import Issuer, SigningKeys
+from bateau.kit.jwks import public_keys
 from bateau.store.issuers import IssuerFile, SigningKeyFile
 
 ISSUER = Issuer(
@@ -19,13 +20,14 @@ ISSUER = Issuer(
     requests_per_minute=60,
     authority="/etc/ca.pem",
 )
-KEYS = SigningKeys(url=ISSUER.url, jwks='{"keys": []}', fetched_at=2.0, failing_since=3.0, error="it is gone")
+JWKS = public_keys({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]})
+KEYS = SigningKeys(url=ISSUER.url, jwks=JWKS or "", fetched_at=2.0, failing_since=3.0, error="it is gone")
 
 
 def test_issuers_are_read_as_they_were_written(tmp_path: Path) -> None:
     file = IssuerFile(tmp_path / "issuers.json")
     assert file.load() == ()
-    other = Issuer(name="a", url="https://a.example.org", audiences=("x",), created_at=2.5)
+    other = Issuer(name="a", url='https://a.example.org/"', audiences=('"x"', "a\\b"), created_at=2.5)
     file.save([ISSUER, other])
     assert IssuerFile(tmp_path / "issuers.json").load() == (other, ISSUER)
     assert (tmp_path / "issuers.json").stat().st_mode & 0o777 == 0o600
@@ -46,6 +48,14 @@ def test_issuers_are_read_as_they_were_written(tmp_path: Path) -> None:
         {"created_at": "1"},
         {"created_at": True},
         {"requests_per_minute": "60"},
+        {"requests_per_minute": 0},
+        {"requests_per_minute": 10**12},
+        {"created_at": float("nan")},
+        {"created_at": 1e300},
+        {"name": 'a" }, x = os.exit() --'},
+        {"owner_claim": "e\\"},
+        {"models": ["chat\n"]},
+        {"url": "https://login.example.org/\u00e9"},
         {"authority": 1},
     ],
 )
@@ -70,7 +80,10 @@ def test_damaged_signing_keys_are_fetched_again(tmp_path: Path) -> None:
     file = SigningKeyFile(path)
     file.save({"corp": KEYS, "other": KEYS})
     tree = json.loads(path.read_text())
-    for damage in ({"jwks": "{"}, {"jwks": "[]"}, {"jwks": None}, {"url": ""}, {"fetched_at": None}):
+    for damage in (
+        *({"jwks": "{"}, {"jwks": "[]"}, {"jwks": None}, {"jwks": '{"keys": [{"kty": "oct"}]}'}, {"jwks": "[" * 10**5}),
+        *({"url": ""}, {"fetched_at": None}, {"fetched_at": float("nan")}),
+    ):
         damaged = {**tree, "issuers": {**tree["issuers"], "corp": {**tree["issuers"]["corp"], **damage}}}
         path.write_text(json.dumps(damaged))
         assert file.load() == {"other": KEYS}, damage

@@ -1,12 +1,13 @@
 """The file of keys: nothing is lost, nothing is shown, and damage never opens an endpoint."""
 
+import os
 import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from bateau.domain.api_key import ApiKey
+from bateau.domain.api_key import NUMBER_MAX, REQUESTS_MAX, ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.money import Money
 from bateau.store.keys import KeyFile
@@ -88,6 +89,11 @@ def test_without_its_last_key_an_endpoint_stays_closed(tmp_path: Path) -> None:
         KEY % ('"x"', "1.0", '["*"], "kwh_per_day": "1"'),
         KEY % ('"x"', "1.0", '["*"], "kwh_per_day": NaN'),
         KEY % ('"x"', "1.0", '["*"], "kwh_per_month": -1'),
+        KEY % ('"x"', "1.0", '["*"], "concurrent": 99999999999999999999'),
+        KEY % ('"x"', "1.0", '["*"], "requests_per_minute": 0'),
+        KEY % ('"x"', "1.0", '["*"], "tokens_per_day": -5'),
+        KEY % ('"x"', "NaN", '["*"]'),
+        KEY % ('"x"', "1e300", '["*"]'),
     ],
 )
 def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:
@@ -98,6 +104,25 @@ def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: 
     with pytest.raises(ControlError):
         add(path, "a")
     assert path.read_text() == content
+
+
+def test_the_largest_numbers_of_commands_and_documents_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "keys.json"
+    names = ("concurrent", "tokens_per_minute", "tokens_per_day", "tokens_per_month")
+    most = dict.fromkeys(names, NUMBER_MAX)
+    with KeyFile(path).changing() as keyring:
+        added = replace(key("a"), **most, requests_per_minute=REQUESTS_MAX, kwh_per_day=999_999_999_999.9)  # pyright: ignore[reportArgumentType]
+        KeyFile(path).save(keyring.with_key(added))
+    assert KeyFile(path).load().by_name == {"a": added}
+
+
+def test_a_change_within_one_tick_of_the_clock_is_noticed(tmp_path: Path) -> None:
+    path, stamps = tmp_path / "keys.json", set[object]()
+    for number in range(2):
+        add(path, f"k{number}")
+        os.utime(path, ns=(10**18, 10**18))
+        stamps.add(KeyFile(path).stamp)
+    assert len(stamps) == 2
 
 
 def test_changes_at_the_same_time_are_all_kept(tmp_path: Path) -> None:

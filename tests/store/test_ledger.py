@@ -5,11 +5,12 @@ import json
 import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bateau.domain.used import Used, summary
-from bateau.store.ledger import KEPT_DAYS, Ledger, Tail
+from bateau.store.ledger import KEPT_DAYS, Ledger
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -116,29 +117,29 @@ async def test_old_files_are_removed_and_a_removed_file_is_made_again(ledger: Le
     assert (old.exists(), kept.exists(), ledger.path.exists(), len(asked)) == (False, True, True, 1)
 
 
-async def test_a_tail_yields_each_request_once_across_rotations(ledger: Ledger) -> None:
-    tail, reopen = Tail(ledger), answering()[0]
-    assert list(tail.new()) == []
-    writer = ledger.path.open("a")
-    seen: list[str | None] = []
-    for number in range(30):
-        text = line(NOW - 30 * DAY + number, key=str(number))
-        writer.write(text[:10])
-        writer.flush()
-        seen += [used.key for used in tail.new()]
-        writer.write(text[10:])
-        writer.flush()
-        if number % 3 == 0:
-            await ledger.keep(answering(answers=False)[0], now=NOW + number)  # renamed, while the writer still has it
-        if number % 3 == 1:
-            writer.close()
-            writer = ledger.path.open("a")
-            await ledger.keep(reopen, now=NOW + number)
-        seen += [used.key for used in tail.new()]
-    writer.close()
-    tail.close()
-    assert seen == [str(number) for number in range(30)]
-    assert len(all_of(ledger)) == 30
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *({"time": text} for text in ("nan", "inf", "-1", "1e30", "")),
+        {"duration_ms": 10**15},
+    ],
+)
+def test_a_line_of_an_impossible_time_is_damaged(ledger: Ledger, damage: dict[str, Any]) -> None:
+    ledger.path.write_text(line(**damage) + line())
+    assert len(all_of(ledger)) == 1
+    assert ledger.damaged == 1
+
+
+def test_a_line_of_any_content_ends_no_reading(ledger: Ledger) -> None:
+    ledger.path.write_text("[" * 10**5 + "\n" + line())
+    assert len(all_of(ledger)) == 1
+
+
+@pytest.mark.parametrize("number", [-5, 1e999, float("nan"), 1e300, "-5"])
+def test_a_number_of_tokens_that_no_answer_can_have_is_not_known(ledger: Ledger, number: object) -> None:
+    ledger.path.write_text(line(prompt_tokens=number, completion_tokens=7))
+    (used,) = all_of(ledger)
+    assert (used.tokens_in, used.tokens_out) == (None, 7)
 
 
 def test_a_time_is_from_its_begin_to_before_its_end(ledger: Ledger) -> None:
@@ -156,10 +157,10 @@ def test_unknown_tokens_are_not_zero(ledger: Ledger) -> None:
     )
     found = summary(all_of(ledger), "key", owners={})
     assert list(found.by) == ["(no key)", "a", "b"]
-    a = found.by["a"]
+    a = found.by["a"].sum
     assert (a.requests, a.errors, a.uncounted, a.tokens_in, a.tokens_out) == (3, 1, 1, 10, 0)
-    assert found.by["b"].uncounted == 0
-    assert (found.total.requests, found.total.errors) == (5, 2)
+    assert found.by["b"].sum.uncounted == 0
+    assert (found.total.sum.requests, found.total.sum.errors) == (5, 2)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +178,7 @@ def test_requests_are_summed_by(ledger: Ledger, by: str, groups: list[str]) -> N
     )
     found = summary(all_of(ledger), by, owners={"ci": "ada"})  # pyright: ignore[reportArgumentType]
     assert list(found.by) == groups
-    assert sum(each.requests for each in found.by.values()) == found.total.requests == 3
+    assert sum(each.sum.requests for each in found.by.values()) == found.total.sum.requests == 3
 
 
 def test_the_owner_of_a_token_is_that_of_its_line(ledger: Ledger) -> None:
@@ -188,7 +189,7 @@ def test_the_owner_of_a_token_is_that_of_its_line(ledger: Ledger) -> None:
     )  # fmt: skip
     requests = [*all_of(ledger), *ledger.cut(before=NOW + 10)]
     found = summary(requests, "owner", owners={"ci": "me"})
-    assert {owner: each.requests for owner, each in found.by.items()} == {
+    assert {owner: each.sum.requests for owner, each in found.by.items()} == {
         "ada@old.example": 1,
         "ada@new.example": 2,
         "me": 1,
@@ -213,14 +214,6 @@ def test_a_request_that_was_cut_before_the_time_of_interest_is_none_of_it(ledger
     ledger.path.write_text(begun("old", NOW - 60) + begun("new", NOW + 1))
     assert list(ledger.read(since=NOW, until=NOW + 60)) == []
     assert [each.id for each in ledger.cut(before=1e12)] == ["new"]
-    assert list(ledger.rotated(since=0)) == []
-
-
-def test_lines_about_begun_requests_are_not_new_requests(ledger: Ledger) -> None:
-    tail = Tail(ledger)
-    ledger.path.write_text(begun("a") + line(id="a"))
-    assert [each.id for each in tail.new()] == ["a"]
-    tail.close()
 
 
 def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Ledger) -> None:
@@ -231,16 +224,3 @@ def test_the_time_in_a_queue_is_that_in_which_the_engine_did_not_work(ledger: Le
 def test_what_chose_the_replica_is_known_only_for_models_with_affinity(ledger: Ledger) -> None:
     ledger.path.write_text(line(balanced_by="prefix") + line(balanced_by="requests") + line())
     assert [used.balanced_by for used in all_of(ledger)] == ["prefix", "requests", None]
-
-
-def test_a_tail_from_now_leaves_out_the_requests_that_are_there(ledger: Ledger) -> None:
-    ledger.path.write_text(line(id="old"))
-    tail = Tail(ledger, from_now=True)
-    assert list(tail.new()) == []
-    with ledger.path.open("a") as file:
-        file.write(line(id="new"))
-    assert [used.id for used in tail.new()] == ["new"]
-    ledger.path.replace(ledger.path.with_name("requests-x.jsonl"))
-    ledger.path.write_text(line(id="after a rotation"))
-    assert [used.id for used in tail.new()] == ["after a rotation"]
-    tail.close()

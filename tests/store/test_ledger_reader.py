@@ -1,6 +1,7 @@
 """A reader of the ledger that may be stopped anywhere reads each line once."""
 
 import json
+import os
 import random
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bateau.store.ledger import Ledger
-from bateau.store.ledger_reader import LedgerReader, end_of
+from bateau.store.ledger_reader import LedgerReader, Position, end_of, position_in, start_of
 
 DAY = 86_400.0
 NOW = 1_800_000_000.0
@@ -157,6 +158,91 @@ def test_a_ledger_that_was_removed_begins_again(ledger: Ledger) -> None:
     assert rest(reader) == []
     ledger.path.write_text(line("new"))
     assert rest(reader) == ["new"]
+
+
+async def test_a_ledger_that_was_removed_begins_again_without_its_older_files(ledger: Ledger) -> None:
+    for number in range(2):
+        ledger.path.write_text(line(f"old-{number}", NOW + number * DAY))
+        await ledger.keep(reopened(), now=NOW + (number + 1) * DAY + 1)
+    ledger.path.write_text(line("current"))
+    reader = LedgerReader(ledger, end_of(ledger))
+    ledger.path.write_text(line("new"))  # a person has removed it, or has written over it
+    assert rest(reader) == ["new"]
+    reader = again(reader, ledger)
+    assert rest(reader) == []
+
+
+async def test_a_clock_that_is_set_back_between_two_rotations_has_no_line_read_twice(ledger: Ledger) -> None:
+    reader = LedgerReader(ledger, {})
+    seen: list[str | None] = []
+    now = NOW + 365 * DAY
+    for number in range(5):
+        ledger.path.write_text(line(number, now))
+        seen += rest(reader)
+        with ledger.path.open("a") as file:
+            file.write(line(f"{number}-late", now))
+        os.utime(ledger.path, (now, now))
+        await ledger.keep(reopened(), now=now + DAY + 1)
+        now = NOW + number * DAY
+    seen += rest(reader)
+    reader = again(reader, ledger)
+    assert rest(reader) == []
+    assert seen == [key for number in range(5) for key in (str(number), f"{number}-late")]
+
+
+async def test_readers_that_have_read_everything_are_at_the_same_position(ledger: Ledger) -> None:
+    """So that one read serves them all: see `wiring.feed`."""
+    readers = [LedgerReader(ledger, {})]
+    for day in range(4):
+        with ledger.path.open("a") as file:
+            file.write("".join(line(f"{day}-{number}", NOW + day * DAY) for number in range(9)))
+        positions: tuple[Position, ...] = (end_of(ledger), start_of(ledger, NOW), {})
+        readers += [LedgerReader(ledger, position) for position in positions]
+        for reader in readers:
+            rest(reader)
+        await ledger.keep(reopened(answers=day % 2 == 0), now=NOW + (day + 1) * DAY + 1)
+        for reader in readers:
+            rest(reader)
+        assert [dict(reader.position) for reader in readers] == [dict(end_of(ledger))] * len(readers), day
+    for reader in readers:
+        reader.close()
+
+
+async def test_the_start_is_before_all_requests_that_have_ended_since(ledger: Ledger) -> None:
+    assert start_of(ledger, NOW) == {}
+    for day in range(3):
+        ledger.path.write_text(line(day, NOW + day * DAY))
+        os.utime(ledger.path, (NOW + day * DAY, NOW + day * DAY))
+        await ledger.keep(reopened(), now=NOW + (day + 1) * DAY + 1)
+    ledger.path.write_text(line("current", NOW + 3 * DAY))
+    os.utime(ledger.path, (NOW + 3 * DAY, NOW + 3 * DAY))
+    assert rest(LedgerReader(ledger, start_of(ledger, 0.0))) == ["0", "1", "2", "current"]
+    assert rest(LedgerReader(ledger, start_of(ledger, NOW + 1.5 * DAY))) == ["2", "current"]
+    assert rest(LedgerReader(ledger, start_of(ledger, NOW + 9 * DAY))) == ["current"]  # it may be written to
+
+
+def test_a_file_that_was_made_shorter_is_followed_from_its_new_end(ledger: Ledger) -> None:
+    ledger.path.write_text("".join(line(number) for number in range(9)))
+    reader = LedgerReader(ledger, end_of(ledger))
+    ledger.path.write_text(line(0))
+    assert rest(reader) == []
+    with ledger.path.open("a") as file:
+        file.write(line("new"))
+    assert rest(reader) == ["new"]
+
+
+def test_a_damaged_position_is_none() -> None:
+    for offset in (-5, True, 1.5, "7", None):
+        assert position_in({"position": {"a": 3, "b": offset}}) is None
+    assert position_in({"position": 1}) is position_in({}) is None
+    assert position_in({"position": {"a": 3}}) == {"a": 3}
+    assert position_in({"position": {}}) == {}
+
+
+@pytest.mark.parametrize("tail", ["", "begun", "begun" * 50_000])
+def test_the_end_is_found_behind_a_long_line_that_is_not_complete(ledger: Ledger, tail: str) -> None:
+    ledger.path.write_text(line(1) + line(2) + tail)
+    assert list(end_of(ledger).values()) == [len(line(1) + line(2))]
 
 
 def test_a_damaged_archive_is_read_up_to_the_damage(ledger: Ledger) -> None:

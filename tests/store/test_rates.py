@@ -44,7 +44,8 @@ def test_the_damaged_files_below_are_readable_without_their_damage(tmp_path: Pat
         *('{"format": 2, "rates_format": 1, "models": {"chat": [1]}}',),
         *('{"format": 2, "rates_format": 1, "models": {"chat": [{"since": "soon", "costs": null}]}}',),
         *(changed(input=-1), changed(input="1"), changed(output=None), changed(cached=True), changed(currency=1)),
-        *(changed(input=float("nan")), changed(output=float("inf"))),
+        *(changed(input=float("nan")), changed(output=float("inf")), changed(input=10**400)),
+        *(changed(currency="kWh"), changed(currency=""), "[" * 100_000),
     ],
 )
 def test_a_damaged_file_is_an_error_and_stays_as_it_is(tmp_path: Path, content: str) -> None:

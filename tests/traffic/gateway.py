@@ -19,7 +19,7 @@ import pytest
 from yarl import URL
 
 from bateau.domain.endpoint import Backend, Endpoint, Load, Proxy, Traffic
-from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy import EnvoyPlane, FrontSettings
 from bateau.traffic.envoy.admin import EnvoyAdmin
 from bateau.traffic.envoy.gate import Gate
 from bateau.wiring.envoy import envoy_binary
@@ -229,7 +229,7 @@ class Gateway:
             runtime=self.base,
             listen=("127.0.0.1", self.port),
             control_socket=self.base / "control.sock",
-            files=FrontFiles(
+            front=FrontSettings(
                 key_filters=self.keys.directory,
                 ledger=self.base / "requests.jsonl",
                 inner=self.inner,

@@ -104,7 +104,11 @@ async def test_other_requests_go_where_fewest_are_in_flight(gateway: Gateway, re
     async with held(gateway, busy, turn(0)):
         await gateway.publish(affine(busy.endpoint(), quiet.endpoint()))
         bodies: list[tuple[str, dict[str, Any]]]
-        bodies = [("/v1/embeddings", {"input": "x"}), (CHAT, {"messages": []}), (CHAT, {})]
+        bodies = [
+            ("/v1/embeddings", {"input": "x"}),
+            (CHAT, {"messages": [{"role": "system", "content": "x"}]}),
+            (CHAT, {}),
+        ]
         for path, body in bodies:
             for _ in range(10):
                 answer = await gateway.ask("POST", path, json={"model": "chat", **body})

@@ -74,8 +74,11 @@ class Installation:
         shutil.move(str(new), str(mounted / new.name))
         link.replace(mounted / "..data")
 
-    def control(self) -> GatewayPlane:
-        """Start a controller's plane; the one before is as dead as its process would be."""
+    def control(self, *, is_open: bool = True) -> GatewayPlane:
+        """Start a controller's plane; the one before is as dead as its process would be.
+
+        Unless it `is_open`, it has not been told which keys get in.
+        """
         self.plane = GatewayPlane(
             binary=envoy_binary(os.environ),
             cache=self.base,
@@ -83,6 +86,8 @@ class Installation:
             identity=lambda: self.identity,
             listen=("127.0.0.1", self.port),
         )
+        if is_open:
+            self.plane.admit(None)
         return self.plane
 
     async def start(self, zone: str = "") -> None:
@@ -142,15 +147,16 @@ async def installed() -> AsyncGenerator[tuple[Installation, Upstream]]:
 
 
 def traffic(pod: Upstream) -> Traffic:
-    short = Backend(service="model/chat.shop", name="chat", protocol="openai", endpoints=(pod.endpoint(),))
-    long = Backend(
+    """Return what a cluster with one model has."""
+    model = Backend(
         service="model/chat.shop",
         name="shop/chat",
         protocol="openai",
         endpoints=(pod.endpoint(),),
         upstream_model="chat",
+        aliases=("chat",),
     )
-    return Traffic(backends=(short, long))
+    return Traffic(backends=(model,))
 
 
 async def serves(at: Installation, model: str = "chat") -> None:

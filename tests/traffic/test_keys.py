@@ -21,7 +21,7 @@ from traffic.upstream import Upstream
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-MESSAGES: dict[str, object] = {"model": "chat", "messages": [], "max_tokens": 1}
+MESSAGES: dict[str, object] = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}
 
 
 @pytest_asyncio.fixture(loop_scope="module")

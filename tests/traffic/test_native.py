@@ -17,7 +17,7 @@ import pytest_asyncio
 from aiohttp import web
 
 from bateau.domain.api_key import ApiKey
-from bateau.store.ledger import Ledger, Tail
+from bateau.store.ledger import Ledger
 from bateau.traffic.envoy.api_paths import MODEL_PATHS
 from bateau.traffic.envoy.gate import EXCEPTIONS, Gate, gate_filter, refused_in
 from bateau.traffic.envoy.key_filters import GATE, KEYS, REQUESTS
@@ -112,45 +112,6 @@ async def test_a_client_that_leaves_ends_its_request(keyed: Gateway, first: Upst
         await eventually(free)
 
 
-async def test_keys_share_the_places_of_a_model(keyed: Gateway, first: Upstream) -> None:
-    """One key may have all of them while it is alone, and its share while others have requests there, too."""
-    await keyed.publish(model("chat", first.endpoint(), requests_max=6))
-    greedy, polite = bearer(keyed, "greedy"), bearer(keyed, "polite")
-    await known(keyed, polite)
-    stream = Stream()
-    first.answer = stream.answer
-
-    async def ask(headers: dict[str, str], count: int) -> list[aiohttp.ClientResponse]:
-        return [await keyed.session.post(CHAT, json=ASK, headers=headers) for _ in range(count)]
-
-    alone = await ask(greedy, 5)
-    assert [each.status for each in alone] == [200] * 5
-    (other,) = await ask(polite, 1)
-    assert other.status == 200, "the last place"
-    (refused,) = await ask(greedy, 1)
-    error = (await refused.json())["error"]
-    assert (refused.status, error["code"], refused.headers["retry-after"]) == (429, "rate_limit_exceeded", "1")
-    assert "'greedy' may have 3 requests at this model now" in error["message"]
-    for each in alone[:3]:
-        each.close()
-    await eventually(lambda: _is_accepted(keyed, polite))
-    (more,) = await ask(polite, 1)
-    assert more.status == 200
-    for _ in range(5):
-        stream.end()
-    for each in (*alone[3:], other, more):
-        assert await each.read() is not None
-    again = await ask(greedy, 2)
-    assert [each.status for each in again] == [200] * 2
-
-
-async def _is_accepted(gateway: Gateway, headers: dict[str, str]) -> bool:
-    """Whether there is a place now; it is given back at once."""
-    response = await gateway.session.post(CHAT, json=ASK, headers=headers)
-    response.close()
-    return response.status == 200
-
-
 async def test_a_change_of_keys_forgets_no_count(keyed: Gateway) -> None:
     headers = bearer(keyed, "kept", requests_per_minute=4)
     await known(keyed, headers)  # one request
@@ -197,8 +158,7 @@ def _replace(path: Path, content: str) -> None:
 async def test_a_rotation_under_load_loses_no_line(keyed: Gateway) -> None:
     await opened(keyed)
     ledger, found = Ledger(keyed.base), list[str]()
-    tail = Tail(ledger)
-    before = {used.id for used in tail.new()}
+    before = {used.id for used in ledger.read(since=0, until=1e12)}
     rotating, sent = True, list[str]()
 
     async def rotate() -> None:
@@ -228,7 +188,6 @@ async def test_a_rotation_under_load_loses_no_line(keyed: Gateway) -> None:
     await eventually(written, within_s=5.0)
     assert sorted(found) == sorted(sent)
     assert ledger.damaged == 0
-    tail.close()
     keyed.keys.publish(open_to_all=False)
 
 

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 from aiohttp import web
 from yarl import URL
 
+from bateau.testing.source import model_file
 from traffic.gateway import Gateway, model
 from traffic.upstream import Upstream
 
@@ -20,7 +22,7 @@ DECOY = {"role": "user", "content": '{"model": "other"}', "model": "other"}
 @pytest.mark.parametrize(
     "body",
     [
-        pytest.param(b'{"messages": [], "stream": false, "model": "chat"}', id="model last"),
+        pytest.param(b'{"messages": [{"role": "user"}], "stream": false, "model": "chat"}', id="model last"),
         pytest.param(json.dumps({"messages": [DECOY], "model": "chat"}).encode(), id="decoy inside messages"),
         pytest.param(rb'{"mod\u0065l": "ch\u0061t"}', id="escapes in key and value"),
         pytest.param(b' \n{"model" :\t"chat"}\n', id="white space"),
@@ -46,7 +48,7 @@ async def test_any_json_content_type_is_read(gateway: Gateway, first: Upstream, 
 
 async def test_a_chunked_body_is_read_over_its_chunks(gateway: Gateway, first: Upstream) -> None:
     async def parts() -> AsyncIterator[bytes]:
-        for part in (b'{"messages": [], "mo', b'del": "ch', b'at"}'):
+        for part in (b'{"messages": [{"role": "user"}], "mo', b'del": "ch', b'at"}'):
             yield part
 
     await gateway.publish(model("chat", first.endpoint()))
@@ -78,6 +80,17 @@ async def test_models_are_listed_in_openais_form(gateway: Gateway) -> None:
         assert (head.status, head.headers["content-type"], head.body) == (200, "application/json", b"")
     absent = await gateway.ask("GET", "/v1/models/large")
     assert (absent.status, absent.error["code"]) == (404, "model_not_found")
+
+
+async def test_a_model_is_listed_with_its_file(gateway: Gateway) -> None:
+    file = model_file("chat", size_bytes=1000)
+    header = replace(file.header, parameters=134_515_008, quantization="Q8_0")
+    whole = replace(file, sha256="ab" * 32, header=header)
+    await gateway.publish(model("known", file=whole), model("unknown", file=file), model("external"))
+    found = {each["id"]: each.get("meta") for each in (await gateway.ask("GET", "/v1/models")).tree["data"]}
+    about = {"size": 1000, "format": "gguf", "architecture": "llama", "n_ctx_train": 2048}
+    more = {"sha256": "ab" * 32, "n_params": 134_515_008, "ftype": "Q8_0"}
+    assert found == {"known": {**about, **more}, "unknown": about, "external": None}
 
 
 async def test_healthz_answers_without_models_and_without_a_control_plane(gateway: Gateway) -> None:

@@ -79,7 +79,7 @@ async def test_a_stream_ends_on_the_replica_of_a_model_that_falls_asleep(gateway
     stream = Stream()
     first.answer = stream.answer
     await gateway.publish(awake(20, first.endpoint()))
-    body: dict[str, object] = {"model": "chat", "messages": [], "stream": True}
+    body: dict[str, object] = {"model": "chat", "messages": [{"role": "user", "content": "hi"}], "stream": True}
     async with gateway.session.post("/v1/chat/completions", json=body) as response:
         stream.send(b"one")
         assert b"one" in await response.content.readany()

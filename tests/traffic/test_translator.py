@@ -5,6 +5,9 @@ import json
 import sys
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +18,7 @@ from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Endpoint, Hold
 from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.store.ledger import Ledger
+from bateau.testing.source import model_file
 from traffic.gateway import Answer, Gateway, eventually, model
 from traffic.issuer import AUDIENCE, RealIssuer
 from traffic.upstream import Upstream
@@ -175,6 +179,58 @@ async def test_bad_input_is_named_in_the_shape_of_the_api(served: Gateway, path:
     assert says in answer.tree["error"]
 
 
+def texts_of(name: str, *texts: str, **more: Any) -> dict[str, Any]:
+    return {"name": name, "datatype": "BYTES", "shape": [len(texts)], "data": list(texts), **more}
+
+
+async def infer(gateway: Gateway, *tensors: dict[str, Any]) -> Answer:
+    return await ask(gateway, "/v2/models/chat/infer", {"inputs": list(tensors)})
+
+
+async def test_pairs_of_texts_are_ranked(gateway: Gateway, first: Upstream, running: Endpoint) -> None:
+    """The best one comes first in the answer of an engine, and each score is that of its pair."""
+
+    async def rank(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        scored = [(index, len(body["query"] + text)) for index, text in enumerate(body["documents"])]
+        scored.sort(key=lambda pair: -pair[1])
+        return web.json_response({"results": [{"index": each, "relevance_score": score} for each, score in scored]})
+
+    first.answer = rank
+    await gateway.publish(model("chat", first.endpoint(), task="rerank"), translator(running))
+    about = (await gateway.ask("GET", "/v2/models/chat")).tree
+    assert [each["name"] for each in about["inputs"]] == ["query", "document"]
+    assert about["outputs"] == [{"name": "score", "datatype": "FP32", "shape": [-1]}]
+    documents = texts_of("document", "a", "bbbb", "cc")
+    one = (await infer(gateway, documents, texts_of("query", "q"))).tree["outputs"][0]
+    assert one == {"name": "score", "datatype": "FP32", "shape": [3], "data": [2, 5, 3]}
+    first.seen.clear()
+    each = await infer(gateway, texts_of("query", "q", "qqq", "q"), documents)
+    assert each.tree["outputs"][0]["data"] == [2, 7, 3]
+    assert [seen.path for seen in first.seen] == ["/v1/rerank"] * 2, "one request for each query"
+    for wrong in (
+        [documents],
+        [texts_of("query", "q"), texts_of("query", "q")],
+        [texts_of("query", "q"), texts_of("text_input", "q")],
+        [texts_of("query", "q", "q"), documents],
+        [texts_of("query"), documents],
+        [texts_of("query", "q"), {**documents, "datatype": "FP32"}],
+    ):
+        assert (await infer(gateway, *wrong)).status == 400, wrong
+
+
+async def test_one_refused_text_of_several_refuses_all_with_its_message(served: Gateway, first: Upstream) -> None:
+    async def refuse(request: web.Request) -> web.StreamResponse:
+        if "bad" in await request.text():
+            return web.json_response({"error": {"message": "too long"}}, status=400)
+        await asyncio.sleep(0.05)
+        return web.json_response({"choices": [{"message": {"content": "x"}}]})
+
+    first.answer = refuse
+    answer = await infer(served, texts_of("text_input", *("good",) * 9, "bad", *("good",) * 9))
+    assert (answer.status, answer.tree) == (400, {"error": "too long"})
+
+
 @pytest.mark.parametrize(
     ("length", "tail", "says"),
     [
@@ -224,6 +280,126 @@ async def test_a_stream_that_breaks_ends_with_an_error(served: Gateway, first: U
     assert list(found[-1]) == ["error"]
     first.answer = events(piece("one"), {"error": {"message": "out of memory"}}, end=b"")
     assert lines(await ask(served))[-1] == {"error": "out of memory"}
+
+
+async def test_a_role_that_no_engine_has_is_400_in_the_shape_of_the_api(
+    served: Gateway, first: Upstream, library: Path | None
+) -> None:
+    """C4."""
+    body = {"model": "chat", "messages": [{"role": "alien", "content": "hi"}], "stream": False}
+    answer = await ask(served, body=body)
+    assert answer.status == (200 if library is None else 400), "only the native filter can see it"
+    if library:
+        assert list(answer.tree) == ["error"]
+        assert "needs a `role`" in answer.tree["error"]
+        assert not first.seen
+
+
+async def test_models_are_described_by_their_files(gateway: Gateway, first: Upstream, running: Endpoint) -> None:
+    file = model_file("chat", size_bytes=1000)
+    header = replace(file.header, parameters=134_515_008, quantization="Q8_0")
+    known = model("chat", first.endpoint(), created=1_700_000_000, file=replace(file, sha256="ab" * 32, header=header))
+    sleepy = model("sleepy", first.endpoint(), generation=1, idle_after_s=60.0, file=file)
+    asleep = model("asleep", generation=1, hold=Hold(requests_max=1, wait_s=1.0, says="a test"))
+    await gateway.publish(known, sleepy, asleep, translator(running))
+    found = {each["name"]: each for each in (await gateway.ask("GET", "/api/tags")).tree["models"]}
+    assert found["chat:latest"] == {
+        "name": "chat:latest",
+        "model": "chat:latest",
+        "modified_at": "2023-11-14T22:13:20Z",
+        "digest": "ab" * 32,
+        "size": 1000,
+        "details": {
+            "parent_model": "",
+            "format": "gguf",
+            "family": "llama",
+            "families": ["llama"],
+            "parameter_size": "134.52M",
+            "quantization_level": "Q8_0",
+        },
+    }
+    assert "parameter_size" not in found["sleepy:latest"]["details"]
+    assert "modified_at" not in found["sleepy:latest"]
+    assert ("size" in found["asleep:latest"], found["asleep:latest"]["details"]) == (False, {"parent_model": ""})
+    assert {len(each["digest"]) for each in found.values()} == {64}
+    loaded = {each["name"]: each for each in (await gateway.ask("GET", "/api/ps")).tree["models"]}
+    assert loaded.keys() == {"chat:latest", "sleepy:latest"}
+    assert loaded["chat:latest"]["expires_at"].startswith("2999")
+    left = datetime.fromisoformat(loaded["sleepy:latest"]["expires_at"]) - datetime.now(tz=UTC)
+    assert timedelta(seconds=30) < left < timedelta(seconds=61)
+    shown = (await ask(gateway, "/api/show", {"model": "chat"})).tree
+    assert shown["details"] == found["chat:latest"]["details"]
+    assert shown["model_info"] == {
+        "general.architecture": "llama",
+        "general.parameter_count": 134_515_008,
+        "llama.context_length": 2048,
+    }
+
+
+@pytest.mark.parametrize("keep_alive", [0, "0", "0s", "0h0m"])
+async def test_a_model_is_unloaded_by_its_spec_only(
+    gateway: Gateway, first: Upstream, running: Endpoint, keep_alive: Any
+) -> None:
+    hold = Hold(requests_max=1, wait_s=1.0, says="a test")
+    await gateway.publish(
+        model("chat", first.endpoint()), model("asleep", hold=hold, generation=1), translator(running)
+    )
+    refused = await ask(gateway, "/api/generate", {"model": "chat", "keep_alive": keep_alive})
+    assert (refused.status, "chat stays loaded" in refused.tree["error"]) == (501, True)
+    done = await ask(gateway, "/api/generate", {"model": "asleep", "keep_alive": keep_alive, "stream": False})
+    assert (done.status, done.tree["done_reason"]) == (200, "unload")
+    answered = await ask(gateway, body={**CHAT, "keep_alive": keep_alive, "stream": False})
+    assert answered.status == 200, "with a prompt it has no effect"
+    for lasting in (-1, "5m", "1h30m", None):
+        loaded = await ask(gateway, "/api/chat", {"model": "chat", "keep_alive": lasting, "stream": False})
+        assert loaded.tree["done_reason"] == "load"
+
+
+WORDS: dict[str, int] = {"[CLS]": 2, "[SEP]": 3, **{chr(97 + number): 10 + number for number in range(26)}}
+
+
+def small_engine(most: int) -> Any:
+    """Return a handler that has embeddings for texts of some tokens, with llama.cpp's words for longer ones."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        if request.path == "/tokenize":
+            assert body["add_special"] is True
+            return web.json_response({"tokens": tokens(body["content"])})
+        given = [tokens(each) if isinstance(each, str) else each for each in body["input"]]
+        if longer := next((each for each in given if len(each) > most), None):
+            says = f"input ({len(longer)} tokens) is too large to process. increase the physical batch size "
+            says += f"(current batch size: {most})"
+            return web.json_response({"error": {"code": 500, "message": says, "type": "server_error"}}, status=500)
+        data = [{"embedding": each, "index": index} for index, each in enumerate(given)]
+        return web.json_response({"data": data, "usage": {"prompt_tokens": sum(map(len, given))}})
+
+    def tokens(text: str) -> list[int]:
+        return [WORDS["[CLS]"], *(WORDS[word] for word in text.split()), WORDS["[SEP]"]]
+
+    return answer
+
+
+async def test_long_texts_are_cut_to_the_context_for_embeddings(
+    gateway: Gateway, first: Upstream, running: Endpoint
+) -> None:
+    """As in Ollama: unless the client asks for an error."""
+    await gateway.publish(model("chat", first.endpoint(), engine="llama.cpp"), translator(running))
+    first.answer = small_engine(4)
+    texts = ["a", "a b c d e", "a b"]
+    answer = await ask(gateway, "/api/embed", {"model": "chat", "input": texts})
+    assert answer.tree["embeddings"] == [[2, 10, 3], [2, 10, 11, 3], [2, 10, 11, 3]]
+    assert answer.tree["prompt_eval_count"] == 11
+    whole = await ask(gateway, "/api/embed", {"model": "chat", "input": texts, "truncate": False})
+    assert (whole.status, whole.tree["error"]) == (
+        400,
+        "an input is longer than the context of the model, which is 4 tokens",
+    )
+    old = await ask(gateway, "/api/embeddings", {"model": "chat", "prompt": "a b c d e"})
+    assert old.tree == {"embedding": [2, 10, 11, 3]}
+    first.seen.clear()
+    await ask(gateway, "/api/embed", {"model": "chat", "input": ["a", "b"]})
+    assert [seen.path for seen in first.seen] == ["/v1/embeddings"], "texts that fit are sent once"
 
 
 async def test_a_client_that_leaves_ends_the_request_at_the_replica(served: Gateway, first: Upstream) -> None:

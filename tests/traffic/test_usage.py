@@ -65,7 +65,7 @@ async def lines(gateway: Gateway, count: int) -> list[Used]:
 async def used_by(gateway: Gateway, path: str, **more: Any) -> Used:
     """Send one request, and return its line."""
     before = len(written(gateway))
-    await gateway.ask("POST", path, json={"model": "chat", "messages": []}, **more)
+    await gateway.ask("POST", path, json={"model": "chat", "messages": [{"role": "user"}]}, **more)
     return (await lines(gateway, before + 1))[-1]
 
 
@@ -85,6 +85,17 @@ TIMINGS = {"prompt_n": 10, "cache_n": 20, "predicted_n": 4}
         ("chat/completions", stream({"choices": []}, {"choices": [], "timings": TIMINGS}, "[DONE]"), (30, 20, 4)),
         ("chat/completions", stream({"x": "data: {}\n\n"}, {"usage": USAGE}, "[DONE]", pieces=1), (30, None, 4)),
         ("completions", whole({"usage": USAGE}), (30, None, 4)),
+        # Several answers (`n`, or a list of prompts): the usage is that of all.
+        (
+            "chat/completions",
+            whole({"choices": [{"index": index} for index in range(3)], "usage": USAGE}),
+            (30, None, 4),
+        ),
+        (
+            "chat/completions",
+            stream(*({"choices": [{"index": index}]} for index in (0, 1, 0, 1)), {"choices": [], "usage": USAGE}),
+            (30, None, 4),
+        ),
         ("embeddings", whole({"data": [], "usage": {"prompt_tokens": 30, "total_tokens": 30}}), (30, None, None)),
         ("messages", whole({"type": "message", "usage": ANTHROPIC}), (30, 20, 4)),
         (

@@ -78,7 +78,7 @@ def test_a_bundle_is_the_same_to_the_bit_with_a_cache_and_without(specs: Path) -
     with zstd.open(one) as whole, tarfile.open(fileobj=BytesIO(whole.read())) as archive:
         names = archive.getnames()
     assert names == [
-        *("bundle.json", "findings.json", "manifests/app/old.yaml", "provenance/app/old.json"),
+        *("bundle.json", "findings.json", "gateway.json", "manifests/app/old.yaml", "provenance/app/old.json"),
         *("manifests/app/shop.yaml", "provenance/app/shop.json"),
     ]
 

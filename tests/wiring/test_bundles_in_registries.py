@@ -73,7 +73,6 @@ def test_without_a_tag_the_name_of_each_environment_is_the_tag(specs: Path, regi
         (controller, ("--bundle=oci://r.example/x",), "has no tag: add :TAG"),
         (controller, ("--bundle=oci://r.example/x:1", "--repository=git+file:///x"), "either --repository or --bundle"),
         (controller, ("--bundle=oci://r.example/x:1", "--into=x"), "--into need --repository"),
-        (controller, ("--bundle=oci://r.example/x:1", "--gateway"), "--gateway needs documents or --repository"),
     ],
 )
 def test_a_place_that_is_not_clear_is_a_usage_error(command: click.Command, words: tuple[str, ...], says: str) -> None:

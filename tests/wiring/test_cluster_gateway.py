@@ -9,7 +9,7 @@ from pathlib import Path
 from bateau.control.cluster_traffic import Space
 from bateau.domain.release import Release
 from bateau.wiring.gateway_certificates import GatewayCertificates
-from bateau.wiring.gateway_feed import GatewayFeed
+from bateau.wiring.gateway_feed import Admission, GatewayFeed
 from runtimes.kubernetes.rig import SystemClock, bench
 
 
@@ -24,6 +24,7 @@ async def test_the_port_opens_only_when_the_models_of_all_namespaces_are_known(c
         free.bind(("127.0.0.1", 0))
         port = int(free.getsockname()[1])
     known: list[Space] = []
+    admissions: list[Admission] = []
     asked = asyncio.Event()
     bugs = [RuntimeError("planted")]
 
@@ -42,6 +43,7 @@ async def test_the_port_opens_only_when_the_models_of_all_namespaces_are_known(c
             directory=tmp_path,
             environ=os.environ,
             spaces=spaces,
+            admission=lambda: admissions[0] if admissions else None,
         )
         running = asyncio.create_task(feed.run())
         try:
@@ -53,6 +55,10 @@ async def test_the_port_opens_only_when_the_models_of_all_namespaces_are_known(c
             await asyncio.sleep(0.2)
             assert not listens(port)
             known.append(Space(namespace="a", release=Release(), replicas=()))
+            feed.wake()
+            await asyncio.sleep(0.2)
+            assert not listens(port), "the keys are not known yet"
+            admissions.append(Admission(()))
             feed.wake()
             async with asyncio.timeout(20):
                 while not listens(port):  # noqa: ASYNC110 - a server of gRPC opens it

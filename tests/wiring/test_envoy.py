@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.errors import ControlError
-from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy import EnvoyPlane, FrontSettings
 from bateau.wiring.envoy import envoy_binary
 from bateau.wiring.this_process import SystemClock
 
@@ -73,7 +73,7 @@ def test_a_program_that_is_not_an_envoy_is_refused_in_one_sentence(
             runtime=tmp_path,
             listen=("127.0.0.1", 9),
             control_socket=tmp_path / "control.sock",
-            files=FrontFiles(),
+            front=FrontSettings(),
             concurrency=1,
             clock=SystemClock(),
         )

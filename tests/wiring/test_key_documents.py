@@ -1,5 +1,6 @@
 """`bateau keys create --to-spec`: what is in the file, and what is never written."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,13 @@ def test_a_name_that_is_taken_is_refused(tmp_path: Path) -> None:
         with pytest.raises(ControlError, match=r"keys\.yaml:4:9 declares a key ci already"):
             create_document(wanted("ci"), place)
     assert [(each.name, each.read_text()) for each in tmp_path.iterdir()] == [("keys.yaml", before)]
+
+
+@pytest.mark.parametrize("more", [{"note": "${ x }"}, {"owner": "${ env }"}, {"concurrent": 10**20}])
+def test_a_key_whose_document_would_have_an_error_is_not_written(tmp_path: Path, more: dict[str, object]) -> None:
+    with pytest.raises(ControlError, match="so no document was written"):
+        create_document(replace(wanted("ci"), **more), tmp_path)  # type: ignore[arg-type]
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("text", ["{", "a: [", "\0", "a: b\n\t- c\n"])

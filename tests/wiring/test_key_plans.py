@@ -67,15 +67,23 @@ def test_a_cluster_has_no_object_for_a_key_and_that_is_said() -> None:
         ("key/ci", "warning", "keys.yaml"),
         ("key/web", "warning", "keys.yaml"),
     ]
-    assert all("not rendered: keys work on one machine only" in each.says for each in said)
+    assert all("not rendered: a controller that follows the specs gives keys" in each.says for each in said)
     assert not made.wrong
+
+
+def test_limits_that_clusters_do_not_count_are_named() -> None:
+    limited = key("ci", "0", ", limits: {requestsPerMinute: 1, tokensPerDay: 5, moneyPerDay: 5 EUR}")
+    made = deliver(read({"shop.yaml": SHOP, "k.yaml": limited}), None, Rules(schemas=load_schemas(), today=TODAY))
+    assert [each.says for each in made.findings if each.subject == "key/ci"][1:] == [
+        "limits.tokensPerDay and limits.moneyPerDay have no effect on clusters"
+    ]
 
 
 def test_render_says_it_too(tmp_path: Path) -> None:
     (tmp_path / "specs.yaml").write_text("---\n".join((SHOP, key("ci", "0"))))
     done = bateau(tmp_path, "render", "--no-cache")
     assert done.returncode == 0, done.stderr
-    assert "key/ci: not rendered: keys work on one machine only" in done.stderr
+    assert "key/ci: not rendered: a controller that follows the specs gives keys" in done.stderr
     assert "kind: Key" not in done.stdout
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from bateau.control.loop import Control
 from bateau.domain.event import Event
 from bateau.domain.release import Release
 from bateau.observe.events import CountedEvents
 from bateau.store.ledger import Ledger
-from bateau.traffic.envoy import EnvoyPlane, FrontFiles
+from bateau.traffic.envoy import EnvoyPlane, FrontSettings
 from bateau.wiring.accounts import Accounts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.envoy import envoy_binary
@@ -36,19 +37,20 @@ def plane() -> Iterator[EnvoyPlane]:
         runtime=folder,
         listen=("127.0.0.1", 9),
         control_socket=folder / "control.sock",
-        files=FrontFiles(),
+        front=FrontSettings(),
         concurrency=1,
         clock=SystemClock(),
     )
     shutil.rmtree(folder)
 
 
-def accounts(base: Path) -> Accounts:
+def accounts(base: Path, control: Control) -> Accounts:
     """Return the readers of a ledger that has nothing yet, and has not been read."""
     environ = {"XDG_STATE_HOME": str(base), "HOME": str(base)}
     keys, ledger = Keys("test", environ), Ledger(base)
     rates = FollowedRates(rate_file_of("test", environ), Release, began=0.0)
-    return Accounts(paths("test", environ), ledger, keys, Budgets(keys, ledger, rates, dict))
+    budgets = Budgets(keys, ledger, rates, dict)
+    return Accounts(paths("test", environ), ledger, keys, control=control, budgets=budgets, clock=SystemClock())
 
 
 async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane, tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ async def test_what_cannot_be_read_is_counted_and_left_out(plane: EnvoyPlane, tm
     async with world(chat=model(replicas=2), shop=app()) as w:
         await w.until(lambda: w.status.settled)
         page = await metrics_page(
-            w.control, plane, counted, Filters(library=None, why="a test"), accounts(tmp_path), {}
+            w.control, plane, counted, Filters(library=None, why="a test"), accounts(tmp_path, w.control), {}
         )
     families: dict[str, Any] = {family.name: family for family in text_string_to_metric_families(page)}
     # Envoy does not run, and the two replicas of the fake runtime have no sockets.

@@ -7,10 +7,13 @@ from collections.abc import AsyncIterator
 from datetime import date
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 
 from bateau.domain.errors import ControlError
 from bateau.sources.spec_files import SpecFiles
+from bateau.wiring.listen import free_port
+from bateau.wiring.local import LocalPlatform, Settings
 from bateau.wiring.reading import WorkerReader
 from control.world import app, model
 
@@ -75,3 +78,26 @@ async def test_it_ends_after_a_while_without_work() -> None:
             await asyncio.sleep(0.05)
     assert (await reader.understood(TEXTS, today=TODAY)).release.services
     reader.close()
+
+
+def test_it_inherits_no_secret_of_the_control_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    secrets = {
+        "BATEAU_WEBHOOK_SECRET": "one-secret",
+        "OTEL_EXPORTER_OTLP_HEADERS": "api-key=two-secret",
+        "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=three-secret",
+    }
+    for name, value in secrets.items():
+        monkeypatch.setenv(name, value)
+    folders = {f"XDG_{name}_HOME": str(tmp_path / name.lower()) for name in ("STATE", "CACHE")}
+    environ = {**os.environ, **folders, "XDG_RUNTIME_DIR": str(tmp_path / "run"), "BATEAU_FILTERS": "stock"}
+    platform = LocalPlatform(
+        Settings(instance="test", directory=tmp_path, listen=("127.0.0.1", free_port()), environ=environ)
+    )
+    try:
+        reader = platform.control.ports.reader
+        assert isinstance(reader, WorkerReader)
+        inherited = Path(f"/proc/{reader.pid}/environ").read_bytes()
+        assert b"PATH=" in inherited
+        assert b"-secret" not in inherited
+    finally:
+        asyncio.run(platform.close())

@@ -35,6 +35,7 @@ ACCOUNTS = Resource("/api/v1", "serviceaccounts", namespaced=True)
 DEVICE_CLASSES = Resource("/apis/resource.k8s.io/v1", "deviceclasses", namespaced=False)
 MODELS = Resource("/apis/bateau.dev/v1alpha1", "models", namespaced=True)
 SECRETS = Resource("/api/v1", "secrets", namespaced=True)
+KEYS = Resource("/apis/bateau.dev/v1alpha1", "keys", namespaced=False)
 POLICIES = Resource("/apis/bateau.dev/v1alpha1", "policies", namespaced=False)
 AUDIT = {
     "apiVersion": "audit.k8s.io/v1",
@@ -96,7 +97,7 @@ async def installed(kubeconfig: Path, folder: Path, monkeypatch: pytest.MonkeyPa
 
 
 def document(at: Bench, kind: str, name: str, spec: JsonObject) -> JsonObject:
-    metadata: JsonObject = {"name": name, **({} if kind == "Policy" else {"namespace": at.namespace})}
+    metadata: JsonObject = {"name": name, **({} if kind in {"Policy", "Key"} else {"namespace": at.namespace})}
     return {"apiVersion": "bateau.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
@@ -115,6 +116,9 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
     async def is_reported() -> bool:
         return bool(object_at(await at.api.get(MODELS, at.namespace, "chat"), "status"))
 
+    async def is_admitted() -> bool:
+        return bool(object_at(await at.api.get(KEYS, "", "ci"), "status"))
+
     async def is_calm() -> bool:
         return text_at(await at.api.get(CONFIG_MAPS, at.namespace, "web"), "data", "MODE") == "calm"
 
@@ -124,8 +128,11 @@ async def life_of_documents(at: Bench, system: Bench) -> None:
         await at.api.apply(APPS, app(at, "rpc", ports={"rpc": {"protocol": "grpc"}}, route=ROUTE))
         await at.api.apply(APPS, app(at, "fixed", replicas=2))
         await at.api.apply(MODELS, document(at, "Model", "chat", MODEL))
+        await at.api.apply(KEYS, document(at, "Key", "ci", {"sha256": "0" * 64}))
         await eventually(has_reason(at, "web", "Progressing"))
         await eventually(is_reported)
+        await eventually(is_admitted)
+        await remove(at, KEYS, "ci")
         await at.api.apply(APPS, app(at, "fixed", replicas=3), force=True)
         await eventually(replicas(at, "fixed", 3))
         changed = await at.api.get(CONFIG_MAPS, at.namespace, "web")

@@ -92,6 +92,8 @@ unsafe extern "C" {
     pub fn envoy_dynamic_module_callback_http_send_response(f: Ptr, code: u32, headers: *const Header, count: usize, body: Buf, details: Buf);
     pub fn envoy_dynamic_module_callback_http_get_body_chunks_size(f: Ptr, kind: u32) -> usize;
     pub fn envoy_dynamic_module_callback_http_get_body_chunks(f: Ptr, kind: u32, out: *mut Buf) -> bool;
+    pub fn envoy_dynamic_module_callback_http_drain_body(f: Ptr, kind: u32, bytes: usize) -> bool;
+    pub fn envoy_dynamic_module_callback_http_append_body(f: Ptr, kind: u32, data: Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_clear_route_cache(f: Ptr);
     pub fn envoy_dynamic_module_callback_http_get_metadata_string(f: Ptr, source: u32, namespace: Buf, key: Buf, out: *mut Buf) -> bool;
     pub fn envoy_dynamic_module_callback_http_set_dynamic_metadata_string(f: Ptr, namespace: Buf, key: Buf, value: Buf);

@@ -2,6 +2,7 @@
 
 use crate::limit::Left;
 use crate::table::{Counts, Key, Table};
+use crate::turns::Fault;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 
@@ -45,6 +46,17 @@ impl Refusal {
     /// Other keys have requests at the model, and this one has its share of the places.
     pub fn of_share() -> Refusal {
         Refusal::new(429, "fair_share")
+    }
+
+    /// Its messages cannot be answered.
+    pub fn of_turns(fault: Fault) -> Refusal {
+        Refusal::new(
+            400,
+            match fault {
+                Fault::Empty => "no_messages",
+                Fault::Role => "unknown_role",
+            },
+        )
     }
 
     /// No line about it could be written.

@@ -101,6 +101,24 @@ impl Http {
         });
     }
 
+    /// The status of the answer; 0 if there is none yet.
+    pub fn status(self) -> u64 {
+        let text = self.header(RESPONSE_HEADERS, b":status").and_then(|value| std::str::from_utf8(value).ok());
+        text.and_then(|digits| digits.parse().ok()).unwrap_or(0)
+    }
+
+    /// Remove the first bytes of a body that has come.
+    pub fn drain_body(self, kind: u32, length: usize) {
+        // SAFETY: nobody has the pieces any more.
+        unsafe { envoy_dynamic_module_callback_http_drain_body(self.0, kind, length) };
+    }
+
+    /// Add a text to the end of a body that has come.
+    pub fn append_body(self, kind: u32, text: &[u8]) {
+        // SAFETY: Envoy copies the text.
+        unsafe { envoy_dynamic_module_callback_http_append_body(self.0, kind, Buf::of(text)) };
+    }
+
     /// Choose the route again: the headers have changed.
     pub fn route_again(self) {
         // SAFETY: there is nothing to promise.

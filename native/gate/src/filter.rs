@@ -11,11 +11,12 @@ use crate::limit::Left;
 use crate::line;
 use crate::model::{Named, Question};
 use crate::path::{Checks, without_query};
-use crate::places::Place;
+use crate::places::{Crowd, Place};
 use crate::seen::{KEY_HEADER, Seen};
 use crate::table::{Key, Table};
+use crate::turns::Fault;
 use crate::usage::Answer;
-use crate::{barrier, clock, content, rates, trace};
+use crate::{barrier, clock, content, mend, rates, trace};
 use std::cell::RefCell;
 use std::sync::Arc;
 use std::thread::{self, ThreadId};
@@ -23,6 +24,8 @@ use std::thread::{self, ThreadId};
 const MODEL_HEADER: &[u8] = b"x-bateau-model";
 const OWNER_HEADER: &[u8] = b"x-bateau-owner";
 const MODELS_HEADER: &[u8] = b"x-bateau-models";
+// Its route has another one, to the model's fallback, for requests with this header.
+const FULL_HEADER: &[u8] = b"x-bateau-full";
 const NAMESPACE: &str = "bateau";
 // As in the access log of Envoy's own filters.
 const PATH_MAX: usize = 100;
@@ -108,6 +111,8 @@ pub struct Stream {
     /// The gateway answers, and no replica.
     is_local: bool,
     is_rate_limited: bool,
+    /// What has come of an answer that is an error, and may become another one.
+    error: Option<Vec<u8>>,
 }
 
 impl Stream {
@@ -137,6 +142,7 @@ impl Stream {
             bytes_out: 0,
             is_local: false,
             is_rate_limited: false,
+            error: None,
         }
     }
 
@@ -161,7 +167,7 @@ impl Stream {
         match (self.checks.model, is_json, end) {
             (false, ..) => Step::Continue,
             (true, true, false) => {
-                self.question = Some(Box::new(Question::new(self.checks.prompt)));
+                self.question = Some(Box::new(Question::new(self.checks.prompt, self.checks.roles.take())));
                 Step::Hold
             }
             (true, true, true) => self.route(http, Named::Missing, None),
@@ -205,11 +211,14 @@ impl Stream {
         let Some(mut question) = self.question.take() else { return Step::Continue };
         let named = question.finish();
         let prefix = if let Named::Model(model) = &named { question.prefix(model) } else { None };
-        self.route(http, named, prefix)
+        match (self.route(http, named, prefix), question.fault()) {
+            (Step::Continue, Some(fault)) => self.refuse_turns(http, fault),
+            (step, _) => step,
+        }
     }
 
-    /// The headers of the answer have come.
-    pub fn response_headers(&mut self, http: Http) {
+    /// The headers of the answer have come; with `end` there is no body. The result: they wait for the body.
+    pub fn response_headers(&mut self, http: Http, end: bool) -> bool {
         barrier::panic_if_asked(http, b"response_headers");
         if let Some((limit, left)) = self.left {
             for (name, value) in rates::headers(limit, left) {
@@ -220,10 +229,12 @@ impl Stream {
             let kind = http.header(RESPONSE_HEADERS, b"content-type").unwrap_or_default();
             self.answer = Answer::of(kind).map(Box::new);
         }
+        self.error = (!end && !self.is_local && self.may_mend(http)).then(Vec::new);
+        self.error.is_some()
     }
 
-    /// A piece of the answer has come. It is not held.
-    pub fn response_body(&mut self, http: Http) {
+    /// A piece of the answer has come; with `end` it is the last one. It is held if it is an error. The result: it is.
+    pub fn response_body(&mut self, http: Http, end: bool) -> bool {
         barrier::panic_if_asked(http, b"response_body");
         if self.first_byte_ns.is_none() && !self.is_local {
             self.first_byte_ns = Some(clock::steady_ns());
@@ -235,6 +246,43 @@ impl Stream {
                 answer.feed(piece);
             }
         });
+        self.error.is_some() && self.hold_error(http, end)
+    }
+
+    /// Whether the answer may be an error of an engine that is not one of its API.
+    fn may_mend(&self, http: Http) -> bool {
+        let header = |name| http.header(RESPONSE_HEADERS, name);
+        mend::may_be(self.is_anthropic(), http.status())
+            && header(b"content-type").is_some_and(content::is_json)
+            && header(b"content-length").is_some_and(mend::is_short)
+            && http.metadata(METADATA_ROUTE, NAMESPACE, "roles").is_some()
+    }
+
+    /// Hold an error until it is whole, and have it be one of its API.
+    fn hold_error(&mut self, http: Http, end: bool) -> bool {
+        let mut length = 0;
+        http.each_chunk(RECEIVED_RESPONSE_BODY, |piece| {
+            length += piece.len();
+            self.error.get_or_insert_default().extend_from_slice(piece);
+        });
+        http.drain_body(RECEIVED_RESPONSE_BODY, length);
+        if !end {
+            return true;
+        }
+        let body = self.error.take().unwrap_or_default();
+        match mend::mended(self.is_anthropic(), http.status(), &body) {
+            Some((status, text)) => {
+                http.set(RESPONSE_HEADERS, b":status", status.to_string().as_bytes());
+                http.set(RESPONSE_HEADERS, b"content-length", text.len().to_string().as_bytes());
+                http.append_body(RECEIVED_RESPONSE_BODY, &text);
+            }
+            None => http.append_body(RECEIVED_RESPONSE_BODY, &body),
+        }
+        false
+    }
+
+    fn is_anthropic(&self) -> bool {
+        self.path.starts_with(b"/v1/messages")
     }
 
     /// The gateway answers, and no replica.
@@ -387,15 +435,35 @@ impl Stream {
     }
 
     /// Take one of the model's places, if it has a number of them. An error says how many the key may have.
+    ///
+    /// Without a place, the fallback of the model answers. Without that, Envoy refuses what is more than all places.
     fn take_place(&mut self, http: Http) -> Result<(), u32> {
-        let (Some(key), true) = (&self.key, self.checks.limits) else { return Ok(()) };
+        if !self.checks.limits {
+            return Ok(());
+        }
         http.choose_route();
         let places = http.metadata(METADATA_ROUTE, NAMESPACE, "places");
         let places = places.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
-        if let (Some(places), Some(model)) = (places, http.text(ROUTE_NAME)) {
-            self.place = Some(Place::take(model, key, places)?);
+        let (Some(places), Some(model)) = (places, http.text(ROUTE_NAME)) else { return Ok(()) };
+        match Place::take(model, self.key.as_deref().unwrap_or_default(), places) {
+            Ok(place) => self.place = Some(place),
+            Err(_) if http.metadata(METADATA_ROUTE, NAMESPACE, "fallback").is_some() => {
+                http.set(REQUEST_HEADERS, FULL_HEADER, b"yes");
+                http.route_again();
+            }
+            Err(Crowd::Share(share)) => return Err(share),
+            Err(Crowd::Full) => {}
         }
         Ok(())
+    }
+
+    /// Refuse messages that cannot be answered, if the route is that of a model which does not check them.
+    fn refuse_turns(&mut self, http: Http, fault: Fault) -> Step {
+        http.choose_route();
+        match http.metadata(METADATA_ROUTE, NAMESPACE, "roles") {
+            Some(_) => self.refuse(http, Refusal::of_turns(fault)),
+            None => Step::Continue,
+        }
     }
 
     /// Have the balancer know what the conversation begins with, if the route wants that.

@@ -98,17 +98,17 @@ unsafe extern "C" fn envoy_dynamic_module_on_http_filter_request_trailers(f: Ptr
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(f: Ptr, pointer: Ptr, _end: bool) -> u32 {
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_headers(f: Ptr, pointer: Ptr, end: bool) -> u32 {
     // SAFETY: as above. After a panic the answer passes as it is.
-    guarded(|| unsafe { stream(pointer) }.response_headers(Http::of(f)), || ());
-    CONTINUE
+    let holds = guarded(|| unsafe { stream(pointer) }.response_headers(Http::of(f), end), || false);
+    if holds { STOP } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(f: Ptr, pointer: Ptr, _end: bool) -> u32 {
+unsafe extern "C" fn envoy_dynamic_module_on_http_filter_response_body(f: Ptr, pointer: Ptr, end: bool) -> u32 {
     // SAFETY: as above.
-    guarded(|| unsafe { stream(pointer) }.response_body(Http::of(f)), || ());
-    CONTINUE
+    let holds = guarded(|| unsafe { stream(pointer) }.response_body(Http::of(f), end), || false);
+    if holds { BODY_STOP_WITHOUT_BUFFER } else { CONTINUE }
 }
 
 #[unsafe(no_mangle)]

@@ -1,9 +1,13 @@
 //! The model that the body of a request names, and what its conversation begins with.
 
-use crate::prefix::Beginning;
+use crate::prefix::{Beginning, MESSAGE, MESSAGES, ROLE};
 use crate::scan::{NOWHERE, Place, Reader, Scan, TOP};
+use crate::turns::{Fault, Roles, Turns};
 
 const MODEL: Place = 2;
+/// A message of which only the role is read.
+const TURN: Place = 13;
+const TURN_ROLE: Place = 14;
 
 /// What a body names.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,26 +26,63 @@ struct Found {
     sound: bool,
     /// None where nobody asks for it.
     beginning: Option<Beginning>,
+    turns: Option<Turns>,
+}
+
+impl Found {
+    /// The messages, while they are read and somebody asks for them.
+    fn turns(&mut self) -> Option<&mut Turns> {
+        self.turns.as_mut().filter(|turns| turns.is_read)
+    }
+
+    /// A role, or messages, that are not what they should be.
+    fn note_other(&mut self, place: Place) {
+        match (place, self.turns()) {
+            (MESSAGES, Some(turns)) => turns.begin(false),
+            (ROLE | TURN_ROLE, Some(turns)) => turns.role(None),
+            _ => {}
+        }
+    }
 }
 
 impl Reader for Found {
     fn member(&mut self, place: Place, name: &[u8]) -> Place {
-        match &mut self.beginning {
-            _ if place == TOP && name == b"model" => MODEL,
-            Some(beginning) => beginning.member(place, name),
-            None => NOWHERE,
+        if let (TOP, Some(turns)) = (place, &mut self.turns) {
+            turns.is_read = name == b"messages";
+        }
+        match (place, name, &mut self.beginning) {
+            (TOP, b"model", _) => MODEL,
+            (TOP, b"messages", _) if self.turns.is_some() => MESSAGES,
+            (TURN, b"role", _) => TURN_ROLE,
+            (TURN, ..) => NOWHERE,
+            (.., Some(beginning)) => beginning.member(place, name),
+            (.., None) => NOWHERE,
         }
     }
 
     fn element(&mut self, place: Place) -> Place {
-        self.beginning.as_mut().map_or(NOWHERE, |beginning| beginning.element(place))
+        let found = self.beginning.as_mut().map_or(NOWHERE, |beginning| beginning.element(place));
+        match (place, self.turns()) {
+            (MESSAGES, Some(turns)) => {
+                turns.message();
+                if found == NOWHERE { TURN } else { found }
+            }
+            _ => found,
+        }
     }
 
     fn string(&mut self, place: Place, text: Option<&[u8]>) {
-        if place == MODEL {
-            self.sound = text.is_some();
-            self.named = text.map(<[u8]>::to_vec);
-        } else if let (Some(beginning), Some(text)) = (&mut self.beginning, text) {
+        match (place, self.turns()) {
+            (MODEL, _) => {
+                self.sound = text.is_some();
+                self.named = text.map(<[u8]>::to_vec);
+                return;
+            }
+            (MESSAGES, Some(turns)) => turns.begin(false),
+            (ROLE | TURN_ROLE, Some(turns)) => turns.role(text),
+            _ => {}
+        }
+        if let (Some(beginning), Some(text)) = (&mut self.beginning, text) {
             beginning.string(place, text);
         }
     }
@@ -52,12 +93,18 @@ impl Reader for Found {
             self.sound = true;
             self.named = (text != b"null").then(|| text.to_vec());
         }
+        self.note_other(place);
     }
 
-    fn composite(&mut self, place: Place, _: bool) {
+    fn composite(&mut self, place: Place, object: bool) {
         if place == MODEL {
             self.sound = true;
             self.named = None;
+        }
+        match (place, self.turns()) {
+            (MESSAGES, Some(turns)) => turns.begin(!object),
+            (MESSAGE | TURN, Some(turns)) if object => turns.object(),
+            _ => self.note_other(place),
         }
     }
 }
@@ -70,10 +117,12 @@ pub struct Question {
 }
 
 impl Question {
-    /// A body of which nothing has come; with `of_prompt` it is known afterwards what its conversation begins with.
-    pub fn new(of_prompt: bool) -> Question {
+    /// A body of which nothing has come; with `of_prompt` it is known afterwards what its conversation begins with, and
+    /// with `roles`, whether its messages have one of them each.
+    pub fn new(of_prompt: bool, roles: Option<Roles>) -> Question {
         let beginning = of_prompt.then(Beginning::default);
-        Question { scan: Scan::new(), found: Found { named: None, sound: true, beginning }, empty: true }
+        let turns = roles.map(Turns::new);
+        Question { scan: Scan::new(), found: Found { named: None, sound: true, beginning, turns }, empty: true }
     }
 
     /// The next piece of the body.
@@ -95,6 +144,11 @@ impl Question {
             Some(None) => Named::Invalid,
             Some(Some(name)) => Named::Model(printable(name)),
         }
+    }
+
+    /// Why its messages cannot be answered, after `finish`.
+    pub fn fault(&mut self) -> Option<Fault> {
+        self.found.turns.as_mut()?.fault()
     }
 
     /// What the conversation begins with, for the model that `finish` has returned.
@@ -129,19 +183,19 @@ mod tests {
     use super::{Named, Question};
 
     fn named(body: &[u8]) -> Named {
-        let mut whole = Question::new(false);
+        let mut whole = Question::new(false, None);
         whole.feed(body);
         let expected = whole.finish();
-        let mut asks_more = Question::new(true);
+        let mut asks_more = Question::new(true, None);
         asks_more.feed(body);
         assert_eq!(asks_more.finish(), expected, "{:?}", String::from_utf8_lossy(body));
         for cut in 0..=body.len() {
-            let mut parts = Question::new(false);
+            let mut parts = Question::new(false, None);
             parts.feed(&body[..cut]);
             parts.feed(&body[cut..]);
             assert_eq!(parts.finish(), expected, "cut at {cut}: {:?}", String::from_utf8_lossy(body));
         }
-        let mut bytes = Question::new(false);
+        let mut bytes = Question::new(false, None);
         body.chunks(1).for_each(|byte| bytes.feed(byte));
         assert_eq!(bytes.finish(), expected, "byte by byte: {:?}", String::from_utf8_lossy(body));
         expected
@@ -228,7 +282,7 @@ mod tests {
     #[test]
     fn a_name_that_is_too_long_is_cut_between_characters() {
         for name in ["a".repeat(10_000), "é".repeat(10_000), format!("a{}", "é".repeat(10_000))] {
-            let mut question = Question::new(false);
+            let mut question = Question::new(false, None);
             question.feed(format!(r#"{{"model":"{name}"}}"#).as_bytes());
             let Named::Model(found) = question.finish() else { panic!("no name") };
             assert!(name.starts_with(&found) && found.len() >= 4_094, "{}", found.len());

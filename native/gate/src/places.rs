@@ -19,16 +19,28 @@ pub struct Place {
     key: Box<[u8]>,
 }
 
+/// Why there is no place for a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Crowd {
+    /// The key has as many as its share, which is this many.
+    Share(u32),
+    /// All keys together have all of them.
+    Full,
+}
+
 impl Place {
-    /// Take one of a model's places for a key. An error says how many its share has.
-    pub fn take(model: &[u8], key: &[u8], places: u32) -> Result<Place, u32> {
+    /// Take one of a model's places for a key.
+    pub fn take(model: &[u8], key: &[u8], places: u32) -> Result<Place, Crowd> {
         let mut taken = taken();
         let by_key = taken.get_or_insert_default().entry(model.into()).or_default();
         let own = by_key.get(key).copied().unwrap_or(0);
         let keys = by_key.len() as u32 + u32::from(own == 0);
         let share = (places / keys).max(1);
         if keys > 1 && own >= share {
-            return Err(share);
+            return Err(Crowd::Share(share));
+        }
+        if by_key.values().sum::<u32>() >= places {
+            return Err(Crowd::Full);
         }
         *by_key.entry(key.into()).or_default() += 1;
         Ok(Place { model: model.into(), key: key.into() })
@@ -58,7 +70,7 @@ fn taken() -> MutexGuard<'static, Option<HashMap<Box<[u8]>, ByKey>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Place, taken};
+    use super::{Crowd, Place, taken};
 
     fn many(model: &[u8], key: &[u8], places: u32, count: usize) -> Vec<Place> {
         (0..count).filter_map(|_| Place::take(model, key, places).ok()).collect()
@@ -66,7 +78,10 @@ mod tests {
 
     #[test]
     fn a_key_that_is_alone_has_all_places() {
-        assert_eq!(many(b"alone", b"a", 4, 9).len(), 9, "Envoy has the bound of all keys together");
+        let all = many(b"alone", b"a", 4, 9);
+        assert_eq!(all.len(), 4);
+        assert_eq!(Place::take(b"alone", b"a", 4).unwrap_err(), Crowd::Full);
+        assert_eq!(Place::take(b"alone", b"b", 4).unwrap_err(), Crowd::Full, "it has a share, and waits for a place");
     }
 
     #[test]
@@ -74,21 +89,20 @@ mod tests {
         let first = many(b"both", b"a", 6, 2);
         let second = many(b"both", b"b", 6, 9);
         assert_eq!(second.len(), 3);
-        assert_eq!(Place::take(b"both", b"b", 6).unwrap_err(), 3);
+        assert_eq!(Place::take(b"both", b"b", 6).unwrap_err(), Crowd::Share(3));
         assert!(Place::take(b"both", b"a", 6).is_ok());
         drop(first);
-        assert_eq!(many(b"both", b"b", 6, 9).len(), 9, "it is alone again");
+        assert_eq!(many(b"both", b"b", 6, 9).len(), 3, "it is alone again, and has three already");
     }
 
     #[test]
     fn a_key_that_has_more_than_its_share_gets_none_until_it_has_less() {
         let mut first = many(b"more", b"a", 4, 4);
+        first.pop();
         let second = many(b"more", b"b", 4, 1);
-        for _ in 0..2 {
-            assert!(Place::take(b"more", b"a", 4).is_err());
-            first.pop();
-        }
-        assert!(Place::take(b"more", b"a", 4).is_err(), "it has two, and that is its share");
+        assert_eq!(Place::take(b"more", b"a", 4).unwrap_err(), Crowd::Share(2));
+        first.pop();
+        assert_eq!(Place::take(b"more", b"a", 4).unwrap_err(), Crowd::Share(2), "it has two, and that is its share");
         first.pop();
         assert!(Place::take(b"more", b"a", 4).is_ok());
         drop(second);
@@ -96,9 +110,10 @@ mod tests {
 
     #[test]
     fn each_key_has_at_least_one_place() {
-        let _others: Vec<_> = (0..5).flat_map(|key: u8| many(b"few", &[key], 2, 1)).collect();
+        let _others: Vec<_> = (0..5).flat_map(|key: u8| many(b"few", &[key], 9, 1)).collect();
         let own = many(b"few", b"new", 2, 3);
-        assert_eq!(own.len(), 1);
+        assert_eq!(own.len(), 0, "there is none now");
+        assert_eq!(many(b"few", b"new", 6, 3).len(), 1);
     }
 
     #[test]

@@ -7,9 +7,12 @@ use crate::balance::number_of;
 use crate::scan::{NOWHERE, Place, TOP};
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-const MESSAGES: Place = 3;
-const MESSAGE: Place = 4;
-const ROLE: Place = 5;
+/// The messages of a body, one of them, and its role.
+pub const MESSAGES: Place = 3;
+/// See `MESSAGES`.
+pub const MESSAGE: Place = 4;
+/// See `MESSAGES`.
+pub const ROLE: Place = 5;
 const CONTENT: Place = 6;
 const PART: Place = 7;
 const TEXT: Place = 8;

@@ -12,7 +12,7 @@ from functools import partial
 
 from bateau.domain.closure import Closure
 from bateau.domain.costs import CostSum
-from bateau.domain.used import By, Sum, Summary
+from bateau.domain.used import By, Group, Sum, Summary
 from bateau.kit.json_value import ReadObject
 from bateau.kit.money import shown
 from bateau.kit.rfc3339 import rfc3339
@@ -38,8 +38,8 @@ def usage_json(found: Summary, by: By, *, since: str, until: str, damaged: int) 
         "since": since,
         "until": until,
         "by": by,
-        "groups": [{by: group, **_sum(each), **_costs(each.costs)} for group, each in found.by.items()],
-        "total": {**_sum(found.total), **_costs(found.total.costs)},
+        "groups": [{by: group, **_group(each)} for group, each in found.by.items()],
+        "total": _group(found.total),
         "damagedLines": damaged,
     }
 
@@ -51,11 +51,11 @@ def usage_csv(found: Summary, by: By) -> str:
     """
     text, columns = io.StringIO(), _columns(found.total.costs)
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow((by, *_sum(found.total), *(column.name for column in columns)))
+    writer.writerow((by, *_sum(found.total.sum), *(column.name for column in columns)))
     for group, each in found.by.items():
         costs = (column.of(each.costs) for column in columns)
         writer.writerow(
-            (group, *_sum(each).values(), *("" if cost is None else f"{Decimal(cost):f}" for cost in costs))
+            (group, *_sum(each.sum).values(), *("" if cost is None else f"{Decimal(cost):f}" for cost in costs))
         )
     return text.getvalue()
 
@@ -67,10 +67,10 @@ def usage_rows(found: Summary, by: By) -> list[tuple[str, ...]]:
     return [header, *(_row(group, each, columns) for group, each in (*found.by.items(), ("total", found.total)))]
 
 
-def _row(group: str, each: Sum, columns: Sequence[_Column]) -> tuple[str, ...]:
+def _row(group: str, each: Group, columns: Sequence[_Column]) -> tuple[str, ...]:
     costs = ((column, column.of(each.costs)) for column in columns)
     cells = (_UNKNOWN if cost is None else column.shown(cost) for column, cost in costs)
-    return (group, *(f"{value:,}" for value in _sum(each).values()), *cells)
+    return (group, *(f"{value:,}" for value in _sum(each.sum).values()), *cells)
 
 
 def _columns(total: CostSum) -> Sequence[_Column]:
@@ -99,6 +99,10 @@ def _spent(currency: str, costs: CostSum) -> Decimal | None:
 
 def _whole(number: Decimal | int) -> str:
     return f"{number:,}"
+
+
+def _group(each: Group) -> ReadObject:
+    return {**_sum(each.sum), **_costs(each.costs)}
 
 
 def _costs(each: CostSum) -> ReadObject:

@@ -56,7 +56,8 @@ def command(
     render --bundle` has pushed, which needs no git and no repository. Of several controllers, one acts: they share a
     Lease. When the controller stops, everything that it has started continues.
     """
-    _refuse_mixtures(repository, bundle, gateway)
+    if bundle and repository:
+        raise click.UsageError("give either --repository or --bundle")
     if repository is None and (allowed_signers or into):
         raise click.UsageError("--allowed-signers and --into need --repository")
     if repository is None and bundle is None and environment:
@@ -92,13 +93,6 @@ def _reference(bundle: str, environment: str | None) -> "Reference":
         return reference_of(bundle, environment)
     except SourceError as error:
         raise click.UsageError(f"{error.message}: {error.hint}") from error
-
-
-def _refuse_mixtures(repository: str | None, bundle: str | None, gateway: str | None) -> None:
-    if bundle and repository:
-        raise click.UsageError("give either --repository or --bundle")
-    if bundle and gateway:
-        raise click.UsageError("--gateway needs documents or --repository: a bundle does not name the models it serves")
 
 
 async def _serve(settings: "ControllerSettings", address: str, port: int) -> int:

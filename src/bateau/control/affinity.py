@@ -1,6 +1,6 @@
 """Decide for which models affinity is on: it is off while the requests that are balanced without it are faster.
 
-Called by control.current_traffic and control.loop. Pure: it is given the requests and the time.
+Called by control.current_traffic, control.loop and wiring.affinity. Pure: it is given the requests and the time.
 
 The gateway balances a few requests of each conversation without affinity, by chance, and the ledger says which. So both
 kinds meet the same prompts and the same load, and the logarithms of their times to first byte can be compared.
@@ -34,6 +34,15 @@ PAUSE_S_MAX: Final = 6 * 3600.0
 _PROVEN_S: Final = 3600.0
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Off:
+    """A decision that affinity is off until a time, in seconds since the epoch, and for how long it is off next."""
+
+    until: float
+    pause_s: float
+    says: str
+
+
 @dataclass(slots=True)
 class _Watched:
     """One model. Times to first byte are kept as (when the answer ended, logarithm of milliseconds)."""
@@ -53,6 +62,7 @@ class Affinity:
     def __init__(self, unavailable: str | None = None) -> None:
         self._unavailable = unavailable
         self._models: dict[str, _Watched] = {}
+        self._restored: dict[str, _Watched] = {}  # models that are not known to be served yet
         self.off: frozenset[str] = frozenset()  # the names of the models for which it has turned itself off
 
     @property
@@ -64,14 +74,32 @@ class Affinity:
         """Whether a model whose spec asks for affinity has it now."""
         return self.is_available and model not in self.off
 
+    def restore(self, kept: Mapping[str, Off]) -> None:
+        """Take over the decisions of an earlier control plane, as `kept` returned them."""
+        self._restored = {
+            name: _Watched(on_since=0.0, off_until=each.until, pause_s=each.pause_s, says=each.says)
+            for name, each in kept.items()
+        }
+        self.off = frozenset(self._restored)
+
+    def kept(self) -> Mapping[str, Off]:
+        """Return the models for which it is off."""
+        return {
+            name: Off(until=each.off_until, pause_s=each.pause_s, says=each.says)
+            for name, each in self._all().items()
+            if each.off_until is not None
+        }
+
     def follow(self, requests: Iterable[Used], models: Collection[str], now: float) -> bool:
         """Compare the new requests for `models`, which ask for affinity; return whether a decision has changed."""
-        self._models = {name: self._models.get(name) or _Watched(on_since=now) for name in models}
+        self._models = {
+            name: self._models.get(name) or self._restored.pop(name, None) or _Watched(on_since=now) for name in models
+        }
         for used in requests:
             self._add(used)
-        for model in self._models.values():
+        for model in self._all().values():
             _decide(model, now)
-        before, self.off = self.off, frozenset(name for name, each in self._models.items() if each.off_until)
+        before, self.off = self.off, frozenset(self.kept())
         return before != self.off
 
     def status(self, model: str, *, wanted: bool) -> AffinityStatus:
@@ -81,8 +109,11 @@ class Affinity:
         if self._unavailable is not None:
             return AffinityStatus(on=False, says=self._unavailable)
         if model in self.off:
-            return AffinityStatus(on=False, says=self._models[model].says)
+            return AffinityStatus(on=False, says=self._all()[model].says)
         return AffinityStatus(on=True, says="the turns of a conversation go to one replica")
+
+    def _all(self) -> Mapping[str, _Watched]:
+        return {**self._restored, **self._models}
 
     def _add(self, used: Used) -> None:
         model = self._models.get(used.model or "")
@@ -95,8 +126,9 @@ class Affinity:
 
 
 def _decide(model: _Watched, now: float) -> None:
+    model.on_since = min(model.on_since, now)  # the clock may have been set back
     if model.off_until is not None:
-        if now >= model.off_until:
+        if not now < model.off_until <= now + PAUSE_S_MAX:
             model.off_until, model.on_since = None, now
         return
     for times in model.times.values():

@@ -130,7 +130,8 @@ class Spending:
 
     def _forget(self, now: float) -> None:
         for subject, used in list(self._minute.items()):
-            kept = [each for each in used if each[0] > now - _MINUTE_S]
+            # One that ended in the future is from a clock that was set back since.
+            kept = [each for each in used if abs(now - each[0]) < _MINUTE_S]
             if kept:
                 self._minute[subject] = kept
             else:

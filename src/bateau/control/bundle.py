@@ -7,6 +7,7 @@ repository. A bundle is a tar archive (POSIX.1-2001) compressed by Zstandard (RF
                                 applied (group, kind, namespace, name, and a digest of 16 bytes), counts of findings;
                                 for an agent: namespace, repository, commit, drift, health checks, digests of services
   findings.json                 the findings of target, schemas and policies
+  gateway.json                  the models and the keys that the gateway of the cluster serves: see control.served
   manifests/app/shop.yaml       one file for each service
   provenance/app/shop.json      the origins of its fields
 
@@ -28,6 +29,7 @@ from bateau.control.destinations import Terms
 from bateau.control.packing import Packed
 from bateau.control.piece import manifests_file, provenance_file
 from bateau.control.provenance import Provenance
+from bateau.control.served import FILE
 from bateau.domain.apply_order import rank
 from bateau.domain.change import ObjectKey, object_name
 from bateau.domain.errors import ControlError
@@ -44,11 +46,19 @@ _VERDICTS: Final = ("error", "warning", "excepted", "not checked")
 
 
 def bundle(
-    packed: Packed, terms: Terms, *, version: str, kubernetes: str, commit: str | None, repository: str
+    packed: Packed,
+    terms: Terms,
+    *,
+    version: str,
+    kubernetes: str,
+    commit: str | None,
+    repository: str,
+    served: ReadObject,
 ) -> bytes:
     """Return the bundle of an environment.
 
     `version` is that of Bateau; `commit` is the commit of the specs, and `repository` the name of their repository.
+    `served` has the models and the keys for a gateway.
     """
     about: ReadObject = {
         "apiVersion": API_VERSION,
@@ -75,7 +85,8 @@ def bundle(
         "findings": {verdict: sum(f.verdict == verdict for f in packed.findings) for verdict in _VERDICTS},
     }
     findings = [_finding(finding) for finding in packed.findings]
-    first = compressed(members({"bundle.json": _json(about), "findings.json": _json(findings)}))
+    files = {"bundle.json": _json(about), "findings.json": _json(findings), FILE: _json(served)}
+    first = compressed(members(files))
     return archive((first, *packed.frames))
 
 

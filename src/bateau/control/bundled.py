@@ -17,7 +17,9 @@ from bateau.control.bundle import about_in, manifests_in, reading_of
 from bateau.control.declared import Declared
 from bateau.control.deliveries import Deliveries
 from bateau.control.destinations import Terms, units_from
+from bateau.control.served import FILE, served_in
 from bateau.domain.errors import ControlError
+from bateau.domain.release import Release
 from bateau.kit.archive import files_in
 from bateau.kit.json_value import JsonObject, array_at, named_texts_at, text_at, texts_at
 from bateau.specs.kinds.environment import HealthCheck
@@ -62,6 +64,7 @@ def declared_by(data: bytes, name: str, deliveries: Deliveries, first: Origin) -
         digests = named_texts_at(about, "digests")
         services = texts_at(about, "services")
         units = units_from(each for service in services for each in manifests_in(files, service))
+        release, keys = served_in(files[FILE]) if FILE in files else (None, ())
     holds = deliveries.lasting(digests)
     return Declared(
         units=tuple(each for each in units if each.key not in holds),
@@ -73,6 +76,9 @@ def declared_by(data: bytes, name: str, deliveries: Deliveries, first: Origin) -
         pins={key: hold.revision for key, hold in holds.items()},
         digests=digests,
         commit=origin.commit,
+        release=release or Release(),
+        keys=keys,
+        names_models=release is not None,
     )
 
 

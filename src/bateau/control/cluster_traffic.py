@@ -3,8 +3,11 @@
 Called by wiring.controller and wiring.gateway_feed. Pure.
 
 A model is served as "NAMESPACE/NAME", and as "NAME" if it is the oldest one of that name, so that a new model takes no
-requests away from another. Those of a repository have one namespace, "", and are served by name only.
+requests away from another. The same is true of its other names. Models of a repository have one namespace, "", and are
+served by name only.
 
+Invariant: a limit counts for all names of a model together, and other models that answer for it are those of its
+namespace. Held by tests/control/test_cluster_traffic.py::test_limits_and_other_models_stay_in_the_namespace.
 Invariant: a bug with one model leaves its routes as they were, and changes those of no other. Held by
 tests/control/test_cluster_traffic.py.
 Invariant: a model whose document has an error keeps its endpoints as long as its pods run. Held by
@@ -19,7 +22,7 @@ from bateau.control.endpoints import endpoints
 from bateau.domain.endpoint import Backend, Endpoint, Traffic
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import External, Limits, Routing, ServiceKey
+from bateau.domain.workload import External, ServiceKey
 
 _HTTP: Final = "http"  # name of the port of a model's pods
 
@@ -45,23 +48,38 @@ def cluster_traffic(spaces: Iterable[Space], before: Traffic) -> tuple[Traffic, 
     """
     failed: dict[str, Exception] = {}
     found = [each for space in spaces for each in _models(space, failed)]
-    oldest: dict[str, tuple[str, str]] = {}
-    for since, namespace, backend in found:
-        oldest[backend.name] = min(oldest.get(backend.name, (since, namespace)), (since, namespace))
-    backends: list[Backend] = []
-    for since, namespace, backend in found:
-        # As the fields say, limits and other models that answer are for one machine.
-        alone = replace(backend, limits=Limits(), routing=Routing(), answers_for_others=False)
-        own = replace(alone, service=_service(backend.service, namespace))
-        if namespace:
-            # Engines know a model by the name of its document.
-            upstream = backend.upstream_model or backend.name
-            backends.append(replace(own, name=f"{namespace}/{backend.name}", upstream_model=upstream, aliases=()))
-        if oldest[backend.name] == (since, namespace):
-            backends.append(own)
+    holders = _holders((since, namespace, backend) for since, namespace, backend in found if namespace)
+    backends = [_served(namespace, backend, holders) if namespace else backend for _, namespace, backend in found]
     taken = {each.name for each in backends}
     backends += [each for each in before.backends if each.service in failed and each.name not in taken]
     return Traffic(backends=tuple(sorted(backends, key=lambda each: each.name))), failed
+
+
+def _holders(found: Iterable[tuple[str, str, Backend]]) -> Mapping[str, str]:
+    """Return the namespace of the model that has a name without one: the oldest. Names of documents take precedence."""
+    claims: dict[str, tuple[bool, str, str]] = {}
+    for since, namespace, backend in found:
+        for name in (backend.name, *backend.aliases):
+            claim = (name != backend.name, since, namespace)
+            claims[name] = min(claims.get(name, claim), claim)
+    return {name: namespace for name, (_, _, namespace) in claims.items()}
+
+
+def _served(namespace: str, backend: Backend, holders: Mapping[str, str]) -> Backend:
+    """Return a model of a namespace with the names by which it is served. Engines know it by that of its document."""
+    routing = backend.routing
+    return replace(
+        backend,
+        name=f"{namespace}/{backend.name}",
+        service=_service(backend.service, namespace),
+        upstream_model=backend.upstream_model or backend.name,
+        aliases=tuple(name for name in (backend.name, *backend.aliases) if holders[name] == namespace),
+        routing=replace(
+            routing,
+            fallback=f"{namespace}/{routing.fallback}" if routing.fallback else None,
+            split=tuple((f"{namespace}/{name}", percent) for name, percent in routing.split),
+        ),
+    )
 
 
 def _service(key: str, namespace: str) -> str:
@@ -72,7 +90,7 @@ def _service(key: str, namespace: str) -> str:
 def _models(space: Space, failed: dict[str, Exception]) -> Iterator[tuple[str, str, Backend]]:
     """Yield time, namespace and backend of each model. Bugs are added to `failed`."""
     made, bugs = endpoints(
-        space.release, space.replicas, app_ports={}, api_keys={}, tasks={}, before=Traffic(), proxies=()
+        space.release, space.replicas, app_ports={}, api_keys={}, files={}, before=Traffic(), proxies=()
     )
     failed.update((_service(key, space.namespace), error) for key, error in bugs.items())
     needs_key = {

@@ -9,6 +9,7 @@ tests/control/test_contained.py::test_a_bug_with_the_endpoints_of_one_service_is
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from bateau.control.affinity import Affinity
 from bateau.control.endpoints import endpoints
@@ -16,13 +17,15 @@ from bateau.control.path import api_keys
 from bateau.control.scaling import Scaling
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import bug
-from bateau.domain.model_file import ModelTask
+from bateau.domain.model_file import ModelFile
 from bateau.domain.release import Release
 from bateau.domain.workload import Limits
 from bateau.kit.latest import Latest
 from bateau.ports.runtime import Observed
 
 logger = logging.getLogger(__name__)
+
+_ENGINE: Final = "llama.cpp"  # of a machine, if the spec does not name one
 
 
 class CurrentTraffic:
@@ -67,7 +70,7 @@ class CurrentTraffic:
         release: Release,
         observed: Observed,
         *,
-        tasks: Mapping[str, ModelTask],
+        files: Mapping[str, ModelFile],
         app_ports: Mapping[str, int],
     ) -> Traffic:
         """Return the traffic that the planes should have. Turns and statuses ask for it several times."""
@@ -79,7 +82,8 @@ class CurrentTraffic:
                 observed.replicas,
                 app_ports=app_ports,
                 api_keys=api_keys(release, self._secret),
-                tasks=tasks,
+                files=files,
+                engine=_ENGINE,
                 before=self.published,
                 proxies=self._proxies,
                 sleeps=scaling.sleeps,
@@ -91,5 +95,5 @@ class CurrentTraffic:
             self.unpublished = {key: f"{bug(error)}; the log has the details" for key, error in failed.items()}
             return self.published if made == self.published else made
 
-        inputs = (release, observed, tasks, self.published, app_ports, scaling.sleeps)
+        inputs = (release, observed, files, self.published, app_ports, scaling.sleeps)
         return self._made.of(make, same=inputs, equal=(scaling.measures, affinity.off))

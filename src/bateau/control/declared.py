@@ -18,6 +18,7 @@ from bateau.control.delivery import Rendered, deliver
 from bateau.control.destinations import units_of
 from bateau.control.holding import Held
 from bateau.control.object_checks import Rules
+from bateau.domain.api_key import ApiKey
 from bateau.domain.problem import Severity
 from bateau.domain.release import Release
 from bateau.domain.unit import Objects, Unit
@@ -35,7 +36,8 @@ class Declared:
     `refused` has the reason for each document that is not applied: its objects stay as they are. `elsewhere` has the
     reason for each service without objects on a cluster. With `wrong`, nothing at all is applied, for this reason.
     `pins` are the revisions at which a rollback holds services. `digests` are those of the services as written.
-    `commit` is the commit that they come from, if it is known.
+    `commit` is the commit that they come from, if it is known. `keys` are the API keys of a followed environment.
+    Unless it `names_models`, as old bundles do not, `release` and `keys` are not known.
     """
 
     units: tuple[Unit, ...] = ()
@@ -46,6 +48,8 @@ class Declared:
     pins: Mapping[str, int] = field(default_factory=dict[str, int])
     digests: Mapping[str, str] = field(default_factory=dict[str, str])
     commit: str | None = None
+    keys: tuple[ApiKey, ...] = ()
+    names_models: bool = True
 
 
 def declare(
@@ -114,6 +118,7 @@ def _declared(made: Rendered) -> Declared:
     return Declared(
         units=units,
         release=made.written.release,
+        keys=made.written.keys,
         elsewhere={
             str(each.key): says.get(each.key, "it has no objects on a cluster")
             for each in made.written.release.services

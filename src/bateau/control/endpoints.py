@@ -13,10 +13,13 @@ from dataclasses import replace
 
 from bateau.control.scaling import Sleep
 from bateau.domain.endpoint import Backend, Endpoint, ExternalTarget, Proxy, Traffic
-from bateau.domain.model_file import ModelTask
+from bateau.domain.model_file import ModelFile
 from bateau.domain.release import Release
 from bateau.domain.replica import Replica, ReplicaState
-from bateau.domain.workload import External, Limits, ModelServer, ServiceKey, Workload
+from bateau.domain.workload import External, Limits, ModelServer, Scale, ServiceKey, Workload
+
+# With the replicas of a model that falls asleep, in the cluster that they had.
+_OF_MODELS = ("openai", "leaving")
 
 
 def endpoints(
@@ -25,7 +28,8 @@ def endpoints(
     *,
     app_ports: Mapping[str, int],
     api_keys: Mapping[str, str],
-    tasks: Mapping[str, ModelTask],
+    files: Mapping[str, ModelFile],
+    engine: str | None = None,
     before: Traffic,
     proxies: Collection[str],
     sleeps: Mapping[str, Sleep] | None = None,
@@ -37,9 +41,10 @@ def endpoints(
     `proxies` are the keys of the services whose replicas are the planes' own processes.
 
     `app_ports` maps "app/shop/http" to the loopback port of its clients. `api_keys` has the secrets of external targets
-    and `tasks` the tasks of models, both by service key. `before` is the previous traffic. `sleeps` has the models that
-    may sleep. With `measure_load`, the planes measure their load even if nothing drains. `has_affinity` returns whether
-    a model whose spec asks for affinity has it now, by its name.
+    and `files` the files of models, both by service key. `engine` is that of models whose spec leaves the choice to the
+    site. With None no engine is known, as on a cluster, whose gateway does not need it. `before` is the previous
+    traffic. `sleeps` has the models that may sleep. With `measure_load`, the planes measure their load even if nothing
+    drains. `has_affinity` returns whether a model whose spec asks for affinity has it now, by its name.
     """
     by_service: dict[str, list[Replica]] = {}
     for replica in replicas:
@@ -53,12 +58,11 @@ def endpoints(
         try:
             found = [*_backends(service, listed, app_ports, api_keys.get(service.key))]
             if sleep := (sleeps or {}).get(service.key):
-                found = [*_may_sleep(found, sleep)]
+                found = [*_may_sleep(found, sleep, service.scale)]
         except Exception as error:  # noqa: BLE001 - the caller reports it
             failed[service.key] = error
             found = [each for each in before.backends if each.service == service.key]
-        task = tasks.get(service.key)
-        backends += found if task is None else (replace(each, task=task) for each in found)
+        backends += _of_engine(found, service, engine, files.get(service.key))
     traffic = Traffic(
         backends=(*_with_affinity(_who_answer(backends), has_affinity), *_leaving(by_service, before)),
         proxies=tuple(map(_proxy, own)),
@@ -67,11 +71,21 @@ def endpoints(
     return traffic, failed
 
 
+def _of_engine(
+    backends: Sequence[Backend], service: Workload, chosen: str | None, file: ModelFile | None
+) -> Iterator[Backend]:
+    """Yield the backends of a service with its engine, and what its file says."""
+    engine = service.runs.engine or chosen if chosen and isinstance(service.runs, ModelServer) else None
+    task = file.header.task if file else None
+    for backend in backends:
+        yield replace(backend, engine=engine, task=task, file=file) if engine else backend
+
+
 def _who_answer(backends: Sequence[Backend]) -> Iterator[Backend]:
     """Mark the models that others name to answer for them."""
     named = {name for each in backends for name in each.routing.others}
     for backend in backends:
-        is_named = backend.protocol == "openai" and backend.name in named
+        is_named = backend.protocol in _OF_MODELS and backend.name in named
         yield replace(backend, answers_for_others=True) if is_named else backend
 
 
@@ -157,14 +171,15 @@ def _requests_max(service: Workload) -> int | None:
     return service.runs.parallel * max(1, scale.min, scale.max) + scale.queue.max
 
 
-def _may_sleep(backends: Sequence[Backend], sleep: Sleep) -> Iterator[Backend]:
+def _may_sleep(backends: Sequence[Backend], sleep: Sleep, scale: Scale | None) -> Iterator[Backend]:
     """Yield the backends of a model that may sleep: none with endpoints while it holds requests.
 
     Its replicas are listed under each generation that has sent them requests, so that these can be counted.
     """
+    idle_after_s = scale.idle_after if scale and scale.min == 0 else None
     for backend in backends:
         held = () if sleep.hold else backend.endpoints
-        yield replace(backend, generation=sleep.generation, hold=sleep.hold, endpoints=held)
+        yield replace(backend, generation=sleep.generation, idle_after_s=idle_after_s, hold=sleep.hold, endpoints=held)
         for generation in sleep.left if backend.endpoints else ():
             yield _left(backend, backend.endpoints, generation)
 
@@ -179,6 +194,7 @@ def _left(backend: Backend, endpoints: tuple[Endpoint, ...], generation: int | N
         generation=generation,
         requests_max=backend.requests_max,
         reuses_connections=backend.reuses_connections,
+        answers_for_others=backend.answers_for_others,
     )
 
 

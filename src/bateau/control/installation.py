@@ -24,7 +24,7 @@ from bateau.render.installation.chart import chart
 from bateau.render.installation.objects import Installation, controller_objects, gateway_objects, namespace_of
 from bateau.render.installation.rights import DocumentResource, Right, rights_of_controller
 from bateau.specs import custom_resource_definitions
-from bateau.specs.kinds import KINDS
+from bateau.specs.kinds import STORED
 
 _VERSION: Final = re.compile(r"v?\d+\.\d+\.\d+\S*").fullmatch
 _KIND: Final = "bateau"
@@ -35,9 +35,13 @@ def rights() -> tuple[Right, ...]:
     group = API_VERSION.partition("/")[0]
     return rights_of_controller(
         [
-            DocumentResource(group=group, plural=each.resource.plural, reported=each.to_workload is not None)
-            for each in KINDS.values()
-            if each.resource and (each.to_workload is not None or each.name == "Policy")
+            DocumentResource(
+                group=group,
+                plural=each.resource.plural,
+                reported=each.to_workload is not None or each.resource.reported,
+            )
+            for each in STORED
+            if each.resource
         ]
     )
 

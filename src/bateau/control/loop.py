@@ -1,6 +1,6 @@
 """The one loop of a site: compare the specs with the running services, and close the gap.
 
-Called by control.status, wiring.affinity, wiring.local and wiring.metrics.
+Called by control.status and wiring.
 
 Invariant: level-triggered. A turn starts from the current observation; a wake-up says only that something may differ.
 Held by tests/control/test_texts.py and tests/control/test_snapshots.py::test_quiet_turns_make_no_snapshot.
@@ -88,7 +88,7 @@ class Control:
         self.own = OwnServices(ports.own_services)
         self.affinity = Affinity(ports.no_affinity)
         self.traffic = CurrentTraffic(sorted(self.planes.proxies), ports.secret, self.scaling, self.affinity)
-        self._tasks: Mapping[str, ModelTask] = {}
+        self._files: Mapping[str, ModelFile] = {}
         self._walked = Latest[Outcome]()
         self._current = False  # whether `outcome` belongs to the currently desired release
         self._addresses = Latest[Mapping[str, str]]()
@@ -97,10 +97,10 @@ class Control:
         self._reading: asyncio.Task[None] | None = None
         self._observed: Observed | None = None
 
-    @property
-    def tasks(self) -> Mapping[str, ModelTask]:
-        """The task of each model whose file is known, by service key."""
-        return self._tasks
+    def task(self, key: str) -> ModelTask | None:
+        """Return the task of a model by its service key; None if its file is not known."""
+        file = self._files.get(key)
+        return file.header.task if file else None
 
     @property
     def ports(self) -> Ports:
@@ -256,9 +256,8 @@ class Control:
         awake = {key: source for key, source in models.items() if key not in asleep}
         files = {**self.fetches.here(asleep), **self.fetches.follow(awake)}  # a model is fetched when it wakes up
         # A temporarily missing file does not change the routes of the running replicas.
-        tasks: dict[str, ModelTask] = {key: task for key, task in self._tasks.items() if key in models}
-        tasks.update((key, file.header.task) for key, file in files.items())
-        self._tasks = self._tasks if tasks == self._tasks else tasks
+        known = {**{key: file for key, file in self._files.items() if key in models}, **files}
+        self._files = self._files if known == self._files else known
         failing = {replica.service for replica in self.observed.replicas if replica.state is ReplicaState.BACKOFF}
         self.fetches.doubt(source for service, source in models.items() if service in failing)
         before, outcome = self.outcome, self._outcome(files)
@@ -376,7 +375,7 @@ class Control:
     def _traffic_now(self) -> Traffic:
         """Return the traffic that the planes should have."""
         numbers = self._app_ports.numbers
-        return self.traffic.now(self.release, self.observed, tasks=self._tasks, app_ports=numbers)
+        return self.traffic.now(self.release, self.observed, files=self._files, app_ports=numbers)
 
     def ready_services(self) -> frozenset[str]:
         """Return the services whose replicas are all ready and of the desired revision, with no step pending."""

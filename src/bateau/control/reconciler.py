@@ -34,7 +34,8 @@ Declare = Callable[[Mapping[str, str]], Awaitable[Declared]]
 class Reconciler:
     """Reads texts, declares units, and gives them to a runtime. `changed` is called whenever anything is new.
 
-    `taken` has the texts of `declared`. `trouble` has the reason if they could not be read or declared.
+    `taken` has the texts of `declared`, and `sound` is the latest one that may be applied. `trouble` has the reason if
+    texts could not be read or declared.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Reconciler:
         self._stale = asyncio.Event()
         self.taken: Mapping[str, str] = {}
         self.declared: Declared | None = None
+        self.sound: Declared | None = None
         self.trouble: str | None = None
         self.reads = 0
         self.failures = 0
@@ -101,6 +103,7 @@ class Reconciler:
             logger.error("%s: %s", self.name, declared.wrong)
         self.taken, self.declared = texts, declared
         if declared.wrong is None:
+            self.sound = declared
             self._runtime.apply(declared.units, held=declared.refused.keys())
 
     async def _follow(self) -> None:

@@ -276,7 +276,7 @@ def _facts(now: _Now, service: Workload, replicas: Sequence[Replica]) -> Facts:
         progress=control.fetches.progress.get(source or ""),
         address=now.addresses.get(key),
         capacity=outcome.placement.capacities.get(key) if outcome else None,
-        task=control.tasks.get(key),
+        task=control.task(key),
         rolled_out=key in now.rolled_out,
         reached=control.reach.of(source),
         asleep=key in control.scaling.asleep,

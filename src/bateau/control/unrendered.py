@@ -6,31 +6,36 @@ Invariant: a service that is missing because of an error, or because a program i
 by tests/wiring/test_plan_baseline.py.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from bateau.control.assembly import Assembled, is_lacking
 from bateau.control.path import Written
+from bateau.control.stored_keys import without_effect
 from bateau.domain.finding import Finding
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.spec import Spec
 from bateau.plan import Unrendered
 from bateau.specs import Reading
+from bateau.specs.kinds.key import keys_of
 
 
-def keys_not_rendered(specs: Iterable[Spec], environment: str | None) -> tuple[Finding, ...]:
-    """Return a finding for each Key: clusters have no object for it."""
-    says = "not rendered: keys work on one machine only; on clusters, NetworkPolicies decide who reaches the gateway"
+def keys_not_rendered(specs: Sequence[Spec], environment: str | None) -> tuple[Finding, ...]:
+    """Return a finding for each Key: clusters have no object for it; and for limits that clusters do not count."""
+    keys = {key.name: key for key in keys_of(specs, environment)}
+    says = "not rendered: a controller that follows the specs gives keys to the gateway of its cluster"
     return tuple(
         Finding(
             rule="render",
             subject=f"key/{spec.name}",
             verdict="warning",
-            says=says,
+            says=each,
             where=spec.position,
             environment=environment,
         )
         for spec in specs
         if spec.kind == "Key"
+        for each in (says, without_effect(keys[spec.name]) if spec.name in keys else None)
+        if each
     )
 
 

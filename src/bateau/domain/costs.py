@@ -123,16 +123,18 @@ class Rates:
         """Return this history with the costs of now; the same object if none differ.
 
         A model that was not known before has had its costs since `began`. One that is not in `costs` keeps its last.
+        Costs that were declared in the future, by a clock that was set back since, are those from now on.
         """
+        known = {name: _until(rates, now) for name, rates in self.by_model.items()}
         changed = {
-            name: Rate(since=now if name in self.by_model else began, costs=found)
+            name: Rate(since=now if name in known else min(began, now), costs=found)
             for name, found in costs.items()
-            if name not in self.by_model or self.by_model[name][-1].costs != found
+            if name not in known or known[name][-1].costs != found
         }
-        if not changed:
+        if not changed and known == self.by_model:
             return self
-        added = {name: (*self.by_model.get(name, ()), rate) for name, rate in changed.items()}
-        return replace(self, by_model={**self.by_model, **added})
+        added = {name: (*known.get(name, ()), rate) for name, rate in changed.items()}
+        return replace(self, by_model={**known, **added})
 
     def without(self, *, before: float) -> "Rates":
         """Return this history without the costs of a time that is over."""
@@ -145,6 +147,10 @@ class Rates:
             for name, rates in self.by_model.items()
         }
         return replace(self, by_model=found)
+
+
+def _until(rates: tuple[Rate, ...], now: float) -> tuple[Rate, ...]:
+    return tuple(replace(rate, since=min(rate.since, now)) for rate in rates) if rates[-1].since > now else rates
 
 
 @dataclass(slots=True)

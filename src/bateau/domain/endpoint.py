@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from bateau.domain.model_file import ModelTask
+from bateau.domain.model_file import ModelFile, ModelTask
 from bateau.domain.workload import Limits, Routing
 
 # "leaving": the service gets no new requests; those in flight are counted until they end.
@@ -59,12 +59,14 @@ class Backend:
     is the name of the model at an external API, if it differs. `task` is the task of the model, None if unknown.
     `created` is in seconds since the epoch, None if unknown. `aliases` are more names of a model in request bodies.
 
-    A service that may sleep has a `generation`, which grows whenever it falls asleep. While it has a `hold`, requests
+    A service that may sleep has a `generation`, which grows whenever it falls asleep, `idle_after_s` seconds after its
+    last request. While it has a `hold`, requests
     wait, and the plane reports the generation that they ask for. At most `requests_max` requests are in flight or wait
     at its replicas, None: as many as the plane allows. `limits` are those of a model, and
     `routing` says which other models answer its requests. `answers_for_others`: another model's `routing` names it.
     `reuses_connections`: a connection may carry one request after another; see `Port`.
-    `affinity`: the requests of a conversation go to one replica now, if the plane can do that.
+    `affinity`: the requests of a conversation go to one replica now, if the plane can do that. `file` is the file of
+    a model, and `engine` the name of the engine that has it, None where they are not known.
     """
 
     service: str
@@ -80,6 +82,7 @@ class Backend:
     created: int | None = None
     aliases: tuple[str, ...] = ()
     generation: int | None = None
+    idle_after_s: float | None = None
     hold: Hold | None = None
     requests_max: int | None = None
     limits: Limits = field(default_factory=Limits)
@@ -87,6 +90,8 @@ class Backend:
     answers_for_others: bool = False
     reuses_connections: bool = False
     affinity: bool = False
+    file: ModelFile | None = None
+    engine: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

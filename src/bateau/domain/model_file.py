@@ -1,6 +1,6 @@
 """A model file on disk, and the properties in its header.
 
-Made by sources; read by place (does it fit?) and by render.process (how to start it).
+Made by sources; read by place (does it fit?), by render.process (how to start it) and by traffic (what clients learn).
 """
 
 from dataclasses import dataclass
@@ -13,7 +13,10 @@ ModelTask = Literal["generate", "embed", "rerank"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelHeader:
-    """The properties of a GGUF header that serving needs. Lengths are in tokens; the KV cache is sized for f16."""
+    """The properties of a GGUF header that serving needs. Lengths are in tokens; the KV cache is sized for f16.
+
+    `parameters` is the number of weights; `quantization` is its name, such as "Q4_K_M". None: not known.
+    """
 
     architecture: str
     name: str | None
@@ -21,6 +24,8 @@ class ModelHeader:
     kv_bytes_per_token: int | None
     chat_template: bool
     task: ModelTask
+    parameters: int | None = None
+    quantization: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from dataclasses import dataclass, field
 class Validation:
     """A CEL rule about the field at `on`, which is `self` in it, with its message.
 
-    `field` is the path below `on` that an error names. `message_expression` is CEL that replaces `message`.
+    `field` is the path below `on` that an error names. `message_expression` is CEL that replaces `message`. The API
+    server repeats a wrong value unless it is `concealed`.
     """
 
     on: str
@@ -22,6 +23,7 @@ class Validation:
     message: str
     field: str | None = None
     message_expression: str | None = None
+    concealed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,7 @@ class Resource:
     """The names of a kind in the API, its columns and its rules.
 
     `limits` has, by path, `maxLength`, `maxItems` or `maxProperties`. The API server requires one wherever the cost of
-    a rule depends on it.
+    a rule depends on it. With `reported`, the controller writes conditions to documents that are not services, too.
     """
 
     plural: str
@@ -47,3 +49,4 @@ class Resource:
     columns: tuple[Column, ...]
     validations: tuple[Validation, ...] = ()
     limits: Mapping[str, Mapping[str, int]] = field(default_factory=dict[str, Mapping[str, int]])
+    reported: bool = False

@@ -10,7 +10,6 @@ from collections.abc import Container, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Final
 
-from bateau.domain.costs import CostSum
 from bateau.domain.used import NO_KEY, NO_MODEL, UNKNOWN_OWNER, Sum, Used
 from bateau.kit.json_value import ReadObject, is_object, text_at
 
@@ -29,7 +28,7 @@ class Series:
 OTHER: Final = Series("(other)", "(other)", "(other)")
 
 
-_COUNTS: Final = tuple(each.name for each in fields(Sum) if isinstance(each.default, int))
+_COUNTS: Final = tuple(each.name for each in fields(Sum))
 
 
 class UsageCounters:
@@ -61,8 +60,8 @@ class UsageCounters:
         self._owners = {series.key: series.owner for series in self._sums}
 
     def sums(self) -> Mapping[Series, Sum]:
-        """Return a copy of the sums, without costs, which have a history of their own."""
-        return {series: replace(each, costs=CostSum()) for series, each in self._sums.items()}
+        """Return a copy of the sums."""
+        return {series: replace(each) for series, each in self._sums.items()}
 
     def trees(self) -> Sequence[ReadObject]:
         """Return the sums as JSON."""

@@ -19,6 +19,13 @@ By = Literal["key", "owner", "model", "day", "hour"]
 NO_KEY: Final = "(no key)"
 NO_MODEL: Final = "(no model)"
 UNKNOWN_OWNER: Final = "(unknown)"
+# The paths at which tokens are counted and none are used.
+COUNTING: Final = (
+    "/v1/messages/count_tokens",
+    "/v1/responses/input_tokens",
+    "/v1/chat/completions/input_tokens",
+)
+_USE_NONE: Final = frozenset((*COUNTING, "/tokenize"))
 _ERROR: Final = 400
 _NO_RATES: Final = Rates()
 # The replicas of a model are model.NAME.NUMBER, an external API is model.NAME@HOST.
@@ -89,7 +96,7 @@ class Used:
     def tokens(self) -> Tokens | None:
         """The tokens that were used; None if they are not known. An error that does not say any has used none."""
         if self.tokens_in is None and self.tokens_out is None:
-            return Tokens() if self.is_error else None
+            return Tokens() if self.is_error or self.path in _USE_NONE else None
         return Tokens(input=self.tokens_in or 0, cached=self.tokens_cached or 0, output=self.tokens_out or 0)
 
 
@@ -106,7 +113,7 @@ class Refusal:
 class Sum:
     """The sum of requests; `errors` are those with a status of 400 or more, `uncounted` those without tokens.
 
-    The tokens and costs of `estimated` ones are in the sums.
+    The tokens of `estimated` ones are in the sum.
     """
 
     requests: int = 0
@@ -116,14 +123,12 @@ class Sum:
     tokens_out: int = 0
     uncounted: int = 0
     estimated: int = 0
-    costs: CostSum = field(default_factory=CostSum)
 
-    def add(self, used: Used, rates: Rates = _NO_RATES) -> None:
-        """Add one request. `rates` are the costs of models."""
+    def add(self, used: Used) -> None:
+        """Add one request."""
         self.requests += 1
         self.errors += used.is_error
         self.uncounted += used.tokens is None
-        self.costs.add(used.tokens, rates.of(used.answered_by, used.at))
         self.estimated += used.estimated
         self.tokens_in += used.tokens_in or 0
         self.tokens_cached += used.tokens_cached or 0
@@ -131,11 +136,24 @@ class Sum:
 
 
 @dataclass(frozen=True, slots=True)
-class Summary:
-    """Sums by group, in the order of groups, and of all."""
+class Group:
+    """The sum of some requests, and what they cost. The tokens of estimated ones are in both."""
 
-    by: Mapping[str, Sum] = field(default_factory=dict[str, Sum])
-    total: Sum = field(default_factory=Sum)
+    sum: Sum = field(default_factory=Sum)
+    costs: CostSum = field(default_factory=CostSum)
+
+    def add(self, used: Used, rates: Rates) -> None:
+        """Add one request. `rates` are the costs of models."""
+        self.sum.add(used)
+        self.costs.add(used.tokens, rates.of(used.answered_by, used.at))
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Groups of requests, in the order of their names, and all together."""
+
+    by: Mapping[str, Group] = field(default_factory=dict[str, Group])
+    total: Group = field(default_factory=Group)
 
 
 def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str], rates: Rates = _NO_RATES) -> Summary:
@@ -145,13 +163,13 @@ def summary(requests: Iterable[Used], by: By, *, owners: Mapping[str, str], rate
     owner, unless it was cut; then it is that of the request before it with a token of the same subject.
     """
     group, owners = _GROUPS[by], dict(owners)
-    found: dict[str, Sum] = {}
-    total = Sum()
+    found: dict[str, Group] = {}
+    total = Group()
     for used in requests:
         total.add(used, rates)
         if used.key and used.owner:
             owners[used.key] = used.owner
-        found.setdefault(group(used, owners), Sum()).add(used, rates)
+        found.setdefault(group(used, owners), Group()).add(used, rates)
     return Summary(by=dict(sorted(found.items())), total=total)
 
 

@@ -130,13 +130,16 @@ class KeyLimits:
 
     requests_per_minute: int | None = described("Requests per minute.", default=None, minimum=1, examples=(60,))
     tokens_per_minute: int | None = described(
-        "Tokens per minute, of questions and answers together.", default=None, minimum=1, examples=(60000,)
+        "Tokens per minute, of questions and answers together, on one machine only.",
+        default=None,
+        minimum=1,
+        examples=(60000,),
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Limits on the usage of a model, on one machine only. All of its clients share them."""
+    """Limits on the usage of a model. All of its clients share them. On clusters, each gateway counts for itself."""
 
     requests_per_minute: int | None = described(
         "Requests per minute of all clients together.",
@@ -145,7 +148,7 @@ class Limits:
         examples=(600,),
     )
     tokens_per_minute: int | None = described(
-        "Tokens per minute of all clients together, of questions and answers.",
+        "Tokens per minute of all clients together, of questions and answers, on one machine only.",
         default=None,
         minimum=1,
         examples=(200000,),

@@ -42,6 +42,7 @@ _KEPT_KEYS: Final = frozenset(
         "general.type",
         "general.name",
         "general.alignment",
+        "general.file_type",
         "split.count",
         "tokenizer.chat_template",
     }
@@ -112,6 +113,15 @@ _BLOCKS: Final[Mapping[int, tuple[int, int]]] = {
     39: (32, 17),  # MXFP4
 }
 
+# The types of most tensors by their numbers: llama_ftype of llama.h.
+_NUMBERED_TYPES: Final = (
+    "0:F32 1:F16 2:Q4_0 3:Q4_1 7:Q8_0 8:Q5_0 9:Q5_1 10:Q2_K 11:Q3_K_S 12:Q3_K_M 13:Q3_K_L 14:Q4_K_S 15:Q4_K_M "
+    "16:Q5_K_S 17:Q5_K_M 18:Q6_K 19:IQ2_XXS 20:IQ2_XS 21:Q2_K_S 22:IQ3_XS 23:IQ3_XXS 24:IQ1_S 25:IQ4_NL 26:IQ3_S "
+    "27:IQ3_M 28:IQ2_S 29:IQ2_M 30:IQ4_XS 31:IQ1_M 32:BF16 36:TQ1_0 37:TQ2_0 38:MXFP4_MOE"
+)
+_FILE_TYPES: Final = {
+    int(number): name for number, _, name in (each.partition(":") for each in _NUMBERED_TYPES.split())
+}
 _POOLINGS: Final = ("none", "mean", "cls", "last", "rank")  # llama_pooling_type of llama.h
 
 _OTHER_FORMATS: Final[tuple[tuple[bytes, str], ...]] = (
@@ -136,6 +146,8 @@ class GgufError(Exception):
 class Gguf:
     """The content of a header. Lengths are in tokens; None if the header has no value.
 
+    `parameters` is the number of weights in all tensors. `file_type` is the name of the quantisation, such as "Q4_K_M".
+
     `kv_bytes_per_token` is the f16 KV cache of one token over all layers with attention. It is an upper bound if the
     model uses a sliding window, and None if the header does not give the shape of its heads.
     """
@@ -152,6 +164,8 @@ class Gguf:
     split_count: int
     tensor_count: int
     bytes_expected: int
+    parameters: int
+    file_type: str | None
 
 
 def read_gguf(path: Path) -> Gguf:
@@ -169,11 +183,13 @@ def read_gguf(path: Path) -> Gguf:
         reader.announced(tensor_count, of="tensors", bytes_min=_TENSOR_BYTES_MIN, limit=_TENSORS_MAX)
         reader.announced(key_count, of="keys", bytes_min=_KEY_BYTES_MIN, limit=_KEYS_MAX)
         values = _values(reader, key_count)
-        bytes_expected = _bytes_expected(reader, tensor_count, values)
+        bytes_expected, parameters = _sizes(reader, tensor_count, values)
     if size_bytes < bytes_expected:
         msg = f"is truncated: expected {bytes_expected} bytes, found {size_bytes}"
         raise GgufError(msg)
-    return _header(values, version=version, tensor_count=tensor_count, bytes_expected=bytes_expected)
+    return _header(
+        values, version=version, tensor_count=tensor_count, bytes_expected=bytes_expected, parameters=parameters
+    )
 
 
 class _Reader:
@@ -333,9 +349,9 @@ def _skip_items(reader: _Reader, item_kind: int, *, count: int, depth: int) -> N
         _skip(reader, item_kind, depth=depth)
 
 
-def _bytes_expected(reader: _Reader, tensor_count: int, values: Mapping[str, Value]) -> int:
-    """Return the smallest size of the file, in bytes, that contains all the tensors it announces."""
-    end = 0
+def _sizes(reader: _Reader, tensor_count: int, values: Mapping[str, Value]) -> tuple[int, int]:
+    """Return the smallest size of the file, in bytes, that contains all tensors, and the number of their weights."""
+    end = parameters = 0
     for _ in range(tensor_count):
         reader.string(_KEY_BYTES_MAX, "tensor name")
         dimensions = reader.number("<I")
@@ -345,6 +361,7 @@ def _bytes_expected(reader: _Reader, tensor_count: int, values: Mapping[str, Val
         elements = 1
         for _ in range(dimensions):
             elements *= reader.number("<Q")
+        parameters += elements
         # A type newer than this table counts as 0 bytes: only its offset must be inside the file.
         block, block_bytes = _BLOCKS.get(reader.number("<I"), (1, 0))
         end = max(end, reader.number("<Q") + -(-elements // block) * block_bytes)
@@ -354,10 +371,12 @@ def _bytes_expected(reader: _Reader, tensor_count: int, values: Mapping[str, Val
         raise GgufError(msg)
     # Some writers omit the padding after the last tensor; the tensors themselves must be complete.
     start = -(-reader.position // alignment) * alignment
-    return start + end if tensor_count else reader.position
+    return start + end if tensor_count else reader.position, parameters
 
 
-def _header(values: Mapping[str, Value], *, version: int, tensor_count: int, bytes_expected: int) -> Gguf:
+def _header(
+    values: Mapping[str, Value], *, version: int, tensor_count: int, bytes_expected: int, parameters: int
+) -> Gguf:
     architecture = _text(values, "general.architecture")
     if architecture is None:
         msg = "has no general.architecture in its header"
@@ -375,7 +394,13 @@ def _header(values: Mapping[str, Value], *, version: int, tensor_count: int, byt
         split_count=_integer(values, "split.count") or 1,
         tensor_count=tensor_count,
         bytes_expected=bytes_expected,
+        parameters=parameters,
+        file_type=_file_type(_integer(values, "general.file_type")),
     )
+
+
+def _file_type(number: int | None) -> str | None:
+    return None if number is None else _FILE_TYPES.get(number)
 
 
 def _pooling(number: int | None) -> str | None:

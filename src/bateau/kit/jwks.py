@@ -1,6 +1,9 @@
 """Take from a JSON Web Key Set the keys that may verify signatures.
 
-Called by api.issuer_json, cli.issuers and sources.issuer. Source: RFC 7517; RFC 7518, section 6; RFC 8037.
+Called by api.issuer_json, cli.issuers, sources.issuer and store.issuers. Source: RFC 7517; RFC 7518, section 6; RFC
+8037.
+
+Envoy refuses the keys of all issuers where it cannot use any of one, so only keys that it can use are taken.
 
 Invariant: no symmetric key is returned, because whoever knows it could sign, and no private part of a key; and every
 key that is returned is one of its kind. Held by tests/kit/test_jwks.py.
@@ -22,6 +25,7 @@ _CURVES: Final[Mapping[str, type[ec.EllipticCurve]]] = {
     "P-384": ec.SECP384R1,
     "P-521": ec.SECP521R1,
 }
+_ALGORITHM_OF_CURVE: Final = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512"}
 _ED25519: Final = "Ed25519"
 _MEMBERS: Final = {
     "RSA": ("n", "e"),
@@ -57,11 +61,14 @@ def _public(key: Mapping[str, Json]) -> Mapping[str, str] | None:
     members = {name: text_at(key, name) for name in _MEMBERS.get(kind, ())}
     if not members or text_at(key, "use") not in {"", "sig"} or text_at(key, "alg") not in {"", *_ALGORITHMS[kind]}:
         return None
+    about = {name: text for name in ("kid", "alg") if (text := text_at(key, name))}
     try:
         _check(kind, members)
-    except ValueError:
+        about.get("kid", "").encode()
+    except ValueError:  # the UnicodeEncodeError of a half of a character is one
         return None
-    about = {name: text for name in ("kid", "alg") if (text := text_at(key, name))}
+    if kind == "EC" and about.get("alg") not in {None, _ALGORITHM_OF_CURVE[members["crv"]]}:
+        return None
     return {"kty": kind, **about, **members}
 
 

@@ -1,6 +1,6 @@
 """Amounts of money in a currency.
 
-Called by api.key_json, api.usage_json, cli.key_limits, cli.keys, domain.api_key, domain.costs and store.keys.
+Called by api, cli, domain, specs and store.
 
 Invariant: an amount is exact: it is never a binary fraction. Held by
 tests/kit/test_money.py::test_a_sum_is_exact_in_any_order.
@@ -15,7 +15,9 @@ from typing import Final
 CURRENCY: Final = "[A-Z]{3}"
 CURRENCY_SAYS: Final = "three capital letters, such as EUR"
 
-_MONEY: Final = re.compile(rf"(?P<amount>\d{{1,12}}(\.\d{{1,9}})?) ?(?P<currency>{CURRENCY})", re.ASCII)
+MONEY: Final = rf"[0-9]{{1,12}}([.][0-9]{{1,9}})? ?{CURRENCY}"
+
+_MONEY: Final = re.compile(rf"(?P<amount>[0-9]{{1,12}}([.][0-9]{{1,9}})?) ?(?P<currency>{CURRENCY})")
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ Source: JSON Schema 2020-12.
 import dataclasses
 import inspect
 from collections.abc import Mapping
+from typing import cast
 
 from bateau.kit.json_value import JsonObject
 from bateau.kit.position import steps
@@ -83,9 +84,13 @@ def written(value: object, shape: Shape) -> str | None:
     >>> from bateau.kit.schema_field import shape_of
     >>> written(600.0, shape_of(Seconds)), written((), shape_of(tuple[str, ...])), written(True, shape_of(bool))
     ('10m', None, 'true')
+    >>> written(("a", "b"), shape_of(tuple[str, ...]))
+    '[a, b]'
     """
-    if value is None or value in ((), {}) or dataclasses.is_dataclass(value):
+    if value is None or value in ((), {}, "") or dataclasses.is_dataclass(value):
         return None
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(str, cast('tuple[object, ...]', value)))}]"
     if shape.of == "quantity" and isinstance(value, int | float):
         return FORMATTERS[shape.inner](value)
     return str(value).lower() if isinstance(value, bool) else str(value)

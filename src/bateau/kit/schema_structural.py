@@ -12,7 +12,7 @@ evaluated.
 import inspect
 import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, cast
 
 from bateau.kit.json_value import Json, JsonObject, is_array
 from bateau.kit.schema import FORMATTERS
@@ -59,6 +59,8 @@ def _field(declared: Field, extras: Extras, at: str) -> JsonObject:
     if default is not None:
         plain = shape.of in ("integer", "number", "boolean")
         schema["default"] = declared.default if plain and isinstance(declared.default, int | float) else default
+        if shape.of == "list":
+            schema["default"] = [*cast("tuple[Json, ...]", declared.default)]
     elif shape.of == "object" and not shape.nullable and _has_defaults(shape.inner):
         schema["default"] = {}  # the server then fills the fields in it, as hydration does
     return schema

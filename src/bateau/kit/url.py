@@ -1,7 +1,7 @@
 """Parse and check URLs and image references.
 
-Called by control.reach, specs.kinds.app, specs.kinds.key, specs.kinds.model, traffic.envoy.clusters and wiring.issuers.
-Sources: RFC 3986; RFC 1123 for host names; the grammar of references in the OCI distribution project.
+Called by control.reach, sources.issuer, specs.kinds.app, specs.kinds.key, specs.kinds.model, traffic.envoy.clusters and
+wiring.issuers. Sources: RFC 3986; RFC 1123 for host names; the grammar of references in the OCI distribution project.
 
 Invariant: every accepted URL has a host with a valid name or address, and a port in range. Held by
 tests/kit/test_url.py.

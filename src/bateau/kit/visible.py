@@ -1,13 +1,14 @@
 """Escape control characters, so that text from other people cannot control the terminal.
 
-Called by cli, ui.log_lines, ui.words and wiring.spans.
+Called by cli, ui.log_lines, ui.words, wiring.issuers and wiring.spans.
 """
 
 import re
 from typing import Final
 
-# The control characters of ASCII and Latin-1, except line feed and tab, and those that change the direction of text.
-_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+# The control characters of ASCII and Latin-1, except line feed and tab, those that change the direction of text, and
+# halves of characters, which no terminal takes.
+_STEERING: Final = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def visible(text: str) -> str:

@@ -18,7 +18,7 @@ from http import HTTPStatus
 from typing import Final
 from uuid import UUID
 
-from bateau.domain.used import Used
+from bateau.domain.used import COUNTING, Used
 
 Value = str | bool | int | float | Sequence[str]
 
@@ -32,7 +32,7 @@ _OPERATIONS: Final = {
     # The conventions have no names for these.
     "/v1/rerank": "rerank",
     "/v1/reranking": "rerank",
-    "/v1/messages/count_tokens": "count_tokens",
+    **dict.fromkeys(COUNTING, "count_tokens"),
 }
 _OTHER_OPERATION: Final = "other"  # a path that is the client's text
 _TRACEPARENT: Final = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")

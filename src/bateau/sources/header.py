@@ -49,6 +49,8 @@ def model_header(path: Path, *, says: str) -> ModelHeader:
         kv_bytes_per_token=gguf.kv_bytes_per_token,
         chat_template=gguf.chat_template,
         task=_task(gguf),
+        parameters=gguf.parameters,
+        quantization=gguf.file_type,
     )
 
 

@@ -15,6 +15,7 @@ from typing import Final
 from bateau.domain.errors import SourceError, SourceUnreachable
 from bateau.kit.json_value import Json, text_at
 from bateau.kit.jwks import public_keys
+from bateau.kit.url import UrlError, parsed
 from bateau.sources.http import status_error
 from bateau.sources.page import page
 from bateau.sources.session import Session
@@ -47,8 +48,11 @@ async def _keys(http: Session, url: str) -> str:
             hint=f"tokens are compared by this text: use {named}" if named else "is this the URL of an OIDC issuer?",
         )
     at = text_at(about, "jwks_uri")
-    if not at:
-        raise SourceError(f"the document at {where} has no jwks_uri", hint="is this the URL of an OIDC issuer?")
+    try:
+        parsed(at)
+    except UrlError as error:
+        says = f"a jwks_uri that cannot be used: {error.says}" if at else "no jwks_uri"
+        raise SourceError(f"the document at {where} has {says}", hint="is this the URL of an OIDC issuer?") from error
     found = public_keys(await _json(http, at))
     if found is None:
         raise SourceError(

@@ -36,7 +36,7 @@ class Page:
         """Return the body as JSON. Raises SourceError."""
         try:
             return json.loads(self.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SourceError(f"{says}: the answer is not JSON") from error
 
 

@@ -19,13 +19,20 @@ from bateau.kit.schema_structural import VALIDATIONS, structural_schema, text_ru
 from bateau.specs.kinds import KINDS
 
 _GROUP, _, _VERSION = API_VERSION.partition("/")
-_SERVICE: Final = (  # the first three are those of a ReplicaSet
+_COUNTS: Final = (  # those of a ReplicaSet
     Column(name="Desired", path=".spec.replicas", type="integer"),
     Column(name="Current", path=".status.replicas", type="integer"),
     Column(name="Ready", path=".status.readyReplicas", type="integer"),
+)
+_ANSWER: Final = (
     Column(name="Reason", path='.status.conditions[?(@.type=="Ready")].reason'),
     Column(name="Message", path='.status.conditions[?(@.type=="Ready")].message', wide=True),
 )
+_SCALE: Final[JsonObject] = {
+    "specReplicasPath": ".spec.replicas",
+    "statusReplicasPath": ".status.replicas",
+    "labelSelectorPath": ".status.selector",
+}
 _AGE: Final = Column(name="Age", path=".metadata.creationTimestamp", type="date")
 
 
@@ -36,7 +43,8 @@ def custom_resource_definitions() -> list[JsonObject]:
 
 def _definition(kind: Kind, resource: Resource) -> JsonObject:
     service = kind.to_workload is not None
-    columns = [*resource.columns, *(_SERVICE if service else ()), _AGE]
+    reported = service or resource.reported
+    columns = [*resource.columns, *(_COUNTS if service else ()), *(_ANSWER if reported else ()), _AGE]
     version: JsonObject = {
         "name": _VERSION,
         "served": True,
@@ -44,15 +52,8 @@ def _definition(kind: Kind, resource: Resource) -> JsonObject:
         "additionalPrinterColumns": [_column(each) for each in columns],
         "schema": {"openAPIV3Schema": _document(kind, resource)},
     }
-    if service:
-        version["subresources"] = {
-            "status": {},
-            "scale": {
-                "specReplicasPath": ".spec.replicas",
-                "statusReplicasPath": ".status.replicas",
-                "labelSelectorPath": ".status.selector",
-            },
-        }
+    if reported:
+        version["subresources"] = {"status": {}, **({"scale": _SCALE} if service else {})}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
@@ -79,7 +80,7 @@ def _column(column: Column) -> JsonObject:
 
 
 def _document(kind: Kind, resource: Resource) -> JsonObject:
-    """Return the schema of a document. A service must have a `spec`, because a rule without it is not evaluated."""
+    """Return the schema of a document. Many must have a `spec`, because a rule without it is not evaluated."""
     extras = _extras(resource)
     name = text_rule(DNS_LABEL, DNS_LABEL_SAYS, of="self.metadata.name")
     own = extras.get("", {}).get(VALIDATIONS)
@@ -95,8 +96,8 @@ def _document(kind: Kind, resource: Resource) -> JsonObject:
         "properties": properties,
         VALIDATIONS: [{**name, "fieldPath": ".metadata.name"}, *(own if is_array(own) else [])],
     }
-    if kind.to_workload:
-        properties["status"] = _status()
+    if kind.to_workload or resource.reported:
+        properties["status"] = _status(counts=kind.to_workload is not None)
         document["required"] = ["spec"]
     return document
 
@@ -118,27 +119,33 @@ def _rule(validation: Validation) -> JsonObject:
         rule["fieldPath"] = f".{validation.field}"
     if validation.message_expression is not None:
         rule["messageExpression"] = validation.message_expression
+    if validation.concealed:
+        rule["reason"] = "FieldValueForbidden"  # the one reason whose message has no value
     return rule
 
 
-def _status() -> JsonObject:
-    """Return the schema of a service's status, by the API conventions of Kubernetes."""
+def _status(*, counts: bool) -> JsonObject:
+    """Return the schema of a status, by the API conventions of Kubernetes; with `counts`, that of a service."""
     count: JsonObject = {"type": "integer", "format": "int32", "minimum": 0}
+    replicas: JsonObject = {
+        "replicas": {**count, "description": "Number of replicas that exist."},
+        "readyReplicas": {**count, "description": "Number of replicas that serve requests."},
+        "selector": {"type": "string", "description": "Label selector of the replicas, for autoscalers."},
+    }
+    about, conditions = ("service", "`Ready`, `Progressing` and `Degraded`") if counts else ("document", "`Ready`")
     return {
         "type": "object",
-        "description": "The state of the service, as the controller of Bateau last observed it.",
+        "description": f"The state of the {about}, as the controller of Bateau last observed it.",
         "properties": {
             "observedGeneration": {
                 "type": "integer",
                 "format": "int64",
                 "description": "Generation of the document that the status is about.",
             },
-            "replicas": {**count, "description": "Number of replicas that exist."},
-            "readyReplicas": {**count, "description": "Number of replicas that serve requests."},
-            "selector": {"type": "string", "description": "Label selector of the replicas, for autoscalers."},
+            **(replicas if counts else {}),
             "conditions": {
                 "type": "array",
-                "description": "Conditions of the service: `Ready`, `Progressing` and `Degraded`.",
+                "description": f"Conditions of the {about}: {conditions}.",
                 "x-kubernetes-list-type": "map",
                 "x-kubernetes-list-map-keys": ["type"],
                 "items": _condition(),
@@ -151,7 +158,7 @@ def _condition() -> JsonObject:
     """Return the schema of metav1.Condition."""
     return {
         "type": "object",
-        "description": "One condition of the service.",
+        "description": "One condition.",
         "required": ["type", "status", "lastTransitionTime", "reason", "message"],
         "properties": {
             "type": {

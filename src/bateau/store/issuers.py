@@ -14,14 +14,20 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, get_type_hints
 
+from bateau.domain.api_key import REQUESTS_MAX
 from bateau.domain.errors import ControlError
 from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.kit.json_value import Json, is_array, is_object, object_at, text_at, texts_at
+from bateau.kit.jwks import public_keys
+from bateau.kit.rfc3339 import is_time
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
 _KEYS_FORMAT: Final = 1
 _LISTS: Final = ("audiences", "models")
+_TEXTS: Final = ("name", "url", "owner_claim", "models_claim")
+_IN_LUA: Final = ("name", "owner_claim", "models_claim", "models")
+_QUOTES: Final = frozenset('"\\')
 
 
 class IssuerFile:
@@ -62,7 +68,10 @@ class IssuerFile:
                 found[name] = value
         if not found["audiences"]:
             raise self._damaged("an issuer has no audiences")
-        return Issuer(**found)  # pyright: ignore[reportArgumentType]
+        issuer = Issuer(**found)  # pyright: ignore[reportArgumentType]
+        if wrong := _wrong(issuer):
+            raise self._damaged(f"{wrong} of an issuer is {getattr(issuer, wrong)!r}")
+        return issuer
 
     def _damaged(self, why: str) -> ControlError:
         return ControlError(
@@ -90,22 +99,37 @@ class SigningKeyFile:
         self._file.save({"signing_keys_format": _KEYS_FORMAT, "issuers": rows})
 
 
+def _wrong(issuer: Issuer) -> str | None:
+    """Return the name of a field whose value no command writes, and no gateway could use; None if there is none."""
+    texts = {name: (getattr(issuer, name),) for name in _TEXTS} | {name: getattr(issuer, name) for name in _LISTS}
+    for name, values in texts.items():
+        refused = _QUOTES if name in _IN_LUA else frozenset[str]()
+        if not all(text.isascii() and text.isprintable() and not refused & {*text} for text in values):
+            return name
+    if not is_time(issuer.created_at):
+        return "created_at"
+    requests = issuer.requests_per_minute
+    return "requests_per_minute" if requests is not None and not 0 < requests <= REQUESTS_MAX else None
+
+
 def _keys(row: Mapping[str, Json]) -> SigningKeys | None:
     fetched_at, failing_since = row.get("fetched_at"), row.get("failing_since")
-    url, jwks = text_at(row, "url"), text_at(row, "jwks")
-    if not url or not isinstance(fetched_at, int | float) or not _is_json(jwks):
+    url, jwks = text_at(row, "url"), _public(text_at(row, "jwks"))
+    if not url or jwks is None or not is_time(fetched_at):
         return None
     return SigningKeys(
         url=url,
         jwks=jwks,
         fetched_at=fetched_at,
-        failing_since=failing_since if isinstance(failing_since, int | float) else None,
+        failing_since=failing_since if is_time(failing_since) else None,
         error=text_at(row, "error"),
     )
 
 
-def _is_json(text: str) -> bool:
+def _public(text: str) -> str | None:
+    """Return the keys of a text that a gateway can use, None if there are none."""
     try:
-        return is_object(json.loads(text))
-    except ValueError:
-        return False
+        tree: object = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return public_keys(tree) if is_object(tree) else None

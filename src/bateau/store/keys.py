@@ -16,10 +16,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, get_type_hints
 
-from bateau.domain.api_key import ApiKey
+from bateau.domain.api_key import NUMBER_MAX, ApiKey
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_array, is_object, text_at, texts_at
 from bateau.kit.money import Money
+from bateau.kit.rfc3339 import is_time
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
@@ -27,6 +28,16 @@ _FORMAT: Final = 1
 _FORMAT_WITH_SPECS: Final = 2
 _MONEY: Final = ("money_per_day", "money_per_month")
 _READ_APART: Final = ("models", *_MONEY)
+_TIMES: Final = ("created_at", "expires_at")
+_NUMBERS: Final = (
+    "requests_per_minute",
+    "concurrent",
+    "tokens_per_minute",
+    "tokens_per_day",
+    "tokens_per_month",
+    "kwh_per_day",
+    "kwh_per_month",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,12 +85,16 @@ class KeyFile:
         self._file = StateFile(path)
 
     @property
-    def stamp(self) -> float | None:
-        """When the file was written last, in seconds since the epoch; None if there is none."""
+    def stamp(self) -> tuple[int, int] | None:
+        """Something that differs after each change; None if there is no file.
+
+        The time alone would not do: the kernel's clock of files moves every few milliseconds.
+        """
         try:
-            return self._path.stat().st_mtime
+            about = self._path.stat()
         except OSError:
             return None
+        return about.st_mtime_ns, about.st_ino
 
     def load(self) -> Keyring:
         """Return the keys. Raises ControlError if the file is damaged or of a newer version."""
@@ -135,8 +150,8 @@ class KeyFile:
             key = ApiKey(**fields)  # pyright: ignore[reportArgumentType]
         except (TypeError, ValueError) as error:
             raise self._damaged(str(error)) from error
-        if not all(budget.amount.is_finite() and budget.amount > 0 for budget in key.budgets):
-            raise self._damaged(f"a budget of {key.name} is not more than 0")
+        if wrong := _wrong(key):
+            raise self._damaged(f"{wrong} of {key.name} is {getattr(key, wrong)!r}")
         return key
 
     def _damaged(self, why: str) -> ControlError:
@@ -173,6 +188,17 @@ class ServiceKeyFile:
         """Write the keys. Raises ControlError."""
         rows = [{"name": key.name, "sha256": key.sha256, "models": list(key.models)} for key in keys]
         self._file.save({"keys_format": _FORMAT, "keys": rows})
+
+
+def _wrong(key: ApiKey) -> str | None:
+    """Return the name of a field whose value no command writes, and no gateway could use; None if there is none."""
+    for name in _TIMES:
+        if (time := getattr(key, name)) is not None and not is_time(time):
+            return name
+    for name in _NUMBERS:
+        if (number := getattr(key, name)) is not None and not 0 < number <= NUMBER_MAX:  # not NaN either
+            return name
+    return None
 
 
 def _is_whole_float(value: object, kind: object) -> bool:

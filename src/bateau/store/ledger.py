@@ -20,9 +20,9 @@ import shutil
 import zlib
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 
 from bateau.domain.used import Used
 from bateau.kit.json_value import JsonObject, is_object, text_at
@@ -33,7 +33,10 @@ KEPT_DAYS: Final = 90
 _FORMAT: Final = "1"
 _BEGUN_FORMAT: Final = "begun-1"  # of a line about a request that was sent to a replica
 _FORMAT_FIELD: Final = "v"
+_NAME: Final = "requests-%Y%m%dT%H%M%S"
 _DIGITS_MAX: Final = 16
+_NUMBER_MAX: Final = 10**_DIGITS_MAX
+_TIME_MAX: Final = 10.0**10  # seconds until the year 2286, and milliseconds of 115 days: beyond, a line is damaged
 # More requests do not end before the line about their beginning, which waits 20 ms, is written.
 _ENDED_MAX: Final = 10_000
 _CLIENT_GONE: Final = "DC"
@@ -67,8 +70,7 @@ class Ledger:
         about = self.path.stat()
         began = self._began()
         if about.st_size > _BYTES_MAX or (about.st_size and began is not None and now - began > _DAY_S):
-            stamp = datetime.fromtimestamp(now, UTC).strftime("%Y%m%dT%H%M%S")
-            self.path.replace(self._directory / f"requests-{stamp}.jsonl")
+            self.path.replace(self._next_name(now))
             self.open()
         rotated = self._rotated()
         # A writer that has not answered may still have a renamed file, which is compressed another time.
@@ -103,10 +105,6 @@ class Ledger:
         """Return the files from the oldest one to the one that is written to."""
         return [*self._rotated(), self.path]
 
-    def rotated(self, *, since: float) -> Iterator[Used]:
-        """Yield the requests in older files that began at `since` or later."""
-        yield from (used for used in self._older(since) if not used.cut)
-
     def _older(self, since: float) -> Iterator[Used]:
         for path in self._rotated():
             if path.stat().st_mtime >= since:
@@ -119,6 +117,15 @@ class Ledger:
                 self.damaged += 1
             else:
                 yield used
+
+    def _next_name(self, now: float) -> Path:
+        """Return a name behind those of all older files, also if the clock was set back: readers go by this order."""
+        at = datetime.fromtimestamp(now, UTC)
+        for newest in self._rotated()[-1:]:
+            with suppress(ValueError):  # a person has named it
+                stamp = datetime.strptime(newest.name.partition(".")[0], _NAME).replace(tzinfo=UTC)
+                at = max(at, stamp + timedelta(seconds=1))
+        return self._directory / f"{at.strftime(_NAME)}.jsonl"
 
     def _note_end(self, request: str) -> None:
         """Remember for a while that a request has ended: its two lines have two writers, so either may come first."""
@@ -138,50 +145,6 @@ class Ledger:
         first = next(_lines(self.path), b"")
         used = used_of(first) if first else None  # of either kind
         return used.at if used else None
-
-
-class Tail:
-    """The requests of the file that is written to, as they come; across rotations, each once.
-
-    With `from_now`, those that are there already are left out.
-    """
-
-    def __init__(self, ledger: Ledger, *, from_now: bool = False) -> None:
-        self._ledger = ledger
-        self._skips = from_now
-        self._files: list[IO[bytes]] = []
-        self._begun: dict[int, bytes] = {}  # a line that is not complete yet, by file
-
-    def new(self) -> Iterator[Used]:
-        """Yield the requests that were written since the last call. Raises OSError."""
-        with suppress(FileNotFoundError):
-            inode = self._ledger.path.stat().st_ino
-            if not self._files or os.fstat(self._files[-1].fileno()).st_ino != inode:
-                self._files.append(self._ledger.path.open("rb"))
-                if self._skips:
-                    self._files[-1].seek(0, os.SEEK_END)
-        self._skips = False
-        for file in self._files:
-            yield from self._new(file)
-        # A writer may still have the file before this one, but not the one before that: a rotation takes a minute.
-        for old in self._files[:-2]:
-            self._begun.pop(old.fileno(), None)
-            old.close()
-        self._files = self._files[-2:]
-
-    def close(self) -> None:
-        """Close the files."""
-        for file in self._files:
-            file.close()
-        self._files.clear()
-        self._begun.clear()
-
-    def _new(self, file: IO[bytes]) -> Iterator[Used]:
-        text = self._begun.pop(file.fileno(), b"") + file.read()
-        *lines, begun = text.split(b"\n")
-        if begun:
-            self._begun[file.fileno()] = begun
-        yield from (used for line in lines if (used := used_of(line)) is not None and not used.cut)
 
 
 def _compress(path: Path) -> None:
@@ -222,13 +185,16 @@ def used_of(line: bytes) -> Used | None:
     """
     try:
         tree: object = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     if not is_object(tree) or tree.get(_FORMAT_FIELD) not in {_FORMAT, _BEGUN_FORMAT}:
         return None
     try:
         at = float(text_at(tree, "time"))
     except ValueError:
+        return None
+    duration_ms = _whole(tree, "duration_ms")
+    if not 0 <= at <= _TIME_MAX or (duration_ms or 0) > _TIME_MAX:
         return None
     path, route = text_at(tree, "path"), text_at(tree, "model")
     flags = text_at(tree, "flags").split(",")
@@ -246,7 +212,7 @@ def used_of(line: bytes) -> Used | None:
         tokens_in=tokens_in,
         tokens_cached=cached,
         tokens_out=out,
-        duration_ms=_whole(tree, "duration_ms"),
+        duration_ms=duration_ms,
         first_byte_ms=_whole(tree, "first_byte_ms"),
         bytes_in=_whole(tree, "bytes_in") or 0,
         bytes_out=_whole(tree, "bytes_out") or 0,
@@ -289,4 +255,6 @@ def _whole(tree: JsonObject, name: str) -> int | None:
     value = tree.get(name)
     if isinstance(value, str):  # Envoy writes what a client has sent as text
         return int(value) if value.isdecimal() and len(value) < _DIGITS_MAX else None
-    return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return None
+    return int(value) if 0 <= value < _NUMBER_MAX else None  # a provider may say anything

@@ -3,31 +3,35 @@
 Called by wiring.
 
 A position names files by their first lines, because a file is renamed and compressed, and its number is used again. For
-each of the two files that a writer may still have, it is the number of bytes that were read, as if not compressed.
+each file that a writer may still have, which is not compressed, it has the number of bytes that were read. So all
+readers that have read everything are at the same position, wherever they began.
 
 Invariant: each line is read once, across rotations, compression and a restart with the position that was kept. Held by
 tests/store/test_ledger_reader.py.
+Invariant: a ledger whose files were removed is read from those that are written to now, and no older one again. Held by
+tests/store/test_ledger_reader.py::test_a_ledger_that_was_removed_begins_again_without_its_older_files.
 Refused: the time of the last line as the position. A line is written when its request ends, so times are not in order.
 """
 
 import gzip
 import hashlib
+import os
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final, cast
 
 from bateau.domain.used import Used
-from bateau.kit.json_value import object_at
+from bateau.kit.json_value import JsonObject, is_object
 from bateau.store.ledger import Ledger, used_of
 
 Position = Mapping[str, int]
 
-_WRITTEN_TO: Final = 2  # a writer may have the file before the current one
 _PACKED: Final = ".gz"
 _LOOKS: Final = 3
+_BLOCK: Final = 2**16
 _DAMAGE: Final = (EOFError, zlib.error, gzip.BadGzipFile)
 
 
@@ -61,7 +65,7 @@ class LedgerReader:
         position = dict(self.position)
         try:
             for file in files:
-                offset = position.pop(file.mark, 0)
+                offset = _within(file, position.pop(file.mark, 0))
                 for line in self._lines(file, offset, left):
                     offset += len(line)
                     left -= 1
@@ -71,9 +75,11 @@ class LedgerReader:
                 position[file.mark] = offset
                 if not left:
                     break
+                if file.packed and file is not files[-1]:
+                    del position[file.mark]
         finally:
             _close(file for file in files if file is not self._unpacking)
-        self.position = {mark: position[mark] for mark in list(position)[-_WRITTEN_TO:]}
+        self.position = position
         self._read_whole &= self.position.keys()
         self.at_end = left > 0
         return found
@@ -96,6 +102,8 @@ class LedgerReader:
                 return [file for at, file in enumerate(files) if at < newest or file.mark in known][::-1]
             _close(files)  # a file that is compressed at this moment may have been missed
         files = self._back_to({})
+        _close(file for file in files if file.packed)
+        files = [file for file in files if not file.packed]
         self.position = {} if files else self.position
         return files[::-1]
 
@@ -138,18 +146,63 @@ class LedgerReader:
         return self._unpacking.handle
 
 
-def position_in(tree: object) -> Position:
-    """Return the position in a tree that was kept."""
-    return {mark: offset for mark, offset in object_at(tree, "position").items() if isinstance(offset, int)}
+def position_in(tree: JsonObject) -> Position | None:
+    """Return the position in a tree that was kept; None if it is damaged: an empty one would be before all lines."""
+    found = tree.get("position")
+    if not is_object(found) or not all(type(offset) is int and offset >= 0 for offset in found.values()):
+        return None
+    return {mark: offset for mark, offset in found.items() if isinstance(offset, int)}
 
 
 def end_of(ledger: Ledger) -> Position:
     """Return the position behind the last whole line. Raises OSError."""
+    found: dict[str, int] = {}
     for file in _newest_first(ledger):
         with closing(file.handle):
-            file.handle.seek(0)
-            return {file.mark: sum(len(line) for line in file.handle if line.endswith(b"\n"))}
+            if found and file.packed:
+                break
+            found[file.mark] = _end(file)
+            if file.packed:
+                break
+    return found
+
+
+def start_of(ledger: Ledger, time: float) -> Position:
+    """Return the position before all requests that have ended at a time or later. Raises OSError."""
+    for _ in range(_LOOKS):
+        with suppress(FileNotFoundError):  # it was compressed at this moment
+            for path in ledger.files():
+                is_older = path.stat().st_mtime < time and path.suffix == _PACKED
+                if not is_older and (file := _opened(path)):
+                    file.handle.close()
+                    return {file.mark: 0}
+                path.stat()  # raises if it was compressed since
+            return end_of(ledger)
     return {}
+
+
+def _end(file: _File) -> int:
+    """Return the number of bytes until the last end of a line."""
+    if file.packed:
+        found = 0
+        with suppress(*_DAMAGE):
+            file.handle.seek(0)
+            for line in file.handle:
+                found += len(line)
+        return found
+    end = file.handle.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - _BLOCK)
+        file.handle.seek(start)
+        if (last := file.handle.read(end - start).rfind(b"\n")) >= 0:
+            return start + last + 1
+        end = start
+    return 0
+
+
+def _within(file: _File, offset: int) -> int:
+    """Return an offset that a file has: a person may have made it shorter."""
+    return offset if file.packed else min(offset, os.fstat(file.handle.fileno()).st_size)
 
 
 def _newest_first(ledger: Ledger) -> Iterator[_File]:

@@ -6,6 +6,7 @@ Invariant: a file that cannot be read is an error and not an empty history, by w
 as it is. Held by tests/store/test_rates.py::test_a_damaged_file_is_an_error_and_stays_as_it_is.
 """
 
+import re
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Final
 from bateau.domain.costs import Costs, Energy, Price, Rate, Rates
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import JsonObject, ReadObject, is_array, is_object
+from bateau.kit.money import CURRENCY
 from bateau.store.state_file import StateFile
 
 _FORMAT: Final = 1
@@ -36,7 +38,7 @@ class RateFile:
             raise self._damaged("it has no costs in a format that this version knows")
         try:
             return Rates({name: _rates(rows) for name, rows in models.items()})
-        except (TypeError, ValueError) as error:
+        except (OverflowError, TypeError, ValueError) as error:
             raise self._damaged(f"it has costs that cannot be read: {error}") from error
 
     def save(self, rates: Rates) -> None:
@@ -78,7 +80,7 @@ def _costs(tree: object) -> Costs:
 
 def _price(tree: object) -> Price:
     currency = tree.get("currency") if is_object(tree) else None
-    if not isinstance(currency, str):
+    if not isinstance(currency, str) or not re.fullmatch(CURRENCY, currency):
         raise TypeError("a price has no currency")
     return Price(currency=currency, **_amounts(tree))
 

@@ -57,7 +57,7 @@ class StateFile:
             tree: object = json.loads(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise _UnreadableError(str(error)) from error
         if not is_object(tree):
             raise _UnreadableError("it does not contain a JSON object")

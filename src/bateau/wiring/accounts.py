@@ -1,16 +1,19 @@
-"""What a control plane does with the ledger: rotate it, charge keys, count usage, and send spans.
+"""What a control plane does with the ledger: rotate it, charge keys, count usage, watch affinity, and send spans.
 
 Called by wiring.local and wiring.metrics.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from typing import Final
 
-from bateau.domain.errors import ControlError
+from bateau.control.loop import Control
+from bateau.ports.clock import Clock
 from bateau.store.ledger import Ledger
 from bateau.store.state_file import StateFile
+from bateau.wiring.affinity import AffinityWatch
 from bateau.wiring.budgets import Budgets
+from bateau.wiring.feed import Consumer, Feed
 from bateau.wiring.keys import Keys
 from bateau.wiring.paths import Paths
 from bateau.wiring.spans import SpanSender
@@ -21,43 +24,54 @@ _ROTATION_S: Final = 60.0
 
 
 class Accounts:
-    """The readers of one instance's ledger.
-
-    `spans` is None where none are sent.
-    """
+    """The ledger of one instance, and everything that acts on it. `spans` is None where none are sent."""
 
     def __init__(
         self,
         where: Paths,
         ledger: Ledger,
         keys: Keys,
+        *,
+        control: Control,
         budgets: Budgets,
+        clock: Clock,
         spans: SpanSender | None = None,
     ) -> None:
-        self.ledger = ledger
-        self.spans = spans
         self.counters = KeptCounters(ledger, StateFile(where.state / "usage.json"), Owners(keys))
-        self._budgets = budgets
+        self.spans = spans
+        self._ledger = ledger
+        self._affinity = AffinityWatch(ledger, control, StateFile(where.state / "affinity.json"))
+        self._clock = clock
+        consumers: list[Consumer] = [budgets, self.counters, self._affinity]
+        self._feed = Feed(ledger, [*consumers, *([spans] if spans else [])])
         self._rotated_at: float | None = None
 
-    async def rotate(self, reopen: Callable[[], Awaitable[bool]], *, now: float) -> None:
-        """Rotate the ledger if that is due. Raises OSError."""
-        if self._rotated_at is None or not 0 <= now - self._rotated_at < _ROTATION_S:
-            self._rotated_at = now
-            await self.ledger.keep(reopen, now=now)
+    async def keep(self, reopen: Callable[[], Awaitable[bool]]) -> None:
+        """Rotate the ledger if that is due, and act on all that is new in it. Raises OSError.
 
-    def keep(self, now: float) -> None:
-        """Charge and count the new requests. Raises ControlError and OSError."""
+        Both in one task, so that no file is renamed while it is read. `reopen` has the writers open their file again.
+        """
         try:
-            self._budgets.keep(now)
+            await self._rotate(reopen)
         finally:
-            self.counters.keep(now)
+            while await self._read():
+                pass
 
     async def close(self) -> None:
         """Send the last spans, write the counters, and close the files."""
-        self._budgets.close()
         if self.spans:
-            await self.spans.send_last()
-            self.spans.close()
-        with suppress(ControlError):  # the next control plane counts the rest again
-            self.counters.close()
+            await self.spans.send_last(self._read)
+        await asyncio.to_thread(self._feed.close)
+
+    async def _rotate(self, reopen: Callable[[], Awaitable[bool]]) -> None:
+        now = self._clock.wall()
+        if self._rotated_at is None or not 0 <= now - self._rotated_at < _ROTATION_S:
+            self._rotated_at = now
+            await self._ledger.keep(reopen, now=now)
+
+    async def _read(self) -> bool:
+        """Have the next requests taken; return whether there are more."""
+        now = self._clock.wall()
+        more = await asyncio.to_thread(self._feed.turn, now)
+        self._affinity.decide(now)
+        return more

@@ -1,4 +1,4 @@
-"""Follow the ledger, and have the gateway refuse keys, and requests for models, whose budgets are used up.
+"""Charge requests, and have the gateway refuse keys, and requests for models, whose budgets are used up.
 
 Called by cli.keys, wiring.accounts and wiring.local.
 
@@ -14,9 +14,10 @@ from bateau.control.budgets import Spending, Spent, first_of_month
 from bateau.domain.api_key import ApiKey
 from bateau.domain.costs import Costs, Rates
 from bateau.domain.release import Release
-from bateau.domain.used import Refusal
+from bateau.domain.used import Refusal, Used
 from bateau.domain.workload import Limits
-from bateau.store.ledger import KEPT_DAYS, Ledger, Tail
+from bateau.store.ledger import KEPT_DAYS, Ledger
+from bateau.store.ledger_reader import LedgerReader, Position, start_of
 from bateau.store.rates import RateFile
 from bateau.wiring.keys import Keys
 from bateau.wiring.usage import ledger_of, rate_file_of
@@ -38,24 +39,31 @@ class FollowedRates:
         self._release = release
         self._began = began
         self._seen: Release | None = None
+        self._at = began
         self._rates: Rates | None = None
 
     def follow(self, now: float) -> Rates:
         """Note costs that have changed, and return the history. Raises ControlError."""
         before = self._file.load() if self._rates is None else self._rates
         release = self._release()
-        if release is not self._seen:
+        if release is not self._seen or now < self._at:  # the clock was set back
             rates = before.followed_by(_costs(release), began=self._began, now=now)
             if rates is not before:
                 rates = rates.without(before=now - KEPT_DAYS * _DAY_S)
                 self._file.save(rates)
             self._seen, before = release, rates
-        self._rates = before
+        self._rates, self._at = before, now
         return before
 
 
 class Budgets:
-    """The budgets of one instance's keys and models. `limits` returns the limits of each model, by name."""
+    """The budgets of one instance's keys and models. `limits` returns the limits of each model, by name.
+
+    A consumer of the ledger: whenever it begins, it reads all requests of the month.
+    """
+
+    wrong: str = "usage is not charged at the moment, and refused keys stay refused"
+    lines_max: int = 20_000
 
     def __init__(
         self, keys: Keys, ledger: Ledger, rates: FollowedRates, limits: Callable[[], Mapping[str, Limits]]
@@ -64,16 +72,18 @@ class Budgets:
         self._limits = limits
         self._ledger = ledger
         self._rates = rates
-        self._stamp: float | None = None
+        self._stamp: tuple[int, int] | None = None
         self._limited: tuple[ApiKey, ...] = ()
+        self._limits_now: Mapping[str, Limits] = {}
         self._spending: Spending | None = None
-        self._tail: Tail | None = None
+        self._month = 0.0
+        self._position: Position = {}
         self._refused: _Refused | None = None
         self._refused_at_models: list[Refusal] | None = None
         self._reported: set[tuple[str, str]] = set()
 
-    def keep(self, now: float) -> None:
-        """Charge the new lines of the ledger, and refuse or admit requests. Raises ControlError and OSError."""
+    def begin(self, now: float) -> Position | None:
+        """Learn costs, keys and limits; without a limit nothing is read. Raises ControlError and OSError."""
         rates = self._rates.follow(now)
         stamp = self._keys.stamp
         if stamp != self._stamp:
@@ -81,27 +91,40 @@ class Budgets:
             self._limited = tuple(key for key in keyring.by_name.values() if key.limits_usage and keyring.required)
             self._stamp = stamp
             self._refused = None
-        limits = {name: each for name, each in self._limits().items() if each.limits_tokens}
-        if not self._limited and not limits:
-            self.close()
+        self._limits_now = {name: each for name, each in self._limits().items() if each.limits_tokens}
+        month = first_of_month(now)
+        if month < self._month or not (self._limited or self._limits_now):
+            self._spending = None  # a clock that was ahead has had this month forgotten
+        self._month = month
+        if not (self._limited or self._limits_now):
+            return None
+        if self._spending is None:
+            self._spending, self._position = Spending(), start_of(self._ledger, month)
+        self._spending.rates = rates
+        return self._position
+
+    def take(self, requests: Sequence[Used], position: Position) -> None:
+        """Charge requests."""
+        self._position = position
+        if self._spending:
+            for used in requests:
+                self._spending.add(used)
+
+    def settle(self, now: float, *, at_end: bool) -> None:
+        """Refuse or admit requests, once all that was used is known. Raises ControlError and OSError."""
+        if not at_end:
+            return
+        if self._spending is None:
             self._write({}, [])
             return
-        if self._spending is None or self._tail is None:
-            # All of the file that is written to comes by the tail.
-            self._spending, self._tail = _earlier(self._ledger, rates, now), Tail(self._ledger)
-        self._spending.rates = rates
-        for used in self._tail.new():
-            self._spending.add(used)
         refused = self._spending.refused(self._limited, now)
-        at_models = self._spending.refused_at_models(limits, now)
+        at_models = self._spending.refused_at_models(self._limits_now, now)
         self._write({period: dict(keys) for period, keys in refused.items()}, at_models)
         self._report_unknown(self._spending, now)
 
     def close(self) -> None:
-        """Forget the ledger; it is read again if a key or a model limits its usage."""
-        if self._tail:
-            self._tail.close()
-        self._spending = self._tail = None
+        """Forget the requests; they are read again."""
+        self._spending = None
 
     def _write(self, refused: _Refused, at_models: list[Refusal]) -> None:
         if refused != self._refused:
@@ -128,21 +151,14 @@ class Budgets:
 
 def spent_by(key: ApiKey, instance: str, environ: Mapping[str, str], now: float) -> Sequence[Spent]:
     """Return how much of its budgets a key has used, as the ledger says. Raises ControlError and OSError."""
-    ledger = ledger_of(instance, environ)
-    spending, tail = _earlier(ledger, rate_file_of(instance, environ).load(), now), Tail(ledger)
-    for used in tail.new():
-        spending.add(used)
-    tail.close()
+    ledger, spending = ledger_of(instance, environ), Spending()
+    spending.rates = rate_file_of(instance, environ).load()
+    reader = LedgerReader(ledger, start_of(ledger, first_of_month(now)))
+    while not reader.at_end:
+        for used in reader.read(Budgets.lines_max):
+            spending.add(used)
+    reader.close()
     return spending.spent(key, now)
-
-
-def _earlier(ledger: Ledger, rates: Rates, now: float) -> Spending:
-    """Return the usage of this month, as the older files of the ledger say."""
-    spending = Spending()
-    spending.rates = rates
-    for used in ledger.rotated(since=first_of_month(now)):
-        spending.add(used)
-    return spending
 
 
 def _costs(release: Release) -> Mapping[str, Costs | None]:

@@ -9,22 +9,18 @@ tests/wiring/test_chores.py.
 """
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
-from bateau.domain.errors import BateauError
-from bateau.wiring.affinity import AffinityWatch
 from bateau.wiring.issuers import REFRESH_S
+from bateau.wiring.reported import Reported
 from bateau.wiring.spans import SpanSender
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform
 
-logger = logging.getLogger(__name__)
-
 _CERTIFICATE_S: Final = 5.0
-_BUDGETS_S: Final = 0.5
+_LEDGER_S: Final = 0.5
 _KEYS_S: Final = 0.5
 _SPANS_S: Final = 1.0
 
@@ -55,38 +51,24 @@ async def _follow_keys(platform: "LocalPlatform") -> None:
 
 
 async def _account(platform: "LocalPlatform") -> None:
-    """Rotate the ledger and read it, one after the other: a reader meets no file that is just renamed."""
-    affinity = AffinityWatch(platform.accounts.ledger, platform.control)
-
     async def account() -> None:
-        now = platform.clock.wall()
-        try:
-            await platform.accounts.rotate(platform.plane.reopen_logs, now=now)
-        finally:
-            await asyncio.to_thread(platform.accounts.keep, now)
-        await affinity.keep(now)
+        await platform.accounts.keep(platform.plane.reopen_logs)
 
-    await repeated(account, every_s=_BUDGETS_S, wrong="usage is not accounted for at the moment")
+    await repeated(account, every_s=_LEDGER_S, wrong="the ledger is not kept at the moment")
 
 
 async def _send(spans: SpanSender) -> None:
     async with spans.exporter() as exporter:
-        await repeated(lambda: spans.send_new(exporter), every_s=_SPANS_S, wrong="spans are not sent at the moment")
+        await repeated(lambda: spans.send(exporter), every_s=_SPANS_S, wrong=spans.wrong)
 
 
 async def repeated(chore: Callable[[], Awaitable[object]], *, every_s: float, wrong: str) -> None:
     """Do something every `every_s` seconds. An error is logged after `wrong`, again only if it changes."""
-    reported = ""
+    report = Reported(wrong)
     while True:
         try:
             await chore()
-            reported = ""
-        except (BateauError, OSError) as error:
-            if str(error) != reported:
-                logger.error("%s: %s", wrong, error)
-                reported = str(error)
-        except Exception as error:
-            if repr(error) != reported:
-                logger.exception("%s, because of a bug", wrong)
-                reported = repr(error)
+            report.is_over()
+        except Exception as error:  # noqa: BLE001 - it is reported, and the next try comes
+            report.failed(error)
         await asyncio.sleep(every_s)

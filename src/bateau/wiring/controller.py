@@ -7,8 +7,8 @@ Invariant: deleting or restarting the controller changes nothing that runs. Held
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,7 @@ from bateau.control.cluster_traffic import Space
 from bateau.control.declared import Declared
 from bateau.control.reconciler import Declare, Reconciler
 from bateau.domain.errors import BateauError, ClusterError
-from bateau.domain.spec import API_VERSION
+from bateau.domain.spec import API_VERSION, Kind
 from bateau.domain.system_names import LEASE
 from bateau.domain.workload import ServiceKey
 from bateau.observe.metrics import Page
@@ -31,22 +31,26 @@ from bateau.runtimes.kubernetes.lease import Lease
 from bateau.runtimes.kubernetes.offers import read_offers
 from bateau.runtimes.kubernetes.watches import OwnWatches, SharedWatches
 from bateau.sources.settings import Settings
-from bateau.specs.kinds import KINDS
+from bateau.specs.kinds import STORED
+from bateau.specs.kinds.key import KIND as KEY
 from bateau.wiring.clusters import judge_of, owner_label
 from bateau.wiring.controller_settings import ControllerSettings
 from bateau.wiring.declaring import Declaring
 from bateau.wiring.followed_bundle import FollowedBundle
 from bateau.wiring.followed_history import FollowedHistory
 from bateau.wiring.following import Followed, opened_bundle, opened_repository
+from bateau.wiring.keys_required import KeysRequired
 from bateau.wiring.offers import KnownOffers
 from bateau.wiring.rolling_back import ClusterHistory
 from bateau.wiring.schemas import VERSIONS
 from bateau.wiring.statuses import Kept, Statuses
+from bateau.wiring.stored_keys import ClusterKeys
+from bateau.wiring.stored_texts import StoredTexts
 from bateau.wiring.this_process import SystemClock
 from bateau.wiring.worker import Worker
 
 if TYPE_CHECKING:
-    from bateau.wiring.gateway_feed import GatewayFeed
+    from bateau.wiring.gateway_feed import Admission, GatewayFeed
 
 logger = logging.getLogger(__name__)
 
@@ -70,13 +74,7 @@ class Controller:
         self._leads = False
         self._offers = KnownOffers(partial(read_offers, self._api), self._clock)
         self._declaring = Declaring(self._worker, VERSIONS[-1], self._offers.now)
-        kinds = [
-            DocumentKind(
-                each.name, Resource(f"/apis/{API_VERSION}", each.resource.plural, each.to_workload is not None)
-            )
-            for each in KINDS.values()
-            if each.resource and (each.to_workload is not None or each.name == "Policy")
-        ]
+        kinds = [_documents_of(each) for each in STORED if each.name != "Key"]
         self._documents = Documents(self._api, kinds, changed=self._on_documents)
         self._kept: dict[str, Kept] = {}  # by namespace; a followed environment has ""
         self._apis: list[ApiServer] = [self._api]
@@ -84,6 +82,8 @@ class Controller:
         self._statuses = Statuses(self._documents, self._kept)
         self._complete = False  # whether all namespaces were known at one time
         self._feed = self._new_feed(settings.gateway) if settings.gateway else None
+        self._required = KeysRequired(self._api, namespace=settings.namespace, changed=self._changed)
+        self._keys = self._new_keys() if settings.gateway and not settings.follows else None
         self._bundle: FollowedBundle | None = None
         self._history: FollowedHistory | None = None  # of a followed environment
         self._tasks: asyncio.TaskGroup | None = None
@@ -97,6 +97,10 @@ class Controller:
             return why
         if not self._settings.follows and (why := self._documents.trouble):
             return why
+        if self._keys and (why := self._keys.trouble):
+            return why
+        if self._feed and self._names_no_models:
+            return "the bundle does not name the models that the gateway serves: render it again with this version"
         if self._feed and not self._feed.has_certificates:
             return "the certificates of the gateways were not made yet"
         return None
@@ -153,6 +157,9 @@ class Controller:
                 self._tasks = tasks
                 if self._feed:
                     tasks.create_task(self._feed.run(), name="gateways")
+                    tasks.create_task(self._required.run(), name="whether keys are required")
+                if self._keys:
+                    tasks.create_task(self._keys.run(), name="keys")
                 if self._settings.follows:
                     await self._follow()
                     return
@@ -223,6 +230,40 @@ class Controller:
             directory=self._settings.directory,
             environ=self._settings.environ,
             spaces=self._spaces,
+            admission=self._admission,
+        )
+
+    def _new_keys(self) -> ClusterKeys:
+        return ClusterKeys(
+            self._api,
+            replace(_documents_of(KEY), unnamed=True),
+            self._declaring,
+            policies=self._policies,
+            changed=self._changed,
+        )
+
+    def _policies(self) -> Mapping[str, str] | None:
+        """Return the texts of all policies; None while some may be missing."""
+        return self._documents.texts("") if self._documents.trouble is None else None
+
+    def _admission(self) -> "Admission | None":
+        """Return which keys get in; None until that is known. From the first key on, one is required."""
+        from bateau.wiring.gateway_feed import Admission
+
+        sound = self._kept[""].reconciler.sound if "" in self._kept else None
+        keys = self._keys.keys if self._keys else sound.keys if sound else None
+        required = self._required.is_required
+        if keys is None or required is None:
+            return None
+        if keys:
+            self._required.require()
+        return Admission(keys if keys or required else None)
+
+    @property
+    def _names_no_models(self) -> bool:
+        """Whether an old bundle is followed: the gateways keep what they have."""
+        return any(
+            sound and not sound.names_models for sound in (each.reconciler.sound for each in self._kept.values())
         )
 
     def _spaces(self) -> list[Space] | None:
@@ -233,19 +274,21 @@ class Controller:
             if waits or missing or not all(each.is_known for each in self._kept.values()):
                 return None
             self._complete = True
+        if self._names_no_models:
+            return None
         return [
             Space(
                 namespace=namespace,
-                release=declared.release,
+                release=sound.release,
                 replicas=tuple(each.reconciler.observed.replicas),
-                kept=declared.refused.keys(),
+                kept=sound.refused.keys(),
                 since={
                     ServiceKey.of(document.kind, document.name): document.created
                     for document in self._documents.of(namespace).values()
                 },
             )
             for namespace, each in self._kept.items()
-            if (declared := each.reconciler.declared) is not None
+            if (sound := each.reconciler.sound) is not None
         ]
 
     def _changed(self) -> None:
@@ -256,6 +299,8 @@ class Controller:
             self._feed.wake()
 
     def _on_documents(self, namespaces: frozenset[str]) -> None:
+        if self._keys:
+            self._keys.wake()
         for namespace in namespaces - {""}:
             self._keep(namespace)
         self._changed()
@@ -272,7 +317,7 @@ class Controller:
         runtime = KubernetesRuntime(
             self._new_api(), self._clock, owner=owner, namespace=namespace, watches=self._watches
         )
-        texts = _Texts(self._documents, namespace)
+        texts = StoredTexts(self._documents, namespace)
         self._start(namespace, f"documents of {namespace}", texts, declare, runtime)
 
     def _start(self, namespace: str, name: str, texts: Texts, declare: Declare, runtime: KubernetesRuntime) -> None:
@@ -334,30 +379,9 @@ class Controller:
         await self._api.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Texts:
-    """The documents of one namespace; satisfies `bateau.ports.texts.Texts`."""
-
-    documents: Documents
-    namespace: str
-
-    @property
-    def place(self) -> str:
-        """The namespace."""
-        return f"namespace {self.namespace}"
-
-    @property
-    def commit_id(self) -> None:
-        """None: documents in a cluster have no commit."""
-        return
-
-    def read(self) -> Mapping[str, str]:
-        """Return the text of each document. Raises ControlError if some may be missing."""
-        return self.documents.texts(self.namespace)
-
-    def changes(self) -> AsyncIterator[None]:
-        """Yield whenever a text may have changed."""
-        return self.documents.changes(self.namespace)
+def _documents_of(kind: Kind) -> DocumentKind:
+    plural = kind.resource.plural if kind.resource else ""
+    return DocumentKind(kind.name, Resource(f"/apis/{API_VERSION}", plural, kind.to_workload is not None))
 
 
 async def _cancelled(*tasks: asyncio.Task[None]) -> None:

@@ -20,7 +20,7 @@ class DeclaredKeys:
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
         self._followed: Sequence[ApiKey] | None = None
-        self._stamp: float | None = None
+        self._stamp: tuple[int, int] | None = None
         self._left_out = ""
 
     def follow(self, keys: Sequence[ApiKey]) -> None:

@@ -1,10 +1,10 @@
 """Declare units in a process beside the controller, so that its memory and its loop are free of it.
 
-Called by wiring.controller, wiring.followed_bundle and wiring.following.
+Called by wiring.
 """
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,8 @@ from bateau.control.deliveries import Deliveries
 from bateau.control.destinations import Terms, terms_of
 from bateau.control.holding import with_holds
 from bateau.control.object_checks import Rules
+from bateau.control.stored_keys import StoredKey, StoredKeys, admitted
+from bateau.domain.api_key import ApiKey
 from bateau.domain.offers import Offers
 from bateau.specs import read
 from bateau.wiring.foreign import foreign_documents
@@ -69,6 +71,12 @@ class Declaring:
         )
         return await self._worker.call(_repository, dict(texts), deliveries, then, directory)
 
+    async def keys(
+        self, stored: Sequence[StoredKey], policies: Mapping[str, str], before: Mapping[str, ApiKey] | None
+    ) -> StoredKeys:
+        """Return which of the Keys in the cluster get in: see `control.stored_keys`. Raises ControlError likewise."""
+        return await self._worker.call(_keys, list(stored), dict(policies), before)
+
     async def bundle(self, data: bytes, name: str, deliveries: Deliveries, first: Origin) -> Declared:
         """Declare a bundle, which is for the same environment as the `first` one. Raises ControlError likewise."""
         return await self._worker.call(declared_by, data, name, deliveries, first)
@@ -88,6 +96,10 @@ class Declaring:
 
 def _terms(texts: Mapping[str, str], environment: str | None, namespace: str | None) -> Terms:
     return terms_of(read(texts), environment, namespace=namespace)
+
+
+def _keys(stored: Sequence[StoredKey], policies: Mapping[str, str], before: Mapping[str, ApiKey] | None) -> StoredKeys:
+    return admitted(stored, policies, before, today=datetime.now(tz=UTC).date())
 
 
 def _documents(texts: Mapping[str, str], namespace: str, kubernetes: str, offers: Offers | None) -> Declared:

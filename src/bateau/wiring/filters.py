@@ -20,7 +20,7 @@ from typing import Final, Literal
 
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import ReadObject, is_object, text_at
-from bateau.traffic.envoy import FrontFiles
+from bateau.traffic.envoy import FrontSettings
 from bateau.traffic.envoy.affinity import affinity_policy
 from bateau.traffic.envoy.gate import Gate, gate_filter_config
 from bateau.traffic.envoy.usage import native_begun_log
@@ -56,9 +56,9 @@ class Filters:
             return None
         return Gate(library=self.library, ledger=ledger, refuses_unwritten=self.refuses_unwritten)
 
-    def files(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontFiles:
+    def front(self, directory: Path, ledger: Path, inner: Path, origins: tuple[str, ...]) -> FrontSettings:
         """Return what the front listeners work with, so that they have these filters."""
-        return FrontFiles(key_filters=directory, ledger=ledger, inner=inner, library=self.library, origins=origins)
+        return FrontSettings(key_filters=directory, ledger=ledger, inner=inner, library=self.library, origins=origins)
 
     @property
     def no_affinity(self) -> str | None:

@@ -1,19 +1,21 @@
-"""Feed the gateways of a cluster: certificates, and the traffic of all namespaces as it changes.
+"""Feed the gateways of a cluster: certificates, the traffic of all namespaces, and the keys that get in.
 
 Called by wiring.controller.
 
-Invariant: nothing is sent before the models of all namespaces are known: a gateway would remove the missing ones. Held
-by tests/wiring/test_cluster_gateway.py.
+Invariant: nothing is sent before the models of all namespaces and all keys are known: a gateway would remove the
+missing ones, or let everybody in. Held by tests/wiring/test_cluster_gateway.py.
 """
 
 import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bateau.control.cluster_traffic import Space, cluster_traffic
+from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Traffic
 from bateau.domain.errors import ClusterError, bug
 from bateau.ports.clock import Clock
@@ -28,8 +30,15 @@ _RENEW_S: Final = 3600.0
 _RETRY_S: Final = 5.0
 
 
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """The keys that get in at the gateways; None: nobody needs one."""
+
+    keys: Sequence[ApiKey] | None
+
+
 class GatewayFeed:
-    """Publishes `spaces()` whenever it is woken; None means that they are not known completely."""
+    """Publishes `spaces()` and `admission()` whenever it is woken; None means that they are not known completely."""
 
     def __init__(
         self,
@@ -40,6 +49,7 @@ class GatewayFeed:
         directory: Path,
         environ: Mapping[str, str],
         spaces: Callable[[], Sequence[Space] | None],
+        admission: Callable[[], Admission | None],
     ) -> None:
         self._certificates = certificates
         self._clock = clock
@@ -47,6 +57,7 @@ class GatewayFeed:
         self._directory = directory
         self._binary = envoy_binary(environ)
         self._spaces = spaces
+        self._admission = admission
         self._news = asyncio.Event()
         self._traffic = Traffic()
         self._bugs: Mapping[str, str] = {}  # that are logged
@@ -99,8 +110,10 @@ class GatewayFeed:
     def _publish(self, plane: GatewayPlane) -> None:
         """Publish the traffic, if all of it is known. A bug leaves the gateways as they are."""
         try:
-            if (spaces := self._spaces()) is None:
+            spaces, admission = self._spaces(), self._admission()
+            if spaces is None or admission is None:
                 return
+            plane.admit(admission.keys)
             self._traffic, failed = cluster_traffic(spaces, self._traffic)
             plane.publish(self._traffic)
         except Exception as error:  # noqa: BLE001 - it is logged below

@@ -19,6 +19,7 @@ from typing import Final
 from bateau.domain.errors import ControlError, SourceError
 from bateau.domain.issuer import Issuer, SigningKeys
 from bateau.kit.url import UrlError, parsed
+from bateau.kit.visible import visible
 from bateau.sources.http import refuse_plain_http
 from bateau.sources.issuer import fetched_keys
 from bateau.wiring.keys import GLOB, NAME, REQUESTS_MAX, Keys
@@ -76,12 +77,16 @@ class Issuers:
         try:
             keys = await self._fetched(issuer)
         except SourceError as error:
+            says = visible(error.message)  # it may contain text of the issuer
             if before is None:
-                logger.error("no token of %s gets in: its keys cannot be fetched: %s", issuer.name, error)
-                return None
-            if before.failing_since is None:
-                logger.warning("the keys of %s cannot be fetched, so the last ones stay: %s", issuer.name, error)
-            return replace(before, failing_since=before.failing_since or time.time(), error=error.message)
+                logger.error("no token of %s gets in: its keys cannot be fetched: %s", issuer.name, says)
+            elif before.failing_since is None:
+                logger.warning("the keys of %s cannot be fetched, so the last ones stay: %s", issuer.name, says)
+            return _failing(before, says)
+        except Exception as error:  # the keys of other issuers are fetched nevertheless
+            if before is None or before.error != repr(error):
+                logger.exception("the keys of %s cannot be fetched, because of a bug", issuer.name)
+            return _failing(before, repr(error))
         if before and before.failing_since is not None:
             logger.info("the keys of %s were fetched again", issuer.name)
         return keys
@@ -89,6 +94,11 @@ class Issuers:
     async def _fetched(self, issuer: Issuer) -> SigningKeys:
         jwks = await fetched_keys(issuer.url, authority=issuer.authority, environ=self._environ)
         return SigningKeys(url=issuer.url, jwks=jwks, fetched_at=time.time())
+
+
+def _failing(before: SigningKeys | None, why: str) -> SigningKeys | None:
+    """Return the last keys of an issuer whose keys cannot be fetched."""
+    return before and replace(before, failing_since=before.failing_since or time.time(), error=why)
 
 
 def _host(url: str) -> str:

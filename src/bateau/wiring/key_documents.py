@@ -11,7 +11,7 @@ import shutil
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.api_key import TOKENS, ApiKey
+from bateau.domain.api_key import ApiKey
 from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.errors import ControlError
 from bateau.domain.problem import Severity
@@ -21,7 +21,7 @@ from bateau.kit.position import Position
 from bateau.kit.yaml_writer import write_document
 from bateau.sources.spec_files import SpecFiles
 from bateau.sources.spec_names import ENDINGS
-from bateau.specs import read_file
+from bateau.specs import read, read_file
 from bateau.specs.kinds.key import KIND, key_document
 from bateau.wiring.keys import with_secret
 
@@ -35,11 +35,6 @@ def create_document(wanted: ApiKey, place: Path) -> tuple[Path, str]:
     """
     if not re.fullmatch(DNS_LABEL, wanted.name):
         raise ControlError(f"{wanted.name!r} cannot be the name of a document", hint=f"use {DNS_LABEL_SAYS}")
-    if any(budget.unit != TOKENS for budget in wanted.budgets):
-        raise ControlError(
-            "documents of keys have no budgets in money and energy",
-            hint="leave them out, or leave out --to-spec: a key of the instance has them",
-        )
     key, secret = with_secret(wanted)
     path = place / f"key-{key.name}.yaml" if place.is_dir() else place
     if there := _document(place, key.name):
@@ -47,10 +42,14 @@ def create_document(wanted: ApiKey, place: Path) -> tuple[Path, str]:
             f"{there.position} declares a key {key.name} already",
             hint=f"choose another name, or give it a new secret: bateau keys rotate {key.name} --to-spec {place}",
         )
+    document = write_document(key_document(key))
+    for wrong in read({path.name: document}).problems:
+        if wrong.severity is Severity.ERROR:
+            raise ControlError(f"{wrong.says}, so no document was written", hint=wrong.hint)
     before = _text(path) if path.exists() else ""
     between = "---\n" if before.strip() else ""
     end = "" if not before or before.endswith("\n") else "\n"
-    _write(path, f"{before}{end}{between}{write_document(key_document(key))}", key)
+    _write(path, f"{before}{end}{between}{document}", key)
     return path, secret
 
 

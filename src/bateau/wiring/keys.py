@@ -56,8 +56,8 @@ class Keys:
         return self._paths.state / "gateway"
 
     @property
-    def stamp(self) -> float | None:
-        """When the keys were changed last, None if never: a number that differs after each change."""
+    def stamp(self) -> tuple[int, int] | None:
+        """Something that differs after each change of the keys; None if there was none."""
         return self._file.stamp
 
     def are_needed(self) -> bool:

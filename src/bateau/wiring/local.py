@@ -128,20 +128,19 @@ class LocalPlatform:
         self._adopted = False
         self.clock = SystemClock()
         self.since = self.clock.wall()
+        # Taken out of our own environment now, before any process is started that would inherit them.
+        secret = _secrets(settings.environ)
+        webhook_secret = secret(SECRET_VARIABLE)
+        collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
         self.keys = keys = Keys(settings.instance, settings.environ)
         self.issuers = Issuers(keys, settings.environ)
         ledger = opened_ledger(settings.instance, settings.environ)
-        # Taken out of our own environment now, before anything is started that would inherit it.
-        secret = _secrets(settings.environ)
-        collector = collector_of(settings.instance, settings.environ, secret)
-        spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
         budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
-        self.accounts = Accounts(where, ledger, keys, budgets, spans)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
@@ -160,11 +159,10 @@ class LocalPlatform:
             listen=settings.local,
             remote=remote,
             control_socket=where.control_socket,
-            files=self.filters.files(keys.directory, ledger.path, inner_socket(where), settings.access.origins),
+            front=self.filters.front(keys.directory, ledger.path, inner_socket(where), settings.access.origins),
             concurrency=min(machine().cores, ENVOY_CONCURRENCY_MAX),
             clock=self.clock,
         )
-        webhook_secret = secret(SECRET_VARIABLE)
         self._repository = _repository(settings, self._reader.is_sound)
         self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
@@ -203,6 +201,10 @@ class LocalPlatform:
             )
         )
         self.control.status = self.status
+        spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
+        self.accounts = Accounts(
+            where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
+        )
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""

@@ -20,6 +20,7 @@ from bateau.control.bundle import bundle
 from bateau.control.destinations import terms_of
 from bateau.control.object_checks import Rules
 from bateau.control.packing import Occasion, Packed, Sources, pack, read_sources
+from bateau.control.served import served
 from bateau.kit.garbage import no_collections
 from bateau.ports.foreign import Foreign
 from bateau.ports.memo import Memo
@@ -114,6 +115,7 @@ class Packer:
             kubernetes=question.kubernetes,
             commit=commit,
             repository=repository,
+            served=served(self._sources.reading.specs, packed.environment, os.environ, namespace=question.namespace),
         )
 
     @property

@@ -43,7 +43,7 @@ class Kept:
     @property
     def is_known(self) -> bool:
         """Whether nothing is missing in the observed state of the declared services."""
-        return self.reconciler.declared is not None and self.runtime.is_read
+        return self.reconciler.sound is not None and self.runtime.is_read
 
 
 class Statuses:

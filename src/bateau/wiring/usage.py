@@ -56,7 +56,7 @@ class Owners:
 
     def __init__(self, keys: Keys) -> None:
         self._keys = keys
-        self._stamp: float | None = None
+        self._stamp: tuple[int, int] | None = None
         self._known: Mapping[str, str] = {}
 
     def of(self, requests: Iterable[Used]) -> Mapping[str, str]:

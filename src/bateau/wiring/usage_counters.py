@@ -11,40 +11,40 @@ Refused: sums over the whole ledger at each start. Its files are removed after 9
 """
 
 import logging
-import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bateau.domain.usage_counters import Series, UsageCounters, from_trees
-from bateau.domain.used import Sum
+from bateau.domain.used import Sum, Used
 from bateau.kit.json_value import array_at
 from bateau.store.ledger import Ledger
-from bateau.store.ledger_reader import LedgerReader, end_of, position_in
+from bateau.store.ledger_reader import Position, end_of, position_in
 from bateau.store.state_file import StateFile
 from bateau.wiring.usage import Owners
 
 logger = logging.getLogger(__name__)
 
 _FORMAT: Final = 1
-_LINES_MAX: Final = 20_000  # at once; the budgets of keys wait meanwhile
 _SAVE_S: Final = 5.0
 _FORGET_S: Final = 60.0
 
 
 class KeptCounters:
-    """The counters of one instance."""
+    """The counters of one instance. A consumer of the ledger."""
+
+    wrong: str = "usage is not counted for the metrics at the moment"
+    lines_max: int = 20_000
 
     def __init__(self, ledger: Ledger, file: StateFile, owners: Owners) -> None:
         self._ledger = ledger
         self._file = file
         self._owners = owners
         self._counters = UsageCounters()
-        self._reader: LedgerReader | None = None
+        self._position: Position | None = None
         self._saved_at: float | None = None
         self._saved: object = None
         self._forgot_at: float | None = None
         self._shown: Mapping[Series, Sum] | None = None
-        self._lock = threading.Lock()  # `keep` runs in a thread, which a control plane that ends does not wait for
 
     @property
     def is_known(self) -> bool:
@@ -56,37 +56,37 @@ class KeptCounters:
         """The sums, once they contain all that an earlier control plane may have shown; none before."""
         return self._shown or {}
 
-    def keep(self, now: float) -> None:
-        """Count the new requests. Raises ControlError and OSError."""
-        with self._lock:
-            self._keep(now)
+    def begin(self, now: float) -> Position:
+        """Return the position up to which everything is counted. Raises OSError."""
+        del now
+        if self._position is None:
+            self._position = self._opened()
+        return self._position
 
-    def close(self) -> None:
-        """Write the sums, and close the files. Raises ControlError."""
-        with self._lock:
-            try:
-                self._save()
-            finally:
-                if self._reader:
-                    self._reader.close()
-
-    def _keep(self, now: float) -> None:
-        reader = self._reader = self._reader or self._opened()
-        requests = reader.read(_LINES_MAX)
+    def take(self, requests: Sequence[Used], position: Position) -> None:
+        """Count requests."""
+        self._position = position
         owners = self._owners.of(requests)
         for used in requests:
             self._counters.add(used, owners)
-        if self._shown is not None or reader.at_end:
+
+    def settle(self, now: float, *, at_end: bool) -> None:
+        """Show the sums, and write them from time to time. Raises ControlError."""
+        if self._shown is not None or at_end:
             self._shown = self._counters.sums()
         if _is_due(self._saved_at, now, _SAVE_S):
             self._saved_at = now
             self._save()
         if self._counters.is_full and _is_due(self._forgot_at, now, _FORGET_S):
             self._forgot_at = now
-            self._forget(owners)
+            self._forget(self._owners.of(()))
+
+    def close(self) -> None:
+        """Write the sums. Raises ControlError."""
+        self._save()
 
     def _save(self) -> None:
-        if self._reader and self._reader.position != self._saved:
+        if self._position is not None and self._position != self._saved:
             self._write(self._counters)
 
     def _forget(self, owners: Mapping[str, str]) -> None:
@@ -98,19 +98,20 @@ class KeptCounters:
         self._shown = fewer.sums()
 
     def _write(self, counters: UsageCounters) -> None:
-        if self._reader:
-            position = self._reader.position
-            self._file.save({"usage_format": _FORMAT, "position": position, "series": counters.trees()})
-            self._saved = position
+        self._file.save({"usage_format": _FORMAT, "position": self._position, "series": counters.trees()})
+        self._saved = self._position
 
-    def _opened(self) -> LedgerReader:
+    def _opened(self) -> Position:
         tree = self._file.load()
         if tree.get("usage_format") != _FORMAT:
             if tree:
                 logger.error("the counters of usage are in a format that this version does not know, and begin again")
-            return LedgerReader(self._ledger, end_of(self._ledger))
+            return end_of(self._ledger)
         self._counters = from_trees(array_at(tree, "series"))
-        return LedgerReader(self._ledger, position_in(tree))
+        if (position := position_in(tree)) is None:
+            logger.error("the position of the counters of usage is damaged: requests since the last one are missing")
+            return end_of(self._ledger)
+        return position
 
 
 def _is_due(last: float | None, now: float, every_s: float) -> bool:

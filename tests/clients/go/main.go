@@ -108,7 +108,7 @@ func main() {
 		}},
 		{"names", func() {
 			found, err := ours.List(ctx)
-			check(err == nil && len(found.Models) == 3 && found.Models[0].Name == "chat:latest", err, found)
+			check(err == nil && len(found.Models) == 4 && found.Models[0].Name == "chat:latest", err, found)
 			_, err = ours.ListRunning(ctx)
 			check(err == nil, err)
 			shown, err := ours.Show(ctx, &api.ShowRequest{Model: "embed"})

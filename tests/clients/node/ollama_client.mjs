@@ -27,5 +27,5 @@ await run({
   wrong_key: () => raised((error) => error.status_code === 401, () => client(WRONG_KEY).list()),
   embeddings: async () => assert.equal((await client().embed({ model: "embed", input: ["a b", "c d"] })).embeddings.length, 2),
   parallel: () => many(ask),
-  names: async () => assert.deepEqual((await client().list()).models.map((each) => each.name), ["chat:latest", "embed:latest", "gpt-4o-mini:latest"]),
+  names: async () => assert.deepEqual((await client().list()).models.map((each) => each.name), ["chat:latest", "embed:latest", "gpt-4o-mini:latest", "rank:latest"]),
 });

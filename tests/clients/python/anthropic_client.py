@@ -50,6 +50,14 @@ def wrong_key():
     assert error.body["error"]["type"] == "authentication_error"
 
 
+def messages():
+    for wrong in ([], [{"role": "alien", "content": "hi"}], [{"role": "system", "content": "hi"}]):
+        error = raised(anthropic.BadRequestError, lambda wrong=wrong: client().messages.create(
+            model="chat", messages=wrong, max_tokens=8
+        ))  # fmt: skip
+        assert error.body["error"]["type"] == "invalid_request_error"
+
+
 def parallel():
     with ThreadPoolExecutor(PARALLEL) as pool:
         assert all(each.content for each in pool.map(lambda _: ask(), range(PARALLEL)))
@@ -57,5 +65,5 @@ def parallel():
 
 run({
     "chat": chat, "stream": stream, "count_tokens": count_tokens, "cancel": cancel, "unknown_model": unknown_model,
-    "wrong_key": wrong_key, "parallel": parallel,
+    "wrong_key": wrong_key, "messages": messages, "parallel": parallel,
 })  # fmt: skip

@@ -81,6 +81,18 @@ def embeddings():
     assert found.prompt_eval_count > 3
     assert len(client().embeddings("embed", "a b").embedding) > 1
     assert raised(ollama.ResponseError, lambda: ask(model="embed")).status_code == 400
+    long = "a b " * 2000
+    assert client().embed("embed", long).prompt_eval_count == 1024
+    error = raised(ollama.ResponseError, lambda: client().embed("embed", long, truncate=False))
+    assert (error.status_code, "1024 tokens" in error.error) == (400, True)
+
+
+def keep_alive():
+    assert ask(keep_alive=0).message.content
+    assert client().generate("chat", keep_alive="10m").done_reason == "load"
+    error = raised(ollama.ResponseError, lambda: client().generate("chat", keep_alive=0))
+    assert (error.status_code, "scale.idleAfter" in error.error) == (501, True)
+    assert client().ps().models[0].expires_at.year == 2999
 
 
 def parallel():
@@ -89,9 +101,16 @@ def parallel():
 
 
 def names():
-    assert {each.model for each in client().list().models} == {"chat:latest", "embed:latest", "gpt-4o-mini:latest"}
+    assert {each.model for each in client().list().models} == {
+        *("chat:latest", "embed:latest", "rank:latest", "gpt-4o-mini:latest")
+    }
     assert {each.model for each in client().ps().models} >= {"chat:latest"}
+    chat = next(each for each in client().list().models if each.model == "chat:latest")
+    assert chat.size > 10_000_000
+    assert len(chat.digest) == 64
+    assert (chat.details.format, chat.details.family, chat.details.parameter_size) == ("gguf", "llama", "134.52M")
     assert client().show("embed:latest").capabilities == ["embedding"]
+    assert client().show("chat").modelinfo["llama.context_length"] == 8192
     assert client().pull("chat").status == "success"
     assert ask(model="chat:latest").message.content
 
@@ -99,5 +118,5 @@ def names():
 run({
     "chat": chat, "stream": stream, "generate": generate, "schema": schema, "tools": tools, "cancel": cancel,
     "unknown_model": unknown_model, "wrong_key": wrong_key, "embeddings": embeddings, "parallel": parallel,
-    "names": names,
+    "names": names, "keep_alive": keep_alive,
 })  # fmt: skip

@@ -54,6 +54,18 @@ def embeddings():
         assert abs(float((found[0] ** 2).sum()) - 1) < 1e-3
 
 
+def rank():
+    pairs = {"query": ["a b"] * 3, "document": ["a", "c d", "b"]}
+    for binary in (True, False):
+        tensors = [inference.InferInput(name, [len(texts)], "BYTES") for name, texts in pairs.items()]
+        for tensor, texts in zip(tensors, pairs.values(), strict=True):
+            tensor.set_data_from_numpy(numpy.array([text.encode() for text in texts], dtype=object), binary_data=binary)
+        wanted = inference.InferRequestedOutput("score", binary_data=binary)
+        found = client().infer("rank", tensors, outputs=[wanted], headers=dict(HEADERS)).as_numpy("score")
+        assert found.shape == (3,)
+        assert len(set(found.tolist())) > 1
+
+
 def parallel():
     with ThreadPoolExecutor(PARALLEL) as pool:
         list(pool.map(lambda _: ask(["Hello"], parameters={"max_tokens": 2}), range(PARALLEL)))
@@ -61,5 +73,5 @@ def parallel():
 
 run({
     "chat": chat, "health": health, "unknown_model": unknown_model, "wrong_key": wrong_key, "embeddings": embeddings,
-    "parallel": parallel,
+    "rank": rank, "parallel": parallel,
 })  # fmt: skip

@@ -74,18 +74,27 @@ def embeddings():
     raised(openai.BadRequestError, lambda: ask(model="embed"))
 
 
+def messages():
+    error = raised(openai.BadRequestError, lambda: ask(messages=[]))
+    assert (error.code, error.param) == ("empty_array", "messages")
+    error = raised(openai.BadRequestError, lambda: ask(messages=[{"role": "alien", "content": "hi"}]))
+    assert (error.code, error.type) == ("invalid_value", "invalid_request_error")
+    error = raised(openai.NotFoundError, lambda: client().post("/nope", body={"model": "chat"}, cast_to=object))
+    assert error.code == "unknown_path"
+
+
 def parallel():
     with ThreadPoolExecutor(PARALLEL) as pool:
         assert all(each.choices for each in pool.map(lambda _: ask(), range(PARALLEL)))
 
 
 def names():
-    assert {each.id for each in client().models.list()} == {"chat", "embed", "gpt-4o-mini"}
+    assert {each.id for each in client().models.list()} == {"chat", "embed", "rank", "gpt-4o-mini"}
     assert ask(model="gpt-4o-mini").choices
 
 
 run({
     "chat": chat, "stream": stream, "responses": responses, "tools": tools, "schema": schema, "cancel": cancel,
     "unknown_model": unknown_model, "wrong_key": wrong_key, "embeddings": embeddings, "parallel": parallel,
-    "names": names,
+    "names": names, "messages": messages,
 })  # fmt: skip

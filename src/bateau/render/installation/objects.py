@@ -5,7 +5,7 @@ The definitions of the kinds come from specs.
 
 Invariant: the namespace enforces the Pod Security Standard `restricted`, and the pods pass it. Held by
 tests/cluster/test_install.py.
-Invariant: until there are keys, only namespaces that an administrator has labelled reach the gateway. Held by
+Invariant: only namespaces that an administrator has labelled reach the gateway. Held by
 tests/render/test_installation.py.
 Invariant: two installations with the same settings are the same bytes. Held by tests/render/test_installation.py.
 """

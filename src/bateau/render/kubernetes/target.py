@@ -7,6 +7,7 @@ tests/render/test_kubernetes.py::test_what_cannot_be_rendered_is_said.
 Refused: Ingress; it has no words for gRPC, WebSocket or long answers, and its successor has.
 """
 
+from collections.abc import Mapping
 from typing import assert_never
 
 from bateau.domain.manifest import Manifest
@@ -17,6 +18,7 @@ from bateau.domain.workload import (
     Container,
     Documents,
     External,
+    Limits,
     ModelServer,
     Scale,
     ServiceKey,
@@ -239,15 +241,31 @@ def _say_left_out(shape: Shape) -> None:
         shape.say(says, "spec.restart", verdict="error")
     if service.stop_signal != "SIGTERM":
         shape.say("not rendered: spec.stopSignal; the image says with which signal it is stopped", "spec.stopSignal")
-    if service.limits is not None:
-        shape.say("not rendered: spec.limits; limits of a key are kept by the gateway", "spec.limits")
-    for name, wanted in (
-        ("costs", service.costs),
-        ("fallback", service.routing.fallback),
-        ("split", service.routing.split),
-        ("timeout", service.routing.timeout_s),
-    ):
+    for name, wanted in _of_gateway(service).items():
+        if wanted:
+            shape.say(f"not rendered: spec.{name}; the gateway of a controller acts on it", f"spec.{name}")
+    for name, wanted in _of_machine(service).items():
         if wanted:
             shape.say(f"not rendered: spec.{name}; it works on one machine only", f"spec.{name}")
     if service.rollout is not None and (service.rollout.strategy != "rolling" or service.rollout.judge):
         shape.say("not rendered: spec.rollout; a Deployment only rolls, and judges by its probes", "spec.rollout")
+
+
+def _of_gateway(service: Workload) -> Mapping[str, object]:
+    limits = service.limits or Limits()
+    return {
+        "limits.requestsPerMinute": limits.requests_per_minute,
+        "limits.perKey.requestsPerMinute": limits.per_key.requests_per_minute,
+        "fallback": service.routing.fallback,
+        "split": service.routing.split,
+        "timeout": service.routing.timeout_s,
+    }
+
+
+def _of_machine(service: Workload) -> Mapping[str, object]:
+    limits = service.limits or Limits()
+    return {
+        "limits.tokensPerMinute": limits.tokens_per_minute,
+        "limits.perKey.tokensPerMinute": limits.per_key.tokens_per_minute,
+        "costs": service.costs,
+    }

@@ -1,7 +1,6 @@
 """The documents of Bateau's kinds that are stored in a cluster, as texts; and their statuses and events.
 
-Called by wiring.controller and wiring.statuses. Sources: custom resources, their status subresource, and the API
-conventions.
+Called by wiring. Sources: custom resources, their status subresource, and the API conventions.
 
 Invariant: a document that vanishes together with its definition counts as kept, and not as deleted: its text
 stays. Held by tests/runtimes/kubernetes/test_documents.py.
@@ -59,10 +58,11 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class DocumentKind:
-    """A kind of documents and where the API server keeps them."""
+    """A kind of documents and where the API server keeps them. No message has the name of one that is `unnamed`."""
 
     kind: str
     resource: Resource
+    unnamed: bool = False
 
     @property
     def definition(self) -> str:
@@ -200,7 +200,7 @@ class Documents:
         undefined = {kind for kind in {key[0] for key in gone} if not await self._is_defined(kind)}
         for key in gone:
             if key[0] in undefined:
-                log.warning("%s %s/%s: its definition was deleted; its objects stay", *key)
+                log.warning("%s: its definition was deleted; its objects stay", self._named(key))
                 self._lost[key] = self._settled[key]
         self._lost = {key: each for key, each in self._lost.items() if key not in now}
         now |= self._lost
@@ -211,6 +211,10 @@ class Documents:
             if (old := before.get(key)) is None or (new := now.get(key)) is None or old.text != new.text
         }
         self._wake(frozenset(differ))
+
+    def _named(self, key: DocumentKey) -> str:
+        kind, namespace, name = key
+        return f"a {kind}" if self._kinds[kind].unnamed else f"{kind} {namespace}/{name}"
 
     async def defined_at(self) -> str:
         """Return when the newest of the definitions was created, in RFC 3339; "" without any. Raises ClusterError."""

@@ -1,7 +1,7 @@
 """Keep summaries of the objects of one kind, by a list and then a watch that is resumed.
 
-Called by runtimes.kubernetes.documents, runtimes.kubernetes.history and runtimes.kubernetes.watches. Sources: KEP-365
-(pages), KEP-956 (bookmarks), KEP-3157 (streamed lists).
+Called by runtimes.kubernetes.documents, runtimes.kubernetes.history, runtimes.kubernetes.watches and
+wiring.keys_required. Sources: KEP-365 (pages), KEP-956 (bookmarks), KEP-3157 (streamed lists).
 
 Invariant: a gap in the watch is closed by a new list. Until then the last known state stays, with the reason why it may
 be old. Held by tests/runtimes/kubernetes/test_watching.py.

@@ -9,3 +9,5 @@ from bateau.specs.kinds import app, cluster, environment, key, model, policy
 KINDS: Final[Mapping[str, Kind]] = {
     each.name: each for each in (model.KIND, app.KIND, environment.KIND, cluster.KIND, policy.KIND, key.KIND)
 }
+# Those that a controller reads in its cluster.
+STORED: Final = tuple(each for each in KINDS.values() if each.to_workload or each.name in {"Policy", "Key"})

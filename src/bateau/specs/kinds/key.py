@@ -1,6 +1,6 @@
-"""Key: an API key of the endpoint of one machine, as the hash of its secret.
+"""Key: an API key of the endpoint of a machine or of a cluster, as the hash of its secret.
 
-Called by control.path, specs.kinds and wiring.key_documents.
+Called by control, specs.kinds, wiring.controller and wiring.key_documents.
 
 Invariant: a secret in a document is an error, and no message repeats it. Held by
 tests/specs/test_key_documents.py::test_a_secret_is_an_error_that_does_not_repeat_it.
@@ -13,13 +13,15 @@ from datetime import UTC, datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Final
 
-from bateau.domain.api_key import ALL_MODELS, GLOB, REQUESTS_MAX, ApiKey
+from bateau.domain.api_key import ALL_MODELS, GLOB, NUMBER_MAX, REQUESTS_MAX, ApiKey
 from bateau.domain.problem import Problem
+from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.spec import API_VERSION, Kind, Names, Spec
 from bateau.kit.cel_text import OPEN
 from bateau.kit.json_value import JsonObject, ReadObject, texts_at
+from bateau.kit.money import MONEY, Money
 from bateau.kit.position import leaves
-from bateau.kit.rfc3339 import rfc3339
+from bateau.kit.rfc3339 import is_time, rfc3339
 from bateau.kit.schema import build, described
 from bateau.kit.secret_key import PATTERN
 from bateau.kit.suggest import suggestion
@@ -29,6 +31,8 @@ from bateau.specs.kinds.wrong import at, strings
 _HASH: Final = re.compile(r"[0-9a-f]{64}")
 _HINT: Final = re.compile(r"[0-9A-Za-z]{1,4}")
 _TIME: Final = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\d(Z|[+-]\d\d:\d\d))?")
+_KWH_MIN: Final = 0.001
+_KWH_MAX: Final = 10**12
 _WRITES_IT: Final = "`bateau keys create NAME --to-spec FILE` makes a key and writes its document"
 _LEAKED: Final = "whoever can read the file can use it: revoke it, and remove it from the history of the repository"
 
@@ -63,9 +67,10 @@ def ends_at(text: str) -> float | None:
         if found is None:
             return None
         time = datetime.fromisoformat(text)
-        return (time if found[1] else time.replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
+        seconds = (time if found[1] else time.replace(tzinfo=UTC) + timedelta(days=1)).timestamp()
     except (ValueError, OverflowError):
         return None
+    return seconds if is_time(seconds) else None
 
 
 def _wrong_time(text: str) -> Wrong | None:
@@ -74,24 +79,49 @@ def _wrong_time(text: str) -> Wrong | None:
     return f'"{text}" is not a time', "write 2027-01-31T12:00:00Z, or the last day, such as 2027-01-31"
 
 
+def _wrong_money(text: str) -> Wrong | None:
+    try:
+        Money.parse(text)
+    except ValueError:
+        return f'"{text}" is not an amount of money', "write an amount above 0, such as 5 EUR or 0.50 EUR"
+    return None
+
+
+def _money(says: str, example: str) -> str | None:
+    return described(says, default=None, form=_wrong_money, examples=(example,))
+
+
+def _energy(says: str, example: float) -> float | None:
+    return described(says, default=None, minimum=_KWH_MIN, maximum=_KWH_MAX, examples=(example,))
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeyLimits:
-    """Limits on the usage of a key. Absent fields are not limited."""
+    """Limits on the usage of a key. Absent fields are not limited. Clusters count requests per minute only."""
 
     requests_per_minute: int | None = described(
         "Requests in a minute, counted when they arrive.", default=None, minimum=1, maximum=REQUESTS_MAX
     )
     concurrent: int | None = described(
-        "Requests in flight at once. Only the native filter counts them.", default=None, minimum=1
+        "Requests in flight at once. Only the native filter counts them.",
+        default=None,
+        minimum=1,
+        maximum=NUMBER_MAX,
     )
-    tokens_per_minute: int | None = described("Tokens in a minute.", default=None, minimum=1)
-    tokens_per_day: int | None = described("Tokens in a day, in UTC.", default=None, minimum=1)
-    tokens_per_month: int | None = described("Tokens in a month, in UTC.", default=None, minimum=1)
+    tokens_per_minute: int | None = described("Tokens in a minute.", default=None, minimum=1, maximum=NUMBER_MAX)
+    tokens_per_day: int | None = described("Tokens in a day, in UTC.", default=None, minimum=1, maximum=NUMBER_MAX)
+    tokens_per_month: int | None = described("Tokens in a month, in UTC.", default=None, minimum=1, maximum=NUMBER_MAX)
+    money_per_day: str | None = _money("Money in a day, in UTC, by the prices of the models.", "5 EUR")
+    money_per_month: str | None = _money("Money in a month, in UTC, by the prices of the models.", "100 EUR")
+    kwh_per_day: float | None = _energy("Energy in a day, in UTC, in kWh, by the declared energy of the models.", 1.5)
+    kwh_per_month: float | None = _energy(
+        "Energy in a month, in UTC, in kWh, by the declared energy of the models.", 30
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeySpec:
-    """An API key of the endpoint, as the hash of its secret. It has an effect on one machine only."""
+    """An API key of the endpoint of a machine, or of the gateway of a cluster, as the hash of its secret."""
 
     sha256: str = described(
         "SHA-256 of the secret, as 64 hexadecimal digits in lower case, which `bateau keys create NAME --to-spec FILE` "
@@ -191,9 +221,17 @@ def _key(spec: Spec) -> ApiKey:
         tokens_per_minute=limits.tokens_per_minute,
         tokens_per_day=limits.tokens_per_day,
         tokens_per_month=limits.tokens_per_month,
+        money_per_day=_parsed(limits.money_per_day),
+        money_per_month=_parsed(limits.money_per_month),
+        kwh_per_day=limits.kwh_per_day,
+        kwh_per_month=limits.kwh_per_month,
         note=fields.note,
         declared_at=f"{spec.position.file}:{spec.position.line}",
     )
+
+
+def _parsed(money: str | None) -> Money | None:
+    return None if money is None else Money.parse(money)
 
 
 def key_document(key: ApiKey) -> JsonObject:
@@ -208,8 +246,12 @@ def key_document(key: ApiKey) -> JsonObject:
         "tokensPerMinute": key.tokens_per_minute,
         "tokensPerDay": key.tokens_per_day,
         "tokensPerMonth": key.tokens_per_month,
+        "moneyPerDay": None if key.money_per_day is None else str(key.money_per_day),
+        "moneyPerMonth": None if key.money_per_month is None else str(key.money_per_month),
+        "kwhPerDay": key.kwh_per_day,
+        "kwhPerMonth": key.kwh_per_month,
     }
-    limits = {name: number for name, number in limits.items() if number is not None}
+    limits = {name: limit for name, limit in limits.items() if limit is not None}
     spec: JsonObject = {
         "sha256": key.sha256,
         "hint": key.hint,
@@ -227,4 +269,91 @@ def key_document(key: ApiKey) -> JsonObject:
     }
 
 
-KIND: Final = Kind(name="Key", schema=KeySpec, resource=None, references=references)
+def _never(field: str) -> Validation:
+    return Validation(
+        on=f"spec.{field}",
+        rule=f"!self.matches('{PATTERN.pattern}')",
+        message=f"{field} contains the secret of a key; whoever can read the object can use it: revoke it",
+        concealed=True,
+    )
+
+
+# The server's own check of a `pattern` would repeat the value, which may be a secret by mistake.
+_RESOURCE: Final = Resource(
+    plural="keys",
+    short_name="bkey",
+    columns=(
+        Column(name="Owner", path=".spec.owner"),
+        Column(name="Models", path=".spec.models"),
+        Column(name="Expires", path=".spec.expiresAt"),
+    ),
+    reported=True,
+    validations=(
+        Validation(
+            on="spec.sha256",
+            rule=f"self.matches('^{_HASH.pattern}$')",
+            message=f"it is not a SHA-256, which has 64 hexadecimal digits in lower case: {_WRITES_IT}",
+            concealed=True,
+        ),
+        Validation(
+            on="spec.hint",
+            rule=f"self == '' || self.matches('^{_HINT.pattern}$')",
+            message="it is not the end of a secret: write the last 4 characters only",
+            concealed=True,
+        ),
+        Validation(
+            on="spec.models",
+            rule="size(self) > 0",
+            message="the key may use no model: name some, or remove the field for all models",
+        ),
+        Validation(
+            on="spec.models",
+            rule=f"self.all(glob, glob.matches('^{GLOB}$') && !glob.matches('{PATTERN.pattern}'))",
+            message="an item is not a name of models: write a name or a glob, such as chat*",
+            concealed=True,
+        ),
+        Validation(
+            on="spec.expiresAt",
+            rule="self.matches('^[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}(Z|[+-][0-9]{2}:[0-9]{2}))?$')",
+            message="it is not a time: write 2027-01-31T12:00:00Z, or the last day, such as 2027-01-31",
+        ),
+        *(
+            Validation(
+                on=f"spec.limits.{field}",
+                rule=f"self.matches('^{MONEY}$') && self.matches('[1-9]')",
+                message="it is not an amount of money: write an amount above 0, such as 5 EUR or 0.50 EUR",
+            )
+            for field in ("moneyPerDay", "moneyPerMonth")
+        ),
+        *(
+            Validation(
+                on=f"spec.limits.{field}",
+                rule=f"self >= {_KWH_MIN}",  # the server's own check of whole numbers ignores fractions of a minimum
+                message=f"it is less than {_KWH_MIN}: use {_KWH_MIN} or more",
+            )
+            for field in ("kwhPerDay", "kwhPerMonth")
+        ),
+        Validation(
+            on="spec.environments",
+            rule="size(self) == 0",
+            message="environments are those of a repository: remove the field from a Key that is stored in a cluster",
+        ),
+        _never("owner"),
+        _never("note"),
+    ),
+    limits={
+        "spec.sha256": {"maxLength": 64},
+        "spec.hint": {"maxLength": 4},
+        "spec.owner": {"maxLength": 256},
+        "spec.models": {"maxItems": 64},
+        "spec.models[]": {"maxLength": 200},
+        "spec.expiresAt": {"maxLength": 25},
+        "spec.limits.moneyPerDay": {"maxLength": 27},
+        "spec.limits.moneyPerMonth": {"maxLength": 27},
+        "spec.environments": {"maxItems": 64},
+        "spec.environments[]": {"maxLength": 256},
+        "spec.note": {"maxLength": 1024},
+    },
+)
+
+KIND: Final = Kind(name="Key", schema=KeySpec, resource=_RESOURCE, references=references)

@@ -149,18 +149,18 @@ class ModelSpec:
         default=None,
     )
     fallback: str | None = described(
-        "Model that answers instead if this one cannot, on one machine only: none of its replicas is ready, or two "
-        "tries have failed or were refused (429, 502, 503, 504). It may be one of another provider.",
+        "Model that answers instead if this one cannot: none of its replicas is ready, or two tries have failed or "
+        "were refused (429, 502, 503, 504). It may be one of another provider.",
         default=None,
         examples=("gpt-mini",),
     )
     split: Mapping[str, int] = described(
-        "Models that get a part of the requests for this one, in percent, on one machine only.",
+        "Models that get a part of the requests for this one, in percent.",
         default_factory=dict,
     )
     timeout: Seconds | None = described(
-        "Longest time for a whole answer, on one machine only; beyond it the client gets a 504, or a stream ends. "
-        "Absent: as long as it takes.",
+        "Longest time for a whole answer; beyond it the client gets a 504, or a stream ends. Absent: as long as it "
+        "takes.",
         default=None,
         minimum=0.001,
         examples=("10m",),

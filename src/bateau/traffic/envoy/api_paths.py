@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from bateau.domain.model_file import ModelTask
+from bateau.domain.used import COUNTING
 from bateau.traffic.envoy.anthropic_errors import MESSAGES
 
 # The first path of each is the one to recommend.
@@ -15,8 +16,16 @@ PATHS: Final[Mapping[ModelTask, tuple[str, ...]]] = {
     "embed": ("/v1/embeddings",),
     "rerank": ("/v1/rerank", "/v1/reranking"),
 }
+# The roles that `messages` may have, of the paths where an engine may answer others without an end. The roles are those
+# of OpenAI's and Anthropic's API references.
+ROLES: Final[Mapping[str, tuple[str, ...]]] = {
+    "/v1/chat/completions": ("system", "developer", "user", "assistant", "tool", "function"),
+    MESSAGES: ("user", "assistant"),
+}
 # Each takes a POST. Tokens are counted by a model of any task.
-MODEL_PATHS: Final = (*(path for paths in PATHS.values() for path in paths), f"{MESSAGES}/count_tokens")
+MODEL_PATHS: Final = (*(path for paths in PATHS.values() for path in paths), *COUNTING)
+# What llama.cpp has beyond them, in its own words: the tokens of a text.
+TOKENIZE: Final = "/tokenize"
 # Below these are the APIs that the translator has.
 TRANSLATED: Final = ("/api/", "/v2/")
 TRANSLATED_ROOT: Final = "/v2"

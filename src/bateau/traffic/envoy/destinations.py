@@ -28,12 +28,15 @@ _BUSY: Final = (503,)
 _FAILED: Final = (429, 502, 503, 504)
 
 
-def destination(model: Backend, others: Mapping[str, Backend]) -> ReadObject:
-    """Return the part of a RouteAction that names clusters; `others` are all models, by name."""
+def destination(model: Backend, others: Mapping[str, Backend], *, full: bool = False) -> ReadObject:
+    """Return the part of a RouteAction that names clusters; `others` are all models, by name.
+
+    With `full`, the model has no place for the request, so its fallback answers.
+    """
     fallback = others.get(model.routing.fallback or "")
     if model.hold or not (model.routing.split or fallback):
         return {"cluster": cluster_name(model)}
-    own = [*_weighted(model, others)] if _answers(model) or not fallback else []
+    own = [*_weighted(model, others)] if not full and (_answers(model) or not fallback) else []
     instead = [_weight(fallback, _WHOLE)] if fallback and _answers(fallback) else []
     groups = [clusters for clusters in (own, own, instead, instead) if clusters] or [[_weight(model, _WHOLE)]]
     config: ReadObject = {
@@ -42,6 +45,12 @@ def destination(model: Backend, others: Mapping[str, Backend]) -> ReadObject:
     }
     name = "envoy.router.cluster_specifier_plugin.priority_group"
     return {"inline_cluster_specifier_plugin": {"extension": {"name": name, "typed_config": config}}}
+
+
+def may_overflow(model: Backend, others: Mapping[str, Backend]) -> bool:
+    """Whether a model has a bounded number of requests, and a fallback that can answer the others."""
+    fallback = others.get(model.routing.fallback or "")
+    return model.requests_max is not None and model.hold is None and fallback is not None and _answers(fallback)
 
 
 def remembered(model: Backend) -> list[ReadObject]:

@@ -20,7 +20,17 @@ from typing import Final
 
 from bateau.domain.api_key import ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, text_at
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, PATHS, TRANSLATED, TRANSLATED_ROOT, UI, WEBHOOK
+from bateau.traffic.envoy.api_paths import (
+    HEALTH,
+    HOME,
+    MODEL_PATHS,
+    PATHS,
+    ROLES,
+    TRANSLATED,
+    TRANSLATED_ROOT,
+    UI,
+    WEBHOOK,
+)
 from bateau.traffic.envoy.dynamic_module import module_config, text_config
 from bateau.traffic.envoy.key_filters import GATE, file_response
 from bateau.traffic.envoy.listener import INVALID_BODY, MISSING_MODEL
@@ -72,6 +82,7 @@ def gate_filter_config(gate: Gate, keys: Sequence[ApiKey] | None = None, refused
         "invalid": INVALID_BODY,
         "model_paths": list(MODEL_PATHS),
         "prompt_paths": list(PATHS["generate"]),
+        "roles": {path: list(roles) for path, roles in ROLES.items()},
         "exceptions": list(EXCEPTIONS),
         "keys": [_key(key) for key in keys or ()],
         "refused": {budget: dict(sorted(names.items())) for budget, names in sorted(refused.items())},

@@ -3,6 +3,10 @@
 Called by wiring.gateway_feed. control uses it through ports.plane. The cluster itself runs these Envoys, so there is no
 process to supervise, and pods drain by their own grace period: no load is measured.
 
+Invariant: until it is known which keys get in, none does. Held by
+tests/traffic/test_gateway_keys.py::test_a_controller_that_has_admitted_no_key_lets_nobody_in.
+Invariant: a gateway that lacks one of the filters that check keys answers no request. Held by
+tests/traffic/test_gateway_keys.py::test_without_its_filters_a_gateway_refuses_every_request.
 Invariant: the death of every controller costs no request: the Envoys keep what they have. A new controller opens its
 port only with complete traffic. Held by tests/wiring/test_cluster_gateway.py.
 """
@@ -10,7 +14,7 @@ port only with complete traffic. Held by tests/wiring/test_cluster_gateway.py.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,6 +22,7 @@ from typing import Final
 import grpc
 from google.protobuf.json_format import ParseError
 
+from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import PlaneState, Traffic
 from bateau.domain.errors import ControlError
 from bateau.domain.process import ProcessTemplate
@@ -25,6 +30,7 @@ from bateau.domain.system_names import GATEWAY_PORT
 from bateau.traffic.envoy.ads import AdsServer
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.doors import TlsDoor
+from bateau.traffic.envoy.listener import FrontSettings
 from bateau.traffic.envoy.resources import ResourceBuilder
 
 logger = logging.getLogger(__name__)
@@ -66,6 +72,7 @@ class GatewayPlane:
                 listen=listen,
                 control_socket=None,
                 gateway=self.name,
+                front=FrontSettings(keys_by_ads=True),
             )
             self._builder.build(Traffic())
         except (OSError, KeyError, ValueError, ParseError) as error:
@@ -78,11 +85,16 @@ class GatewayPlane:
         self._wakes: list[Callable[[], None]] = []
         self._opening: asyncio.Task[None] | None = None
         self._traffic = Traffic()
+        self._keys: Sequence[ApiKey] | None = ()
         self._zones: dict[str, str] = {}  # of the connected gateways, by node id
 
     def template(self) -> ProcessTemplate | None:
         """Return None: the cluster runs the Envoys."""
         return None
+
+    def admit(self, keys: Sequence[ApiKey] | None) -> None:
+        """Let requests with these keys in, and no others, from the next `publish` on; None: nobody needs a key."""
+        self._keys = keys
 
     def publish(self, traffic: Traffic) -> None:
         """Send each gateway the resources that it lacks; the first call opens the port."""
@@ -95,7 +107,7 @@ class GatewayPlane:
         self._look()
 
     def _send(self) -> None:
-        built = self._builder.build(self._traffic, zones=self._zones)
+        built = self._builder.build(self._traffic, zones=self._zones, keys=self._keys)
         self._failed = {**built.failed}
         self._ads.update(built.resources)
 

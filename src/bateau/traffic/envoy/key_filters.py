@@ -2,8 +2,9 @@
 
 Called by traffic.envoy and wiring.keys.
 
-Envoy watches the files. So a command that revokes a key has its effect while no control plane runs, and so does a
-restart of Envoy. Each file contains one filter; where no key is needed, one that lets everything pass.
+On a machine, Envoy watches the files. So a command that revokes a key has its effect while no control plane runs, and
+so does a restart of Envoy. Each file contains one filter; where no key is needed, one that lets everything pass. The
+gateways of a cluster get the same filters over xDS.
 
 Invariant: where a file is missing or damaged when Envoy starts, every request is refused. A damaged file that replaces
 a good one has no effect. Held by tests/traffic/test_keys.py::test_without_its_files_the_gateway_refuses_every_request
@@ -74,6 +75,8 @@ OF_TOKENS: Final = (ISSUERS, CLAIMS, SUBJECT_REQUESTS)
 BEFORE_BODY: Final = (ISSUERS, IDENTITY, KEYS, CLAIMS, SUBJECT_REQUESTS, EXPIRY, BUDGETS, REQUESTS)
 AFTER_BODY: Final = (MODELS, CLAIMED_MODELS, MODEL_TOKENS, LISTED)
 ALL: Final = (TOKEN_CHAIN, *BEFORE_BODY, *AFTER_BODY)
+# The gateways of a cluster verify no tokens, and nobody reads a ledger there.
+ON_CLUSTERS: Final = (IDENTITY, KEYS, EXPIRY, REQUESTS, MODELS, LISTED)
 
 _TYPES: Final[Mapping[str, str]] = {
     ISSUERS: _JWT,
@@ -102,18 +105,20 @@ def file_of(directory: PurePath, name: str) -> PurePath:
     return directory / f"{name}.json"
 
 
-def discovered(name: str, directory: PurePath) -> ReadObject:
-    """Return an HttpFilter whose configuration Envoy reads from its file, and reads again when it is replaced.
+def in_file(directory: PurePath, name: str) -> ReadObject:
+    """Return the ConfigSource of a filter: its file, which Envoy reads again when it is replaced."""
+    return {"path_config_source": {"path": str(file_of(directory, name))}, "resource_api_version": "V3"}
+
+
+def discovered(name: str, source: ReadObject) -> ReadObject:
+    """Return an HttpFilter whose configuration Envoy gets from a ConfigSource; without it, it refuses every request.
 
     LISTED has an effect only on routes that ask for it.
     """
     return {
         "name": name,
         "config_discovery": {
-            "config_source": {
-                "path_config_source": {"path": str(file_of(directory, name))},
-                "resource_api_version": "V3",
-            },
+            "config_source": source,
             "type_urls": sorted({_TYPES[name], _RBAC, FILTER_CHAIN}),
             "default_config": _NOBODY,
         },
@@ -130,7 +135,22 @@ def key_filters(
     `keys` is None where no key is needed; then no token of `issuers` is verified either. `model_header` contains the
     model of a request; with a value in `no_model`, the request names none, and every key may send it.
     """
-    found: Mapping[str, ReadObject] = (
+    found = _configs(keys, model_header=model_header, no_model=no_model, issuers=issuers)
+    return {name: file_response(name, config) for name, config in found.items()}
+
+
+def cluster_key_filters(
+    keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str]
+) -> list[ReadObject]:
+    """Return the filters of the gateways of a cluster, each a TypedExtensionConfig. `keys` are as for `key_filters`."""
+    found = _configs(keys, model_header=model_header, no_model=no_model, issuers=())
+    return [{"name": name, "typed_config": found[name]} for name in ON_CLUSTERS]
+
+
+def _configs(
+    keys: Sequence[ApiKey] | None, *, model_header: str, no_model: Sequence[str], issuers: Known
+) -> Mapping[str, ReadObject]:
+    return (
         dict.fromkeys((name for name in reversed(ALL) if name != MODEL_TOKENS), NO_FILTER)
         if keys is None
         else {
@@ -148,7 +168,6 @@ def key_filters(
             TOKEN_CHAIN: _tokens(issuers) if issuers else NO_FILTER,
         }
     )
-    return {name: file_response(name, config) for name, config in found.items()}
 
 
 def file_response(name: str, config: ReadObject) -> str:

@@ -28,8 +28,10 @@ from bateau.traffic.envoy.key_filters import (
     LISTED,
     MODEL_TOKENS,
     OF_TOKENS,
+    ON_CLUSTERS,
     TOKEN_CHAIN,
     discovered,
+    in_file,
 )
 from bateau.traffic.envoy.model_limits import MODEL_REQUESTS, counted, model_requests_filter
 from bateau.traffic.envoy.names import METADATA_NAMESPACE, MODEL_HEADER
@@ -77,49 +79,51 @@ _THEIR_PATHS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrontFiles:
-    """What the front listeners work with: files, and web pages.
+class FrontSettings:
+    """The settings of the front listeners.
 
-    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. `ledger` gets a
+    `key_filters` is the directory with the filters that check keys; without it, nobody needs a key. With `keys_by_ads`,
+    the gateways of a cluster get these filters by discovery instead. `ledger` gets a
     line for each request; without it, none is written. `inner` is the socket of the listener for the translator.
     `library` is that of the native filter, which then does what Envoy's own filters do otherwise: see `gate`. It needs
     `key_filters`. Web pages of `origins` may use them.
     """
 
     key_filters: PurePath | None = None
+    keys_by_ads: bool = False
     ledger: PurePath | None = None
     inner: PurePath | None = None
     library: PurePath | None = None
     origins: tuple[str, ...] = ()
 
 
-def front_listener(address: str, port: int, *, files: FrontFiles) -> ReadObject:
+def front_listener(address: str, port: int, *, front: FrontSettings) -> ReadObject:
     """Return the Listener that clients of models connect to."""
-    return _front(FRONT, socket_address(address, port), {}, files)
+    return _front(FRONT, socket_address(address, port), {}, front)
 
 
-def remote_listener(remote: Remote, *, files: FrontFiles) -> ReadObject:
+def remote_listener(remote: Remote, *, front: FrontSettings) -> ReadObject:
     """Return the Listener for other machines: the same as the front listener, with TLS."""
     # Most systems let one socket take both families at `::`.
     address = socket_address(remote.address, remote.port, both_families=remote.address == "::")
-    return _front(REMOTE, address, transport_socket(remote.certificate), files)
+    return _front(REMOTE, address, transport_socket(remote.certificate), front)
 
 
-def inner_listener(files: FrontFiles) -> ReadObject:
+def inner_listener(front: FrontSettings) -> ReadObject:
     """Return the Listener for the translator: the same routes, for requests whose key was checked already.
 
     Only the user of this instance can open its socket, so the name of the key in a header is true.
     """
-    address = {"pipe": {"path": str(files.inner), "mode": 0o600}}
+    address = {"pipe": {"path": str(front.inner), "mode": 0o600}}
     without = (_FORGED_FILTER, IDENTITY, KEYS, *OF_TOKENS)
-    return _front(INNER, address, {}, files, without=without, trusts_key=True)
+    return _front(INNER, address, {}, front, without=without, trusts_key=True)
 
 
 def _front(
     name: str,
     address: ReadObject,
     transport: Mapping[str, ReadObject],
-    files: FrontFiles,
+    front: FrontSettings,
     *,
     without: Collection[str] = (),
     trusts_key: bool = False,
@@ -129,19 +133,19 @@ def _front(
         "local_reply_config": front_replies((*FRONT_ONLY, *ALL)),
         **_OUR_PATHS,
     }
-    if files.library:
+    if front.library:
         logs: list[ReadObject] = []
-        chain = _native_chain(files, trusts_key=trusts_key)
+        chain = _native_chain(front, trusts_key=trusts_key)
     else:
-        logs = [ledger_log(files.ledger)] if files.ledger else []
-        chain = [each for each in _front_chain(files) if text_at(each, "name") not in without]
-    if files.key_filters:
+        logs = [ledger_log(front.ledger)] if front.ledger else []
+        chain = [each for each in _front_chain(front) if text_at(each, "name") not in without]
+    if front.key_filters:
         chain = [dashboard_filter(), *chain]
-    if files.origins:
-        chain = [cors_filter(files.origins), *chain]
+    if front.origins:
+        chain = [cors_filter(front.origins), *chain]
     router: ReadObject = {"suppress_envoy_headers": True}
-    if files.ledger:
-        begun = native_begun_log(files.library, files.ledger) if files.library else begun_log(files.ledger)
+    if front.ledger:
+        begun = native_begun_log(front.library, front.ledger) if front.library else begun_log(front.ledger)
         options = {"flush_upstream_log_on_upstream_stream": True}
         router = {**router, "upstream_log": [begun], "upstream_log_options": options}
     manager = _http_connection_manager(FRONT, chain, config, logs=logs, router=router)
@@ -153,14 +157,11 @@ def _front(
     }
 
 
-def _front_chain(files: FrontFiles) -> list[ReadObject]:
+def _front_chain(front: FrontSettings) -> list[ReadObject]:
     """Return the HTTP filters in their order: who asks, then for which model, then what it cost."""
-    others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(files)}
-    before, after = (
-        [discovered(name, files.key_filters) for name in names] if files.key_filters else []
-        for names in (BEFORE_BODY, AFTER_BODY)
-    )
-    if files.ledger:
+    others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(front)}
+    before, after = (_checks(names, front) for names in (BEFORE_BODY, AFTER_BODY))
+    if front.ledger:
         # As soon as the key is known: requests that are refused after that are its own, too.
         before.insert(BEFORE_BODY.index(KEYS) + 1 if before else 0, others.pop(CALLER_FILTER))
     chain = [others.pop(_FORGED_FILTER), *before]
@@ -168,19 +169,26 @@ def _front_chain(files: FrontFiles) -> list[ReadObject]:
     return [*chain, *after, others.pop(MODEL_REQUESTS), *others.values()]
 
 
-def _native_chain(files: FrontFiles, *, trusts_key: bool) -> list[ReadObject]:
+def _checks(names: Sequence[str], front: FrontSettings) -> list[ReadObject]:
+    """Return the filters of these names that check keys, as far as there are some."""
+    if front.keys_by_ads:
+        return [discovered(name, ads()) for name in names if name in ON_CLUSTERS]
+    directory = front.key_filters
+    return [discovered(name, in_file(directory, name)) for name in names] if directory else []
+
+
+def _native_chain(front: FrontSettings, *, trusts_key: bool) -> list[ReadObject]:
     """Return the HTTP filters in their order, with one for what `_front_chain` has twelve for.
 
     Where the key in a header is true, a filter before it says so by metadata, which no client can send.
     """
-    if files.key_filters is None:
+    if front.key_filters is None:
         raise ValueError("the native filter has no directory to read its configuration from")
-    others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(files)}
+    others = {text_at(each, "name"): _by_ads(each) for each in _front_filters(front)}
     caller = others.pop(CALLER_FILTER, None)
     trusted = [caller] if caller and trusts_key else []
     names = (GATE, MODEL_TOKENS, LISTED) if trusts_key else (TOKEN_CHAIN, GATE, MODEL_TOKENS, LISTED)
-    checks = [discovered(name, files.key_filters) for name in names]
-    return [*trusted, *checks, others.pop(MODEL_REQUESTS), *others.values()]
+    return [*trusted, *_checks(names, front), others.pop(MODEL_REQUESTS), *others.values()]
 
 
 def _by_ads(filter_config: ReadObject) -> ReadObject:
@@ -282,7 +290,7 @@ def _http_filter(name: str, type_name: str, config: ReadObject) -> ReadObject:
     }
 
 
-def front_filters(files: FrontFiles, models: Sequence[Backend]) -> list[ReadObject]:
+def front_filters(front: FrontSettings, models: Sequence[Backend]) -> list[ReadObject]:
     """Return the HTTP filters of the front listeners that come over xDS, each a TypedExtensionConfig.
 
     Without the native filter, the first removes headers that only the gateway may set. Others copy `model` from the
@@ -296,7 +304,7 @@ def front_filters(files: FrontFiles, models: Sequence[Backend]) -> list[ReadObje
         idle.add(RENAME_FILTER)
     if not any(map(counted, models)):
         idle.add(MODEL_REQUESTS)
-    found = {text_at(each, "name"): each for each in (*_front_filters(files), model_requests_filter(models))}
+    found = {text_at(each, "name"): each for each in (*_front_filters(front), model_requests_filter(models))}
     return [{"name": name, "typed_config": NO_FILTER} if name in idle else each for name, each in found.items()]
 
 
@@ -304,13 +312,13 @@ def _is_renamed(model: Backend) -> bool:
     return model.external is None and (bool(model.aliases) or model.upstream_model not in (None, model.name))
 
 
-def _front_filters(files: FrontFiles) -> list[ReadObject]:
+def _front_filters(front: FrontSettings) -> list[ReadObject]:
     """Return all of the filters that come over xDS, as if a model needed each."""
     # Has an effect only on routes that rename the model.
     rename = _http_filter("transform", "transform.v3.TransformConfig", {})
     of_models = [model_requests_filter(()), rename, *hold_filters()]
-    if files.library:
-        return [*([caller_filter()] if files.inner else []), *of_models]
+    if front.library:
+        return [*([caller_filter()] if front.inner else []), *of_models]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}
 
     def model(value: str | None = None) -> ReadObject:
@@ -348,7 +356,7 @@ def _front_filters(files: FrontFiles) -> list[ReadObject]:
         _http_filter(
             "header_mutation", "header_mutation.v3.HeaderMutation", {"mutations": {"request_mutations": [mutation]}}
         ),
-        *([caller_filter(), usage_filter()] if files.ledger else []),
+        *([caller_filter(), usage_filter()] if front.ledger else []),
         *of_models,
     ]
 

@@ -1,6 +1,10 @@
 """The routes that list the models: to each key those that it may use.
 
-Called by traffic.envoy.routes. Source: "Models" of OpenAI's API reference.
+Called by traffic.envoy.routes. Sources: "Models" of OpenAI's API reference; `meta` is llama.cpp's, with more about the
+file.
+
+Invariant: an unknown value of a file is left out, and is never 0. Held by
+tests/traffic/test_routing.py::test_a_model_is_listed_with_its_file.
 """
 
 import json
@@ -9,6 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 from bateau.domain.endpoint import Backend
+from bateau.domain.model_file import ModelFile
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.answers import answer, get, get_prefix
 from bateau.traffic.envoy.listed import HERE, of_all, of_one
@@ -19,25 +24,28 @@ _NONE_HERE: Final = "The model does not exist. This key may use none of the mode
 _NOT_FOR_KEY: Final = "The model does not exist, or this key may not use it."
 
 
-def model_list_routes(models: Mapping[str, Backend], *, on_machine: bool) -> list[ReadObject]:
+def model_list_routes(models: Mapping[str, Backend]) -> list[ReadObject]:
     """Return the Routes. `models` has every name by which a client may ask for a model."""
     entries = {name: _entry(name, model) for name, model in sorted(models.items())}
-    every = answer(get(_LIST), 200, _list([*entries.values()]), name="models")
-    unknown = answer(get_prefix(f"{_LIST}/"), 404, no_such_model(list(entries)), name="unknown")
-    if on_machine:
-        texts = {name: json.dumps(entry, ensure_ascii=False) for name, entry in entries.items()}
-        every = {**every, **of_all(texts, status=200, body=_list([HERE]), none=_list([]))}
-        named = {name: json.dumps(json.dumps(name))[1:-1] for name in entries}
-        says = f"The model does not exist. Models here: {HERE}."
-        unknown = {**unknown, **of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE))}
-    return [every, *_each(entries, on_machine=on_machine), unknown]
+    texts = {name: json.dumps(entry, ensure_ascii=False) for name, entry in entries.items()}
+    every = {
+        **answer(get(_LIST), 200, _list([*entries.values()]), name="models"),
+        **of_all(texts, status=200, body=_list([HERE]), none=_list([])),
+    }
+    named = {name: json.dumps(json.dumps(name))[1:-1] for name in entries}
+    says = f"The model does not exist. Models here: {HERE}."
+    unknown = {
+        **answer(get_prefix(f"{_LIST}/"), 404, no_such_model(list(entries)), name="unknown"),
+        **of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE)),
+    }
+    return [every, *_each(entries), unknown]
 
 
-def _each(entries: Mapping[str, ReadObject], *, on_machine: bool) -> Iterator[ReadObject]:
+def _each(entries: Mapping[str, ReadObject]) -> Iterator[ReadObject]:
     for name, entry in entries.items():
         for spelling in dict.fromkeys((name, quote(name))):  # some clients quote a colon, others do not
             found = answer(get(f"{_LIST}/{spelling}"), 200, entry, name="models")
-            yield {**found, **of_one(name, none=_absent(_NOT_FOR_KEY))} if on_machine else found
+            yield {**found, **of_one(name, none=_absent(_NOT_FOR_KEY))}
 
 
 def no_such_model(names: Sequence[str]) -> ReadObject:
@@ -63,10 +71,29 @@ def _entry(name: str, model: Backend) -> ReadObject:
     entry: ReadObject = {"id": name, "object": "model", "created": model.created or 0, "owned_by": "bateau"}
     if model.task:
         entry = {**entry, "task": model.task}
+    if model.file:
+        entry = {**entry, "meta": _meta(model.file)}
     if model.generation is None:
         return entry
     # As in llama.cpp's own list of models that may sleep.
     if model.hold:
         return {**entry, "status": {"value": "sleeping", "says": model.hold.says}}
     ready = any(not endpoint.draining for endpoint in model.endpoints)
-    return {**entry, "status": {"value": "loaded" if ready else "loading"}}
+    status: ReadObject = {"value": "loaded" if ready else "loading"}
+    if model.idle_after_s is not None:
+        status = {**status, "idle_after": model.idle_after_s}
+    return {**entry, "status": status}
+
+
+def _meta(file: ModelFile) -> ReadObject:
+    header = file.header
+    known: Mapping[str, ReadJson] = {
+        "size": file.size_bytes,
+        "sha256": file.sha256,
+        "format": "gguf",
+        "architecture": header.architecture,
+        "n_params": header.parameters,
+        "ftype": header.quantization,
+        "n_ctx_train": header.context_length_trained,
+    }
+    return {name: value for name, value in known.items() if value is not None}

@@ -29,7 +29,7 @@ from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.bootstrap import bootstrap
 from bateau.traffic.envoy.doors import UnixDoor
 from bateau.traffic.envoy.handover import SETTLE_S, steer
-from bateau.traffic.envoy.listener import LOOPBACK, FrontFiles
+from bateau.traffic.envoy.listener import LOOPBACK, FrontSettings
 from bateau.traffic.envoy.load import LoadMeter
 from bateau.traffic.envoy.remote import Remote
 from bateau.traffic.envoy.resources import CLUSTER, ResourceBuilder, Resources
@@ -62,7 +62,7 @@ class EnvoyPlane:
         runtime: Path,
         listen: tuple[str, int],
         control_socket: Path,
-        files: FrontFiles,
+        front: FrontSettings,
         concurrency: int,
         clock: Clock,
         remote: Remote | None = None,
@@ -71,7 +71,7 @@ class EnvoyPlane:
         self._runtime = runtime
         # There while requests of a replaced cluster may be in flight, for the control plane after this one.
         self._replaced = runtime / "replaced"
-        self._library = _digest(files.library)
+        self._library = _digest(front.library)
         self._concurrency = concurrency
         self._bootstrap = bootstrap(xds_socket=runtime / "xds.sock")
         try:
@@ -81,7 +81,7 @@ class EnvoyPlane:
                 listen=listen,
                 control_socket=control_socket,
                 gateway=f"gateway/{self.name}",
-                files=files,
+                front=front,
                 remote=remote,
             )
             self._api.encode("envoy.config.bootstrap.v3.Bootstrap", self._bootstrap)

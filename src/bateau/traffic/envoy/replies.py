@@ -12,6 +12,7 @@ from http import HTTPStatus
 
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
+from bateau.traffic.envoy.api_paths import ROLES
 from bateau.traffic.envoy.dashboard import dashboard_pages
 from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
@@ -35,7 +36,7 @@ class Reply:
 
     `text` may contain Envoy's command operators. `has_model`: the model of the request was read. `details` is the
     beginning of Envoy's response code details. With `again_s`, the response tells the client after how many seconds to
-    retry; with `becomes`, it has another status than Envoy gave it.
+    retry; with `becomes`, it has another status than Envoy gave it. `param` is the field that is wrong.
     """
 
     status: int
@@ -48,7 +49,21 @@ class Reply:
     has_model: bool = False
     or_above: bool = False
     again_s: int | None = None
+    param: str | None = None
     kind: str = field(default="server_error")
+
+
+def _used_up(policy: str, text: str, *, again_s: int, code: str = "rate_limit_exceeded", kind: str = "tokens") -> Reply:
+    """Return the error where a policy refuses a key or a model because of its usage."""
+    return Reply(
+        status=403,
+        details=f"rbac_access_denied_matched_policy[{policy}",
+        becomes=429,
+        text=text,
+        code=code,
+        kind=kind,
+        again_s=again_s,
+    )
 
 
 FRONT_ONLY = (
@@ -79,6 +94,26 @@ FRONT_ONLY = (
         text="The usage of requests cannot be written at the moment, and this endpoint answers none without it.",
         code="ledger_not_written",
         again_s=RETRY_AFTER_S,
+    ),
+    Reply(
+        status=400,
+        details="no_messages",
+        text="`messages` is empty: send at least one message.",
+        code="empty_array",
+        kind="invalid_request_error",
+        param="messages",
+    ),
+    *(
+        Reply(
+            status=400,
+            details="unknown_role",
+            path=f"{path}([?].*)?",
+            text=f"Each message needs a `role`, one of: {', '.join(roles)}.",
+            code="invalid_value",
+            kind="invalid_request_error",
+            param="messages",
+        )
+        for path, roles in ROLES.items()
     ),
     Reply(
         status=401,
@@ -145,24 +180,18 @@ FRONT_ONLY = (
         kind="requests",
         again_s=1,
     ),
-    Reply(
-        status=403,
-        details=f"rbac_access_denied_matched_policy[{BUDGET}-minute",
-        becomes=429,
-        text=f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a minute.",
-        code="rate_limit_exceeded",
-        kind="tokens",
+    _used_up(
+        f"{BUDGET}-minute",
+        f"The API key '%REQ({KEY_HEADER})%' has used as many tokens as it may in a minute.",
         again_s=10,
     ),
     *(
-        Reply(
-            status=403,
-            details=f"rbac_access_denied_matched_policy[{BUDGET}-{of}{period}",
-            becomes=429,
-            text=f"The API key '%REQ({KEY_HEADER})%' has used up {what} in a {period}. {ends}",
+        _used_up(
+            f"{BUDGET}-{of}{period}",
+            f"The API key '%REQ({KEY_HEADER})%' has used up {what} in a {period}. {ends}",
+            again_s=again_s,
             code="insufficient_quota",
             kind="insufficient_quota",
-            again_s=again_s,
         )
         for of, what in (
             ("", "the tokens that it may use"),
@@ -174,26 +203,15 @@ FRONT_ONLY = (
             ("month", "The next month begins on its first day at 00:00 UTC.", 3600),
         )
     ),
-    *(
-        Reply(
-            status=403,
-            details=f"rbac_access_denied_matched_policy[{policy}",
-            becomes=429,
-            text=text,
-            code="rate_limit_exceeded",
-            kind="tokens",
-            again_s=10,
-        )
-        for policy, text in (
-            (
-                TOKENS_OF_MODEL,
-                "'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
-            ),
-            (
-                TOKENS_OF_KEY,
-                f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
-            ),
-        )
+    _used_up(
+        TOKENS_OF_MODEL,
+        "'%ROUTE_NAME%' has used as many tokens as it may in a minute, for all of its clients together.",
+        again_s=10,
+    ),
+    _used_up(
+        TOKENS_OF_KEY,
+        f"The API key '%REQ({KEY_HEADER})%' has used as many tokens of '%ROUTE_NAME%' as it may in a minute.",
+        again_s=10,
     ),
     *(
         Reply(status=403, details=details, text=text, code="model_not_allowed", kind="invalid_request_error")
@@ -275,7 +293,7 @@ class _Shape:
     paths: str | None = None
 
 
-_OPENAI = _Shape(error=lambda reply: error_body(reply.text, kind=reply.kind, code=reply.code))
+_OPENAI = _Shape(error=lambda reply: error_body(reply.text, kind=reply.kind, code=reply.code, param=reply.param))
 _ANTHROPIC = _Shape(
     error=lambda reply: anthropic_error(reply.text, status=reply.becomes or reply.status), paths=f"{MESSAGES}.*"
 )

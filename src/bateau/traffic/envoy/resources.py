@@ -11,13 +11,16 @@ tests/traffic/test_contained.py.
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
 
+from bateau.domain.api_key import ApiKey
 from bateau.domain.endpoint import Backend, Traffic
 from bateau.domain.errors import bug
 from bateau.kit.json_value import ReadObject, text_at
+from bateau.kit.latest import Latest
 from bateau.traffic.envoy.api import EnvoyApi
 from bateau.traffic.envoy.clusters import (
     UnusableBackend,
@@ -28,9 +31,12 @@ from bateau.traffic.envoy.clusters import (
     gateways_assignment,
     load_assignment,
 )
+from bateau.traffic.envoy.key_filters import cluster_key_filters
 from bateau.traffic.envoy.listener import (
+    INVALID_BODY,
+    MISSING_MODEL,
     TYPE,
-    FrontFiles,
+    FrontSettings,
     app_http_listener,
     app_tcp_listener,
     front_filters,
@@ -38,6 +44,7 @@ from bateau.traffic.envoy.listener import (
     inner_listener,
     remote_listener,
 )
+from bateau.traffic.envoy.names import MODEL_HEADER
 from bateau.traffic.envoy.remote import Remote
 from bateau.traffic.envoy.routes import app_routes, front_routes, model_routes
 
@@ -86,20 +93,24 @@ class ResourceBuilder:
     listen: tuple[str, int]
     control_socket: PurePath | None
     gateway: str
-    files: FrontFiles = field(default_factory=FrontFiles)
+    front: FrontSettings = field(default_factory=FrontSettings)
     remote: Remote | None = None
     _rendered: dict[Backend, _Rendered] = field(default_factory=dict[Backend, _Rendered])
     _shared: dict[str, Resource] = field(default_factory=dict[str, Resource])
+    _keys: Latest[_Rendered] = field(default_factory=Latest[_Rendered])
     _told: set[tuple[str, str]] = field(default_factory=set[tuple[str, str]])
 
     @property
     def _on_machine(self) -> bool:
         return self.control_socket is not None
 
-    def build(self, traffic: Traffic, *, zones: Mapping[str, str] | None = None) -> Built:
+    def build(
+        self, traffic: Traffic, *, zones: Mapping[str, str] | None = None, keys: Sequence[ApiKey] | None = None
+    ) -> Built:
         """Return the resources of a traffic, and the backends that could not be rendered.
 
-        `zones` are those of the gateways of a cluster, by node id.
+        `zones` are those of the gateways of a cluster, by node id, and `keys` the keys that get in there; None where no
+        key is needed. On a machine, keys are in files.
         """
         rendered: dict[Backend, _Rendered] = {}
         failed: dict[str, str] = {}
@@ -119,6 +130,7 @@ class ResourceBuilder:
         }
         for type_url, name, resource in (
             *self._front(list(rendered), zones),
+            *self._checks(keys),
             *(each for found in rendered.values() for each in found),
         ):
             built[type_url][name] = resource
@@ -132,13 +144,13 @@ class ResourceBuilder:
         routes = front_routes(models, translator=translator, on_machine=self._on_machine, hosts=hosts)
         values = [
             *([(CLUSTER, control_cluster(self.control_socket))] if self.control_socket else []),
-            (LISTENER, front_listener(*self.listen, files=self.files)),
-            *([(LISTENER, remote_listener(self.remote, files=self.files))] if self.remote else []),
-            *([(LISTENER, inner_listener(self.files))] if self.files.inner else []),
+            (LISTENER, front_listener(*self.listen, front=self.front)),
+            *([(LISTENER, remote_listener(self.remote, front=self.front))] if self.remote else []),
+            *([(LISTENER, inner_listener(self.front))] if self.front.inner else []),
             (ROUTES, routes),
             *(
                 (EXTENSION, each)
-                for each in front_filters(self.files, [*models, *([translator] if translator else [])])
+                for each in front_filters(self.front, [*models, *([translator] if translator else [])])
             ),
             *([(ENDPOINTS, gateways_assignment(zones))] if zones is not None else []),
         ]
@@ -148,6 +160,16 @@ class ResourceBuilder:
             resource = before.get(key) or self._encode(type_url, value, self.gateway)
             self._shared[key] = resource
             yield type_url, text_at(value, "name") or text_at(value, "cluster_name"), resource
+
+    def _checks(self, keys: Sequence[ApiKey] | None) -> _Rendered:
+        """Return the filters that check keys, unless they are in files."""
+        if not self.front.keys_by_ads:
+            return ()
+        return self._keys.of(partial(self._encoded_checks, keys), same=(keys,))
+
+    def _encoded_checks(self, keys: Sequence[ApiKey] | None) -> _Rendered:
+        found = cluster_key_filters(keys, model_header=MODEL_HEADER, no_model=(MISSING_MODEL, INVALID_BODY))
+        return tuple((EXTENSION, text_at(each, "name"), self._encode(EXTENSION, each, self.gateway)) for each in found)
 
     def _render(self, backend: Backend) -> Iterator[tuple[str, str, Resource]]:
         """Yield all resources of one backend. Raises UnusableBackend, or any exception if there is a bug."""
@@ -169,7 +191,7 @@ class ResourceBuilder:
             self._encode(ROUTES, tried, service)
 
     def _cluster(self, backend: Backend) -> ReadObject:
-        return cluster(backend, zone_aware=not self._on_machine, balancer=self.files.library)
+        return cluster(backend, zone_aware=not self._on_machine, balancer=self.front.library)
 
     def _encode(self, type_url: str, value: ReadObject, service: str) -> Resource:
         body = self.api.encode(type_url.removeprefix(TYPE), value)

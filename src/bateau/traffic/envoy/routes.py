@@ -12,13 +12,14 @@ tests/traffic/test_apps.py::test_a_foreign_host_is_403_unless_the_app_serves_it.
 from collections.abc import Collection, Mapping, Sequence
 
 from bateau.domain.endpoint import Backend
+from bateau.domain.used import COUNTING
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, WEBHOOK
+from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TOKENIZE, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
 from bateau.traffic.envoy.dashboard import dashboard_routes
-from bateau.traffic.envoy.destinations import destination, remembered, tried_again
+from bateau.traffic.envoy.destinations import destination, may_overflow, remembered, tried_again
 from bateau.traffic.envoy.hold import holding, told
 from bateau.traffic.envoy.key_filters import ALL as KEY_FILTERS
 from bateau.traffic.envoy.key_filters import KEY_HEADER
@@ -32,7 +33,16 @@ from bateau.traffic.envoy.listener import (
 )
 from bateau.traffic.envoy.model_limits import counted, named
 from bateau.traffic.envoy.model_list import model_list_routes, no_such_model, there_is
-from bateau.traffic.envoy.names import AFFINITY, GATEWAY_HEADER, METADATA_NAMESPACE, MODEL_HEADER, PLACES
+from bateau.traffic.envoy.names import (
+    AFFINITY,
+    CHECKED_ROLES,
+    FALLBACK,
+    FULL_HEADER,
+    GATEWAY_HEADER,
+    METADATA_NAMESPACE,
+    MODEL_HEADER,
+    PLACES,
+)
 from bateau.traffic.envoy.openai_errors import invalid_request, json_content_type, plain_text
 from bateau.traffic.envoy.replies import BODY_BYTES_MAX
 from bateau.traffic.envoy.route_tree import route_tree
@@ -56,7 +66,7 @@ _RETRY_ON_APP = "connect-failure,refused-stream,reset-before-request"
 _RETRY_ON_APP_SAFE = f"{_RETRY_ON_APP},reset"
 # Request headers that replicas do not get: keys end at the gateway, clients cannot choose a route by header, and
 # filters cannot read compressed responses.
-_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, KEY_HEADER]
+_REMOVED_REQUEST_HEADERS = ["authorization", "x-api-key", "accept-encoding", MODEL_HEADER, FULL_HEADER, KEY_HEADER]
 # The name of a key is not a secret, and a translator needs it.
 _REMOVED_BUT_KEY = [name for name in _REMOVED_REQUEST_HEADERS if name != KEY_HEADER]
 # llama.cpp allows any origin; the gateway decides which origins may read responses. The name of the engine is nobody's
@@ -92,17 +102,17 @@ def front_routes(
     general: list[ReadObject] = [
         {
             **answer({"path": HEALTH}, 200, {"status": "ok"}, name="healthz"),
-            **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
+            "typed_per_filter_config": _without(KEY_FILTERS),
         },
         # Ollama's clients look here for a server before anything else.
         {
             **answer(get(HOME), 200, {"name": "bateau", "says": _PATHS_SAY}, name="home"),
-            **({"typed_per_filter_config": _without(KEY_FILTERS)} if on_machine else {}),
+            "typed_per_filter_config": _without(KEY_FILTERS),
         },
         *(_control_routes() if on_machine else ()),
         *(_translated(translator) if translator else ()),
-        *model_list_routes({**others, **aliases}, on_machine=on_machine),
-        _wrong_method(),
+        *model_list_routes({**others, **aliases}),
+        *_wrong_method(),
         *no_model,
     ]
     return {
@@ -229,19 +239,22 @@ def _aliases(models: Sequence[Backend], taken: Collection[str]) -> Mapping[str, 
 
 def model_routes(model: Backend, alias: str | None = None, *, others: Mapping[str, Backend]) -> list[ReadObject]:
     """Return the Routes of one model, by its name or by an alias; `others` are all models, by name."""
-    return [*other_tasks(model, alias), _model_route(model, alias, others)]
+    full = [_model_route(model, alias, others, full=True)] if may_overflow(model, others) else []
+    return [*other_tasks(model, alias), *full, _model_route(model, alias, others)]
 
 
-def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend]) -> ReadObject:
+def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend], *, full: bool = False) -> ReadObject:
+    """Return the Route of a model, or with `full` that for requests for which it has no place."""
+    is_full = [{"name": FULL_HEADER, "present_match": True}] if full else []
     route: dict[str, ReadJson] = {
-        **destination(model, others),
+        **destination(model, others, full=full),
         "timeout": f"{model.routing.timeout_s or 0:g}s",
         "idle_timeout": "0s",
         "retry_policy": {**_retries(_RETRY_ON), **tried_again(model)},
     }
     found: dict[str, ReadJson] = {
         "name": model.name,
-        "match": {"prefix": "/v1/", "headers": [_header(alias or model.name)]},
+        "match": {**_paths(model), "headers": [_header(alias or model.name), *is_full]},
         "route": route,
         "request_headers_to_remove": _removed(model),
         "response_headers_to_remove": _REMOVED_RESPONSE_HEADERS,
@@ -255,11 +268,15 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if upstream != (alias or model.name) and not model.external:
         per_filter[RENAME_FILTER] = _rename(upstream)
     about = named(model)
+    if not model.external:  # an external API knows its own roles
+        about = {**about, CHECKED_ROLES: "yes"}
     if model.affinity:
         about = {**about, AFFINITY: model.routing.affinity}
     places = model.hold.requests_max if model.hold else model.requests_max
     if places is not None:
         about = {**about, PLACES: str(places)}
+    if may_overflow(model, others):
+        about = {**about, FALLBACK: "yes"}
     if model.hold:
         per_filter |= holding(model.service, model.hold)
         about = {**about, **told(model.hold)}
@@ -267,6 +284,13 @@ def _model_route(model: Backend, alias: str | None, others: Mapping[str, Backend
     if per_filter:
         found["typed_per_filter_config"] = per_filter
     return found
+
+
+def _paths(model: Backend) -> ReadObject:
+    """Return the match of the paths that a model has. Only those of llama.cpp are known."""
+    if model.engine == "llama.cpp":
+        return {"safe_regex": {"regex": "|".join((*MODEL_PATHS, TOKENIZE))}}
+    return {"prefix": "/v1/"}
 
 
 def _removed(model: Backend) -> list[str]:
@@ -332,10 +356,14 @@ def _refused(model: str | None, status: int, error: ReadObject, *, name: str) ->
     ]
 
 
-def _wrong_method() -> ReadObject:
-    paths = "|".join(MODEL_PATHS)
+def _wrong_method() -> list[ReadObject]:
     post = {"name": ":method", "string_match": {"exact": "POST"}, "invert_match": True}
     error = invalid_request("This path takes POST requests only.", code="method_not_allowed")
-    found = answer({"safe_regex": {"regex": paths}, "headers": [post]}, 405, error, name="unknown")
     allow = {"header": {"key": "allow", "value": "POST"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-    return {**found, "response_headers_to_add": [*json_content_type(), allow]}
+    # The gateway of a cluster rejects one regular expression of this length.
+    halves = (MODEL_PATHS[: -len(COUNTING)], COUNTING)
+    matches = [{"safe_regex": {"regex": "|".join(paths)}, "headers": [post]} for paths in halves]
+    return [
+        {**answer(match, 405, error, name="unknown"), "response_headers_to_add": [*json_content_type(), allow]}
+        for match in matches
+    ]

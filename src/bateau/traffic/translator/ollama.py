@@ -14,14 +14,15 @@ from aiohttp import web
 
 from bateau import __version__
 from bateau.kit.json_value import Json, JsonObject, array_at, text_at
+from bateau.traffic.translator.embedding import embedded
 from bateau.traffic.translator.gateway import Gateway, Refused, json_body, text_field
+from bateau.traffic.translator.ollama_models import details, information, is_loaded, listed, modified, running
 from bateau.traffic.translator.ollama_words import (
     Reply,
     chat_request,
     completion_request,
     generate_request,
-    shown_name,
-    stamp,
+    is_nothing,
 )
 
 _NDJSON: Final = "application/x-ndjson"
@@ -29,16 +30,10 @@ _FIXED: Final = (
     "models of this endpoint are written in specs, so it takes no request that changes them: edit the spec, or ask the "
     "person who runs it"
 )
-_DETAILS: Final = {
-    "parent_model": "",
-    "format": "",
-    "family": "",
-    "families": None,
-    "parameter_size": "",
-    "quantization_level": "",
-}
-# A model that does not sleep stays loaded.
-_FOREVER: Final = "2999-12-31T23:59:59Z"
+_STAYS: Final = (
+    "{} stays loaded: its spec says when it is unloaded (`scale.idleAfter`), for all who use this endpoint. Ask for "
+    "an answer with this keep_alive, and it has no effect"
+)
 
 
 def add_to(router: web.UrlDispatcher, gateway: Gateway) -> None:
@@ -95,10 +90,7 @@ class _Ollama:
         found: list[Json] = []
         counted = 0
         if texts:
-            asked: dict[str, Any] = {"model": await self._model(request, body), "input": texts}
-            if "dimensions" in body:
-                asked["dimensions"] = body["dimensions"]
-            answer = await self._gateway.post(request, "/v1/embeddings", asked)
+            answer = await self._embedded(request, body, [str(text) for text in texts])
             found = _vectors(answer)
             counted = _count(answer.get("usage"), "prompt_tokens")
         return web.json_response(
@@ -112,19 +104,17 @@ class _Ollama:
 
     async def embeddings(self, request: web.Request) -> web.StreamResponse:
         body = await json_body(request)
-        asked = {"model": await self._model(request, body), "input": [text_field(body, "prompt")]}
-        answer = await self._gateway.post(request, "/v1/embeddings", asked)
-        vectors = _vectors(answer)
+        vectors = _vectors(await self._embedded(request, body, [text_field(body, "prompt")]))
         return web.json_response({"embedding": vectors[0] if vectors else []})
 
     async def tags(self, request: web.Request) -> web.StreamResponse:
         models = array_at(await self._gateway.get(request, "/v1/models"), "data")
-        return web.json_response({"models": [_listed(each) for each in models]})
+        return web.json_response({"models": [listed(each) for each in models]})
 
     async def ps(self, request: web.Request) -> web.StreamResponse:
         models = array_at(await self._gateway.get(request, "/v1/models"), "data")
-        loaded = [each for each in models if text_at(each, "status", "value") in ("", "loaded")]
-        return web.json_response({"models": [{**_listed(each), "expires_at": _FOREVER} for each in loaded]})
+        now = time.time()
+        return web.json_response({"models": [running(each, now) for each in models if is_loaded(each)]})
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         body = await json_body(request)
@@ -135,10 +125,10 @@ class _Ollama:
                 "modelfile": "",
                 "parameters": "",
                 "template": "",
-                "details": _DETAILS,
-                "model_info": {},
+                "details": details(entry),
+                "model_info": information(entry),
                 "capabilities": does,
-                "modified_at": stamp(_created(entry)),
+                **modified(entry),
             }
         )
 
@@ -165,10 +155,21 @@ class _Ollama:
     async def _model(self, request: web.Request, body: JsonObject) -> str:
         return await self._gateway.name_of(request, text_field(body, "model"))
 
+    async def _embedded(self, request: web.Request, body: JsonObject, texts: list[str]) -> JsonObject:
+        asked: dict[str, Any] = {"model": await self._model(request, body)}
+        if "dimensions" in body:
+            asked["dimensions"] = body["dimensions"]
+        return await embedded(self._gateway, request, asked, texts, cut=body.get("truncate") is not False)
+
     async def _load(self, request: web.Request, model: str, body: JsonObject, reply: Reply) -> web.StreamResponse:
         """Answer a request without a prompt, by which clients load or unload a model ahead of time."""
-        await self._gateway.model(request, model)
-        unload = body.get("keep_alive") in (0, "0", "0s")
+        entry = await self._gateway.model(request, model)
+        unload = is_nothing(body.get("keep_alive"))
+        if unload and is_loaded(entry):
+            raise Refused(_STAYS.format(text_field(body, "model")), status=501)
+        if not unload and not is_loaded(entry):
+            # The model wakes up for any request; this one uses no tokens.
+            await self._gateway.post(request, "/tokenize", {"model": model, "content": ""})
         answer = reply.without_prompt("unload" if unload else "load")
         if body.get("stream") is False:
             return web.json_response(answer)
@@ -210,23 +211,6 @@ async def _stream(request: web.Request, lines: AsyncIterator[JsonObject]) -> web
         await response.write(orjson.dumps({"error": refused.says}) + b"\n")
     await response.write_eof()
     return response
-
-
-def _listed(entry: Json) -> JsonObject:
-    name = shown_name(text_at(entry, "id"))
-    return {
-        "name": name,
-        "model": name,
-        "modified_at": stamp(_created(entry)),
-        "size": 0,
-        "digest": "",
-        "details": dict(_DETAILS),
-    }
-
-
-def _created(entry: Json) -> int:
-    created = entry.get("created") if isinstance(entry, dict) else None
-    return created if isinstance(created, int) else 0
 
 
 def _vectors(answer: JsonObject) -> list[Json]:

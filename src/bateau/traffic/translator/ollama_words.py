@@ -5,6 +5,7 @@ Called by traffic.translator.ollama. Pure but for the clock. Source: Ollama's AP
 """
 
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -25,30 +26,13 @@ _OPTIONS: Final[Mapping[str, str]] = {
         )
     },
 }
+_DURATION: Final = re.compile(r"[+-]?(0|([\d.]+(ns|us|µs|ms|s|m|h))+)")
 _IMAGE: Final = "data:image/png;base64,"
 
 
 def now() -> str:
     """Return the time as Ollama writes it."""
     return datetime.now(tz=UTC).isoformat().replace("+00:00", "Z")
-
-
-def stamp(seconds: int) -> str:
-    """Return a time in seconds since the epoch as Ollama writes it.
-
-    >>> stamp(0)
-    '1970-01-01T00:00:00Z'
-    """
-    return datetime.fromtimestamp(seconds, tz=UTC).isoformat().replace("+00:00", "Z")
-
-
-def shown_name(name: str) -> str:
-    """Return the name of a model with a tag, which Ollama's always have.
-
-    >>> shown_name("chat"), shown_name("llama3.2:1b")
-    ('chat:latest', 'llama3.2:1b')
-    """
-    return name if ":" in name else f"{name}:latest"
 
 
 def chat_request(model: str, body: Mapping[str, Json]) -> dict[str, Any]:
@@ -72,6 +56,17 @@ def generate_request(model: str, body: Mapping[str, Json]) -> dict[str, Any]:
 def completion_request(model: str, body: Mapping[str, Json]) -> dict[str, Any]:
     """Return the request to /v1/completions for a raw one to /api/generate: without the template of the model."""
     return {"model": model, "prompt": body.get("prompt"), **_sampling(body)}
+
+
+def is_nothing(duration: Json) -> bool:
+    """Return whether a `keep_alive` is zero: a number of seconds, or a text in Go's form of durations.
+
+    >>> [is_nothing(each) for each in (0, "0", "0s", "0m0s", -1, "5m", "10s", None, False)]
+    [True, True, True, True, False, False, False, False, False]
+    """
+    if isinstance(duration, str):
+        return bool(_DURATION.fullmatch(duration)) and not re.search("[1-9]", duration)
+    return duration == 0 and not isinstance(duration, bool)
 
 
 def _sampling(body: Mapping[str, Json]) -> dict[str, Any]:

@@ -4,7 +4,8 @@ Called by traffic.translator. Source: Open Inference Protocol (kserve/open-infer
 extension "binary_tensor_data".
 
 A model that generates text takes one tensor of texts and answers one of the same shape; a model that creates embeddings
-answers one of shape [texts, dimensions]. Parameters of the request are those of OpenAI's API, such as `max_tokens`.
+answers one of shape [texts, dimensions]. A model that ranks takes pairs of texts in two tensors, `query` and
+`document`, and answers a score for each. Parameters of the request are those of OpenAI's API, such as `max_tokens`.
 """
 
 import asyncio
@@ -12,20 +13,28 @@ import itertools
 import math
 import struct
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import orjson
 from aiohttp import web
 
 from bateau import __version__
-from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
+from bateau.kit.json_value import Json, JsonObject, ReadObject, array_at, object_at, text_at
 from bateau.traffic.translator.gateway import Gateway, Refused, json_body, parsed
 
+_T = TypeVar("_T")
 _VERSION: Final = "1"
 _HEADER_LENGTH: Final = "Inference-Header-Content-Length"
 _TEXTS_MAX: Final = 256
+_QUERY: Final = "query"
+_DOCUMENT: Final = "document"
+_OUTPUTS: Final[Mapping[str, ReadObject]] = {
+    "embed": {"name": "embedding", "datatype": "FP32", "shape": [-1, -1]},
+    "rerank": {"name": "score", "datatype": "FP32", "shape": [-1]},
+    "generate": {"name": "text_output", "datatype": "BYTES", "shape": [-1]},
+}
 # At the same time for one request: the others are those of other clients.
 _TOGETHER: Final = 4
 _BINARY: Final = ("binary_data", "binary_data_size", "binary_data_output")
@@ -77,28 +86,29 @@ class _OpenInference:
 
     async def metadata(self, request: web.Request) -> web.StreamResponse:
         entry = await self._model(request)
-        embeds = text_at(entry, "task") == "embed"
-        output = {"name": "embedding", "datatype": "FP32", "shape": [-1, -1]}
-        text = {"name": "text_output", "datatype": "BYTES", "shape": [-1]}
+        task = text_at(entry, "task")
+        inputs = (_QUERY, _DOCUMENT) if task == "rerank" else ("text_input",)
         return web.json_response(
             {
                 "name": text_at(entry, "id"),
                 "versions": [_VERSION],
                 "platform": "bateau",
-                "inputs": [{"name": "text_input", "datatype": "BYTES", "shape": [-1]}],
-                "outputs": [output if embeds else text],
+                "inputs": [{"name": name, "datatype": "BYTES", "shape": [-1]} for name in inputs],
+                "outputs": [_OUTPUTS.get(task, _OUTPUTS["generate"])],
             }
         )
 
     async def infer(self, request: web.Request) -> web.StreamResponse:
         entry = await self._model(request)
         asked, tensors = await _read(request)
-        texts = _texts(tensors)
         parameters = {k: v for k, v in object_at(asked, "parameters").items() if k not in _BINARY}
-        if text_at(entry, "task") == "embed":
-            output = await self._embedded(request, entry, texts)
-        else:
-            output = await self._generated(request, entry, texts, parameters)
+        match text_at(entry, "task"):
+            case "embed":
+                output = await self._embedded(request, entry, _texts(tensors))
+            case "rerank":
+                output = await self._ranked(request, entry, *_pairs(tensors))
+            case _:
+                output = await self._generated(request, entry, _texts(tensors), parameters)
         wanted = next((each for each in array_at(asked, "outputs") if text_at(each, "name") == output.name), None)
         if array_at(asked, "outputs") and wanted is None:
             raise Refused(f"this model has no other output than {output.name}")
@@ -111,18 +121,13 @@ class _OpenInference:
     async def _generated(
         self, request: web.Request, entry: JsonObject, texts: _Tensor, parameters: Mapping[str, Json]
     ) -> _Tensor:
-        turns = asyncio.Semaphore(_TOGETHER)
-
         async def one(text: str) -> str:
             messages = [{"role": "user", "content": text}]
             body = {**parameters, "model": text_at(entry, "id"), "messages": messages, "stream": False}
-            async with turns:
-                answer = await self._gateway.post(request, "/v1/chat/completions", body)
+            answer = await self._gateway.post(request, "/v1/chat/completions", body)
             return text_at(object_at(next(iter(array_at(answer, "choices")), None), "message"), "content")
 
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(one(text)) for text in texts.values]
-        return _Tensor("text_output", "BYTES", texts.shape, [task.result() for task in tasks])
+        return _Tensor("text_output", "BYTES", texts.shape, await _some_at_once(one, texts.values))
 
     async def _embedded(self, request: web.Request, entry: JsonObject, texts: _Tensor) -> _Tensor:
         body = {"model": text_at(entry, "id"), "input": list(texts.values)}
@@ -131,11 +136,51 @@ class _OpenInference:
         values = [value for row in rows if isinstance(row, list) for value in row]
         return _Tensor("embedding", "FP32", (len(rows), len(values) // max(1, len(rows))), values)
 
+    async def _ranked(
+        self, request: web.Request, entry: JsonObject, queries: Sequence[str], documents: _Tensor
+    ) -> _Tensor:
+        places: dict[str, list[int]] = {}
+        for place, query in enumerate(queries):
+            places.setdefault(query, []).append(place)
+
+        async def one(query: str) -> dict[int, Json]:
+            own = places[query]
+            texts = [documents.values[place] for place in own]
+            body = {"model": text_at(entry, "id"), "query": query, "documents": texts}
+            results = array_at(await self._gateway.post(request, "/v1/rerank", body), "results")
+            found = {each.get("index"): each.get("relevance_score") for each in results if isinstance(each, dict)}
+            return {place: found.get(number) for number, place in enumerate(own)}
+
+        parts = await _some_at_once(one, places)
+        scores = {place: score for part in parts for place, score in part.items()}
+        if not all(isinstance(score, int | float) for score in scores.values()):
+            raise Refused("the model did not score every pair", status=502)
+        return _Tensor("score", "FP32", documents.shape, [scores[place] for place in range(len(queries))])
+
     async def _model(self, request: web.Request) -> JsonObject:
         version = request.match_info.get("version", _VERSION)
         if version != _VERSION:
             raise Refused(f"there is only version {_VERSION} of each model", status=404)
         return await self._gateway.model(request, request.match_info["model"])
+
+
+async def _some_at_once(ask: Callable[[str], Awaitable[_T]], texts: Iterable[str]) -> list[_T]:
+    """Return the answers for some texts. A few are asked for at a time. Raises Refused if one of them is refused."""
+    turns = asyncio.Semaphore(_TOGETHER)
+
+    async def one(text: str) -> _T:
+        async with turns:
+            return await ask(text)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(one(text)) for text in texts]
+    except ExceptionGroup as errors:
+        refused = next((error for error in errors.exceptions if isinstance(error, Refused)), None)
+        if refused is None:
+            raise
+        raise refused from None
+    return [task.result() for task in tasks]
 
 
 async def _read(request: web.Request) -> tuple[JsonObject, list[_Tensor]]:
@@ -186,7 +231,22 @@ def _texts(tensors: Sequence[_Tensor]) -> _Tensor:
     """Return the tensor of texts of a request. Raises Refused."""
     if len(tensors) != 1 or tensors[0].datatype != "BYTES":
         raise Refused("these models take one input, a tensor of texts: datatype BYTES")
-    (found,) = tensors
+    return _checked(tensors[0])
+
+
+def _pairs(tensors: Sequence[_Tensor]) -> tuple[Sequence[str], _Tensor]:
+    """Return the queries and the documents of a request, as many of each. Raises Refused."""
+    named = {tensor.name: tensor for tensor in tensors if tensor.datatype == "BYTES"}
+    if len(tensors) != len(named) or named.keys() != {_QUERY, _DOCUMENT}:
+        raise Refused(f"this model takes two inputs, tensors of texts: {_QUERY} and {_DOCUMENT}, with datatype BYTES")
+    queries, documents = _checked(named[_QUERY]), _checked(named[_DOCUMENT])
+    if len(queries.values) not in (1, len(documents.values)):
+        raise Refused(f"send one {_QUERY}, or one for each {_DOCUMENT}")
+    return [*queries.values] * (len(documents.values) // len(queries.values)), documents
+
+
+def _checked(found: _Tensor) -> _Tensor:
+    """Return a tensor of texts. Raises Refused."""
     if not all(isinstance(value, str) for value in found.values):
         raise Refused(f"{found.name} has a value that is not a text")
     if not 0 < len(found.values) <= _TEXTS_MAX:
