@@ -70,6 +70,10 @@ def control_api() -> Iterator[tuple[str, str]]:
     from bateau.api import server
 
     source = inspect.getsource(server)
+    from bateau.traffic.envoy.api_paths import EVENTS, WEBHOOK
+
+    for path in (WEBHOOK, EVENTS):
+        yield f"POST `{path}`", "`bateau.ports.webhook.Webhook.received`"
     for method, path, handler in re.findall(r'web\.(get|post)\("([^"]+)", self\.(\w+)\)', source):
         yield f"{method.upper()} `{path}`", f"`bateau.api.server.ApiServer.{handler}`"
 

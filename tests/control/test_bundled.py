@@ -120,7 +120,7 @@ def test_a_bundle_names_the_models_and_the_keys_that_a_gateway_serves(bundled: B
 
 def gateway_sees(release: Release) -> list[object]:
     """Return the backends of the models of a release."""
-    made, failed = endpoints(release, (), app_ports={}, api_keys={}, tasks={}, before=Traffic(), proxies=())
+    made, failed = endpoints(release, (), app_ports={}, api_keys={}, files={}, before=Traffic(), proxies=())
     assert not failed
     return [*(each for each in made.backends if each.protocol == "openai")]
 

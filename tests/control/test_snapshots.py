@@ -66,3 +66,29 @@ async def test_what_happens_is_told_as_events_once() -> None:
         ]
         died = next(event for event in w.events if event.reason == "BackOff")
         assert (died.says, died.warning, died.fields["service"]) == ("exited with code 1", True, "model/chat")
+
+
+async def test_a_restart_has_its_cause_and_being_out_of_memory_is_an_event_of_its_own() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        for says in ("killed by signal 9 (SIGKILL): out of memory, its limit is 64 MB", "exited with code 3"):
+            w.keeper.crash("model.chat.0", says)
+            w.keeper.restart("model.chat.0")  # at once: no snapshot sees it dead
+            await w.turn()
+        found = [event for event in w.events if event.subject == "model.chat.0" and event.reason != "Ready"]
+        assert [(event.reason, event.warning) for event in found] == [
+            ("OutOfMemory", True),
+            ("Restarted", False),
+            ("Restarted", False),
+        ]
+        assert found[0].says == found[1].says == "killed by signal 9 (SIGKILL): out of memory, its limit is 64 MB"
+        assert [event.fields.get("signal") for event in found] == ["SIGKILL", "SIGKILL", None]
+        assert found[2].fields["exitCode"] == "3"
+
+
+async def test_scaling_is_an_event_with_both_numbers() -> None:
+    async with world(chat=model()) as w:
+        await w.until(lambda: w.status.rolled_out)
+        w.texts.write("chat", model(replicas=3))
+        await w.until(lambda: w.status.rolled_out and len(w.status.services[0].replicas) == 3)
+        assert [event.says for event in w.events if event.reason == "Scaled"] == ["from 1 to 3 replicas"]

@@ -197,22 +197,25 @@ async def test_a_rejected_change_leaves_the_listener_as_it_was(gateway: Gateway,
     await eventually(lambda: _refuses(port))
 
 
-async def test_of_the_control_api_the_gateway_passes_metrics_the_webhook_and_nothing_else(gateway: Gateway) -> None:
+async def test_of_the_control_api_the_gateway_passes_metrics_webhooks_and_nothing_else(gateway: Gateway) -> None:
     async with upstream("control", gateway.base / "control.sock") as api:
         assert (await gateway.ask("GET", "/metrics")).tree == {"upstream": "control"}
-        assert (await gateway.ask("POST", "/-/webhooks/git")).tree == {"upstream": "control"}
+        for path in ("/-/webhooks/git", "/-/events"):
+            assert (await gateway.ask("POST", path)).tree == {"upstream": "control"}
         others = (
             ("POST", "/v1/stop"),
             ("GET", "/v1/status"),
             ("GET", "/metrics/../v1/status"),
             ("POST", "/-/webhooks/git/../../../v1/stop"),
             ("POST", "/-/webhooks/git/more"),
+            ("POST", "/-/events/../../v1/stop"),
+            ("POST", "/-/events/more"),
         )
         for method, path in others:
             assert (await gateway.ask(method, path)).status >= 400
-        for method, path in (("GET", "/metrics"), ("POST", "/-/webhooks/git")):
+        for method, path in (("GET", "/metrics"), ("POST", "/-/webhooks/git"), ("POST", "/-/events")):
             assert (await gateway.ask(method, path, headers={"host": "evil.example"})).status == 403
-        assert [seen.path for seen in api.seen] == ["/metrics", "/-/webhooks/git"]
+        assert [seen.path for seen in api.seen] == ["/metrics", "/-/webhooks/git", "/-/events"]
 
 
 def _app(port: int, *upstreams: Upstream) -> Backend:

@@ -305,7 +305,8 @@ async def test_probes_need_no_key_and_pages_do(keyed: Gateway) -> None:
     assert (await keyed.ask("GET", "/healthz")).status == 200
     for path in ("/metrics", "/v1/models", "/v1/nope"):
         assert (await keyed.ask("GET", path)).status == 401, path
-    assert (await keyed.ask("POST", "/-/webhooks/git", data=b"")).status == 503  # it came as far as the control plane
+    for path in ("/-/webhooks/git", "/-/events"):
+        assert (await keyed.ask("POST", path, data=b"")).status == 503, "it came as far as the control plane"
 
 
 async def test_a_damaged_file_changes_nothing(keyed: Gateway) -> None:

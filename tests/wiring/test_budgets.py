@@ -12,6 +12,7 @@ import pytest
 
 from bateau.control.path import understand
 from bateau.domain.api_key import ApiKey
+from bateau.domain.event import Event
 from bateau.domain.release import Release
 from bateau.kit.money import Money
 from bateau.store.ledger import Ledger
@@ -45,10 +46,13 @@ class Instance:
         self.rates = self.state / "rates.json"
         self.release = release()
         self.begun: list[Fed[Budgets]] = []
+        self.events: list[Event] = []
 
     def begin(self, at: float) -> Fed[Budgets]:
         rates = FollowedRates(RateFile(self.rates), lambda: self.release, began=at)
-        self.begun.append(Fed(self.ledger, Budgets(self.keys, self.ledger, rates, dict)))
+        budgets = Budgets(self.keys, self.ledger, rates, dict)
+        budgets.report = self.events.extend
+        self.begun.append(Fed(self.ledger, budgets))
         return self.begun[-1]
 
     def use(self, at: float, tokens: int, **more: object) -> None:
@@ -88,6 +92,7 @@ def test_a_request_that_came_before_another_price_costs_what_it_did(instance: In
     instance.use(NOON + 2.5, 1)  # it came before, and its line is written now
     first.keep(NOON + 6)
     assert instance.refused
+    assert [(event.subject, event.reason) for event in instance.events] == [("key ci", "LimitReached")]
     first.close()
     # The next control plane knows both prices from the file, and adds one of its own.
     (instance.keys.directory / f"{BUDGETS}.json").unlink()

@@ -211,6 +211,24 @@ def test_the_status_shows_services_with_the_reason_of_their_pods(project: Projec
     assert "no pod of nothing runs" in project.bateau("logs", "nothing", "--env", "prod", code=2)
 
 
+def test_the_timeline_has_the_revisions_and_the_events_of_the_cluster(project: Project):
+    assert "no event was recorded" in project.bateau("timeline", "--env", "prod")
+    (project.directory / "objects" / "web.yaml").write_text(_DEPLOYMENT)
+    project.bateau("apply", "--env", "prod", "--yes", "--timeout", "3", code=3)
+    told = json.loads(project.bateau("timeline", "shop", "--env", "prod", "--json"))
+    assert {entry["service"] for entry in told} == {"app/shop"}
+    assert {entry["fields"]["cluster"] for entry in told} == {"berlin"}
+    reasons = [entry["reason"] for entry in told]
+    # The times of Kubernetes' events are whole seconds, so one may stand before the release that has caused it.
+    assert [entry["says"] for entry in told if entry["reason"] == "Released"] == ["revision 1 adds it"]
+    assert "ScalingReplicaSet" in reasons, "an event of the Deployment"
+    assert "SuccessfulCreate" in reasons, "an event of its ReplicaSet"
+    lines = project.bateau("timeline", "app/shop", "--env", "prod").splitlines()
+    assert any("revision 1 adds it, by " in line for line in lines)
+    assert "no event of nothing" in project.bateau("timeline", "nothing", "--env", "prod")
+    assert "--follow is for this machine" in project.bateau("timeline", "--env", "prod", "--follow", code=2)
+
+
 def test_a_kind_that_the_cluster_does_not_serve_is_named_before_anything_is_applied(project: Project):
     project.bateau("apply", "--env", "prod", "--yes")
     (project.directory / "objects" / "boat.yaml").write_text(

@@ -83,6 +83,7 @@ async def test_it_ends_after_a_while_without_work() -> None:
 def test_it_inherits_no_secret_of_the_control_plane(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     secrets = {
         "BATEAU_WEBHOOK_SECRET": "one-secret",
+        "BATEAU_EVENTS_SECRET": "four-secret",
         "OTEL_EXPORTER_OTLP_HEADERS": "api-key=two-secret",
         "OTEL_EXPORTER_OTLP_TRACES_HEADERS": "api-key=three-secret",
     }

@@ -16,9 +16,12 @@ import pytest
 
 from bateau.api.server import ApiServer
 from bateau.control.snapshots import Snapshots
+from bateau.domain.event import Event
 from bateau.sources.git import Following
 from bateau.sources.git.webhook import BODY_BYTES_MAX
+from bateau.store.timeline import Timeline, TimelineReader
 from bateau.wiring.repository import FollowedRepository, repository_of
+from bateau.wiring.this_process import SystemClock
 from bateau.wiring.webhook import GitWebhook
 from git.deliveries import Delivery, delivery, push
 from git.workshop import SPEC, Workshop
@@ -48,6 +51,16 @@ class Scene:
 
     repository: FollowedRepository
     session: aiohttp.ClientSession
+    timeline: Timeline
+    path: Path
+
+    def recorded(self) -> list[Event]:
+        """Return what the timeline has recorded. No event is recorded after this."""
+        self.timeline.close()
+        reader = TimelineReader(self.path)
+        entries = reader.entries(service=None, since=0.0, limit=100)
+        reader.close()
+        return [entry.event for entry in entries]
 
     async def post(self, sent: Delivery) -> tuple[int, str]:
         return await self.post_data(sent.body, sent.headers)
@@ -80,16 +93,21 @@ async def scene(
         following=Following(interval_s=3600),
     )
     await repository.open()
-    async with api(socket, GitWebhook(repository, secret=secret)) as session:
-        yield Scene(repository, session)
+    timeline = Timeline(base / "timeline.sqlite")
+    webhook = GitWebhook(repository, secret=secret, clock=SystemClock(), timeline=timeline)
+    async with api(socket, webhook) as session:
+        yield Scene(repository, session, timeline, base / "timeline.sqlite")
+    timeline.close()
 
 
 @contextlib.asynccontextmanager
-async def api(socket: Path, webhook: GitWebhook | None) -> AsyncGenerator[aiohttp.ClientSession, None]:
+async def api(socket: Path, webhook: GitWebhook) -> AsyncGenerator[aiohttp.ClientSession, None]:
     async def metrics() -> str:
         return ""
 
-    server = ApiServer(socket, snapshots=Snapshots(), metrics=metrics, stop=asyncio.Event(), webhook=webhook)
+    server = ApiServer(
+        socket, snapshots=Snapshots(), metrics=metrics, stop=asyncio.Event(), webhooks={"/-/webhooks/git": webhook}
+    )
     await server.open()
     try:
         async with aiohttp.ClientSession(connector=aiohttp.UnixConnector(str(socket))) as session:
@@ -196,15 +214,32 @@ async def test_without_a_secret_nothing_is_believed(workshop: Workshop, socket: 
         assert not await s.is_looked_at()
 
 
-async def test_where_no_repository_is_followed_there_is_no_webhook(socket: Path):
-    async with api(socket, None) as session:
+async def test_where_no_repository_is_followed_events_are_recorded_and_nothing_is_fetched(tmp_path: Path, socket: Path):
+    timeline = Timeline(tmp_path / "timeline.sqlite")
+    async with api(socket, GitWebhook(None, secret=SECRET, clock=SystemClock(), timeline=timeline)) as session:
         sent = push(MAIN, secret=SECRET)
         url = "http://control/-/webhooks/git"
         async with session.post(url, data=sent.body, headers=sent.headers) as response:
-            assert response.status == 404
-            assert await response.json() == {"says": "this instance does not follow a repository"}
+            assert response.status == 200
+            assert await response.json() == {"says": "main was pushed, but no repository is followed"}
         async with session.get(url) as response:
             assert response.status == 405
+    timeline.close()
+    reader = TimelineReader(tmp_path / "timeline.sqlite")
+    assert [entry.event.reason for entry in reader.entries(service=None, since=0.0, limit=10)] == ["Pushed"]
+    reader.close()
+
+
+async def test_a_genuine_event_is_recorded_once_and_a_forged_one_never(workshop: Workshop, socket: Path):
+    async with scene(workshop, socket) as s:
+        body = b'{"workflow_run": {"name": "build", "conclusion": "success", "head_sha": "abcd"}}'
+        run = delivery(body, secret=SECRET, event="workflow_run")
+        assert await s.post(run) == (200, "the event workflow_run was recorded")
+        replayed = Delivery(headers={**run.headers, "X-GitHub-Delivery": "another"}, body=run.body)
+        assert (await s.post(replayed))[0] == 200
+        forged = delivery(body.replace(b"success", b"failure"), secret="a guess", event="workflow_run")
+        assert (await s.post(forged))[0] == 401
+        assert [(event.reason, event.says) for event in s.recorded()] == [("WorkflowSuccess", "build: success")]
 
 
 async def test_the_log_has_no_secret_and_says_a_refusal_once(

@@ -1,9 +1,9 @@
 """Serve the control plane's HTTP API on a unix socket that only its user can open.
 
-Called by cli.up. The gateway forwards only `/metrics`, the webhook and the dashboard to it.
+Called by cli.up. The gateway forwards only `/metrics`, the webhooks and the dashboard to it.
 
 Invariant: no request to a model ever arrives here. Held by
-tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_the_webhook_and_nothing_else.
+tests/traffic/test_control_channel.py::test_of_the_control_api_the_gateway_passes_metrics_webhooks_and_nothing_else.
 Invariant: the same holds if a path is read in another way here than in the gateway. Held by
 tests/ui/test_security.py::test_a_path_never_leads_out_of_the_dashboard.
 Invariant: an untrusted body is read only up to its limit, and only if a handler needs it. Held by
@@ -12,7 +12,7 @@ tests/wiring/test_webhook.py::test_a_body_beyond_the_bound_is_refused_before_it_
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +26,7 @@ from bateau.domain.errors import ControlError
 from bateau.ports.webhook import Webhook
 
 _GATEWAY_HEADER: Final = "x-bateau-gateway"
-_PASSED: Final = re.compile(r"/metrics|/-/webhooks/git|/ui(?:/.*)?", re.DOTALL)
+_PASSED: Final = re.compile(r"/metrics|/-/.+|/ui(?:/.*)?", re.DOTALL)
 
 
 class ApiServer:
@@ -39,7 +39,7 @@ class ApiServer:
         snapshots: Snapshots,
         metrics: Callable[[], Awaitable[str]],
         stop: asyncio.Event,
-        webhook: Webhook | None = None,
+        webhooks: Mapping[str, Webhook] | None = None,
         operator: Operator | None = None,
         dashboard: Dashboard | None = None,
     ) -> None:
@@ -47,7 +47,7 @@ class ApiServer:
         self._snapshots = snapshots
         self._metrics = metrics
         self._stop = stop
-        self._webhook = webhook
+        self._webhooks = webhooks or {}
         self._operator = operator
         self._dashboard = dashboard
         self._runner: web.AppRunner | None = None
@@ -71,7 +71,7 @@ class ApiServer:
                 *status_routes(self._snapshots),
                 web.get("/metrics", self._get_metrics),
                 web.post("/v1/stop", self._post_stop),
-                web.post("/-/webhooks/git", self._post_webhook),
+                *(web.post(path, self._taking(webhook)) for path, webhook in self._webhooks.items()),
             ]
         )
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
@@ -115,20 +115,20 @@ class ApiServer:
         self._stop.set()
         return web.json_response({"stopping": True}, status=202)
 
-    async def _post_webhook(self, request: web.Request) -> web.Response:
-        if self._webhook is None:
-            return web.json_response({"says": "this instance does not follow a repository"}, status=404)
-        try:
-            body = await _body(request, bytes_max=self._webhook.body_bytes_max)
-        except (ConnectionError, web.RequestPayloadError):
-            return web.json_response(
-                {"says": "the body is incomplete, or does not match its declared encoding"}, status=400
-            )
-        if body is None:
-            says = f"the body is larger than {self._webhook.body_bytes_max:,} bytes"
-            return web.json_response({"says": says}, status=413)
-        answer = self._webhook.received(request.headers, body)
-        return web.json_response({"says": answer.says}, status=answer.status)
+    def _taking(self, webhook: Webhook) -> Callable[[web.Request], Awaitable[web.Response]]:
+        async def post(request: web.Request) -> web.Response:
+            try:
+                body = await _body(request, bytes_max=webhook.body_bytes_max)
+            except (ConnectionError, web.RequestPayloadError):
+                says = "the body is incomplete, or does not match its declared encoding"
+                return web.json_response({"says": says}, status=400)
+            if body is None:
+                says = f"the body is larger than {webhook.body_bytes_max:,} bytes"
+                return web.json_response({"says": says}, status=413)
+            answer = webhook.received(request.headers, body)
+            return web.json_response({"says": answer.says}, status=answer.status)
+
+        return post
 
 
 @web.middleware

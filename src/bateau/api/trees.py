@@ -21,6 +21,13 @@ class CapacityTree(TypedDict):
     memoryBytes: int | None
 
 
+class EndTree(TypedDict):
+    """The JSON of domain.replica.End."""
+
+    whenS: float
+    says: str
+
+
 class ReplicaTree(TypedDict):
     """The JSON of domain.replica.Replica."""
 
@@ -34,6 +41,7 @@ class ReplicaTree(TypedDict):
     restarts: int
     since: float
     reason: str | None
+    lastEnd: EndTree | None
     logPath: str | None
     lastLog: list[str]
     limits: str | None

@@ -1,6 +1,6 @@
 """`bateau status` and `bateau logs` of an environment that runs on clusters.
 
-Called by cli.cluster_top, cli.logs and cli.status.
+Called by cli.
 """
 
 import asyncio

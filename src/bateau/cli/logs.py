@@ -70,7 +70,9 @@ async def _follow(service: str, name: str, found: "dict[str, Logs]") -> None:
 
 
 def _shown(label: str, line: str, *, prefixed: bool) -> str:
-    return f"{click.style(label, fg='cyan')}  {line}" if prefixed else line
+    from bateau.kit.visible import visible
+
+    return f"{click.style(label, fg='cyan')}  {visible(line)}" if prefixed else visible(line)
 
 
 def _found(service: str, name: str) -> "dict[str, Logs]":

@@ -172,7 +172,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         snapshots=platform.control.snapshots,
         metrics=platform.metrics,
         stop=stop,
-        webhook=platform.webhook,
+        webhooks=platform.webhooks,
         operator=platform,
         dashboard=dashboard,
     )

@@ -52,7 +52,7 @@ class DesiredState:
         self._texts: Mapping[str, str] = {}  # the texts of `written`
         self._good: Written | None = None  # the last specs without errors
         self._good_texts: Mapping[str, str] = {}
-        self.history = History(ports.revisions, ports.clock, who=ports.who)
+        self.history = History(ports.revisions, ports.clock, who=ports.who, events=ports.events)
         self.stale = True  # whether the specs may have changed since they were read
         self.read_once = False  # whether the specs were read at all
         self.read_at = ports.clock.monotonic()
@@ -133,7 +133,7 @@ class DesiredState:
                 raise ControlError("there is nothing to roll back yet: no service runs")
             made = await self._rollbacks.back(service, self._good.release, self.release, to=to)
             says = f"{self._ports.who} rolled {made.before.key} back to revision {made.revision.id}"
-            self.history.note_rolled_back(self.release.environment, says)
+            self.history.note_rolled_back(self.release.environment, made.before.key, says)
             logger.info("%s", says)
             await self._take_up(self._good, says)
             return made
@@ -153,7 +153,8 @@ class DesiredState:
                 self._restarts.remember(before)
                 self._save()
                 raise ControlError(f"{made.service} was not restarted: {self._saving.trouble}")
-            self.history.note_restarted(self.release.environment, f"{self._ports.who} restarted {made.service}")
+            says = f"{self._ports.who} restarted {made.service}"
+            self.history.note_restarted(self.release.environment, made.service, says)
             self.release = await self._with_operations(self._good.release)
             self._on_change()
             return made

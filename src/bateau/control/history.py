@@ -13,9 +13,11 @@ import functools
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
+from bateau.control.happenings import tell
+from bateau.control.release_events import asked, changed, released, settled
 from bateau.domain.errors import BateauError
 from bateau.domain.release import Release
 from bateau.domain.revision import Draft, Revision
@@ -24,6 +26,7 @@ from bateau.kit.json_value import ReadJson
 from bateau.kit.latest import Latest
 from bateau.kit.position import leaves
 from bateau.ports.clock import Clock
+from bateau.ports.events import Events
 from bateau.ports.revisions import Revisions
 
 logger = logging.getLogger(__name__)
@@ -39,10 +42,12 @@ LOCAL = "local"  # the environment name in the history of specs that are served 
 class History:
     """The revisions of one control plane. Without a store it does nothing."""
 
-    def __init__(self, revisions: Revisions | None, clock: Clock, *, who: str) -> None:
+    def __init__(self, revisions: Revisions | None, clock: Clock, *, who: str, events: Sequence[Events] = ()) -> None:
         self._revisions = revisions
         self._clock = clock
         self._who = who
+        self._events = events
+        self._changed: list[str] = []  # the services that `_open` has changed
         self._open: Revision | None = None  # the recorded revision that is not yet healthy
         self._ready_since: float | None = None  # monotonic seconds; all replicas of `_open` are ready since then
         self._unrecorded: Draft | None = None  # a draft that could not be recorded yet
@@ -97,13 +102,17 @@ class History:
                 self._open = None if latest.outcome == "healthy" else latest
             else:
                 self._open = revisions.record(draft)
+                before: Mapping[str, str] = latest.services if latest else {}
+                self._changed = changed(before, draft.services)
+                tell(self._events, released(before, self._open))
         except BateauError as error:
             self._fails(error)
         else:
             self._unrecorded = self.trouble = None
 
-    def note_rolled_back(self, environment: str | None, says: str) -> None:
-        """Mark the latest revision as the one that was rolled back."""
+    def note_rolled_back(self, environment: str | None, service: str, says: str) -> None:
+        """Mark the latest revision as the one that was rolled back, because of a service."""
+        tell(self._events, [asked(service, "RolledBack", says, who=self._who, when_s=self._clock.wall())])
         if self._revisions is None:
             return
         try:
@@ -114,9 +123,10 @@ class History:
         except BateauError as error:
             self._fails(error)
 
-    def note_restarted(self, environment: str | None, says: str) -> None:
+    def note_restarted(self, environment: str | None, service: str, says: str) -> None:
         """Add an event to the latest revision: one of its services was restarted."""
         logger.info("%s", says)
+        tell(self._events, [asked(service, "RestartAsked", says, who=self._who, when_s=self._clock.wall())])
         if self._revisions is None:
             return
         try:
@@ -160,6 +170,7 @@ class History:
         except BateauError as error:
             self._fails(error)
         else:
+            tell(self._events, settled(self._changed, self._open, says, when_s=self._clock.wall()))
             self._open = self.trouble = None
 
     def _fails(self, error: BateauError) -> None:

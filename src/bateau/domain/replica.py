@@ -30,6 +30,14 @@ class ChangedFile:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class End:
+    """How and when a process ended. `when_s` is in seconds of the wall clock."""
+
+    when_s: float
+    says: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Replica:
     """A replica and its condition.
 
@@ -37,7 +45,8 @@ class Replica:
     `addresses` maps port names to "127.0.0.1:PORT" or the path of a unix socket (name "socket"). `zone` is that of its
     node, None if the site has none or it is not known.
     `since` is in seconds of the wall clock; `restarts` counts all restarts of the replica. `changed_files` are those
-    that its process was started from and that have changed since then; None if that is unknown.
+    that its process was started from and that have changed since then; None if that is unknown. `last_end` is that of
+    its process before, None if none has ended or nobody knows.
     """
 
     id: str
@@ -50,6 +59,7 @@ class Replica:
     restarts: int = 0
     since: float = 0.0
     reason: str | None = None
+    last_end: End | None = None
     log_path: str | None = None
     last_log: tuple[str, ...] = ()
     limits: str | None = None  # "enforced by cgroup", "not enforced: ..." or None without limits

@@ -1,6 +1,6 @@
-"""Write a time as RFC 3339 wants it, in UTC and to the second.
+"""Write a time as RFC 3339 wants it, in UTC and to the second, and read one.
 
-Called by api, cli, specs, store, traffic and wiring.
+Called by api, cli, control, observe, runtimes, sources, specs, store, traffic and wiring.
 """
 
 from datetime import UTC, datetime
@@ -25,3 +25,16 @@ def is_time(value: object) -> TypeGuard[float]:
     (True, False, False, False, False)
     """
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < _YEAR_10000
+
+
+def seconds_of(text: str) -> float | None:
+    """Return a time in seconds since the epoch, None if the text is none, or names no time zone.
+
+    >>> seconds_of("1970-01-01T00:00:01.5Z"), seconds_of("yesterday")
+    (1.5, None)
+    """
+    try:
+        found = datetime.fromisoformat(text)
+        return found.timestamp() if found.tzinfo else None
+    except (ValueError, OverflowError):
+        return None

@@ -1,6 +1,6 @@
 """The sinks of events: lines in the control plane's log, and counters for metrics.
 
-Made by wiring.local; control hands every event to them.
+Made by wiring.story; control hands every event to them.
 
 Invariant: a warning is logged as a warning, and everything else as information. Held by tests/observe/test_events.py.
 """

@@ -1,6 +1,6 @@
 """Define the tables of the revisions' database, and migrate older files.
 
-Called by store.revisions.
+Called by store.revisions and store.timeline.
 
 Invariant: a released step is never edited; a change is a new step at the end; all steps run in one transaction. Held by
 tests/store/test_revisions.py::test_an_older_file_is_brought_up_to_date_in_one_go.

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from bateau.domain.errors import ReplicaError
 from bateau.domain.process import ProcessTemplate
-from bateau.domain.replica import ChangedFile, Replica, ReplicaState
+from bateau.domain.replica import ChangedFile, End, Replica, ReplicaState
 from bateau.ports.clock import Clock
 from bateau.testing.clock import ManualClock
 
@@ -109,7 +109,9 @@ class FakeKeeper:
 
     def crash(self, replica_id: str, reason: str = "exited with code 1", *, last_log: Sequence[str] = ()) -> None:
         """Kill the process of a replica."""
-        self._replicas[replica_id] = replace(self._replicas[replica_id], pid=None, last_log=tuple(last_log))
+        end = End(when_s=self._clock.wall(), says=reason)
+        dead = replace(self._replicas[replica_id], pid=None, last_log=tuple(last_log), last_end=end)
+        self._replicas[replica_id] = dead
         self.move(replica_id, ReplicaState.BACKOFF, reason)
 
     def changed(self, replica_id: str, *files: ChangedFile) -> None:

@@ -8,11 +8,13 @@ tests/local/test_costs.py.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from bateau.control.budgets import Spending, Spent, first_of_month
+from bateau.control.limit_events import LimitEvents
 from bateau.domain.api_key import ApiKey
 from bateau.domain.costs import Costs, Rates
+from bateau.domain.event import Event
 from bateau.domain.release import Release
 from bateau.domain.used import Refusal, Used
 from bateau.domain.workload import Limits
@@ -59,7 +61,8 @@ class FollowedRates:
 class Budgets:
     """The budgets of one instance's keys and models. `limits` returns the limits of each model, by name.
 
-    A consumer of the ledger: whenever it begins, it reads all requests of the month.
+    A consumer of the ledger: whenever it begins, it reads all requests of the month. `report`, if it is set, gets the
+    events of limits that are reached.
     """
 
     wrong: str = "usage is not charged at the moment, and refused keys stay refused"
@@ -68,6 +71,7 @@ class Budgets:
     def __init__(
         self, keys: Keys, ledger: Ledger, rates: FollowedRates, limits: Callable[[], Mapping[str, Limits]]
     ) -> None:
+        self.report: Callable[[Iterable[Event]], None] | None = None
         self._keys = keys
         self._limits = limits
         self._ledger = ledger
@@ -81,6 +85,7 @@ class Budgets:
         self._refused: _Refused | None = None
         self._refused_at_models: list[Refusal] | None = None
         self._reported: set[tuple[str, str]] = set()
+        self._events = LimitEvents()
 
     def begin(self, now: float) -> Position | None:
         """Learn costs, keys and limits; without a limit nothing is read. Raises ControlError and OSError."""
@@ -120,6 +125,8 @@ class Budgets:
         refused = self._spending.refused(self._limited, now)
         at_models = self._spending.refused_at_models(self._limits_now, now)
         self._write({period: dict(keys) for period, keys in refused.items()}, at_models)
+        if self.report:
+            self.report(self._events.new(refused, at_models, now))
         self._report_unknown(self._spending, now)
 
     def close(self) -> None:

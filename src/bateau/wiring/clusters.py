@@ -1,6 +1,6 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli, wiring.comparing and wiring.controller.
+Called by cli, wiring.cluster_timeline, wiring.comparing and wiring.controller.
 """
 
 import asyncio
@@ -105,7 +105,7 @@ async def plans_on(
     repository = await identity_of(question.directory, os.environ)
 
     async def one(place: Destination) -> Delivery:
-        async with _api(place) as api:
+        async with api_of(place) as api:
             history = await _history(api, question, place).read()
             held, offers = await _held(api, question, place, made, history)
             wanted = replace(held.made, manifests=tuple(map(named, without_autoscaled(held.made.manifests))))
@@ -153,7 +153,7 @@ async def apply_on(question: Question, place: Destination, made: Rendered, *, ro
     Services that a rollback holds are applied as they were in their revisions. Raises ClusterError if the kubeconfig
     names no usable cluster.
     """
-    async with _api(place) as api:
+    async with api_of(place) as api:
         history = _history(api, question, place)
         held, _ = await _held(api, question, place, made, await history.read())
         units = units_of(held.made)
@@ -194,7 +194,7 @@ async def roll_back_on(
     """
     key = service_named(service, made.written.release).key
     digests = digests_of(made)
-    async with _api(place) as api:
+    async with api_of(place) as api:
         history = _history(api, question, place)
         before = await history.read()
         revision = before.target(key, digests, to=to)
@@ -274,7 +274,7 @@ def _failure(outcome: Outcome) -> str:
 
 async def history_on(question: Question, place: Destination) -> Deliveries:
     """Return the revisions that were applied to a cluster. Raises ClusterError."""
-    async with _api(place) as api:
+    async with api_of(place) as api:
         return await _history(api, question, place).read()
 
 
@@ -284,14 +284,14 @@ def _history(api: ApiServer, question: Question, place: Destination) -> ClusterH
 
 async def usage_on(question: Question, place: Destination) -> tuple[Usage, ...]:
     """Return the CPU and memory that the services of an environment use on a cluster. Raises ClusterError."""
-    async with _api(place) as api:
+    async with api_of(place) as api:
         seen = await look(api, owner=owner_of(question, place), namespace=place.namespace)
         return await usage(api, {each.id: each.service for each in seen.replicas if not each.draining})
 
 
 async def observed_on(question: Question, place: Destination) -> Observed:
     """Return the current state of an environment on a cluster. Raises ClusterError."""
-    async with _api(place) as api:
+    async with api_of(place) as api:
         owner = owner_of(question, place)
         return await look(api, owner=owner, namespace=place.namespace, judge=judge_of(place.health_checks))
 
@@ -303,7 +303,7 @@ async def logs_on(
 
     The lines of a pod whose container has just died are those of the container before.
     """
-    async with _api(place) as api:
+    async with api_of(place) as api:
         seen = await look(api, owner=owner_of(question, place), namespace=place.namespace)
         found: dict[str, str] = {}
         for replica in seen.replicas:
@@ -354,7 +354,8 @@ def _reason(error: ClusterError) -> Problem:
     return Problem(where=None, says=error.message, hint=error.hint)
 
 
-def _api(place: Destination) -> ApiServer:
+def api_of(place: Destination) -> ApiServer:
+    """Return the API server of a cluster. Raises ClusterError if no kubeconfig leads to it."""
     return ApiServer(_access(place))
 
 

@@ -46,7 +46,9 @@ class Keys:
         self._services = ServiceKeyFile(self._paths.state / "service-keys.json")
         self._issuers = IssuerFile(self._paths.state / "issuers.json")
         self._signing_keys = SigningKeyFile(self._paths.state / "signing-keys.json")
-        self._needed: tuple[float | None, bool] | None = None  # whether a key is needed, and the stamp of that answer
+        self._needed: tuple[tuple[int, int] | None, bool] | None = (
+            None  # whether a key is needed, and the stamp of that answer
+        )
         # Which filters the gateway has, for commands that write them while no control plane runs.
         self._chain = StateFile(self._paths.state / "filters.json")
 

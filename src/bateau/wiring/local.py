@@ -28,7 +28,6 @@ from bateau.control.site import Site
 from bateau.control.status import status
 from bateau.domain.errors import ControlError
 from bateau.domain.status import Status
-from bateau.observe.events import CountedEvents, LoggedEvents
 from bateau.observe.machine import machine
 from bateau.observe.probes import NetworkProber
 from bateau.observe.scrape import prometheus_page
@@ -57,10 +56,10 @@ from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
 from bateau.wiring.service_keys import ServiceKeys
 from bateau.wiring.spans import sender_of
+from bateau.wiring.story import SECRET_VARIABLES, Story
 from bateau.wiring.this_process import SystemClock, user
 from bateau.wiring.translator import inner_socket, translator
 from bateau.wiring.usage import opened_ledger, rate_file_of
-from bateau.wiring.webhook import SECRET_VARIABLE, GitWebhook
 
 logger = logging.getLogger(__name__)
 ENVOY_CONCURRENCY_MAX = 4
@@ -117,8 +116,8 @@ class Settings:
 class LocalPlatform:
     """A control plane with its runtime, plane, sources and API, from `open` to `close`.
 
-    `webhook` is where deliveries of a forge go, None where no repository is followed. `certificate` is that of the
-    endpoint, None without TLS.
+    `webhooks` take the events of forges and other systems, by path. `certificate` is that of the endpoint, None without
+    TLS.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -130,7 +129,8 @@ class LocalPlatform:
         self.since = self.clock.wall()
         # Taken out of our own environment now, before any process is started that would inherit them.
         secret = _secrets(settings.environ)
-        webhook_secret = secret(SECRET_VARIABLE)
+        for name in SECRET_VARIABLES:
+            secret(name)
         collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
@@ -164,10 +164,11 @@ class LocalPlatform:
             clock=self.clock,
         )
         self._repository = _repository(settings, self._reader.is_sound)
-        self.webhook = GitWebhook(self._repository, secret=webhook_secret) if self._repository else None
         self._applied = _applied(settings)
         self._revisions, no_history = kept_revisions(where)
-        self._counted_events = CountedEvents()
+        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository)
+        self.webhooks = self._story.webhooks
+        budgets.report = self._story.tell
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
@@ -197,7 +198,7 @@ class LocalPlatform:
                 service_keys=ServiceKeys(where, keys),
                 declared_keys=self.declared_keys,
                 no_affinity=self.filters.no_affinity,
-                events=(LoggedEvents(), self._counted_events),
+                events=self._story.sinks,
             )
         )
         self.control.status = self.status
@@ -284,7 +285,7 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        return await metrics_page(self.control, self.plane, self._counted_events, self.filters, self.accounts, known)
+        return await metrics_page(self.control, self.plane, self._story.counted, self.filters, self.accounts, known)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
@@ -294,6 +295,7 @@ class LocalPlatform:
         await self.runtime.close()
         if self._revisions:
             self._revisions.close()
+        self._story.close()
         self._lock.close()
 
 

@@ -1,6 +1,6 @@
-"""Fetch the followed repository when a forge reports a push.
+"""Record what a forge reports in the timeline, and fetch the followed repository when it was pushed.
 
-Called by wiring.local. The control API uses it through ports.webhook.
+Called by wiring.story. The control API uses it through ports.webhook.
 
 Invariant: without a secret every webhook is rejected; a rejected webhook has no effect. Held by
 tests/wiring/test_webhook.py.
@@ -11,9 +11,12 @@ import logging
 from collections.abc import Mapping
 from typing import Final
 
+from bateau.ports.clock import Clock
 from bateau.ports.webhook import WebhookAnswer
 from bateau.sources.git import Refused, Unheeded, received
+from bateau.sources.git.forge_events import told
 from bateau.sources.git.webhook import BODY_BYTES_MAX
+from bateau.store.timeline import Timeline
 from bateau.wiring.repository import FollowedRepository
 
 logger = logging.getLogger(__name__)
@@ -23,16 +26,25 @@ _DONE, _ACCEPTED = 200, 202
 
 
 class GitWebhook:
-    """The webhook of one repository. Satisfies `ports.webhook.Webhook`."""
+    """The webhooks of a forge. A push of the followed repository is fetched. Satisfies `ports.webhook.Webhook`."""
 
-    def __init__(self, repository: FollowedRepository, *, secret: str | None) -> None:
+    def __init__(
+        self,
+        repository: FollowedRepository | None,
+        *,
+        secret: str | None,
+        clock: Clock,
+        timeline: Timeline | None = None,
+    ) -> None:
         self.body_bytes_max = BODY_BYTES_MAX
+        self._clock = clock
+        self._timeline = timeline
         self._repository = repository
         self._secret = secret or ""
         self._refused_for: str | None = None
 
     def received(self, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
-        """Fetch the repository at once if the webhook is genuine and reports a push of the followed branch."""
+        """Record the event of a genuine webhook, and fetch the repository at once if the followed branch was pushed."""
         found = received(headers, body, secret=self._secret)
         if isinstance(found, Refused):
             # Logged once and not each time: anyone who reaches the endpoint could fill the log.
@@ -41,8 +53,14 @@ class GitWebhook:
             self._refused_for = found.says
             return WebhookAnswer(status=found.status, says=found.says)
         self._refused_for = None
+        event = told(headers, body, now=self._clock.wall())
+        if event and self._timeline:
+            self._timeline.emit(event.event, uid=event.uid)
         if isinstance(found, Unheeded):
-            return WebhookAnswer(status=_DONE, says=f"nothing to do for the event {found.event}")
+            says = f"the event {found.event} was recorded" if event and self._timeline else None
+            return WebhookAnswer(status=_DONE, says=says or f"nothing to do for the event {found.event}")
+        if self._repository is None:
+            return WebhookAnswer(status=_DONE, says=f"{found.name} was pushed, but no repository is followed")
         if not self._repository.heed(found):
             return WebhookAnswer(status=_DONE, says=f"{found.name} was pushed, but is not followed")
         logger.info("a webhook reports a push to %s", found.name)

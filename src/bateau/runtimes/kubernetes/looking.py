@@ -1,6 +1,7 @@
 """Observe the objects of an owner without applying anything: the state of a cluster for `status` and `logs`.
 
-Called by runtimes.kubernetes.observing, wiring.clusters and wiring.installing. Needs read rights only.
+Called by runtimes.kubernetes.observing, wiring.cluster_timeline, wiring.clusters and wiring.installing. Needs read
+rights only.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -7,15 +7,16 @@ Kubernetes 1.35 a pod has the zone of its node as a label, so that nobody needs 
 Refused: endpoints from EndpointSlices. They say what the watched pods say, with another watch in each namespace.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from bateau.domain.replica import Replica, ReplicaState
+from bateau.domain.replica import End, Replica, ReplicaState
 from bateau.domain.system_names import ZONE_LABEL
 from bateau.kit.json_value import Json, JsonObject, array_at, object_at, text_at
 from bateau.kit.kstatus import conditions
+from bateau.kit.rfc3339 import seconds_of
 from bateau.runtimes.kubernetes.live import parent_of
 from bateau.runtimes.kubernetes.reasons import image_words, readiness_words, scheduling_words, start_words
 
@@ -41,6 +42,7 @@ class Pod:
     ports: tuple[tuple[str, int], ...]
     node: str
     zone: str | None = None
+    last_end: End | None = None
 
 
 def pod(tree: JsonObject) -> Pod:
@@ -60,6 +62,7 @@ def pod(tree: JsonObject) -> Pod:
         ports=tuple(_ports(tree)),
         node=text_at(tree, "spec", "nodeName"),
         zone=text_at(tree, "metadata", "labels", ZONE_LABEL) or None,
+        last_end=_last_end(statuses),
     )
 
 
@@ -76,6 +79,7 @@ def as_replica(service: str, pod: Pod, *, revision: str) -> Replica:
         restarts=pod.restarts,
         since=pod.since,
         reason=pod.reason,
+        last_end=pod.last_end,
         draining=pod.state is ReplicaState.STOPPING,
     )
 
@@ -119,6 +123,19 @@ def _trouble(status: Json) -> tuple[ReplicaState, str] | None:
     if ended := _ended(object_at(status, "state", "terminated")):
         return (ReplicaState.BACKOFF, f"{name} {ended}") if "code 0" not in ended else None
     return None
+
+
+def _last_end(statuses: Iterable[Json]) -> End | None:
+    """Return the latest end of a container that was not a success, as far as the pod tells."""
+    found: list[End] = []
+    for each in statuses:
+        for state in ("state", "lastState"):
+            terminated = object_at(each, state, "terminated")
+            when_s = seconds_of(text_at(terminated, "finishedAt"))
+            says = _ended(terminated)
+            if when_s is not None and says and "code 0" not in says:
+                found.append(End(when_s=when_s, says=f"{text_at(each, 'name')} {says}"))
+    return max(found, key=lambda end: end.when_s, default=None)
 
 
 def _ended(terminated: JsonObject) -> str:

@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from bateau.domain.errors import ReplicaError, bug
 from bateau.domain.process import ProbePlan, ProbeTarget
-from bateau.domain.replica import ChangedFile, Replica, ReplicaState
+from bateau.domain.replica import ChangedFile, End, Replica, ReplicaState
 from bateau.kit.backoff import Backoff
 from bateau.kit.suggest import listed
 from bateau.ports.clock import Clock
@@ -306,6 +306,7 @@ class Supervisor:
         self._running = None
         running.close(reap=True)
         why += self._runner.clean_up(self._record)
+        self.view = replace(self.view, last_end=End(when_s=self._clock.wall(), says=why))
         if had_exited and self._is_over(why):
             self._finish(why)
             return

@@ -1,6 +1,6 @@
 """The paths at which a request names a model in its body, by the task that the model needs.
 
-Called by traffic.envoy.
+Called by traffic.envoy and wiring.story.
 """
 
 from collections.abc import Mapping
@@ -29,7 +29,9 @@ TOKENIZE: Final = "/tokenize"
 # Below these are the APIs that the translator has.
 TRANSLATED: Final = ("/api/", "/v2/")
 TRANSLATED_ROOT: Final = "/v2"
+# Each takes a POST for the control plane, whose sender proves itself by a signature.
 WEBHOOK: Final = "/-/webhooks/git"
+EVENTS: Final = "/-/events"
 # The dashboard; its stream of updates is the one path with answers that never end.
 UI: Final = "/ui"
 UI_LIVE: Final = "/ui/live"

@@ -21,6 +21,7 @@ from typing import Final
 from bateau.domain.api_key import ApiKey
 from bateau.kit.json_value import ReadJson, ReadObject, array_at, is_object, text_at
 from bateau.traffic.envoy.api_paths import (
+    EVENTS,
     HEALTH,
     HOME,
     MODEL_PATHS,
@@ -41,8 +42,7 @@ _TYPE: Final = "type.googleapis.com/"
 EXCEPTIONS: Final[Sequence[ReadObject]] = (
     {"path": HEALTH, "without": ["key", "limits"]},
     {"path": HOME, "without": ["key", "limits"]},
-    {"path": WEBHOOK, "without": ["key", "limits", "model"]},
-    {"path": UI, "without": ["key", "limits", "model"]},
+    *({"path": path, "without": ["key", "limits", "model"]} for path in (WEBHOOK, EVENTS, UI)),
     {"prefix": f"{UI}/", "without": ["key", "limits", "model"]},
     *({"prefix": prefix, "without": ["limits", "model"]} for prefix in TRANSLATED),
     {"path": TRANSLATED_ROOT, "without": ["limits", "model"]},

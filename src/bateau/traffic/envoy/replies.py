@@ -12,7 +12,7 @@ from http import HTTPStatus
 
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.api_paths import ROLES
+from bateau.traffic.envoy.api_paths import EVENTS, ROLES, WEBHOOK
 from bateau.traffic.envoy.dashboard import dashboard_pages
 from bateau.traffic.envoy.hold import SAYS
 from bateau.traffic.envoy.key_filters import BUDGET, EXPIRED, KEY_HEADER
@@ -26,7 +26,7 @@ BODY_BYTES_MAX = 32 * 1024 * 1024
 RETRY_AFTER_S = 2
 
 _OF_TOKENS = "jwt_authn_access_denied{"
-_CONTROL_PATHS = "/metrics|/-/webhooks/git"
+_CONTROL_PATHS = f"/metrics|{WEBHOOK}|{EVENTS}"
 _CEL = "type.googleapis.com/envoy.extensions.access_loggers.filters.cel.v3.ExpressionFilter"
 
 
@@ -84,7 +84,7 @@ FRONT_ONLY = (
     Reply(
         status=503,
         path=_CONTROL_PATHS,
-        text="The control plane is not running; metrics and webhooks need it. Models are served without it.",
+        text="The control plane is not running; metrics, webhooks and events need it. Models are served without it.",
         code="control_plane_down",
         again_s=RETRY_AFTER_S,
     ),

@@ -16,7 +16,7 @@ from bateau.domain.used import COUNTING
 from bateau.kit.json_value import ReadJson, ReadObject, text_at
 from bateau.traffic.envoy.answers import answer, get, safe_method
 from bateau.traffic.envoy.anthropic_errors import MESSAGES, anthropic_error
-from bateau.traffic.envoy.api_paths import HEALTH, HOME, MODEL_PATHS, TOKENIZE, WEBHOOK
+from bateau.traffic.envoy.api_paths import EVENTS, HEALTH, HOME, MODEL_PATHS, TOKENIZE, WEBHOOK
 from bateau.traffic.envoy.clusters import CONTROL_CLUSTER
 from bateau.traffic.envoy.dashboard import dashboard_routes
 from bateau.traffic.envoy.destinations import destination, may_overflow, remembered, tried_again
@@ -165,19 +165,23 @@ def _control_routes() -> list[ReadObject]:
             "match": {"path": "/metrics"},
             "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s"},
         },
-        {
-            "name": "-webhook-",
-            "match": {"path": WEBHOOK},
-            # The gateway does not wait for a sender that stops in the middle of a request.
-            "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
-            # A delivery names no model, so Envoy does not buffer its body.
-            # Its sender proves itself by a signature.
-            "typed_per_filter_config": _without((*MODEL_FILTERS, *KEY_FILTERS)),
-        },
+        *(_webhook(name, path) for name, path in (("-webhook-", WEBHOOK), ("-events-", EVENTS))),
         *dashboard_routes(CONTROL_CLUSTER, _without((*MODEL_FILTERS, *KEY_FILTERS))),
     ]
     mark = {"header": {"key": GATEWAY_HEADER, "value": "1"}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
     return [{**route, "request_headers_to_add": [mark]} for route in passed]
+
+
+def _webhook(name: str, path: str) -> ReadObject:
+    return {
+        "name": name,
+        "match": {"path": path},
+        # The gateway does not wait for a sender that stops in the middle of a request.
+        "route": {"cluster": CONTROL_CLUSTER, "timeout": "10s", "idle_timeout": "10s"},
+        # A delivery names no model, so Envoy does not buffer its body.
+        # Its sender proves itself by a signature.
+        "typed_per_filter_config": _without((*MODEL_FILTERS, *KEY_FILTERS)),
+    }
 
 
 def _translated(translator: Backend) -> list[ReadObject]:

@@ -1,0 +1,33 @@
+"""What releases tell the timeline: who changed which service, and how that ended."""
+
+from pathlib import Path
+
+from bateau.control.history import HEALTHY_AFTER_S
+from bateau.domain.timeline import service_of
+from control.world import World, app, model, world
+
+
+def says(w: World, service: str, *reasons: str) -> list[str]:
+    return [each.says for each in w.events if service_of(each) == service and each.reason in reasons]
+
+
+async def test_each_changed_service_is_told_with_who_did_it(tmp_path: Path) -> None:
+    async with world(history=tmp_path / "h", chat=model(), shop=app()) as w:
+        for _ in range(5):
+            await w.until(lambda: w.status.rolled_out)
+            await w.pass_time(HEALTHY_AFTER_S)
+        assert says(w, "model/chat", "Released", "Healthy") == [
+            "revision 1 adds it",
+            f"revision 1: every replica was ready for {HEALTHY_AFTER_S:.0f} s",
+        ]
+        w.texts.write("shop", app(replicas=2))
+        await w.until(lambda: "revision 2 changes it" in says(w, "app/shop", "Released"))
+        assert len(says(w, "model/chat", "Released")) == 1, "it has not changed"
+        (event,) = (each for each in w.events if each.says == "revision 2 changes it")
+        assert event.fields == {"service": "app/shop", "revision": "2", "actor": "ada"}
+        await w.control.restart("shop")
+        assert says(w, "app/shop", "RestartAsked") == ["ada restarted app/shop"]
+        await w.control.rollback("shop", to=1)
+        assert says(w, "app/shop", "RolledBack") == ["ada rolled app/shop back to revision 1"]
+        w.texts.remove("shop")
+        await w.until(lambda: any("removes it" in each for each in says(w, "app/shop", "Released")))
