@@ -26,7 +26,7 @@ from bateau.domain.errors import ControlError
 from bateau.ports.webhook import Webhook
 
 _GATEWAY_HEADER: Final = "x-bateau-gateway"
-_PASSED: Final = re.compile(r"/metrics|/-/webhooks/git|/ui(?:/.*)?", re.DOTALL)
+_PASSED: Final = re.compile(r"/metrics|/-/.+|/ui(?:/.*)?", re.DOTALL)
 
 
 class ApiServer:
