@@ -6,8 +6,9 @@ use crate::abi::*;
 use crate::admission::Refusal;
 use crate::barrier::guarded;
 use crate::begun::Begun;
+use crate::config::Config;
 use crate::envoy::{self, Http, Sent};
-use crate::filter::{Config, Step, Stream};
+use crate::filter::{Step, Stream};
 use std::sync::Arc;
 
 /// The stream of a pointer.

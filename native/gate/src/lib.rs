@@ -16,6 +16,7 @@ mod barrier;
 mod begun;
 mod claims;
 mod clock;
+mod config;
 mod content;
 mod envoy;
 mod filter;
