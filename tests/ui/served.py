@@ -15,6 +15,7 @@ from bateau.api.server import ApiServer
 from bateau.control.restarts import Restarted
 from bateau.domain.errors import BateauError
 from bateau.domain.figures import Figures
+from bateau.domain.timeline import Entry
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
 from bateau.ui.sessions import Role, Sessions
@@ -80,6 +81,7 @@ class Served:
         self.logs = FakeLogs()
         self.meter = FakeMeter()
         self.needs_key = False
+        self.events: tuple[Entry, ...] | None = ()
         self.restarted: list[str] = []
         self.refusal: BateauError | None = None
         self.sessions = Sessions(lambda: self.now)
@@ -90,6 +92,7 @@ class Served:
             logs=self.logs,
             needs_key=lambda: self.needs_key,
             restart=self.restart,
+            events=lambda: self.events,
         )
         self.dashboard = Dashboard(self.instance, self.sessions, name="test")
         self.cookie = ""

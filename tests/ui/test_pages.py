@@ -36,7 +36,9 @@ def cells(html: str, row: str) -> list[str]:
     return [re.sub(r"<[^>]+>", "", each) for each in re.findall(r"<td.*?</td>", found)]
 
 
-@pytest.mark.parametrize("path", ["/", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"])
+@pytest.mark.parametrize(
+    "path", ["/", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"]
+)
 async def test_equal_views_give_the_same_text(path: str) -> None:
     view = await a_view()
     first = parts_of(view, path)

@@ -1,6 +1,6 @@
 """Keep what has happened to the services in one SQLite file, of bounded size.
 
-Called by wiring.outside_events, wiring.timeline and wiring.webhook.
+Called by wiring.
 
 Invariant: an event that was written survives kill -9 (WAL), and whoever emits one never waits for a disk. Held by
 tests/store/test_timeline.py::test_events_survive_a_killed_process and
@@ -172,6 +172,12 @@ class TimelineReader:
         terms = {"since": since, "after": after, "key": key, "name": name, "limit": limit}
         rows: Sequence[_Row] = self._read(query, terms)
         return [_entry(row) for row in reversed(rows)]
+
+    def latest(self, limit: int) -> list[Entry]:
+        """Return the events that were written last, the oldest first. It takes as long for many events as for few."""
+        query = f"SELECT {_COLUMNS} FROM events ORDER BY number DESC LIMIT :limit"  # noqa: S608 - the columns are constants
+        rows: Sequence[_Row] = self._read(query, {"limit": limit})
+        return [_entry(row) for row in sorted(rows, key=lambda row: (row[1], row[0]))]
 
     def services(self) -> list[str]:
         """Return the keys of all services that any event is about."""

@@ -25,6 +25,7 @@ from bateau.ui.sessions import Role, Sessions
 from bateau.wiring.figures import meter_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
+from bateau.wiring.recent_events import RecentEvents
 
 STREAMS_MAX: Final = 100
 _YEAR: Final = "private, max-age=31536000, immutable"
@@ -148,6 +149,7 @@ def dashboard_of(platform: LocalPlatform) -> Dashboard:
         logs=logs_of(where),
         needs_key=platform.keys.are_needed,
         restart=platform.restart,
+        events=RecentEvents(where).now,
     )
     return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state))
 

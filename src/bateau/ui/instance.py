@@ -13,6 +13,7 @@ from bateau.control.restarts import Restarted
 from bateau.control.snapshots import Snapshots
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
+from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.ports.logs import Logs
 from bateau.ui.page import View
@@ -29,7 +30,10 @@ class Meter(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Instance:
-    """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError."""
+    """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
+
+    `events` returns the latest events, as they are in a view.
+    """
 
     snapshots: Snapshots
     release: Callable[[], Release]
@@ -37,6 +41,7 @@ class Instance:
     logs: Logs
     needs_key: Callable[[], bool]
     restart: Callable[[str], Awaitable[Restarted]]
+    events: Callable[[], tuple[Entry, ...] | None]
 
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
 
@@ -51,5 +56,6 @@ class Instance:
             figures=figures,
             role=role,
             needs_key=self.needs_key(),
+            events=self.events(),
             kept=self._kept,
         )

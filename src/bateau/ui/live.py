@@ -46,7 +46,8 @@ class _Known:
         """Whether another view would give the same page. Releases are compared as objects: they are large."""
         mine = self.view
         numbers = (mine.status.number, mine.figures.number, mine.needs_key)
-        return mine.release is view.release and numbers == (view.status.number, view.figures.number, view.needs_key)
+        same = mine.release is view.release and mine.events is view.events
+        return same and numbers == (view.status.number, view.figures.number, view.needs_key)
 
 
 def _text(part: Part, known: _Known | None) -> str:

@@ -21,6 +21,7 @@ from markupsafe import Markup
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.status import ServiceStatus, Status
+from bateau.domain.timeline import Entry
 from bateau.domain.workload import Workload
 from bateau.kit.latest import Latest
 from bateau.ui.sessions import Role
@@ -32,6 +33,8 @@ _KEPT_MAX: Final = 20_000
 class View:
     """Everything that a page may show. With `needs_key`, requests to models need an API key.
 
+    `events` are the latest ones of the timeline, the latest last; None: they cannot be read.
+
     `kept` has what earlier views were made into, by name, so that a thousand rows are not made again for one of them.
     """
 
@@ -40,6 +43,7 @@ class View:
     figures: Figures = field(default_factory=Figures)
     role: Role = "view"
     needs_key: bool = False
+    events: tuple[Entry, ...] | None = ()
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
     def keep(

@@ -6,16 +6,21 @@ Called by ui.pages.
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
 
 import htpy as h
 
 from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus
+from bateau.domain.timeline import service_of
 from bateau.domain.workload import Workload
+from bateau.ui.events import events_table
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
 from bateau.ui.spec_tree import spec_tree
 from bateau.ui.words import DASH, count, memory, safe, state
+
+EVENTS_MAX: Final = 15
 
 
 def make(view: View, parts: Mapping[str, str]) -> Screen | None:
@@ -34,10 +39,19 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
             else []
         ),
         Part(id="log", make=_log, live=False),
+        Part(id="events", make=partial(_events, view, key), of=(view.events,)),
     ]
     if workload and workload.tree:
         found.append(Part(id="spec", make=partial(_spec, workload), of=(workload,)))
     return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js",))
+
+
+def _events(view: View, key: str) -> h.Element:
+    found = [each for each in view.events or () if service_of(each.event) == key][-EVENTS_MAX:]
+    return h.section("#events.panel", aria_labelledby="events-title", hidden=not found)[
+        h.h2("#events-title")["Events"],
+        events_table(found, with_service=False),
+    ]
 
 
 def _answers(service: ServiceStatus) -> bool:
