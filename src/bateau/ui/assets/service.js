@@ -31,9 +31,10 @@
   function count() {
     const all = log.childElementCount;
     const shown = search.value === "" ? all : log.querySelectorAll(":scope > :not([hidden])").length;
+    const lines = `${all.toLocaleString()} ${all === 1 ? "line" : "lines"}`;
     const held = waiting.length ? `, ${waiting.length.toLocaleString()} new` : "";
     byId("log-count").textContent =
-      (search.value === "" ? `${all.toLocaleString()} lines` : `${shown.toLocaleString()} of ${all.toLocaleString()} lines`) + held;
+      (search.value === "" ? lines : `${shown.toLocaleString()} of ${lines}`) + held;
     byId("log-empty").hidden = all > 0;
     log.hidden = all === 0;
   }

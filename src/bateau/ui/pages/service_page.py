@@ -49,7 +49,7 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
 def _events(view: View, key: str) -> h.Element:
     found = [each for each in view.events or () if service_of(each.event) == key][-EVENTS_MAX:]
     return h.section("#events.panel", aria_labelledby="events-title", hidden=not found)[
-        h.h2("#events-title")["Events"],
+        h.div(".bar")[h.h2("#events-title")["Events"]],
         events_table(found, with_service=False),
     ]
 

@@ -26,7 +26,9 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
 def _summary() -> h.Element:
     return h.section("#summary", aria_label="Summary")[
         h.h1["Timeline"],
-        h.p(".says")["The latest events. `bateau timeline` shows older ones, and those of one commit or trace."],
+        h.p(".says")[
+            "The latest events. ", h.code["bateau timeline"], " shows older ones, and those of one commit or trace."
+        ],
     ]
 
 
