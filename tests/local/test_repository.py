@@ -151,14 +151,14 @@ async def test_a_push_is_live_at_once_where_the_forge_says_so(stack: Stack, repo
         assert SECRET not in await asyncio.to_thread((stack.base / "state/bateau/default/control.log").read_text)
 
 
-def test_where_a_directory_is_served_there_is_no_webhook(stack: Stack):
+def test_where_a_directory_is_served_a_push_is_an_event_only(stack: Stack):
     stack.write("apiVersion: bateau.dev/v1alpha1\nkind: App\nmetadata: {name: idle}\nspec: {command: [sleep, '60']}\n")
     done = stack.bateau(
         "up", "-C", str(stack.specs), "--detach", "--listen", f":{stack.port}", BATEAU_WEBHOOK_SECRET=SECRET
     )
     assert done.code == 0, done.err
     answer = posted(stack, push("refs/heads/main", secret=SECRET))
-    assert answer == (404, {"says": "this instance does not follow a repository"})
+    assert answer == (200, {"says": "main was pushed, but no repository is followed"})
 
 
 def test_a_repository_that_is_not_there_is_named(stack: Stack, tmp_path: Path):

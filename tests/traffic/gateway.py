@@ -71,8 +71,12 @@ class ProxyProcess:
         self._process.send_signal(number)
 
     async def is_ready(self) -> bool:
-        assert self._process.returncode is None, f"{self.proxy.replica} ended with {self._process.returncode}"
+        assert self._process.returncode is None, f"{self.proxy.replica} ended: {self._log()}"
         return (await self.admin.text("/ready") or "").startswith("LIVE")
+
+    def _log(self) -> str:
+        text = (Path(self.proxy.address or "").parent / "envoy.log").read_text(errors="replace")
+        return f"{self._process.returncode}\n{text[-4000:]}"
 
     async def end(self, number: signal.Signals = signal.SIGKILL) -> None:
         if self._process.returncode is None:

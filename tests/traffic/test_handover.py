@@ -15,7 +15,7 @@ from aiohttp import ClientError, ClientSession, TCPConnector, WSMsgType, web
 from bateau.domain.endpoint import Backend
 from bateau.traffic.envoy import clusters
 from bateau.traffic.envoy.handover import steer
-from traffic.gateway import REPLICA, Gateway, eventually, free_port, model, running_gateway
+from traffic.gateway import REPLICA, Gateway, eventually, free_port, model, native_library, running_gateway
 from traffic.load import Load
 from traffic.upstream import Handler, Stream, Upstream
 
@@ -28,7 +28,7 @@ CONNECTIONS = 100
 @pytest_asyncio.fixture(loop_scope="module")
 async def gateway() -> AsyncIterator[Gateway]:
     """A gateway of one test only: its proxies change."""
-    async with running_gateway() as made:
+    async with running_gateway(native_library()) as made:
         yield made
 
 

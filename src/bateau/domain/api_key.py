@@ -13,7 +13,8 @@ from bateau.kit.money import Money, exact
 ALL_MODELS: Final = "*"
 GLOB: Final = "[A-Za-z0-9*?._:/@+-]{1,200}"
 REQUESTS_MAX: Final = 10**9  # Envoy counts with 32 bits
-NUMBER_MAX: Final = 2**63 - 1  # of tokens, and of requests at once
+# Of tokens, and of requests at once: what numbers in JSON hold exactly. A Kubernetes API server refuses a larger bound.
+NUMBER_MAX: Final = 2**53 - 1
 TOKENS: Final = "tokens"
 KWH: Final = "kWh"
 Period = Literal["day", "month"]
