@@ -45,7 +45,7 @@ async def test_keys_share_the_places_of_a_model(keyed: Gateway, first: Upstream)
     again = await ask(greedy, 2)
     assert [each.status for each in again] == [200] * 2
     for each in again:
-        assert await each.read() is not None
+        each.close()
 
 
 async def test_the_fallback_answers_what_a_full_model_has_no_place_for(
