@@ -13,6 +13,7 @@ impl Stream {
         };
         http.set(REQUEST_HEADERS, MODEL_HEADER, value.as_bytes());
         http.route_again();
+        http.choose_route(); // the ledger names the model also of a request that is refused
         if let Named::Model(name) = &named {
             self.names_model = name.starts_with(|first: char| first.is_ascii_alphanumeric());
         }
@@ -26,11 +27,9 @@ impl Stream {
             }
             let no_model = *name == table.missing || *name == table.invalid;
             if self.known.as_ref().is_some_and(|key| self.checks.limits && !no_model && !key.may_use(name)) {
-                http.choose_route(); // the ledger names the model
                 return self.refuse(http, Refusal::of_model());
             }
             if self.claims.as_ref().is_some_and(|claims| self.checks.limits && !no_model && !claims.allow(name)) {
-                http.metadata(METADATA_CLUSTER, NAMESPACE, "");
                 return self.refuse(http, Refusal::of_claims());
             }
             if let Err(share) = self.take_place(http) {
@@ -51,7 +50,6 @@ impl Stream {
         if !self.checks.limits {
             return Ok(());
         }
-        http.choose_route();
         let places = http.metadata(METADATA_ROUTE, NAMESPACE, "places");
         let places = places.and_then(|text| std::str::from_utf8(text).ok()).and_then(|text| text.parse().ok());
         let (Some(places), Some(model)) = (places, http.text(ROUTE_NAME)) else { return Ok(()) };
@@ -60,6 +58,7 @@ impl Stream {
             Err(_) if http.metadata(METADATA_ROUTE, NAMESPACE, "fallback").is_some() => {
                 http.set(REQUEST_HEADERS, FULL_HEADER, b"yes");
                 http.route_again();
+                http.choose_route();
             }
             Err(Crowd::Share(share)) => return Err(share),
             Err(Crowd::Full) => {}
@@ -69,7 +68,6 @@ impl Stream {
 
     /// Refuse messages that cannot be answered, if the route is that of a model which does not check them.
     pub(super) fn refuse_turns(&mut self, http: Http, fault: Fault) -> Step {
-        http.choose_route();
         match http.metadata(METADATA_ROUTE, NAMESPACE, "roles") {
             Some(_) => self.refuse(http, Refusal::of_turns(fault)),
             None => Step::Continue,
@@ -80,7 +78,6 @@ impl Stream {
     ///
     /// A few requests are balanced without it, so that the control plane can compare.
     pub(super) fn balance(&mut self, http: Http, prefix: u64) {
-        http.choose_route();
         if http.metadata(METADATA_ROUTE, NAMESPACE, "affinity").is_none() {
             return;
         }

@@ -15,6 +15,7 @@ from bateau.observe.cloud_events import BODY_BYTES_MAX, NotTaken, received
 from bateau.ports.clock import Clock
 from bateau.ports.webhook import WebhookAnswer
 from bateau.store.timeline import Timeline
+from bateau.wiring.rejections import Rejections
 
 logger = logging.getLogger(__name__)
 
@@ -30,18 +31,14 @@ class OutsideEvents:
         self._timeline = timeline
         self._clock = clock
         self._secret = secret or ""
-        self._refused_for: str | None = None
+        self._rejections = Rejections("events were", logger)
 
     def received(self, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """Record the events of a genuine request."""
         found = received(headers, body, secret=self._secret, now=self._clock.wall())
         if isinstance(found, NotTaken):
-            # Logged once and not each time: anyone who reaches the endpoint could fill the log.
-            if self._refused_for != found.says:
-                logger.warning("events were rejected: %s", found.says)
-            self._refused_for = found.says
-            return WebhookAnswer(status=found.status, says=found.says)
-        self._refused_for = None
+            return self._rejections.answer(found.status, found.says)
+        self._rejections.end()
         if self._timeline is None:
             return WebhookAnswer(
                 status=_NO_TIMELINE, says="the timeline cannot be opened; `bateau logs control` says why"

@@ -17,6 +17,7 @@ from bateau.sources.git import Refused, Unheeded, received
 from bateau.sources.git.forge_events import told
 from bateau.sources.git.webhook import BODY_BYTES_MAX
 from bateau.store.timeline import Timeline
+from bateau.wiring.rejections import Rejections
 from bateau.wiring.repository import FollowedRepository
 
 logger = logging.getLogger(__name__)
@@ -41,18 +42,14 @@ class GitWebhook:
         self._timeline = timeline
         self._repository = repository
         self._secret = secret or ""
-        self._refused_for: str | None = None
+        self._rejections = Rejections("a webhook was", logger)
 
     def received(self, headers: Mapping[str, str], body: bytes) -> WebhookAnswer:
         """Record the event of a genuine webhook, and fetch the repository at once if the followed branch was pushed."""
         found = received(headers, body, secret=self._secret)
         if isinstance(found, Refused):
-            # Logged once and not each time: anyone who reaches the endpoint could fill the log.
-            if self._refused_for != found.says:
-                logger.warning("a webhook was rejected: %s", found.says)
-            self._refused_for = found.says
-            return WebhookAnswer(status=found.status, says=found.says)
-        self._refused_for = None
+            return self._rejections.answer(found.status, found.says)
+        self._rejections.end()
         event = told(headers, body, now=self._clock.wall())
         if event and self._timeline:
             self._timeline.emit(event.event, uid=event.uid)

@@ -31,6 +31,7 @@ TRANSLATED: Final = ("/api/", "/v2/")
 TRANSLATED_ROOT: Final = "/v2"
 # Each takes a POST for the control plane, whose sender proves itself by a signature.
 WEBHOOK: Final = "/-/webhooks/git"
+MODEL_LIST: Final = "/v1/models"
 EVENTS: Final = "/-/events"
 # The dashboard; its stream of updates is the one path with answers that never end.
 UI: Final = "/ui"

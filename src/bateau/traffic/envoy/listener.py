@@ -304,7 +304,7 @@ def front_filters(front: FrontSettings, models: Sequence[Backend]) -> list[ReadO
         idle.add(RENAME_FILTER)
     if not any(map(counted, models)):
         idle.add(MODEL_REQUESTS)
-    found = {text_at(each, "name"): each for each in (*_front_filters(front), model_requests_filter(models))}
+    found = {text_at(each, "name"): each for each in _front_filters(front, models)}
     return [{"name": name, "typed_config": NO_FILTER} if name in idle else each for name, each in found.items()]
 
 
@@ -312,11 +312,11 @@ def _is_renamed(model: Backend) -> bool:
     return model.external is None and (bool(model.aliases) or model.upstream_model not in (None, model.name))
 
 
-def _front_filters(front: FrontSettings) -> list[ReadObject]:
+def _front_filters(front: FrontSettings, models: Sequence[Backend] = ()) -> list[ReadObject]:
     """Return all of the filters that come over xDS, as if a model needed each."""
     # Has an effect only on routes that rename the model.
     rename = _http_filter("transform", "transform.v3.TransformConfig", {})
-    of_models = [model_requests_filter(()), rename, *hold_filters()]
+    of_models = [model_requests_filter(models), rename, *hold_filters()]
     if front.library:
         return [*([caller_filter()] if front.inner else []), *of_models]
     forged = {"remove_on_match": {"key_matcher": {"prefix": _OWN_HEADERS, "ignore_case": True}}}

@@ -16,10 +16,10 @@ from bateau.domain.endpoint import Backend
 from bateau.domain.model_file import ModelFile
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.traffic.envoy.answers import answer, get, get_prefix
+from bateau.traffic.envoy.api_paths import MODEL_LIST
 from bateau.traffic.envoy.listed import HERE, of_all, of_one
 from bateau.traffic.envoy.openai_errors import invalid_request
 
-_LIST: Final = "/v1/models"
 _NONE_HERE: Final = "The model does not exist. This key may use none of the models here."
 _NOT_FOR_KEY: Final = "The model does not exist, or this key may not use it."
 
@@ -29,13 +29,13 @@ def model_list_routes(models: Mapping[str, Backend]) -> list[ReadObject]:
     entries = {name: _entry(name, model) for name, model in sorted(models.items())}
     texts = {name: json.dumps(entry, ensure_ascii=False) for name, entry in entries.items()}
     every = {
-        **answer(get(_LIST), 200, _list([*entries.values()]), name="models"),
+        **answer(get(MODEL_LIST), 200, _list([*entries.values()]), name="models"),
         **of_all(texts, status=200, body=_list([HERE]), none=_list([])),
     }
     named = {name: json.dumps(json.dumps(name))[1:-1] for name in entries}
     says = f"The model does not exist. Models here: {HERE}."
     unknown = {
-        **answer(get_prefix(f"{_LIST}/"), 404, no_such_model(list(entries)), name="unknown"),
+        **answer(get_prefix(f"{MODEL_LIST}/"), 404, no_such_model(list(entries)), name="unknown"),
         **of_all(named, status=404, body=_absent(says), none=_absent(_NONE_HERE)),
     }
     return [every, *_each(entries), unknown]
@@ -44,7 +44,7 @@ def model_list_routes(models: Mapping[str, Backend]) -> list[ReadObject]:
 def _each(entries: Mapping[str, ReadObject]) -> Iterator[ReadObject]:
     for name, entry in entries.items():
         for spelling in dict.fromkeys((name, quote(name))):  # some clients quote a colon, others do not
-            found = answer(get(f"{_LIST}/{spelling}"), 200, entry, name="models")
+            found = answer(get(f"{MODEL_LIST}/{spelling}"), 200, entry, name="models")
             yield {**found, **of_one(name, none=_absent(_NOT_FOR_KEY))}
 
 

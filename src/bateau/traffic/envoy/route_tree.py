@@ -11,14 +11,12 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from bateau.kit.json_value import ReadJson, ReadObject
-from bateau.traffic.envoy.api_paths import TOKENIZE
+from bateau.traffic.envoy.api_paths import MODEL_LIST, TOKENIZE
 from bateau.traffic.envoy.names import MODEL_HEADER
 
 _TYPE: Final = "type.googleapis.com/"
-# Requests to a model are below it, but for the one that counts the tokens of a text.
+# Requests to a model are below it, but for the list of all models, and the one that counts the tokens of a text.
 _MODELS: Final = "/v1/"
-# But for these, which are about all models.
-_LIST: Final = "/v1/models"
 
 
 def route_tree(
@@ -34,7 +32,7 @@ def route_tree(
         found = {name: _routes(name, routes) for name, routes in by_model.items()}
         posts = {"matcher": _tree(MODEL_HEADER, "exact_match_map", found, posts)}
     below = {"matcher": _tree(":method", "exact_match_map", {"POST": posts}, others)}
-    return _tree(":path", "prefix_match_map", {_LIST: others, _MODELS: below, TOKENIZE: below}, others)
+    return _tree(":path", "prefix_match_map", {MODEL_LIST: others, _MODELS: below, TOKENIZE: below}, others)
 
 
 def _tree(header: str, kind: str, found: Mapping[str, ReadJson], otherwise: ReadObject) -> ReadObject:
