@@ -1,6 +1,6 @@
 """Sums of usage as JSON, CSV and rows of a table.
 
-Called by cli.usage.
+Called by cli.cluster_usage and cli.usage.
 """
 
 import csv

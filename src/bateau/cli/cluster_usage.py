@@ -12,68 +12,69 @@ import click
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
+    from typing import Literal
 
     from bateau.domain.errors import ClusterError
+    from bateau.domain.used import By
     from bateau.kit.json_value import ReadObject
-    from bateau.observe.gateway_usage import By
-    from bateau.runtimes.kubernetes.gateway_pages import GatewayPage
+    from bateau.wiring.gateway_usage import GatewayUsage
 
 
-def show_usage(environment: str, directory: "Path", by: "By", *, as_json: bool) -> int:
+def show_usage(environment: str, directory: "Path", by: "Literal['key', 'model']", *, as_json: bool) -> int:
     """Print the sums of each cluster since its gateways have started, and return the exit code."""
     from bateau.api.encoding import encode
     from bateau.cli.cluster_status import places_of
-    from bateau.observe.gateway_usage import FILTER
-    from bateau.wiring.clusters import gateways_on, on_each
+    from bateau.domain.errors import ClusterError
+    from bateau.wiring.clusters import on_each
+    from bateau.wiring.gateway_usage import gateway_usage_on
 
     _, places = places_of(environment, directory)
-    code = 0
-    trees: list[ReadObject] = []
-    for place, found in asyncio.run(on_each(places, partial(gateways_on, metrics=FILTER))):
-        tree, is_whole = _shown(place.name, found, by, quiet=as_json)
-        trees.append(tree)
-        code = code if is_whole else EXIT_WORLD_FAILED
+    found = asyncio.run(on_each(places, partial(gateway_usage_on, by=by)))
     if as_json:
+        trees = [_tree(place.name, each, by) for place, each in found]
         click.echo(encode({"environment": environment, "by": by, "clusters": trees}))
-    return code
+    else:
+        for place, each in found:
+            _print(place.name, each, by)
+    is_whole = all(not isinstance(each, ClusterError) and not each.missing for _, each in found)
+    return 0 if is_whole else EXIT_WORLD_FAILED
 
 
-def _shown(
-    cluster: str, found: "Sequence[GatewayPage] | ClusterError", by: "By", *, quiet: bool
-) -> "tuple[ReadObject, bool]":
-    """Print the sums of a cluster, unless `quiet`, and return them as JSON, and whether they are whole."""
-    from bateau.api.usage_json import sums_json, usage_rows
+def _tree(cluster: str, found: "GatewayUsage | ClusterError", by: "By") -> "ReadObject":
+    from bateau.api.usage_json import sums_json
+    from bateau.domain.errors import ClusterError
+
+    if isinstance(found, ClusterError):
+        return {"cluster": cluster, "unknown": found.message}
+    return {
+        "cluster": cluster,
+        "since": found.since,
+        "gateways": found.gateways,
+        "gatewaysUnknown": [{"pod": pod, "why": why} for pod, why in found.missing],
+        **sums_json(found.sums, by),
+    }
+
+
+def _print(cluster: str, found: "GatewayUsage | ClusterError", by: "By") -> None:
+    from bateau.api.usage_json import usage_rows
     from bateau.cli.problems import error_text
     from bateau.cli.table import table
     from bateau.domain.errors import ClusterError
     from bateau.kit.visible import visible
-    from bateau.observe.gateway_usage import gateway_usage
 
     def tell(says: str) -> None:
-        if not quiet:
-            click.echo(visible(f"{cluster}: {says}"), err=True)
+        click.echo(visible(f"{cluster}: {says}"), err=True)
 
     if isinstance(found, ClusterError):
         tell(f"unknown: {error_text(found)}")
-        return {"cluster": cluster, "unknown": found.message}, False
-    missing = [each for each in found if each.page is None]
-    since = min((each.since for each in found if each.page is not None and each.since), default="")
-    sums = gateway_usage((each.page for each in found if each.page is not None), by)
-    if not found:
+        return
+    if not found.gateways:
         tell("it has no gateway; `bateau install` makes one")
-    for each in missing:
-        tell(f"unknown: the requests of {each.pod}: {each.why}")
-    if sums.by and not quiet:
-        header, *rows = usage_rows(sums, by)
+    for pod, why in found.missing:
+        tell(f"unknown: the requests of {pod}: {why}")
+    if found.sums.by:
+        header, *rows = usage_rows(found.sums, by)
         click.echo(table(("CLUSTER", *header), [(cluster, *row) for row in rows]))
-    if since:
-        tell(f"since the gateways have started, the first one at {since}")
-    return {
-        "cluster": cluster,
-        "since": since or None,
-        "gateways": len(found),
-        "gatewaysUnknown": [{"pod": each.pod, "why": each.why} for each in missing],
-        **sums_json(sums, by),
-    }, not missing
+    if found.since:
+        tell(f"since the gateways have started, the first one at {found.since}")

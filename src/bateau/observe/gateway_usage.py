@@ -1,6 +1,6 @@
 """Sum the counters of usage that the gateways of a cluster have.
 
-Called by cli.cluster_usage. Pure. The counters are those of `traffic.envoy.counters`, as an Envoy writes them for
+Called by wiring.gateway_usage. Pure. The counters are those of `traffic.envoy.counters`, as an Envoy writes them for
 Prometheus. They begin with each gateway.
 """
 

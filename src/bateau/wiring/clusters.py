@@ -1,6 +1,6 @@
 """Plan, apply and observe an environment on its clusters.
 
-Called by cli, wiring.cluster_timeline, wiring.comparing and wiring.controller.
+Called by cli and wiring.
 """
 
 import asyncio
@@ -35,7 +35,6 @@ from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 from bateau.ports.runtime import Observed
 from bateau.runtimes.kubernetes import Access, ApiServer, KubernetesRuntime, access_in_pod, access_of, kubeconfig_files
 from bateau.runtimes.kubernetes.diagnosis import reports
-from bateau.runtimes.kubernetes.gateway_pages import GatewayPage, gateway_pages
 from bateau.runtimes.kubernetes.health_checks import Check, DeclaredHealth
 from bateau.runtimes.kubernetes.live import key_of
 from bateau.runtimes.kubernetes.looking import look
@@ -288,12 +287,6 @@ async def usage_on(question: Question, place: Destination) -> tuple[Usage, ...]:
     async with api_of(place) as api:
         seen = await look(api, owner=owner_of(question, place), namespace=place.namespace)
         return await usage(api, {each.id: each.service for each in seen.replicas if not each.draining})
-
-
-async def gateways_on(place: Destination, metrics: str) -> tuple[GatewayPage, ...]:
-    """Return metrics of the gateways on a cluster, those whose names match a filter of Envoy. Raises ClusterError."""
-    async with api_of(place) as api:
-        return await gateway_pages(api, metrics)
 
 
 async def observed_on(question: Question, place: Destination) -> Observed:
