@@ -193,8 +193,8 @@ def test_the_oldest_hours_go_first_and_the_size_is_bounded(tmp_path: Path) -> No
     by_points.add(1, 1200)
     reader = by_points.written()
     assert sum(each.points for each in reader.spans()) == 480 + 240, "of finished hours"
-    assert reader.total(CHAT, REQUESTS, since=at(0), until=at(700)) is None
-    assert reader.total(CHAT, REQUESTS, since=at(960), until=at(1200)) is not None
+    assert reader.total(CHAT, REQUESTS, since=at(0), until=at(480)) is None
+    assert reader.total(CHAT, REQUESTS, since=at(480), until=at(1200)) is not None
     by_points.writer.close()
 
     bytes_max = 60_000
