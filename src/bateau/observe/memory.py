@@ -42,8 +42,8 @@ def _session(pid: int) -> int | None:
 def _pss(pid: int) -> int | None:
     try:
         text = (_PROC / str(pid) / "smaps_rollup").read_text(encoding="ascii", errors="replace")
-    except ProcessLookupError:
-        return 0  # it has just ended
+    except (FileNotFoundError, ProcessLookupError):
+        return 0  # it has ended since /proc was listed
     except OSError:
         return None
     line = next((each for each in text.splitlines() if each.startswith(_PSS)), None)
