@@ -203,8 +203,8 @@ def test_the_oldest_hours_go_first_and_the_size_is_bounded(tmp_path: Path) -> No
     for number in range(1, 3000):
         row = {measure.name: chance.random() for measure in MEASURES}
         by_size.writer.add(at(number), {CHAT: row, SHOP: row})
-        if not number % 100:
-            by_size.written()
+        if not number % 50:
+            by_size.drain()
             assert sum(path.stat().st_size for path in by_size.directory.iterdir()) <= bytes_max
     assert by_size.written().total(CHAT, REQUESTS, since=at(2900), until=at(3000)) is not None
     by_size.writer.close()
