@@ -1,6 +1,6 @@
 """Chunks of the history of measures: an hour of points of all services, in memory and as files.
 
-Called by store.measures.
+Called by store.measure_writer and store.measures.
 
 The hour that is written is a log: a table of its services whenever they change, and a record for each point in time. A
 finished hour is a file of columns, one record for each measure, with the sums and largest values of the whole hour

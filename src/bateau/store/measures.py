@@ -1,6 +1,6 @@
 """Keep the measures of services on disk for a week, and answer questions about them.
 
-Called by wiring.
+Called by store.measure_writer and wiring.measures.
 
 Whoever writes keeps the current hour in memory and in a log; a finished hour becomes a file of columns. Names of files
 say which time they cover, so a question opens only those that it needs, and the sums of whole hours are read without

@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
-concrete adapters.
+Called by cli, ui.dashboard, wiring.chores, wiring.figures and wiring.measures. The only place, with its neighbours,
+that knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
@@ -48,6 +48,7 @@ from bateau.wiring.history import kept_revisions
 from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
+from bateau.wiring.measures import Measured
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.otlp import collector_of
 from bateau.wiring.paths import Paths, lock_holder, make, paths
@@ -206,6 +207,7 @@ class LocalPlatform:
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
         )
+        self.measured = Measured(self)
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""
@@ -285,7 +287,10 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        return await metrics_page(self.control, self.plane, self._story.counted, self.filters, self.accounts, known)
+        processes = self.measured.sampler.processes
+        return await metrics_page(
+            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, processes
+        )
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
@@ -293,6 +298,7 @@ class LocalPlatform:
         await self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
+        self.measured.close()
         if self._revisions:
             self._revisions.close()
         self._story.close()
