@@ -40,6 +40,9 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
+from bateau.wiring.alert_facts import FactSources
+from bateau.wiring.alert_receivers import VARIABLES, receivers_of
+from bateau.wiring.alerts import Alerts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
@@ -131,6 +134,7 @@ class LocalPlatform:
         secret = _secrets(settings.environ)
         for name in SECRET_VARIABLES:
             secret(name)
+        receivers = receivers_of(secret)
         collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
@@ -166,9 +170,18 @@ class LocalPlatform:
         self._repository = _repository(settings, self._reader.is_sound)
         self._applied = _applied(settings)
         self._revisions, no_history = kept_revisions(where)
-        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository)
+        self.alerts = Alerts(
+            where,
+            receivers,
+            clock=self.clock,
+            instance=settings.instance,
+            url=lambda: remote_url(remote) or settings.listen_url,
+        )
+        self._story = Story(
+            where, clock=self.clock, secret=secret, repository=self._repository, more=(self.alerts,)
+        )
         self.webhooks = self._story.webhooks
-        budgets.report = self._story.tell
+        budgets.report = self.alerts.tell = self._story.tell
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
@@ -202,6 +215,15 @@ class LocalPlatform:
             )
         )
         self.control.status = self.status
+        self.alerts.status = lambda: self.control.snapshots.latest
+        self.alerts.sources = FactSources(
+            control=self.control,
+            keys=keys,
+            budgets=budgets,
+            certificate=self.certificate,
+            directories=(where.state, where.cache),
+            failing=self.alerts.failing,
+        )
         spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
