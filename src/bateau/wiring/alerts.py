@@ -22,6 +22,7 @@ from bateau.control.alert_causes import cause_of
 from bateau.control.alert_conditions import verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
+from bateau.control.naming import service_named
 from bateau.domain.alert import TEST, Alert, Shown, Silence, Tested
 from bateau.domain.alert_rules import RULES, Rule
 from bateau.domain.errors import ControlError
@@ -63,6 +64,7 @@ class Alerts:
         self.rules = rules
         self.tell: Callable[[Event], None] = self.emit
         self._clock = clock
+        self._url = url
         self._file = AlertFile(where.state / "alerts.json")
         self._book = self._file.load()
         self._book.keep_receivers(each.id for each in receivers)
@@ -102,6 +104,14 @@ class Alerts:
         now = self._clock.wall()
         found = [each for each in self._book.silences.values() if now < each.until]
         return tuple(sorted(found, key=lambda each: (each.until, each.id)))
+
+    def receivers(self) -> Mapping[str, str | None]:
+        """Return the receivers by name, each with why it fails."""
+        return {each.receiver.name: each.error for each in self.couriers}
+
+    def link(self, alert: Alert) -> str:
+        """Return the address of the page of an alert."""
+        return self._url() + alert.path
 
     def failing(self) -> Mapping[str, str]:
         """Return why receivers fail, by name."""
@@ -148,6 +158,8 @@ class Alerts:
         if name is not None and name not in {each.name for each in self.rules}:
             near = closest(name, [each.name for each in self.rules])
             raise ControlError(f"no rule has the name {name}", hint=f"did you mean {near}?" if near else None)
+        if service is not None and self.sources and service != "gateway/envoy":
+            service = service_named(service, self.sources.control.release).key
         if service is None and name is None:
             raise ControlError("a silence needs a service or an alert", hint="name one of them")
         if not 0 < for_s <= SILENCE_MAX_S:
