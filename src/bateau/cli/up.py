@@ -175,6 +175,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         webhooks=platform.webhooks,
         operator=platform,
         dashboard=dashboard,
+        alerts=platform.alerts,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
