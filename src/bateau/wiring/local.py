@@ -140,7 +140,7 @@ class LocalPlatform:
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
-        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.budgets = budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
