@@ -18,6 +18,7 @@ from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
 from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
 from bateau.ui.instance import Instance
+from bateau.ui.key_actions import KeyActions
 from bateau.ui.live import Made, Stream, event_text
 from bateau.ui.page import Page
 from bateau.ui.pages import PAGES
@@ -57,6 +58,7 @@ class Dashboard:
                 web.post("/sign-out", self._sign_out),
                 web.get("/live", self._live, allow_head=False),
                 web.post("/services/{kind}/{name}/restart", self._restart),
+                *KeyActions(self._instance).routes(),
                 web.get("/{path:.*}", self._page),
             ]
         )
@@ -155,6 +157,7 @@ def dashboard_of(platform: LocalPlatform) -> Dashboard:
         needs_key=platform.keys.are_needed,
         restart=platform.restart,
         events=RecentEvents(where).now,
+        keys=platform.keys,
         reporter=InstanceReporter(platform),
     )
     return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state))

@@ -20,6 +20,7 @@ from bateau.ports.logs import Logs
 from bateau.ui.page import View
 from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
+from bateau.wiring.keys import Keys
 
 
 class Meter(Protocol):
@@ -45,6 +46,7 @@ class Instance:
     restart: Callable[[str], Awaitable[Restarted]]
     events: Callable[[], tuple[Entry, ...] | None]
 
+    keys: Keys
     reporter: Reporter = field(default_factory=NoReporter)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
 

@@ -93,12 +93,16 @@ class Part:
 
 @dataclass(frozen=True, kw_only=True)
 class Screen:
-    """A page that was made. `log_of` is the service whose log the page follows. `scripts` are more files to load."""
+    """A page that was made. `log_of` is the service whose log the page follows. `scripts` are more files to load.
+
+    `forms` are the ids of its forms, which get the token of the session: parts are shared by several sessions.
+    """
 
     title: str
     parts: Sequence[Part]
     log_of: str | None = None
     scripts: Sequence[str] = ()
+    forms: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
