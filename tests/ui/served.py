@@ -15,11 +15,13 @@ from bateau.api.server import ApiServer
 from bateau.control.key_report import KeysReport, KeyUse
 from bateau.control.path import understand
 from bateau.control.restarts import Restarted
+from bateau.domain.api_key import ApiKey
 from bateau.domain.errors import BateauError
 from bateau.domain.figures import Figures
 from bateau.domain.timeline import Entry
 from bateau.ui.dashboard import Dashboard
 from bateau.ui.instance import Instance
+from bateau.ui.page import View
 from bateau.ui.reports import Need, Reports
 from bateau.ui.sessions import Role, Sessions
 from bateau.wiring.keys import Keys
@@ -212,3 +214,13 @@ async def served(socket: Path, **specs: str) -> AsyncGenerator[Served, None]:
             yield found
         finally:
             await found.close()
+
+
+async def a_view(**specs: str) -> View:
+    """Return the view of some specs, and of all reports."""
+    async with world(history=None, memory=None, **(specs or SPECS)) as made:
+        await made.until(lambda: made.status.rolled_out)
+        keys = KeysReport(keys=(KeyUse(key=ApiKey(name="ci", owner="ada")),))
+        written = understand(POLICIES, today=TODAY)
+        reports = Reports(usage=usage(), keys=keys, machine=MACHINE, written=written, today=TODAY)
+        return View(status=made.status, release=made.control.release, reports=reports, role="admin")

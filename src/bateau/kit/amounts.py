@@ -1,6 +1,6 @@
 """Whole numbers and lengths of time as people write them in options and forms.
 
-Called by cli.options and domain.key_fields.
+Called by cli.options, domain.key_fields and ui.key_form.
 """
 
 from typing import Final

@@ -1,6 +1,6 @@
 """How many more replicas of each model fit on a machine, and what stands in the way of the next one.
 
-Called by wiring.machine_reports.
+Called by ui.pages.machines_page and wiring.machine_reports.
 
 Invariant: it is the answer of `place`: that many more get no error and no warning there, and one more does. Held by
 tests/place/test_room.py::test_room_is_the_answer_of_place.

@@ -1,6 +1,6 @@
 """The frame around every page: its head, the navigation, the mark that says if it is live, and how to sign out.
 
-Called by ui.dashboard and ui.guard.
+Called by ui.dashboard, ui.guard and ui.key_actions.
 
 Invariant: no page contains a script or a style of its own, so that the policy of the browser can forbid both. Held by
 tests/ui/test_security.py::test_a_page_has_no_script_or_style_of_its_own.

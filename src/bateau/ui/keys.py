@@ -97,8 +97,8 @@ def _spent(each: Spent) -> h.Element:
     used, whole = (f"{each.used:,f}", f"{budget.amount:,f}") if tokens else (shown(each.used), shown(budget.amount))
     at_least = "≥ " if each.unknown else ""
     return h.span(".budget")[
-        bar(share, tone="bad" if each.is_all else "warn" if share >= _NEARLY else ""),
         f"{at_least}{used} of {whole} {budget.unit} this {budget.period}",
+        bar(share, tone="bad" if each.is_all else "warn" if share >= _NEARLY else ""),
         each.unknown > 0 and _note(f"the costs of {count(each.unknown, 'request')} are unknown"),
     ]
 

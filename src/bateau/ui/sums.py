@@ -1,6 +1,6 @@
 """Sums of usage as tiles, as a table and as a chart.
 
-Called by ui.pages.
+Called by ui.
 
 Invariant: a sum that lacks requests is shown as a lower bound, and an unknown one as unknown. Held by
 tests/ui/test_usage_page.py::test_sums_that_lack_requests_are_lower_bounds.

@@ -1,6 +1,6 @@
 """Charge requests, and have the gateway refuse keys, and requests for models, whose budgets are used up.
 
-Called by cli.keys, wiring.accounts and wiring.local.
+Called by cli.keys, wiring.accounts, wiring.key_reports and wiring.local.
 
 Invariant: what a key has used before a restart counts after it. Held by
 tests/local/test_budgets.py::test_a_key_with_used_up_tokens_is_refused_also_after_a_restart and

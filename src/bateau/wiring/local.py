@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
-concrete adapters.
+Called by cli, ui.dashboard, ui.reports, wiring.chores and wiring.figures. The only place, with its neighbours, that
+knows the concrete adapters.
 
 Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
 Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.

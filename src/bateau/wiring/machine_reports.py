@@ -1,6 +1,6 @@
 """What the page of the machine shows: what the machine has, what each service uses of it, and what still fits.
 
-Called by ui.reports.
+Called by ui.pages.machines_page and ui.reports.
 """
 
 import asyncio

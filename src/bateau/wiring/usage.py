@@ -1,6 +1,6 @@
 """Where the ledger of an instance and the costs of its models are, who owns its keys, and what its engines counted.
 
-Called by cli.explain_route, cli.usage and wiring.
+Called by cli.explain_route, cli.usage, ui.reports and wiring.
 """
 
 import os

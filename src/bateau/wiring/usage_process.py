@@ -1,7 +1,6 @@
 """Sum the ledger for the pages of the dashboard, in a process that ends with the sums.
 
-Called by wiring.usage_reports, which runs it as a program: a request comes on standard input, and a report leaves on
-standard output.
+Called by wiring.usage_reports.
 
 Invariant: the sums are those of `bateau usage` at the same time. Held by
 tests/wiring/test_usage_reports.py::test_the_sums_are_those_of_bateau_usage.

@@ -1,6 +1,6 @@
 """The table of pages.
 
-Called by ui.dashboard and ui.frame.
+Called by ui.dashboard, ui.frame and ui.key_actions.
 """
 
 from typing import Final

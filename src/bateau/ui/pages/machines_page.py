@@ -24,6 +24,8 @@ from bateau.ui.words import DASH, count, figure, memory, number, safe, share, st
 from bateau.wiring.machine_reports import MachineReport
 
 _NEARLY: Final = 0.9
+_LITTLE: Final = 0.01  # of a core
+_MIB: Final = 2**20  # sizes are measured to a MiB
 
 
 def make(view: View, _parts: Mapping[str, str]) -> Screen:
@@ -51,7 +53,7 @@ def _summary(view: View, report: MachineReport | None) -> h.Element:
 def _tiles(report: MachineReport) -> Iterator[tuple[str, h.Node, h.Node]]:
     machine, hardware = report.machine, report.hardware
     cores, total = (machine.cores, machine.memory_bytes_total) if machine else (None, None)
-    yield "Cores", figure(cores, number), _of(hardware.cores_used, cores, number)
+    yield "Cores", figure(cores, _cores), _of(hardware.cores_used, cores, _cores)
     left = hardware.memory_bytes_available
     used = None if total is None or left is None else max(0, total - left)
     yield "Memory", figure(total, memory), _of(used, total, memory)
@@ -82,6 +84,19 @@ def _of(used: float | None, total: float | None, shown: Callable[[float], str]) 
         return h.span(".reason")["its use is unknown"]
     part = used / total
     return [bar(part, tone="warn" if part >= _NEARLY else ""), h.span(".reason")[f"{shown(used)} used"]]
+
+
+def _cores(value: float) -> str:
+    """Return a number of cores.
+
+    >>> _cores(0.001), _cores(0.25), _cores(2)
+    ('less than 0.01', '0.25', '2')
+    """
+    return f"{value:.2f}".rstrip("0").rstrip(".") if value >= _LITTLE or not value else f"less than {_LITTLE}"
+
+
+def _size(value: float) -> str:
+    return memory(value) if value >= _MIB else "less than 1 MiB"
 
 
 def _watts(value: float) -> str:
@@ -161,8 +176,8 @@ def _row(
     kind, _, name = each.service.partition("/")
     return h.tr(id=f"use-{kind}-{name}")[
         h.th(scope="row")[h.a(href=f"/ui/services/{each.service}")[name], " ", h.span(".kind")[kind]],
-        h.td(data_name="Cores")[_used(*cores, machine.cores if machine else None, number)],
-        h.td(data_name="Memory")[_used(*size, machine.memory_bytes_total if machine else None, memory)],
+        h.td(data_name="Cores")[_used(*cores, machine.cores if machine else None, _cores)],
+        h.td(data_name="Memory")[_used(*size, machine.memory_bytes_total if machine else None, _size)],
         h.td(data_name="Room for more")[_room(room)],
     ]
 
@@ -172,7 +187,7 @@ def _used(used: float | None, wants: float | None, total: float | None, shown: C
     of = f" of {shown(wants)}" if wants is not None else ", without a limit"
     part = None if used is None or not whole else used / whole
     return h.span(".use")[
-        bar(part or 0.0, tone="warn" if wants and part is not None and part >= 1 else ""), figure(used, shown), of
+        figure(used, shown), of, bar(part or 0.0, tone="warn" if wants and part is not None and part >= 1 else "")
     ]
 
 

@@ -49,15 +49,14 @@ def _says(written: Written | None) -> h.Node:
             "The specs have no Policy. ", h.code["bateau check --starter"], " judges them by the starter set."
         ]
     found = [each for each in written.findings if each.of_policy]
-    errors = sum(each.verdict == "error" for each in found)
+    errors, warnings = (sum(each.verdict == word for each in found) for word in ("error", "warning"))
     return [
         h.p(".counts")[
             h.span(".state.good")[f"{count(rules, 'rule')} in force"],
-            errors and h.span(".state.bad")[count(errors, "error")],
-            (warnings := sum(each.verdict == "warning" for each in found))
-            and h.span(".state.warn")[count(warnings, "warning")],
+            errors > 0 and h.span(".state.bad")[count(errors, "error")],
+            warnings > 0 and h.span(".state.warn")[count(warnings, "warning")],
         ],
-        errors
+        errors > 0
         and h.p(".says.bad")["The specs violate a rule, so they were not applied. Running services were not changed."],
         any(judges_manifests(policy.spec.match) for policy in written.policies)
         and h.p(".says")[
