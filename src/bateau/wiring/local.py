@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, wiring.chores, wiring.figures and wiring.measures. The only place, with its neighbours,
-that knows the concrete adapters.
+Called by cli, ui.dashboard, ui.reports, wiring.chores, wiring.figures and wiring.measures. The only place, with its
+neighbours, that knows the concrete adapters.
 """
 
 import logging
@@ -144,7 +144,7 @@ class LocalPlatform:
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
-        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.budgets = budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))

@@ -11,7 +11,7 @@ from bateau.domain.usage_counters import OTHER
 from bateau.store.measure_writer import MeasureWriter
 from bateau.store.measures import MeasureReader
 from bateau.wiring.paths import Paths
-from bateau.wiring.sampling import SLOW_S, Sampler, Sources
+from bateau.wiring.sampling import Sampler, Sources
 from bateau.wiring.this_process import SystemClock
 
 if TYPE_CHECKING:
@@ -46,10 +46,6 @@ class Measured:
                 answers[series.model] += each.tokens_out
             return questions, answers
 
-        def bound_s(service: str) -> float | None:
-            slo = next((each.slo for each in control.release.services if each.key == service), None)
-            return (slo.first_token_p95_s if slo else None) or SLOW_S
-
         sources = Sources(
             asked=platform.plane.ask,
             replica_pages=control.ports.site.runtime.metrics,
@@ -58,7 +54,6 @@ class Measured:
             services=lambda: control.release.services,
             statuses=lambda: (*status.services, status.gateway) if (status := control.snapshots.latest) else (),
             gateways=lambda: frozenset(control.planes.proxies),
-            bound_s=bound_s,
         )
         self.history = MeasureWriter(measures_path(platform.settings.paths), clock.wall)
         self.sampler = Sampler(clock, sources, self.history)

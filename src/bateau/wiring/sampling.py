@@ -30,7 +30,6 @@ from bateau.ports.clock import Clock
 from bateau.wiring.figures import Counters, counters_of, percentile, routes_of
 from bateau.wiring.reported import Reported
 
-SLOW_S: Final = 2.0  # the time to the first token beyond which an answer is slow, without an objective
 _LATE_S: Final = 4 * m.INTERVAL_S  # an increase over more than that is in no interval
 _AFTER_S: Final = 0.05  # a timer that is early must not measure the interval before again
 _PAGE: Final = "/stats/prometheus?usedonly&filter=" + "bateau%5C.(requests|time_to_first_token)|upstream_rq_active$"
@@ -54,8 +53,7 @@ class Sources:
     """What is measured. Each may raise, or return None for what is not known.
 
     `asked` returns the pages of the proxies, `replica_pages` those of replicas that have one. `tokens` returns the
-    tokens of questions and of answers by model. `bound_s` returns the time beyond which the first token of a service
-    is slow.
+    tokens of questions and of answers by model.
     """
 
     asked: Callable[[str], Awaitable[Sequence[str | None]]]
@@ -65,7 +63,6 @@ class Sources:
     services: Callable[[], Sequence[Workload]]
     statuses: Callable[[], Sequence[ServiceStatus]]
     gateways: Callable[[], frozenset[str]]
-    bound_s: Callable[[str], float | None] = lambda _: SLOW_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +163,7 @@ class Sampler:
             _put(row, m.CPU, _cpu(before, look, replicas))
             row[m.RESTARTS.name] = _restarts(before, replicas)
         if workload and (routes := routes_of(workload)):
-            _add_requests(row, routes, service, before, look, self._sources.bound_s(service))
+            _add_requests(row, routes, workload, before, look)
         if workload and workload.is_named_in_bodies:
             _add_tokens(row, workload.name, before, look)
         return row
@@ -226,13 +223,11 @@ def _waiting(pages: Mapping[str, str | None], replicas: Sequence[Replica]) -> fl
     return _sum(found) if found else None
 
 
-def _add_requests(
-    row: Row, routes: Sequence[str], service: str, before: _Look | None, look: _Look, bound_s: float | None
-) -> None:
+def _add_requests(row: Row, routes: Sequence[str], workload: Workload, before: _Look | None, look: _Look) -> None:
     if look.counters is None:
         return
     row[m.ACTIVE.name] = sum(
-        value for cluster, value in look.counters.active.items() if _service_of(cluster) == service
+        value for cluster, value in look.counters.active.items() if _service_of(cluster) == workload.key
     )
     if before is None or before.counters is None or before.gateways != look.gateways:
         return
@@ -249,7 +244,7 @@ def _add_requests(
             buckets[edge / _MS] += count - earlier.get(edge, 0)
     count = buckets.get(float("inf"), 0.0)
     row[m.FIRST_TOKENS.name] = count
-    if bound_s is not None:
+    if (bound_s := workload.slo.first_token_p95_s) is not None:
         lower, upper, share = around(bound_s)
         below = (1 - share) * buckets.get(lower, 0.0) + share * buckets.get(upper, 0.0)
         row[m.SLOW.name] = max(0.0, count - below)

@@ -1,6 +1,6 @@
 """Have Envoy write one line for each request: who asked, which model answered, and how many tokens that took.
 
-Called by traffic.envoy.listener and wiring.filters.
+Called by traffic.envoy.counters, traffic.envoy.listener and wiring.filters.
 
 Sources: the fields `usage` of OpenAI's and Anthropic's API references; `timings` of llama.cpp, in the last event of
 every stream, whether or not the client asked for usage; W3C Trace Context, version 00.
