@@ -105,14 +105,15 @@ def test_points_are_steps_with_gaps_where_nothing_is_known(kept: Kept) -> None:
     kept.add(1, 8)
     kept.add(300, 304)
     expected = [
-        Point(when_s=at(4), value=sum(value(each, REQUESTS) for each in range(1, 5))),
-        Point(when_s=at(8), value=sum(value(each, REQUESTS) for each in range(5, 9))),
+        Point(when_s=at(4), value=sum(value(each, REQUESTS) for each in range(1, 5)), seconds=60.0),
+        Point(when_s=at(8), value=sum(value(each, REQUESTS) for each in range(5, 9)), seconds=60.0),
         Point(when_s=at(12), value=None),
     ]
     for history in (kept.writer, kept.written()):
         assert history.points(CHAT, REQUESTS, since=at(0), until=at(12), step_s=60.0) == expected
         week = history.points(CHAT, MEMORY, since=at(0), until=at(480), step_s=3600.0)
         assert [each.value for each in week] == [value(8, MEMORY), value(304, MEMORY)]
+        assert [each.seconds for each in week] == [8 * INTERVAL_S, 5 * INTERVAL_S], "what was measured of the hour"
         assert history.points(CHAT, MEMORY, since=at(0), until=at(0), step_s=60.0) == []
 
 

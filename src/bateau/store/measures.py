@@ -25,8 +25,8 @@ from math import floor, isnan
 from pathlib import Path
 from typing import Final
 
-from bateau.domain.measures import MEASURES, Measure, Point
-from bateau.store.measure_chunks import NAMES, SUMS, Chunk, Columns, LogReader, StoredChunk, combined
+from bateau.domain.measures import INTERVAL_S, MEASURES, Measure, Point
+from bateau.store.measure_chunks import NAMES, SUMS, Chunk, Columns, LogReader, StoredChunk, Whole, combined
 
 logger = logging.getLogger(__name__)
 
@@ -135,24 +135,24 @@ class History:
     def points(self, service: str, measure: Measure, *, since: float, until: float, step_s: float) -> Sequence[Point]:
         """Return a point for each step, oldest first: the sum or, of a gauge, the largest value in the step."""
         index, count = _INDEX[measure.name], max(0, -floor(-(until - since) / step_s))
-        found: list[list[float]] = [[] for _ in range(count)]
+        found: list[list[Whole]] = [[] for _ in range(count)]
         for span in self._in(since, until):
             first, last = (_step(at, since, step_s) for at in (span.first, span.last))
             if first == last and 0 <= first < count and span.last <= until:
-                value = span.chunk.whole(service, index)
-                if value is not None:
-                    found[first].append(value)
+                found[first].append(span.chunk.whole(service, index))
                 continue
             column, whens = span.chunk.column(service, index), span.chunk.whens
             for at in range(max(first, 0), min(last + 1, count)) if column else ():
                 begins, ends = (bisect_right(whens, min(since + step_s * each, until)) for each in (at, at + 1))
-                value = combined(column[begins:ends], is_sum=SUMS[index]) if column and ends > begins else None
-                if value is not None:
-                    found[at].append(value)
-        is_sum = SUMS[index]
+                if column and ends > begins:
+                    found[at].append(combined(column[begins:ends], is_sum=SUMS[index]))
         return [
-            Point(when_s=min(since + step_s * (at + 1), until), value=combined(values, is_sum=is_sum))
-            for at, values in enumerate(found)
+            Point(
+                when_s=min(since + step_s * (at + 1), until),
+                value=_combined((value for value, _ in parts), index),
+                seconds=INTERVAL_S * sum(points for _, points in parts),
+            )
+            for at, parts in enumerate(found)
         ]
 
     def total(self, service: str, measure: Measure, *, since: float, until: float) -> float | None:
@@ -162,7 +162,7 @@ class History:
         if key not in self._sums:
             if len(self._sums) > _SUMS_MAX:
                 self._sums.clear()
-            self._sums[key] = _combined((each.chunk.whole(service, index) for each in window.whole), index)
+            self._sums[key] = _combined((each.chunk.whole(service, index)[0] for each in window.whole), index)
         parts = (_part(each, service, index, since, until) for each in window.parts)
         return _combined((self._sums[key], *parts), index)
 
@@ -213,14 +213,14 @@ class _Window:
 
 
 def _combined(values: Iterable[float | None], index: int) -> float | None:
-    return combined([each for each in values if each is not None], is_sum=SUMS[index])
+    return combined([each for each in values if each is not None], is_sum=SUMS[index])[0]
 
 
 def _part(span: Span, service: str, index: int, since: float, until: float) -> float | None:
     column, whens = span.chunk.column(service, index), span.chunk.whens
     if column is None:
         return None
-    return combined(column[bisect_right(whens, since) : bisect_right(whens, until)], is_sum=SUMS[index])
+    return combined(column[bisect_right(whens, since) : bisect_right(whens, until)], is_sum=SUMS[index])[0]
 
 
 def _step(when_s: float, since: float, step_s: float) -> int:
