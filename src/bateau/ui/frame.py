@@ -77,6 +77,7 @@ def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str
         h.link(rel="icon", href=address("icon.svg")),
         h.link(rel="stylesheet", href=address("ui.css")),
         h.link(rel="stylesheet", href=address("pages.css")),
+        h.link(rel="stylesheet", href=address("charts.css")),
         h.script(src=address("theme.js")),
         (h.script(src=address(each), defer=True) for each in scripts),
     ]

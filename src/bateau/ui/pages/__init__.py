@@ -10,7 +10,8 @@ from bateau.ui.pages import key_page, machines_page, overview, policies_page, se
 
 PAGES: Final = (
     Page(path="/", name="Overview", make=overview.make),
-    Page(path="/services/{kind}/{name}", name=None, make=service_page.make, needs=("usage",)),
+    Page(path="/services/{kind}/{name}", name=None, make=service_page.make, needs=("charts", "usage")),
+    Page(path="/services/{kind}/{name}/{span}", name=None, make=service_page.make, needs=("charts", "usage")),
     Page(path="/timeline", name="Timeline", make=timeline_page.make),
     Page(path="/usage", name="Usage and keys", make=usage_page.make, needs=("keys", "usage")),
     Page(path="/usage/keys/{name}", name=None, make=key_page.make, needs=("keys", "usage")),
