@@ -18,6 +18,7 @@ from typing import Final
 
 from aiohttp import web
 
+from bateau.api.alert_routes import AlertDesk, alert_routes
 from bateau.api.dashboard_links import Dashboard, link_routes
 from bateau.api.operations import BODY_BYTES_MAX, Handler, Operator, guarded, routes
 from bateau.api.status_routes import status_routes
@@ -42,6 +43,7 @@ class ApiServer:
         webhooks: Mapping[str, Webhook] | None = None,
         operator: Operator | None = None,
         dashboard: Dashboard | None = None,
+        alerts: AlertDesk | None = None,
     ) -> None:
         self._socket = socket
         self._snapshots = snapshots
@@ -50,6 +52,7 @@ class ApiServer:
         self._webhooks = webhooks or {}
         self._operator = operator
         self._dashboard = dashboard
+        self._alerts = alerts
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
 
@@ -63,6 +66,8 @@ class ApiServer:
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded, _passed])
         if self._operator:
             app.add_routes(routes(self._operator))
+        if self._alerts:
+            app.add_routes(alert_routes(self._alerts))
         if self._dashboard:
             app.add_routes([*link_routes(self._dashboard), web.get("/ui", _to_dashboard)])
             app.add_subapp("/ui/", self._dashboard.application())

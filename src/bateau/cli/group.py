@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show every service: state, replicas, and why it is not ready.",
     "top": "Show the CPU and memory that services use on clusters.",
     "timeline": "Show everything that has happened to a service.",
+    "alerts": "List, silence and test alerts.",
     "history": "Show the released revisions, with time and author.",
     "open": "Print a link that opens the dashboard, once.",
     "logs": "Show the output of a service.",

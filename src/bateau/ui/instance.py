@@ -1,10 +1,11 @@
 """The instance that a dashboard shows: what it asks the rest of the control plane for.
 
-Called by ui.dashboard and ui.live.
+Called by ui.dashboard, ui.key_actions and ui.live.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from markupsafe import Markup
@@ -17,7 +18,9 @@ from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.ports.logs import Logs
 from bateau.ui.page import View
+from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
+from bateau.wiring.keys import Keys
 
 
 class Meter(Protocol):
@@ -32,7 +35,7 @@ class Meter(Protocol):
 class Instance:
     """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
 
-    `events` returns the latest events, as they are in a view.
+    `events` returns the latest events, as they are in a view. `reporter` makes the reports for pages that need some.
     """
 
     snapshots: Snapshots
@@ -43,10 +46,14 @@ class Instance:
     restart: Callable[[str], Awaitable[Restarted]]
     events: Callable[[], tuple[Entry, ...] | None]
 
+    keys: Keys
+    reporter: Reporter = field(default_factory=NoReporter)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
 
-    async def view(self, role: Role) -> View | None:
-        """Return what the pages may show now; None while the control plane starts."""
+    async def view(
+        self, role: Role, needs: tuple[Need, ...] = (), given: Mapping[str, str] = MappingProxyType({})
+    ) -> View | None:
+        """Return what a page may show now; None while the control plane starts. `needs` and `given` are its own."""
         figures, status = await self.meter.now(), self.snapshots.latest
         if status is None:
             return None
@@ -57,5 +64,6 @@ class Instance:
             role=role,
             needs_key=self.needs_key(),
             events=self.events(),
+            reports=await self.reporter.of(needs, given),
             kept=self._kept,
         )

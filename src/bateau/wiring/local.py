@@ -1,15 +1,9 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
-concrete adapters.
-
-Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
-Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
-Held by tests/wiring/test_instance.py::test_an_instance_has_one_control_plane and
-tests/wiring/test_instance.py::test_a_removed_lock_is_noticed_and_so_is_a_control_plane_that_has_taken_it.
+Called by cli, ui.dashboard, ui.reports and wiring. The only place, with its neighbours, that knows the concrete
+adapters.
 """
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -40,6 +34,9 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
+from bateau.wiring.alert_facts import FactSources
+from bateau.wiring.alert_receivers import receivers_of
+from bateau.wiring.alerts import Alerts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
@@ -47,10 +44,13 @@ from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import kept_revisions
 from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
-from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
+from bateau.wiring.listen import LOOPBACK, check_port_free, is_loopback
+from bateau.wiring.lock import is_removed, take_lock
+from bateau.wiring.measures import Measured
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.otlp import collector_of
-from bateau.wiring.paths import Paths, lock_holder, make, paths
+from bateau.wiring.paths import Paths, lock_holder, paths
+from bateau.wiring.prometheus_server import TOKEN_VARIABLE, Server
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
@@ -77,7 +77,7 @@ class Settings:
     With `open_to_all`, nobody needs a key, even if there are some; with `require_keys`, everybody does, even before
     there are any. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
-    Models may need `memory_bytes` together, None: as much as the machine has.
+    Models may need `memory_bytes` together, None: as much as the machine has. `prometheus` has the charts.
     """
 
     instance: str
@@ -92,6 +92,7 @@ class Settings:
     open_to_all: bool = False
     require_keys: bool = False
     access: Access = field(default_factory=Access)
+    prometheus: Server | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -112,6 +113,10 @@ class Settings:
         host, port = self.local
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def lock(self) -> IO[str]:
+        """Become the control plane of the instance. Raises ControlError if it already has one."""
+        return take_lock(self.paths, instance=self.instance, says=f"{self.directory}, {self.listen_url}")
+
 
 class LocalPlatform:
     """A control plane with its runtime, plane, sources and API, from `open` to `close`.
@@ -122,7 +127,7 @@ class LocalPlatform:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._lock = take_lock(settings)
+        self._lock = settings.lock()
         where = settings.paths
         self._adopted = False
         self.clock = SystemClock()
@@ -131,6 +136,7 @@ class LocalPlatform:
         secret = _secrets(settings.environ)
         for name in SECRET_VARIABLES:
             secret(name)
+        receivers = receivers_of(secret)
         collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
@@ -140,7 +146,7 @@ class LocalPlatform:
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
-        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.budgets = budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
@@ -166,9 +172,16 @@ class LocalPlatform:
         self._repository = _repository(settings, self._reader.is_sound)
         self._applied = _applied(settings)
         self._revisions, no_history = kept_revisions(where)
-        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository)
+        self.alerts = Alerts(
+            where,
+            receivers,
+            clock=self.clock,
+            instance=settings.instance,
+            url=lambda: remote_url(remote) or settings.listen_url,
+        )
+        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository, more=(self.alerts,))
         self.webhooks = self._story.webhooks
-        budgets.report = self._story.tell
+        budgets.report = self.alerts.tell = self._story.tell
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
@@ -202,10 +215,21 @@ class LocalPlatform:
             )
         )
         self.control.status = self.status
+        self.alerts.status = lambda: self.control.snapshots.latest
+        self.alerts.sources = FactSources(
+            control=self.control,
+            keys=keys,
+            budgets=budgets,
+            certificate=self.certificate,
+            directories=(where.state, where.cache),
+            failing=self.alerts.failing,
+        )
         spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
         )
+        self.measured = Measured(self, token=secret(TOKEN_VARIABLE))
+        self.alerts.history = self.measured.history
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""
@@ -236,7 +260,7 @@ class LocalPlatform:
     async def restore_sockets(self) -> None:
         """Create what `are_sockets_lost` misses. Raises ControlError."""
         if is_removed(self._lock, self.settings.paths):
-            before, self._lock = self._lock, take_lock(self.settings)
+            before, self._lock = self._lock, self.settings.lock()
             before.close()
         if self.plane.is_socket_lost:
             await self.plane.reopen()
@@ -285,7 +309,10 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        return await metrics_page(self.control, self.plane, self._story.counted, self.filters, self.accounts, known)
+        processes = self.measured.sampler.processes
+        return await metrics_page(
+            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, processes
+        )
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
@@ -293,6 +320,7 @@ class LocalPlatform:
         await self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
+        self.measured.close()
         if self._revisions:
             self._revisions.close()
         self._story.close()
@@ -340,37 +368,6 @@ def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:
     return secret
 
 
-def take_lock(settings: Settings) -> IO[str]:
-    """Become the control plane of the instance. Raises ControlError if it already has one."""
-    where = settings.paths
-    make(where)
-    lock = where.control_lock.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        who = lock.read().strip()
-        lock.close()
-        raise ControlError(
-            f"{settings.instance} is up already{f' ({who})' if who else ''}",
-            hint="see `bateau status`, stop it with `bateau down`, or start another instance: "
-            f"bateau up --name other --listen 127.0.0.1:{free_port()}",
-        ) from None
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"pid {os.getpid()}, {settings.directory}, {settings.listen_url}")
-    lock.flush()
-    return lock
-
-
-def is_removed(lock: IO[str], where: Paths) -> bool:
-    """Whether the file of a lock was removed, so that another control plane could take a new one."""
-    try:
-        return not os.path.samestat(os.fstat(lock.fileno()), where.control_lock.stat())
-    except OSError:
-        return True
-
-
 def local_keeper(settings: Settings) -> LocalKeeper:
     """Return the keeper of an instance's processes."""
     where = settings.paths
@@ -383,7 +380,7 @@ async def stop_leftovers(settings: Settings) -> int:
 
     Raises ControlError, after all others were stopped, where one cannot be stopped.
     """
-    lock = take_lock(settings)
+    lock = settings.lock()
     runtime = LocalRuntime(local_keeper(settings), SystemClock())
     try:
         await runtime.adopt()

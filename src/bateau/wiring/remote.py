@@ -1,6 +1,6 @@
 """Let other machines reach the endpoint: only with keys or issuers, and with TLS unless it is given up.
 
-Called by cli.up and wiring.local.
+Called by cli.up, wiring.alert_facts and wiring.local.
 
 Invariant: without a key or an issuer nobody beyond this machine reaches the endpoint. Held by
 tests/wiring/test_remote.py::test_without_a_key_nothing_listens_beyond_loopback.
@@ -129,6 +129,11 @@ class EndpointCertificate:
         self.secret = directory / "certificate.json"
         self._authority = directory / "ca.crt"
         self._known: tuple[str, str] | None = None  # the pair that was checked last
+
+    @property
+    def ends_at(self) -> float | None:
+        """When the certificate ends, in seconds since the epoch; None before one was read."""
+        return expires_at(self._known[0].encode()).timestamp() if self._known else None
 
     def refresh(self) -> str:
         """Give Envoy the certificate, unless it has it, and return its fingerprint. Raises ControlError."""
