@@ -62,7 +62,7 @@ class Alerts:
         rules: Sequence[Rule] = RULES,
     ) -> None:
         self.rules = rules
-        self.tell: Callable[[Event], None] = self.emit
+        self.tell: Callable[[Sequence[Event]], None] = lambda _: None
         self._clock = clock
         self._url = url
         self._file = AlertFile(where.state / "alerts.json")
@@ -70,7 +70,7 @@ class Alerts:
         self._book.keep_receivers(each.id for each in receivers)
         name = f"{socket.gethostname()}/{instance}"
         self.couriers = [
-            Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._told)
+            Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._tell)
             for each in receivers
         ]
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
@@ -142,8 +142,7 @@ class Alerts:
         try:
             self._save()
         finally:
-            for alert in (*result.fired, *result.ended):
-                self.tell(alert_event(alert, now))
+            self.tell([alert_event(alert, now) for alert in (*result.fired, *result.ended)])
 
     def silence(self, *, service: str | None, name: str | None, for_s: float, why: str, by: str) -> Silence:
         """Keep the alerts of a service, of a rule, or of both back for a while. Raises ControlError."""
@@ -165,7 +164,7 @@ class Alerts:
         self._book.silences[made.id] = made
         self._save()
         about = " at ".join(each for each in (name, service) if each)
-        self.tell(
+        self._tell(
             Event(
                 when_s=now,
                 subject=service or name or "",
@@ -203,8 +202,8 @@ class Alerts:
             Tested(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
         ]
 
-    def _told(self, event: Event) -> None:
-        self.tell(event)
+    def _tell(self, event: Event) -> None:
+        self.tell([event])
 
     def _save(self) -> None:
         self._file.save(self._book)
