@@ -46,16 +46,16 @@ class Mailbox:
         return "250 OK"
 
     async def handle_DATA(self, server: Any, session: Session, envelope: Envelope) -> str:  # noqa: N802
-        del server
+        del session
         self.mails.append(envelope)
-        self.encrypted.append(session.ssl is not None)
+        self.encrypted.append(server.transport.get_extra_info("ssl_object") is not None)
         return "250 OK"
 
     def login(self, server: Any, session: Any, envelope: Any, mechanism: str, data: Any) -> AuthResult:
         del server, session, envelope, mechanism
         assert isinstance(data, LoginPassword)
         self.logins.append(data.password)
-        return AuthResult(success=data.password == PASSWORD.encode())
+        return AuthResult(success=data.password == PASSWORD.encode(), handled=False)
 
 
 @contextlib.asynccontextmanager
@@ -108,7 +108,7 @@ async def test_a_mail_arrives(tmp_path: Path):
     assert envelope.rcpt_tos == ["ops@example.org", "on.call@example.org"]
     assert isinstance(envelope.content, bytes)
     mail = message_from_bytes(envelope.content, policy=default)
-    assert mail["Subject"] == "Critical: replicas of model/chat restart again and again on srv/default"
+    assert mail["Subject"].strip() == "Critical: replicas of model/chat restart again and again on srv/default"
     assert (mail["From"], mail["Message-ID"]) == ("bateau@example.org", "<alert_1@example.org>")
     text = mail.get_content()
     assert "Cause: model.chat.0 Restarted: killed by signal 9 (SIGKILL)" in text
@@ -122,7 +122,8 @@ async def test_with_tls_the_password_is_sent(tmp_path: Path, tls: str):
         assert await made.send(NOTICE, NOW) is None
         wrong = receiver(box, tls=tls == "implicit", user="bateau", password="wrong")
         assert await wrong.send(NOTICE, NOW) == "it does not accept the user and password (535)"
-    assert (box.logins, box.encrypted) == ([PASSWORD.encode(), b"wrong"], [True])
+    assert {*box.logins} == {PASSWORD.encode(), b"wrong"}
+    assert box.encrypted == [True]
 
 
 async def test_a_password_is_not_sent_without_tls(tmp_path: Path):
