@@ -206,6 +206,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         return await _stop(platform)
     finally:
         await api.close()
+        await dashboard.close()
         await platform.close()
 
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import TYPE_CHECKING, Final, get_args
+from typing import TYPE_CHECKING, get_args
 
 import click
 
@@ -12,9 +12,6 @@ from bateau.domain.used import By
 if TYPE_CHECKING:
     from bateau.api.trees import ReplicaTree, StatusTree
     from bateau.domain.closure import Closure
-
-# A request that has not ended for so long was cut, if nobody can say whether its gateway still runs.
-_PATIENCE_S: Final = 3600.0
 
 
 @click.command()
@@ -40,14 +37,14 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     from bateau.domain.estimate import with_estimates
     from bateau.domain.used import summary
     from bateau.kit.rfc3339 import rfc3339
-    from bateau.wiring.usage import ledger_of, owners_of, rate_file_of
+    from bateau.wiring.usage import PATIENCE_S, ledger_of, owners_of, rate_file_of
 
     if checks:
         _check(name, as_json=as_json)
         return
     now = time.time()
     ledger = ledger_of(name, os.environ)
-    cut_before = _gateways_began(_status(name), now - _PATIENCE_S)
+    cut_before = _gateways_began(_status(name), now - PATIENCE_S)
     requests = with_estimates(ledger.read(since=now - last, until=now + 1), lambda: ledger.cut(before=cut_before))
     rates = rate_file_of(name, os.environ).load()
     found = summary(requests, by, owners=owners_of(name, os.environ), rates=rates)
@@ -73,7 +70,7 @@ def _check(name: str, *, as_json: bool) -> None:
     from bateau.cli.table import table
     from bateau.domain.closure import closures
     from bateau.domain.estimate import with_estimates
-    from bateau.wiring.usage import began, engine_counts, ledger_of
+    from bateau.wiring.usage import PATIENCE_S, began, engine_counts, ledger_of
 
     ledger = ledger_of(name, os.environ)
     status = client(name).status()
@@ -82,8 +79,8 @@ def _check(name: str, *, as_json: bool) -> None:
     since = {each["id"]: times[pid] for each in replicas if (pid := each["pid"]) is not None and pid in times}
     engines = engine_counts(client(name).metrics(), since=since)
     now = time.time()
-    requests = ledger.read(since=min(since.values(), default=now) - _PATIENCE_S, until=now + 1)
-    cut_before = _gateways_began(status, now - _PATIENCE_S)
+    requests = ledger.read(since=min(since.values(), default=now) - PATIENCE_S, until=now + 1)
+    cut_before = _gateways_began(status, now - PATIENCE_S)
     found = closures(with_estimates(requests, lambda: ledger.cut(before=cut_before)), engines)
     if as_json:
         click.echo(encode({"replicas": [closure_json(each) for each in found], "damagedLines": ledger.damaged}))
@@ -113,11 +110,10 @@ def _replicas_of_models(status: "StatusTree") -> "list[ReplicaTree]":
 
 def _gateways_began(status: "StatusTree | None", otherwise: float) -> float:
     """Return when the oldest gateway that runs began: what it has not ended before was cut."""
-    from bateau.wiring.usage import began
+    from bateau.wiring.usage import gateways_began
 
-    if status is None:
-        return otherwise
-    return min(began(replica["pid"] for replica in status["gateway"]["replicas"]).values(), default=otherwise)
+    pids = [] if status is None else [replica["pid"] for replica in status["gateway"]["replicas"]]
+    return gateways_began(pids, otherwise=otherwise)
 
 
 def _tell_in_flight(found: "list[Closure]") -> None:

@@ -1,6 +1,6 @@
 """Send JSON to a receiver of alerts.
 
-Called by observe.alert_manager, observe.alert_slack and observe.alert_webhook.
+Called by observe.
 
 Invariant: no error contains the address or a header, as these may be secret. Held by
 tests/observe/test_alert_receivers.py::test_no_error_contains_a_secret.

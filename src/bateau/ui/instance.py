@@ -1,10 +1,11 @@
 """The instance that a dashboard shows: what it asks the rest of the control plane for.
 
-Called by ui.dashboard and ui.live.
+Called by ui.dashboard, ui.key_actions and ui.live.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Protocol
 
 from markupsafe import Markup
@@ -18,7 +19,9 @@ from bateau.kit.latest import Latest
 from bateau.ports.logs import Logs
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
+from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
+from bateau.wiring.keys import Keys
 
 
 class Meter(Protocol):
@@ -33,7 +36,7 @@ class Meter(Protocol):
 class Instance:
     """One instance. `needs_key` is whether requests to models need an API key. `restart` raises BateauError.
 
-    `events` returns the latest events, as they are in a view.
+    `events` returns the latest events, as they are in a view. `reporter` makes the reports for pages that need some.
     """
 
     snapshots: Snapshots
@@ -45,10 +48,14 @@ class Instance:
     events: Callable[[], tuple[Entry, ...] | None]
     alerts: AlertDesk = field(default_factory=NoAlerts)
 
+    keys: Keys
+    reporter: Reporter = field(default_factory=NoReporter)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
 
-    async def view(self, role: Role) -> View | None:
-        """Return what the pages may show now; None while the control plane starts."""
+    async def view(
+        self, role: Role, needs: tuple[Need, ...] = (), given: Mapping[str, str] = MappingProxyType({})
+    ) -> View | None:
+        """Return what a page may show now; None while the control plane starts. `needs` and `given` are its own."""
         figures, status = await self.meter.now(), self.snapshots.latest
         if status is None:
             return None
@@ -60,5 +67,6 @@ class Instance:
             needs_key=self.needs_key(),
             events=self.events(),
             alerts=self.alerts.board(),
+            reports=await self.reporter.of(needs, given),
             kept=self._kept,
         )

@@ -47,6 +47,7 @@ class _Known:
         mine = self.view
         numbers = (mine.status.number, mine.figures.number, mine.needs_key)
         same = mine.release is view.release and mine.events is view.events and mine.alerts is view.alerts
+        same = same and mine.reports.are(view.reports)
         return same and numbers == (view.status.number, view.figures.number, view.needs_key)
 
 
@@ -100,7 +101,7 @@ class Stream:
                 if (now := role()) is None:
                     await send("signed-out", {})
                     return
-                if view := await self._instance.view(now):
+                if view := await self._instance.view(now, self._page.needs, self._given):
                     number = view.status.number
                     await self._send_parts(send, view)
                 await self._send_lines(send)

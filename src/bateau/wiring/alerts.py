@@ -1,6 +1,6 @@
 """Evaluate the rules of alerts, keep their states, and have them delivered.
 
-Called by wiring.chores and wiring.local.
+Called by wiring.local.
 
 They are evaluated every 15 seconds, and at once after an event that may change one.
 

@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
-concrete adapters.
+Called by cli, ui.dashboard, ui.reports, wiring.chores, wiring.figures and wiring.measures. The only place, with its
+neighbours, that knows the concrete adapters.
 """
 
 import logging
@@ -46,6 +46,7 @@ from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
 from bateau.wiring.listen import LOOPBACK, check_port_free, is_loopback
 from bateau.wiring.lock import is_removed, take_lock
+from bateau.wiring.measures import Measured
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.otlp import collector_of
 from bateau.wiring.paths import Paths, lock_holder, paths
@@ -143,7 +144,7 @@ class LocalPlatform:
         rates = FollowedRates(
             rate_file_of(settings.instance, settings.environ), lambda: self.control.desired.release, began=self.since
         )
-        budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
+        self.budgets = budgets = Budgets(keys, ledger, rates, lambda: self.control.traffic.model_limits)
         self.declared_keys = DeclaredKeys(keys)
         self.filters = chosen_filters(binary := envoy_binary(settings.environ), where.cache, settings.environ)
         keys.use(self.filters.gate(ledger.path))
@@ -225,6 +226,8 @@ class LocalPlatform:
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
         )
+        self.measured = Measured(self)
+        self.alerts.history = self.measured.history
 
     async def open(self) -> None:
         """Adopt the running replicas. Raises ControlError if another program uses the port."""
@@ -304,7 +307,10 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        return await metrics_page(self.control, self.plane, self._story.counted, self.filters, self.accounts, known)
+        processes = self.measured.sampler.processes
+        return await metrics_page(
+            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, processes
+        )
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
@@ -312,6 +318,7 @@ class LocalPlatform:
         await self.accounts.close()
         await self.plane.close()
         await self.runtime.close()
+        self.measured.close()
         if self._revisions:
             self._revisions.close()
         self._story.close()

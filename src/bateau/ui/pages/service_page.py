@@ -18,6 +18,7 @@ from bateau.ui.alerts import firing_section
 from bateau.ui.events import events_table
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
+from bateau.ui.service_usage import usage_parts
 from bateau.ui.spec_tree import spec_tree
 from bateau.ui.words import DASH, count, memory, safe, state
 
@@ -40,6 +41,7 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
             if _answers(service)
             else []
         ),
+        *usage_parts(view, key),
         Part(id="log", make=_log, live=False),
         Part(id="events", make=partial(_events, view, key), of=(view.events,)),
     ]
