@@ -111,9 +111,9 @@ class Alerts:
         return {each.receiver.name: each.error for each in self.couriers if each.error is not None}
 
     async def evaluate_on_time(self) -> None:
-        """Wait until an evaluation is due, and evaluate."""
+        """Wait until an evaluation is due, and evaluate: right after the measures were taken, or an event came."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(INTERVAL_S):
+            async with asyncio.timeout(INTERVAL_S - self._clock.wall() % INTERVAL_S + _PAUSE_S):
                 await self._wake.wait()
         self._wake.clear()
         await asyncio.sleep(_PAUSE_S)  # more events of the same cause follow
