@@ -14,6 +14,7 @@ from typing import Final
 import htpy as h
 from aiohttp import web
 
+from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
 from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
@@ -58,6 +59,7 @@ class Dashboard:
                 web.post("/sign-out", self._sign_out),
                 web.get("/live", self._live, allow_head=False),
                 web.post("/services/{kind}/{name}/restart", self._restart),
+                *alert_actions(self._instance.alerts),
                 *KeyActions(self._instance).routes(),
                 web.get("/{path:.*}", self._page),
             ]
@@ -157,6 +159,7 @@ def dashboard_of(platform: LocalPlatform) -> Dashboard:
         needs_key=platform.keys.are_needed,
         restart=platform.restart,
         events=RecentEvents(where).now,
+        alerts=platform.alerts,
         keys=platform.keys,
         reporter=InstanceReporter(platform),
     )

@@ -17,6 +17,7 @@ from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.ports.logs import Logs
+from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
 from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
@@ -45,6 +46,7 @@ class Instance:
     needs_key: Callable[[], bool]
     restart: Callable[[str], Awaitable[Restarted]]
     events: Callable[[], tuple[Entry, ...] | None]
+    alerts: AlertDesk = field(default_factory=NoAlerts)
 
     keys: Keys
     reporter: Reporter = field(default_factory=NoReporter)
@@ -64,6 +66,7 @@ class Instance:
             role=role,
             needs_key=self.needs_key(),
             events=self.events(),
+            alerts=self.alerts.board(),
             reports=await self.reporter.of(needs, given),
             kept=self._kept,
         )
