@@ -19,10 +19,12 @@ from typing import Final
 from aiohttp import web
 
 from bateau.api.dashboard_links import Dashboard, link_routes
+from bateau.api.figure_routes import figure_routes
 from bateau.api.operations import BODY_BYTES_MAX, Handler, Operator, guarded, routes
 from bateau.api.status_routes import status_routes
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
+from bateau.ports.meter import Meter
 from bateau.ports.webhook import Webhook
 
 _GATEWAY_HEADER: Final = "x-bateau-gateway"
@@ -42,6 +44,7 @@ class ApiServer:
         webhooks: Mapping[str, Webhook] | None = None,
         operator: Operator | None = None,
         dashboard: Dashboard | None = None,
+        meter: Meter | None = None,
     ) -> None:
         self._socket = socket
         self._snapshots = snapshots
@@ -50,6 +53,7 @@ class ApiServer:
         self._webhooks = webhooks or {}
         self._operator = operator
         self._dashboard = dashboard
+        self._meter = meter
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
 
@@ -63,6 +67,8 @@ class ApiServer:
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded, _passed])
         if self._operator:
             app.add_routes(routes(self._operator))
+        if self._meter:
+            app.add_routes(figure_routes(self._meter))
         if self._dashboard:
             app.add_routes([*link_routes(self._dashboard), web.get("/ui", _to_dashboard)])
             app.add_subapp("/ui/", self._dashboard.application())

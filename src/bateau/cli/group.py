@@ -16,7 +16,7 @@ COMMANDS: Mapping[str, str] = {
     "down": "Stop everything that `up` started.",
     "run": "Chat with a model: one answer, in a pipe, or a conversation.",
     "status": "Show every service: state, replicas, and why it is not ready.",
-    "top": "Show the CPU and memory that services use on clusters.",
+    "top": "Show what each service does now: requests, errors, tokens, CPU, memory.",
     "timeline": "Show everything that has happened to a service.",
     "history": "Show the released revisions, with time and author.",
     "open": "Print a link that opens the dashboard, once.",
