@@ -12,33 +12,146 @@ from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
 INTERVAL_S: Final = 15.0
+# The edges of the gateway's histograms of times.
+TIME_EDGES_S: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0),
+    *(2.5, 5.0, 7.5, 10.0, 30.0, 60.0, 120.0, 300.0),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measure:
-    """A measure of a service, by its `name`. `title` is that of a chart; `unit` is one of UCUM, as in OpenTelemetry."""
+    """A measure of a service, by its `name`. `title` is that of a chart; `unit` is one of UCUM, as in OpenTelemetry.
+
+    `promql` is its expression on the metrics page, in which `domain.promql` replaces the words in angle brackets. That
+    of a sum is the increase in a window.
+    """
 
     name: str
     title: str
     unit: str
     kind: Literal["sum", "gauge"]
+    promql: str
 
 
-REQUESTS: Final = Measure(name="requests", title="Requests", unit="{request}", kind="sum")
-CLIENT_ERRORS: Final = Measure(name="client_errors", title="Client errors (4xx)", unit="{request}", kind="sum")
-SERVER_ERRORS: Final = Measure(name="server_errors", title="Server errors (5xx)", unit="{request}", kind="sum")
-SLOW: Final = Measure(name="slow", title="First tokens slower than the objective", unit="{request}", kind="sum")
-FIRST_TOKENS: Final = Measure(name="first_tokens", title="Answers with a first token", unit="{request}", kind="sum")
-FIRST_TOKEN_P95: Final = Measure(name="first_token_p95", title="First token p95", unit="s", kind="gauge")
-INPUT_TOKENS: Final = Measure(name="input_tokens", title="Input tokens", unit="{token}", kind="sum")
-OUTPUT_TOKENS: Final = Measure(name="output_tokens", title="Output tokens", unit="{token}", kind="sum")
-ACTIVE: Final = Measure(name="active", title="Requests in flight", unit="{request}", kind="gauge")
-WAITING: Final = Measure(name="waiting", title="Requests that wait", unit="{request}", kind="gauge")
-REPLICAS_WANTED: Final = Measure(name="replicas_wanted", title="Replicas wanted", unit="{replica}", kind="gauge")
-REPLICAS_READY: Final = Measure(name="replicas_ready", title="Replicas ready", unit="{replica}", kind="gauge")
-RESTARTS: Final = Measure(name="restarts", title="Restarts", unit="{restart}", kind="sum")
-CPU: Final = Measure(name="cpu", title="CPU time", unit="s", kind="sum")
-MEMORY: Final = Measure(name="memory", title="Memory", unit="By", kind="gauge")
+REQUESTS: Final = Measure(
+    name="requests",
+    title="Requests",
+    unit="{request}",
+    kind="sum",
+    promql="sum(increase(bateau_requests_total{<routes>}[<window>]))",
+)
+CLIENT_ERRORS: Final = Measure(
+    name="client_errors",
+    title="Client errors (4xx)",
+    unit="{request}",
+    kind="sum",
+    promql=(
+        'sum(increase(bateau_requests_total{<routes>,http_response_status_code=~"4.."}[<window>])) '
+        "or 0 * sum(increase(bateau_requests_total{<routes>}[<window>]))"
+    ),
+)
+SERVER_ERRORS: Final = Measure(
+    name="server_errors",
+    title="Server errors (5xx)",
+    unit="{request}",
+    kind="sum",
+    promql=(
+        'sum(increase(bateau_requests_total{<routes>,http_response_status_code=~"5.."}[<window>])) '
+        "or 0 * sum(increase(bateau_requests_total{<routes>}[<window>]))"
+    ),
+)
+SLOW: Final = Measure(
+    name="slow",
+    title="First tokens slower than the objective",
+    unit="{request}",
+    kind="sum",
+    promql=(
+        "sum(increase(gen_ai_server_time_to_first_token_seconds_count{<routes>}[<window>])) "
+        '- <below> * sum(increase(gen_ai_server_time_to_first_token_seconds_bucket{<routes>,le=~"<lower>"}[<window>])) '
+        '- <above> * sum(increase(gen_ai_server_time_to_first_token_seconds_bucket{<routes>,le=~"<upper>"}[<window>]))'
+    ),
+)
+FIRST_TOKENS: Final = Measure(
+    name="first_tokens",
+    title="Answers with a first token",
+    unit="{request}",
+    kind="sum",
+    promql="sum(increase(gen_ai_server_time_to_first_token_seconds_count{<routes>}[<window>]))",
+)
+FIRST_TOKEN_P95: Final = Measure(
+    name="first_token_p95",
+    title="First token p95",
+    unit="s",
+    kind="gauge",
+    promql=(
+        "histogram_quantile(0.95, sum by (le) ("
+        "increase(gen_ai_server_time_to_first_token_seconds_bucket{<routes>}[<window>])))"
+    ),
+)
+INPUT_TOKENS: Final = Measure(
+    name="input_tokens",
+    title="Input tokens",
+    unit="{token}",
+    kind="sum",
+    promql="sum(increase(bateau_usage_tokens_in_total{<routes>}[<window>]))",
+)
+OUTPUT_TOKENS: Final = Measure(
+    name="output_tokens",
+    title="Output tokens",
+    unit="{token}",
+    kind="sum",
+    promql="sum(increase(bateau_usage_tokens_out_total{<routes>}[<window>]))",
+)
+ACTIVE: Final = Measure(
+    name="active",
+    title="Requests in flight",
+    unit="{request}",
+    kind="gauge",
+    promql="sum(envoy_cluster_upstream_rq_active{<clusters>})",
+)
+WAITING: Final = Measure(
+    name="waiting",
+    title="Requests that wait",
+    unit="{request}",
+    kind="gauge",
+    promql="sum(bateau_model_requests_waiting{<routes>})",
+)
+REPLICAS_WANTED: Final = Measure(
+    name="replicas_wanted",
+    title="Replicas wanted",
+    unit="{replica}",
+    kind="gauge",
+    promql="sum(bateau_service_replicas_wanted{<service>})",
+)
+REPLICAS_READY: Final = Measure(
+    name="replicas_ready",
+    title="Replicas ready",
+    unit="{replica}",
+    kind="gauge",
+    promql="sum(bateau_service_replicas_ready{<service>})",
+)
+RESTARTS: Final = Measure(
+    name="restarts",
+    title="Restarts",
+    unit="{restart}",
+    kind="sum",
+    promql="sum(increase(bateau_replica_restarts_total{<service>}[<window>]))",
+)
+CPU: Final = Measure(
+    name="cpu",
+    title="CPU time",
+    unit="s",
+    kind="sum",
+    promql="sum(increase(bateau_service_cpu_seconds_total{<service>}[<window>]))",
+)
+MEMORY: Final = Measure(
+    name="memory",
+    title="Memory",
+    unit="By",
+    kind="gauge",
+    promql="sum(bateau_service_memory_bytes{<service>})",
+)
 
 MEASURES: Final[Sequence[Measure]] = (
     REQUESTS,

@@ -12,7 +12,9 @@ restart with the old command.
 """
 
 from pathlib import PurePath
+from typing import Final
 
+from bateau.domain.measures import TIME_EDGES_S
 from bateau.kit.json_value import ReadObject
 from bateau.traffic.envoy.clusters import unix_cluster
 from bateau.traffic.envoy.listener import TYPE, ads
@@ -24,10 +26,7 @@ _REGEX_SIZE = "re2.max_program_size.error_level"
 _REGEX_SIZE_MAX = 1_000_000
 # A new control plane is found within seconds; Envoy's own bound is half a minute.
 _RETRY = {"retry_back_off": {"base_interval": "0.5s", "max_interval": "3s"}}
-_DURATION_BUCKETS_MS = (
-    *(5, 10, 25, 50, 75, 100, 250, 500, 750, 1000),
-    *(2500, 5000, 7500, 10000, 30000, 60000, 120000, 300000),
-)
+_DURATION_BUCKETS_MS: Final = tuple(round(1000 * edge) for edge in TIME_EDGES_S)
 
 
 def bootstrap(*, xds_socket: PurePath) -> ReadObject:
