@@ -16,6 +16,7 @@ from bateau.domain.chart import Chart
 from bateau.domain.costs import Costs
 from bateau.domain.origin import Origin, Origins
 from bateau.domain.route import Route
+from bateau.domain.slo import Slo
 from bateau.kit.json_value import ReadJson, ReadObject
 from bateau.kit.position import Position
 from bateau.kit.schema import Bytes, Cores, Seconds, described
@@ -325,6 +326,7 @@ class Workload:
     costs: Costs | None = None
     routing: Routing = field(default_factory=Routing)
     route: Route | None = None
+    slo: Slo = field(default_factory=Slo)
     positions: Mapping[str, Position] = field(default_factory=dict[str, Position])
     tree: ReadObject = field(default_factory=dict[str, ReadJson])
     origins: Origins = field(default_factory=dict[str, tuple[Origin, ...]])

@@ -9,6 +9,7 @@ from bateau.domain.expression import paths_read
 from bateau.domain.problem import Problem
 from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.route import Route
+from bateau.domain.slo import AppSlo, Slo
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Chart,
@@ -113,6 +114,7 @@ class AppSpec:
         "How clients from outside of a cluster reach the app's first port, by the Gateway API. Absent: not at all.",
         default=None,
     )
+    slo: AppSlo = described("Objectives of the app; alerts fire when its requests miss them.", default_factory=AppSlo)
 
 
 def to_workload(document: Hydrated) -> Workload:
@@ -137,6 +139,7 @@ def to_workload(document: Hydrated) -> Workload:
         stop_signal=spec.stop_signal,
         restart=spec.restart,
         route=spec.route,
+        slo=Slo(availability=spec.slo.availability),
         position=document.position,
         positions=document.positions,
         tree=document.tree,

@@ -10,6 +10,7 @@ from bateau.domain.dns_label import DNS_LABEL, DNS_LABEL_SAYS
 from bateau.domain.problem import Problem, Severity
 from bateau.domain.resource import Column, Resource, Validation
 from bateau.domain.route import Route
+from bateau.domain.slo import ModelSlo, Slo
 from bateau.domain.spec import LATER, Hydrated, Kind, Names, Remade, Spec
 from bateau.domain.workload import (
     Accelerator,
@@ -172,6 +173,9 @@ class ModelSpec:
         "`none`: the replica with the fewest requests.",
         default="prefix",
     )
+    slo: ModelSlo = described(
+        "Objectives of the model; alerts fire when its requests miss them.", default_factory=ModelSlo
+    )
     rollout: Rollout | None = described("How a new revision replaces the old one.", default=None, unsupported=LATER)
 
 
@@ -196,6 +200,7 @@ def to_workload(document: Hydrated) -> Workload:
         route=spec.route,
         limits=spec.limits,
         costs=spec.costs,
+        slo=Slo(availability=spec.slo.availability, first_token_p95_s=spec.slo.ttft_p95),
         routing=Routing(
             fallback=spec.fallback,
             split=tuple(sorted(spec.split.items())),
@@ -333,6 +338,7 @@ _RESOURCE: Final = Resource(
     limits={
         "spec.source": {"maxLength": 4096},
         "spec.timeout": {"maxLength": 64},
+        "spec.slo.ttftP95": {"maxLength": 64},
         "spec.costs.money.currency": {"maxLength": 3},
         "spec.split": {"maxProperties": 64},
         "spec.servedNames": {"maxItems": 64},
