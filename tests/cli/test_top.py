@@ -6,16 +6,14 @@ import json
 import os
 import pty
 import select
-import shutil
 import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import termios
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import click
@@ -29,9 +27,9 @@ from bateau.cli.top_rows import HEADER, ORDERS, Order, Sample, header_line, samp
 from bateau.cli.top_screen import Screen
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
-from bateau.domain.figures import Figures, ServiceFigures
-from bateau.domain.status import ServiceState, ServiceStatus, Status
+from bateau.domain.status import ServiceState, ServiceStatus
 from bateau.wiring.paths import paths
+from cli.faked import FixedMeter, environ, service, status
 
 UNKNOWN: FigureTree = {
     "seconds": 0.0,
@@ -53,32 +51,6 @@ CHAT: FigureTree = {
     "memoryBytes": 3 * 2**30,
     "cpuCores": 1.5,
 }
-
-
-def service(key: str, state: ServiceState = ServiceState.READY, reason: str | None = None) -> ServiceStatus:
-    return ServiceStatus(service=key, state=state, reason=reason, replicas_wanted=2, replicas_ready=1, engine="process")
-
-
-def status(*services: ServiceStatus, rejected: bool = False) -> Status:
-    return Status(
-        version="1",
-        instance="default",
-        pid=1,
-        directory="/specs",
-        follows="directory",
-        environment=None,
-        listen="http://127.0.0.1:8080",
-        gateway=service("gateway/envoy"),
-        services=services,
-        problems=(),
-        foreign=0,
-        since=0.0,
-        settled=True,
-        accepted=True,
-        written=None,
-        rolled_out=True,
-        specs_rejected=rejected,
-    )
 
 
 def sample(figures: dict[str, FigureTree], *services: ServiceStatus, rejected: bool = False) -> Sample:
@@ -162,38 +134,6 @@ async def test_the_rows_scroll_within_the_table() -> None:
     assert screen.first_line == 3
     screen.order_by_next(-1)
     assert screen.first_line == 0
-
-
-class FixedMeter:
-    """Figures of one service."""
-
-    def __init__(self) -> None:
-        self.looks = 0
-
-    async def now(self) -> Figures:
-        self.looks += 1
-        found = ServiceFigures() if self.looks == 1 else ServiceFigures(seconds=2.0, requests_per_s=7.0)
-        return Figures(number=self.looks, services={"model/chat": found})
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    # Short, as socket paths must be; pytest's own folders are too long.
-    made = Path(tempfile.mkdtemp(prefix="bt-"))
-    for name in ("run", "state"):
-        (made / name).mkdir(mode=0o700)
-    yield made
-    shutil.rmtree(made)
-
-
-def environ(home: Path, **more: str) -> dict[str, str]:
-    return {
-        **{name: value for name, value in os.environ.items() if name not in ("NO_COLOR", "COLUMNS", "LINES")},
-        "XDG_STATE_HOME": str(home / "state"),
-        "XDG_RUNTIME_DIR": str(home / "run"),
-        "TERM": "xterm-256color",
-        **more,
-    }
 
 
 @pytest_asyncio.fixture

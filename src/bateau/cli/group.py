@@ -17,6 +17,7 @@ COMMANDS: Mapping[str, str] = {
     "run": "Chat with a model: one answer, in a pipe, or a conversation.",
     "status": "Show every service: state, replicas, and why it is not ready.",
     "top": "Show what each service does now: requests, errors, tokens, CPU, memory.",
+    "graph": "Show who uses whom: as a tree, for Graphviz, or as SVG.",
     "timeline": "Show everything that has happened to a service.",
     "history": "Show the released revisions, with time and author.",
     "open": "Print a link that opens the dashboard, once.",

@@ -1,6 +1,6 @@
 """The table of `bateau top`, from the status and the figures of an instance.
 
-Called by cli.top and cli.top_screen.
+Called by cli.graph, cli.top and cli.top_screen.
 
 Invariant: a figure that is not known is a dash or null, and never 0, and it is sorted last. Held by
 tests/cli/test_top.py::test_an_unknown_figure_is_a_dash_and_comes_last.
