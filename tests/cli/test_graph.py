@@ -25,10 +25,9 @@ from bateau.domain.status import ServiceState
 from bateau.wiring.paths import paths
 from cli.faked import FixedMeter, environ, service, status
 
-# All but the two characters that XML cannot have in any way.
-NAMES = st.text(st.characters(exclude_characters="\ufffe\uffff"), min_size=1, max_size=8).map(
-    lambda text: f"app/{text}"
-)
+# All but those that XML cannot have in any way.
+CHARACTERS = st.characters(exclude_characters="\0\ufffe\uffff")
+NAMES = st.text(CHARACTERS, min_size=1, max_size=8).map(lambda text: f"app/{text}")
 GRAPHS = st.dictionaries(NAMES, st.lists(NAMES, max_size=3, unique=True), max_size=6)
 SVG = "{http://www.w3.org/2000/svg}"
 
