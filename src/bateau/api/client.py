@@ -23,6 +23,7 @@ from bateau.domain.errors import ControlError
 from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 
 _TIMEOUT_S = 10.0
+_TEST_S = 30.0
 _REFUSED = 400
 _NO_PATH = 404
 
@@ -84,6 +85,22 @@ class ApiClient:
     def dashboard_link(self, role: str) -> str:
         """Return the path of a link that opens one session of the dashboard. Raises ControlError."""
         return text_at(self._ask("POST", "/v1/dashboard/links", {"role": role}), "path")
+
+    def alerts(self) -> JsonObject:
+        """Return the alerts, the silences and the receivers. Raises ControlError."""
+        return self._ask("GET", "/v1/alerts")
+
+    def silence(self, request: ReadObject) -> JsonObject:
+        """Keep alerts back for a while, and return the silence. Raises ControlError."""
+        return self._ask("POST", "/v1/alerts/silence", request)
+
+    def unsilence(self, silence: str) -> JsonObject:
+        """End a silence, and return it. Raises ControlError."""
+        return self._ask("POST", "/v1/alerts/unsilence", {"silence": silence})
+
+    def test_alerts(self) -> JsonObject:
+        """Send a test alert to every receiver, and return how that went. Raises ControlError."""
+        return self._ask("POST", "/v1/alerts/test", patience_s=_TEST_S)
 
     def metrics(self) -> str:
         """Return the Prometheus page of the instance. Raises ControlError."""

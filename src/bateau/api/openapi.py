@@ -13,7 +13,15 @@ import typing
 from collections.abc import Mapping
 
 from bateau import __version__
-from bateau.api.requests import ApplyRequest, LinkRequest, PreviewRequest, RestartRequest, RollbackRequest
+from bateau.api.requests import (
+    ApplyRequest,
+    LinkRequest,
+    PreviewRequest,
+    RestartRequest,
+    RollbackRequest,
+    SilenceRequest,
+    UnsilenceRequest,
+)
 from bateau.domain.figures import Figures
 from bateau.domain.status import Status
 from bateau.kit.json_value import JsonObject
@@ -81,6 +89,22 @@ def openapi() -> JsonObject:
             "/v1/rollback": _post("Roll one service back.", RollbackRequest),
             "/v1/restart": _post("Replace every replica of one service, one after another.", RestartRequest),
             "/v1/dashboard/links": _post("Make a link that opens one session of the dashboard.", LinkRequest),
+            "/v1/alerts": {
+                "get": {
+                    "summary": "The alerts that fire, those that have ended, the silences and the receivers.",
+                    "responses": {"200": {"description": "The alerts.", "content": {"application/json": {}}}},
+                }
+            },
+            "/v1/alerts/silence": _post("Keep alerts back for a while.", SilenceRequest),
+            "/v1/alerts/unsilence": _post("End a silence.", UnsilenceRequest),
+            "/v1/alerts/test": {
+                "post": {
+                    "summary": "Send a test alert to every receiver.",
+                    "responses": {
+                        "200": {"description": "How that went, by receiver.", "content": {"application/json": {}}}
+                    },
+                }
+            },
             "/v1/stop": {
                 "post": {
                     "summary": "Stop every service and the gateway, and exit.",

@@ -61,6 +61,24 @@ class LinkRequest:
     role: Literal["view", "operate", "admin"] = described("What the person may do.", default="admin")
 
 
+@dataclass(frozen=True, kw_only=True)
+class SilenceRequest:
+    """Keep the alerts of a service, of a rule, or of both back for a while."""
+
+    service: str | None = described("Name or key of the service. Absent: all.", default=None, examples=("model/chat",))
+    alert: str | None = described("Name of the alert. Absent: all.", default=None, examples=("BateauRestartLoop",))
+    seconds: float = described("How long.", minimum=1, examples=(7200,))
+    why: str = described("Why, for people.", default="")
+    by: str = described("Who, for people.", default="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnsilenceRequest:
+    """End a silence."""
+
+    silence: str = described("Id of the silence.", examples=("3f9a1c07",))
+
+
 def parsed(cls: type[_Request], body: bytes) -> _Request:
     """Return the request in a body of JSON. Raises MalformedRequestError."""
     try:

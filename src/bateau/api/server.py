@@ -18,6 +18,7 @@ from typing import Final
 
 from aiohttp import web
 
+from bateau.api.alert_routes import AlertDesk, alert_routes
 from bateau.api.dashboard_links import Dashboard, link_routes
 from bateau.api.figure_routes import figure_routes
 from bateau.api.operations import BODY_BYTES_MAX, Handler, Operator, guarded, routes
@@ -45,6 +46,7 @@ class ApiServer:
         operator: Operator | None = None,
         dashboard: Dashboard | None = None,
         meter: Meter | None = None,
+        alerts: AlertDesk | None = None,
     ) -> None:
         self._socket = socket
         self._snapshots = snapshots
@@ -54,6 +56,7 @@ class ApiServer:
         self._operator = operator
         self._dashboard = dashboard
         self._meter = meter
+        self._alerts = alerts
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
 
@@ -69,6 +72,8 @@ class ApiServer:
             app.add_routes(routes(self._operator))
         if self._meter:
             app.add_routes(figure_routes(self._meter))
+        if self._alerts:
+            app.add_routes(alert_routes(self._alerts))
         if self._dashboard:
             app.add_routes([*link_routes(self._dashboard), web.get("/ui", _to_dashboard)])
             app.add_subapp("/ui/", self._dashboard.application())

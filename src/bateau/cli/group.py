@@ -19,6 +19,7 @@ COMMANDS: Mapping[str, str] = {
     "top": "Show what each service does now: requests, errors, tokens, CPU, memory.",
     "graph": "Show who uses whom: as a tree, for Graphviz, or as SVG.",
     "timeline": "Show everything that has happened to a service.",
+    "alerts": "List, silence and test alerts.",
     "history": "Show the released revisions, with time and author.",
     "open": "Print a link that opens the dashboard, once.",
     "logs": "Show the output of a service.",

@@ -177,6 +177,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         operator=platform,
         dashboard=dashboard_of(platform, meter),
         meter=meter,
+        alerts=platform.alerts,
     )
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

@@ -7,6 +7,7 @@ tests/control/test_contained.py::test_the_reason_of_a_failed_turn_is_shown_until
 """
 
 import logging
+from collections.abc import Mapping
 from typing import Literal
 
 from bateau.domain.errors import BateauError, bug
@@ -26,6 +27,11 @@ class Troubles:
     def says(self) -> tuple[str, ...]:
         """The reasons, each once, oldest first. Without that of the status, which is not there to show it."""
         return tuple(dict.fromkeys(says for step, says in self._says.items() if step != "status"))
+
+    @property
+    def by_step(self) -> Mapping[Step, str]:
+        """The reasons by step."""
+        return dict(self._says)
 
     def report(self, step: Step, error: Exception) -> None:
         """Keep a failure, and log it if it is new."""

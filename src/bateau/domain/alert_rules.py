@@ -107,7 +107,10 @@ FactName = Literal[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fact:
-    """A condition that the control plane knows from its state, by its name."""
+    """A condition that the control plane knows from its state, by its name.
+
+    The metrics page has it as `bateau_condition{condition="NAME", subject="...", service="..."} 1` while it holds.
+    """
 
     name: FactName
 
@@ -263,7 +266,6 @@ RULES: Final[Sequence[Rule]] = (
         when=Fact(name="fetch-failed"),
         summary="the model of {subject} cannot be fetched",
         description="Fix the cause, or set another `spec.source`. The fetch is tried again by itself.",
-        keep_s=MINUTE_S,
     ),
     Rule(
         name="BateauSourceFailed",

@@ -54,5 +54,5 @@ def _default(value: object, text: str | None) -> Origin | None:
     """Return the default as it is written: numbers and booleans plain, quantities as text; None if it is empty."""
     if text is None:
         return None
-    plain = value if isinstance(value, int | str) and str(value).lower() == text.lower() else text
+    plain = value if isinstance(value, int | float | str) and str(value).lower() == text.lower() else text
     return Origin("default", None, plain)

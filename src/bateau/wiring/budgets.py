@@ -87,6 +87,11 @@ class Budgets:
         self._reported: set[tuple[str, str]] = set()
         self._events = LimitEvents()
 
+    @property
+    def refused(self) -> Mapping[str, Mapping[str, float]] | None:
+        """The keys that have used up a budget, by period, and until when they are refused; None: not known yet."""
+        return self._refused
+
     def begin(self, now: float) -> Position | None:
         """Learn costs, keys and limits; without a limit nothing is read. Raises ControlError and OSError."""
         rates = self._rates.follow(now)

@@ -1,6 +1,7 @@
 """What a control plane does beside its loop.
 
-It renews the certificate, rotates the ledger, acts on its lines, sends spans, and fetches the keys of issuers.
+It renews the certificate, rotates the ledger, acts on its lines, sends spans, evaluates and delivers alerts, and
+fetches the keys of issuers.
 
 Called by cli.up.
 
@@ -23,12 +24,13 @@ _CERTIFICATE_S: Final = 5.0
 _LEDGER_S: Final = 0.5
 _KEYS_S: Final = 0.5
 _SPANS_S: Final = 1.0
+_DELIVERY_S: Final = 1.0
 
 
 def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     """Return the chores of a control plane, each of which never ends."""
     issuers = repeated(platform.issuers.refresh, every_s=REFRESH_S, wrong="the keys of issuers cannot be kept")
-    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers]
+    found: list[Coroutine[Any, Any, None]] = [_account(platform), _follow_keys(platform), issuers, *_alert(platform)]
     if certificate := platform.certificate:
 
         async def renew() -> None:
@@ -37,6 +39,15 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
         found.append(repeated(renew, every_s=_CERTIFICATE_S, wrong="the endpoint keeps its last certificate"))
     if platform.accounts.spans:
         found.append(_send(platform.accounts.spans))
+    return found
+
+
+def _alert(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
+    wrong = "alerts are not evaluated at the moment"
+    found = [repeated(platform.alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
+    for each in platform.alerts.couriers:
+        wrong = f"alerts cannot be delivered to {each.receiver.name} at the moment"
+        found.append(repeated(each.deliver, every_s=_DELIVERY_S, wrong=wrong))
     return found
 
 

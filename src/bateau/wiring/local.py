@@ -2,14 +2,8 @@
 
 Called by cli, ui.dashboard, wiring.chores and wiring.figures. The only place, with its neighbours, that knows the
 concrete adapters.
-
-Invariant: two control planes never look after the same instance: a lock that the kernel releases stands between them.
-Where the file of the lock was removed, it is created again, or the control plane that finds another in its place exits.
-Held by tests/wiring/test_instance.py::test_an_instance_has_one_control_plane and
-tests/wiring/test_instance.py::test_a_removed_lock_is_noticed_and_so_is_a_control_plane_that_has_taken_it.
 """
 
-import fcntl
 import logging
 import os
 from collections.abc import Callable, Mapping
@@ -40,6 +34,9 @@ from bateau.store import StateFile
 from bateau.store.applied import Applied, AppliedTexts
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
+from bateau.wiring.alert_facts import FactSources
+from bateau.wiring.alert_receivers import receivers_of
+from bateau.wiring.alerts import Alerts
 from bateau.wiring.budgets import Budgets, FollowedRates
 from bateau.wiring.declared_keys import DeclaredKeys
 from bateau.wiring.envoy import envoy_binary
@@ -47,10 +44,11 @@ from bateau.wiring.filters import chosen_filters
 from bateau.wiring.history import kept_revisions
 from bateau.wiring.issuers import Issuers
 from bateau.wiring.keys import Keys
-from bateau.wiring.listen import LOOPBACK, check_port_free, free_port, is_loopback
+from bateau.wiring.listen import LOOPBACK, check_port_free, is_loopback
+from bateau.wiring.lock import is_removed, take_lock
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.otlp import collector_of
-from bateau.wiring.paths import Paths, lock_holder, make, paths
+from bateau.wiring.paths import Paths, lock_holder, paths
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
@@ -112,6 +110,10 @@ class Settings:
         host, port = self.local
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def lock(self) -> IO[str]:
+        """Become the control plane of the instance. Raises ControlError if it already has one."""
+        return take_lock(self.paths, instance=self.instance, says=f"{self.directory}, {self.listen_url}")
+
 
 class LocalPlatform:
     """A control plane with its runtime, plane, sources and API, from `open` to `close`.
@@ -122,7 +124,7 @@ class LocalPlatform:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._lock = take_lock(settings)
+        self._lock = settings.lock()
         where = settings.paths
         self._adopted = False
         self.clock = SystemClock()
@@ -131,6 +133,7 @@ class LocalPlatform:
         secret = _secrets(settings.environ)
         for name in SECRET_VARIABLES:
             secret(name)
+        receivers = receivers_of(secret)
         collector = collector_of(settings.instance, settings.environ, secret)
         self._reader = WorkerReader(settings.environment, settings.environ)
         self._reader.start()
@@ -166,9 +169,16 @@ class LocalPlatform:
         self._repository = _repository(settings, self._reader.is_sound)
         self._applied = _applied(settings)
         self._revisions, no_history = kept_revisions(where)
-        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository)
+        self.alerts = Alerts(
+            where,
+            receivers,
+            clock=self.clock,
+            instance=settings.instance,
+            url=lambda: remote_url(remote) or settings.listen_url,
+        )
+        self._story = Story(where, clock=self.clock, secret=secret, repository=self._repository, more=(self.alerts,))
         self.webhooks = self._story.webhooks
-        budgets.report = self._story.tell
+        budgets.report = self.alerts.tell = self._story.tell
         files = SpecFiles(settings.directory, default=_default_texts(settings))
         self.control = Control(
             Ports(
@@ -202,6 +212,15 @@ class LocalPlatform:
             )
         )
         self.control.status = self.status
+        self.alerts.status = lambda: self.control.snapshots.latest
+        self.alerts.sources = FactSources(
+            control=self.control,
+            keys=keys,
+            budgets=budgets,
+            certificate=self.certificate,
+            directories=(where.state, where.cache),
+            failing=self.alerts.failing,
+        )
         spans = sender_of(collector, where, ledger, keys, clock=self.clock, server=settings.local)
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
@@ -236,7 +255,7 @@ class LocalPlatform:
     async def restore_sockets(self) -> None:
         """Create what `are_sockets_lost` misses. Raises ControlError."""
         if is_removed(self._lock, self.settings.paths):
-            before, self._lock = self._lock, take_lock(self.settings)
+            before, self._lock = self._lock, self.settings.lock()
             before.close()
         if self.plane.is_socket_lost:
             await self.plane.reopen()
@@ -340,37 +359,6 @@ def _secrets(environ: Mapping[str, str]) -> Callable[[str], str | None]:
     return secret
 
 
-def take_lock(settings: Settings) -> IO[str]:
-    """Become the control plane of the instance. Raises ControlError if it already has one."""
-    where = settings.paths
-    make(where)
-    lock = where.control_lock.open("a+", encoding="utf-8")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.seek(0)
-        who = lock.read().strip()
-        lock.close()
-        raise ControlError(
-            f"{settings.instance} is up already{f' ({who})' if who else ''}",
-            hint="see `bateau status`, stop it with `bateau down`, or start another instance: "
-            f"bateau up --name other --listen 127.0.0.1:{free_port()}",
-        ) from None
-    lock.seek(0)
-    lock.truncate()
-    lock.write(f"pid {os.getpid()}, {settings.directory}, {settings.listen_url}")
-    lock.flush()
-    return lock
-
-
-def is_removed(lock: IO[str], where: Paths) -> bool:
-    """Whether the file of a lock was removed, so that another control plane could take a new one."""
-    try:
-        return not os.path.samestat(os.fstat(lock.fileno()), where.control_lock.stat())
-    except OSError:
-        return True
-
-
 def local_keeper(settings: Settings) -> LocalKeeper:
     """Return the keeper of an instance's processes."""
     where = settings.paths
@@ -383,7 +371,7 @@ async def stop_leftovers(settings: Settings) -> int:
 
     Raises ControlError, after all others were stopped, where one cannot be stopped.
     """
-    lock = take_lock(settings)
+    lock = settings.lock()
     runtime = LocalRuntime(local_keeper(settings), SystemClock())
     try:
         await runtime.adopt()

@@ -130,6 +130,11 @@ class EndpointCertificate:
         self._authority = directory / "ca.crt"
         self._known: tuple[str, str] | None = None  # the pair that was checked last
 
+    @property
+    def ends_at(self) -> float | None:
+        """When the certificate ends, in seconds since the epoch; None before one was read."""
+        return expires_at(self._known[0].encode()).timestamp() if self._known else None
+
     def refresh(self) -> str:
         """Give Envoy the certificate, unless it has it, and return its fingerprint. Raises ControlError."""
         if self._given:

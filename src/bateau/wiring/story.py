@@ -27,8 +27,8 @@ SECRET_VARIABLES: Final = (SECRET_VARIABLE, EVENTS_SECRET)
 class Story:
     """The timeline of an instance and what feeds it from outside.
 
-    `sinks` get the events of the control plane: its log, its counters, and the timeline. `webhooks` take those of other
-    systems, by path.
+    `sinks` get the events of the control plane: its log, its counters, the timeline, and `more`. `webhooks` take those
+    of other systems, by path.
     """
 
     def __init__(
@@ -38,10 +38,12 @@ class Story:
         clock: Clock,
         secret: Callable[[str], str | None],
         repository: FollowedRepository | None,
+        more: tuple[Events, ...] = (),
     ) -> None:
         self._timeline = kept_timeline(paths)
         self.counted = CountedEvents()
-        self.sinks: tuple[Events, ...] = (LoggedEvents(), self.counted, *([self._timeline] if self._timeline else []))
+        kept = (self._timeline,) if self._timeline else ()
+        self.sinks: tuple[Events, ...] = (LoggedEvents(), self.counted, *kept, *more)
         forge = GitWebhook(repository, secret=secret(SECRET_VARIABLE), clock=clock, timeline=self._timeline)
         outside = OutsideEvents(self._timeline, clock, secret=secret(EVENTS_SECRET))
         self.webhooks: Mapping[str, Webhook] = {WEBHOOK: forge, EVENTS: outside}

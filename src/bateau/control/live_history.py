@@ -1,0 +1,51 @@
+"""The history of measures, with what is known at this moment: the numbers of replicas, and restarts.
+
+Called by wiring.alerts. Pure.
+
+A history is written every few seconds. With this, an alert about a replica fires as soon as its event is there.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bateau.domain.event import Event
+from bateau.domain.measures import REPLICAS_READY, REPLICAS_WANTED, RESTARTS, Measure, MeasureHistory, Point
+from bateau.domain.status import Status
+from bateau.domain.timeline import service_of
+
+
+@dataclass(frozen=True)
+class LiveHistory:
+    """A history, the latest status, and the latest events. Satisfies `domain.measures.MeasureHistory`."""
+
+    history: MeasureHistory
+    status: Status | None
+    events: Sequence[Event]
+
+    def services(self) -> Sequence[str]:
+        """Return the keys of the services that have a history."""
+        return self.history.services()
+
+    def points(self, service: str, measure: Measure, *, since: float, until: float, step_s: float) -> Sequence[Point]:
+        """Return the points of the history."""
+        return self.history.points(service, measure, since=since, until=until, step_s=step_s)
+
+    def total(self, service: str, measure: Measure, *, since: float, until: float) -> float | None:
+        """Return the sum of the history; of restarts at least as many as there are events."""
+        kept = self.history.total(service, measure, since=since, until=until)
+        if measure is not RESTARTS:
+            return kept
+        seen = sum(
+            each.reason == "Restarted" and since < each.when_s <= until and service_of(each) == service
+            for each in self.events
+        )
+        return max(kept or 0.0, float(seen))
+
+    def latest(self, service: str) -> Mapping[str, float]:
+        """Return the latest values, those of replicas from the status."""
+        found = dict(self.history.latest(service))
+        now = next((each for each in self.status.services if each.service == service), None) if self.status else None
+        if now:
+            found[REPLICAS_WANTED.name] = float(now.replicas_wanted)
+            found[REPLICAS_READY.name] = float(now.replicas_ready)
+        return found
