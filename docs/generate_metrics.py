@@ -48,6 +48,7 @@ async def _sample_page() -> str:
         observed=runtime.observe(),
         counts=Counts(),
         affinity=Affinity(),
+        snapshots=SimpleNamespace(latest=_status()),
         traffic=SimpleNamespace(affine={"chat": 2}),
         ports=SimpleNamespace(site=SimpleNamespace(runtime=runtime)),
     )
@@ -59,10 +60,21 @@ async def _sample_page() -> str:
     spans = SimpleNamespace(outcomes={"sent": 0}, failed_exports=0)
     accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums), spans=spans)
     plane = cast("Any", _Plane(_envoy_sample()))
-    instance = await metrics_page(cast("Any", control), plane, events, filters, cast("Any", accounts), issuers)
+    instance = await metrics_page(
+        cast("Any", control), plane, events, filters, cast("Any", accounts), issuers, _alerts()
+    )
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()
+
+
+def _status() -> Any:
+    return SimpleNamespace(services=[SimpleNamespace(service="model/chat", state="Ready")])
+
+
+def _alerts() -> Any:
+    alert = SimpleNamespace(name="BateauDrift", severity="warning", subject="model/chat", state="firing")
+    return [SimpleNamespace(alert=alert)]
 
 
 def _known(prefix: str) -> list[str]:

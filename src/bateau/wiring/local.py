@@ -304,7 +304,9 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        return await metrics_page(self.control, self.plane, self._story.counted, self.filters, self.accounts, known)
+        return await metrics_page(
+            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, self.alerts.shown
+        )
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""
