@@ -8,7 +8,7 @@ A condition that only the control plane knows, such as a certificate that expire
 its metrics page. The rules about Bateau itself need somebody outside: a control plane that is down fires nothing.
 
 Invariant: every rule of domain.alert_rules has one for Prometheus, which fires for bad series and not for good ones.
-Held by tests/render/test_prometheus_rules.py::test_promtool_finds_that_each_rule_fires_for_bad_series_only.
+Held by tests/monitoring/test_rules.py::test_promtool_finds_that_each_rule_fires_for_bad_series_only.
 """
 
 from collections.abc import Iterator, Sequence
