@@ -18,6 +18,7 @@ COMMANDS: Mapping[str, str] = {
     "status": "Show every service: state, replicas, and why it is not ready.",
     "top": "Show what each service does now: requests, errors, tokens, CPU, memory.",
     "graph": "Show who uses whom: as a tree, for Graphviz, or as SVG.",
+    "dashboards": "Write dashboards for Grafana.",
     "timeline": "Show everything that has happened to a service.",
     "alerts": "List, silence and test alerts.",
     "history": "Show the released revisions, with time and author.",
