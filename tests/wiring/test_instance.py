@@ -9,7 +9,8 @@ import pytest
 
 from bateau.domain.errors import ControlError
 from bateau.store import StateFile
-from bateau.wiring.local import Settings, is_removed, take_lock
+from bateau.wiring.local import Settings
+from bateau.wiring.lock import is_removed
 from bateau.wiring.paths import lock_holder, make, paths
 
 
@@ -44,26 +45,26 @@ def test_a_directory_that_cannot_be_made_names_the_variable(tmp_path: Path) -> N
 
 
 def test_an_instance_has_one_control_plane(tmp_path: Path) -> None:
-    lock = take_lock(settings(tmp_path, port=8090))
+    lock = settings(tmp_path, port=8090).lock()
     with pytest.raises(ControlError) as caught:
-        take_lock(settings(tmp_path))
+        settings(tmp_path).lock()
     assert caught.value.message.startswith("default is up already")
     assert f"pid {os.getpid()}" in caught.value.message
     assert "http://127.0.0.1:8090" in caught.value.message
-    take_lock(settings(tmp_path, "other")).close()
+    settings(tmp_path, "other").lock().close()
     lock.close()
-    take_lock(settings(tmp_path)).close()
+    settings(tmp_path).lock().close()
 
 
 def test_a_removed_lock_is_noticed_and_so_is_a_control_plane_that_has_taken_it(tmp_path: Path) -> None:
     """Issue 8, `Shows`: after the removal of its runtime directory, an instance had two control planes."""
     where = settings(tmp_path).paths
-    first = take_lock(settings(tmp_path))
+    first = settings(tmp_path).lock()
     assert not is_removed(first, where)
     shutil.rmtree(where.runtime)
     assert is_removed(first, where)
     assert lock_holder(where) is None
-    second = take_lock(settings(tmp_path))
+    second = settings(tmp_path).lock()
     assert is_removed(first, where)
     assert lock_holder(where) == os.getpid()
     assert not is_removed(second, where)

@@ -15,6 +15,7 @@ import htpy as h
 from aiohttp import web
 
 from bateau.ports.meter import Meter
+from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
 from bateau.ui.guard import RefusedError, guard, is_encrypted, page, session_of
@@ -56,6 +57,7 @@ class Dashboard:
                 web.post("/sign-out", self._sign_out),
                 web.get("/live", self._live, allow_head=False),
                 web.post("/services/{kind}/{name}/restart", self._restart),
+                *alert_actions(self._instance.alerts),
                 web.get("/{path:.*}", self._page),
             ]
         )
@@ -150,6 +152,7 @@ def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
         needs_key=platform.keys.are_needed,
         restart=platform.restart,
         events=RecentEvents(where).now,
+        alerts=platform.alerts,
     )
     return Dashboard(instance, Sessions(platform.clock.monotonic), name=str(where.state))
 

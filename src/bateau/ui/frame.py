@@ -72,6 +72,7 @@ def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str
         refresh and h.meta(http_equiv="refresh", content=f"0; url={refresh}"),
         h.link(rel="icon", href=address("icon.svg")),
         h.link(rel="stylesheet", href=address("ui.css")),
+        h.link(rel="stylesheet", href=address("alerts.css")),
         h.script(src=address("theme.js")),
         (h.script(src=address(each), defer=True) for each in scripts),
     ]

@@ -15,6 +15,7 @@ from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.ports.logs import Logs
 from bateau.ports.meter import Meter
+from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
 from bateau.ui.sessions import Role
 
@@ -33,6 +34,7 @@ class Instance:
     needs_key: Callable[[], bool]
     restart: Callable[[str], Awaitable[Restarted]]
     events: Callable[[], tuple[Entry, ...] | None]
+    alerts: AlertDesk = field(default_factory=NoAlerts)
 
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
 
@@ -48,5 +50,6 @@ class Instance:
             role=role,
             needs_key=self.needs_key(),
             events=self.events(),
+            alerts=self.alerts.board(),
             kept=self._kept,
         )

@@ -46,7 +46,7 @@ class _Known:
         """Whether another view would give the same page. Releases are compared as objects: they are large."""
         mine = self.view
         numbers = (mine.status.number, mine.figures.number, mine.needs_key)
-        same = mine.release is view.release and mine.events is view.events
+        same = mine.release is view.release and mine.events is view.events and mine.alerts is view.alerts
         return same and numbers == (view.status.number, view.figures.number, view.needs_key)
 
 

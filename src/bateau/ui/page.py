@@ -18,6 +18,7 @@ from typing import Final
 from htpy import Renderable
 from markupsafe import Markup
 
+from bateau.domain.alert import AlertBoard
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.status import ServiceStatus, Status
@@ -44,6 +45,7 @@ class View:
     role: Role = "view"
     needs_key: bool = False
     events: tuple[Entry, ...] | None = ()
+    alerts: AlertBoard = AlertBoard()  # noqa: RUF009 - frozen
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
     def keep(

@@ -14,6 +14,7 @@ from bateau.domain.replica import Replica
 from bateau.domain.status import ServiceStatus
 from bateau.domain.timeline import service_of
 from bateau.domain.workload import Workload
+from bateau.ui.alerts import firing_section
 from bateau.ui.events import events_table
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.pages.overview import COLUMNS, figures
@@ -31,6 +32,7 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
         return None
     found = [
         Part(id="summary", make=partial(_summary, view, service)),
+        Part(id="alerts", make=partial(_alerts, view, key), of=(view.alerts,)),
         Part(id="figures", make=partial(_figures, view, service)),
         Part(id="replicas", make=partial(_replicas, service.replicas), of=(service.replicas,)),
         *(
@@ -43,7 +45,12 @@ def make(view: View, parts: Mapping[str, str]) -> Screen | None:
     ]
     if workload and workload.tree:
         found.append(Part(id="spec", make=partial(_spec, workload), of=(workload,)))
-    return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js",))
+    return Screen(title=parts["name"], parts=found, log_of=key, scripts=("service.js", "alerts.js"))
+
+
+def _alerts(view: View, key: str) -> h.Element:
+    found = [each for each in view.alerts.firing if each.alert.service == key]
+    return firing_section(found, view.role, with_service=False)
 
 
 def _events(view: View, key: str) -> h.Element:
