@@ -305,7 +305,13 @@ class LocalPlatform:
         """Return the Prometheus page."""
         known = self.issuers.known()
         return await metrics_page(
-            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, self.alerts.shown
+            self.control,
+            self.plane,
+            self._story.counted,
+            self.filters,
+            self.accounts,
+            known,
+            self.alerts.board().firing,
         )
 
     async def close(self) -> None:
