@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bateau.cli.alert_exports import rules
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
 from bateau.cli.options import Period, json_option, name_option
 
@@ -19,6 +20,9 @@ def command() -> None:
     Alerts about errors, latency, restarts, memory, disks, certificates and more are on by default. Environment
     variables of `bateau up` say where they are delivered to.
     """
+
+
+command.add_command(rules)
 
 
 @command.command("list")

@@ -14,6 +14,7 @@ from typing import Final
 import htpy as h
 from aiohttp import web
 
+from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
@@ -25,7 +26,6 @@ from bateau.ui.page import Page
 from bateau.ui.pages import PAGES
 from bateau.ui.reports import InstanceReporter
 from bateau.ui.sessions import Role, Sessions
-from bateau.wiring.figures import meter_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
 from bateau.wiring.recent_events import RecentEvents
@@ -148,13 +148,13 @@ class Dashboard:
         return response
 
 
-def dashboard_of(platform: LocalPlatform) -> Dashboard:
-    """Return the dashboard of an instance of this machine."""
+def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
+    """Return the dashboard of an instance of this machine. It shares its meter with the control API."""
     where = platform.settings.paths
     instance = Instance(
         snapshots=platform.control.snapshots,
         release=lambda: platform.control.release,
-        meter=meter_of(platform),
+        meter=meter,
         logs=logs_of(where),
         needs_key=platform.keys.are_needed,
         restart=platform.restart,

@@ -6,30 +6,21 @@ Called by ui.dashboard, ui.key_actions and ui.live.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
 
 from markupsafe import Markup
 
 from bateau.control.restarts import Restarted
 from bateau.control.snapshots import Snapshots
-from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
 from bateau.ports.logs import Logs
+from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
 from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
 from bateau.wiring.keys import Keys
-
-
-class Meter(Protocol):
-    """Measures the services while someone watches."""
-
-    async def now(self) -> Figures:
-        """Return the latest figures. They are measured again if they are older than some seconds."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
