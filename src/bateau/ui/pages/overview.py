@@ -27,7 +27,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
         parts=(
             Part(id="summary", make=partial(_summary, view)),
             Part(id="problems", make=partial(problems, view.status.problems)),
-            Part(id="services", make=partial(_services, view)),
+            Part(id="services", make=partial(_services, view), rows="services-rows"),
             Part(id="graph", make=partial(graph, view)),
         ),
     )
