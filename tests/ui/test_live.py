@@ -40,8 +40,10 @@ async def test_a_stream_begins_with_all_parts_and_continues_with_those_that_chan
             number=1, services={"app/shop": ServiceFigures(seconds=2, requests_per_s=41.6)}
         )
         second = await the_next(events, "parts")
-        assert set(second["parts"]) == {"services"}
-        assert ">42<" in second["parts"]["services"]
+        (news,) = second["rows"]
+        assert (second["parts"], news["of"], news["order"]) == ({}, "services-rows", None)
+        assert list(news["rows"]) == ["row-app-shop"]
+        assert ">42<" in news["rows"]["row-app-shop"]
 
 
 async def test_a_change_of_a_service_is_sent_with_the_number_of_its_snapshot(dashboard: Served) -> None:
@@ -52,7 +54,7 @@ async def test_a_change_of_a_service_is_sent_with_the_number_of_its_snapshot(das
         await dashboard.world.until(lambda: dashboard.world.service("app/shop").state != "Ready")
         after = await the_next(events, "parts")
         assert after["number"] > before
-        assert "services" in after["parts"]
+        assert [list(news["rows"]) for news in after["rows"]] == [["row-app-shop"]]
 
 
 async def test_while_nothing_changes_only_a_sign_of_life_is_sent(

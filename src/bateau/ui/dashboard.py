@@ -74,7 +74,7 @@ class Dashboard:
         session = session_of(request)
         path = "/" + request.match_info["path"]
         found = _page_at(path)
-        view = await self._instance.view(session.role, *((found[0].needs, found[1]) if found else ()))
+        view = await self._instance.view(session.role, found[0].needs if found else (), found[1] if found else {})
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
         screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, dict[str, str]())

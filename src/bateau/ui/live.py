@@ -23,6 +23,7 @@ from typing import Final
 from bateau.ui.instance import Instance
 from bateau.ui.log_lines import LogLines
 from bateau.ui.page import Page, Part, Screen, View
+from bateau.ui.rows import Table, table_of
 from bateau.ui.sessions import Role
 
 PAUSE_S: Final = 0.4  # between two looks, however fast the snapshots come
@@ -36,11 +37,12 @@ Send = Callable[[str, Mapping[str, object]], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A page as it was made from a view. It is None if it does not exist."""
+    """A page as it was made from a view. It is None if it does not exist. `tables` are its parts with rows."""
 
     view: View
     screen: Screen | None
     parts: Mapping[str, str]
+    tables: Mapping[str, Table]
 
     def is_of(self, view: View) -> bool:
         """Whether another view would give the same page. Releases are compared as objects: they are large."""
@@ -70,14 +72,26 @@ class Made:
         self, page: Page, path: str, given: Mapping[str, str], view: View
     ) -> tuple[Screen | None, Mapping[str, str]]:
         """Return a page, and its parts as text. The page is None if it does not exist."""
+        known = self.known(page, path, given, view)
+        return known.screen, known.parts
+
+    def known(self, page: Page, path: str, given: Mapping[str, str], view: View) -> _Known:
+        """Return a page with its parts."""
         known = self._known.get((path, view.role))
         if known is None or not known.is_of(view):
             screen = page.make(view, given)
             parts = {each.id: _text(each, known) for each in screen.parts} if screen else {}
             if len(self._known) >= _PAGES_MAX:
                 self._known.clear()
-            known = self._known[path, view.role] = _Known(view, screen, parts)
-        return known.screen, known.parts
+            tables = {
+                each.id: known.tables[each.id]
+                if known and each.id in known.tables and known.parts[each.id] == parts[each.id]
+                else table_of(parts[each.id], each.rows)
+                for each in (screen.parts if screen else ())
+                if each.rows
+            }
+            known = self._known[path, view.role] = _Known(view, screen, parts, tables)
+        return known
 
 
 class Stream:
@@ -89,7 +103,7 @@ class Stream:
         self._path = path
         self._page = page
         self._given = given
-        self._sent: Mapping[str, str] = {}
+        self._sent: _Known | None = None
         self._sent_at = 0.0
         self._lines: LogLines | None = None
 
@@ -116,18 +130,25 @@ class Stream:
                 await self._lines.close()
 
     async def _send_parts(self, send: Send, view: View) -> None:
-        screen, parts = self._made.of(self._page, self._path, self._given, view)
+        known, sent = self._made.known(self._page, self._path, self._given, view), self._sent
+        screen = known.screen
         if screen is None:
             await self._send(send, "gone", {})
             return
         if screen.log_of and self._lines is None:
             self._lines = LogLines(self._instance.logs, screen.log_of)
-        if parts is not self._sent:
-            live = {each.id for each in screen.parts if each.live}
-            changed = {name: text for name, text in parts.items() if name in live and self._sent.get(name) != text}
-            self._sent = parts
-            if changed:
-                await self._send(send, "parts", {"number": view.status.number, "parts": changed})
+        if known is sent:
+            return
+        live = {each.id for each in screen.parts if each.live}
+        before = sent.parts if sent else {}
+        changed = {name: text for name, text in known.parts.items() if name in live and before.get(name) != text}
+        self._sent = known
+        tables = known.tables.items() if sent else ()
+        rows = {name: news for name, table in tables if (news := table.news(sent.tables.get(name) if sent else None))}
+        whole = {name: text for name, text in changed.items() if name not in rows}
+        if changed:
+            found = {"number": view.status.number, "parts": whole}
+            await self._send(send, "parts", {**found, "rows": [rows[name] for name in changed if name in rows]})
 
     async def _send_lines(self, send: Send) -> None:
         if self._lines is None:

@@ -6,7 +6,7 @@ Called by ui.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Protocol, cast
+from typing import Final, Literal, Protocol
 
 from bateau.control.key_report import KeysReport
 from bateau.control.path import Written
@@ -77,7 +77,7 @@ class InstanceReporter:
         service = f"{given['kind']}/{given['name']}" if "charts" in needs else ""
         last = given.get("last", _LAST)
         return Reports(
-            usage=self._usage.now(cast("Last", last)) if "usage" in needs and last in LASTS else None,
+            usage=self._usage.now(last) if "usage" in needs and last in LASTS else None,
             keys=await self._keys.now() if "keys" in needs else None,
             machine=await self._machine.now() if "machine" in needs else None,
             charts=await self._charts.now(service, given.get("span", "hour")) if service else None,

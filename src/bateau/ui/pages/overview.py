@@ -29,7 +29,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
             Part(id="summary", make=partial(_summary, view)),
             Part(id="alerts", make=partial(firing_section, view.alerts.firing, view.role), of=(view.alerts,)),
             Part(id="problems", make=partial(problems, view.status.problems)),
-            Part(id="services", make=partial(_services, view)),
+            Part(id="services", make=partial(_services, view), rows="services-rows"),
             Part(id="graph", make=partial(graph, view)),
         ),
         scripts=("alerts.js",),

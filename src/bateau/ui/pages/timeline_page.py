@@ -18,7 +18,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
         title="Timeline",
         parts=(
             Part(id="summary", make=_summary, live=False),
-            Part(id="events", make=partial(_events, view), of=(view.events,)),
+            Part(id="events", make=partial(_events, view), of=(view.events,), rows="events-rows"),
         ),
     )
 
