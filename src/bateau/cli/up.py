@@ -186,6 +186,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
     meter = meter_of(platform)
+    dashboard = dashboard_of(platform, meter)
     api = ApiServer(
         settings.paths.control_socket,
         snapshots=platform.control.snapshots,
@@ -193,7 +194,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         stop=stop,
         webhooks=platform.webhooks,
         operator=platform,
-        dashboard=dashboard_of(platform, meter),
+        dashboard=dashboard,
         meter=meter,
         alerts=platform.alerts,
     )
