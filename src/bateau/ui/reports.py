@@ -11,6 +11,7 @@ from typing import Final, Literal, Protocol
 from bateau.control.key_report import KeysReport
 from bateau.control.path import Written
 from bateau.domain.usage_report import LASTS, Last, UsageReport
+from bateau.kit.refreshed import Refreshed
 from bateau.wiring.key_reports import KeyReports
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.machine_reports import MachineReport, MachineReports
@@ -66,7 +67,7 @@ class InstanceReporter:
         )
         self._keys = KeyReports(platform.keys, platform.budgets, platform.clock)
         disks = {"state and logs": where.state, "models": where.cache, "specs": platform.settings.directory}
-        self._machine = MachineReports(control, platform.clock, disks)
+        self._machine = Refreshed(MachineReports(control, platform.clock, disks).now)
 
     async def of(self, needs: tuple[Need, ...], given: Mapping[str, str]) -> Reports:
         """Return what a page needs."""

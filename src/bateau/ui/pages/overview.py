@@ -28,7 +28,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
             Part(id="summary", make=partial(_summary, view)),
             Part(id="problems", make=partial(problems, view.status.problems)),
             Part(id="services", make=partial(_services, view), rows="services-rows"),
-            Part(id="graph", make=partial(graph, view)),
+            Part(id="graph", make=partial(_kept_graph, view)),
         ),
     )
 
@@ -99,6 +99,11 @@ def _services(view: View) -> h.Element:
             ]
         ],
     ]
+
+
+def _kept_graph(view: View) -> Markup:
+    states = tuple(str(each.state) for each in view.services.values())
+    return view.keep("graph", partial(graph, view), same=(view.release,), equal=states)
 
 
 def _kept_row(view: View, each: ServiceStatus) -> Markup:
