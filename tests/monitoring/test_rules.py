@@ -112,6 +112,11 @@ CASES: Mapping[str, tuple[Sequence[Series], Sequence[Series], int]] = {
         5,
     ),
     "BateauDown": ([{}], [{'bateau_build_info{version="1"}': "1x20"}], 10),
+    "BateauMonitorFails": (
+        [{'probe_success{job="bateau-monitors",service="app/shop",instance="https://a/"}': "1 0x20"}],
+        [{'probe_success{job="bateau-monitors-ask",service="app/shop",instance="https://a/"}': "1 0x2 1x20"}, {}],
+        9,
+    ),
     "BateauScrapeIncomplete": ([{"bateau_scrape_failures": "1x20"}], [{"bateau_scrape_failures": "0x20"}], 15),
     **{
         rule.name: (
@@ -176,12 +181,19 @@ def _tests(tree: Any, name: str, every: str) -> Iterator[dict[str, Any]]:
         labels, notes = dict(rule["labels"]), rule["annotations"]
         if isinstance(kind, BurnRate):
             labels["objective"] = kind.objective
+        if name == "BateauMonitorFails":
+            labels |= {"service": "app/shop", "instance": "https://a/"}
+            notes = {key: _filled(text, labels) for key, text in notes.items()}
         if isinstance(kind, Fact):
             labels["subject"] = "a b"
-            notes = {key: text.replace("{{ $labels.subject }}", "a b") for key, text in notes.items()}
+            notes = {key: _filled(text, labels) for key, text in notes.items()}
         yield _test(name, series, (minute, every), [{"exp_labels": labels, "exp_annotations": notes}])
     for series in good:
         yield _test(name, series, (minute, every), [])
+
+
+def _filled(text: str, labels: Mapping[str, str]) -> str:
+    return re.sub(r"{{ \$labels.(\w+) }}", lambda found: labels[found[1]], text)
 
 
 def _test(name: str, series: Series, at: tuple[int, str], expected: list[Any]) -> dict[str, Any]:

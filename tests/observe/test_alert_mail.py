@@ -32,9 +32,9 @@ class Mailbox:
 
     port: int = 0
     authorities: str = ""
-    mails: list[Envelope] = field(default_factory=list)
-    logins: list[bytes] = field(default_factory=list)
-    encrypted: list[bool] = field(default_factory=list)
+    mails: list[Envelope] = field(default_factory=list[Envelope])
+    logins: list[bytes] = field(default_factory=list[bytes])
+    encrypted: list[bool] = field(default_factory=list[bool])
 
     async def handle_RCPT(  # noqa: N802 - as aiosmtpd calls it
         self, server: Any, session: Session, envelope: Envelope, address: str, options: list[str]

@@ -40,7 +40,7 @@ def rules(environment: str | None, directory: Path, form: str, namespace: str | 
 
     if namespace and form == "rules":
         raise click.UsageError("--namespace is for --format prometheusrule")
-    written = _written(directory, environment)
+    written = written_or_usage(directory, environment)
     if not written.mistaken:
         services = [each for each in written.release.services if not each.brings_documents]
         tree = rule_groups(services) if form == "rules" else prometheus_rule(services, name=_NAME, namespace=namespace)
@@ -48,7 +48,7 @@ def rules(environment: str | None, directory: Path, form: str, namespace: str | 
     return written_code(wrong=written.wrong, mistaken=written.mistaken)
 
 
-def _written(directory: Path, environment: str | None) -> "Written":
+def written_or_usage(directory: Path, environment: str | None) -> "Written":
     """Return the specs, and report their problems. Raises UsageError if there are none."""
     from bateau.wiring.service_graph import written_in
 

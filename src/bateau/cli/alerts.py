@@ -7,6 +7,7 @@ import click
 
 from bateau.cli.alert_exports import rules
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
+from bateau.cli.monitors import monitors
 from bateau.cli.options import Period, json_option, name_option
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ def command() -> None:
 
 
 command.add_command(rules)
+command.add_command(monitors)
 
 
 @command.command("list")

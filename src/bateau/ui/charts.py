@@ -9,7 +9,7 @@ tests/ui/test_charts.py::test_a_gap_is_no_line_and_is_named.
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import groupby
@@ -23,13 +23,17 @@ from bateau.domain.measures import Measure
 from bateau.ui.page import Part, View
 from bateau.ui.words import DASH, duration, memory, number, safe
 
-_WIDTH: Final = 360
-_HEIGHT: Final = 132
-_LEFT: Final = 46
+_WIDTH: Final = 300
+_HEIGHT: Final = 124
+_LEFT: Final = 44
 _RIGHT: Final = 8
 _TOP: Final = 8
 _BOTTOM: Final = 20
-_LABELS: Final = 4  # of the time axis
+_UNKNOWN: Final = "not known"
+_NOTHING: Final = "no requests"
+_THOUSANDS: Final = 10_000  # from here on, labels of an axis are in thousands
+_EDGE: Final = 8  # no label of the time axis is closer to an end
+_TIMES: Final = {"hour": (900, "%H:%M"), "day": (6 * 3600, "%H:%M"), "week": (86_400, "%a")}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +47,11 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chart:
-    """A chart. `unit` follows its title; `binary` and `whole` are as in `domain.charts.ticks`."""
+    """A chart. `unit` follows its title; `binary` and `whole` are as in `domain.charts.ticks`.
+
+    `counted` is what a value needs one of: where it is 0, a missing value is known to be missing.
+    With `stairs`, a value holds until the next one.
+    """
 
     name: str
     title: str
@@ -52,6 +60,12 @@ class Chart:
     shown: Callable[[float], str]
     binary: bool = False
     whole: bool = False
+    counted: Measure | None = None
+    stairs: bool = False
+
+
+def _whole(value: float) -> str:
+    return f"{value:,.0f}"
 
 
 _REQUESTS: Final = Chart(
@@ -77,6 +91,7 @@ _FIRST_TOKEN: Final = Chart(
     unit="",
     lines=(Line(name="p95", tone="one", measure=m.FIRST_TOKEN_P95),),
     shown=duration,
+    counted=m.FIRST_TOKENS,
 )
 _TOKENS: Final = Chart(
     name="tokens",
@@ -90,15 +105,16 @@ _TOKENS: Final = Chart(
 )
 _WAITING: Final = Chart(
     name="waiting",
-    title="Requests in flight",
+    title="In flight",
     unit="",
     lines=(
-        Line(name="In flight", tone="one", measure=m.ACTIVE),
+        Line(name="Active", tone="one", measure=m.ACTIVE),
         Line(name="Waiting", tone="warn", measure=m.WAITING),
     ),
-    shown=number,
+    shown=_whole,
     whole=True,
 )
+_ACTIVE: Final = replace(_WAITING, lines=_WAITING.lines[:1])
 _REPLICAS: Final = Chart(
     name="replicas",
     title="Replicas",
@@ -107,8 +123,9 @@ _REPLICAS: Final = Chart(
         Line(name="Wanted", tone="aim", measure=m.REPLICAS_WANTED),
         Line(name="Ready", tone="good", measure=m.REPLICAS_READY),
     ),
-    shown=number,
+    shown=_whole,
     whole=True,
+    stairs=True,
 )
 _CPU: Final = Chart(
     name="cpu", title="CPU", unit="cores", lines=(Line(name="Cores", tone="one", measure=m.CPU),), shown=number
@@ -134,7 +151,7 @@ def charts_of(view: View, service: str) -> Iterator[Chart]:
     if view.is_model(service):
         yield from (_FIRST_TOKEN, _TOKENS)
     if has_routes:
-        yield _WAITING
+        yield _WAITING if view.is_model(service) and status.engine != "external" else _ACTIVE
     if status.engine != "external":
         yield from (_REPLICAS, _CPU, _MEMORY)
 
@@ -160,9 +177,7 @@ def _section(charts: Charts, chosen: Sequence[Chart]) -> h.Element:
     return h.section("#charts.charts", aria_labelledby="charts-title")[
         h.div(".bar")[
             h.h2("#charts-title")["History"],
-            h.span(".note")[
-                "times in UTC", charts.source and f" · from {safe(charts.source)}", " · hatched: not known"
-            ],
+            h.span(".note")["times in UTC", charts.source and f" · from {safe(charts.source)}", " · shaded: not known"],
             h.nav(".spans", aria_label="Time that is shown")[(_span(charts, each) for each in SPANS.values())],
         ],
         charts.trouble and h.p(".says.warn")[safe(charts.trouble)],
@@ -184,18 +199,16 @@ def _figure(charts: Charts, chart: Chart) -> h.Element:
     lines = [(line, charts.of(line.measure)) for line in chart.lines]
     largest = max((value for _, values in lines for value in values if value is not None), default=0.0)
     marks = ticks(largest, binary=chart.binary, whole=chart.whole)
-    latest = [next((value for value in reversed(values) if value is not None), None) for _, values in lines]
+    texts = [_texts(chart, values, charts.of(chart.counted) if chart.counted else None) for _, values in lines]
     name = f"chart-{chart.name}"
-    says = ", ".join(f"{line.name} {_shown(chart, value)}" for (line, _), value in zip(lines, latest, strict=True))
-    return h.figure(f"#{name}.chart")[
+    says = ", ".join(f"{line.name} {text[-1]}" for (line, _), text in zip(lines, texts, strict=True))
+    return h.figure(f"#{name}.plot")[
         h.figcaption(f"#{name}-title")[
             h.span(".title")[chart.title, chart.unit and h.span(".kind")[chart.unit]],
             h.span(".legend")[
                 (
-                    h.span(class_=["line", line.tone])[
-                        len(lines) > 1 and f"{line.name} ", h.span(".value")[_shown(chart, value)]
-                    ]
-                    for (line, _), value in zip(lines, latest, strict=True)
+                    h.span(class_=["line", line.tone])[len(lines) > 1 and f"{line.name} ", h.span(".value")[text[-1]]]
+                    for (line, _), text in zip(lines, texts, strict=True)
                 )
             ],
         ],
@@ -206,15 +219,13 @@ def _figure(charts: Charts, chart: Chart) -> h.Element:
             aria_label=f"{chart.title} {chart.unit}: latest {says}. Arrow keys move through the values.",
             data_whens="|".join(_time(charts.span, when) for when in charts.whens),
             data_names="|".join(line.name if len(lines) > 1 else "" for line, _ in lines),
-            data_values="\n".join(
-                "|".join("" if value is None else chart.shown(value) for value in values) for _, values in lines
-            ),
+            data_values="\n".join("|".join(each) for each in texts),
             data_box=f"{_LEFT} {_WIDTH - _RIGHT} {_TOP} {_HEIGHT - _BOTTOM}",
         )[
-            _unknown([values for _, values in lines]),
+            _unknown([*(values for _, values in lines), *([charts.of(chart.counted)] if chart.counted else [])]),
             (_grid(chart, mark, marks[-1]) for mark in marks),
             _times(charts),
-            (_drawn(line, values, marks[-1]) for line, values in lines),
+            (_drawn(line, values, marks[-1], stairs=chart.stairs) for line, values in lines),
             h.line(".cursor", x1="0", x2="0", y1=str(_TOP), y2=str(_HEIGHT - _BOTTOM)),
         ],
     ]
@@ -239,22 +250,23 @@ def _grid(chart: Chart, mark: float, top: float) -> h.Node:
 def _short(chart: Chart, mark: float) -> str:
     if not mark:
         return "0"
-    return chart.shown(mark) if mark < 10_000 or chart.binary else f"{mark / 1000:g}k"  # noqa: PLR2004 - it must fit
+    if chart.shown is number:
+        return f"{mark:g}" if mark < _THOUSANDS else f"{mark / 1000:g}k"
+    return chart.shown(mark).replace(".0 ", " ")
 
 
 def _times(charts: Charts) -> Iterator[h.Element]:
-    whens, y = charts.whens, str(_HEIGHT - 5)
-    for label in range(_LABELS + 1):
-        at = round((charts.count - 1) * label / _LABELS)
-        anchor = "start" if not label else "end" if label == _LABELS else "middle"
-        form = "%d %b" if charts.span.name == "week" else "%H:%M"
-        yield h.text(".axis", x=f"{_x(at, charts.count):.1f}", y=y, text_anchor=anchor)[
-            f"{datetime.fromtimestamp(whens[at], UTC):{form}}"
-        ]
+    every_s, form = _TIMES[charts.span.name]
+    for at, when in enumerate(charts.whens):
+        x = _x(at, charts.count)
+        if not when % every_s and _LEFT + _EDGE < x < _WIDTH - _RIGHT - _EDGE:
+            yield h.text(".axis", x=f"{x:.1f}", y=str(_HEIGHT - 5), text_anchor="middle")[
+                f"{datetime.fromtimestamp(when, UTC):{form}}"
+            ]
 
 
 def _unknown(lines: Sequence[Values]) -> Iterator[h.Element]:
-    """Yield a hatched area wherever no line has a value."""
+    """Yield a shaded area wherever no line has a value."""
     known = [any(value is not None for value in values) for values in zip(*lines, strict=True)]
     half = (_x(1, len(known)) - _x(0, len(known))) / 2
     for is_known, run in groupby(range(len(known)), key=lambda at: known[at]):
@@ -271,14 +283,20 @@ def _unknown(lines: Sequence[Values]) -> Iterator[h.Element]:
             )
 
 
-def _drawn(line: Line, values: Values, top: float) -> h.Element:
+def _drawn(line: Line, values: Values, top: float, *, stairs: bool) -> h.Element:
     points = [
-        None if value is None else f"{_x(at, len(values)):.1f} {_y(value, top):.1f}" for at, value in enumerate(values)
+        None if value is None else (f"{_x(at, len(values)):.1f}", f"{_y(value, top):.1f}")
+        for at, value in enumerate(values)
     ]
-    runs = [list(run) for is_known, run in groupby(points, key=lambda each: each is not None) if is_known]
-    # A point alone is a dot: a line without length that has round ends.
-    path = " ".join(f"M{run[0]}{'L' if len(run) > 1 else 'h0'}{' '.join(map(str, run[1:]))}" for run in runs)
-    return h.path(class_=["series", line.tone], d=path or None)
+    runs = [[each for each in run if each] for is_known, run in groupby(points, key=bool) if is_known]
+    return h.path(class_=["series", line.tone], d=" ".join(_run(run, stairs=stairs) for run in runs) or None)
+
+
+def _run(points: Sequence[tuple[str, str]], *, stairs: bool) -> str:
+    (x, y), *rest = points
+    if not rest:
+        return f"M{x} {y}h0"  # a line without length has round ends: a dot
+    return f"M{x} {y}" + "".join(f"H{x}V{y}" if stairs else f"L{x} {y}" for x, y in rest)
 
 
 def _time(span: Span, when: float) -> str:
@@ -286,12 +304,21 @@ def _time(span: Span, when: float) -> str:
     return f"{at:%H:%M:%S}" if span.name == "hour" else f"{at:%H:%M}" if span.name == "day" else f"{at:%d %b %H:%M}"
 
 
-def _shown(chart: Chart, value: float | None) -> str:
-    return "not known" if value is None else chart.shown(value)
+def _texts(chart: Chart, values: Values, counted: Values | None) -> Sequence[str]:
+    """Return values as text. Where there was nothing to measure, a missing value is not unknown."""
+    counts = counted or (None,) * len(values)
+    return [
+        chart.shown(value) if value is not None else _NOTHING if count == 0 else _UNKNOWN
+        for value, count in zip(values, counts, strict=True)
+    ]
 
 
 def _table(charts: Charts, chosen: Sequence[Chart]) -> h.Element:
-    lines = [(chart, line, charts.rows(line.measure)) for chart in chosen for line in chart.lines]
+    lines = [
+        (chart, line, _texts(chart, charts.rows(line.measure), charts.rows(chart.counted) if chart.counted else None))
+        for chart in chosen
+        for line in chart.lines
+    ]
     steps = round(charts.span.rows_s / charts.span.step_s)
     whens = [charts.whens[min(at + steps, charts.count) - 1] for at in range(0, charts.count, steps)]
     return h.table[
@@ -311,7 +338,7 @@ def _table(charts: Charts, chosen: Sequence[Chart]) -> h.Element:
             (
                 h.tr[
                     h.th(scope="row")[_time(charts.span, when)],
-                    (h.td(".number")[_cell(chart, values[at])] for chart, _, values in lines),
+                    (h.td(".number")[_cell(texts[at])] for _, _, texts in lines),
                 ]
                 for at, when in reversed(list(enumerate(whens)))
             )
@@ -319,7 +346,7 @@ def _table(charts: Charts, chosen: Sequence[Chart]) -> h.Element:
     ]
 
 
-def _cell(chart: Chart, value: float | None) -> h.Node:
-    if value is None:
-        return h.span(".unknown")[h.span(aria_hidden="true")[DASH], h.span(".sr")["not known"]]
-    return chart.shown(value)
+def _cell(text: str) -> h.Node:
+    if text in (_UNKNOWN, _NOTHING):
+        return h.span(".unknown")[h.span(aria_hidden="true")[DASH], h.span(".sr")[text]]
+    return text

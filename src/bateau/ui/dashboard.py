@@ -77,10 +77,11 @@ class Dashboard:
         view = await self._instance.view(session.role, found[0].needs if found else (), found[1] if found else {})
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
-        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, dict[str, str]())
-        if screen is None:
+        known = self._made.of(found[0], path, found[1], view) if found else None
+        if known is None or known.screen is None:
             raise web.HTTPNotFound
-        response = page(document(screen, parts, path=path, status=view.status, session=session))
+        shown = document(known.screen, known.parts, path=path, status=view.status, session=session, have=known.digest)
+        response = page(shown)
         response.enable_compression()
         return response
 
@@ -104,7 +105,9 @@ class Dashboard:
 
         self._streams += 1
         try:
-            await Stream(self._instance, self._made, path=path, page=found[0], given=found[1]).run(send, role)
+            have = request.query.get("have", "")
+            stream = Stream(self._instance, self._made, path=path, page=found[0], given=found[1], have=have)
+            await stream.run(send, role)
         except ConnectionError:
             pass  # the browser has gone
         finally:

@@ -14,6 +14,7 @@ from bateau.control.snapshots import Snapshots
 from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
+from bateau.kit.refreshed import Refreshed
 from bateau.ports.logs import Logs
 from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
@@ -41,13 +42,19 @@ class Instance:
 
     keys: Keys
     reporter: Reporter = field(default_factory=NoReporter)
+    # Figures are measured for longer than a page may take.
+    _figures: Refreshed[Figures] = field(init=False, repr=False)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
+
+    def __post_init__(self) -> None:
+        """Measure from now on whenever a view is asked for."""
+        object.__setattr__(self, "_figures", Refreshed(self.meter.now))
 
     async def view(
         self, role: Role, needs: tuple[Need, ...] = (), given: Mapping[str, str] = MappingProxyType({})
     ) -> View | None:
         """Return what a page may show now; None while the control plane starts. `needs` and `given` are its own."""
-        figures, status = await self.meter.now(), self.snapshots.latest
+        figures, status = await self._figures.now() or Figures(), self.snapshots.latest
         if status is None:
             return None
         return View(

@@ -12,6 +12,7 @@ from bateau.control.key_report import KeysReport
 from bateau.control.path import Written
 from bateau.domain.charts import Charts
 from bateau.domain.usage_report import LASTS, Last, UsageReport
+from bateau.kit.refreshed import Refreshed
 from bateau.wiring.charts import charts_of
 from bateau.wiring.key_reports import KeyReports
 from bateau.wiring.local import LocalPlatform
@@ -70,7 +71,7 @@ class InstanceReporter:
         self._keys = KeyReports(platform.keys, platform.budgets, platform.clock)
         self._charts = charts_of(platform)
         disks = {"state and logs": where.state, "models": where.cache, "specs": platform.settings.directory}
-        self._machine = MachineReports(control, platform.clock, disks)
+        self._machine = Refreshed(MachineReports(control, platform.clock, disks).now)
 
     async def of(self, needs: tuple[Need, ...], given: Mapping[str, str]) -> Reports:
         """Return what a page needs."""

@@ -23,6 +23,7 @@ from bateau.domain.promql import promql
 from bateau.domain.workload import Workload
 from bateau.kit.json_value import Json, JsonObject
 from bateau.kit.quantity import format_seconds
+from bateau.render.monitoring.monitors import JOB
 
 # Names that begin as those of the metrics page would be taken for its series.
 _BAD: Final = "service:bateau_bad_requests:increase"
@@ -51,6 +52,15 @@ OUTSIDE: Final = (
         summary="no control plane of Bateau is scraped",
         description="Run `bateau status` on its machine, and `bateau up`. Services continue meanwhile, and nobody "
         "restarts or releases them.",
+    ),
+    _Outside(
+        name="BateauMonitorFails",
+        severity="critical",
+        expr=f'max by (service, instance) (probe_success{{job=~"{JOB}.*"}}) == 0',
+        for_="5m",
+        summary="{{ $labels.service }} does not answer from outside at {{ $labels.instance }}",
+        description="`bateau status {{ $labels.service }}` has the state inside. If that is good, look at the network, "
+        "the certificate and the names.",
     ),
     _Outside(
         name="BateauScrapeIncomplete",

@@ -6,7 +6,7 @@
   const says = document.getElementById("charts-cursor");
   let read = null; // the chart that is read, by its id, and the step at the cursor
 
-  const chartOf = (target) => (target instanceof Element ? target.closest(".chart") : null);
+  const chartOf = (target) => (target instanceof Element ? target.closest(".plot") : null);
 
   function data(chart) {
     const svg = chart.querySelector("svg");
@@ -26,7 +26,7 @@
     cursor.setAttribute("x2", x);
     const legend = chart.querySelector(".legend");
     if (!legend.dataset.latest) legend.dataset.latest = JSON.stringify(texts(legend));
-    const values = lines.map((line) => line[at] || "not known");
+    const values = lines.map((line) => line[at]);
     [...legend.querySelectorAll(".value")].forEach((each, index) => (each.textContent = values[index]));
     let when = legend.querySelector(".at");
     if (!when) {
@@ -60,7 +60,7 @@
   }
 
   document.addEventListener("pointermove", (event) => {
-    const svg = event.target instanceof Element ? event.target.closest(".chart svg") : null;
+    const svg = event.target instanceof Element ? event.target.closest(".plot svg") : null;
     if (!svg) {
       if (read && !document.getElementById(read.id)?.querySelector("svg:focus-visible")) leave();
       return;

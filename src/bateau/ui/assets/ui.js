@@ -123,12 +123,14 @@ function open() {
   if (source || ended) return;
   heardAt = Date.now();
   document.dispatchEvent(new Event("bateau:open"));
-  source = new EventSource(`${main.dataset.live}?path=${encodeURIComponent(main.dataset.path)}`);
+  const { live: address, path, have } = main.dataset;
+  source = new EventSource(`${address}?${new URLSearchParams({ path, have })}`);
   source.addEventListener("alive", heard);
   source.addEventListener("parts", (event) => {
     heard();
-    const { parts, rows } = JSON.parse(event.data);
+    const { parts, rows, have } = JSON.parse(event.data);
     take(parts, rows);
+    main.dataset.have = have;
   });
   source.addEventListener("lines", (event) => {
     heard();

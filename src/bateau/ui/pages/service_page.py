@@ -62,7 +62,7 @@ def _events(view: View, key: str) -> h.Element:
     found = [each for each in view.events or () if service_of(each.event) == key][-EVENTS_MAX:]
     return h.section("#events.panel", aria_labelledby="events-title", hidden=not found)[
         h.div(".bar")[h.h2("#events-title")["Events"]],
-        events_table(found, with_service=False),
+        events_table(view, found, with_service=False),
     ]
 
 

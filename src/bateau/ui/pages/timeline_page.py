@@ -49,4 +49,4 @@ def _table(view: View) -> h.Element:
         return h.p(".says.warn")["The timeline cannot be read; `bateau logs control` says why."]
     if not view.events:
         return h.p(".says")["Nothing has happened yet."]
-    return events_table(view.events, with_service=True)
+    return events_table(view, view.events, with_service=True)
