@@ -35,7 +35,7 @@ async def test_a_stream_begins_with_all_parts_and_continues_with_those_that_chan
     await dashboard.sign_in()
     async with dashboard.stream("/") as events:
         first = await the_next(events, "parts")
-        assert set(first["parts"]) == {"summary", "problems", "services", "graph"}
+        assert set(first["parts"]) == {"summary", "alerts", "problems", "services", "graph"}
         dashboard.meter.figures = Figures(
             number=1, services={"app/shop": ServiceFigures(seconds=2, requests_per_s=41.6)}
         )
@@ -61,7 +61,7 @@ async def test_a_page_gets_nothing_that_it_has(dashboard: Served) -> None:
         news = await the_next(events, "parts")
         assert [list(each["rows"]) for each in news["rows"]] == [["row-app-shop"]], "what came meanwhile"
     async with dashboard.stream("/&have=another") as events:
-        assert set((await the_next(events, "parts"))["parts"]) == {"summary", "problems", "services", "graph"}
+        assert set((await the_next(events, "parts"))["parts"]) == {"summary", "alerts", "problems", "services", "graph"}
 
 
 async def test_a_change_of_a_service_is_sent_with_the_number_of_its_snapshot(dashboard: Served) -> None:

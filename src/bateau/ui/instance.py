@@ -11,6 +11,7 @@ from markupsafe import Markup
 
 from bateau.control.restarts import Restarted
 from bateau.control.snapshots import Snapshots
+from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
