@@ -10,10 +10,10 @@ Refused: whole values. A line must be readable at a glance; `--json` has the res
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from bateau.api.encoding import exact
 from bateau.domain.change import ABSENT, Delivery, Drift, FieldChange, Fold, Gap, ObjectKey, object_name
 from bateau.domain.origin import Origin
 from bateau.domain.port_word import with_port_names
+from bateau.kit.exact_json import exact
 
 SIGNS: Final = {"create": "+", "change": "~", "replace": "~", "recreate": "!", "rename": ">", "remove": "-"}
 _OBJECTS_SHOWN: Final = 3
