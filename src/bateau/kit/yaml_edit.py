@@ -48,7 +48,9 @@ def edited(file: str, text: str, which: Which, changes: Mapping[str, Scalar]) ->
     """
     document = _document(file, text, which)
     if document is None:
-        return Edited(text=text, flaws=(Flaw(position=Position(file, 1, 1), says="there is no such document in this file"),))
+        return Edited(
+            text=text, flaws=(Flaw(position=Position(file, 1, 1), says="there is no such document in this file"),)
+        )
     new, done, flaws, expected = text, list[Changed](), list[Flaw](), copy.deepcopy(document.tree)
     for path, value in sorted(changes.items()):
         found = _Place.of(new, which, path)
