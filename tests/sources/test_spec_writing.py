@@ -6,15 +6,16 @@ from pathlib import Path
 import pytest
 
 from bateau.domain.errors import ControlError
+from bateau.domain.text_change import ChangedMeanwhileError, TextChange
 from bateau.sources.spec_files import SpecFiles
-from bateau.sources.spec_writing import ChangedMeanwhileError, NewText, write_specs
+from bateau.sources.spec_writing import write_specs
 
 A = "apiVersion: bateau.dev/v1alpha1\nkind: Model\nmetadata: {name: chat}\nspec: {source: smollm2}\n"
 B = A.replace("smollm2", "qwen2.5-0.5b")
 
 
-def new(after: str, before: str | None = None) -> NewText:
-    return NewText(before=before, after=after)
+def new(after: str, before: str | None = None) -> TextChange:
+    return TextChange(before=before, after=after)
 
 
 def test_new_and_known_files_are_written(tmp_path: Path):
@@ -105,6 +106,6 @@ def test_a_reader_never_sees_a_part_of_a_file(tmp_path: Path):
 def test_one_of_two_writers_wins(tmp_path: Path):
     (tmp_path / "chat.yaml").write_text(A)
     write_specs(tmp_path, {"chat.yaml": new(B, A)})
-    with pytest.raises(ChangedMeanwhileError, match=r"chat.yaml changed on disk since this change began"):
+    with pytest.raises(ChangedMeanwhileError, match=r"chat.yaml has changed since this draft began"):
         write_specs(tmp_path, {"chat.yaml": new(A + "# mine\n", A)})
     assert (tmp_path / "chat.yaml").read_text() == B

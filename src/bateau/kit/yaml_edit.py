@@ -1,6 +1,6 @@
 """Set values in YAML text by the smallest edit.
 
-Called by sources.git.promotion. Knows nothing about Bateau.
+Called by sources.git.promotion and ui.changes. Knows nothing about Bateau.
 
 Invariant: outside the changed values, the text keeps every byte, including comments, quotes, order and line ends. Held
 by tests/git/test_promotion.py and tests/kit/test_yaml_edit.py.

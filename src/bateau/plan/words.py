@@ -1,6 +1,6 @@
 """The phrases that the text, the pull-request comment and the commit status of a plan share: one line per fold.
 
-Called by api, cli.plan_problems and cli.plan_text.
+Called by api, cli.plan_problems, cli.plan_text and ui.plan_view.
 
 Invariant: a secret is reported as changed and never shown; an object that is removed is always named. Held by
 tests/plan/test_delivery_shown.py::test_no_secret_is_in_any_form and tests/plan/test_removals_shown.py.

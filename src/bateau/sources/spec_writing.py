@@ -16,33 +16,16 @@ import secrets
 import stat
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from bateau.domain.errors import ControlError
+from bateau.domain.text_change import ChangedMeanwhileError, TextChange
 from bateau.sources.spec_names import ENDINGS, IGNORE_FILE, READ_BYTES_MAX, SpecNames, is_hidden, is_spec_file
 
 NAME_CHARACTERS_MAX: Final = 200
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE: Final = 0o644
-
-
-class ChangedMeanwhileError(ControlError):
-    """A file is not as its writer knows it. `texts` has the files that differ, with their texts; None: it is gone."""
-
-    def __init__(self, texts: Mapping[str, str | None]) -> None:
-        names = ", ".join(texts)
-        super().__init__(f"{names} changed on disk since this change began", hint="compare the two, and apply again")
-        self.texts = texts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewText:
-    """The text that a file gets, and the text that it has as its writer knows it; None: there is no such file."""
-
-    before: str | None
-    after: str
 
 
 def why_not_a_name(name: str) -> str | None:
@@ -62,7 +45,7 @@ def why_not_a_name(name: str) -> str | None:
     return None if is_spec_file(last) else f"must end with {' or '.join(ENDINGS)}"
 
 
-def write_specs(directory: Path, texts: Mapping[str, NewText]) -> None:
+def write_specs(directory: Path, texts: Mapping[str, TextChange]) -> None:
     """Write files. Raises ChangedMeanwhileError, and ControlError if one cannot be written; then none is."""
     for name in texts:
         if why := why_not_a_name(name):
@@ -89,7 +72,7 @@ def write_specs(directory: Path, texts: Mapping[str, NewText]) -> None:
 class _File:
     """One file in its opened folder, which is created if it does not exist."""
 
-    def __init__(self, stack: ExitStack, top: int, name: str, text: NewText) -> None:
+    def __init__(self, stack: ExitStack, top: int, name: str, text: TextChange) -> None:
         *folders, self._last = name.split("/")
         self._folder = top
         self.name = name
