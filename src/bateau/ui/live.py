@@ -121,7 +121,7 @@ class Stream:
     ) -> None:
         """`have` is the digest of the page that the reader has; empty: it has none, or one that is not known."""
         self._instance = instance
-        self._view = view or (lambda role: instance.view(role, page.needs, given))
+        self._view_of = view
         self._made = made
         self._path = path
         self._page = page
@@ -152,6 +152,11 @@ class Stream:
         finally:
             if self._lines:
                 await self._lines.close()
+
+    async def _view(self, role: Role) -> View | None:
+        if self._view_of:
+            return await self._view_of(role)
+        return await self._instance.view(role, self._page.needs, self._given)
 
     async def _send_parts(self, send: Send, view: View) -> None:
         known = self._made.of(self._page, self._path, self._given, view)

@@ -202,6 +202,11 @@ if (themeButton) {
   });
 }
 
+// --- On a phone the navigation scrolls: the page that is shown is in sight.
+
+const current = document.querySelector(".top nav [aria-current]");
+if (current) current.scrollIntoView({ inline: "center", block: "nearest" });
+
 // --- Filter the rows of a table, also those that come later.
 
 function filterRows(input) {
