@@ -114,7 +114,7 @@ class Changing:
         return await self._control.preview(self._with(draft), self._reader)
 
     async def apply(self, draft: Mapping[str, TextChange], *, message: str) -> str:
-        """Write a draft to the directory, or commit it on a branch of the repository. Return what was done.
+        """Write a draft to the directory, or commit it on a branch of the repository. Return a sentence about that.
 
         Raises ChangedMeanwhileError, ControlError and the SourceError family; then nothing was changed.
         """
