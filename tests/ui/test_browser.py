@@ -12,7 +12,14 @@ from playwright.sync_api import Browser, Page, expect
 from local.stack import Stack
 from ui.chromium import SCRIPT, Visitor, axe_findings, chromium, instance, link_of, wait_for
 
-PAGES = ("/", "/timeline", "/services/app/shop", "/services/model/big", "/services/gateway/envoy")
+PAGES = (
+    "/",
+    "/timeline",
+    "/services/app/shop",
+    "/services/model/big",
+    "/services/gateway/envoy",
+    *("/change", "/change/edit/chat.yaml", "/new"),
+)
 PHONE = {"width": 390, "height": 800}
 FIRST_PAINT_MS_MAX = 500
 
