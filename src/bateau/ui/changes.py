@@ -91,6 +91,10 @@ class Specs(Protocol):
         """Hold a service at an earlier revision. Raises ControlError."""
         ...
 
+    def close(self) -> None:
+        """End the process that reads drafts."""
+        ...
+
 
 class Changes:
     """The changes of all sessions."""

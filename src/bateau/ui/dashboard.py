@@ -43,6 +43,7 @@ class Dashboard:
 
     def __init__(self, instance: Instance, sessions: Sessions, *, name: str, specs: Specs) -> None:
         self._instance = instance
+        self._specs = specs
         self._changes = Changes(specs)
         self._sessions = sessions
         self._cookie = f"bateau-{hashlib.sha256(name.encode()).hexdigest()[:12]}"
@@ -76,6 +77,7 @@ class Dashboard:
 
     async def close(self) -> None:
         """End what runs for the pages."""
+        self._specs.close()
         await self._instance.reporter.close()
 
     async def _page(self, request: web.Request) -> web.StreamResponse:

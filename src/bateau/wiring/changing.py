@@ -44,7 +44,7 @@ class Changing:
     """Plans and applies drafts of one instance. Satisfies `ui.changes.Specs`.
 
     `default` returns the specs that stand in while the directory has none. `reader` reads drafts, in a process of its
-    own. `offered` returns the models of the catalogue.
+    own, which `end` ends. `offered` returns the models of the catalogue.
     """
 
     def __init__(
@@ -57,6 +57,7 @@ class Changing:
         offered: Callable[[], Awaitable[Sequence[Offered]]],
         default: Callable[[], Mapping[str, str]] = dict,
         repository: FollowedRepository | None = None,
+        end: Callable[[], None] = lambda: None,
     ) -> None:
         self._control = control
         self._directory = directory
@@ -67,6 +68,7 @@ class Changing:
         self._revisions: tuple[Revision, ...] | None = ()
         self._revisions_at = -REVISIONS_S
         self.follows: Follows = follows
+        self.close = end
         self.offered = offered
 
     @property
@@ -170,14 +172,16 @@ def changing_of(platform: LocalPlatform) -> Changing:
     """Return how the specs of an instance of this machine are changed."""
     settings, control = platform.settings, platform.control
     follows = "repository" if settings.repository else "applied" if settings.applied else "directory"
+    reader = WorkerReader(settings.environment, settings.environ, limit_s=PLAN_S_MAX)
     return Changing(
         control,
         directory=settings.directory,
         follows=follows,
-        reader=WorkerReader(settings.environment, settings.environ, limit_s=PLAN_S_MAX),
+        reader=reader,
         offered=OfferedModels(settings.directory, settings.environ, control.ports.site.machine).now,
         default=lambda: platform.files.default,
         repository=platform.repository,
+        end=reader.close,
     )
 
 
