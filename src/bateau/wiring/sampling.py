@@ -125,7 +125,7 @@ class Sampler:
         return self._sources.statuses()
 
     async def _look(self, when_s: float) -> _Look:
-        replicas = self._sources.replicas()
+        replicas = tuple(self._sources.replicas())
         proxies = self._sources.gateways()
         gateways = frozenset((each.id, each.pid) for each in replicas if each.service in proxies)
         pids = {each.pid: each.id for each in replicas if each.pid}
