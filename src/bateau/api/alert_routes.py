@@ -3,7 +3,7 @@
 Called by api.server.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from aiohttp import web
@@ -11,29 +11,14 @@ from aiohttp import web
 from bateau.api.alert_json import alert_json, silence_json
 from bateau.api.encoding import encode
 from bateau.api.requests import SilenceRequest, UnsilenceRequest, parsed
-from bateau.domain.alert import Alert, Shown, Silence, Tested
+from bateau.domain.alert import Alert, AlertBoard, Silence, Tested
 
 
 class AlertDesk(Protocol):
     """The alerts of a control plane. `silence` and `unsilence` raise BateauError."""
 
-    @property
-    def shown(self) -> tuple[Shown, ...]:
-        """The alerts that fire."""
-        ...
-
-    @property
-    def ended(self) -> Sequence[Alert]:
-        """The alerts that have ended, the latest last."""
-        ...
-
-    @property
-    def silences(self) -> Sequence[Silence]:
-        """The silences."""
-        ...
-
-    def receivers(self) -> Mapping[str, str | None]:
-        """Return the receivers by name, each with why it fails."""
+    def board(self) -> AlertBoard:
+        """Return the alerts, silences and receivers."""
         ...
 
     def link(self, alert: Alert) -> str:
@@ -57,11 +42,12 @@ def alert_routes(desk: AlertDesk) -> list[web.RouteDef]:
     """Return the routes."""
 
     async def get(_: web.Request) -> web.Response:
+        board = desk.board()
         tree = {
-            "alerts": [alert_json(each.alert, desk.link(each.alert), each.silence) for each in desk.shown],
-            "ended": [alert_json(each, desk.link(each)) for each in desk.ended],
-            "silences": [silence_json(each) for each in desk.silences],
-            "receivers": [{"name": name, "error": error} for name, error in desk.receivers().items()],
+            "alerts": [alert_json(each.alert, desk.link(each.alert), each.silence) for each in board.firing],
+            "ended": [alert_json(each, desk.link(each)) for each in board.ended],
+            "silences": [silence_json(each) for each in board.silences],
+            "receivers": [{"name": name, "error": error} for name, error in board.receivers],
         }
         return _answer(tree)
 

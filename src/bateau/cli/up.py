@@ -177,6 +177,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     from bateau.api.server import ApiServer
     from bateau.ui.dashboard import dashboard_of
     from bateau.wiring.chores import chores
+    from bateau.wiring.figures import meter_of
     from bateau.wiring.local import LocalPlatform
     from bateau.wiring.open_files import raise_limit
 
@@ -184,7 +185,8 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
     _set_up_logging(settings)
     platform = LocalPlatform(settings)
     stop = asyncio.Event()
-    dashboard = dashboard_of(platform)
+    meter = meter_of(platform)
+    dashboard = dashboard_of(platform, meter)
     api = ApiServer(
         settings.paths.control_socket,
         snapshots=platform.control.snapshots,
@@ -193,6 +195,7 @@ async def _serve(settings: "Settings", *, question: str | None, shows: bool) -> 
         webhooks=platform.webhooks,
         operator=platform,
         dashboard=dashboard,
+        meter=meter,
         alerts=platform.alerts,
     )
     loop = asyncio.get_running_loop()

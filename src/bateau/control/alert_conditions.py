@@ -30,7 +30,10 @@ from bateau.kit.quantity import format_seconds
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watched:
-    """A service, its objectives, and the bounds from its spec: of all of its replicas together; None: it has none."""
+    """A service, its objectives, and the bounds from its spec: of all of its replicas together; None: it has none.
+
+    `is_fetching`: its model is not on this machine, which has an alert of its own if that fails.
+    """
 
     key: str
     slo: Slo

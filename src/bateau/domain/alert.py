@@ -82,6 +82,16 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AlertBoard:
+    """The alerts that fire, those that have ended (the latest last), the silences, and why receivers fail, by name."""
+
+    firing: tuple[Shown, ...] = ()
+    ended: tuple[Alert, ...] = ()
+    silences: tuple[Silence, ...] = ()
+    receivers: tuple[tuple[str, str | None], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Tested:
     """The result of a test of one receiver: `error` is None if it has taken the test alert."""
 

@@ -1,6 +1,6 @@
 """Who may do what: the rules that every request to the dashboard passes, and the headers of every answer.
 
-Called by ui.dashboard and ui.key_actions.
+Called by ui.alert_actions, ui.dashboard and ui.key_actions.
 
 The gateway has checked the Host header before. A session is in a cookie that no script and no other site can use. A
 request that changes something also comes from a page of this session: the browser names its origin, and the form has

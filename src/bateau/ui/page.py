@@ -18,6 +18,7 @@ from typing import Final
 from htpy import Renderable
 from markupsafe import Markup
 
+from bateau.domain.alert import AlertBoard
 from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.status import ServiceStatus, Status
@@ -45,6 +46,7 @@ class View:
     role: Role = "view"
     needs_key: bool = False
     events: tuple[Entry, ...] | None = ()
+    alerts: AlertBoard = AlertBoard()  # noqa: RUF009 - frozen
     reports: Reports = Reports()  # noqa: RUF009 - frozen
     kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], compare=False, repr=False)
 
@@ -77,13 +79,15 @@ class View:
 class Part:
     """A part of a page. `make` returns an element with the id `id`. If the part is `live`, it is sent when it changes.
 
-    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones.
+    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones. `rows` is
+    the id of the body of its table, each of whose rows has an id: if only rows change, only these are sent.
     """
 
     id: str
     make: Callable[[], Renderable]
     live: bool = True
     of: tuple[object, ...] = ()
+    rows: str | None = None
 
     @property
     def text(self) -> str:

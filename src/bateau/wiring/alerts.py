@@ -23,7 +23,7 @@ from bateau.control.alert_conditions import verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
 from bateau.control.naming import service_named
-from bateau.domain.alert import TEST, Alert, Shown, Silence, Tested
+from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Tested
 from bateau.domain.alert_rules import RULES, Rule
 from bateau.domain.errors import ControlError
 from bateau.domain.event import Event
@@ -62,7 +62,7 @@ class Alerts:
         rules: Sequence[Rule] = RULES,
     ) -> None:
         self.rules = rules
-        self.tell: Callable[[Event], None] = self.emit
+        self.tell: Callable[[Sequence[Event]], None] = lambda _: None
         self._clock = clock
         self._url = url
         self._file = AlertFile(where.state / "alerts.json")
@@ -70,12 +70,12 @@ class Alerts:
         self._book.keep_receivers(each.id for each in receivers)
         name = f"{socket.gethostname()}/{instance}"
         self.couriers = [
-            Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._told)
+            Courier(each, self._book, clock, instance=name, url=url, save=self._save, tell=self._tell)
             for each in receivers
         ]
         self._events = deque[Event](_known_events(where), maxlen=EVENTS_MAX)
         self._wake = asyncio.Event()
-        self._shown: tuple[Shown, ...] = self._book.shown(clock.wall())
+        self._board = AlertBoard()
         self.history: MeasureHistory = NoHistory()
         self.sources: FactSources | None = None
         self.status: Callable[[], Status | None] = lambda: None
@@ -88,26 +88,19 @@ class Alerts:
         if event.warning or event.reason in _AFTER:
             self._wake.set()
 
-    @property
-    def shown(self) -> tuple[Shown, ...]:
-        """The alerts that fire: the same object until one has changed."""
-        return self._shown
-
-    @property
-    def ended(self) -> Sequence[Alert]:
-        """The alerts that have ended, the latest last."""
-        return tuple(self._book.ended)
-
-    @property
-    def silences(self) -> Sequence[Silence]:
-        """The silences, those that end first first."""
+    def board(self) -> AlertBoard:
+        """Return the alerts, silences and receivers: the same object until one has changed."""
         now = self._clock.wall()
-        found = [each for each in self._book.silences.values() if now < each.until]
-        return tuple(sorted(found, key=lambda each: (each.until, each.id)))
-
-    def receivers(self) -> Mapping[str, str | None]:
-        """Return the receivers by name, each with why it fails."""
-        return {each.receiver.name: each.error for each in self.couriers}
+        silences = [each for each in self._book.silences.values() if now < each.until]
+        found = AlertBoard(
+            firing=self._book.shown(now),
+            ended=tuple(self._book.ended),
+            silences=tuple(sorted(silences, key=lambda each: (each.until, each.id))),
+            receivers=tuple((each.receiver.name, each.error) for each in self.couriers),
+        )
+        if found != self._board:
+            self._board = found
+        return self._board
 
     def link(self, alert: Alert) -> str:
         """Return the address of the page of an alert."""
@@ -118,9 +111,9 @@ class Alerts:
         return {each.receiver.name: each.error for each in self.couriers if each.error is not None}
 
     async def evaluate_on_time(self) -> None:
-        """Wait until an evaluation is due, and evaluate."""
+        """Wait until an evaluation is due, and evaluate: right after the measures were taken, or an event came."""
         with suppress(TimeoutError):
-            async with asyncio.timeout(INTERVAL_S):
+            async with asyncio.timeout(INTERVAL_S - self._clock.wall() % INTERVAL_S + _PAUSE_S):
                 await self._wake.wait()
         self._wake.clear()
         await asyncio.sleep(_PAUSE_S)  # more events of the same cause follow
@@ -146,12 +139,10 @@ class Alerts:
             cause_of=lambda rule, alert: cause_of(rule, alert, events),
         )
         self._book.take(result.alerts, result.ended, now)
-        self._refresh()
         try:
             self._save()
         finally:
-            for alert in (*result.fired, *result.ended):
-                self.tell(alert_event(alert, now))
+            self.tell([alert_event(alert, now) for alert in (*result.fired, *result.ended)])
 
     def silence(self, *, service: str | None, name: str | None, for_s: float, why: str, by: str) -> Silence:
         """Keep the alerts of a service, of a rule, or of both back for a while. Raises ControlError."""
@@ -171,9 +162,9 @@ class Alerts:
             id=secrets.token_hex(4), service=service, name=name, until=now + for_s, why=why, by=by, created_at=now
         )
         self._book.silences[made.id] = made
-        self._changed()
+        self._save()
         about = " at ".join(each for each in (name, service) if each)
-        self.tell(
+        self._tell(
             Event(
                 when_s=now,
                 subject=service or name or "",
@@ -189,7 +180,7 @@ class Alerts:
         if silence not in self._book.silences:
             raise ControlError(f"there is no silence {silence}", hint="`bateau alerts silences` lists them")
         ended = self._book.silences.pop(silence)
-        self._changed()
+        self._save()
         return ended
 
     async def test(self) -> Sequence[Tested]:
@@ -211,17 +202,8 @@ class Alerts:
             Tested(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
         ]
 
-    def _told(self, event: Event) -> None:
-        self.tell(event)
-
-    def _changed(self) -> None:
-        self._refresh()
-        self._save()
-
-    def _refresh(self) -> None:
-        shown = self._book.shown(self._clock.wall())
-        if shown != self._shown:
-            self._shown = shown
+    def _tell(self, event: Event) -> None:
+        self.tell([event])
 
     def _save(self) -> None:
         self._file.save(self._book)

@@ -45,7 +45,7 @@ def chores(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
 
 def _alert(platform: "LocalPlatform") -> list[Coroutine[Any, Any, None]]:
     wrong = "alerts are not evaluated at the moment"
-    found = [repeated(platform.alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
+    found: list[Coroutine[Any, Any, None]] = [repeated(platform.alerts.evaluate_on_time, every_s=0.0, wrong=wrong)]
     for each in platform.alerts.couriers:
         wrong = f"alerts cannot be delivered to {each.receiver.name} at the moment"
         found.append(repeated(each.deliver, every_s=_DELIVERY_S, wrong=wrong))

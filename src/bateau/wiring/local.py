@@ -309,9 +309,15 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        processes = self.measured.sampler.processes
         return await metrics_page(
-            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, processes
+            self.control,
+            self.plane,
+            self._story.counted,
+            self.filters,
+            self.accounts,
+            known,
+            self.measured.sampler.processes,
+            self.alerts.board().firing,
         )
 
     async def close(self) -> None:
