@@ -285,7 +285,11 @@ def test_a_directory_that_cannot_be_made_is_reported(tmp_path: Path, caplog: pyt
 
 def test_nobody_waits_for_a_disk_that_hangs(kept: Kept, monkeypatch: pytest.MonkeyPatch) -> None:
     hangs = threading.Event()
-    kept.writer.soon(lambda: hangs.wait(60) and None)
+
+    def hang() -> None:
+        hangs.wait(60)
+
+    kept.writer.soon(hang)
     monkeypatch.setattr(measure_writer, "_WAITING_MAX", 20)
     for number in range(1, 101):
         kept.writer.add(at(number), values(number, CHAT, SHOP))

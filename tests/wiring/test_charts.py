@@ -1,9 +1,8 @@
 """Where the values of charts come from: a Prometheus server, or the history when that fails."""
 
-import json
 import logging
 import re
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from urllib.parse import parse_qs
 
 import pytest
@@ -75,7 +74,7 @@ async def fake() -> AsyncIterator[tuple[FakeServer, str]]:
     app = web.Application()
     app.router.add_route("*", "/{path:.*}", made.handle)
     async with TestServer(app) as server:
-        yield made, f"http://127.0.0.1:{server.port}/base/"
+        yield made, str(server.make_url("/base/"))
 
 
 class Reports:
@@ -133,7 +132,7 @@ async def test_a_server_has_the_values(fake: tuple[FakeServer, str]) -> None:
     assert gateway and gateway.of(REQUESTS) == (None,) * 120
 
 
-WRONG = {
+WRONG: Mapping[str, Callable[[dict[str, str]], web.Response]] = {
     "status 503": lambda _: web.Response(status=503, text="overloaded"),
     "status 400: bad query <b>": lambda _: web.json_response({"status": "error", "error": "bad query <b>"}, status=400),
     "status 200": lambda _: web.Response(text="<html>a login page</html>", content_type="text/html"),
@@ -175,10 +174,12 @@ async def test_a_server_that_is_not_there_gives_way_too() -> None:
 async def test_odd_answers_are_no_values(fake: tuple[FakeServer, str]) -> None:
     server, url = fake
     made = Reports(Server(url=url))
-    for data in ({}, {"result": []}, {"result": [{}]}, {"result": [{"values": [None, [], 7]}]}, {"result": [None]}):
-        server.answer = lambda _, data=data: web.Response(
-            text=json.dumps({"status": "success", "data": data}), content_type="application/json"
-        )
+    for data in ("{}", '{"result": []}', '{"result": [{}]}', '{"result": [{"values": [null, [], 7]}]}', "[null]", "7"):
+
+        def answer(_: dict[str, str], text: str = f'{{"status": "success", "data": {data}}}') -> web.Response:
+            return web.Response(text=text, content_type="application/json")
+
+        server.answer = answer
         made.clock.advance(61)
         charts = await made.reports.now(CHAT, "hour")
         assert charts, data

@@ -62,8 +62,8 @@ class Instance:
         self.memory: dict[int, int | None] = {10: 2**20, 20: 2**21, 30: 2**22}
         self.points: list[tuple[float, Mapping[str, Mapping[str, float]]]] = []
         self.failing: Exception | None = None
-        monkeypatch.setattr(sampling, "cpu_by_session", lambda pids: {pid: self.cpu[pid] for pid in pids})
-        monkeypatch.setattr(sampling, "memory_by_session", lambda pids: {pid: self.memory[pid] for pid in pids})
+        monkeypatch.setattr(sampling, "cpu_by_session", self._cpu_of)
+        monkeypatch.setattr(sampling, "memory_by_session", self._memory_of)
         sources = Sources(
             asked=self._asked,
             replica_pages=self._replica_pages,
@@ -97,6 +97,12 @@ class Instance:
             for name, count in self.active.items()
         ]
         return ["\n".join(lines)]
+
+    def _cpu_of(self, pids: Sequence[int]) -> Mapping[int, float | None]:
+        return {pid: self.cpu[pid] for pid in pids}
+
+    def _memory_of(self, pids: Sequence[int]) -> Mapping[int, int | None]:
+        return {pid: self.memory[pid] for pid in pids}
 
     async def _replica_pages(self) -> Mapping[str, str | None]:
         return self.waiting

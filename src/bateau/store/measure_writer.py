@@ -91,7 +91,7 @@ class MeasureWriter(History):
         if self._ends_before(when_s):
             self._finish()
         self._chunk.add(when_s, rows)
-        records = []
+        records: list[bytes] = []
         if self._table != (services := tuple(rows)):
             self._tables, self._table = self._tables + 1, services
             records.append(table_record(self._tables, services))
