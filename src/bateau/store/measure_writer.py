@@ -2,8 +2,8 @@
 
 Called by wiring. `measures.py` beside it has the layout, and holds the invariants.
 
-Points are in memory at once. A disk that is full or hangs costs what could not be written, and only if the control
-plane ends before the hour is finished: a finished hour is written as a whole.
+Points are in memory at once. A disk that is full or hangs costs the points that could not be written, and only if the
+control plane ends before the hour is finished: a finished hour is written as a whole.
 """
 
 import logging
@@ -86,7 +86,7 @@ class MeasureWriter(History):
         return (*(each for each in self._finished if each.number not in known), *in_memory)
 
     def add(self, when_s: float, values: Mapping[str, Mapping[str, float]]) -> None:
-        """Add a point of all services: the values of each by the name of the measure. What is missing is unknown."""
+        """Add a point of all services: the values of each by the name of the measure. A missing value is unknown."""
         rows = {service: row_of(row) for service, row in values.items()}
         if self._ends_before(when_s):
             self._finish()
@@ -150,7 +150,7 @@ class MeasureWriter(History):
         if self._waiting.qsize() < _WAITING_MAX:
             self._waiting.put(work)
         else:
-            self._table = None  # the log has a gap: what comes next begins with its table
+            self._table = None  # the log has a gap: the next point begins with its table
 
     def _work(self) -> None:
         while (work := self._waiting.get()) is not None:

@@ -308,17 +308,9 @@ class LocalPlatform:
 
     async def metrics(self) -> str:
         """Return the Prometheus page."""
-        known = self.issuers.known()
-        return await metrics_page(
-            self.control,
-            self.plane,
-            self._story.counted,
-            self.filters,
-            self.accounts,
-            known,
-            self.measured.sampler.processes,
-            self.alerts.board().firing,
-        )
+        known, processes = self.issuers.known(), self.measured.sampler.processes
+        counted, filters, firing = self._story.counted, self.filters, self.alerts.board().firing
+        return await metrics_page(self.control, self.plane, counted, filters, self.accounts, known, processes, firing)
 
     async def close(self) -> None:
         """Release everything; the replicas continue unless they were stopped before."""

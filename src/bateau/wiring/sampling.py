@@ -51,7 +51,7 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What is measured. Each may raise, or return None for what is not known.
+    """The sources of all measures. Each may raise, or return None for an unknown value.
 
     `asked` returns the pages of the proxies, `replica_pages` those of replicas that have one. `tokens` returns the
     tokens of questions and of answers by model.
@@ -68,7 +68,7 @@ class Sources:
 
 @dataclass(frozen=True, slots=True)
 class _Look:
-    """Everything at one moment; None for what is not known. CPU time is by replica and process."""
+    """Everything at one moment; None for unknown values. CPU time is by replica and process."""
 
     when_s: float
     replicas: Sequence[Replica]
