@@ -35,7 +35,7 @@ async def test_a_stream_begins_with_all_parts_and_continues_with_those_that_chan
     await dashboard.sign_in()
     async with dashboard.stream("/") as events:
         first = await the_next(events, "parts")
-        assert set(first["parts"]) == {"summary", "problems", "services", "graph"}
+        assert set(first["parts"]) == {"summary", "alerts", "problems", "services", "graph"}
         dashboard.meter.figures = Figures(
             number=1, services={"app/shop": ServiceFigures(seconds=2, requests_per_s=41.6)}
         )

@@ -33,7 +33,7 @@ def cells(html: str, row: str) -> list[str]:
 @pytest.mark.parametrize(
     "path",
     [
-        *("/", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"),
+        *("/", "/alerts", "/timeline", "/services/app/shop", "/services/model/chat", "/services/gateway/envoy"),
         *("/usage", "/usage/30d/hour", "/usage/keys/ci", "/machines", "/policies"),
     ],
 )
@@ -129,6 +129,6 @@ async def test_problems_are_shown_with_their_fix() -> None:
     async with world(shop=app(colour="red")) as made:
         await made.until(lambda: made.status.problems)
         screen = overview.make(View(status=made.status, release=made.control.release), {})
-    html = screen.parts[1].text
+    html = next(each.text for each in screen.parts if each.id == "problems")
     assert "colour" in html
     assert "hidden" not in html

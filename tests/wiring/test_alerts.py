@@ -96,7 +96,7 @@ async def test_the_alerts_of_a_removed_service_end(tmp_path: Path):
         restarts(it, 3)
         await it.after(1)
         it.world.texts.remove("chat")
-        await it.world.until(lambda: [each.service for each in it.world.status.services] == ["app/shop"])
+        await it.world.until(lambda: [each.key for each in it.world.control.release.services] == ["app/shop"])
         await it.after(1)
         assert hook.told == [*LOOP]
 

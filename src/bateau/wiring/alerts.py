@@ -23,7 +23,7 @@ from bateau.control.alert_conditions import verdicts
 from bateau.control.alerting import alert_event, step
 from bateau.control.live_history import LiveHistory
 from bateau.control.naming import service_named
-from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Tested
+from bateau.domain.alert import TEST, Alert, AlertBoard, Silence, Trial
 from bateau.domain.alert_rules import RULES, Rule
 from bateau.domain.errors import ControlError
 from bateau.domain.event import Event
@@ -183,7 +183,7 @@ class Alerts:
         self._save()
         return ended
 
-    async def test(self) -> Sequence[Tested]:
+    async def test(self) -> Sequence[Trial]:
         """Send a test alert to every receiver, and return how that went."""
         now = self._clock.wall()
         alert = Alert(
@@ -199,7 +199,7 @@ class Alerts:
         )
         errors = await asyncio.gather(*(each.test(alert) for each in self.couriers))
         return [
-            Tested(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
+            Trial(receiver=each.receiver.name, error=error) for each, error in zip(self.couriers, errors, strict=True)
         ]
 
     def _tell(self, event: Event) -> None:
