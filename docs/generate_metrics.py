@@ -45,13 +45,12 @@ async def _sample_page() -> str:
     keeper = FakeKeeper()
     await keeper.start("app.shop.0", "app/shop", ProcessTemplate(revision="1", command=("true",)))
     runtime = LocalRuntime(keeper, ManualClock())
-    service = SimpleNamespace(service="gateway/envoy", replicas_wanted=1, replicas_ready=1)
     control = SimpleNamespace(
         observed=runtime.observe(),
         counts=Counts(),
         affinity=Affinity(),
+        snapshots=SimpleNamespace(latest=_status()),
         traffic=SimpleNamespace(affine={"chat": 2}),
-        snapshots=SimpleNamespace(latest=SimpleNamespace(services=(), gateway=service)),
         ports=SimpleNamespace(site=SimpleNamespace(runtime=runtime)),
     )
     events = CountedEvents()
@@ -64,11 +63,24 @@ async def _sample_page() -> str:
     accounts = SimpleNamespace(counters=SimpleNamespace(shown=sums), spans=spans)
     plane = cast("Any", _Plane(_envoy_sample()))
     instance = await metrics_page(
-        cast("Any", control), plane, events, filters, cast("Any", accounts), issuers, processes
+        cast("Any", control), plane, events, filters, cast("Any", accounts), issuers, processes, _alerts()
     )
     models = Page()
     add_llamacpp(models, "\n".join(f"{name} 1" for name in _known("llamacpp:")), model="chat", replica="model.chat.0")
     return instance + models.text()
+
+
+def _status() -> Any:
+    services = [
+        SimpleNamespace(service=service, state="Ready", replicas_wanted=1, replicas_ready=1)
+        for service in ("model/chat", "gateway/envoy")
+    ]
+    return SimpleNamespace(services=services[:1], gateway=services[1])
+
+
+def _alerts() -> Any:
+    alert = SimpleNamespace(name="BateauDrift", severity="warning", subject="model/chat", state="firing")
+    return [SimpleNamespace(alert=alert)]
 
 
 def _known(prefix: str) -> list[str]:

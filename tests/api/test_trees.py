@@ -8,6 +8,7 @@ import pytest
 from bateau.api import trees
 from bateau.api.encoding import encode
 from bateau.control.preview import Effect
+from bateau.domain.figures import Figures, ServiceFigures
 from bateau.domain.placement import ModelCapacity
 from bateau.domain.replica import Replica
 from bateau.domain.status import AffinityStatus, ServiceStatus, Status
@@ -19,6 +20,8 @@ from bateau.domain.status import AffinityStatus, ServiceStatus, Status
         (trees.AffinityTree, AffinityStatus),
         (trees.CapacityTree, ModelCapacity),
         (trees.EffectTree, Effect),
+        (trees.FigureTree, ServiceFigures),
+        (trees.FiguresTree, Figures),
         (trees.ReplicaTree, Replica),
         (trees.ServiceTree, ServiceStatus),
         (trees.StatusTree, Status),

@@ -13,7 +13,7 @@ from traffic.test_gateway import Installation, accepted, installed, traffic
 from traffic.test_gateway_keys import OTHER, SECRET, key
 from traffic.upstream import Handler, Upstream
 
-Counts = Mapping[tuple[str, str, str], float]
+Counts = Mapping[tuple[str, str, str], int]
 
 
 def says(text: str, kind: str = "application/json") -> Handler:
@@ -28,10 +28,10 @@ async def counts(at: Installation) -> Counts:
     url = f"http://127.0.0.1:{at.probes}/stats/prometheus?filter=bateau.usage_"
     async with aiohttp.ClientSession() as session, session.get(url) as answer:
         page = await answer.text()
-    return {
-        (name.removeprefix("envoy_bateau_usage_"), labels["key"], labels["route"]): float(value)
-        for name, labels, value in samples(page)
-    }
+    found: Counter[tuple[str, str, str]] = Counter()
+    for name, labels, value in samples(page):
+        found[name.removeprefix("envoy_bateau_usage_"), labels["key"], labels["route"]] += int(value)
+    return found
 
 
 async def opened(at: Installation, pod: Upstream) -> None:

@@ -15,9 +15,12 @@ CREATE = "/ui/usage"
 CI = "/ui/usage/keys/ci"
 
 
-async def post(dashboard: Served, path: str, *, headers: dict[str, str] | None = None, **fields: str) -> Answer:
-    form = {"csrf": await dashboard.csrf(), **fields}
-    return await dashboard.ask("POST", path, headers={"origin": ORIGIN} if headers is None else headers, data=form)
+async def post(dashboard: Served, path: str, **fields: str) -> Answer:
+    return await post_from(dashboard, path, {"origin": ORIGIN}, fields)
+
+
+async def post_from(dashboard: Served, path: str, headers: dict[str, str], fields: dict[str, str]) -> Answer:
+    return await dashboard.ask("POST", path, headers=headers, data={"csrf": await dashboard.csrf(), **fields})
 
 
 def secret_in(answer: Answer) -> str:
@@ -114,7 +117,7 @@ async def test_a_change_needs_the_origin_and_the_token_of_the_session(dashboard:
     await dashboard.sign_in()
     for path, fields in ((CREATE, {"name": "mine"}), (CI, {"action": "revoke", "confirmed": "ci"})):
         for headers in ({}, {"origin": "http://evil.example"}, {"origin": "null"}, {"origin": "http://127.0.0.1:9"}):
-            assert (await post(dashboard, path, headers=headers, **fields)).status == 403
+            assert (await post_from(dashboard, path, headers, fields)).status == 403
         for token in ("", "guessed"):
             answer = await dashboard.ask("POST", path, headers={"origin": ORIGIN}, data={**fields, "csrf": token})
             assert answer.status == 403

@@ -129,6 +129,6 @@ async def test_problems_are_shown_with_their_fix() -> None:
     async with world(shop=app(colour="red")) as made:
         await made.until(lambda: made.status.problems)
         screen = overview.make(View(status=made.status, release=made.control.release), {})
-    html = next(each.text for each in screen.parts if each.id == "problems")
+    html = next(each for each in screen.parts if each.id == "problems").text
     assert "colour" in html
     assert "hidden" not in html

@@ -9,13 +9,23 @@ import socket
 from collections.abc import Mapping
 from pathlib import Path
 
-from bateau.api.trees import PreviewTree, RollbackTree, StatusTree, is_preview, is_rollback, is_status
+from bateau.api.trees import (
+    FiguresTree,
+    PreviewTree,
+    RollbackTree,
+    StatusTree,
+    is_figures,
+    is_preview,
+    is_rollback,
+    is_status,
+)
 from bateau.domain.errors import ControlError
 from bateau.kit.json_value import JsonObject, ReadObject, object_at, text_at
 
 _TIMEOUT_S = 10.0
 _TEST_S = 30.0
 _REFUSED = 400
+_NO_PATH = 404
 
 
 class ApiClient:
@@ -33,6 +43,13 @@ class ApiClient:
         query = "" if after is None else f"?after={after}&wait={wait_s:g}"
         tree = self._ask("GET", f"/v1/status{query}", patience_s=wait_s)
         if not is_status(tree):
+            raise self._not_understood()
+        return tree
+
+    def figures(self) -> FiguresTree:
+        """Return what each service does now, in numbers. Raises ControlError."""
+        tree = self._ask("GET", "/v1/figures")
+        if not is_figures(tree):
             raise self._not_understood()
         return tree
 
@@ -111,6 +128,8 @@ class ApiClient:
         except ValueError as error:
             says = f"the control plane of {self._instance} gave an answer that is not JSON (status {status})"
             raise ControlError(says, hint="`bateau logs control` shows what it does") from error
+        if status == _NO_PATH:
+            raise self._not_understood()
         if status >= _REFUSED:
             raise ControlError(text_at(tree, "error"), hint=text_at(tree, "hint") or None)
         return tree

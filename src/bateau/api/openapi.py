@@ -22,6 +22,7 @@ from bateau.api.requests import (
     SilenceRequest,
     UnsilenceRequest,
 )
+from bateau.domain.figures import Figures
 from bateau.domain.status import Status
 from bateau.kit.json_value import JsonObject
 from bateau.kit.schema_docs import object_schema
@@ -73,6 +74,14 @@ def openapi() -> JsonObject:
                 "get": {
                     "summary": "Every new snapshot, as Server-Sent Events.",
                     "responses": {"200": {"description": "Events.", "content": {"text/event-stream": {}}}},
+                }
+            },
+            "/v1/figures": {
+                "get": {
+                    "summary": "Requests, errors, tokens, memory and CPU of each service in the last 30 seconds.",
+                    "responses": {
+                        "200": _json("The figures by service; null is not known.", _schema(Figures, schemas))
+                    },
                 }
             },
             "/v1/preview": _post("Show the effect of other specs on the running services.", PreviewRequest),

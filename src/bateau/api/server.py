@@ -20,10 +20,12 @@ from aiohttp import web
 
 from bateau.api.alert_routes import AlertDesk, alert_routes
 from bateau.api.dashboard_links import Dashboard, link_routes
+from bateau.api.figure_routes import figure_routes
 from bateau.api.operations import BODY_BYTES_MAX, Handler, Operator, guarded, routes
 from bateau.api.status_routes import status_routes
 from bateau.control.snapshots import Snapshots
 from bateau.domain.errors import ControlError
+from bateau.ports.meter import Meter
 from bateau.ports.webhook import Webhook
 
 _GATEWAY_HEADER: Final = "x-bateau-gateway"
@@ -43,6 +45,7 @@ class ApiServer:
         webhooks: Mapping[str, Webhook] | None = None,
         operator: Operator | None = None,
         dashboard: Dashboard | None = None,
+        meter: Meter | None = None,
         alerts: AlertDesk | None = None,
     ) -> None:
         self._socket = socket
@@ -52,6 +55,7 @@ class ApiServer:
         self._webhooks = webhooks or {}
         self._operator = operator
         self._dashboard = dashboard
+        self._meter = meter
         self._alerts = alerts
         self._runner: web.AppRunner | None = None
         self._site: web.UnixSite | None = None
@@ -66,6 +70,8 @@ class ApiServer:
         app = web.Application(client_max_size=BODY_BYTES_MAX, middlewares=[guarded, _passed])
         if self._operator:
             app.add_routes(routes(self._operator))
+        if self._meter:
+            app.add_routes(figure_routes(self._meter))
         if self._alerts:
             app.add_routes(alert_routes(self._alerts))
         if self._dashboard:

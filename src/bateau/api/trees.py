@@ -106,6 +106,26 @@ class StatusTree(TypedDict):
     specsRejected: bool
 
 
+class FigureTree(TypedDict):
+    """The JSON of domain.figures.ServiceFigures."""
+
+    seconds: float
+    requestsPerS: float | None
+    errors: float | None
+    firstTokenSP95: float | None
+    tokensPerS: float | None
+    tokensMissing: bool
+    memoryBytes: int | None
+    cpuCores: float | None
+
+
+class FiguresTree(TypedDict):
+    """The JSON of domain.figures.Figures."""
+
+    number: int
+    services: dict[str, FigureTree]
+
+
 class RowTree(TypedDict):
     """One line of a plan, in its three columns and with its sign."""
 
@@ -149,6 +169,11 @@ class RollbackTree(TypedDict):
 def is_status(tree: object) -> TypeGuard[StatusTree]:
     """Return whether this is a status. Its parts are those of the control plane, and are not checked."""
     return is_object(tree) and {"number", "services", "gateway"} <= tree.keys()
+
+
+def is_figures(tree: object) -> TypeGuard[FiguresTree]:
+    """Return whether these are figures."""
+    return is_object(tree) and {"number", "services"} <= tree.keys() and is_object(tree["services"])
 
 
 def is_preview(tree: object) -> TypeGuard[PreviewTree]:

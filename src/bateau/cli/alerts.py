@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bateau.cli.alert_exports import rules
 from bateau.cli.exit_codes import EXIT_WORLD_FAILED
+from bateau.cli.monitors import monitors
 from bateau.cli.options import Period, json_option, name_option
 
 if TYPE_CHECKING:
@@ -19,6 +21,10 @@ def command() -> None:
     Alerts about errors, latency, restarts, memory, disks, certificates and more are on by default. Environment
     variables of `bateau up` say where they are delivered to.
     """
+
+
+command.add_command(rules)
+command.add_command(monitors)
 
 
 @command.command("list")

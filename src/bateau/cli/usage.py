@@ -2,11 +2,12 @@
 
 import os
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 import click
 
-from bateau.cli.options import Period, json_option, name_option
+from bateau.cli.options import Period, directory_option, environment_option, json_option, name_option
 from bateau.domain.used import By
 
 if TYPE_CHECKING:
@@ -21,15 +22,31 @@ if TYPE_CHECKING:
 )
 @click.option("--csv", "as_csv", is_flag=True, help="Print CSV.")
 @click.option("--check", "checks", is_flag=True, help="Compare the sums with the counters of the running engines.")
+@environment_option("The environment whose clusters are asked.")
+@directory_option
 @name_option
 @json_option
-def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json: bool) -> None:
+@click.pass_context
+def command(
+    context: click.Context,
+    by: By,
+    last: float,
+    as_csv: bool,
+    checks: bool,
+    environment: str | None,
+    directory: Path,
+    name: str,
+    *,
+    as_json: bool,
+) -> int:
     """Sum the requests, tokens and costs of the endpoint by key, owner, model, day or hour (UTC).
 
     Each request is counted once, whether it was a stream or not. If its client has left before the end, or its gateway
     was killed, its tokens are estimated, and the sums say for how many. A request whose answer does not say its tokens
     is counted as unknown and not as 0, and so are costs that no model declares. It needs no running instance; `--check`
     does.
+
+    With `--env`, the sums are those of the gateways on the clusters since they have started, by key or model.
     """
     from bateau.api.encoding import encode
     from bateau.api.usage_json import usage_csv, usage_json, usage_rows
@@ -39,9 +56,11 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     from bateau.kit.rfc3339 import rfc3339
     from bateau.wiring.usage import PATIENCE_S, ledger_of, owners_of, rate_file_of
 
+    if environment is not None:
+        return _of_clusters(context, environment, directory, by, as_json=as_json)
     if checks:
         _check(name, as_json=as_json)
-        return
+        return 0
     now = time.time()
     ledger = ledger_of(name, os.environ)
     cut_before = _gateways_began(_status(name), now - PATIENCE_S)
@@ -51,7 +70,7 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     if as_json:
         since, until = rfc3339(now - last), rfc3339(now)
         click.echo(encode(usage_json(found, by, since=since, until=until, damaged=ledger.damaged)))
-        return
+        return 0
     if as_csv:
         click.echo(usage_csv(found, by), nl=False)
     elif found.by:
@@ -60,6 +79,20 @@ def command(by: By, last: float, as_csv: bool, checks: bool, name: str, as_json:
     else:
         click.echo("no request in this time", err=True)
     _tell_damage(ledger.damaged)
+    return 0
+
+
+def _of_clusters(context: click.Context, environment: str, directory: Path, by: By, *, as_json: bool) -> int:
+    from bateau.cli.cluster_usage import show_usage
+
+    given = click.core.ParameterSource.COMMANDLINE
+    options = {"last": "--last", "as_csv": "--csv", "checks": "--check", "name": "--name"}
+    for parameter, option in options.items():
+        if context.get_parameter_source(parameter) is given:
+            raise click.UsageError(f"{option} is for this machine: gateways of clusters count from their start on")
+    if by not in ("key", "model"):
+        raise click.UsageError(f"gateways of clusters count by key and model, and not by {by}")
+    return show_usage(environment, directory, by, as_json=as_json)
 
 
 def _check(name: str, *, as_json: bool) -> None:

@@ -1,6 +1,7 @@
 """From texts to workloads: read, hydrate and judge. The walk continues to the units of a site.
 
-Called by cli.check, control, ui.pages.policies_page, ui.reports and wiring. Pure: a value in, a value out.
+Called by cli.alert_exports, cli.check, control, ui.pages.policies_page, ui.reports and wiring. Pure: a value in, a
+value out.
 
 Invariant: an error in the specs gives no steps at all. A service whose model is not here yet, or that does not fit, is
 left as it is and does not block any other service. Held by tests/control/test_texts.py and

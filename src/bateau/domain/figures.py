@@ -1,6 +1,6 @@
-"""What each service does now, in numbers: requests, errors, the time to the first token, tokens and memory.
+"""What each service does now, in numbers: requests, errors, the time to the first token, tokens, memory and CPU.
 
-Made by wiring.figures; shown by ui.
+Made by wiring.figures; shown by ui, and by cli through api.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,8 @@ class ServiceFigures:
 
     `errors` is the share of the requests with a status of 400 or more, None if there were no requests.
     `first_token_s_p95` is estimated from the buckets of a histogram. `tokens_per_s` counts generated tokens once their
-    answer has ended; with `tokens_missing`, some answers did not say theirs. `memory_bytes` is that of all replicas.
+    answer has ended; with `tokens_missing`, some answers did not say theirs. `memory_bytes` and `cpu_cores` are those
+    of all replicas.
     """
 
     seconds: float = field(default=0.0, compare=False)
@@ -23,6 +24,7 @@ class ServiceFigures:
     tokens_per_s: float | None = None
     tokens_missing: bool = False
     memory_bytes: int | None = None
+    cpu_cores: float | None = None
 
 
 UNKNOWN = ServiceFigures()

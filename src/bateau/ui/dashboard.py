@@ -14,6 +14,7 @@ from typing import Final
 import htpy as h
 from aiohttp import web
 
+from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import alert_actions
 from bateau.ui.assets import assets
 from bateau.ui.frame import ROOT, document, message
@@ -25,7 +26,6 @@ from bateau.ui.page import Page
 from bateau.ui.pages import PAGES
 from bateau.ui.reports import InstanceReporter
 from bateau.ui.sessions import Role, Sessions
-from bateau.wiring.figures import meter_of
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.logs import logs_of
 from bateau.wiring.recent_events import RecentEvents
@@ -74,13 +74,14 @@ class Dashboard:
         session = session_of(request)
         path = "/" + request.match_info["path"]
         found = _page_at(path)
-        view = await self._instance.view(session.role, *((found[0].needs, found[1]) if found else ()))
+        view = await self._instance.view(session.role, found[0].needs if found else (), found[1] if found else {})
         if view is None:
             raise RefusedError(HTTPStatus.SERVICE_UNAVAILABLE, "Starting", "The control plane starts. Load this again.")
-        screen, parts = self._made.of(found[0], path, found[1], view) if found else (None, dict[str, str]())
-        if screen is None:
+        known = self._made.of(found[0], path, found[1], view) if found else None
+        if known is None or known.screen is None:
             raise web.HTTPNotFound
-        response = page(document(screen, parts, path=path, status=view.status, session=session))
+        shown = document(known.screen, known.parts, path=path, status=view.status, session=session, have=known.digest)
+        response = page(shown)
         response.enable_compression()
         return response
 
@@ -104,7 +105,9 @@ class Dashboard:
 
         self._streams += 1
         try:
-            await Stream(self._instance, self._made, path=path, page=found[0], given=found[1]).run(send, role)
+            have = request.query.get("have", "")
+            stream = Stream(self._instance, self._made, path=path, page=found[0], given=found[1], have=have)
+            await stream.run(send, role)
         except ConnectionError:
             pass  # the browser has gone
         finally:
@@ -148,13 +151,13 @@ class Dashboard:
         return response
 
 
-def dashboard_of(platform: LocalPlatform) -> Dashboard:
-    """Return the dashboard of an instance of this machine."""
+def dashboard_of(platform: LocalPlatform, meter: Meter) -> Dashboard:
+    """Return the dashboard of an instance of this machine. It shares its meter with the control API."""
     where = platform.settings.paths
     instance = Instance(
         snapshots=platform.control.snapshots,
         release=lambda: platform.control.release,
-        meter=meter_of(platform),
+        meter=meter,
         logs=logs_of(where),
         needs_key=platform.keys.are_needed,
         restart=platform.restart,

@@ -22,8 +22,13 @@ ROOT: Final = "/ui"
 CSRF_FIELD: Final = "csrf"
 
 
-def document(screen: Screen, parts: Mapping[str, str], *, path: str, status: Status, session: Session) -> str:
-    """Return a page as HTML. `parts` are those of the screen, as text that is escaped already."""
+def document(
+    screen: Screen, parts: Mapping[str, str], *, path: str, status: Status, session: Session, have: str = ""
+) -> str:
+    """Return a page as HTML. `parts` are those of the screen, as text that is escaped already.
+
+    `have` is their digest; empty if they are not those of the live page.
+    """
     at = f"{status.instance}{f' · {status.environment}' if status.environment else ''}"
     return _html(
         f"{screen.title} · {status.instance} · Bateau",
@@ -42,7 +47,14 @@ def document(screen: Screen, parts: Mapping[str, str], *, path: str, status: Sta
             ],
             h.div("#stale.stale", role="alert", hidden=True),
             h.noscript[h.p(".stale")["This page shows one moment: it needs JavaScript to stay up to date."]],
-            h.main("#main", tabindex="-1", data_live=f"{ROOT}/live", data_path=path, data_csrf=session.token)[
+            h.main(
+                "#main",
+                tabindex="-1",
+                data_live=f"{ROOT}/live",
+                data_path=path,
+                data_have=have,
+                data_csrf=session.token,
+            )[
                 Markup("".join(parts.values()))  # noqa: S704 - made by htpy, which has escaped it
             ],
             (h.input(type="hidden", name=CSRF_FIELD, value=session.token, form=each) for each in screen.forms),
@@ -78,6 +90,7 @@ def _html(title: str, body: h.Node, *, scripts: Sequence[str] = (), refresh: str
         h.link(rel="stylesheet", href=address("ui.css")),
         h.link(rel="stylesheet", href=address("alerts.css")),
         h.link(rel="stylesheet", href=address("pages.css")),
+        h.link(rel="stylesheet", href=address("charts.css")),
         h.script(src=address("theme.js")),
         (h.script(src=address(each), defer=True) for each in scripts),
     ]

@@ -6,7 +6,6 @@ Called by ui.dashboard, ui.key_actions and ui.live.
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Protocol
 
 from markupsafe import Markup
 
@@ -16,20 +15,14 @@ from bateau.domain.figures import Figures
 from bateau.domain.release import Release
 from bateau.domain.timeline import Entry
 from bateau.kit.latest import Latest
+from bateau.kit.refreshed import Refreshed
 from bateau.ports.logs import Logs
+from bateau.ports.meter import Meter
 from bateau.ui.alert_actions import AlertDesk, NoAlerts
 from bateau.ui.page import View
 from bateau.ui.reports import Need, NoReporter, Reporter
 from bateau.ui.sessions import Role
 from bateau.wiring.keys import Keys
-
-
-class Meter(Protocol):
-    """Measures the services while someone watches."""
-
-    async def now(self) -> Figures:
-        """Return the latest figures. They are measured again if they are older than some seconds."""
-        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,13 +43,19 @@ class Instance:
 
     keys: Keys
     reporter: Reporter = field(default_factory=NoReporter)
+    # Figures are measured for longer than a page may take.
+    _figures: Refreshed[Figures] = field(init=False, repr=False)
     _kept: dict[str, Latest[Markup]] = field(default_factory=dict[str, Latest[Markup]], repr=False)
+
+    def __post_init__(self) -> None:
+        """Measure from now on whenever a view is asked for."""
+        object.__setattr__(self, "_figures", Refreshed(self.meter.now))
 
     async def view(
         self, role: Role, needs: tuple[Need, ...] = (), given: Mapping[str, str] = MappingProxyType({})
     ) -> View | None:
         """Return what a page may show now; None while the control plane starts. `needs` and `given` are its own."""
-        figures, status = await self.meter.now(), self.snapshots.latest
+        figures, status = await self._figures.now() or Figures(), self.snapshots.latest
         if status is None:
             return None
         return View(

@@ -52,7 +52,7 @@ def _row(each: KeyUse) -> h.Element:
 
 
 def _gone(name: str) -> h.Element:
-    return h.tr[
+    return h.tr(id=f"gone-{name}")[
         h.th(scope="row")[safe(name)],
         h.td(data_name="State")[state("revoked")],
         h.td(colspan=str(len(FIELDS) - 2))[_note("requests of this time have used it; the key no longer exists")],

@@ -1,6 +1,6 @@
 """Place the nodes of a graph in layers, so that edges go from left to right and cross each other rarely.
 
-Called by ui.graph. Pure: the same graph gives the same places, whatever the order of its edges.
+Called by ui.picture. Pure: the same graph gives the same places, whatever the order of its edges.
 
 Source: Sugiyama, Tagawa, Toda, "Methods for visual understanding of hierarchical system structures" (1981): layers by
 the longest path, then a few sweeps by the mean place of the neighbours.

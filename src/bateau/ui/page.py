@@ -79,13 +79,15 @@ class View:
 class Part:
     """A part of a page. `make` returns an element with the id `id`. If the part is `live`, it is sent when it changes.
 
-    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones.
+    With `of`, it depends on nothing but these objects, and is not made again while they are the same ones. `rows` is
+    the id of the body of its table, each of whose rows has an id: if only rows change, only these are sent.
     """
 
     id: str
     make: Callable[[], Renderable]
     live: bool = True
     of: tuple[object, ...] = ()
+    rows: str | None = None
 
     @property
     def text(self) -> str:

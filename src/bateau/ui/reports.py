@@ -6,18 +6,21 @@ Called by ui.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime
-from typing import Final, Literal, Protocol, cast
+from typing import Final, Literal, Protocol
 
 from bateau.control.key_report import KeysReport
 from bateau.control.path import Written
+from bateau.domain.charts import Charts
 from bateau.domain.usage_report import LASTS, Last, UsageReport
+from bateau.kit.refreshed import Refreshed
+from bateau.wiring.charts import charts_of
 from bateau.wiring.key_reports import KeyReports
 from bateau.wiring.local import LocalPlatform
 from bateau.wiring.machine_reports import MachineReport, MachineReports
 from bateau.wiring.usage import Owners
 from bateau.wiring.usage_reports import UsageReports
 
-Need = Literal["keys", "machine", "specs", "usage"]
+Need = Literal["charts", "keys", "machine", "specs", "usage"]
 _LAST: Final[Last] = "24h"
 
 
@@ -31,6 +34,7 @@ class Reports:
     usage: UsageReport | None = None
     keys: KeysReport | None = None
     machine: MachineReport | None = None
+    charts: Charts | None = None
     written: Written | None = None
     today: date | None = None
 
@@ -65,16 +69,19 @@ class InstanceReporter:
             gateways=lambda: [each.pid for each in control.observed.replicas if each.service in control.planes.proxies],
         )
         self._keys = KeyReports(platform.keys, platform.budgets, platform.clock)
+        self._charts = charts_of(platform)
         disks = {"state and logs": where.state, "models": where.cache, "specs": platform.settings.directory}
-        self._machine = MachineReports(control, platform.clock, disks)
+        self._machine = Refreshed(MachineReports(control, platform.clock, disks).now)
 
     async def of(self, needs: tuple[Need, ...], given: Mapping[str, str]) -> Reports:
         """Return what a page needs."""
+        service = f"{given['kind']}/{given['name']}" if "charts" in needs else ""
         last = given.get("last", _LAST)
         return Reports(
-            usage=self._usage.now(cast("Last", last)) if "usage" in needs and last in LASTS else None,
+            usage=self._usage.now(last) if "usage" in needs and last in LASTS else None,
             keys=await self._keys.now() if "keys" in needs else None,
             machine=await self._machine.now() if "machine" in needs else None,
+            charts=await self._charts.now(service, given.get("span", "hour")) if service else None,
             written=self._platform.control.desired.written if "specs" in needs else None,
             today=datetime.fromtimestamp(self._platform.clock.wall(), UTC).date() if "specs" in needs else None,
         )

@@ -1,6 +1,6 @@
 """Figures and states as people read them.
 
-Called by ui.
+Called by cli.graph_forms, cli.top_rows and ui.
 
 Invariant: an unknown figure is shown as unknown, and never as 0. Held by
 tests/ui/test_pages.py::test_unknown_figures_are_shown_as_unknown.

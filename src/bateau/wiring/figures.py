@@ -1,9 +1,9 @@
 """Measure what each service does, while someone watches.
 
-Called by ui.dashboard and wiring.sampling.
+Called by cli.up, wiring.charts and wiring.sampling.
 
 The gateway's counters give requests, errors and the time to the first token; those of the ledger give tokens; the
-processes of replicas give memory.
+processes of replicas give memory and CPU.
 
 Invariant: while nobody asks, nothing is measured. Held by
 tests/wiring/test_figures.py::test_nothing_is_measured_while_nobody_asks.
@@ -21,9 +21,11 @@ from bateau.domain.figures import Figures, ServiceFigures
 from bateau.domain.replica import Replica
 from bateau.domain.usage_counters import OTHER
 from bateau.domain.workload import Workload
+from bateau.observe.cpu import cpu_by_session
 from bateau.observe.memory import memory_by_session
 from bateau.observe.metrics import samples
 from bateau.ports.clock import Clock
+from bateau.wiring.cpu_use import CpuUse
 
 if TYPE_CHECKING:
     from bateau.wiring.local import LocalPlatform
@@ -135,6 +137,8 @@ class ServiceMeter:
         self._seen: deque[tuple[float, Counters]] = deque()
         self._memory: Mapping[str, int | None] = {}
         self._memory_at: float | None = None
+        self._cpu = CpuUse(WINDOW_S)
+        self._cores: Mapping[str, float | None] = {}
         self._latest = Figures()
         self._measured_at: float | None = None
         self._lock = asyncio.Lock()
@@ -152,11 +156,17 @@ class ServiceMeter:
         if self._memory_at is None or now - self._memory_at >= MEMORY_S:
             self._memory = await asyncio.to_thread(_memory, self._replicas())
             self._memory_at = now
+        replicas = self._replicas()
+        seconds = await asyncio.to_thread(cpu_by_session, [each.pid for each in replicas if each.pid])
+        self._cpu.add(now, replicas, seconds)
+        self._cores = self._cpu.cores()
         pages = await self._asked(f"/stats/prometheus?filter={_FILTER}")
         first, last = self._window(now, pages)
         services = {each.key: self._of(each, first, last) for each in self._services()}
         services |= {
-            name: ServiceFigures(memory_bytes=self._memory[name]) for name in self._memory if name not in services
+            name: ServiceFigures(memory_bytes=self._memory.get(name), cpu_cores=self._cores.get(name))
+            for name in {**self._memory, **self._cores}
+            if name not in services
         }
         if services != self._latest.services:
             self._latest = Figures(number=self._latest.number + 1, services=services)
@@ -183,9 +193,9 @@ class ServiceMeter:
     def _of(
         self, each: Workload, first: tuple[float, Counters] | None, last: tuple[float, Counters] | None
     ) -> ServiceFigures:
-        memory = self._memory.get(each.key)
+        memory, cores = self._memory.get(each.key), self._cores.get(each.key)
         if first is None or last is None:
-            return ServiceFigures(memory_bytes=memory)
+            return ServiceFigures(memory_bytes=memory, cpu_cores=cores)
         (began, before), (ended, after) = first, last
         seconds = ended - began
         routes = routes_of(each)
@@ -203,6 +213,7 @@ class ServiceMeter:
             tokens_per_s=tokens,
             tokens_missing=bool(missing),
             memory_bytes=memory,
+            cpu_cores=cores,
         )
 
 

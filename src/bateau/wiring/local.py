@@ -1,7 +1,7 @@
 """Put the control plane of one machine together from its real parts.
 
-Called by cli, ui.dashboard, ui.reports, wiring.chores, wiring.figures and wiring.measures. The only place, with its
-neighbours, that knows the concrete adapters.
+Called by cli, ui.dashboard, ui.reports and wiring. The only place, with its neighbours, that knows the concrete
+adapters.
 """
 
 import logging
@@ -50,6 +50,7 @@ from bateau.wiring.measures import Measured
 from bateau.wiring.metrics import metrics_page
 from bateau.wiring.otlp import collector_of
 from bateau.wiring.paths import Paths, lock_holder, paths
+from bateau.wiring.prometheus_server import TOKEN_VARIABLE, Server
 from bateau.wiring.reading import WorkerReader
 from bateau.wiring.remote import Access, check_access, remote_of, remote_url
 from bateau.wiring.repository import FollowedRepository, following_of
@@ -76,7 +77,7 @@ class Settings:
     With `open_to_all`, nobody needs a key, even if there are some; with `require_keys`, everybody does, even before
     there are any. `access` is about other machines, which reach the
     endpoint only if `listen` is beyond loopback; then this machine reaches it at the same port of 127.0.0.1.
-    Models may need `memory_bytes` together, None: as much as the machine has.
+    Models may need `memory_bytes` together, None: as much as the machine has. `prometheus` has the charts.
     """
 
     instance: str
@@ -91,6 +92,7 @@ class Settings:
     open_to_all: bool = False
     require_keys: bool = False
     access: Access = field(default_factory=Access)
+    prometheus: Server | None = None
     default_texts: Mapping[str, str] = field(default_factory=dict[str, str])
     environ: Mapping[str, str] = field(default_factory=lambda: dict(os.environ))
 
@@ -226,7 +228,7 @@ class LocalPlatform:
         self.accounts = Accounts(
             where, ledger, keys, control=self.control, budgets=budgets, clock=self.clock, spans=spans
         )
-        self.measured = Measured(self)
+        self.measured = Measured(self, token=secret(TOKEN_VARIABLE))
         self.alerts.history = self.measured.history
 
     async def open(self) -> None:
@@ -307,9 +309,15 @@ class LocalPlatform:
     async def metrics(self) -> str:
         """Return the Prometheus page."""
         known = self.issuers.known()
-        processes = self.measured.sampler.processes
         return await metrics_page(
-            self.control, self.plane, self._story.counted, self.filters, self.accounts, known, processes
+            self.control,
+            self.plane,
+            self._story.counted,
+            self.filters,
+            self.accounts,
+            known,
+            self.measured.sampler.processes,
+            self.alerts.board().firing,
         )
 
     async def close(self) -> None:

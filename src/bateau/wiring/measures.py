@@ -4,6 +4,7 @@ Called by wiring.local.
 """
 
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,9 +32,12 @@ def measure_reader(paths: Paths) -> MeasureReader:
 
 
 class Measured:
-    """The history of the instance of this process, and what writes it. `sampler` measures the services."""
+    """The history of the instance of this process, and what writes it. `sampler` measures the services.
 
-    def __init__(self, platform: "LocalPlatform") -> None:
+    `server` is a Prometheus server that has the measures, too, which may need a `token`.
+    """
+
+    def __init__(self, platform: "LocalPlatform", *, token: str | None) -> None:
         clock, control, counters = platform.clock, platform.control, platform.accounts.counters
 
         def tokens() -> tuple[dict[str, int], dict[str, int]] | None:
@@ -56,6 +60,8 @@ class Measured:
             gateways=lambda: frozenset(control.planes.proxies),
         )
         self.history = MeasureWriter(measures_path(platform.settings.paths), clock.wall)
+        server = platform.settings.prometheus
+        self.server = replace(server, token=token) if server else None
         self.sampler = Sampler(clock, sources, self.history)
 
     def close(self) -> None:

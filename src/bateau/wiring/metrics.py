@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from bateau import __version__
 from bateau.control.loop import Control
+from bateau.domain.alert import Shown
 from bateau.domain.issuer import SigningKeys
 from bateau.domain.replica import Replica, ReplicaState
 from bateau.domain.status import Status
@@ -17,6 +18,7 @@ from bateau.observe.metrics import Page, add_envoy, add_llamacpp
 from bateau.observe.usage_metrics import add_spans, add_usage
 from bateau.traffic.envoy import EnvoyPlane
 from bateau.wiring.accounts import Accounts
+from bateau.wiring.alert_metrics import add_alerts, add_states
 from bateau.wiring.filters import Filters
 from bateau.wiring.sampling import Processes
 
@@ -34,8 +36,12 @@ async def metrics_page(
     accounts: Accounts,
     signing_keys: Mapping[str, SigningKeys],
     processes: Processes,
+    alerts: Sequence[Shown] = (),
 ) -> str:
-    """Return the Prometheus page of an instance. `signing_keys` are those of issuers, by name."""
+    """Return the Prometheus page of an instance. `signing_keys` are those of issuers, by name.
+
+    `alerts` are those that are shown.
+    """
     page = Page()
     page.add("bateau_build_info", {"version": __version__}, 1, kind="gauge", says="Version of the control plane.")
     page.add(
@@ -52,6 +58,8 @@ async def metrics_page(
     _add_affinity(page, control)
     _add_events(page, events)
     _add_issuers(page, signing_keys)
+    add_states(page, control.snapshots.latest)
+    add_alerts(page, alerts)
     add_usage(page, accounts.counters.shown)
     if accounts.spans:
         add_spans(page, accounts.spans.outcomes, failed_exports=accounts.spans.failed_exports)

@@ -1,6 +1,6 @@
 """Log the failures of something that is tried again and again: each once, until it changes or is over.
 
-Called by wiring.chores, wiring.feed and wiring.sampling.
+Called by wiring.
 """
 
 import logging

@@ -1,6 +1,6 @@
 """Have Envoy count and time requests, without a log or Python: by route and status, and usage by key and route.
 
-Called by traffic.envoy.listener.
+Called by traffic.envoy.listener. observe.gateway_usage reads the counters of usage.
 
 The label is the name of the route, not the model name in the request, so that clients cannot create new series. That of
 the key is the name of a key that exists.
@@ -18,16 +18,17 @@ from bateau.traffic.envoy.replies import status_filter
 from bateau.traffic.envoy.usage import a_model_was_read
 
 _ROUTE: Final[ReadObject] = {"name": "route", "value_format": "%ROUTE_NAME%"}
+_CODE: Final[ReadObject] = {"name": "code", "value_format": "%RESPONSE_CODE%"}
 _KEY: Final[ReadObject] = {"name": "key", "value_format": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:key)%"}
 # As `usage.lua` names its sums.
 _SUMS: Final = ("tokens_in", "tokens_cached", "tokens_out")
-USAGE: Final = "usage_"
+_USAGE: Final = "usage_"
 
 
 def request_counters() -> list[ReadObject]:
     """Return the access logs that count and time requests by route."""
     requests = {
-        "stat": {"name": "requests", "tags": [_ROUTE, {"name": "code", "value_format": "%RESPONSE_CODE%"}]},
+        "stat": {"name": "requests", "tags": [_ROUTE, _CODE]},
         "value_fixed": 1,
     }
     duration = _histogram("request_duration", "%DURATION%")
@@ -44,16 +45,15 @@ def usage_counters() -> list[ReadObject]:
 
     Tokens are those that the answer says at its end.
     """
-    tags = [_KEY, _ROUTE]
 
-    def counter(name: str, value: ReadObject) -> ReadObject:
-        return {"stat": {"name": f"{USAGE}{name}", "tags": tags}, **value}
+    def counter(name: str, value: ReadObject, *more: ReadObject) -> ReadObject:
+        return {"stat": {"name": f"{_USAGE}{name}", "tags": [_KEY, _ROUTE, *more]}, **value}
 
     tokens = [counter(name, {"value_format": f"%DYNAMIC_METADATA({METADATA_NAMESPACE}:{name})%"}) for name in _SUMS]
     one: ReadObject = {"value_fixed": 1}
     uncounted = _all_of(status_filter(200), a_model_was_read(), _has_tokens(is_so=False))
     return [
-        {**_stats_log({"counters": [counter("requests", one)]}), "filter": a_model_was_read()},
+        {**_stats_log({"counters": [counter("requests", one, _CODE)]}), "filter": a_model_was_read()},
         {**_stats_log({"counters": tokens}), "filter": _all_of(a_model_was_read(), _has_tokens(is_so=True))},
         {**_stats_log({"counters": [counter("requests_without_tokens", one)]}), "filter": uncounted},
     ]

@@ -14,6 +14,8 @@ from typing import Final
 
 _TYPES: Final = {
     "ui.css": "text/css; charset=utf-8",
+    "charts.css": "text/css; charset=utf-8",
+    "charts.js": "text/javascript; charset=utf-8",
     "alerts.css": "text/css; charset=utf-8",
     "alerts.js": "text/javascript; charset=utf-8",
     "pages.css": "text/css; charset=utf-8",

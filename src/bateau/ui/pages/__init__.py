@@ -19,7 +19,8 @@ from bateau.ui.pages import (
 
 PAGES: Final = (
     Page(path="/", name="Overview", make=overview.make),
-    Page(path="/services/{kind}/{name}", name=None, make=service_page.make, needs=("usage",)),
+    Page(path="/services/{kind}/{name}", name=None, make=service_page.make, needs=("charts", "usage")),
+    Page(path="/services/{kind}/{name}/{span}", name=None, make=service_page.make, needs=("charts", "usage")),
     Page(path="/alerts", name="Alerts", make=alerts_page.make),
     Page(path="/timeline", name="Timeline", make=timeline_page.make),
     Page(path="/usage", name="Usage and keys", make=usage_page.make, needs=("keys", "usage")),

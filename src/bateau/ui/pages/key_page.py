@@ -70,7 +70,7 @@ def _summary(found: KeyUse) -> h.Element:
         found.key.note and h.p(".says")[safe(found.key.note)],
         h.dl(".facts")[(h.div[h.dt[name], h.dd[value]] for name, value in _facts(found.key))],
         found.spent is None and h.p(".note")["How much of its budgets is used is being summed."],
-        found.spent and h.div(".budgets")[spent(found.spent)],
+        bool(found.spent) and h.div(".budgets")[spent(found.spent)],
     ]
 
 

@@ -35,7 +35,7 @@ def make(view: View, _parts: Mapping[str, str]) -> Screen:
         title="Machines and clusters",
         parts=(
             Part(id="summary", make=partial(_summary, view, machine), of=(machine,)),
-            Part(id="services", make=partial(_services, view, machine)),
+            Part(id="services", make=partial(_services, view, machine), rows="use-rows"),
             Part(id="clusters", make=partial(_clusters, view, written.places if written else ()), of=(written,)),
         ),
     )

@@ -77,7 +77,7 @@ def _findings(written: Written | None) -> h.Element:
         h.div(".bar")[
             h.h2("#findings-title")["Findings"],
             h.span(".note")["in the specs as they are now"],
-            ordered
+            bool(ordered)
             and h.input(
                 "#filter",
                 type="search",

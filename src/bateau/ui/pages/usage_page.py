@@ -6,7 +6,7 @@ Called by ui.key_actions and ui.pages.
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final, cast, get_args
+from typing import Final, get_args
 
 import htpy as h
 
@@ -18,6 +18,7 @@ from bateau.ui.keys import keys_table
 from bateau.ui.page import Part, Screen, View
 from bateau.ui.sums import chart, doubts, sums_table, tiles
 from bateau.ui.words import count, safe
+from bateau.wiring.keys import NAME
 
 PATH: Final = "/usage"
 FORM: Final = "create-key"
@@ -33,13 +34,13 @@ def make(view: View, parts: Mapping[str, str], form: KeyForm = _NO_FORM) -> Scre
     if last not in LASTS or by not in _BY:
         return None
     usage, keys = view.reports.usage, view.reports.keys or KeysReport()
-    shown = partial(_summary, cast("Last", last), cast("By", by), usage)
+    shown = partial(_summary, last, by, usage)
     return Screen(
         title="Usage and keys",
         parts=[
             Part(id="summary", make=shown, of=(usage,)),
-            Part(id="usage", make=partial(_usage, view, cast("Last", last), cast("By", by), usage, keys)),
-            Part(id="keys", make=partial(_keys, keys, usage), of=(keys, usage)),
+            Part(id="usage", make=partial(_usage, view, last, by, usage, keys)),
+            Part(id="keys", make=partial(_keys, keys, usage), of=(keys, usage), rows="keys-rows"),
             *([Part(id="create", make=partial(_create, view, keys, form), live=False)] if view.role == "admin" else []),
         ],
         forms=(FORM,) if view.role == "admin" else (),
@@ -51,7 +52,7 @@ def revoked(keys: KeysReport, usage: UsageReport | None) -> Sequence[str]:
     if usage is None or usage.trouble or keys.trouble:
         return ()
     there = {each.key.name for each in keys.keys} | {NO_KEY} | usage.tokens
-    return [name for name in usage.of_key if name not in there and "/" not in name]
+    return [name for name in usage.of_key if name not in there and NAME.fullmatch(name)]
 
 
 def _summary(last: Last, by: By, usage: UsageReport | None) -> h.Element:
@@ -119,7 +120,7 @@ def _tables(view: View, by: By, usage: UsageReport, keys: KeysReport) -> h.Node:
             case _:
                 return safe(name)
 
-    rows = dict(reversed(found.by.items())) if by in ("day", "hour") else found.by
+    rows = dict(sorted(found.by.items(), reverse=True)) if by in ("day", "hour") else found.by
     return [
         chart(usage),
         sums_table(rows, found.total, title=f"Usage by {by}", name=by.capitalize(), shown_name=shown),
@@ -140,7 +141,7 @@ def _keys(keys: KeysReport, usage: UsageReport | None) -> h.Element:
         h.div(".bar")[
             h.h2("#keys-title")["Keys"],
             h.span(".note")[_needed(keys)],
-            (keys.keys or gone)
+            bool(keys.keys or gone)
             and h.input(
                 "#filter", type="search", placeholder="Filter", aria_label="Filter keys", data_filter="keys-rows"
             ),
@@ -173,7 +174,7 @@ def _create(view: View, keys: KeysReport, form: KeyForm) -> h.Element:
     return h.section("#create.panel", aria_labelledby="create-title")[
         h.details(open=bool(form.errors))[
             h.summary[h.h2("#create-title")["Create a key"]],
-            form.errors
+            bool(form.errors)
             and h.p(".wrong", role="alert")[f"No key was created: {count(len(form.errors), 'field')} to fix."],
             create_form(form, name=FORM, action=f"{_ROOT}{PATH}", models=models, notes=notes),
         ]

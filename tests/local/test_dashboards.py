@@ -1,0 +1,120 @@
+"""The dashboards over a real instance with traffic, by a real Prometheus and a real VictoriaMetrics."""
+
+import json
+import re
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from bateau.render.monitoring.dashboards import Panel, dashboard_json, dashboards
+from local.stack import Stack, chat_body, wait_for
+from monitoring.servers import Server, prometheus, victoria_metrics
+
+CONFIGURATION = """\
+global: {{scrape_interval: 1s}}
+scrape_configs:
+- job_name: bateau
+  static_configs: [{{targets: ["127.0.0.1:{port}"]}}]
+"""
+APP = """\
+apiVersion: bateau.dev/v1alpha1
+kind: App
+metadata: {name: front}
+spec:
+  command: [python3, server.py, "${ ports.http }"]
+  ports: {http: {protocol: http}}
+  uses: [model/chat]
+"""
+SERVER = """\
+import http.server, sys
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(500 if "fail" in self.path else 200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+    def log_message(self, *args): pass
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+@pytest.fixture
+def servers(stack: Stack, tmp_path: Path) -> Iterator[Sequence[Server]]:
+    """Both servers, with the series of an instance that has had traffic since they scrape it."""
+    stack.write(APP, "app.yaml")
+    (stack.specs / "server.py").write_text(SERVER)
+    assert stack.up().code == 0
+    configuration = tmp_path / "scrape.yml"
+    configuration.write_text(CONFIGURATION.format(port=stack.port))
+    with prometheus(tmp_path, configuration) as first, victoria_metrics(tmp_path, configuration) as second:
+        both = (first, second)
+        # The first request of a kind makes its series; the next ones are an increase.
+        for _ in range(3):
+            _traffic(stack)
+            time.sleep(3)
+        for server in both:
+            wait_for(lambda server=server: server.query("bateau_usage_tokens_out_total"), timeout_s=60)
+        # Memory and CPU time are measured every 15 seconds.
+        wait_for(lambda: first.query("rate(bateau_service_cpu_seconds_total[1m])"), timeout_s=60)
+        _traffic(stack)
+        time.sleep(3)
+        yield both
+
+
+def _traffic(stack: Stack) -> None:
+    tree = stack.ask_status()
+    assert tree
+    address = next(each["address"] for each in tree["services"] if each["service"] == "app/front")
+    for path in ("/", "/fail"):
+        try:
+            urllib.request.urlopen(address + path, timeout=20).close()
+        except urllib.error.HTTPError as error:
+            error.close()
+    stack.post("/v1/chat/completions", chat_body())
+    stack.post("/v1/chat/completions", {**chat_body(), "model": "none"})
+
+
+def ready(expr: str) -> str:
+    """Return a query with the values that Grafana fills in."""
+    filled = expr.replace("$__rate_interval", "1m").replace("$instance", ".+").replace("$model", "chat")
+    assert "$" not in filled, filled
+    return filled
+
+
+# Which families may be absent, although their panel is not quiet: none.
+def test_every_panel_has_data_or_says_why_not(servers: Sequence[Server]) -> None:
+    empty: list[str] = []
+    for server in servers:
+        for dashboard in dashboards():
+            for panel, tree in zip(dashboard.panels, _panels(dashboard_json(dashboard)), strict=True):
+                empty += _empty(server, panel, tree)
+    assert empty == []
+
+
+def _panels(tree: Any) -> list[Any]:
+    return [each for each in tree["panels"] if each["type"] != "row"]
+
+
+def _empty(server: Server, panel: Panel, tree: Any) -> Iterator[str]:
+    """Yield the queries of a panel that return nothing. Those of a quiet one only need to be valid."""
+    assert tree["title"] == panel.title
+    for target in tree["targets"]:
+        if not server.query(ready(target["expr"])) and not panel.quiet:
+            yield f"{server.name}: {panel.title}: {target['expr']}"
+
+
+def test_the_variables_have_values(servers: Sequence[Server]) -> None:
+    for server in servers:
+        for dashboard in dashboards():
+            for variable in cast("Any", dashboard_json(dashboard))["templating"]["list"]:
+                if variable["type"] == "query":
+                    found = re.fullmatch(r"label_values\((.+), (\w+)\)", variable["query"]["query"])
+                    assert found
+                    values = {each["metric"][found[2]] for each in server.query(ready(found[1]))}
+                    kept = {each for each in values if re.fullmatch(variable.get("regex", ".*"), each)}
+                    assert kept, (server.name, variable["name"], values)
+    assert json.dumps(dashboard_json(dashboards()[0]))
