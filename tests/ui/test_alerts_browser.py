@@ -75,12 +75,12 @@ def test_a_broken_source_is_shown_within_two_seconds_with_its_cause(browser: Bro
 def test_an_alert_is_silenced_and_heard_again(browser: Browser, stack: Stack) -> None:
     visitor = Visitor(browser, stack)
     page = visitor.visit("/services/model/chat")
-    page.get_by_role("button", name="Silence BateauFetchFailed of model/chat for 2 hours").click()
+    page.get_by_role("button", name="Silence 2 h BateauFetchFailed of model/chat").click()
     expect(page.get_by_text("silenced until").first).to_be_visible()
     expect(page.get_by_role("button", name="End silence")).to_be_visible()
     assert listed(stack)["model/chat"]["silencedUntil"]
     page.get_by_role("button", name="End silence").click()
-    expect(page.get_by_role("button", name="Silence BateauFetchFailed of model/chat for 2 hours")).to_be_visible()
+    expect(page.get_by_role("button", name="Silence 2 h BateauFetchFailed of model/chat")).to_be_visible()
     assert listed(stack)["model/chat"]["silencedUntil"] is None
     visitor.context.close()
 
@@ -88,9 +88,9 @@ def test_an_alert_is_silenced_and_heard_again(browser: Browser, stack: Stack) ->
 def test_a_silence_is_made_with_a_form_and_its_reason_is_text(browser: Browser, stack: Stack) -> None:
     visitor = Visitor(browser, stack)
     page = visitor.visit("/alerts")
-    page.get_by_label("Service").select_option("model/chat")
-    page.get_by_label("For").select_option("1 day")
-    page.get_by_label("Why").fill(SCRIPT)
+    page.get_by_label("Service", exact=True).select_option("model/chat")
+    page.get_by_label("For", exact=True).select_option("1 day")
+    page.get_by_label("Why", exact=True).fill(SCRIPT)
     page.get_by_role("button", name="Silence", exact=True).click()
     row = page.get_by_role("region", name="Table of silences").get_by_role("row").nth(1)
     expect(row).to_contain_text("all alerts of model/chat")

@@ -109,7 +109,7 @@ FactName = Literal[
 class Fact:
     """A condition that the control plane knows from its state, by its name.
 
-    The metrics page has it as `bateau_condition{condition="NAME", subject="...", service="..."} 1` while it holds.
+    Another system that does not know it follows `bateau_alert_firing` on the metrics page.
     """
 
     name: FactName
@@ -137,7 +137,7 @@ class Rule:
 
     @property
     def anchor(self) -> str:
-        """The heading of the rule in docs/how-to/alerts.md, as in an address."""
+        """The target of the rule in docs/reference/alerts.md."""
         return self.name.lower()
 
 
